@@ -1,0 +1,32 @@
+"""lvlm-ad: benchmark large vision-language models on zero-shot visual anomaly detection."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lvlm_ad import metrics, regions, text2seg
+    from lvlm_ad.datasets import load_dataset
+    from lvlm_ad.evaluate import RunConfig, bench
+
+__all__ = ["RunConfig", "__version__", "bench", "load_dataset", "metrics", "regions", "text2seg"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "RunConfig": "lvlm_ad.evaluate",
+    "bench": "lvlm_ad.evaluate",
+    "load_dataset": "lvlm_ad.datasets",
+    "metrics": "",
+    "regions": "",
+    "text2seg": "",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used: ``lvlm-ad --help`` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lvlm_ad' has no attribute {name!r}")
+    home = _HOMES[name]
+    return getattr(import_module(home), name) if home else import_module(f"lvlm_ad.{name}")

@@ -1,0 +1,68 @@
+"""Keeps the money spent in a run below a limit, counting the questions still under way."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lvlm_ad.errors import LvlmAdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Budget", "BudgetSpentError"]
+
+
+class BudgetSpentError(LvlmAdError):
+    """The next question could exceed the limit; it was not asked."""
+
+
+class Budget:
+    """A limit in USD.
+
+    A question is taken to cost as much as the dearest so far. Before the first answer nothing is known of the cost, so
+    the first question goes alone.
+
+    Args:
+        limit: USD; None: no limit.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit = limit
+        self.spent = 0.0
+        self._dearest = 0.0
+        self._priced = False
+        self._under_way = 0
+        self._turn = threading.Condition()
+
+    @contextmanager
+    def question(self) -> Iterator[None]:
+        """Hold a place for one question while it is asked.
+
+        Raises:
+            BudgetSpentError: the question could exceed the limit.
+        """
+        with self._turn:
+            if self.limit is not None:
+                while not self._priced and self._under_way:
+                    self._turn.wait()
+                if self.spent + (self._under_way + 1) * self._dearest > self.limit or self.spent >= self.limit:
+                    raise BudgetSpentError(
+                        f"not asked: {self.spent:.4f} USD are spent and the next question could exceed the limit of "
+                        f"{self.limit:g} USD"
+                    )
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._under_way -= 1
+                self._turn.notify_all()
+
+    def paid(self, cost: float | None) -> None:
+        """Count the cost of an answer; an unknown cost counts as nothing."""
+        with self._turn:
+            self.spent += cost or 0.0
+            self._dearest = max(self._dearest, cost or 0.0)
+            self._priced = True

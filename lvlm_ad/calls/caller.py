@@ -1,0 +1,110 @@
+"""Asks a backend: what was answered before is not asked again, and a new answer is stored before it is used."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from lvlm_ad.backend import Answer
+from lvlm_ad.errors import FatalError, TransientError
+
+if TYPE_CHECKING:
+    from lvlm_ad.backend import Backend, Request
+    from lvlm_ad.calls.budget import Budget
+    from lvlm_ad.calls.store import AnswerStore
+    from lvlm_ad.presets import Price
+
+__all__ = ["Asked", "Caller"]
+
+_HOPELESS = 8
+"""So many failures with not one answer between them: the endpoint is taken to be out of reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An answer and where it came from.
+
+    Attributes:
+        key: the hash of what was asked.
+        answer: the answer.
+        stored: True if it was asked in an earlier run.
+        cost: USD, None if unknown.
+    """
+
+    key: str
+    answer: Answer
+    stored: bool
+    cost: float | None
+
+
+class Caller:
+    """Surrounds one backend. ``ask`` may be called from several threads.
+
+    Args:
+        backend: whom to ask.
+        store: where answers are kept.
+        price: what tokens cost.
+        budget: the limit on what may be spent.
+    """
+
+    def __init__(self, backend: Backend, store: AnswerStore, price: Price, budget: Budget) -> None:
+        self.backend = backend
+        self.identity = backend.identity()
+        self._store = store
+        self._price = price
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._answered = 0
+        self._failed = 0
+        self._fatal: FatalError | None = None
+
+    def ask(self, request: Request) -> Asked:
+        """Return the answer to a question.
+
+        Raises:
+            BudgetSpentError: asking could exceed the limit.
+            TransientError: the question failed.
+            FatalError: no further question can succeed; every later call raises it too.
+            StoreError: the answer could not be read or stored.
+        """
+        key = request.key(self.identity)
+        known = self._store.get(key)
+        if known is not None:
+            return Asked(key, known, stored=True, cost=self.cost(known))
+        with self._budget.question():
+            if self._fatal is not None:
+                raise self._fatal
+            try:
+                answer = self._timed(request)
+            except FatalError as error:
+                self._fatal = error
+                raise
+            except TransientError as error:
+                self._count_failure(error)
+                raise
+            self._store.put(key, answer, request=request, identity=self.identity)
+            with self._lock:
+                self._answered += 1
+            cost = self.cost(answer)
+            self._budget.paid(cost)
+        return Asked(key, answer, stored=False, cost=cost)
+
+    def cost(self, answer: Answer) -> float | None:
+        """Return what an answer costs in USD, None if unknown."""
+        usage = answer.usage
+        return self._price.cost(usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+
+    def _timed(self, request: Request) -> Answer:
+        start = perf_counter()
+        answer = self.backend.answer(request)
+        if answer.seconds:
+            return answer
+        return Answer(answer.text, answer.outcome, answer.usage, perf_counter() - start, answer.model, answer.detail)
+
+    def _count_failure(self, error: TransientError) -> None:
+        with self._lock:
+            self._failed += 1
+            if self._answered == 0 and self._failed >= _HOPELESS and self._fatal is None:
+                self._fatal = FatalError(f"The first {self._failed} questions all failed; the last: {error}")

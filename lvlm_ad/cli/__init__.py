@@ -1,0 +1,5 @@
+"""The command line: a thin shell over the library."""
+
+from lvlm_ad.cli.app import app, main
+
+__all__ = ["app", "main"]

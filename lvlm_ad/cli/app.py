@@ -1,0 +1,52 @@
+"""Puts the commands together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lvlm_ad import __version__
+from lvlm_ad.cli.ask import ask
+from lvlm_ad.cli.bench import bench
+from lvlm_ad.cli.data import data
+from lvlm_ad.cli.leaderboard import leaderboard
+from lvlm_ad.cli.models import models
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="lvlm-ad",
+    help="Benchmark large vision-language models on zero-shot visual anomaly detection.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lvlm-ad {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmark large vision-language models on zero-shot visual anomaly detection."""
+
+
+app.command()(bench)
+app.command()(ask)
+app.command()(leaderboard)
+app.command()(models)
+app.add_typer(data, name="data")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

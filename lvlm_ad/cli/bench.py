@@ -1,0 +1,167 @@
+"""``lvlm-ad bench``: from a folder of images to a leaderboard."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lvlm_ad.cli.shell import EXIT_INCOMPLETE, guarded, merged_settings, print_json, say
+
+if TYPE_CHECKING:
+    from lvlm_ad.evaluate import RunConfig
+    from lvlm_ad.runs import Run
+
+__all__ = ["OnFailure", "bench"]
+
+
+class OnFailure(StrEnum):
+    """What becomes of an image without a usable answer."""
+
+    zero = "zero"
+    exclude = "exclude"
+
+
+@guarded
+def bench(
+    model: Annotated[
+        list[str],
+        typer.Option("--model", "-m", help="Model preset, plugin or preset file; may be given several times."),
+    ] = [],
+    dataset: Annotated[
+        str | None, typer.Option(help="mvtec, visa, folder or demo.  [default: folder if --data is given, else demo]")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Where the data set is.")] = None,
+    category: Annotated[
+        list[str], typer.Option("--category", "-c", help="Only this category; may be given several times.")
+    ] = [],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most N images a category, good and anomalous in turn.")
+    ] = None,
+    division: Annotated[str | None, typer.Option(help="superpixel or grid.  [default: the protocol's]")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
+    protocol: Annotated[str, typer.Option(help="Protocol preset or file.")] = "default",
+    settings: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a field of the model preset, its plugin or the protocol."),
+    ] = [],
+    out: Annotated[Path, typer.Option(help="Folder for runs, stored answers and divisions.")] = Path("runs"),
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions under way at once.")] = 16,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this.")
+    ] = None,
+    on_failure: Annotated[
+        OnFailure, typer.Option(help="An image without usable answer counts as normal (zero) or is left out (exclude).")
+    ] = OnFailure.zero,
+    frame: Annotated[bool, typer.Option(help="Run chance, contrast and oracle beside the models.")] = True,
+    mask_threshold: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="A mask pixel above N is defective.  [default: by the mask's values]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses reference images and random scores.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Measure models on a data set; without arguments, the offline rows on the built-in demo.
+
+    Exit status: 0 every image answered; 3 some images have no usable answer; 2 bad usage, configuration or data; 130
+    interrupted. Stored answers are never asked for again: the same command goes on where it stopped.
+    """
+    from rich.console import Console
+
+    from lvlm_ad import evaluate
+    from lvlm_ad.cli.progress import Bars
+
+    config = evaluate.RunConfig(
+        models=tuple(model),
+        dataset=dataset,
+        data=data,
+        categories=tuple(category),
+        limit=limit,
+        protocol=protocol,
+        settings=merged_settings(settings, division=division, prompt=prompt),
+        out=out,
+        concurrency=concurrency,
+        max_cost=max_cost,
+        on_failure=on_failure.value,
+        seed=seed,
+        frame=frame,
+        mask_threshold=mask_threshold,
+    )
+    console = Console(stderr=True)
+    with Bars(console) as bars:
+        if dry_run:
+            forecast = evaluate.dry_run(config, bars)
+        else:
+            runs = evaluate.bench(config, bars)
+    if dry_run:
+        _show_forecast(forecast, json=json)
+        return
+    _show(config, runs, console)
+    if json:
+        print_json({"runs": [_public(run) for run in runs]})
+    missing = _missing(runs)
+    for line in missing:
+        say(line)
+    if missing:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _public(run: Run) -> dict[str, Any]:
+    manifest = run.manifest
+    return {
+        "model": manifest.row_name,
+        "dataset": manifest.dataset.name,
+        "dir": str(run.dir),
+        "metrics": run.metrics,
+    }
+
+
+def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
+    """Print the leaderboard of all runs on this data in the output folder, and write it there."""
+    from lvlm_ad.cli.tables import print_board
+    from lvlm_ad.leaderboard import FORMATS, make_board
+    from lvlm_ad.runs import find_runs, read_run
+
+    fingerprint = runs[0].manifest.dataset.fingerprint
+    every = [read_run(folder, predictions=False) for folder in find_runs(config.out)]
+    print_board(make_board([run for run in every if run.manifest.dataset.fingerprint == fingerprint]), console)
+    (config.out / "leaderboard.md").write_text(FORMATS["md"](make_board(every)), encoding="utf-8")
+    for run in runs:
+        say(f"{run.manifest.row_name}: {run.dir}")
+    say(f"leaderboard: {config.out / 'leaderboard.md'}")
+
+
+def _missing(runs: list[Run]) -> list[str]:
+    """Say for each run how many images have no usable answer, and why."""
+    lines = []
+    for run in runs:
+        answers = run.metrics["answers"]
+        if answers["usable"] < answers["total"]:
+            kinds = [
+                f"{answers[kind]} {kind}" for kind in ("refused", "unparsable", "truncated", "failed") if answers[kind]
+            ]
+            lines.append(
+                f"{run.manifest.row_name}: {answers['total'] - answers['usable']} of {answers['total']} images have no "
+                f"usable answer ({', '.join(kinds)})."
+            )
+            first = next((record for record in run.predictions if record.status == "failed"), None)
+            if first is not None:
+                lines.append(f"  {first.id}: {first.notes[0][:300]}")
+    return lines
+
+
+def _show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
+    if json:
+        print_json({"forecast": forecast})
+        return
+    if not forecast:
+        say("Nothing would be asked: none of the models is a chat model.")
+    for model in forecast:
+        cost = "unknown" if model["cost_usd"] is None else f"about {model['cost_usd']:.4f} USD"
+        say(
+            f"{model['model']}: {model['questions']} questions, {model['stored']} answered before, "
+            f"{model['to_ask']} to ask; cost {cost}."
+        )

@@ -1,0 +1,62 @@
+"""``lvlm-ad models``: what can be run here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from lvlm_ad.cli.shell import guarded, print_json
+
+__all__ = ["models"]
+
+
+@guarded
+def models(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """List model presets and plugins, and whether each can run here."""
+    found = _listing()
+    if json:
+        print_json({"models": found})
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("Model", "Through", "Ready", "Description", box=None, pad_edge=False)
+    for model in found:
+        ready = Text("yes", style="green") if model["ready"] else Text(f"no: {model['why_not']}", style="yellow")
+        table.add_row(
+            Text(model["name"]), Text(f"{model['kind']} {model['plugin']}"), ready, Text(model["description"])
+        )
+    Console().print(table)
+
+
+def _listing() -> list[dict[str, Any]]:
+    from lvlm_ad.errors import LvlmAdError
+    from lvlm_ad.plugins import build, find_model, plugin_names
+    from lvlm_ad.presets import preset_names
+
+    names = dict.fromkeys([*preset_names("models"), *plugin_names("backend"), *plugin_names("baseline")])
+    found = []
+    for name in names:
+        entry: dict[str, Any] = {
+            "name": name,
+            "kind": "",
+            "plugin": "",
+            "description": "",
+            "ready": False,
+            "why_not": "",
+        }
+        try:
+            model, _ = find_model(name, {})
+            entry |= {"kind": model.preset.kind, "plugin": model.preset.plugin, "description": model.preset.description}
+            plugin = build(model)
+            entry["ready"] = True
+            if model.preset.kind == "backend":
+                plugin.close()
+        except LvlmAdError as error:
+            entry["why_not"] = str(error)
+        found.append(entry)
+    return found

@@ -1,0 +1,73 @@
+"""Shows how far a bench has come: what is done, what failed, what it cost, and the time left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Bars"]
+
+
+class Bars:
+    """A progress bar a stage, on stderr; where that is no terminal, one line a finished stage."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._stage = ""
+        self._total = self._failed = self._stored = 0
+        self._cost: float | None = 0.0
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def start(self, stage: str, total: int) -> None:
+        """Begin a bar."""
+        self._stage, self._total, self._failed, self._stored, self._cost = stage, total, 0, 0, 0.0
+        self._task = self._bars.add_task(stage, total=total, state="")
+
+    def advance(self, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
+        """Count one step."""
+        self._failed += failed
+        self._stored += stored
+        self._cost = None if cost is None or self._cost is None else self._cost + cost
+        self._bars.update(self._task, advance=1, state=self._state())
+
+    def finish(self) -> None:
+        """End the bar."""
+        if not self._console.is_terminal:
+            state = self._state()
+            self._console.print(Text(f"{self._stage}: {self._total}{f' ({state})' if state else ''}"))
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._bars.console.print(Text(text))
+
+    def _state(self) -> str:
+        parts = []
+        if self._stored:
+            parts.append(f"{self._stored} stored")
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        if self._cost is None:
+            parts.append("cost unknown")
+        elif self._cost:
+            parts.append(f"${self._cost:.4f}")
+        return ", ".join(parts)

@@ -1,0 +1,72 @@
+"""What all commands share: exit codes, one-line errors, and settings."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+from lvlm_ad.errors import LvlmAdError
+
+__all__ = ["EXIT_INCOMPLETE", "EXIT_INTERRUPTED", "EXIT_USAGE", "guarded", "merged_settings", "print_json", "say"]
+
+EXIT_USAGE = 2
+"""Bad usage, configuration or data."""
+EXIT_INCOMPLETE = 3
+"""The run finished, but some images have no usable answer."""
+EXIT_INTERRUPTED = 130
+"""Interrupted; what was answered is kept."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def say(text: str) -> None:
+    """Print a line on stderr, without the control characters that a file name or a server's message may hold."""
+    shown = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    print(shown, file=sys.stderr)  # noqa: T201 - this is the command line
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on stdout."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))  # noqa: T201 - likewise
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn what a command raises into one line and the right exit status."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except LvlmAdError as error:
+            say(f"lvlm-ad: {error}")
+            raise typer.Exit(EXIT_USAGE) from None
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough. Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            say("lvlm-ad: interrupted. What was answered is kept; the same command goes on from here.")
+            sys.stderr.flush()
+            # Threads that still wait for an answer would hold up an ordinary exit until their time-out.
+            os._exit(EXIT_INTERRUPTED)
+
+    return run
+
+
+def merged_settings(settings: list[str], **options: str | None) -> dict[str, Any]:
+    """Read ``--set`` settings; an option such as ``--division`` overrides the setting of its name.
+
+    Raises:
+        ConfigError: a setting is no KEY=VALUE.
+    """
+    from lvlm_ad.presets import parse_settings
+
+    return {**parse_settings(settings), **{name: value for name, value in options.items() if value is not None}}

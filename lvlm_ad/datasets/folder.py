@@ -1,0 +1,124 @@
+"""Any data a user has: the layout of MVTec AD, folders side by side, or a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.layout import Layout, check_root, own_name, read_category, read_kinds
+from lvlm_ad.datasets.listing import Listing, files_in, folders_in, found_in, is_file
+from lvlm_ad.datasets.table import Row, Table
+from lvlm_ad.errors import DataError
+
+__all__ = ["read_folder"]
+
+_LAYOUT = Layout(
+    good=frozenset({"good", "normal", "ok"}),
+    mask_folders=("ground_truth", "masks"),
+    mask_endings=("_mask", ""),
+    masks_required=False,
+)
+
+_NO_KINDS = frozenset({*_LAYOUT.mask_folders, "train"})
+"""Folders beside good/ that hold no test images."""
+
+_GOOD_LABELS = frozenset({*_LAYOUT.good, "0", "0.0", "false"})
+_BAD_LABELS = frozenset({"1", "1.0", "abnormal", "anomalous", "anomaly", "bad", "defect", "defective", "true"})
+"""Labels that name no kind of defect."""
+
+
+def read_folder(root: Path, threshold: int | None) -> Listing:
+    """List a user's data, in the first of the forms that fits: see docs/datasets.md.
+
+    Args:
+        root: the folder, or a CSV file.
+        threshold: see ``Sample.threshold``.
+
+    Raises:
+        DataError: the root fits no form.
+    """
+    if root.suffix.lower() == ".csv" and is_file(root):
+        return _read_table(root, threshold)
+    check_root(root, "")
+    listing = Listing("folder", root, threshold)
+    if (root / "test").is_dir():
+        read_category(listing, root, own_name(root), _LAYOUT)
+        return listing
+    folders = folders_in(root)
+    categories = [folder for folder in folders if (folder / "test").is_dir()]
+    if categories:
+        _read_categories(listing, folders, categories)
+        return listing
+    if any(folder.name.lower() in _LAYOUT.good for folder in folders):
+        _read_side_by_side(listing, folders)
+        return listing
+    tables = [path for path in files_in(root) if path.suffix.lower() == ".csv"]
+    if len(tables) == 1:
+        return _read_table(tables[0], threshold)
+    hint = " Several CSV files are there; give the one to read." if tables else ""
+    raise DataError(
+        f"{shown(root)} holds {found_in(root)}; expected are <category>/test/good and <category>/test/<defect>, "
+        f"or good/ beside folders named after defects, or one CSV file with the columns image and label.{hint}"
+    )
+
+
+def _read_categories(listing: Listing, folders: list[Path], categories: list[Path]) -> None:
+    for folder in categories:
+        read_category(listing, folder, folder.name, _LAYOUT)
+    others = [shown(folder.name) for folder in folders if folder not in categories]
+    if others:
+        listing.notes.append(f"Ignored folders without test/ in them: {', '.join(others)}.")
+
+
+def _read_side_by_side(listing: Listing, folders: list[Path]) -> None:
+    category = own_name(listing.root)
+    kinds = [folder for folder in folders if folder.name.lower() not in _NO_KINDS]
+    read_kinds(listing, listing.root, kinds, category, _LAYOUT)
+
+
+def _read_table(path: Path, threshold: int | None) -> Listing:
+    listing = Listing("folder", path.parent, threshold)
+    table = Table(path, listing, ("image", "label"), ("mask", "category", "split"))
+    for row in table.rows():
+        _read_row(listing, table, row)
+    return listing
+
+
+def _read_row(listing: Listing, table: Table, row: Row) -> None:
+    category = row["category"] or own_name(listing.root)
+    defect = _defect(row["label"])
+    split = row["split"].lower() or "test"
+    fault = _fault(row, category, defect, split)
+    if fault is not None:
+        listing.report(table.path, f"{row.where}{fault}")
+        return
+    image = table.file(row, "image")
+    mask = table.file(row, "mask") if row["mask"] else None
+    if image is None or (row["mask"] and mask is None):
+        return
+    if split == "test" or (mask is not None and defect == "good"):
+        # A normal image with a mask is wrong in either split; the listing says so.
+        listing.add(category, defect, image, mask, row.where)
+    elif defect == "good":
+        listing.refer(category, image)
+
+
+def _fault(row: Row, category: str, defect: str, split: str) -> str | None:
+    if not _is_name(defect):
+        return f"{row['label']!r} is no label; give good, or the kind of defect."
+    if not _is_name(category):
+        return f"{category!r} is no category; give a name without slashes."
+    if split not in {"train", "test"}:
+        return f"{row['split']!r} is no split; give train or test."
+    return None
+
+
+def _defect(label: str) -> str:
+    if label.lower() in _GOOD_LABELS:
+        return "good"
+    return "bad" if label.lower() in _BAD_LABELS else label
+
+
+def _is_name(text: str) -> bool:
+    # Names become parts of ids, and those of file names in reports.
+    return text not in {"", ".", ".."} and not any(sign in text for sign in "/\\\0")

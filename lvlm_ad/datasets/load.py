@@ -1,0 +1,87 @@
+"""Loads a data set by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lvlm_ad.datasets.folder import read_folder
+from lvlm_ad.datasets.listing import Listing, is_file
+from lvlm_ad.datasets.mvtec import read_demo, read_mvtec
+from lvlm_ad.datasets.visa import read_visa
+from lvlm_ad.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.sample import Dataset
+
+__all__ = ["list_dataset", "load_dataset"]
+
+_READERS: dict[str, Callable[[Path, int | None], Listing]] = {
+    "demo": read_demo,
+    "folder": read_folder,
+    "mvtec": read_mvtec,
+    "visa": read_visa,
+}
+
+_TOP_THRESHOLD = 65534
+"""Masks have up to 16 bits; above this no pixel could be defective."""
+
+
+def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: int | None = None) -> Dataset:
+    """Load a data set's test split. Files are listed, not decoded; see ``check_dataset`` for that.
+
+    Args:
+        name: "mvtec", "visa", "folder" or "demo".
+        root: where the data is; for "demo", where it is written unless it is there already (default: the user's cache).
+        mask_threshold: a mask's pixel is defective above this value, 0..65534; None: chosen for each mask, as the
+            data set's notes say.
+
+    Returns:
+        The data set, in the same order on every machine.
+
+    Raises:
+        ConfigError: the name is unknown, the root is missing or the threshold is out of range.
+        DataError: the root is not what the name says, or something in it is wrong; see docs/datasets.md.
+    """
+    listing = list_dataset(name, root, mask_threshold)
+    dataset = listing.dataset()
+    errors = [problem.message for problem in listing.problems if problem.severity == "error"]
+    if len(errors) > 1:
+        raise DataError(f"{errors[0]} (The first of {len(errors)} problems; `lvlm-ad data check` lists them all.)")
+    if errors:
+        raise DataError(errors[0])
+    return dataset
+
+
+def list_dataset(name: str, root: Path | str | None, mask_threshold: int | None) -> Listing:
+    """List a data set with all that is wrong in its listing.
+
+    Raises:
+        ConfigError: the name is unknown, the root is missing or the threshold is out of range.
+        DataError: the root is not what the name says.
+    """
+    if name not in _READERS:
+        raise ConfigError(f"There is no data set {name!r}.{nearest(name, _READERS)}")
+    if mask_threshold is not None and not 0 <= mask_threshold <= _TOP_THRESHOLD:
+        raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_TOP_THRESHOLD}.")
+    if name == "demo":
+        return read_demo(_demo_at(Path(root).expanduser() if root else _cache() / "demo"), mask_threshold)
+    if not root:
+        raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH).")
+    return _READERS[name](Path(root).expanduser(), mask_threshold)
+
+
+def _demo_at(root: Path) -> Path:
+    """Make the demo unless one is there, with whatever settings."""
+    if is_file(root / "demo.json"):
+        return root
+    # Drawing it needs scikit-image, which takes a second to import.
+    from lvlm_ad.datasets.demo import make_demo  # noqa: PLC0415 - see above
+
+    return make_demo(root)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "lvlm-ad"

@@ -1,0 +1,184 @@
+"""What every data set gives: an ordered, immutable sequence of samples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from lvlm_ad.datasets.images import image_size, read_image, read_mask, shown
+from lvlm_ad.errors import DataError, ImageError, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Dataset", "Sample"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One test image. Image and mask are read from disk at each access, never kept.
+
+    Attributes:
+        id: ``category/defect/stem``, unique in its data set and the same on every machine.
+        category: the kind of object or texture.
+        label: True if anomalous, by the data set's own listing (never by the mask).
+        defect: the kind of defect, "good" if normal.
+        image_path: where the image is.
+        mask_path: where the ground-truth mask is; None for a normal image and where the data set has none.
+        threshold: a mask's pixel is defective above this value; None: see ``read_mask``.
+    """
+
+    id: str
+    category: str
+    label: bool
+    defect: str
+    image_path: Path
+    mask_path: Path | None = None
+    threshold: int | None = None
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The image, uint8 ``(H, W, 3)``, RGB.
+
+        Raises:
+            ImageError: the file cannot be used.
+        """
+        return read_image(self.image_path)
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """The ground truth, bool ``(H, W)`` of the image's size, all False if normal; None where there is none.
+
+        Raises:
+            ImageError: the file cannot be used or has another size than the image.
+        """
+        if not self.label:
+            return np.zeros(image_size(self.image_path), dtype=np.bool_)
+        if self.mask_path is None:
+            return None
+        mask = read_mask(self.mask_path, self.threshold)
+        size = image_size(self.image_path)
+        if mask.shape != size:
+            raise ImageError(
+                f"The mask {shown(self.mask_path)} has {mask.shape[0]} x {mask.shape[1]} pixels, "
+                f"its image {size[0]} x {size[1]}; they must agree."
+            )
+        return mask
+
+
+@dataclass(frozen=True)
+class Dataset(Sequence[Sample]):
+    """A test split in a fixed order, with the normal training images that may serve as references.
+
+    Attributes:
+        name: "mvtec", "visa", "folder" or "demo".
+        root: the folder it was read from.
+        samples: the test images, by category, then good before defects, then by name.
+        references: category -> normal training images in order; empty where there are none.
+        notes: choices made while reading that the user should see.
+    """
+
+    name: str
+    root: Path
+    samples: tuple[Sample, ...]
+    references: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Sample, ...]: ...
+    def __getitem__(self, index: int | slice) -> Sample | tuple[Sample, ...]:
+        return self.samples[index]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The categories in order."""
+        return tuple(dict.fromkeys(sample.category for sample in self.samples))
+
+    @cached_property
+    def defects(self) -> dict[str, tuple[str, ...]]:
+        """Category -> the kinds of defect in its test split, "good" left out."""
+        kinds: dict[str, dict[str, None]] = {category: {} for category in self.categories}
+        for sample in self.samples:
+            if sample.label:
+                kinds[sample.category][sample.defect] = None
+        return {category: tuple(sorted(found)) for category, found in kinds.items()}
+
+    @cached_property
+    def file_hashes(self) -> dict[str, tuple[str, str]]:
+        """Sample id -> SHA-256 (hex) of its image file and of its mask file ("" without one)."""
+
+        def of(sample: Sample) -> tuple[str, str]:
+            return _sha256(sample.image_path), _sha256(sample.mask_path) if sample.mask_path else ""
+
+        with ThreadPoolExecutor() as pool:
+            return dict(zip((s.id for s in self.samples), pool.map(of, self.samples), strict=True))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over ids, labels, image files and mask files; the root's place does not enter."""
+        listing = [[s.id, s.label, s.threshold, *self.file_hashes[s.id]] for s in self.samples]
+        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+    def select(self, categories: Sequence[str] = (), limit: int | None = None) -> Dataset:
+        """Return the part of the data set that is asked for.
+
+        Args:
+            categories: those to keep, in the data set's own order; all if empty.
+            limit: at most this many test images a category, good and anomalous ones in turn, so that a short run
+                still has both.
+
+        Raises:
+            DataError: a category does not exist (the nearest names are given), or the limit is below 1.
+        """
+        for category in categories:
+            if category not in self.categories:
+                hint = nearest(category, self.categories)
+                raise DataError(f"{self.name} at {shown(self.root)} has no category {category!r}.{hint}")
+        if limit is not None and limit < 1:
+            raise DataError(f"A limit of {limit} images leaves nothing to measure; give 1 or more.")
+        kept = [s for s in self.samples if not categories or s.category in categories]
+        if limit is not None:
+            chosen: set[str] = set()
+            for category in dict.fromkeys(s.category for s in kept):
+                chosen |= _in_turn([s for s in kept if s.category == category], limit)
+            kept = [s for s in kept if s.id in chosen]
+        return replace(self, samples=tuple(kept))
+
+
+def _in_turn(samples: Sequence[Sample], limit: int) -> set[str]:
+    """Choose ids from good and anomalous samples in turn; within the anomalous, from each defect in turn."""
+    by_defect: dict[str, list[str]] = {}
+    good: list[str] = []
+    for sample in samples:
+        (by_defect.setdefault(sample.defect, []) if sample.label else good).append(sample.id)
+    bad = _round_robin(list(by_defect.values()))
+    return set(_round_robin([good, bad])[:limit])
+
+
+def _round_robin(lists: Sequence[Sequence[str]]) -> list[str]:
+    longest = max((len(items) for items in lists), default=0)
+    return [items[i] for i in range(longest) for items in lists if i < len(items)]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error

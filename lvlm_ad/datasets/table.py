@@ -1,0 +1,115 @@
+"""Reads data sets that are listed in a CSV file, trusting nothing that it says."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
+from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.listing import Listing
+
+__all__ = ["Row", "Table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where it stands ("file, line 7: ", for messages) and column name in lower case -> text, stripped."""
+
+    where: str
+    values: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        """Return a column's text, "" where the table has no such column or the row no such field."""
+        return self.values.get(column, "")
+
+
+class Table:
+    """A CSV file and the folder its paths are relative to.
+
+    Args:
+        path: the file.
+        listing: where problems go, and whose root no path may leave.
+        required: the columns it must have.
+        optional: the columns it may have; others are noted as ignored.
+    """
+
+    def __init__(self, path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str]) -> None:
+        self.path = path
+        self._listing = listing
+        self._required = required
+        self._optional = optional
+
+    def rows(self) -> Iterator[Row]:
+        """Read the rows; those with too many fields are reported and left out.
+
+        Raises:
+            DataError: the file cannot be read, is no CSV in UTF-8, or lacks a required column.
+        """
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, strict=True)
+                columns = self._columns(next(reader, []))
+                for fields in reader:
+                    where = f"{shown(self.path)}, line {reader.line_num}: "
+                    if len(fields) > len(columns):
+                        self._listing.report(
+                            self.path,
+                            f"{where}{len(fields)} fields, but {len(columns)} columns; quote fields that hold commas.",
+                        )
+                    elif any(field.strip() for field in fields):
+                        yield Row(where, dict(zip(columns, (field.strip() for field in fields), strict=False)))
+        except OSError as error:
+            raise DataError(f"{shown(self.path)} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{shown(self.path)} is not in UTF-8; save it as CSV UTF-8.") from error
+        except csv.Error as error:
+            raise DataError(f"{shown(self.path)} is not a CSV file that can be read: {error}.") from error
+
+    def _columns(self, header: Sequence[str]) -> list[str]:
+        columns = [name.strip().lower() for name in header]
+        missing = [name for name in self._required if name not in columns]
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if missing or twice:
+            what = f"has no column {', '.join(missing)}" if missing else f"has two columns {', '.join(twice)}"
+            raise DataError(
+                f"{shown(self.path)} {what}; its first line names {', '.join(map(repr, header)) or 'nothing'}, "
+                f"expected are {', '.join(self._required)} and, if wanted, {', '.join(self._optional)}."
+            )
+        unknown = [name for name in columns if name not in {*self._required, *self._optional}]
+        if unknown:
+            self._listing.notes.append(f"Ignored columns of {shown(self.path.name)}: {', '.join(map(repr, unknown))}.")
+        return columns
+
+    def file(self, row: Row, column: str) -> Path | None:
+        """Return the file that a row names; None, and a problem, if it cannot be used.
+
+        A path must be relative, stay in the listing's root even after links are followed, and name an image.
+        """
+        text = row[column]
+        path = self._listing.root / text
+        if "\0" in text or _leaves(text):
+            self._listing.report(
+                self.path,
+                f"{row.where}the path {text!r} leaves the folder {shown(self._listing.root)}; "
+                "give paths relative to it and within it.",
+            )
+        elif path.suffix.lower() not in IMAGE_SUFFIXES:
+            self._listing.report(
+                self.path, f"{row.where}{text!r} is no image; its name must end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+            )
+        elif self._listing.usable(path, row.where):
+            return path
+        return None
+
+
+def _leaves(text: str) -> bool:
+    # A path of either system is refused on both, so that a list means the same everywhere.
+    absolute = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
+    return absolute or Path(os.path.normpath(text)).parts[:1] == (os.pardir,)

@@ -1,0 +1,119 @@
+"""VisA, as released (listed by split_csv/1cls.csv) and as reorganised into the layout of MVTec AD."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.layout import Layout, check_root, find_root, own_name, read_category
+from lvlm_ad.datasets.listing import Listing, folders_in, found_in
+from lvlm_ad.datasets.table import Row, Table
+from lvlm_ad.errors import DataError, nearest
+
+__all__ = ["VISA_CATEGORIES", "read_visa"]
+
+VISA_CATEGORIES = (
+    "candle",
+    "capsules",
+    "cashew",
+    "chewinggum",
+    "fryum",
+    "macaroni1",
+    "macaroni2",
+    "pcb1",
+    "pcb2",
+    "pcb3",
+    "pcb4",
+    "pipe_fryum",
+)
+
+_LIST = Path("split_csv", "1cls.csv")
+_REORGANISED = Layout(mask_endings=("",))
+_SOURCE = 'VisA is to be had through the repository "amazon-science/spot-diff" on GitHub, licence CC BY 4.0.'
+
+
+def read_visa(root: Path, threshold: int | None) -> Listing:
+    """List VisA's test split "1cls".
+
+    Args:
+        root: the folder of the categories in either form, one category's folder, or the folder around the data set's.
+        threshold: see ``Sample.threshold``.
+
+    Raises:
+        DataError: the root is not VisA.
+    """
+    check_root(root, _SOURCE)
+    around = root.absolute().parent
+    if own_name(root) in VISA_CATEGORIES:
+        if (root / "test").is_dir():
+            return _read_folders(around, [root], threshold)
+        if (around / _LIST).is_file():
+            return _read_list(around, threshold, only=own_name(root))
+    near = [root, *folders_in(root)]
+    far = [folder / "1cls" for folder in near]
+    if own_name(root) == _LIST.parent.name:
+        near.append(around)
+    released = find_root(root, ([near[0]], near[1:]), lambda folder: (folder / _LIST).is_file())
+    if released is not None:
+        return _read_list(released, threshold)
+    home = find_root(root, ([near[0]], near[1:], far), lambda folder: bool(_categories(folder)))
+    if home is not None:
+        return _read_folders(home, _categories(home), threshold)
+    raise DataError(
+        f"{shown(root)} is not VisA: it holds {found_in(root)}, but {_LIST.as_posix()} or folders such as "
+        f"candle/test/good were expected. {_SOURCE} For data of your own, choose the data set 'folder'."
+    )
+
+
+def _categories(folder: Path) -> list[Path]:
+    return [folder / name for name in VISA_CATEGORIES if (folder / name / "test").is_dir()]
+
+
+def _read_folders(home: Path, categories: list[Path], threshold: int | None) -> Listing:
+    listing = Listing("visa", categories[0] if len(categories) == 1 else home, threshold)
+    for folder in categories:
+        read_category(listing, folder, own_name(folder), _REORGANISED)
+    _note_subset(listing, len(categories))
+    return listing
+
+
+def _note_subset(listing: Listing, count: int) -> None:
+    if count < len(VISA_CATEGORIES):
+        listing.notes.append(f"{count} of the {len(VISA_CATEGORIES)} categories of VisA are read.")
+
+
+def _read_list(home: Path, threshold: int | None, only: str | None = None) -> Listing:
+    listing = Listing("visa", home, threshold)
+    # A part of VisA comes with the list of the whole; what was left out on purpose lacks its whole folder.
+    there = {name for name in VISA_CATEGORIES if (home / name).is_dir() and only in {None, name}}
+    table = Table(home / _LIST, listing, ("object", "split", "label", "image", "mask"), ())
+    for row in table.rows():
+        if row["object"] not in VISA_CATEGORIES:
+            hint = nearest(row["object"], VISA_CATEGORIES)
+            listing.report(table.path, f"{row.where}{row['object']!r} is no category of VisA.{hint}")
+        elif row["object"] in there or not there:
+            _read_row(listing, table, row)
+    _note_subset(listing, len(there))
+    return listing
+
+
+def _read_row(listing: Listing, table: Table, row: Row) -> None:
+    split, label = row["split"], row["label"]
+    if split not in {"train", "test"} or label not in {"normal", "anomaly"}:
+        listing.report(
+            table.path,
+            f"{row.where}split {split!r} and label {label!r}; expected are train or test, and normal or anomaly.",
+        )
+        return
+    image = table.file(row, "image")
+    mask = table.file(row, "mask") if row["mask"] else None
+    if image is None or (row["mask"] and mask is None):
+        return
+    normal = label == "normal"
+    if split == "train" and not (normal and mask):
+        if normal:
+            listing.refer(row["object"], image)
+    elif not normal and mask is None:
+        listing.report(image, f"{row.where}{shown(image)} is an anomaly without a mask; restore the list as released.")
+    else:
+        listing.add(row["object"], "good" if normal else "bad", image, mask, row.where)

@@ -1,0 +1,273 @@
+"""Where chat models and baselines meet: each makes a prediction from what it may see of a sample.
+
+A chat model is asked about the marked picture. A baseline makes a dense map; that map is also averaged over the same
+regions, written in the same answer format and read by the same Text2Segmentation, so that both are measured alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from lvlm_ad.backend import BackendOptions, Usage
+from lvlm_ad.calls import BudgetSpentError
+from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.errors import PluginError, TransientError
+from lvlm_ad.text2seg import ScoreMap, Scores, paint, parse, read, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from lvlm_ad.calls import Caller
+    from lvlm_ad.datasets import Sample
+    from lvlm_ad.prompts import Questioner
+    from lvlm_ad.regions import Regions
+
+__all__ = [
+    "Baseline",
+    "BaselineDetector",
+    "BaselineOptions",
+    "ChatDetector",
+    "DenseScores",
+    "Detector",
+    "Prediction",
+    "Row",
+    "Truth",
+    "View",
+]
+
+Row = Literal["regions", "dense"]
+"""``regions``: scored through the division and Text2Segmentation. ``dense``: a baseline's own map, pixel by pixel."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a method says about one sample, and the evidence.
+
+    Attributes:
+        sample_id: the sample.
+        scores: what was read from the answer.
+        score_map: the map, constant on cells.
+        text: the answer's text.
+        key: the stored answer's key; empty for a baseline.
+        stored: whether the answer was asked in an earlier run.
+        usage: tokens used.
+        cost: USD, None if unknown.
+        seconds: wall-clock seconds from question to answer, when it was asked.
+        dense: a baseline's own scores; None for a chat model.
+    """
+
+    sample_id: str
+    scores: Scores
+    score_map: ScoreMap
+    text: str = ""
+    key: str = ""
+    stored: bool = False
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    seconds: float = 0.0
+    dense: DenseScores | None = None
+
+
+class Detector(Protocol):
+    """One method: from a sample and its division to a prediction."""
+
+    def detect(self, sample: Sample, regions: Regions) -> Prediction:
+        """Score one sample. Called from several threads."""
+
+
+class ChatDetector:
+    """A chat model: draws the picture, asks, reads the answer, paints.
+
+    Args:
+        caller: asks the backend.
+        questioner: writes the questions.
+        image_size: the side of the square that images are stretched to, in pixels.
+        binary: paint 1 for every region named.
+    """
+
+    def __init__(self, caller: Caller, questioner: Questioner, *, image_size: int, binary: bool = False) -> None:
+        self._caller = caller
+        self._questioner = questioner
+        self._size = (image_size, image_size)
+        self._binary = binary
+
+    def detect(self, sample: Sample, regions: Regions) -> Prediction:
+        """Ask about one sample.
+
+        A question that fails, or that the budget does not allow, gives a prediction with status "failed".
+
+        Raises:
+            FatalError: no further question can succeed.
+            StoreError: the answer could not be stored.
+            ImageError: the image cannot be read.
+        """
+        request = self._questioner.request(sample, resize_image(sample.image, self._size), regions)
+        try:
+            asked = self._caller.ask(request)
+        except (BudgetSpentError, TransientError) as error:
+            scores = Scores(None, {}, "failed", (str(error),))
+            return Prediction(sample.id, scores, paint({}, regions), key=request.key(self._caller.identity))
+        answer = asked.answer
+        scores = read(answer, regions.count)
+        return Prediction(
+            sample_id=sample.id,
+            scores=scores,
+            score_map=paint(scores.regions, regions, binary=self._binary),
+            text=answer.text,
+            key=asked.key,
+            stored=asked.stored,
+            usage=answer.usage,
+            cost=asked.cost,
+            seconds=answer.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The ground truth, shown only to a baseline that declares ``sees_truth``.
+
+    Attributes:
+        label: True if anomalous.
+        mask: bool ``(S, S)``; None where the data set has none.
+    """
+
+    label: bool
+    mask: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a baseline may see of a sample.
+
+    Attributes:
+        image: uint8 ``(S, S, 3)``, RGB, at the protocol's size.
+        category: the kind of object.
+        seed: a text that is the same for this sample in every run with the run's seed; random methods draw from it.
+        references: uint8 ``(N, S, S, 3)`` normal training images; N is the protocol's ``shots``.
+        truth: the ground truth, for a baseline that declares ``sees_truth``; None otherwise.
+    """
+
+    image: NDArray[np.uint8]
+    category: str
+    seed: str
+    references: Sequence[NDArray[np.uint8]] = ()
+    truth: Truth | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DenseScores:
+    """What a baseline gives for one sample.
+
+    Attributes:
+        image: image anomaly score in [0, 1], higher is more anomalous.
+        map: float32 or float64 ``(S, S)`` in [0, 1], higher is more anomalous.
+    """
+
+    image: float
+    map: NDArray[np.floating[Any]]
+
+
+class BaselineOptions(BackendOptions):
+    """Base of every baseline's options; an unknown option is an error."""
+
+
+class Baseline:
+    """A method that is not a chat model. Subclasses write ``score``.
+
+    Attributes:
+        Options: the options it takes.
+        rows: how it is measured: through the regions, by its own map, or both.
+        frame: True for a row that frames a table and is not ranked (chance, contrast, oracle).
+        sees_truth: True if it is given the ground truth.
+    """
+
+    Options: ClassVar[type[BaselineOptions]] = BaselineOptions
+    rows: ClassVar[tuple[Row, ...]] = ("regions", "dense")
+    frame: ClassVar[bool] = False
+    sees_truth: ClassVar[bool] = False
+
+    def __init__(self, options: BaselineOptions | None = None) -> None:
+        self.options = options if options is not None else self.Options()
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the scores besides the view: JSON values, the same on every machine."""
+        return {"baseline": type(self).__name__, **self.options.identity()}
+
+    def score(self, view: View) -> DenseScores:
+        """Score one sample. Called from several threads at a time."""
+        raise NotImplementedError
+
+
+class BaselineDetector:
+    """A baseline, measured through the regions by the very path that a chat model's answer takes.
+
+    Args:
+        name: the baseline's name, for messages.
+        baseline: the method.
+        image_size: the side of the square that images are stretched to, in pixels.
+        references: category -> uint8 ``(S, S, 3)`` reference images.
+        seed: the run's seed.
+        binary: paint 1 for every region named.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        baseline: Baseline,
+        *,
+        image_size: int,
+        references: Callable[[str], Sequence[NDArray[np.uint8]]],
+        seed: int,
+        binary: bool = False,
+    ) -> None:
+        self._name = name
+        self._baseline = baseline
+        self._size = (image_size, image_size)
+        self._references = references
+        self._seed = seed
+        self._binary = binary
+
+    def detect(self, sample: Sample, regions: Regions) -> Prediction:
+        """Score one sample.
+
+        Raises:
+            PluginError: the baseline gave scores of a wrong shape or range.
+            ImageError: the image or the mask cannot be read.
+        """
+        dense = self._checked(self._baseline.score(self._view(sample)), sample)
+        pooled = np.clip(regions.pool(dense.map), 0.0, 1.0)
+        text = write(dense.image, dict(enumerate(pooled.tolist(), start=1)))
+        scores = parse(text, regions.count)
+        score_map = paint(scores.regions, regions, binary=self._binary)
+        return Prediction(sample.id, scores, score_map, text=text, dense=dense)
+
+    def _view(self, sample: Sample) -> View:
+        truth = None
+        if self._baseline.sees_truth:
+            mask = sample.mask
+            truth = Truth(sample.label, None if mask is None else resize_mask(mask, self._size))
+        return View(
+            image=resize_image(sample.image, self._size),
+            category=sample.category,
+            seed=f"{self._seed}/{sample.id}",
+            references=self._references(sample.category),
+            truth=truth,
+        )
+
+    def _checked(self, dense: DenseScores, sample: Sample) -> DenseScores:
+        values = np.asarray(dense.map)
+        if values.shape != self._size:
+            raise PluginError(
+                f"The baseline {self._name} gave a map of shape {values.shape} for {sample.id}; "
+                f"it must be {self._size}."
+            )
+        # The negation also catches NaN.
+        if not (0 <= dense.image <= 1 and float(values.min()) >= 0 and float(values.max()) <= 1):
+            raise PluginError(f"The baseline {self._name} gave scores outside [0, 1] for {sample.id}.")
+        return dense

@@ -1,0 +1,103 @@
+"""Every error that lvlm-ad raises on purpose.
+
+::
+
+    LvlmAdError                 something the user can mend; one line: what, where, what to do
+    ├── ConfigError             a wrong option, preset, protocol or prompt file
+    ├── DataError               a data set that is missing, damaged or not what it was said to be
+    │   └── ImageError          one image or mask file that cannot be used
+    ├── PluginError             a backend or baseline that cannot be found, loaded or built
+    ├── StoreError              the answer or division store cannot be read or written
+    ├── RunError                a run's folder is damaged or was written by a newer version
+    ├── MetricError             arrays from which no metric can be computed honestly (also a ValueError)
+    └── BackendError            a model gave no answer
+        ├── FatalError          no further question can succeed: bad key, unknown model, empty account
+        └── TransientError      this question failed; another may succeed
+
+A refusal, a truncated answer or an unreadable answer is no error: see ``Answer.outcome`` and ``Scores.status``.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "DataError",
+    "FatalError",
+    "ImageError",
+    "LvlmAdError",
+    "MetricError",
+    "PluginError",
+    "RunError",
+    "StoreError",
+    "TransientError",
+    "nearest",
+]
+
+
+class LvlmAdError(Exception):
+    """Base of all errors of this package; its text is one line fit to be shown to the user."""
+
+
+class ConfigError(LvlmAdError):
+    """An option, preset, protocol or prompt file is wrong."""
+
+
+class DataError(LvlmAdError):
+    """A data set is missing, damaged or not what it was said to be."""
+
+
+class ImageError(DataError):
+    """One image or mask file cannot be used."""
+
+
+class PluginError(LvlmAdError):
+    """A backend or baseline cannot be found, loaded or built."""
+
+
+class StoreError(LvlmAdError):
+    """The answer store or the division store cannot be read or written."""
+
+
+class RunError(LvlmAdError):
+    """A run's folder is damaged or was written by a newer version."""
+
+
+class MetricError(LvlmAdError, ValueError):
+    """No metric can be computed honestly from these arrays (wrong shape, NaN or infinite scores)."""
+
+
+class BackendError(LvlmAdError):
+    """A model gave no answer."""
+
+
+class FatalError(BackendError):
+    """No further question can succeed (bad key, unknown model, exhausted account); the run stops, answers are kept."""
+
+
+class TransientError(BackendError):
+    """This question failed after all retries; the run goes on and the question is asked again next time."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names what the user probably meant.
+
+    Args:
+        name: what was given.
+        known: the right names.
+
+    Returns:
+        A sentence, " Did you mean 'x'?" or " Known: a, b, c." with a leading space; empty when nothing is known.
+    """
+    names = sorted(set(known))
+    close = get_close_matches(name.lower(), [n.lower() for n in names], n=3, cutoff=0.6)
+    if close:
+        right = [n for n in names if n.lower() in close]
+        return f" Did you mean {' or '.join(repr(n) for n in right)}?"
+    return f" Known: {', '.join(names)}." if names else ""

@@ -1,0 +1,7 @@
+"""From a configuration to runs: the only module that knows the whole order."""
+
+from lvlm_ad.evaluate.ask import AskedImage, ask
+from lvlm_ad.evaluate.bench import bench, dry_run
+from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, resolve
+
+__all__ = ["AskedImage", "Plan", "Progress", "RunConfig", "ask", "bench", "dry_run", "resolve"]

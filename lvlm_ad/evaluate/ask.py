@@ -1,0 +1,82 @@
+"""One image, one model: the question, the answer and the map."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lvlm_ad.calls import AnswerStore, Budget
+from lvlm_ad.datasets import Dataset, Sample
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.evaluate.bench import built_plugin, make_detector
+from lvlm_ad.evaluate.config import RunConfig, resolve
+from lvlm_ad.prompts import MarkStyle, draw_marks
+from lvlm_ad.regions import divide
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lvlm_ad.detectors import Prediction
+
+__all__ = ["AskedImage", "ask"]
+
+
+@dataclass(frozen=True, eq=False)
+class AskedImage:
+    """What came of asking about one image.
+
+    Attributes:
+        image: uint8 ``(S, S, 3)``, at the protocol's size.
+        marked: uint8 ``(S, S, 3)``, with borders and numbers.
+        prediction: the model's scores and their evidence.
+    """
+
+    image: NDArray[np.uint8]
+    marked: NDArray[np.uint8]
+    prediction: Prediction
+
+
+def ask(image: Path, config: RunConfig, category: str) -> AskedImage:
+    """Ask one model about one image, as a bench would.
+
+    Args:
+        image: the image's file.
+        config: one model, and the conditions; its data set is not used.
+        category: what the image shows, as a data set would name it.
+
+    Raises:
+        ConfigError: not exactly one model is named, or it needs the ground truth, or a setting is wrong.
+        ImageError: the image cannot be read.
+        FatalError: the model cannot be asked.
+    """
+    if len(config.models) != 1:
+        raise ConfigError("One image is asked about with one --model.")
+    # The id is the file's content, so that the same image asked from elsewhere is the same question.
+    sample = Sample(_content_id(image, category), category, label=False, defect="unknown", image_path=image)
+    plan = resolve(replace(config, frame=False), Dataset("image", image.parent, (sample,)))
+    side = plan.protocol.image_size
+    pixels = resize_image(sample.image, (side, side))
+    regions = divide(pixels, plan.protocol.division, **plan.division.model_dump())
+    with ExitStack() as stack:
+        model = plan.models[0]
+        plugin = built_plugin(model, stack)
+        if getattr(plugin, "sees_truth", False):
+            raise ConfigError(f"{model.preset.name} answers with the ground truth, which a single image does not have.")
+        answers = stack.enter_context(closing(AnswerStore(config.out / "answers.sqlite")))
+        detector, _, _ = make_detector(plan, model, plugin, answers, Budget(config.max_cost))
+        prediction = detector.detect(sample, regions)
+    style = MarkStyle(plan.protocol.border_width, plan.protocol.number_size, plan.protocol.number_style)
+    return AskedImage(pixels, draw_marks(pixels, regions, style), prediction)
+
+
+def _content_id(image: Path, category: str) -> str:
+    try:
+        digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"The image {image} cannot be read: {error.strerror}.") from error
+    return f"{category}/unknown/{digest[:16]}"

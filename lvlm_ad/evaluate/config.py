@@ -1,0 +1,174 @@
+"""What a bench is asked to do, and what that resolves to; what can be wrong is found here, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from typing import Protocol as TypingProtocol
+
+from lvlm_ad.datasets import Dataset, load_dataset
+from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.plugins import Model, find_model
+from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
+from lvlm_ad.regions import DivisionOptions, division_options
+
+__all__ = ["FRAME", "Plan", "Progress", "RunConfig", "Silent", "resolve"]
+
+FRAME = ("contrast", "chance", "oracle")
+"""The rows that frame every table, by the names of their presets."""
+
+
+class Progress(TypingProtocol):
+    """Hears how far a bench has come; the command line shows it, the library is silent."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Hear that a stage of ``total`` steps begins."""
+
+    def advance(self, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
+        """Hear that a step is done.
+
+        Args:
+            failed: it gave no usable answer.
+            stored: its answer was stored before.
+            cost: USD it cost now; None: unknown.
+        """
+
+    def finish(self) -> None:
+        """Hear that the stage is over."""
+
+    def note(self, text: str) -> None:
+        """Hear something that the user should know."""
+
+
+class Silent:
+    """A progress that shows nothing."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Ignore it."""
+
+    def advance(self, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
+        """Ignore it."""
+
+    def finish(self) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What to measure, on what, and how.
+
+    Attributes:
+        models: names of presets or plugins, or paths of preset files; empty: the frame rows alone.
+        dataset: "mvtec", "visa", "folder" or "demo"; None: "folder" if ``data`` is given, else "demo".
+        data: where the data is; the demo needs none.
+        categories: those to measure; all if empty.
+        limit: at most this many images a category.
+        protocol: the protocol preset, or a file's path.
+        settings: key -> value, over the fields of the protocol, the model presets and the plugins' options.
+        out: the folder for runs and stores.
+        concurrency: questions under way at once.
+        max_cost: USD that may be spent.
+        on_failure: "zero": an image without usable answer counts as "no anomaly reported"; "exclude": it is left out.
+        seed: chooses reference images and random scores.
+        frame: whether chance, contrast and oracle are run beside the models.
+        mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.images.read_mask``.
+    """
+
+    models: Sequence[str] = ()
+    dataset: str | None = None
+    data: Path | None = None
+    categories: Sequence[str] = ()
+    limit: int | None = None
+    protocol: str = "default"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    out: Path = Path("runs")
+    concurrency: int = 16
+    max_cost: float | None = None
+    on_failure: Literal["zero", "exclude"] = "zero"
+    seed: int = 0
+    frame: bool = True
+    mask_threshold: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration with every name resolved.
+
+    Attributes:
+        config: what was asked.
+        models: the models in the order to run.
+        protocol: the conditions.
+        prompt: the question.
+        division: the division's options, defaults filled in.
+        dataset: the test images to measure.
+        whole: whether that is the whole test split.
+    """
+
+    config: RunConfig
+    models: tuple[Model, ...]
+    protocol: Protocol
+    prompt: PromptPreset
+    division: DivisionOptions
+    dataset: Dataset
+    whole: bool
+
+
+def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
+    """Find everything that a configuration names.
+
+    Args:
+        config: what is asked.
+        dataset: the data set itself; None: the one that the configuration names.
+
+    Raises:
+        ConfigError: a name, setting or value is wrong.
+        PluginError: a plugin cannot be loaded.
+        DataError: the data set cannot be read as what it is said to be.
+    """
+    if config.concurrency < 1:
+        raise ConfigError(f"--concurrency takes 1 or more, not {config.concurrency}.")
+    if config.max_cost is not None and config.max_cost < 0:
+        raise ConfigError(f"--max-cost takes USD of 0 or more, not {config.max_cost}.")
+    settings = dict(config.settings)
+    protocol_settings = {
+        key: value for key, value in settings.items() if key in Protocol.model_fields and key != "name"
+    }
+    protocol = load_protocol(config.protocol, protocol_settings)
+    names = [*config.models, *(FRAME if config.frame or not config.models else ())]
+    found = [find_model(name, settings) for name in dict.fromkeys(names)]
+    known = set(Protocol.model_fields).union(*(keys for _, keys in found))
+    for key in settings:
+        if key not in known:
+            hint = " A key is never given on the command line: name its environment variable." if "key" in key else ""
+            raise ConfigError(f"Nothing has a setting {key!r}.{nearest(key, known - {'name'})}{hint}")
+    models = tuple(model for model, _ in found)
+    _check_prices(models, config)
+    prompt = load_prompt(protocol.prompt)
+    division = division_options(protocol.division, protocol.division_options())
+    whole = dataset if dataset is not None else _load(config)
+    selected = whole.select(config.categories, config.limit)
+    return Plan(config, models, protocol, prompt, division, selected, whole=len(selected) == len(whole))
+
+
+def _load(config: RunConfig) -> Dataset:
+    name = config.dataset or ("folder" if config.data is not None else "demo")
+    root = config.out / "demo-data" if name == "demo" and config.data is None else config.data
+    return load_dataset(name, root, mask_threshold=config.mask_threshold)
+
+
+def _check_prices(models: Sequence[Model], config: RunConfig) -> None:
+    """Refuse a limit in money for a model whose price is unknown."""
+    if config.max_cost is None:
+        return
+    for model in models:
+        price = model.preset.price
+        if model.preset.kind == "backend" and (price.price_input is None or price.price_output is None):
+            raise ConfigError(
+                f"--max-cost cannot be kept: the price of {model.preset.name} is unknown. Give it with "
+                "--set price_input=... --set price_output=... (USD per million tokens)."
+            )

@@ -1,0 +1,148 @@
+"""Gathers one method's predictions into the rows of a table: records, and metrics as each category is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.evaluate.scoring import Scored, answer_counts, category_metrics, summary
+from lvlm_ad.runs import PredictionRecord
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets import Sample
+    from lvlm_ad.detectors import Prediction, Row
+    from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.evaluate.prepare import Divisions
+
+__all__ = ["Measured", "RowResult", "measure"]
+
+_TEXT_KEPT = 20_000
+"""Characters of an answer that predictions.jsonl holds; the answer store has the whole."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One image's contribution to one row.
+
+    Attributes:
+        record: the line of predictions.jsonl.
+        scored: what the metrics need.
+        stored: whether the answer was asked in an earlier run.
+    """
+
+    record: PredictionRecord
+    scored: Scored
+    stored: bool
+
+
+def measure(
+    sample: Sample, prediction: Prediction, rows: Sequence[Row], divisions: Divisions, image_size: int
+) -> dict[Row, Measured]:
+    """Take from a prediction what each row needs, and no pixel array that it does not need."""
+    found: dict[Row, Measured] = {}
+    scores = prediction.scores
+    record = PredictionRecord(
+        id=sample.id,
+        category=sample.category,
+        label=sample.label,
+        defect=sample.defect,
+        image_score=scores.image,
+        regions=dict(scores.regions),
+        n_regions=prediction.score_map.regions.count,
+        status=scores.status,
+        notes=list(scores.notes),
+        key=prediction.key,
+        text=prediction.text[:_TEXT_KEPT],
+        input_tokens=prediction.usage.input_tokens,
+        output_tokens=prediction.usage.output_tokens,
+        cost_usd=prediction.cost,
+        seconds=prediction.seconds,
+        division=divisions.hash_of(sample),
+    )
+    if "regions" in rows:
+        scored = Scored(sample.label, scores.image, prediction.score_map.values, divisions.counts(sample))
+        found["regions"] = Measured(record, scored, prediction.stored)
+    if "dense" in rows and prediction.dense is not None:
+        mask = sample.mask
+        truth = None if mask is None else resize_mask(mask, (image_size, image_size))
+        own = {"image_score": prediction.dense.image, "regions": {}, "n_regions": 0, "status": "ok", "notes": []}
+        scored = Scored(sample.label, prediction.dense.image, np.asarray(prediction.dense.map), truth)
+        dense_record = record.model_copy(update={**own, "text": "", "division": ""})
+        found["dense"] = Measured(dense_record, scored, stored=False)
+    return found
+
+
+@dataclass
+class RowResult:
+    """A row while it is being gathered, image by image in any order.
+
+    Attributes:
+        plan: what is measured.
+        records: sample id -> record.
+        categories: category -> metrics, once its last image is in.
+        spent: USD paid for answers of this run, as far as known.
+    """
+
+    plan: Plan
+    records: dict[str, PredictionRecord] = field(default_factory=dict)
+    categories: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spent: float = 0.0
+    _waiting: dict[str, dict[str, Scored]] = field(default_factory=dict)
+    _ids: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for sample in self.plan.dataset:
+            self._ids.setdefault(sample.category, []).append(sample.id)
+
+    def add(self, measured: Measured) -> None:
+        """Add one image; with the last of a category its metrics are computed and its arrays let go."""
+        record = measured.record
+        self.records[record.id] = record
+        if not measured.stored:
+            self.spent += record.cost_usd or 0.0
+        gathered = self._waiting.setdefault(record.category, {})
+        gathered[record.id] = measured.scored
+        expected = self._ids[record.category]
+        if len(gathered) == len(expected):
+            images = [gathered[sample_id] for sample_id in expected]
+            self.categories[record.category] = category_metrics(images, self.plan.config.on_failure)
+            del self._waiting[record.category]
+
+    def predictions(self) -> list[PredictionRecord]:
+        """Return the records in the data set's order."""
+        return [self.records[sample.id] for sample in self.plan.dataset]
+
+    def metrics(self, *, paid: bool) -> dict[str, Any]:
+        """Return the content of metrics.json.
+
+        Args:
+            paid: whether the answers cost money; a baseline's do not.
+        """
+        records = self.predictions()
+        usable = sum(record.image_score is not None for record in records)
+        answered = [record for record in records if record.status != "failed"]
+        costs = [record.cost_usd for record in answered]
+        known = None not in costs
+        categories = {name: self.categories[name] for name in self.plan.dataset.categories}
+        return {
+            "mean": summary(categories),
+            "categories": categories,
+            "answers": answer_counts([record.status for record in records], usable),
+            "coverage": usable / len(records),
+            "usage": {
+                "input_tokens": _total([record.input_tokens for record in answered]),
+                "output_tokens": _total([record.output_tokens for record in answered]),
+                "cost_usd": (sum(cost or 0.0 for cost in costs) if known else None) if paid else 0.0,
+                "spent_usd": (self.spent if known else None) if paid else 0.0,
+                "seconds": sum(record.seconds for record in records),
+            },
+        }
+
+
+def _total(tokens: Sequence[int | None]) -> int | None:
+    """Add up token counts; None where any is unknown."""
+    return None if None in tokens else sum(count or 0 for count in tokens)

@@ -1,0 +1,241 @@
+"""Puts runs into groups that can be compared, and ranks within each group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.presets import published_rows
+from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
+
+__all__ = ["Board", "Entry", "Group", "make_board"]
+
+EntryKind = Literal["ranked", "frame", "apart", "published"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a leaderboard.
+
+    Attributes:
+        name: the model.
+        kind: "ranked"; "frame" (chance, contrast, oracle); "apart" (measured under other conditions, see notes);
+            "published" (its authors' number, not measured here).
+        rank: from 1, equal scores share a rank; None for all that is not ranked.
+        metrics: metric -> fraction in 0..1, or None.
+        coverage: the fraction of images with a usable answer; None for published rows.
+        cost_usd: what the answers cost; None if unknown.
+        notes: what a reader must know about the row.
+        run: the run folder's name; empty for published rows.
+    """
+
+    name: str
+    kind: EntryKind
+    rank: int | None
+    metrics: Mapping[str, float | None]
+    coverage: float | None = None
+    cost_usd: float | None = None
+    notes: tuple[str, ...] = ()
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that were measured under the same conditions.
+
+    Attributes:
+        title: the conditions in words.
+        conditions: the conditions by name.
+        entries: the rows, best first, published rows last.
+    """
+
+    title: str
+    conditions: Mapping[str, Any]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """A leaderboard: groups, each ranked by itself.
+
+    Attributes:
+        groups: the groups, in the order of their titles.
+        sort: the metric that ranks.
+    """
+
+    groups: tuple[Group, ...]
+    sort: str = "image_auroc"
+
+
+@dataclass
+class _Conditions:
+    """The runs of one data set at one size."""
+
+    divided: dict[tuple[str, bool], list[Run]] = field(default_factory=dict)
+    dense: list[Run] = field(default_factory=list)
+
+
+def make_board(runs: Sequence[Run], sort: str = "image_auroc") -> Board:
+    """Group and rank runs.
+
+    Runs are ranked together only if data set, division, prompt, way of painting and measured images agree. Frame rows
+    stand in every group of their data set and division. Dense rows, rows that are given the truth, and rows that leave
+    failed images out stand apart, unranked.
+
+    Args:
+        runs: the runs.
+        sort: the metric that ranks; ties are broken by pixel AUROC for the order, not for the rank.
+
+    Raises:
+        ConfigError: there is no such metric.
+    """
+    if sort not in METRIC_NAMES:
+        raise ConfigError(f"There is no metric {sort!r} to sort by.{nearest(sort, METRIC_NAMES)}")
+    places: dict[tuple[str, int], _Conditions] = {}
+    for run in runs:
+        manifest = run.manifest
+        place = places.setdefault((manifest.dataset.fingerprint, manifest.protocol.get("image_size", 0)), _Conditions())
+        if manifest.model.row == "dense":
+            place.dense.append(run)
+        else:
+            key = (manifest.division.hash, bool(manifest.protocol.get("binary", False)))
+            place.divided.setdefault(key, []).append(run)
+    groups: list[Group] = []
+    for place in places.values():
+        for divided in place.divided.values():
+            groups += _groups(divided, place.dense, sort)
+        if not place.divided:
+            groups.append(_group(place.dense, [], sort))
+    return Board(tuple(sorted(groups, key=lambda group: group.title)), sort)
+
+
+def _groups(divided: Sequence[Run], dense: Sequence[Run], sort: str) -> list[Group]:
+    """Split the runs of one division by what was asked; a baseline is asked nothing and joins each prompt."""
+    frames = [run for run in divided if run.manifest.model.frame]
+    asked: dict[tuple[str, int], list[Run]] = {}
+    unasked: dict[int, list[Run]] = {}
+    for run in divided:
+        shots = int(run.manifest.protocol.get("shots", 0))
+        if run.manifest.prompt.hash:
+            asked.setdefault((run.manifest.prompt.hash, shots), []).append(run)
+        elif not run.manifest.model.frame:
+            unasked.setdefault(shots, []).append(run)
+    for shots, baselines in unasked.items():
+        joined = [runs for (_, of), runs in asked.items() if of == shots]
+        for together in joined:
+            together.extend(baselines)
+        if not joined:
+            asked["", shots] = list(baselines)
+    return [_group([*runs, *frames], dense, sort) for runs in asked.values()] or [_group(frames, dense, sort)]
+
+
+def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str) -> Group:
+    shown = _latest([*runs, *dense])
+    names = [run.manifest.row_name for run in shown]
+    entries = [_entry(run, named_twice=names.count(run.manifest.row_name) > 1) for run in shown]
+    entries.sort(key=lambda entry: tuple(-_value(entry, name) for name in (sort, "pixel_auroc")))
+    asked = next((run.manifest for run in runs if run.manifest.prompt.hash), shown[0].manifest)
+    conditions = _conditions(asked)
+    published = [_published(row) for row in published_rows() if row["dataset"] == asked.dataset.name]
+    return Group(_title(asked), conditions, (*_ranked(entries, sort), *published))
+
+
+def _latest(runs: Sequence[Run]) -> list[Run]:
+    """Keep the newest of runs that differ only in when and with which versions they were made."""
+    newest: dict[str, Run] = {}
+    for run in sorted(runs, key=lambda run: run.manifest.started):
+        newest[run.manifest.config_hash] = run
+    return list(newest.values())
+
+
+def _entry(run: Run, *, named_twice: bool) -> Entry:
+    manifest, metrics = run.manifest, run.metrics
+    mean, answers = metrics["mean"], metrics["answers"]
+    notes: list[str] = []
+    kind: EntryKind = "frame" if manifest.model.frame else "ranked"
+    left_out = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
+    if manifest.model.row == "dense":
+        kind = "apart"
+        notes.append("its own map, not through the regions")
+    elif manifest.model.sees_truth and not manifest.model.frame:
+        kind = "apart"
+        notes.append("is given the ground truth")
+    elif left_out:
+        kind = "apart"
+        notes.append(f"measured on {mean['n_measured']} of {mean['n_images']} images, the failed ones left out")
+    if not manifest.prompt.zero_knowledge:
+        notes.append("not zero-knowledge: told the kinds of defect")
+    missing = {name: answers[name] for name in ("refused", "unparsable", "truncated", "failed") if answers.get(name)}
+    if missing:
+        notes.append(", ".join(f"{count} {name}" for name, count in missing.items()))
+    if "range" in mean:
+        low, high = mean["range"]["image_auroc"]
+        notes.append(f"image AUROC {100 * low:.1f} to {100 * high:.1f} whatever the missing answers were")
+    name = manifest.row_name
+    return Entry(
+        name=f"{name} #{manifest.config_hash[:6]}" if named_twice else name,
+        kind=kind,
+        rank=None,
+        metrics={metric: mean.get(metric) for metric in METRIC_NAMES},
+        coverage=metrics.get("coverage"),
+        cost_usd=metrics["usage"]["cost_usd"],
+        notes=tuple(notes),
+        run=run.dir.name,
+    )
+
+
+def _ranked(entries: Sequence[Entry], sort: str) -> list[Entry]:
+    """Give ranks to what is ranked, by the sorting metric alone; equal values share a rank."""
+    contest = [entry for entry in entries if entry.kind == "ranked" and entry.metrics[sort] is not None]
+    ranks = {id(entry): 1 + sum(_value(other, sort) > _value(entry, sort) for other in contest) for entry in contest}
+    return [
+        Entry(**{**{name: getattr(entry, name) for name in Entry.__dataclass_fields__}, "rank": ranks.get(id(entry))})
+        for entry in entries
+    ]
+
+
+def _value(entry: Entry, metric: str) -> float:
+    value = entry.metrics[metric]
+    return -1.0 if value is None else value
+
+
+def _published(row: Mapping[str, Any]) -> Entry:
+    metrics = {name: row[name] / 100 if name in row else None for name in METRIC_NAMES}
+    return Entry(row["model"], "published", None, metrics, notes=(f"published, not measured here: {row['source']}",))
+
+
+def _conditions(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "dataset": manifest.dataset.name,
+        "dataset_fingerprint": manifest.dataset.fingerprint,
+        "n_images": manifest.dataset.n_images,
+        "categories": manifest.dataset.categories,
+        "whole_test_split": manifest.dataset.whole,
+        "image_size": manifest.protocol.get("image_size"),
+        "division": manifest.division.method,
+        "division_hash": manifest.division.hash,
+        "prompt": manifest.prompt.name,
+        "prompt_hash": manifest.prompt.hash,
+        "shots": manifest.protocol.get("shots", 0),
+        "binary": manifest.protocol.get("binary", False),
+    }
+
+
+def _title(manifest: Manifest) -> str:
+    dataset = manifest.dataset
+    many = len(dataset.categories) > 1
+    parts = [
+        f"{dataset.name}{'' if dataset.whole else ' (part)'}: {dataset.n_images} images"
+        + (f", {len(dataset.categories)} categories" if many else f" of {dataset.categories[0]}"),
+        f"{manifest.division.method or 'no'} division {manifest.division.hash[:8]}".strip(),
+    ]
+    if manifest.prompt.hash:
+        parts.append(f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}")
+    shots = manifest.protocol.get("shots", 0)
+    if shots:
+        parts.append(f"{shots} reference image{'s' if shots > 1 else ''}")
+    if manifest.protocol.get("binary"):
+        parts.append("binary maps")
+    return " · ".join(parts)

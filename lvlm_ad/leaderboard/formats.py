@@ -1,0 +1,154 @@
+"""Writes a leaderboard: Markdown, CSV, JSON, LaTeX, and lines for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from lvlm_ad.runs import METRIC_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lvlm_ad.leaderboard.board import Board, Entry, Group
+
+__all__ = ["FORMATS", "HEADERS", "cells", "plain"]
+
+HEADERS = (
+    "#",
+    "Model",
+    "I-AUROC",
+    "I-AP",
+    "I-F1",
+    "P-AUROC",
+    "P-AP",
+    "P-F1",
+    "PRO",
+    "Answered",
+    "USD",
+)
+"""Column heads of tables; I is image, P is pixel, F1 is F1-max, PRO is AUPRO at a false-positive rate up to 0.3."""
+
+_LEGEND = "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3."
+
+
+def plain(text: str) -> str:
+    """Drop control characters: names and notes may come from a stranger's run folder."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", " ", text)
+
+
+def cells(entry: Entry) -> list[str]:
+    """Return a row's cells in the order of ``HEADERS``; fractions as percent with one decimal, as papers print them."""
+    place = {"ranked": str(entry.rank or "-"), "frame": "frame", "apart": "-", "published": "publ."}[entry.kind]
+    metrics = [_percent(entry.metrics[name]) for name in METRIC_NAMES]
+    coverage = "" if entry.coverage is None else _coverage(entry.coverage)
+    cost = "?" if entry.cost_usd is None else f"{entry.cost_usd:.2f}"
+    return [place, plain(entry.name), *metrics, coverage, "" if entry.kind == "published" else cost]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _coverage(value: float) -> str:
+    # Rounding must not claim that every image was answered.
+    return "100 %" if value == 1 else f"{min(100 * value, 99.9):.1f} %"
+
+
+def markdown(board: Board) -> str:
+    """Return the leaderboard as Markdown, a table a group."""
+    parts = []
+    for group in board.groups:
+        lines = [f"### {_md(group.title)}", "", _md_row(HEADERS), _md_row(["---", "---", *["---:"] * 9])]
+        lines += [_md_row([_md(cell) for cell in cells(entry)]) for entry in group.entries]
+        notes = [f"- {_md(entry.name)}: {_md('; '.join(entry.notes))}" for entry in group.entries if entry.notes]
+        parts.append("\n".join([*lines, *(["", *notes] if notes else [])]))
+    return "\n\n".join([*parts, _LEGEND]) + "\n"
+
+
+def _md_row(row: Sequence[str]) -> str:
+    return f"| {' | '.join(row)} |"
+
+
+def _md(text: str) -> str:
+    escaped = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", escaped)
+
+
+def csv_text(board: Board) -> str:
+    """Return the leaderboard as CSV, one line a row, fractions in 0..1, empty where undefined."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["group", "rank", "kind", "model", *METRIC_NAMES, "coverage", "cost_usd", "notes", "run"])
+    for group in board.groups:
+        for entry in group.entries:
+            metrics = [entry.metrics[name] for name in METRIC_NAMES]
+            texts = [plain(text) for text in (entry.name, "; ".join(entry.notes), entry.run)]
+            line = [plain(group.title), entry.rank, entry.kind, texts[0], *metrics, entry.coverage, entry.cost_usd]
+            writer.writerow(["" if cell is None else cell for cell in [*line, *texts[1:]]])
+    return out.getvalue()
+
+
+def json_text(board: Board) -> str:
+    """Return the leaderboard as JSON, fractions in 0..1, null where undefined."""
+    groups = [
+        {"title": group.title, "conditions": group.conditions, "entries": [asdict(entry) for entry in group.entries]}
+        for group in board.groups
+    ]
+    return json.dumps({"sort": board.sort, "groups": groups}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def tex(board: Board) -> str:
+    """Return the leaderboard as LaTeX tables (package booktabs); best ranked values bold, second underlined."""
+    return "\n".join(_tex_table(group) for group in board.groups)
+
+
+def _tex_table(group: Group) -> str:
+    ranked = [entry for entry in group.entries if entry.kind == "ranked"]
+    best = {name: sorted({entry.metrics[name] or 0.0 for entry in ranked}, reverse=True)[:2] for name in METRIC_NAMES}
+    lines = [
+        r"\begin{table}",
+        rf"  \caption{{{_tex(group.title)}}}",
+        r"  \begin{tabular}{llrrrrrrrrr}",
+        r"    \toprule",
+        f"    {' & '.join(_tex(head) for head in HEADERS)} \\\\",
+        r"    \midrule",
+    ]
+    previous = ""
+    for entry in group.entries:
+        if entry.kind == "published" and previous not in {"", "published"}:
+            lines.append(r"    \midrule")
+        previous = entry.kind
+        row = [_tex(cell) for cell in cells(entry)]
+        if entry.kind == "ranked" and len(ranked) > 1:
+            for at, name in enumerate(METRIC_NAMES, start=2):
+                marks = dict(zip(best[name], (r"\textbf", r"\underline"), strict=False))
+                mark = marks.get(entry.metrics[name] or 0.0)
+                row[at] = f"{mark}{{{row[at]}}}" if mark else row[at]
+        lines.append(f"    {' & '.join(row)} \\\\")
+    lines += [r"    \bottomrule", r"  \end{tabular}"]
+    notes = [f"{_tex(entry.name)}: {_tex('; '.join(entry.notes))}." for entry in group.entries if entry.notes]
+    if notes:
+        lines.append(rf"  \par\footnotesize {' '.join(notes)}")
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+_TEX_CHARACTERS = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "·": r"\textperiodcentered{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX_CHARACTERS.get(character, character) for character in plain(text))
+
+
+FORMATS: dict[str, Callable[[Board], str]] = {"csv": csv_text, "json": json_text, "md": markdown, "tex": tex}
+"""File formats by name."""

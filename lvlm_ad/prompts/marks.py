@@ -1,0 +1,195 @@
+"""Draws a division on its image: region borders in white and a readable number in each region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import binary_dilation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.regions import Regions
+
+__all__ = ["MarkStyle", "NumberBox", "borders", "draw_marks", "place_numbers"]
+
+_GREY = 128
+"""The box under a number in the published pictures, and the level between dark and light ground."""
+
+_SMALLEST_NUMBER = 7
+"""Below this height in pixels digits cannot be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkStyle:
+    """How marks look.
+
+    Attributes:
+        border_width: width of a region's border in pixels; 0 draws none.
+        number_size: height of the type in pixels.
+        number_style: "contrast", black on white over dark ground and white on black over light ground; "grey", white
+            on grey as published.
+    """
+
+    border_width: int = 2
+    number_size: int = 18
+    number_style: Literal["contrast", "grey"] = "contrast"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberBox:
+    """Where a number stands.
+
+    Attributes:
+        number: the region's number.
+        top: first row of the box.
+        left: first column.
+        height: rows.
+        width: columns.
+        size: height of the type in pixels.
+    """
+
+    number: int
+    top: int
+    left: int
+    height: int
+    width: int
+    size: int
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)
+
+
+@lru_cache(maxsize=4096)
+def _glyphs(number: int, size: int) -> NDArray[np.uint8]:
+    """Render a number with a margin of about a tenth of its height; uint8 ``(h, w)``, 255 is ink."""
+    left, top, right, bottom = (round(side) for side in _font(size).getbbox(str(number)))
+    margin = max(1, size // 8)
+    image = Image.new("L", (right - left + 2 * margin, bottom - top + 2 * margin))
+    ImageDraw.Draw(image).text((margin - left, margin - top), str(number), fill=255, font=_font(size))
+    return np.asarray(image)
+
+
+def borders(regions: Regions, width: int = 1) -> NDArray[np.bool_]:
+    """Find the inner boundaries of all regions: pixels of a region beside a pixel outside it, 4-connected.
+
+    Args:
+        regions: the division.
+        width: 1 for the boundary itself; more dilates it by ``width - 1`` pixels.
+
+    Returns:
+        bool ``(H, W)``.
+    """
+    inside = regions.membership.astype(np.int32)
+    # leaves[a, b]: a region covers cell a but not cell b, so a pixel of a beside one of b lies on its boundary.
+    leaves = (inside.T @ (1 - inside)) > 0
+    cells = regions.cells
+    found = np.zeros(cells.shape, dtype=np.bool_)
+    for here, there in (
+        (np.s_[:-1, :], np.s_[1:, :]),
+        (np.s_[1:, :], np.s_[:-1, :]),
+        (np.s_[:, :-1], np.s_[:, 1:]),
+        (np.s_[:, 1:], np.s_[:, :-1]),
+    ):
+        found[here] |= leaves[cells[here], cells[there]]
+    if width > 1:
+        found = binary_dilation(found, iterations=width - 1)
+    return found
+
+
+def place_numbers(regions: Regions, size: int) -> list[NumberBox]:
+    """Choose a box for each number: whole inside the image, free of other numbers, centred on a pixel of its region.
+
+    The first choice is the pixel nearest to the region's centroid. Where another number stands there, the nearest free
+    pixel of the region is taken; where the region has none, the number is made smaller; where even the smallest
+    does not fit, the place of least overlap is taken.
+
+    Args:
+        regions: the division.
+        size: height of the type in pixels.
+
+    Returns:
+        One box a region, in order.
+    """
+    placed: list[NumberBox] = []
+    taken = np.zeros(regions.shape, dtype=np.bool_)
+    for number, (row, column) in enumerate(regions.positions(), start=1):
+        box = _box(regions.shape, number, int(row), int(column), size)
+        if taken[_area(box)].any():
+            box = _nudge(regions, number, (int(row), int(column)), size, taken)
+        taken[_area(box)] = True
+        placed.append(box)
+    return placed
+
+
+def _area(box: NumberBox) -> tuple[slice, slice]:
+    return slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+
+
+def _box(shape: tuple[int, int], number: int, row: int, column: int, size: int) -> NumberBox:
+    """Centre a box on a pixel, moved as little as needed to lie inside the image (cut only by a smaller image)."""
+    height, width = (min(a, b) for a, b in zip(_glyphs(number, size).shape, shape, strict=True))
+    top = min(max(row - height // 2, 0), shape[0] - height)
+    left = min(max(column - width // 2, 0), shape[1] - width)
+    return NumberBox(number, top, left, height, width, size)
+
+
+def _nudge(regions: Regions, number: int, start: tuple[int, int], size: int, taken: NDArray[np.bool_]) -> NumberBox:
+    rows, columns = np.nonzero(regions.membership[number - 1][regions.cells])
+    order = np.argsort((rows - start[0]) ** 2 + (columns - start[1]) ** 2, kind="stable")
+    rows, columns = rows[order], columns[order]
+    # Summed areas give the pixels taken under any box at once.
+    total = np.pad(taken.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    best: tuple[int, NumberBox] | None = None
+    for smaller in range(size, _SMALLEST_NUMBER - 1, -2):
+        sample = _box(regions.shape, number, 0, 0, smaller)
+        top = np.clip(rows - sample.height // 2, 0, regions.shape[0] - sample.height)
+        left = np.clip(columns - sample.width // 2, 0, regions.shape[1] - sample.width)
+        bottom, right = top + sample.height, left + sample.width
+        hidden = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+        at = int(np.argmin(hidden))
+        box = NumberBox(number, int(top[at]), int(left[at]), sample.height, sample.width, smaller)
+        if best is None or hidden[at] < best[0]:
+            best = (int(hidden[at]), box)
+        if hidden[at] == 0:
+            return box
+    if best is None:
+        return _box(regions.shape, number, *start, size)
+    return best[1]
+
+
+def draw_marks(
+    image: NDArray[np.uint8], regions: Regions, style: MarkStyle, *, numbers: bool = True
+) -> NDArray[np.uint8]:
+    """Draw borders and numbers on an image.
+
+    Args:
+        image: uint8 ``(H, W, 3)``, RGB, of the division's size; it is not changed.
+        regions: the division.
+        style: how marks look.
+        numbers: whether numbers are drawn, or borders alone.
+
+    Returns:
+        uint8 ``(H, W, 3)``.
+    """
+    out = image.copy()
+    if style.border_width:
+        out[borders(regions, style.border_width)] = 255
+    if not numbers:
+        return out
+    brightness = image.mean(axis=2)
+    for box in place_numbers(regions, style.number_size):
+        area = _area(box)
+        ink = _glyphs(box.number, box.size)[: box.height, : box.width].astype(np.float64)[:, :, None] / 255
+        if style.number_style == "grey":
+            front, back = 255.0, float(_GREY)
+        else:
+            front, back = (255.0, 0.0) if brightness[area].mean() > _GREY else (0.0, 255.0)
+        out[area] = np.rint(ink * front + (1 - ink) * back).astype(np.uint8)
+    return out

@@ -1,0 +1,15 @@
+"""Granular Region Division: an image cut into numbered regions."""
+
+from lvlm_ad.regions.division import Regions
+from lvlm_ad.regions.methods import METHODS, DivisionOptions, divide, division_options
+from lvlm_ad.regions.store import DivisionStore, StoredDivision
+
+__all__ = [
+    "METHODS",
+    "DivisionOptions",
+    "DivisionStore",
+    "Regions",
+    "StoredDivision",
+    "divide",
+    "division_options",
+]

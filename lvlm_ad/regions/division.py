@@ -1,0 +1,119 @@
+"""An image cut into numbered regions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Regions"]
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The division of one image.
+
+    R regions are numbered from 1; C cells are the finest pieces, so that any scoring of regions is constant on a cell.
+    In a partition each region is one cell, and one more cell holds the pixels that no region covers. Masks that overlap
+    give one cell for each set of regions that meet somewhere.
+
+    Attributes:
+        cells: int32 ``(H, W)``, the cell of each pixel, 0..C-1; every cell has at least one pixel.
+        membership: bool ``(R, C)``; row r-1 says which cells region number r covers.
+    """
+
+    cells: NDArray[np.int32]
+    membership: NDArray[np.bool_]
+
+    @classmethod
+    def from_labels(cls, labels: NDArray[Any]) -> Regions:
+        """Make the regions of a partition.
+
+        Args:
+            labels: integers ``(H, W)``; 0 where no region is, otherwise the region's number, 1..R without gaps.
+        """
+        count = int(labels.max(initial=0))
+        uncovered = bool((labels == 0).any())
+        membership = np.eye(count, count + int(uncovered), dtype=np.bool_)
+        cells = np.where(labels == 0, count, labels.astype(np.int32) - 1).astype(np.int32)
+        return cls(cells=cells, membership=membership)
+
+    @classmethod
+    def from_masks(cls, masks: NDArray[np.bool_]) -> Regions:
+        """Make the regions of masks that may overlap and leave gaps.
+
+        Args:
+            masks: bool ``(R, H, W)``; region number r is ``masks[r - 1]``.
+        """
+        count, height, width = masks.shape
+        packed = np.packbits(masks.reshape(count, -1), axis=0).T
+        combinations, cells = np.unique(packed, axis=0, return_inverse=True)
+        membership = np.unpackbits(combinations, axis=1, count=count).T.astype(np.bool_)
+        return cls(cells=cells.reshape(height, width).astype(np.int32), membership=membership)
+
+    @property
+    def count(self) -> int:
+        """The number of regions, R."""
+        return int(self.membership.shape[0])
+
+    @property
+    def n_cells(self) -> int:
+        """The number of cells, C."""
+        return int(self.membership.shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The image's (height, width)."""
+        height, width = self.cells.shape
+        return int(height), int(width)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 (hex) over cells and membership: equal if and only if the division is the same."""
+        digest = hashlib.sha256(repr((self.cells.shape, self.membership.shape)).encode())
+        digest.update(np.ascontiguousarray(self.cells, dtype="<i4").tobytes())
+        digest.update(np.packbits(self.membership).tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def cell_areas(self) -> NDArray[np.int64]:
+        """Pixels of each cell, int64 ``(C,)``."""
+        return np.bincount(self.cells.ravel(), minlength=self.n_cells).astype(np.int64)
+
+    def pool(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Average a dense map over each region.
+
+        Args:
+            values: float ``(H, W)``.
+
+        Returns:
+            float64 ``(R,)``, the mean over the pixels of each region.
+        """
+        sums = np.bincount(self.cells.ravel(), weights=values.ravel(), minlength=self.n_cells)
+        inside = self.membership.astype(np.float64)
+        pooled: NDArray[np.float64] = (inside @ sums) / (inside @ self.cell_areas)
+        return pooled
+
+    def positions(self) -> NDArray[np.int64]:
+        """Find where each region's number stands: the pixel of the region that is nearest to its centroid.
+
+        Returns:
+            int64 ``(R, 2)``, (row, column); the first in reading order where several are equally near.
+        """
+        order = np.argsort(self.cells, axis=None, kind="stable")
+        bounds = np.concatenate(([0], np.cumsum(self.cell_areas)))
+        found = np.empty((self.count, 2), dtype=np.int64)
+        for region, covered in enumerate(self.membership):
+            pixels = np.concatenate([order[bounds[c] : bounds[c + 1]] for c in np.flatnonzero(covered)])
+            if covered.sum() > 1:
+                pixels.sort()
+            rows, columns = np.divmod(pixels, self.cells.shape[1])
+            nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+            found[region] = rows[nearest], columns[nearest]
+        return found

@@ -1,0 +1,137 @@
+"""The ways of cutting an image into regions, with the published settings as defaults.
+
+Zhang et al., arXiv 2311.02612, and the code released with it: images of 768 x 768, a grid of 16 x 16 cells or SLIC with
+about 60 segments and compactness 20; a region is kept if its area lies strictly between 600 and 120,000 pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lvlm_ad.datasets.images import as_rgb
+from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.regions.division import Regions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["METHODS", "DivisionOptions", "divide", "division_options"]
+
+_PUBLISHED_AREA = 768 * 768
+"""The image area, in pixels, to which the area limits refer."""
+
+
+class DivisionOptions(BaseModel):
+    """Options of a method of division."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_area: Annotated[float, Field(ge=0)] = 600
+    """A region is kept if it is larger than this many pixels of a 768 x 768 image."""
+    max_area: Annotated[float, Field(gt=0)] = 120_000
+    """A region is kept if it is smaller than this many pixels of a 768 x 768 image."""
+
+
+class GridOptions(DivisionOptions):
+    """Options of the grid."""
+
+    grid_rows: Annotated[int, Field(ge=1, le=255)] = 16
+    """Rows of cells."""
+    grid_columns: Annotated[int, Field(ge=1, le=255)] = 16
+    """Columns of cells."""
+
+
+class SuperpixelOptions(DivisionOptions):
+    """Options of SLIC superpixels."""
+
+    n_segments: Annotated[int, Field(ge=1, le=10_000)] = 60
+    """About how many segments."""
+    compactness: Annotated[float, Field(gt=0)] = 20.0
+    """Weight of nearness in space against nearness in colour (Lab)."""
+
+
+def _grid(image: NDArray[np.uint8], options: GridOptions) -> NDArray[np.int64]:
+    """Cut into rows x columns cells; where sides do not divide evenly, cells differ by one pixel and none is lost."""
+    height, width = image.shape[:2]
+    # An image with fewer pixels than cells along a side has one cell a pixel there.
+    rows, columns = min(options.grid_rows, height), min(options.grid_columns, width)
+    row = np.arange(height) * rows // height
+    column = np.arange(width) * columns // width
+    return np.asarray(row[:, None] * columns + column[None, :] + 1, dtype=np.int64)
+
+
+def _superpixel(image: NDArray[np.uint8], options: SuperpixelOptions) -> NDArray[np.int64]:
+    """Cut into SLIC superpixels, numbered in SLIC's label order."""
+    from skimage.segmentation import slic  # noqa: PLC0415 - a second of imports that a stored division does not need
+
+    if image.shape[0] * image.shape[1] <= options.n_segments:
+        return np.arange(1, image.shape[0] * image.shape[1] + 1).reshape(image.shape[:2])
+    labels = slic(image, n_segments=options.n_segments, compactness=options.compactness, start_label=1)
+    return np.asarray(labels, dtype=np.int64)
+
+
+METHODS: dict[str, tuple[type[DivisionOptions], Callable[[NDArray[np.uint8], Any], NDArray[np.int64]]]] = {
+    "grid": (GridOptions, _grid),
+    "superpixel": (SuperpixelOptions, _superpixel),
+}
+
+
+def division_options(method: str, options: dict[str, Any]) -> DivisionOptions:
+    """Check a method's name and options.
+
+    Raises:
+        ConfigError: the method or an option does not exist (the nearest names are given), or a value is out of range.
+    """
+    if method == "sam":
+        raise ConfigError("The sam division is not part of this version; use superpixel or grid.")
+    if method not in METHODS:
+        raise ConfigError(f"There is no division {method!r}.{nearest(method, METHODS)}")
+    kind = METHODS[method][0]
+    for name in options:
+        if name not in kind.model_fields:
+            raise ConfigError(f"The division {method} has no option {name!r}.{nearest(name, kind.model_fields)}")
+    try:
+        return kind(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"Division {method}, option {first['loc'][0]}: {first['msg']}; got {first['input']!r}."
+        ) from error
+
+
+def divide(image: NDArray[Any], method: str = "superpixel", **options: Any) -> Regions:
+    """Cut an image into numbered regions. A pure function: same input, same regions.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, C)``, see ``lvlm_ad.datasets.images.as_rgb``. It is cut at the size it has; the
+            published settings are for 768 x 768, and the area limits scale with the area.
+        method: "superpixel" or "grid".
+        **options: ``min_area``, ``max_area``; for grid ``grid_rows``, ``grid_columns``; for superpixel ``n_segments``,
+            ``compactness``.
+
+    Returns:
+        The regions that survive the area filter, numbered from 1 in the method's order; perhaps none.
+
+    Raises:
+        ConfigError: the method or an option is wrong.
+        ImageError: the array is no image.
+    """
+    checked = division_options(method, options)
+    pixels = as_rgb(image)
+    labels = METHODS[method][1](pixels, checked)
+    return Regions.from_labels(_filter_by_area(labels, checked))
+
+
+def _filter_by_area(labels: NDArray[np.int64], options: DivisionOptions) -> NDArray[np.int64]:
+    """Keep regions of a fitting area and renumber them from 1; the others become 0."""
+    scale = labels.size / _PUBLISHED_AREA
+    areas = np.bincount(labels.ravel())
+    kept = (areas > options.min_area * scale) & (areas < options.max_area * scale)
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0)
+    return np.asarray(numbers[labels], dtype=np.int64)

@@ -1,0 +1,148 @@
+"""Divisions on disk: computed once for an image and its settings, reused by every model and every later run."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.errors import StoreError
+from lvlm_ad.regions.division import Regions
+from lvlm_ad.storage import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["DivisionStore", "StoredDivision"]
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS divisions (key TEXT PRIMARY KEY, hash TEXT NOT NULL, regions BLOB NOT NULL, counts BLOB)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDivision:
+    """One image's division and the pixel counts of its ground truth, packed for storage.
+
+    Attributes:
+        hash: ``Regions.hash``.
+        regions: cells and membership as compressed npz bytes.
+        counts: named count arrays as compressed npz bytes; None for an image without ground truth.
+    """
+
+    hash: str
+    regions: bytes
+    counts: bytes | None
+
+    @classmethod
+    def pack(cls, regions: Regions, counts: Mapping[str, NDArray[Any]] | None) -> StoredDivision:
+        """Pack a division and its counts."""
+        cells = regions.cells.astype(np.min_scalar_type(max(regions.n_cells - 1, 0)))
+        return cls(
+            hash=regions.hash,
+            regions=_pack({"cells": cells, "membership": regions.membership}),
+            counts=None if counts is None else _pack(counts),
+        )
+
+
+class DivisionStore:
+    """Divisions by key in one SQLite file; each is written whole or not at all.
+
+    Args:
+        path: the file; created if absent.
+
+    Raises:
+        StoreError: the file cannot be opened, is no such store, or was written by a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._db = open_database(
+            path, schema=_SCHEMA, version=SCHEMA_VERSION, name="division store", advice="Delete it to start anew."
+        )
+
+    def hashes(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return key -> division hash for those of the keys that are stored."""
+        wanted = set(keys)
+        rows = self._read(lambda db: db.execute("SELECT key, hash FROM divisions").fetchall())
+        return {key: found for key, found in rows if key in wanted}
+
+    def regions(self, key: str) -> Regions:
+        """Read one division.
+
+        Raises:
+            StoreError: it is not there or damaged.
+        """
+        arrays = self._arrays("regions", key)
+        if arrays is None:
+            raise StoreError(f"The division store {self._path} has no division {key}.")
+        return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
+
+    def counts(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """Read the count arrays stored with a division; None where the image has no ground truth.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        return self._arrays("counts", key)
+
+    def put(self, key: str, division: StoredDivision) -> None:
+        """Store a division; the first one under a key stays.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        try:
+            with self._lock:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?)",
+                    (key, division.hash, division.regions, division.counts),
+                )
+        except sqlite3.Error as error:
+            raise StoreError(f"The division store {self._path} cannot be written: {error}.") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _arrays(self, column: str, key: str) -> dict[str, NDArray[Any]] | None:
+        query = f"SELECT {column} FROM divisions WHERE key = ?"  # noqa: S608 - the column is one of two constants
+        row = self._read(lambda db: db.execute(query, (key,)).fetchone())
+        if row is None or row[0] is None:
+            return None
+        try:
+            return _unpack(row[0])
+        except (ValueError, OSError, KeyError) as error:
+            raise self._damaged(error) from error
+
+    def _read(self, query: Callable[[sqlite3.Connection], Any]) -> Any:
+        try:
+            with self._lock:
+                return query(self._db)
+        except sqlite3.Error as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> StoreError:
+        return StoreError(f"The division store {self._path} is damaged: {error}. Delete it to start anew.")
+
+
+def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Write arrays as compressed npz bytes, without pickle."""
+    buffer = BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()
+
+
+def _unpack(data: bytes) -> dict[str, NDArray[Any]]:
+    with np.load(BytesIO(data), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

@@ -1,0 +1,229 @@
+"""A run on disk: manifest, predictions and metrics. The schema is versioned; older versions are read, newer refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lvlm_ad.errors import RunError
+from lvlm_ad.text2seg import Status
+
+__all__ = ["METRIC_NAMES", "Manifest", "PredictionRecord", "Run", "find_runs", "read_run", "write_run"]
+
+SCHEMA_VERSION = 1
+
+METRIC_NAMES = (
+    "image_auroc",
+    "image_ap",
+    "image_f1_max",
+    "pixel_auroc",
+    "pixel_ap",
+    "pixel_f1_max",
+    "pixel_aupro",
+)
+"""The seven metrics, in the order of every table."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ModelRecord(_Record):
+    """Which method was measured."""
+
+    name: str
+    kind: Literal["backend", "baseline"]
+    plugin: str
+    identity: dict[str, Any]
+    """What decides its answers; no keys."""
+    row: Literal["regions", "dense"]
+    """Measured through the regions, or by a baseline's own map."""
+    frame: bool = False
+    """A row that frames the table and is not ranked."""
+    sees_truth: bool = False
+    """The method is given the ground truth."""
+    price: dict[str, Any]
+
+
+class DatasetRecord(_Record):
+    """What it was measured on."""
+
+    name: str
+    fingerprint: str
+    """SHA-256 over ids, labels, image files and mask files."""
+    n_images: int
+    categories: list[str]
+    whole: bool
+    """Every category and image of the test split, neither selected nor limited."""
+    notes: list[str]
+
+
+class DivisionRecord(_Record):
+    """How images were cut."""
+
+    method: str
+    options: dict[str, Any]
+    hash: str
+    """SHA-256 over every image's division; empty for a dense row, which is not divided."""
+
+
+class PromptRecord(_Record):
+    """What was asked; empty for a baseline."""
+
+    name: str = ""
+    hash: str = ""
+    zero_knowledge: bool = True
+
+
+class Manifest(_Record):
+    """Everything that the numbers depend on."""
+
+    schema_version: int = SCHEMA_VERSION
+    config_hash: str
+    """SHA-256 over all that follows but times and versions; the run folder's name ends with its beginning."""
+    model: ModelRecord
+    dataset: DatasetRecord
+    protocol: dict[str, Any]
+    division: DivisionRecord
+    prompt: PromptRecord
+    on_failure: Literal["zero", "exclude"]
+    seed: int
+    versions: dict[str, str]
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    """Wall-clock time of this run; stored answers take none."""
+
+    @property
+    def row_name(self) -> str:
+        """The model's name as tables show it."""
+        return f"{self.model.name} (dense)" if self.model.row == "dense" else self.model.name
+
+
+class PredictionRecord(_Record):
+    """One line of predictions.jsonl."""
+
+    id: str
+    category: str
+    label: bool
+    defect: str
+    image_score: float | None
+    """None where the answer holds none."""
+    regions: dict[int, float]
+    n_regions: int
+    status: Status
+    notes: list[str]
+    key: str
+    """The stored answer's key in answers.sqlite; empty for a baseline."""
+    text: str
+    """The answer, cut after 20,000 characters; the whole is in answers.sqlite."""
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    seconds: float
+    division: str
+    """The hash of the image's division; empty for a dense row."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        dir: its folder.
+        manifest: everything the numbers depend on.
+        metrics: the content of metrics.json.
+        predictions: one record an image, in the data set's order.
+    """
+
+    dir: Path
+    manifest: Manifest
+    metrics: Mapping[str, Any]
+    predictions: Sequence[PredictionRecord]
+
+
+def write_run(run: Run) -> None:
+    """Write a run's three files, each whole or not at all; ``run.json`` last, so that a folder with one is complete.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        run.dir.mkdir(parents=True, exist_ok=True)
+        (run.dir / "run.json").unlink(missing_ok=True)
+        _write(run.dir / "predictions.jsonl", "".join(f"{record.model_dump_json()}\n" for record in run.predictions))
+        _write(run.dir / "metrics.json", _json(run.metrics))
+        _write(run.dir / "run.json", _json(run.manifest.model_dump(mode="json")))
+    except OSError as error:
+        raise RunError(f"The run folder {run.dir} cannot be written: {error.strerror}.") from error
+
+
+def read_run(folder: Path, *, predictions: bool = True) -> Run:
+    """Read a run.
+
+    Args:
+        folder: the run's folder.
+        predictions: whether to read the predictions too; a leaderboard needs none.
+
+    Raises:
+        RunError: a file is missing or damaged, or was written by a newer version.
+    """
+    try:
+        raw = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        version = raw["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise RunError(f"{folder} was written by a newer lvlm-ad (schema {version}); upgrade to read it.")
+        records: list[PredictionRecord] = []
+        if predictions:
+            with (folder / "predictions.jsonl").open(encoding="utf-8") as lines:
+                records = [PredictionRecord.model_validate_json(line) for line in lines]
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if not {"mean", "categories", "answers", "usage"} <= set(metrics):
+            raise RunError(f"{folder / 'metrics.json'} lacks one of mean, categories, answers, usage.")
+        return Run(folder, Manifest.model_validate(raw), metrics, records)
+    except OSError as error:
+        raise RunError(
+            f"The run {folder} is incomplete: {error.filename} cannot be read ({error.strerror})."
+        ) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"The run {folder} is damaged: {field}: {first['msg']}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"The run {folder} is damaged: {error!r:.200}.") from error
+
+
+def find_runs(root: Path) -> list[Path]:
+    """Return the run folders in a folder, or the folder itself if it is one; sorted by name."""
+    if (root / "run.json").is_file():
+        return [root]
+    if not root.is_dir():
+        raise RunError(f"There is no folder {root}; run 'lvlm-ad bench' first or name the folder given to --out.")
+    return sorted(path.parent for path in root.glob("*/run.json"))
+
+
+def _json(value: Any) -> str:
+    # allow_nan=False: a NaN here is a mistake of ours and must not reach a file as invalid JSON.
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file under another name and move it into place."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

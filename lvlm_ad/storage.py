@@ -1,0 +1,42 @@
+"""Opens the SQLite files that lvlm-ad keeps: one durable file each, with a version that readers check."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from lvlm_ad.errors import StoreError
+
+__all__ = ["open_database"]
+
+
+def open_database(path: Path, *, schema: str, version: int, name: str, advice: str) -> sqlite3.Connection:
+    """Open or create a database that several threads and processes may use.
+
+    Write-ahead logging lets readers and one writer work at once; full synchronisation makes each committed row survive
+    a power cut. The connection may be shared between threads that take turns.
+
+    Args:
+        path: the file; its folder is created.
+        schema: ``CREATE TABLE IF NOT EXISTS ...``.
+        version: the schema's version, kept in ``user_version``.
+        name: what the file is, for messages.
+        advice: what to do when it cannot be opened, one sentence.
+
+    Raises:
+        StoreError: the file cannot be opened, is no such database, or was written by a newer version.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        if found > version:
+            database.close()
+            raise StoreError(f"The {name} {path} was written by a newer lvlm-ad (version {found}); upgrade to read it.")
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute(schema)
+        database.execute(f"PRAGMA user_version={version}")
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
+    return database

@@ -1,0 +1,34 @@
+"""What Text2Segmentation reads from an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Scores", "Status"]
+
+Status = Literal["ok", "partial", "refused", "unparsable", "truncated", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores in one answer.
+
+    Attributes:
+        image: image anomaly score in [0, 1], higher is more anomalous; None where the answer holds none.
+        regions: region number (from 1) -> score in [0, 1]; regions not named are absent.
+        status: "ok"; "partial" (usable, something in it was wrong or missing, see notes); "refused"; "unparsable";
+            "truncated" (cut off; what was readable is kept); "failed" (no answer came).
+        notes: what was wrong, one short sentence each.
+    """
+
+    image: float | None
+    regions: Mapping[int, float] = field(default_factory=dict)
+    status: Status = "ok"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether the image has scores to be measured by."""
+        return self.image is not None

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+
+from lvlm_ad.datasets import load_dataset
+from lvlm_ad.datasets.images import read_image, resize_image
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.presets import Protocol, load_prompt, preset_names, validated
+from lvlm_ad.prompts import Questioner, answer_schema, class_name
+from lvlm_ad.regions import divide
+from lvlm_ad.text2seg import parse
+
+
+@pytest.fixture
+def dataset(small_data):
+    return load_dataset("folder", small_data)
+
+
+def ask(dataset, prompt="class", seed=0, **settings):
+    protocol = Protocol(image_size=128, **settings)
+    questioner = Questioner(dataset, protocol, load_prompt(prompt), seed=seed)
+    sample = dataset[-1]
+    image = resize_image(sample.image, (128, 128))
+    regions = divide(image, n_segments=6)
+    return questioner.request(sample, image, regions), regions, questioner
+
+
+@pytest.mark.parametrize(
+    ("category", "said"),
+    [("pcb1", "pcb"), ("macaroni2", "macaroni"), ("metal_nut", "metal nut"), ("pipe_fryum", "pipe fryum"), ("12", "12")],
+)
+def test_class_names(category, said):
+    """A trailing number goes and underscores become spaces."""
+    assert class_name(category) == said
+
+
+def test_a_prompt_file_may_name_classes():
+    """The table class_names overrides the rule."""
+    assert class_name("pcb1", {"pcb1": "circuit board"}) == "circuit board"
+
+
+@pytest.mark.parametrize("prompt", preset_names("prompts"))
+def test_every_prompt_says_what_the_method_needs(dataset, prompt):
+    """Each preset speaks of borders, numbers from 1, scores from 0 to 1, and gives a format that Text2Segmentation reads."""
+    request, regions, _ = ask(dataset, prompt)
+    text = request.text
+    for said in ("White borders", "counted from 1", "from 0 to 1", "higher score means more anomalous", "any region"):
+        assert said in text
+    assert f"{regions.count} regions" in text
+    assert ("nut" in text) == (prompt != "general")
+    assert "$" not in text
+    example = parse(text, 9)
+    assert (example.image, dict(example.regions), example.status) == (0.9, {1: 0.9, 3: 0.7}, "ok")
+
+
+def test_only_the_types_prompt_tells_the_kinds_of_defect(dataset):
+    """The folder names of defects enter the prompt that says so, and no other; it is marked as not zero-knowledge."""
+    for prompt in preset_names("prompts"):
+        assert ("hole" in ask(dataset, prompt)[0].text) == (prompt == "types")
+        assert load_prompt(prompt).zero_knowledge == (prompt != "types")
+
+
+def test_the_json_prompt_demands_a_schema(dataset):
+    """The json prompt carries a schema bounded by the regions drawn; text prompts carry none."""
+    request, regions, _ = ask(dataset, "json")
+    assert request.options["schema"] == answer_schema(regions.count)
+    region = request.options["schema"]["properties"]["regions"]["items"]["properties"]["region"]
+    assert region["maximum"] == regions.count
+    assert "schema" not in ask(dataset, "class")[0].options
+
+
+@pytest.mark.parametrize(("visual", "count"), [("marked", 1), ("image+marked", 2), ("image+marks", 2)])
+def test_visual_decides_the_pictures(dataset, visual, count):
+    """The pictures come in the order that the setting's name says, and the text says what they are."""
+    request, _, questioner = ask(dataset, visual=visual)
+    assert len(request.images) == count == questioner.n_images
+    assert all(picture.data.startswith(b"\x89PNG") for picture in request.images)
+    assert ("two pictures" in request.text) == (count == 2)
+
+
+def test_reference_images_come_first_and_are_always_the_same(dataset):
+    """Shots puts unmarked training images before the question: fixed by the seed, never from the test split."""
+    request, _, questioner = ask(dataset, shots=2)
+    again, _, _ = ask(dataset, shots=2)
+    assert len(request.images) == 3 == questioner.n_images
+    assert request.images == again.images
+    assert "2 pictures of flawless products" in request.text
+    training = {read_image(path).tobytes() for path in dataset.references["nut1"]}
+    pixels = {resize_image(read_image(path), (128, 128)).tobytes() for path in dataset.references["nut1"]}
+    assert len(training) == 3
+    from io import BytesIO
+
+    from PIL import Image
+
+    shown = [np.asarray(Image.open(BytesIO(picture.data))).tobytes() for picture in request.images]
+    assert set(shown[:2]) < pixels
+    assert shown[2] not in pixels
+    chosen = {ask(dataset, shots=1, seed=seed)[0].images[0].digest for seed in range(12)}
+    assert len(chosen) == 3
+
+
+def test_too_few_reference_images_is_an_error(dataset):
+    """More shots than training images is said before anything is asked."""
+    with pytest.raises(ConfigError, match="shots = 4 needs as many.*has 3"):
+        ask(dataset, shots=4)
+
+
+def test_the_hash_covers_what_shapes_a_question(dataset):
+    """Prompt, marks, visual, references and size change the hash; nothing else does."""
+    hashes = {
+        ask(dataset, **settings)[2].hash
+        for settings in (
+            {},
+            {"prompt": "general"},
+            {"visual": "image+marked"},
+            {"number_size": 20},
+            {"border_width": 3},
+            {"shots": 1},
+        )
+    }
+    assert len(hashes) == 6
+    assert ask(dataset)[2].hash == ask(dataset, binary=True)[2].hash
+
+
+def test_a_wrong_placeholder_is_named(dataset):
+    """A prompt file with an unknown placeholder fails at once, with the known ones."""
+    prompt = validated(type(load_prompt("class")), {"name": "mine", "text": "A $clas_name"}, "prompt mine")
+    with pytest.raises(ConfigError, match=r"clas_name.*\$class_name"):
+        Questioner(dataset, Protocol(), prompt, seed=0)
+
+
+def test_label_and_mask_never_enter_a_question(dataset):
+    """Two samples of one category with the same pixels get the same question, whatever their labels."""
+    good, bad = dataset[3], dataset[-1]
+    _, regions, questioner = ask(dataset)
+    image = np.zeros((128, 128, 3), np.uint8)
+    assert good.category == bad.category
+    assert good.label != bad.label
+    assert questioner.request(good, image, regions) == questioner.request(bad, image, regions)

@@ -1,0 +1,169 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from sklearn.metrics import adjusted_rand_score
+
+from lvlm_ad.datasets.images import read_image, resize_image
+from lvlm_ad.errors import ConfigError, ImageError
+from lvlm_ad.regions import Regions, divide
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+def labels_of(regions):
+    """Turn a partition back into a label map, 0 where no region is."""
+    numbers = np.zeros(regions.n_cells, int)
+    for region, covered in enumerate(regions.membership, start=1):
+        numbers[covered] = region
+    return numbers[regions.cells]
+
+
+@pytest.fixture(scope="module")
+def published(shared):
+    with np.load(shared / "cases" / "division.npz") as cases:
+        return {name: cases[name] for name in cases.files}
+
+
+def published_image(published, index):
+    pixels = np.asarray(Image.open(BytesIO(published[f"{index}/image"].tobytes())).convert("RGB"))
+    return resize_image(pixels, (768, 768))
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_grid_is_the_published_grid(published, index):
+    """The default grid and its numbers' places are those of the published code, pixel by pixel."""
+    regions = divide(published_image(published, index), "grid")
+    assert np.array_equal(labels_of(regions), published[f"{index}/grid"])
+    assert np.array_equal(regions.positions(), published[f"{index}/grid_pos"])
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_superpixels_agree_with_the_published_ones(published, index):
+    """The default superpixels agree with those of the published code up to one grey level's difference in resizing."""
+    regions = divide(published_image(published, index))
+    expected = published[f"{index}/superpixel"]
+    assert regions.count == expected.max()
+    assert adjusted_rand_score(expected.ravel(), labels_of(regions).ravel()) >= 0.93
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_numbers_stand_where_the_published_code_puts_them(published, index):
+    """On identical labels, each number stands at the identical pixel."""
+    regions = Regions.from_labels(published[f"{index}/superpixel"])
+    assert np.array_equal(regions.positions(), published[f"{index}/superpixel_pos"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=SIZES, rows=st.integers(1, 20), columns=st.integers(1, 20))
+def test_grid_loses_no_pixel(size, rows, columns):
+    """Without an area filter every pixel lies in exactly one cell, also where sides do not divide evenly."""
+    image = np.zeros((*size, 3), np.uint8)
+    regions = divide(image, "grid", grid_rows=rows, grid_columns=columns, min_area=0, max_area=1e9)
+    assert regions.count == min(rows, size[0]) * min(columns, size[1])
+    assert regions.membership.sum(axis=0).tolist() == [1] * regions.n_cells
+    assert regions.cell_areas.min() >= 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
+def test_superpixels_without_filter_cover_everything(image):
+    """Without an area filter the superpixels of any image are a partition with numbers 1..R."""
+    regions = divide(image, n_segments=8, min_area=0, max_area=1e9)
+    assert regions.count == regions.n_cells >= 1
+    assert regions.cell_areas.sum() == image.shape[0] * image.shape[1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30), st.just(3))))
+def test_kept_regions_lie_within_the_area_limits(image):
+    """Each kept region's area lies strictly between the limits, scaled with the image's area; numbers have no gaps."""
+    regions = divide(image, n_segments=5, min_area=60_000, max_area=200_000)
+    scale = image.shape[0] * image.shape[1] / 768**2
+    areas = regions.membership @ regions.cell_areas
+    assert regions.membership.shape == (regions.count, regions.n_cells)
+    assert all(60_000 * scale < area < 200_000 * scale for area in areas)
+
+
+def test_division_is_a_pure_function(photo):
+    """The same image and settings give the same hash; other settings or pixels give another."""
+    first, second = divide(photo), divide(photo.copy())
+    assert first.hash == second.hash
+    assert first.hash != divide(photo, n_segments=90).hash
+    assert first.hash != divide(photo[:, ::-1]).hash
+
+
+def test_one_region_left_or_none():
+    """An image may keep one region or none at all; both are divisions like any other."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    one = divide(image, "grid", grid_rows=1, grid_columns=1, max_area=1e9)
+    none = divide(image, "grid", grid_rows=1, grid_columns=1)
+    assert (one.count, one.n_cells) == (1, 1)
+    assert (none.count, none.n_cells) == (0, 1)
+    assert none.positions().shape == (0, 2)
+    assert none.pool(np.ones((64, 64))).shape == (0,)
+
+
+@pytest.mark.parametrize("method", ["grid", "superpixel"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 2)])
+def test_thin_and_tiny_images_divide(method, shape):
+    """Images of one pixel's height, width or both do not fail."""
+    regions = divide(np.zeros((*shape, 3), np.uint8), method)
+    assert regions.shape == shape
+
+
+def modes(folder):
+    """Write one image in every mode that users' files have."""
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))
+    colour = np.stack([ramp, ramp[:, ::-1], ramp // 2], axis=-1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(ramp).save(folder / "grey.png")
+    Image.fromarray(ramp.astype(np.uint16) * 257).save(folder / "sixteen.png")
+    Image.fromarray(colour).convert("P").save(folder / "palette.png")
+    Image.fromarray(np.dstack([colour, np.full_like(ramp, 200)])).save(folder / "alpha.png")
+    Image.fromarray(colour).convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(colour).save(folder / "turned.jpg", exif=exif)
+    Image.fromarray(np.zeros_like(colour)).save(folder / "black.png")
+    return sorted(folder.iterdir())
+
+
+def test_every_image_mode_divides(tmp_path):
+    """Grey, 16-bit, palette, alpha, CMYK, turned and black images are read and divided."""
+    shapes = {}
+    for path in modes(tmp_path):
+        regions = divide(read_image(path), n_segments=6, min_area=0, max_area=1e9)
+        assert regions.count >= 1
+        shapes[path.name] = regions.shape
+    assert shapes.pop("turned.jpg") == (64, 48)
+    assert set(shapes.values()) == {(48, 64)}
+
+
+def test_overlapping_masks_become_cells():
+    """Cells are the sets of regions that meet; pixels in no region are a cell that no region covers."""
+    masks = np.zeros((2, 4, 4), bool)
+    masks[0, :3, :3] = True
+    masks[1, 2:, 2:] = True
+    regions = Regions.from_masks(masks)
+    assert (regions.count, regions.n_cells) == (2, 4)
+    assert np.array_equal(regions.membership[:, regions.cells], masks)
+    assert regions.pool(masks[0].astype(float)).tolist() == [1.0, 0.25]
+
+
+def test_wrong_settings_name_the_right_ones():
+    """A wrong method, option or value gives one line with the nearest right name or the limit."""
+    image = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(ConfigError, match="Did you mean 'superpixel'"):
+        divide(image, "superpixels")
+    with pytest.raises(ConfigError, match="Did you mean 'n_segments'"):
+        divide(image, n_segment=3)
+    with pytest.raises(ConfigError, match="grid_rows.*got 0"):
+        divide(image, "grid", grid_rows=0)
+    with pytest.raises(ConfigError, match="not part of this version"):
+        divide(image, "sam")
+    with pytest.raises(ImageError, match="no pixels"):
+        divide(np.zeros((0, 5, 3), np.uint8))

@@ -1,0 +1,46 @@
+import sqlite3
+
+import numpy as np
+import pytest
+
+from lvlm_ad.errors import StoreError
+from lvlm_ad.regions import DivisionStore, StoredDivision, divide
+
+
+def test_a_division_comes_back_as_it_was(tmp_path, photo):
+    """Cells, membership, hash and counts survive storing, also in a new process's view of the file."""
+    regions = divide(photo)
+    counts = {"normal": np.arange(5, dtype=np.int64)}
+    DivisionStore(tmp_path / "d.sqlite").put("key", StoredDivision.pack(regions, counts))
+    store = DivisionStore(tmp_path / "d.sqlite")
+    back = store.regions("key")
+    assert np.array_equal(back.cells, regions.cells)
+    assert back.cells.dtype == np.int32
+    assert np.array_equal(back.membership, regions.membership)
+    assert store.hashes(["key", "other"]) == {"key": regions.hash} == {"key": back.hash}
+    assert store.counts("key")["normal"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_an_image_without_ground_truth_has_no_counts(tmp_path, photo):
+    """Counts are None where there was nothing to count."""
+    store = DivisionStore(tmp_path / "d.sqlite")
+    store.put("key", StoredDivision.pack(divide(photo), None))
+    assert store.counts("key") is None
+
+
+def test_what_is_not_stored_is_said(tmp_path):
+    """Asking for an unknown division is an error with the key, not an empty division."""
+    with pytest.raises(StoreError, match="no division nothing"):
+        DivisionStore(tmp_path / "d.sqlite").regions("nothing")
+
+
+def test_damaged_and_newer_files_are_refused(tmp_path):
+    """A file that is no database, and one from a newer version, each give one clear error."""
+    (tmp_path / "bad.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 50)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        DivisionStore(tmp_path / "bad.sqlite")
+    with sqlite3.connect(tmp_path / "new.sqlite") as database:
+        database.execute("PRAGMA user_version=99")
+    database.close()
+    with pytest.raises(StoreError, match="newer lvlm-ad"):
+        DivisionStore(tmp_path / "new.sqlite")
