@@ -26,12 +26,12 @@ class Problem:
     """Something wrong with a data set.
 
     Attributes:
-        subject: the sample's id, or the file or folder.
+        where: the sample's id, or the file or folder.
         message: what is wrong, where, and what to do; one line.
         severity: "error" if no run may start with it, "warning" if it may be meant.
     """
 
-    subject: str
+    where: str
     message: str
     severity: Literal["error", "warning"] = "error"
 

@@ -97,7 +97,7 @@ def test_everything_wrong_is_reported_at_once(tmp_path):
         ("bottle/bent/3", "no defective pixel"),
         ("bottle/train/1.png", "not an image file"),
     ]
-    found = [(problem.subject, problem.message) for problem in report.problems]
+    found = [(problem.where, problem.message) for problem in report.problems]
     assert len(found) == len(expected)
     for (subject, message), (place, words) in zip(found, expected, strict=True):
         assert subject.endswith(place)
@@ -120,7 +120,7 @@ def test_mask_below_the_threshold_is_empty(tmp_path):
     """With a threshold above all its values a mask is empty, which is an error of the choice or of the mask."""
     bottles(tmp_path, count=1)
     report = check_dataset("mvtec", tmp_path, mask_threshold=255)
-    assert [problem.subject for problem in report.problems] == ["bottle/bent/0"]
+    assert [problem.where for problem in report.problems] == ["bottle/bent/0"]
     assert "threshold" in report.problems[0].message
 
 
@@ -129,7 +129,7 @@ def test_category_with_one_label_is_a_warning(tmp_path):
     picture(tmp_path / "a" / "test" / "good" / "0.png")
     picture(tmp_path / "b" / "test" / "bent" / "0.png")
     report = check_dataset("folder", tmp_path)
-    assert [(p.subject, p.severity) for p in report.problems] == [("a", "warning"), ("b", "warning")]
+    assert [(p.where, p.severity) for p in report.problems] == [("a", "warning"), ("b", "warning")]
     assert "only good images; without defect images" in report.problems[0].message
     assert "only defects; without good images" in report.problems[1].message
     assert report.ok
@@ -152,7 +152,7 @@ def test_mask_without_an_image_is_a_warning(tmp_path):
     folder = bottles(tmp_path)
     (folder / "test" / "bent" / "2.png").unlink()
     report = check_dataset("mvtec", tmp_path)
-    assert [(p.severity, p.subject.endswith("2_mask.png")) for p in report.problems] == [("warning", True)]
+    assert [(p.severity, p.where.endswith("2_mask.png")) for p in report.problems] == [("warning", True)]
     assert len(load_dataset("mvtec", tmp_path)) == 11
 
 
@@ -161,7 +161,7 @@ def test_masks_for_some_defects_only_are_warnings(tmp_path):
     folder = bottles(tmp_path)
     (folder / "ground_truth" / "bent" / "2_mask.png").unlink()
     report = check_dataset("folder", tmp_path)
-    assert [(p.subject, p.severity) for p in report.problems] == [("bottle/bent/2", "warning")]
+    assert [(p.where, p.severity) for p in report.problems] == [("bottle/bent/2", "warning")]
 
 
 def test_wrong_root_is_reported_not_raised(tmp_path):
@@ -169,7 +169,7 @@ def test_wrong_root_is_reported_not_raised(tmp_path):
     report = check_dataset("visa", tmp_path)
     assert report.dataset is None
     assert not report.ok
-    assert [problem.subject for problem in report.problems] == [str(tmp_path)]
+    assert [problem.where for problem in report.problems] == [str(tmp_path)]
 
 
 def test_empty_data_set_is_reported_not_raised(tmp_path):

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +148,31 @@ def test_an_empty_folder_is_filled(tmp_path):
     make_demo(tmp_path / "set", images=2, size=64)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert json.loads((tmp_path / "set" / "demo.json").read_text())["images"] == 2
+
+
+def test_the_working_folder_can_be_filled(monkeypatch, tmp_path):
+    """The empty folder one stands in is filled and stays the folder one stands in."""
+    monkeypatch.chdir(tmp_path)
+    make_demo(Path(), images=2, size=64)
+    assert sorted(path.name for path in Path().iterdir()) == sorted([*CATEGORIES, "demo.json"])
+
+
+def test_interrupted_while_moving_is_not_complete(monkeypatch, tmp_path):
+    """Stopped between two moves into a folder that was there, the set is refused, not taken for complete."""
+    real, moved = Path.rename, []
+
+    def stop_early(self, target):
+        moved.append(target)
+        if len(moved) == 3:
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", stop_early)
+        with pytest.raises(KeyboardInterrupt):
+            make_demo(tmp_path, images=2, size=64)
+    with pytest.raises(DataError):
+        make_demo(tmp_path, images=2, size=64)
 
 
 @pytest.mark.parametrize("change", [{"images": 9}, {"seed": 1}, {"size": 64}])

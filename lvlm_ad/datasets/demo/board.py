@@ -220,9 +220,8 @@ def _pads(sheet: Sheet, part: _Part) -> None:
             long, short = 0.026, min(0.014, 0.62 * part.tall / part.pins)
             wide, tall = (long, short) if sideways else (short, long)
             sheet.box(_at(part, wide, tall, right=right * 1.03, down=down * 1.03), solder, **look)
-        grown = 0.075 if part.kind == "quad" else 0.0
         sheet.disc(part.x - part.wide / 2 - 0.022, part.y - part.tall / 2 - 0.022, 0.005, _WHITE)
-        label = (part.x, part.y - part.tall / 2 - (0.04 if grown else 0.017))
+        label = (part.x, part.y - part.tall / 2 - (0.04 if part.kind == "quad" else 0.017))
     elif part.kind in {"chip", "led"}:
         for side in (-1, 1):
             sheet.box(_at(part, part.wide * 1.2, 0.02, down=side * part.tall / 2), solder, **look)

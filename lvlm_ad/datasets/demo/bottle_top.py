@@ -55,7 +55,6 @@ class _Print:
 
     Attributes:
         shift: x, y, parts of the cap's radius.
-        turn: radians against the cap.
         text: the words around the rim.
         year: the line below the star.
         ghost: strength of a second, displaced impression, in [0, 1].
@@ -63,7 +62,6 @@ class _Print:
     """
 
     shift: tuple[float, float] = (0.0, 0.0)
-    turn: float = 0.0
     text: str = _RIM_TEXT
     year: str = "1897"
     ghost: float = 0.0
@@ -153,7 +151,7 @@ def _printed(cap: _Cap, emblem: _Print, size: int) -> Field:
     disc = round(2 * cap.radius * 0.84)
     cream, gold = _emblem(disc * _OVER, emblem)
     shown = np.zeros((size, size, 3), np.float32) + np.asarray(cap.paint, np.float32)
-    degrees = -np.degrees(cap.turn + emblem.turn)
+    degrees = -np.degrees(cap.turn)
     left = cap.x + emblem.shift[0] * cap.radius - disc / 2
     top = cap.y + emblem.shift[1] * cap.radius - disc / 2
     for stencil, ink in ((cream, _CREAM), (gold, (0.85, 0.66, 0.3))):

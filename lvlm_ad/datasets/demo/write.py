@@ -36,8 +36,8 @@ _SIZES = range(64, 1025)
 def make_demo(root: Path, *, images: int = 10, seed: int = 0, size: int = 384) -> Path:
     """Make the demo set, unless it is there already.
 
-    The pixels depend on seed and size alone, apart from changes between versions of numpy, scipy and Pillow; a larger
-    number of images adds some and keeps the others.
+    The pixels depend on seed and size alone (and here and there by one grey level on the processor and on the versions
+    of numpy, scipy and Pillow); a larger number of images adds some and keeps the others.
 
     Args:
         root: the folder to be made; its parents are made too.
@@ -63,8 +63,10 @@ def make_demo(root: Path, *, images: int = 10, seed: int = 0, size: int = 384) -
         if _holds(target, settings):
             return root
         target.parent.mkdir(parents=True, exist_ok=True)
+        # An empty folder that is there may be a mount or the working folder: it is filled, not replaced.
+        home = target if target.is_dir() else target.parent
         # Within a folder of its own the set has the user's default permissions, which a temporary folder has not.
-        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-", suffix=".partial") as workshop:
+        with TemporaryDirectory(dir=home, prefix=f".{target.name}-", suffix=".partial") as workshop:
             made = Path(workshop) / "demo"
             _write_all(made, settings)
             _move(made, target, settings)
@@ -155,10 +157,13 @@ def _save(path: Path, pixels: NDArray[np.integer]) -> None:
 def _move(made: Path, target: Path, settings: dict[str, int]) -> None:
     """Give the finished set its name; another process may have made the same one meanwhile."""
     try:
-        if target.is_dir():
-            # Only an empty folder lets itself be removed.
-            target.rmdir()
-        made.rename(target)
+        if target in made.parents:
+            # The settings come last: without them the folder does not count as a demo set.
+            for part in sorted(made.iterdir(), key=lambda path: path.name == _SETTINGS):
+                part.rename(target / part.name)
+            made.rmdir()
+        else:
+            made.rename(target)
     except OSError:
         if not _holds(target, settings):
             raise

@@ -1,0 +1,152 @@
+import threading
+
+import pytest
+
+from lvlm_ad.backend import Answer, Backend, Request, ScriptedBackend, Usage
+from lvlm_ad.calls import AnswerStore, Budget, BudgetSpentError, Caller
+from lvlm_ad.errors import FatalError, TransientError
+from lvlm_ad.presets import Price
+
+PRICE = Price(price_input=1.0, price_output=10.0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return AnswerStore(tmp_path / "answers.sqlite")
+
+
+def caller(store, script, price=PRICE, limit=None):
+    backend = ScriptedBackend(script=script)
+    return Caller(backend, store, price, Budget(limit)), backend
+
+
+def question(text):
+    return Request((), text)
+
+
+def test_a_question_is_asked_once(store):
+    """The second time, and in a second run, the stored answer is given and the backend is not asked."""
+    first, backend = caller(store, lambda _: "yes")
+    assert first.ask(question("a")).stored is False
+    assert first.ask(question("a")).stored is True
+    second, other = caller(store, lambda _: "no")
+    asked = second.ask(question("a"))
+    assert (asked.answer.text, asked.stored) == ("yes", True)
+    assert (len(backend.requests), len(other.requests)) == (1, 0)
+
+
+def test_refusals_are_kept_as_refusals(store):
+    """A refusal is paid for: it is recorded with its outcome and comes back as a refusal, never as an answer."""
+    asking, backend = caller(store, [Answer("no", "refused")])
+    for _ in range(2):
+        assert asking.ask(question("a")).answer.outcome == "refused"
+    assert len(backend.requests) == 1
+
+
+def test_failures_are_not_stored(store):
+    """A failed question leaves nothing behind and is asked again."""
+    answers = iter([TransientError("reset"), "fine"])
+
+    def script(_request):
+        given = next(answers)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    asking, _ = caller(store, script)
+    with pytest.raises(TransientError):
+        asking.ask(question("a"))
+    assert len(store) == 0
+    assert asking.ask(question("a")).answer.text == "fine"
+
+
+def test_after_a_fatal_error_nothing_is_asked(store):
+    """The first fatal error ends the asking; stored answers are still given."""
+    asked = []
+
+    def script(request):
+        asked.append(request.text)
+        if request.text == "bad":
+            raise FatalError("the key is refused")
+        return "yes"
+
+    asking, _ = caller(store, script)
+    asking.ask(question("a"))
+    for text in ("bad", "b"):
+        with pytest.raises(FatalError, match="key is refused"):
+            asking.ask(question(text))
+    assert asked == ["a", "bad"]
+    assert asking.ask(question("a")).stored
+
+
+def test_an_endpoint_out_of_reach_is_given_up(store):
+    """When the first eight questions all fail, the ninth is not asked."""
+    asked = []
+
+    def script(request):
+        asked.append(request)
+        raise TransientError("no connection")
+
+    asking, _ = caller(store, script)
+    for n in range(8):
+        with pytest.raises(TransientError):
+            asking.ask(question(str(n)))
+    with pytest.raises(FatalError, match="first 8 questions all failed.*no connection"):
+        asking.ask(question("9"))
+    assert len(asked) == 8
+
+
+def test_cost_comes_from_tokens_and_prices(store):
+    """Cached tokens are billed at their own price; without a price or a count the cost is unknown, not 0."""
+    answer = Answer("yes", usage=Usage(input_tokens=1000, cached_tokens=400, output_tokens=100))
+    price = Price(price_input=2.0, price_cached=1.0, price_output=10.0)
+    asking, _ = caller(store, [answer, Answer("no usage")], price)
+    assert asking.ask(question("a")).cost == pytest.approx((600 * 2 + 400 * 1 + 100 * 10) / 1e6)
+    assert asking.ask(question("b")).cost is None
+    assert Caller(ScriptedBackend(script=[]), store, Price(), Budget(None)).cost(answer) is None
+
+
+class Slow(Backend):
+    """Answers when told to; each answer costs one dollar."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = threading.Semaphore(0)
+        self.asked = 0
+
+    def answer(self, request):
+        self.asked += 1
+        self.gate.acquire()
+        return Answer(request.text, usage=Usage(input_tokens=10**6, output_tokens=0))
+
+
+@pytest.mark.parametrize(("limit", "asked"), [(0, 0), (0.5, 1), (1, 1), (3, 3), (3.5, 3)])
+def test_the_budget_holds_with_many_questions_at_once(store, limit, asked):
+    """No more is asked than the limit pays for, however many threads ask; the first question alone may exceed it."""
+    backend = Slow()
+    asking = Caller(backend, store, PRICE, Budget(limit))
+    outcomes = []
+
+    def ask(n):
+        try:
+            outcomes.append(asking.ask(question(str(n))).cost)
+        except BudgetSpentError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(10)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        backend.gate.release()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert backend.asked == asked == outcomes.count(1.0)
+    assert len(outcomes) == 10
+
+
+def test_keys_depend_on_what_is_asked_alone():
+    """Text, options, pictures and the model's identity change a key; nothing else enters it."""
+    key = question("a").key({"model": "m"})
+    assert key == Request((), "a").key({"model": "m"})
+    assert len({key, question("b").key({"model": "m"}), question("a").key({"model": "n"})}) == 3
+    assert key != Request((), "a", {"format": "json"}).key({"model": "m"})

@@ -1,0 +1,108 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from lvlm_ad.backend import Answer, Picture, Request, Usage
+from lvlm_ad.calls import AnswerStore
+from lvlm_ad.errors import StoreError
+
+REQUEST = Request((Picture.from_pixels(np.zeros((4, 4, 3), np.uint8)),), "what?", {"format": "text"})
+IDENTITY = {"backend": "X", "model": "m"}
+ANSWER = Answer("image anomaly score: 0.5.", "ok", Usage(10, 2, 5), 1.5, "m-1", "stop")
+
+
+def put(store, key, answer=ANSWER):
+    store.put(key, answer, request=REQUEST, identity=IDENTITY)
+
+
+def test_an_answer_comes_back_as_it_was(tmp_path):
+    """Text, outcome, usage, seconds, model and detail survive; unknown token counts stay unknown."""
+    put(AnswerStore(tmp_path / "a.sqlite"), "k")
+    put(AnswerStore(tmp_path / "a.sqlite"), "none", Answer("x", "refused"))
+    store = AnswerStore(tmp_path / "a.sqlite")
+    assert store.get("k") == ANSWER
+    assert store.get("none") == Answer("x", "refused")
+    assert store.get("other") is None
+    assert store.known(["k", "other"]) == {"k"}
+    assert len(store) == 2
+
+
+def test_the_first_answer_stays(tmp_path):
+    """A second answer to the same question does not replace what was stored and perhaps used."""
+    store = AnswerStore(tmp_path / "a.sqlite")
+    put(store, "k")
+    put(store, "k", Answer("other"))
+    assert store.get("k") == ANSWER
+
+
+def test_the_file_records_what_was_asked(tmp_path):
+    """Beside the answer stand the question, the pictures' digests and the model, readable with SQLite alone."""
+    put(AnswerStore(tmp_path / "a.sqlite"), "k")
+    row = sqlite3.connect(tmp_path / "a.sqlite").execute("SELECT question, images, identity FROM answers").fetchone()
+    assert row[0] == "what?"
+    assert REQUEST.images[0].digest in row[1]
+    assert '"model": "m"' in row[2]
+
+
+@pytest.mark.parametrize("text", ["", "\x00\x1b[31m", "\ud800 lone", "é" * 100_000, "' OR 1=1; --"])
+def test_any_text_can_be_stored(tmp_path, text):
+    """Nulls, escapes, lone surrogates and long texts are stored; a surrogate comes back as a question mark."""
+    store = AnswerStore(tmp_path / "a.sqlite")
+    put(store, "k", Answer(text))
+    assert store.get("k").text == text.replace("\ud800", "?")
+
+
+def test_many_threads_write_at_once(tmp_path):
+    """Concurrent writers lose nothing."""
+    store = AnswerStore(tmp_path / "a.sqlite")
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: put(store, f"k{n}"), range(200)))
+    assert len(store) == 200
+
+
+
+
+def test_what_was_stored_survives_kill_9(tmp_path):
+    """Every answer whose storing was reported is there after the writing process was killed without warning."""
+    script = tmp_path / "writer.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lvlm_ad.backend import Answer, Request\n"
+        "from lvlm_ad.calls import AnswerStore\n"
+        "store = AnswerStore(Path(sys.argv[1]))\n"
+        "for n in range(10**6):\n"
+        "    store.put(f'k{n}', Answer(str(n)), request=Request((), 'q'), identity={})\n"
+        "    print(n, flush=True)\n"
+    )
+    path = tmp_path / "a.sqlite"
+    process = subprocess.Popen([sys.executable, str(script), str(path)], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if int(line) == 50:
+            break
+    time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    reported = [50, *(int(line) for line in process.stdout.read().split("\n")[:-1])]
+    process.wait()
+    process.stdout.close()
+    store = AnswerStore(path)
+    assert [store.get(f"k{n}").text for n in range(max(reported) + 1)] == [str(n) for n in range(max(reported) + 1)]
+
+
+def test_damaged_and_newer_files_are_refused(tmp_path):
+    """A file that is no database, and one from a newer version, each give one clear error that does not say delete."""
+    (tmp_path / "bad.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 50)
+    with pytest.raises(StoreError, match="move it away rather than delete"):
+        AnswerStore(tmp_path / "bad.sqlite")
+    with sqlite3.connect(tmp_path / "new.sqlite") as database:
+        database.execute("PRAGMA user_version=99")
+    database.close()
+    with pytest.raises(StoreError, match="newer lvlm-ad"):
+        AnswerStore(tmp_path / "new.sqlite")
