@@ -1,7 +1,11 @@
 """What tests share: paths to data outside the project, small images, and a small data set."""
 
-from __future__ import annotations
-
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +57,104 @@ def small_data(tmp_path):
 
 def _grain(draw):
     return draw.integers(90, 130, size=(96, 120, 3)).astype(np.uint8)
+
+
+class Endpoint:
+    """A small chat-completions endpoint on the loopback interface; it answers what ``reply`` returns.
+
+    Attributes:
+        reply: from the request's JSON to a text, or a (status, body, headers) triple; body is JSON or raw bytes.
+        asked: the JSON of every request that arrived, in order.
+        answered: the JSON of every request whose answer was sent completely.
+        headers: the headers of every request.
+    """
+
+    def __init__(self):
+        self.reply = lambda _body: "image anomaly score: 0.5."
+        self.asked, self.answered, self.headers = [], [], []
+        self._lock = threading.Lock()
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with endpoint._lock:
+                    endpoint.asked.append(body)
+                    endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
+                given = endpoint.reply(body)
+                status, payload, headers = (200, completion(given), {}) if isinstance(given, str) else given
+                data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+                try:
+                    self.send_response(status)
+                    for name, value in {"Content-Type": "application/json", **headers}.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+                except OSError:
+                    return
+                with endpoint._lock:
+                    endpoint.answered.append(body)
+
+            def log_message(self, *_args):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def completion(text, **changes):
+    """A chat completion as OpenAI sends it; ``changes`` replace parts of the choice."""
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}, **changes}
+    usage = {"prompt_tokens": 800, "completion_tokens": 20, "total_tokens": 820}
+    return {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "stub-1",
+        "choices": [choice],
+        "usage": usage,
+    }
+
+
+@pytest.fixture
+def endpoint():
+    """A running ``Endpoint``."""
+    running = Endpoint()
+    yield running
+    running.close()
+
+
+@pytest.fixture(name="completion")
+def completion_fixture():
+    """The function ``completion``."""
+    return completion
+
+
+@pytest.fixture
+def lvlm_ad_command(tmp_path, monkeypatch):
+    """Run the installed command in an empty folder; returns the finished process, text captured."""
+    monkeypatch.chdir(tmp_path)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
+
+    def run(*arguments, env=None, **kwargs):
+        return subprocess.run(
+            [sys.executable, "-m", "lvlm_ad", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env={**environment, "COLUMNS": "160", **(env or {})},
+            check=False,
+            **kwargs,
+        )
+
+    return run

@@ -58,7 +58,7 @@ def bench(
     frame: Annotated[bool, typer.Option(help="Run chance, contrast and oracle beside the models.")] = True,
     mask_threshold: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="A mask pixel above N is defective.  [default: by the mask's values]"),
+        typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses reference images and random scores.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nothing.")] = False,

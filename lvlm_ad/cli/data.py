@@ -17,7 +17,7 @@ Dataset = Annotated[str | None, typer.Option(help="mvtec, visa, folder or demo. 
 Root = Annotated[Path | None, typer.Option("--data", help="Where the data set is.")]
 Threshold = Annotated[
     int | None,
-    typer.Option(min=0, max=65535, help="A mask pixel above N is defective.  [default: by the mask's values]"),
+    typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
@@ -59,9 +59,9 @@ def check(
 @guarded
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to; it must not exist yet, or hold the same demo.")],
-    images: Annotated[int, typer.Option(min=1, help="Test images a category.")] = 10,
-    seed: Annotated[int, typer.Option(help="Another seed, other images.")] = 0,
-    size: Annotated[int, typer.Option(min=64, max=2048, help="Side of an image in pixels.")] = 384,
+    images: Annotated[int, typer.Option(min=2, help="Test images a category.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other images.")] = 0,
+    size: Annotated[int, typer.Option(min=64, max=1024, help="Side of an image in pixels.")] = 384,
 ) -> None:
     """Make the built-in demo: six categories with defects and masks, in the MVTec layout."""
     from lvlm_ad.datasets.demo import make_demo

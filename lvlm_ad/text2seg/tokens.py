@@ -7,7 +7,6 @@ the length of the text whatever the text is.
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from typing import Literal, NamedTuple
 
@@ -38,7 +37,8 @@ class Token(NamedTuple):
 
 def _plain_characters() -> dict[int, str]:
     plainer: dict[int, str] = {}
-    for code in range(sys.maxunicode + 1):
+    # Where Unicode keeps spaces, dashes and invisible characters.
+    for code in (*range(0x80, 0x3100), *range(0xFE00, 0xFFFF), *range(0xE0000, 0xE0080)):
         category = unicodedata.category(chr(code))
         if category in {"Zs", "Pd"}:
             plainer[code] = " " if category == "Zs" else "-"
@@ -55,8 +55,7 @@ def _plain_characters() -> dict[int, str]:
         ".": "\u3002",
         "'": "\u2018\u2019\u201b\u02bc",
         '"': "\u201c\u201d\u201e\u201f\u00ab\u00bb",
-        "=": "\u2192\u21d2\u27a1\u2794\u279c\u27f6\u2190",
-        "~": "\u2248\u223c\u2245",
+        "=": "\u2192\u21d2\u27a1\u2794\u279c\u27f6\u2248\u2245",
         "\n": "\r\v\f\x85\x1c\x1d\x1e",
         " ": "\t",
         "": "\ufe0f\u20e3",
@@ -71,14 +70,14 @@ _BOX = re.compile(r"<(?:\|box_start\||box|bbox)>[^<>\n]{0,200}<(?:\|box_end\||/b
 _TAG = re.compile(r"<[/!]?([a-z|][a-z|_]{0,30})[^<>\n]{0,80}>", re.IGNORECASE)
 _TAG_MEANS = {"td": "|", "th": "|", "tr": "\n", "br": "\n", "p": "\n", "li": "\n", "div": "\n"}
 _BULLET = re.compile(r"^( *+)[*+\u2022\u25e6\u25aa\u25cf\u2023\u2043\u25cb\u25a0] ", re.MULTILINE)
-_ARROW = re.compile(r"[-=]++>")
+_ARROW = re.compile(r"[-=]>")
 _POSSESSIVE = re.compile(r"(?<=[0-9])'s\b", re.IGNORECASE)
 _TOKEN = re.compile(
     r"""
       (?P<line> \n[\n ]*+ )
     | (?P<number> (?> [0-9]++ (?:\.[0-9]++)*+ | \.[0-9]++ ) (?: [eE][+-]?[0-9]++ )? )
     | (?P<word> [^\W0-9_]++ (?: '[^\W0-9_]++ )*+ )
-    | [\s*`"_\\#$~>]++
+    | [\ *`"_\\\#$~>]++
     | (?P<mark> . )
     """,
     re.VERBOSE,

@@ -1,0 +1,5 @@
+"""``python -m lvlm_ad``."""
+
+from lvlm_ad.cli import main
+
+main()
