@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from lvlm_ad.text2seg.labels import IMAGE, REGION, SCORE
@@ -44,34 +45,41 @@ def attached(tokens: Tokens, index: int, *, fillers: frozenset[str] = frozenset(
     Returns:
         The number, in range or not; None if nothing is attached here.
     """
-    separated_by_mark = verb = False
+    marked = verb = False
     scored = score
-    for at in range(index, index + _REACH):
+    at = index
+    for _ in range(_REACH):
         token = tokens[at]
-        if token.kind == "number" or (tokens.is_mark(at, "-+") and separated_by_mark and tokens.touches(at)):
+        if token.kind == "number" or (marked or verb or scored) and _signs(tokens, at):
             number = read_number(tokens, at)
-            if number is not None and _stands(tokens, number, separated=separated_by_mark, verb=verb, scored=scored):
-                return number
-            if token.kind == "number":
+            if number is None:
                 return None
-        if token.kind == "mark":
-            if token.text in _SEPARATORS:
-                separated_by_mark = True
-            elif token.text in "([":
-                return _past_bracket(tokens, at, fillers=fillers, score=scored)
-            elif token.text == ",":
-                separated_by_mark = False
-                if tokens[at + 1].kind != "word":
-                    return None
-            elif token.text not in ")]" or at != index:
-                return None
+            # "score 0-1: 0.9": the scale stands before the score.
+            scale = math.isnan(number.value) and tokens.is_mark(number.end, ":=")
+            if not scale:
+                return number if _stands(tokens, number, marked=marked, verb=verb, scored=scored) else None
+            at = number.end
         elif token.kind == "line":
-            return _alone(tokens, at + 1) if separated_by_mark else None
-        elif token.text in SCORE:
-            scored = True
-        elif token.text in _VERBS:
-            verb = True
-        elif token.text not in _FILLERS and token.text not in fillers:
+            return _alone(tokens, at + 1) if marked else None
+        elif token.kind == "mark":
+            if token.text in "([":
+                number, after = _bracket(tokens, at, scored=scored)
+                if number is not None or after is None:
+                    return number
+                at = after
+            elif token.text in _SEPARATORS:
+                marked, at = True, at + 1
+            elif token.text == "," and tokens[at + 1].kind == "word":
+                marked, at = False, at + 1
+            elif token.text in ")]" and at == index:
+                at += 1
+            else:
+                return None
+        elif token.text in SCORE or token.text in _VERBS or token.text in _FILLERS or token.text in fillers:
+            scored |= token.text in SCORE
+            verb |= token.text in _VERBS
+            at += 1
+        else:
             return None
     return None
 
@@ -140,23 +148,29 @@ def closing(tokens: Tokens, index: int) -> int | None:
     return None
 
 
-def _past_bracket(tokens: Tokens, index: int, *, fillers: frozenset[str], score: bool) -> Number | None:
-    """Read on after a comment in brackets, as in "Region 3 (top left): 0.7"; its own number may be the score."""
+def _bracket(tokens: Tokens, index: int, *, scored: bool) -> tuple[Number | None, int | None]:
+    """Return the score in a bracket, or else where to read on: after a comment, as in "Region 3 (top left): 0.7"."""
     number = bracketed(tokens, index)
     end = closing(tokens, index)
     if end is None:
-        return number
+        return number, None
     later = tokens.is_mark(end + 1, ":=") and tokens[end + 2].kind == "number"
-    if number is not None and not (number.plain and later):
-        return number
-    if tokens.is_mark(end + 1, "(["):
-        return bracketed(tokens, end + 1)
-    return attached(tokens, end + 1, fillers=fillers, score=score)
+    if number is not None and number.plain and (later or scored and number.value > 1):
+        number = None
+    return number, end + 1
 
 
-def _stands(tokens: Tokens, number: Number, *, separated: bool, verb: bool, scored: bool) -> bool:
+def _signs(tokens: Tokens, index: int) -> bool:
+    """Whether a "-" or "+" is a number's sign: it touches the number and stands apart from the word before it."""
+    if not (tokens.is_mark(index, "-+") and tokens.touches(index)):
+        return False
+    before = tokens[index - 1]
+    return before.kind == "mark" or (before.kind == "word" and not tokens.touches(index - 1))
+
+
+def _stands(tokens: Tokens, number: Number, *, marked: bool, verb: bool, scored: bool) -> bool:
     """Whether a number at this place is a score and not a count or a measure."""
-    if not (separated or verb or scored):
+    if not (marked or verb or scored):
         return False
     follows = tokens[number.end]
     free = follows.kind == "word" and follows.text not in _AFTER_NUMBER and follows.text not in REGION | IMAGE
@@ -164,13 +178,15 @@ def _stands(tokens: Tokens, number: Number, *, separated: bool, verb: bool, scor
         return False
     if scored:
         return True
-    if separated:
+    if marked:
         return not (free and (number.plain or number.percent))
     return not free and not number.plain
 
 
 def _alone(tokens: Tokens, index: int) -> Number | None:
     """Return the number that fills the line beginning here, as under a heading; not the number of a list's item."""
+    if tokens.is_mark(index, "-") and not tokens.touches(index):
+        index += 1
     number = read_number(tokens, index)
     if number is None:
         return None

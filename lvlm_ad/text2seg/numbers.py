@@ -83,7 +83,7 @@ def read_number(tokens: Tokens, index: int) -> Number | None:
         value, index = float("nan"), again
     elif tokens.is_mark(index, ":/") and tokens[index + 1].kind == "number" and tokens.touches(index):
         return None
-    if tokens.is_word(index, _UNITS):
+    if tokens.is_word(index, _UNITS) or tokens.is_mark(index, "°×"):
         return None
     return Number(sign * value, index, plain, percent, tokens.written(first, index))
 

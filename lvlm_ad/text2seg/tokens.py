@@ -161,7 +161,7 @@ class Tokens:
 
 
 def lex(text: str) -> Tokens:
-    """Split plain text into tokens; emphasis, quotation marks, heading signs and tags vanish.
+    """Split plain text into tokens; emphasis, quotation marks, heading signs, pictographs and tags vanish.
 
     Args:
         text: plain text, see ``plain``.
@@ -178,6 +178,6 @@ def lex(text: str) -> Tokens:
             items.append(Token("number", match[0], match.start(), match.end()))
         elif kind == "line":
             items.append(Token("line", match[0], match.start(), match.end()))
-        elif kind == "mark":
+        elif kind == "mark" and (match[0] < "\u2000" or unicodedata.category(match[0]) != "So"):
             items.append(Token("mark", match[0], match.start(), match.end()))
     return Tokens(text, items)

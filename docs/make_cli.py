@@ -1,0 +1,83 @@
+"""Writes docs/cli.md from the command line itself. Run it after a change to the command line; a test runs it too.
+
+python docs/make_cli.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from lvlm_ad.cli import app
+
+PAGE = Path(__file__).with_name("cli.md")
+
+HEAD = """# Command line
+
+This page is made from the command line itself (`python docs/make_cli.py`); a test compares the two.
+
+Progress and messages go to stderr. `--json` prints one JSON object on stdout and nothing else there.
+
+| exit status | meaning |
+|---|---|
+| 0 | every image was answered |
+| 2 | bad usage, configuration or data; one line says what, where and what to do |
+| 3 | the run finished, but some images have no usable answer; the counts are printed |
+| 130 | interrupted; what was answered is kept, and the same command goes on from there |
+
+`--set KEY=VALUE` reaches every field of the model presets, of their plugins and of the protocol: `--set base_url=...`,
+`--set temperature=0.5`, `--set n_segments=100`, `--set shots=2`. A setting that nothing has is an error.
+"""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _default(parameter: Any) -> str:
+    value = parameter.default
+    if value in (None, False, (), []) or callable(value):
+        return ""
+    return f" Default: `{getattr(value, 'value', value)}`."
+
+
+def _section(path: str, command: Any) -> str:
+    usage = f"    {path}" + "".join(
+        f" {parameter.metavar or parameter.name.upper()}"
+        for parameter in command.params
+        if parameter.param_type_name == "argument"
+    )
+    lines = [f"## {path}", "", usage, "", *(" ".join(p.split()) + "\n" for p in (command.help or "").split("\n\n"))]
+    rows = []
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        if parameter.param_type_name == "argument":
+            name = parameter.metavar or parameter.name.upper()
+        else:
+            name = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        rows.append(f"| `{name}` | {_cell(parameter.help or '')}{_default(parameter)} |")
+    if rows:
+        lines += ["| option | |", "|---|---|", *rows, ""]
+    return "\n".join(lines)
+
+
+def _sections(path: str, command: Any) -> list[str]:
+    children = getattr(command, "commands", {})
+    if not children:
+        return [_section(path, command)]
+    return [section for name in sorted(children) for section in _sections(f"{path} {name}", children[name])]
+
+
+def page() -> str:
+    """Return the page."""
+    return "\n".join([HEAD, *_sections("lvlm-ad", typer.main.get_command(app))])
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(0 if PAGE.read_text(encoding="utf-8") == page() else f"{PAGE} is out of date: run {__file__}")
+    PAGE.write_text(page(), encoding="utf-8")

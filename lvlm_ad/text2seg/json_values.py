@@ -1,0 +1,125 @@
+"""Reads JSON as models write it: trailing commas, single quotes, comments, bare words, or cut off in the middle.
+
+The standard parser would refuse all of these, stops at a nesting that it calls recursion, and says nothing about how
+far it came.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+__all__ = ["Array", "Object", "Scalar", "Value", "read_object"]
+
+_DEEPEST = 32
+_SKIPPED = re.compile(r"(?:[\s,;]++|//[^\n]*+\n)*+")
+_STRING = re.compile(r""" "((?:[^"\\\n]|\\.)*+)" | '((?:[^'\\\n]|\\.)*+)' """, re.VERBOSE)
+_NUMBER = re.compile(r"[-+]?(?:[0-9]++(?:\.[0-9]++)*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+%?+(?![\w.])")
+_WORD = re.compile(r"[^\W0-9][\w #-]{0,40}+")
+_COLON = re.compile(r"\s*+(?::|=>|=)")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A string, a number, or a word such as ``true``.
+
+    Attributes:
+        text: as written, without quotation marks.
+        word: whether it is a bare word.
+    """
+
+    text: str
+    word: bool = False
+
+
+@dataclass(slots=True)
+class Array:
+    """A JSON array."""
+
+    items: list[Value] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Object:
+    """A JSON object; a key may occur more than once."""
+
+    pairs: list[tuple[str, Value]] = field(default_factory=list)
+
+
+Value: TypeAlias = "Scalar | Array | Object"
+
+
+def read_object(text: str, start: int) -> tuple[Object, int, bool]:
+    """Read the object that begins at a "{".
+
+    Returns:
+        What could be read of it, where reading ended (past ``start``), and whether the object was closed.
+    """
+    root = Object()
+    open_: list[Object | Array] = [root]
+    position = start + 1
+    while True:
+        position = _after(_SKIPPED, text, position)
+        inner = open_[-1]
+        mark = text[position : position + 1]
+        if mark == ("}" if isinstance(inner, Object) else "]"):
+            position += 1
+            open_.pop()
+            if not open_:
+                return root, position, True
+            continue
+        key = ""
+        if isinstance(inner, Object):
+            read_key = _key(text, position)
+            if read_key is None:
+                return root, position, False
+            key, position = read_key
+            mark = text[position : position + 1]
+        value: Value
+        if mark in {"{", "["}:
+            if len(open_) == _DEEPEST:
+                return root, position, False
+            value = nested = Object() if mark == "{" else Array()
+            open_.append(nested)
+            position += 1
+        else:
+            read = _scalar(text, position)
+            if read is None:
+                return root, position, False
+            value, position = read
+        if isinstance(inner, Object):
+            inner.pairs.append((key, value))
+        else:
+            inner.items.append(value)
+
+
+def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    return position if match is None else match.end()
+
+
+def _scalar(text: str, position: int) -> tuple[Scalar, int] | None:
+    if match := _STRING.match(text, position):
+        return Scalar(match[1] if match[1] is not None else match[2]), match.end()
+    if match := _NUMBER.match(text, position):
+        # What touches the end of the text may be half a number; ``read`` decides that, who knows whether it was cut off.
+        return Scalar(match[0]), match.end()
+    if match := _WORD.match(text, position):
+        return Scalar(match[0].strip(), word=True), match.end()
+    return None
+
+
+def _key(text: str, position: int) -> tuple[str, int] | None:
+    """Read a key and its colon; the position returned is where the value begins."""
+    read = _scalar(text, position)
+    if read is None:
+        return None
+    colon = _COLON.match(text, read[1])
+    return None if colon is None else (read[0].text, _after(_SPACE, text, colon.end()))
+
+
+_SPACE = re.compile(r"\s*+")

@@ -1,0 +1,261 @@
+"""Reads prose, lists and lines: every score that is explicitly attached to the image or to a region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lvlm_ad.text2seg.attach import attached, closing, separated
+from lvlm_ad.text2seg.labels import IMAGE, REGION, SCORE, read_regions, starts_clause
+from lvlm_ad.text2seg.numbers import Number, read_integer, read_number
+from lvlm_ad.text2seg.statements import Finding, Span
+from lvlm_ad.text2seg.tables import TableReader
+from lvlm_ad.text2seg.tokens import lex
+
+if TYPE_CHECKING:
+    from lvlm_ad.text2seg.tokens import Tokens
+
+__all__ = ["read_phrases"]
+
+_MEASURE = frozenset({"probability", "likelihood", "level", "index"})
+_ANOMALY = frozenset("anomaly anomalies anomalous abnormality abnormal defect anomalousness".split())
+_QUALIFIERS = IMAGE | _ANOMALY | frozenset({"level", "final", "total", "wide", "based", "estimated", "resulting"})
+_INDEFINITE = frozenset({"a", "an", "its", "with", "this", "their"})
+_BEFORE_SCORE = _INDEFINITE | frozenset("the my of is and or as give assign s therefore region regions section".split())
+_OF_IMAGE = IMAGE | frozenset("for of in level product object item part sample surface given full scale".split())
+_FOR = frozenset({"for", "to", "in", "on"})
+_THE = frozenset({"the", "this"})
+_DEFINES = frozenset("means mean represents represent corresponds or above below would being if and".split())
+_WORDS = 8
+_SENTENCE = 12
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Regions that were named and may get their score later in the text.
+
+    Attributes:
+        regions: which.
+        heading: whether they head what follows ("Region 3: a scratch. Score: 0.7"), not just occur in a sentence.
+        alone: whether the heading fills its line.
+        indent: the indent of the heading's line, in characters.
+        bullet: whether the heading is an item of a list.
+        same_line: whether no line has begun since.
+    """
+
+    regions: tuple[Span, ...]
+    heading: bool
+    alone: bool
+    indent: int
+    bullet: bool
+    same_line: bool = True
+
+
+def read_phrases(text: str) -> list[Finding]:
+    """Return the scores in a text, in its order.
+
+    Args:
+        text: plain text, see ``tokens.plain``.
+    """
+    return _PhraseReader(lex(text)).read()
+
+
+class _PhraseReader:
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._tables = TableReader(tokens)
+        self._found: list[Finding] = []
+        self._pending: _Pending | None = None
+        self._line = 0
+
+    def read(self) -> list[Finding]:
+        tokens = self._tokens
+        index = self._begin_line(0)
+        while index < len(tokens):
+            token = tokens[index]
+            if token.kind == "line":
+                index = self._begin_line(index + 1)
+            elif token.kind == "mark":
+                index = self._mark(index)
+            elif token.kind == "number":
+                index += 1
+            elif token.text in REGION:
+                index = self._region(index)
+            elif token.text in SCORE or (token.text in _MEASURE and tokens.is_word(index - 1, _ANOMALY)):
+                index = self._score(index)
+            elif token.text in IMAGE:
+                index = self._image(index)
+            else:
+                index += 1
+        return self._found
+
+    def _add(self, number: Number, regions: tuple[Span, ...] = ()) -> int:
+        self._found.append(Finding(number, regions))
+        self._pending = None
+        return number.end
+
+    def _begin_line(self, index: int) -> int:
+        """Read a table's row, if the line is one; otherwise decide whether a heading still holds."""
+        row = self._tables.read_row(index)
+        if row is not None:
+            findings, index = row
+            self._found.extend(findings)
+            self._pending = None
+            return index
+        self._line = index
+        pending = self._pending
+        if pending is not None:
+            pending.same_line = False
+            deeper = self._indent() > pending.indent or (self._is_bullet() and not pending.bullet)
+            if not (pending.heading and (pending.alone or deeper)):
+                self._pending = None
+        return index
+
+    def _indent(self) -> int:
+        before = self._tokens[self._line - 1]
+        return len(before.text) - before.text.rfind("\n") - 1 if self._line else 0
+
+    def _is_bullet(self) -> bool:
+        tokens = self._tokens
+        return tokens.is_mark(self._line, "-") or (
+            tokens[self._line].kind == "number" and tokens.is_mark(self._line + 1, ".)")
+        )
+
+    def _mark(self, index: int) -> int:
+        pending = self._pending
+        if pending is None or not pending.same_line:
+            return index + 1
+        if pending.heading:
+            number = separated(self._tokens, index)
+            if number is not None:
+                return self._add(number, pending.regions)
+        elif self._tokens[index].text in ".;!?":
+            self._pending = None
+        return index + 1
+
+    def _region(self, index: int) -> int:
+        tokens = self._tokens
+        read = read_regions(tokens, index)
+        if read is None:
+            return index + 1
+        regions, end = read
+        number = attached(tokens, end)
+        if number is not None:
+            return self._shorthand(self._add(number, regions))
+        # "Region 3 (top left)" is followed by what follows the bracket.
+        closed = closing(tokens, end) if tokens.is_mark(end, "([") else None
+        after = end if closed is None else closed + 1
+        after += tokens.is_mark(after, ")]")
+        headed = tokens.is_mark(after, ":-=.") or tokens[after].kind == "line"
+        after += tokens.is_mark(after, ":-=.")
+        self._pending = _Pending(
+            regions,
+            heading=headed and starts_clause(tokens, index),
+            alone=tokens[after].kind == "line",
+            indent=self._indent(),
+            bullet=self._is_bullet(),
+        )
+        return end
+
+    def _shorthand(self, index: int) -> int:
+        """Read on in "region 1: 0.9, 3: 0.7; 5: 0.4"."""
+        tokens = self._tokens
+        while True:
+            at = index
+            if tokens.is_mark(at, "(["):
+                closed = closing(tokens, at)
+                at = at if closed is None else closed + 1
+            while tokens.is_mark(at, ",;") or tokens[at].kind == "line" and at < len(tokens):
+                at += 1
+            at += tokens.is_mark(at, "-")
+            region = read_integer(tokens, at)
+            number = separated(tokens, at + 1)
+            if at == index or region is None or number is None:
+                return index
+            self._found.append(Finding(number, ((region, region),)))
+            index = number.end
+
+    def _score(self, index: int) -> int:
+        """Read "anomaly score: 0.9", of the image or of the region that was named last."""
+        tokens = self._tokens
+        first = index
+        while first > index - _WORDS and (
+            tokens.is_word(first - 1, _QUALIFIERS) or (first < index and tokens.is_mark(first - 1, "-"))
+        ):
+            first -= 1
+        qualifiers = {tokens[at].text for at in range(first, index)}
+        before = tokens[first - 1]
+        if first == index and before.kind == "word" and before.text not in _BEFORE_SCORE:
+            return index + 1
+        of_image = self._of_image(qualifiers, index)
+        fillers = _OF_IMAGE | _THE
+        number = attached(tokens, index + 1, fillers=fillers, score=True)
+        if number is None:
+            return index + 1
+        to = self._addressee(number.end)
+        if to is not None and not of_image:
+            self._add(number, to[0])
+            return to[1]
+        pending = self._pending
+        if pending is not None and not of_image and self._binds(pending, number, tokens[first - 1].text):
+            return self._shorthand(self._add(number, pending.regions))
+        if not of_image and self._is_general(first, qualifiers, number):
+            return number.end
+        return self._add(number)
+
+    def _of_image(self, qualifiers: set[str], index: int) -> bool:
+        """Whether the words around "score" say that it is the image's."""
+        tokens = self._tokens
+        after = index + 1 + tokens.is_mark(index + 1, "([")
+        if tokens.is_word(after, _FOR | frozenset({"of"})):
+            after += 1
+            after += tokens.is_word(after, _THE)
+        return bool(qualifiers & IMAGE) or tokens.is_word(after, IMAGE)
+
+    def _addressee(self, index: int) -> tuple[tuple[Span, ...], int] | None:
+        """Read "to region 3" after a score."""
+        tokens = self._tokens
+        if not tokens.is_word(index, _FOR):
+            return None
+        index += 1
+        index += tokens.is_word(index, _THE)
+        return read_regions(tokens, index) if tokens.is_word(index, REGION) else None
+
+    def _binds(self, pending: _Pending, number: Number, determiner: str) -> bool:
+        """Whether a score that does not say whose it is belongs to the regions named before it."""
+        if pending.heading:
+            tokens = self._tokens
+            # "Region 3: a scratch.\n Anomaly score: 0.8; region 3: 0.8." begins a statement on the image.
+            opens = tokens.is_mark(number.end, ";,") and tokens.is_word(number.end + 1, REGION)
+            return pending.same_line or not opens
+        return determiner in _INDEFINITE
+
+    def _is_general(self, first: int, qualifiers: set[str], number: Number) -> bool:
+        """Whether a phrase speaks of scores in general, or of something unnamed: "a score of 0.5 means doubt"."""
+        tokens = self._tokens
+        if not tokens.is_word(first - 1, _INDEFINITE):
+            return False
+        if tokens.is_word(number.end, _DEFINES):
+            return True
+        nearby = (tokens[at] for at in range(first - 1, max(first - 1 - _SENTENCE, self._line - 1), -1))
+        return not qualifiers and not any(token.text in IMAGE for token in nearby)
+
+    def _image(self, index: int) -> int:
+        """Read "Image: 0.9" and "Overall anomaly: 0.9"."""
+        tokens = self._tokens
+        at = index + 1
+        while at < index + _WORDS and (
+            tokens.is_word(at, _QUALIFIERS | _MEASURE)
+            or (tokens.is_mark(at, "-") and tokens.is_word(at + 1, _QUALIFIERS))
+        ):
+            at += 1
+        if tokens.is_word(at, SCORE):
+            self._pending = None
+            return at
+        measured = any(tokens.is_word(between, _ANOMALY) for between in range(index + 1, at))
+        number = separated(tokens, at)
+        if number is None and measured and tokens.is_mark(at, ":="):
+            number = read_number(tokens, at + 1)
+        if number is None or not starts_clause(tokens, index):
+            return index + 1
+        return self._add(number)
