@@ -86,6 +86,7 @@ class OpenAIBackend(Backend):
             )
         # The client insists on a key; an endpoint that needs none ignores this one.
         self._client: OpenAI = _client(key or "none", options)
+        self._key = key
 
     def answer(self, request: Request) -> Answer:
         """Ask once, with the client's retries.
@@ -101,14 +102,16 @@ class OpenAIBackend(Backend):
             completion = self._client.chat.completions.create(**self._body(request))
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise FatalError(
-                f"{self._options.base_url} refuses model {self._options.model!r}: {_reason(error)}"
+                f"{self._options.base_url} refuses model {self._options.model!r}: {self._reason(error)}"
             ) from error
         except openai.RateLimitError as error:
             if error.code == "insufficient_quota":
-                raise FatalError(f"The account at {self._options.base_url} is exhausted: {_reason(error)}") from error
-            raise TransientError(f"rate limit: {_reason(error)}") from error
+                raise FatalError(
+                    f"The account at {self._options.base_url} is exhausted: {self._reason(error)}"
+                ) from error
+            raise TransientError(f"rate limit: {self._reason(error)}") from error
         except openai.APIStatusError as error:
-            raise TransientError(f"status {error.status_code}: {_reason(error)}") from error
+            raise TransientError(f"status {error.status_code}: {self._reason(error)}") from error
         except openai.APITimeoutError as error:
             raise TransientError(f"no answer within {self._options.timeout:g} s") from error
         except openai.APIConnectionError as error:
@@ -121,6 +124,12 @@ class OpenAIBackend(Backend):
     def close(self) -> None:
         """Close the client's connections."""
         self._client.close()
+
+    def _reason(self, error: Any) -> str:
+        """Return the server's reason, shortened and without the key, which some servers quote back."""
+        body = error.body if isinstance(error.body, dict) else {}
+        reason = str(body.get("message") or error.message)
+        return (reason.replace(self._key, "[key]") if self._key else reason)[:300]
 
     def _body(self, request: Request) -> dict[str, Any]:
         options = self._options
@@ -150,12 +159,6 @@ def _client(key: str, options: OpenAIOptions) -> OpenAI:
     return OpenAI(api_key=key, base_url=options.base_url, timeout=options.timeout, max_retries=options.max_retries)
 
 
-def _reason(error: Any) -> str:
-    """Return the server's reason, shortened; never the request, which holds the key."""
-    body = error.body if isinstance(error.body, dict) else {}
-    return str(body.get("message") or error.message)[:300]
-
-
 def _answer(completion: Any, seconds: float) -> Answer:
     """Translate a completion. The client does not check it: an endpoint may send any JSON, whatever the types promise.
 
@@ -163,10 +166,11 @@ def _answer(completion: Any, seconds: float) -> Answer:
         TransientError: it holds no choice with a message.
     """
     choices = getattr(completion, "choices", None)
-    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = getattr(choice, "message", None)
     if message is None:
         raise TransientError("a reply without choices")
-    reason = str(getattr(choices[0], "finish_reason", "") or "")
+    reason = str(getattr(choice, "finish_reason", "") or "")
     refusal = str(getattr(message, "refusal", "") or "")
     content = getattr(message, "content", "")
     outcome: Outcome = "ok"

@@ -56,7 +56,9 @@ def small_data(tmp_path):
 
 
 def _grain(draw):
-    return draw.integers(90, 130, size=(96, 120, 3)).astype(np.uint8)
+    """A cloudy grey ground: superpixels need something to hold on to."""
+    coarse = Image.fromarray(draw.integers(60, 180, size=(6, 8, 3)).astype(np.uint8))
+    return np.array(coarse.resize((120, 96), Image.Resampling.BICUBIC))
 
 
 class Endpoint:

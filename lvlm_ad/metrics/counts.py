@@ -10,6 +10,7 @@ import numpy as np
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.curves import Steps, summed_weights
+from lvlm_ad.metrics.image import check_real
 from lvlm_ad.metrics.pixel import PixelMetrics, check_limit, components, from_steps
 
 if TYPE_CHECKING:
@@ -71,12 +72,17 @@ def count_cells(cells: NDArray[Any], mask: NDArray[Any], n_cells: int | None = N
         n_cells: C; None: one more than the highest cell.
 
     Raises:
-        MetricError: the shapes differ.
+        MetricError: the shapes differ, or cells are not integers 0..C-1.
     """
-    truth = np.asarray(mask) != 0
+    truth, cells = np.asarray(mask) != 0, np.asarray(cells)
     if cells.shape != truth.shape or truth.ndim != 2:  # noqa: PLR2004 - rows and columns
         raise MetricError(f"Cells of shape {cells.shape} and a mask of shape {truth.shape}: both must be (H, W).")
-    total = int(cells.max(initial=-1)) + 1 if n_cells is None else n_cells
+    if cells.dtype.kind not in "iu":
+        raise MetricError(f"Cells must be integers, not {cells.dtype}.")
+    lowest, highest = (int(cells.min()), int(cells.max())) if cells.size else (0, -1)
+    total = highest + 1 if n_cells is None else n_cells
+    if lowest < 0 or highest >= total:
+        raise MetricError(f"Cells are numbered {lowest}..{highest}; they must lie in 0..{total - 1}.")
     normal = np.bincount(cells[~truth], minlength=total).astype(np.int64)
     labels, count = components(truth)
     pair = cells[truth].astype(np.int64) * count + labels[truth] - 1
@@ -102,8 +108,8 @@ def pixel_metrics_from_counts(
         fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
 
     Raises:
-        MetricError: there are no images, numbers differ, a score is NaN or infinite (the image is named), or the limit
-            is out of range.
+        MetricError: there are no images, numbers differ, scores are no real numbers, one is NaN or infinite (the image
+            is named), or the limit is out of range.
     """
     check_limit(fpr_limit)
     if len(counts) != len(scores):
@@ -116,6 +122,7 @@ def pixel_metrics_from_counts(
     for index, (count, one) in enumerate(zip(counts, values, strict=True)):
         if one.shape != count.normal.shape:
             raise MetricError(f"Image {index} has {count.normal.size} cells and scores of shape {one.shape}.")
+        check_real(one, f"the scores of image {index}")
         if not np.isfinite(one).all():
             raise MetricError(f"The scores of image {index} hold NaN or infinite values.")
     n_regions = sum(count.n_components for count in counts)

@@ -1,8 +1,8 @@
 """The exact core: every metric from integer counts at the distinct scores of positives.
 
 A threshold t predicts positive what scores t or more; t runs over every distinct score, and all that share a score
-enter at once. Between two scores of positives only negatives enter: there precision and F1 fall and the curves run flat, so
-counts at the positives' scores decide every metric.
+enter at once. Between two scores of positives only negatives enter: there precision and F1 fall and the curves run
+flat, so counts at the positives' scores decide every metric.
 """
 
 from __future__ import annotations

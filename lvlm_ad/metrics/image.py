@@ -14,7 +14,7 @@ from lvlm_ad.metrics.curves import Steps, summed_weights
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ImageMetrics", "image_metrics", "steps_of_samples"]
+__all__ = ["ImageMetrics", "check_real", "image_metrics", "steps_of_samples"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,15 @@ def image_metrics(labels: Sequence[Any] | ArrayLike, scores: Sequence[Any] | Arr
         scores: ``(n,)``, higher is more anomalous; compared in their own dtype.
 
     Raises:
-        MetricError: there are no images, the lengths differ, or a score is NaN or infinite (its index is named).
+        MetricError: there are no images, the lengths differ, scores are no real numbers, or one is NaN or infinite (its
+            index is named).
     """
     truth, values = np.asarray(labels) != 0, np.asarray(scores)
     if truth.ndim != 1 or values.shape != truth.shape:
         raise MetricError(f"Labels of shape {truth.shape} and scores of shape {values.shape}: both must be (n,).")
     if not truth.size:
         raise MetricError("There are no images to measure.")
+    check_real(values, "the image scores")
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
         raise MetricError(f"The score of image {wrong[0]} is {values[wrong[0]]}; scores must be finite numbers.")
@@ -62,6 +64,12 @@ def image_metrics(labels: Sequence[Any] | ArrayLike, scores: Sequence[Any] | Arr
         reason = {"auroc": "no image is normal"}
         return ImageMetrics(None, steps.ap(), f1, threshold, reason)
     return ImageMetrics(steps.auroc(), steps.ap(), f1, threshold)
+
+
+def check_real(values: NDArray[Any], what: str) -> None:
+    """Raise MetricError unless an array holds real numbers; complex ones would be ordered by mere convention."""
+    if values.dtype.kind not in "biuf":
+        raise MetricError(f"The dtype of {what} is {values.dtype}; scores must be real numbers.")
 
 
 def steps_of_samples(

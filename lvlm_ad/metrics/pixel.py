@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics.image import steps_of_samples
+from lvlm_ad.metrics.image import check_real, steps_of_samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelMetrics", "check_limit", "components", "from_steps", "pixel_metrics"]
 
-_NAMES = ("auroc", "ap", "f1_max", "aupro")
+_NEED_NORMAL = ("auroc", "aupro", "aupro_rescaled", "lowest_fraction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ def pixel_metrics(
         fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
 
     Raises:
-        MetricError: there are no images, numbers or shapes differ, a score is NaN or infinite (the image is named), or
-            the limit is out of range.
+        MetricError: there are no images, numbers or shapes differ, scores are no real numbers, one is NaN or infinite
+            (the image is named), or the limit is out of range.
     """
     check_limit(fpr_limit)
     if len(masks) != len(maps):
@@ -77,6 +77,7 @@ def pixel_metrics(
             raise MetricError(
                 f"Image {index}: mask of shape {truth.shape}, map of shape {one.shape}; both must be (H, W)."
             )
+        check_real(one, f"the map of image {index}")
         if not np.isfinite(one).all():
             raise MetricError(f"The map of image {index} holds NaN or infinite scores.")
     sizes = [int(truth.sum()) for truth in truths]
@@ -145,10 +146,12 @@ def from_steps(steps: Steps | None, fpr_limit: float, *, below: int, lowest: int
         lowest: how many normal pixels have the lowest score.
     """
     if steps is None:
-        return PixelMetrics(fpr_limit=fpr_limit, undefined=dict.fromkeys(_NAMES, "no pixel is anomalous"))
+        return PixelMetrics(
+            fpr_limit=fpr_limit, undefined=dict.fromkeys(("ap", "f1_max", *_NEED_NORMAL), "no pixel is anomalous")
+        )
     f1, threshold = steps.f1_max()
     if not steps.n_negatives:
-        reason = dict.fromkeys(("auroc", "aupro"), "no pixel is normal")
+        reason = dict.fromkeys(_NEED_NORMAL, "no pixel is normal")
         return PixelMetrics(ap=steps.ap(), f1_max=f1, f1_threshold=threshold, fpr_limit=fpr_limit, undefined=reason)
     return PixelMetrics(
         auroc=steps.auroc(),
@@ -159,4 +162,5 @@ def from_steps(steps: Steps | None, fpr_limit: float, *, below: int, lowest: int
         aupro_rescaled=steps.aupro_up_to(below) if below else None,
         lowest_fraction=lowest / steps.n_negatives,
         fpr_limit=fpr_limit,
+        undefined={} if below else {"aupro_rescaled": "no false-positive rate between 0 and the limit is observed"},
     )

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lvlm_ad.text2seg.labels import IMAGE, REGION, SCORE
 from lvlm_ad.text2seg.numbers import Number, read_number
+from lvlm_ad.text2seg.words import CONNECTIVES, FILLERS, IMAGE, NOT_ANOMALY, REGION, SCORE, VERBS
 
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.tokens import Tokens
 
-__all__ = ["PAIRS", "attached", "bracketed", "closing", "separated"]
+__all__ = ["attached", "closing", "separated"]
 
-PAIRS = {"(": ")", "[": "]", "{": "}"}
+_CLOSING = {"(": ")", "[": "]"}
 _SEPARATORS = ":=-"
+_BETWEEN = FILLERS | VERBS | SCORE
+_AFTER = CONNECTIVES | REGION | IMAGE
 _REACH = 24
 _COMMENT = 60
-
-_VERBS = frozenset({"is", "are", "was", "were", "be", "at", "to", "gets", "get", "receives", "receive", "of", "scored"})
-_FILLERS = frozenset(
-    "a an the this has have had having with i we would could should might may can will i'd i'll it its my their also "
-    "given give giving assigned assign assigning estimated estimate being been both each all respectively about "
-    "around approximately roughly approx likely therefore thus set rated deserves anomaly anomalies anomalous "
-    "abnormality abnormal defect level value probability likelihood final resulting individual relatively very high "
-    "low moderate medium higher lower slightly".split()
-)
-_AFTER_NUMBER = frozenset(
-    "and because due since while but as with for which indicating suggesting given so therefore where if although or "
-    "though likely region regions section sections segment segments in on to image overall".split()
-)
-_NOT_ANOMALY = frozenset("confidence confident sure certain certainty normal similarity normality".split())
+_DEEPEST = 3
 
 
-def attached(tokens: Tokens, index: int, *, fillers: frozenset[str] = frozenset(), score: bool = False) -> Number | None:
+def attached(
+    tokens: Tokens,
+    index: int,
+    *,
+    fillers: frozenset[str] = frozenset(),
+    score: bool = False,
+    heads_clause: bool = True,
+    heads_line: bool = False,
+) -> Number | None:
     """Return the number attached to a label.
 
     Args:
@@ -41,46 +39,26 @@ def attached(tokens: Tokens, index: int, *, fillers: frozenset[str] = frozenset(
         index: index of the token after the label.
         fillers: further words that may stand between.
         score: whether the label itself says "score", so that a number may follow it at once.
+        heads_clause: whether the label begins a clause; otherwise a comma ends what belongs to it.
+        heads_line: whether the label begins a line; then the number may fill the next one.
 
     Returns:
         The number, in range or not; None if nothing is attached here.
     """
-    marked = verb = False
-    scored = score
-    at = index
+    walk = _Walk(
+        tokens=tokens,
+        start=index,
+        at=index,
+        fillers=fillers,
+        score=score,
+        heads_clause=heads_clause,
+        heads_line=heads_line,
+        scored=score,
+    )
     for _ in range(_REACH):
-        token = tokens[at]
-        if token.kind == "number" or (marked or verb or scored) and _signs(tokens, at):
-            number = read_number(tokens, at)
-            if number is None:
-                return None
-            # "score 0-1: 0.9": the scale stands before the score.
-            scale = math.isnan(number.value) and tokens.is_mark(number.end, ":=")
-            if not scale:
-                return number if _stands(tokens, number, marked=marked, verb=verb, scored=scored) else None
-            at = number.end
-        elif token.kind == "line":
-            return _alone(tokens, at + 1) if marked else None
-        elif token.kind == "mark":
-            if token.text in "([":
-                number, after = _bracket(tokens, at, scored=scored)
-                if number is not None or after is None:
-                    return number
-                at = after
-            elif token.text in _SEPARATORS:
-                marked, at = True, at + 1
-            elif token.text == "," and tokens[at + 1].kind == "word":
-                marked, at = False, at + 1
-            elif token.text in ")]" and at == index:
-                at += 1
-            else:
-                return None
-        elif token.text in SCORE or token.text in _VERBS or token.text in _FILLERS or token.text in fillers:
-            scored |= token.text in SCORE
-            verb |= token.text in _VERBS
-            at += 1
-        else:
-            return None
+        done, number = walk.step()
+        if done:
+            return number
     return None
 
 
@@ -92,18 +70,131 @@ def separated(tokens: Tokens, index: int) -> Number | None:
         index: index of the separator or opening bracket.
     """
     if tokens.is_mark(index, "(["):
-        number = bracketed(tokens, index)
+        number = _bracketed(tokens, index)
     elif tokens.is_mark(index, _SEPARATORS):
         number = read_number(tokens, index + 1)
         follows = tokens[number.end] if number is not None else None
-        if follows is not None and follows.kind == "word" and follows.text not in _AFTER_NUMBER:
+        if follows is not None and follows.kind == "word" and follows.text not in _AFTER:
             number = None
     else:
         number = None
     return None if number is None or number.plain or number.percent else number
 
 
-def bracketed(tokens: Tokens, index: int) -> Number | None:
+def closing(tokens: Tokens, index: int) -> int | None:
+    """Return the index of the bracket that closes the one here; None if it is far away, deep or on another line."""
+    opening = tokens[index].text
+    depth = 0
+    for at in range(index, index + _COMMENT):
+        if tokens[at].kind == "line":
+            return None
+        if tokens.is_mark(at, opening):
+            depth += 1
+            if depth > _DEEPEST:
+                return None
+        elif tokens.is_mark(at, _CLOSING[opening]):
+            depth -= 1
+            if depth == 0:
+                return at
+    return None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    """The way from a label to its number, one token at a time.
+
+    Attributes:
+        at: index of the next token.
+        marked: whether a separator has come.
+        verb: whether a verb has come.
+        scored: whether the word "score" has come.
+    """
+
+    tokens: Tokens
+    start: int
+    at: int
+    fillers: frozenset[str]
+    score: bool
+    heads_clause: bool
+    heads_line: bool
+    scored: bool
+    marked: bool = False
+    verb: bool = False
+
+    def step(self) -> tuple[bool, Number | None]:
+        """Take one token; return whether the way ends here, and with which number."""
+        token = self.tokens[self.at]
+        if token.kind == "number" or ((self.marked or self.verb or self.scored) and _signs(self.tokens, self.at)):
+            return self._number()
+        if token.kind == "line":
+            return True, self._below()
+        return self._mark(token.text) if token.kind == "mark" else self._word(token.text)
+
+    def _number(self) -> tuple[bool, Number | None]:
+        number = read_number(self.tokens, self.at)
+        if number is not None and math.isnan(number.value) and self.tokens.is_mark(number.end, ":="):
+            # "score 0-1: 0.9": the scale stands before the score.
+            self.at = number.end
+            return False, None
+        return True, number if number is not None and self._stands(number) else None
+
+    def _stands(self, number: Number) -> bool:
+        """Whether a number at this place is a score and not a count or a measure."""
+        follows = self.tokens[number.end]
+        if follows.kind == "word" and follows.text in NOT_ANOMALY:
+            return False
+        if self.scored:
+            return True
+        free = follows.kind == "word" and follows.text not in _AFTER
+        if self.marked:
+            return not (free and (number.plain or number.percent))
+        return self.verb and not free and not number.plain
+
+    def _below(self) -> Number | None:
+        """Return the number that fills the next line."""
+        number = _alone(self.tokens, self.at + 1) if self.marked or self.heads_line else None
+        return None if number is not None and number.plain and not self.marked else number
+
+    def _mark(self, mark: str) -> tuple[bool, Number | None]:
+        if mark in _CLOSING:
+            number, after = _bracket(self.tokens, self.at, scored=self.scored)
+            if number is not None or after is None:
+                return True, number
+            self.at = after
+            return False, None
+        if mark in _SEPARATORS:
+            self.marked = True
+        elif mark == "," and self.heads_clause and self.tokens[self.at + 1].kind == "word":
+            self.marked = False
+        elif mark not in ")]" or self.at != self.start:
+            return True, None
+        self.at += 1
+        return False, None
+
+    def _word(self, word: str) -> tuple[bool, Number | None]:
+        # "Because of region 3(,) the anomaly score is 0.8" speaks of the image.
+        strays = word == "the" and not self.marked and not self.score
+        if strays or (word not in _BETWEEN and word not in self.fillers):
+            return True, None
+        self.scored |= word in SCORE
+        self.verb |= word in VERBS
+        self.at += 1
+        return False, None
+
+
+def _bracket(tokens: Tokens, index: int, *, scored: bool) -> tuple[Number | None, int | None]:
+    """Return the score in a bracket, or else where to read on: after a comment, as in "Region 3 (top left): 0.7"."""
+    number = _bracketed(tokens, index)
+    end = closing(tokens, index)
+    if end is None:
+        return number, None
+    later = tokens.is_mark(end + 1, ":=") and tokens[end + 2].kind == "number"
+    if number is not None and number.plain and (later or (scored and number.value > 1)):
+        number = None
+    return number, end + 1
+
+
+def _bracketed(tokens: Tokens, index: int) -> Number | None:
     """Return the score in a bracket: "(0.7)", "(score: 0.7)", "(0.7, scratch)"; None for any other content.
 
     Args:
@@ -112,7 +203,7 @@ def bracketed(tokens: Tokens, index: int) -> Number | None:
     """
     at = index + 1
     scored = False
-    while tokens[at].kind == "word" and (tokens[at].text in SCORE or tokens[at].text in _FILLERS | _VERBS):
+    while tokens.is_word(at, _BETWEEN):
         scored |= tokens[at].text in SCORE
         at += 1
     while tokens.is_mark(at, ":="):
@@ -121,43 +212,15 @@ def bracketed(tokens: Tokens, index: int) -> Number | None:
     if number is None:
         return None
     end = number.end
-    if tokens.is_mark(end, PAIRS[tokens[index].text]):
+    if tokens.is_mark(end, _CLOSING[tokens[index].text]):
         # "(0,1),(2,3)" are coordinates.
         listed = tokens.is_mark(end + 1, ",") and tokens.is_mark(end + 2, "([")
         return None if listed else number
     if number.plain or number.percent:
         return number if scored else None
     if tokens[end].kind == "word":
-        return None if tokens[end].text in _NOT_ANOMALY else number
+        return None if tokens[end].text in NOT_ANOMALY else number
     return number if tokens.is_mark(end, ",;:-") and tokens[end + 1].kind != "number" else None
-
-
-def closing(tokens: Tokens, index: int) -> int | None:
-    """Return the index of the bracket that closes the one here; None if it is far away or on another line."""
-    opening = tokens[index].text
-    depth = 0
-    for at in range(index, index + _COMMENT):
-        if tokens[at].kind == "line":
-            return None
-        if tokens.is_mark(at, opening):
-            depth += 1
-        elif tokens.is_mark(at, PAIRS[opening]):
-            depth -= 1
-            if depth == 0:
-                return at
-    return None
-
-
-def _bracket(tokens: Tokens, index: int, *, scored: bool) -> tuple[Number | None, int | None]:
-    """Return the score in a bracket, or else where to read on: after a comment, as in "Region 3 (top left): 0.7"."""
-    number = bracketed(tokens, index)
-    end = closing(tokens, index)
-    if end is None:
-        return number, None
-    later = tokens.is_mark(end + 1, ":=") and tokens[end + 2].kind == "number"
-    if number is not None and number.plain and (later or scored and number.value > 1):
-        number = None
-    return number, end + 1
 
 
 def _signs(tokens: Tokens, index: int) -> bool:
@@ -166,21 +229,6 @@ def _signs(tokens: Tokens, index: int) -> bool:
         return False
     before = tokens[index - 1]
     return before.kind == "mark" or (before.kind == "word" and not tokens.touches(index - 1))
-
-
-def _stands(tokens: Tokens, number: Number, *, marked: bool, verb: bool, scored: bool) -> bool:
-    """Whether a number at this place is a score and not a count or a measure."""
-    if not (marked or verb or scored):
-        return False
-    follows = tokens[number.end]
-    free = follows.kind == "word" and follows.text not in _AFTER_NUMBER and follows.text not in REGION | IMAGE
-    if follows.kind == "word" and follows.text in _NOT_ANOMALY:
-        return False
-    if scored:
-        return True
-    if marked:
-        return not (free and (number.plain or number.percent))
-    return not free and not number.plain
 
 
 def _alone(tokens: Tokens, index: int) -> Number | None:

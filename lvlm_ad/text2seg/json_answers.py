@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from lvlm_ad.text2seg.json_values import Array, Object, Scalar, read_object
-from lvlm_ad.text2seg.labels import REGION, read_regions
-from lvlm_ad.text2seg.numbers import Number, read_integer, read_number
+from lvlm_ad.text2seg.labels import read_list, read_regions
+from lvlm_ad.text2seg.numbers import Number, read_number
 from lvlm_ad.text2seg.phrases import read_phrases
 from lvlm_ad.text2seg.statements import Finding, Span
 from lvlm_ad.text2seg.tokens import lex
+from lvlm_ad.text2seg.words import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +31,13 @@ _IMAGE_KEY = re.compile(
     r"(?:anomaly|anomalous|abnormality|defect)?(?:score|probability|likelihood|rating)?"
     r"|(?:anomaly|anomalous|abnormality)(?:score|probability|likelihood|rating))"
 )
-_REGION_KEY = re.compile(r"(?:region|section|segment|area|zone|cell)s?(?:id|ids|number|numbers|no|num|index|name|label)?")
+_REGION_KEY = re.compile(
+    r"(?:region|section|segment|area|zone|cell)s?(?:id|ids|number|numbers|no|num|index|name|label)?"
+)
 _PLAIN_ID_KEYS = frozenset({"id", "number", "no", "num", "index", "name", "label"})
-_SCORE_KEY = re.compile(r"(?:region|section)?(?:anomaly|anomalous|abnormality|defect)?(?:score|rating|probability|likelihood)")
+_SCORE_KEY = re.compile(
+    r"(?:region|section)?(?:anomaly|anomalous|abnormality|defect)?(?:score|rating|probability|likelihood)"
+)
 _LOOSE_SCORE_KEYS = frozenset({"value", "anomaly"})
 _REGIONS_KEY = re.compile(
     r"(?:anomalous|abnormal|defective|per|image)?(?:region|section|segment|area|zone|cell)s?(?:level)?(?:anomaly)?(?:scores?|list|map)?"
@@ -102,7 +107,7 @@ def _walk_item(item: Value, place: Place) -> Iterator[Finding]:
     elif place == "regions" and isinstance(item, Array):
         yield from _pair_of_scalars(item)
     elif place == "regions" and isinstance(item, Scalar):
-        # ["region 1: 0.9", "region 3: 0.7"]
+        # A list of sentences in the text format.
         yield from read_phrases(item.text)
 
 
@@ -118,7 +123,7 @@ def _pair_of_scalars(item: Array) -> Iterator[Finding]:
 def _walk_pair(key: str, item: Value, place: Place, *, numbered: bool) -> Iterator[Finding]:
     compact = _compact(key)
     is_image = _IMAGE_KEY.fullmatch(compact) is not None or (compact == "score" and place in {"top", "image"})
-    regions = _regions(Scalar(key)) if numbered or not key.isdecimal() else ()
+    regions = _regions(Scalar(key)) if numbered or not key.strip()[:1].isdecimal() else ()
     if regions:
         yield from _scored(regions, item)
     elif is_image and place != "regions":
@@ -169,14 +174,10 @@ def _score_of(value: Object) -> Number | None:
 
 
 def _regions(scalar: Scalar) -> tuple[Span, ...]:
-    """Read 3, "3", "#3", "region 3", "region_3", "regions 3 and 5"; () if it is none of these."""
+    """Read 3, "3", "#3", "3, 5", "region 3", "region_3", "regions 3 and 5"; () if it is none of these."""
     tokens = lex(scalar.text)
-    start = 0 if tokens.is_word(0, REGION) else -1
-    if start == 0:
-        read = read_regions(tokens, 0)
-        return read[0] if read is not None and read[1] == len(tokens) else ()
-    number = read_integer(tokens, 0)
-    return ((number, number),) if number is not None and len(tokens) == 1 else ()
+    read = read_regions(tokens, 0) if tokens.is_word(0, REGION) else read_list(tokens, 0)
+    return read[0] if read is not None and read[1] == len(tokens) else ()
 
 
 def _number(scalar: Scalar) -> Number | None:

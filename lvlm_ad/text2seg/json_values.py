@@ -20,6 +20,7 @@ _SKIPPED = re.compile(r"(?:[\s,;]++|//[^\n]*+\n)*+")
 _STRING = re.compile(r""" "((?:[^"\\\n]|\\.)*+)" | '((?:[^'\\\n]|\\.)*+)' """, re.VERBOSE)
 _NUMBER = re.compile(r"[-+]?(?:[0-9]++(?:\.[0-9]++)*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+%?+(?![\w.])")
 _WORD = re.compile(r"[^\W0-9][\w #-]{0,40}+")
+_SPACE = re.compile(r"\s*+")
 _COLON = re.compile(r"\s*+(?::|=>|=)")
 
 
@@ -106,7 +107,6 @@ def _scalar(text: str, position: int) -> tuple[Scalar, int] | None:
     if match := _STRING.match(text, position):
         return Scalar(match[1] if match[1] is not None else match[2]), match.end()
     if match := _NUMBER.match(text, position):
-        # What touches the end of the text may be half a number; ``read`` decides that, who knows whether it was cut off.
         return Scalar(match[0]), match.end()
     if match := _WORD.match(text, position):
         return Scalar(match[0].strip(), word=True), match.end()
@@ -120,6 +120,3 @@ def _key(text: str, position: int) -> tuple[str, int] | None:
         return None
     colon = _COLON.match(text, read[1])
     return None if colon is None else (read[0].text, _after(_SPACE, text, colon.end()))
-
-
-_SPACE = re.compile(r"\s*+")

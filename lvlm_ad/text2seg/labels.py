@@ -5,30 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.text2seg.numbers import read_integer
+from lvlm_ad.text2seg.words import AND, FRACTION, NUMBERED, OPENS_CLAUSE, REGION, TO
 
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.statements import Span
     from lvlm_ad.text2seg.tokens import Tokens
 
-__all__ = ["IMAGE", "REGION", "SCORE", "read_regions", "starts_clause"]
-
-REGION = frozenset(
-    "region regions section sections segment segments area areas zone zones cell cells superpixel superpixels".split()
-)
-IMAGE = frozenset({"image", "overall", "picture", "whole", "entire", "global", "photo"})
-SCORE = frozenset({"score", "scores", "scored", "rating", "rated"})
-
-_NUMBER = frozenset({"number", "numbers", "no", "nos", "nr", "num", "id", "ids", "index", "anomaly", "score", "scores"})
-_AND = frozenset({"and", "&"})
-_TO = frozenset({"to", "through", "thru", "until"})
-_FRACTION = frozenset({"percent", "out"})
-_OPENS_CLAUSE = frozenset({"and", "for", "then", "so", "but", "finally"})
+__all__ = ["read_list", "read_regions", "starts_clause"]
 
 
 def starts_clause(tokens: Tokens, index: int) -> bool:
     """Whether a clause, an item of a list or a line begins here."""
     before = tokens[index - 1]
-    return before.kind == "line" or before.text in _OPENS_CLAUSE or tokens.is_mark(index - 1, ".;:,|()[]{}-=!?")
+    return before.kind == "line" or before.text in OPENS_CLAUSE or tokens.is_mark(index - 1, ".;:,|()[]{}-=!?")
 
 
 def read_regions(tokens: Tokens, index: int) -> tuple[tuple[Span, ...], int] | None:
@@ -45,27 +34,36 @@ def read_regions(tokens: Tokens, index: int) -> tuple[tuple[Span, ...], int] | N
     lists = starts_clause(tokens, index) and not tokens.is_mark(index - 1, ",")
     index = _skip_to_number(tokens, index + 1)
     opened = tokens.is_mark(index, "([")
+    read = read_list(tokens, index + opened, joins_by_comma=lists)
+    if read is None or not opened:
+        return read
+    spans, end = read
+    return (spans, end + 1) if tokens.is_mark(end, ")]") else None
+
+
+def read_list(tokens: Tokens, index: int, *, joins_by_comma: bool = False) -> tuple[tuple[Span, ...], int] | None:
+    """Read "3", "3, 5 and 7", "3-5", "3 and region 5".
+
+    Args:
+        tokens: the answer.
+        index: where the first number stands.
+        joins_by_comma: whether ", region 5" goes on with the list.
+
+    Returns:
+        The numbers and the index of the token after them; None if there are none.
+    """
     spans: list[Span] = []
-    index += opened
-    while True:
-        read = _span(tokens, index)
-        if read is None:
-            break
+    end = index
+    while (read := _span(tokens, index)) is not None:
         spans.append(read[0])
         end = read[1]
-        index = _next_item(tokens, end, joins_by_comma=lists)
-    if not spans:
-        return None
-    if opened:
-        if not tokens.is_mark(end, ")]"):
-            return None
-        end += 1
-    return tuple(spans), end
+        index = _next_item(tokens, end, joins_by_comma=joins_by_comma)
+    return (tuple(spans), end) if spans else None
 
 
 def _skip_to_number(tokens: Tokens, index: int) -> int:
     start = index
-    while tokens.is_word(index, _NUMBER):
+    while tokens.is_word(index, NUMBERED):
         index += 1
     if index > start and tokens.is_mark(index, "."):
         index += 1
@@ -84,11 +82,11 @@ def _span(tokens: Tokens, index: int) -> tuple[Span, int] | None:
         return None
     index += 1
     after = index + 1
-    if tokens.is_mark(index, "-") or tokens.is_word(index, _TO):
+    if tokens.is_mark(index, "-") or tokens.is_word(index, TO):
         after += tokens.is_word(after, REGION)
         last = read_integer(tokens, after)
         # "Region 3 - 1" gives a score of 1, "Region 3 - 70%" and "Region 3 - 7/10" give 0.7.
-        fraction = tokens.is_mark(after + 1, "%/") or tokens.is_word(after + 1, _FRACTION)
+        fraction = tokens.is_mark(after + 1, "%/") or tokens.is_word(after + 1, FRACTION)
         if last is not None and last > first and not fraction:
             return (first, last), after + 1
     return (first, first), index
@@ -98,7 +96,7 @@ def _next_item(tokens: Tokens, index: int, *, joins_by_comma: bool) -> int:
     """Return where the next number of a list would stand; an index without a number if the list ends."""
     comma = tokens.is_mark(index, ",")
     index += comma
-    joined = tokens.is_word(index, _AND) or tokens.is_mark(index, "&+")
+    joined = tokens.is_word(index, AND) or tokens.is_mark(index, "&+")
     index += joined
     if not (comma or joined):
         return -1
@@ -106,6 +104,6 @@ def _next_item(tokens: Tokens, index: int, *, joins_by_comma: bool) -> int:
         if not (joined or joins_by_comma):
             return -1
         index += 1
-        while tokens.is_word(index, _NUMBER):
+        while tokens.is_word(index, NUMBERED):
             index += 1
     return index

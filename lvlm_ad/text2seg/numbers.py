@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lvlm_ad.text2seg.words import UNITS
+
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.tokens import Tokens
 
@@ -17,10 +19,6 @@ _PERCENT = frozenset({"percent", "pct"})
 _UP_TO = frozenset({"to"})
 _OUT = frozenset({"out"})
 _OF = frozenset({"of"})
-_UNITS = frozenset(
-    "mm cm m km um nm µm μm inch inches px pixel pixels x times deg degree degrees s sec secs second seconds "
-    "minute minutes hour hours am pm kg g mg ml l hz kb mb v mv kv w ohm ohms".split()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def read_number(tokens: Tokens, index: int) -> Number | None:
         value, index = float("nan"), again
     elif tokens.is_mark(index, ":/") and tokens[index + 1].kind == "number" and tokens.touches(index):
         return None
-    if tokens.is_word(index, _UNITS) or tokens.is_mark(index, "°×"):
+    if tokens.is_word(index, UNITS) or tokens.is_mark(index, "\u00b0\u00d7"):
         return None
     return Number(sign * value, index, plain, percent, tokens.written(first, index))
 
@@ -95,25 +93,34 @@ def _glued(tokens: Tokens, index: int) -> bool:
 def _decimal(tokens: Tokens, index: int) -> tuple[float, int, bool] | None:
     """Read a decimal number with a point or a comma; NaN for a version number or the like."""
     token = tokens[index]
-    if token.kind != "number" or _glued(tokens, index):
-        return None
-    before = tokens[index - 1]
-    if before.kind == "word" and before.end == token.start and index > 0:
+    follows_word = tokens[index - 1].kind == "word" and tokens.touches(index - 1)
+    if token.kind != "number" or _glued(tokens, index) or follows_word:
         return None
     if token.text.count(".") > 1:
         return float("nan"), index + 1, False
     if not token.text.isdecimal():
         return float(token.text), index + 1, False
     fraction = tokens[index + 2]
-    if tokens.touches(index) and tokens.is_mark(index + 1, ",.") and fraction.kind == "number":
-        if tokens[index + 1].text == ".":
-            # "0. 9": the decimal was torn apart, and "0" is not what was meant.
-            return float("nan"), index + 3, False
-        if tokens.touches(index + 1) and fraction.text.isdecimal() and not _glued(tokens, index + 2):
-            follows_label = tokens.is_mark(index + 3, ":=")
-            if not follows_label:
-                return float(f"{token.text}.{fraction.text}"), index + 3, False
+    torn = fraction.kind == "number" or (fraction.text[:1].isdigit() and tokens.touches(index + 1))
+    if torn and tokens.is_mark(index + 1, "."):
+        # "0. 9", or decimals in the digits of another script: "0" is not what was meant.
+        return float("nan"), index + 3, False
+    if _decimal_comma(tokens, index):
+        return float(f"{token.text}.{fraction.text}"), index + 3, False
     return float(token.text), index + 1, True
+
+
+def _decimal_comma(tokens: Tokens, index: int) -> bool:
+    """Whether "0,7" stands here and not the end of one item and the beginning of the next, as in "1,5: 0.4"."""
+    fraction = tokens[index + 2].text
+    return (
+        tokens.is_mark(index + 1, ",")
+        and fraction.isdecimal()
+        and tokens.touches(index)
+        and tokens.touches(index + 1)
+        and not _glued(tokens, index + 2)
+        and not tokens.is_mark(index + 3, ":=")
+    )
 
 
 def _denominator(tokens: Tokens, index: int) -> tuple[float, int] | None:

@@ -68,7 +68,7 @@ def read(answer: Answer, n_regions: int) -> Scores:
 
 
 def write(image: float, regions: Mapping[int, float]) -> str:
-    """Write scores in the published format: ``image anomaly score: 0.9; region 1: 0.9; region 3: 0.7.``
+    """Write scores in the published format, as in ``image anomaly score: 0.9; region 1: 0.9; region 3: 0.7``.
 
     Args:
         image: image anomaly score in [0, 1].

@@ -6,26 +6,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.text2seg.attach import attached, closing, separated
-from lvlm_ad.text2seg.labels import IMAGE, REGION, SCORE, read_regions, starts_clause
+from lvlm_ad.text2seg.labels import read_regions, starts_clause
 from lvlm_ad.text2seg.numbers import Number, read_integer, read_number
 from lvlm_ad.text2seg.statements import Finding, Span
 from lvlm_ad.text2seg.tables import TableReader
 from lvlm_ad.text2seg.tokens import lex
+from lvlm_ad.text2seg.words import (
+    AND,
+    ANOMALY,
+    ARTICLES,
+    BEFORE_SCORE,
+    DEFINES,
+    FOR,
+    IMAGE,
+    IMAGE_FILLERS,
+    INDEFINITE,
+    IS,
+    MEASURE,
+    OF,
+    QUALIFIERS,
+    QUANTITIES,
+    REGION,
+    SCORE,
+)
 
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.tokens import Tokens
 
 __all__ = ["read_phrases"]
 
-_MEASURE = frozenset({"probability", "likelihood", "level", "index"})
-_ANOMALY = frozenset("anomaly anomalies anomalous abnormality abnormal defect anomalousness".split())
-_QUALIFIERS = IMAGE | _ANOMALY | frozenset({"level", "final", "total", "wide", "based", "estimated", "resulting"})
-_INDEFINITE = frozenset({"a", "an", "its", "with", "this", "their"})
-_BEFORE_SCORE = _INDEFINITE | frozenset("the my of is and or as give assign s therefore region regions section".split())
-_OF_IMAGE = IMAGE | frozenset("for of in level product object item part sample surface given full scale".split())
-_FOR = frozenset({"for", "to", "in", "on"})
-_THE = frozenset({"the", "this"})
-_DEFINES = frozenset("means mean represents represent corresponds or above below would being if and".split())
 _WORDS = 8
 _SENTENCE = 12
 
@@ -37,18 +46,22 @@ class _Pending:
     Attributes:
         regions: which.
         heading: whether they head what follows ("Region 3: a scratch. Score: 0.7"), not just occur in a sentence.
+        clause: whether they begin a clause.
         alone: whether the heading fills its line.
         indent: the indent of the heading's line, in characters.
         bullet: whether the heading is an item of a list.
         same_line: whether no line has begun since.
+        comma: whether a comma has come since.
     """
 
     regions: tuple[Span, ...]
     heading: bool
+    clause: bool
     alone: bool
     indent: int
     bullet: bool
     same_line: bool = True
+    comma: bool = False
 
 
 def read_phrases(text: str) -> list[Finding]:
@@ -81,7 +94,7 @@ class _PhraseReader:
                 index += 1
             elif token.text in REGION:
                 index = self._region(index)
-            elif token.text in SCORE or (token.text in _MEASURE and tokens.is_word(index - 1, _ANOMALY)):
+            elif token.text in SCORE or (token.text in MEASURE and tokens.is_word(index - 1, ANOMALY)):
                 index = self._score(index)
             elif token.text in IMAGE:
                 index = self._image(index)
@@ -127,19 +140,28 @@ class _PhraseReader:
             return index + 1
         if pending.heading:
             number = separated(self._tokens, index)
-            if number is not None:
+            if number is not None and self._describes(index):
                 return self._add(number, pending.regions)
         elif self._tokens[index].text in ".;!?":
             self._pending = None
+        pending.comma |= self._tokens[index].text == ","
         return index + 1
 
+    def _describes(self, index: int) -> bool:
+        """Whether what a separator or bracket follows may be a defect ("scratch: 0.7"), not a quantity ("x=0.7")."""
+        tokens = self._tokens
+        glued = tokens[index].text == "=" and tokens.touches(index - 1)
+        return not (glued or tokens[index - 1].kind == "number" or tokens.is_word(index - 1, QUANTITIES))
+
     def _region(self, index: int) -> int:
+        """Read a score that is attached to regions, or remember the regions for one that follows."""
         tokens = self._tokens
         read = read_regions(tokens, index)
         if read is None:
             return index + 1
         regions, end = read
-        number = attached(tokens, end)
+        heads = starts_clause(tokens, index)
+        number = attached(tokens, end, heads_clause=heads, heads_line=tokens[index - 1].kind == "line")
         if number is not None:
             return self._shorthand(self._add(number, regions))
         # "Region 3 (top left)" is followed by what follows the bracket.
@@ -150,7 +172,8 @@ class _PhraseReader:
         after += tokens.is_mark(after, ":-=.")
         self._pending = _Pending(
             regions,
-            heading=headed and starts_clause(tokens, index),
+            heading=headed and heads,
+            clause=heads,
             alone=tokens[after].kind == "line",
             indent=self._indent(),
             bullet=self._is_bullet(),
@@ -161,16 +184,20 @@ class _PhraseReader:
         """Read on in "region 1: 0.9, 3: 0.7; 5: 0.4"."""
         tokens = self._tokens
         while True:
-            at = index
+            at = index + tokens.is_mark(index, ")]")
             if tokens.is_mark(at, "(["):
                 closed = closing(tokens, at)
                 at = at if closed is None else closed + 1
-            while tokens.is_mark(at, ",;") or tokens[at].kind == "line" and at < len(tokens):
+            joint = at
+            while (
+                tokens.is_mark(at, ",;") or tokens.is_word(at, AND) or (tokens[at].kind == "line" and at < len(tokens))
+            ):
                 at += 1
+            joined = at > joint
             at += tokens.is_mark(at, "-")
             region = read_integer(tokens, at)
             number = separated(tokens, at + 1)
-            if at == index or region is None or number is None:
+            if not joined or region is None or number is None:
                 return index
             self._found.append(Finding(number, ((region, region),)))
             index = number.end
@@ -180,16 +207,16 @@ class _PhraseReader:
         tokens = self._tokens
         first = index
         while first > index - _WORDS and (
-            tokens.is_word(first - 1, _QUALIFIERS) or (first < index and tokens.is_mark(first - 1, "-"))
+            tokens.is_word(first - 1, QUALIFIERS) or (first < index and tokens.is_mark(first - 1, "-"))
         ):
             first -= 1
         qualifiers = {tokens[at].text for at in range(first, index)}
         before = tokens[first - 1]
-        if first == index and before.kind == "word" and before.text not in _BEFORE_SCORE:
+        if first == index and before.kind == "word" and before.text not in BEFORE_SCORE:
             return index + 1
         of_image = self._of_image(qualifiers, index)
-        fillers = _OF_IMAGE | _THE
-        number = attached(tokens, index + 1, fillers=fillers, score=True)
+        after = self._past_product(index + 1, named=of_image)
+        number = attached(tokens, after, fillers=IMAGE_FILLERS, score=True, heads_line=tokens[first - 1].kind == "line")
         if number is None:
             return index + 1
         to = self._addressee(number.end)
@@ -197,9 +224,9 @@ class _PhraseReader:
             self._add(number, to[0])
             return to[1]
         pending = self._pending
-        if pending is not None and not of_image and self._binds(pending, number, tokens[first - 1].text):
+        if pending is not None and not of_image and self._binds(pending, number, first):
             return self._shorthand(self._add(number, pending.regions))
-        if not of_image and self._is_general(first, qualifiers, number):
+        if not of_image and (tokens.is_word(first - 1, REGION) or self._is_general(first, qualifiers, number)):
             return number.end
         return self._add(number)
 
@@ -207,35 +234,52 @@ class _PhraseReader:
         """Whether the words around "score" say that it is the image's."""
         tokens = self._tokens
         after = index + 1 + tokens.is_mark(index + 1, "([")
-        if tokens.is_word(after, _FOR | frozenset({"of"})):
+        if tokens.is_word(after, FOR | OF):
             after += 1
-            after += tokens.is_word(after, _THE)
+            after += tokens.is_word(after, ARTICLES)
         return bool(qualifiers & IMAGE) or tokens.is_word(after, IMAGE)
+
+    def _past_product(self, index: int, *, named: bool) -> int:
+        """Return where to read on after "for this metal nut"; "for the scratch" only if the image is named."""
+        tokens = self._tokens
+        if not (tokens.is_word(index, OF) and (tokens[index + 1].text == "this" or named)):
+            return index
+        for at in range(index + 1, index + _WORDS):
+            token = tokens[at]
+            if token.kind != "word" or token.text in REGION | SCORE:
+                break
+            if token.text in IS:
+                return at
+        else:
+            return index
+        return at if tokens.is_mark(at, ":=") else index
 
     def _addressee(self, index: int) -> tuple[tuple[Span, ...], int] | None:
         """Read "to region 3" after a score."""
         tokens = self._tokens
-        if not tokens.is_word(index, _FOR):
+        if not tokens.is_word(index, FOR):
             return None
         index += 1
-        index += tokens.is_word(index, _THE)
+        index += tokens.is_word(index, ARTICLES)
         return read_regions(tokens, index) if tokens.is_word(index, REGION) else None
 
-    def _binds(self, pending: _Pending, number: Number, determiner: str) -> bool:
+    def _binds(self, pending: _Pending, number: Number, first: int) -> bool:
         """Whether a score that does not say whose it is belongs to the regions named before it."""
+        tokens = self._tokens
         if pending.heading:
-            tokens = self._tokens
             # "Region 3: a scratch.\n Anomaly score: 0.8; region 3: 0.8." begins a statement on the image.
             opens = tokens.is_mark(number.end, ";,") and tokens.is_word(number.end + 1, REGION)
             return pending.same_line or not opens
-        return determiner in _INDEFINITE
+        # "A scratch in region 3, with a score of 0.7", but "with a scratch in region 3, I give a score of 0.7".
+        close = not pending.comma or pending.clause or tokens[first - 2].text == "with"
+        return close and tokens.is_word(first - 1, INDEFINITE)
 
     def _is_general(self, first: int, qualifiers: set[str], number: Number) -> bool:
         """Whether a phrase speaks of scores in general, or of something unnamed: "a score of 0.5 means doubt"."""
         tokens = self._tokens
-        if not tokens.is_word(first - 1, _INDEFINITE):
+        if not tokens.is_word(first - 1, INDEFINITE):
             return False
-        if tokens.is_word(number.end, _DEFINES):
+        if tokens.is_word(number.end, DEFINES):
             return True
         nearby = (tokens[at] for at in range(first - 1, max(first - 1 - _SENTENCE, self._line - 1), -1))
         return not qualifiers and not any(token.text in IMAGE for token in nearby)
@@ -245,14 +289,13 @@ class _PhraseReader:
         tokens = self._tokens
         at = index + 1
         while at < index + _WORDS and (
-            tokens.is_word(at, _QUALIFIERS | _MEASURE)
-            or (tokens.is_mark(at, "-") and tokens.is_word(at + 1, _QUALIFIERS))
+            tokens.is_word(at, QUALIFIERS | MEASURE) or (tokens.is_mark(at, "-") and tokens.is_word(at + 1, QUALIFIERS))
         ):
             at += 1
         if tokens.is_word(at, SCORE):
             self._pending = None
             return at
-        measured = any(tokens.is_word(between, _ANOMALY) for between in range(index + 1, at))
+        measured = any(tokens.is_word(between, ANOMALY) for between in range(index + 1, at))
         number = separated(tokens, at)
         if number is None and measured and tokens.is_mark(at, ":="):
             number = read_number(tokens, at + 1)

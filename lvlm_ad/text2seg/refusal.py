@@ -9,6 +9,7 @@ __all__ = ["is_refusal"]
 _SHOWN = 4000
 """Refusals stand at the beginning."""
 
+_WHO = r"(?:^ ?|[.!?] |\b(?:i|we|model|assistant|ai)\b ?|\b(?:sorry|unfortunately|apologies)[,:]? )"
 _CANNOT = (
     r"(?:can't|cannot|can not|could not|couldn't|won't|will not|am unable to|'m unable to|unable to|am not able to|"
     r"'m not able to|not able to|must decline to|have to decline to|decline to|am not (?:allowed|permitted) to|"
@@ -21,10 +22,11 @@ _DO = (
     r"(?:see|identify|detect|find|look at|tell|make)(?! *(?:any|an?|no|obvious|visible|clear|signs?|other|further)\b))"
 )
 _REFUSAL = re.compile(
-    rf"\b{_CANNOT} (?:[a-z]+ ){{0,2}}?{_DO}\b"
+    rf"{_WHO}{_CANNOT} (?:be able to )?(?:[a-z]+ ){{0,2}}?{_DO}\b"
     r"|\b(?:i|we) (?:must |have to |respectfully )*(?:decline|refuse)\b"
     r"|\b(?:i|we) (?:do not|don't) have (?:the )?(?:ability|capability|capacity|access|permission|any way)\b"
-    r"|\b(?:sorry|apologi[sz]e|apologies)\b[^.!?\n]{0,80}\b(?:can't|cannot|can not|unable|not able|won't|will not|policy)\b"
+    r"|\b(?:sorry|apologi[sz]e|apologies)\b[^.!?\n]{0,80}"
+    r"\b(?:can't|cannot|can not|unable|not able|won't|will not|policy)\b"
     r"|\bas an? (?:ai|text|language)[^.!?\n]{0,60}\b(?:can't|cannot|can not|unable|not able|do not|don't)\b"
     r"|\bagainst (?:my|our|the) (?:guidelines|polic(?:y|ies)|programming)\b"
     r"|\b(?:violates?|goes against) (?:my|our|the)\b"

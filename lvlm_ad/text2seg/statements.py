@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lvlm_ad.text2seg.notes import Notes, quoted
+from lvlm_ad.text2seg.numbers import BEYOND, Number
 from lvlm_ad.text2seg.scores import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from lvlm_ad.text2seg.numbers import Number
 
 __all__ = ["Finding", "Span", "settle"]
 
@@ -85,8 +84,9 @@ class _Statement:
             low, high = max(first, 1), min(last, self.n_regions)
             drawn.update(dict.fromkeys(range(low, high + 1)))
             if first < 1 or last > self.n_regions:
-                named = f"Region {first} was" if first == last else f"Some of the regions {first} to {last} were"
-                self.notes.add(f"{named} not drawn; there are {self.n_regions}.")
+                one = f"Region {_named(first)} was"
+                several = f"Some of the regions {first} to {_named(last)} were"
+                self.notes.add(f"{one if first == last else several} not drawn; there are {self.n_regions}.")
         return list(drawn)
 
     def settled(self) -> _Statement:
@@ -98,7 +98,7 @@ class _Statement:
         return self.before
 
 
-def settle(findings: Iterable[Finding], n_regions: int) -> Scores | None:
+def settle(findings: Iterable[Finding], n_regions: int) -> Scores:
     """Return the last complete statement.
 
     An image score opens a statement, and the regions after it belong to it. Regions before the first image score belong
@@ -129,6 +129,10 @@ def settle(findings: Iterable[Finding], n_regions: int) -> Scores | None:
         if finding.note:
             statements[-1].notes.add(finding.note)
     return _last(statements)
+
+
+def _named(region: int) -> str:
+    return str(region) if region < BEYOND else "with a very large number"
 
 
 def _last(statements: list[_Statement]) -> Scores:

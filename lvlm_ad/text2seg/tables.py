@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvlm_ad.text2seg.labels import IMAGE, REGION, SCORE, read_regions
-from lvlm_ad.text2seg.numbers import Number, read_integer, read_number
+from lvlm_ad.text2seg.labels import read_list, read_regions
+from lvlm_ad.text2seg.numbers import Number, read_number
 from lvlm_ad.text2seg.statements import Finding, Span
+from lvlm_ad.text2seg.words import ANOMALY, IMAGE, REGION, SCORE
 
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.tokens import Tokens
@@ -18,8 +19,6 @@ _Cell = tuple[int, int]
 
 _SCORES = SCORE | frozenset({"probability", "likelihood", "value"})
 _NUMBERS = frozenset({"no", "id", "number", "nr"})
-_ANOMALY = frozenset({"anomaly", "anomalous", "abnormality"})
-_JOINS = frozenset({"and", "&"})
 
 
 class TableReader:
@@ -104,23 +103,12 @@ class TableReader:
             read = read_regions(tokens, start)
             return read[0] if read is not None and read[1] <= end else None
         if self._region_column is not None and tokens[start].kind == "number":
-            return self._bare_numbers(cell)
+            bare = read_list(tokens, start)
+            return bare[0] if bare is not None and bare[1] == end else None
         words = {tokens[at].text for at in range(start, min(end, start + 8))}
         if any(tokens[at].kind == "number" or tokens.is_word(at, REGION) for at in range(start, end)):
             return None
-        return () if words & IMAGE or (words & _ANOMALY and words & SCORE) else None
-
-    def _bare_numbers(self, cell: _Cell) -> tuple[Span, ...] | None:
-        """Read "3" or "3, 5 and 7" in the column of the regions."""
-        tokens = self._tokens
-        numbers: list[Span] = []
-        for at in range(*cell):
-            number = read_integer(tokens, at)
-            if number is not None:
-                numbers.append((number, number))
-            elif not (tokens.is_mark(at, ",&") or tokens.is_word(at, _JOINS)):
-                return None
-        return tuple(numbers)
+        return () if words & IMAGE or (words & ANOMALY and words & SCORE) else None
 
     def _number(self, cell: _Cell) -> Number | None:
         """Return the number that begins a cell, unless it begins a phrase."""

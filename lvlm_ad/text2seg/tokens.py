@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 __all__ = ["LONGEST", "TOO_LONG", "Token", "Tokens", "lex", "plain", "tail", "without_reasoning"]
 
-LONGEST = 200_000
-"""How many characters of an answer are read, the last ones; the longest real answers are under half of that."""
+LONGEST = 100_000
+"""How many characters of an answer are read, the last ones; what comes before them is reasoning."""
 TOO_LONG = f"Only the last {LONGEST} characters were read."
 
 Kind = Literal["word", "number", "mark", "line"]

@@ -1,0 +1,316 @@
+"""The whole path against a real HTTP endpoint on the loopback interface."""
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from lvlm_ad.calls import AnswerStore
+from lvlm_ad.datasets import load_dataset
+from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.metrics import pixel_metrics
+from lvlm_ad.prompts import MarkStyle, draw_marks
+from lvlm_ad.regions import divide
+
+SECRET = "sk-never-to-be-seen-42"
+
+
+def picture_of(body):
+    """Decode the last picture of a request."""
+    uris = [part["image_url"]["url"] for part in body["messages"][0]["content"] if part["type"] == "image_url"]
+    return np.asarray(Image.open(BytesIO(base64.b64decode(uris[-1].partition(",")[2]))))
+
+
+@pytest.fixture
+def expected(small_data):
+    """For each sample: the picture that should be sent, and a made-up answer with its scores."""
+    found = {}
+    for index, sample in enumerate(load_dataset("folder", small_data)):
+        image = resize_image(sample.image, (768, 768))
+        regions = divide(image)
+        scores = {1 + (7 * index) % regions.count: round(0.05 * (index + 1), 2), regions.count: 0.3}
+        image_score = round((0.37 * index) % 1, 2)
+        text = f"image anomaly score: {image_score}; " + "; ".join(f"region {n}: {s}" for n, s in scores.items()) + "."
+        found[sample.id] = (sample, regions, draw_marks(image, regions, MarkStyle()), image_score, scores, text)
+    return found
+
+
+@pytest.fixture
+def answering(endpoint, expected):
+    """An endpoint that knows each marked picture and gives its made-up answer; other pictures get a 400."""
+    by_picture = {marked.tobytes(): text for _, _, marked, _, _, text in expected.values()}
+
+    def reply(body):
+        text = by_picture.get(picture_of(body).tobytes())
+        return text if text is not None else (400, {"error": {"message": "an unexpected picture"}}, {})
+
+    endpoint.reply = reply
+    return endpoint
+
+
+def bench(command, endpoint, data, *more, env=None):
+    return command(
+        *("bench", "--model", "gpt-4v", "--no-frame", "--dataset", "folder", "--data", data, "--json"),
+        *("--set", f"base_url={endpoint.url}", "--set", "max_retries=0"),
+        *more,
+        env={"OPENAI_API_KEY": SECRET, **(env or {})},
+    )
+
+
+def test_metrics_equal_a_hand_computation(lvlm_ad_command, answering, small_data, expected):
+    """One question an image, with the marked picture and the prompt; metrics equal those computed from the answers."""
+    done = bench(lvlm_ad_command, answering, small_data)
+    assert (done.returncode, len(answering.asked)) == (0, 12), done.stderr
+    texts = {body["messages"][0]["content"][-1]["text"] for body in answering.asked}
+    assert any("nut" in text and "nut1" not in text for text in texts)
+    (run,) = json.loads(done.stdout)["runs"]
+    metrics = run["metrics"]
+    for category in ("bolt", "nut1"):
+        rows = [row for row in expected.values() if row[0].category == category]
+        labels, scores = [row[0].label for row in rows], [row[3] for row in rows]
+        assert metrics["categories"][category]["image_auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+        masks, maps = [], []
+        for sample, regions, _, _, region_scores, _ in rows:
+            masks.append(resize_mask(sample.mask, (768, 768)))
+            painted = np.zeros(regions.count + 1)
+            for number, score in region_scores.items():
+                painted[number - 1] = score
+            maps.append(painted[regions.cells])
+        truth, values = np.concatenate(masks).ravel(), np.concatenate(maps).ravel()
+        by_hand = metrics["categories"][category]
+        assert by_hand["pixel_auroc"] == pytest.approx(roc_auc_score(truth, values), abs=1e-12)
+        assert by_hand["pixel_ap"] == pytest.approx(average_precision_score(truth, values), abs=1e-12)
+        assert by_hand["pixel_aupro"] == pytest.approx(pixel_metrics(masks, maps).aupro, abs=1e-12)
+    both = [metrics["categories"][category]["pixel_auroc"] for category in ("bolt", "nut1")]
+    assert metrics["mean"]["pixel_auroc"] == pytest.approx(sum(both) / 2, abs=1e-12)
+    assert metrics["answers"] | {"ok": 12, "total": 12} == metrics["answers"]
+    assert metrics["usage"]["input_tokens"] == 12 * 800
+    assert metrics["usage"]["cost_usd"] is None
+
+
+def test_predictions_hold_the_evidence(lvlm_ad_command, answering, small_data, expected):
+    """Each line of predictions.jsonl has the answer, its key in the store, and the scores read from it."""
+    done = bench(lvlm_ad_command, answering, small_data)
+    folder = Path(json.loads(done.stdout)["runs"][0]["dir"])
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == list(expected)
+    store = AnswerStore(Path("runs/answers.sqlite"))
+    for line in lines:
+        _, regions, _, image_score, scores, text = expected[line["id"]]
+        assert (line["text"], line["image_score"], line["division"]) == (text, image_score, regions.hash)
+        assert {int(number): score for number, score in line["regions"].items()} == scores
+        assert store.get(line["key"]).text == text
+    manifest = json.loads((folder / "run.json").read_text())
+    assert next(iter(manifest)) == "schema_version"
+
+
+def test_nothing_is_asked_twice(lvlm_ad_command, answering, small_data):
+    """The same command asks nothing; nor does another concurrency, time-out or key, nor a server that is gone."""
+    first = bench(lvlm_ad_command, answering, small_data)
+    assert len(answering.asked) == 12
+    again = bench(lvlm_ad_command, answering, small_data)
+    other = bench(
+        *(lvlm_ad_command, answering, small_data, "--concurrency", 2, "--set", "timeout=9"),
+        env={"OPENAI_API_KEY": "sk-another"},
+    )
+    assert len(answering.asked) == 12
+    answering.close()
+    offline = bench(lvlm_ad_command, answering, small_data)
+    metrics = [json.loads(done.stdout)["runs"][0]["metrics"] for done in (first, again, other, offline)]
+    for usage in (one.pop("usage") for one in metrics):
+        assert usage["input_tokens"] == 9600
+    assert metrics[0] == metrics[1] == metrics[2] == metrics[3]
+    answering._thread.join()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [["--prompt", "general"], ["--set", "temperature=0.5"], ["--set", "number_size=20"], ["--set", "model=other"]],
+    ids=["prompt", "option", "picture", "model"],
+)
+def test_a_changed_question_is_asked_anew(lvlm_ad_command, endpoint, small_data, change):
+    """Another prompt, picture, sampling option or model is another question."""
+    few = ("--category", "bolt", "--limit", 2)
+    bench(lvlm_ad_command, endpoint, small_data, *few)
+    assert len(endpoint.asked) == 2
+    bench(lvlm_ad_command, endpoint, small_data, *few, *change)
+    assert len(endpoint.asked) == 4
+
+
+def test_a_wider_run_asks_only_what_is_new(lvlm_ad_command, endpoint, small_data):
+    """Answers of a limited run serve the whole run."""
+    bench(lvlm_ad_command, endpoint, small_data, "--limit", 2)
+    bench(lvlm_ad_command, endpoint, small_data)
+    assert len(endpoint.asked) == 12
+
+
+def stored_answers(path):
+    return len(AnswerStore(path)) if path.exists() else 0
+
+
+def test_kill_9_loses_and_repeats_nothing(answering, small_data, tmp_path):
+    """After kill -9 in the middle, the same command asks for no image whose answer was stored, and ends with all."""
+    inner, gate = answering.reply, threading.Semaphore(5)
+
+    def slowly(body):
+        gate.acquire()
+        return inner(body)
+
+    answering.reply = slowly
+    command = [
+        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-frame", "--data", str(small_data)),
+        *("--set", f"base_url={answering.url}", "--concurrency", "3", "--out", str(tmp_path / "out"), "--json"),
+    ]
+    environment = {**os.environ, "OPENAI_API_KEY": SECRET}
+    store = tmp_path / "out" / "answers.sqlite"
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while stored_answers(store) < 5:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    known = stored_answers(store)
+    asked_before = [picture_of(body).tobytes() for body in answering.answered]
+    assert known == 5
+    in_flight = len(answering.asked) - len(answering.answered)
+    for _ in range(50):
+        gate.release()
+    answering.asked.clear()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    asked_again = [picture_of(body).tobytes() for body in answering.asked]
+    assert len(asked_again) == 12 - known
+    assert len(set(asked_again)) == len(asked_again)
+    assert not set(asked_again) & set(asked_before[:known])
+    assert in_flight <= 3
+    assert stored_answers(store) == 12
+    assert json.loads(done.stdout)["runs"][0]["metrics"]["answers"]["ok"] == 12
+
+
+def test_no_key_is_left_behind(lvlm_ad_command, endpoint, small_data, tmp_path):
+    """No file and no output of a run holds the key, also when the endpoint refuses it and quotes it back."""
+    few = ("--category", "bolt", "--limit", 2)
+    outputs = [bench(lvlm_ad_command, endpoint, small_data, *few)]
+    endpoint.reply = lambda _: (500, {"error": {"message": "oops"}}, {})
+    outputs.append(bench(lvlm_ad_command, endpoint, small_data, *few, "--prompt", "general"))
+    endpoint.reply = lambda _: (401, {"error": {"message": f"Incorrect API key provided: {SECRET}."}}, {})
+    outputs.append(bench(lvlm_ad_command, endpoint, small_data, *few, "--prompt", "reason"))
+    assert [done.returncode for done in outputs] == [0, 3, 2]
+    for done in outputs:
+        assert SECRET not in done.stdout + done.stderr
+    for path in (tmp_path / "runs").rglob("*"):
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
+
+
+def test_a_refused_key_ends_the_run_and_keeps_the_answers(lvlm_ad_command, endpoint, small_data):
+    """After a fatal error: exit status 2, one line, no traceback, and what was answered is not asked again."""
+    bench(lvlm_ad_command, endpoint, small_data, "--category", "bolt")
+    endpoint.reply = lambda _: (404, {"error": {"message": "The model does not exist"}}, {})
+    failed = bench(lvlm_ad_command, endpoint, small_data)
+    assert failed.returncode == 2
+    assert "The model does not exist" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert failed.stdout == ""
+    endpoint.asked.clear()
+    endpoint.reply = lambda _: "image anomaly score: 0.1."
+    assert bench(lvlm_ad_command, endpoint, small_data).returncode == 0
+    assert len(endpoint.asked) == 6
+
+
+def test_failures_are_counted_and_asked_again(lvlm_ad_command, endpoint, small_data, completion):
+    """Refused, truncated, unparsable and failed are four outcomes; exit status 3; only what failed is asked again."""
+    odd = iter(
+        [
+            (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {}),
+            (200, completion("image ano", finish_reason="length"), {}),
+            "What a nice bolt.",
+            (400, {"error": {"message": "bad luck"}}, {}),
+            "I'm sorry, but I can't assist with that.",
+        ]
+    )
+    endpoint.reply = lambda _: next(odd, "image anomaly score: 0.5.")
+    done = bench(lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1)
+    answers = json.loads(done.stdout)["runs"][0]["metrics"]["answers"]
+    assert done.returncode == 3
+    assert {k: answers[k] for k in ("ok", "refused", "truncated", "unparsable", "failed", "usable")} == {
+        "ok": 1,
+        "refused": 2,
+        "truncated": 1,
+        "unparsable": 1,
+        "failed": 1,
+        "usable": 1,
+    }
+    assert "5 of 6 images have no usable answer (2 refused, 1 unparsable, 1 truncated, 1 failed)" in done.stderr
+    assert "bad luck" in done.stderr
+    endpoint.asked.clear()
+    again = bench(lvlm_ad_command, endpoint, small_data, "--category", "bolt")
+    assert len(endpoint.asked) == 1
+    assert json.loads(again.stdout)["runs"][0]["metrics"]["answers"]["failed"] == 0
+
+
+def test_excluding_failures_changes_what_is_measured(lvlm_ad_command, endpoint, small_data, completion):
+    """By default a refused image counts as normal; with exclude it is left out. Both say how many were measured."""
+    refusal = (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {})
+    endpoint.reply = lambda _: refusal if len(endpoint.asked) in {1, 4} else f"image anomaly score: 0.{len(endpoint.asked)}."
+    arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1)
+    zero = json.loads(bench(*arguments).stdout)["runs"][0]["metrics"]["categories"]["bolt"]
+    exclude = json.loads(bench(*arguments, "--on-failure", "exclude").stdout)["runs"][0]["metrics"]["categories"]["bolt"]
+    assert (zero["n_images"], zero["n_measured"], exclude["n_images"], exclude["n_measured"]) == (6, 6, 6, 4)
+    low, high = zero["range"]["image_auroc"]
+    assert low < zero["image_auroc"] <= high
+    assert len(endpoint.asked) == 6
+
+
+def test_the_budget_stops_the_asking(lvlm_ad_command, endpoint, small_data):
+    """No question is asked that could exceed --max-cost; the run ends with status 3 and goes on with a higher limit."""
+    price = ("--set", "price_input=1000", "--set", "price_output=1000", "--concurrency", 4)
+    done = bench(lvlm_ad_command, endpoint, small_data, *price, "--max-cost", 2.5)
+    assert len(endpoint.asked) == 3
+    assert done.returncode == 3
+    assert "could exceed the limit of 2.5 USD" in done.stderr
+    usage = json.loads(done.stdout)["runs"][0]["metrics"]["usage"]
+    assert usage["cost_usd"] == usage["spent_usd"] == pytest.approx(3 * 0.82)
+    rest = bench(lvlm_ad_command, endpoint, small_data, *price, "--max-cost", 100)
+    assert rest.returncode == 0
+    usage = json.loads(rest.stdout)["runs"][0]["metrics"]["usage"]
+    assert usage["cost_usd"] == pytest.approx(12 * 0.82)
+    assert usage["spent_usd"] == pytest.approx(9 * 0.82)
+    assert len(endpoint.asked) == 12
+
+
+def test_a_dry_run_asks_nothing(lvlm_ad_command, endpoint, small_data):
+    """It says how many questions there are, how many are answered, and what the rest will cost by what was paid."""
+    price = ("--set", "price_input=1000", "--set", "price_output=1000")
+    before = bench(lvlm_ad_command, endpoint, small_data, *price, "--dry-run")
+    assert endpoint.asked == []
+    bench(lvlm_ad_command, endpoint, small_data, *price, "--category", "bolt")
+    after = bench(lvlm_ad_command, endpoint, small_data, *price, "--dry-run")
+    assert len(endpoint.asked) == 6
+    (first,), (second,) = (json.loads(done.stdout)["forecast"] for done in (before, after))
+    assert (first["questions"], first["stored"], first["cost_usd"]) == (12, 0, None)
+    assert (second["stored"], second["to_ask"]) == (6, 6)
+    assert second["cost_usd"] == pytest.approx(6 * 0.82)
+
+
+def test_hostile_answers_do_no_harm(lvlm_ad_command, endpoint, small_data):
+    """HTML, terminal escapes and a megabyte of digits are data: the run ends, and no escape reaches the terminal."""
+    hostile = ["\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>", "9" * 1_000_000, "[" * 500_000, "\u202eanomaly \x00"]
+    endpoint.reply = lambda _: hostile[len(endpoint.asked) % 4]
+    done = bench(lvlm_ad_command, endpoint, small_data, "--category", "bolt")
+    assert done.returncode == 3
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", done.stderr)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,141 @@
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lvlm_ad.backend import Answer
+from lvlm_ad.text2seg import parse, read, write
+from lvlm_ad.text2seg.tokens import LONGEST, TOO_LONG, plain
+
+N = 40
+
+FRAGMENTS = [
+    "region ", "Region #", "regions ", "section ", "image ", "anomaly ", "score", "scores ", "overall ", "Image",
+    "is ", "of ", "to ", "and ", "for ", "the ", "an ", "has ", "with ", "scratch ",
+    "out of ", "percent ", "cm ", "confidence ", ":", ": ", "; ", ", ", ". ", " - ",
+    "-", "(", ")", "[", "]", "{", "}", '"', "'", '"score": ',
+    '"region": ', '"regions": ', "=", "/", "%", "|", "| ", "\n", "\n\n", "\n  ",
+    "- ", "* ", "**", "`", "```json\n", "#", "<think>", "</think>", "<box>", "</td>",
+    "\u2013", "\uff1a", "\u00a0", "1", "3", "7", "12", "40", "41", "0",
+    "0.7", "0.31", "0,25", ".5", "1.5", "99", "1e-2", "0.", "\u0663", "\U0001f534",
+]  # fmt: skip
+soups = st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join)
+scores = st.floats(0, 1).map(lambda value: round(value, 6))
+answers = st.tuples(scores, st.dictionaries(st.integers(1, N), scores, max_size=N))
+prose = st.sampled_from(
+    [
+        "The picture shows a bottle cap with 3 dents.",
+        "Let me look at each region in turn.",
+        "I compared region 3 with region 5 and found 2 scratches in region 7.",
+        "Region 3 is about 0.5 cm wide.",
+        "- Region 4: smooth\n- Region 6: 2 small holes",
+        "<think>image anomaly score: 0.5; region 9: 0.5</think>",
+        "Draft: image anomaly score: 0.123; region 2: 0.321.",
+        'Draft: {"image_anomaly_score": 0.5, "regions": [{"region": 9, "score": 0.5}]}',
+        "A { is not closed here.",
+    ]
+)
+
+
+def written_values(text: str) -> set[float]:
+    """Return every value that a number in a text may stand for, by a reading that shares nothing with the parser."""
+    text = plain(text)
+    patterns = (r"[0-9]+", r"[0-9]*\.[0-9]+", r"[0-9]+,[0-9]+", r"[0-9.]+[eE]-?[0-9]+")
+    found = {match.rstrip(".").replace(",", ".") for pattern in patterns for match in re.findall(pattern, text)}
+    numbers = {float(number) for number in found if number.count(".") < 2}
+    if "%" in text or "percent" in text:
+        numbers |= {number / 100 for number in numbers}
+    if "/" in text or "out of" in text:
+        numbers |= {a / b for a in numbers for b in numbers if b}
+    return numbers
+
+
+@given(st.text() | soups | st.text(alphabet="regionscore0123456789.,:;-(){}[]|\"' \n"), st.integers(0, N))
+@settings(max_examples=600)
+def test_any_text_gives_scores_in_range(text, n_regions):
+    """No text raises; scores lie in [0, 1], regions were drawn, and the status says what is there."""
+    result = parse(text, n_regions)
+    assert all(1 <= number <= n_regions for number in result.regions)
+    assert all(0 <= score <= 1 for score in result.regions.values())
+    assert list(result.regions) == sorted(result.regions)
+    if result.image is None:
+        assert result.status in {"refused", "unparsable"}
+        assert not result.regions
+    else:
+        assert 0 <= result.image <= 1
+        assert result.status == ("partial" if result.notes else "ok")
+
+
+@given(soups, st.sampled_from(["ok", "refused", "truncated"]))
+@settings(max_examples=200)
+def test_any_answer_can_be_read(text, outcome):
+    """No answer raises, however it ended."""
+    result = read(Answer(text, outcome=outcome), N)
+    assert outcome in {"ok", result.status}
+
+
+@given(soups)
+@settings(max_examples=1500)
+def test_every_score_stands_in_the_text(text):
+    """Each score is a number of the text, and each region is a number of the text or lies between two."""
+    result = parse(text, N)
+    values = written_values(text)
+    assert {*result.regions.values(), *([] if result.image is None else [result.image])} <= values
+    if result.regions:
+        integers = [int(number) for number in re.findall("[0-9]+", plain(text))]
+        assert all(min(integers) <= number <= max(integers) for number in result.regions)
+
+
+@given(st.text(alphabet="abcdefgh 0123456789.,:;-()/%\n"))
+def test_number_without_a_label_is_no_score(text):
+    """A text that names neither image, region nor score holds no scores."""
+    assert parse(text, N).image is None
+
+
+@given(answers)
+def test_written_answer_is_read_back(answer):
+    """What ``write`` writes, ``parse`` reads, to six decimals."""
+    image, regions = answer
+    result = parse(write(image, regions), N)
+    assert (result.image, dict(result.regions), result.status) == (image, dict(sorted(regions.items())), "ok")
+
+
+@given(
+    answers,
+    st.lists(prose, max_size=4),
+    st.sampled_from(["{}", "```\n{}\n```", "**{}**", "> {}", "<answer>{}</answer>", "- {}"]),
+)
+def test_reasoning_and_wrapping_change_nothing(answer, before, wrapping):
+    """Prose and drafts before a statement, and markup around it, do not change what is read."""
+    image, regions = answer
+    text = "\n\n".join([*before, wrapping.format(write(image, regions or {1: image}))])
+    result = parse(text, N)
+    assert (result.image, dict(result.regions), result.status) == (
+        image,
+        dict(sorted((regions or {1: image}).items())),
+        "ok",
+    )
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["1", "0.", "[", "{", "(", "|", "|\n", " ", "\n", "-", "- ", "region ", "region 1,", "region 1-40, ", "region 1 (", "region 1\n",
+     "image ", "image anomaly score", "score of ", "score: 0.5 to region 1, 1, ", '{"a":', '{"', '{"region":', "'", "\\", "<a",
+     "<think>", "| Region | Score |\n| 1 | 0.5 |\n", "region 1: 0.5, 1: 0.5, ", "can't cannot ", "\uff11", "\u200b"],
+)  # fmt: skip
+def test_a_million_characters_are_read(piece):
+    """A megabyte of one piece is read like any other answer: no hang, no error, and the statement after it counts."""
+    text = piece * (1_000_000 // len(piece))
+    assert parse(text, N).status in {"partial", "unparsable", "ok"}
+    result = parse(f"{text}</think>\n\nimage anomaly score: 0.25", N)
+    assert result.image == 0.25
+
+
+def test_only_the_end_of_a_very_long_answer_is_read():
+    """Of a text beyond the limit the end is read, and the result says so."""
+    statement = "image anomaly score: 0.9; region 1: 0.9."
+    result = parse(statement + " so" * LONGEST + "\nimage anomaly score: 0.2", N)
+    assert (result.image, dict(result.regions), result.status, result.notes) == (0.2, {}, "partial", (TOO_LONG,))
+    assert parse(statement + " so" * LONGEST, N).status == "unparsable"
+    assert parse(statement + " " * LONGEST * 2, N).status == "ok"
