@@ -28,8 +28,8 @@ _SCALES = (1.0, 2.0)
 see the shape of the object and its illumination rather than a defect."""
 
 _NOISE = 1.0
-"""Differences of about one Lab unit, the least that the eye can tell, are noise. Added to each feature's spread, so that
-sensor noise on a plain ground is not stretched into an anomaly, and a constant image scores 0."""
+"""Differences of about one Lab unit, the least that the eye can tell, are noise. Added to each feature's spread, so
+that sensor noise on a plain ground is not stretched into an anomaly, and a constant image scores 0."""
 
 _ALIKE = 1 / 40
 """A place is ordinary if this fraction of the image is like it. So is one of many screws, or a line of print."""
@@ -38,7 +38,7 @@ _OWN = 6
 """Places nearer than this, in grid cells, do not vouch for one another: the filters make neighbours alike, and a defect
 of up to about 9 % of the image's side would vouch for itself."""
 
-_HALF = 4.0
+_HALF = 2.0
 """The distance, in standard deviations of the image's own features, that scores 0.5. Fixed, never taken from the
 image, so that scores of different images can be ranked together."""
 
@@ -61,8 +61,8 @@ def contrast_map(image: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
     """
     height, width = image.shape[:2]
     distance = _distance_to_alike(_whiten(_features(image)))
-    # The square weights a few strong pixels above many weak ones: a defect fills only a part of its region. Rounded, for
-    # the filters leave traces of about 1e-7 even on a constant image.
+    # The square weights a few strong pixels above many weak ones: a defect fills only a part of its region. Rounded,
+    # for the filters leave traces of about 1e-7 even on a constant image.
     scores = np.round(distance**2 / (distance**2 + _HALF**2), 6).astype(np.float32)
     top = max(1, round(scores.size * _TOP))
     image_score = float(np.sort(scores, axis=None)[-top:].mean())

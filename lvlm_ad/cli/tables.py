@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from lvlm_ad.leaderboard import HEADERS, Board, cells, plain
+from lvlm_ad.leaderboard import Board, cells, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["print_board"]
+
+_HEADS = (
+    *("#", "Model"),
+    *(f"image\n{name}" for name in ("AUROC", "AP", "F1")),
+    *(f"pixel\n{name}" for name in ("AUROC", "AP", "F1", "PRO")),
+    *("ans-\nwered", "cost\nUSD"),
+)
+"""Heads in two lines: the table then fits into 80 columns."""
 
 _STYLES = {"ranked": "bold", "frame": "dim", "apart": "", "published": "italic"}
 
@@ -20,9 +28,9 @@ _STYLES = {"ranked": "bold", "frame": "dim", "apart": "", "published": "italic"}
 def print_board(board: Board, console: Console) -> None:
     """Print each group as a table with its notes below."""
     for group in board.groups:
-        table = Table(title=Text(plain(group.title)), title_justify="left", box=None, pad_edge=False, padding=(0, 1))
-        for at, head in enumerate(HEADERS):
-            table.add_column(head, justify="left" if at < 2 else "right", no_wrap=True)  # noqa: PLR2004 - rank, model
+        table = Table(title=Text(plain(group.title)), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        for at, head in enumerate(_HEADS):
+            table.add_column(head, justify="left" if at < 2 else "right", no_wrap=at != 1)  # noqa: PLR2004 - texts
         for entry in group.entries:
             table.add_row(*(Text(cell) for cell in cells(entry)), style=_STYLES[entry.kind])
         console.print(table)

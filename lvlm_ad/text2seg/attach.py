@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.text2seg.numbers import Number, read_number
-from lvlm_ad.text2seg.words import CONNECTIVES, FILLERS, IMAGE, NOT_ANOMALY, REGION, SCORE, VERBS
+from lvlm_ad.text2seg.words import AND, ANOMALY, CONNECTIVES, FILLERS, IMAGE, MEASURE, NOT_ANOMALY, REGION, SCORE, VERBS
 
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.tokens import Tokens
 
-__all__ = ["attached", "closing", "separated"]
+__all__ = ["attached", "closing", "listed", "separated"]
 
 _CLOSING = {"(": ")", "[": "]"}
 _SEPARATORS = ":=-"
 _BETWEEN = FILLERS | VERBS | SCORE
 _AFTER = CONNECTIVES | REGION | IMAGE
+_ANOMALOUS = ANOMALY | MEASURE | SCORE
 _REACH = 24
 _COMMENT = 60
 _DEEPEST = 3
@@ -79,6 +80,26 @@ def separated(tokens: Tokens, index: int) -> Number | None:
     else:
         number = None
     return None if number is None or number.plain or number.percent else number
+
+
+def listed(tokens: Tokens, number: Number) -> list[Number]:
+    """Return a score and those that follow it in a list, as in "regions 3 and 5: 0.7 and 0.6".
+
+    Args:
+        tokens: the answer.
+        number: the first of them.
+    """
+    numbers = [number]
+    while True:
+        at = numbers[-1].end
+        joint = at
+        at += tokens.is_mark(at, ",")
+        at += tokens.is_word(at, AND)
+        following = read_number(tokens, at)
+        # "0.7, 5: 0.4" goes on with another region, "0.7, 2 scratches" with a comment.
+        if at == joint or following is None or following.plain or tokens.is_mark(following.end, ":="):
+            return numbers
+        numbers.append(following)
 
 
 def closing(tokens: Tokens, index: int) -> int | None:
@@ -147,7 +168,8 @@ class _Walk:
             return True
         free = follows.kind == "word" and follows.text not in _AFTER
         if self.marked:
-            return not (free and (number.plain or number.percent))
+            # "2 anomalies" and "95% sure" are no scores, "70% anomalous" is one.
+            return not free or not (number.plain or (number.percent and follows.text not in _ANOMALOUS))
         return self.verb and not free and not number.plain
 
     def _below(self) -> Number | None:

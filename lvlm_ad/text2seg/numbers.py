@@ -27,6 +27,7 @@ class Number:
 
     Attributes:
         value: what it says; NaN if it is no single number (a range, a date).
+        start: index of its first token.
         end: index of the token after it.
         plain: whether it is a bare integer, which may as well count something.
         percent: whether it is a percentage.
@@ -34,6 +35,7 @@ class Number:
     """
 
     value: float
+    start: int
     end: int
     plain: bool
     percent: bool
@@ -83,7 +85,7 @@ def read_number(tokens: Tokens, index: int) -> Number | None:
         return None
     if tokens.is_word(index, UNITS) or tokens.is_mark(index, "\u00b0\u00d7"):
         return None
-    return Number(sign * value, index, plain, percent, tokens.written(first, index))
+    return Number(sign * value, first, index, plain, percent, tokens.written(first, index))
 
 
 def _glued(tokens: Tokens, index: int) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lvlm_ad.text2seg.attach import attached, closing, separated
+from lvlm_ad.text2seg.attach import attached, closing, listed, separated
 from lvlm_ad.text2seg.labels import read_regions, starts_clause
 from lvlm_ad.text2seg.numbers import Number, read_integer, read_number
 from lvlm_ad.text2seg.statements import Finding, Span
@@ -107,6 +108,19 @@ class _PhraseReader:
         self._pending = None
         return number.end
 
+    def _add_listed(self, number: Number, regions: tuple[Span, ...]) -> int:
+        """Add the score of several regions, or one for each."""
+        numbers = listed(self._tokens, number) if len(regions) > 1 else [number]
+        if len(numbers) == 1:
+            return self._add(number, regions)
+        if len(numbers) == len(regions):
+            for each, region in zip(numbers, regions, strict=True):
+                self._add(each, (region,))
+        else:
+            written = self._tokens.written(number.start, numbers[-1].end)
+            self._add(replace(number, value=math.nan, written=written), regions)
+        return numbers[-1].end
+
     def _begin_line(self, index: int) -> int:
         """Read a table's row, if the line is one; otherwise decide whether a heading still holds."""
         row = self._tables.read_row(index)
@@ -163,7 +177,7 @@ class _PhraseReader:
         heads = starts_clause(tokens, index)
         number = attached(tokens, end, heads_clause=heads, heads_line=tokens[index - 1].kind == "line")
         if number is not None:
-            return self._shorthand(self._add(number, regions))
+            return self._shorthand(self._add_listed(number, regions))
         # "Region 3 (top left)" is followed by what follows the bracket.
         closed = closing(tokens, end) if tokens.is_mark(end, "([") else None
         after = end if closed is None else closed + 1

@@ -11,6 +11,7 @@ from lvlm_ad.text2seg.tokens import LONGEST, TOO_LONG, plain
 N = 40
 
 FRAGMENTS = [
+    "region 3: ", "Region 12", "regions 3-7", "image anomaly score: ", "has an anomaly score of ", "0.7; ",
     "region ", "Region #", "regions ", "section ", "image ", "anomaly ", "score", "scores ", "overall ", "Image",
     "is ", "of ", "to ", "and ", "for ", "the ", "an ", "has ", "with ", "scratch ",
     "out of ", "percent ", "cm ", "confidence ", ":", ": ", "; ", ", ", ". ", " - ",
@@ -120,9 +121,13 @@ def test_reasoning_and_wrapping_change_nothing(answer, before, wrapping):
 
 @pytest.mark.parametrize(
     "piece",
-    ["1", "0.", "[", "{", "(", "|", "|\n", " ", "\n", "-", "- ", "region ", "region 1,", "region 1-40, ", "region 1 (", "region 1\n",
-     "image ", "image anomaly score", "score of ", "score: 0.5 to region 1, 1, ", '{"a":', '{"', '{"region":', "'", "\\", "<a",
-     "<think>", "| Region | Score |\n| 1 | 0.5 |\n", "region 1: 0.5, 1: 0.5, ", "can't cannot ", "\uff11", "\u200b"],
+    [
+        "1", "0.", "[", "{", "(", "|", "|\n",
+        " ", "\n", "-", "- ", "region ", "region 1,", "region 1-40, ",
+        "region 1 (", "region 1\n", "image ", "image anomaly score", "score of ", "score: 0.5 to region 1, 1, ", '{"a":',
+        '{"', '{"region":', "'", "\\", "<a", "<think>", "| Region | Score |\n| 1 | 0.5 |\n",
+        "region 1, 2: 0.5, 0.6, ", "can't cannot ", "\uff11", "\u200b",
+    ],
 )  # fmt: skip
 def test_a_million_characters_are_read(piece):
     """A megabyte of one piece is read like any other answer: no hang, no error, and the statement after it counts."""
