@@ -28,7 +28,8 @@ _STYLES = {"ranked": "bold", "frame": "dim", "apart": "", "published": "italic"}
 def print_board(board: Board, console: Console) -> None:
     """Print each group as a table with its notes below."""
     for group in board.groups:
-        table = Table(title=Text(plain(group.title)), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        title = Text(plain(group.title))
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for at, head in enumerate(_HEADS):
             table.add_column(head, justify="left" if at < 2 else "right", no_wrap=at != 1)  # noqa: PLR2004 - texts
         for entry in group.entries:

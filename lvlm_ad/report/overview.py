@@ -48,17 +48,18 @@ def overview(
         image: uint8 ``(H, W, 3)``.
         marked: uint8 ``(H, W, 3)``, the image with borders and numbers.
         answer: the model's answer; its first lines are shown.
-        values: float ``(H, W)`` in [0, 1], the anomaly map.
+        values: float ``(H, W)`` in [0, 1], the anomaly map; its highest score is drawn brightest.
         truth: bool ``(H, W)``, the ground truth; None: not shown.
 
     Returns:
         uint8 ``(h, w, 3)``.
     """
+    top = float(values.max()) or 1.0
     panels: list[tuple[str, NDArray[np.uint8] | str]] = [
         ("image", image),
         ("1 region division", marked),
-        ("2 the model's answer", answer),
-        ("3 anomaly map", heat(values)),
+        ("2 answer", answer),
+        (f"3 anomaly map, 0 to {top:.2g}", heat(values / top)),
     ]
     if truth is not None:
         panels.append(("ground truth", heat(truth.astype(np.float64))))

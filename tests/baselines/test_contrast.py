@@ -101,7 +101,7 @@ def tiles(root):
 
 
 def test_defects_of_real_tiles_stand_out(shared):
-    """On 40 magnetic tiles, pixels and images are ranked better than by plain colour and gradient statistics."""
+    """On 40 magnetic tiles, pixel AUROC is above 0.86 and image AUROC above 0.54, the floors set for this baseline."""
     root = shared / "data" / "magnetic_tile"
     if not root.is_dir():
         pytest.skip("the magnetic tile images are not beside this checkout")

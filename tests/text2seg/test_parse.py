@@ -214,7 +214,7 @@ def test_number_in_reasoning_is_no_score(prose):
         ("image anomaly score: 0.9; region 3: 0.7; region 3: 0.4", 0.9, {3: 0.4}, "Region 3 has two scores"),
         ('{"image_anomaly_score": 0.9, "regions": {"3": 0.7, "3": 0.4}}', 0.9, {3: 0.4}, "Region 3 has two scores"),
         ("image anomaly score: 0.8; region 3: 0.6-0.8", 0.8, {}, "is no single number"),
-        ("image anomaly score: 0.8; regions 3, 4, 5: 0.7, 0.6", 0.8, {}, "'0.7, 0.6' as the score of a region is no single"),
+        ("image anomaly score: 0.8; regions 3, 4, 5: 0.7, 0.6", 0.8, {}, "'0.7, 0.6' as the score"),
         ("image anomaly score: 0.8; region 3: 0.9.1", 0.8, {}, "is no single number"),
         ("image anomaly score: 0.8; region 3: 0 . 7", 0.8, {}, "is no single number"),
         ("image anomaly score: 0.8; region 3: 0.\u0669", 0.8, {}, "is no single number"),

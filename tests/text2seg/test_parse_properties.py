@@ -124,7 +124,8 @@ def test_reasoning_and_wrapping_change_nothing(answer, before, wrapping):
     [
         "1", "0.", "[", "{", "(", "|", "|\n",
         " ", "\n", "-", "- ", "region ", "region 1,", "region 1-40, ",
-        "region 1 (", "region 1\n", "image ", "image anomaly score", "score of ", "score: 0.5 to region 1, 1, ", '{"a":',
+        "region 1 (", "region 1\n", "image ", "image anomaly score", "score of ",
+        "score: 0.5 to region 1, 1, ", '{"a":',
         '{"', '{"region":', "'", "\\", "<a", "<think>", "| Region | Score |\n| 1 | 0.5 |\n",
         "region 1, 2: 0.5, 0.6, ", "can't cannot ", "\uff11", "\u200b",
     ],
