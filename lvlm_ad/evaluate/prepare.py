@@ -111,10 +111,15 @@ def _divide_all(samples: list[Sample], plan: Plan) -> Iterator[tuple[str, Stored
         return
     # joblib's processes need no `if __name__ == "__main__"` in a caller's script.
     from joblib import Parallel, delayed  # noqa: PLC0415 - half a second that a stored division does not need
+    from joblib.externals.loky import get_reusable_executor  # noqa: PLC0415 - likewise
 
     jobs = (delayed(_divide_one)(sample, method, options, side) for sample in samples)
     done: Iterable[tuple[str, StoredDivision | str]] = Parallel(n_jobs=-1, return_as="generator_unordered")(jobs)
-    yield from done
+    try:
+        yield from done
+    finally:
+        # joblib keeps its processes for later; a bench divides once and may then wait for answers for hours.
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def _divide_one(sample: Sample, method: str, options: dict[str, Any], side: int) -> tuple[str, StoredDivision | str]:

@@ -137,7 +137,9 @@ def test_the_key_is_wanted_only_by_the_official_endpoint(backend, monkeypatch, e
     assert len(endpoint.asked) == 1
 
 
-@pytest.mark.parametrize("url", ["http://user:pw@127.0.0.1/v1", "http://127.0.0.1/v1?api-key=x", "127.0.0.1", "file:///x"])
+@pytest.mark.parametrize(
+    "url", ["http://user:pw@127.0.0.1/v1", "http://127.0.0.1/v1?api-key=x", "127.0.0.1", "file:///x"]
+)
 def test_addresses_with_secrets_or_without_host_are_refused(backend, url):
     """What would put a secret into the manifest, or is no address, is refused."""
     with pytest.raises(ConfigError, match="address"):

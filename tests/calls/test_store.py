@@ -67,8 +67,6 @@ def test_many_threads_write_at_once(tmp_path):
     assert len(store) == 200
 
 
-
-
 def test_what_was_stored_survives_kill_9(tmp_path):
     """Every answer whose storing was reported is there after the writing process was killed without warning."""
     script = tmp_path / "writer.py"

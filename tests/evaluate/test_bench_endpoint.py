@@ -265,10 +265,14 @@ def test_failures_are_counted_and_asked_again(lvlm_ad_command, endpoint, small_d
 def test_excluding_failures_changes_what_is_measured(lvlm_ad_command, endpoint, small_data, completion):
     """By default a refused image counts as normal; with exclude it is left out. Both say how many were measured."""
     refusal = (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {})
-    endpoint.reply = lambda _: refusal if len(endpoint.asked) in {1, 4} else f"image anomaly score: 0.{len(endpoint.asked)}."
+    endpoint.reply = lambda _: (
+        refusal if len(endpoint.asked) in {1, 4} else f"image anomaly score: 0.{len(endpoint.asked)}."
+    )
     arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1)
     zero = json.loads(bench(*arguments).stdout)["runs"][0]["metrics"]["categories"]["bolt"]
-    exclude = json.loads(bench(*arguments, "--on-failure", "exclude").stdout)["runs"][0]["metrics"]["categories"]["bolt"]
+    exclude = json.loads(bench(*arguments, "--on-failure", "exclude").stdout)["runs"][0]["metrics"]["categories"][
+        "bolt"
+    ]
     assert (zero["n_images"], zero["n_measured"], exclude["n_images"], exclude["n_measured"]) == (6, 6, 6, 4)
     low, high = zero["range"]["image_auroc"]
     assert low < zero["image_auroc"] <= high

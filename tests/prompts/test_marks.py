@@ -42,7 +42,10 @@ def read_number(patch, candidates, size):
 
 def overlaps(a, b):
     return (
-        a.top < b.top + b.height and b.top < a.top + a.height and a.left < b.left + b.width and b.left < a.left + a.width
+        a.top < b.top + b.height
+        and b.top < a.top + a.height
+        and a.left < b.left + b.width
+        and b.left < a.left + a.width
     )
 
 

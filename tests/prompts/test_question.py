@@ -26,7 +26,13 @@ def ask(dataset, prompt="class", seed=0, **settings):
 
 @pytest.mark.parametrize(
     ("category", "said"),
-    [("pcb1", "pcb"), ("macaroni2", "macaroni"), ("metal_nut", "metal nut"), ("pipe_fryum", "pipe fryum"), ("12", "12")],
+    [
+        ("pcb1", "pcb"),
+        ("macaroni2", "macaroni"),
+        ("metal_nut", "metal nut"),
+        ("pipe_fryum", "pipe fryum"),
+        ("12", "12"),
+    ],
 )
 def test_class_names(category, said):
     """A trailing number goes and underscores become spaces."""

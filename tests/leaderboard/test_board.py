@@ -1,0 +1,255 @@
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from lvlm_ad.errors import ConfigError, RunError
+from lvlm_ad.leaderboard import FORMATS, make_board
+from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, find_runs, read_run, write_run
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Make a run with any part of its manifest changed."""
+    made = []
+
+    def make(name, auroc=0.5, *, answers=None, mean=None, **changes):
+        facts = {
+            "config_hash": f"{len(made):02x}{0:062x}",
+            "model": {
+                "name": name,
+                "kind": "backend",
+                "plugin": "openai",
+                "identity": {},
+                "row": changes.pop("row", "regions"),
+                "frame": changes.pop("frame", False),
+                "sees_truth": False,
+                "price": {},
+            },
+            "dataset": {
+                "name": changes.pop("dataset", "demo"),
+                "fingerprint": changes.pop("fingerprint", "f"),
+                "n_images": 10,
+                "categories": ["a", "b"],
+                "whole": True,
+                "notes": [],
+            },
+            "protocol": {"image_size": 768, "shots": changes.pop("shots", 0), "binary": changes.pop("binary", False)},
+            "division": {"method": "superpixel", "options": {}, "hash": changes.pop("division", "d")},
+            "prompt": {
+                "name": "class",
+                "hash": changes.pop("prompt", "p"),
+                "zero_knowledge": changes.pop("zero_knowledge", True),
+            },
+            "on_failure": changes.pop("on_failure", "zero"),
+            "seed": 0,
+            "versions": {},
+            "started": "2026-01-01T00:00:00+00:00",
+            "seconds": 1.0,
+        }
+        assert not changes
+        metrics = {
+            "mean": {**dict.fromkeys(METRIC_NAMES, auroc), "n_images": 10, "n_measured": 10, **(mean or {})},
+            "categories": {},
+            "answers": {"total": 10, "ok": 10, **(answers or {})},
+            "coverage": 1.0,
+            "usage": {"cost_usd": 0.5},
+        }
+        run = Run(tmp_path / f"run{len(made)}", Manifest.model_validate(facts), metrics, [])
+        made.append(run)
+        return run
+
+    return make
+
+
+def ranks(board):
+    return [{entry.name: entry.rank for entry in group.entries} for group in board.groups]
+
+
+def test_rows_under_the_same_conditions_are_ranked_together(make_run):
+    """Best first; equal values share a rank; the next rank counts them both."""
+    board = make_board([make_run("a", 0.7), make_run("b", 0.9), make_run("c", 0.9), make_run("d", 0.1)])
+    assert ranks(board) == [{"b": 1, "c": 1, "a": 3, "d": 4}]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"division": "e"}, {"fingerprint": "g"}, {"prompt": "q"}, {"binary": True}, {"shots": 2}],
+    ids=lambda change: next(iter(change)),
+)
+def test_other_conditions_are_another_table(make_run, other):
+    """Another division, data set, prompt, painting or number of reference images is not ranked together."""
+    board = make_board([make_run("a", 0.7), make_run("b", 0.9, **other)])
+    assert sorted(ranks(board), key=str) == [{"a": 1}, {"b": 1}]
+
+
+def test_frame_rows_stand_in_every_table_unranked(make_run):
+    """Chance, contrast and oracle are asked nothing: they join each prompt's table of their division, without a rank."""
+    frame = make_run("oracle", 1.0, frame=True, prompt="")
+    board = make_board([frame, make_run("a", 0.7), make_run("b", 0.8, prompt="q"), make_run("c", 0.6, division="e")])
+    tables = ranks(board)
+    assert sum("oracle" in table for table in tables) == 2
+    assert {"oracle": None, "a": 1} in tables
+    assert {"c": 1} in tables
+
+
+def test_dense_rows_and_left_out_failures_stand_apart(make_run):
+    """A dense row, and a row that left failed images out, are shown without a rank and say why."""
+    dense = make_run("winclip", 0.9, row="dense", division="", prompt="")
+    partial = make_run("b", 0.95, on_failure="exclude", mean={"n_measured": 7}, answers={"refused": 3})
+    board = make_board([make_run("a", 0.7), dense, partial])
+    (group,) = board.groups
+    notes = {entry.name: (entry.rank, " ".join(entry.notes)) for entry in group.entries}
+    assert notes["a"] == (1, "")
+    assert notes["winclip (dense)"][0] is None
+    assert "not through the regions" in notes["winclip (dense)"][1]
+    assert notes["b"][0] is None
+    assert "7 of 10 images" in notes["b"][1]
+    assert "3 refused" in notes["b"][1]
+
+
+def test_what_is_missing_is_said(make_run):
+    """Failures, the range they leave, and a prompt that tells the kinds of defect are notes of the row."""
+    run = make_run(
+        "a",
+        0.7,
+        answers={"refused": 1, "failed": 2},
+        mean={"range": {"image_auroc": [0.6, 0.81]}},
+        zero_knowledge=False,
+    )
+    (entry,) = make_board([run]).groups[0].entries
+    text = " ".join(entry.notes)
+    assert "1 refused, 2 failed" in text
+    assert "60.0 to 81.0" in text
+    assert "not zero-knowledge" in text
+
+
+def test_published_rows_appear_with_their_source(make_run):
+    """On MVTec AD and VisA the papers' numbers stand last, unranked, marked as not measured here; on other data not."""
+    board = make_board([make_run("a", 0.99, dataset="mvtec")])
+    (group,) = board.groups
+    assert [entry.kind for entry in group.entries] == ["ranked", "published", "published"]
+    assert group.entries[1].metrics["image_auroc"] == pytest.approx(0.771)
+    assert "not measured here" in group.entries[1].notes[0]
+    assert "arXiv 2311.02612" in group.entries[1].notes[0]
+    assert len(make_board([make_run("a")]).groups[0].entries) == 1
+
+
+def test_an_undefined_metric_is_not_ranked(make_run):
+    """A row without the sorting metric is shown last, without a rank."""
+    board = make_board([make_run("a", mean={"image_auroc": None}), make_run("b", 0.4)])
+    assert ranks(board) == [{"b": 1, "a": None}]
+    assert list(ranks(board)[0]) == ["b", "a"]
+
+
+def test_sorting_by_another_metric(make_run):
+    """Any of the seven metrics may rank; another name is answered with the nearest."""
+    runs = [make_run("a", 0.9, mean={"pixel_aupro": 0.1}), make_run("b", 0.4, mean={"pixel_aupro": 0.2})]
+    assert ranks(make_board(runs, "pixel_aupro")) == [{"b": 1, "a": 2}]
+    with pytest.raises(ConfigError, match="Did you mean .*'pixel_aupro'"):
+        make_board(runs, "pixel_aupr")
+
+
+def test_two_runs_of_one_model_are_told_apart(make_run):
+    """Equal names get the beginning of their configuration's hash."""
+    names = [entry.name for entry in make_board([make_run("a"), make_run("a")]).groups[0].entries]
+    assert len(set(names)) == 2
+    assert all(name.startswith("a #") for name in names)
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_every_format_carries_every_row(make_run, form):
+    """All rows, frame and published ones included, are in each format."""
+    runs = [make_run("alpha", 0.7, dataset="visa"), make_run("oracle", 1.0, frame=True, prompt="", dataset="visa")]
+    text = FORMATS[form](make_board(runs))
+    for name in ("alpha", "oracle", "GPT-4V-AD", "WinCLIP"):
+        assert name in text
+    assert ("0.7" in text) if form in {"csv", "json"} else ("70.0" in text)
+
+
+def test_csv_and_json_hold_fractions_and_the_same_rows(make_run):
+    """Read back, both hold the same metrics as fractions, empty or null where undefined."""
+    board = make_board([make_run("a", 1 / 3, mean={"pixel_ap": None})])
+    (line,) = csv.DictReader(io.StringIO(FORMATS["csv"](board)))
+    (entry,) = json.loads(FORMATS["json"](board))["groups"][0]["entries"]
+    assert float(line["image_auroc"]) == entry["metrics"]["image_auroc"] == 1 / 3
+    assert line["pixel_ap"] == ""
+    assert entry["metrics"]["pixel_ap"] is None
+
+
+def test_the_best_is_bold_and_the_second_underlined(make_run):
+    """In LaTeX, among the ranked rows alone."""
+    runs = [make_run("a", 0.7), make_run("b", 0.9), make_run("oracle", 1.0, frame=True, prompt="")]
+    text = FORMATS["tex"](make_board(runs))
+    assert r"\textbf{90.0}" in text
+    assert r"\underline{70.0}" in text
+    assert r"\textbf{100.0}" not in text
+
+
+def test_a_strangers_names_do_no_harm(make_run):
+    """Markup, HTML, escapes and LaTeX in a model's name come out as text in every format."""
+    name = "<b>x</b>|\x1b[31m`rm`\\input{/etc/passwd}_$&%#"
+    board = make_board([make_run(name)])
+    markdown, latex = FORMATS["md"](board), FORMATS["tex"](board)
+    assert "<b>" not in markdown
+    assert r"\|" in markdown
+    assert r"\input" not in latex
+    assert r"\_\$\&\%\#" in latex
+    assert not any(re.search(r"[\x00-\x09\x0b-\x1f]", FORMATS[form](board)) for form in ("md", "tex", "csv"))
+
+
+def test_a_run_is_written_and_read_back(make_run, tmp_path):
+    """Manifest, metrics and predictions survive; a reader can leave the predictions out."""
+    record = PredictionRecord(
+        id="a/good/0",
+        category="a",
+        label=False,
+        defect="good",
+        image_score=None,
+        regions={2: 0.5},
+        n_regions=3,
+        status="refused",
+        notes=["no"],
+        key="k",
+        text="I can't \ud800 \x1b",
+        input_tokens=None,
+        output_tokens=3,
+        cost_usd=None,
+        seconds=0.1,
+        division="h",
+    )
+    made = make_run("a")
+    write_run(Run(made.dir, made.manifest, made.metrics, [record.model_copy(update={"text": "I can't \x1b"})]))
+    back = read_run(made.dir)
+    assert back.manifest == made.manifest
+    assert back.metrics == made.metrics
+    assert back.predictions[0].regions == {2: 0.5}
+    assert back.predictions[0].text == "I can't \x1b"
+    assert read_run(made.dir, predictions=False).predictions == []
+    assert find_runs(tmp_path) == [made.dir] == find_runs(made.dir)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("run.json", '{"schema_version": 99}', "newer lvlm-ad"),
+        ("run.json", "{", "damaged"),
+        ("run.json", '{"schema_version": 1}', "config_hash"),
+        ("run.json", "[]", "damaged"),
+        ("metrics.json", "{}", "lacks one of"),
+        ("metrics.json", None, "incomplete"),
+        ("predictions.jsonl", "{}\n", "damaged"),
+    ],
+)
+def test_damaged_and_newer_runs_are_refused(make_run, file, content, says):
+    """Each gives one line with the folder and what is wrong."""
+    run = make_run("a")
+    write_run(run)
+    if content is None:
+        (run.dir / file).unlink()
+    else:
+        (run.dir / file).write_text(content)
+    with pytest.raises(RunError, match=says):
+        read_run(run.dir)

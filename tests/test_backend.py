@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lvlm_ad.backend import Answer, Picture, Request, ScriptedBackend
+from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.presets import validated
+
+
+def scripted(**options):
+    return ScriptedBackend(validated(ScriptedBackend.Options, options, "test"))
+
+
+def test_a_script_of_texts_and_answers_is_given_in_order():
+    """The n-th question gets the n-th answer; every request is remembered; after the last there is an error."""
+    backend = ScriptedBackend(script=["one", Answer("two", "truncated")])
+    requests = [Request((), text) for text in "ab"]
+    assert [backend.answer(request) for request in requests] == [Answer("one"), Answer("two", "truncated")]
+    assert backend.requests == requests
+    with pytest.raises(FatalError, match="holds 2 answers; question 3 has none"):
+        backend.answer(Request((), "c"))
+
+
+def test_a_script_may_be_a_function():
+    """A function of the request decides the answer."""
+    backend = ScriptedBackend(script=lambda request: request.text.upper())
+    assert backend.answer(Request((), "abc")).text == "ABC"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['["one", {"text": "two", "outcome": "refused"}]', '"one"\n{"text": "two", "outcome": "refused"}\n'],
+    ids=["array", "lines"],
+)
+def test_a_script_may_be_a_file(tmp_path, content):
+    """A JSON array or JSON Lines; the file's content, not its name, is the model's identity; repeat begins again."""
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(content)
+    first, second = scripted(file=tmp_path / "a.json", repeat=True), scripted(file=tmp_path / "b.json", repeat=True)
+    answers = [first.answer(Request((), "q")) for _ in range(3)]
+    assert answers == [Answer("one"), Answer("two", "refused"), Answer("one")]
+    assert first.identity() == second.identity()
+    (tmp_path / "b.json").write_text('["other"]')
+    assert scripted(file=tmp_path / "b.json", repeat=True).identity() != first.identity()
+
+
+@pytest.mark.parametrize("content", ["{", '[{"txt": "a"}]', "[1]", '"a"\nb'])
+def test_a_file_that_is_no_script_is_an_error(tmp_path, content):
+    """Broken JSON, unknown fields and numbers are named as such."""
+    (tmp_path / "s.json").write_text(content)
+    with pytest.raises(ConfigError, match="no JSON array or JSON Lines"):
+        scripted(file=tmp_path / "s.json")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        scripted(file=tmp_path / "absent.json")
+    with pytest.raises(ConfigError, match="has no answers"):
+        scripted()
+
+
+def test_a_pictures_digest_is_that_of_its_pixels():
+    """The same pixels have the same digest however they were compressed; another shape or pixel has another."""
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    picture = Picture.from_pixels(pixels)
+    assert picture.digest == Picture.from_pixels(pixels.copy()).digest
+    assert picture.digest != Picture.from_pixels(pixels.reshape(4, 2, 3)).digest
+    assert picture.digest != Picture.from_pixels(pixels + 1).digest
+    from io import BytesIO
+
+    assert np.array_equal(np.asarray(Image.open(BytesIO(picture.data))), pixels)
+
+
+def test_a_key_is_stable():
+    """The key of a fixed question is this one: stored answers of earlier versions must be found."""
+    request = Request((Picture(b"", "image/png", "d"),), "text", {"format": "text"})
+    identity = {"backend": "B", "model": "m"}
+    asked = json.dumps(
+        {"identity": identity, "images": ["d"], "options": {"format": "text"}, "text": "text"},
+        sort_keys=True,
+        ensure_ascii=False,
+    )
+    import hashlib
+
+    assert request.key(identity) == hashlib.sha256(asked.encode()).hexdigest()
