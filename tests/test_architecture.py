@@ -104,7 +104,7 @@ def test_plugins_of_this_repository_are_found_like_a_strangers():
 
 
 def test_every_package_is_listed_for_the_wheel():
-    """setuptools is told of every package folder, and of no other."""
+    """The build is told of every package folder, and of no other."""
     listed = set(tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     packages = {
         ".".join(path.parent.relative_to(REPOSITORY).parts) for path in (REPOSITORY / "lvlm_ad").rglob("__init__.py")
@@ -129,8 +129,19 @@ def test_help_imports_nothing_heavy():
 
 def test_a_bench_of_the_offline_rows_needs_no_openai(tmp_path):
     """The offline rows run without importing openai or torch."""
-    code = f"import lvlm_ad\nlvlm_ad.bench(models=['chance'], frame=False, limit=1, out=__import__('pathlib').Path({str(tmp_path)!r}))"
+    code = (
+        "import lvlm_ad, pathlib\n"
+        f"lvlm_ad.bench(models=['chance'], frame=False, limit=1, out=pathlib.Path({str(tmp_path)!r}))"
+    )
     assert not loaded_by(code) & set(HEAVY)
+
+
+def test_every_test_says_what_holds():
+    """Each test has a docstring: one sentence or two that say what holds."""
+    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
 def test_public_names():

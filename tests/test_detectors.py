@@ -92,7 +92,7 @@ def test_chance_depends_on_the_seed_alone(sample, regions):
     assert first.text == again.text != other.text
 
 
-def test_chance_is_uniform(small_data):
+def test_chance_is_uniform():
     """Over many samples the image scores of chance are spread evenly over [0, 1)."""
     from scipy.stats import kstest
 

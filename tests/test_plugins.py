@@ -42,8 +42,10 @@ def test_a_strangers_package_works_from_another_folder(tmp_path):
         pytest.skip(f"pip cannot build a package here: {built.stderr.strip().splitlines()[-1:]}")
     code = f"import sys; sys.path.insert(0, {str(target)!r}); from lvlm_ad.cli import app; app()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "bench", "-m", "example-backend", "-m", "example-baseline", "--no-frame"]
-        + ["--limit", "2", "--set", "score=0.75"],
+        [
+            *(sys.executable, "-c", code, "bench", "-m", "example-backend", "-m", "example-baseline", "--no-frame"),
+            *("--limit", "2", "--set", "score=0.75"),
+        ],
         capture_output=True,
         text=True,
         cwd=empty,

@@ -29,7 +29,7 @@ def test_every_preset_of_the_package_is_valid():
 
 
 def test_the_paper_protocol_has_the_published_settings():
-    """768 x 768, 60 segments, compactness 20, areas between 600 and 120,000, borders of 1 px, numbers of 10 px on grey."""
+    """768 x 768, 60 segments, compactness 20, areas from 600 to 120,000, borders of 1 px, numbers of 10 px on grey."""
     paper = load_protocol("paper", {})
     assert (paper.image_size, paper.n_segments, paper.compactness) == (768, 60, 20.0)
     assert (paper.min_area, paper.max_area) == (600, 120_000)

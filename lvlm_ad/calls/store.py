@@ -45,8 +45,9 @@ CREATE TABLE IF NOT EXISTS answers (
 class AnswerStore:
     """Answers on disk; safe for several threads and several processes.
 
-    Once ``put`` has returned, the answer survives the death of the process and of the machine. Beside each answer stands what was asked (text, options, the pictures' digests, the model's identity; never a key),
-    so that the file is a record by itself.
+    Once ``put`` has returned, the answer survives the death of the process and of the machine. Beside each answer
+    stands what was asked (text, options, the pictures' digests, the model's identity; never a key), so that the file is
+    a record by itself.
 
     Args:
         path: the file; created if absent.

@@ -91,7 +91,7 @@ def test_an_endpoint_out_of_reach_is_given_up(store):
     for n in range(8):
         with pytest.raises(TransientError):
             asking.ask(question(str(n)))
-    with pytest.raises(FatalError, match="first 8 questions all failed.*no connection"):
+    with pytest.raises(FatalError, match=r"first 8 questions all failed.*no connection"):
         asking.ask(question("9"))
     assert len(asked) == 8
 

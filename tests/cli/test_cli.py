@@ -15,7 +15,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_the_page_about_the_command_line_is_true(lvlm_ad_command):
+def test_the_page_about_the_command_line_is_true():
     """docs/cli.md is what the command line says of itself."""
     done = subprocess.run(
         [sys.executable, str(REPOSITORY / "docs" / "make_cli.py"), "--check"],
@@ -160,7 +160,7 @@ def test_models_say_whether_they_can_run(lvlm_ad_command):
 
 
 def test_data_commands(lvlm_ad_command, small_data):
-    """info counts, check reads everything and reports all problems with exit status 2."""
+    """The command info counts; check reads everything and reports all problems with exit status 2."""
     info = json.loads(lvlm_ad_command("data", "info", "--data", small_data, "--json").stdout)
     assert (info["images"], [category["good"] for category in info["categories"]]) == (12, [3, 3])
     assert lvlm_ad_command("data", "check", "--data", small_data).returncode == 0

@@ -86,7 +86,7 @@ def test_other_conditions_are_another_table(make_run, other):
 
 
 def test_frame_rows_stand_in_every_table_unranked(make_run):
-    """Chance, contrast and oracle are asked nothing: they join each prompt's table of their division, without a rank."""
+    """Chance, contrast and oracle are asked nothing: they join each prompt's table of their division, unranked."""
     frame = make_run("oracle", 1.0, frame=True, prompt="")
     board = make_board([frame, make_run("a", 0.7), make_run("b", 0.8, prompt="q"), make_run("c", 0.6, division="e")])
     tables = ranks(board)
@@ -148,7 +148,7 @@ def test_sorting_by_another_metric(make_run):
     """Any of the seven metrics may rank; another name is answered with the nearest."""
     runs = [make_run("a", 0.9, mean={"pixel_aupro": 0.1}), make_run("b", 0.4, mean={"pixel_aupro": 0.2})]
     assert ranks(make_board(runs, "pixel_aupro")) == [{"b": 1, "a": 2}]
-    with pytest.raises(ConfigError, match="Did you mean .*'pixel_aupro'"):
+    with pytest.raises(ConfigError, match=r"Did you mean .*'pixel_aupro'"):
         make_board(runs, "pixel_aupr")
 
 

@@ -23,7 +23,7 @@ def written(number, size):
 
 
 def read_number(patch, candidates, size):
-    """Read the number in a patch of a picture, knowing the font but not the number: the best match of all candidates."""
+    """Read the number in a patch of a picture, knowing the font but not the number: the best of all candidates."""
     grey = patch.astype(float).mean(axis=2)
     ground = grey[0].mean()
     ink = np.abs(grey - ground)

@@ -46,7 +46,7 @@ def test_a_prompt_file_may_name_classes():
 
 @pytest.mark.parametrize("prompt", preset_names("prompts"))
 def test_every_prompt_says_what_the_method_needs(dataset, prompt):
-    """Each preset speaks of borders, numbers from 1, scores from 0 to 1, and gives a format that Text2Segmentation reads."""
+    """Each preset speaks of borders, numbers from 1, scores from 0 to 1, and shows a format that can be read."""
     request, regions, _ = ask(dataset, prompt)
     text = request.text
     for said in ("White borders", "counted from 1", "from 0 to 1", "higher score means more anomalous", "ny region"):
@@ -106,7 +106,7 @@ def test_reference_images_come_first_and_are_always_the_same(dataset):
 
 def test_too_few_reference_images_is_an_error(dataset):
     """More shots than training images is said before anything is asked."""
-    with pytest.raises(ConfigError, match="shots = 4 needs as many.*has 3"):
+    with pytest.raises(ConfigError, match=r"shots = 4 needs as many.*has 3"):
         ask(dataset, shots=4)
 
 

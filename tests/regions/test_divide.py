@@ -161,7 +161,7 @@ def test_wrong_settings_name_the_right_ones():
         divide(image, "superpixels")
     with pytest.raises(ConfigError, match="Did you mean 'n_segments'"):
         divide(image, n_segment=3)
-    with pytest.raises(ConfigError, match="grid_rows.*got 0"):
+    with pytest.raises(ConfigError, match=r"grid_rows.*got 0"):
         divide(image, "grid", grid_rows=0)
     with pytest.raises(ConfigError, match="not part of this version"):
         divide(image, "sam")

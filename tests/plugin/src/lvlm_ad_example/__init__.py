@@ -18,7 +18,7 @@ class ExampleBackend(Backend):
 
     Options = ExampleOptions
 
-    def answer(self, request):
+    def answer(self, request):  # noqa: ARG002 - it always answers the same
         return Answer(f"image anomaly score: {self.options.score}.")
 
 
