@@ -25,6 +25,8 @@ _READERS: dict[str, Callable[[Path, int | None], Listing]] = {
     "visa": read_visa,
 }
 
+_DEMO_THRESHOLD = 127
+
 _TOP_THRESHOLD = 65534
 """Masks have up to 16 bits; above this no pixel could be defective."""
 
@@ -67,7 +69,9 @@ def list_dataset(name: str, root: Path | str | None, mask_threshold: int | None)
     if mask_threshold is not None and not 0 <= mask_threshold <= _TOP_THRESHOLD:
         raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_TOP_THRESHOLD}.")
     if name == "demo":
-        return read_demo(_demo_at(Path(root).expanduser() if root else _cache() / "demo"), mask_threshold)
+        at = _demo_at(Path(root).expanduser() if root else _cache() / "demo")
+        # Its masks are 0 or 255 by construction; there is nothing to choose and to tell.
+        return read_demo(at, _DEMO_THRESHOLD if mask_threshold is None else mask_threshold)
     if not root:
         raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH).")
     return _READERS[name](Path(root).expanduser(), mask_threshold)

@@ -48,6 +48,7 @@ class _Pending:
         regions: which.
         heading: whether they head what follows ("Region 3: a scratch. Score: 0.7"), not just occur in a sentence.
         clause: whether they begin a clause.
+        named_for: whether "for" stands before them.
         alone: whether the heading fills its line.
         indent: the indent of the heading's line, in characters.
         bullet: whether the heading is an item of a list.
@@ -58,6 +59,7 @@ class _Pending:
     regions: tuple[Span, ...]
     heading: bool
     clause: bool
+    named_for: bool
     alone: bool
     indent: int
     bullet: bool
@@ -188,6 +190,7 @@ class _PhraseReader:
             regions,
             heading=headed and heads,
             clause=heads,
+            named_for=tokens[index - 1].text == "for",
             alone=tokens[after].kind == "line",
             indent=self._indent(),
             bullet=self._is_bullet(),
@@ -286,7 +289,9 @@ class _PhraseReader:
             return pending.same_line or not opens
         # "A scratch in region 3, with a score of 0.7", but "with a scratch in region 3, I give a score of 0.7".
         close = not pending.comma or pending.clause or tokens[first - 2].text == "with"
-        return close and tokens.is_word(first - 1, INDEFINITE)
+        # "Region 3 has the score 0.7", "For region 3, the score is 0.7": the region is what the clause is about.
+        subject = pending.clause and (pending.named_for or not pending.comma)
+        return subject or (close and tokens.is_word(first - 1, INDEFINITE))
 
     def _is_general(self, first: int, qualifiers: set[str], number: Number) -> bool:
         """Whether a phrase speaks of scores in general, or of something unnamed: "a score of 0.5 means doubt"."""

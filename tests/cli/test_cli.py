@@ -190,7 +190,14 @@ def test_ctrl_c_keeps_what_was_answered(small_data, endpoint, tmp_path):
         *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-frame", "--data", str(small_data)),
         *("--set", f"base_url={endpoint.url}", "--concurrency", "2", "--out", str(tmp_path / "out")),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OPENAI_API_KEY": "sk-x"})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OPENAI_API_KEY": "sk-x"},
+        # A test run that was itself started in the background may pass on an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread locks here
+    )
     assert started.wait(timeout=120)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)

@@ -51,6 +51,9 @@ LABELS = [
     ("Anomaly score for the image: 0.7\nAnomaly score for region 3: 0.6", 0.7, {3: 0.6}),
     ("The anomaly score for this metal nut is 0.85.", 0.85, {}),
     ("Region 3's anomaly score is 0.7. The image’s anomaly score is 0.8.", 0.8, {3: 0.7}),  # noqa: RUF001 - likewise
+    ("The image anomaly score is 0.75. Region 14 has the score 0.7.", 0.75, {14: 0.7}),
+    ("Image anomaly score: 0.75. For region 14, the score is 0.7.", 0.75, {14: 0.7}),
+    ("Region 3 looks scratched, the anomaly score is 0.9.", 0.9, {}),
     ("The image anomaly score would be 0.8, with region 3 at 0.7 and region 5 at 0.6.", 0.8, {3: 0.7, 5: 0.6}),
     ("Image anomaly score (0-1): 0.9; Region 3 (0 to 1): 0.7", 0.9, {3: 0.7}),
     ("Image anomaly score: 0.9\nRegion 3 (upper left): 0.7\nRegion 7 (2 holes): 0.3", 0.9, {3: 0.7, 7: 0.3}),
