@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lvlm_ad.errors import RunError
 from lvlm_ad.text2seg import Status
 
-__all__ = ["METRIC_NAMES", "Manifest", "PredictionRecord", "Run", "find_runs", "read_run", "write_run"]
+__all__ = ["METRIC_NAMES", "Manifest", "PredictionRecord", "Run", "find_runs", "read_run", "read_runs", "write_run"]
 
 SCHEMA_VERSION = 1
 
@@ -207,6 +207,25 @@ def find_runs(root: Path) -> list[Path]:
     if not root.is_dir():
         raise RunError(f"There is no folder {root}; run 'lvlm-ad bench' first or name the folder given to --out.")
     return sorted(path.parent for path in root.glob("*/run.json"))
+
+
+def read_runs(root: Path) -> tuple[list[Run], list[str]]:
+    """Read all runs of a folder, without their predictions.
+
+    Returns:
+        The runs, and for each that cannot be read what is wrong with it: one damaged run must not hide the others.
+
+    Raises:
+        RunError: there is no such folder.
+    """
+    runs: list[Run] = []
+    problems: list[str] = []
+    for folder in find_runs(root):
+        try:
+            runs.append(read_run(folder, predictions=False))
+        except RunError as error:
+            problems.append(str(error))
+    return runs, problems
 
 
 def _json(value: Any) -> str:

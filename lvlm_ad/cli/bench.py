@@ -123,10 +123,12 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
     """Print the leaderboard of all runs on this data in the output folder, and write it there."""
     from lvlm_ad.cli.tables import print_board
     from lvlm_ad.leaderboard import FORMATS, make_board
-    from lvlm_ad.runs import find_runs, read_run
+    from lvlm_ad.runs import read_runs
 
     fingerprint = runs[0].manifest.dataset.fingerprint
-    every = [read_run(folder, predictions=False) for folder in find_runs(config.out)]
+    every, problems = read_runs(config.out)
+    for problem in problems:
+        say(f"left out: {problem}")
     print_board(make_board([run for run in every if run.manifest.dataset.fingerprint == fingerprint]), console)
     (config.out / "leaderboard.md").write_text(FORMATS["md"](make_board(every)), encoding="utf-8")
     for run in runs:

@@ -37,15 +37,11 @@ def leaderboard(
     from lvlm_ad.cli.tables import print_board
     from lvlm_ad.errors import RunError
     from lvlm_ad.leaderboard import FORMATS, make_board
-    from lvlm_ad.runs import find_runs, read_run
+    from lvlm_ad.runs import read_runs
 
-    runs = []
-    for found in find_runs(folder):
-        try:
-            runs.append(read_run(found, predictions=False))
-        except RunError as error:
-            # One damaged run must not hide the others.
-            say(f"left out: {error}")
+    runs, problems = read_runs(folder)
+    for problem in problems:
+        say(f"left out: {problem}")
     if not runs:
         raise RunError(f"{folder} holds no run; 'lvlm-ad bench --out {folder}' makes one.")
     board = make_board(runs, sort)

@@ -87,6 +87,9 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress) -> Divi
     if problems:
         others = f" {len(problems) - 1} more cannot be used either." if len(problems) > 1 else ""
         raise DataError(f"{problems[0]}{others} 'lvlm-ad data check' lists all problems.")
+    empty = store.without_regions(keys.values())
+    if empty:
+        progress.note(f"{empty} of {len(keys)} images keep no region within the area limits; their maps are empty.")
     return Divisions(store, keys, store.hashes(keys.values()))
 
 

@@ -12,6 +12,9 @@ from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 
 __all__ = ["Board", "Entry", "Group", "make_board"]
 
+_USUAL_SIZE = 768
+"""The published image size; a table's title names another one."""
+
 EntryKind = Literal["ranked", "frame", "apart", "published"]
 
 
@@ -231,6 +234,9 @@ def _title(manifest: Manifest) -> str:
         + (f", {len(dataset.categories)} categories" if many else f" of {dataset.categories[0]}"),
         f"{manifest.division.method or 'no'} division {manifest.division.hash[:8]}".strip(),
     ]
+    size = manifest.protocol.get("image_size")
+    if size != _USUAL_SIZE:
+        parts.append(f"{size} x {size} pixels")
     if manifest.prompt.hash:
         parts.append(f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}")
     shots = manifest.protocol.get("shots", 0)

@@ -25,7 +25,13 @@ __all__ = ["DivisionStore", "StoredDivision"]
 SCHEMA_VERSION = 1
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS divisions (key TEXT PRIMARY KEY, hash TEXT NOT NULL, regions BLOB NOT NULL, counts BLOB)
+CREATE TABLE IF NOT EXISTS divisions (
+    key TEXT PRIMARY KEY,
+    hash TEXT NOT NULL,
+    n_regions INTEGER NOT NULL,
+    regions BLOB NOT NULL,
+    counts BLOB
+)
 """
 
 
@@ -35,11 +41,13 @@ class StoredDivision:
 
     Attributes:
         hash: ``Regions.hash``.
+        n_regions: ``Regions.count``.
         regions: cells and membership as compressed npz bytes.
         counts: named count arrays as compressed npz bytes; None for an image without ground truth.
     """
 
     hash: str
+    n_regions: int
     regions: bytes
     counts: bytes | None
 
@@ -49,6 +57,7 @@ class StoredDivision:
         cells = regions.cells.astype(np.min_scalar_type(max(regions.n_cells - 1, 0)))
         return cls(
             hash=regions.hash,
+            n_regions=regions.count,
             regions=_pack({"cells": cells, "membership": regions.membership}),
             counts=None if counts is None else _pack(counts),
         )
@@ -76,6 +85,12 @@ class DivisionStore:
         wanted = set(keys)
         rows = self._read(lambda db: db.execute("SELECT key, hash FROM divisions").fetchall())
         return {key: found for key, found in rows if key in wanted}
+
+    def without_regions(self, keys: Iterable[str]) -> int:
+        """Return how many of the keys' divisions have no region at all."""
+        wanted = set(keys)
+        rows = self._read(lambda db: db.execute("SELECT key FROM divisions WHERE n_regions = 0").fetchall())
+        return len(wanted & {row[0] for row in rows})
 
     def regions(self, key: str) -> Regions:
         """Read one division.
@@ -105,8 +120,8 @@ class DivisionStore:
         try:
             with self._lock:
                 self._db.execute(
-                    "INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?)",
-                    (key, division.hash, division.regions, division.counts),
+                    "INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)",
+                    (key, division.hash, division.n_regions, division.regions, division.counts),
                 )
         except sqlite3.Error as error:
             raise StoreError(f"The division store {self._path} cannot be written: {error}.") from error

@@ -7,7 +7,7 @@ import pytest
 
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.leaderboard import FORMATS, make_board
-from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, find_runs, read_run, write_run
+from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, find_runs, read_run, read_runs, write_run
 
 
 @pytest.fixture
@@ -159,6 +159,14 @@ def test_two_runs_of_one_model_are_told_apart(make_run):
     assert all(name.startswith("a #") for name in names)
 
 
+def test_an_unusual_size_is_in_the_title(make_run):
+    """A table measured at another size than 768 x 768 says so."""
+    run = make_run("a")
+    other = run.manifest.model_copy(update={"protocol": {**run.manifest.protocol, "image_size": 256}})
+    titles = [group.title for group in make_board([run, Run(run.dir, other, run.metrics, [])]).groups]
+    assert sum("256 x 256" in title for title in titles) == 1
+
+
 @pytest.mark.parametrize("form", sorted(FORMATS))
 def test_every_format_carries_every_row(make_run, form):
     """All rows, frame and published ones included, are in each format."""
@@ -253,3 +261,15 @@ def test_damaged_and_newer_runs_are_refused(make_run, file, content, says):
         (run.dir / file).write_text(content)
     with pytest.raises(RunError, match=says):
         read_run(run.dir)
+
+
+def test_one_damaged_run_does_not_hide_the_others(make_run, tmp_path):
+    """The others are read, and what is wrong with the damaged one is said."""
+    runs = [make_run("a"), make_run("b")]
+    for run in runs:
+        write_run(run)
+    (runs[0].dir / "run.json").write_text("{")
+    found, problems = read_runs(tmp_path)
+    assert [run.manifest.model.name for run in found] == ["b"]
+    assert len(problems) == 1
+    assert "run0 is damaged" in problems[0]

@@ -28,6 +28,15 @@ def test_an_image_without_ground_truth_has_no_counts(tmp_path, photo):
     assert store.counts("key") is None
 
 
+def test_divisions_without_regions_are_counted(tmp_path, photo):
+    """How many images keep no region can be told without reading the divisions."""
+    store = DivisionStore(tmp_path / "d.sqlite")
+    store.put("some", StoredDivision.pack(divide(photo), None))
+    store.put("none", StoredDivision.pack(divide(photo, max_area=1), None))
+    assert store.without_regions(["some", "none"]) == 1
+    assert store.without_regions(["some"]) == 0
+
+
 def test_what_is_not_stored_is_said(tmp_path):
     """Asking for an unknown division is an error with the key, not an empty division."""
     with pytest.raises(StoreError, match="no division nothing"):
