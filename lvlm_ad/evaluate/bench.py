@@ -293,7 +293,8 @@ def _facts(
             "hash": divisions.hash if row == "regions" else "",
         },
         "prompt": prompt,
-        "on_failure": plan.config.on_failure,
+        # A baseline does not fail.
+        "on_failure": plan.config.on_failure if isinstance(plugin, Backend) else "zero",
         "seed": plan.config.seed,
     }
 
@@ -308,7 +309,9 @@ def _shaping(plugin: Backend | Baseline) -> set[str]:
 
 
 def _hash(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    """Hash what decides the answers and the metrics; a price does not."""
+    model = {name: value for name, value in facts["model"].items() if name != "price"}
+    return hashlib.sha256(json.dumps({**facts, "model": model}, sort_keys=True).encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

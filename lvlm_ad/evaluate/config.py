@@ -94,6 +94,14 @@ class RunConfig:
     frame: bool = True
     mask_threshold: int | None = None
 
+    def __post_init__(self) -> None:
+        """Accept paths as texts, and one model or category as a text."""
+        object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "data", None if self.data is None else Path(self.data))
+        for name in ("models", "categories"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+
 
 @dataclass(frozen=True)
 class Plan:
