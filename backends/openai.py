@@ -10,13 +10,16 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Outcome, Request, Transport, Usage
+from lvlm_ad.backend import Answer, Backend, BackendOptions, Outcome, Request, Transport, Usage
 from lvlm_ad.errors import ConfigError, FatalError, TransientError
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 __all__ = ["OpenAIBackend", "OpenAIOptions"]
+
+_FILTERED = frozenset({"content_filter", "content_policy_violation"})
+"""Error codes by which an endpoint's filter declines a question."""
 
 _OFFICIAL = "https://api.openai.com/v1"
 
@@ -72,7 +75,6 @@ class OpenAIBackend(Backend):
     """
 
     Options: ClassVar[type[BackendOptions]] = OpenAIOptions
-    capabilities = Capabilities(json_schema=True)
 
     def __init__(self, options: OpenAIOptions) -> None:
         super().__init__(options)
@@ -111,6 +113,8 @@ class OpenAIBackend(Backend):
                 ) from error
             raise TransientError(f"rate limit: {self._reason(error)}") from error
         except openai.APIStatusError as error:
+            if error.code in _FILTERED:
+                return Answer("", "refused", seconds=perf_counter() - start, detail=str(error.code))
             raise TransientError(f"status {error.status_code}: {self._reason(error)}") from error
         except openai.APITimeoutError as error:
             raise TransientError(f"no answer within {self._options.timeout:g} s") from error

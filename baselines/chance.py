@@ -19,6 +19,7 @@ class Chance(Baseline):
 
     rows = ("regions",)
     frame = True
+    seeded = True
 
     def score(self, view: View) -> DenseScores:
         """Draw scores from the view's seed alone; the image is not looked at."""

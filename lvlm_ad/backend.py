@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -170,12 +170,12 @@ class Capabilities:
     Attributes:
         max_images: the most pictures in one question; None: no limit known.
         concurrency: the most questions under way at once; None: as many as the user wants.
-        json_schema: whether the backend makes the model keep to a JSON schema.
+        stored: whether an answer belongs to its question and may be stored and given again.
     """
 
     max_images: int | None = None
     concurrency: int | None = None
-    json_schema: bool = False
+    stored: bool = True
 
 
 class Backend:
@@ -194,7 +194,7 @@ class Backend:
 
     def identity(self) -> dict[str, Any]:
         """Return what decides an answer besides the request: JSON values, the same on every machine."""
-        return {"backend": type(self).__name__, **self.options.identity()}
+        return {"backend": f"{type(self).__module__}:{type(self).__qualname__}", **self.options.identity()}
 
     def answer(self, request: Request) -> Answer:
         """Ask the model once. Called from several threads at a time unless ``capabilities.concurrency`` is 1.
@@ -217,7 +217,6 @@ class ScriptedOptions(BackendOptions):
     object with "text" and perhaps "outcome"."""
     repeat: bool = False
     """Begin again after the last answer."""
-    name: Annotated[str, "part of the key, so that two scripts do not share answers"] = "scripted"
 
 
 Script = Sequence[str | Answer] | Callable[[Request], str | Answer]
@@ -238,12 +237,14 @@ class ScriptedBackend(Backend):
     """
 
     Options: ClassVar[type[BackendOptions]] = ScriptedOptions
-    # One at a time, so that the n-th answer belongs to the n-th question.
-    capabilities = Capabilities(concurrency=1)
+    # One at a time and none of them stored, so that the n-th answer belongs to the n-th question of each run.
+    capabilities = Capabilities(concurrency=1, stored=False)
 
     def __init__(self, options: BackendOptions | None = None, *, script: Script | None = None) -> None:
         super().__init__(options)
         self._script: Script = self._read_file() if script is None else script
+        if callable(self._script):
+            self.capabilities = Capabilities(concurrency=1)
         self._lock = threading.Lock()
         self.requests: list[Request] = []
 

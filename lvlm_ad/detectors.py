@@ -185,19 +185,21 @@ class Baseline:
         rows: how it is measured: through the regions, by its own map, or both.
         frame: True for a row that frames a table and is not ranked (chance, contrast, oracle).
         sees_truth: True if it is given the ground truth.
+        seeded: True if it draws from ``View.seed``.
     """
 
     Options: ClassVar[type[BaselineOptions]] = BaselineOptions
     rows: ClassVar[tuple[Row, ...]] = ("regions", "dense")
     frame: ClassVar[bool] = False
     sees_truth: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
 
     def __init__(self, options: BaselineOptions | None = None) -> None:
         self.options = options if options is not None else self.Options()
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the scores besides the view: JSON values, the same on every machine."""
-        return {"baseline": type(self).__name__, **self.options.identity()}
+        return {"baseline": f"{type(self).__module__}:{type(self).__qualname__}", **self.options.identity()}
 
     def score(self, view: View) -> DenseScores:
         """Score one sample. Called from several threads at a time."""

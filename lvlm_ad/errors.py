@@ -9,6 +9,7 @@
     ├── PluginError             a backend or baseline that cannot be found, loaded or built
     ├── StoreError              the answer or division store cannot be read or written
     ├── RunError                a run's folder is damaged or was written by a newer version
+    ├── BudgetSpentError        the next question could exceed --max-cost; it was not asked (``lvlm_ad.calls``)
     ├── MetricError             arrays from which no metric can be computed honestly (also a ValueError)
     └── BackendError            a model gave no answer
         ├── FatalError          no further question can succeed: bad key, unknown model, empty account

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
+from lvlm_ad.backend import Backend
+from lvlm_ad.detectors import Baseline
 from lvlm_ad.errors import ConfigError, LvlmAdError, PluginError, nearest
 from lvlm_ad.presets import ModelPreset, load_model, model_preset, preset_names, validated
 
@@ -72,8 +74,9 @@ def load_plugin(kind: Kind, name: str) -> type[Any]:
             f"The {kind} {name!r} of {_owner(entry)} cannot be loaded from {entry.value}: "
             f"{type(error).__name__}: {error}."
         ) from error
-    if not isinstance(plugin, type):
-        raise PluginError(f"The {kind} {name!r} of {_owner(entry)} is no class: {entry.value}.")
+    base = Backend if kind == "backend" else Baseline
+    if not (isinstance(plugin, type) and issubclass(plugin, base)):
+        raise PluginError(f"The {kind} {name!r} of {_owner(entry)} is no subclass of {base.__name__}: {entry.value}.")
     return plugin
 
 

@@ -191,7 +191,8 @@ def validated(model: type[M], values: dict[str, Any], where: str) -> M:
         field = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{where} has no setting {field!r}.{nearest(field, model.model_fields)}") from None
-        value = "" if first["type"] == "missing" else f"; got {first['input']!r:.80}"
+        # A validator of ours says what is wrong without quoting: an address may hold a password.
+        value = "" if first["type"] in {"missing", "value_error"} else f"; got {first['input']!r:.80}"
         raise ConfigError(f"{where}, setting {field}: {first['msg']}{value}.") from None
 
 
@@ -240,7 +241,7 @@ def model_preset(values: dict[str, Any]) -> ModelPreset:
 
 
 def published_rows() -> list[dict[str, Any]]:
-    """Return the rows of ``published.toml``: model, dataset, source, and the metrics as fractions in 0..1."""
+    """Return the rows of ``published.toml``: model, dataset, source, and the metrics in percent."""
     text = (files("lvlm_ad_configs") / "published.toml").read_text(encoding="utf-8")
     rows: list[dict[str, Any]] = _toml(text, "published.toml")["row"]
     return rows

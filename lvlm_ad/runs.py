@@ -95,6 +95,7 @@ class Manifest(_Record):
     prompt: PromptRecord
     on_failure: Literal["zero", "exclude"]
     seed: int
+    """0 where nothing depends on it."""
     versions: dict[str, str]
     started: str
     """UTC, ISO 8601."""

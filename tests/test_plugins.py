@@ -80,9 +80,9 @@ def test_a_name_offered_twice_names_both_owners(installed):
 
 
 def test_what_is_no_class_is_refused(installed):
-    """An entry point must name a class."""
+    """An entry point must name a subclass of the contract."""
     installed("lvlm-odd", "baselines", "odd = odd_one:f", "def f(): pass")
-    with pytest.raises(PluginError, match="is no class"):
+    with pytest.raises(PluginError, match="is no subclass of Baseline"):
         load_plugin("baseline", "odd")
 
 

@@ -21,16 +21,18 @@ class BudgetSpentError(LvlmAdError):
 class Budget:
     """A limit in USD.
 
-    A question is taken to cost as much as the dearest so far. Before the first answer nothing is known of the cost, so
-    the first question goes alone.
+    One object serves one model: a question is taken to cost as much as the model's dearest so far. Before the first
+    answer nothing is known of the cost, so the first question goes alone.
 
     Args:
         limit: USD; None: no limit.
+        spent: USD already spent, on other models.
     """
 
-    def __init__(self, limit: float | None) -> None:
+    def __init__(self, limit: float | None, spent: float = 0.0) -> None:
         self.limit = limit
-        self.spent = 0.0
+        self.spent = spent
+        self._blind = False
         self._dearest = 0.0
         self._priced = False
         self._under_way = 0
@@ -47,6 +49,8 @@ class Budget:
             if self.limit is not None:
                 while not self._priced and self._under_way:
                     self._turn.wait()
+                if self._blind:
+                    raise BudgetSpentError("not asked: an answer came without token counts, so no limit can be kept")
                 if self.spent + (self._under_way + 1) * self._dearest > self.limit or self.spent >= self.limit:
                     raise BudgetSpentError(
                         f"not asked: {self.spent:.4f} USD are spent and the next question could exceed the limit of "
@@ -61,8 +65,9 @@ class Budget:
                 self._turn.notify_all()
 
     def paid(self, cost: float | None) -> None:
-        """Count the cost of an answer; an unknown cost counts as nothing."""
+        """Count the cost of an answer. After an unknown cost no question is allowed under a limit."""
         with self._turn:
+            self._blind |= cost is None
             self.spent += cost or 0.0
             self._dearest = max(self._dearest, cost or 0.0)
             self._priced = True

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from lvlm_ad.backend import Answer
-from lvlm_ad.errors import FatalError, TransientError
+from lvlm_ad.errors import FatalError, LvlmAdError, TransientError
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend, Request
@@ -59,6 +59,7 @@ class Caller:
         self._answered = 0
         self._failed = 0
         self._fatal: FatalError | None = None
+        self._turns: dict[str, threading.Lock] = {}
 
     def ask(self, request: Request) -> Asked:
         """Return the answer to a question.
@@ -70,9 +71,20 @@ class Caller:
             StoreError: the answer could not be read or stored.
         """
         key = request.key(self.identity)
-        known = self._store.get(key)
-        if known is not None:
-            return Asked(key, known, stored=True, cost=self.cost(known))
+        if not self.backend.capabilities.stored:
+            return self._ask(key, request)
+        with self._lock:
+            turn = self._turns.setdefault(key, threading.Lock())
+        # Whoever asks the very same question meanwhile waits here and then finds the answer stored.
+        with turn:
+            known = self._store.get(key)
+            if known is None:
+                return self._ask(key, request)
+        with self._lock:
+            self._answered += 1
+        return Asked(key, known, stored=True, cost=self.cost(known))
+
+    def _ask(self, key: str, request: Request) -> Asked:
         with self._budget.question():
             if self._fatal is not None:
                 raise self._fatal
@@ -84,11 +96,13 @@ class Caller:
             except TransientError as error:
                 self._count_failure(error)
                 raise
-            self._store.put(key, answer, request=request, identity=self.identity)
+            if self.backend.capabilities.stored:
+                self._store.put(key, answer, request=request, identity=self.identity)
             with self._lock:
                 self._answered += 1
             cost = self.cost(answer)
-            self._budget.paid(cost)
+            # What was declined may come without token counts; an answer without them cannot be kept below a limit.
+            self._budget.paid(cost if cost is not None or answer.outcome == "ok" else 0.0)
         return Asked(key, answer, stored=False, cost=cost)
 
     def cost(self, answer: Answer) -> float | None:
@@ -98,7 +112,13 @@ class Caller:
 
     def _timed(self, request: Request) -> Answer:
         start = perf_counter()
-        answer = self.backend.answer(request)
+        try:
+            answer = self.backend.answer(request)
+        except LvlmAdError:
+            raise
+        except Exception as error:
+            name = type(self.backend).__name__
+            raise TransientError(f"the backend {name} raised {type(error).__name__}: {error!s:.200}") from error
         if answer.seconds:
             return answer
         return Answer(answer.text, answer.outcome, answer.usage, perf_counter() - start, answer.model, answer.detail)

@@ -37,8 +37,9 @@ def ask(
     from lvlm_ad import evaluate
     from lvlm_ad.report import overview
 
-    prompt = prompt or (None if category else "general")
     settings_ = merged_settings(settings, division=division, prompt=prompt)
+    if category is None:
+        settings_.setdefault("prompt", "general")
     config = evaluate.RunConfig(models=(model,), protocol=protocol, settings=settings_, out=out)
     asked = evaluate.ask(image, config, category or "product")
     prediction = asked.prediction

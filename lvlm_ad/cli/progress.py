@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Bars:
             disable=not console.is_terminal,
         )
         self._stage = ""
+        self._task = TaskID(0)
         self._total = self._failed = self._stored = 0
         self._cost: float | None = 0.0
 

@@ -52,6 +52,9 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             # The reader, such as `head`, has seen enough. Python would complain once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            say(f"lvlm-ad: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}.")
+            raise typer.Exit(EXIT_USAGE) from None
         except KeyboardInterrupt:
             say("lvlm-ad: interrupted. What was answered is kept; the same command goes on from here.")
             sys.stderr.flush()

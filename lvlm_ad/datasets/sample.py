@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Dataset", "Sample"]
 
 
+_PUBLISHED_IMAGES = {"mvtec": 1725, "visa": 2162}
+"""Test images of the published data sets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One test image. Image and mask are read from disk at each access, never kept.
@@ -84,6 +88,7 @@ class Dataset(Sequence[Sample]):
         samples: the test images, by category, then good before defects, then by name.
         references: category -> normal training images in order; empty where there are none.
         notes: choices made while reading that the user should see.
+        kinds: category -> kinds of defect of the whole test split, where this is a part of it; None: this is the whole.
     """
 
     name: str
@@ -91,6 +96,7 @@ class Dataset(Sequence[Sample]):
     samples: tuple[Sample, ...]
     references: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    kinds: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -112,12 +118,19 @@ class Dataset(Sequence[Sample]):
 
     @cached_property
     def defects(self) -> dict[str, tuple[str, ...]]:
-        """Category -> the kinds of defect in its test split, "good" left out."""
+        """Category -> the kinds of defect in its whole test split, "good" left out."""
+        if self.kinds is not None:
+            return {category: self.kinds[category] for category in self.categories}
         kinds: dict[str, dict[str, None]] = {category: {} for category in self.categories}
         for sample in self.samples:
             if sample.label:
                 kinds[sample.category][sample.defect] = None
         return {category: tuple(sorted(found)) for category, found in kinds.items()}
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has as many test images as the published data set of its name; True where there is none."""
+        return len(self) == _PUBLISHED_IMAGES.get(self.name, len(self))
 
     @cached_property
     def file_hashes(self) -> dict[str, tuple[str, str]]:
@@ -158,7 +171,7 @@ class Dataset(Sequence[Sample]):
             for category in dict.fromkeys(s.category for s in kept):
                 chosen |= _in_turn([s for s in kept if s.category == category], limit)
             kept = [s for s in kept if s.id in chosen]
-        return replace(self, samples=tuple(kept))
+        return replace(self, samples=tuple(kept), kinds=self.defects)
 
 
 def _in_turn(samples: Sequence[Sample], limit: int) -> set[str]:

@@ -26,7 +26,6 @@ from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, Silent, resolve
 from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
 from lvlm_ad.evaluate.rows import Measured, RowResult, measure
 from lvlm_ad.plugins import Model, build
-from lvlm_ad.presets import Protocol
 from lvlm_ad.prompts import Questioner, reference_paths
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.runs import Manifest, Run, write_run
@@ -69,12 +68,18 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         progress.note(note)
     with ExitStack() as stack:
         built = [(model, built_plugin(model, stack)) for model in plan.models]
+        for _, plugin in built:
+            if isinstance(plugin, Backend):
+                # What is wrong with the questions is said before anything is divided or paid.
+                _questioner(plan, plugin)
         divisions = divide_dataset(plan, _division_store(plan, stack), progress)
         answers = stack.enter_context(closing(AnswerStore(config.out / "answers.sqlite")))
-        budget = Budget(config.max_cost)
+        spent = 0.0
         runs: list[Run] = []
         for model, plugin in built:
+            budget = Budget(config.max_cost, spent)
             runs += _run_model(plan, model, plugin, divisions, answers, budget, progress)
+            spent = budget.spent
     return runs
 
 
@@ -172,10 +177,11 @@ def _run_model(
         for row, one in measured.items():
             results[row].add(one)
         shown = next(iter(measured.values()))
+        asked_now = bool(model.preset.backend) and not shown.stored and shown.record.status != "failed"
         progress.advance(
             failed=shown.record.image_score is None,
             stored=shown.stored,
-            cost=0.0 if shown.stored or not model.preset.backend else shown.record.cost_usd,
+            cost=shown.record.cost_usd if asked_now else 0.0,
         )
     progress.finish()
     runs = []
@@ -286,7 +292,7 @@ def _facts(
             "whole": plan.whole,
             "notes": list(dataset.notes),
         },
-        "protocol": plan.protocol.model_dump(mode="json", include=_shaping(plugin)),
+        "protocol": plan.protocol.model_dump(mode="json", include=_shaping(plugin, row)),
         "division": {
             "method": plan.protocol.division if row == "regions" else "",
             "options": plan.division.model_dump(mode="json") if row == "regions" else {},
@@ -295,17 +301,24 @@ def _facts(
         "prompt": prompt,
         # A baseline does not fail.
         "on_failure": plan.config.on_failure if isinstance(plugin, Backend) else "zero",
-        "seed": plan.config.seed,
+        "seed": plan.config.seed if _seeded(plan, plugin) else 0,
     }
 
 
-def _shaping(plugin: Backend | Baseline) -> set[str]:
-    """Return the fields of a protocol that shape a method's scores; marks and questions are nothing to a baseline."""
-    every = set(Protocol.model_fields) - {"name", "description"}
+def _shaping(plugin: Backend | Baseline, row: Row) -> set[str]:
+    """Return the fields of a protocol that shape a row; the division is recorded by itself, defaults filled in."""
     if isinstance(plugin, Backend):
-        return every
-    unused = {"prompt", "visual", "border_width", "number_size", "number_style"}
-    return every - unused - ({"shots"} if plugin.frame else set())
+        marks = {"prompt", "visual", "border_width", "number_size", "number_style"}
+        return {"image_size", "binary", "shots", *marks}
+    regions = {"binary"} if row == "regions" else set()
+    return {"image_size"} | regions | (set() if plugin.frame else {"shots"})
+
+
+def _seeded(plan: Plan, plugin: Backend | Baseline) -> bool:
+    """Say whether the seed decides anything: random scores, or which reference images are shown."""
+    if isinstance(plugin, Baseline) and (plugin.seeded or plugin.frame):
+        return plugin.seeded
+    return plan.protocol.shots > 0
 
 
 def _hash(facts: Mapping[str, Any]) -> str:
@@ -316,5 +329,5 @@ def _hash(facts: Mapping[str, Any]) -> str:
 
 def _versions() -> dict[str, str]:
     """Return the versions of what the numbers depend on."""
-    names = ("lvlm-ad", "numpy", "openai", "pillow", "scikit-image", "scikit-learn", "scipy")
+    names = ("lvlm-ad", "numpy", "openai", "pillow", "scikit-image", "scipy")
     return {"python": platform.python_version(), "platform": platform.platform(), **{n: version(n) for n in names}}

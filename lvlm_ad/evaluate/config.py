@@ -12,7 +12,7 @@ from lvlm_ad.datasets import Dataset, load_dataset
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.plugins import Model, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
-from lvlm_ad.regions import DivisionOptions, division_options
+from lvlm_ad.regions import METHODS, DivisionOptions, division_options
 
 __all__ = ["FRAME", "Plan", "Progress", "RunConfig", "Silent", "resolve"]
 
@@ -149,18 +149,26 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     protocol = load_protocol(config.protocol, protocol_settings)
     names = [*config.models, *(FRAME if config.frame or not config.models else ())]
     found = [find_model(name, settings) for name in dict.fromkeys(names)]
-    known = set(Protocol.model_fields).union(*(keys for _, keys in found))
+    known = (set(Protocol.model_fields) - {"name"}).union(*(keys for _, keys in found))
     for key in settings:
         if key not in known:
             hint = " A key is never given on the command line: name its environment variable." if "key" in key else ""
-            raise ConfigError(f"Nothing has a setting {key!r}.{nearest(key, known - {'name'})}{hint}")
+            raise ConfigError(f"Nothing has a setting {key!r}.{nearest(key, known)}{hint}")
     models = tuple(model for model, _ in found)
     _check_prices(models, config)
     prompt = load_prompt(protocol.prompt)
-    division = division_options(protocol.division, protocol.division_options())
+    division = division_options(protocol.division, _division_settings(protocol, settings))
     whole = dataset if dataset is not None else _load(config)
     selected = whole.select(config.categories, config.limit)
-    return Plan(config, models, protocol, prompt, division, selected, whole=len(selected) == len(whole))
+    return Plan(
+        config, models, protocol, prompt, division, selected, whole=whole.complete and len(selected) == len(whole)
+    )
+
+
+def _division_settings(protocol: Protocol, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is set for the division. A protocol may set several methods; --set may not set another method's."""
+    own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
+    return {name: value for name, value in protocol.division_options().items() if name in own or name in settings}
 
 
 def _load(config: RunConfig) -> Dataset:

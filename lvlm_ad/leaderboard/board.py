@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
@@ -84,8 +84,8 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc") -> Board:
     """Group and rank runs.
 
     Runs are ranked together only if data set, division, prompt, way of painting and measured images agree. Frame rows
-    stand in every group of their data set and division. Dense rows, rows that are given the truth, and rows that leave
-    failed images out stand apart, unranked.
+    stand in every group of their data set and division. Dense rows, rows that are given the truth, rows with failed
+    questions and rows that leave images out stand apart, unranked.
 
     Args:
         runs: the runs.
@@ -139,7 +139,7 @@ def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str) -> Group:
     names = [run.manifest.row_name for run in shown]
     entries = [_entry(run, named_twice=names.count(run.manifest.row_name) > 1) for run in shown]
     entries.sort(key=lambda entry: tuple(-_value(entry, name) for name in (sort, "pixel_auroc")))
-    asked = next((run.manifest for run in runs if run.manifest.prompt.hash), shown[0].manifest)
+    asked = next((run.manifest for run in runs if run.manifest.prompt.hash), (*runs, *dense)[0].manifest)
     conditions = _conditions(asked)
     published = [_published(row) for row in published_rows() if row["dataset"] == asked.dataset.name]
     return Group(_title(asked), conditions, (*_ranked(entries, sort), *published))
@@ -165,6 +165,9 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
     elif manifest.model.sees_truth and not manifest.model.frame:
         kind = "apart"
         notes.append("is given the ground truth")
+    elif answers.get("failed"):
+        kind = "apart"
+        notes.append("not all images were answered; the same command asks again for those that failed")
     elif left_out:
         kind = "apart"
         notes.append(f"measured on {mean['n_measured']} of {mean['n_images']} images, the failed ones left out")
@@ -173,6 +176,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
     missing = {name: answers[name] for name in ("refused", "unparsable", "truncated", "failed") if answers.get(name)}
     if missing:
         notes.append(", ".join(f"{count} {name}" for name, count in missing.items()))
+    notes += dict.fromkeys(mean.get("undefined", {}).values())
     if "range" in mean:
         low, high = mean["range"]["image_auroc"]
         notes.append(f"image AUROC {100 * low:.1f} to {100 * high:.1f} whatever the missing answers were")
@@ -193,10 +197,7 @@ def _ranked(entries: Sequence[Entry], sort: str) -> list[Entry]:
     """Give ranks to what is ranked, by the sorting metric alone; equal values share a rank."""
     contest = [entry for entry in entries if entry.kind == "ranked" and entry.metrics[sort] is not None]
     ranks = {id(entry): 1 + sum(_value(other, sort) > _value(entry, sort) for other in contest) for entry in contest}
-    return [
-        Entry(**{**{name: getattr(entry, name) for name in Entry.__dataclass_fields__}, "rank": ranks.get(id(entry))})
-        for entry in entries
-    ]
+    return [replace(entry, rank=ranks.get(id(entry))) for entry in entries]
 
 
 def _value(entry: Entry, metric: str) -> float:

@@ -109,7 +109,10 @@ def tex(board: Board) -> str:
 
 def _tex_table(group: Group) -> str:
     ranked = [entry for entry in group.entries if entry.kind == "ranked"]
-    best = {name: sorted({entry.metrics[name] or 0.0 for entry in ranked}, reverse=True)[:2] for name in METRIC_NAMES}
+    best = {}
+    for name in METRIC_NAMES:
+        values = {value for entry in ranked if (value := entry.metrics[name]) is not None}
+        best[name] = sorted(values, reverse=True)[:2]
     lines = [
         r"\begin{table}",
         rf"  \caption{{{_tex(group.title)}}}",
@@ -127,7 +130,8 @@ def _tex_table(group: Group) -> str:
         if entry.kind == "ranked" and len(ranked) > 1:
             for at, name in enumerate(METRIC_NAMES, start=2):
                 marks = dict(zip(best[name], (r"\textbf", r"\underline"), strict=False))
-                mark = marks.get(entry.metrics[name] or 0.0)
+                value = entry.metrics[name]
+                mark = None if value is None else marks.get(value)
                 row[at] = f"{mark}{{{row[at]}}}" if mark else row[at]
         lines.append(f"    {' & '.join(row)} \\\\")
     lines += [r"    \bottomrule", r"  \end{tabular}"]

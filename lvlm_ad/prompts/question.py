@@ -124,6 +124,7 @@ class Questioner:
             "marks": [self._style.border_width, self._style.number_size, self._style.number_style],
             "visual": self._protocol.visual,
             "size": self._protocol.image_size,
+            "defects": self._dataset.defects if "defects" in Template(self._prompt.text).get_identifiers() else {},
             "references": {
                 category: [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
                 for category, paths in self._reference_paths.items()

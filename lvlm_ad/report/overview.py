@@ -54,12 +54,12 @@ def overview(
     Returns:
         uint8 ``(h, w, 3)``.
     """
-    top = float(values.max()) or 1.0
+    highest = float(values.max()) or 1.0
     panels: list[tuple[str, NDArray[np.uint8] | str]] = [
         ("image", image),
         ("1 region division", marked),
         ("2 answer", answer),
-        (f"3 anomaly map, 0 to {top:.2g}", heat(values / top)),
+        (f"3 anomaly map, 0 to {highest:.2g}", heat(values / highest)),
     ]
     if truth is not None:
         panels.append(("ground truth", heat(truth.astype(np.float64))))

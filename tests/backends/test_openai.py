@@ -87,6 +87,13 @@ def test_outcomes(backend, endpoint, completion, choice, outcome, detail):
     assert (answer.outcome, answer.detail) == (outcome, detail)
 
 
+def test_a_content_filter_by_error_code_is_a_refusal(backend, endpoint):
+    """A filter that answers with status 400 and its code is a refusal, not a failure."""
+    endpoint.reply = lambda _: (400, {"error": {"message": "filtered", "code": "content_filter"}}, {})
+    answer = backend().answer(REQUEST)
+    assert (answer.outcome, answer.text, answer.detail) == ("refused", "", "content_filter")
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error", "says"),
     [

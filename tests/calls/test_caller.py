@@ -37,7 +37,7 @@ def test_a_question_is_asked_once(store):
 
 def test_refusals_are_kept_as_refusals(store):
     """A refusal is paid for: it is recorded with its outcome and comes back as a refusal, never as an answer."""
-    asking, backend = caller(store, [Answer("no", "refused")])
+    asking, backend = caller(store, lambda _: Answer("no", "refused"))
     for _ in range(2):
         assert asking.ask(question("a")).answer.outcome == "refused"
     assert len(backend.requests) == 1
@@ -58,6 +58,73 @@ def test_failures_are_not_stored(store):
         asking.ask(question("a"))
     assert len(store) == 0
     assert asking.ask(question("a")).answer.text == "fine"
+
+
+def test_two_who_ask_the_same_at_once_pay_once(store):
+    """While a question is under way, the same question waits for its answer."""
+    backend = Slow()
+    asking = Caller(backend, store, PRICE, Budget(None))
+    asked = []
+    threads = [threading.Thread(target=lambda: asked.append(asking.ask(question("a")).stored)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        backend.gate.release()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert backend.asked == 1
+    assert sorted(asked) == [False, True, True, True, True, True]
+
+
+def test_stored_answers_show_that_the_endpoint_was_in_reach(store):
+    """A resumed run with some stored answers and many failing questions goes on; it is not given up."""
+
+    def script(request):
+        if request.text.startswith("bad"):
+            raise TransientError("status 400")
+        return "yes"
+
+    first, _ = caller(store, script)
+    first.ask(question("a"))
+    again, _ = caller(store, script)
+    again.ask(question("a"))
+    for n in range(12):
+        with pytest.raises(TransientError):
+            again.ask(question(f"bad{n}"))
+
+
+def test_a_foreign_exception_fails_one_question(store):
+    """What a backend raises that is not ours fails the question with its name, and does not end the run."""
+
+    def script(_request):
+        raise ConnectionError("reset")
+
+    asking, _ = caller(store, script)
+    with pytest.raises(TransientError, match="ScriptedBackend raised ConnectionError: reset"):
+        asking.ask(question("a"))
+
+
+def test_a_script_in_order_is_not_stored(store):
+    """Each run asks a list of answers from its beginning: the n-th answer belongs to the n-th question."""
+    for _ in range(2):
+        asking, _ = caller(store, ["one", "two"])
+        assert [asking.ask(question(text)).answer.text for text in "ab"] == ["one", "two"]
+    assert len(store) == 0
+
+
+def test_a_limit_needs_token_counts(store):
+    """Under a limit, an answer of unknown cost ends the asking; without a limit it does not."""
+    asking, backend = caller(store, lambda _: "no usage", limit=5)
+    asking.ask(question("a"))
+    with pytest.raises(BudgetSpentError, match="without token counts"):
+        asking.ask(question("b"))
+    assert len(backend.requests) == 1
+
+
+def test_money_spent_on_another_model_counts():
+    """A budget begins with what was spent before, and learns each model's cost anew."""
+    with pytest.raises(BudgetSpentError), Budget(1.0, spent=1.0).question():
+        pass
 
 
 def test_after_a_fatal_error_nothing_is_asked(store):

@@ -126,6 +126,25 @@ def test_what_is_missing_is_said(make_run):
     assert "not zero-knowledge" in text
 
 
+def test_a_row_with_failed_questions_is_not_ranked(make_run):
+    """Its coverage differs from the others' until the failed questions are asked again."""
+    board = make_board([make_run("a", 0.7), make_run("b", 0.9, answers={"failed": 1})])
+    assert ranks(board) == [{"b": None, "a": 1}]
+
+
+def test_a_title_is_that_of_the_divided_rows(make_run):
+    """A dense row of an earlier bench does not name the table."""
+    dense = make_run("contrast", row="dense", division="", prompt="")
+    (group,) = make_board([dense, make_run("oracle", frame=True, prompt="")]).groups
+    assert group.title.split(" · ")[1] == "superpixel division d"
+
+
+def test_undefined_values_are_not_the_best(make_run):
+    """In LaTeX no mark stands on what is undefined."""
+    runs = [make_run(name, mean={"pixel_ap": None}) for name in "ab"]
+    assert r"\textbf{-}" not in FORMATS["tex"](make_board(runs))
+
+
 def test_published_rows_appear_with_their_source(make_run):
     """On MVTec AD and VisA the papers' numbers stand last, unranked, marked as not measured here; on other data not."""
     board = make_board([make_run("a", 0.99, dataset="mvtec")])
