@@ -27,7 +27,7 @@ _OFFICIAL = "https://api.openai.com/v1"
 class OpenAIOptions(BackendOptions):
     """Options of an OpenAI-compatible endpoint."""
 
-    model: str
+    model: Annotated[str, Field(min_length=1)]
     """The model's name at the endpoint."""
     base_url: str = _OFFICIAL
     """The endpoint, up to and including its version, such as http://127.0.0.1:8000/v1."""
@@ -35,7 +35,7 @@ class OpenAIOptions(BackendOptions):
     """The environment variable that holds the key. An endpoint of your own may need none."""
     detail: Literal["auto", "low", "high"] = "high"
     """How closely pictures are looked at."""
-    temperature: float | None = 0.0
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 0.0
     """Sampling temperature; "none" leaves it to the endpoint."""
     seed: int | None = None
     """Sampling seed, where the endpoint takes one."""

@@ -90,7 +90,7 @@ class ModelPreset(_Preset):
 class PromptPreset(_Preset):
     """A question. Placeholders, written ``$name``: class_name, defects, n_regions, pictures, references."""
 
-    text: str
+    text: Annotated[str, Field(min_length=1)]
     """The question's text."""
     format: Literal["text", "json"] = "text"
     """Whether the answer is text in the published format or a JSON object."""

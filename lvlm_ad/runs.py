@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,8 +146,8 @@ class Run:
 
     dir: Path
     manifest: Manifest
-    metrics: Mapping[str, Any]
-    predictions: Sequence[PredictionRecord]
+    metrics: Mapping[str, Any] = field(repr=False)
+    predictions: Sequence[PredictionRecord] = field(repr=False)
 
 
 def write_run(run: Run) -> None:
@@ -188,6 +188,9 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         if not {"mean", "categories", "answers", "usage"} <= set(metrics):
             raise RunError(f"{folder / 'metrics.json'} lacks one of mean, categories, answers, usage.")
+        wrong = [name for name in METRIC_NAMES if not _is_fraction(metrics["mean"].get(name))]
+        if wrong:
+            raise RunError(f"{folder / 'metrics.json'} is damaged: {wrong[0]} is no fraction in 0..1.")
         return Run(folder, Manifest.model_validate(raw), metrics, records)
     except OSError as error:
         raise RunError(
@@ -227,6 +230,11 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
         except RunError as error:
             problems.append(str(error))
     return runs, problems
+
+
+def _is_fraction(value: Any) -> bool:
+    """Whether a metric is undefined or a number in 0..1; NaN is neither."""
+    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
 
 
 def _json(value: Any) -> str:

@@ -28,6 +28,9 @@ def open_database(path: Path, *, schema: str, version: int, name: str, advice: s
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The folder {path.parent} cannot be made: {error.strerror}. Give another --out.") from error
+    try:
         database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
         found = database.execute("PRAGMA user_version").fetchone()[0]
         if found > version:
@@ -37,6 +40,6 @@ def open_database(path: Path, *, schema: str, version: int, name: str, advice: s
         database.execute("PRAGMA synchronous=FULL")
         database.execute(schema)
         database.execute(f"PRAGMA user_version={version}")
-    except (sqlite3.Error, OSError) as error:
+    except sqlite3.Error as error:
         raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
     return database

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from lvlm_ad.backend import Answer
 from lvlm_ad.errors import FatalError, LvlmAdError, TransientError
 
 if TYPE_CHECKING:
-    from lvlm_ad.backend import Backend, Request
+    from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.calls.budget import Budget
     from lvlm_ad.calls.store import AnswerStore
     from lvlm_ad.presets import Price
@@ -119,12 +118,21 @@ class Caller:
         except Exception as error:
             name = type(self.backend).__name__
             raise TransientError(f"the backend {name} raised {type(error).__name__}: {error!s:.200}") from error
-        if answer.seconds:
-            return answer
-        return Answer(answer.text, answer.outcome, answer.usage, perf_counter() - start, answer.model, answer.detail)
+        return replace(
+            answer,
+            text=_encodable(answer.text),
+            detail=_encodable(answer.detail),
+            model=_encodable(answer.model),
+            seconds=answer.seconds or perf_counter() - start,
+        )
 
     def _count_failure(self, error: TransientError) -> None:
         with self._lock:
             self._failed += 1
             if self._answered == 0 and self._failed >= _HOPELESS and self._fatal is None:
                 self._fatal = FatalError(f"The first {self._failed} questions all failed; the last: {error}")
+
+
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which a server's JSON can hold and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -60,7 +60,7 @@ def bench(
         int | None,
         typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses reference images and random scores.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses reference images and random scores.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:

@@ -165,12 +165,20 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
     elif manifest.model.sees_truth and not manifest.model.frame:
         kind = "apart"
         notes.append("is given the ground truth")
+    elif metrics.get("coverage") == 0:
+        kind = "apart"
+        notes.append("gave no usable answer at all")
     elif answers.get("failed"):
         kind = "apart"
         notes.append("not all images were answered; the same command asks again for those that failed")
     elif left_out:
         kind = "apart"
         notes.append(f"measured on {mean['n_measured']} of {mean['n_images']} images, the failed ones left out")
+    if "model" in manifest.model.identity:
+        asked = " at ".join(
+            str(manifest.model.identity[key]) for key in ("model", "base_url") if key in manifest.model.identity
+        )
+        notes.append(asked)
     if not manifest.prompt.zero_knowledge:
         notes.append("not zero-knowledge: told the kinds of defect")
     missing = {name: answers[name] for name in ("refused", "unparsable", "truncated", "failed") if answers.get(name)}

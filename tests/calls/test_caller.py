@@ -93,6 +93,12 @@ def test_stored_answers_show_that_the_endpoint_was_in_reach(store):
             again.ask(question(f"bad{n}"))
 
 
+def test_a_lone_surrogate_is_replaced(store):
+    """What UTF-8 cannot hold is replaced on the way in, so that no later step stumbles on it."""
+    asking, _ = caller(store, lambda _: Answer("score \ud800", detail="\udfff"))
+    assert asking.ask(question("a")).answer.text == "score ?" == asking.ask(question("a")).answer.text
+
+
 def test_a_foreign_exception_fails_one_question(store):
     """What a backend raises that is not ours fails the question with its name, and does not end the run."""
 

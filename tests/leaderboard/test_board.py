@@ -266,6 +266,8 @@ def test_a_run_is_written_and_read_back(make_run, tmp_path):
         ("run.json", '{"schema_version": 1}', "config_hash"),
         ("run.json", "[]", "damaged"),
         ("metrics.json", "{}", "lacks one of"),
+        ("metrics.json", '{"mean": {"image_auroc": NaN}, "categories": {}, "answers": {}, "usage": {}}', "no fraction"),
+        ("metrics.json", '{"mean": {"image_auroc": "a"}, "categories": {}, "answers": {}, "usage": {}}', "no fraction"),
         ("metrics.json", None, "incomplete"),
         ("predictions.jsonl", "{}\n", "damaged"),
     ],
