@@ -1,54 +1,80 @@
-"""GPT-4V and any endpoint that speaks OpenAI's chat completions: pictures as data URIs, retries left to the client."""
+"""GPT-4V and any endpoint that speaks OpenAI's chat completions: one question a request, errors told apart by kind."""
 
 from __future__ import annotations
 
 import base64
-import os
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from lvlm_ad.backend import Answer, Backend, BackendOptions, Outcome, Request, Transport, Usage
-from lvlm_ad.errors import ConfigError, FatalError, TransientError
+from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Request, Transport
+from lvlm_ad.errors import BackendError, ConfigError, FatalError, RejectedError, TransientError
 
-if TYPE_CHECKING:
-    from openai import OpenAI
+from ._openai_replies import answer_of, failure_of, parsed
+from ._openai_wire import FailedError, Wire
 
 __all__ = ["OpenAIBackend", "OpenAIOptions"]
 
-_FILTERED = frozenset({"content_filter", "content_policy_violation"})
-"""Error codes by which an endpoint's filter declines a question."""
-
 _OFFICIAL = "https://api.openai.com/v1"
+
+Taken = Literal["temperature", "seed", "logprobs", "schema", "batch"]
 
 
 class OpenAIOptions(BackendOptions):
     """Options of an OpenAI-compatible endpoint."""
 
-    model: Annotated[str, Field(min_length=1)]
-    """The model's name at the endpoint."""
+    model: str = ""
+    """The model's name at the endpoint. Left out, the error lists what the endpoint serves."""
     base_url: str = _OFFICIAL
     """The endpoint, up to and including its version, such as http://127.0.0.1:8000/v1."""
+    api_version: str | None = None
+    """Sent as the query ``api-version``, which Azure's older addresses want."""
     api_key_env: Annotated[str, Transport] = "OPENAI_API_KEY"
-    """The environment variable that holds the key. An endpoint of your own may need none."""
-    detail: Literal["auto", "low", "high"] = "high"
-    """How closely pictures are looked at."""
-    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 0.0
-    """Sampling temperature; "none" leaves it to the endpoint."""
+    """The environment variable that holds the key; empty: none is needed."""
+    api_key_file: Annotated[Path | None, Transport] = None
+    """A file that holds the key, instead of the variable."""
+    key_header: Annotated[Literal["authorization", "api-key"], Transport] = "authorization"
+    """The header that carries the key; Azure wants "api-key"."""
+    takes: Annotated[tuple[Taken, ...], Transport] = ("temperature", "seed", "logprobs", "schema", "batch")
+    """What the endpoint takes; what it does not take is never sent."""
+    detail: Literal["auto", "low", "high", "none"] = "high"
+    """How closely pictures are looked at; "none" sends no such field."""
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Sampling temperature; 0 where the endpoint takes one, unless set; "none" leaves it to the endpoint."""
     seed: int | None = None
-    """Sampling seed, where the endpoint takes one."""
+    """Sampling seed."""
     max_tokens: Annotated[int, Field(ge=1)] = 1024
-    """The most tokens an answer may have."""
+    """The most tokens an answer may have, reasoning included."""
     token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"  # noqa: S105 - no secret
     """What the endpoint calls that limit."""
+    reasoning_effort: str | None = None
+    """How long a reasoning model thinks, in the endpoint's words."""
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Ask for the log-probabilities of so many alternatives a token; the endpoint's reply then holds them."""
     timeout: Annotated[float, Field(gt=0), Transport] = 120.0
     """Seconds to wait for an answer."""
-    max_retries: Annotated[int, Field(ge=0), Transport] = 5
-    """How often the client asks again after a time-out, a lost connection, or status 408, 409, 429 or 5xx."""
 
-    @field_validator("temperature", "seed", mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _default_temperature(cls, values: Any) -> Any:
+        """Ask for the likeliest answer where the endpoint lets us."""
+        if isinstance(values, dict):
+            values = dict(values)
+            taken = values.get("takes", cls.model_fields["takes"].default)
+            values.setdefault("temperature", 0.0 if "temperature" in taken else None)
+        return values
+
+    @field_validator(
+        "temperature", "seed", "reasoning_effort", "logprobs", "api_version", "api_key_file", mode="before"
+    )
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value == "none" else value
@@ -66,12 +92,21 @@ class OpenAIOptions(BackendOptions):
             )
         return value.rstrip("/")
 
+    @model_validator(mode="after")
+    def _only_what_is_taken(self) -> OpenAIOptions:
+        for name in ("temperature", "seed", "logprobs"):
+            if getattr(self, name) is not None and name not in self.takes:
+                raise ValueError(
+                    f"this endpoint takes no {name} (takes = {list(self.takes)}); leave it out, or set takes if it does"
+                )
+        return self
 
-class OpenAIBackend(Backend):
-    """Asks chat completions, one question a request.
+
+class OpenAIBackend(BatchBackend):
+    """Asks chat completions, one question at a time or many in a batch.
 
     Raises:
-        ConfigError: OpenAI's own endpoint is asked and the key's environment variable is not set.
+        ConfigError: no model is named; the key's file cannot be read; a key is wanted and there is none.
     """
 
     Options: ClassVar[type[BackendOptions]] = OpenAIOptions
@@ -79,127 +114,183 @@ class OpenAIBackend(Backend):
     def __init__(self, options: OpenAIOptions) -> None:
         super().__init__(options)
         self._options = options
-        # A key with a line break or a space at its end, as files give, would make an invalid header.
-        key = os.environ.get(options.api_key_env, "").strip()
-        if not key and options.base_url == _OFFICIAL:
-            raise ConfigError(
-                f"The environment variable {options.api_key_env} holds no key for {options.base_url}; set it, or name "
-                "another with --set api_key_env=NAME, or another endpoint with --set base_url=URL."
-            )
-        # The client insists on a key; an endpoint that needs none ignores this one.
-        self._client: OpenAI = _client(key or "none", options)
-        self._key = key
+        self.capabilities = Capabilities(
+            max_output_tokens=options.max_tokens, detail=options.detail, schema="schema" in options.takes
+        )
+        self._wire = Wire(options)
+        # The body of a question that failed, for its next try by the same thread.
+        self._kept = threading.local()
+        if not options.model:
+            raise ConfigError(f"No model is named for {options.base_url}.{self._wire.served()}")
 
     def answer(self, request: Request) -> Answer:
-        """Ask once, with the client's retries.
+        """Ask once.
 
         Raises:
-            TransientError: the question failed.
+            TransientError: a time-out, a lost connection, a failure of the server or an unreadable reply.
+            RateLimitError: status 429.
+            RejectedError: the request is called wrong, or too large.
             FatalError: the key or the model is refused, or the account is exhausted.
         """
-        import openai  # noqa: PLC0415 - half a second; paid only by those who ask
-
+        kept, body = getattr(self._kept, "question", (None, b""))
+        if kept is not request:
+            body = self._body(request)
+        self._kept.question = (None, b"")
         start = perf_counter()
         try:
-            completion = self._client.chat.completions.create(**self._body(request))
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise FatalError(
-                f"{self._options.base_url} refuses model {self._options.model!r}: {self._reason(error)}"
-            ) from error
-        except openai.RateLimitError as error:
-            if error.code == "insufficient_quota":
-                raise FatalError(
-                    f"The account at {self._options.base_url} is exhausted: {self._reason(error)}"
-                ) from error
-            raise TransientError(f"rate limit: {self._reason(error)}") from error
-        except openai.APIStatusError as error:
-            if error.code in _FILTERED:
-                return Answer("", "refused", seconds=perf_counter() - start, detail=str(error.code))
-            raise TransientError(f"status {error.status_code}: {self._reason(error)}") from error
-        except openai.APITimeoutError as error:
-            raise TransientError(f"no answer within {self._options.timeout:g} s") from error
-        except openai.APIConnectionError as error:
-            raise TransientError(f"no connection to {self._options.base_url}: {error.__cause__ or error}") from error
-        except (openai.OpenAIError, ValueError) as error:
-            # ValueError: a body that is no JSON passes the client unwrapped.
-            raise TransientError(f"an unreadable reply: {type(error).__name__}") from error
-        return _answer(completion, perf_counter() - start)
+            reply = self._wire.post("/chat/completions", body)
+            return self._hidden(answer_of(parsed(reply.content), reply.headers, perf_counter() - start))
+        except FailedError as failed:
+            failure = failure_of(failed.status, parsed(failed.content), failed.headers, perf_counter() - start)
+        except BackendError as error:
+            failure = error
+        if isinstance(failure, Answer):
+            return self._hidden(failure)
+        if isinstance(failure, TransientError):
+            self._kept.question = (request, body)
+        raise self._explained(failure)
 
     def close(self) -> None:
         """Close the client's connections."""
-        self._client.close()
+        self._wire.close()
 
-    def _reason(self, error: Any) -> str:
-        """Return the server's reason, shortened and without the key, which some servers quote back."""
-        body = error.body if isinstance(error.body, dict) else {}
-        reason = str(body.get("message") or error.message)
-        return (reason.replace(self._key, "[key]") if self._key else reason)[:300]
+    def check_batch(self) -> None:
+        """Say whether the endpoint takes batches.
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        options = self._options
-        content: list[dict[str, Any]] = []
-        for picture in request.images:
-            uri = f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode('ascii')}"
-            content.append({"type": "image_url", "image_url": {"url": uri, "detail": options.detail}})
-        content.append({"type": "text", "text": request.text})
-        body: dict[str, Any] = {
-            "model": options.model,
-            "messages": [{"role": "user", "content": content}],
-            options.token_parameter: options.max_tokens,
+        Raises:
+            ConfigError: the preset says that it does not.
+        """
+        if "batch" not in self._options.takes:
+            raise ConfigError(
+                f"{self._options.base_url} takes no batches (takes = {list(self._options.takes)}); leave --batch out."
+            )
+
+    def batch_line(self, key: str, request: Request) -> bytes:
+        """Return one question as a line of a batch file."""
+        head = f'{{"custom_id":"{key}","method":"POST","url":"/v1/chat/completions","body":'.encode()
+        return head + self._body(request) + b"}\n"
+
+    def upload_batch(self, file: Path) -> str:
+        """Upload a batch file and return its id."""
+        with file.open("rb") as content:
+            return str(self._called(lambda: self._wire.client.files.create(file=content, purpose="batch").id))
+
+    def start_batch(self, file_id: str, label: str) -> str:
+        """Start a batch and return its id; ``label`` is kept in its metadata."""
+        create = self._wire.client.batches.create
+        return str(
+            self._called(
+                lambda: (
+                    create(
+                        input_file_id=file_id,
+                        endpoint="/v1/chat/completions",
+                        completion_window="24h",
+                        metadata={"lvlm-ad": label},
+                    ).id
+                )
+            )
+        )
+
+    def find_batch(self, label: str) -> str | None:
+        """Look for a batch by its label among the newest hundred."""
+        found = self._called(lambda: self._wire.client.batches.list(limit=100).data)
+        return next((str(batch.id) for batch in found if (batch.metadata or {}).get("lvlm-ad") == label), None)
+
+    def batch(self, batch_id: str) -> Batch:
+        """Say how a batch stands."""
+        found = self._called(lambda: self._wire.client.batches.retrieve(batch_id))
+        counts = found.request_counts
+        reasons = [str(error.message) for error in (found.errors.data or [])] if found.errors else []
+        detail = self._wire.hide(f"{found.status}{': ' if reasons else ''}{'; '.join(reasons)[:300]}")
+        states: dict[str, Literal["done", "failed"]] = {
+            "completed": "done",
+            "expired": "done",
+            "cancelled": "done",
+            "failed": "failed",
         }
-        if options.temperature is not None:
-            body["temperature"] = options.temperature
-        if options.seed is not None:
-            body["seed"] = options.seed
-        if request.options.get("format") == "json":
+        answered, total = (counts.completed + counts.failed, counts.total) if counts else (0, 0)
+        return Batch(batch_id, states.get(found.status, "waiting"), answered, total, detail)
+
+    def batch_answers(self, batch_id: str) -> Iterator[tuple[str, Answer | BackendError]]:
+        """Yield each question's key with its answer or its error, from the output file and the error file."""
+        found = self._called(lambda: self._wire.client.batches.retrieve(batch_id))
+        for file_id in (found.output_file_id, found.error_file_id):
+            if file_id:
+                content = self._called(partial(self._content, file_id))
+                for line in content.splitlines():
+                    if (answered := self._batch_answer(parsed(line))) is not None:
+                        yield answered
+
+    def _content(self, file_id: str) -> bytes:
+        return self._wire.client.files.content(file_id).content
+
+    def _batch_answer(self, line: Any) -> tuple[str, Answer | BackendError] | None:
+        """Translate one line of a batch's files; None for a line that names no question."""
+        if not isinstance(line, dict) or not isinstance(line.get("custom_id"), str):
+            return None
+        key = line["custom_id"]
+        response, error = line.get("response"), line.get("error")
+        found: Answer | BackendError
+        if not isinstance(response, dict):
+            reason = error.get("message") if isinstance(error, dict) else None
+            found = TransientError(f"not answered in the batch: {reason or 'no reason is given'}")
+        elif response.get("status_code") == 200:  # noqa: PLR2004 - HTTP's success
+            try:
+                found = answer_of(response.get("body"), {}, 0.0)
+            except BackendError as failure:
+                found = failure
+        else:
+            status = response.get("status_code")
+            found = failure_of(status if isinstance(status, int) else 500, response.get("body"), {}, 0.0)
+        if isinstance(found, Answer):
+            return key, replace(self._hidden(found), batch=True)
+        return key, self._explained(found)
+
+    def _called(self, call: Callable[[], Any]) -> Any:
+        """Call the client; its errors become ours."""
+        try:
+            return self._wire.called(call)
+        except FailedError as failed:
+            failure = failure_of(failed.status, parsed(failed.content), failed.headers, 0.0)
+        except BackendError as error:
+            failure = error
+        raise self._explained(failure if isinstance(failure, BackendError) else RejectedError(failure.detail))
+
+    def _body(self, request: Request) -> bytes:
+        """Return the request as JSON. Pictures go in as they are: base64 needs no escaping."""
+        options = self._options
+        fields: dict[str, Any] = {"model": options.model, options.token_parameter: options.max_tokens}
+        for name in ("temperature", "seed", "reasoning_effort"):
+            if (value := getattr(options, name)) is not None:
+                fields[name] = value
+        if options.logprobs is not None:
+            fields |= {"logprobs": True, "top_logprobs": options.logprobs}
+        if request.options.get("format") == "json" and "schema" in options.takes:
             schema = {"name": "anomaly_scores", "strict": True, "schema": request.options["schema"]}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
+            fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+        detail = b"" if options.detail == "none" else b',"detail":' + _json(options.detail)
+        parts = [_json(fields)[:-1], b',"messages":[{"role":"user","content":[']
+        for picture in request.images:
+            kind = _json(f"data:{picture.media_type};base64,")[:-1]
+            url = (kind, base64.b64encode(picture.data), b'"')
+            parts += [b'{"type":"image_url","image_url":{"url":', *url, detail, b"}},"]
+        parts += [b'{"type":"text","text":', _json(request.text), b"}]}]}"]
+        return b"".join(parts)
+
+    def _hidden(self, answer: Answer) -> Answer:
+        """Take the key out of what a server says: some quote it back."""
+        hide = self._wire.hide
+        return replace(answer, text=hide(answer.text), detail=hide(answer.detail), model=hide(answer.model))
+
+    def _explained(self, error: BackendError) -> BackendError:
+        """Say of a fatal error where it happened and what to do; keep the key out of every error."""
+        text = self._wire.hide(str(error))
+        if isinstance(error, FatalError):
+            text = f"{self._options.base_url}, model {self._options.model}: {text}"
+            return FatalError(text + self._wire.served() if "not found" in text else text)
+        error.args = (text,)
+        return error
 
 
-def _client(key: str, options: OpenAIOptions) -> OpenAI:
-    from openai import OpenAI  # noqa: PLC0415 - as above
-
-    return OpenAI(api_key=key, base_url=options.base_url, timeout=options.timeout, max_retries=options.max_retries)
-
-
-def _answer(completion: Any, seconds: float) -> Answer:
-    """Translate a completion. The client does not check it: an endpoint may send any JSON, whatever the types promise.
-
-    Raises:
-        TransientError: it holds no choice with a message.
-    """
-    choices = getattr(completion, "choices", None)
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = getattr(choice, "message", None)
-    if message is None:
-        raise TransientError("a reply without choices")
-    reason = str(getattr(choice, "finish_reason", "") or "")
-    refusal = str(getattr(message, "refusal", "") or "")
-    content = getattr(message, "content", "")
-    outcome: Outcome = "ok"
-    if refusal or reason == "content_filter":
-        outcome = "refused"
-    elif reason == "length":
-        outcome = "truncated"
-    return Answer(
-        # An empty text was paid for like any other; Text2Segmentation calls it unparsable.
-        text=content if isinstance(content, str) else "",
-        outcome=outcome,
-        usage=_usage(getattr(completion, "usage", None)),
-        seconds=seconds,
-        model=str(getattr(completion, "model", "") or ""),
-        detail=refusal or reason,
-    )
-
-
-def _usage(usage: Any) -> Usage:
-    def count(holder: Any, name: str) -> int | None:
-        found = getattr(holder, name, None)
-        return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
-
-    return Usage(
-        input_tokens=count(usage, "prompt_tokens"),
-        cached_tokens=count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
-        output_tokens=count(usage, "completion_tokens"),
-    )
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.errors import BackendError, ConfigError, FatalError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,10 @@ __all__ = [
     "Answer",
     "Backend",
     "BackendOptions",
+    "Batch",
+    "BatchBackend",
     "Capabilities",
+    "Limits",
     "Outcome",
     "Picture",
     "Request",
@@ -36,7 +39,9 @@ __all__ = [
     "Usage",
 ]
 
-Outcome = Literal["ok", "refused", "truncated"]
+Outcome = Literal["ok", "refused", "filtered", "truncated", "empty"]
+"""``ok``; ``refused``: the model declined; ``filtered``: its operator's content filter did; ``truncated``: cut off by
+the token limit; ``empty``: ended without a text."""
 
 
 class _TransportMarker:
@@ -66,6 +71,14 @@ class Picture:
     data: bytes = field(repr=False)
     media_type: str
     digest: str
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height in pixels, None if it is no PNG."""
+        if self.data[:8] != b"\x89PNG\r\n\x1a\n":
+            return None
+        # A PNG begins with its header chunk: 8 bytes of signature, 8 of length and name, then width and height.
+        return int.from_bytes(self.data[16:20], "big"), int.from_bytes(self.data[20:24], "big")
 
     @classmethod
     def from_pixels(cls, pixels: NDArray[np.uint8]) -> Picture:
@@ -132,16 +145,31 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What an endpoint announces of its limits; ``None`` where it does not say.
+
+    Attributes:
+        requests_per_minute: questions it allows a minute.
+        tokens_per_minute: tokens it allows a minute, input and output together.
+    """
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a model answered. A transport failure is an exception, never an answer.
 
     Attributes:
         text: the answer's text as it came; untrusted.
-        outcome: "ok"; "refused" (the model or its operator declined); "truncated" (cut off by the token limit).
+        outcome: "ok" or why it is no answer; see ``Outcome``.
         usage: tokens used.
         seconds: wall-clock seconds from question to answer.
         model: the model's name as the server reported it, empty if it did not.
         detail: why the answer ended, in the server's words (a finish reason, a refusal's text).
+        batch: whether it came through a batch, at a batch's price.
+        limits: what came with it of the endpoint's limits; not stored.
     """
 
     text: str
@@ -150,6 +178,8 @@ class Answer:
     seconds: float = 0.0
     model: str = ""
     detail: str = ""
+    batch: bool = False
+    limits: Limits | None = field(default=None, compare=False)
 
 
 class BackendOptions(BaseModel):
@@ -158,9 +188,13 @@ class BackendOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def identity(self) -> dict[str, Any]:
-        """Return the options that can change an answer, as JSON values."""
+        """Return the options that can change an answer, as JSON values.
+
+        An option that is None is left out, so that an option added in a later version, None unless set, costs no stored
+        answer.
+        """
         asked = {name for name, info in type(self).model_fields.items() if Transport not in info.metadata}
-        return self.model_dump(mode="json", include=asked)
+        return self.model_dump(mode="json", include=asked, exclude_none=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +205,17 @@ class Capabilities:
         max_images: the most pictures in one question; None: no limit known.
         concurrency: the most questions under way at once; None: as many as the user wants.
         stored: whether an answer belongs to its question and may be stored and given again.
+        max_output_tokens: the most tokens of an answer; None: not known. Used to estimate what questions may cost.
+        detail: how closely pictures are looked at, "low" or other; used likewise.
+        schema: whether the model is held to a question's JSON schema.
     """
 
     max_images: int | None = None
     concurrency: int | None = None
     stored: bool = True
+    max_output_tokens: int | None = None
+    detail: str = "high"
+    schema: bool = False
 
 
 class Backend:
@@ -199,14 +239,88 @@ class Backend:
     def answer(self, request: Request) -> Answer:
         """Ask the model once. Called from several threads at a time unless ``capabilities.concurrency`` is 1.
 
+        Retries, waits and limits are not its business: it says what happened, and is called again where that helps.
+
         Raises:
-            TransientError: this question failed, another may succeed.
+            TransientError: this question failed; asked again, it may succeed.
+            RateLimitError: it was turned away; asked again later, it will be taken.
+            RejectedError: this question as it stands is refused as a wrong request; another may be taken.
             FatalError: no further question can succeed.
         """
         raise NotImplementedError
 
     def close(self) -> None:
         """Release what the backend holds; called once, after the last answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How a batch stands at the endpoint.
+
+    Attributes:
+        id: the endpoint's name of it.
+        state: "waiting" (for the endpoint), "done" (its answers can be fetched, whether all or some), "failed" (it
+            never ran).
+        answered: questions answered so far.
+        total: questions in it.
+        detail: the endpoint's words for the state, and why it failed.
+    """
+
+    id: str
+    state: Literal["waiting", "done", "failed"]
+    answered: int = 0
+    total: int = 0
+    detail: str = ""
+
+
+class BatchBackend(Backend):
+    """A backend that also takes many questions in one file, to be answered within a day.
+
+    A batch is sent in two steps, upload and start, so that each id can be written down before the next step.
+
+    Attributes:
+        max_batch_requests: the most questions in one file.
+        max_batch_bytes: the most bytes in one file.
+    """
+
+    max_batch_requests: ClassVar[int] = 50_000
+    max_batch_bytes: ClassVar[int] = 200_000_000
+
+    def check_batch(self) -> None:
+        """Say whether the endpoint takes batches.
+
+        Raises:
+            ConfigError: it does not.
+        """
+
+    def batch_line(self, key: str, request: Request) -> bytes:
+        """Return one question as a line of a batch file, line break included; ``key`` comes back with the answer."""
+        raise NotImplementedError
+
+    def upload_batch(self, file: Path) -> str:
+        """Upload a batch file and return the endpoint's name of the file. Raises as ``answer`` does."""
+        raise NotImplementedError
+
+    def start_batch(self, file_id: str, label: str) -> str:
+        """Start a batch and return the endpoint's name of it. Raises as ``answer`` does.
+
+        Args:
+            file_id: what ``upload_batch`` returned.
+            label: kept with the batch at the endpoint, so that it can be found again.
+        """
+        raise NotImplementedError
+
+    def find_batch(self, label: str) -> str | None:
+        """Return the name of the batch that was started with this label, None if there is none."""
+        raise NotImplementedError
+
+    def batch(self, batch_id: str) -> Batch:
+        """Say how a batch stands. Raises as ``answer`` does."""
+        raise NotImplementedError
+
+    def batch_answers(self, batch_id: str) -> Iterator[tuple[str, Answer | BackendError]]:
+        """Yield each question's key with its answer or what went wrong. Raises as ``answer`` does."""
+        raise NotImplementedError
 
 
 class ScriptedOptions(BackendOptions):

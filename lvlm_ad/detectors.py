@@ -6,23 +6,25 @@ regions, written in the same answer format and read by the same Text2Segmentatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from lvlm_ad.backend import BackendOptions, Usage
+from lvlm_ad.backend import BackendOptions, Outcome, Usage
 from lvlm_ad.calls import BudgetSpentError
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.errors import PluginError, TransientError
+from lvlm_ad.errors import PluginError, RejectedError, TransientError
 from lvlm_ad.text2seg import ScoreMap, Scores, paint, parse, read, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
+    from lvlm_ad.backend import Answer, Request
     from lvlm_ad.calls import Caller
     from lvlm_ad.datasets import Sample
     from lvlm_ad.prompts import Questioner
@@ -39,6 +41,7 @@ __all__ = [
     "Row",
     "Truth",
     "View",
+    "is_unusable",
 ]
 
 Row = Literal["regions", "dense"]
@@ -54,6 +57,7 @@ class Prediction:
         scores: what was read from the answer.
         score_map: the map, constant on cells.
         text: the answer's text.
+        outcome: how the answer ended; "ok" for a baseline.
         key: the stored answer's key; empty for a baseline.
         stored: whether the answer was asked in an earlier run.
         usage: tokens used.
@@ -66,6 +70,7 @@ class Prediction:
     scores: Scores
     score_map: ScoreMap
     text: str = ""
+    outcome: Outcome = "ok"
     key: str = ""
     stored: bool = False
     usage: Usage = field(default_factory=Usage)
@@ -80,6 +85,9 @@ class Detector(Protocol):
     def detect(self, sample: Sample, regions: Regions) -> Prediction:
         """Score one sample. Called from several threads."""
 
+    def stop(self) -> None:
+        """Begin nothing new; called when a run ends early."""
+
 
 class ChatDetector:
     """A chat model: draws the picture, asks, reads the answer, paints.
@@ -89,13 +97,29 @@ class ChatDetector:
         questioner: writes the questions.
         image_size: the side of the square that images are stretched to, in pixels.
         binary: paint 1 for every region named.
+        retry_unusable: ask anew where a stored answer of an earlier run gives no scores or was cut off.
+        note: is told, once, what the user should know of the endpoint.
     """
 
-    def __init__(self, caller: Caller, questioner: Questioner, *, image_size: int, binary: bool = False) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        questioner: Questioner,
+        *,
+        image_size: int,
+        binary: bool = False,
+        retry_unusable: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._caller = caller
         self._questioner = questioner
         self._size = (image_size, image_size)
         self._binary = binary
+        self._retry_unusable = retry_unusable
+        self._note = note
+        # Many more threads wait for answers than can draw at once.
+        self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._schema_ignored = threading.Event()
 
     def detect(self, sample: Sample, regions: Regions) -> Prediction:
         """Ask about one sample.
@@ -107,25 +131,65 @@ class ChatDetector:
             StoreError: the answer could not be stored.
             ImageError: the image cannot be read.
         """
-        request = self._questioner.request(sample, resize_image(sample.image, self._size), regions)
+        with self._drawing:
+            request = self._questioner.request(sample, resize_image(sample.image, self._size), regions)
         try:
             asked = self._caller.ask(request)
-        except (BudgetSpentError, TransientError) as error:
+            if self._retry_unusable and asked.stored and is_unusable(asked.answer, regions.count):
+                asked = self._caller.ask(request, again=True)
+        except (BudgetSpentError, TransientError, RejectedError) as error:
             scores = Scores(None, {}, "failed", (str(error),))
             return Prediction(sample.id, scores, paint({}, regions), key=request.key(self._caller.identity))
         answer = asked.answer
         scores = read(answer, regions.count)
+        if not self._keeps_schema(request, answer):
+            scores = replace(scores, notes=(*scores.notes, "The answer is not the JSON object that was asked for."))
         return Prediction(
             sample_id=sample.id,
             scores=scores,
             score_map=paint(scores.regions, regions, binary=self._binary),
             text=answer.text,
+            outcome=answer.outcome,
             key=asked.key,
             stored=asked.stored,
             usage=answer.usage,
             cost=asked.cost,
             seconds=answer.seconds,
         )
+
+    def stop(self) -> None:
+        """Ask nothing more."""
+        self._caller.stop()
+
+    def _keeps_schema(self, request: Request, answer: Answer) -> bool:
+        """Look whether an answer is what its schema demands; some servers take a schema and ignore it."""
+        capable = self._caller.backend.capabilities.schema
+        if not capable or "schema" not in request.options or answer.outcome != "ok":
+            return True
+        if _is_object_of(request.options["schema"], answer.text):
+            return True
+        if not self._schema_ignored.is_set():
+            self._schema_ignored.set()
+            self._note(
+                "The endpoint takes a JSON schema but ignores the schema: an answer came that is not the object "
+                "that was asked for. Answers are read all the same."
+            )
+        return False
+
+
+def is_unusable(answer: Answer, n_regions: int) -> bool:
+    """Say whether an answer is worth asking for again: it gives no scores, or was cut off."""
+    scores = read(answer, n_regions)
+    return not scores.usable or scores.status == "truncated"
+
+
+def _is_object_of(schema: Mapping[str, Any], text: str) -> bool:
+    """Say whether a text is a JSON object with exactly the members that a schema names."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and set(found) == set(schema["required"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +313,9 @@ class BaselineDetector:
         scores = parse(text, regions.count)
         score_map = paint(scores.regions, regions, binary=self._binary)
         return Prediction(sample.id, scores, score_map, text=text, dense=dense)
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
 
     def _view(self, sample: Sample) -> View:
         truth = None

@@ -13,7 +13,9 @@
     ├── MetricError             arrays from which no metric can be computed honestly (also a ValueError)
     └── BackendError            a model gave no answer
         ├── FatalError          no further question can succeed: bad key, unknown model, empty account
-        └── TransientError      this question failed; another may succeed
+        ├── RejectedError       this question is refused as a wrong request; asked again it would be refused again
+        └── TransientError      this question failed; asked again, it may succeed
+            └── RateLimitError  it was turned away; asked again later, it will be taken
 
 A refusal, a truncated answer or an unreadable answer is no error: see ``Answer.outcome`` and ``Scores.status``.
 """
@@ -35,6 +37,8 @@ __all__ = [
     "LvlmAdError",
     "MetricError",
     "PluginError",
+    "RateLimitError",
+    "RejectedError",
     "RunError",
     "StoreError",
     "TransientError",
@@ -82,8 +86,30 @@ class FatalError(BackendError):
     """No further question can succeed (bad key, unknown model, exhausted account); the run stops, answers are kept."""
 
 
+class RejectedError(BackendError):
+    """This question as it stands is refused as a wrong request; the run goes on if others are taken."""
+
+
 class TransientError(BackendError):
-    """This question failed after all retries; the run goes on and the question is asked again next time."""
+    """This question failed; asked again, it may succeed. After all retries the run goes on without it.
+
+    Args:
+        message: what happened.
+        wait: seconds that the endpoint wants to be left alone; None if it does not say.
+        crowded: whether too many questions under way may be the cause.
+    """
+
+    def __init__(self, message: str, *, wait: float | None = None, crowded: bool = False) -> None:
+        super().__init__(message)
+        self.wait = wait
+        self.crowded = crowded
+
+
+class RateLimitError(TransientError):
+    """The endpoint turned the question away unread because there are too many; asked later, it will be taken."""
+
+    def __init__(self, message: str, *, wait: float | None = None) -> None:
+        super().__init__(message, wait=wait, crowded=True)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

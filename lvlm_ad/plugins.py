@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lvlm_ad.backend import Backend
 from lvlm_ad.detectors import Baseline
 from lvlm_ad.errors import ConfigError, LvlmAdError, PluginError, nearest
-from lvlm_ad.presets import ModelPreset, load_model, model_preset, preset_names, validated
+from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
 
 __all__ = ["Model", "build", "find_model", "load_plugin", "plugin_names"]
 
@@ -117,10 +117,12 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
             "its path, ending in .toml; 'lvlm-ad models' lists what there is."
         )
     plugin = load_plugin(preset.kind, preset.plugin)
-    known = {"description", *type(preset.price).model_fields, *plugin.Options.model_fields}
+    known = {"description", *Price.model_fields, *Pacing.model_fields, *plugin.Options.model_fields}
     taken = {key: value for key, value in settings.items() if key in known}
     flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin}
-    preset = model_preset({**flat, **preset.price.model_dump(), **preset.options, **taken})
+    preset = model_preset(
+        {**flat, **preset.price.model_dump(), **preset.pacing.model_dump(), **preset.options, **taken}
+    )
     return Model(preset, plugin), known
 
 

@@ -13,6 +13,7 @@ from lvlm_ad.errors import ConfigError, nearest
 
 __all__ = [
     "ModelPreset",
+    "Pacing",
     "Price",
     "PromptPreset",
     "Protocol",
@@ -46,23 +47,47 @@ class Price(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    price_input: Annotated[float, Field(ge=0)] | None = None
+    price_input: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """USD per million input tokens."""
-    price_cached: Annotated[float, Field(ge=0)] | None = None
+    price_cached: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """USD per million input tokens billed as cached; None: billed as input."""
-    price_output: Annotated[float, Field(ge=0)] | None = None
+    price_output: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """USD per million output tokens."""
+    price_batch: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The fraction of these prices that an answer costs in a batch."""
     price_date: str = ""
     """When the prices were read, YYYY-MM-DD."""
+    image_tokens: str = ""
+    """The rule by which a picture becomes tokens; see ``lvlm_ad.calls.tokens``. Used to estimate, never to bill."""
 
-    def cost(self, input_tokens: int | None, cached_tokens: int | None, output_tokens: int | None) -> float | None:
+    def cost(
+        self, input_tokens: int | None, cached_tokens: int | None, output_tokens: int | None, *, batch: bool = False
+    ) -> float | None:
         """Return the cost of an answer in USD; None where a price or a token count is unknown."""
         if self.price_input is None or self.price_output is None or input_tokens is None or output_tokens is None:
             return None
         cached = min(cached_tokens or 0, input_tokens)
         price_cached = self.price_input if self.price_cached is None else self.price_cached
         fresh = (input_tokens - cached) * self.price_input
-        return (fresh + cached * price_cached + output_tokens * self.price_output) / 1e6
+        return (
+            (fresh + cached * price_cached + output_tokens * self.price_output)
+            * (self.price_batch if batch else 1)
+            / 1e6
+        )
+
+
+class Pacing(BaseModel):
+    """How fast and how often an endpoint is asked; it changes no answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests_per_minute: Annotated[float, Field(gt=0)] | None = None
+    """The most questions a minute; None: as the endpoint announces."""
+    tokens_per_minute: Annotated[float, Field(gt=0)] | None = None
+    """The most tokens a minute, input and output; None: as the endpoint announces."""
+    max_retries: Annotated[int, Field(ge=0)] = 5
+    """How often a question is asked again after a time-out, a lost connection or a failure of the server. A question
+    that is turned away by a rate limit is asked again for up to 15 minutes."""
 
 
 class ModelPreset(_Preset):
@@ -73,6 +98,7 @@ class ModelPreset(_Preset):
     baseline: str = ""
     """The baseline's name, for any other method."""
     price: Price = Price()
+    pacing: Pacing = Pacing()
     options: dict[str, Any] = Field(default_factory=dict)
     """What the plugin is built with; checked by the plugin."""
 
@@ -215,7 +241,7 @@ def load_prompt(name: str) -> PromptPreset:
 
 
 def load_model(name: str) -> ModelPreset:
-    """Read a model preset. Its file is flat: description, backend or baseline, prices, the plugin's options.
+    """Read a model preset. Its file is flat: description, backend or baseline, prices, pacing, the plugin's options.
 
     Raises:
         ConfigError: it does not exist, is wrong, or names neither or both of a backend and a baseline.
@@ -232,8 +258,10 @@ def model_preset(values: dict[str, Any]) -> ModelPreset:
     where = f"model {values.get('name', '')}".strip()
     own = {key: value for key, value in values.items() if key in _MODEL_FIELDS}
     price = {key: value for key, value in values.items() if key in Price.model_fields}
-    options = {key: value for key, value in values.items() if key not in own and key not in price}
-    preset = validated(ModelPreset, {**own, "price": validated(Price, price, where), "options": options}, where)
+    pacing = {key: value for key, value in values.items() if key in Pacing.model_fields}
+    options = {key: value for key, value in values.items() if key not in {*own, *price, *pacing}}
+    settings = {"price": validated(Price, price, where), "pacing": validated(Pacing, pacing, where)}
+    preset = validated(ModelPreset, {**own, **settings, "options": options}, where)
     if bool(preset.backend) == bool(preset.baseline):
         found = "both" if preset.backend else "none"
         raise ConfigError(f"{where} must name either a backend or a baseline; it names {found}.")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lvlm_ad.backend import Outcome
 from lvlm_ad.errors import RunError
 from lvlm_ad.text2seg import Status
 
@@ -123,6 +124,8 @@ class PredictionRecord(_Record):
     notes: list[str]
     key: str
     """The stored answer's key in answers.sqlite; empty for a baseline."""
+    outcome: Outcome = "ok"
+    """How the answer ended, as the endpoint said; "status" is what was read from it."""
     text: str
     """The answer, cut after 20,000 characters; the whole is in answers.sqlite."""
     input_tokens: int | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 from lvlm_ad.errors import StoreError
@@ -10,7 +11,9 @@ from lvlm_ad.errors import StoreError
 __all__ = ["open_database"]
 
 
-def open_database(path: Path, *, schema: str, version: int, name: str, advice: str) -> sqlite3.Connection:
+def open_database(
+    path: Path, *, schema: str, version: int, name: str, advice: str, steps: Mapping[int, str] | None = None
+) -> sqlite3.Connection:
     """Open or create a database that several threads and processes may use.
 
     Write-ahead logging lets readers and one writer work at once; full synchronisation makes each committed row survive
@@ -18,10 +21,11 @@ def open_database(path: Path, *, schema: str, version: int, name: str, advice: s
 
     Args:
         path: the file; its folder is created.
-        schema: ``CREATE TABLE IF NOT EXISTS ...``.
+        schema: the statements that make the newest version: ``CREATE TABLE IF NOT EXISTS ...;``.
         version: the schema's version, kept in ``user_version``.
         name: what the file is, for messages.
         advice: what to do when it cannot be opened, one sentence.
+        steps: version -> the statements that make it from the version before.
 
     Raises:
         StoreError: the file cannot be opened, is no such database, or was written by a newer version.
@@ -38,8 +42,23 @@ def open_database(path: Path, *, schema: str, version: int, name: str, advice: s
             raise StoreError(f"The {name} {path} was written by a newer lvlm-ad (version {found}); upgrade to read it.")
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
-        database.execute(schema)
-        database.execute(f"PRAGMA user_version={version}")
+        if found != version:
+            _upgrade(database, schema, version, steps or {})
     except sqlite3.Error as error:
         raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
     return database
+
+
+def _upgrade(database: sqlite3.Connection, schema: str, version: int, steps: Mapping[int, str]) -> None:
+    """Bring a database to the newest version, whole or not at all; another process may be doing the same."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        pending = [steps.get(step, "") for step in range(found + 1, version + 1)] if found else []
+        for statement in ";".join([*pending, schema]).split(";"):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version={version}")
+        database.execute("COMMIT")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise

@@ -2,9 +2,12 @@
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -61,11 +64,20 @@ def _grain(draw):
     return np.array(coarse.resize((120, 96), Image.Resampling.BICUBIC))
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A reply that breaks off: "reset" before its first byte, "half" in its body."""
+
+    how: str
+
+
 class Endpoint:
     """A small chat-completions endpoint on the loopback interface; it answers what ``reply`` returns.
 
     Attributes:
-        reply: from the request's JSON to a text, or a (status, body, headers) triple; body is JSON or raw bytes.
+        reply: from the request's JSON to a text, a (status, body, headers) triple, or a ``Broken``; body is JSON or
+            raw bytes.
+        models: what GET /v1/models lists; None: status 404.
         asked: the JSON of every request that arrived, in order.
         answered: the JSON of every request whose answer was sent completely.
         headers: the headers of every request.
@@ -73,6 +85,7 @@ class Endpoint:
 
     def __init__(self):
         self.reply = lambda _body: "image anomaly score: 0.5."
+        self.models = None
         self.asked, self.answered, self.headers = [], [], []
         self._lock = threading.Lock()
         endpoint = self
@@ -80,12 +93,26 @@ class Endpoint:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self):
+                served = endpoint.models if self.path == "/v1/models" else None
+                listed = [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in served or []]
+                body = {"object": "list", "data": listed} if served is not None else {"error": {"message": "no"}}
+                data = json.dumps(body).encode()
+                self.send_response(404 if served is None else 200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with endpoint._lock:
                     endpoint.asked.append(body)
                     endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
                 given = endpoint.reply(body)
+                if isinstance(given, Broken):
+                    self._break(given.how)
+                    return
                 status, payload, headers = (200, completion(given), {}) if isinstance(given, str) else given
                 data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
                 try:
@@ -99,6 +126,16 @@ class Endpoint:
                     return
                 with endpoint._lock:
                     endpoint.answered.append(body)
+
+            def _break(self, how):
+                if how == "half":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+                else:
+                    # No lingering: closing then resets the connection.
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.close_connection = True
+                if how == "reset":
+                    self.connection.close()
 
             def log_message(self, *_args):
                 pass
@@ -135,6 +172,12 @@ def endpoint():
     running = Endpoint()
     yield running
     running.close()
+
+
+@pytest.fixture(name="broken")
+def broken_fixture():
+    """The class ``Broken``."""
+    return Broken
 
 
 @pytest.fixture(name="completion")

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import random
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from time import perf_counter
+from datetime import UTC, datetime
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
-from lvlm_ad.errors import FatalError, LvlmAdError, TransientError
+from lvlm_ad.backend import Limits
+from lvlm_ad.calls.traffic import Signal, StoppedError, Traffic
+from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError
+from lvlm_ad.presets import Pacing, Price
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator
+
     from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.calls.budget import Budget
+    from lvlm_ad.calls.claims import Claims
     from lvlm_ad.calls.store import AnswerStore
-    from lvlm_ad.presets import Price
 
 __all__ = ["Asked", "Caller"]
 
 _HOPELESS = 8
 """So many failures with not one answer between them: the endpoint is taken to be out of reach."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
+"""Seconds before a question is asked again, where the endpoint does not say: at first, doubling, and at most."""
+_PATIENCE = 900.0
+"""Seconds for which one question lets itself be turned away, and the longest wait that an endpoint may ask for."""
+_POLL = 0.2
+"""Seconds between two looks for an answer that another process is asking for."""
+_WIDEST = 128
+"""Questions under way at once, at most, unless the user begins with more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +62,62 @@ class Caller:
         store: where answers are kept.
         price: what tokens cost.
         budget: the limit on what may be spent.
+        pacing: limits a minute, and how often a failed question is asked again.
+        concurrency: questions under way at once, at first; see ``Traffic``.
+        claims: what other processes are asking; None: no other process uses the store.
+        withheld: from a key to why it may not be asked now; empty: it may. None: all may.
+        fresh: keys of stored answers that belong to this run: a batch has just brought them.
+
+    Attributes:
+        workers: how many threads should call ``ask`` so that the endpoint is used fully.
     """
 
-    def __init__(self, backend: Backend, store: AnswerStore, price: Price, budget: Budget) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        store: AnswerStore,
+        price: Price,
+        budget: Budget,
+        *,
+        pacing: Pacing | None = None,
+        concurrency: int = 16,
+        claims: Claims | None = None,
+        withheld: Callable[[str], str] | None = None,
+        fresh: Container[str] = frozenset(),
+    ) -> None:
         self.backend = backend
         self.identity = backend.identity()
         self._store = store
         self._price = price
         self._budget = budget
+        self._pacing = pacing or Pacing()
+        self._claims = claims
+        self._withheld = withheld or (lambda _: "")
+        self._fresh = fresh
+        self._began = datetime.now(UTC)
+        most = backend.capabilities.concurrency or max(concurrency, _WIDEST)
+        limits = Limits(self._pacing.requests_per_minute, self._pacing.tokens_per_minute)
+        self._traffic = Traffic(concurrency, most, limits)
+        # Some more than may be under way: those that wait to be asked again must not keep others from going.
+        self.workers = most if most <= 1 else most + most // 2
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._answered = 0
-        self._failed = 0
+        self._answered = self._failed = self._rejected = 0
+        self._tokens = (0, 0)
         self._fatal: FatalError | None = None
         self._turns: dict[str, threading.Lock] = {}
 
-    def ask(self, request: Request) -> Asked:
+    def ask(self, request: Request, *, again: bool = False) -> Asked:
         """Return the answer to a question.
+
+        Args:
+            request: the question.
+            again: ask anew though an answer was stored before this caller began, and let the new one take its place.
 
         Raises:
             BudgetSpentError: asking could exceed the limit.
-            TransientError: the question failed.
+            TransientError: the question failed, after all retries.
+            RejectedError: the endpoint refuses the question as it stands.
             FatalError: no further question can succeed; every later call raises it too.
             StoreError: the answer could not be read or stored.
         """
@@ -74,40 +126,130 @@ class Caller:
             return self._ask(key, request)
         with self._lock:
             turn = self._turns.setdefault(key, threading.Lock())
+        since = self._began if again else None
         # Whoever asks the very same question meanwhile waits here and then finds the answer stored.
         with turn:
-            known = self._store.get(key)
+            known = self._store.get(key, since=since)
             if known is None:
-                return self._ask(key, request)
+                with self._claimed(key):
+                    # Another process may have answered it until the claim was ours.
+                    known = self._store.get(key, since=since)
+                    if known is None:
+                        return self._ask(key, request, replace=again)
         with self._lock:
             self._answered += 1
-        return Asked(key, known, stored=True, cost=self.cost(known))
+        return Asked(key, known, stored=key not in self._fresh, cost=self.cost(known))
 
-    def _ask(self, key: str, request: Request) -> Asked:
+    def stop(self) -> None:
+        """Ask nothing more; questions under way are answered and stored, those that wait are given up."""
+        self._stopped.set()
+        self._traffic.stop()
+
+    def cost(self, answer: Answer) -> float | None:
+        """Return what an answer costs in USD, None if unknown."""
+        usage = answer.usage
+        return self._price.cost(usage.input_tokens, usage.cached_tokens, usage.output_tokens, batch=answer.batch)
+
+    @contextmanager
+    def _claimed(self, key: str) -> Iterator[None]:
+        """Hold the claim on a question; wait while another process holds it, for it may be answering."""
+        if self._claims is None:
+            yield
+            return
+        while not self._claims.take(key):
+            if self._stopped.wait(_POLL):
+                raise TransientError("not asked: the run was ended")
+        try:
+            yield
+        finally:
+            self._claims.release(key)
+
+    def _ask(self, key: str, request: Request, *, replace: bool = False) -> Asked:
+        if reason := self._withheld(key):
+            raise TransientError(reason)
         with self._budget.question():
             if self._fatal is not None:
                 raise self._fatal
             try:
-                answer = self._timed(request)
+                answer = self._answer(request)
             except FatalError as error:
-                self._fatal = error
-                raise
-            except TransientError as error:
-                self._count_failure(error)
+                self._give_up(error)
                 raise
             if self.backend.capabilities.stored:
-                self._store.put(key, answer, request=request, identity=self.identity)
+                self._store.put(key, answer, request=request, identity=self.identity, replace=replace)
             with self._lock:
                 self._answered += 1
+                self._rejected = 0
             cost = self.cost(answer)
             # What was declined may come without token counts; an answer without them cannot be kept below a limit.
             self._budget.paid(cost if cost is not None or answer.outcome == "ok" else 0.0)
         return Asked(key, answer, stored=False, cost=cost)
 
-    def cost(self, answer: Answer) -> float | None:
-        """Return what an answer costs in USD, None if unknown."""
-        usage = answer.usage
-        return self._price.cost(usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+    def _answer(self, request: Request) -> Answer:
+        """Ask until there is an answer or no hope of one."""
+        began, failures, turned_away = monotonic(), 0, 0
+        while True:
+            try:
+                return self._once(request, again=failures + turned_away > 0)
+            except RejectedError as error:
+                self._count_rejection(error)
+                raise
+            except TransientError as error:
+                if isinstance(error, RateLimitError):
+                    turned_away += 1
+                    hopeless = monotonic() - began > _PATIENCE
+                else:
+                    failures += 1
+                    hopeless = failures > self._pacing.max_retries
+                if self._stopped.is_set():
+                    raise
+                if hopeless:
+                    self._count_failure(error)
+                    raise
+                self._wait(error, failures + turned_away)
+            except StoppedError:
+                raise self._fatal or TransientError("not asked: the run was ended") from None
+
+    def _once(self, request: Request, *, again: bool) -> Answer:
+        mine = self._traffic.enter(self._expected_tokens(), again=again)
+        signal: Signal = "failed"
+        tokens, limits = None, None
+        try:
+            answer = self._timed(request)
+        except TransientError as error:
+            signal = "crowded" if error.crowded else "failed"
+            if error.wait:
+                # A little more than was asked for, each a different little.
+                self._traffic.hold(min(error.wait, _PATIENCE) * random.uniform(1.0, 1.05))  # noqa: S311 - no secret
+            raise
+        else:
+            signal, limits, tokens = "answered", answer.limits, self._counted(answer)
+            return answer
+        finally:
+            self._traffic.leave(mine, signal, tokens=tokens, limits=limits)
+
+    def _counted(self, answer: Answer) -> int | None:
+        """Count the tokens of an answer; their mean is what the next question is expected to use."""
+        if answer.usage.input_tokens is None or answer.usage.output_tokens is None:
+            return None
+        tokens = answer.usage.input_tokens + answer.usage.output_tokens
+        with self._lock:
+            self._tokens = (self._tokens[0] + tokens, self._tokens[1] + 1)
+        return tokens
+
+    def _wait(self, error: TransientError, times: int) -> None:
+        """Wait before a question is asked again: as long as the endpoint says, or longer each time."""
+        if error.wait is not None:
+            if error.wait > _PATIENCE:
+                raise FatalError(
+                    f"The endpoint asks to be left alone for {error.wait:.0f} s ({error}); the same command goes on "
+                    "later."
+                ) from error
+            # Nothing goes until then, so there is nothing to do here but to stand in line again.
+            return
+        longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (times - 1))
+        if self._stopped.wait(random.uniform(longest / 2, longest)):  # noqa: S311 - no secret
+            raise error
 
     def _timed(self, request: Request) -> Answer:
         start = perf_counter()
@@ -126,11 +268,29 @@ class Caller:
             seconds=answer.seconds or perf_counter() - start,
         )
 
+    def _expected_tokens(self) -> float:
+        tokens, answers = self._tokens
+        return tokens / answers if answers else 0.0
+
+    def _give_up(self, error: FatalError) -> None:
+        if self._fatal is None:
+            self._fatal = error
+        self.stop()
+
     def _count_failure(self, error: TransientError) -> None:
         with self._lock:
             self._failed += 1
-            if self._answered == 0 and self._failed >= _HOPELESS and self._fatal is None:
-                self._fatal = FatalError(f"The first {self._failed} questions all failed; the last: {error}")
+            hopeless = self._answered == 0 and self._failed >= _HOPELESS
+        if hopeless:
+            self._give_up(FatalError(f"The first {self._failed} questions all failed; the last: {error}"))
+
+    def _count_rejection(self, error: RejectedError) -> None:
+        """End the asking if no question is taken: what is wrong with one is then wrong with all."""
+        with self._lock:
+            self._rejected += 1
+            all_of_them = self._answered == 0 or self._rejected >= _HOPELESS
+        if all_of_them:
+            raise FatalError(str(error)) from error
 
 
 def _encodable(text: str) -> str:

@@ -14,13 +14,13 @@ from lvlm_ad.errors import StoreError
 from lvlm_ad.storage import open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lvlm_ad.backend import Request
 
 __all__ = ["AnswerStore"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -37,9 +37,12 @@ CREATE TABLE IF NOT EXISTS answers (
     identity TEXT NOT NULL,
     question TEXT NOT NULL,
     options TEXT NOT NULL,
-    images TEXT NOT NULL
+    images TEXT NOT NULL,
+    batch INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID
 """
+
+_STEPS = {2: "ALTER TABLE answers ADD COLUMN batch INTEGER NOT NULL DEFAULT 0"}
 
 
 class AnswerStore:
@@ -52,12 +55,15 @@ class AnswerStore:
     Args:
         path: the file; created if absent.
 
+    Attributes:
+        path: the file.
+
     Raises:
         StoreError: the file cannot be opened, is no such store, or was written by a newer version.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._lock = threading.Lock()
         self._db = open_database(
             path,
@@ -65,46 +71,51 @@ class AnswerStore:
             version=SCHEMA_VERSION,
             name="answer store",
             advice="It holds paid answers: move it away rather than delete it.",
+            steps=_STEPS,
         )
 
     def __len__(self) -> int:
-        with self._lock:
-            return int(self._db.execute("SELECT count(*) FROM answers").fetchone()[0])
+        return int(self._read("SELECT count(*) FROM answers")[0][0])
 
     def known(self, keys: Iterable[str]) -> set[str]:
-        """Return those of the keys that have a stored answer."""
-        wanted = list(keys)
-        found: set[str] = set()
-        with self._lock:
-            for start in range(0, len(wanted), 500):
-                part = wanted[start : start + 500]
-                marks = ",".join("?" * len(part))
-                rows = self._db.execute(f"SELECT key FROM answers WHERE key IN ({marks})", part)  # noqa: S608 - marks only
-                found |= {row[0] for row in rows}
-        return found
-
-    def get(self, key: str) -> Answer | None:
-        """Return the stored answer, or None.
+        """Return those of the keys that have a stored answer.
 
         Raises:
             StoreError: the file cannot be read.
         """
-        try:
-            with self._lock:
-                row = self._db.execute(
-                    "SELECT text, outcome, input_tokens, cached_tokens, output_tokens, seconds, model, detail "
-                    "FROM answers WHERE key = ?",
-                    (key,),
-                ).fetchone()
-        except sqlite3.Error as error:
-            raise StoreError(f"The answer store {self._path} cannot be read: {error}.") from error
-        if row is None:
-            return None
-        usage = Usage(input_tokens=row[2], cached_tokens=row[3], output_tokens=row[4])
-        return Answer(row[0], cast("Outcome", row[1]), usage, row[5], row[6], row[7])
+        wanted = list(keys)
+        found: set[str] = set()
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            marks = ",".join("?" * len(part))
+            found |= {row[0] for row in self._read(f"SELECT key FROM answers WHERE key IN ({marks})", part)}  # noqa: S608 - marks only
+        return found
 
-    def put(self, key: str, answer: Answer, *, request: Request, identity: Mapping[str, Any]) -> None:
-        """Store an answer durably; the first answer to a question stays.
+    def get(self, key: str, *, since: datetime | None = None) -> Answer | None:
+        """Return the stored answer, or None.
+
+        Args:
+            key: what was asked.
+            since: only an answer stored at this time or later.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        rows = self._read(
+            "SELECT text, outcome, input_tokens, cached_tokens, output_tokens, seconds, model, detail, batch "
+            "FROM answers WHERE key = ? AND answered_at >= ?",
+            (key, "" if since is None else _time(since)),
+        )
+        if not rows:
+            return None
+        row = rows[0]
+        usage = Usage(input_tokens=row[2], cached_tokens=row[3], output_tokens=row[4])
+        return Answer(row[0], cast("Outcome", row[1]), usage, row[5], row[6], row[7], batch=bool(row[8]))
+
+    def put(
+        self, key: str, answer: Answer, *, request: Request, identity: Mapping[str, Any], replace: bool = False
+    ) -> None:
+        """Store an answer durably; the first answer to a question stays, unless it is to be replaced.
 
         Raises:
             StoreError: the file cannot be written.
@@ -119,21 +130,34 @@ class AnswerStore:
             answer.usage.cached_tokens,
             answer.usage.output_tokens,
             answer.seconds,
-            datetime.now(UTC).isoformat(timespec="seconds"),
+            _time(datetime.now(UTC)),
             json.dumps(dict(identity), sort_keys=True),
             request.text,
             json.dumps(dict(request.options), sort_keys=True),
             json.dumps([picture.digest for picture in request.images]),
+            answer.batch,
         )
+        verb = "REPLACE" if replace else "IGNORE"
         try:
             with self._lock:
-                self._db.execute(f"INSERT OR IGNORE INTO answers VALUES ({','.join('?' * len(row))})", row)  # noqa: S608
+                self._db.execute(f"INSERT OR {verb} INTO answers VALUES ({','.join('?' * len(row))})", row)  # noqa: S608 - marks only
         except sqlite3.Error as error:
-            raise StoreError(f"The answer store {self._path} cannot be written: {error}.") from error
+            raise StoreError(f"The answer store {self.path} cannot be written: {error}.") from error
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def _read(self, query: str, values: Sequence[str] = ()) -> list[Any]:
+        try:
+            with self._lock:
+                return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"The answer store {self.path} cannot be read: {error}.") from error
+
+
+def _time(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _storable(text: str) -> str:

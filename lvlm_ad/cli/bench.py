@@ -48,7 +48,10 @@ def bench(
         typer.Option("--set", metavar="KEY=VALUE", help="Set a field of the model preset, its plugin or the protocol."),
     ] = [],
     out: Annotated[Path, typer.Option(help="Folder for runs, stored answers and divisions.")] = Path("runs"),
-    concurrency: Annotated[int, typer.Option(min=1, help="Questions under way at once.")] = 16,
+    concurrency: Annotated[
+        int,
+        typer.Option(min=1, help="Questions under way at once, at first; the endpoint's limit is found from there."),
+    ] = 16,
     max_cost: Annotated[
         float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this.")
     ] = None,
@@ -61,7 +64,16 @@ def bench(
         typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Chooses reference images and random scores.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nothing.")] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Ask anew where a stored answer is refused, cut off, empty or unreadable."),
+    ] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask in batches, where the endpoint takes them: within a day, cheaper.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be asked and what it would cost, and ask nothing.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Measure models on a data set; without arguments, the offline rows on the built-in demo.
@@ -89,6 +101,8 @@ def bench(
         seed=seed,
         frame=frame,
         mask_threshold=mask_threshold,
+        retry_failed=retry_failed,
+        batch=batch,
     )
     console = Console(stderr=True)
     with Bars(console) as bars:
@@ -162,8 +176,32 @@ def _show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
     if not forecast:
         say("Nothing would be asked: none of the models is a chat model.")
     for model in forecast:
-        cost = "unknown" if model["cost_usd"] is None else f"about {model['cost_usd']:.4f} USD"
         say(
             f"{model['model']}: {model['questions']} questions, {model['stored']} answered before, "
-            f"{model['to_ask']} to ask; cost {cost}."
+            f"{model['to_ask']} to ask; {_estimate(model)}."
         )
+
+
+def _estimate(model: dict[str, Any]) -> str:
+    """Say what asking would use, as far as it can be told."""
+    if not model["to_ask"]:
+        return "nothing to pay"
+    tokens = "unknown" if model["input_tokens"] is None else f"about {model['input_tokens']:,}"
+    cost = "unknown" if model["cost_usd"] is None else f"about {model['cost_usd']:.4f} USD"
+    if model["at_most_usd"] is not None:
+        cost += f", at most {model['at_most_usd']:.4f} USD if every answer is as long as it may be"
+    duration = "within a day" if model["seconds"] is None else _duration(model["seconds"])
+    basis = {
+        "stored answers": "by the answers stored",
+        "rule": "by the preset's rule for pictures and a usual answer; reasoning is not foreseen",
+        "none": "the preset has no rule for pictures",
+    }
+    return (
+        f"tokens in {tokens}, out about {model['output_tokens']:,}; cost {cost}; time {duration} "
+        f"({basis[model['basis']]})"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"about {seconds:.0f} s" if minutes < 2 else f"about {minutes:.0f} min"  # noqa: PLR2004 - reads better

@@ -57,6 +57,15 @@ class Bars:
             state = self._state()
             self._console.print(Text(f"{self._stage}: {self._total}{f' ({state})' if state else ''}"))
 
+    def at(self, stage: str, done: int, total: int) -> None:
+        """Show how far something is that others do; where that is no terminal, only when it is all done."""
+        if stage != self._stage:
+            self.start(stage, total)
+        self._total = total
+        self._bars.update(self._task, completed=done, total=total)
+        if done == total:
+            self.finish()
+
     def note(self, text: str) -> None:
         """Print a line above the bars."""
         self._bars.console.print(Text(text))
@@ -66,7 +75,7 @@ class Bars:
         if self._stored:
             parts.append(f"{self._stored} stored")
         if self._failed:
-            parts.append(f"{self._failed} failed")
+            parts.append(f"{self._failed} unusable")
         if self._cost is None:
             parts.append("cost unknown")
         elif self._cost:

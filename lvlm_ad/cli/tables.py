@@ -18,7 +18,7 @@ _HEADS = (
     *("#", "Model"),
     *(f"image\n{name}" for name in ("AUROC", "AP", "F1")),
     *(f"pixel\n{name}" for name in ("AUROC", "AP", "F1", "PRO")),
-    *("ans-\nwered", "cost\nUSD"),
+    *("ans-\nwered", "cost\nUSD", "USD/\nimage", "USD/\npoint"),
 )
 """Heads in two lines: the table then fits into 80 columns."""
 
@@ -30,10 +30,12 @@ def print_board(board: Board, console: Console) -> None:
     for group in board.groups:
         title = Text(plain(group.title))
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for at, head in enumerate(_HEADS):
+        # Where nothing costs anything, what it costs an image and a point is not worth the room.
+        shown = len(_HEADS) if any(entry.cost_usd != 0 for entry in group.entries if entry.run) else len(_HEADS) - 2
+        for at, head in enumerate(_HEADS[:shown]):
             table.add_column(head, justify="left" if at < 2 else "right", no_wrap=at != 1)  # noqa: PLR2004 - texts
         for entry in group.entries:
-            table.add_row(*(Text(cell) for cell in cells(entry)), style=_STYLES[entry.kind])
+            table.add_row(*(Text(cell) for cell in cells(entry)[:shown]), style=_STYLES[entry.kind])
         console.print(table)
         for entry in group.entries:
             if entry.notes:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.calls import AnswerStore, Budget
+from lvlm_ad.calls import Budget
 from lvlm_ad.datasets import Dataset, Sample
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.evaluate.bench import built_plugin, make_detector
-from lvlm_ad.evaluate.config import RunConfig, resolve
+from lvlm_ad.evaluate.asking import built_plugin, make_detector
+from lvlm_ad.evaluate.config import Progress, RunConfig, Silent, resolve
+from lvlm_ad.evaluate.stores import opened
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
 
@@ -41,13 +42,14 @@ class AskedImage:
     prediction: Prediction
 
 
-def ask(image: Path, config: RunConfig, category: str) -> AskedImage:
+def ask(image: Path, config: RunConfig, category: str, progress: Progress | None = None) -> AskedImage:
     """Ask one model about one image, as a bench would.
 
     Args:
         image: the image's file.
         config: one model, and the conditions; its data set is not used.
         category: what the image shows, as a data set would name it.
+        progress: hears what the user should know.
 
     Raises:
         ConfigError: not exactly one model is named, or it needs the ground truth, or a setting is wrong.
@@ -67,9 +69,9 @@ def ask(image: Path, config: RunConfig, category: str) -> AskedImage:
         plugin = built_plugin(model, stack)
         if getattr(plugin, "sees_truth", False):
             raise ConfigError(f"{model.preset.name} answers with the ground truth, which a single image does not have.")
-        answers = stack.enter_context(closing(AnswerStore(config.out / "answers.sqlite")))
-        detector, _, _ = make_detector(plan, model, plugin, answers, Budget(config.max_cost))
-        prediction = detector.detect(sample, regions)
+        stores = opened(config.out, stack)
+        asking = make_detector(plan, model, plugin, stores, Budget(config.max_cost), progress or Silent())
+        prediction = asking.detector.detect(sample, regions)
     style = MarkStyle(plan.protocol.border_width, plan.protocol.number_size, plan.protocol.number_style)
     return AskedImage(pixels, draw_marks(pixels, regions, style), prediction)
 

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib.metadata import version
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.backend import Backend
-from lvlm_ad.calls import AnswerStore, Budget, Caller
-from lvlm_ad.datasets.images import read_image, resize_image
-from lvlm_ad.detectors import Baseline, BaselineDetector, ChatDetector, Detector, Row
+from lvlm_ad.backend import Backend, BatchBackend
+from lvlm_ad.calls import Budget
+from lvlm_ad.detectors import Baseline, Detector, Row, is_unusable
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.evaluate.asking import (
+    built_plugin,
+    make_detector,
+    make_questioner,
+    planned_requests,
+    run_batches,
+)
 from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, Silent, resolve
+from lvlm_ad.evaluate.facts import facts_of, hash_of, versions
+from lvlm_ad.evaluate.forecast import Asked, forecast, input_tokens, most_cost
 from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
 from lvlm_ad.evaluate.rows import Measured, RowResult, measure
-from lvlm_ad.plugins import Model, build
-from lvlm_ad.prompts import Questioner, reference_paths
-from lvlm_ad.regions import DivisionStore
+from lvlm_ad.evaluate.stores import Stores, opened
 from lvlm_ad.runs import Manifest, Run, write_run
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from lvlm_ad.backend import Answer
     from lvlm_ad.datasets import Sample
+    from lvlm_ad.plugins import Model
 
-__all__ = ["bench", "built_plugin", "dry_run", "make_detector"]
+__all__ = ["bench", "dry_run"]
 
 
 def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> list[Run]:
@@ -67,18 +66,14 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     for note in plan.dataset.notes:
         progress.note(note)
     with ExitStack() as stack:
-        built = [(model, built_plugin(model, stack)) for model in plan.models]
-        for _, plugin in built:
-            if isinstance(plugin, Backend):
-                # What is wrong with the questions is said before anything is divided or paid.
-                _questioner(plan, plugin)
-        divisions = divide_dataset(plan, _division_store(plan, stack), progress)
-        answers = stack.enter_context(closing(AnswerStore(config.out / "answers.sqlite")))
+        built = _built(plan, stack)
+        stores = opened(config.out, stack)
+        divisions = divide_dataset(plan, stores.divisions, progress)
         spent = 0.0
         runs: list[Run] = []
         for model, plugin in built:
             budget = Budget(config.max_cost, spent)
-            runs += _run_model(plan, model, plugin, divisions, answers, budget, progress)
+            runs += _run_model(plan, model, plugin, divisions, stores, budget, progress)
             spent = budget.spent
     return runs
 
@@ -87,75 +82,59 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     """Say what a bench would ask, without asking.
 
     Returns:
-        For each chat model: "model", "questions", "stored" (answered before), "to_ask", and "cost_usd", estimated from
-        what stored answers of the same model cost; None if there are none or the price is unknown.
+        For each chat model: "model", "questions", "stored" (answered before), "to_ask", and what ``forecast`` returns.
     """
     progress = progress or Silent()
     plan = resolve(config)
     with ExitStack() as stack:
-        built = [(model, built_plugin(model, stack)) for model in plan.models]
-        divisions = divide_dataset(plan, _division_store(plan, stack), progress)
-        store = stack.enter_context(closing(AnswerStore(config.out / "answers.sqlite")))
+        built = _built(plan, stack)
+        stores = opened(config.out, stack)
+        divisions = divide_dataset(plan, stores.divisions, progress)
         return [
-            _forecast(plan, model, plugin, divisions, store, progress)
+            _forecast(plan, model, plugin, divisions, stores, progress)
             for model, plugin in built
             if isinstance(plugin, Backend)
         ]
 
 
+def _built(plan: Plan, stack: ExitStack) -> list[tuple[Model, Backend | Baseline]]:
+    """Build every model; what is wrong with one or its questions is said before anything is divided or paid."""
+    built = [(model, built_plugin(model, stack)) for model in plan.models]
+    for model, plugin in built:
+        if isinstance(plugin, Backend):
+            make_questioner(plan, plugin)
+            if plan.config.batch and not isinstance(plugin, BatchBackend):
+                raise ConfigError(f"{model.preset.name} takes no batches; leave --batch out.")
+            if plan.config.batch and isinstance(plugin, BatchBackend):
+                plugin.check_batch()
+    return built
+
+
 def _forecast(
-    plan: Plan, model: Model, backend: Backend, divisions: Divisions, store: AnswerStore, progress: Progress
+    plan: Plan, model: Model, backend: Backend, divisions: Divisions, stores: Stores, progress: Progress
 ) -> dict[str, Any]:
-    questioner = _questioner(plan, backend)
-    caller = Caller(backend, store, model.preset.price, Budget(None))
-    side = plan.protocol.image_size
-
-    def key(sample: Sample) -> str:
-        image = resize_image(sample.image, (side, side))
-        return questioner.request(sample, image, divisions.regions(sample)).key(caller.identity)
-
+    questioner, identity, batch = make_questioner(plan, backend), backend.identity(), plan.config.batch
     progress.start(f"{model.preset.name}: looking for stored answers", len(plan.dataset))
-    keys: set[str] = set()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in pool.map(key, plan.dataset):
-            keys.add(found)
-            progress.advance()
+    found: dict[str, Asked] = {}
+    answers: dict[str, Answer] = {}
+    for _, request in planned_requests(plan, questioner, divisions):
+        key = request.key(identity)
+        most = most_cost(model, backend, request, batch=batch)
+        found[key] = Asked(key, input_tokens(model, backend, request), most)
+        answer = stores.answers.get(key)
+        if answer is not None and not (plan.config.retry_failed and is_unusable(answer, request.options["n_regions"])):
+            answers[key] = answer
+        progress.advance()
     progress.finish()
-    known = store.known(keys)
-    costs = [caller.cost(answer) for answer in map(store.get, known) if answer is not None]
-    paid = [cost for cost in costs if cost is not None]
-    to_ask = len(keys) - len(known)
-    estimate = to_ask * sum(paid) / len(paid) if paid else (0.0 if to_ask == 0 else None)
+    to_ask = [question for key, question in found.items() if key not in answers]
+    workers = min(plan.config.concurrency, backend.capabilities.concurrency or plan.config.concurrency)
     return {
         "model": model.preset.name,
-        "questions": len(keys),
-        "stored": len(known),
-        "to_ask": to_ask,
-        "cost_usd": estimate,
+        "questions": len(found),
+        "stored": len(answers),
+        "to_ask": len(to_ask),
+        **forecast(model, to_ask, answers.values(), concurrency=workers, batch=batch),
     }
-
-
-def built_plugin(model: Model, stack: ExitStack) -> Backend | Baseline:
-    """Build a model's plugin and have it closed with the stack."""
-    plugin: Backend | Baseline = build(model)
-    if isinstance(plugin, Backend):
-        stack.callback(plugin.close)
-    return plugin
-
-
-def _division_store(plan: Plan, stack: ExitStack) -> DivisionStore:
-    return stack.enter_context(closing(DivisionStore(plan.config.out / "divisions.sqlite")))
-
-
-def _questioner(plan: Plan, backend: Backend) -> Questioner:
-    questioner = Questioner(plan.dataset, plan.protocol, plan.prompt, seed=plan.config.seed)
-    most = backend.capabilities.max_images
-    if most is not None and questioner.n_images > most:
-        raise ConfigError(
-            f"A question shows {questioner.n_images} pictures; {type(backend).__name__} takes at most {most}. "
-            "Set fewer shots, or visual=marked."
-        )
-    return questioner
 
 
 def _run_model(
@@ -163,17 +142,20 @@ def _run_model(
     model: Model,
     plugin: Backend | Baseline,
     divisions: Divisions,
-    answers: AnswerStore,
+    stores: Stores,
     budget: Budget,
     progress: Progress,
 ) -> list[Run]:
     """Run one model and write a run for each of its rows."""
     started, clock = datetime.now(UTC), perf_counter()
     rows: tuple[Row, ...] = plugin.rows if isinstance(plugin, Baseline) else ("regions",)
-    detector, prompt, workers = make_detector(plan, model, plugin, answers, budget)
+    batch = None
+    if plan.config.batch and isinstance(plugin, BatchBackend):
+        batch = run_batches(plan, model, plugin, divisions, stores, budget, progress)
+    asking = make_detector(plan, model, plugin, stores, budget, progress, batch)
     results = {row: RowResult(plan) for row in rows}
     progress.start(model.preset.name, len(plan.dataset))
-    for measured in _predict(plan, detector, rows, divisions, workers, progress):
+    for measured in _predict(plan, asking.detector, rows, divisions, asking.workers, progress):
         for row, one in measured.items():
             results[row].add(one)
         shown = next(iter(measured.values()))
@@ -186,13 +168,13 @@ def _run_model(
     progress.finish()
     runs = []
     for row, result in results.items():
-        facts = _facts(plan, model, plugin, row, divisions, prompt)
-        config_hash = _hash(facts)
+        facts = facts_of(plan, model, plugin, row, divisions, asking.prompt)
+        config_hash = hash_of(facts)
         manifest = Manifest.model_validate(
             {
                 "config_hash": config_hash,
                 **facts,
-                "versions": _versions(),
+                "versions": versions(),
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": perf_counter() - clock,
             }
@@ -203,32 +185,6 @@ def _run_model(
         write_run(run)
         runs.append(run)
     return runs
-
-
-def make_detector(
-    plan: Plan, model: Model, plugin: Backend | Baseline, answers: AnswerStore, budget: Budget
-) -> tuple[Detector, dict[str, Any], int]:
-    """Surround a backend or baseline with what it takes to score a sample.
-
-    Returns:
-        The detector, the prompt's record for the manifest, and how many threads may use it at once.
-    """
-    side, binary = plan.protocol.image_size, plan.protocol.binary
-    if isinstance(plugin, Baseline):
-        baseline = BaselineDetector(
-            model.preset.name,
-            plugin,
-            image_size=side,
-            references=_references(plan),
-            seed=plan.config.seed,
-            binary=binary,
-        )
-        return baseline, {}, os.cpu_count() or 1
-    questioner = _questioner(plan, plugin)
-    caller = Caller(plugin, answers, model.preset.price, budget)
-    prompt = {"name": plan.prompt.name, "hash": questioner.hash, "zero_knowledge": plan.prompt.zero_knowledge}
-    workers = min(plan.config.concurrency, plugin.capabilities.concurrency or plan.config.concurrency)
-    return ChatDetector(caller, questioner, image_size=side, binary=binary), prompt, workers
 
 
 def _predict(
@@ -252,82 +208,5 @@ def _predict(
         progress.note("Stopping: waiting for the answers under way. Press Ctrl-C again to leave them.")
         raise
     finally:
+        detector.stop()
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _references(plan: Plan) -> Callable[[str], Sequence[NDArray[np.uint8]]]:
-    """Return a function from a category to its reference images, read once."""
-    size = (plan.protocol.image_size, plan.protocol.image_size)
-
-    @lru_cache(maxsize=2)
-    def of(category: str) -> Sequence[NDArray[np.uint8]]:
-        paths = reference_paths(plan.dataset, category, plan.protocol.shots, plan.config.seed)
-        return tuple(resize_image(read_image(path), size) for path in paths)
-
-    return of
-
-
-def _facts(
-    plan: Plan, model: Model, plugin: Backend | Baseline, row: Row, divisions: Divisions, prompt: dict[str, Any]
-) -> dict[str, Any]:
-    """Return everything that decides the numbers."""
-    frame, sees_truth = (plugin.frame, plugin.sees_truth) if isinstance(plugin, Baseline) else (False, False)
-    dataset = plan.dataset
-    return {
-        "model": {
-            "name": model.preset.name,
-            "kind": model.preset.kind,
-            "plugin": model.preset.plugin,
-            "identity": plugin.identity(),
-            "row": row,
-            "frame": frame,
-            "sees_truth": sees_truth,
-            "price": model.preset.price.model_dump(),
-        },
-        "dataset": {
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "n_images": len(dataset),
-            "categories": list(dataset.categories),
-            "whole": plan.whole,
-            "notes": list(dataset.notes),
-        },
-        "protocol": plan.protocol.model_dump(mode="json", include=_shaping(plugin, row)),
-        "division": {
-            "method": plan.protocol.division if row == "regions" else "",
-            "options": plan.division.model_dump(mode="json") if row == "regions" else {},
-            "hash": divisions.hash if row == "regions" else "",
-        },
-        "prompt": prompt,
-        # A baseline does not fail.
-        "on_failure": plan.config.on_failure if isinstance(plugin, Backend) else "zero",
-        "seed": plan.config.seed if _seeded(plan, plugin) else 0,
-    }
-
-
-def _shaping(plugin: Backend | Baseline, row: Row) -> set[str]:
-    """Return the fields of a protocol that shape a row; the division is recorded by itself, defaults filled in."""
-    if isinstance(plugin, Backend):
-        marks = {"prompt", "visual", "border_width", "number_size", "number_style"}
-        return {"image_size", "binary", "shots", *marks}
-    regions = {"binary"} if row == "regions" else set()
-    return {"image_size"} | regions | (set() if plugin.frame else {"shots"})
-
-
-def _seeded(plan: Plan, plugin: Backend | Baseline) -> bool:
-    """Say whether the seed decides anything: random scores, or which reference images are shown."""
-    if isinstance(plugin, Baseline) and (plugin.seeded or plugin.frame):
-        return plugin.seeded
-    return plan.protocol.shots > 0
-
-
-def _hash(facts: Mapping[str, Any]) -> str:
-    """Hash what decides the answers and the metrics; a price does not."""
-    model = {name: value for name, value in facts["model"].items() if name != "price"}
-    return hashlib.sha256(json.dumps({**facts, "model": model}, sort_keys=True).encode()).hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of what the numbers depend on."""
-    names = ("lvlm-ad", "numpy", "openai", "pillow", "scikit-image", "scipy")
-    return {"python": platform.python_version(), "platform": platform.platform(), **{n: version(n) for n in names}}

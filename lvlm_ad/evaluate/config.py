@@ -38,6 +38,9 @@ class Progress(TypingProtocol):
     def finish(self) -> None:
         """Hear that the stage is over."""
 
+    def at(self, stage: str, done: int, total: int) -> None:
+        """Hear how far something is that others do: a batch at an endpoint."""
+
     def note(self, text: str) -> None:
         """Hear something that the user should know."""
 
@@ -52,6 +55,9 @@ class Silent:
         """Ignore it."""
 
     def finish(self) -> None:
+        """Ignore it."""
+
+    def at(self, stage: str, done: int, total: int) -> None:
         """Ignore it."""
 
     def note(self, text: str) -> None:
@@ -71,12 +77,14 @@ class RunConfig:
         protocol: the protocol preset, or a file's path.
         settings: key -> value, over the fields of the protocol, the model presets and the plugins' options.
         out: the folder for runs and stores.
-        concurrency: questions under way at once.
+        concurrency: questions under way at once, at first; the endpoint's own limit is found from there.
         max_cost: USD that may be spent.
         on_failure: "zero": an image without usable answer counts as "no anomaly reported"; "exclude": it is left out.
         seed: chooses reference images and random scores.
         frame: whether chance, contrast and oracle are run beside the models.
         mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.images.read_mask``.
+        retry_failed: ask anew where a stored answer is refused, cut off, empty or unreadable.
+        batch: ask in batches, where the endpoint takes them: slower and cheaper.
     """
 
     models: Sequence[str] = ()
@@ -93,6 +101,8 @@ class RunConfig:
     seed: int = 0
     frame: bool = True
     mask_threshold: int | None = None
+    retry_failed: bool = False
+    batch: bool = False
 
     def __post_init__(self) -> None:
         """Accept paths as texts, and one model or category as a text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ def measure(
         status=scores.status,
         notes=list(scores.notes),
         key=prediction.key,
+        outcome=prediction.outcome,
         text=prediction.text[:_TEXT_KEPT],
         input_tokens=prediction.usage.input_tokens,
         output_tokens=prediction.usage.output_tokens,
@@ -132,6 +134,7 @@ class RowResult:
             "mean": summary(categories),
             "categories": categories,
             "answers": answer_counts([record.status for record in records], usable),
+            "outcomes": dict(sorted(Counter(record.outcome for record in answered).items())) if paid else {},
             "coverage": usable / len(records),
             "usage": {
                 "input_tokens": _total([record.input_tokens for record in answered]),

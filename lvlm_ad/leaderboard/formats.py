@@ -30,10 +30,16 @@ HEADERS = (
     "PRO",
     "Answered",
     "USD",
+    "USD/image",
+    "USD/point",
 )
 """Column heads of tables; I is image, P is pixel, F1 is F1-max, PRO is AUPRO at a false-positive rate up to 0.3."""
 
-_LEGEND = "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3."
+_COSTS = ("cost_usd", "usd_per_image", "usd_per_point")
+_LEGEND = (
+    "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. "
+    "A point is one percent of I-AUROC above 50."
+)
 
 
 def plain(text: str) -> str:
@@ -46,8 +52,17 @@ def cells(entry: Entry) -> list[str]:
     place = {"ranked": str(entry.rank or "-"), "frame": "frame", "apart": "-", "published": "publ."}[entry.kind]
     metrics = [_percent(entry.metrics[name]) for name in METRIC_NAMES]
     coverage = "" if entry.coverage is None else _coverage(entry.coverage)
-    cost = "?" if entry.cost_usd is None else f"{entry.cost_usd:.2f}"
-    return [place, plain(entry.name), *metrics, coverage, "" if entry.kind == "published" else cost]
+    if entry.kind == "published":
+        return [place, plain(entry.name), *metrics, coverage, "", "", ""]
+    point = "-" if entry.usd_per_point is None and entry.cost_usd is not None else _usd(entry.usd_per_point)
+    return [place, plain(entry.name), *metrics, coverage, _usd(entry.cost_usd), _usd(entry.usd_per_image), point]
+
+
+def _usd(value: float | None) -> str:
+    """Write an amount with two digits that say something: 12.34, 0.012, 0.00045."""
+    if value is None:
+        return "?"
+    return f"{value:.2f}" if value >= 1 or value == 0 else f"{float(f'{value:.2g}'):f}".rstrip("0")
 
 
 def _percent(value: float | None) -> str:
@@ -63,7 +78,12 @@ def markdown(board: Board) -> str:
     """Return the leaderboard as Markdown, a table a group."""
     parts = []
     for group in board.groups:
-        lines = [f"### {_md(group.title)}", "", _md_row(HEADERS), _md_row(["---", "---", *["---:"] * 9])]
+        lines = [
+            f"### {_md(group.title)}",
+            "",
+            _md_row(HEADERS),
+            _md_row(["---", "---", *["---:"] * (len(HEADERS) - 2)]),
+        ]
         lines += [_md_row([_md(cell) for cell in cells(entry)]) for entry in group.entries]
         notes = [f"- {_md(entry.name)}: {_md('; '.join(entry.notes))}" for entry in group.entries if entry.notes]
         parts.append("\n".join([*lines, *(["", *notes] if notes else [])]))
@@ -83,12 +103,13 @@ def csv_text(board: Board) -> str:
     """Return the leaderboard as CSV, one line a row, fractions in 0..1, empty where undefined."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["group", "rank", "kind", "model", *METRIC_NAMES, "coverage", "cost_usd", "notes", "run"])
+    writer.writerow(["group", "rank", "kind", "model", *METRIC_NAMES, "coverage", *_COSTS, "notes", "run"])
     for group in board.groups:
         for entry in group.entries:
             metrics = [entry.metrics[name] for name in METRIC_NAMES]
             texts = [plain(text) for text in (entry.name, "; ".join(entry.notes), entry.run)]
-            line = [plain(group.title), entry.rank, entry.kind, texts[0], *metrics, entry.coverage, entry.cost_usd]
+            line = [plain(group.title), entry.rank, entry.kind, texts[0], *metrics, entry.coverage]
+            line += [getattr(entry, name) for name in _COSTS]
             writer.writerow(["" if cell is None else cell for cell in [*line, *texts[1:]]])
     return out.getvalue()
 
@@ -116,7 +137,7 @@ def _tex_table(group: Group) -> str:
     lines = [
         r"\begin{table}",
         rf"  \caption{{{_tex(group.title)}}}",
-        r"  \begin{tabular}{llrrrrrrrrr}",
+        r"  \begin{tabular}{llrrrrrrrrrrr}",
         r"    \toprule",
         f"    {' & '.join(_tex(head) for head in HEADERS)} \\\\",
         r"    \midrule",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["parse", "read", "write"]
 
 _HALF_NUMBER = "0123456789./,-"
+_DECLINED = {"refused": "The model", "filtered": "The content filter"}
 
 
 def parse(text: str, n_regions: int) -> Scores:
@@ -55,12 +56,16 @@ def read(answer: Answer, n_regions: int) -> Scores:
         n_regions: how many regions were drawn; they are numbered from 1.
 
     Returns:
-        As ``parse``. A refused answer is "refused" and holds no scores, whatever its text; one that was cut off is
-        "truncated" and holds what was readable, without a last number that may be half of one.
+        As ``parse``. An answer that was refused or filtered is "refused" and holds no scores, whatever its text; one
+        that was cut off is "truncated" and holds what was readable, without a last number that may be half of one; an
+        empty one is "unparsable".
     """
-    if answer.outcome == "refused":
-        reason = f"The model declined: {quoted(answer.detail)}." if answer.detail else "The model declined."
+    if answer.outcome in _DECLINED:
+        who = _DECLINED[answer.outcome]
+        reason = f"{who} declined: {quoted(answer.detail)}." if answer.detail else f"{who} declined."
         return Scores(None, {}, "refused", (reason,))
+    if answer.outcome == "empty":
+        return Scores(None, {}, "unparsable", ("The answer holds no text.",))
     if answer.outcome == "truncated":
         scores = parse(_without_half_number(answer.text), n_regions)
         return replace(scores, status="truncated", notes=(*scores.notes, "The answer was cut off."))

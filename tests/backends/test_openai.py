@@ -1,13 +1,15 @@
 import base64
+import re
 import socket
+import threading
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.backend import Picture, Request
-from lvlm_ad.errors import ConfigError, FatalError, TransientError
+from lvlm_ad.backend import Limits, Picture, Request
+from lvlm_ad.errors import ConfigError, FatalError, RateLimitError, RejectedError, TransientError
 from lvlm_ad.plugins import load_plugin
 from lvlm_ad.presets import validated
 
@@ -24,7 +26,7 @@ def backend(endpoint, monkeypatch):
 
     def make(**options):
         plugin = load_plugin("backend", "openai")
-        values = {"model": "m", "base_url": endpoint.url, "max_retries": 0, "timeout": 5, **options}
+        values = {"model": "m", "base_url": endpoint.url, "timeout": 5, **options}
         made.append(plugin(validated(plugin.Options, values, "test")))
         return made[-1]
 
@@ -74,48 +76,150 @@ def test_a_json_question_carries_its_schema(backend, endpoint):
     ("choice", "outcome", "detail"),
     [
         ({"message": {"role": "assistant", "content": None, "refusal": "I can't."}}, "refused", "I can't."),
-        ({"finish_reason": "content_filter"}, "refused", "content_filter"),
+        ({"finish_reason": "content_filter"}, "filtered", "content_filter"),
         ({"finish_reason": "length"}, "truncated", "length"),
-        ({"message": {"role": "assistant", "content": ""}}, "ok", "stop"),
-        ({"message": {"role": "assistant", "content": ["odd"]}}, "ok", "stop"),
+        ({"message": {"role": "assistant", "content": ""}}, "empty", "stop"),
+        ({"message": {"role": "assistant", "content": None}}, "empty", "stop"),
+        ({"message": {"role": "assistant", "content": ["odd"]}}, "empty", "stop"),
+        ({"message": {"role": "assistant", "content": [{"type": "text", "text": "in parts"}]}}, "ok", "stop"),
     ],
 )
 def test_outcomes(backend, endpoint, completion, choice, outcome, detail):
-    """Refusals, the content filter and the token limit are told apart; an empty text is an answer with no text."""
+    """Refusals, the content filter, the token limit and an empty text are told apart; text may come in parts."""
     endpoint.reply = lambda _: (200, completion("a text", **choice), {})
     answer = backend().answer(REQUEST)
     assert (answer.outcome, answer.detail) == (outcome, detail)
 
 
-def test_a_content_filter_by_error_code_is_a_refusal(backend, endpoint):
-    """A filter that answers with status 400 and its code is a refusal, not a failure."""
-    endpoint.reply = lambda _: (400, {"error": {"message": "filtered", "code": "content_filter"}}, {})
+@pytest.mark.parametrize(
+    ("status", "error", "detail"),
+    [
+        (400, {"message": "filtered", "code": "content_filter"}, "content_filter"),
+        (403, {"message": "flagged", "code": 403, "metadata": {"reasons": ["violence"]}}, "moderation"),
+    ],
+)
+def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, status, error, detail):
+    """Filters that answer with an error status, as Azure's and OpenRouter's do, are an outcome, not a failure."""
+    endpoint.reply = lambda _: (status, {"error": error}, {})
     answer = backend().answer(REQUEST)
-    assert (answer.outcome, answer.text, answer.detail) == ("refused", "", "content_filter")
+    assert (answer.outcome, answer.text, answer.detail) == ("filtered", "", detail)
 
 
 @pytest.mark.parametrize(
     ("status", "body", "error", "says"),
     [
-        (401, {"error": {"message": "wrong key"}}, FatalError, "wrong key"),
+        (401, {"error": {"message": "wrong key"}}, FatalError, "key is refused: wrong key"),
         (403, {"error": {"message": "not you"}}, FatalError, "not you"),
-        (404, {"error": {"message": "no such model"}}, FatalError, "no such model"),
+        (402, {"error": {"message": "no credits"}}, FatalError, "exhausted: no credits"),
+        (404, {"error": {"message": "no such model"}}, FatalError, "not found: no such model"),
+        (400, {"error": {"message": "no such model", "code": "model_not_found"}}, FatalError, "not found"),
+        (400, {"error": {"message": "bad model", "param": "model"}}, FatalError, "not found: bad model"),
         (429, {"error": {"message": "pay", "code": "insufficient_quota"}}, FatalError, "exhausted: pay"),
-        (429, {"error": {"message": "slow down"}}, TransientError, "rate limit: slow down"),
-        (400, {"error": {"message": "bad picture"}}, TransientError, "status 400: bad picture"),
+        (429, {"error": {"message": "slow down"}}, RateLimitError, "rate limit: slow down"),
+        (429, [{"error": {"message": "a list"}}], RateLimitError, "a list"),
+        (429, b"no JSON at all", RateLimitError, "status 429"),
+        (400, {"error": {"message": "bad picture"}}, RejectedError, "status 400: bad picture"),
+        (413, {"detail": "too large"}, RejectedError, "status 413: too large"),
+        (422, {"error": "image size refused"}, RejectedError, "image size refused"),
+        (400, {"error": {"message": "response_format is not supported"}}, RejectedError, "takes no schema"),
+        (408, {}, TransientError, "status 408"),
         (500, b"Internal Server Error", TransientError, "status 500"),
+        (503, {"error": {"message": "busy"}}, TransientError, "status 503: busy"),
+        (200, {"error": {"message": "upstream", "code": 502}}, TransientError, "status 502: upstream"),
+        (200, {"error": {"message": "upstream", "code": 429}}, RateLimitError, "upstream"),
+        (200, {"error": {"message": "upstream"}, "choices": []}, TransientError, "upstream"),
+        (200, b"<html>login</html>", TransientError, "base_url may be wrong"),
         (200, b"{not json", TransientError, "reply"),
         (200, {"choices": []}, TransientError, "without choices"),
         (200, {"choices": [{}]}, TransientError, "without choices"),
         (200, [], TransientError, "repl"),
+        (200, b"[" * 100_000, TransientError, "repl"),
     ],
 )
 def test_errors_by_kind(backend, endpoint, status, body, error, says):
-    """What ends the run and what fails one question are told apart, and no message holds the key."""
+    """What ends the run, what may pass and what is wrong with one question are told apart; none holds the key."""
     endpoint.reply = lambda _: (status, body, {})
     with pytest.raises(error, match=says) as caught:
         backend().answer(REQUEST)
+    assert type(caught.value) is error
     assert SECRET not in str(caught.value)
+    # Nothing hangs on it that holds the request, whose headers hold the key.
+    assert caught.value.__cause__ is None
+
+
+def test_an_unknown_model_is_answered_with_what_is_served(backend, endpoint):
+    """The error lists the endpoint's models and names the setting; without a list it doubts the address."""
+    endpoint.reply = lambda _: (404, {"error": {"message": "no model m"}}, {})
+    with pytest.raises(FatalError, match=r"model m: not found: no model m.*/models does not say .* address right\?"):
+        backend().answer(REQUEST)
+    endpoint.models = ["qwen", "llava"]
+    with pytest.raises(FatalError, match="It serves llava, qwen; choose one with --set model=NAME"):
+        backend().answer(REQUEST)
+    with pytest.raises(ConfigError, match=r"No model is named for http.*It serves llava, qwen"):
+        backend(model="")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "wait"),
+    [
+        ({"retry-after": "7"}, {}, 7),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, {}, 1.5),
+        ({"x-ratelimit-reset-requests": "1m30s", "x-ratelimit-remaining-requests": "0"}, {}, 90),
+        ({}, {"error": {"message": "m", "details": [{"@type": "RetryInfo", "retryDelay": "17s"}]}}, 17),
+        ({}, {}, None),
+    ],
+)
+def test_the_wait_that_is_asked_for_comes_with_the_error(backend, endpoint, headers, body, wait):
+    """Retry-After in its forms, the reset of a used-up limit, and Gemini's retryDelay."""
+    endpoint.reply = lambda _: (429, body, headers)
+    with pytest.raises(RateLimitError) as caught:
+        backend().answer(REQUEST)
+    assert caught.value.wait == wait
+
+
+def test_announced_limits_come_with_the_answer(backend, endpoint, completion):
+    """What the endpoint says of its limits a minute is handed on."""
+    headers = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "30000"}
+    endpoint.reply = lambda _: (200, completion("yes"), headers)
+    assert backend().answer(REQUEST).limits == Limits(500, 30000)
+
+
+def test_no_answer_in_time_is_a_sign_of_crowding(backend, endpoint):
+    """A time-out may pass, and too many questions under way may be its cause."""
+    release = threading.Event()
+    endpoint.reply = lambda _: release.wait(10) and "late"
+    with pytest.raises(TransientError, match=r"no answer within 0.2 s") as caught:
+        backend(timeout=0.2).answer(REQUEST)
+    release.set()
+    assert caught.value.crowded
+
+
+def test_a_connection_that_breaks_is_a_failed_question(backend, endpoint, broken):
+    """A reset and a body that ends too early may pass."""
+    for how in ("reset", "half"):
+        endpoint.reply = lambda _, how=how: broken(how)
+        with pytest.raises(TransientError, match=r"no connection|unreadable"):
+            backend().answer(REQUEST)
+
+
+def test_a_body_is_built_once_for_all_tries(backend, endpoint, monkeypatch):
+    """Asked again after a failure, the pictures are not encoded anew; another question is."""
+    import base64 as encoder
+
+    encoded = []
+    original = encoder.b64encode
+    monkeypatch.setattr(encoder, "b64encode", lambda data: encoded.append(1) or original(data))
+    replies = iter([(500, {}, {}), (500, {}, {}), "yes", "yes"])
+    endpoint.reply = lambda _: next(replies)
+    asked = backend()
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            asked.answer(REQUEST)
+    asked.answer(REQUEST)
+    assert len(encoded) == 1
+    assert endpoint.asked[0] == endpoint.asked[1] == endpoint.asked[2]
+    asked.answer(Request(REQUEST.images, "another"))
+    assert len(encoded) == 2
 
 
 def test_no_connection_is_a_failed_question(backend):
@@ -127,21 +231,56 @@ def test_no_connection_is_a_failed_question(backend):
         backend(base_url=f"http://127.0.0.1:{port}/v1").answer(REQUEST)
 
 
-def test_the_client_asks_again_after_a_transient_error(backend, endpoint):
-    """A server that stumbles once is asked again; the answer is the second one."""
-    replies = iter([(500, {}, {"retry-after-ms": "1"}), "image anomaly score: 0.7."])
-    endpoint.reply = lambda _: next(replies)
-    assert backend(max_retries=2).answer(REQUEST).text == "image anomaly score: 0.7."
-    assert len(endpoint.asked) == 2
+def test_the_client_does_not_ask_again_by_itself(backend, endpoint):
+    """One call, one question: asking again is the framework's business."""
+    endpoint.reply = lambda _: (500, {}, {"retry-after-ms": "1", "x-should-retry": "true"})
+    with pytest.raises(TransientError):
+        backend().answer(REQUEST)
+    assert len(endpoint.asked) == 1
 
 
-def test_the_key_is_wanted_only_by_the_official_endpoint(backend, monkeypatch, endpoint):
-    """Without a key OpenAI's own address is refused before anything is sent; an endpoint of one's own is asked."""
+def test_a_key_is_wanted_by_endpoints_far_away(backend, monkeypatch, endpoint, tmp_path):
+    """Without a key an address in the internet is refused before anything is sent; one nearby is asked."""
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY holds no key"):
-        backend(base_url="https://api.openai.com/v1")
+    for url in ("https://api.openai.com/v1", "https://openrouter.ai/api/v1", "https://8.8.8.8/v1"):
+        with pytest.raises(ConfigError, match=re.escape(f"OPENAI_API_KEY holds no key for {url}")):
+            backend(base_url=url)
+    backend(base_url="https://api.openai.com/v1", api_key_env="")
+    for url in ("http://gpu-server:8000/v1", "http://10.0.0.3/v1", "http://box.local/v1"):
+        backend(base_url=url)
     backend().answer(REQUEST)
     assert len(endpoint.asked) == 1
+    with pytest.raises(ConfigError, match=r"key's file .*absent cannot be read"):
+        backend(api_key_file=tmp_path / "absent")
+
+
+def test_a_key_may_come_from_a_file_and_go_into_another_header(backend, endpoint, tmp_path):
+    """A file's key is taken without its line break; Azure's header carries it too; what cannot be a key is refused."""
+    (tmp_path / "key").write_text("from-a-file\n")
+    backend(api_key_file=tmp_path / "key", key_header="api-key").answer(REQUEST)
+    assert endpoint.headers[0]["api-key"] == "from-a-file"
+    (tmp_path / "key").write_text("two\nlines")
+    with pytest.raises(ConfigError, match="holds no key: there are spaces") as caught:
+        backend(api_key_file=tmp_path / "key")
+    assert "lines" not in str(caught.value).partition("spaces")[0]
+
+
+def test_what_an_endpoint_does_not_take_is_not_sent(backend, endpoint):
+    """Without temperature and schema among what is taken, neither is sent; asking for one is an error."""
+    asked = backend(takes=["seed"], detail="none", reasoning_effort="low", seed=4)
+    asked.answer(Request(REQUEST.images, "q", {"format": "json", "schema": {"type": "object"}}))
+    (body,) = endpoint.asked
+    assert set(body) == {"model", "messages", "max_completion_tokens", "seed", "reasoning_effort"}
+    assert "detail" not in body["messages"][0]["content"][0]["image_url"]
+    assert not asked.capabilities.schema
+    with pytest.raises(ConfigError, match="takes no temperature"):
+        backend(takes=["seed"], temperature=0.5)
+
+
+def test_logprobs_are_asked_for(backend, endpoint):
+    """The number of alternatives goes where the API wants it."""
+    backend(logprobs=5).answer(REQUEST)
+    assert (endpoint.asked[0]["logprobs"], endpoint.asked[0]["top_logprobs"]) == (True, 5)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +295,8 @@ def test_addresses_with_secrets_or_without_host_are_refused(backend, url):
 def test_identity_is_what_decides_an_answer(backend):
     """Model, address and sampling options are part of it; time-outs, retries and the key's variable are not."""
     same = backend().identity()
-    assert same == backend(timeout=9, max_retries=3).identity()
+    assert same == backend(timeout=9, api_key_env="OTHER", takes=("temperature",)).identity()
     others = [{"model": "n"}, {"temperature": 1}, {"max_tokens": 5}, {"detail": "low"}, {"seed": 1}]
     assert all(backend(**options).identity() != same for options in others)
     assert SECRET not in repr(same)
-    assert SECRET not in repr(backend().options)
+    assert SECRET not in repr(backend().options) + repr(vars(backend())) + repr(vars(backend()._wire))

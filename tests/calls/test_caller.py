@@ -5,7 +5,7 @@ import pytest
 from lvlm_ad.backend import Answer, Backend, Request, ScriptedBackend, Usage
 from lvlm_ad.calls import AnswerStore, Budget, BudgetSpentError, Caller
 from lvlm_ad.errors import FatalError, TransientError
-from lvlm_ad.presets import Price
+from lvlm_ad.presets import Pacing, Price
 
 PRICE = Price(price_input=1.0, price_output=10.0)
 
@@ -17,7 +17,7 @@ def store(tmp_path):
 
 def caller(store, script, price=PRICE, limit=None):
     backend = ScriptedBackend(script=script)
-    return Caller(backend, store, price, Budget(limit)), backend
+    return Caller(backend, store, price, Budget(limit), pacing=Pacing(max_retries=0)), backend
 
 
 def question(text):

@@ -1,0 +1,194 @@
+"""The way to an OpenAI-compatible endpoint: its key, the client, and bytes there and back."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from lvlm_ad.errors import ConfigError, TransientError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+__all__ = ["FailedError", "Reply", "Wire"]
+
+_SHOWN = 20
+"""Models named in a message, at most."""
+
+
+class _Options(Protocol):
+    """What of the backend's options concerns the way."""
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def api_version(self) -> str | None: ...
+    @property
+    def api_key_env(self) -> str: ...
+    @property
+    def api_key_file(self) -> Path | None: ...
+    @property
+    def key_header(self) -> str: ...
+    @property
+    def timeout(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful reply: its body, and its headers with names in lower case."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
+class FailedError(Exception):
+    """A reply whose status is no success.
+
+    Attributes:
+        status: the HTTP status.
+        content: the body.
+        headers: names in lower case.
+    """
+
+    def __init__(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__(status)
+        self.status, self.content, self.headers = status, content, headers
+
+
+class Wire:
+    """The client of one endpoint.
+
+    Args:
+        options: address, key and time-out.
+
+    Raises:
+        ConfigError: the key's file cannot be read, or a key is wanted and there is none.
+    """
+
+    def __init__(self, options: _Options) -> None:
+        self._url = options.base_url
+        self._timeout = options.timeout
+        self._key = _key(options)
+        self.client: OpenAI = _client(self._key, options)
+
+    def hide(self, text: str) -> str:
+        """Replace the key wherever it stands."""
+        key = self._key.get_secret_value()
+        return text.replace(key, "[key]") if key else text
+
+    def post(self, path: str, body: bytes) -> Reply:
+        """Post a body that is JSON already.
+
+        Raises:
+            FailedError: the status is no success.
+            TransientError: there is no complete reply.
+        """
+        # The client's own way from messages to bytes copies and checks every picture; these bytes are the body.
+        json = {"headers": {"Content-Type": "application/json"}}
+        reply = self.called(
+            lambda: self.client.post(path, cast_to=_response_type(), content=body, options=json)  # type: ignore[call-overload]
+        )
+        return Reply(reply.content, reply.headers)
+
+    def called(self, call: Callable[[], Any]) -> Any:
+        """Call the client. Nothing of its exceptions is kept as a cause: they hold the request, key included.
+
+        Raises:
+            FailedError: the status is no success.
+            TransientError: there is no complete reply.
+        """
+        import openai  # noqa: PLC0415 - half a second; paid only by those who ask
+
+        try:
+            return call()
+        except openai.APIStatusError as error:
+            raise FailedError(error.status_code, error.response.content, error.response.headers) from None
+        except openai.APITimeoutError:
+            raise TransientError(f"no answer within {self._timeout:g} s", crowded=True) from None
+        except openai.APIConnectionError as error:
+            raise TransientError(f"no connection to {self._url}: {error.__cause__ or error}") from None
+        except (openai.OpenAIError, ValueError) as error:
+            # ValueError: a body that is no JSON passes the client unwrapped.
+            raise TransientError(f"an unreadable reply: {type(error).__name__}") from None
+
+    def served(self) -> str:
+        """Return a sentence that says which models the endpoint serves, as far as it tells; begins with a space."""
+        try:
+            found = self.client.with_options(timeout=5, max_retries=0).models.list()
+            names = sorted({self.hide(str(model.id)) for model in found.data})
+        except Exception:  # noqa: BLE001 - it only adds to another message; an endpoint that is wrong once may be in any way
+            return f" {self._url}/models does not say what it serves; is the address right?"
+        if not names:
+            return " It lists no models; set model=NAME."
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return f" It serves {', '.join(name[:80] for name in names[:_SHOWN])}{more}; choose one with --set model=NAME."
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+
+def _key(options: _Options) -> SecretStr:
+    """Read the key. One with a line break at its end, as files give it, would make an invalid header."""
+    key, where = "", ""
+    if options.api_key_file is not None:
+        try:
+            key = options.api_key_file.expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ConfigError(f"The key's file {options.api_key_file} cannot be read: {reason}.") from None
+        where = f"The file {options.api_key_file}"
+    elif options.api_key_env:
+        key = os.environ.get(options.api_key_env, "").strip()
+        where = f"The environment variable {options.api_key_env}"
+    if not key.isascii() or any(character.isspace() for character in key):
+        raise ConfigError(f"{where} holds no key: there are spaces, line breaks or characters in it that no key has.")
+    if not key and where and not _is_near(options.base_url):
+        raise ConfigError(
+            f"{where} holds no key for {options.base_url}; set it, or name another with --set api_key_env=NAME or "
+            "--set api_key_file=PATH, or say with --set api_key_env= that none is needed."
+        )
+    return SecretStr(key)
+
+
+def _is_near(url: str) -> bool:
+    """Whether an address is on this machine or in its network, where servers seldom want a key."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".internal", ".lan", ".local"))
+
+
+def _client(key: SecretStr, options: _Options) -> OpenAI:
+    from openai import OpenAI, Timeout  # noqa: PLC0415 - as above
+
+    secret = key.get_secret_value()
+    # The client insists on a key; an endpoint that needs none ignores this one. Its own retries are off: the framework
+    # asks again, and knows what the whole run was told to wait.
+    return OpenAI(
+        api_key=secret or "none",
+        base_url=options.base_url,
+        timeout=Timeout(options.timeout, connect=min(options.timeout, 15.0)),
+        max_retries=0,
+        default_headers={"api-key": secret} if secret and options.key_header == "api-key" else None,
+        default_query={"api-version": options.api_version} if options.api_version else None,
+    )
+
+
+def _response_type() -> Any:
+    """Return the class by which the client is asked for the reply as it came; its HTTP library was renamed."""
+    try:
+        import httpx2  # noqa: PLC0415 - the client's own dependency
+    except ModuleNotFoundError:
+        import httpx  # noqa: PLC0415 - likewise, before the client's version 3
+
+        return httpx.Response
+    return httpx2.Response

@@ -1,0 +1,256 @@
+"""Asks many questions in files that the endpoint answers within a day, at a batch's price.
+
+Whatever happens in between, the same command goes on: what was sent off is in the ledger, what came back in the store.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from lvlm_ad.backend import Answer, Picture, Request
+from lvlm_ad.errors import FatalError, TransientError
+
+if TYPE_CHECKING:
+    from lvlm_ad.backend import Batch, BatchBackend
+    from lvlm_ad.calls.ledger import BatchLedger, OpenBatch
+    from lvlm_ad.calls.store import AnswerStore
+
+__all__ = ["Batcher", "Question"]
+
+_ROUNDS = 3
+"""How often questions are sent off: an expired batch leaves some unanswered, and they go into the next."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between two looks at a batch: at first, half as much again each time, and at most."""
+_TRIES = 8
+"""How often the endpoint is called before it is taken to be out of reach."""
+_ELSEWHERE = Request((), "(asked in a batch of another run)")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and its key.
+
+    Attributes:
+        key: the hash of what is asked.
+        request: the question, pictures included.
+    """
+
+    key: str
+    request: Request
+
+
+@dataclass
+class _File:
+    """A batch file while it is written."""
+
+    file: IO[bytes]
+    keys: list[str] = field(default_factory=list)
+    size: int = 0
+
+
+class Batcher:
+    """Sends questions off in batches and stores the answers.
+
+    Args:
+        backend: whom to ask.
+        store: where answers are kept.
+        ledger: where batches are written down.
+        note: is told what the user should know.
+        affordable: from a question to whether it may be paid for; None: all may.
+        stale: from a question and its stored answer to whether it is to be asked anew; None: none is.
+        sleep: waits between two looks at a batch; for tests.
+
+    Attributes:
+        answered: keys of the questions whose answers came in a batch now.
+        reasons: key -> why there is no answer.
+    """
+
+    def __init__(
+        self,
+        backend: BatchBackend,
+        store: AnswerStore,
+        ledger: BatchLedger,
+        *,
+        note: Callable[[str], None],
+        affordable: Callable[[Request], bool] | None = None,
+        stale: Callable[[Request, Answer], bool] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._backend = backend
+        self._identity = backend.identity()
+        self._store = store
+        self._ledger = ledger
+        self._note = note
+        self._affordable = affordable or (lambda _: True)
+        self._stale = stale or (lambda _request, _answer: False)
+        self._sleep = sleep
+        self._asked: dict[str, Request] = {}
+        self._replaced: set[str] = set()
+        self._refused: dict[str, str] = {}
+        self.answered: set[str] = set()
+        self.reasons: dict[str, str] = {}
+
+    def run(self, questions: Callable[[], Iterable[Question]], progress: Callable[[int, int], None]) -> None:
+        """Have every question answered that has no stored answer.
+
+        Args:
+            questions: gives the questions, each time anew: their pictures are not kept.
+            progress: hears how many questions of how many under way are answered.
+
+        Raises:
+            FatalError: the endpoint refuses the batch, or the account is exhausted.
+            StoreError: the store or the ledger cannot be used.
+        """
+        self._backend.check_batch()
+        for _ in range(_ROUNDS):
+            waiting = self._recovered()
+            sent = self._send_off(questions(), {key for batch in waiting for key in batch.keys})
+            waiting = self._recovered() if sent else waiting
+            if not waiting:
+                break
+            if not self._collect(waiting, progress):
+                break
+
+    def _recovered(self) -> list[OpenBatch]:
+        """Return the batches under way; one that broke off while it was sent is finished or forgotten."""
+        found = []
+        for batch in self._ledger.open_batches(self._identity):
+            batch_id = batch.batch_id or self._called(partial(self._backend.find_batch, batch.label))
+            if not batch_id and batch.file_id:
+                batch_id = self._called(partial(self._backend.start_batch, batch.file_id, batch.label))
+            if not batch_id:
+                self._ledger.ended(batch.label, "never sent")
+                continue
+            if not batch.batch_id:
+                self._ledger.started(batch.label, batch_id)
+            found.append(replace(batch, batch_id=batch_id))
+        return found
+
+    def _send_off(self, questions: Iterable[Question], waiting: set[str]) -> int:
+        """Write the questions that have no answer into files within the endpoint's limits, and send each off."""
+        self._asked, self.reasons = {}, {}
+        sent, current = 0, None
+        with tempfile.TemporaryDirectory(dir=self._store.path.parent, prefix=".batch-") as folder:
+            for question in questions:
+                key = question.key
+                if key in self._asked:
+                    continue
+                # Answers are stored with what was asked; the pictures' digests are enough of the pictures for that.
+                pictures = tuple(Picture(b"", one.media_type, one.digest) for one in question.request.images)
+                self._asked[key] = replace(question.request, images=pictures)
+                if key in waiting or self._is_answered(question):
+                    continue
+                if key in self._refused:
+                    self.reasons[key] = self._refused[key]
+                    continue
+                if not self._affordable(question.request):
+                    self.reasons[key] = "not asked: it could exceed the limit on what may be spent"
+                    continue
+                line = self._backend.batch_line(key, question.request)
+                if current and (
+                    len(current.keys) >= self._backend.max_batch_requests
+                    or current.size + len(line) > self._backend.max_batch_bytes
+                ):
+                    sent += self._send(current)
+                    current = None
+                if current is None:
+                    current = _File((Path(folder) / f"{sent}.jsonl").open("wb"))
+                current.file.write(line)
+                current.keys.append(key)
+                current.size += len(line)
+            if current:
+                sent += self._send(current)
+        return sent
+
+    def _is_answered(self, question: Question) -> bool:
+        stored = self._store.get(question.key)
+        if stored is None:
+            return False
+        if question.key in self.answered or not self._stale(question.request, stored):
+            return True
+        self._replaced.add(question.key)
+        return False
+
+    def _send(self, batch: _File) -> int:
+        """Send one file off, each step written down before the next; returns how many questions it holds."""
+        batch.file.close()
+        path = Path(batch.file.name)
+        label = self._ledger.begin(self._identity, batch.keys)
+        file_id = self._called(lambda: self._backend.upload_batch(path))
+        self._ledger.uploaded(label, file_id)
+        path.unlink()
+        batch_id = self._called(lambda: self._backend.start_batch(file_id, label))
+        self._ledger.started(label, batch_id)
+        self._note(f"Batch {batch_id}: {len(batch.keys)} questions sent off; answers come within a day.")
+        return len(batch.keys)
+
+    def _collect(self, waiting: list[OpenBatch], progress: Callable[[int, int], None]) -> bool:
+        """Wait for batches and store what they answered; returns whether that is anything."""
+        self._note(
+            "Waiting for batches. They go on at the endpoint without this program: interrupt it as you like, the same "
+            "command picks them up."
+        )
+        total = sum(len(batch.keys) for batch in waiting)
+        open_ones = {batch.label: batch for batch in waiting}
+        counts = dict.fromkeys(open_ones, 0)
+        before = len(self.answered)
+        pause = _SHORTEST_PAUSE
+        while open_ones:
+            for label, batch in list(open_ones.items()):
+                found: Batch = self._called(partial(self._backend.batch, batch.batch_id))
+                counts[label] = found.answered
+                if found.state == "waiting":
+                    continue
+                del open_ones[label]
+                if found.state == "failed":
+                    self._ledger.ended(label, found.detail)
+                    raise FatalError(f"Batch {batch.batch_id} was refused by the endpoint: {found.detail}")
+                self._store_answers(batch, found)
+                counts[label] = len(batch.keys)
+            progress(sum(counts.values()), total)
+            if open_ones:
+                self._sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return len(self.answered) > before
+
+    def _store_answers(self, batch: OpenBatch, found: Batch) -> None:
+        answered: set[str] = set()
+        for key, answer in self._called(lambda: list(self._backend.batch_answers(batch.batch_id))):
+            if key not in batch.keys:
+                continue
+            if not isinstance(answer, Answer):
+                self.reasons[key] = str(answer)
+                if not isinstance(answer, TransientError):
+                    self._refused[key] = str(answer)
+                continue
+            # One that is no question of this run (another selection of images) is kept all the same: it is paid for.
+            request = self._asked.get(key, _ELSEWHERE)
+            self._store.put(key, answer, request=request, identity=self._identity, replace=key in self._replaced)
+            self.reasons.pop(key, None)
+            answered.add(key)
+        self.answered |= answered
+        self._ledger.ended(batch.label, found.detail)
+        missing = len(batch.keys) - len(answered)
+        if missing:
+            self._note(
+                f"Batch {batch.batch_id} ({found.detail}) left {missing} of {len(batch.keys)} questions unanswered."
+            )
+            for key in batch.keys - answered:
+                self.reasons.setdefault(key, f"not answered in batch {batch.batch_id}: {found.detail}")
+
+    def _called(self, call: Callable[[], Any]) -> Any:
+        """Call the endpoint, again after a failure that may pass: a batch is not given up for a lost connection."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return call()
+            except TransientError as error:
+                if attempt == _TRIES:
+                    raise FatalError(f"The endpoint cannot be reached: {error}") from error
+                self._sleep(min(error.wait or _SHORTEST_PAUSE * 2**attempt, _LONGEST_PAUSE * 15))
+        raise AssertionError  # the loop returns or raises

@@ -1,0 +1,251 @@
+"""Decides when the next question may go: finds out how many the endpoint takes at once, and keeps its limits a minute.
+
+The number under way grows while that makes answers come faster and shrinks when questions are turned away, so that
+neither the user nor a preset needs to know the endpoint's limit.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lvlm_ad.backend import Limits
+
+__all__ = ["Pass", "Signal", "StoppedError", "Traffic"]
+
+Signal = Literal["answered", "crowded", "failed"]
+"""How a question ended, for the limit: ``answered`` lets it grow, ``crowded`` shrinks it, ``failed`` holds it."""
+
+_WINDOW = 60.0
+"""Seconds over which limits a minute are kept."""
+_PATIENCE = 20
+"""Rounds without trouble after which a limit once found too high is tried again."""
+
+
+class StoppedError(Exception):
+    """No question may go any more: the run is ending."""
+
+
+@dataclass(slots=True)
+class Pass:
+    """Leave for one question to be under way.
+
+    Attributes:
+        shrinks: how often the limit had shrunk when it went.
+        entry: its line in the log of the last minute; its time is -inf once it is older.
+    """
+
+    shrinks: int
+    entry: list[float]
+
+
+@dataclass(order=True, slots=True)
+class _Waiter:
+    rank: tuple[bool, int]
+    """Questions that are asked again go first, then by age."""
+    tokens: float = field(compare=False)
+    event: threading.Event = field(compare=False, default_factory=threading.Event)
+
+
+class Traffic:
+    """Lets questions through, one pass each. Used from many threads.
+
+    The limit begins at ``start``. A round is as many answers as the limit; after a round without trouble the limit is
+    doubled or, once it has ever been too high, raised by a quarter. It stays below a limit at which questions were
+    turned away or answers came no faster, and tries that again only after twenty quiet rounds. When a question is
+    turned away it goes back to the limit that last served a whole round, or, being there, shrinks by a fifth; all that
+    were sent before a shrink count as one. Failures of the server hold it.
+
+    Args:
+        start: questions under way at once, at first.
+        most: never more than this.
+        limits: limits a minute; what the user gives comes before what the endpoint announces.
+        clock: seconds; for tests.
+    """
+
+    def __init__(
+        self, start: int, most: int, limits: Limits | None = None, *, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self.limit = min(start, most)
+        self._most = most
+        self._clock = clock
+        self._requests_a_minute = (limits.requests_per_minute if limits else None) or inf
+        self._tokens_a_minute = (limits.tokens_per_minute if limits else None) or inf
+        self._given = (self._requests_a_minute < inf, self._tokens_a_minute < inf)
+        self._lock = threading.Lock()
+        self._queue: list[_Waiter] = []
+        self._number = 0
+        self._under_way = 0
+        self._stopped = False
+        self._not_before = -inf
+        # The starts of the last minute, each [time, tokens], and the sum of those tokens.
+        self._log: deque[list[float]] = deque()
+        self._logged_tokens = 0.0
+        self._fast = True
+        self._good = 0
+        self._bad: float = inf
+        self._before = (0, 0.0)
+        self._quiet_rounds = 0
+        self._shrinks = 0
+        self._begin_round()
+
+    @property
+    def under_way(self) -> int:
+        """How many questions are under way."""
+        return self._under_way
+
+    def enter(self, tokens: float = 0.0, *, again: bool = False) -> Pass:
+        """Wait until a question may go.
+
+        Args:
+            tokens: what it is thought to use.
+            again: whether it was turned away or failed before; such go first.
+
+        Raises:
+            StoppedError: ``stop`` was called.
+        """
+        with self._lock:
+            self._number += 1
+            me = _Waiter((not again, self._number), tokens)
+            heapq.heappush(self._queue, me)
+        while True:
+            with self._lock:
+                if self._stopped:
+                    raise StoppedError
+                delay: float | None = None
+                if self._queue[0] is me:
+                    delay = self._delay(me.tokens)
+                    if delay == 0:
+                        heapq.heappop(self._queue)
+                        return self._admit(me)
+                me.event.clear()
+            me.event.wait(delay)
+
+    def leave(self, mine: Pass, signal: Signal, *, tokens: float | None = None, limits: Limits | None = None) -> None:
+        """Give a pass back.
+
+        Args:
+            mine: the pass.
+            signal: how the question ended.
+            tokens: what it used, None if unknown.
+            limits: what the endpoint announced.
+        """
+        with self._lock:
+            self._under_way -= 1
+            if tokens is not None and mine.entry[0] > -inf:
+                self._logged_tokens += tokens - mine.entry[1]
+                mine.entry[1] = tokens
+            if limits is not None:
+                self._announced(limits)
+            if signal == "crowded":
+                self._crowded(mine)
+            elif signal == "failed":
+                self._begin_round()
+            else:
+                self._answered()
+            self._wake()
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing through for some seconds."""
+        with self._lock:
+            self._not_before = max(self._not_before, self._clock() + seconds)
+
+    def stop(self) -> None:
+        """Let nothing through any more; whoever waits is told."""
+        with self._lock:
+            self._stopped = True
+            for waiter in self._queue:
+                waiter.event.set()
+
+    def _admit(self, waiter: _Waiter) -> Pass:
+        self._under_way += 1
+        entry = [self._clock(), waiter.tokens]
+        self._log.append(entry)
+        self._logged_tokens += waiter.tokens
+        self._wake()
+        return Pass(self._shrinks, entry)
+
+    def _wake(self) -> None:
+        if self._queue:
+            self._queue[0].event.set()
+        elif self._under_way < self.limit:
+            # Nobody waits: it is not the limit that decides how fast answers come, so this round says nothing of it.
+            self._binding = False
+
+    def _delay(self, tokens: float) -> float | None:
+        """Return the seconds until the next may go; None: not before another is back."""
+        if self._under_way >= self.limit:
+            return None
+        now = self._clock()
+        if now < self._not_before:
+            return self._not_before - now
+        while self._log and self._log[0][0] <= now - _WINDOW:
+            old = self._log.popleft()
+            self._logged_tokens -= old[1]
+            old[0] = -inf
+        # A question larger than the whole limit goes alone rather than never.
+        full = len(self._log) >= self._requests_a_minute or (
+            self._log and self._logged_tokens + tokens > self._tokens_a_minute
+        )
+        return max(self._log[0][0] + _WINDOW - now, 0.001) if full else 0
+
+    def _announced(self, limits: Limits) -> None:
+        if limits.requests_per_minute and not self._given[0]:
+            self._requests_a_minute = limits.requests_per_minute
+        if limits.tokens_per_minute and not self._given[1]:
+            self._tokens_a_minute = limits.tokens_per_minute
+
+    def _begin_round(self) -> None:
+        self._round = 0
+        self._round_start = self._clock()
+        self._binding = True
+
+    def _answered(self) -> None:
+        self._round += 1
+        if self._round < self.limit:
+            return
+        if self._binding:
+            self._end_round(self._round / max(self._clock() - self._round_start, 1e-9))
+        self._begin_round()
+
+    def _end_round(self, rate: float) -> None:
+        """Judge a round in which the limit decided: no more than it were under way, and some waited."""
+        before, rate_before = self._before
+        if before and rate < rate_before * (1 + (self.limit / before - 1) / 4):
+            # Not even a quarter of the gain that so many more should bring: the endpoint only queues them.
+            self.limit, self._bad, self._fast = before, before + 1, False
+            self._before = (0, 0.0)
+            return
+        self._good = self.limit
+        self._quiet_rounds += 1
+        if self._quiet_rounds > _PATIENCE:
+            self._bad, self._quiet_rounds = inf, 0
+        step = self.limit if self._fast else max(1, self.limit // 4)
+        # Between a limit that served and one that did not, the next to try is half-way.
+        below = self._most if self._bad == inf else (self.limit + self._bad) // 2
+        wider = int(min(self.limit + step, below, self._most))
+        self._before = (0, 0.0)
+        if wider > self.limit:
+            self._before = (self.limit, rate)
+            self.limit = wider
+
+    def _crowded(self, mine: Pass) -> None:
+        if mine.shrinks != self._shrinks:
+            self._begin_round()
+            return
+        self._shrinks += 1
+        self._fast, self._bad, self._quiet_rounds = False, self.limit, 0
+        if 0 < self._good < self.limit:
+            self.limit = self._good
+        else:
+            self.limit, self._good = max(1, self.limit * 4 // 5), 0
+        self._before = (0, 0.0)
+        self._begin_round()

@@ -1,0 +1,206 @@
+"""The limits are tested against a simulated endpoint whose clock the test moves; nothing waits or measures time."""
+
+import heapq
+import threading
+
+import pytest
+
+from lvlm_ad.backend import Limits
+from lvlm_ad.calls.traffic import StoppedError, Traffic
+
+
+class Simulation:
+    """An endpoint that takes ``seconds`` an answer, answers so many at once, and turns away or queues the others."""
+
+    def __init__(self, start, *, seconds=0.2, room=32, queues=False, most=128, limits=None):
+        self.now = 0.0
+        self.traffic = Traffic(start, most, limits, clock=lambda: self.now)
+        self.seconds, self.room, self.queues = seconds, room, queues
+        self.free_at = [0.0] * room
+        self.under_way = []
+        self.turned_away = self.peak = 0
+        self.limits_seen = []
+
+    def go(self, questions, tokens=0.0):
+        """Answer so many questions; returns the time it took."""
+        again, left, answered, number = [], questions, 0, 0
+        while answered < questions:
+            while (left or again) and self.traffic._delay(tokens) == 0:
+                left -= 0 if again else 1
+                if again:
+                    again.pop()
+                self._send(number, tokens)
+                number += 1
+                # Others wait in line: the limit decides.
+                self.traffic._binding = True
+            if not self.under_way:
+                self.now += self.traffic._delay(tokens) or 0.001
+                continue
+            at, _, mine, ok = heapq.heappop(self.under_way)
+            self.now = max(self.now, at)
+            if ok:
+                answered += 1
+            else:
+                again.append(1)
+            self.traffic.leave(mine, "answered" if ok else "crowded")
+            self.limits_seen.append(self.traffic.limit)
+        return self.now
+
+    def _send(self, number, tokens):
+        mine = self.traffic.enter(tokens)
+        busy = sum(ok for *_, ok in self.under_way)
+        self.peak = max(self.peak, len(self.under_way) + 1)
+        if self.queues:
+            slot = min(range(self.room), key=lambda index: self.free_at[index])
+            self.free_at[slot] = max(self.free_at[slot], self.now) + self.seconds
+            heapq.heappush(self.under_way, (self.free_at[slot], number, mine, True))
+        elif busy < self.room:
+            heapq.heappush(self.under_way, (self.now + self.seconds, number, mine, True))
+        else:
+            self.turned_away += 1
+            heapq.heappush(self.under_way, (self.now + 0.005, number, mine, False))
+
+
+@pytest.mark.parametrize("start", [1, 4, 16, 32, 64])
+def test_the_endpoints_limit_is_found(start):
+    """From any start the limit settles at what the endpoint takes at once, and few questions are turned away."""
+    simulation = Simulation(start)
+    simulation.go(2000)
+    settled = simulation.limits_seen[1000:]
+    assert 0.8 * 32 <= sum(settled) / len(settled) <= 1.1 * 32
+    assert simulation.turned_away < 200
+
+
+@pytest.mark.parametrize("start", [16, 32])
+def test_300_questions_take_little_longer_than_they_must(start):
+    """With room for 32 at 0.2 s an answer, 300 questions take at most 1.15 times the ideal 2.0 s."""
+    assert Simulation(start).go(300) <= 1.15 * 2.0
+
+
+def test_an_endpoint_that_queues_is_not_flooded():
+    """Where more at once brings no faster answers, the limit does not grow away from what is served at once."""
+    simulation = Simulation(16, room=4, queues=True)
+    simulation.go(1000)
+    assert simulation.peak <= 2 * 16
+
+
+def test_an_endpoint_that_takes_all_is_used_up_to_the_widest():
+    """Without any trouble the limit grows to the most that is allowed, not further."""
+    simulation = Simulation(16, room=10_000)
+    simulation.go(3000)
+    assert simulation.traffic.limit == 128 == simulation.peak
+
+
+def test_a_limit_is_a_limit():
+    """A backend that takes one at a time is never asked two."""
+    simulation = Simulation(16, most=1)
+    simulation.go(50)
+    assert simulation.peak == 1
+
+
+def test_turned_away_together_shrinks_once():
+    """Of questions that were sent before the limit shrank, the first shrinks it by a fifth and the others do not."""
+    traffic = Traffic(20, 128)
+    passes = [traffic.enter() for _ in range(20)]
+    for mine in passes:
+        traffic.leave(mine, "crowded")
+    assert traffic.limit == 16
+    traffic.leave(traffic.enter(), "crowded")
+    assert traffic.limit == 12
+
+
+def test_failures_of_the_server_hold_the_limit():
+    """A round in which the server failed neither widens nor narrows."""
+    traffic = Traffic(4, 128)
+    for _ in range(20):
+        for _ in range(3):
+            traffic.leave(traffic.enter(), "answered")
+        traffic.leave(traffic.enter(), "failed")
+    assert traffic.limit == 4
+
+
+def test_requests_a_minute_are_kept():
+    """In no minute do more questions go than are allowed, and no fewer over a long time."""
+    simulation = Simulation(16, limits=Limits(requests_per_minute=60))
+    starts = []
+    enter = simulation.traffic.enter
+    simulation.traffic.enter = lambda tokens: starts.append(simulation.now) or enter(tokens)
+    took = simulation.go(300)
+    assert all(later - earlier >= 60 for earlier, later in zip(starts, starts[60:], strict=False))
+    assert took == pytest.approx(4 * 60, abs=5)
+
+
+def test_tokens_a_minute_are_kept():
+    """Questions of 500 tokens under a limit of 10,000 a minute go twenty a minute; one beyond the limit goes alone."""
+    assert Simulation(16, limits=Limits(tokens_per_minute=10_000)).go(100, tokens=500) == pytest.approx(4 * 60, abs=5)
+    assert Simulation(16, limits=Limits(tokens_per_minute=100)).go(3, tokens=500) == pytest.approx(2 * 60, abs=5)
+
+
+def test_what_the_user_gives_comes_before_what_is_announced():
+    """An announced limit is kept unless the user gave one."""
+    for given, allowed in ((None, 2), (Limits(requests_per_minute=4), 4)):
+        now = [0.0]
+        traffic = Traffic(16, 16, given, clock=lambda now=now: now[0])
+        traffic.leave(traffic.enter(), "answered", limits=Limits(requests_per_minute=2))
+        count = 1
+        while traffic._delay(0) == 0:
+            traffic.leave(traffic.enter(), "answered")
+            count += 1
+        assert count == allowed
+
+
+def test_a_wait_that_was_asked_for_holds_everybody():
+    """After a hold of seven seconds nothing goes before they are over."""
+    now = [0.0]
+    traffic = Traffic(16, 16, clock=lambda: now[0])
+    traffic.hold(7)
+    assert traffic._delay(0) == 7
+    now[0] = 6.5
+    assert traffic._delay(0) == 0.5
+    now[0] = 7
+    assert traffic._delay(0) == 0
+
+
+def test_those_asked_again_go_first():
+    """When a pass comes free, a question that was turned away before goes ahead of new ones."""
+    traffic = Traffic(1, 1)
+    mine = traffic.enter()
+    order = []
+
+    def wait(name, again):
+        taken = traffic.enter(again=again)
+        order.append(name)
+        traffic.leave(taken, "answered")
+
+    threads = [threading.Thread(target=wait, args=("new", False)), threading.Thread(target=wait, args=("again", True))]
+    for at, thread in enumerate(threads, start=1):
+        thread.start()
+        while len(traffic._queue) < at:
+            pass
+    traffic.leave(mine, "answered")
+    for thread in threads:
+        thread.join(timeout=30)
+    assert order == ["again", "new"]
+
+
+def test_stopping_tells_all_who_wait():
+    """After a stop nothing goes: those in line and those who come later are told."""
+    traffic = Traffic(1, 1)
+    traffic.enter()
+    told = []
+
+    def wait():
+        try:
+            traffic.enter()
+        except StoppedError:
+            told.append(1)
+
+    threads = [threading.Thread(target=wait) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    traffic.stop()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(told) == 5
+    with pytest.raises(StoppedError):
+        traffic.enter()

@@ -1,0 +1,116 @@
+import datetime as dt
+import re
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from lvlm_ad.calls.tokens import image_tokens
+from lvlm_ad.plugins import load_plugin
+from lvlm_ad.presets import load_model, preset_names, validated
+
+LOCAL = ("lmstudio", "ollama", "sglang", "vllm")
+CHOSEN_BY_THE_USER = ("azure", "openrouter", *LOCAL)
+"""Endpoints that serve whatever the user deployed or picks: no model, hence no price and no rule for pictures."""
+THINKING = ("claude", "gemini", "gpt-5")
+BY_OPENAI = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-4v", "gpt-5")
+ENDPOINTS = ("claude", "gemini", *BY_OPENAI, *CHOSEN_BY_THE_USER)
+
+
+def text_of(name):
+    return (files("lvlm_ad_configs") / "models" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def values_of(name):
+    return tomllib.loads(text_of(name))
+
+
+@pytest.mark.parametrize("name", preset_names("models"))
+def test_a_preset_loads(name):
+    """Its plugin takes its options as they stand, and one line describes it."""
+    preset = load_model(name)
+    validated(load_plugin(preset.kind, preset.plugin).Options, preset.options, name)
+    assert preset.description
+    assert "\n" not in preset.description
+    assert len(preset.description) <= 100
+
+
+def test_each_endpoint_has_a_preset():
+    """The presets that reach an endpoint are those of docs/models.md."""
+    assert sorted(ENDPOINTS) == [name for name in preset_names("models") if load_model(name).plugin == "openai"]
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_prices_are_complete_and_dated(name):
+    """Input and output are priced together, with the day they were read and a comment that names the source."""
+    values = values_of(name)
+    priced = "price_input" in values
+    assert priced == ("price_output" in values) == ("price_date" in values)
+    assert priced == (name not in CHOSEN_BY_THE_USER)
+    if not priced:
+        assert not [key for key in values if key.startswith("price_")]
+        return
+    assert values["model"]
+    assert dt.date(2026, 1, 1) <= dt.date.fromisoformat(values["price_date"])
+    assert 0 < values["price_input"] < values["price_output"]
+    assert values.get("price_cached", 0) < values["price_input"]
+    assert re.search(r"^# Prices.*/pricing", text_of(name), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_batch_has_a_price_where_it_can_be_had(name):
+    """Half price is claimed only where the endpoint takes batches."""
+    values = values_of(name)
+    assert ("batch" in values["takes"]) == ("price_batch" in values) == (name in BY_OPENAI)
+    assert values.get("price_batch", 0.5) == 0.5
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_the_rule_for_pictures_is_one(name):
+    """A preset with a price says what a picture costs by a rule that can be read, in the range of all known models."""
+    values = values_of(name)
+    assert ("image_tokens" in values) == ("price_input" in values)
+    if "image_tokens" in values:
+        tokens = image_tokens(values["image_tokens"], 768, 768, values["detail"])
+        assert 400 <= tokens <= 30_000
+        assert tokens * values["price_input"] / 1e6 < 0.01
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_the_key_is_named_never_held(name):
+    """Each preset names the variable of its key, or that none is needed; only Azure's key goes in another header."""
+    values = values_of(name)
+    assert re.fullmatch(r"[A-Z]+(_[A-Z]+)*_API_KEY" if name not in LOCAL else "", values["api_key_env"])
+    assert values.get("key_header", "authorization") == ("api-key" if name == "azure" else "authorization")
+    assert not re.search(r"sk-|AIza", text_of(name))
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_addresses(name):
+    """Local servers are on this machine, all others are reached with TLS; only Azure's address is the user's."""
+    address = values_of(name).get("base_url")
+    if name == "azure":
+        assert address is None
+    elif name in LOCAL:
+        assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/v1", address)
+    else:
+        assert re.fullmatch(r"https://[a-z.]+/[a-z0-9/]+", address)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_only_what_the_endpoint_takes_is_set(name):
+    """The most likely answer is asked for where a temperature is taken; who thinks first has room for it."""
+    values = values_of(name)
+    assert values["temperature"] == (0.0 if "temperature" in values["takes"] else "none")
+    assert ("temperature" not in values["takes"]) == (name in THINKING)
+    assert values["max_tokens"] == (8192 if name in THINKING else 1024)
+    assert "reasoning_effort" not in values
+    assert ("model" in values) == (name not in CHOSEN_BY_THE_USER)
+    assert not {"requests_per_minute", "tokens_per_minute"} & set(values)
+
+
+def test_gpt_4v_is_gpt_4o():
+    """The two presets differ only in what they say of themselves."""
+    one, other = values_of("gpt-4v"), values_of("gpt-4o")
+    assert one.pop("description") != other.pop("description")
+    assert one == other
