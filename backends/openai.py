@@ -31,10 +31,12 @@ Taken = Literal["temperature", "seed", "logprobs", "schema", "batch"]
 class OpenAIOptions(BackendOptions):
     """Options of an OpenAI-compatible endpoint."""
 
+    priced_by: ClassVar[tuple[str, ...]] = ("model", "base_url")
+
     model: str = ""
     """The model's name at the endpoint. Left out, the error lists what the endpoint serves."""
     base_url: str = _OFFICIAL
-    """The endpoint, up to and including its version, such as http://127.0.0.1:8000/v1."""
+    """The endpoint, up to its version, such as http://127.0.0.1:8000/v1; empty: it must be set."""
     api_version: str | None = None
     """Sent as the query ``api-version``, which Azure's older addresses want."""
     api_key_env: Annotated[str, Transport] = "OPENAI_API_KEY"
@@ -83,9 +85,11 @@ class OpenAIOptions(BackendOptions):
     @classmethod
     def _plain(cls, value: str) -> str:
         """Refuse what would put a secret into the manifest."""
+        if not value:
+            return value
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("an address such as http://127.0.0.1:8000/v1 is wanted")
+            raise ValueError("an address is wanted, up to its version, such as http://127.0.0.1:8000/v1")
         if parts.username or parts.password or parts.query:
             raise ValueError(
                 "an address holds no user, password or query; the key comes from the variable in api_key_env"
@@ -106,7 +110,8 @@ class OpenAIBackend(BatchBackend):
     """Asks chat completions, one question at a time or many in a batch.
 
     Raises:
-        ConfigError: no model is named; the key's file cannot be read; a key is wanted and there is none.
+        ConfigError: no address is set; no model is named; the key's file cannot be read; a key is wanted and there is
+            none.
     """
 
     Options: ClassVar[type[BackendOptions]] = OpenAIOptions
@@ -114,6 +119,8 @@ class OpenAIBackend(BatchBackend):
     def __init__(self, options: OpenAIOptions) -> None:
         super().__init__(options)
         self._options = options
+        if not options.base_url:
+            raise ConfigError("No address is set; give the endpoint's with --set base_url=URL.")
         self.capabilities = Capabilities(
             max_output_tokens=options.max_tokens, detail=options.detail, schema="schema" in options.takes
         )

@@ -187,6 +187,9 @@ class BackendOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    priced_by: ClassVar[tuple[str, ...]] = ()
+    """The options that decide what is paid: a preset's prices are dropped where the user sets another value."""
+
     def identity(self) -> dict[str, Any]:
         """Return the options that can change an answer, as JSON values.
 

@@ -96,7 +96,8 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
 
     Args:
         name: a preset's name, a path ending in .toml, or the name of an installed backend or baseline.
-        settings: key -> value; those that are neither the preset's nor the plugin's are left.
+        settings: key -> value; those that are neither the preset's nor the plugin's are left. Where they name another
+            model or endpoint, the preset's prices are dropped.
 
     Returns:
         The model, and every setting that it knows, taken or not.
@@ -119,10 +120,11 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     plugin = load_plugin(preset.kind, preset.plugin)
     known = {"description", *Price.model_fields, *Pacing.model_fields, *plugin.Options.model_fields}
     taken = {key: value for key, value in settings.items() if key in known}
+    # A preset's prices are those of its model at its endpoint.
+    elsewhere = any(key in taken and taken[key] != preset.options.get(key) for key in plugin.Options.priced_by)
+    price = Price() if elsewhere else preset.price
     flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin}
-    preset = model_preset(
-        {**flat, **preset.price.model_dump(), **preset.pacing.model_dump(), **preset.options, **taken}
-    )
+    preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **preset.options, **taken})
     return Model(preset, plugin), known
 
 

@@ -217,9 +217,12 @@ def validated(model: type[M], values: dict[str, Any], where: str) -> M:
         field = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{where} has no setting {field!r}.{nearest(field, model.model_fields)}") from None
-        # A validator of ours says what is wrong without quoting: an address may hold a password.
-        value = "" if first["type"] in {"missing", "value_error"} else f"; got {first['input']!r:.80}"
-        raise ConfigError(f"{where}, setting {field}: {first['msg']}{value}.") from None
+        if first["type"] == "value_error":
+            # A validator of ours says what is wrong without quoting: an address may hold a password.
+            raise ConfigError(f"{where}{f', setting {field}' if field else ''}: {first['ctx']['error']}.") from None
+        if first["type"] == "missing":
+            raise ConfigError(f"{where} lacks the setting {field!r}; give it with --set {field}=VALUE.") from None
+        raise ConfigError(f"{where}, setting {field}: {first['msg']}; got {first['input']!r:.80}.") from None
 
 
 def load_protocol(name: str, overrides: dict[str, Any]) -> Protocol:

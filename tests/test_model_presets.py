@@ -2,6 +2,8 @@ import datetime as dt
 import re
 import tomllib
 from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,8 +14,8 @@ from lvlm_ad.presets import load_model, preset_names, validated
 LOCAL = ("lmstudio", "ollama", "sglang", "vllm")
 CHOSEN_BY_THE_USER = ("azure", "openrouter", *LOCAL)
 """Endpoints that serve whatever the user deployed or picks: no model, hence no price and no rule for pictures."""
-THINKING = ("claude", "gemini", "gpt-5")
-BY_OPENAI = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-4v", "gpt-5")
+THINKING = ("claude", "gemini", "gpt-5", "gpt-6-luna")
+BY_OPENAI = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-4v", "gpt-5", "gpt-6-luna")
 ENDPOINTS = ("claude", "gemini", *BY_OPENAI, *CHOSEN_BY_THE_USER)
 
 
@@ -90,7 +92,7 @@ def test_addresses(name):
     """Local servers are on this machine, all others are reached with TLS; only Azure's address is the user's."""
     address = values_of(name).get("base_url")
     if name == "azure":
-        assert address is None
+        assert address == ""
     elif name in LOCAL:
         assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/v1", address)
     else:
@@ -114,3 +116,37 @@ def test_gpt_4v_is_gpt_4o():
     one, other = values_of("gpt-4v"), values_of("gpt-4o")
     assert one.pop("description") != other.pop("description")
     assert one == other
+
+
+def documented():
+    """The rows of the tables of docs/models.md by preset: {preset: [cells of each row that names it first]}."""
+    rows = {}
+    for line in (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for name in re.findall(r"`([a-z0-9.-]+)`", cells[0]) if line.startswith("| `") else ():
+            rows.setdefault(name, []).append(cells)
+    return rows
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_the_page_agrees_with_the_preset(name):
+    """docs/models.md gives each preset's address, key, what it takes, prices, their date and the cost of a picture."""
+    values = values_of(name)
+    rows = documented()[name]
+    where, takes = rows[:2]
+    assert where[1] == ("yours" if name == "azure" else urlsplit(values["base_url"]).netloc)
+    assert where[2] == (f"`{values['api_key_env']}`" if values["api_key_env"] else "none")
+    assert takes[1:] == [
+        "yes" if what in values["takes"] else "no" for what in ("temperature", "seed", "logprobs", "schema", "batch")
+    ]
+    if "price_input" not in values:
+        assert len(rows) == 2
+        return
+    tokens = image_tokens(values["image_tokens"], 768, 768)
+    assert rows[2][1:] == [
+        *(str(values.get(f"price_{kind}", "")) for kind in ("input", "cached", "output")),
+        "half" if "price_batch" in values else "",
+        values["price_date"],
+        f"{tokens} tokens, {tokens * values['price_input'] / 1e6:.4f} USD",
+    ]
+    assert len(rows) == 3

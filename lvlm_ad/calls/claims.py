@@ -87,7 +87,8 @@ class Claims:
         """
         with self._transaction():
             row = self._db.execute(
-                "SELECT host, pid, seen FROM claims JOIN owners USING (owner) WHERE key = ?", (key,)
+                "SELECT host, pid, seen FROM claims JOIN owners USING (owner) WHERE key = ? AND owner != ?",
+                (key, self._owner),
             ).fetchone()
             if row is not None and self._alive(*row):
                 return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -45,6 +46,15 @@ CREATE TABLE IF NOT EXISTS answers (
 _STEPS = {2: "ALTER TABLE answers ADD COLUMN batch INTEGER NOT NULL DEFAULT 0"}
 
 
+@dataclass
+class _Row:
+    """An answer that waits to be written."""
+
+    statement: str
+    values: tuple[Any, ...]
+    error: Exception | None = None
+
+
 class AnswerStore:
     """Answers on disk; safe for several threads and several processes.
 
@@ -64,9 +74,13 @@ class AnswerStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
-        self._db = open_database(
-            path,
+        self._write_lock, self._read_lock, self._waiting_lock = (threading.Lock() for _ in range(3))
+        self._waiting: list[_Row] = []
+        self._db, self._reading = (self._opened() for _ in range(2))
+
+    def _opened(self) -> sqlite3.Connection:
+        return open_database(
+            self.path,
             schema=_SCHEMA,
             version=SCHEMA_VERSION,
             name="answer store",
@@ -138,20 +152,45 @@ class AnswerStore:
             answer.batch,
         )
         verb = "REPLACE" if replace else "IGNORE"
-        try:
-            with self._lock:
-                self._db.execute(f"INSERT OR {verb} INTO answers VALUES ({','.join('?' * len(row))})", row)  # noqa: S608 - marks only
-        except sqlite3.Error as error:
-            raise StoreError(f"The answer store {self.path} cannot be written: {error}.") from error
+        mine = _Row(f"INSERT OR {verb} INTO answers VALUES ({','.join('?' * len(row))})", row)  # noqa: S608 - marks only
+        with self._waiting_lock:
+            self._waiting.append(mine)
+        with self._write_lock:
+            # Whoever comes to write writes for all who wait: one synchronisation of the disk, not one for each.
+            with self._waiting_lock:
+                rows, self._waiting = self._waiting, []
+            if rows:
+                self._write(rows)
+        if mine.error is not None:
+            raise StoreError(f"The answer store {self.path} cannot be written: {mine.error}.") from mine.error
 
     def close(self) -> None:
         """Close the file."""
+        self._reading.close()
         self._db.close()
+
+    def _write(self, rows: Sequence[_Row]) -> None:
+        """Write rows in one transaction; if that fails, one by one, so that one bad row costs no other answer."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for row in rows:
+                    self._db.execute(row.statement, row.values)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OverflowError) as error:
+            if len(rows) == 1:
+                rows[0].error = error
+                return
+            for row in rows:
+                self._write([row])
 
     def _read(self, query: str, values: Sequence[str] = ()) -> list[Any]:
         try:
-            with self._lock:
-                return self._db.execute(query, values).fetchall()
+            with self._read_lock:
+                return self._reading.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise StoreError(f"The answer store {self.path} cannot be read: {error}.") from error
 

@@ -92,7 +92,7 @@ class Traffic:
         self._fast = True
         self._good = 0
         self._bad: float = inf
-        self._before = (0, 0.0)
+        self._forget_step()
         self._quiet_rounds = 0
         self._shrinks = 0
         self._begin_round()
@@ -208,7 +208,19 @@ class Traffic:
         self._round_start = self._clock()
         self._binding = True
 
+    def _forget_step(self) -> None:
+        """Leave no step open, whether still under way or still to be judged."""
+        self._target = self.limit
+        self._before = (0, 0.0)
+        self._doubts = 0
+
     def _answered(self) -> None:
+        if self.limit < self._target:
+            # Two go for each that comes back: if the step was too wide, few have gone when that is known.
+            self.limit += 1
+            if self.limit == self._target:
+                self._begin_round()
+            return
         self._round += 1
         if self._round < self.limit:
             return
@@ -220,22 +232,27 @@ class Traffic:
         """Judge a round in which the limit decided: no more than it were under way, and some waited."""
         before, rate_before = self._before
         if before and rate < rate_before * (1 + (self.limit / before - 1) / 4):
-            # Not even a quarter of the gain that so many more should bring: the endpoint only queues them.
-            self.limit, self._bad, self._fast = before, before + 1, False
-            self._before = (0, 0.0)
+            # Not even a quarter of the gain that so many more should bring: the endpoint only queues them. One slow
+            # round may be chance, two are not.
+            self._doubts += 1
+            if self._doubts > 1:
+                self.limit, self._bad, self._fast = before, before + 1, False
+                self._forget_step()
             return
         self._good = self.limit
         self._quiet_rounds += 1
         if self._quiet_rounds > _PATIENCE:
             self._bad, self._quiet_rounds = inf, 0
         step = self.limit if self._fast else max(1, self.limit // 4)
-        # Between a limit that served and one that did not, the next to try is half-way.
-        below = self._most if self._bad == inf else (self.limit + self._bad) // 2
-        wider = int(min(self.limit + step, below, self._most))
-        self._before = (0, 0.0)
+        wider = min(self.limit + step, self._most)
+        if self._bad < inf:
+            # Between a limit that served and one that did not, the next to try is half-way, if that is worth trying.
+            half_way = int(self.limit + self._bad) // 2
+            wider = min(wider, half_way) if half_way - self.limit >= self.limit / 10 else self.limit
+        self._forget_step()
         if wider > self.limit:
             self._before = (self.limit, rate)
-            self.limit = wider
+            self._target = wider
 
     def _crowded(self, mine: Pass) -> None:
         if mine.shrinks != self._shrinks:
@@ -247,5 +264,5 @@ class Traffic:
             self.limit = self._good
         else:
             self.limit, self._good = max(1, self.limit * 4 // 5), 0
-        self._before = (0, 0.0)
+        self._forget_step()
         self._begin_round()

@@ -65,7 +65,10 @@ def answer_schema(n_regions: int) -> dict[str, Any]:
     }
     return {
         "type": "object",
-        "properties": {"image_anomaly_score": score, "regions": {"type": "array", "items": region}},
+        "properties": {
+            "image_anomaly_score": score,
+            "regions": {"type": "array", "items": region, "maxItems": n_regions},
+        },
         "required": ["image_anomaly_score", "regions"],
         "additionalProperties": False,
     }

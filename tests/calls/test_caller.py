@@ -1,10 +1,13 @@
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lvlm_ad.backend import Answer, Backend, Request, ScriptedBackend, Usage
 from lvlm_ad.calls import AnswerStore, Budget, BudgetSpentError, Caller
-from lvlm_ad.errors import FatalError, TransientError
+from lvlm_ad.calls import caller as caller_module
+from lvlm_ad.errors import FatalError, RateLimitError, RejectedError, TransientError
 from lvlm_ad.presets import Pacing, Price
 
 PRICE = Price(price_input=1.0, price_output=10.0)
@@ -223,3 +226,194 @@ def test_keys_depend_on_what_is_asked_alone():
     assert key == Request((), "a").key({"model": "m"})
     assert len({key, question("b").key({"model": "m"}), question("a").key({"model": "n"})}) == 3
     assert key != Request((), "a", {"format": "json"}).key({"model": "m"})
+
+
+class Replying(Backend):
+    """Gives what a function of the question and of how often it came says: a text, an answer, or an error to raise."""
+
+    def __init__(self, script):
+        super().__init__()
+        self._script = script
+        self.asked = []
+        self.lock = threading.Lock()
+
+    def answer(self, request):
+        with self.lock:
+            times = self.asked.count(request.text)
+            self.asked.append(request.text)
+        given = self._script(request.text, times)
+        if isinstance(given, Exception):
+            raise given
+        return given if isinstance(given, Answer) else Answer(given)
+
+
+def asking_all(store, script, questions, *, threads=32, **options):
+    """Ask every question, many at once or in order; returns the backend and what came of each, in order."""
+    backend = Replying(script)
+    asking = Caller(backend, store, PRICE, Budget(None), **options)
+
+    def ask(text):
+        try:
+            return asking.ask(question(text)).answer.text
+        except (TransientError, RejectedError, FatalError) as error:
+            return error
+
+    with ThreadPoolExecutor(threads) as pool:
+        return backend, list(pool.map(ask, questions))
+
+
+@pytest.fixture
+def _quick(monkeypatch):
+    """Waits between tries are a hundredth of what they are."""
+    monkeypatch.setattr(caller_module, "_FIRST_WAIT", 0.005)
+    monkeypatch.setattr(caller_module, "_LONGEST_WAIT", 0.02)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_transient_error_is_asked_again_so_often_and_no_more(store):
+    """With three retries a question is asked four times; one that succeeds in between is answered."""
+    backend, (never, late) = asking_all(
+        store,
+        lambda text, times: TransientError("status 500") if text == "never" or times < 2 else "at last",
+        ["never", "late"],
+        pacing=Pacing(max_retries=3),
+    )
+    assert (backend.asked.count("never"), backend.asked.count("late")) == (4, 3)
+    assert isinstance(never, TransientError)
+    assert late == "at last"
+
+
+@pytest.mark.usefixtures("_quick")
+def test_being_turned_away_is_no_failure(store):
+    """A rate limit is waited for however often it comes: no question is lost to it, whatever the number of retries."""
+    backend, found = asking_all(
+        store,
+        lambda _, times: RateLimitError("slow down") if times < 9 else "yes",
+        [str(n) for n in range(20)],
+        pacing=Pacing(max_retries=0),
+    )
+    assert found == ["yes"] * 20
+    assert len(backend.asked) == 200
+
+
+def test_a_wait_that_is_asked_for_is_waited(store):
+    """After a rate limit with a wait, nobody asks anything until it is over."""
+    times_asked = []
+
+    def script(text, times):
+        times_asked.append((time.monotonic(), text))
+        return RateLimitError("slow", wait=0.5) if (text, times) == ("0", 0) else "yes"
+
+    _, found = asking_all(store, script, [str(n) for n in range(10)], concurrency=1)
+    assert found == ["yes"] * 10
+    turned_away = next(at for at, text in times_asked if text == "0")
+    later = [at for at, _ in times_asked if at > turned_away]
+    assert min(later) - turned_away >= 0.5
+
+
+def test_a_wait_of_hours_ends_the_run(store):
+    """An endpoint that wants to be left alone for long is left alone: the run ends and says for how long."""
+    _, (error,) = asking_all(store, lambda *_: RateLimitError("daily limit", wait=7200), ["a"])
+    assert isinstance(error, FatalError)
+    assert "left alone for 7200 s (daily limit)" in str(error)
+
+
+def test_being_turned_away_for_ever_ends(store, monkeypatch):
+    """A question that is turned away beyond patience fails."""
+    monkeypatch.setattr(caller_module, "_PATIENCE", 0.0)
+    _, (error,) = asking_all(store, lambda *_: RateLimitError("slow down"), ["a"])
+    assert type(error) is RateLimitError
+
+
+def test_a_question_refused_as_wrong_ends_the_run_if_none_was_taken(store):
+    """A refused image size is wrong with every image: the first refusal is fatal and nothing else is asked."""
+    backend, found = asking_all(store, lambda *_: RejectedError("status 400: image too large"), "abc", threads=1)
+    assert all(isinstance(error, FatalError) and "image too large" in str(error) for error in found)
+    assert len(backend.asked) == 1
+
+
+def test_one_wrong_question_among_answers_fails_alone(store):
+    """Where others are answered, one that is refused fails without being asked again; eight in a row end the run."""
+    backend, found = asking_all(
+        store,
+        lambda text, _: RejectedError("odd") if text.startswith("bad") else "yes",
+        ["a", "bad", "b"],
+        threads=1,
+    )
+    assert (found[0], type(found[1]), found[2]) == ("yes", RejectedError, "yes")
+    assert backend.asked.count("bad") == 1
+    _, found = asking_all(
+        store,
+        lambda text, _: RejectedError("odd") if text.startswith("bad") else "yes",
+        ["c", *(f"bad{n}" for n in range(9))],
+        threads=1,
+    )
+    assert [type(one) for one in found[1:]] == [RejectedError] * 7 + [FatalError] * 2
+
+
+def test_asking_again_replaces_the_stored_answer(store):
+    """An answer of an earlier run is asked for anew on demand, once; one of this run is not."""
+    first, _ = caller(store, lambda _: Answer("no", "refused"))
+    first.ask(question("a"))
+    second, backend = caller(store, lambda _: "yes")
+    assert second.ask(question("a")).answer.outcome == "refused"
+    assert second.ask(question("a"), again=True).answer.text == "yes"
+    assert second.ask(question("a"), again=True).stored is True
+    assert len(backend.requests) == 1
+    assert store.get(question("a").key(second.identity)).text == "yes"
+
+
+def test_a_failed_second_asking_keeps_the_first_answer(store):
+    """When asking again fails, what was stored stays."""
+    first, _ = caller(store, lambda _: Answer("half", "truncated"))
+    key = first.ask(question("a")).key
+
+    def fail(_request):
+        raise TransientError("reset")
+
+    second, _ = caller(store, fail)
+    with pytest.raises(TransientError):
+        second.ask(question("a"), again=True)
+    assert store.get(key).text == "half"
+
+
+def test_a_withheld_question_is_not_asked(store):
+    """What waits in a batch is not asked, and says why; what is stored is given."""
+    backend = Replying(lambda *_: "yes")
+    asking = Caller(backend, store, PRICE, Budget(None), withheld=lambda _: "waits in batch b1")
+    with pytest.raises(TransientError, match="waits in batch b1"):
+        asking.ask(question("a"))
+    assert backend.asked == []
+
+
+def test_stopping_ends_retries_and_waits(store):
+    """After a stop no question is asked, and none is asked again."""
+    backend = Replying(lambda *_: TransientError("reset"))
+    asking = Caller(backend, store, PRICE, Budget(None), pacing=Pacing(max_retries=1000))
+    failed = []
+
+    def ask():
+        try:
+            asking.ask(question("a"))
+        except TransientError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not backend.asked:
+        pass
+    asking.stop()
+    thread.join(timeout=30)
+    assert len(failed) == 1
+    with pytest.raises(TransientError, match="the run was ended"):
+        asking.ask(question("b"))
+    assert "b" not in backend.asked
+
+
+def test_a_batchs_answer_costs_a_batchs_price(store):
+    """An answer that came through a batch is priced as such, also when it is read again."""
+    price = Price(price_input=2.0, price_output=10.0, price_batch=0.5)
+    answer = Answer("yes", usage=Usage(1000, None, 100), batch=True)
+    asking, _ = caller(store, lambda _: answer, price)
+    assert asking.ask(question("a")).cost == pytest.approx((2000 + 1000) / 1e6 / 2)
+    assert asking.ask(question("a")).cost == pytest.approx((2000 + 1000) / 1e6 / 2)

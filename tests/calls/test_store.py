@@ -59,6 +59,36 @@ def test_any_text_can_be_stored(tmp_path, text):
     assert store.get("k").text == text.replace("\ud800", "?")
 
 
+def test_one_bad_row_costs_no_other_answer(tmp_path):
+    """Answers are written many at a time; one that cannot be written fails alone, and says so."""
+    store = AnswerStore(tmp_path / "a.sqlite")
+
+    def write(n):
+        try:
+            put(store, f"k{n}", Answer("x", usage=Usage(input_tokens=2**70 if n % 10 == 0 else 1)))
+        except StoreError:
+            return n
+        return None
+
+    with ThreadPoolExecutor(16) as pool:
+        failed = [n for n in pool.map(write, range(100)) if n is not None]
+    assert failed == list(range(0, 100, 10))
+    assert len(store) == 90
+
+
+def test_a_store_of_the_first_version_is_read(tmp_path):
+    """Answers stored before batches existed are found, and new ones are stored beside them."""
+    put(AnswerStore(tmp_path / "a.sqlite"), "k")
+    with sqlite3.connect(tmp_path / "a.sqlite") as database:
+        database.execute("ALTER TABLE answers DROP COLUMN batch")
+        database.execute("PRAGMA user_version=1")
+    database.close()
+    store = AnswerStore(tmp_path / "a.sqlite")
+    assert store.get("k") == ANSWER
+    put(store, "b", Answer("x", batch=True))
+    assert store.get("b").batch
+
+
 def test_many_threads_write_at_once(tmp_path):
     """Concurrent writers lose nothing."""
     store = AnswerStore(tmp_path / "a.sqlite")

@@ -1,0 +1,329 @@
+"""Batches against a real HTTP server, through the command and through ``Batcher``."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lvlm_ad.backend import Request
+from lvlm_ad.calls import AnswerStore, Batcher, BatchLedger, Question
+from lvlm_ad.errors import FatalError, StoreError
+from lvlm_ad.plugins import build, find_model
+
+SECRET = "sk-batch-secret-0123"
+PRICE = ("--set", "price_input=1000", "--set", "price_output=1000", "--set", "price_batch=0.5")
+
+
+def bench(command, endpoint, data, *more):
+    return command(
+        *("bench", "--model", "gpt-4o", "--no-frame", "--dataset", "folder", "--data", data, "--json", *PRICE),
+        *("--set", f"base_url={endpoint.url}"),
+        *more,
+        env={"OPENAI_API_KEY": SECRET},
+    )
+
+
+def metrics(done):
+    return json.loads(done.stdout)["runs"][0]["metrics"]
+
+
+def test_a_bench_in_a_batch(lvlm_ad_command, batches, small_data, tmp_path):
+    """All questions go in one file and are stored under the keys of live questions, at a batch's price."""
+    done = bench(lvlm_ad_command, batches, small_data, "--batch")
+    assert done.returncode == 0, done.stderr
+    assert (len(batches.batches), len(batches.asked), len(set(batches.asked)), batches.live) == (1, 12, 12, [])
+    found = metrics(done)
+    assert found["answers"]["ok"] == 12
+    assert found["usage"]["cost_usd"] == found["usage"]["spent_usd"] == pytest.approx(12 * 0.82 / 2)
+    again = bench(lvlm_ad_command, batches, small_data)
+    assert again.returncode == 0
+    assert batches.live == []
+    assert metrics(again)["usage"]["cost_usd"] == pytest.approx(12 * 0.82 / 2)
+    assert metrics(again)["usage"]["spent_usd"] == 0
+    assert len(bench(lvlm_ad_command, batches, small_data, "--batch").stdout) > 0
+    assert len(batches.batches) == 1
+    for path in (tmp_path / "runs").rglob("*"):
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes()
+
+
+def test_a_live_question_has_the_same_body_and_key(lvlm_ad_command, batches, small_data):
+    """What goes into a batch file is what a live question sends."""
+    bench(lvlm_ad_command, batches, small_data, "--batch", "--limit", 1)
+    in_batch = [line["body"] for line in batches.files["file-0"]]
+    bench(lvlm_ad_command, batches, small_data, "--limit", 1, "--out", "elsewhere")
+    order = lambda body: json.dumps(body, sort_keys=True)  # noqa: E731 - a key for sorting
+    assert sorted(in_batch, key=order) == sorted(batches.live, key=order)
+
+
+def test_kill_9_while_waiting(batches, small_data, tmp_path):
+    """Killed while a batch is under way, the same command picks it up; a live run meanwhile asks nothing either."""
+    gate = threading.Event()
+    batches.state = lambda _: "completed" if gate.is_set() else "in_progress"
+    command = [
+        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4o", "--no-frame", "--data", str(small_data)),
+        *("--set", f"base_url={batches.url}", "--out", str(tmp_path / "out"), "--json"),
+    ]
+    environment = {**os.environ, "OPENAI_API_KEY": SECRET}
+    process = subprocess.Popen([*command, "--batch"], env=environment, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "Waiting for batches" in line:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    live = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert live.returncode == 3
+    assert "12 questions wait in batches" in live.stderr
+    assert "--batch collects" in live.stderr
+    assert batches.live == []
+    gate.set()
+    done = subprocess.run([*command, "--batch"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(batches.batches) == 1
+    assert metrics(done)["answers"]["ok"] == 12
+
+
+def test_what_expired_goes_into_the_next_batch(lvlm_ad_command, batches, small_data, completion):
+    """A batch that expired half-way keeps its answers; only the others are sent again, within the same command."""
+    order = {}
+
+    def reply(body):
+        at = order.setdefault(json.dumps(body), len(order))
+        return None if len(batches.batches) == 1 and at >= 5 else (200, completion("image anomaly score: 0.5."))
+
+    batches.reply = reply
+    batches.state = lambda number: "expired" if number == 0 else "completed"
+    done = bench(lvlm_ad_command, batches, small_data, "--batch")
+    assert done.returncode == 0, done.stderr
+    assert "left 7 of 12 questions unanswered" in done.stderr
+    assert [len(batches.files[batch["input_file_id"]]) for batch in batches.batches.values()] == [12, 7]
+
+
+def test_a_batch_that_answers_nothing_is_not_sent_for_ever(lvlm_ad_command, batches, small_data):
+    """When nothing of a batch is answered, the questions fail with the reason and the run ends with status 3."""
+    batches.reply = lambda _: None
+    batches.state = lambda _: "expired"
+    done = bench(lvlm_ad_command, batches, small_data, "--batch")
+    assert done.returncode == 3
+    assert len(batches.batches) == 1
+    assert metrics(done)["answers"]["failed"] == 12
+    assert "could not be done in time" in done.stderr
+
+
+def test_a_refused_batch_ends_the_run(lvlm_ad_command, batches, small_data):
+    """A batch that fails validation is named with its reason; the next command sends a new one."""
+    batches.state = lambda number: "failed" if number == 0 else "completed"
+    done = bench(lvlm_ad_command, batches, small_data, "--batch")
+    assert done.returncode == 2
+    assert "Batch batch_0 was refused by the endpoint: failed: enqueued token limit reached" in done.stderr
+    assert bench(lvlm_ad_command, batches, small_data, "--batch").returncode == 0
+    assert len(batches.batches) == 2
+
+
+def test_single_questions_may_fail_and_be_declined(lvlm_ad_command, batches, small_data, completion):
+    """In a batch too, a filter and a refusal are outcomes and a wrong request fails by itself, sent once."""
+    odd = {
+        0: (400, {"error": {"message": "filtered", "code": "content_filter"}}),
+        1: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."})),
+        2: (400, {"error": {"message": "this image is odd"}}),
+        3: (200, completion("image ano", finish_reason="length")),
+        4: (500, {"error": {"message": "oops"}}),
+    }
+    order = {}
+
+    def reply(body):
+        at = order.setdefault(json.dumps(body), len(order))
+        return odd.get(at, (200, completion("image anomaly score: 0.5.")))
+
+    batches.reply = reply
+    done = bench(lvlm_ad_command, batches, small_data, "--batch")
+    found = metrics(done)
+    assert done.returncode == 3
+    assert found["outcomes"] == {"filtered": 1, "ok": 7, "refused": 1, "truncated": 1}
+    assert found["answers"]["failed"] == 2
+    sent = [len(batches.files[batch["input_file_id"]]) for batch in batches.batches.values()]
+    assert sent == [12, 1]
+    assert "this image is odd" in done.stderr
+
+
+def test_retry_failed_in_a_batch(lvlm_ad_command, batches, small_data, completion):
+    """With --retry-failed what was declined is asked anew in a batch and replaced; without it is not."""
+    batches.reply = lambda _: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}))
+    assert bench(lvlm_ad_command, batches, small_data, "--batch").returncode == 3
+    batches.reply = lambda _: (200, completion("image anomaly score: 0.5."))
+    assert bench(lvlm_ad_command, batches, small_data, "--batch").returncode == 3
+    assert len(batches.batches) == 1
+    done = bench(lvlm_ad_command, batches, small_data, "--batch", "--retry-failed")
+    assert done.returncode == 0
+    assert len(batches.batches) == 2
+    assert metrics(done)["usage"]["spent_usd"] == pytest.approx(12 * 0.82 / 2)
+
+
+def test_a_limit_in_money_bounds_a_batch(lvlm_ad_command, batches, small_data):
+    """No question goes into a batch that could exceed the limit, counted with an answer as long as it may be."""
+    limits = ("--batch", "--max-cost", 5, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
+    done = bench(lvlm_ad_command, batches, small_data, *limits)
+    assert done.returncode == 3
+    each = metrics(done)["answers"]["ok"]
+    assert 0 < each < 12
+    assert len(batches.asked) == each
+    assert "could exceed the limit" in done.stderr
+    refused = bench(lvlm_ad_command, batches, small_data, *limits[:-2])
+    assert refused.returncode == 2
+    assert "image_tokens=RULE" in refused.stderr
+
+
+def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command, batches, small_data):
+    """Backends and presets that take no batches say so at once."""
+    done = bench(lvlm_ad_command, batches, small_data, "--batch", "--set", 'takes=["temperature"]')
+    assert (done.returncode, "takes no batches" in done.stderr) == (2, True)
+    (Path("a.json")).write_text('["x"]')
+    done = lvlm_ad_command("bench", "--model", "scripted", "--set", "file=a.json", "--batch", "--no-frame")
+    assert (done.returncode, "scripted takes no batches" in done.stderr) == (2, True)
+    assert batches.batches == {}
+
+
+@pytest.fixture
+def batcher(batches, tmp_path):
+    """Make a Batcher against the endpoint, on the same files each time."""
+    store, ledger = AnswerStore(tmp_path / "a.sqlite"), BatchLedger(tmp_path / "b.sqlite")
+
+    def make(**options):
+        model, _ = find_model("openai", {"model": "m", "base_url": batches.url})
+        backend = build(model)
+        notes = []
+        made = Batcher(backend, store, ledger, note=notes.append, sleep=lambda _: None, **options)
+        made.backend, made.store, made.ledger, made.notes = backend, store, ledger, notes
+        return made
+
+    yield make
+    store.close()
+    ledger.close()
+
+
+def questions(backend, count):
+    requests = [Request((), f"question {n}") for n in range(count)]
+    return [Question(request.key(backend.identity()), request) for request in requests]
+
+
+def run(batcher, count):
+    batcher.run(lambda: questions(batcher.backend, count), lambda *_: None)
+
+
+def test_files_stay_within_the_endpoints_limits(batcher, batches):
+    """More questions, or more bytes, than a file may hold go into several batches."""
+    one = batcher()
+    one.backend.max_batch_requests = 5
+    run(one, 12)
+    assert [len(lines) for lines in batches.files.values()] == [5, 5, 2]
+    two = batcher()
+    two.backend.max_batch_bytes = 2 * len(two.backend.batch_line("k" * 64, Request((), "question 10")))
+    run(two, 17)
+    assert [len(lines) for lines in list(batches.files.values())[3:]] == [2, 2, 1]
+
+
+def test_a_start_that_was_not_written_down_is_found_again(batcher, batches):
+    """Killed between starting a batch and writing its name down, the next run finds it at the endpoint by its label."""
+    first = batcher()
+    keys = [question.key for question in questions(first.backend, 3)]
+    label = first.ledger.begin(first.backend.identity(), keys)
+    path = first.store.path.parent / "f.jsonl"
+    path.write_bytes(b"".join(first.backend.batch_line(q.key, q.request) for q in questions(first.backend, 3)))
+    file_id = first.backend.upload_batch(path)
+    first.ledger.uploaded(label, file_id)
+    first.backend.start_batch(file_id, label)
+    second = batcher()
+    run(second, 3)
+    assert len(batches.batches) == 1
+    assert second.answered == set(keys)
+
+
+def test_an_upload_that_was_written_down_is_used(batcher, batches):
+    """Killed after the upload, the next run starts the batch from the file that is there."""
+    first = batcher()
+    label = first.ledger.begin(first.backend.identity(), [q.key for q in questions(first.backend, 3)])
+    path = first.store.path.parent / "f.jsonl"
+    path.write_bytes(b"".join(first.backend.batch_line(q.key, q.request) for q in questions(first.backend, 3)))
+    first.ledger.uploaded(label, first.backend.upload_batch(path))
+    run(batcher(), 3)
+    assert (len(batches.files), len(batches.batches), len(first.store)) == (1, 1, 3)
+
+
+def test_what_was_never_uploaded_is_forgotten(batcher, batches):
+    """Killed before the upload, nothing waits at the endpoint; the questions are sent off as if new."""
+    first = batcher()
+    first.ledger.begin(first.backend.identity(), [q.key for q in questions(first.backend, 3)])
+    run(batcher(), 3)
+    assert (len(batches.batches), len(first.store)) == (1, 3)
+    assert first.ledger.open_batches(first.backend.identity()) == []
+
+
+def test_answers_of_another_selection_are_kept(batcher, batches):
+    """A batch that is picked up by a run over fewer images brings all its answers into the store."""
+    gate = []
+    batches.state = lambda _: "completed" if gate else "in_progress"
+    first = batcher()
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    first._sleep = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(first, 8)
+    gate.append(1)
+    run(batcher(), 2)
+    assert (len(first.store), len(batches.batches)) == (8, 1)
+
+
+def test_two_models_batches_are_kept_apart(batcher):
+    """A batch belongs to the model that it was sent off for."""
+    first = batcher()
+    first.ledger.begin({"other": "model"}, ["k"])
+    run(batcher(), 2)
+    assert len(first.ledger.open_batches({"other": "model"})) == 1
+
+
+def test_a_refused_key_is_fatal(batcher, batches):
+    """An endpoint that refuses the upload ends the run with its reason; nothing is taken to be under way."""
+    batches.refuse = (401, {"error": {"message": "wrong key"}})
+    first = batcher()
+    with pytest.raises(FatalError, match="key is refused: wrong key"):
+        run(first, 2)
+    batches.refuse = None
+    run(batcher(), 2)
+    assert len(first.store) == 2
+
+
+def test_an_endpoint_that_stumbles_is_called_again(batcher, batches):
+    """Failures of the server between two looks do not lose the batch; one that lasts ends the run, the batch kept."""
+    batches.stumbles = 3
+    first = batcher()
+    run(first, 2)
+    assert (len(first.store), len(batches.batches)) == (2, 1)
+    batches.stumbles = 10**6
+    with pytest.raises(FatalError, match="cannot be reached: status 500"):
+        run(batcher(), 3)
+    batches.stumbles = 0
+    run(batcher(), 3)
+    assert (len(first.store), len(batches.batches)) == (3, 2)
+
+
+def test_the_ledger_survives_and_refuses_newer_files(tmp_path):
+    """What was written down is there after reopening; a file of a newer version is refused."""
+    ledger = BatchLedger(tmp_path / "b.sqlite")
+    label = ledger.begin({"m": 1}, ["k1", "k2"])
+    ledger.started(label, "batch_7")
+    ledger.close()
+    (found,) = BatchLedger(tmp_path / "b.sqlite").open_batches({"m": 1})
+    assert (found.label, found.batch_id, found.keys) == (label, "batch_7", {"k1", "k2"})
+    with sqlite3.connect(tmp_path / "b.sqlite") as database:
+        database.execute("PRAGMA user_version=99")
+    database.close()
+    with pytest.raises(StoreError, match="newer lvlm-ad"):
+        BatchLedger(tmp_path / "b.sqlite")

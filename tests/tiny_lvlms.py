@@ -1,0 +1,241 @@
+"""Builds tiny vision-language models with random weights, as folders that transformers and its like can load.
+
+    python tests/tiny_lvlms.py FOLDER [llava idefics3 qwen2_5_vl]
+
+Each is the real class with the real processor and files, 2 layers deep and about 3 MB, made in a second without
+network. Their answers are noise: they test everything around a model, and nothing about one. Needs torch and
+transformers 5; Qwen2.5-VL needs torchvision too.
+
+A server or a backend sees the same traps as with real weights: Idefics3 cuts a picture into tiles, Qwen2.5-VL's prompt
+grows with the picture, and all have a byte-level tokenizer whose image token stands for many places in the prompt.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+# Read when huggingface_hub is imported: nothing here may look for a model's files on the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    GenerationConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3ImageProcessor,
+    Idefics3Processor,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+
+SENTENCES = (
+    "You inspect industrial products for defects. White borders divide the picture into numbered regions. ",
+    "Give scores from 0 to 1, where a higher score means more anomalous: one for the image, and one for each region. ",
+    "Answer in exactly this format, with your own numbers, and write nothing else: ",
+    "image anomaly score: 0.9; region 1: 0.9; region 3: 0.7. ",
+    'Answer with one JSON object: {"image_anomaly_score": 0.9, "regions": [{"region": 1, "score": 0.9}]} ',
+)
+"""What the tokenizer learns its merges from: without any, a question would be one token a letter."""
+
+VISION = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def tokenizer(named, others=()):
+    """Make a byte-level tokenizer.
+
+    Args:
+        named: special tokens that the processor asks for by attribute, such as ``{"image_token": "<image>"}``.
+        others: further special tokens.
+    """
+    merges = Tokenizer(models.BPE())
+    merges.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    merges.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=640,
+        min_frequency=1,
+        # Sorted: the alphabet comes as a set, and a token's number must be the same each time.
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=[PAD, START, END, *named.values(), *others],
+        show_progress=False,
+    )
+    merges.train_from_iterator(SENTENCES, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=merges,
+        bos_token=PAD,
+        eos_token=END,
+        pad_token=PAD,
+        padding_side="left",
+        model_max_length=16384,
+        extra_special_tokens=dict(named),
+    )
+
+
+def chat_template(image):
+    """Write a chat template in which ``image`` stands where a picture is."""
+    content = (
+        "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+        "{% for part in message['content'] %}"
+        "{% if part['type'] == 'text' %}{{ part['text'] }}{% elif part['type'] == 'image' %}" + image + "{% endif %}"
+        "{% endfor %}{% endif %}"
+    )
+    return (
+        "{% for message in messages %}" + START + "{{ message['role'] }}\n" + content + END + "\n{% endfor %}"
+        "{% if add_generation_prompt %}" + START + "assistant\n{% endif %}"
+    )
+
+
+def language_model(tokens, **more):
+    """Give the settings of the language half."""
+    return {
+        "vocab_size": len(tokens),
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,  # with 16, vLLM's CPU kernels fail at the first question
+        "max_position_embeddings": 16384,
+        "bos_token_id": tokens.bos_token_id,
+        "eos_token_id": tokens.eos_token_id,
+        "pad_token_id": tokens.pad_token_id,
+        "tie_word_embeddings": False,
+        **more,
+    }
+
+
+def save(folder, model_class, config, processor):
+    """Draw the weights, the same each time, and write the folder."""
+    torch.manual_seed(0)
+    model = model_class(config).eval()
+    tokens = processor.tokenizer
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=tokens.eos_token_id,
+        pad_token_id=tokens.pad_token_id,
+        do_sample=False,
+        max_new_tokens=64,
+        # Random weights would never end an answer; this makes it ever likelier after 16 tokens.
+        exponential_decay_length_penalty=(16, 2.0),
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def build_llava(folder):
+    """LLaVA: every picture becomes 224 x 224 pixels and 256 tokens."""
+    tokens = tokenizer({"image_token": "<image>"})
+    image = tokens.convert_tokens_to_ids("<image>")
+    config = LlavaConfig(
+        text_config=LlamaConfig(**language_model(tokens)),
+        vision_config=CLIPVisionConfig(**VISION, image_size=224, patch_size=14, projection_dim=64),
+        image_token_index=image,
+        image_token_id=image,
+        image_seq_length=256,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=False,
+    )
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}),
+        tokenizer=tokens,
+        patch_size=14,
+        num_additional_image_tokens=1,
+        vision_feature_select_strategy="default",
+        image_token="<image>",
+        chat_template=chat_template("<image>"),
+    )
+    save(folder, LlavaForConditionalGeneration, config, processor)
+
+
+def build_idefics3(folder):
+    """Idefics3: a square picture becomes 4 tiles and an overview of 512 x 512 pixels, 64 tokens each."""
+    named = {
+        "image_token": "<image>",
+        "fake_image_token": "<fake_token_around_image>",
+        "global_image_token": "<global-img>",
+        "end_of_utterance_token": "<end_of_utterance>",
+    }
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    tokens = tokenizer(named, tiles)
+    config = Idefics3Config(
+        text_config={"model_type": "llama", **language_model(tokens)},
+        vision_config={**VISION, "image_size": 512, "patch_size": 16},
+        image_token_id=tokens.convert_tokens_to_ids("<image>"),
+        pad_token_id=tokens.pad_token_id,
+        scale_factor=4,
+        tie_word_embeddings=False,
+    )
+    processor = Idefics3Processor(
+        image_processor=Idefics3ImageProcessor(
+            size={"longest_edge": 1024}, max_image_size={"longest_edge": 512}, do_image_splitting=True
+        ),
+        tokenizer=tokens,
+        image_seq_len=64,
+        chat_template=chat_template("<image>"),
+    )
+    save(folder, Idefics3ForConditionalGeneration, config, processor)
+
+
+def build_qwen2_5_vl(folder):
+    """Qwen2.5-VL: a picture keeps its size and becomes a token for each 28 x 28 pixels, 729 for 768 x 768."""
+    named = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
+    tokens = tokenizer(named, ["<|vision_start|>", "<|vision_end|>"])
+    number = tokens.convert_tokens_to_ids
+    # The three parts of a position (time, row, column) share the 16 frequencies of a head of 32.
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
+    config = Qwen2_5_VLConfig(
+        text_config=language_model(tokens, rope_parameters=rope),
+        vision_config={
+            "depth": 2,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_heads": 4,
+            "out_hidden_size": 128,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "window_size": 112,
+            "fullatt_block_indexes": [1],
+        },
+        image_token_id=number("<|image_pad|>"),
+        video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"),
+        vision_end_token_id=number("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    processor = Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size={"shortest_edge": 56 * 56, "longest_edge": 1280 * 28 * 28}),
+        tokenizer=tokens,
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=chat_template("<|vision_start|><|image_pad|><|vision_end|>"),
+    )
+    save(folder, Qwen2_5_VLForConditionalGeneration, config, processor)
+
+
+BUILDERS = {"llava": build_llava, "idefics3": build_idefics3, "qwen2_5_vl": build_qwen2_5_vl}
+
+
+def main(arguments):
+    """Build the named models, or all, each in a folder of its name."""
+    if not arguments or set(arguments[1:]) - set(BUILDERS):
+        return f"usage: python tests/tiny_lvlms.py FOLDER [{' '.join(BUILDERS)}]"
+    for name in arguments[1:] or BUILDERS:
+        BUILDERS[name](Path(arguments[0]) / name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
