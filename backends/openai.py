@@ -130,6 +130,10 @@ class OpenAIBackend(BatchBackend):
         if not options.model:
             raise ConfigError(f"No model is named for {options.base_url}.{self._wire.served()}")
 
+    def identity(self) -> dict[str, Any]:
+        """Include whether a question's schema is sent; another way of asking is another question."""
+        return super().identity() | ({} if self.capabilities.schema else {"schema": "not sent"})
+
     def answer(self, request: Request) -> Answer:
         """Ask once.
 

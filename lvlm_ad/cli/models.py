@@ -24,12 +24,14 @@ def models(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("Model", "Through", "Ready", "Description", box=None, pad_edge=False)
+    table = Table("Model", "Through", "Ready", "What it is, and what it lacks", box=None, pad_edge=False)
     for model in found:
-        ready = Text("yes", style="green") if model["ready"] else Text(f"no: {model['why_not']}", style="yellow")
-        table.add_row(
-            Text(model["name"]), Text(f"{model['kind']} {model['plugin']}"), ready, Text(model["description"])
-        )
+        ready = Text("yes", style="green") if model["ready"] else Text("no", style="yellow")
+        about = Text(model["description"])
+        if not model["ready"]:
+            # The remedy after the semicolon is for who asks for this model; here it would be said many times.
+            about.append(f"{' · ' if about else ''}{model['why_not'].partition(';')[0]}", style="yellow")
+        table.add_row(Text(model["name"]), Text(f"{model['kind']} {model['plugin']}"), ready, about)
     Console().print(table)
 
 

@@ -295,7 +295,8 @@ def test_addresses_with_secrets_or_without_host_are_refused(backend, url):
 def test_identity_is_what_decides_an_answer(backend):
     """Model, address and sampling options are part of it; time-outs, retries and the key's variable are not."""
     same = backend().identity()
-    assert same == backend(timeout=9, api_key_env="OTHER", takes=("temperature",)).identity()
+    assert same == backend(timeout=9, api_key_env="OTHER", takes=("temperature", "schema")).identity()
+    assert same != backend(takes=("temperature",)).identity()
     others = [{"model": "n"}, {"temperature": 1}, {"max_tokens": 5}, {"detail": "low"}, {"seed": 1}]
     assert all(backend(**options).identity() != same for options in others)
     assert SECRET not in repr(same)

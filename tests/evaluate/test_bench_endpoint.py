@@ -201,17 +201,36 @@ def test_kill_9_loses_and_repeats_nothing(answering, small_data, tmp_path):
     assert json.loads(done.stdout)["runs"][0]["metrics"]["answers"]["ok"] == 12
 
 
-def test_no_key_is_left_behind(lvlm_ad_command, endpoint, small_data, tmp_path):
-    """No file and no output of a run holds the key, also when the endpoint refuses it and quotes it back."""
-    few = ("--category", "bolt", "--limit", 2)
-    outputs = [bench(lvlm_ad_command, endpoint, small_data, *few)]
-    endpoint.reply = lambda _: (500, {"error": {"message": "oops"}}, {})
-    outputs.append(bench(lvlm_ad_command, endpoint, small_data, *few, "--prompt", "general"))
-    endpoint.reply = lambda _: (401, {"error": {"message": f"Incorrect API key provided: {SECRET}."}}, {})
-    outputs.append(bench(lvlm_ad_command, endpoint, small_data, *few, "--prompt", "reason"))
-    assert [done.returncode for done in outputs] == [0, 3, 2]
-    for done in outputs:
-        assert SECRET not in done.stdout + done.stderr
+FAILURES = {
+    "answers that quote it": (0, lambda: f"image anomaly score: 0.5. {SECRET}"),
+    "a refusal that quotes it": (3, lambda: (200, completion_of(None, refusal=f"Not with {SECRET}"), {})),
+    "a model named so": (0, lambda: (200, {**completion_of("image anomaly score: 0.1."), "model": SECRET}, {})),
+    "failures": (3, lambda: (500, {"error": {"message": f"oops {SECRET}"}}, {})),
+    "wrong requests": (2, lambda: (400, {"error": {"message": f"bad {SECRET}"}}, {})),
+    "a limit": (2, lambda: (429, {"error": {"message": SECRET}}, {"retry-after": "86400"})),
+    "a refused key": (2, lambda: (401, {"error": {"message": f"Incorrect API key provided: {SECRET}."}}, {})),
+    "an unknown model": (2, lambda: (404, {"error": {"message": f"no model for {SECRET}"}}, {})),
+    "garbage": (3, lambda: (200, f"<html>{SECRET}</html>".encode(), {})),
+}
+
+
+def completion_of(text, **message):
+    return {"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": text, **message}}]}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_no_key_is_left_behind(lvlm_ad_command, endpoint, small_data, tmp_path, kind):
+    """No file and no output of a run holds the key, whatever the endpoint does with it, also not in a debug log."""
+    status, reply = FAILURES[kind]
+    endpoint.reply = lambda _: reply()
+    endpoint.models = [f"model-{SECRET}"]
+    done = bench(
+        *(lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--limit", 2),
+        env={"OPENAI_LOG": "debug"},
+    )
+    assert done.returncode == status, done.stderr
+    assert len(endpoint.asked) > 0
+    assert SECRET not in done.stdout + done.stderr
     for path in (tmp_path / "runs").rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
 
@@ -262,6 +281,84 @@ def test_failures_are_counted_and_asked_again(lvlm_ad_command, endpoint, small_d
     assert json.loads(again.stdout)["runs"][0]["metrics"]["answers"]["failed"] == 0
 
 
+def test_retry_failed_asks_again_what_gave_no_scores(lvlm_ad_command, endpoint, small_data, completion):
+    """Only with --retry-failed are refused, filtered, cut off, empty and unreadable answers asked for again, once."""
+    odd = [
+        (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {}),
+        (200, completion("", finish_reason="content_filter"), {}),
+        (200, completion("image anomaly score: 0.5; region 1", finish_reason="length"), {}),
+        (200, completion(""), {}),
+        "What a nice bolt.",
+    ]
+    replies = iter(odd)
+    endpoint.reply = lambda _: next(replies, "image anomaly score: 0.5.")
+    arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1)
+    first = json.loads(bench(*arguments).stdout)["runs"][0]["metrics"]
+    assert first["outcomes"] == {"empty": 1, "filtered": 1, "ok": 2, "refused": 1, "truncated": 1}
+    assert len(endpoint.asked) == 6
+    bench(*arguments)
+    assert len(endpoint.asked) == 6
+    forecast = bench(*arguments, "--retry-failed", "--dry-run")
+    assert json.loads(forecast.stdout)["forecast"][0]["to_ask"] == 5
+    done = bench(*arguments, "--retry-failed")
+    assert (done.returncode, len(endpoint.asked)) == (0, 11)
+    assert json.loads(done.stdout)["runs"][0]["metrics"]["outcomes"] == {"ok": 6}
+    bench(*arguments, "--retry-failed")
+    assert len(endpoint.asked) == 11
+
+
+def test_two_processes_on_one_folder_share_the_work(endpoint, small_data, tmp_path):
+    """Two commands at once on one output folder: every question is asked once, and both end with all answers."""
+    both = threading.Barrier(2)
+    endpoint.reply = lambda _: time.sleep(0.2) or "image anomaly score: 0.5."
+    command = [
+        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-frame", "--data", str(small_data)),
+        *("--set", f"base_url={endpoint.url}", "--concurrency", "2", "--out", str(tmp_path / "out"), "--json"),
+    ]
+    done = []
+
+    def run():
+        both.wait()
+        environment = {**os.environ, "OPENAI_API_KEY": SECRET}
+        done.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=False))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
+    assert len(endpoint.asked) == 12
+    assert [json.loads(one.stdout)["runs"][0]["metrics"]["answers"]["ok"] for one in done] == [12, 12]
+
+
+def test_an_ignored_schema_is_noticed(lvlm_ad_command, endpoint, small_data):
+    """A server that takes the schema and answers in prose is named once; its answers are read all the same."""
+    done = bench(lvlm_ad_command, endpoint, small_data, "--prompt", "json")
+    assert done.returncode == 0
+    assert done.stderr.count("ignores the schema") == 1
+    assert endpoint.asked[0]["response_format"]["type"] == "json_schema"
+    endpoint.reply = lambda _: '{"image_anomaly_score": 0.5, "regions": []}'
+    kept = bench(lvlm_ad_command, endpoint, small_data, "--prompt", "json", "--out", "other")
+    assert (kept.returncode, "ignores" in kept.stderr) == (0, False)
+    bench(
+        *(lvlm_ad_command, endpoint, small_data, "--prompt", "json", "--out", "none"), "--set", 'takes=["temperature"]'
+    )
+    assert "response_format" not in endpoint.asked[-1]
+
+
+def test_what_it_costs_stands_in_the_leaderboard(lvlm_ad_command, answering, small_data):
+    """Cost of the run, of an image, and of a point of image AUROC above 50."""
+    done = bench(lvlm_ad_command, answering, small_data, "--set", "price_input=1000", "--set", "price_output=1000")
+    metrics = json.loads(done.stdout)["runs"][0]["metrics"]
+    board = json.loads(lvlm_ad_command("leaderboard", "--format", "json").stdout)
+    (entry,) = board["groups"][0]["entries"]
+    assert entry["cost_usd"] == pytest.approx(12 * 0.82)
+    assert entry["usd_per_image"] == pytest.approx(0.82)
+    points = 100 * metrics["mean"]["image_auroc"] - 50
+    assert entry["usd_per_point"] == (pytest.approx(12 * 0.82 / points) if points > 0 else None)
+
+
 def test_excluding_failures_changes_what_is_measured(lvlm_ad_command, endpoint, small_data, completion):
     """By default a refused image counts as normal; with exclude it is left out. Both say how many were measured."""
     refusal = (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {})
@@ -308,6 +405,23 @@ def test_a_dry_run_asks_nothing(lvlm_ad_command, endpoint, small_data):
     assert (first["questions"], first["stored"], first["cost_usd"]) == (12, 0, None)
     assert (second["stored"], second["to_ask"]) == (6, 6)
     assert second["cost_usd"] == pytest.approx(6 * 0.82)
+
+
+def test_a_dry_run_estimates_by_the_rule_of_the_models_family(lvlm_ad_command, small_data):
+    """Before anything was asked: tokens of pictures by the preset's rule, the cost expected and at most, in a batch half."""
+    asked = ("bench", "--model", "gpt-4o", "--no-frame", "--data", small_data, "--dry-run", "--json")
+    live, batch = (
+        json.loads(lvlm_ad_command(*asked, *more, env={"OPENAI_API_KEY": SECRET}).stdout)["forecast"][0]
+        for more in ((), ("--batch",))
+    )
+    text = live["input_tokens"] / 12 - 765
+    assert (live["basis"], live["to_ask"]) == ("rule", 12)
+    assert 100 < text < 400
+    assert live["cost_usd"] == pytest.approx((live["input_tokens"] * 2.5 + live["output_tokens"] * 10) / 1e6)
+    assert live["at_most_usd"] == pytest.approx((live["input_tokens"] * 2.5 + 12 * 1024 * 10) / 1e6)
+    assert live["seconds"] > 0
+    assert batch["cost_usd"] == pytest.approx(live["cost_usd"] / 2)
+    assert batch["seconds"] is None
 
 
 def test_hostile_answers_do_no_harm(lvlm_ad_command, endpoint, small_data):
