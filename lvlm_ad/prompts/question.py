@@ -121,7 +121,7 @@ class Questioner:
     @property
     def hash(self) -> str:
         """SHA-256 (hex) over everything that shapes a question, sample and division aside."""
-        shaped = {
+        shaped: dict[str, Any] = {
             "prompt": self._prompt.model_dump(mode="json", exclude={"name", "description"}),
             "sentences": [_PICTURES, _REFERENCE, _REFERENCES],
             "marks": [self._style.border_width, self._style.number_size, self._style.number_style],
@@ -133,6 +133,8 @@ class Questioner:
                 for category, paths in self._reference_paths.items()
             },
         }
+        if self._prompt.format == "json":
+            shaped["schema"] = answer_schema(1)
         return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -408,7 +408,7 @@ def test_a_dry_run_asks_nothing(lvlm_ad_command, endpoint, small_data):
 
 
 def test_a_dry_run_estimates_by_the_rule_of_the_models_family(lvlm_ad_command, small_data):
-    """Before anything was asked: tokens of pictures by the preset's rule, the cost expected and at most, in a batch half."""
+    """Before anything is asked: pictures by the preset's rule, the cost expected and at most; in a batch half."""
     asked = ("bench", "--model", "gpt-4o", "--no-frame", "--data", small_data, "--dry-run", "--json")
     live, batch = (
         json.loads(lvlm_ad_command(*asked, *more, env={"OPENAI_API_KEY": SECRET}).stdout)["forecast"][0]
