@@ -58,11 +58,11 @@ class _Waiter:
 class Traffic:
     """Lets questions through, one pass each. Used from many threads.
 
-    The limit begins at ``start``. A round is as many answers as the limit; after a round without trouble the limit is
-    doubled or, once it has ever been too high, raised by a quarter. It stays below a limit at which questions were
-    turned away or answers came no faster, and tries that again only after twenty quiet rounds. When a question is
-    turned away it goes back to the limit that last served a whole round, or, being there, shrinks by a fifth; all that
-    were sent before a shrink count as one. Failures of the server hold it.
+    The limit begins at ``start``. A round is as many answers as the limit, the first one half as many. After a round
+    without trouble the limit is doubled or, once it has ever been too high, raised by a quarter. It stays below a limit
+    at which questions were turned away or answers came no faster, and tries that again only after twenty quiet rounds.
+    When a question is turned away it goes back to the limit that last served a whole round or, being there, shrinks by
+    a fifth; all that were sent before a shrink count as one. Failures of the server hold it.
 
     Args:
         start: questions under way at once, at first.
@@ -74,7 +74,9 @@ class Traffic:
     def __init__(
         self, start: int, most: int, limits: Limits | None = None, *, clock: Callable[[], float] = monotonic
     ) -> None:
-        self.limit = min(start, most)
+        # Where the limit stands, and where it is on its way to.
+        self._settled = self._target = min(start, most)
+        self._step_began, self._step_seconds = 0.0, 0.0
         self._most = most
         self._clock = clock
         self._requests_a_minute = (limits.requests_per_minute if limits else None) or inf
@@ -92,15 +94,22 @@ class Traffic:
         self._fast = True
         self._good = 0
         self._bad: float = inf
-        self._forget_step()
+        self._settle(self._settled)
         self._quiet_rounds = 0
         self._shrinks = 0
         self._begin_round()
 
     @property
-    def under_way(self) -> int:
-        """How many questions are under way."""
-        return self._under_way
+    def limit(self) -> int:
+        """How many questions may be under way now.
+
+        A wider limit is reached step by step in a third of the time of a round: if it is too wide, few have gone when
+        the first is turned away.
+        """
+        if self._target == self._settled:
+            return self._settled
+        part = (self._clock() - self._step_began) / self._step_seconds
+        return min(self._target, self._settled + int((self._target - self._settled) * part))
 
     def enter(self, tokens: float = 0.0, *, again: bool = False) -> Pass:
         """Wait until a question may go.
@@ -140,6 +149,8 @@ class Traffic:
         """
         with self._lock:
             self._under_way -= 1
+            # Where nobody waits, it is not the limit that decides how fast answers come: the round says nothing of it.
+            self._binding &= bool(self._queue)
             if tokens is not None and mine.entry[0] > -inf:
                 self._logged_tokens += tokens - mine.entry[1]
                 mine.entry[1] = tokens
@@ -176,15 +187,15 @@ class Traffic:
     def _wake(self) -> None:
         if self._queue:
             self._queue[0].event.set()
-        elif self._under_way < self.limit:
-            # Nobody waits: it is not the limit that decides how fast answers come, so this round says nothing of it.
-            self._binding = False
 
     def _delay(self, tokens: float) -> float | None:
         """Return the seconds until the next may go; None: not before another is back."""
-        if self._under_way >= self.limit:
-            return None
         now = self._clock()
+        if self._under_way >= self.limit:
+            if self._under_way >= self._target:
+                return None
+            share = (self._under_way + 1 - self._settled) / (self._target - self._settled)
+            return max(self._step_began + share * self._step_seconds - now, 0.001)
         if now < self._not_before:
             return self._not_before - now
         while self._log and self._log[0][0] <= now - _WINDOW:
@@ -208,61 +219,63 @@ class Traffic:
         self._round_start = self._clock()
         self._binding = True
 
-    def _forget_step(self) -> None:
-        """Leave no step open, whether still under way or still to be judged."""
-        self._target = self.limit
+    def _settle(self, limit: int) -> None:
+        """Set the limit and leave no step open, whether still under way or still to be judged."""
+        self._settled = self._target = limit
         self._before = (0, 0.0)
         self._doubts = 0
 
     def _answered(self) -> None:
-        if self.limit < self._target:
-            # Two go for each that comes back: if the step was too wide, few have gone when that is known.
-            self.limit += 1
-            if self.limit == self._target:
+        if self._settled < self._target:
+            if self._clock() >= self._step_began + self._step_seconds:
+                self._settled = self._target
                 self._begin_round()
             return
         self._round += 1
-        if self._round < self.limit:
+        # The first step need not wait for a whole round: nothing is compared with it but itself, begun from nothing.
+        first = self._fast and self._good == 0
+        if self._round < (self._settled / 2 if first else self._settled):
             return
         if self._binding:
-            self._end_round(self._round / max(self._clock() - self._round_start, 1e-9))
+            self._end_round(max(self._clock() - self._round_start, 1e-9))
         self._begin_round()
 
-    def _end_round(self, rate: float) -> None:
+    def _end_round(self, seconds: float) -> None:
         """Judge a round in which the limit decided: no more than it were under way, and some waited."""
+        limit, rate = self._settled, self._round / seconds
         before, rate_before = self._before
-        if before and rate < rate_before * (1 + (self.limit / before - 1) / 4):
+        if before and rate < rate_before * (1 + (limit / before - 1) / 4):
             # Not even a quarter of the gain that so many more should bring: the endpoint only queues them. One slow
             # round may be chance, two are not.
             self._doubts += 1
             if self._doubts > 1:
-                self.limit, self._bad, self._fast = before, before + 1, False
-                self._forget_step()
+                self._bad, self._fast = before + 1, False
+                self._settle(before)
             return
-        self._good = self.limit
+        self._good = limit
         self._quiet_rounds += 1
         if self._quiet_rounds > _PATIENCE:
             self._bad, self._quiet_rounds = inf, 0
-        step = self.limit if self._fast else max(1, self.limit // 4)
-        wider = min(self.limit + step, self._most)
+        wider = min(limit + (limit if self._fast else max(1, limit // 4)), self._most)
         if self._bad < inf:
             # Between a limit that served and one that did not, the next to try is half-way, if that is worth trying.
-            half_way = int(self.limit + self._bad) // 2
-            wider = min(wider, half_way) if half_way - self.limit >= self.limit / 10 else self.limit
-        self._forget_step()
-        if wider > self.limit:
-            self._before = (self.limit, rate)
-            self._target = wider
+            half_way = int(limit + self._bad) // 2
+            wider = min(wider, half_way) if half_way - limit >= limit / 10 else limit
+        self._settle(limit)
+        if wider > limit:
+            self._before = (limit, rate)
+            self._target, self._step_began, self._step_seconds = wider, self._clock(), seconds / 3
 
     def _crowded(self, mine: Pass) -> None:
         if mine.shrinks != self._shrinks:
             self._begin_round()
             return
         self._shrinks += 1
-        self._fast, self._bad, self._quiet_rounds = False, self.limit, 0
-        if 0 < self._good < self.limit:
-            self.limit = self._good
+        limit = self.limit
+        self._fast, self._bad, self._quiet_rounds = False, limit, 0
+        if 0 < self._good < limit:
+            self._settle(self._good)
         else:
-            self.limit, self._good = max(1, self.limit * 4 // 5), 0
-        self._forget_step()
+            self._good = 0
+            self._settle(max(1, limit * 4 // 5))
         self._begin_round()

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from lvlm_ad.backend import Limits
+from lvlm_ad.calls import traffic as traffic_module
 from lvlm_ad.calls.traffic import StoppedError, Traffic
 
 
@@ -15,6 +16,8 @@ class Simulation:
     def __init__(self, start, *, seconds=0.2, room=32, queues=False, most=128, limits=None):
         self.now = 0.0
         self.traffic = Traffic(start, most, limits, clock=lambda: self.now)
+        # There is always another in line: the limit decides how fast answers come.
+        self.traffic._queue.append(traffic_module._Waiter((True, 10**9), 0.0))
         self.seconds, self.room, self.queues = seconds, room, queues
         self.free_at = [0.0] * room
         self.under_way = []
@@ -31,10 +34,9 @@ class Simulation:
                     again.pop()
                 self._send(number, tokens)
                 number += 1
-                # Others wait in line: the limit decides.
-                self.traffic._binding = True
-            if not self.under_way:
-                self.now += self.traffic._delay(tokens) or 0.001
+            delay = self.traffic._delay(tokens) if left or again else None
+            if delay is not None and not (self.under_way and self.under_way[0][0] <= self.now + delay):
+                self.now += delay
                 continue
             at, _, mine, ok = heapq.heappop(self.under_way)
             self.now = max(self.now, at)
@@ -121,7 +123,7 @@ def test_failures_of_the_server_hold_the_limit():
 
 def test_requests_a_minute_are_kept():
     """In no minute do more questions go than are allowed, and no fewer over a long time."""
-    simulation = Simulation(16, limits=Limits(requests_per_minute=60))
+    simulation = Simulation(16, room=1000, limits=Limits(requests_per_minute=60))
     starts = []
     enter = simulation.traffic.enter
     simulation.traffic.enter = lambda tokens: starts.append(simulation.now) or enter(tokens)
