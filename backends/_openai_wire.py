@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FailedError", "Reply", "Wire"]
 
+_LARGEST = 500_000_000
+"""Bytes of a reply, at most. A batch's answers come in one file; a single answer is far smaller."""
 _SHOWN = 20
 """Models named in a message, at most."""
 
@@ -93,7 +96,7 @@ class Wire:
         # The client's own way from messages to bytes copies and checks every picture; these bytes are the body.
         json = {"headers": {"Content-Type": "application/json"}}
         reply = self.called(
-            lambda: self.client.post(path, cast_to=_response_type(), content=body, options=json)  # type: ignore[call-overload]
+            lambda: self.client.post(path, cast_to=_http().Response, content=body, options=json)  # type: ignore[call-overload]
         )
         return Reply(reply.content, reply.headers)
 
@@ -168,7 +171,7 @@ def _is_near(url: str) -> bool:
 
 
 def _client(key: SecretStr, options: _Options) -> OpenAI:
-    from openai import OpenAI, Timeout  # noqa: PLC0415 - as above
+    from openai import DefaultHttpxClient, OpenAI, Timeout  # noqa: PLC0415 - as above
 
     secret = key.get_secret_value()
     # The client insists on a key; an endpoint that needs none ignores this one. Its own retries are off: the framework
@@ -180,15 +183,44 @@ def _client(key: SecretStr, options: _Options) -> OpenAI:
         max_retries=0,
         default_headers={"api-key": secret} if secret and options.key_header == "api-key" else None,
         default_query={"api-version": options.api_version} if options.api_version else None,
+        http_client=DefaultHttpxClient(event_hooks={"response": [_bounded(options.timeout)]}),
     )
 
 
-def _response_type() -> Any:
-    """Return the class by which the client is asked for the reply as it came; its HTTP library was renamed."""
+def _http() -> Any:
+    """Return the client's HTTP library, which was renamed."""
     try:
         import httpx2  # noqa: PLC0415 - the client's own dependency
     except ModuleNotFoundError:
         import httpx  # noqa: PLC0415 - likewise, before the client's version 3
 
-        return httpx.Response
-    return httpx2.Response
+        return httpx
+    return httpx2
+
+
+def _bounded(seconds: float) -> Callable[[Any], None]:
+    """Return a hook that bounds the body of every reply; the client's own time-out begins anew with each byte."""
+    http = _http()
+    stream_type: Any = http.SyncByteStream
+
+    class Bounded(stream_type):  # type: ignore[misc]
+        def __init__(self, stream: Any) -> None:
+            self._stream, self._until = stream, monotonic() + seconds
+
+        def __iter__(self) -> Iterator[bytes]:
+            size = 0
+            for chunk in self._stream:
+                size += len(chunk)
+                if monotonic() > self._until:
+                    raise http.ReadTimeout("the reply did not end in time")
+                if size > _LARGEST:
+                    raise http.ReadError(f"the reply is larger than {_LARGEST // 10**6} MB")
+                yield chunk
+
+        def close(self) -> None:
+            self._stream.close()
+
+    def hook(response: Any) -> None:
+        response.stream = Bounded(response.stream)
+
+    return hook

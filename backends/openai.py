@@ -62,7 +62,7 @@ class OpenAIOptions(BackendOptions):
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     """Ask for the log-probabilities of so many alternatives a token; the endpoint's reply then holds them."""
     timeout: Annotated[float, Field(gt=0), Transport] = 120.0
-    """Seconds to wait for an answer."""
+    """Seconds to wait until an answer begins, and again until it has come completely."""
 
     @model_validator(mode="before")
     @classmethod
@@ -128,7 +128,9 @@ class OpenAIBackend(BatchBackend):
         # The body of a question that failed, for its next try by the same thread.
         self._kept = threading.local()
         if not options.model:
-            raise ConfigError(f"No model is named for {options.base_url}.{self._wire.served()}")
+            served = self._wire.served()
+            self._wire.close()
+            raise ConfigError(f"No model is named for {options.base_url}.{served}")
 
     def identity(self) -> dict[str, Any]:
         """Include whether a question's schema is sent; another way of asking is another question."""

@@ -46,6 +46,8 @@ TIMEOUT = 1.0
 """Seconds that the command waits for an answer."""
 PATIENCE = 600.0
 """Seconds after which a process that does not ask, or does not end, is taken to be stuck."""
+STARTS = 8.0
+"""Seconds in which a process that has something to ask begins to."""
 SOONEST, LATEST = 0.1, 3.0
 """Seconds from a process's first question to its death."""
 PIXELS = 64
@@ -119,7 +121,7 @@ class Endpoint:
         allowed: questions that may have been answered by now; further ones are put off with status 503.
         kinds: how many requests of which kind came; "too late": answers that nobody waited for any more.
         given: name -> the answer.
-        arrived: runs that have asked.
+        arrived: run -> how many requests came from it.
         under_way: requests received and not yet completely answered.
         killed: runs that were killed.
         posthumous: names of the answers to questions that came out of the connection after their sender's death.
@@ -136,7 +138,7 @@ class Endpoint:
         self.kinds: Counter[str] = Counter()
         self.given: dict[str, Given] = {}
         self.answered: set[str] = set()
-        self.arrived: set[str] = set()
+        self.arrived: Counter[str] = Counter()
         self.under_way: set[Exchange] = set()
         self.killed: set[str] = set()
         self.posthumous: set[str] = set()
@@ -156,7 +158,7 @@ class Endpoint:
             if len(self.answered | waiting) >= self.allowed:
                 kind = "busy"
             self.kinds[kind] += 1
-            self.arrived.add(run)
+            self.arrived[run] += 1
             if run in self.killed:
                 self.posthumous.add(name)
             self.needless += question in self.settled and run not in self.killed
@@ -273,7 +275,7 @@ def reply(exchange: Exchange) -> bytes:
         "429": ("429 Too Many Requests", oops, ""),
         "429 with a wait": ("429 Too Many Requests", oops, "Retry-After: 0.2\r\n"),
         "500": ("500 Internal Server Error", oops, ""),
-        "busy": ("503 Service Unavailable", oops, "Retry-After: 0.3\r\n"),
+        "busy": ("503 Service Unavailable", oops, "Retry-After: 1\r\n"),
         "no JSON": ("200 OK", good[: len(good) // 2], ""),
         "no choices": ("200 OK", json.dumps({**completion, "choices": []}).encode(), ""),
     }.get(exchange.kind, ("200 OK", good, ""))
@@ -376,9 +378,7 @@ class Drill:
             while len(self.kills) < self.kills_wanted:
                 self._allow(0.5)
                 live += [self._start() for _ in range(width - len(live))]
-                for run in live:
-                    self._wait_for_first(run)
-                victim = self.draw.choice(live)
+                victim = self.draw.choice(self._asking(live))
                 self._allow(1.0)
                 self._kill(victim)
                 live.remove(victim)
@@ -425,13 +425,22 @@ class Drill:
         with self.endpoint.lock:
             self.endpoint.allowed = self.images * (len(self.kills) + part) / (self.kills_wanted + 1)
 
-    def _wait_for_first(self, run: Run) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while run.name not in self.endpoint.arrived:
-            if run.process.poll() is not None:
-                raise DrillError(run.failure())
-            if time.monotonic() > deadline:
-                raise DrillError(f"{run.name} has asked nothing in {PATIENCE:g} s")
+    def _asking(self, live: list[Run]) -> list[Run]:
+        """Wait until all have asked something; returns those that have.
+
+        A process that finds every question claimed by the other asks nothing, so it is not waited for long.
+        """
+        began = time.monotonic()
+        while True:
+            asking = [run for run in live if self.endpoint.arrived[run.name]]
+            seconds = time.monotonic() - began
+            if len(asking) == len(live) or (asking and seconds > STARTS):
+                return asking
+            for run in live:
+                if run.process.poll() is not None:
+                    raise DrillError(run.failure())
+            if seconds > PATIENCE:
+                raise DrillError(f"nothing was asked in {PATIENCE:g} s")
             time.sleep(0.005)
 
     def _kill(self, victim: Run) -> None:
@@ -489,6 +498,7 @@ def examine(drill: Drill, last: list[Run]) -> tuple[dict[str, Any], list[str]]:
         "early_kills": drill.early,
         "requests": sum(endpoint.kinds.values()) - endpoint.kinds["too late"],
         "kinds": dict(sorted(endpoint.kinds.items())),
+        "runs_that_asked_nothing": drill.started - 1 - len(+endpoint.arrived),
         "answers_given": len(endpoint.given),
         "questions_answered_twice_or_more": sum(times > 1 for times in by_question.values()),
         "repeated_answers": sum(by_question.values()) - len(by_question),
@@ -556,8 +566,10 @@ def run_drill(args: argparse.Namespace, work: Path) -> tuple[dict[str, Any], lis
     make_data(work / "data", args.images, args.seed)
     endpoint = Endpoint(args.seed, args.latency)
     with serving(endpoint) as url:
+        # With --two, one is put off over and over while the other starts, and each time counts as a failure.
+        retries = f"max_retries={1000 if args.two else 50}"
         # Small pictures: what is drilled is the asking, not the cutting into regions.
-        options = [f"base_url={url}", f"timeout={TIMEOUT:g}", "max_retries=50", "image_size=192"]
+        options = [f"base_url={url}", f"timeout={TIMEOUT:g}", retries, "image_size=192"]
         command = [
             *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4o", "--no-frame", "--dataset", "folder"),
             *("--data", str(work / "data"), *(part for option in options for part in ("--set", option))),

@@ -1,5 +1,6 @@
 """What tests share: paths to data outside the project, small images, and a small data set."""
 
+import contextlib
 import json
 import os
 import socket
@@ -7,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -66,9 +68,26 @@ def _grain(draw):
 
 @dataclass(frozen=True)
 class Broken:
-    """A reply that breaks off: "reset" before its first byte, "half" in its body."""
+    """A reply that breaks off: "reset" before its first byte, "half" in its body; or "drip": never ends."""
 
     how: str
+
+
+def break_off(handler, how):
+    """Send what a ``Broken`` says and end the connection."""
+    handler.close_connection = True
+    if how == "half":
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+    elif how == "drip":
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
+                handler.wfile.write(b" ")
+                time.sleep(0.05)
+    else:
+        # No lingering: closing then resets the connection.
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()
 
 
 class Endpoint:
@@ -111,7 +130,7 @@ class Endpoint:
                     endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
                 given = endpoint.reply(body)
                 if isinstance(given, Broken):
-                    self._break(given.how)
+                    break_off(self, given.how)
                     return
                 status, payload, headers = (200, completion(given), {}) if isinstance(given, str) else given
                 data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -126,16 +145,6 @@ class Endpoint:
                     return
                 with endpoint._lock:
                     endpoint.answered.append(body)
-
-            def _break(self, how):
-                if how == "half":
-                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
-                else:
-                    # No lingering: closing then resets the connection.
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.close_connection = True
-                if how == "reset":
-                    self.connection.close()
 
             def log_message(self, *_args):
                 pass

@@ -194,6 +194,13 @@ def test_no_answer_in_time_is_a_sign_of_crowding(backend, endpoint):
     assert caught.value.crowded
 
 
+def test_an_answer_that_drips_in_is_given_up(backend, endpoint, broken):
+    """A body that comes byte by byte, each in time, ends with the time-out all the same."""
+    endpoint.reply = lambda _: broken("drip")
+    with pytest.raises(TransientError, match=r"no answer within 0.5 s"):
+        backend(timeout=0.5).answer(REQUEST)
+
+
 def test_a_connection_that_breaks_is_a_failed_question(backend, endpoint, broken):
     """A reset and a body that ends too early may pass."""
     for how in ("reset", "half"):

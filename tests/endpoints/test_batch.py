@@ -193,16 +193,20 @@ def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command,
 def batcher(batches, tmp_path):
     """Make a Batcher against the endpoint, on the same files each time."""
     store, ledger = AnswerStore(tmp_path / "a.sqlite"), BatchLedger(tmp_path / "b.sqlite")
+    backends = []
 
     def make(**options):
         model, _ = find_model("openai", {"model": "m", "base_url": batches.url})
         backend = build(model)
+        backends.append(backend)
         notes = []
         made = Batcher(backend, store, ledger, note=notes.append, sleep=lambda _: None, **options)
         made.backend, made.store, made.ledger, made.notes = backend, store, ledger, notes
         return made
 
     yield make
+    for backend in backends:
+        backend.close()
     store.close()
     ledger.close()
 
