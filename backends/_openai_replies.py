@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.backend import Answer, Outcome, Usage
 from lvlm_ad.calls.waits import announced_limits, asked_wait, seconds_in
-from lvlm_ad.errors import BackendError, FatalError, RateLimitError, RejectedError, TransientError
+from lvlm_ad.errors import BackendError, FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +25,12 @@ _EXHAUSTED = frozenset(
 """Error codes of status 429 that no waiting mends."""
 _UNKNOWN_MODEL = frozenset({"model_not_found", "invalid_model", "DeploymentNotFound"})
 
-_NO_ENTRY, _PAY, _NOT_FOUND, _TOO_MANY, _SERVERS_OWN = frozenset({401, 403}), 402, 404, 429, 500
+_NO_ENTRY, _WRONG, _PAY, _NOT_FOUND, _TOO_MANY, _SERVERS_OWN = {401, 403}, {400, 422}, 402, 404, 429, 500
 _TRANSIENT_STATUS = frozenset({408, 409, 425})
 """HTTP statuses; from 500 on the server is at fault."""
+
+_LONGEST = 5000
+"""Characters of a server's reason that are looked at; fewer are shown."""
 
 
 def parsed(data: bytes) -> Any:
@@ -46,13 +50,15 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
     if not isinstance(body, dict):
         kind = headers.get("content-type", "no type").partition(";")[0]
         raise TransientError(f"an unreadable reply ({kind}, no JSON object); if every reply is, base_url may be wrong")
-    if body.get("error") and not body.get("choices"):
-        failure = failure_of(_code_in(body), body, headers, seconds)
-        if isinstance(failure, Answer):
-            return failure
-        raise failure
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    for failed in (body, choice):
+        # A gateway may answer 200 and say what went wrong behind it in the body, or in the choice.
+        if failed.get("error") or failed.get("finish_reason") == "error":
+            failure = failure_of(_code_in(failed), failed, headers, seconds)
+            if isinstance(failure, Answer):
+                return failure
+            raise failure
     message = choice.get("message")
     if not isinstance(message, dict):
         raise TransientError("a reply without choices")
@@ -92,39 +98,46 @@ def failure_of(status: int, body: Any, headers: Mapping[str, str], seconds: floa
         The error of its kind, or the answer "filtered".
     """
     error = _error_in(body)
-    code = _text(error.get("code")) or _text(error.get("type"))
+    codes = {_text(error.get("code")), _text(error.get("type"))}
     metadata = error.get("metadata")
     # OpenRouter answers 403 with the reasons of its moderation.
     moderated = status == 403 and isinstance(metadata, dict) and "reasons" in metadata  # noqa: PLR2004
-    if code in _FILTERED or moderated:
-        return Answer("", "filtered", seconds=seconds, detail=code or "moderation")
+    if moderated or codes & _FILTERED:
+        return Answer("", "filtered", seconds=seconds, detail=min(codes & _FILTERED, default="moderation"))
     reason = reason_of(body) or f"status {status}"
-    if (fatal := _fatal(status, code, error)) is not None:
-        return FatalError(f"{fatal}: {reason}")
+    if (fatal := _fatal(status, codes, error)) is not None:
+        kind, what = fatal
+        return kind(f"{what}: {reason}")
     if status == _TOO_MANY:
-        return RateLimitError(f"rate limit: {reason}", wait=_first(asked_wait(headers), _retry_delay(error)))
+        return RateLimitError(f"rate limit: {reason}", wait=_first(_retry_delay(error), asked_wait(headers)))
     if status >= _SERVERS_OWN or status in _TRANSIENT_STATUS:
         return TransientError(f"status {status}: {reason}", wait=asked_wait(headers))
     hint = ' If it takes no schema, leave "schema" out of takes.' if "response_format" in reason else ""
     return RejectedError(f"status {status}: {reason}{hint}")
 
 
-def _fatal(status: int, code: str, error: Mapping[str, Any]) -> str | None:
+def _fatal(status: int, codes: set[str], error: Mapping[str, Any]) -> tuple[type[FatalError], str] | None:
     """Name the kind of a failure after which no question can succeed; None if it is not of that kind."""
     if status in _NO_ENTRY:
-        return "the key is refused"
-    if status == _PAY or code in _EXHAUSTED:
-        return "the account is exhausted"
-    if status == _NOT_FOUND or code in _UNKNOWN_MODEL or "model" in _text(error.get("param")):
-        return "not found"
+        return FatalError, "the key is refused"
+    if status == _PAY or codes & _EXHAUSTED:
+        return FatalError, "the account is exhausted"
+    wrong_model = codes & _UNKNOWN_MODEL or error.get("param") == "model"
+    if status == _NOT_FOUND or (status in _WRONG and wrong_model):
+        return NotFoundError, "not found"
     return None
 
 
 def reason_of(body: Any) -> str:
-    """Return the server's own reason, one line, shortened; empty if it gives none."""
+    """Return the server's own reason, one line; empty if it gives none."""
     error = _error_in(body)
-    reason = _text(error.get("message")) or _text(error.get("detail")) or _text(error.get("error"))
-    return " ".join(reason.split())[:300]
+    detail = error.get("detail")
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        # FastAPI lists what is wrong with a request.
+        detail = detail[0].get("msg")
+    reason = _text(error.get("message")) or _text(detail) or _text(error.get("error"))
+    # Lone surrogates, which JSON can hold, could not be written to a file.
+    return " ".join(reason[:_LONGEST].encode("utf-8", "replace").decode("utf-8").split())
 
 
 def _error_in(body: Any) -> dict[str, Any]:
@@ -140,10 +153,9 @@ def _error_in(body: Any) -> dict[str, Any]:
 
 
 def _code_in(body: Any) -> int:
-    code = _error_in(body).get("code")
-    number = int(code) if isinstance(code, int) or (isinstance(code, str) and code[:4].isdecimal()) else 0
-    # An error inside a success: the status that it names, else a failure of the server.
-    return number if 400 <= number < 600 else 500  # noqa: PLR2004 - the range of HTTP errors
+    """Return the status that an error inside a success names, else that of a failure of the server."""
+    code = str(_error_in(body).get("code"))[:_LONGEST]
+    return int(code) if re.fullmatch("[45][0-9]{2}", code) else _SERVERS_OWN
 
 
 def _retry_delay(error: Mapping[str, Any]) -> float | None:
@@ -178,9 +190,12 @@ def _usage(usage: Any) -> Usage:
         # SQLite holds 64-bit integers; more tokens than that are no count.
         return found if 0 <= found < 2**63 else None
 
-    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
-    return Usage(
-        input_tokens=count(usage, "prompt_tokens"),
-        cached_tokens=count(details, "cached_tokens"),
-        output_tokens=count(usage, "completion_tokens"),
-    )
+    def details(name: str) -> Any:
+        return usage.get(name) if isinstance(usage, dict) else None
+
+    read, written, total = (count(usage, f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    thought = count(details("completion_tokens_details"), "reasoning_tokens")
+    if read is not None and written is not None and thought and total == read + written + thought:
+        # OpenAI counts reasoning among the completion; some others beside it, which the total then shows.
+        written += thought
+    return Usage(read, count(details("prompt_tokens_details"), "cached_tokens"), written)

@@ -22,6 +22,7 @@ __all__ = ["FailedError", "Reply", "Wire"]
 
 _LARGEST = 500_000_000
 """Bytes of a reply, at most. A batch's answers come in one file; a single answer is far smaller."""
+_SHORTEST_KEY = 8
 _SHOWN = 20
 """Models named in a message, at most."""
 
@@ -84,7 +85,8 @@ class Wire:
     def hide(self, text: str) -> str:
         """Replace the key wherever it stands."""
         key = self._key.get_secret_value()
-        return text.replace(key, "[key]") if key else text
+        # A shorter one is no secret but a dummy such as "1" or "none", and would be found in any answer.
+        return text.replace(key, "[key]") if len(key) >= _SHORTEST_KEY else text
 
     def post(self, path: str, body: bytes) -> Reply:
         """Post a body that is JSON already.
@@ -109,17 +111,20 @@ class Wire:
         """
         import openai  # noqa: PLC0415 - half a second; paid only by those who ask
 
+        failure: FailedError | TransientError
         try:
             return call()
         except openai.APIStatusError as error:
-            raise FailedError(error.status_code, error.response.content, error.response.headers) from None
+            failure = FailedError(error.status_code, error.response.content, error.response.headers)
         except openai.APITimeoutError:
-            raise TransientError(f"no answer within {self._timeout:g} s", crowded=True) from None
+            failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
-            raise TransientError(f"no connection to {self._url}: {error.__cause__ or error}") from None
+            failure = TransientError(f"no connection to {self._url}: {error.__cause__ or error}")
         except (openai.OpenAIError, ValueError) as error:
             # ValueError: a body that is no JSON passes the client unwrapped.
-            raise TransientError(f"an unreadable reply: {type(error).__name__}") from None
+            failure = TransientError(f"an unreadable reply: {type(error).__name__}")
+        # Raised out here, or the client's exception would hang on it as its context.
+        raise failure
 
     def served(self) -> str:
         """Return a sentence that says which models the endpoint serves, as far as it tells; begins with a space."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Request, Transport
-from lvlm_ad.errors import BackendError, ConfigError, FatalError, RejectedError, TransientError
+from lvlm_ad.errors import BackendError, ConfigError, FatalError, NotFoundError, RejectedError, TransientError
 
 from ._openai_replies import answer_of, failure_of, parsed
 from ._openai_wire import FailedError, Wire
@@ -24,6 +25,9 @@ from ._openai_wire import FailedError, Wire
 __all__ = ["OpenAIBackend", "OpenAIOptions"]
 
 _OFFICIAL = "https://api.openai.com/v1"
+
+_SHOWN = 1000
+"""Characters of a message, at most; cut only after the key was taken out of it."""
 
 Taken = Literal["temperature", "seed", "logprobs", "schema", "batch"]
 
@@ -81,6 +85,16 @@ class OpenAIOptions(BackendOptions):
     def _none(cls, value: Any) -> Any:
         return None if value == "none" else value
 
+    @field_validator("api_key_env")
+    @classmethod
+    def _a_name(cls, value: str) -> str:
+        """Refuse, without quoting it, what is a key rather than a variable's name."""
+        if value and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", value):
+            raise ValueError(
+                "the name of an environment variable is wanted, such as OPENAI_API_KEY, not the key itself"
+            )
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _plain(cls, value: str) -> str:
@@ -132,10 +146,6 @@ class OpenAIBackend(BatchBackend):
             self._wire.close()
             raise ConfigError(f"No model is named for {options.base_url}.{served}")
 
-    def identity(self) -> dict[str, Any]:
-        """Include whether a question's schema is sent; another way of asking is another question."""
-        return super().identity() | ({} if self.capabilities.schema else {"schema": "not sent"})
-
     def answer(self, request: Request) -> Answer:
         """Ask once.
 
@@ -161,6 +171,8 @@ class OpenAIBackend(BatchBackend):
             return self._hidden(failure)
         if isinstance(failure, TransientError):
             self._kept.question = (request, body)
+        if isinstance(failure, NotFoundError):
+            failure.args = (f"{failure}{self._wire.served()}",)
         raise self._explained(failure)
 
     def close(self) -> None:
@@ -214,7 +226,7 @@ class OpenAIBackend(BatchBackend):
         found = self._called(lambda: self._wire.client.batches.retrieve(batch_id))
         counts = found.request_counts
         reasons = [str(error.message) for error in (found.errors.data or [])] if found.errors else []
-        detail = self._wire.hide(f"{found.status}{': ' if reasons else ''}{'; '.join(reasons)[:300]}")
+        detail = self._wire.hide(f"{found.status}{': ' if reasons else ''}{'; '.join(reasons)}")[:_SHOWN]
         states: dict[str, Literal["done", "failed"]] = {
             "completed": "done",
             "expired": "done",
@@ -278,7 +290,7 @@ class OpenAIBackend(BatchBackend):
                 fields[name] = value
         if options.logprobs is not None:
             fields |= {"logprobs": True, "top_logprobs": options.logprobs}
-        if request.options.get("format") == "json" and "schema" in options.takes:
+        if "schema" in request.options and self.capabilities.schema:
             schema = {"name": "anomaly_scores", "strict": True, "schema": request.options["schema"]}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
         detail = b"" if options.detail == "none" else b',"detail":' + _json(options.detail)
@@ -297,10 +309,9 @@ class OpenAIBackend(BatchBackend):
 
     def _explained(self, error: BackendError) -> BackendError:
         """Say of a fatal error where it happened and what to do; keep the key out of every error."""
-        text = self._wire.hide(str(error))
+        text = self._wire.hide(str(error))[:_SHOWN]
         if isinstance(error, FatalError):
             text = f"{self._options.base_url}, model {self._options.model}: {text}"
-            return FatalError(text + self._wire.served() if "not found" in text else text)
         error.args = (text,)
         return error
 

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -135,11 +136,15 @@ class ChatDetector:
             request = self._questioner.request(sample, resize_image(sample.image, self._size), regions)
         try:
             asked = self._caller.ask(request)
-            if self._retry_unusable and asked.stored and is_unusable(asked.answer, regions.count):
-                asked = self._caller.ask(request, again=True)
         except (BudgetSpentError, TransientError, RejectedError) as error:
-            scores = Scores(None, {}, "failed", (str(error),))
+            # A server's message may hold what no file can.
+            reason = str(error).encode("utf-8", "replace").decode("utf-8")
+            scores = Scores(None, {}, "failed", (reason,))
             return Prediction(sample.id, scores, paint({}, regions), key=request.key(self._caller.identity))
+        if self._retry_unusable and asked.stored and is_unusable(asked.answer, regions.count):
+            # Should asking anew fail, what there is stays.
+            with suppress(BudgetSpentError, TransientError, RejectedError):
+                asked = self._caller.ask(request, again=True)
         answer = asked.answer
         scores = read(answer, regions.count)
         if not self._keeps_schema(request, answer):

@@ -12,7 +12,8 @@
     ├── BudgetSpentError        the next question could exceed --max-cost; it was not asked (``lvlm_ad.calls``)
     ├── MetricError             arrays from which no metric can be computed honestly (also a ValueError)
     └── BackendError            a model gave no answer
-        ├── FatalError          no further question can succeed: bad key, unknown model, empty account
+        ├── FatalError          no further question can succeed: bad key, empty account
+        │   └── NotFoundError   what was named is not at the endpoint: a model, a batch, a file
         ├── RejectedError       this question is refused as a wrong request; asked again it would be refused again
         └── TransientError      this question failed; asked again, it may succeed
             └── RateLimitError  it was turned away; asked again later, it will be taken
@@ -36,6 +37,7 @@ __all__ = [
     "ImageError",
     "LvlmAdError",
     "MetricError",
+    "NotFoundError",
     "PluginError",
     "RateLimitError",
     "RejectedError",
@@ -84,6 +86,10 @@ class BackendError(LvlmAdError):
 
 class FatalError(BackendError):
     """No further question can succeed (bad key, unknown model, exhausted account); the run stops, answers are kept."""
+
+
+class NotFoundError(FatalError):
+    """What was named is not at the endpoint: a model, a batch, a file."""
 
 
 class RejectedError(BackendError):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from lvlm_ad.errors import StoreError
 
 __all__ = ["open_database"]
+
+_TRIES = 400
+"""How often a file that others are just creating is tried, 0.05 s apart."""
 
 
 def open_database(
@@ -36,17 +40,38 @@ def open_database(
         raise StoreError(f"The folder {path.parent} cannot be made: {error.strerror}. Give another --out.") from error
     try:
         database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-        found = database.execute("PRAGMA user_version").fetchone()[0]
-        if found > version:
-            database.close()
-            raise StoreError(f"The {name} {path} was written by a newer lvlm-ad (version {found}); upgrade to read it.")
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("PRAGMA synchronous=FULL")
-        if found != version:
-            _upgrade(database, schema, version, steps or {})
     except sqlite3.Error as error:
         raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
+    try:
+        found = _prepared(database)
+        if found < version:
+            _upgrade(database, schema, version, steps or {})
+    except sqlite3.Error as error:
+        database.close()
+        raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
+    if found > version:
+        database.close()
+        raise StoreError(f"The {name} {path} was written by a newer lvlm-ad (version {found}); upgrade to read it.")
     return database
+
+
+def _prepared(database: sqlite3.Connection) -> int:
+    """Set how the file is written and return its version.
+
+    Two processes that open a new file at once get in each other's way here, and SQLite does not wait by itself.
+    """
+    for attempt in range(_TRIES):
+        try:
+            found = int(database.execute("PRAGMA user_version").fetchone()[0])
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=FULL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == _TRIES - 1:
+                raise
+            time.sleep(0.05)
+        else:
+            return found
+    raise AssertionError  # the loop returns or raises
 
 
 def _upgrade(database: sqlite3.Connection, schema: str, version: int, steps: Mapping[int, str]) -> None:

@@ -5,19 +5,22 @@ Whatever happens in between, the same command goes on: what was sent off is in t
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lvlm_ad.backend import Answer, Picture, Request
-from lvlm_ad.errors import FatalError, TransientError
+from lvlm_ad.errors import FatalError, NotFoundError, RejectedError, TransientError
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Batch, BatchBackend
+    from lvlm_ad.calls.claims import Claims
     from lvlm_ad.calls.ledger import BatchLedger, OpenBatch
     from lvlm_ad.calls.store import AnswerStore
 
@@ -54,6 +57,10 @@ class _File:
     size: int = 0
 
 
+class OutOfReachError(FatalError):
+    """The endpoint gave no answer to any try; what was sent to it may have arrived."""
+
+
 class Batcher:
     """Sends questions off in batches and stores the answers.
 
@@ -62,7 +69,9 @@ class Batcher:
         store: where answers are kept.
         ledger: where batches are written down.
         note: is told what the user should know.
-        affordable: from a question to whether it may be paid for; None: all may.
+        claims: what other processes are asking.
+        most: from a question to what it may cost at most, in USD.
+        allowance: USD that the questions sent off may cost together; None: no limit.
         stale: from a question and its stored answer to whether it is to be asked anew; None: none is.
         sleep: waits between two looks at a batch; for tests.
 
@@ -77,8 +86,10 @@ class Batcher:
         store: AnswerStore,
         ledger: BatchLedger,
         *,
+        claims: Claims,
         note: Callable[[str], None],
-        affordable: Callable[[Request], bool] | None = None,
+        most: Callable[[Request], float] = lambda _: 0.0,
+        allowance: float | None = None,
         stale: Callable[[Request, Answer], bool] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -87,11 +98,11 @@ class Batcher:
         self._store = store
         self._ledger = ledger
         self._note = note
-        self._affordable = affordable or (lambda _: True)
+        self._claims = claims
+        self._most, self._allowance, self._planned = most, allowance, 0.0
         self._stale = stale or (lambda _request, _answer: False)
         self._sleep = sleep
         self._asked: dict[str, Request] = {}
-        self._replaced: set[str] = set()
         self._refused: dict[str, str] = {}
         self.answered: set[str] = set()
         self.reasons: dict[str, str] = {}
@@ -108,6 +119,20 @@ class Batcher:
             StoreError: the store or the ledger cannot be used.
         """
         self._backend.check_batch()
+        name = f"batches of {hashlib.sha256(repr(sorted(self._identity.items())).encode()).hexdigest()}"
+        said = False
+        # One process at a time: what another is just sending off must not be taken for what a killed one left.
+        while not self._claims.take(name):
+            if not said:
+                self._note("Another process is at this model's batches; waiting for it.")
+                said = True
+            self._sleep(_SHORTEST_PAUSE)
+        try:
+            self._rounds(questions, progress)
+        finally:
+            self._claims.release(name)
+
+    def _rounds(self, questions: Callable[[], Iterable[Question]], progress: Callable[[int, int], None]) -> None:
         for _ in range(_ROUNDS):
             waiting = self._recovered()
             sent = self._send_off(questions(), {key for batch in waiting for key in batch.keys})
@@ -121,9 +146,13 @@ class Batcher:
         """Return the batches under way; one that broke off while it was sent is finished or forgotten."""
         found = []
         for batch in self._ledger.open_batches(self._identity):
-            batch_id = batch.batch_id or self._called(partial(self._backend.find_batch, batch.label))
-            if not batch_id and batch.file_id:
-                batch_id = self._called(partial(self._backend.start_batch, batch.file_id, batch.label))
+            batch_id = batch.batch_id
+            try:
+                batch_id = batch_id or self._called(partial(self._backend.find_batch, batch.label))
+                if not batch_id and batch.file_id:
+                    batch_id = self._started(batch.file_id, batch.label)
+            except (NotFoundError, RejectedError) as error:
+                self._note(f"A batch that was broken off cannot be taken up: {error}")
             if not batch_id:
                 self._ledger.ended(batch.label, "never sent")
                 continue
@@ -134,7 +163,7 @@ class Batcher:
 
     def _send_off(self, questions: Iterable[Question], waiting: set[str]) -> int:
         """Write the questions that have no answer into files within the endpoint's limits, and send each off."""
-        self._asked, self.reasons = {}, {}
+        self._asked, self.reasons, self._planned = {}, {}, 0.0
         sent, current = 0, None
         with tempfile.TemporaryDirectory(dir=self._store.path.parent, prefix=".batch-") as folder:
             for question in questions:
@@ -144,13 +173,7 @@ class Batcher:
                 # Answers are stored with what was asked; the pictures' digests are enough of the pictures for that.
                 pictures = tuple(Picture(b"", one.media_type, one.digest) for one in question.request.images)
                 self._asked[key] = replace(question.request, images=pictures)
-                if key in waiting or self._is_answered(question):
-                    continue
-                if key in self._refused:
-                    self.reasons[key] = self._refused[key]
-                    continue
-                if not self._affordable(question.request):
-                    self.reasons[key] = "not asked: it could exceed the limit on what may be spent"
+                if not self._to_send(question, waiting):
                     continue
                 line = self._backend.batch_line(key, question.request)
                 if current and (
@@ -168,27 +191,69 @@ class Batcher:
                 sent += self._send(current)
         return sent
 
+    def _to_send(self, question: Question, waiting: set[str]) -> bool:
+        """Say whether a question goes into a file now; it is then claimed, and its cost is planned."""
+        key = question.key
+        if key in waiting or key in self.answered:
+            # Paid for by this command or by one that was interrupted: the limit holds for both together.
+            self._planned += self._most(question.request)
+            return False
+        if self._is_answered(question):
+            return False
+        if key in self._refused:
+            self.reasons[key] = self._refused[key]
+            return False
+        most = self._most(question.request)
+        if self._allowance is not None and self._planned + most > self._allowance:
+            self.reasons[key] = "not asked: it could exceed the limit on what may be spent"
+            return False
+        if not self._claims.take(key):
+            self.reasons[key] = "not asked: another process is asking it; the same command goes on"
+            return False
+        self._planned += most
+        return True
+
     def _is_answered(self, question: Question) -> bool:
         stored = self._store.get(question.key)
         if stored is None:
             return False
-        if question.key in self.answered or not self._stale(question.request, stored):
-            return True
-        self._replaced.add(question.key)
-        return False
+        return not self._stale(question.request, stored)
 
     def _send(self, batch: _File) -> int:
         """Send one file off, each step written down before the next; returns how many questions it holds."""
         batch.file.close()
         path = Path(batch.file.name)
         label = self._ledger.begin(self._identity, batch.keys)
-        file_id = self._called(lambda: self._backend.upload_batch(path))
-        self._ledger.uploaded(label, file_id)
-        path.unlink()
-        batch_id = self._called(lambda: self._backend.start_batch(file_id, label))
+        try:
+            file_id = self._called(lambda: self._backend.upload_batch(path))
+            self._ledger.uploaded(label, file_id)
+            batch_id = self._started(file_id, label)
+        except (FatalError, RejectedError) as error:
+            # Refused, it waits for nothing; out of reach, it may: then the next run looks for it.
+            if not isinstance(error, OutOfReachError):
+                self._ledger.ended(label, str(error))
+            raise FatalError(f"The batch was not taken: {error}") from error
+        finally:
+            path.unlink()
+            for key in batch.keys:
+                self._claims.release(key)
         self._ledger.started(label, batch_id)
         self._note(f"Batch {batch_id}: {len(batch.keys)} questions sent off; answers come within a day.")
         return len(batch.keys)
+
+    def _started(self, file_id: str, label: str) -> str:
+        """Start a batch. After a lost reply it may be there already: then it is not started twice."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return self._backend.start_batch(file_id, label)
+            except TransientError as error:
+                if attempt == _TRIES:
+                    raise OutOfReachError(f"The endpoint cannot be reached: {error}") from error
+                self._sleep(_pause(error, attempt))
+            found: str | None = self._called(partial(self._backend.find_batch, label))
+            if found:
+                return found
+        raise AssertionError  # the loop returns or raises
 
     def _collect(self, waiting: list[OpenBatch], progress: Callable[[int, int], None]) -> bool:
         """Wait for batches and store what they answered; returns whether that is anything."""
@@ -203,15 +268,20 @@ class Batcher:
         pause = _SHORTEST_PAUSE
         while open_ones:
             for label, batch in list(open_ones.items()):
-                found: Batch = self._called(partial(self._backend.batch, batch.batch_id))
-                counts[label] = found.answered
-                if found.state == "waiting":
-                    continue
-                del open_ones[label]
-                if found.state == "failed":
-                    self._ledger.ended(label, found.detail)
-                    raise FatalError(f"Batch {batch.batch_id} was refused by the endpoint: {found.detail}")
-                self._store_answers(batch, found)
+                try:
+                    found: Batch = self._called(partial(self._backend.batch, batch.batch_id))
+                    counts[label] = found.answered
+                    if found.state == "waiting":
+                        continue
+                    del open_ones[label]
+                    if found.state == "failed":
+                        self._ledger.ended(label, found.detail)
+                        raise FatalError(f"Batch {batch.batch_id} was refused by the endpoint: {found.detail}")
+                    self._store_answers(batch, found)
+                except NotFoundError as error:
+                    open_ones.pop(label, None)
+                    self._ledger.ended(label, str(error))
+                    self._note(f"Batch {batch.batch_id} is gone, its questions are asked anew next time: {error}")
                 counts[label] = len(batch.keys)
             progress(sum(counts.values()), total)
             if open_ones:
@@ -231,7 +301,9 @@ class Batcher:
                 continue
             # One that is no question of this run (another selection of images) is kept all the same: it is paid for.
             request = self._asked.get(key, _ELSEWHERE)
-            self._store.put(key, answer, request=request, identity=self._identity, replace=key in self._replaced)
+            # What was stored before the batch began was to be replaced, or it would not have been in it.
+            older = self._store.get(key, since=datetime.fromisoformat(batch.begun)) is None
+            self._store.put(key, answer, request=request, identity=self._identity, replace=older)
             self.reasons.pop(key, None)
             answered.add(key)
         self.answered |= answered
@@ -251,6 +323,10 @@ class Batcher:
                 return call()
             except TransientError as error:
                 if attempt == _TRIES:
-                    raise FatalError(f"The endpoint cannot be reached: {error}") from error
-                self._sleep(min(error.wait or _SHORTEST_PAUSE * 2**attempt, _LONGEST_PAUSE * 15))
+                    raise OutOfReachError(f"The endpoint cannot be reached: {error}") from error
+                self._sleep(_pause(error, attempt))
         raise AssertionError  # the loop returns or raises
+
+
+def _pause(error: TransientError, attempt: int) -> float:
+    return float(min(max(error.wait or 0.0, _SHORTEST_PAUSE * 2**attempt), _LONGEST_PAUSE * 15))

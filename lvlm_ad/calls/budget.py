@@ -46,16 +46,19 @@ class Budget:
             BudgetSpentError: the question could exceed the limit.
         """
         with self._turn:
-            if self.limit is not None:
-                while not self._priced and self._under_way:
-                    self._turn.wait()
+            while self.limit is not None:
                 if self._blind:
                     raise BudgetSpentError("not asked: an answer came without token counts, so no limit can be kept")
-                if self.spent + (self._under_way + 1) * self._dearest > self.limit or self.spent >= self.limit:
+                if self.spent + self._dearest > self.limit or self.spent >= self.limit:
                     raise BudgetSpentError(
                         f"not asked: {self.spent:.4f} USD are spent and the next question could exceed the limit of "
                         f"{self.limit:g} USD"
                     )
+                fits = self.spent + (self._under_way + 1) * self._dearest <= self.limit
+                if self._under_way == 0 or (self._priced and fits):
+                    break
+                # Those under way may come back cheaper than feared.
+                self._turn.wait()
             self._under_way += 1
         try:
             yield
@@ -70,4 +73,5 @@ class Budget:
             self._blind |= cost is None
             self.spent += cost or 0.0
             self._dearest = max(self._dearest, cost or 0.0)
-            self._priced = True
+            # What cost nothing (a filtered question) says nothing of what the next may cost.
+            self._priced |= bool(cost)

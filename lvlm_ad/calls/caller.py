@@ -67,6 +67,7 @@ class Caller:
         claims: what other processes are asking; None: no other process uses the store.
         withheld: from a key to why it may not be asked now; empty: it may. None: all may.
         fresh: keys of stored answers that belong to this run: a batch has just brought them.
+        estimate: from a question to the tokens it may use, for a limit a minute before the first answer.
 
     Attributes:
         workers: how many threads should call ``ask`` so that the endpoint is used fully.
@@ -84,6 +85,7 @@ class Caller:
         claims: Claims | None = None,
         withheld: Callable[[str], str] | None = None,
         fresh: Container[str] = frozenset(),
+        estimate: Callable[[Request], float | None] | None = None,
     ) -> None:
         self.backend = backend
         self.identity = backend.identity()
@@ -94,6 +96,9 @@ class Caller:
         self._claims = claims
         self._withheld = withheld or (lambda _: "")
         self._fresh = fresh
+        self._estimate = estimate or (lambda _: None)
+        self._places = threading.Condition()
+        self._held = 0
         self._began = datetime.now(UTC)
         most = backend.capabilities.concurrency or max(concurrency, _WIDEST)
         limits = Limits(self._pacing.requests_per_minute, self._pacing.tokens_per_minute)
@@ -156,13 +161,31 @@ class Caller:
         if self._claims is None:
             yield
             return
-        while not self._claims.take(key):
+        while True:
+            self._take_place()
+            if self._claims.take(key):
+                break
+            self._give_place()
             if self._stopped.wait(_POLL):
                 raise TransientError("not asked: the run was ended")
         try:
             yield
         finally:
             self._claims.release(key)
+            self._give_place()
+
+    def _take_place(self) -> None:
+        """Wait until few enough claims are held: what waits long for its turn must be left to other processes."""
+        with self._places:
+            while self._held >= 2 * self._traffic.limit and not self._stopped.is_set():
+                # The limit widens without telling.
+                self._places.wait(1.0)
+            self._held += 1
+
+    def _give_place(self) -> None:
+        with self._places:
+            self._held -= 1
+            self._places.notify(2)
 
     def _ask(self, key: str, request: Request, *, replace: bool = False) -> Asked:
         if reason := self._withheld(key):
@@ -182,12 +205,13 @@ class Caller:
                 self._rejected = 0
             cost = self.cost(answer)
             # What was declined may come without token counts; an answer without them cannot be kept below a limit.
-            self._budget.paid(cost if cost is not None or answer.outcome == "ok" else 0.0)
+            declined = answer.outcome in {"refused", "filtered"}
+            self._budget.paid(0.0 if cost is None and declined else cost)
         return Asked(key, answer, stored=False, cost=cost)
 
     def _answer(self, request: Request) -> Answer:
         """Ask until there is an answer or no hope of one."""
-        began, failures, turned_away = monotonic(), 0, 0
+        failures, turned_away, since = 0, 0, 0.0
         while True:
             try:
                 return self._once(request, again=failures + turned_away > 0)
@@ -197,7 +221,9 @@ class Caller:
             except TransientError as error:
                 if isinstance(error, RateLimitError):
                     turned_away += 1
-                    hopeless = monotonic() - began > _PATIENCE
+                    # Counted from the first time: waiting in line before is not being turned away.
+                    since = since or monotonic()
+                    hopeless = monotonic() - since > _PATIENCE
                 else:
                     failures += 1
                     hopeless = failures > self._pacing.max_retries
@@ -211,7 +237,7 @@ class Caller:
                 raise self._fatal or TransientError("not asked: the run was ended") from None
 
     def _once(self, request: Request, *, again: bool) -> Answer:
-        mine = self._traffic.enter(self._expected_tokens(), again=again)
+        mine = self._traffic.enter(self._expected_tokens(request), again=again)
         signal: Signal = "failed"
         tokens, limits = None, None
         try:
@@ -239,16 +265,18 @@ class Caller:
 
     def _wait(self, error: TransientError, times: int) -> None:
         """Wait before a question is asked again: as long as the endpoint says, or longer each time."""
+        longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(times - 1, 10))
+        pause = random.uniform(longest / 2, longest)  # noqa: S311 - no secret
         if error.wait is not None:
             if error.wait > _PATIENCE:
                 raise FatalError(
                     f"The endpoint asks to be left alone for {error.wait:.0f} s ({error}); the same command goes on "
                     "later."
                 ) from error
-            # Nothing goes until then, so there is nothing to do here but to stand in line again.
-            return
-        longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (times - 1))
-        if self._stopped.wait(random.uniform(longest / 2, longest)):  # noqa: S311 - no secret
+            if error.wait >= pause:
+                # Nothing goes until then, so there is nothing to do here but to stand in line again.
+                return
+        if self._stopped.wait(pause):
             raise error
 
     def _timed(self, request: Request) -> Answer:
@@ -268,9 +296,10 @@ class Caller:
             seconds=answer.seconds or perf_counter() - start,
         )
 
-    def _expected_tokens(self) -> float:
+    def _expected_tokens(self, request: Request) -> float:
+        """Return what a question is thought to use: the mean of the answers so far, before them an estimate."""
         tokens, answers = self._tokens
-        return tokens / answers if answers else 0.0
+        return tokens / answers if answers else self._estimate(request) or 0.0
 
     def _give_up(self, error: FatalError) -> None:
         if self._fatal is None:

@@ -35,10 +35,14 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE TABLE IF NOT EXISTS questions (
     label TEXT NOT NULL,
     key TEXT NOT NULL,
-    PRIMARY KEY (label, key)
+    PRIMARY KEY (key, label)
 ) WITHOUT ROWID
 """
 
+_WAITS = (
+    "SELECT batch_id FROM questions JOIN batches USING (label) "
+    "WHERE key = ? AND model = ? AND outcome = '' AND file_id != ''"
+)
 _QUESTIONS = "SELECT key FROM questions WHERE label = ?"
 
 
@@ -85,7 +89,7 @@ class BatchLedger:
     def begin(self, identity: Mapping[str, Any], keys: Sequence[str]) -> str:
         """Write down that questions are about to be sent off; return the batch's label."""
         label = uuid.uuid4().hex
-        begun = datetime.now(UTC).isoformat(timespec="seconds")
+        begun = datetime.now(UTC).isoformat(timespec="microseconds")
         with self._transaction() as db:
             db.execute("INSERT INTO batches VALUES (?, ?, '', '', '', ?)", (label, _model(identity), begun))
             db.executemany("INSERT INTO questions VALUES (?, ?)", [(label, key) for key in keys])
@@ -103,8 +107,9 @@ class BatchLedger:
 
     def ended(self, label: str, outcome: str) -> None:
         """Write down that all there is to fetch of a batch is stored, or that it came to nothing."""
+        readable = outcome.encode("utf-8", "replace").decode("utf-8")
         with self._transaction() as db:
-            db.execute("UPDATE batches SET outcome = ? WHERE label = ?", (outcome or "ended", label))
+            db.execute("UPDATE batches SET outcome = ? WHERE label = ?", (readable or "ended", label))
 
     def open_batches(self, identity: Mapping[str, Any]) -> list[OpenBatch]:
         """Return a model's batches that have not ended, oldest first."""
@@ -119,6 +124,12 @@ class BatchLedger:
                 )
                 for label, file_id, batch_id, begun in rows
             ]
+
+    def waits_in(self, identity: Mapping[str, Any], key: str) -> str | None:
+        """Return the batch in which a question waits at the endpoint, None if it waits in none."""
+        with self._transaction() as db:
+            row = db.execute(_WAITS, (key, _model(identity))).fetchone()
+        return None if row is None else str(row[0])
 
     def close(self) -> None:
         """Close the file."""

@@ -180,7 +180,7 @@ class AnswerStore:
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
-        except (sqlite3.Error, OverflowError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, each writer must hear of it
             if len(rows) == 1:
                 rows[0].error = error
                 return

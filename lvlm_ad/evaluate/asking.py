@@ -15,7 +15,7 @@ from lvlm_ad.calls import Batcher, Budget, Caller, Question
 from lvlm_ad.datasets.images import read_image, resize_image
 from lvlm_ad.detectors import Baseline, BaselineDetector, ChatDetector, Detector, is_unusable
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.evaluate.forecast import most_cost
+from lvlm_ad.evaluate.forecast import input_tokens, most_cost
 from lvlm_ad.plugins import Model, build
 from lvlm_ad.prompts import Questioner, reference_paths
 
@@ -59,7 +59,8 @@ def make_questioner(plan: Plan, backend: Backend) -> Questioner:
     Raises:
         ConfigError: the prompt is wrong, reference images are wanting, or the backend takes fewer pictures.
     """
-    questioner = Questioner(plan.dataset, plan.protocol, plan.prompt, seed=plan.config.seed)
+    schema = backend.capabilities.schema
+    questioner = Questioner(plan.dataset, plan.protocol, plan.prompt, seed=plan.config.seed, schema=schema)
     most = backend.capabilities.max_images
     if most is not None and questioner.n_images > most:
         raise ConfigError(
@@ -111,6 +112,7 @@ def make_detector(
         claims=stores.claims,
         withheld=_withheld(plugin, stores, progress) if batch is None else _not_in_batch(batch),
         fresh=frozenset() if batch is None else batch.answered,
+        estimate=lambda request: input_tokens(model, plugin, request),
     )
     detector = ChatDetector(
         caller,
@@ -126,12 +128,18 @@ def make_detector(
 
 def _withheld(backend: Backend, stores: Stores, progress: Progress) -> Callable[[str], str]:
     """Keep back the questions that wait in a batch: they are paid for already."""
-    waiting = {key: batch.batch_id for batch in stores.batches.open_batches(backend.identity()) for key in batch.keys}
-    if waiting:
-        progress.note(
-            f"{len(waiting)} questions wait in batches and are not asked again; --batch collects their answers."
-        )
-    return lambda key: f"waits in batch {waiting[key]}; --batch collects it" if key in waiting else ""
+    identity = backend.identity()
+    sent = [batch for batch in stores.batches.open_batches(identity) if batch.file_id]
+    if sent:
+        count = sum(len(batch.keys) for batch in sent)
+        progress.note(f"{count} questions wait in batches and are not asked again; --batch collects their answers.")
+
+    def reason(key: str) -> str:
+        # Looked up each time: another process may be sending a batch off meanwhile.
+        batch = stores.batches.waits_in(identity, key)
+        return "" if batch is None else f"waits in batch {batch}; --batch collects it"
+
+    return reason
 
 
 def _not_in_batch(batch: Batcher) -> Callable[[str], str]:
@@ -174,31 +182,24 @@ def run_batches(
     """
     questioner = make_questioner(plan, backend)
     identity = backend.identity()
-    counts: dict[str, int] = {}
 
     def questions() -> Iterator[Question]:
         progress.start(f"{model.preset.name}: writing questions", len(plan.dataset))
-        for sample, request in planned_requests(plan, questioner, divisions):
-            key = request.key(identity)
-            counts[key] = divisions.regions(sample).count
-            yield Question(key, request)
+        for _, request in planned_requests(plan, questioner, divisions):
+            yield Question(request.key(identity), request)
             progress.advance()
         progress.finish()
 
-    planned = budget.spent
-
-    def affordable(request: Request) -> bool:
-        nonlocal planned
+    def most(request: Request) -> float:
+        if budget.limit is None:
+            return 0.0
         cost = most_cost(model, backend, request)
         if cost is None:
             raise ConfigError(
                 "--max-cost with --batch needs to know what a question costs at most; set image_tokens=RULE as "
                 "docs/models.md says."
             )
-        if budget.limit is None or planned + cost > budget.limit:
-            return False
-        planned += cost
-        return True
+        return cost
 
     def stale(request: Request, answer: Answer) -> bool:
         return plan.config.retry_failed and is_unusable(answer, int(request.options["n_regions"]))
@@ -208,7 +209,9 @@ def run_batches(
         stores.answers,
         stores.batches,
         note=lambda text: progress.note(f"{model.preset.name}: {text}"),
-        affordable=None if budget.limit is None else affordable,
+        claims=stores.claims,
+        most=most,
+        allowance=None if budget.limit is None else budget.limit - budget.spent,
         stale=stale,
     )
     batcher.run(questions, lambda answered, total: progress.at(f"{model.preset.name}: batches", answered, total))

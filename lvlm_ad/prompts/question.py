@@ -100,15 +100,19 @@ class Questioner:
         protocol: visual prompt and number of reference images.
         prompt: the question.
         seed: chooses the reference images.
+        schema: whether a JSON question carries its schema; not every endpoint takes one.
 
     Raises:
         ConfigError: the prompt has a placeholder that does not exist, or reference images are wanting.
     """
 
-    def __init__(self, dataset: Dataset, protocol: Protocol, prompt: PromptPreset, *, seed: int) -> None:
+    def __init__(
+        self, dataset: Dataset, protocol: Protocol, prompt: PromptPreset, *, seed: int, schema: bool = True
+    ) -> None:
         self._dataset = dataset
         self._protocol = protocol
         self._prompt = prompt
+        self._schema = schema
         self._style = MarkStyle(protocol.border_width, protocol.number_size, protocol.number_style)
         self._reference_paths = {
             category: reference_paths(dataset, category, protocol.shots, seed) for category in dataset.categories
@@ -151,7 +155,7 @@ class Questioner:
             regions: the image's division.
         """
         options: dict[str, Any] = {"format": self._prompt.format, "n_regions": regions.count}
-        if self._prompt.format == "json":
+        if self._prompt.format == "json" and self._schema:
             options["schema"] = answer_schema(regions.count)
         shown = visual_prompt(image, regions, self._style, self._protocol.visual)
         return Request(

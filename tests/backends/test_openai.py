@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.backend import Limits, Picture, Request
-from lvlm_ad.errors import ConfigError, FatalError, RateLimitError, RejectedError, TransientError
+from lvlm_ad.errors import ConfigError, FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
 from lvlm_ad.plugins import load_plugin
 from lvlm_ad.presets import validated
 
@@ -111,9 +111,9 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (401, {"error": {"message": "wrong key"}}, FatalError, "key is refused: wrong key"),
         (403, {"error": {"message": "not you"}}, FatalError, "not you"),
         (402, {"error": {"message": "no credits"}}, FatalError, "exhausted: no credits"),
-        (404, {"error": {"message": "no such model"}}, FatalError, "not found: no such model"),
-        (400, {"error": {"message": "no such model", "code": "model_not_found"}}, FatalError, "not found"),
-        (400, {"error": {"message": "bad model", "param": "model"}}, FatalError, "not found: bad model"),
+        (404, {"error": {"message": "no such model"}}, NotFoundError, "not found: no such model"),
+        (400, {"error": {"message": "no such model", "code": "model_not_found"}}, NotFoundError, "not found"),
+        (400, {"error": {"message": "bad model", "param": "model"}}, NotFoundError, "not found: bad model"),
         (429, {"error": {"message": "pay", "code": "insufficient_quota"}}, FatalError, "exhausted: pay"),
         (429, {"error": {"message": "slow down"}}, RateLimitError, "rate limit: slow down"),
         (429, [{"error": {"message": "a list"}}], RateLimitError, "a list"),
@@ -132,6 +132,14 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (200, b"{not json", TransientError, "reply"),
         (200, {"choices": []}, TransientError, "without choices"),
         (200, {"choices": [{}]}, TransientError, "without choices"),
+        (200, {"choices": [{"finish_reason": "error", "message": {"content": "half"}}]}, TransientError, "status 500"),
+        (200, {"choices": [{"error": {"code": 429}, "message": {"content": "half"}}]}, RateLimitError, "status 429"),
+        (200, {"error": {"message": "odd", "code": "1234-x"}}, TransientError, "odd"),
+        (429, {"error": {"message": "loading", "param": "model"}}, RateLimitError, "loading"),
+        (429, {"error": {"message": "pay", "type": "insufficient_quota", "code": "other"}}, FatalError, "exhausted"),
+        (422, {"detail": [{"msg": "Field required", "loc": ["body"]}]}, RejectedError, "Field required"),
+        (401, {"error": {"message": "User not found."}}, FatalError, "refused: User not found.$"),
+        (400, b'{"error": {"message": "bad \\ud800 image"}}', RejectedError, "bad . image"),
         (200, [], TransientError, "repl"),
         (200, b"[" * 100_000, TransientError, "repl"),
     ],
@@ -144,7 +152,10 @@ def test_errors_by_kind(backend, endpoint, status, body, error, says):
     assert type(caught.value) is error
     assert SECRET not in str(caught.value)
     # Nothing hangs on it that holds the request, whose headers hold the key.
-    assert caught.value.__cause__ is None
+    hanging = caught.value
+    while hanging is not None:
+        assert not hasattr(hanging, "request")
+        hanging = hanging.__cause__ or hanging.__context__
 
 
 def test_an_unknown_model_is_answered_with_what_is_served(backend, endpoint):
@@ -299,11 +310,41 @@ def test_addresses_with_secrets_or_without_host_are_refused(backend, url):
         backend(base_url=url)
 
 
+def test_a_key_is_hidden_also_where_a_message_is_cut(backend, endpoint):
+    """The key is taken out before a long message is shortened; a dummy key such as "1" is not taken out of answers."""
+    endpoint.reply = lambda _: (401, {"error": {"message": "x" * 960 + SECRET + "y" * 5000}}, {})
+    with pytest.raises(FatalError) as caught:
+        backend().answer(REQUEST)
+    assert SECRET[:8] not in str(caught.value)
+    assert len(str(caught.value)) < 1200
+
+
+def test_a_dummy_key_leaves_answers_alone(backend, endpoint, monkeypatch):
+    """Local servers want any key, such as "1"; it is no secret and not taken out of answers."""
+    monkeypatch.setenv("OPENAI_API_KEY", "1")
+    endpoint.reply = lambda _: "image anomaly score: 0.11."
+    assert backend().answer(REQUEST).text == "image anomaly score: 0.11."
+
+
+def test_a_key_in_the_place_of_its_variables_name_is_not_quoted(backend):
+    """Given where the variable's name belongs, a key is refused without being shown."""
+    with pytest.raises(ConfigError, match="name of an environment variable") as caught:
+        backend(api_key_env=SECRET)
+    assert SECRET not in str(caught.value)
+
+
+def test_reasoning_beside_the_completion_is_counted(backend, endpoint, completion):
+    """Where the total shows that reasoning is not part of the completion, it is added; where it is part, it is not."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 7}}
+    for total, output in ((22, 12), (15, 5)):
+        endpoint.reply = lambda _, total=total: (200, completion("x") | {"usage": usage | {"total_tokens": total}}, {})
+        assert backend().answer(REQUEST).usage.output_tokens == output
+
+
 def test_identity_is_what_decides_an_answer(backend):
     """Model, address and sampling options are part of it; time-outs, retries and the key's variable are not."""
     same = backend().identity()
     assert same == backend(timeout=9, api_key_env="OTHER", takes=("temperature", "schema")).identity()
-    assert same != backend(takes=("temperature",)).identity()
     others = [{"model": "n"}, {"temperature": 1}, {"max_tokens": 5}, {"detail": "low"}, {"seed": 1}]
     assert all(backend(**options).identity() != same for options in others)
     assert SECRET not in repr(same)

@@ -417,3 +417,112 @@ def test_a_batchs_answer_costs_a_batchs_price(store):
     asking, _ = caller(store, lambda _: answer, price)
     assert asking.ask(question("a")).cost == pytest.approx((2000 + 1000) / 1e6 / 2)
     assert asking.ask(question("a")).cost == pytest.approx((2000 + 1000) / 1e6 / 2)
+
+
+def test_a_limit_waits_for_cheaper_answers(store):
+    """A dear first answer does not end the run: questions under way that come back cheaper make room for more."""
+
+    def script(text, _):
+        return Answer("yes", usage=Usage(100_000 if text == "0" else 1_000, None, 0))
+
+    backend = Replying(script)
+    budget = Budget(0.35)
+    asking = Caller(backend, store, PRICE, budget)
+
+    def ask(n):
+        try:
+            return asking.ask(question(str(n))).cost
+        except BudgetSpentError:
+            return None
+
+    assert ask(0) == pytest.approx(0.1)
+    with ThreadPoolExecutor(32) as pool:
+        costs = list(pool.map(ask, range(1, 100)))
+    assert None not in costs
+    assert budget.spent == pytest.approx(0.1 + 99 * 0.001)
+
+
+def test_a_filtered_first_question_does_not_open_the_gate(store):
+    """What cost nothing says nothing of what the next costs: the next goes alone again, and the limit is kept."""
+
+    def script(text, _):
+        return Answer("", "filtered") if text == "0" else Answer("yes", usage=Usage(10**6, None, 0))
+
+    backend = Replying(script)
+    budget = Budget(2.5)
+    asking = Caller(backend, store, PRICE, budget)
+
+    def ask(n):
+        try:
+            asking.ask(question(str(n)))
+        except BudgetSpentError:
+            return
+
+    ask(0)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(ask, range(1, 30)))
+    assert budget.spent == 2.0
+
+
+@pytest.mark.parametrize("outcome", ["ok", "truncated", "empty"])
+def test_an_answer_without_token_counts_blinds_the_limit(store, outcome):
+    """However it ended, an answer of unknown cost ends the asking under a limit; one that was declined does not."""
+    asking, _ = caller(store, lambda _: Answer("x", outcome), limit=5)
+    asking.ask(question("a"))
+    with pytest.raises(BudgetSpentError, match="without token counts"):
+        asking.ask(question("b"))
+
+
+def test_a_wait_of_nothing_does_not_spin(store):
+    """An endpoint that says "again at once" for ever is asked with growing pauses all the same."""
+    backend = Replying(lambda *_: RateLimitError("again", wait=0.0))
+    asking = Caller(backend, store, PRICE, Budget(None))
+
+    def ask():
+        with pytest.raises(TransientError):
+            asking.ask(question("a"))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(1.0)
+    asking.stop()
+    thread.join(timeout=30)
+    assert 1 <= len(backend.asked) <= 6
+
+
+def test_patience_begins_when_a_question_is_first_turned_away(store, monkeypatch):
+    """Time spent in line before does not count as being turned away."""
+    monkeypatch.setattr(caller_module, "_PATIENCE", 5.0)
+    monkeypatch.setattr(caller_module, "_FIRST_WAIT", 0.001)
+    clock = [0.0]
+    monkeypatch.setattr(caller_module, "monotonic", lambda: clock[0])
+
+    def script(_, times):
+        clock[0] += 3.0
+        return RateLimitError("slow") if times < 2 else "yes"
+
+    _, (answer,) = asking_all(store, script, ["a"])
+    assert answer == "yes"
+
+
+def test_the_first_questions_count_towards_a_token_limit(store):
+    """Before any answer an estimate says what a question uses, so that a limit a minute holds from the first on."""
+    gate = threading.Event()
+    backend = Replying(lambda *_: gate.wait(30) and Answer("yes", usage=Usage(100, None, 0)))
+    asking = Caller(backend, store, PRICE, Budget(None), pacing=Pacing(tokens_per_minute=1000), estimate=lambda _: 400)
+
+    def ask(n):
+        try:
+            asking.ask(question(str(n)))
+        except TransientError:
+            return
+
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(8):
+            pool.submit(ask, n)
+        while len(backend.asked) < 2:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        assert len(backend.asked) == 2
+        asking.stop()
+        gate.set()

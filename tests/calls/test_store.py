@@ -59,6 +59,26 @@ def test_any_text_can_be_stored(tmp_path, text):
     assert store.get("k").text == text.replace("\ud800", "?")
 
 
+def test_several_processes_may_open_a_new_store_at_once(tmp_path):
+    """Commands that are started together on a fresh folder do not get in each other's way."""
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom lvlm_ad.calls import AnswerStore\nprint('ready', flush=True)\n"
+        "sys.stdin.readline()\nfor n in range(20): AnswerStore(Path(sys.argv[1]) / f'{n}.sqlite').close()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ended = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, ended
+
+
 def test_one_bad_row_costs_no_other_answer(tmp_path):
     """Answers are written many at a time; one that cannot be written fails alone, and says so."""
     store = AnswerStore(tmp_path / "a.sqlite")

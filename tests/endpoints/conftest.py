@@ -54,7 +54,9 @@ class BatchEndpoint:
                     found = [endpoint._shown(one) for one in reversed(endpoint.batches)]
                     self._send(200, {"object": "list", "data": found, "has_more": False})
                 elif path.startswith("/v1/batches/"):
-                    self._send(200, endpoint._shown(path.rpartition("/")[2]))
+                    name = path.rpartition("/")[2]
+                    known = name in endpoint.batches
+                    self._send(*((200, endpoint._shown(name)) if known else (404, {"error": {"message": "no batch"}})))
                 else:
                     self._send(200, endpoint._results[path.split("/")[3]])
 

@@ -7,13 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from lvlm_ad.backend import Request
-from lvlm_ad.calls import AnswerStore, Batcher, BatchLedger, Question
-from lvlm_ad.errors import FatalError, StoreError
+from lvlm_ad.calls import AnswerStore, Batcher, BatchLedger, Claims, Question
+from lvlm_ad.errors import FatalError, StoreError, TransientError
 from lvlm_ad.plugins import build, find_model
 
 SECRET = "sk-batch-secret-0123"
@@ -179,6 +180,29 @@ def test_a_limit_in_money_bounds_a_batch(lvlm_ad_command, batches, small_data):
     assert "image_tokens=RULE" in refused.stderr
 
 
+def test_an_interrupted_batch_counts_towards_the_limit(lvlm_ad_command, batches, small_data):
+    """The same command, interrupted and given again, sends no more than its limit allows."""
+    limits = ("--batch", "--max-cost", 5, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
+    batches.state = lambda _: "failed"
+    assert bench(lvlm_ad_command, batches, small_data, *limits).returncode == 2
+    batches.batches.clear()
+    gate = []
+    batches.state = lambda _: "completed" if gate else "in_progress"
+    for _ in range(2):
+        with pytest.raises(subprocess.TimeoutExpired):
+            lvlm_ad_command(
+                *("bench", "--model", "gpt-4o", "--no-frame", "--dataset", "folder", "--data", small_data, *PRICE),
+                *("--set", f"base_url={batches.url}", *limits),
+                env={"OPENAI_API_KEY": SECRET},
+                timeout=12,
+            )
+    assert len(batches.batches) == 1
+    gate.append(1)
+    done = bench(lvlm_ad_command, batches, small_data, *limits)
+    assert done.returncode == 3
+    assert metrics(done)["usage"]["spent_usd"] <= 5
+
+
 def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command, batches, small_data):
     """Backends and presets that take no batches say so at once."""
     done = bench(lvlm_ad_command, batches, small_data, "--batch", "--set", 'takes=["temperature"]')
@@ -193,6 +217,7 @@ def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command,
 def batcher(batches, tmp_path):
     """Make a Batcher against the endpoint, on the same files each time."""
     store, ledger = AnswerStore(tmp_path / "a.sqlite"), BatchLedger(tmp_path / "b.sqlite")
+    claims = Claims(tmp_path / "c.sqlite")
     backends = []
 
     def make(**options):
@@ -200,13 +225,14 @@ def batcher(batches, tmp_path):
         backend = build(model)
         backends.append(backend)
         notes = []
-        made = Batcher(backend, store, ledger, note=notes.append, sleep=lambda _: None, **options)
+        made = Batcher(backend, store, ledger, claims=claims, note=notes.append, sleep=lambda _: None, **options)
         made.backend, made.store, made.ledger, made.notes = backend, store, ledger, notes
         return made
 
     yield make
     for backend in backends:
         backend.close()
+    claims.close()
     store.close()
     ledger.close()
 
@@ -246,6 +272,95 @@ def test_a_start_that_was_not_written_down_is_found_again(batcher, batches):
     run(second, 3)
     assert len(batches.batches) == 1
     assert second.answered == set(keys)
+
+
+def test_a_start_whose_reply_is_lost_is_not_repeated(batcher, batches):
+    """When the reply to the start of a batch is lost, the batch is looked for before another is started."""
+    first = batcher()
+    start = first.backend.start_batch
+
+    def losing(file_id, label):
+        start(file_id, label)
+        raise TransientError("reset")
+
+    first.backend.start_batch = losing
+    run(first, 3)
+    assert (len(batches.batches), len(first.store)) == (1, 3)
+
+
+def test_one_process_at_a_time_sends_batches(batcher, batches, tmp_path):
+    """While another process is at the batches of a model, this one waits, and then finds the answers stored."""
+    gate = threading.Event()
+    batches.state = lambda _: "completed" if gate.is_set() else "in_progress"
+    first, second = batcher(), batcher()
+    second._claims = Claims(tmp_path / "c.sqlite")
+    waiting = threading.Event()
+    first._sleep = lambda _: waiting.set() or time.sleep(0.01)
+    second._sleep = lambda _: gate.set() or time.sleep(0.01)
+    thread = threading.Thread(target=run, args=(first, 3))
+    thread.start()
+    assert waiting.wait(30)
+    run(second, 3)
+    thread.join(timeout=30)
+    second._claims.close()
+    assert (len(batches.batches), len(first.store)) == (1, 3)
+    assert any("Another process" in note for note in second.notes)
+
+
+def test_a_question_that_another_process_asks_stays_out(batcher, batches, tmp_path):
+    """What a live run has claimed does not go into a batch."""
+    live = Claims(tmp_path / "c.sqlite")
+    first = batcher()
+    claimed = questions(first.backend, 3)[1].key
+    assert live.take(claimed)
+    run(first, 3)
+    live.close()
+    assert claimed not in batches.asked
+    assert "another process is asking it" in first.reasons[claimed]
+
+
+def test_a_renewed_answer_takes_its_place_after_an_interruption(batcher, batches, completion):
+    """Asked anew in a batch, interrupted and picked up, the new answer replaces the old one."""
+    stale = {"stale": lambda _request, answer: answer.outcome != "ok"}
+    batches.reply = lambda _: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}))
+    run(batcher(), 2)
+    batches.reply = lambda _: (200, completion("yes"))
+    gate = []
+    batches.state = lambda number: "completed" if number == 0 or gate else "in_progress"
+    second = batcher(**stale)
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    second._sleep = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(second, 2)
+    gate.append(1)
+    third = batcher(**stale)
+    run(third, 2)
+    assert len(batches.batches) == 2
+    assert [third.store.get(question.key).text for question in questions(third.backend, 2)] == ["yes", "yes"]
+
+
+def test_an_endpoint_that_knows_no_batches_blocks_nothing(batcher, batches):
+    """A refused upload, and a batch that is gone, end with a reason; the questions are free again."""
+    batches.refuse = (404, {"error": {"message": "no such route"}})
+    first = batcher()
+    with pytest.raises(FatalError, match="no such route"):
+        run(first, 2)
+    key = questions(first.backend, 2)[0].key
+    assert first.ledger.waits_in(first.backend.identity(), key) is None
+    batches.refuse = None
+    label = first.ledger.begin(first.backend.identity(), [key])
+    first.ledger.uploaded(label, "file-gone")
+    first.ledger.started(label, "batch_gone")
+    assert first.ledger.waits_in(first.backend.identity(), key) == "batch_gone"
+    second = batcher()
+    run(second, 2)
+    assert any("is gone" in note for note in second.notes)
+    assert first.ledger.waits_in(first.backend.identity(), key) is None
+    run(batcher(), 2)
+    assert len(first.store) == 2
 
 
 def test_an_upload_that_was_written_down_is_used(batcher, batches):

@@ -1,6 +1,5 @@
 """The whole path against llmock, a mock server by others: its idea of OpenAI's interface was not formed by ours."""
 
-import importlib
 import json
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ testing = pytest.importorskip("llmock.testing", reason=WHY)
 scenarios = pytest.importorskip("llmock.scenarios", reason=WHY)
 ratelimit = pytest.importorskip("llmock.ratelimit", reason=WHY)
 simulation = pytest.importorskip("llmock.simulation", reason=WHY)
+batches = pytest.importorskip("llmock.routers.batch", reason=WHY)
 
 CHAT = "/v1/chat/completions"
 KEY = "sk-for-a-mock"
@@ -182,8 +182,8 @@ def test_a_refused_key_or_model_ends_the_run(mock, caller, store, status, reason
 
 def test_retry_after_holds_every_thread(mock, caller):
     """From a 429 on no question goes, whoever asks it, until the time that the server wants to be left alone is up."""
-    asking, wait = caller(concurrency=4), 1.2
-    mock.delay(0.4, times=3)
+    asking, wait = caller(concurrency=4), 1.5
+    mock.delay(1.0, times=3)
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(asking.ask, question(n)) for n in range(3)]
         while mock.under_way < 3:
@@ -194,20 +194,16 @@ def test_retry_after_holds_every_thread(mock, caller):
         assert {one.result().answer.text for one in asked} == {said_back(n) for n in range(8)}
     (refused,) = [one for one in mock.journal if one.status == 429]
     later = [one.started_at for one in mock.journal if one.seq > refused.seq]
-    assert len(later) == 5
-    assert min(later) - refused.ended_at >= wait
+    assert (len(later), min(later) - refused.ended_at >= wait) == (5, True)
 
 
 def test_a_time_out_is_asked_again(mock, caller, store):
     """A question that is not answered within the time-out is asked again, and the late answer is not stored."""
-    timeout, delay = 1.0, 2.5
-    mock.delay(delay)
-    asked = caller(timeout=timeout).ask(question("a"))
-    assert asked.answer.text == said_back("a")
-    late, *again = mock.journal
-    assert late.duration >= delay
-    assert len(again) >= 1
-    assert again[0].started_at - late.started_at >= timeout
+    mock.delay(2.5)
+    assert caller(timeout=1.0).ask(question("a")).answer.text == said_back("a")
+    late, again, *_ = mock.journal
+    assert late.duration >= 2.5
+    assert again.started_at - late.started_at >= 1.0
     assert len(store) == 1
 
 
@@ -285,12 +281,10 @@ def test_the_command_in_a_batch(lvlm_ad_command, mock, small_data, monkeypatch):
         return found
 
     # llmock leaves each upload open, of which Python warns when it is collected, in whichever test that is.
-    read = importlib.import_module("llmock.routers.batch")._read_upload
-    monkeypatch.setattr("llmock.routers.batch._read_upload", read_and_closed)
+    read = batches._read_upload
+    monkeypatch.setattr(batches, "_read_upload", read_and_closed)
     # llmock's batches know neither a schema nor a scripted reply; all else of the batch is as it comes.
-    monkeypatch.setattr(
-        "llmock.routers.batch.build_mock_text", lambda **_: '{"image_anomaly_score": 0.5, "regions": []}'
-    )
+    monkeypatch.setattr(batches, "build_mock_text", lambda **_: '{"image_anomaly_score": 0.5, "regions": []}')
     done, batch = bench(lvlm_ad_command, mock, small_data, "--batch")
     assert (done.returncode, batch["outcomes"], batch["answers"]["ok"]) == (0, {"ok": 12}, 12), done.stderr
     usage = batch["usage"]
