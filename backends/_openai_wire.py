@@ -22,7 +22,10 @@ __all__ = ["FailedError", "Reply", "Wire"]
 
 _LARGEST = 500_000_000
 """Bytes of a reply, at most. A batch's answers come in one file; a single answer is far smaller."""
+_FILE_SECONDS = 3600.0
+"""Seconds that a file may take to come."""
 _SHORTEST_KEY = 8
+"""Characters that a key has at least."""
 _SHOWN = 20
 """Models named in a message, at most."""
 
@@ -209,8 +212,8 @@ def _bounded(seconds: float) -> Callable[[Any], None]:
     stream_type: Any = http.SyncByteStream
 
     class Bounded(stream_type):  # type: ignore[misc]
-        def __init__(self, stream: Any) -> None:
-            self._stream, self._until = stream, monotonic() + seconds
+        def __init__(self, stream: Any, longest: float) -> None:
+            self._stream, self._until = stream, monotonic() + longest
 
         def __iter__(self) -> Iterator[bytes]:
             size = 0
@@ -226,6 +229,8 @@ def _bounded(seconds: float) -> Callable[[Any], None]:
             self._stream.close()
 
     def hook(response: Any) -> None:
-        response.stream = Bounded(response.stream)
+        # A batch's answers may be hundreds of megabytes.
+        is_file = response.request.url.path.endswith("/content")
+        response.stream = Bounded(response.stream, max(seconds, _FILE_SECONDS) if is_file else seconds)
 
     return hook

@@ -6,6 +6,7 @@ Whatever happens in between, the same command goes on: what was sent off is in t
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -32,6 +33,7 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two looks at a batch: at first, half as much again each time, and at most."""
 _TRIES = 8
 """How often the endpoint is called before it is taken to be out of reach."""
+_DAY = 86400.0
 _ELSEWHERE = Request((), "(asked in a batch of another run)")
 
 
@@ -165,6 +167,7 @@ class Batcher:
         """Write the questions that have no answer into files within the endpoint's limits, and send each off."""
         self._asked, self.reasons, self._planned = {}, {}, 0.0
         sent, current = 0, None
+        _clear(self._store.path.parent)
         with tempfile.TemporaryDirectory(dir=self._store.path.parent, prefix=".batch-") as folder:
             for question in questions:
                 key = question.key
@@ -326,6 +329,13 @@ class Batcher:
                     raise OutOfReachError(f"The endpoint cannot be reached: {error}") from error
                 self._sleep(_pause(error, attempt))
         raise AssertionError  # the loop returns or raises
+
+
+def _clear(folder: Path) -> None:
+    """Remove the files of processes that were killed while they wrote them; what is a day old is nobody's any more."""
+    for left in folder.glob(".batch-*"):
+        if time.time() - left.stat().st_mtime > _DAY:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _pause(error: TransientError, attempt: int) -> float:

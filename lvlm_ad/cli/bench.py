@@ -189,7 +189,7 @@ def _estimate(model: dict[str, Any]) -> str:
     tokens = "unknown" if model["input_tokens"] is None else f"about {model['input_tokens']:,}"
     cost = "unknown" if model["cost_usd"] is None else f"about {model['cost_usd']:.4f} USD"
     if model["at_most_usd"] is not None:
-        cost += f", at most {model['at_most_usd']:.4f} USD if every answer is as long as it may be"
+        cost += f", at most about {model['at_most_usd']:.4f} USD if every answer is as long as it may be"
     duration = "within a day" if model["seconds"] is None else _duration(model["seconds"])
     basis = {
         "stored answers": "by the answers stored",

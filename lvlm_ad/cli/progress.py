@@ -31,6 +31,7 @@ class Bars:
         self._task = TaskID(0)
         self._total = self._failed = self._stored = 0
         self._cost: float | None = 0.0
+        self._shown = (0, 0)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -61,9 +62,10 @@ class Bars:
         """Show how far something is that others do; where that is no terminal, only when it is all done."""
         if stage != self._stage:
             self.start(stage, total)
-        self._total = total
+        ended = done == total and (done, total) != self._shown
+        self._total, self._shown = total, (done, total)
         self._bars.update(self._task, completed=done, total=total)
-        if done == total:
+        if ended:
             self.finish()
 
     def note(self, text: str) -> None:

@@ -24,7 +24,7 @@ from lvlm_ad.evaluate.asking import (
 )
 from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, Silent, resolve
 from lvlm_ad.evaluate.facts import facts_of, hash_of, versions
-from lvlm_ad.evaluate.forecast import Asked, forecast, input_tokens, most_cost
+from lvlm_ad.evaluate.forecast import Planned, forecast, input_tokens, most_cost
 from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
 from lvlm_ad.evaluate.rows import Measured, RowResult, measure
 from lvlm_ad.evaluate.stores import Stores, opened
@@ -115,12 +115,12 @@ def _forecast(
 ) -> dict[str, Any]:
     questioner, identity, batch = make_questioner(plan, backend), backend.identity(), plan.config.batch
     progress.start(f"{model.preset.name}: looking for stored answers", len(plan.dataset))
-    found: dict[str, Asked] = {}
+    found: dict[str, Planned] = {}
     answers: dict[str, Answer] = {}
     for _, request in planned_requests(plan, questioner, divisions):
         key = request.key(identity)
         most = most_cost(model, backend, request, batch=batch)
-        found[key] = Asked(key, input_tokens(model, backend, request), most)
+        found[key] = Planned(key, input_tokens(model, backend, request), most)
         answer = stores.answers.get(key)
         if answer is not None and not (plan.config.retry_failed and is_unusable(answer, request.options["n_regions"])):
             answers[key] = answer

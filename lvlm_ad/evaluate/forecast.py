@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.plugins import Model
 
-__all__ = ["Asked", "forecast", "input_tokens", "most_cost"]
+__all__ = ["Planned", "forecast", "input_tokens", "most_cost"]
 
 _USUAL_OUTPUT = 120
 """Tokens of an answer in the published format with some ten regions; reasoning comes on top and is not foreseen."""
@@ -23,13 +23,13 @@ _FIRST_TOKEN, _TOKENS_A_SECOND = 2.0, 50.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Planned:
     """A question of a dry run.
 
     Attributes:
         key: the hash of what would be asked.
         tokens: its input tokens by the rule; None where the preset has none.
-        most: what it may cost at most, in USD; None if unknown.
+        most: what it may cost at most by that estimate, in USD; None if unknown.
     """
 
     key: str
@@ -48,7 +48,7 @@ def input_tokens(model: Model, backend: Backend, request: Request) -> int | None
 
 
 def most_cost(model: Model, backend: Backend, request: Request, *, batch: bool = True) -> float | None:
-    """Bound the cost of a question in USD: its input by the rule, and an answer as long as it may be."""
+    """Bound the cost of a question in USD: its input as estimated, and an answer as long as it may be."""
     tokens, longest = input_tokens(model, backend, request), backend.capabilities.max_output_tokens
     if tokens is None or longest is None:
         return None
@@ -56,7 +56,7 @@ def most_cost(model: Model, backend: Backend, request: Request, *, batch: bool =
 
 
 def forecast(
-    model: Model, questions: Sequence[Asked], answers: Iterable[Answer], *, concurrency: int, batch: bool
+    model: Model, questions: Sequence[Planned], answers: Iterable[Answer], *, concurrency: int, batch: bool
 ) -> dict[str, Any]:
     """Sum up what a bench would ask.
 
