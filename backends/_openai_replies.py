@@ -26,6 +26,7 @@ _EXHAUSTED = frozenset(
 _UNKNOWN_MODEL = frozenset({"model_not_found", "invalid_model", "DeploymentNotFound"})
 
 _NO_ENTRY, _WRONG, _PAY, _NOT_FOUND, _TOO_MANY, _SERVERS_OWN = {401, 403}, {400, 422}, 402, 404, 429, 500
+_WRONG_FROM = 400
 _TRANSIENT_STATUS = frozenset({408, 409, 425})
 """HTTP statuses; from 500 on the server is at fault."""
 
@@ -118,6 +119,8 @@ def failure_of(status: int, body: Any, headers: Mapping[str, str], seconds: floa
 
 def _fatal(status: int, codes: set[str], error: Mapping[str, Any]) -> tuple[type[FatalError], str] | None:
     """Name the kind of a failure after which no question can succeed; None if it is not of that kind."""
+    if status < _WRONG_FROM:
+        return FatalError, "the address redirects elsewhere; give the final one with --set base_url=URL"
     if status in _NO_ENTRY:
         return FatalError, "the key is refused"
     if status == _PAY or codes & _EXHAUSTED:

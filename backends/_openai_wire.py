@@ -191,7 +191,8 @@ def _client(key: SecretStr, options: _Options) -> OpenAI:
         max_retries=0,
         default_headers={"api-key": secret} if secret and options.key_header == "api-key" else None,
         default_query={"api-version": options.api_version} if options.api_version else None,
-        http_client=DefaultHttpxClient(event_hooks={"response": [_bounded(options.timeout)]}),
+        # A redirect would take the pictures, and a key in a header of its own, to a host that nobody named.
+        http_client=DefaultHttpxClient(follow_redirects=False, event_hooks={"response": [_bounded(options.timeout)]}),
     )
 
 

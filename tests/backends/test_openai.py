@@ -310,6 +310,15 @@ def test_addresses_with_secrets_or_without_host_are_refused(backend, url):
         backend(base_url=url)
 
 
+def test_a_redirect_is_not_followed(backend, endpoint):
+    """Neither key nor pictures go to a host that the user did not name."""
+    elsewhere = endpoint.url.replace("127.0.0.1", "localhost")
+    endpoint.reply = lambda _: (307, {}, {"Location": f"{elsewhere}/chat/completions"})
+    with pytest.raises(FatalError, match="redirects elsewhere"):
+        backend(key_header="api-key").answer(REQUEST)
+    assert len(endpoint.asked) == 1
+
+
 def test_a_key_is_hidden_also_where_a_message_is_cut(backend, endpoint):
     """The key is taken out before a long message is shortened; a dummy key such as "1" is not taken out of answers."""
     endpoint.reply = lambda _: (401, {"error": {"message": "x" * 960 + SECRET + "y" * 5000}}, {})
