@@ -24,6 +24,7 @@ _LARGEST = 500_000_000
 """Bytes of a reply, at most. A batch's answers come in one file; a single answer is far smaller."""
 _FILE_SECONDS = 3600.0
 """Seconds that a file may take to come."""
+_USUAL_VARIABLE = "OPENAI_API_KEY"
 _SHORTEST_KEY = 8
 """Characters that a key has at least."""
 _SHOWN = 20
@@ -161,7 +162,9 @@ def _key(options: _Options) -> SecretStr:
         where = f"The environment variable {options.api_key_env}"
     if not key.isascii() or any(character.isspace() for character in key):
         raise ConfigError(f"{where} holds no key: there are spaces, line breaks or characters in it that no key has.")
-    if not key and where and not _is_near(options.base_url):
+    # A server nearby seldom wants a key, so the usual variable may be unset; a source that the user chose may not.
+    chosen = options.api_key_file is not None or options.api_key_env != _USUAL_VARIABLE
+    if not key and where and (chosen or not _is_near(options.base_url)):
         raise ConfigError(
             f"{where} holds no key for {options.base_url}; set it, or name another with --set api_key_env=NAME or "
             "--set api_key_file=PATH, or say with --set api_key_env= that none is needed."

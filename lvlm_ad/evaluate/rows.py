@@ -128,7 +128,8 @@ class RowResult:
         usable = sum(record.image_score is not None for record in records)
         answered = [record for record in records if record.status != "failed"]
         costs = [record.cost_usd for record in answered]
-        known = None not in costs
+        # Where nothing was answered, what failed may have been billed all the same.
+        known = None not in costs and bool(costs)
         categories = {name: self.categories[name] for name in self.plan.dataset.categories}
         return {
             "mean": summary(categories),

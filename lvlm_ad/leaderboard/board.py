@@ -30,9 +30,9 @@ class Entry:
         metrics: metric -> fraction in 0..1, or None.
         coverage: the fraction of images with a usable answer; None for published rows.
         cost_usd: what the answers cost; None if unknown.
-        usd_per_image: the same for one image.
+        usd_per_image: the same for one image that was answered.
         usd_per_point: the same for one point (percent) of image AUROC above chance, which is 50; None at chance or
-            below.
+            below, and where not all images were answered.
         notes: what a reader must know about the row.
         run: the run folder's name; empty for published rows.
     """
@@ -195,6 +195,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
         notes.append(f"image AUROC {100 * low:.1f} to {100 * high:.1f} whatever the missing answers were")
     name = manifest.row_name
     cost = metrics["usage"]["cost_usd"]
+    answered = answers["total"] - answers.get("failed", 0)
     points = 100 * (mean.get("image_auroc") or 0.0) - 50
     return Entry(
         name=f"{name} #{manifest.config_hash[:6]}" if named_twice else name,
@@ -203,8 +204,8 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
         metrics={metric: mean.get(metric) for metric in METRIC_NAMES},
         coverage=metrics.get("coverage"),
         cost_usd=cost,
-        usd_per_image=None if cost is None else cost / answers["total"],
-        usd_per_point=None if cost is None or points <= 0 else cost / points,
+        usd_per_image=None if cost is None or not answered else cost / answered,
+        usd_per_point=None if cost is None or points <= 0 or answered < answers["total"] else cost / points,
         notes=tuple(notes),
         run=run.dir.name,
     )

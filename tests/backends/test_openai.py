@@ -268,6 +268,8 @@ def test_a_key_is_wanted_by_endpoints_far_away(backend, monkeypatch, endpoint, t
         backend(base_url=url)
     backend().answer(REQUEST)
     assert len(endpoint.asked) == 1
+    with pytest.raises(ConfigError, match="MY_KEY holds no key"):
+        backend(api_key_env="MY_KEY")
     with pytest.raises(ConfigError, match=r"key's file .*absent cannot be read"):
         backend(api_key_file=tmp_path / "absent")
 
@@ -353,7 +355,7 @@ def test_reasoning_beside_the_completion_is_counted(backend, endpoint, completio
 def test_identity_is_what_decides_an_answer(backend):
     """Model, address and sampling options are part of it; time-outs, retries and the key's variable are not."""
     same = backend().identity()
-    assert same == backend(timeout=9, api_key_env="OTHER", takes=("temperature", "schema")).identity()
+    assert same == backend(timeout=9, api_key_env="", takes=("temperature", "schema")).identity()
     others = [{"model": "n"}, {"temperature": 1}, {"max_tokens": 5}, {"detail": "low"}, {"seed": 1}]
     assert all(backend(**options).identity() != same for options in others)
     assert SECRET not in repr(same)
