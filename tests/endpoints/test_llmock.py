@@ -137,7 +137,6 @@ def test_what_does_not_pass_fails_the_question_alone(mock, caller, store, status
     assert type(failed.value) is TransientError
     assert (mock.statuses, len(store)) == ([status] * 3, 0)
     assert asking.ask(question("b")).answer.text == said_back("b")
-    assert len(mock.statuses) == 4
 
 
 def test_a_rate_limit_uses_up_no_retry(mock, caller):
@@ -257,6 +256,7 @@ def bench(command, mock, data, *more):
         *more,
         env={"OPENAI_API_KEY": KEY},
     )
+    assert done.stdout, done.stderr
     return done, json.loads(done.stdout)["runs"][0]["metrics"]
 
 
