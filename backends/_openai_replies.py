@@ -13,7 +13,7 @@ from lvlm_ad.errors import BackendError, FatalError, NotFoundError, RateLimitErr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["answer_of", "failure_of", "parsed", "reason_of"]
+__all__ = ["NO_ENTRY", "answer_of", "failure_of", "parsed", "reason_of"]
 
 _FILTERED = frozenset(
     {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
@@ -25,7 +25,10 @@ _EXHAUSTED = frozenset(
 """Error codes of status 429 that no waiting mends."""
 _UNKNOWN_MODEL = frozenset({"model_not_found", "invalid_model", "DeploymentNotFound"})
 
-_NO_ENTRY, _WRONG, _PAY, _NOT_FOUND, _TOO_MANY, _SERVERS_OWN = {401, 403}, {400, 422}, 402, 404, 429, 500
+NO_ENTRY = frozenset({401, 403})
+"""Statuses of a key that is refused."""
+
+_WRONG, _PAY, _NOT_FOUND, _TOO_MANY, _SERVERS_OWN = {400, 422}, 402, 404, 429, 500
 _WRONG_FROM = 400
 _TRANSIENT_STATUS = frozenset({408, 409, 425})
 """HTTP statuses; from 500 on the server is at fault."""
@@ -121,7 +124,7 @@ def _fatal(status: int, codes: set[str], error: Mapping[str, Any]) -> tuple[type
     """Name the kind of a failure after which no question can succeed; None if it is not of that kind."""
     if status < _WRONG_FROM:
         return FatalError, "the address redirects elsewhere; give the final one with --set base_url=URL"
-    if status in _NO_ENTRY:
+    if status in NO_ENTRY:
         return FatalError, "the key is refused"
     if status == _PAY or codes & _EXHAUSTED:
         return FatalError, "the account is exhausted"

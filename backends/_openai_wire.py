@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ class Wire:
     def __init__(self, options: _Options) -> None:
         self._url = options.base_url
         self._timeout = options.timeout
-        self._key = _key(options)
+        self._key, self._source = _key(options)
         self.client: OpenAI = _client(self._key, options)
 
     def hide(self, text: str) -> str:
@@ -91,6 +92,12 @@ class Wire:
         key = self._key.get_secret_value()
         # A shorter one is no secret but a dummy such as "1" or "none", and would be found in any answer.
         return text.replace(key, "[key]") if len(key) >= _SHORTEST_KEY else text
+
+    def key_source(self) -> str:
+        """Say where the key came from: a sentence that begins with a space; empty where none is looked for."""
+        if not self._source:
+            return ""
+        return f" {self._source} holds {'it' if self._key else 'none'}."
 
     def post(self, path: str, body: bytes) -> Reply:
         """Post a body that is JSON already.
@@ -123,7 +130,7 @@ class Wire:
         except openai.APITimeoutError:
             failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
-            failure = TransientError(f"no connection to {self._url}: {error.__cause__ or error}")
+            failure = TransientError(f"no connection: {error.__cause__ or error}")
         except (openai.OpenAIError, ValueError) as error:
             # ValueError: a body that is no JSON passes the client unwrapped.
             failure = TransientError(f"an unreadable reply: {type(error).__name__}")
@@ -132,11 +139,16 @@ class Wire:
 
     def served(self) -> str:
         """Return a sentence that says which models the endpoint serves, as far as it tells; begins with a space."""
+        import openai  # noqa: PLC0415 - as below
+
         try:
             found = self.client.with_options(timeout=5, max_retries=0).models.list()
             names = sorted({self.hide(str(model.id)) for model in found.data})
+        except openai.APIConnectionError:
+            return f" No server answers at {self._url}; start it, or give its address with --set base_url=URL."
         except Exception:  # noqa: BLE001 - it only adds to another message; an endpoint that is wrong once may be in any way
-            return f" {self._url}/models does not say what it serves; is the address right?"
+            hint = "" if re.search(r"/v\d[^/]*(/openai)?$", self._url) else " Most end in /v1."
+            return f" {self._url}/models does not say what it serves; is the address right?{hint}"
         if not names:
             return " It lists no models; set model=NAME."
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -147,12 +159,15 @@ class Wire:
         self.client.close()
 
 
-def _key(options: _Options) -> SecretStr:
-    """Read the key. One with a line break at its end, as files give it, would make an invalid header."""
+def _key(options: _Options) -> tuple[SecretStr, str]:
+    """Return the key and where it is from.
+
+    One with a line break at its end, as files give it, would make an invalid header.
+    """
     key, where = "", ""
     if options.api_key_file is not None:
         try:
-            key = options.api_key_file.expanduser().read_text(encoding="utf-8").strip()
+            key = options.api_key_file.expanduser().read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise ConfigError(f"The key's file {options.api_key_file} cannot be read: {reason}.") from None
@@ -169,7 +184,7 @@ def _key(options: _Options) -> SecretStr:
             f"{where} holds no key for {options.base_url}; set it, or name another with --set api_key_env=NAME or "
             "--set api_key_file=PATH, or say with --set api_key_env= that none is needed."
         )
-    return SecretStr(key)
+    return SecretStr(key), where
 
 
 def _is_near(url: str) -> bool:

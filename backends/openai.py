@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Request, Transport
 from lvlm_ad.errors import BackendError, ConfigError, FatalError, NotFoundError, RejectedError, TransientError
 
-from ._openai_replies import answer_of, failure_of, parsed
+from ._openai_replies import NO_ENTRY, answer_of, failure_of, parsed
 from ._openai_wire import FailedError, Wire
 
 __all__ = ["OpenAIBackend", "OpenAIOptions"]
@@ -164,7 +164,7 @@ class OpenAIBackend(BatchBackend):
             reply = self._wire.post("/chat/completions", body)
             return self._hidden(answer_of(parsed(reply.content), reply.headers, perf_counter() - start))
         except FailedError as failed:
-            failure = failure_of(failed.status, parsed(failed.content), failed.headers, perf_counter() - start)
+            failure = self._failure(failed, perf_counter() - start)
         except BackendError as error:
             failure = error
         if isinstance(failure, Answer):
@@ -172,7 +172,7 @@ class OpenAIBackend(BatchBackend):
         if isinstance(failure, TransientError):
             self._kept.question = (request, body)
         if isinstance(failure, NotFoundError):
-            failure.args = (f"{failure}{self._wire.served()}",)
+            failure.args = (f"{_sentence(str(failure))}{self._wire.served()}",)
         raise self._explained(failure)
 
     def close(self) -> None:
@@ -276,10 +276,17 @@ class OpenAIBackend(BatchBackend):
         try:
             return self._wire.called(call)
         except FailedError as failed:
-            failure = failure_of(failed.status, parsed(failed.content), failed.headers, 0.0)
+            failure = self._failure(failed, 0.0)
         except BackendError as error:
             failure = error
         raise self._explained(failure if isinstance(failure, BackendError) else RejectedError(failure.detail))
+
+    def _failure(self, failed: FailedError, seconds: float) -> BackendError | Answer:
+        """Tell what a reply that is no success means; of a key that is refused, where it came from."""
+        failure = failure_of(failed.status, parsed(failed.content), failed.headers, seconds)
+        if isinstance(failure, FatalError) and failed.status in NO_ENTRY:
+            failure.args = (f"{_sentence(str(failure))}{self._wire.key_source()}",)
+        return failure
 
     def _body(self, request: Request) -> bytes:
         """Return the request as JSON. Pictures go in as they are: base64 needs no escaping."""
@@ -308,12 +315,15 @@ class OpenAIBackend(BatchBackend):
         return replace(answer, text=hide(answer.text), detail=hide(answer.detail), model=hide(answer.model))
 
     def _explained(self, error: BackendError) -> BackendError:
-        """Say of a fatal error where it happened and what to do; keep the key out of every error."""
+        """Say of an error where it happened, and keep the key out of it."""
         text = self._wire.hide(str(error))[:_SHOWN]
-        if isinstance(error, FatalError):
-            text = f"{self._options.base_url}, model {self._options.model}: {text}"
-        error.args = (text,)
+        error.args = (f"{self._options.base_url}, model {self._options.model}: {text}",)
         return error
+
+
+def _sentence(text: str) -> str:
+    """End a text with a full stop."""
+    return f"{text.rstrip('. ')}."
 
 
 def _json(value: Any) -> bytes:

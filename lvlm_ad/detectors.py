@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from lvlm_ad.backend import BackendOptions, Outcome, Usage
-from lvlm_ad.calls import BudgetSpentError
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.errors import PluginError, RejectedError, TransientError
+from lvlm_ad.errors import PluginError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.text2seg import ScoreMap, Scores, paint, parse, read, write
 
 if TYPE_CHECKING:
@@ -125,7 +124,8 @@ class ChatDetector:
     def detect(self, sample: Sample, regions: Regions) -> Prediction:
         """Ask about one sample.
 
-        A question that fails, or that the budget does not allow, gives a prediction with status "failed".
+        A question that fails gives a prediction with status "failed"; one that was not asked, since it could exceed
+        the limit in money or waits in a batch, "unasked".
 
         Raises:
             FatalError: no further question can succeed.
@@ -136,14 +136,14 @@ class ChatDetector:
             request = self._questioner.request(sample, resize_image(sample.image, self._size), regions)
         try:
             asked = self._caller.ask(request)
-        except (BudgetSpentError, TransientError, RejectedError) as error:
+        except (UnaskedError, TransientError, RejectedError) as error:
             # A server's message may hold what no file can.
             reason = str(error).encode("utf-8", "replace").decode("utf-8")
-            scores = Scores(None, {}, "failed", (reason,))
+            scores = Scores(None, {}, "unasked" if isinstance(error, UnaskedError) else "failed", (reason,))
             return Prediction(sample.id, scores, paint({}, regions), key=request.key(self._caller.identity))
         if self._retry_unusable and asked.stored and is_unusable(asked.answer, regions.count):
             # Should asking anew fail, what there is stays.
-            with suppress(BudgetSpentError, TransientError, RejectedError):
+            with suppress(UnaskedError, TransientError, RejectedError):
                 asked = self._caller.ask(request, again=True)
         answer = asked.answer
         scores = read(answer, regions.count)

@@ -9,7 +9,8 @@
     ├── PluginError             a backend or baseline that cannot be found, loaded or built
     ├── StoreError              the answer or division store cannot be read or written
     ├── RunError                a run's folder is damaged or was written by a newer version
-    ├── BudgetSpentError        the next question could exceed --max-cost; it was not asked (``lvlm_ad.calls``)
+    ├── UnaskedError            a question was not asked: it waits in a batch, or the run was ended
+    │   └── BudgetSpentError    it could have exceeded --max-cost (``lvlm_ad.calls``)
     ├── MetricError             arrays from which no metric can be computed honestly (also a ValueError)
     └── BackendError            a model gave no answer
         ├── FatalError          no further question can succeed: bad key, empty account
@@ -44,6 +45,7 @@ __all__ = [
     "RunError",
     "StoreError",
     "TransientError",
+    "UnaskedError",
     "nearest",
 ]
 
@@ -78,6 +80,10 @@ class RunError(LvlmAdError):
 
 class MetricError(LvlmAdError, ValueError):
     """No metric can be computed honestly from these arrays (wrong shape, NaN or infinite scores)."""
+
+
+class UnaskedError(LvlmAdError):
+    """A question was not asked, and nothing is wrong with it: the same command may ask it later."""
 
 
 class BackendError(LvlmAdError):

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lvlm_ad.backend import Answer, Picture, Request
-from lvlm_ad.errors import FatalError, NotFoundError, RejectedError, TransientError
+from lvlm_ad.calls.budget import BudgetSpentError
+from lvlm_ad.calls.store import storable
+from lvlm_ad.errors import FatalError, LvlmAdError, NotFoundError, RejectedError, TransientError, UnaskedError
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Batch, BatchBackend
@@ -79,7 +81,7 @@ class Batcher:
 
     Attributes:
         answered: keys of the questions whose answers came in a batch now.
-        reasons: key -> why there is no answer.
+        reasons: key -> the error that says why there is no answer.
     """
 
     def __init__(
@@ -105,9 +107,9 @@ class Batcher:
         self._stale = stale or (lambda _request, _answer: False)
         self._sleep = sleep
         self._asked: dict[str, Request] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, LvlmAdError] = {}
         self.answered: set[str] = set()
-        self.reasons: dict[str, str] = {}
+        self.reasons: dict[str, LvlmAdError] = {}
 
     def run(self, questions: Callable[[], Iterable[Question]], progress: Callable[[int, int], None]) -> None:
         """Have every question answered that has no stored answer.
@@ -208,10 +210,10 @@ class Batcher:
             return False
         most = self._most(question.request)
         if self._allowance is not None and self._planned + most > self._allowance:
-            self.reasons[key] = "not asked: it could exceed the limit on what may be spent"
+            self.reasons[key] = BudgetSpentError("not asked: it could exceed the limit on what may be spent")
             return False
         if not self._claims.take(key):
-            self.reasons[key] = "not asked: another process is asking it; the same command goes on"
+            self.reasons[key] = UnaskedError("not asked: another process is asking it; the same command goes on")
             return False
         self._planned += most
         return True
@@ -298,15 +300,15 @@ class Batcher:
             if key not in batch.keys:
                 continue
             if not isinstance(answer, Answer):
-                self.reasons[key] = str(answer)
+                self.reasons[key] = answer
                 if not isinstance(answer, TransientError):
-                    self._refused[key] = str(answer)
+                    self._refused[key] = answer
                 continue
             # One that is no question of this run (another selection of images) is kept all the same: it is paid for.
             request = self._asked.get(key, _ELSEWHERE)
             # What was stored before the batch began was to be replaced, or it would not have been in it.
             older = self._store.get(key, since=datetime.fromisoformat(batch.begun)) is None
-            self._store.put(key, answer, request=request, identity=self._identity, replace=older)
+            self._store.put(key, storable(answer), request=request, identity=self._identity, replace=older)
             self.reasons.pop(key, None)
             answered.add(key)
         self.answered |= answered
@@ -317,7 +319,8 @@ class Batcher:
                 f"Batch {batch.batch_id} ({found.detail}) left {missing} of {len(batch.keys)} questions unanswered."
             )
             for key in batch.keys - answered:
-                self.reasons.setdefault(key, f"not answered in batch {batch.batch_id}: {found.detail}")
+                lost = TransientError(f"not answered in batch {batch.batch_id}: {found.detail}")
+                self.reasons.setdefault(key, lost)
 
     def _called(self, call: Callable[[], Any]) -> Any:
         """Call the endpoint, again after a failure that may pass: a batch is not given up for a lost connection."""

@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.errors import UnaskedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "BudgetSpentError"]
 
 
-class BudgetSpentError(LvlmAdError):
+class BudgetSpentError(UnaskedError):
     """The next question could exceed the limit; it was not asked."""
 
 

@@ -11,8 +11,9 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from lvlm_ad.backend import Limits
+from lvlm_ad.calls.store import storable
 from lvlm_ad.calls.traffic import Signal, StoppedError, Traffic
-from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError
+from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.presets import Pacing, Price
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Caller:
         pacing: limits a minute, and how often a failed question is asked again.
         concurrency: questions under way at once, at first; see ``Traffic``.
         claims: what other processes are asking; None: no other process uses the store.
-        withheld: from a key to why it may not be asked now; empty: it may. None: all may.
+        withheld: from a key to the error that says why it may not be asked now; None: it may. None: all may.
         fresh: keys of stored answers that belong to this run: a batch has just brought them.
         estimate: from a question to the tokens it may use, for a limit a minute before the first answer.
 
@@ -83,7 +84,7 @@ class Caller:
         pacing: Pacing | None = None,
         concurrency: int = 16,
         claims: Claims | None = None,
-        withheld: Callable[[str], str] | None = None,
+        withheld: Callable[[str], LvlmAdError | None] | None = None,
         fresh: Container[str] = frozenset(),
         estimate: Callable[[Request], float | None] | None = None,
     ) -> None:
@@ -94,7 +95,7 @@ class Caller:
         self._budget = budget
         self._pacing = pacing or Pacing()
         self._claims = claims
-        self._withheld = withheld or (lambda _: "")
+        self._withheld = withheld or (lambda _: None)
         self._fresh = fresh
         self._estimate = estimate or (lambda _: None)
         self._places = threading.Condition()
@@ -120,7 +121,7 @@ class Caller:
             again: ask anew though an answer was stored before this caller began, and let the new one take its place.
 
         Raises:
-            BudgetSpentError: asking could exceed the limit.
+            UnaskedError: it may not be asked now, or the run was ended; BudgetSpentError: it could exceed the limit.
             TransientError: the question failed, after all retries.
             RejectedError: the endpoint refuses the question as it stands.
             FatalError: no further question can succeed; every later call raises it too.
@@ -167,7 +168,7 @@ class Caller:
                 break
             self._give_place()
             if self._stopped.wait(_POLL):
-                raise TransientError("not asked: the run was ended")
+                raise self._ended()
         try:
             yield
         finally:
@@ -188,8 +189,8 @@ class Caller:
             self._places.notify(2)
 
     def _ask(self, key: str, request: Request, *, replace: bool = False) -> Asked:
-        if reason := self._withheld(key):
-            raise TransientError(reason)
+        if (reason := self._withheld(key)) is not None:
+            raise reason
         with self._budget.question():
             if self._fatal is not None:
                 raise self._fatal
@@ -227,14 +228,14 @@ class Caller:
                 else:
                     failures += 1
                     hopeless = failures > self._pacing.max_retries
-                if self._stopped.is_set():
-                    raise
                 if hopeless:
                     self._count_failure(error)
-                    raise
+                if hopeless or self._stopped.is_set():
+                    # Where no question can succeed, this one did not fail by itself.
+                    raise self._fatal or error from None
                 self._wait(error, failures + turned_away)
             except StoppedError:
-                raise self._fatal or TransientError("not asked: the run was ended") from None
+                raise self._ended() from None
 
     def _once(self, request: Request, *, again: bool) -> Answer:
         mine = self._traffic.enter(self._expected_tokens(request), again=again)
@@ -277,7 +278,7 @@ class Caller:
                 # Nothing goes until then, so there is nothing to do here but to stand in line again.
                 return
         if self._stopped.wait(pause):
-            raise error
+            raise self._fatal or error
 
     def _timed(self, request: Request) -> Answer:
         start = perf_counter()
@@ -288,18 +289,16 @@ class Caller:
         except Exception as error:
             name = type(self.backend).__name__
             raise TransientError(f"the backend {name} raised {type(error).__name__}: {error!s:.200}") from error
-        return replace(
-            answer,
-            text=_encodable(answer.text),
-            detail=_encodable(answer.detail),
-            model=_encodable(answer.model),
-            seconds=answer.seconds or perf_counter() - start,
-        )
+        return replace(storable(answer), seconds=answer.seconds or perf_counter() - start)
 
     def _expected_tokens(self, request: Request) -> float:
         """Return what a question is thought to use: the mean of the answers so far, before them an estimate."""
         tokens, answers = self._tokens
         return tokens / answers if answers else self._estimate(request) or 0.0
+
+    def _ended(self) -> LvlmAdError:
+        """Say why nothing more is asked."""
+        return self._fatal or UnaskedError("not asked: the run was ended")
 
     def _give_up(self, error: FatalError) -> None:
         if self._fatal is None:
@@ -311,7 +310,7 @@ class Caller:
             self._failed += 1
             hopeless = self._answered == 0 and self._failed >= _HOPELESS
         if hopeless:
-            self._give_up(FatalError(f"The first {self._failed} questions all failed; the last: {error}"))
+            self._give_up(FatalError(f"The first {self._failed} questions all failed. The last: {error}"))
 
     def _count_rejection(self, error: RejectedError) -> None:
         """End the asking if no question is taken: what is wrong with one is then wrong with all."""
@@ -320,8 +319,3 @@ class Caller:
             all_of_them = self._answered == 0 or self._rejected >= _HOPELESS
         if all_of_them:
             raise FatalError(str(error)) from error
-
-
-def _encodable(text: str) -> str:
-    """Replace lone surrogates, which a server's JSON can hold and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode("utf-8")

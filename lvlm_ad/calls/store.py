@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from lvlm_ad.backend import Request
 
-__all__ = ["AnswerStore"]
+__all__ = ["AnswerStore", "storable"]
+
+_LONGEST_TEXT, _LONGEST_DETAIL = 1_000_000, 1000
+"""Characters kept of an answer, and of what stands beside it."""
 
 SCHEMA_VERSION = 2
 
@@ -129,7 +132,7 @@ class AnswerStore:
     def put(
         self, key: str, answer: Answer, *, request: Request, identity: Mapping[str, Any], replace: bool = False
     ) -> None:
-        """Store an answer durably; the first answer to a question stays, unless it is to be replaced.
+        """Store an answer, one that is ``storable``, durably; the first to a question stays, unless to be replaced.
 
         Raises:
             StoreError: the file cannot be written.
@@ -137,9 +140,9 @@ class AnswerStore:
         row = (
             key,
             answer.outcome,
-            _storable(answer.text),
-            _storable(answer.detail),
-            _storable(answer.model),
+            answer.text,
+            answer.detail,
+            answer.model,
             answer.usage.input_tokens,
             answer.usage.cached_tokens,
             answer.usage.output_tokens,
@@ -199,6 +202,20 @@ def _time(when: datetime) -> str:
     return when.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _storable(text: str) -> str:
-    """Replace lone surrogates, which a server's JSON can hold and UTF-8 cannot."""
+def storable(answer: Answer) -> Answer:
+    """Return an answer as it is kept: at most a million characters ("truncated" if there were more), all of them UTF-8.
+
+    A server's JSON can hold lone surrogates, which no file can, and megabytes of text whatever ``max_tokens`` said.
+    """
+    cut = len(answer.text) > _LONGEST_TEXT
+    return replace(
+        answer,
+        text=_encodable(answer.text[:_LONGEST_TEXT]),
+        outcome="truncated" if cut and answer.outcome == "ok" else answer.outcome,
+        detail=_encodable(answer.detail[:_LONGEST_DETAIL]),
+        model=_encodable(answer.model[:_LONGEST_DETAIL]),
+    )
+
+
+def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")

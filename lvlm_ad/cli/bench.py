@@ -78,7 +78,8 @@ def bench(
 ) -> None:
     """Measure models on a data set; without arguments, the offline rows on the built-in demo.
 
-    Exit status: 0 every image answered; 3 some images have no usable answer; 2 bad usage, configuration or data; 130
+    Exit status: 0 every image answered; 3 some images have no usable answer, or
+    --max-cost ended the asking; 2 bad usage, configuration or data; 130
     interrupted. Stored answers are never asked for again: the same command goes on where it stopped.
     """
     from rich.console import Console
@@ -152,20 +153,24 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
 
 def _missing(runs: list[Run]) -> list[str]:
     """Say for each run how many images have no usable answer, and why."""
+    from lvlm_ad.text2seg import UNANSWERED
+
     lines = []
     for run in runs:
         answers = run.metrics["answers"]
         if answers["usable"] < answers["total"]:
-            kinds = [
-                f"{answers[kind]} {kind}" for kind in ("refused", "unparsable", "truncated", "failed") if answers[kind]
-            ]
+            names = ("refused", "unparsable", "truncated", "failed", "unasked")
+            kinds = [f"{answers[kind]} {kind}" for kind in names if answers[kind]]
             lines.append(
                 f"{run.manifest.row_name}: {answers['total'] - answers['usable']} of {answers['total']} images have no "
                 f"usable answer ({', '.join(kinds)})."
             )
-            first = next((record for record in run.predictions if record.status == "failed"), None)
-            if first is not None:
-                lines.append(f"  {first.id}: {first.notes[0][:300]}")
+            for status in UNANSWERED:
+                first = next((record for record in run.predictions if record.status == status), None)
+                if first is not None:
+                    lines.append(f"  {first.id}: {first.notes[0][:300]}")
+            if any(answers[kind] for kind in ("refused", "unparsable", "truncated")):
+                lines.append("  --retry-failed asks anew where an answer is refused, cut off or unreadable.")
     return lines
 
 

@@ -14,7 +14,7 @@ from lvlm_ad.backend import Backend, BatchBackend
 from lvlm_ad.calls import Batcher, Budget, Caller, Question
 from lvlm_ad.datasets.images import read_image, resize_image
 from lvlm_ad.detectors import Baseline, BaselineDetector, ChatDetector, Detector, is_unusable
-from lvlm_ad.errors import ConfigError
+from lvlm_ad.errors import ConfigError, LvlmAdError, TransientError, UnaskedError
 from lvlm_ad.evaluate.forecast import input_tokens, most_cost
 from lvlm_ad.plugins import Model, build
 from lvlm_ad.prompts import Questioner, reference_paths
@@ -126,7 +126,7 @@ def make_detector(
     return Asking(detector, prompt, caller.workers)
 
 
-def _withheld(backend: Backend, stores: Stores, progress: Progress) -> Callable[[str], str]:
+def _withheld(backend: Backend, stores: Stores, progress: Progress) -> Callable[[str], LvlmAdError | None]:
     """Keep back the questions that wait in a batch: they are paid for already."""
     identity = backend.identity()
     sent = [batch for batch in stores.batches.open_batches(identity) if batch.file_id]
@@ -134,16 +134,16 @@ def _withheld(backend: Backend, stores: Stores, progress: Progress) -> Callable[
         count = sum(len(batch.keys) for batch in sent)
         progress.note(f"{count} questions wait in batches and are not asked again; --batch collects their answers.")
 
-    def reason(key: str) -> str:
+    def reason(key: str) -> LvlmAdError | None:
         # Looked up each time: another process may be sending a batch off meanwhile.
         batch = stores.batches.waits_in(identity, key)
-        return "" if batch is None else f"waits in batch {batch}; --batch collects it"
+        return None if batch is None else UnaskedError(f"waits in batch {batch}; --batch collects it")
 
     return reason
 
 
-def _not_in_batch(batch: Batcher) -> Callable[[str], str]:
-    return lambda key: batch.reasons.get(key, "not answered in a batch")
+def _not_in_batch(batch: Batcher) -> Callable[[str], LvlmAdError | None]:
+    return lambda key: batch.reasons.get(key) or TransientError("not answered in a batch")
 
 
 def planned_requests(plan: Plan, questioner: Questioner, divisions: Divisions) -> Iterator[tuple[Sample, Request]]:

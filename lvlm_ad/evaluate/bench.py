@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.backend import Backend, BatchBackend
 from lvlm_ad.calls import Budget
 from lvlm_ad.detectors import Baseline, Detector, Row, is_unusable
-from lvlm_ad.errors import ConfigError
+from lvlm_ad.errors import ConfigError, FatalError
 from lvlm_ad.evaluate.asking import (
     built_plugin,
     make_detector,
@@ -29,6 +29,7 @@ from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
 from lvlm_ad.evaluate.rows import Measured, RowResult, measure
 from lvlm_ad.evaluate.stores import Stores, opened
 from lvlm_ad.runs import Manifest, Run, write_run
+from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer
@@ -56,7 +57,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         ConfigError: a name, setting or value is wrong.
         PluginError: a plugin cannot be loaded or built.
         DataError: the data set cannot be used.
-        FatalError: a model cannot be asked any further; every answer so far is kept.
+        FatalError: a model cannot be asked any further, or answered nothing; every answer so far is kept.
         StoreError: a store cannot be read or written.
         RunError: a run cannot be written.
     """
@@ -159,13 +160,15 @@ def _run_model(
         for row, one in measured.items():
             results[row].add(one)
         shown = next(iter(measured.values()))
-        asked_now = bool(model.preset.backend) and not shown.stored and shown.record.status != "failed"
+        asked_now = bool(model.preset.backend) and not shown.stored and shown.record.status not in UNANSWERED
         progress.advance(
             failed=shown.record.image_score is None,
             stored=shown.stored,
             cost=shown.record.cost_usd if asked_now else 0.0,
         )
     progress.finish()
+    if isinstance(plugin, Backend):
+        _refuse_nothing(model, next(iter(results.values())))
     runs = []
     for row, result in results.items():
         facts = facts_of(plan, model, plugin, row, divisions, asking.prompt)
@@ -185,6 +188,20 @@ def _run_model(
         write_run(run)
         runs.append(run)
     return runs
+
+
+def _refuse_nothing(model: Model, result: RowResult) -> None:
+    """Write no run, and so no row, where every question failed: it would measure the way to the endpoint.
+
+    Raises:
+        FatalError: every question failed.
+    """
+    records = result.predictions()
+    if records and all(record.status == "failed" for record in records):
+        raise FatalError(
+            f"{model.preset.name}: not one of {len(records)} questions was answered. {records[0].id}: "
+            f"{' '.join(records[0].notes)}"
+        )
 
 
 def _predict(

@@ -12,6 +12,7 @@ import numpy as np
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.evaluate.scoring import Scored, answer_counts, category_metrics, summary
 from lvlm_ad.runs import PredictionRecord
+from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
@@ -126,7 +127,7 @@ class RowResult:
         """
         records = self.predictions()
         usable = sum(record.image_score is not None for record in records)
-        answered = [record for record in records if record.status != "failed"]
+        answered = [record for record in records if record.status not in UNANSWERED]
         costs = [record.cost_usd for record in answered]
         # Where nothing was answered, what failed may have been billed all the same.
         known = None not in costs and bool(costs)

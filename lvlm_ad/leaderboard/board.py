@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.presets import published_rows
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
+from lvlm_ad.text2seg import UNANSWERED
 
 __all__ = ["Board", "Entry", "Group", "make_board"]
 
@@ -173,9 +174,9 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
     elif metrics.get("coverage") == 0:
         kind = "apart"
         notes.append("gave no usable answer at all")
-    elif answers.get("failed"):
+    elif any(answers.get(name) for name in UNANSWERED):
         kind = "apart"
-        notes.append("not all images were answered; the same command asks again for those that failed")
+        notes.append("not all images were answered; the same command asks for the others")
     elif left_out:
         kind = "apart"
         notes.append(f"measured on {mean['n_measured']} of {mean['n_images']} images, the failed ones left out")
@@ -186,7 +187,8 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
         notes.append(asked)
     if not manifest.prompt.zero_knowledge:
         notes.append("not zero-knowledge: told the kinds of defect")
-    missing = {name: answers[name] for name in ("refused", "unparsable", "truncated", "failed") if answers.get(name)}
+    kinds = ("refused", "unparsable", "truncated", *UNANSWERED)
+    missing = {name: answers[name] for name in kinds if answers.get(name)}
     if missing:
         notes.append(", ".join(f"{count} {name}" for name, count in missing.items()))
     notes += dict.fromkeys(mean.get("undefined", {}).values())
@@ -195,7 +197,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
         notes.append(f"image AUROC {100 * low:.1f} to {100 * high:.1f} whatever the missing answers were")
     name = manifest.row_name
     cost = metrics["usage"]["cost_usd"]
-    answered = answers["total"] - answers.get("failed", 0)
+    answered = answers["total"] - sum(answers.get(name, 0) for name in UNANSWERED)
     points = 100 * (mean.get("image_auroc") or 0.0) - 50
     return Entry(
         name=f"{name} #{manifest.config_hash[:6]}" if named_twice else name,

@@ -2,6 +2,6 @@
 
 from lvlm_ad.text2seg.paint import ScoreMap, paint
 from lvlm_ad.text2seg.parse import parse, read, write
-from lvlm_ad.text2seg.scores import Scores, Status
+from lvlm_ad.text2seg.scores import UNANSWERED, Scores, Status
 
-__all__ = ["ScoreMap", "Scores", "Status", "paint", "parse", "read", "write"]
+__all__ = ["UNANSWERED", "ScoreMap", "Scores", "Status", "paint", "parse", "read", "write"]

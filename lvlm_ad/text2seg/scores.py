@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Scores", "Status"]
+__all__ = ["UNANSWERED", "Scores", "Status"]
 
-Status = Literal["ok", "partial", "refused", "unparsable", "truncated", "failed"]
+Status = Literal["ok", "partial", "refused", "unparsable", "truncated", "failed", "unasked"]
+
+UNANSWERED: tuple[Status, ...] = ("failed", "unasked")
+"""No answer is there; the same command asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,8 @@ class Scores:
         image: image anomaly score in [0, 1], higher is more anomalous; None where the answer holds none.
         regions: region number (from 1) -> score in [0, 1]; regions not named are absent.
         status: "ok"; "partial" (usable, something in it was wrong or missing, see notes); "refused"; "unparsable";
-            "truncated" (cut off; what was readable is kept); "failed" (no answer came).
+            "truncated" (cut off; what was readable is kept); "failed" (no answer came);
+            "unasked" (the question was not asked, for want of money or since it waits in a batch).
         notes: what was wrong, one short sentence each.
     """
 

@@ -108,7 +108,12 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
 @pytest.mark.parametrize(
     ("status", "body", "error", "says"),
     [
-        (401, {"error": {"message": "wrong key"}}, FatalError, "key is refused: wrong key"),
+        (
+            401,
+            {"error": {"message": "wrong key"}},
+            FatalError,
+            r"key is refused: wrong key\. The environment variable OPENAI_API_KEY holds it\.$",
+        ),
         (403, {"error": {"message": "not you"}}, FatalError, "not you"),
         (402, {"error": {"message": "no credits"}}, FatalError, "exhausted: no credits"),
         (404, {"error": {"message": "no such model"}}, NotFoundError, "not found: no such model"),
@@ -118,7 +123,12 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (429, {"error": {"message": "slow down"}}, RateLimitError, "rate limit: slow down"),
         (429, [{"error": {"message": "a list"}}], RateLimitError, "a list"),
         (429, b"no JSON at all", RateLimitError, "status 429"),
-        (400, {"error": {"message": "bad picture"}}, RejectedError, "status 400: bad picture"),
+        (
+            400,
+            {"error": {"message": "bad picture"}},
+            RejectedError,
+            r"http://127.0.0.1:\d+/v1, model m: status 400: bad picture",
+        ),
         (413, {"detail": "too large"}, RejectedError, "status 413: too large"),
         (422, {"error": "image size refused"}, RejectedError, "image size refused"),
         (400, {"error": {"message": "response_format is not supported"}}, RejectedError, "takes no schema"),
@@ -138,7 +148,7 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (429, {"error": {"message": "loading", "param": "model"}}, RateLimitError, "loading"),
         (429, {"error": {"message": "pay", "type": "insufficient_quota", "code": "other"}}, FatalError, "exhausted"),
         (422, {"detail": [{"msg": "Field required", "loc": ["body"]}]}, RejectedError, "Field required"),
-        (401, {"error": {"message": "User not found."}}, FatalError, "refused: User not found.$"),
+        (401, {"error": {"message": "User not found."}}, FatalError, r"refused: User not found\. The env"),
         (400, b'{"error": {"message": "bad \\ud800 image"}}', RejectedError, "bad . image"),
         (200, [], TransientError, "repl"),
         (200, b"[" * 100_000, TransientError, "repl"),
@@ -168,6 +178,22 @@ def test_an_unknown_model_is_answered_with_what_is_served(backend, endpoint):
         backend().answer(REQUEST)
     with pytest.raises(ConfigError, match=r"No model is named for http.*It serves llava, qwen"):
         backend(model="")
+
+
+def test_a_wrong_address_is_called_one(backend, endpoint):
+    """Where no server listens, or the version is left out, the error says so."""
+    with pytest.raises(ConfigError, match=r"No server answers at http://127\.0\.0\.1:9/v1; start it"):
+        backend(base_url="http://127.0.0.1:9/v1", model="")
+    endpoint.reply = lambda _: (404, {"detail": "Not Found"}, {})
+    with pytest.raises(FatalError, match=r"not found: Not Found\. .* Most end in /v1\.$"):
+        backend(base_url=endpoint.url.removesuffix("/v1")).answer(REQUEST)
+
+
+def test_a_key_file_may_begin_with_a_byte_order_mark(backend, endpoint, tmp_path):
+    """Some editors write one; it is no part of the key."""
+    (tmp_path / "key").write_text(SECRET, encoding="utf-8-sig")
+    backend(api_key_file=tmp_path / "key").answer(REQUEST)
+    assert endpoint.headers[0]["authorization"] == f"Bearer {SECRET}"
 
 
 @pytest.mark.parametrize(
@@ -245,7 +271,7 @@ def test_no_connection_is_a_failed_question(backend):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(TransientError, match=f"no connection to http://127.0.0.1:{port}/v1"):
+    with pytest.raises(TransientError, match=f"http://127.0.0.1:{port}/v1, model m: no connection: "):
         backend(base_url=f"http://127.0.0.1:{port}/v1").answer(REQUEST)
 
 

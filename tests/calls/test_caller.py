@@ -7,7 +7,7 @@ import pytest
 from lvlm_ad.backend import Answer, Backend, Request, ScriptedBackend, Usage
 from lvlm_ad.calls import AnswerStore, Budget, BudgetSpentError, Caller
 from lvlm_ad.calls import caller as caller_module
-from lvlm_ad.errors import FatalError, RateLimitError, RejectedError, TransientError
+from lvlm_ad.errors import FatalError, RateLimitError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.presets import Pacing, Price
 
 PRICE = Price(price_input=1.0, price_output=10.0)
@@ -164,11 +164,12 @@ def test_an_endpoint_out_of_reach_is_given_up(store):
         raise TransientError("no connection")
 
     asking, _ = caller(store, script)
-    for n in range(8):
+    for n in range(7):
         with pytest.raises(TransientError):
             asking.ask(question(str(n)))
-    with pytest.raises(FatalError, match=r"first 8 questions all failed.*no connection"):
-        asking.ask(question("9"))
+    for n in (8, 9):
+        with pytest.raises(FatalError, match=r"first 8 questions all failed\..*no connection"):
+            asking.ask(question(str(n)))
     assert len(asked) == 8
 
 
@@ -380,8 +381,8 @@ def test_a_failed_second_asking_keeps_the_first_answer(store):
 def test_a_withheld_question_is_not_asked(store):
     """What waits in a batch is not asked, and says why; what is stored is given."""
     backend = Replying(lambda *_: "yes")
-    asking = Caller(backend, store, PRICE, Budget(None), withheld=lambda _: "waits in batch b1")
-    with pytest.raises(TransientError, match="waits in batch b1"):
+    asking = Caller(backend, store, PRICE, Budget(None), withheld=lambda _: UnaskedError("waits in batch b1"))
+    with pytest.raises(UnaskedError, match="waits in batch b1"):
         asking.ask(question("a"))
     assert backend.asked == []
 
@@ -405,7 +406,7 @@ def test_stopping_ends_retries_and_waits(store):
     asking.stop()
     thread.join(timeout=30)
     assert len(failed) == 1
-    with pytest.raises(TransientError, match="the run was ended"):
+    with pytest.raises(UnaskedError, match="the run was ended"):
         asking.ask(question("b"))
     assert "b" not in backend.asked
 

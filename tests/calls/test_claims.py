@@ -10,7 +10,7 @@ import pytest
 from lvlm_ad.backend import Answer, Backend, Request
 from lvlm_ad.calls import AnswerStore, Budget, Caller, Claims
 from lvlm_ad.calls import claims as claims_module
-from lvlm_ad.errors import StoreError, TransientError
+from lvlm_ad.errors import StoreError, UnaskedError
 from lvlm_ad.presets import Price
 
 
@@ -152,6 +152,6 @@ def test_who_waits_for_another_process_can_be_stopped(opened, tmp_path):
     assert theirs.take(Request((), "q").key(backend.identity()))
     caller = Caller(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=ours)
     caller.stop()
-    with pytest.raises(TransientError, match="the run was ended"):
+    with pytest.raises(UnaskedError, match="the run was ended"):
         caller.ask(Request((), "q"))
     assert backend.asked == []

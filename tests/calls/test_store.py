@@ -11,6 +11,7 @@ import pytest
 
 from lvlm_ad.backend import Answer, Picture, Request, Usage
 from lvlm_ad.calls import AnswerStore
+from lvlm_ad.calls.store import storable
 from lvlm_ad.errors import StoreError
 
 REQUEST = Request((Picture.from_pixels(np.zeros((4, 4, 3), np.uint8)),), "what?", {"format": "text"})
@@ -55,8 +56,16 @@ def test_the_file_records_what_was_asked(tmp_path):
 def test_any_text_can_be_stored(tmp_path, text):
     """Nulls, escapes, lone surrogates and long texts are stored; a surrogate comes back as a question mark."""
     store = AnswerStore(tmp_path / "a.sqlite")
-    put(store, "k", Answer(text))
+    put(store, "k", storable(Answer(text)))
     assert store.get("k").text == text.replace("\ud800", "?")
+
+
+def test_what_no_token_limit_explains_is_cut():
+    """Of megabytes of text the first million characters are kept, and the answer is called truncated."""
+    kept = storable(Answer("9" * 10_000_000, detail="d" * 10_000, model="m" * 10_000))
+    assert (len(kept.text), kept.outcome, len(kept.detail), len(kept.model)) == (1_000_000, "truncated", 1000, 1000)
+    assert storable(Answer("9" * 1_000_000)).outcome == "ok"
+    assert storable(Answer("9" * 1_000_001, outcome="refused")).outcome == "refused"
 
 
 def test_several_processes_may_open_a_new_store_at_once(tmp_path):

@@ -107,13 +107,13 @@ def test_what_expired_goes_into_the_next_batch(lvlm_ad_command, batches, small_d
 
 
 def test_a_batch_that_answers_nothing_is_not_sent_for_ever(lvlm_ad_command, batches, small_data):
-    """When nothing of a batch is answered, the questions fail with the reason and the run ends with status 3."""
+    """When nothing of a batch is answered, the run ends with the reason and no row."""
     batches.reply = lambda _: None
     batches.state = lambda _: "expired"
     done = bench(lvlm_ad_command, batches, small_data, "--batch")
-    assert done.returncode == 3
+    assert done.returncode == 2
     assert len(batches.batches) == 1
-    assert metrics(done)["answers"]["failed"] == 12
+    assert "not one of 12 questions was answered" in done.stderr
     assert "could not be done in time" in done.stderr
 
 
@@ -316,7 +316,7 @@ def test_a_question_that_another_process_asks_stays_out(batcher, batches, tmp_pa
     run(first, 3)
     live.close()
     assert claimed not in batches.asked
-    assert "another process is asking it" in first.reasons[claimed]
+    assert "another process is asking it" in str(first.reasons[claimed])
 
 
 def test_a_renewed_answer_takes_its_place_after_an_interruption(batcher, batches, completion):
@@ -426,7 +426,7 @@ def test_an_endpoint_that_stumbles_is_called_again(batcher, batches):
     run(first, 2)
     assert (len(first.store), len(batches.batches)) == (2, 1)
     batches.stumbles = 10**6
-    with pytest.raises(FatalError, match="cannot be reached: status 500"):
+    with pytest.raises(FatalError, match=r"cannot be reached: .* status 500"):
         run(batcher(), 3)
     batches.stumbles = 0
     run(batcher(), 3)

@@ -11,6 +11,7 @@ import threading
 import time
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -205,12 +206,12 @@ FAILURES = {
     "answers that quote it": (0, lambda: f"image anomaly score: 0.5. {SECRET}"),
     "a refusal that quotes it": (3, lambda: (200, completion_of(None, refusal=f"Not with {SECRET}"), {})),
     "a model named so": (0, lambda: (200, {**completion_of("image anomaly score: 0.1."), "model": SECRET}, {})),
-    "failures": (3, lambda: (500, {"error": {"message": f"oops {SECRET}"}}, {})),
+    "failures": (2, lambda: (500, {"error": {"message": f"oops {SECRET}"}}, {})),
     "wrong requests": (2, lambda: (400, {"error": {"message": f"bad {SECRET}"}}, {})),
     "a limit": (2, lambda: (429, {"error": {"message": SECRET}}, {"retry-after": "86400"})),
     "a refused key": (2, lambda: (401, {"error": {"message": f"Incorrect API key provided: {SECRET}."}}, {})),
     "an unknown model": (2, lambda: (404, {"error": {"message": f"no model for {SECRET}"}}, {})),
-    "garbage": (3, lambda: (200, f"<html>{SECRET}</html>".encode(), {})),
+    "garbage": (2, lambda: (200, f"<html>{SECRET}</html>".encode(), {})),
 }
 
 
@@ -233,6 +234,33 @@ def test_no_key_is_left_behind(lvlm_ad_command, endpoint, small_data, tmp_path, 
     assert SECRET not in done.stdout + done.stderr
     for path in (tmp_path / "runs").rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("limit", [1, 6], ids=["fewer than eight questions", "more"])
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1, model gpt-4o: no connection: "),
+        ("http://no-such-host.invalid/v1", "http://no-such-host.invalid/v1, model gpt-4o: no connection: "),
+        ("https://{}/v1", ", model gpt-4o: no connection: "),
+        ("http://{}/html", "base_url may be wrong"),
+        ("http://{}/v1", "status 500: out of order"),
+    ],
+)
+def test_an_endpoint_out_of_reach_is_no_row(lvlm_ad_command, endpoint, small_data, tmp_path, address, says, limit):
+    """Where every question fails: exit status 2, one line, no run; answers of earlier runs stay what they were."""
+    page, failure = (200, b"<html>sign in</html>", {}), (500, {"error": {"message": "out of order"}}, {})
+    endpoint.reply = lambda _: page if "html" in address else failure
+    address = address.format(urlsplit(endpoint.url).netloc)
+    done = bench(
+        *(lvlm_ad_command, endpoint, small_data, "--limit", limit),
+        *("--set", f"base_url={address}", "--set", "timeout=5"),
+    )
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not list((tmp_path / "runs").glob("*/run.json"))
 
 
 def test_a_refused_key_ends_the_run_and_keeps_the_answers(lvlm_ad_command, endpoint, small_data):
@@ -383,7 +411,13 @@ def test_the_budget_stops_the_asking(lvlm_ad_command, endpoint, small_data):
     assert len(endpoint.asked) == 3
     assert done.returncode == 3
     assert "could exceed the limit of 2.5 USD" in done.stderr
-    usage = json.loads(done.stdout)["runs"][0]["metrics"]["usage"]
+    metrics = json.loads(done.stdout)["runs"][0]["metrics"]
+    assert {name: metrics["answers"][name] for name in ("ok", "failed", "unasked")} == {
+        "ok": 3,
+        "failed": 0,
+        "unasked": 9,
+    }
+    usage = metrics["usage"]
     assert usage["cost_usd"] == usage["spent_usd"] == pytest.approx(3 * 0.82)
     rest = bench(lvlm_ad_command, endpoint, small_data, *price, "--max-cost", 100)
     assert rest.returncode == 0

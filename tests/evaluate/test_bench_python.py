@@ -30,10 +30,11 @@ def test_all_models_are_cut_alike(small_data, tmp_path):
     assert other[0].manifest.division.hash != runs[0].manifest.division.hash
 
 
-def test_a_price_is_no_other_run(small_data, tmp_path):
+def test_a_price_is_no_other_run(small_data, tmp_path, endpoint):
     """The price does not enter the run's identity; a sampling option does."""
     config = RunConfig(models=("gpt-4v",), data=small_data, out=tmp_path, frame=False)
-    settings = {"base_url": "http://127.0.0.1:9/v1", "max_retries": 0, "timeout": 1}
+    endpoint.reply = lambda _: "image anomaly score: 0.1."
+    settings = {"base_url": endpoint.url}
 
     def folder(**more):
         return lvlm_ad.bench(config, settings={**settings, **more}, limit=1)[0].dir
