@@ -1,4 +1,4 @@
-"""Divides a data set once, in parallel processes, and counts its ground truth in the same pass."""
+"""Divides a data set once, in parallel where a method allows it, and counts its ground truth in the same pass."""
 
 from __future__ import annotations
 
@@ -36,11 +36,13 @@ class Divisions:
         store: where they are.
         keys: sample id -> key in the store, in the data set's order.
         hashes: key -> hash of the division.
+        record: the settings, for a manifest; taken before the first image, since a model's files may change later.
     """
 
     store: DivisionStore
     keys: Mapping[str, str]
     hashes: Mapping[str, str]
+    record: Mapping[str, Any]
 
     def regions(self, sample: Sample) -> Regions:
         """Return a sample's regions."""
@@ -69,8 +71,10 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress) -> Divi
 
     Raises:
         DataError: images or masks cannot be used; the message names the first and counts the rest.
+        ConfigError: the model that divides cannot be found or used.
     """
-    keys = {sample.id: _key(sample, plan) for sample in plan.dataset}
+    identity, record = plan.division.identity(), plan.division.record()
+    keys = {sample.id: _key(sample, plan, identity) for sample in plan.dataset}
     known = store.hashes(keys.values())
     missing = [sample for sample in plan.dataset if keys[sample.id] not in known]
     problems: list[str] = []
@@ -84,16 +88,17 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress) -> Divi
             store.put(keys[sample_id], result)
         progress.advance(failed=isinstance(result, str))
     progress.finish()
+    plan.division.release()
     if problems:
         others = f" {len(problems) - 1} more cannot be used either." if len(problems) > 1 else ""
         raise DataError(f"{problems[0]}{others} 'lvlm-ad data check' lists all problems.")
     empty = store.without_regions(keys.values())
     if empty:
         progress.note(f"{empty} of {len(keys)} images keep no region within the area limits; their maps are empty.")
-    return Divisions(store, keys, store.hashes(keys.values()))
+    return Divisions(store, keys, store.hashes(keys.values()), record)
 
 
-def _key(sample: Sample, plan: Plan) -> str:
+def _key(sample: Sample, plan: Plan, identity: Mapping[str, Any]) -> str:
     dataset: Dataset = plan.dataset
     decides = {
         "version": DIVISION_VERSION,
@@ -102,14 +107,14 @@ def _key(sample: Sample, plan: Plan) -> str:
         "threshold": sample.threshold,
         "image_size": plan.protocol.image_size,
         "method": plan.protocol.division,
-        "options": plan.division.model_dump(mode="json"),
+        "options": identity,
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def _divide_all(samples: list[Sample], plan: Plan) -> Iterator[tuple[str, StoredDivision | str]]:
     method, options, side = plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size
-    if len(samples) < _WORTH_PROCESSES:
+    if plan.division.in_one_process or len(samples) < _WORTH_PROCESSES:
         yield from (_divide_one(sample, method, options, side) for sample in samples)
         return
     # joblib's processes need no `if __name__ == "__main__"` in a caller's script.
@@ -126,7 +131,7 @@ def _divide_all(samples: list[Sample], plan: Plan) -> Iterator[tuple[str, Stored
 
 
 def _divide_one(sample: Sample, method: str, options: dict[str, Any], side: int) -> tuple[str, StoredDivision | str]:
-    """Divide one image and count its mask; runs in a worker process. A text says what is wrong with the files."""
+    """Divide one image and count its mask; may run in a worker process. A text says what is wrong with the files."""
     try:
         regions = divide(resize_image(sample.image, (side, side)), method, **options)
         mask = sample.mask

@@ -86,7 +86,8 @@ def borders(regions: Regions, width: int = 1) -> NDArray[np.bool_]:
     Returns:
         bool ``(H, W)``.
     """
-    inside = regions.membership.astype(np.int32)
+    # Floating point, for its matrix product is fast; the counts are far below where it would round.
+    inside = regions.membership.astype(np.float32)
     # leaves[a, b]: a region covers cell a but not cell b, so a pixel of a beside one of b lies on its boundary.
     leaves = (inside.T @ (1 - inside)) > 0
     cells = regions.cells

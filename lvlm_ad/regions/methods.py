@@ -1,7 +1,8 @@
 """The ways of cutting an image into regions, with the published settings as defaults.
 
-Zhang et al., arXiv 2311.02612, and the code released with it: images of 768 x 768, a grid of 16 x 16 cells or SLIC with
-about 60 segments and compactness 20; a region is kept if its area lies strictly between 600 and 120,000 pixels.
+Zhang et al., arXiv 2311.02612, and the code released with it: images of 768 x 768, a grid of 16 x 16 cells, SLIC with
+about 60 segments and compactness 20, or the masks of Segment Anything (ViT-H); a region is kept if its area lies
+strictly between 600 and 120,000 pixels.
 """
 
 from __future__ import annotations
@@ -9,32 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from lvlm_ad.datasets.images import as_rgb
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.regions.division import Regions
+from lvlm_ad.regions.options import DivisionOptions
+from lvlm_ad.regions.sam import SamOptions, divide_by_sam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-__all__ = ["METHODS", "DivisionOptions", "divide", "division_options"]
-
-_PUBLISHED_AREA = 768 * 768
-"""The image area, in pixels, to which the area limits refer."""
-
-
-class DivisionOptions(BaseModel):
-    """Options of a method of division."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    min_area: Annotated[float, Field(ge=0)] = 600
-    """A region is kept if it is larger than this many pixels of a 768 x 768 image."""
-    max_area: Annotated[float, Field(gt=0)] = 120_000
-    """A region is kept if it is smaller than this many pixels of a 768 x 768 image."""
+__all__ = ["METHODS", "divide", "division_options"]
 
 
 class GridOptions(DivisionOptions):
@@ -55,28 +44,38 @@ class SuperpixelOptions(DivisionOptions):
     """Weight of nearness in space against nearness in colour (Lab)."""
 
 
-def _grid(image: NDArray[np.uint8], options: GridOptions) -> NDArray[np.int64]:
+def _grid(image: NDArray[np.uint8], options: GridOptions) -> Regions:
     """Cut into rows x columns cells; where sides do not divide evenly, cells differ by one pixel and none is lost."""
     height, width = image.shape[:2]
     # An image with fewer pixels than cells along a side has one cell a pixel there.
     rows, columns = min(options.grid_rows, height), min(options.grid_columns, width)
     row = np.arange(height) * rows // height
     column = np.arange(width) * columns // width
-    return np.asarray(row[:, None] * columns + column[None, :] + 1, dtype=np.int64)
+    return _kept(np.asarray(row[:, None] * columns + column[None, :] + 1, dtype=np.int64), options)
 
 
-def _superpixel(image: NDArray[np.uint8], options: SuperpixelOptions) -> NDArray[np.int64]:
+def _superpixel(image: NDArray[np.uint8], options: SuperpixelOptions) -> Regions:
     """Cut into SLIC superpixels, numbered in SLIC's label order."""
     from skimage.segmentation import slic  # noqa: PLC0415 - a second of imports that a stored division does not need
 
     if image.shape[0] * image.shape[1] <= options.n_segments:
-        return np.arange(1, image.shape[0] * image.shape[1] + 1).reshape(image.shape[:2])
+        return _kept(np.arange(1, image.shape[0] * image.shape[1] + 1).reshape(image.shape[:2]), options)
     labels = slic(image, n_segments=options.n_segments, compactness=options.compactness, start_label=1)
-    return np.asarray(labels, dtype=np.int64)
+    return _kept(np.asarray(labels, dtype=np.int64), options)
 
 
-METHODS: dict[str, tuple[type[DivisionOptions], Callable[[NDArray[np.uint8], Any], NDArray[np.int64]]]] = {
+def _kept(labels: NDArray[np.int64], options: DivisionOptions) -> Regions:
+    """Keep the regions of a partition whose area fits, renumbered from 1; 0 is no region."""
+    areas = np.bincount(labels.ravel())
+    kept = options.fits(areas, labels.size)
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0)
+    return Regions.from_labels(numbers[labels])
+
+
+METHODS: dict[str, tuple[type[DivisionOptions], Callable[[NDArray[np.uint8], Any], Regions]]] = {
     "grid": (GridOptions, _grid),
+    "sam": (SamOptions, divide_by_sam),
     "superpixel": (SuperpixelOptions, _superpixel),
 }
 
@@ -87,8 +86,6 @@ def division_options(method: str, options: dict[str, Any]) -> DivisionOptions:
     Raises:
         ConfigError: the method or an option does not exist (the nearest names are given), or a value is out of range.
     """
-    if method == "sam":
-        raise ConfigError("The sam division is not part of this version; use superpixel or grid.")
     if method not in METHODS:
         raise ConfigError(f"There is no division {method!r}.{nearest(method, METHODS)}")
     kind = METHODS[method][0]
@@ -110,28 +107,16 @@ def divide(image: NDArray[Any], method: str = "superpixel", **options: Any) -> R
     Args:
         image: ``(H, W)`` or ``(H, W, C)``, see ``lvlm_ad.datasets.images.as_rgb``. It is cut at the size it has; the
             published settings are for 768 x 768, and the area limits scale with the area.
-        method: "superpixel" or "grid".
+        method: "superpixel", "grid" or "sam".
         **options: ``min_area``, ``max_area``; for grid ``grid_rows``, ``grid_columns``; for superpixel ``n_segments``,
-            ``compactness``.
+            ``compactness``; for sam see ``lvlm_ad.regions.sam.SamOptions``.
 
     Returns:
         The regions that survive the area filter, numbered from 1 in the method's order; perhaps none.
 
     Raises:
-        ConfigError: the method or an option is wrong.
+        ConfigError: the method or an option is wrong, or the model of the sam division cannot be used.
         ImageError: the array is no image.
     """
     checked = division_options(method, options)
-    pixels = as_rgb(image)
-    labels = METHODS[method][1](pixels, checked)
-    return Regions.from_labels(_filter_by_area(labels, checked))
-
-
-def _filter_by_area(labels: NDArray[np.int64], options: DivisionOptions) -> NDArray[np.int64]:
-    """Keep regions of a fitting area and renumber them from 1; the others become 0."""
-    scale = labels.size / _PUBLISHED_AREA
-    areas = np.bincount(labels.ravel())
-    kept = (areas > options.min_area * scale) & (areas < options.max_area * scale)
-    kept[0] = False
-    numbers = np.where(kept, np.cumsum(kept), 0)
-    return np.asarray(numbers[labels], dtype=np.int64)
+    return METHODS[method][1](as_rgb(image), checked)

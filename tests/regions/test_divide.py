@@ -154,6 +154,19 @@ def test_overlapping_masks_become_cells():
     assert regions.pool(masks[0].astype(float)).tolist() == [1.0, 0.25]
 
 
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(0, 140), size=SIZES, seed=st.integers(0, 99))
+def test_cells_of_any_number_of_masks(count, size, seed):
+    """Two pixels share a cell if and only if they lie in the same masks, for none, few or many masks."""
+    draw = np.random.default_rng(seed)
+    # Few distinct sets of masks, so that cells have more than one pixel.
+    masks = np.moveaxis(draw.random((5, count))[draw.integers(0, 5, size)] < 0.5, -1, 0)
+    regions = Regions.from_masks(masks)
+    assert np.array_equal(regions.membership[:, regions.cells], masks)
+    assert regions.n_cells == len(set(zip(*masks.reshape(count, -1).tolist(), strict=True))) if count else 1
+    assert regions.cell_areas.min() >= 1
+
+
 def test_wrong_settings_name_the_right_ones():
     """A wrong method, option or value gives one line with the nearest right name or the limit."""
     image = np.zeros((32, 32, 3), np.uint8)
@@ -163,7 +176,5 @@ def test_wrong_settings_name_the_right_ones():
         divide(image, n_segment=3)
     with pytest.raises(ConfigError, match=r"grid_rows.*got 0"):
         divide(image, "grid", grid_rows=0)
-    with pytest.raises(ConfigError, match="not part of this version"):
-        divide(image, "sam")
     with pytest.raises(ImageError, match="no pixels"):
         divide(np.zeros((0, 5, 3), np.uint8))

@@ -1,0 +1,101 @@
+"""Finds the weights of a model that runs here, in a folder or at the Hugging Face hub, and tells which they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lvlm_ad.errors import ConfigError
+
+__all__ = ["find_weights", "weights_hash", "weights_size"]
+
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+"""The files of a model. Pickled weights (*.bin, *.pt) are never fetched: to load them is to run what is in them."""
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+def find_weights(name: str, *, revision: str | None = None) -> Path:
+    """Return the folder with a model's files; from the hub they are fetched, unless they were before.
+
+    Args:
+        name: a folder, or a name at the hub such as ``Qwen/Qwen2.5-VL-7B-Instruct``.
+        revision: a branch, tag or commit at the hub; None: its main branch.
+
+    Raises:
+        ConfigError: the folder holds no such model; the hub does not know the name, or wants a licence to be accepted;
+            the hub cannot be reached and the files are not here.
+    """
+    if not name:
+        raise ConfigError("No model is named; give its folder, or its name at the hub.")
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if folder.is_absolute() or not _HUB_NAME.fullmatch(name):
+            raise ConfigError(f"There is no folder {name}; give a model's folder, or its name at the hub.")
+        folder = _from_hub(name, revision)
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{name} holds no config.json, so it is no model that can be loaded.")
+    if not any(folder.glob("*.safetensors")):
+        raise ConfigError(
+            f"{name} holds no weights as safetensors. Others are not loaded, since a pickle may run any code; convert "
+            "them, or choose another revision."
+        )
+    return folder
+
+
+def weights_hash(folder: Path) -> str:
+    """Return the SHA-256 (hex) over the names and contents of a model's files: weights, configuration, tokenizer.
+
+    Weights in the hub's cache are not read: their content's hash is the name under which they are kept.
+    """
+    files = sorted({path for pattern in _WANTED for path in folder.glob(pattern)})
+    with ThreadPoolExecutor(4) as pool:
+        digests = list(pool.map(_file_hash, files))
+    listing = "".join(f"{path.name} {digest}\n" for path, digest in zip(files, digests, strict=True))
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def weights_size(folder: Path) -> int:
+    """Return the bytes of a model's weights as they are stored."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def _file_hash(path: Path) -> str:
+    kept = path.resolve()
+    if path.is_symlink() and kept.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", kept.name):
+        return kept.name
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - comes with the extra "local"
+        from huggingface_hub.errors import (  # noqa: PLC0415 - likewise
+            GatedRepoError,
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{name} is no folder here, and the hub needs: pip install 'lvlm-ad[local]'.") from error
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_WANTED)))
+    except GatedRepoError as error:
+        raise ConfigError(
+            f"{name} is gated: accept its licence at https://huggingface.co/{name}, then log in with 'hf auth login'."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ConfigError(f"The hub has no revision {revision!r} of {name}.") from error
+    except RepositoryNotFoundError as error:
+        raise ConfigError(f"The hub knows no model {name}, or it is private: 'hf auth login' first.") from error
+    except LocalEntryNotFoundError as error:
+        raise ConfigError(
+            f"{name} is not on this machine and the hub cannot be reached (or HF_HUB_OFFLINE is set). Fetch it where "
+            f"there is a network with 'hf download {name}', or give its folder."
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ConfigError(f"{name} cannot be fetched from the hub: {str(error).splitlines()[0][:300]}.") from error
