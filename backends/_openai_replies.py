@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.backend import Answer, Outcome, Usage
+from lvlm_ad.backend import Answer, Outcome, Token, Usage, number_tokens
 from lvlm_ad.calls.waits import announced_limits, asked_wait, seconds_in
 from lvlm_ad.errors import BackendError, FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
 
@@ -86,6 +86,7 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
         model=_text(body.get("model")),
         detail=refusal or reason,
         limits=announced_limits(headers),
+        tokens=_tokens(choice.get("logprobs"), text),
     )
 
 
@@ -186,6 +187,36 @@ def _content(content: Any) -> str:
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return _text(content)
+
+
+def _tokens(logprobs: Any, text: str) -> tuple[Token, ...]:
+    """Read the probabilities of an answer's tokens; empty where there are none, or anything else."""
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    if not isinstance(content, list):
+        return ()
+    try:
+        return number_tokens([_piece(entry) for entry in content], text)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return ()
+
+
+def _piece(entry: Any) -> tuple[str, list[tuple[str, float]]]:
+    """Return a token's text and, if it may be part of a number, what could have stood there.
+
+    Raises one of several errors if the entry is malformed.
+    """
+    own = _spelled(entry)
+    if not re.search("[0-9.]", own):
+        return own, []
+    value = float(entry["logprob"])
+    likely = [(_spelled(other), float(other["logprob"])) for other in entry.get("top_logprobs") or []]
+    return own, likely if any(text == own for text, _ in likely) else [*likely, (own, value)]
+
+
+def _spelled(entry: Any) -> str:
+    """Return a token's text. A token that is part of a letter has only bytes; its text spells them in digits."""
+    data = entry.get("bytes")
+    return bytes(data).decode("utf-8", "replace") if isinstance(data, list) else str(entry["token"])
 
 
 def _usage(usage: Any) -> Usage:

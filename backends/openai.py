@@ -136,7 +136,10 @@ class OpenAIBackend(BatchBackend):
         if not options.base_url:
             raise ConfigError("No address is set; give the endpoint's with --set base_url=URL.")
         self.capabilities = Capabilities(
-            max_output_tokens=options.max_tokens, detail=options.detail, schema="schema" in options.takes
+            max_output_tokens=options.max_tokens,
+            detail=options.detail,
+            schema="schema" in options.takes,
+            probabilities=bool(options.logprobs),
         )
         self._wire = Wire(options)
         # The body of a question that failed, for its next try by the same thread.
@@ -312,7 +315,9 @@ class OpenAIBackend(BatchBackend):
     def _hidden(self, answer: Answer) -> Answer:
         """Take the key out of what a server says: some quote it back."""
         hide = self._wire.hide
-        return replace(answer, text=hide(answer.text), detail=hide(answer.detail), model=hide(answer.model))
+        text = hide(answer.text)
+        tokens = answer.tokens if text == answer.text else ()
+        return replace(answer, text=text, detail=hide(answer.detail), model=hide(answer.model), tokens=tokens)
 
     def _explained(self, error: BackendError) -> BackendError:
         """Say of an error where it happened, and keep the key out of it."""

@@ -19,7 +19,7 @@ import numpy as np
 from lvlm_ad.backend import BackendOptions, Outcome, Usage
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import PluginError, RejectedError, TransientError, UnaskedError
-from lvlm_ad.text2seg import ScoreMap, Scores, paint, parse, read, write
+from lvlm_ad.text2seg import ScoreMap, Scores, Scoring, paint, parse, read, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,6 +97,7 @@ class ChatDetector:
         questioner: writes the questions.
         image_size: the side of the square that images are stretched to, in pixels.
         binary: paint 1 for every region named.
+        scoring: whether scores are as written or expected values.
         retry_unusable: ask anew where a stored answer of an earlier run gives no scores or was cut off.
         note: is told, once, what the user should know of the endpoint.
     """
@@ -108,6 +109,7 @@ class ChatDetector:
         *,
         image_size: int,
         binary: bool = False,
+        scoring: Scoring = "text",
         retry_unusable: bool = False,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -115,11 +117,13 @@ class ChatDetector:
         self._questioner = questioner
         self._size = (image_size, image_size)
         self._binary = binary
+        self._scoring: Scoring = scoring
         self._retry_unusable = retry_unusable
         self._note = note
         # Many more threads wait for answers than can draw at once.
         self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
-        self._schema_ignored = threading.Event()
+        self._said: set[str] = set()
+        self._saying = threading.Lock()
 
     def detect(self, sample: Sample, regions: Regions) -> Prediction:
         """Ask about one sample.
@@ -146,7 +150,11 @@ class ChatDetector:
             with suppress(UnaskedError, TransientError, RejectedError):
                 asked = self._caller.ask(request, again=True)
         answer = asked.answer
-        scores = read(answer, regions.count)
+        scores = read(answer, regions.count, self._scoring)
+        if self._scoring == "expected" and scores.usable and not answer.tokens:
+            self._say_once(
+                "An answer came without probabilities of its tokens that fit its text; its scores are taken as written."
+            )
         if not self._keeps_schema(request, answer):
             scores = replace(scores, notes=(*scores.notes, "The answer is not the JSON object that was asked for."))
         return Prediction(
@@ -173,13 +181,18 @@ class ChatDetector:
             return True
         if _is_object_of(request.options["schema"], answer.text):
             return True
-        if not self._schema_ignored.is_set():
-            self._schema_ignored.set()
-            self._note(
-                "The endpoint takes a JSON schema but ignores the schema: an answer came that is not the object "
-                "that was asked for. Answers are read all the same."
-            )
+        self._say_once(
+            "The endpoint takes a JSON schema but ignores the schema: an answer came that is not the object "
+            "that was asked for. Answers are read all the same."
+        )
         return False
+
+    def _say_once(self, text: str) -> None:
+        with self._saying:
+            said = text in self._said
+            self._said.add(text)
+        if not said:
+            self._note(text)
 
 
 def is_unusable(answer: Answer, n_regions: int) -> bool:

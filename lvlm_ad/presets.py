@@ -136,7 +136,7 @@ class Protocol(_Preset):
     image_size: Annotated[int, Field(ge=16, le=8192)] = 768
     """Images are stretched to this many pixels a side; divisions, maps and metrics are of this size."""
     division: str = "superpixel"
-    """How an image is cut into regions: superpixel or grid."""
+    """How an image is cut into regions: superpixel, grid or sam."""
     n_segments: int | None = None
     """superpixel: about how many segments; None: as published (60)."""
     compactness: float | None = None
@@ -145,6 +145,20 @@ class Protocol(_Preset):
     """grid: rows of cells; None: as published (16)."""
     grid_columns: int | None = None
     """grid: columns of cells; None: as published (16)."""
+    sam_model: str | None = None
+    """sam: the model's name at the hub or its folder; None: as published (facebook/sam-vit-huge)."""
+    sam_points_per_side: int | None = None
+    """sam: the model is asked about a grid of this many points a side; None: as published (32)."""
+    pred_iou_thresh: float | None = None
+    """sam: a mask is kept above this predicted IoU; None: as published (0.88)."""
+    stability_score_thresh: float | None = None
+    """sam: a mask is kept above this stability; None: as published (0.95)."""
+    crops_nms_thresh: float | None = None
+    """sam: of two masks whose boxes have an IoU above this, one goes; None: as published (0.7)."""
+    sam_points_per_batch: int | None = None
+    """sam: points asked about together, for speed; None: 64."""
+    sam_device: str | None = None
+    """sam: where the model runs; None: a GPU if there is one."""
     min_area: float | None = None
     """A region is kept above this area, in pixels of a 768 x 768 image; None: as published (600)."""
     max_area: float | None = None
@@ -163,10 +177,16 @@ class Protocol(_Preset):
     """Numbers black on white or white on black by what lies below, or white on grey as published."""
     binary: bool = False
     """Paint 1 for every region named, whatever its score."""
+    scoring: Literal["text", "expected"] = "text"
+    """Scores as written, or their expected values over the probabilities of the tokens that spell them. It decides how
+    an answer is read, not what is asked."""
 
     def division_options(self) -> dict[str, Any]:
         """Return the division's options that are set."""
-        names = ("n_segments", "compactness", "grid_rows", "grid_columns", "min_area", "max_area")
+        superpixel, grid = ("n_segments", "compactness"), ("grid_rows", "grid_columns")
+        masks = ("pred_iou_thresh", "stability_score_thresh", "crops_nms_thresh")
+        sam = ("sam_model", "sam_points_per_side", *masks, "sam_points_per_batch", "sam_device")
+        names = (*superpixel, *grid, *sam, "min_area", "max_area")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

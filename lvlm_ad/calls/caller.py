@@ -103,7 +103,7 @@ class Caller:
         self._began = datetime.now(UTC)
         most = backend.capabilities.concurrency or max(concurrency, _WIDEST)
         limits = Limits(self._pacing.requests_per_minute, self._pacing.tokens_per_minute)
-        self._traffic = Traffic(concurrency, most, limits)
+        self._traffic = Traffic(most if backend.capabilities.gathers else concurrency, most, limits)
         # Some more than may be under way: those that wait to be asked again must not keep others from going.
         self.workers = most if most <= 1 else most + most // 2
         self._stopped = threading.Event()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lvlm_ad.backend import Answer, Outcome, Usage
 from lvlm_ad.errors import StoreError
+from lvlm_ad.probabilities import Token, sound_tokens
 from lvlm_ad.storage import open_database
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ __all__ = ["AnswerStore", "storable"]
 _LONGEST_TEXT, _LONGEST_DETAIL = 1_000_000, 1000
 """Characters kept of an answer, and of what stands beside it."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -42,11 +43,15 @@ CREATE TABLE IF NOT EXISTS answers (
     question TEXT NOT NULL,
     options TEXT NOT NULL,
     images TEXT NOT NULL,
-    batch INTEGER NOT NULL DEFAULT 0
+    batch INTEGER NOT NULL DEFAULT 0,
+    tokens TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID
 """
 
-_STEPS = {2: "ALTER TABLE answers ADD COLUMN batch INTEGER NOT NULL DEFAULT 0"}
+_STEPS = {
+    2: "ALTER TABLE answers ADD COLUMN batch INTEGER NOT NULL DEFAULT 0",
+    3: "ALTER TABLE answers ADD COLUMN tokens TEXT NOT NULL DEFAULT '[]'",
+}
 
 
 @dataclass
@@ -119,7 +124,7 @@ class AnswerStore:
             StoreError: the file cannot be read.
         """
         rows = self._read(
-            "SELECT text, outcome, input_tokens, cached_tokens, output_tokens, seconds, model, detail, batch "
+            "SELECT text, outcome, input_tokens, cached_tokens, output_tokens, seconds, model, detail, batch, tokens "
             "FROM answers WHERE key = ? AND answered_at >= ?",
             (key, "" if since is None else _time(since)),
         )
@@ -127,7 +132,10 @@ class AnswerStore:
             return None
         row = rows[0]
         usage = Usage(input_tokens=row[2], cached_tokens=row[3], output_tokens=row[4])
-        return Answer(row[0], cast("Outcome", row[1]), usage, row[5], row[6], row[7], batch=bool(row[8]))
+        outcome = cast("Outcome", row[1])
+        return Answer(
+            row[0], outcome, usage, row[5], row[6], row[7], batch=bool(row[8]), tokens=_tokens(row[9], row[0])
+        )
 
     def put(
         self, key: str, answer: Answer, *, request: Request, identity: Mapping[str, Any], replace: bool = False
@@ -153,6 +161,9 @@ class AnswerStore:
             json.dumps(dict(request.options), sort_keys=True),
             json.dumps([picture.digest for picture in request.images]),
             answer.batch,
+            json.dumps(
+                [(token.start, token.text, token.alternatives) for token in answer.tokens], separators=(",", ":")
+            ),
         )
         verb = "REPLACE" if replace else "IGNORE"
         mine = _Row(f"INSERT OR {verb} INTO answers VALUES ({','.join('?' * len(row))})", row)  # noqa: S608 - marks only
@@ -214,7 +225,17 @@ def storable(answer: Answer) -> Answer:
         outcome="truncated" if cut and answer.outcome == "ok" else answer.outcome,
         detail=_encodable(answer.detail[:_LONGEST_DETAIL]),
         model=_encodable(answer.model[:_LONGEST_DETAIL]),
+        tokens=sound_tokens(answer.tokens, answer.text[:_LONGEST_TEXT]),
     )
+
+
+def _tokens(stored: str, text: str) -> tuple[Token, ...]:
+    """Read the tokens of an answer as ``put`` wrote them; whatever else the file holds gives none."""
+    try:
+        tokens = [Token(start, spelled, tuple(map(tuple, likely))) for start, spelled, likely in json.loads(stored)]
+    except (RecursionError, TypeError, ValueError):
+        return ()
+    return sound_tokens(tokens, text)
 
 
 def _encodable(text: str) -> str:

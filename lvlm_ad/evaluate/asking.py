@@ -57,7 +57,8 @@ def make_questioner(plan: Plan, backend: Backend) -> Questioner:
     """Make what writes the questions.
 
     Raises:
-        ConfigError: the prompt is wrong, reference images are wanting, or the backend takes fewer pictures.
+        ConfigError: the prompt is wrong, reference images are wanting, the backend takes fewer pictures, or it gives no
+            probabilities where scores are to be expected values.
     """
     schema = backend.capabilities.schema
     questioner = Questioner(plan.dataset, plan.protocol, plan.prompt, seed=plan.config.seed, schema=schema)
@@ -67,7 +68,18 @@ def make_questioner(plan: Plan, backend: Backend) -> Questioner:
             f"A question shows {questioner.n_images} pictures; {type(backend).__name__} takes at most {most}. "
             "Set fewer shots, or visual=marked."
         )
+    _check_scoring(plan, backend)
     return questioner
+
+
+def _check_scoring(plan: Plan, backend: Backend) -> None:
+    """Refuse expected scores from a backend that gives no probabilities."""
+    if plan.protocol.scoring == "expected" and not backend.capabilities.probabilities:
+        hint = "; ask for them with --set logprobs=20" if "logprobs" in backend.Options.model_fields else ""
+        raise ConfigError(
+            f"scoring=expected needs the probabilities of tokens; the answers of {type(backend).__name__} come "
+            f"without{hint}."
+        )
 
 
 def make_detector(
@@ -119,6 +131,7 @@ def make_detector(
         questioner,
         image_size=side,
         binary=binary,
+        scoring=plan.protocol.scoring,
         retry_unusable=plan.config.retry_failed and batch is None,
         note=lambda text: progress.note(f"{model.preset.name}: {text}"),
     )

@@ -34,11 +34,13 @@ class Measured:
         record: the line of predictions.jsonl.
         scored: what the metrics need.
         stored: whether the answer was asked in an earlier run.
+        expected: how many of its scores are expected values.
     """
 
     record: PredictionRecord
     scored: Scored
     stored: bool
+    expected: int = 0
 
 
 def measure(
@@ -68,7 +70,7 @@ def measure(
     )
     if "regions" in rows:
         scored = Scored(sample.label, scores.image, prediction.score_map.values, divisions.counts(sample))
-        found["regions"] = Measured(record, scored, prediction.stored)
+        found["regions"] = Measured(record, scored, prediction.stored, scores.expected)
     if "dense" in rows and prediction.dense is not None:
         mask = sample.mask
         truth = None if mask is None else resize_mask(mask, (image_size, image_size))
@@ -88,12 +90,14 @@ class RowResult:
         records: sample id -> record.
         categories: category -> metrics, once its last image is in.
         spent: USD paid for answers of this run, as far as known.
+        expected: how many scores are expected values.
     """
 
     plan: Plan
     records: dict[str, PredictionRecord] = field(default_factory=dict)
     categories: dict[str, dict[str, Any]] = field(default_factory=dict)
     spent: float = 0.0
+    expected: int = 0
     _waiting: dict[str, dict[str, Scored]] = field(default_factory=dict)
     _ids: dict[str, list[str]] = field(default_factory=dict)
 
@@ -105,6 +109,7 @@ class RowResult:
         """Add one image; with the last of a category its metrics are computed and its arrays let go."""
         record = measured.record
         self.records[record.id] = record
+        self.expected += measured.expected
         if not measured.stored:
             self.spent += record.cost_usd or 0.0
         gathered = self._waiting.setdefault(record.category, {})
@@ -132,11 +137,14 @@ class RowResult:
         # Where nothing was answered, what failed may have been billed all the same.
         known = None not in costs and bool(costs)
         categories = {name: self.categories[name] for name in self.plan.dataset.categories}
+        scores = sum(len(record.regions) + (record.image_score is not None) for record in records)
+        counted = {"scores": {"total": scores, "expected": self.expected}}
         return {
             "mean": summary(categories),
             "categories": categories,
             "answers": answer_counts([record.status for record in records], usable),
             "outcomes": dict(sorted(Counter(record.outcome for record in answered).items())) if paid else {},
+            **(counted if paid and self.plan.protocol.scoring == "expected" else {}),
             "coverage": usable / len(records),
             "usage": {
                 "input_tokens": _total([record.input_tokens for record in answered]),

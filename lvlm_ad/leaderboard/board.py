@@ -187,6 +187,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
         notes.append(asked)
     if not manifest.prompt.zero_knowledge:
         notes.append("not zero-knowledge: told the kinds of defect")
+    notes += _scoring(run)
     kinds = ("refused", "unparsable", "truncated", *UNANSWERED)
     missing = {name: answers[name] for name in kinds if answers.get(name)}
     if missing:
@@ -211,6 +212,16 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
         notes=tuple(notes),
         run=run.dir.name,
     )
+
+
+def _scoring(run: Run) -> list[str]:
+    """Say of a row whose scores are not as written what they are."""
+    if run.manifest.protocol.get("scoring") != "expected":
+        return []
+    scores = run.metrics.get("scores", {})
+    expected, total = scores.get("expected"), scores.get("total")
+    others = "" if expected == total else f" ({expected} of {total}; the others as written)"
+    return [f"scores are expected values{others}"]
 
 
 def _ranked(entries: Sequence[Entry], sort: str) -> list[Entry]:

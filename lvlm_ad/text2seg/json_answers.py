@@ -11,6 +11,7 @@ from lvlm_ad.text2seg.numbers import Number, read_number
 from lvlm_ad.text2seg.phrases import read_phrases
 from lvlm_ad.text2seg.statements import Finding, Span
 from lvlm_ad.text2seg.tokens import lex
+from lvlm_ad.text2seg.traced import Traced
 from lvlm_ad.text2seg.words import REGION
 
 if TYPE_CHECKING:
@@ -45,24 +46,25 @@ _REGIONS_KEY = re.compile(
 _ANSWER_KEYS = frozenset({"answer", "output", "response", "result", "results", "final", "finalanswer", "finalresult"})
 
 
-def read_answer(text: str) -> list[Finding]:
+def read_answer(source: Traced) -> list[Finding]:
     """Return the scores in an answer, in its order: in its JSON objects, and in the text around them.
 
     Args:
-        text: plain text, see ``tokens.plain``.
+        source: plain text, see ``tokens.plain``.
     """
+    text = source.text
     findings: list[Finding] = []
     read_to = position = 0
     while (start := text.find("{", position)) >= 0:
-        value, position, closed = read_object(text, start)
+        value, position, closed = read_object(source, start)
         found = _findings(value)
         if found:
-            findings += read_phrases(text[read_to:start])
+            findings += read_phrases(source.part(read_to, start))
             findings += found
             if not closed:
                 findings.append(Finding(None, note=_CUT))
             read_to = position
-    findings += read_phrases(text[read_to:])
+    findings += read_phrases(source.part(read_to))
     return findings
 
 
@@ -123,7 +125,7 @@ def _pair_of_scalars(item: Array) -> Iterator[Finding]:
 def _walk_pair(key: str, item: Value, place: Place, *, numbered: bool) -> Iterator[Finding]:
     compact = _compact(key)
     is_image = _IMAGE_KEY.fullmatch(compact) is not None or (compact == "score" and place in {"top", "image"})
-    regions = _regions(Scalar(key)) if numbered or not key.strip()[:1].isdecimal() else ()
+    regions = _regions(Scalar(Traced.whole(key))) if numbered or not key.strip()[:1].isdecimal() else ()
     if regions:
         yield from _scored(regions, item)
     elif is_image and place != "regions":

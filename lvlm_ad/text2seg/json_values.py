@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from lvlm_ad.text2seg.traced import Traced
+
 __all__ = ["Array", "Object", "Scalar", "Value", "read_object"]
 
 _DEEPEST = 32
@@ -33,7 +35,7 @@ class Scalar:
         word: whether it is a bare word.
     """
 
-    text: str
+    text: Traced
     word: bool = False
 
 
@@ -54,12 +56,13 @@ class Object:
 Value: TypeAlias = "Scalar | Array | Object"
 
 
-def read_object(text: str, start: int) -> tuple[Object, int, bool]:
+def read_object(source: Traced, start: int) -> tuple[Object, int, bool]:
     """Read the object that begins at a "{".
 
     Returns:
         What could be read of it, where reading ended (past ``start``), and whether the object was closed.
     """
+    text = source.text
     root = Object()
     open_: list[Object | Array] = [root]
     position = start + 1
@@ -75,7 +78,7 @@ def read_object(text: str, start: int) -> tuple[Object, int, bool]:
             continue
         key = ""
         if isinstance(inner, Object):
-            read_key = _key(text, position)
+            read_key = _key(source, position)
             if read_key is None:
                 return root, position, False
             key, position = read_key
@@ -88,7 +91,7 @@ def read_object(text: str, start: int) -> tuple[Object, int, bool]:
             open_.append(nested)
             position += 1
         else:
-            read = _scalar(text, position)
+            read = _scalar(source, position)
             if read is None:
                 return root, position, False
             value, position = read
@@ -103,20 +106,21 @@ def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
     return position if match is None else match.end()
 
 
-def _scalar(text: str, position: int) -> tuple[Scalar, int] | None:
+def _scalar(source: Traced, position: int) -> tuple[Scalar, int] | None:
+    text = source.text
     if match := _STRING.match(text, position):
-        return Scalar(match[1] if match[1] is not None else match[2]), match.end()
+        return Scalar(source.part(*match.span(1 if match[1] is not None else 2))), match.end()
     if match := _NUMBER.match(text, position):
-        return Scalar(match[0]), match.end()
+        return Scalar(source.part(*match.span())), match.end()
     if match := _WORD.match(text, position):
-        return Scalar(match[0].strip(), word=True), match.end()
+        return Scalar(source.part(match.start(), match.start() + len(match[0].rstrip())), word=True), match.end()
     return None
 
 
-def _key(text: str, position: int) -> tuple[str, int] | None:
+def _key(source: Traced, position: int) -> tuple[str, int] | None:
     """Read a key and its colon; the position returned is where the value begins."""
-    read = _scalar(text, position)
+    read = _scalar(source, position)
     if read is None:
         return None
-    colon = _COLON.match(text, read[1])
-    return None if colon is None else (read[0].text, _after(_SPACE, text, colon.end()))
+    colon = _COLON.match(source.text, read[1])
+    return None if colon is None else (read[0].text.text, _after(_SPACE, source.text, colon.end()))

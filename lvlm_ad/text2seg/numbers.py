@@ -32,6 +32,7 @@ class Number:
         plain: whether it is a bare integer, which may as well count something.
         percent: whether it is a percentage.
         written: the number as it was written.
+        at: where in the answer it begins, in characters.
     """
 
     value: float
@@ -40,6 +41,7 @@ class Number:
     plain: bool
     percent: bool
     written: str
+    at: int
 
     @property
     def in_range(self) -> bool:
@@ -85,7 +87,8 @@ def read_number(tokens: Tokens, index: int) -> Number | None:
         return None
     if tokens.is_word(index, UNITS) or tokens.is_mark(index, "\u00b0\u00d7"):
         return None
-    return Number(sign * value, first, index, plain, percent, tokens.written(first, index))
+    written = tokens.written(first, index)
+    return Number(sign * value, first, index, plain, percent, written, tokens.origin(first))
 
 
 def _glued(tokens: Tokens, index: int) -> bool:

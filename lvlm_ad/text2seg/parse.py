@@ -6,10 +6,11 @@ result stands in the text, explicitly attached to the image or to a region.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from lvlm_ad.text2seg.expected import Expected
 from lvlm_ad.text2seg.json_answers import read_answer
 from lvlm_ad.text2seg.notes import quoted
 from lvlm_ad.text2seg.refusal import is_refusal
@@ -19,8 +20,13 @@ from lvlm_ad.text2seg.tokens import TOO_LONG, plain, tail, without_reasoning
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer
+    from lvlm_ad.text2seg.numbers import Number
 
-__all__ = ["parse", "read", "write"]
+__all__ = ["Scoring", "parse", "read", "write"]
+
+Scoring = Literal["text", "expected"]
+"""``text``: scores as written. ``expected``: where the tokens of a score are known, its expected value over what else
+could have been written, see ``expected``."""
 
 _HALF_NUMBER = "0123456789./,-"
 _DECLINED = {"refused": "The model", "filtered": "The content filter"}
@@ -37,23 +43,28 @@ def parse(text: str, n_regions: int) -> Scores:
         Scores with the status "ok", "partial", "refused" or "unparsable". Regions are in the order of their numbers.
         Of a text beyond ``tokens.LONGEST`` characters, the end is read and the result is "partial".
     """
+    return _parsed(text, n_regions, lambda _: None)
+
+
+def _parsed(text: str, n_regions: int, expected: Callable[[Number], float | None]) -> Scores:
     end = tail(text)
     answer = without_reasoning(plain(end))
-    scores = settle(read_answer(answer), n_regions)
-    if len(end) < len(text.strip()):
+    scores = settle(read_answer(answer), n_regions, expected)
+    if len(end.text) < len(text.strip()):
         status = "partial" if scores.usable else scores.status
         scores = replace(scores, status=status, notes=(*scores.notes, TOO_LONG))
-    if not scores.usable and is_refusal(answer):
+    if not scores.usable and is_refusal(answer.text):
         scores = replace(scores, status="refused")
     return scores
 
 
-def read(answer: Answer, n_regions: int) -> Scores:
+def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
     """Read the scores from an answer, in the light of how it ended.
 
     Args:
         answer: what the model answered.
         n_regions: how many regions were drawn; they are numbered from 1.
+        scoring: what a written score stands for; it changes no status and no note.
 
     Returns:
         As ``parse``. An answer that was refused or filtered is "refused" and holds no scores, whatever its text; one
@@ -66,10 +77,11 @@ def read(answer: Answer, n_regions: int) -> Scores:
         return Scores(None, {}, "refused", (reason,))
     if answer.outcome == "empty":
         return Scores(None, {}, "unparsable", ("The answer holds no text.",))
+    expected = Expected(answer.tokens if scoring == "expected" else ())
     if answer.outcome == "truncated":
-        scores = parse(_without_half_number(answer.text), n_regions)
+        scores = _parsed(_without_half_number(answer.text), n_regions, expected)
         return replace(scores, status="truncated", notes=(*scores.notes, "The answer was cut off."))
-    return parse(answer.text, n_regions)
+    return _parsed(answer.text, n_regions, expected)
 
 
 def write(image: float, regions: Mapping[int, float]) -> str:

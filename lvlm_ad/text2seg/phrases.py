@@ -33,6 +33,7 @@ from lvlm_ad.text2seg.words import (
 
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.tokens import Tokens
+    from lvlm_ad.text2seg.traced import Traced
 
 __all__ = ["read_phrases"]
 
@@ -67,7 +68,7 @@ class _Pending:
     comma: bool = False
 
 
-def read_phrases(text: str) -> list[Finding]:
+def read_phrases(text: Traced) -> list[Finding]:
     """Return the scores in a text, in its order.
 
     Args:

@@ -25,12 +25,14 @@ class Scores:
             "truncated" (cut off; what was readable is kept); "failed" (no answer came);
             "unasked" (the question was not asked, for want of money or since it waits in a batch).
         notes: what was wrong, one short sentence each.
+        expected: how many of these scores are expected values; the others are as written.
     """
 
     image: float | None
     regions: Mapping[int, float] = field(default_factory=dict)
     status: Status = "ok"
     notes: tuple[str, ...] = ()
+    expected: int = 0
 
     @property
     def usable(self) -> bool:

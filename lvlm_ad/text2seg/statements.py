@@ -11,7 +11,7 @@ from lvlm_ad.text2seg.numbers import BEYOND, Number
 from lvlm_ad.text2seg.scores import Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["Finding", "Span", "settle"]
 
@@ -41,10 +41,10 @@ class _Statement:
     """An image score and the regions that belong to it."""
 
     n_regions: int
-    image: float | None = None
+    image: Number | None = None
     opened: bool = False
     complete: bool = False
-    regions: dict[int, float] = field(default_factory=dict)
+    regions: dict[int, Number] = field(default_factory=dict)
     named: bool = False
     notes: Notes = field(default_factory=Notes)
     before: _Statement | None = None
@@ -59,21 +59,18 @@ class _Statement:
 
     def add_regions(self, finding: Finding) -> None:
         self.named = True
-        value = self._checked(finding.score, "the score of a region")
-        if value is None:
+        score = self._checked(finding.score, "the score of a region")
+        if score is None:
             return
         for number in self._drawn(finding.regions):
-            earlier = self.regions.get(number, value)
-            if earlier != value:
-                self.notes.add(f"Region {number} has two scores; the last one, {value:g}, is kept.")
-            self.regions[number] = value
+            earlier = self.regions.get(number, score)
+            if earlier.value != score.value:
+                self.notes.add(f"Region {number} has two scores; the last one, {_value(score):g}, is kept.")
+            self.regions[number] = score
 
-    def _checked(self, score: Number | None, name: str) -> float | None:
-        if score is None:
-            return None
-        if score.in_range:
-            # A written "-0" is 0.
-            return abs(score.value)
+    def _checked(self, score: Number | None, name: str) -> Number | None:
+        if score is None or score.in_range:
+            return score
         wrong = "is no single number" if math.isnan(score.value) else "is outside [0, 1]"
         self.notes.add(f"{quoted(score.written)} as {name} {wrong}; it is left out.")
         return None
@@ -98,7 +95,9 @@ class _Statement:
         return self.before
 
 
-def settle(findings: Iterable[Finding], n_regions: int) -> Scores:
+def settle(
+    findings: Iterable[Finding], n_regions: int, expected: Callable[[Number], float | None] = lambda _: None
+) -> Scores:
     """Return the last complete statement.
 
     An image score opens a statement, and the regions after it belong to it. Regions before the first image score belong
@@ -108,6 +107,8 @@ def settle(findings: Iterable[Finding], n_regions: int) -> Scores:
     Args:
         findings: what was found, in the answer's order.
         n_regions: how many regions were drawn.
+        expected: gives the expected value that stands for a number; None: the number is taken as written. What is found
+            is settled as written: an expected value decides nothing but a score.
 
     Returns:
         Scores with the status "ok" or "partial"; with an ``image`` of None and the status "unparsable" if nothing is
@@ -128,14 +129,20 @@ def settle(findings: Iterable[Finding], n_regions: int) -> Scores:
             current.add_regions(finding)
         if finding.note:
             statements[-1].notes.add(finding.note)
-    return _last(statements)
+    return _scores(_last(statements), expected)
 
 
 def _named(region: int) -> str:
     return str(region) if region < BEYOND else "with a very large number"
 
 
-def _last(statements: list[_Statement]) -> Scores:
+def _value(score: Number) -> float:
+    # A written "-0" is 0.
+    return abs(score.value)
+
+
+def _last(statements: list[_Statement]) -> _Statement:
+    """Choose the last usable statement; where none is, return one that holds only notes."""
     chosen: _Statement | None = None
     unread = Notes()
     for opened in statements:
@@ -143,7 +150,8 @@ def _last(statements: list[_Statement]) -> Scores:
         remark = (
             chosen is not None
             and chosen.image is not None
-            and statement.image == chosen.image
+            and statement.image is not None
+            and statement.image.value == chosen.image.value
             and not statement.named
             and not statement.complete
         )
@@ -154,11 +162,26 @@ def _last(statements: list[_Statement]) -> Scores:
         else:
             unread.extend(statement.notes)
     if chosen is None:
-        return Scores(None, {}, "unparsable", unread.listed())
+        return _Statement(0, notes=unread)
     chosen.notes.extend(unread)
-    image = chosen.image
+    return chosen
+
+
+def _scores(statement: _Statement, expected: Callable[[Number], float | None]) -> Scores:
+    if not statement.usable:
+        return Scores(None, {}, "unparsable", statement.notes.listed())
+    count = 0
+
+    def score(number: Number) -> float:
+        nonlocal count
+        value = expected(number)
+        count += value is not None
+        return _value(number) if value is None else value
+
+    image = None if statement.image is None else score(statement.image)
+    regions = {number: score(statement.regions[number]) for number in sorted(statement.regions)}
     if image is None:
-        image = max(chosen.regions.values())
-        chosen.notes.add("There is no image score; the highest score of a region stands for it.")
-    listed = chosen.notes.listed()
-    return Scores(image, dict(sorted(chosen.regions.items())), "partial" if listed else "ok", listed)
+        image = score(statement.regions[max(regions, key=lambda number: regions[number])])
+        statement.notes.add("There is no image score; the highest score of a region stands for it.")
+    listed = statement.notes.listed()
+    return Scores(image, regions, "partial" if listed else "ok", listed, expected=count)

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import Literal, NamedTuple
 
+from lvlm_ad.text2seg.traced import Traced
+
 __all__ = ["LONGEST", "TOO_LONG", "Token", "Tokens", "lex", "plain", "tail", "without_reasoning"]
 
 LONGEST = 100_000
@@ -84,33 +86,33 @@ _TOKEN = re.compile(
 )
 
 
-def tail(text: str) -> str:
+def tail(text: str) -> Traced:
     """Return the part of an answer that is read, its last ``LONGEST`` characters, cut between words."""
-    text = text.strip()
-    if len(text) <= LONGEST:
-        return text
-    start = len(text) - LONGEST
-    space = text.find(" ", start, start + 1000)
-    return text[max(space, start) :]
+    end = len(text.rstrip())
+    start = len(text) - len(text.lstrip())
+    if end - start > LONGEST:
+        start = end - LONGEST
+        start = max(text.find(" ", start, start + 1000), start)
+    return Traced.whole(text).part(start, max(start, end))
 
 
-def plain(text: str) -> str:
+def plain(text: Traced) -> Traced:
     """Write typographic variants (full-width forms, dashes, quotation marks, spaces, arrows) as plain characters."""
-    return _ARROW.sub("=", text.translate(_PLAIN))
+    return text.translated(_PLAIN).replaced(_ARROW, lambda _: "=")
 
 
-def without_reasoning(text: str) -> str:
+def without_reasoning(text: Traced) -> Traced:
     """Take off reasoning blocks such as ``<think>...</think>``, closed or not.
 
     Everything before a closing tag without an opening one is reasoning too: some chat templates write the opening tag
     themselves.
     """
-    kept: list[str] = []
+    kept: list[Traced] = []
     start, inside = 0, False
-    for tag in _REASONING.finditer(text):
+    for tag in _REASONING.finditer(text.text):
         if not tag[1]:
             if not inside:
-                kept.append(text[start : tag.start()])
+                kept.append(text.part(start, tag.start()))
             inside = True
         else:
             if not inside:
@@ -118,21 +120,23 @@ def without_reasoning(text: str) -> str:
             inside = False
         start = tag.end()
     if not inside:
-        kept.append(text[start:])
-    return "\n".join(kept)
+        kept.append(text.part(start))
+    return Traced.lines(kept)
 
 
 class Tokens:
     """The tokens of a text; beyond its end there are only line breaks.
 
     Args:
-        text: plain text, see ``plain``.
+        source: plain text, see ``plain``.
         items: its tokens.
     """
 
-    def __init__(self, text: str, items: list[Token]) -> None:
+    def __init__(self, source: Traced, items: list[Token]) -> None:
+        text = source.text
         self.text = text
         self.items = items
+        self._origins = source.origins
         self._end = Token("line", "\n", len(text), len(text))
 
     def __len__(self) -> int:
@@ -155,22 +159,25 @@ class Tokens:
         """Whether nothing, not even a space, lies between this token and the next."""
         return self[index].end == self[index + 1].start and index + 1 < len(self.items)
 
+    def origin(self, index: int) -> int:
+        """Return where in the answer a token begins; the token must be there."""
+        return self._origins[self.items[index].start]
+
     def written(self, start: int, end: int) -> str:
         """Return the text from one token up to another."""
         return self.text[self[start].start : self[max(start, end - 1)].end]
 
 
-def lex(text: str) -> Tokens:
+def lex(source: Traced) -> Tokens:
     """Split plain text into tokens; emphasis, quotation marks, heading signs, pictographs and tags vanish.
 
     Args:
-        text: plain text, see ``plain``.
+        source: plain text, see ``plain``.
     """
-    text = _BOX.sub(" ", text)
-    text = _TAG.sub(lambda tag: _TAG_MEANS.get(tag[1].lower(), " "), text)
-    text = _POSSESSIVE.sub(" ", _BULLET.sub(r"\1- ", text))
+    source = source.replaced(_BOX, lambda _: " ").replaced(_TAG, lambda tag: _TAG_MEANS.get(tag[1].lower(), " "))
+    source = source.replaced(_BULLET, lambda bullet: f"{bullet[1]}- ").replaced(_POSSESSIVE, lambda _: " ")
     items = []
-    for match in _TOKEN.finditer(text):
+    for match in _TOKEN.finditer(source.text):
         kind = match.lastgroup
         if kind == "word":
             items.append(Token("word", match[0].lower(), match.start(), match.end()))
@@ -180,4 +187,4 @@ def lex(text: str) -> Tokens:
             items.append(Token("line", match[0], match.start(), match.end()))
         elif kind == "mark" and (match[0] < "\u2000" or unicodedata.category(match[0]) != "So"):
             items.append(Token("mark", match[0], match.start(), match.end()))
-    return Tokens(text, items)
+    return Tokens(source, items)

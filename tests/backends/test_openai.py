@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.backend import Limits, Picture, Request
+from lvlm_ad.backend import Limits, Picture, Request, Token
 from lvlm_ad.errors import ConfigError, FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
 from lvlm_ad.plugins import load_plugin
 from lvlm_ad.presets import validated
@@ -327,6 +327,75 @@ def test_logprobs_are_asked_for(backend, endpoint):
     """The number of alternatives goes where the API wants it."""
     backend(logprobs=5).answer(REQUEST)
     assert (endpoint.asked[0]["logprobs"], endpoint.asked[0]["top_logprobs"]) == (True, 5)
+
+
+def logprob(token, value=-0.1, others=(), **fields):
+    """An entry of ``logprobs.content`` as OpenAI sends it."""
+    top = [{"token": t, "logprob": p, "bytes": list(t.encode())} for t, p in [(token, value), *others]]
+    return {"token": token, "logprob": value, "bytes": list(token.encode()), "top_logprobs": top, **fields}
+
+
+def test_probabilities_come_with_the_answer(backend, endpoint, completion):
+    """Tokens of digits and points come with what could have stood there; a letter of two tokens confuses nothing."""
+    letter = "\U0001f600".encode()
+    content = [
+        logprob("Score"),
+        logprob("bytes:\\xf0\\x9f", bytes=list(letter[:2])),
+        logprob("bytes:\\x98\\x80", bytes=list(letter[2:])),
+        logprob(" 0", -0.25, [(" 1", -1.5), (" one", -3.0)]),
+        logprob(".", 0.0),
+        logprob("7", -2.5, top_logprobs=[{"token": "8", "logprob": -0.5, "bytes": None}]),
+        logprob("<|end|>"),
+    ]
+    endpoint.reply = lambda _: (200, completion("Score\U0001f600 0.7", logprobs={"content": content}), {})
+    asked = backend(logprobs=5)
+    assert asked.capabilities.probabilities
+    assert asked.answer(REQUEST).tokens == (
+        Token(7, "0", ((" 0", -0.25), (" 1", -1.5))),
+        Token(8, ".", ((".", 0.0),)),
+        Token(9, "7", (("8", -0.5), ("7", -2.5))),
+    )
+
+
+def test_without_logprobs_there_are_no_probabilities(backend):
+    """Unless alternatives are asked for, none are promised."""
+    assert backend().answer(REQUEST).tokens == ()
+    assert not backend().capabilities.probabilities
+    assert not backend(logprobs=0).capabilities.probabilities
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        pytest.param(None, id="null"),
+        pytest.param([], id="a list"),
+        pytest.param({"content": None}, id="no content"),
+        pytest.param({"content": "0.7"}, id="a text"),
+        pytest.param({"content": [logprob("0"), None]}, id="an entry of null"),
+        pytest.param({"content": [{"token": "0.7"}]}, id="no logprob"),
+        pytest.param({"content": [logprob("0.7", top_logprobs=[5])]}, id="an alternative that is a number"),
+        pytest.param({"content": [logprob("0.7", "high")]}, id="a logprob in words"),
+        pytest.param({"content": [logprob("0.7", 10**400)]}, id="a huge logprob"),
+        pytest.param({"content": [logprob("0.7", float("nan"))]}, id="NaN"),
+        pytest.param({"content": [logprob("0.7", bytes=[999])]}, id="no bytes"),
+        pytest.param({"content": [{"token": {}, "bytes": 10**12, "logprob": -1}]}, id="bytes that are a number"),
+        pytest.param({"content": [logprob("0.8")]}, id="another number"),
+        pytest.param({"content": [logprob("0.7 "), logprob("1")]}, id="of a longer text"),
+        pytest.param({"content": [logprob(".7")]}, id="of a shorter text"),
+    ],
+)
+def test_malformed_logprobs_cost_no_answer(backend, endpoint, completion, logprobs):
+    """Whatever comes in the place of log-probabilities, the answer is there, without tokens."""
+    endpoint.reply = lambda _: (200, completion("0.7", logprobs=logprobs), {})
+    answer = backend(logprobs=5).answer(REQUEST)
+    assert (answer.text, answer.outcome, answer.tokens) == ("0.7", "ok", ())
+
+
+def test_where_the_key_is_hidden_no_tokens_are_kept(backend, endpoint, completion):
+    """With the key taken out of a text, the tokens' places are no longer its own, and they may spell parts of it."""
+    content = [logprob("sk-very-secret-"), logprob("0123456789"), logprob(" "), logprob("0.7")]
+    endpoint.reply = lambda _: (200, completion(f"{SECRET} 0.7", logprobs={"content": content}), {})
+    assert backend(logprobs=5).answer(REQUEST).tokens == ()
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lvlm_ad.backend import Answer, Picture, Request, Usage
+from lvlm_ad.backend import Answer, Picture, Request, Token, Usage
 from lvlm_ad.calls import AnswerStore
 from lvlm_ad.calls.store import storable
 from lvlm_ad.errors import StoreError
@@ -33,6 +34,65 @@ def test_an_answer_comes_back_as_it_was(tmp_path):
     assert store.get("other") is None
     assert store.known(["k", "other"]) == {"k"}
     assert len(store) == 2
+
+
+TOKENS = (Token(21, "0", (("0", -0.25), (" 1", -1.5))), Token(22, ".", ((".", 0.0),)), Token(23, "5", (("5", -0.1),)))
+
+
+def test_tokens_come_back_as_they_were(tmp_path):
+    """The tokens of an answer are stored with it, whole, and an answer without tokens has none."""
+    path = tmp_path / "a.sqlite"
+    put(AnswerStore(path), "k", storable(replace(ANSWER, tokens=TOKENS)))
+    put(AnswerStore(path), "none")
+    assert AnswerStore(path).get("k").tokens == TOKENS
+    assert AnswerStore(path).get("none").tokens == ()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pytest.param([Token(-5, "0", (("0", -1.0),))], id="before the text"),
+        pytest.param([Token(10**9, "0", (("0", -1.0),))], id="after the text"),
+        pytest.param([Token(21, "9", (("9", -1.0),))], id="not what stands there"),
+        pytest.param([Token(0, "image", (("image", -1.0),))], id="no number"),
+        pytest.param([Token(21, "0", ())], id="no alternatives"),
+        pytest.param([Token(21, "0", (("0", float("nan")),))], id="NaN"),
+        pytest.param([Token(21, "0", (("0", 5.0),))], id="above 1"),
+        pytest.param([Token(21, "0", (("0", float("-inf")), ("1" * 10**6, -1.0), ("\ud800", -1.0)))], id="useless"),
+        pytest.param(
+            [Token("21", None, (("0", "x"),)), Token(21, "0", (("0", "x"), None)), None, [21, "0"]], id="types"
+        ),
+    ],
+)
+def test_hostile_tokens_are_left_out(hostile):
+    """What does not stand in the text, or has no log-probabilities, is not kept; what is sound beside it is."""
+    assert storable(replace(ANSWER, tokens=(*hostile, *TOKENS))).tokens == TOKENS
+
+
+def test_what_is_kept_of_tokens_is_bounded():
+    """Tokens that overlap are kept once, alternatives are at most 64 of 24 characters, and six decimals are enough."""
+    again = (TOKENS[0], TOKENS[0], Token(21, "0.5", (("0.5", -1.0),)), *TOKENS)
+    assert storable(replace(ANSWER, tokens=again)).tokens == TOKENS
+    many = Token(21, "0", tuple((str(number), -0.1234567) for number in range(10_000)))
+    (kept,) = storable(replace(ANSWER, tokens=(many,))).tokens
+    assert len(kept.alternatives) == 64
+    assert kept.alternatives[0] == ("0", -0.123457)
+    text = "1 " * 400_000
+    tokens = tuple(Token(start, "1", (("1", -1.0),)) for start in range(0, len(text), 2))
+    assert len(storable(Answer(text, tokens=tokens)).tokens) == 20_000
+
+
+@pytest.mark.parametrize(
+    "stored", ["", "x", "5", '{"a": 1}', "[[21]]", '[[21, "0", 5]]', '[["21", 0, [["0", null]]]]', "[" * 100_000]
+)
+def test_a_damaged_record_of_tokens_gives_none(tmp_path, stored):
+    """The text is the record; without its tokens an answer is still read."""
+    path = tmp_path / "a.sqlite"
+    put(AnswerStore(path), "k", storable(replace(ANSWER, tokens=TOKENS)))
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE answers SET tokens = ?", (stored,))
+    database.close()
+    assert AnswerStore(path).get("k") == ANSWER
 
 
 def test_the_first_answer_stays(tmp_path):
@@ -109,13 +169,31 @@ def test_a_store_of_the_first_version_is_read(tmp_path):
     """Answers stored before batches existed are found, and new ones are stored beside them."""
     put(AnswerStore(tmp_path / "a.sqlite"), "k")
     with sqlite3.connect(tmp_path / "a.sqlite") as database:
-        database.execute("ALTER TABLE answers DROP COLUMN batch")
+        for column in ("tokens", "batch"):
+            database.execute(f"ALTER TABLE answers DROP COLUMN {column}")
         database.execute("PRAGMA user_version=1")
     database.close()
     store = AnswerStore(tmp_path / "a.sqlite")
     assert store.get("k") == ANSWER
     put(store, "b", Answer("x", batch=True))
     assert store.get("b").batch
+
+
+def test_a_store_of_the_second_version_is_read(tmp_path):
+    """Answers stored before tokens were have none, keep all else, and new ones with tokens are stored beside them."""
+    path = tmp_path / "a.sqlite"
+    put(AnswerStore(path), "k", replace(ANSWER, batch=True))
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE answers DROP COLUMN tokens")
+        database.execute("PRAGMA user_version=2")
+    database.close()
+    store = AnswerStore(path)
+    assert store.get("k") == replace(ANSWER, batch=True)
+    put(store, "t", storable(replace(ANSWER, tokens=TOKENS)))
+    assert store.get("t").tokens == TOKENS
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    database.close()
 
 
 def test_many_threads_write_at_once(tmp_path):

@@ -15,7 +15,7 @@ def make_run(tmp_path):
     """Make a run with any part of its manifest changed."""
     made = []
 
-    def make(name, auroc=0.5, *, answers=None, mean=None, **changes):
+    def make(name, auroc=0.5, *, answers=None, mean=None, scores=None, **changes):
         facts = {
             "config_hash": f"{len(made):02x}{0:062x}",
             "model": {
@@ -36,7 +36,12 @@ def make_run(tmp_path):
                 "whole": True,
                 "notes": [],
             },
-            "protocol": {"image_size": 768, "shots": changes.pop("shots", 0), "binary": changes.pop("binary", False)},
+            "protocol": {
+                "image_size": 768,
+                "shots": changes.pop("shots", 0),
+                "binary": changes.pop("binary", False),
+                **({"scoring": changes.pop("scoring")} if "scoring" in changes else {}),
+            },
             "division": {"method": "superpixel", "options": {}, "hash": changes.pop("division", "d")},
             "prompt": {
                 "name": "class",
@@ -56,6 +61,7 @@ def make_run(tmp_path):
             "answers": {"total": 10, "ok": 10, **(answers or {})},
             "coverage": 1.0,
             "usage": {"cost_usd": 0.5},
+            **({"scores": scores} if scores else {}),
         }
         run = Run(tmp_path / f"run{len(made)}", Manifest.model_validate(facts), metrics, [])
         made.append(run)
@@ -124,6 +130,17 @@ def test_what_is_missing_is_said(make_run):
     assert "1 refused, 2 failed" in text
     assert "60.0 to 81.0" in text
     assert "not zero-knowledge" in text
+
+
+def test_expected_scores_are_marked(make_run):
+    """Rows of both scorings are ranked together; the note says which are expected values, and of how many scores."""
+    whole = make_run("a", 0.7, scoring="expected", scores={"total": 20, "expected": 20})
+    part = make_run("b", 0.8, scoring="expected", scores={"total": 20, "expected": 15})
+    (group,) = make_board([whole, part, make_run("c", 0.9)]).groups
+    notes = {entry.name: (entry.rank, entry.notes) for entry in group.entries}
+    assert notes["a"] == (3, ("scores are expected values",))
+    assert notes["b"] == (2, ("scores are expected values (15 of 20; the others as written)",))
+    assert notes["c"] == (1, ())
 
 
 def test_a_row_with_failed_questions_is_not_ranked(make_run):

@@ -1,0 +1,119 @@
+"""The expected value of a written score, from the probabilities of the tokens that spell it.
+
+The tokens "0", ".", "7" spell 0.7. Each comes with the probabilities of what could have stood in its place. Of these,
+at each place:
+
+1. Only those count that make, after what was written so far, a number in [0, 1]; what counts is renormalised to 1.
+2. One that agrees with what was written, as far as it goes, stands for what was written.
+3. One with as many decimals as the written token is worth its own digits, and what was written after the token adds to
+   it as much as it adds to the number. No value exceeds 1.
+4. One with more or fewer decimals is worth the number that it completes.
+
+The expected value at the first token is the score. For tokens of one character, where d is a digit of the decimals:
+
+    E = P(1) + P(0) (sum_d P(d1 = d) d / 10 + sum_d P(d2 = d) d / 100 + ...)
+
+if the number begins with 0. Its limits: what would have followed an alternative is not known, so what followed the
+written token stands for it; a number has as many decimals as were written; after a written 1, a 0 is worth 0.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lvlm_ad.backend import Token
+    from lvlm_ad.text2seg.numbers import Number
+
+__all__ = ["Expected"]
+
+_SCORE = re.compile(r"0|0?\.[0-9]{1,16}|1(?:\.0{0,16})?")
+"""A number in [0, 1] as digits and a point."""
+
+
+class Expected:
+    """Gives the expected values of the numbers in one answer.
+
+    Args:
+        tokens: the tokens that spell its numbers, in their order.
+    """
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tokens
+        self._starts = [token.start for token in tokens]
+
+    def __call__(self, number: Number) -> float | None:
+        """Return a number's expected value in [0, 1].
+
+        Returns:
+            None where it is to be taken as written: it is no plain decimal such as 0.7, .75 or 1, the tokens that spell
+            it are not all known, or the probability of one of them is not. A number without alternatives keeps its
+            value exactly.
+        """
+        written = number.written
+        tokens = self._spelling(number.at, written) if _SCORE.fullmatch(written) else ()
+        change: float | None = 0.0
+        for token in reversed(tokens):
+            if change is not None:
+                change = _change(written, token.start - number.at, token, change)
+        if not tokens or change is None:
+            return None
+        return min(max(float(written) + change, 0.0), 1.0)
+
+    def _spelling(self, start: int, written: str) -> Sequence[Token]:
+        """Return the tokens from ``start`` on, one after the other, that spell a number; none if they do not."""
+        first = last = bisect_left(self._starts, start)
+        spelled = ""
+        while len(spelled) < len(written) and self._starts[last : last + 1] == [start + len(spelled)]:
+            spelled += self._tokens[last].text
+            last += 1
+        return self._tokens[first:last] if spelled == written else ()
+
+
+def _change(written: str, at: int, token: Token, after: float) -> float | None:
+    """Return by how much the expected value differs from the number written, from one of its tokens on.
+
+    Args:
+        written: the number.
+        at: where in it the token begins.
+        token: the token.
+        after: the same from the next token on.
+
+    Returns:
+        None where the written token's own probability is not known.
+    """
+    before, rest = written[:at], written[at:]
+    value, so_far = float(written), before + token.text
+    changes: list[tuple[float, float]] = []
+    known = False
+    for text, log_probability in token.alternatives:
+        # Within a number a space would end it.
+        part = text.rstrip() if before else text.strip()
+        known |= part == token.text
+        if rest.startswith(part):
+            changes.append((log_probability, after))
+        elif _SCORE.fullmatch(before + part):
+            change = float(before + part) - value
+            if _decimals(before + part) == _decimals(so_far):
+                change = min(float(before + part) - _number(so_far) + after, 1.0 - value)
+            changes.append((log_probability, change))
+    if not known:
+        return None
+    # Relative to the likeliest, so that not all of them can vanish.
+    most = max(log_probability for log_probability, _ in changes)
+    weighed = [(math.exp(log_probability - most), change) for log_probability, change in changes]
+    return sum(weight * change for weight, change in weighed) / sum(weight for weight, _ in weighed)
+
+
+def _decimals(number: str) -> int:
+    return len(number.partition(".")[2])
+
+
+def _number(beginning: str) -> float:
+    """Return the number that a beginning such as "0.", "." or "0.7" makes by itself."""
+    return 0.0 if beginning == "." else float(beginning)
