@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from lvlm_ad.errors import BackendError, ConfigError, FatalError
+from lvlm_ad.probabilities import Token, number_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +36,10 @@ __all__ = [
     "Picture",
     "Request",
     "ScriptedBackend",
+    "Token",
     "Transport",
     "Usage",
+    "number_tokens",
 ]
 
 Outcome = Literal["ok", "refused", "filtered", "truncated", "empty"]
@@ -170,6 +173,8 @@ class Answer:
         detail: why the answer ended, in the server's words (a finish reason, a refusal's text).
         batch: whether it came through a batch, at a batch's price.
         limits: what came with it of the endpoint's limits; not stored.
+        tokens: the tokens that spell the numbers in the text, with their probabilities; see ``number_tokens``. Empty
+            where they are not known.
     """
 
     text: str
@@ -180,6 +185,7 @@ class Answer:
     detail: str = ""
     batch: bool = False
     limits: Limits | None = field(default=None, compare=False)
+    tokens: tuple[Token, ...] = field(default=(), repr=False)
 
 
 class BackendOptions(BaseModel):
@@ -211,6 +217,8 @@ class Capabilities:
         max_output_tokens: the most tokens of an answer; None: not known. Used to estimate what questions may cost.
         detail: how closely pictures are looked at, "low" or other; used likewise.
         schema: whether the model is held to a question's JSON schema.
+        gathers: whether it puts the questions under way into batches: it is then always asked ``concurrency`` at once.
+        probabilities: whether answers come with the probabilities of their tokens.
     """
 
     max_images: int | None = None
@@ -219,6 +227,8 @@ class Capabilities:
     max_output_tokens: int | None = None
     detail: str = "high"
     schema: bool = False
+    gathers: bool = False
+    probabilities: bool = False
 
 
 class Backend:
@@ -227,9 +237,11 @@ class Backend:
     Attributes:
         Options: the options it takes, a ``BackendOptions`` whose field descriptions are its documentation.
         capabilities: what it can take.
+        billed: whether somebody bills its answers. Where nobody does, and no price is set, they cost 0.
     """
 
     Options: ClassVar[type[BackendOptions]] = BackendOptions
+    billed: ClassVar[bool] = True
     capabilities: Capabilities = Capabilities()
 
     def __init__(self, options: BackendOptions | None = None) -> None:

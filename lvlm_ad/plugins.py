@@ -123,6 +123,8 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     # A preset's prices are those of its model at its endpoint.
     elsewhere = any(key in taken and taken[key] != preset.options.get(key) for key in plugin.Options.priced_by)
     price = Price() if elsewhere else preset.price
+    if preset.kind == "backend" and not plugin.billed and price.price_input is None and price.price_output is None:
+        price = price.model_copy(update={"price_input": 0.0, "price_output": 0.0})
     flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **preset.options, **taken})
     return Model(preset, plugin), known

@@ -11,6 +11,8 @@ import threading
 import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +195,26 @@ def broken_fixture():
 def completion_fixture():
     """The function ``completion``."""
     return completion
+
+
+@pytest.fixture(scope="session")
+def tiny_lvlm(tmp_path_factory):
+    """A function from a name of ``tiny_lvlms.py`` to the model's folder; built by another process, once."""
+    missing = [name for name in ("torch", "torchvision", "transformers", "num2words") if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"tiny models need {', '.join(missing)}, not installed here")
+    if int(version("transformers").partition(".")[0]) < 5:
+        pytest.skip(f"transformers {version('transformers')} is too old for these tests; they need 5 or later")
+    folder = tmp_path_factory.mktemp("tiny_lvlms")
+
+    def build(name):
+        if not (folder / name).exists():
+            command = [sys.executable, str(Path(__file__).with_name("tiny_lvlms.py")), str(folder), name]
+            built = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert built.returncode == 0, built.stderr
+        return folder / name
+
+    return build
 
 
 @pytest.fixture

@@ -150,3 +150,32 @@ def test_the_page_agrees_with_the_preset(name):
         f"{tokens} tokens, {tokens * values['price_input'] / 1e6:.4f} USD",
     ]
     assert len(rows) == 3
+
+
+LOCAL_MODELS = tuple(name for name in preset_names("models") if load_model(name).plugin == "transformers")
+
+
+def test_local_models_are_those_of_the_documentation():
+    """docs/local.md gives each preset's name at the hub, its size, and the memory that the loader asks for."""
+    table = {}
+    for line in (Path(__file__).parents[1] / "docs" / "local.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for place, name in enumerate(re.findall(r"`([a-z0-9.-]+)`", cells[0]) if len(cells) == 5 else ()):
+            table[name] = (
+                cells[1].split(", ")[0],
+                *(float(cell.removesuffix(" GB").split(", ")[-1 if place else 0]) for cell in cells[2:4]),
+            )
+    assert sorted(table) == sorted(LOCAL_MODELS)
+    for name, (hub, billions, memory) in table.items():
+        options = load_model(name).options
+        assert options["model"].split("/")[0] == hub.split("/")[0]
+        assert billions == pytest.approx(options["parameters"], abs=0.051)
+        assert memory == pytest.approx(2 * 1.2 * options["parameters"], abs=0.51)
+
+
+@pytest.mark.parametrize("name", LOCAL_MODELS)
+def test_a_local_model_asks_for_nothing_dangerous(name):
+    """It runs no code of its own, and its description names its licence."""
+    preset = load_model(name)
+    assert "trust_remote_code" not in preset.options
+    assert re.search("licence|Apache 2.0|MIT", preset.description)

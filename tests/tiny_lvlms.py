@@ -1,10 +1,10 @@
 """Builds tiny vision-language models with random weights, as folders that transformers and its like can load.
 
-    python tests/tiny_lvlms.py FOLDER [llava idefics3 qwen2_5_vl]
+    python tests/tiny_lvlms.py FOLDER [llava idefics3 smolvlm qwen2_5_vl gemma3]
 
 Each is the real class with the real processor and files, 2 layers deep and about 3 MB, made in a second without
 network. Their answers are noise: they test everything around a model, and nothing about one. Needs torch and
-transformers 5; Qwen2.5-VL needs torchvision too.
+transformers 5; Qwen2.5-VL and SmolVLM need torchvision too, SmolVLM num2words.
 
 A server or a backend sees the same traps as with real weights: Idefics3 cuts a picture into tiles, Qwen2.5-VL's prompt
 grows with the picture, and all have a byte-level tokenizer whose image token stands for many places in the prompt.
@@ -22,6 +22,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3ImageProcessor,
+    Gemma3Processor,
     GenerationConfig,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
@@ -37,6 +41,11 @@ from transformers import (
     Qwen2_5_VLProcessor,
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+    SmolVLMImageProcessor,
+    SmolVLMProcessor,
+    SmolVLMVideoProcessor,
 )
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -162,6 +171,17 @@ def build_llava(folder):
 
 def build_idefics3(folder):
     """Idefics3: a square picture becomes 4 tiles and an overview of 512 x 512 pixels, 64 tokens each."""
+    build_tiled(folder, Idefics3Config, Idefics3ForConditionalGeneration, Idefics3ImageProcessor, Idefics3Processor)
+
+
+def build_smolvlm(folder):
+    """SmolVLM: as Idefics3, with a processor that takes videos too."""
+    more = {"video_processor": SmolVLMVideoProcessor()}
+    build_tiled(folder, SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessor, SmolVLMProcessor, **more)
+
+
+def build_tiled(folder, config_class, model_class, image_processor_class, processor_class, **more):
+    """Build one of the two models that cut a picture into tiles."""
     named = {
         "image_token": "<image>",
         "fake_image_token": "<fake_token_around_image>",
@@ -170,7 +190,7 @@ def build_idefics3(folder):
     }
     tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     tokens = tokenizer(named, tiles)
-    config = Idefics3Config(
+    config = config_class(
         text_config={"model_type": "llama", **language_model(tokens)},
         vision_config={**VISION, "image_size": 512, "patch_size": 16},
         image_token_id=tokens.convert_tokens_to_ids("<image>"),
@@ -178,15 +198,16 @@ def build_idefics3(folder):
         scale_factor=4,
         tie_word_embeddings=False,
     )
-    processor = Idefics3Processor(
-        image_processor=Idefics3ImageProcessor(
+    processor = processor_class(
+        image_processor=image_processor_class(
             size={"longest_edge": 1024}, max_image_size={"longest_edge": 512}, do_image_splitting=True
         ),
         tokenizer=tokens,
         image_seq_len=64,
         chat_template=chat_template("<image>"),
+        **more,
     )
-    save(folder, Idefics3ForConditionalGeneration, config, processor)
+    save(folder, model_class, config, processor)
 
 
 def build_qwen2_5_vl(folder):
@@ -225,7 +246,38 @@ def build_qwen2_5_vl(folder):
     save(folder, Qwen2_5_VLForConditionalGeneration, config, processor)
 
 
-BUILDERS = {"llava": build_llava, "idefics3": build_idefics3, "qwen2_5_vl": build_qwen2_5_vl}
+def build_gemma3(folder):
+    """Gemma 3: every picture becomes 224 x 224 pixels and 64 tokens; every second layer looks 512 tokens back."""
+    named = {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
+    tokens = tokenizer(named)
+    number = tokens.convert_tokens_to_ids
+    layers = {"sliding_window": 512, "layer_types": ["sliding_attention", "full_attention"]}
+    config = Gemma3Config(
+        text_config=language_model(tokens, query_pre_attn_scalar=32, **layers),
+        vision_config={**VISION, "image_size": 224, "patch_size": 14},
+        mm_tokens_per_image=64,
+        boi_token_index=number("<start_of_image>"),
+        eoi_token_index=number("<end_of_image>"),
+        image_token_index=number("<image_soft_token>"),
+        image_token_id=number("<image_soft_token>"),
+        tie_word_embeddings=False,
+    )
+    processor = Gemma3Processor(
+        image_processor=Gemma3ImageProcessor(size={"height": 224, "width": 224}),
+        tokenizer=tokens,
+        image_seq_length=64,
+        chat_template=chat_template("<start_of_image>"),
+    )
+    save(folder, Gemma3ForConditionalGeneration, config, processor)
+
+
+BUILDERS = {
+    "llava": build_llava,
+    "idefics3": build_idefics3,
+    "smolvlm": build_smolvlm,
+    "qwen2_5_vl": build_qwen2_5_vl,
+    "gemma3": build_gemma3,
+}
 
 
 def main(arguments):

@@ -19,7 +19,7 @@ def ask(
     category: Annotated[
         str | None, typer.Option(help="What the image shows, for the question.  [default: the question does not say]")
     ] = None,
-    division: Annotated[str | None, typer.Option(help="superpixel or grid.  [default: the protocol's]")] = None,
+    division: Annotated[str | None, typer.Option(help="superpixel, grid or sam.  [default: the protocol's]")] = None,
     prompt: Annotated[
         str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's; general without --category]")
     ] = None,

@@ -40,7 +40,7 @@ def bench(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most N images a category, good and anomalous in turn.")
     ] = None,
-    division: Annotated[str | None, typer.Option(help="superpixel or grid.  [default: the protocol's]")] = None,
+    division: Annotated[str | None, typer.Option(help="superpixel, grid or sam.  [default: the protocol's]")] = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
     protocol: Annotated[str, typer.Option(help="Protocol preset or file.")] = "default",
     settings: Annotated[

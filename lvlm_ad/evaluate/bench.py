@@ -104,6 +104,8 @@ def _built(plan: Plan, stack: ExitStack) -> list[tuple[Model, Backend | Baseline
     for model, plugin in built:
         if isinstance(plugin, Backend):
             make_questioner(plan, plugin)
+            # A model that runs here says now, not after an hour of dividing, that it is not here.
+            plugin.identity()
             if plan.config.batch and not isinstance(plugin, BatchBackend):
                 raise ConfigError(f"{model.preset.name} takes no batches; leave --batch out.")
             if plan.config.batch and isinstance(plugin, BatchBackend):

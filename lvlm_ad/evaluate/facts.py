@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.backend import Backend
@@ -45,10 +45,10 @@ def facts_of(
             "whole": plan.whole,
             "notes": list(dataset.notes),
         },
-        "protocol": plan.protocol.model_dump(mode="json", include=_shaping(plugin, row)),
+        "protocol": plan.protocol.model_dump(mode="json", include=_shaping(plan, plugin, row)),
         "division": {
             "method": plan.protocol.division if row == "regions" else "",
-            "options": plan.division.model_dump(mode="json") if row == "regions" else {},
+            "options": dict(divisions.record) if row == "regions" else {},
             "hash": divisions.hash if row == "regions" else "",
         },
         "prompt": prompt,
@@ -58,11 +58,13 @@ def facts_of(
     }
 
 
-def _shaping(plugin: Backend | Baseline, row: Row) -> set[str]:
+def _shaping(plan: Plan, plugin: Backend | Baseline, row: Row) -> set[str]:
     """Return the fields of a protocol that shape a row; the division is recorded by itself, defaults filled in."""
     if isinstance(plugin, Backend):
         marks = {"prompt", "visual", "border_width", "number_size", "number_style"}
-        return {"image_size", "binary", "shots", *marks}
+        # Only where it is not as ever: runs of versions that knew no other scoring keep their hash.
+        scoring = {"scoring"} if plan.protocol.scoring != "text" else set()
+        return {"image_size", "binary", "shots", *marks, *scoring}
     regions = {"binary"} if row == "regions" else set()
     return {"image_size"} | regions | (set() if plugin.frame else {"shots"})
 
@@ -75,12 +77,22 @@ def _seeded(plan: Plan, plugin: Backend | Baseline) -> bool:
 
 
 def hash_of(facts: Mapping[str, Any]) -> str:
-    """Hash what decides the answers and the metrics; a price does not."""
+    """Hash what decides the answers and the metrics; a price does not, nor where a division's model lay."""
     model = {name: value for name, value in facts["model"].items() if name != "price"}
-    return hashlib.sha256(json.dumps({**facts, "model": model}, sort_keys=True).encode()).hexdigest()
+    options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
+    decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what the numbers depend on."""
-    names = ("lvlm-ad", "numpy", "openai", "pillow", "scikit-image", "scipy")
-    return {"python": platform.python_version(), "platform": platform.platform(), **{n: version(n) for n in names}}
+    """Return the versions of what the numbers depend on, as far as it is installed."""
+    names = ("lvlm-ad", "numpy", "openai", "pillow", "scikit-image", "scipy", "torch", "transformers", "xgrammar")
+    found = {name: of for name in names if (of := _version(name))}
+    return {"python": platform.python_version(), "platform": platform.platform(), **found}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -8,13 +8,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-TINY_LVLMS = Path(__file__).resolve().parents[1] / "tiny_lvlms.py"
 IMAGE_TOKENS = {"llava": 256, "idefics3": 5 * 64}
 """How many tokens of a question the marked picture is; the words come on top."""
 
@@ -83,25 +81,12 @@ def _answers(url):
 
 
 @pytest.fixture(scope="module")
-def tiny_lvlms(tmp_path_factory):
-    """A folder of tiny models; built by another process, so that torch and its warnings stay out of this one."""
-    needed = ("torch", "transformers", "fastapi", "uvicorn")
-    missing = [name for name in needed if find_spec(name) is None]
+def server(request, tiny_lvlm, tmp_path_factory):
+    """A running ``Server`` of the tiny model that the test names."""
+    missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
     if missing:
         pytest.skip(f"transformers serve needs {', '.join(missing)}, not installed here")
-    if int(version("transformers").partition(".")[0]) < 5:
-        pytest.skip(f"transformers {version('transformers')} is too old for these tests; they need 5 or later")
-    folder = tmp_path_factory.mktemp("tiny_lvlms")
-    command = [sys.executable, str(TINY_LVLMS), str(folder), *IMAGE_TOKENS]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(request, tiny_lvlms, tmp_path_factory):
-    """A running ``Server`` of the tiny model that the test names."""
-    running = Server(tiny_lvlms / request.param, tmp_path_factory.mktemp("server"))
+    running = Server(tiny_lvlm(request.param), tmp_path_factory.mktemp("server"))
     try:
         running.wait_until_ready()
         yield running

@@ -1,0 +1,183 @@
+"""Where a model runs, whether it fits there, and how it is loaded; everything that can go wrong is one clear line."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.weights import weights_size
+
+if TYPE_CHECKING:
+    from .transformers import TransformersOptions
+
+__all__ = ["checked_config", "chosen_device", "chosen_dtype", "first_line", "loaded", "room_for"]
+
+_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "8bit": 8, "4bit": 4}
+_OVERHEAD = 1.2
+"""Memory that answering takes beside the weights, as a factor: caches and pictures of a small batch."""
+
+
+def chosen_device(wanted: str) -> str:
+    """Return the device: "auto" is the GPUs, else Apple's, else the CPU.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        kind = torch.device(wanted).type
+    except RuntimeError as error:
+        raise ConfigError(f"There is no device {wanted!r}; set cuda, cuda:1, mps or cpu.") from error
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}.get(kind, False)
+    if not there:
+        raise ConfigError(f"This machine or its torch {torch.__version__} has no {kind}; set device=cpu, or auto.")
+    return wanted
+
+
+def chosen_dtype(wanted: str, device: str) -> str:
+    """Return the type of the weights: "auto" is bfloat16 on a GPU (float16 where it has none), float32 on a CPU."""
+    if wanted != "auto":
+        return wanted
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return "float16" if device == "mps" else "float32"
+
+
+def free_memory(device: str) -> int | None:
+    """Return the bytes free on the device, on all GPUs together for "cuda"; None where it cannot be told."""
+    if device == "cuda":
+        return sum(int(torch.cuda.mem_get_info(index)[0]) for index in range(torch.cuda.device_count()))
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    meminfo = Path("/proc/meminfo")
+    if device == "cpu" and meminfo.exists():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    return None
+
+
+def room_for(parameters: float, kind: str, device: str) -> None:
+    """Look whether a model fits.
+
+    Args:
+        parameters: how many it has.
+        kind: the type of its weights, "8bit" or "4bit".
+        device: where it is to go.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    needed, free = parameters * _BITS[kind] / 8 * _OVERHEAD, free_memory(device)
+    if free is not None and needed > free:
+        raise ConfigError(
+            f"It needs about {needed / 1e9:.0f} GB as {kind} and {free / 1e9:.0f} GB are free on {device}; take a "
+            "smaller model, or set quantize=4bit on a CUDA GPU."
+        )
+
+
+def checked_config(folder: Path, options: TransformersOptions) -> Any:
+    """Read a model's configuration and look whether it answers questions about pictures."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=options.trust_remote_code
+        )
+    except (ValueError, OSError, KeyError) as error:
+        if "trust_remote_code" in str(error):
+            raise ConfigError(
+                f"{folder} needs code of its own. Read it, and if you trust it, set trust_remote_code=true."
+            ) from None
+        raise ConfigError(
+            f"transformers {transformers.__version__} cannot read the configuration of {folder}: {first_line(error)}"
+        ) from error
+    of_its_own = options.trust_remote_code and "AutoModelForImageTextToText" in (
+        getattr(config, "auto_map", None) or {}
+    )
+    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES and not of_its_own:
+        raise ConfigError(
+            f"{folder} is a {config.model_type}, which transformers {transformers.__version__} does not load as a "
+            "model that answers questions about pictures."
+        )
+    return config
+
+
+def loaded(folder: Path, options: TransformersOptions, device: str) -> tuple[Any, Any]:
+    """Load a model.
+
+    Returns:
+        The model and its processor.
+
+    Raises:
+        ConfigError: it is no model that answers questions about pictures, needs code of its own, or does not fit.
+    """
+    # Its bars and advice would stand among our own lines.
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    dtype = chosen_dtype(options.dtype, device)
+    config = checked_config(folder, options)
+    stored = getattr(config, "dtype", None)
+    bits = torch.finfo(stored).bits if isinstance(stored, torch.dtype) else _BITS["bfloat16"]
+    room_for(weights_size(folder) * 8 / bits, dtype if options.quantize == "none" else options.quantize, device)
+    shared = {"local_files_only": True, "trust_remote_code": options.trust_remote_code}
+    processor = _loaded_processor(folder, options, shared)
+    try:
+        model = transformers.AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            attn_implementation=_attention(options.attention, device),
+            quantization_config=_quantization(options.quantize, dtype),
+            use_safetensors=True,
+            # accelerate spreads it over all GPUs; one named device takes it whole.
+            device_map="auto" if device == "cuda" else device,
+            **shared,
+        )
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(f"{folder} does not fit into the memory of {device}: {first_line(error)}") from error
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise ConfigError(f"{folder} cannot be loaded: {first_line(error)}") from error
+    return model.eval(), processor
+
+
+def _loaded_processor(folder: Path, options: TransformersOptions, shared: dict[str, Any]) -> Any:
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(folder, **shared, **options.processor)
+    except (OSError, ValueError, ImportError, TypeError) as error:
+        raise ConfigError(f"The processor of {folder} cannot be loaded: {first_line(error)}") from error
+    if not getattr(processor, "chat_template", None) or not hasattr(processor, "tokenizer"):
+        raise ConfigError(f"{folder} holds no chat template, so it is not known how to put a question to it.")
+    if processor.tokenizer.pad_token_id is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
+
+
+def _attention(wanted: str, device: str) -> str | None:
+    """Return the implementation of attention; None lets transformers choose, which is sdpa where the model has it."""
+    if wanted != "auto":
+        return wanted
+    flash = device.startswith("cuda") and importlib.util.find_spec("flash_attn") is not None
+    return "flash_attention_2" if flash else None
+
+
+def _quantization(kind: str, dtype: str) -> Any:
+    if kind == "none":
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(f"quantize={kind} needs bitsandbytes; pip install bitsandbytes.")
+    if kind == "8bit":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=getattr(torch, dtype)
+    )
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{(lines[0] if lines else type(error).__name__)[:400].rstrip('.')}."

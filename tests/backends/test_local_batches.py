@@ -1,0 +1,176 @@
+"""Questions of many threads, answered together."""
+
+import random
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from lvlm_ad_backends._local_batches import Batches, BatchSize, ClosedError, TooLargeError
+
+
+class Device:
+    """Squares numbers, in batches of at most ``room``; remembers every batch."""
+
+    def __init__(self, room=10**9, seconds=0.0):
+        self.room, self.seconds = room, seconds
+        self.batches, self.prepared = [], []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def prepare(self, items):
+        if "bad" in items:
+            raise ValueError("cannot be prepared")
+        self.prepared.append(list(items))
+        return list(items)
+
+    def run(self, items):
+        self.gate.wait(30)
+        if len(items) > self.room:
+            raise TooLargeError(f"{len(items)} do not fit")
+        if "broken" in items:
+            raise RuntimeError("cannot be answered")
+        time.sleep(self.seconds)
+        self.batches.append(items)
+        return [item * item for item in items], None
+
+
+def batches_of(device, start=4, most=16, length=lambda _: 0.0):
+    return Batches(device.prepare, device.run, length=length, size=BatchSize(start, most))
+
+
+def ask_all(batches, items, threads=64):
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(batches.ask, items))
+
+
+def test_every_question_gets_its_answer_once():
+    """Questions from many threads are answered together, none is lost, none is answered twice."""
+    device = Device(seconds=0.001)
+    batches = batches_of(device)
+    assert ask_all(batches, range(500)) == [n * n for n in range(500)]
+    assert sorted(n for batch in device.batches for n in batch) == list(range(500))
+    assert max(map(len, device.batches)) == 16
+    assert batches.statistics.questions == 500
+    batches.close()
+
+
+@pytest.mark.parametrize("room", [1, 3, 5, 8])
+def test_what_does_not_fit_is_answered_in_smaller_batches(room):
+    """Above some size the memory is too small: the batch halves, nothing is lost and nothing is answered twice."""
+    device = Device(room=room)
+    batches = batches_of(device, start=16, most=16)
+    assert ask_all(batches, range(100)) == [n * n for n in range(100)]
+    assert Counter(n for batch in device.batches for n in batch) == Counter(range(100))
+    assert max(map(len, device.batches)) <= room
+    # Halved a few times, not once a batch: the size is kept.
+    assert 1 <= batches.statistics.retried <= 6
+    batches.close()
+
+
+def test_a_question_that_does_not_even_fit_alone_fails():
+    """It is told, and does not go round for ever."""
+    batches = batches_of(Device(room=0))
+    with pytest.raises(TooLargeError, match="1 do not fit"):
+        batches.ask(3)
+    batches.close()
+
+
+@pytest.mark.parametrize(("odd", "error"), [("bad", ValueError), ("broken", RuntimeError)])
+def test_one_bad_question_does_not_fail_the_others(odd, error):
+    """Where one of a batch cannot be prepared or answered, it alone fails."""
+    device = Device()
+    batches = batches_of(device, start=8, most=8)
+    device.gate.clear()
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(batches.ask, item) for item in [1, 2, odd, 3, 4, 5, 6, 7]]
+        device.gate.set()
+        with pytest.raises(error):
+            answers.pop(2).result(30)
+        assert [answer.result(30) for answer in answers] == [1, 4, 9, 16, 25, 36, 49]
+    batches.close()
+
+
+def test_questions_of_like_length_go_together():
+    """What is much longer than the rest waits for its like, so that the rest need no padding."""
+    device = Device()
+    size = BatchSize(1, 1)
+    batches = Batches(device.prepare, device.run, length=lambda item: 1000.0 * (item % 2), size=size)
+    device.gate.clear()
+    with ThreadPoolExecutor(41) as pool:
+        asked = [pool.submit(batches.ask, 0)]
+        while not device.prepared:
+            time.sleep(0.01)
+        # Until all are there, no batch is full, and none goes since one is under way.
+        size.limit = 1000
+        asked += [pool.submit(batches.ask, item) for item in random.Random(0).sample(range(40), 40)]
+        while len(batches._pool) < 40:
+            time.sleep(0.01)
+        size.limit = 10
+        device.gate.set()
+        for one in asked:
+            one.result(30)
+    assert [len(batch) for batch in device.batches] == [1, 10, 10, 10, 10]
+    assert all(len({item % 2 for item in batch}) == 1 for batch in device.batches)
+    batches.close()
+
+
+def test_the_next_batch_is_prepared_while_one_is_answered():
+    """The device does not wait for pictures where there are enough questions."""
+    device = Device()
+    batches = batches_of(device, start=4, most=4)
+    device.gate.clear()
+    with ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(batches.ask, item) for item in range(16)]
+        deadline = time.monotonic() + 30
+        while len(device.prepared) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(device.prepared) == 2
+        assert device.batches == []
+        device.gate.set()
+        assert sorted(one.result(30) for one in asked) == [n * n for n in range(16)]
+    batches.close()
+
+
+def test_closing_answers_what_is_under_way_and_nothing_more():
+    """A question that is being answered gets its answer; those that wait are told, and later ones too."""
+    device = Device()
+    batches = batches_of(device, start=1, most=1)
+    device.gate.clear()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(batches.ask, 2)
+        while not device.prepared:
+            time.sleep(0.01)
+        rest = [pool.submit(batches.ask, n) for n in (3, 4)]
+        time.sleep(0.2)
+        closing = pool.submit(batches.close)
+        time.sleep(0.1)
+        device.gate.set()
+        closing.result(30)
+        assert first.result(30) == 4
+        for one in rest:
+            with pytest.raises(ClosedError):
+                one.result(30)
+    with pytest.raises(ClosedError):
+        batches.ask(5)
+
+
+def test_the_size_grows_into_the_memory_and_not_beyond():
+    """It doubles while twice as many fit into nine tenths of the memory, and never back to what failed."""
+    size = BatchSize(4, 64)
+    size.fitted(4, 0.1)
+    assert size.limit == 8
+    size.fitted(5, 0.9)
+    assert size.limit == 8  # not full: it says nothing
+    size.fitted(8, 0.4)
+    assert size.limit == 16
+    size.fitted(16, 0.8)
+    assert size.limit == 18
+    size.failed(18)
+    assert size.limit == 9
+    size.fitted(9, 0.01)
+    assert size.limit == 9
+    fixed = BatchSize(3, 3)
+    fixed.fitted(3, 0.0)
+    assert fixed.limit == 3

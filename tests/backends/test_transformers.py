@@ -1,0 +1,384 @@
+"""Models in this process: the real classes and processors, with tiny random weights."""
+
+import json
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lvlm_ad.backend import Picture, Request
+from lvlm_ad.errors import ConfigError, FatalError, RejectedError
+from lvlm_ad.text2seg import parse, read
+
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("torch", "transformers", "accelerate")),
+    reason="the extra 'local' (torch, transformers, accelerate) is not installed",
+)
+
+MODELS = ("llava", "qwen2_5_vl", "smolvlm", "idefics3", "gemma3")
+needs_xgrammar = pytest.mark.skipif(find_spec("xgrammar") is None, reason="the extra 'constrain' is not installed")
+
+
+@pytest.fixture
+def backend(tiny_lvlm):
+    """Build a backend on a tiny model; all are closed at the end."""
+    from lvlm_ad_backends.transformers import TransformersBackend, TransformersOptions
+
+    built = []
+
+    def build(name="llava", **options):
+        folder = tiny_lvlm(name) if isinstance(name, str) else name
+        settings = {"max_tokens": 24, "device": "cpu", **options}
+        built.append(TransformersBackend(TransformersOptions(model=str(folder), **settings)))
+        return built[-1]
+
+    yield build
+    for one in built:
+        one.close()
+
+
+def question(number, n_regions=5, **options):
+    """A question with a picture and a text that no other has, of another size each."""
+    pixels = np.random.default_rng(number).integers(0, 255, (96 + 40 * (number % 3), 128, 3), dtype=np.uint8)
+    text = f"Question {number}. " + "Is there any defect? " * (1 + number % 4)
+    return Request((Picture.from_pixels(pixels),), text, {"format": "text", "n_regions": n_regions, **options})
+
+
+def ask_all(backend, requests):
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return list(pool.map(backend.answer, requests))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_batched_answers_equal_single_answers(backend, name):
+    """Greedy, float32: who else is in the batch, and how much is padded, decides nothing."""
+    requests = [question(number) for number in range(6)]
+    single, batched = backend(name, batch_size=1), backend(name, batch_size=6)
+    alone = [single.answer(request) for request in requests]
+    together = ask_all(batched, requests)
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+    assert [answer.usage for answer in together] == [answer.usage for answer in alone]
+    assert (single.statistics.batches, batched.statistics.batches) == (6, 1)
+    assert len({answer.text for answer in alone}) > 1
+
+
+def test_a_batch_decides_nothing_about_what_is_drawn(backend):
+    """With a temperature the draw belongs to the question and the seed, not to the batch."""
+    requests = [question(number) for number in range(5)]
+    alone = [backend(batch_size=1, temperature=1.0).answer(request).text for request in requests]
+    together = ask_all(backend(batch_size=5, temperature=1.0), requests)
+    assert [answer.text for answer in together] == alone
+    other = ask_all(backend(batch_size=5, temperature=1.0, seed=1), requests)
+    assert all(one.text != two for one, two in zip(other, alone, strict=True))
+
+
+def test_draws_follow_the_probabilities():
+    """Over many streams, tokens come as often as the softmax says, sharpened by the temperature."""
+    import torch
+    from lvlm_ad_backends._local_tokens import Draw, Record
+
+    logits, temperature, rows = torch.tensor([2.0, 1.0, 0.0, -1.0]), 0.7, 20_000
+    requests = [Request((), str(number)) for number in range(rows)]
+    record, before, places = Record(), torch.zeros(rows, 1), logits.repeat(rows, 1)
+    draw = Draw(temperature, 3, requests, torch.device("cpu"), record)
+    scores = draw(before, record(before, places))
+    drawn = scores.argmax(dim=-1)
+    shares = torch.bincount(drawn, minlength=4) / rows
+    # What was drawn is written down, with its own probability.
+    assert record.steps[0][0][:, -1].equal(drawn)
+    assert record.steps[0][1][:, -1].numpy() == pytest.approx(
+        torch.log_softmax(logits, dim=-1)[drawn].numpy(), abs=1e-6
+    )
+    assert shares.numpy() == pytest.approx(torch.softmax(logits / temperature, dim=-1).numpy(), abs=0.012)
+
+
+def test_only_the_new_tokens_are_the_answer(backend, tiny_lvlm):
+    """The text is what generate appended, without special tokens; cut off and ended are told apart; all is counted."""
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    folder = tiny_lvlm("llava")
+    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder).eval()
+    request = question(1)
+    image = Image.open(BytesIO(request.images[0].data))
+    parts = [{"type": "image", "image": image}, {"type": "text", "text": request.text}]
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": parts}],
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        add_generation_prompt=True,
+    )
+    with torch.inference_mode():
+        output = model.generate(**inputs, max_new_tokens=200, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    expected = processor.decode(output, skip_special_tokens=True)
+    whole = backend(max_tokens=200).answer(request)
+    assert (whole.text, whole.outcome, whole.detail) == (expected, "ok", "stop")
+    assert (whole.usage.input_tokens, whole.usage.output_tokens) == (inputs["input_ids"].shape[1], len(output))
+    assert output[-1] == processor.tokenizer.eos_token_id
+    cut = backend(max_tokens=5).answer(request)
+    assert (cut.outcome, cut.detail, cut.usage.output_tokens) == ("truncated", "length", 5)
+    assert whole.text.startswith(cut.text)
+    assert whole.seconds > 0
+
+
+@needs_xgrammar
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
+@pytest.mark.parametrize("n_regions", [0, 1, 12])
+def test_a_held_answer_can_always_be_read(backend, name, n_regions):
+    """Whatever the model: the answer is in the format, its regions were drawn, its scores lie in [0, 1]."""
+    from lvlm_ad_backends._local_tokens import answer_pattern
+
+    held = backend(name, constrain=True, max_tokens=400)
+    for answer in ask_all(held, [question(number, n_regions) for number in range(4)]):
+        assert answer.outcome == "ok"
+        assert re.fullmatch(answer_pattern(n_regions), answer.text)
+        assert answer.text.isascii()
+        scores = parse(answer.text, n_regions)
+        assert scores.usable
+        assert set(scores.regions) <= set(range(1, n_regions + 1))
+
+
+@needs_xgrammar
+def test_a_held_answer_keeps_its_schema(backend):
+    """A JSON question's answer is an object of its schema; each question of a batch has its own."""
+    from lvlm_ad.prompts.question import answer_schema
+
+    held = backend("qwen2_5_vl", constrain=True, max_tokens=600)
+    assert held.capabilities.schema
+    counts = [2, 5, 9]
+    requests = [question(n, n, format="json", schema=answer_schema(n)) for n in counts]
+    for count, answer in zip(counts, ask_all(held, requests), strict=True):
+        found = json.loads(answer.text)
+        assert set(found) == {"image_anomaly_score", "regions"}
+        assert all(1 <= entry["region"] <= count for entry in found["regions"])
+        assert parse(answer.text, count).usable
+
+
+def test_too_little_memory_loses_nothing(backend, monkeypatch):
+    """Where more than three questions do not fit, all are answered, each once, and as they are alone."""
+    import torch
+    from transformers import LlavaForConditionalGeneration
+
+    fits, sizes = LlavaForConditionalGeneration.generate, []
+
+    def generate(self, **inputs):
+        if len(inputs["input_ids"]) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore lines")
+        sizes.append(len(inputs["input_ids"]))
+        return fits(self, **inputs)
+
+    requests = [question(number) for number in range(20)]
+    alone = [backend(batch_size=1).answer(request).text for request in requests]
+    monkeypatch.setattr(LlavaForConditionalGeneration, "generate", generate)
+    tight = backend(batch_size=16)
+    assert [answer.text for answer in ask_all(tight, requests)] == alone
+    assert sum(sizes) == 20
+    assert tight.statistics.retried >= 2
+
+
+def test_a_question_for_which_there_is_no_memory_at_all(backend, monkeypatch):
+    """It ends the run with one line that says so."""
+    import torch
+    from transformers import LlavaForConditionalGeneration
+
+    def generate(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore lines")
+
+    monkeypatch.setattr(LlavaForConditionalGeneration, "generate", generate)
+    with pytest.raises(FatalError, match=r"One question alone does not fit .* Tried to allocate 2\.00 GiB\.$"):
+        backend(batch_size=4).answer(question(0))
+
+
+def test_one_bad_question_fails_alone(backend):
+    """A picture that cannot be decoded is rejected; the others of its batch are answered."""
+    bad = Request((Picture(b"no picture", "image/png", "0"),), "q", {"format": "text", "n_regions": 1})
+    asked = backend(batch_size=4)
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(asked.answer, request) for request in (question(0), bad, question(1), question(2))]
+        with pytest.raises(RejectedError, match="UnidentifiedImageError"):
+            answers.pop(1).result(60)
+        assert all(answer.result(60).text for answer in answers)
+
+
+def test_the_identity_is_the_weights(backend, tiny_lvlm, tmp_path):
+    """Another place is the same model, other weights are another; what cannot change an answer does not enter."""
+    folder = tmp_path / "elsewhere" / "llava"
+    shutil.copytree(tiny_lvlm("llava"), folder)
+    here = backend().identity()
+    assert backend(folder, batch_size=7, attention="eager", parameters=0.001).identity() == here
+    assert here["dtype"] == "float32"
+    assert str(tmp_path) not in json.dumps(backend(folder).identity())
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    assert backend(folder).identity() != here
+    assert backend(max_tokens=25).identity() != here
+
+
+def test_what_cannot_be_loaded_is_said_in_one_line(backend, tmp_path):
+    """A text model, a model with code of its own, a type that is not known, no chat template."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = tmp_path / "text"
+    LlamaForCausalLM(LlamaConfig(vocab_size=32, **small)).save_pretrained(text)
+    with pytest.raises(ConfigError, match=r"is a llama, which transformers .* does not load as a model that answers"):
+        backend(text).identity()
+    config = json.loads((text / "config.json").read_text())
+    (text / "config.json").write_text(json.dumps({**config, "model_type": "brand_new"}))
+    with pytest.raises(ConfigError, match="brand_new"):
+        backend(text).identity()
+    own = {**config, "model_type": "brand_new", "auto_map": {"AutoConfig": "configuration.Own"}}
+    (text / "config.json").write_text(json.dumps(own))
+    (text / "configuration.py").write_text("raise SystemExit('run without being asked')")
+    with pytest.raises(ConfigError, match=r"needs code of its own.*trust_remote_code=true"):
+        backend(text).identity()
+
+
+def test_without_a_chat_template_nothing_is_asked(backend, tiny_lvlm, tmp_path):
+    """It is not known how the model wants to be asked; every question says so, and the model is loaded once."""
+    folder = tmp_path / "llava"
+    shutil.copytree(tiny_lvlm("llava"), folder)
+    (folder / "chat_template.jinja").unlink()
+    asked = backend(folder)
+    for _ in range(2):
+        with pytest.raises(FatalError, match="holds no chat template"):
+            asked.answer(question(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"device": "cuda:99"}, "has no cuda|There is no device"),
+        ({"device": "toaster"}, "There is no device 'toaster'"),
+        ({"parameters": 100_000}, r"needs about \d+ GB as float32 and \d+ GB are free on cpu"),
+        ({"quantize": "4bit"}, "needs a CUDA GPU"),
+    ],
+)
+def test_what_this_machine_lacks_is_said_before_anything_is_fetched(backend, options, says):
+    """No device, too little memory: one line, without looking for the model."""
+    with pytest.raises(ConfigError, match=says):
+        backend("llava", **options)
+
+
+def test_a_model_that_is_not_here(backend, tmp_path, monkeypatch):
+    """Offline, a hub name says what to do; a folder without a model says what it lacks."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError, match=r"nobody/nothing is not on this machine .* 'hf download nobody/nothing"):
+        backend(PurePosixPath("nobody/nothing")).identity()
+    with pytest.raises(ConfigError, match=r"holds no config\.json"):
+        backend(tmp_path).identity()
+
+
+def bench(command, data, folder, *more, limit=2):
+    settings = [f"model={folder}", "max_tokens=40", "device=cpu"]
+    return command(
+        *("bench", "--model", "transformers", "--no-frame", "--data", data, "--limit", limit, "--json"),
+        *(part for setting in settings for part in ("--set", setting)),
+        *more,
+    )
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
+def test_the_whole_bench(lvlm_ad_command, small_data, tiny_lvlm, tmp_path, name):
+    """Noise answers are counted as what they are; the same command asks nothing; the manifest names the weights."""
+    done = bench(lvlm_ad_command, small_data, tiny_lvlm(name))
+    assert done.returncode == 3, done.stderr
+    (run,) = json.loads(done.stdout)["runs"]
+    answers = run["metrics"]["answers"]
+    assert (answers["total"], answers["failed"]) == (4, 0)
+    usage = run["metrics"]["usage"]
+    assert usage["input_tokens"] > 4 * 100
+    assert usage["cost_usd"] == 0.0
+    assert "Traceback" not in done.stderr
+    again = bench(lvlm_ad_command, small_data, tiny_lvlm(name))
+    assert "(4 stored" in again.stderr
+    manifest = json.loads((tmp_path / run["dir"] / "run.json").read_text())
+    assert len(manifest["model"]["identity"]["weights"]) == 64
+    assert "torch" in manifest["versions"]
+
+
+@needs_xgrammar
+def test_the_whole_bench_held_to_the_format(lvlm_ad_command, small_data, tiny_lvlm):
+    """Every image has a usable answer, also with the JSON prompt."""
+    for more in ((), ("--prompt", "json")):
+        settings = ("--set", "constrain=true", "--set", "max_tokens=900", "--set", "n_segments=12")
+        done = bench(lvlm_ad_command, small_data, tiny_lvlm("qwen2_5_vl"), *settings, *more)
+        assert done.returncode == 0, done.stderr
+        answers = json.loads(done.stdout)["runs"][0]["metrics"]["answers"]
+        assert answers["usable"] == answers["total"] == 4
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(backend):
+    """bfloat16 on CUDA: all questions are answered, in batches that grow."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU here")
+    asked = backend("qwen2_5_vl", device="cuda", batch_size="auto")
+    assert asked.identity()["dtype"] == "bfloat16"
+    answers = ask_all(asked, [question(number) for number in range(64)])
+    assert all(answer.usage.output_tokens for answer in answers)
+    assert asked.statistics.batches < 16
+    assert read(answers[0], 5).status in {"ok", "partial", "unparsable", "truncated"}
+
+
+@needs_xgrammar
+def test_expected_scores_equal_a_hand_computation_from_the_logits(backend):
+    """The model's raw scores at the places of "0", "." and the digits give the same expected value, digit by digit."""
+    import torch
+
+    held = backend("gemma3", constrain=True, max_tokens=60)
+    checked = 0
+    for number in range(12):
+        request = question(number, 0)
+        answer = held.answer(request)
+        written = re.fullmatch(r"image anomaly score: (0\.[0-9]+)\.", answer.text)
+        if written is None:
+            continue
+        model = held._model
+        prepared = model.prepare([request])
+        output = model._model.generate(
+            **prepared.inputs,
+            max_new_tokens=60,
+            do_sample=False,
+            repetition_penalty=1.0,
+            logits_processor=[model._grammars.processor([request])],
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        new = output.sequences[0, prepared.inputs["input_ids"].shape[1] :].tolist()
+        pieces = [model._tokenizer.decode([token]) for token in new]
+        point = pieces.index(".")
+        space = pieces[point - 1].removesuffix("0")
+        if [pieces[point - 1].strip(), *pieces[point + 1 : -2]] != ["0", *written[1][2:]]:
+            continue  # several digits in one token: another formula
+
+        def share(place, texts, output=output, model=model):
+            """Their probabilities among themselves, from the raw scores alone."""
+            ids = [model._tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+            assert all(len(one) == 1 for one in ids)
+            return torch.softmax(output.logits[place][0, [one[0] for one in ids]].double(), dim=0).tolist()
+
+        zero, one = share(point - 1, [f"{space}0", f"{space}1"])
+        decimals = 0.0
+        for place in range(1, len(written[1]) - 1):
+            shares = share(point + place, list("0123456789"))
+            decimals += sum(p * digit for digit, p in enumerate(shares)) / 10**place
+        scores = read(answer, 0, scoring="expected")
+        assert scores.image == pytest.approx(one + zero * decimals, abs=1e-5)
+        assert scores.image != read(answer, 0).image == float(written[1])
+        checked += 1
+    assert checked >= 2
