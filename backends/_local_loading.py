@@ -16,31 +16,11 @@ from lvlm_ad.weights import weights_size
 if TYPE_CHECKING:
     from .transformers import TransformersOptions
 
-__all__ = ["checked_config", "chosen_device", "chosen_dtype", "first_line", "loaded", "room_for"]
+__all__ = ["checked_config", "chosen_dtype", "first_line", "loaded", "room_for"]
 
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "8bit": 8, "4bit": 4}
 _OVERHEAD = 1.2
 """Memory that answering takes beside the weights, as a factor: caches and pictures of a small batch."""
-
-
-def chosen_device(wanted: str) -> str:
-    """Return the device: "auto" is the GPUs, else Apple's, else the CPU.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        kind = torch.device(wanted).type
-    except RuntimeError as error:
-        raise ConfigError(f"There is no device {wanted!r}; set cuda, cuda:1, mps or cpu.") from error
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}.get(kind, False)
-    if not there:
-        raise ConfigError(f"This machine or its torch {torch.__version__} has no {kind}; set device=cpu, or auto.")
-    return wanted
 
 
 def chosen_dtype(wanted: str, device: str) -> str:

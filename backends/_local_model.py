@@ -14,9 +14,10 @@ import transformers
 from PIL import Image
 
 from lvlm_ad.backend import Answer, Outcome, Token, Usage, number_tokens
+from lvlm_ad.device import chosen_device
 
 from ._local_batches import TooLargeError
-from ._local_loading import chosen_device, first_line, loaded
+from ._local_loading import first_line, loaded
 from ._local_tokens import Draw, Grammars, Record
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Request, Transport
+from lvlm_ad.device import chosen_device
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError
 from lvlm_ad.weights import find_weights, weights_hash
 
@@ -79,7 +80,7 @@ class TransformersBackend(Backend):
         absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
         if absent:
             raise ConfigError(f"It needs {' and '.join(absent)}; pip install 'lvlm-ad[local]'.")
-        from ._local_loading import chosen_device, chosen_dtype, room_for  # noqa: PLC0415 - seconds, paid by its users
+        from ._local_loading import chosen_dtype, room_for  # noqa: PLC0415 - seconds, paid by its users
 
         self._options = options
         self._device = chosen_device(options.device)

@@ -41,6 +41,8 @@ STARTS = 8.0
 """Seconds in which a process that has something to ask begins to."""
 SOONEST, LATEST = 0.1, 3.0
 """Seconds from a process's first question to its death."""
+ON_ITS_WAY = 0.25
+"""Seconds after which an answer that was handed to the socket must be on the disk; until then it is in flight."""
 PIXELS = 64
 """Side of a picture, pixels."""
 
@@ -255,12 +257,13 @@ def examine(drill: Drill, last: list[Run]) -> tuple[dict[str, Any], list[str]]:
     lost = {name: given for name, given in endpoint.given.items() if name not in names}
     kills = {kill.run: kill for kill in drill.kills}
     in_flight = {name for kill in drill.kills for name in kill.in_flight} | endpoint.posthumous
-    # Answered just before the kill and not stored yet: milliseconds between socket and disk.
-    between = [
-        1000 * (kills[given.run].at - given.at)
+    # Handed to the socket and not stored when the kill came: name -> seconds before it.
+    between = {
+        name: kills[given.run].at - given.at
         for name, given in lost.items()
         if name not in in_flight and given.run in kills
-    ]
+    }
+    in_flight |= {name for name, seconds in between.items() if seconds < ON_ITS_WAY}
     by_question = Counter(given.question for given in endpoint.given.values())
     counts: dict[str, Any] = {
         "images": drill.images,
@@ -281,8 +284,8 @@ def examine(drill: Drill, last: list[Run]) -> tuple[dict[str, Any], list[str]]:
         "in_flight_due_an_answer": sum(len(kill.due) for kill in drill.kills),
         "lost_in_flight": len(in_flight & set(lost)),
         "lost_between_socket_and_disk": len(between),
-        "oldest_lost_between_ms": round(max(between, default=0.0), 1),
-        "lost_without_a_kill": len(lost) - len(in_flight & set(lost)) - len(between),
+        "oldest_lost_between_ms": round(1000 * max(between.values(), default=0.0), 1),
+        "lost_without_a_kill": len(lost) - len(in_flight & set(lost)),
         "stored_answers_that_vanished": len(
             {pair for kill in drill.kills for pair in kill.stored.items()} - {(n.partition("-")[0], n) for n in names}
         ),

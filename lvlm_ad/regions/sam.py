@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import Field
 
 from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.device import chosen_device
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.regions.division import Regions
 from lvlm_ad.regions.options import DivisionOptions
@@ -191,7 +192,7 @@ def _generator(options: SamOptions) -> _Generator:
     if absent:
         raise ConfigError(f"The sam division needs {' and '.join(absent)}; pip install 'lvlm-ad[local]'.")
     folder, weights = _found(options.sam_model)
-    device = _chosen_device(options.sam_device)
+    device = chosen_device(options.sam_device, setting="sam_device")
     with _LOADING:
         if (weights, device) not in _LOADED:
             _LOADED.clear()
@@ -243,26 +244,6 @@ def _load(folder: Path, name: str, device: str) -> Any:
 def _unloadable(name: str, device: str, error: Exception) -> ConfigError:
     # Damaged files, code of its own, a package that is missing, too little memory: each raises something else.
     return ConfigError(f"{name} cannot be loaded on {device}: {_first_line(error)}")
-
-
-def _chosen_device(wanted: str) -> str:
-    """Return the device.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    import torch  # noqa: PLC0415 - comes with the extra "local"
-
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(kind for kind, there in here.items() if there)
-    try:
-        kind = torch.device(wanted).type
-    except RuntimeError as error:
-        raise ConfigError(f"There is no device {wanted!r}; set sam_device to cuda, cuda:1, mps or cpu.") from error
-    if not here.get(kind, False):
-        raise ConfigError(f"This machine or its torch {torch.__version__} has no {kind}; set sam_device=cpu, or auto.")
-    return wanted
 
 
 def _found(name: str) -> tuple[Path, str]:

@@ -417,13 +417,16 @@ def test_ask_draws_masks(lvlm_ad_command, tiny_sam, small_data):
     assert "image score" in asked.stderr
 
 
-def test_a_bench_loads_one_model(tiny_sam, small_data, tmp_path):
-    """However many images there are, they are divided in this process, by one model."""
+def test_a_bench_loads_one_model_and_lets_it_go(tiny_sam, small_data, tmp_path, monkeypatch):
+    """However many images there are, they are divided in this process, by one model, whose memory then is free."""
+    load, loaded = sam._load, []
+    monkeypatch.setattr(sam, "_load", lambda *arguments: loaded.append(arguments) or load(*arguments))
     sam._LOADED.clear()
     settings = {"division": "sam", "sam_model": str(tiny_sam("sam2")), "image_size": 96, **NOISE}
     (run,) = lvlm_ad.bench(models="oracle", data=small_data, out=tmp_path / "out", frame=False, settings=settings)
     assert len(run.predictions) == 12
-    assert len(sam._LOADED) == 1
+    assert len(loaded) == 1
+    assert not sam._LOADED
 
 
 def test_ctrl_c_keeps_what_was_divided(tiny_sam, small_data, tmp_path):
