@@ -94,7 +94,7 @@ def test_a_module_imports_only_earlier_stages(path):
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_the_framework_knows_no_concrete_model(path):
-    """No module of the framework imports a plugin or names a plugin's module; a few import heavy packages, when used."""
+    """No module of the framework imports a plugin or names a plugin; a few import heavy packages, when used."""
     allowed = DEFERRED.get(path.relative_to(REPOSITORY).as_posix(), set())
     for name in imports(path):
         assert not name.startswith(("lvlm_ad_backends", "lvlm_ad_baselines")), f"{path.name} imports {name}"
