@@ -109,16 +109,20 @@ def failure_of(status: int, body: Any, headers: Mapping[str, str], seconds: floa
     moderated = status == 403 and isinstance(metadata, dict) and "reasons" in metadata  # noqa: PLR2004
     if moderated or codes & _FILTERED:
         return Answer("", "filtered", seconds=seconds, detail=min(codes & _FILTERED, default="moderation"))
-    reason = reason_of(body) or f"status {status}"
+    reason = reason_of(body)
     if (fatal := _fatal(status, codes, error)) is not None:
         kind, what = fatal
-        return kind(f"{what}: {reason}")
+        return kind(f"{what}: {reason or f'status {status}'}")
     if status == _TOO_MANY:
-        return RateLimitError(f"rate limit: {reason}", wait=_first(_retry_delay(error), asked_wait(headers)))
+        return RateLimitError(
+            f"rate limit: {reason or 'status 429'}", wait=_first(_retry_delay(error), asked_wait(headers))
+        )
+    said = f"status {status}{': ' if reason else ''}{reason}"
     if status >= _SERVERS_OWN or status in _TRANSIENT_STATUS:
-        return TransientError(f"status {status}: {reason}", wait=asked_wait(headers))
-    hint = ' If it takes no schema, leave "schema" out of takes.' if "response_format" in reason else ""
-    return RejectedError(f"status {status}: {reason}{hint}")
+        return TransientError(said, wait=asked_wait(headers))
+    if "response_format" in reason:
+        said = f'{said.rstrip(". ")}. If it takes no schema, leave "schema" out of takes.'
+    return RejectedError(said)
 
 
 def _fatal(status: int, codes: set[str], error: Mapping[str, Any]) -> tuple[type[FatalError], str] | None:

@@ -130,7 +130,9 @@ class Wire:
         except openai.APITimeoutError:
             failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
-            failure = TransientError(f"no connection: {error.__cause__ or error}")
+            failure = TransientError(
+                f"no connection ({error.__cause__ or error}); is the server running, and base_url right?"
+            )
         except (openai.OpenAIError, ValueError) as error:
             # ValueError: a body that is no JSON passes the client unwrapped.
             failure = TransientError(f"an unreadable reply: {type(error).__name__}")

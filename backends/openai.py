@@ -104,9 +104,9 @@ class OpenAIOptions(BackendOptions):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("an address is wanted, up to its version, such as http://127.0.0.1:8000/v1")
-        if parts.username or parts.password or parts.query:
+        if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
-                "an address holds no user, password or query; the key comes from the variable in api_key_env"
+                "an address holds no user, password, query or fragment; the key comes from the variable in api_key_env"
             )
         return value.rstrip("/")
 

@@ -10,7 +10,6 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from lvlm_ad.regions import Regions
 
 __all__ = [
+    "IN_VAIN",
     "Baseline",
     "BaselineDetector",
     "BaselineOptions",
@@ -43,6 +43,9 @@ __all__ = [
     "View",
     "is_unusable",
 ]
+
+IN_VAIN = "Asked anew in vain"
+"""Begins the note on an answer that stayed as it was because asking anew failed."""
 
 Row = Literal["regions", "dense"]
 """``regions``: scored through the division and Text2Segmentation. ``dense``: a baseline's own map, pixel by pixel."""
@@ -145,10 +148,13 @@ class ChatDetector:
             reason = str(error).encode("utf-8", "replace").decode("utf-8")
             scores = Scores(None, {}, "unasked" if isinstance(error, UnaskedError) else "failed", (reason,))
             return Prediction(sample.id, scores, paint({}, regions), key=request.key(self._caller.identity))
+        in_vain: tuple[str, ...] = ()
         if self._retry_unusable and asked.stored and is_unusable(asked.answer, regions.count):
-            # Should asking anew fail, what there is stays.
-            with suppress(UnaskedError, TransientError, RejectedError):
+            try:
                 asked = self._caller.ask(request, again=True)
+            except (UnaskedError, TransientError, RejectedError) as error:
+                # What there is stays.
+                in_vain = (f"{IN_VAIN}: {error}".encode("utf-8", "replace").decode("utf-8"),)
         answer = asked.answer
         scores = read(answer, regions.count, self._scoring)
         if self._scoring == "expected" and scores.usable and not answer.tokens:
@@ -157,6 +163,7 @@ class ChatDetector:
             )
         if not self._keeps_schema(request, answer):
             scores = replace(scores, notes=(*scores.notes, "The answer is not the JSON object that was asked for."))
+        scores = replace(scores, notes=(*scores.notes, *in_vain))
         return Prediction(
             sample_id=sample.id,
             scores=scores,

@@ -60,6 +60,11 @@ class Price(BaseModel):
     image_tokens: str = ""
     """The rule by which a picture becomes tokens; see ``lvlm_ad.calls.tokens``. Used to estimate, never to bill."""
 
+    @property
+    def known(self) -> bool:
+        """Whether both input and output have a price."""
+        return self.price_input is not None and self.price_output is not None
+
     def cost(
         self, input_tokens: int | None, cached_tokens: int | None, output_tokens: int | None, *, batch: bool = False
     ) -> float | None:

@@ -81,6 +81,8 @@ class PromptRecord(_Record):
     name: str = ""
     hash: str = ""
     zero_knowledge: bool = True
+    with_schema: bool | None = None
+    """Of a prompt that asks for JSON: whether the endpoint was told the schema."""
 
 
 class Manifest(_Record):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Caller"]
 
 _HOPELESS = 8
-"""So many failures with not one answer between them: the endpoint is taken to be out of reach."""
+"""So many failures with not one answer between them, or rejections in a row: no other question is taken to succeed."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 """Seconds before a question is asked again, where the endpoint does not say: at first, doubling, and at most."""
 _PATIENCE = 900.0
@@ -69,6 +69,7 @@ class Caller:
         withheld: from a key to the error that says why it may not be asked now; None: it may. None: all may.
         fresh: keys of stored answers that belong to this run: a batch has just brought them.
         estimate: from a question to the tokens it may use, for a limit a minute before the first answer.
+        note: is told what the user should know while it waits.
 
     Attributes:
         workers: how many threads should call ``ask`` so that the endpoint is used fully.
@@ -87,6 +88,7 @@ class Caller:
         withheld: Callable[[str], LvlmAdError | None] | None = None,
         fresh: Container[str] = frozenset(),
         estimate: Callable[[Request], float | None] | None = None,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.backend = backend
         self.identity = backend.identity()
@@ -103,7 +105,12 @@ class Caller:
         self._began = datetime.now(UTC)
         most = backend.capabilities.concurrency or max(concurrency, _WIDEST)
         limits = Limits(self._pacing.requests_per_minute, self._pacing.tokens_per_minute)
-        self._traffic = Traffic(most if backend.capabilities.gathers else concurrency, most, limits)
+        self._traffic = Traffic(
+            most if backend.capabilities.gathers else concurrency,
+            most,
+            limits,
+            waits=lambda seconds: note(f"waiting about {seconds:.0f} s, as the endpoint's limits demand."),
+        )
         # Some more than may be under way: those that wait to be asked again must not keep others from going.
         self.workers = most if most <= 1 else most + most // 2
         self._stopped = threading.Event()
@@ -152,9 +159,16 @@ class Caller:
         self._traffic.stop()
 
     def cost(self, answer: Answer) -> float | None:
-        """Return what an answer costs in USD, None if unknown."""
+        """Return what an answer costs in USD, None if unknown.
+
+        A question that was declined may come back without token counts; it is taken to cost nothing.
+        """
         usage = answer.usage
-        return self._price.cost(usage.input_tokens, usage.cached_tokens, usage.output_tokens, batch=answer.batch)
+        cost = self._price.cost(usage.input_tokens, usage.cached_tokens, usage.output_tokens, batch=answer.batch)
+        uncounted = usage.input_tokens is None and usage.output_tokens is None
+        if cost is None and uncounted and answer.outcome in {"refused", "filtered"} and self._price.known:
+            return 0.0
+        return cost
 
     @contextmanager
     def _claimed(self, key: str) -> Iterator[None]:
@@ -205,9 +219,8 @@ class Caller:
                 self._answered += 1
                 self._rejected = 0
             cost = self.cost(answer)
-            # What was declined may come without token counts; an answer without them cannot be kept below a limit.
-            declined = answer.outcome in {"refused", "filtered"}
-            self._budget.paid(0.0 if cost is None and declined else cost)
+            # An answer of unknown cost cannot be kept below a limit.
+            self._budget.paid(cost)
         return Asked(key, answer, stored=False, cost=cost)
 
     def _answer(self, request: Request) -> Answer:
@@ -313,9 +326,13 @@ class Caller:
             self._give_up(FatalError(f"The first {self._failed} questions all failed. The last: {error}"))
 
     def _count_rejection(self, error: RejectedError) -> None:
-        """End the asking if no question is taken: what is wrong with one is then wrong with all."""
+        """End the asking if no question is taken: what is wrong with one is then wrong with all.
+
+        While others are under way one is no sign of that: a rejection comes faster than their answers.
+        """
         with self._lock:
             self._rejected += 1
-            all_of_them = self._answered == 0 or self._rejected >= _HOPELESS
+            alone = self._answered == 0 and self._traffic.under_way == 0
+            all_of_them = alone or self._rejected >= _HOPELESS
         if all_of_them:
-            raise FatalError(str(error)) from error
+            raise FatalError(f"No question is taken ({self._rejected} rejected). The last: {error}") from error

@@ -26,6 +26,8 @@ Signal = Literal["answered", "crowded", "failed"]
 
 _WINDOW = 60.0
 """Seconds over which limits a minute are kept."""
+_WORTH_TELLING = 5.0
+"""Seconds of waiting from which the user is told."""
 _PATIENCE = 20
 """Rounds without trouble after which a limit once found too high is tried again."""
 
@@ -69,16 +71,24 @@ class Traffic:
         most: never more than this.
         limits: limits a minute; what the user gives comes before what the endpoint announces.
         clock: seconds; for tests.
+        waits: is told, at most once a minute, for how many seconds nothing will go; short waits are not told.
     """
 
     def __init__(
-        self, start: int, most: int, limits: Limits | None = None, *, clock: Callable[[], float] = monotonic
+        self,
+        start: int,
+        most: int,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+        waits: Callable[[float], None] = lambda _: None,
     ) -> None:
         # Where the limit stands, and where it is on its way to.
         self._settled = self._target = min(start, most)
         self._step_began, self._step_seconds = 0.0, 0.0
         self._most = most
         self._clock = clock
+        self._waits, self._told = waits, -inf
         self._requests_a_minute = (limits.requests_per_minute if limits else None) or inf
         self._tokens_a_minute = (limits.tokens_per_minute if limits else None) or inf
         self._given = (self._requests_a_minute < inf, self._tokens_a_minute < inf)
@@ -111,6 +121,11 @@ class Traffic:
         part = (self._clock() - self._step_began) / self._step_seconds
         return min(self._target, self._settled + int((self._target - self._settled) * part))
 
+    @property
+    def under_way(self) -> int:
+        """How many questions are under way now."""
+        return self._under_way
+
     def enter(self, tokens: float = 0.0, *, again: bool = False) -> Pass:
         """Wait until a question may go.
 
@@ -136,6 +151,11 @@ class Traffic:
                         heapq.heappop(self._queue)
                         return self._admit(me)
                 me.event.clear()
+                tell = delay is not None and delay > _WORTH_TELLING and self._clock() - self._told > _WINDOW
+                if tell:
+                    self._told = self._clock()
+            if tell and delay is not None:
+                self._waits(delay)
             me.event.wait(delay)
 
     def leave(self, mine: Pass, signal: Signal, *, tokens: float | None = None, limits: Limits | None = None) -> None:

@@ -153,14 +153,18 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
 
 def _missing(runs: list[Run]) -> list[str]:
     """Say for each run how many images have no usable answer, and why."""
+    from collections import Counter
+
+    from lvlm_ad.detectors import IN_VAIN
     from lvlm_ad.text2seg import UNANSWERED
 
     lines = []
     for run in runs:
         answers = run.metrics["answers"]
         if answers["usable"] < answers["total"]:
-            names = ("refused", "unparsable", "truncated", "failed", "unasked")
-            kinds = [f"{answers[kind]} {kind}" for kind in names if answers[kind]]
+            found = Counter(record.status for record in run.predictions if record.image_score is None)
+            names = ("refused", "unparsable", "truncated", *UNANSWERED)
+            kinds = [f"{found[name]} {name}" for name in names if found[name]]
             lines.append(
                 f"{run.manifest.row_name}: {answers['total'] - answers['usable']} of {answers['total']} images have no "
                 f"usable answer ({', '.join(kinds)})."
@@ -169,7 +173,10 @@ def _missing(runs: list[Run]) -> list[str]:
                 first = next((record for record in run.predictions if record.status == status), None)
                 if first is not None:
                     lines.append(f"  {first.id}: {first.notes[0][:300]}")
-            if any(answers[kind] for kind in ("refused", "unparsable", "truncated")):
+            in_vain = [(one.id, note) for one in run.predictions for note in one.notes if note.startswith(IN_VAIN)]
+            if in_vain:
+                lines.append(f"  {len(in_vain)} were asked anew in vain. {in_vain[0][0]}: {in_vain[0][1][:300]}")
+            elif set(found) - set(UNANSWERED):
                 lines.append("  --retry-failed asks anew where an answer is refused, cut off or unreadable.")
     return lines
 

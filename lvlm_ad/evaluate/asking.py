@@ -114,6 +114,10 @@ def make_detector(
         )
         return Asking(baseline, {}, os.cpu_count() or 1)
     questioner = make_questioner(plan, plugin)
+
+    def note(text: str) -> None:
+        progress.note(f"{model.preset.name}: {text}")
+
     caller = Caller(
         plugin,
         stores.answers,
@@ -125,6 +129,7 @@ def make_detector(
         withheld=_withheld(plugin, stores, progress) if batch is None else _not_in_batch(batch),
         fresh=frozenset() if batch is None else batch.answered,
         estimate=lambda request: input_tokens(model, plugin, request),
+        note=note,
     )
     detector = ChatDetector(
         caller,
@@ -133,9 +138,11 @@ def make_detector(
         binary=binary,
         scoring=plan.protocol.scoring,
         retry_unusable=plan.config.retry_failed and batch is None,
-        note=lambda text: progress.note(f"{model.preset.name}: {text}"),
+        note=note,
     )
     prompt = {"name": plan.prompt.name, "hash": questioner.hash, "zero_knowledge": plan.prompt.zero_knowledge}
+    if plan.prompt.format == "json":
+        prompt["with_schema"] = plugin.capabilities.schema
     return Asking(detector, prompt, caller.workers)
 
 

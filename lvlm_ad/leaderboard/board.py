@@ -185,8 +185,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
             str(manifest.model.identity[key]) for key in ("model", "base_url") if key in manifest.model.identity
         )
         notes.append(asked)
-    if not manifest.prompt.zero_knowledge:
-        notes.append("not zero-knowledge: told the kinds of defect")
+    notes += _prompt_notes(manifest)
     notes += _scoring(run)
     kinds = ("refused", "unparsable", "truncated", *UNANSWERED)
     missing = {name: answers[name] for name in kinds if answers.get(name)}
@@ -222,6 +221,16 @@ def _scoring(run: Run) -> list[str]:
     expected, total = scores.get("expected"), scores.get("total")
     others = "" if expected == total else f" ({expected} of {total}; the others as written)"
     return [f"scores are expected values{others}"]
+
+
+def _prompt_notes(manifest: Manifest) -> list[str]:
+    """Say what sets a question apart from the same question to others."""
+    notes = []
+    if manifest.prompt.with_schema is False:
+        notes.append("the endpoint was not told the schema of the JSON object")
+    if not manifest.prompt.zero_knowledge:
+        notes.append("not zero-knowledge: told the kinds of defect")
+    return notes
 
 
 def _ranked(entries: Sequence[Entry], sort: str) -> list[Entry]:

@@ -333,6 +333,31 @@ def test_a_question_refused_as_wrong_ends_the_run_if_none_was_taken(store):
     assert len(backend.asked) == 1
 
 
+def test_a_rejection_does_not_forestall_the_answers_under_way(store):
+    """The first reply is a rejection, since it comes fastest: the others are answered, and it alone fails."""
+    asked = threading.Barrier(3)
+
+    def script(text, _):
+        asked.wait(10)
+        if text == "bad":
+            return RejectedError("could not process image")
+        time.sleep(0.3)
+        return "yes"
+
+    _, found = asking_all(store, script, ["bad", "a", "b"], threads=3)
+    assert (type(found[0]), *found[1:]) == (RejectedError, "yes", "yes")
+
+
+def test_what_was_declined_without_counts_costs_nothing(store):
+    """A filter's reply without token counts does not make the cost of all unknown; without prices it stays unknown."""
+    filtered = Answer("", "filtered")
+    asking, _ = caller(store, [], Price(price_input=2.0, price_output=10.0))
+    assert asking.cost(filtered) == 0.0
+    assert asking.cost(Answer("yes")) is None
+    unpriced, _ = caller(store, [], Price())
+    assert unpriced.cost(filtered) is None
+
+
 def test_one_wrong_question_among_answers_fails_alone(store):
     """Where others are answered, one that is refused fails without being asked again; eight in a row end the run."""
     backend, found = asking_all(

@@ -2,6 +2,7 @@
 
 import heapq
 import threading
+import time
 
 import pytest
 
@@ -183,6 +184,30 @@ def test_those_asked_again_go_first():
     for thread in threads:
         thread.join(timeout=30)
     assert order == ["again", "new"]
+
+
+def test_a_long_wait_is_told_once():
+    """Who waits for a limit a minute hears how long, once; short waits are not told."""
+    told = []
+    traffic = Traffic(8, 8, Limits(requests_per_minute=2), waits=told.append)
+    for _ in range(2):
+        traffic.leave(traffic.enter(), "answered")
+
+    def wait():
+        with pytest.raises(StoppedError):
+            traffic.enter()
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 30
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.01)
+    traffic.stop()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(told) == 1
+    assert 50 < told[0] <= 60
 
 
 def test_stopping_tells_all_who_wait():

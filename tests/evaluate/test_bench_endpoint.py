@@ -240,9 +240,9 @@ def test_no_key_is_left_behind(lvlm_ad_command, endpoint, small_data, tmp_path, 
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1, model gpt-4o: no connection: "),
-        ("http://no-such-host.invalid/v1", "http://no-such-host.invalid/v1, model gpt-4o: no connection: "),
-        ("https://{}/v1", ", model gpt-4o: no connection: "),
+        ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1, model gpt-4o: no connection ("),
+        ("http://no-such-host.invalid/v1", "http://no-such-host.invalid/v1, model gpt-4o: no connection ("),
+        ("https://{}/v1", ", model gpt-4o: no connection ("),
         ("http://{}/html", "base_url may be wrong"),
         ("http://{}/v1", "status 500: out of order"),
     ],
@@ -333,6 +333,38 @@ def test_retry_failed_asks_again_what_gave_no_scores(lvlm_ad_command, endpoint, 
     assert json.loads(done.stdout)["runs"][0]["metrics"]["outcomes"] == {"ok": 6}
     bench(*arguments, "--retry-failed")
     assert len(endpoint.asked) == 11
+
+
+def test_retries_in_vain_are_told(lvlm_ad_command, endpoint, small_data, completion):
+    """Asked anew without success, the answers stay what they were, and the command says why."""
+    refusal = (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {})
+    price = ("--set", "price_input=1000", "--set", "price_output=1000")
+    arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1, *price)
+    endpoint.reply = lambda _: refusal
+    bench(*arguments)
+    endpoint.reply = lambda _: (500, {"error": {"message": "out of order"}}, {})
+    done = bench(*arguments, "--retry-failed")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["runs"][0]["metrics"]["answers"]["refused"] == 6
+    assert "6 were asked anew in vain. bolt/good/000: Asked anew in vain: " in done.stderr
+    assert "status 500: out of order" in done.stderr
+    endpoint.reply = lambda _: "image anomaly score: 0.5."
+    limited = bench(*arguments, "--retry-failed", "--max-cost", 1)
+    assert "5 were asked anew in vain" in limited.stderr
+    assert "could exceed the limit of 1 USD" in limited.stderr
+
+
+def test_the_schema_is_on_record(lvlm_ad_command, endpoint, small_data, tmp_path):
+    """With a schema and without one, the JSON prompt makes two rows, and the table tells them apart."""
+    answer = '{"image_anomaly_score": 0.5, "regions": []}'
+    endpoint.reply = lambda _: answer
+    arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--prompt", "json")
+    bench(*arguments)
+    bench(*arguments, "--set", 'takes=["temperature"]')
+    assert len(endpoint.asked) == 12
+    records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/run.json")]
+    assert sorted(record["prompt"]["with_schema"] for record in records) == [False, True]
+    assert "was not told the schema" in (tmp_path / "runs" / "leaderboard.md").read_text()
 
 
 def test_two_processes_on_one_folder_share_the_work(endpoint, small_data, tmp_path):
