@@ -109,27 +109,34 @@ def loaded(folder: Path, options: TransformersOptions, device: str) -> tuple[Any
     shared = {"local_files_only": True, "trust_remote_code": options.trust_remote_code}
     processor = _loaded_processor(folder, options, shared)
     try:
-        model = transformers.AutoModelForImageTextToText.from_pretrained(
+        model, report = transformers.AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             attn_implementation=_attention(options.attention, device),
             quantization_config=_quantization(options.quantize, dtype),
             use_safetensors=True,
+            output_loading_info=True,
             # accelerate spreads it over all GPUs; one named device takes it whole.
             device_map="auto" if device == "cuda" else device,
             **shared,
         )
     except torch.OutOfMemoryError as error:
         raise ConfigError(f"{folder} does not fit into the memory of {device}: {first_line(error)}") from error
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except Exception as error:
+        # Damaged files, a package that is missing, an attention that the model has not: each raises something else.
         raise ConfigError(f"{folder} cannot be loaded: {first_line(error)}") from error
+    if report["missing_keys"]:
+        raise ConfigError(
+            f"{folder} lacks {len(report['missing_keys'])} of the model's weights, such as "
+            f"{min(report['missing_keys'])}; they would be random."
+        )
     return model.eval(), processor
 
 
 def _loaded_processor(folder: Path, options: TransformersOptions, shared: dict[str, Any]) -> Any:
     try:
         processor = transformers.AutoProcessor.from_pretrained(folder, **shared, **options.processor)
-    except (OSError, ValueError, ImportError, TypeError) as error:
+    except Exception as error:
         raise ConfigError(f"The processor of {folder} cannot be loaded: {first_line(error)}") from error
     if not getattr(processor, "chat_template", None) or not hasattr(processor, "tokenizer"):
         raise ConfigError(f"{folder} holds no chat template, so it is not known how to put a question to it.")

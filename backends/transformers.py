@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Request, Transport
 from lvlm_ad.device import chosen_device
@@ -51,7 +51,7 @@ class TransformersOptions(BackendOptions):
     """Sampling seed; with temperature 0 it decides nothing."""
     constrain: bool = False
     """Hold every answer to its format, through xgrammar; for prompts that want the format and nothing else."""
-    batch_size: Annotated[Literal["auto"] | Annotated[int, Field(ge=1)], Transport] = "auto"
+    batch_size: Annotated[int | Literal["auto"], Transport] = "auto"
     """Questions answered together; auto grows until the GPU's memory is used well."""
     processor: dict[str, Any] = Field(default_factory=dict)
     """What the model's processor is loaded with, such as max_pixels."""
@@ -61,6 +61,13 @@ class TransformersOptions(BackendOptions):
     """Run the code that the model brings with it."""
     parameters: Annotated[float | None, Transport] = None
     """How many the model has, in billions; says before it is fetched whether it fits."""
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _auto_or_a_number(cls, value: Any) -> Any:
+        if value == "auto" or (str(value).isdecimal() and int(value) >= 1):
+            return value
+        raise ValueError("auto or a number from 1 is wanted")
 
 
 class TransformersBackend(Backend):

@@ -244,6 +244,30 @@ def test_what_cannot_be_loaded_is_said_in_one_line(backend, tmp_path):
         backend(text).identity()
 
 
+def test_damaged_or_foreign_weights_are_not_used(backend, tiny_lvlm, tmp_path):
+    """Weights that are cut off, or that lack some of the model's, end the run instead of answering at random."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "llava"
+    shutil.copytree(tiny_lvlm("llava"), folder)
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in sorted(weights) if "vision" in name)
+    save_file({name: value for name, value in weights.items() if name != lost}, folder / "model.safetensors")
+    with pytest.raises(FatalError, match=r"lacks 1 of the model's weights, such as .*; they would be random\."):
+        backend(folder).answer(question(0))
+    (folder / "model.safetensors").write_bytes(b"\x10" * 100)
+    with pytest.raises(FatalError, match="cannot be loaded: "):
+        backend(folder).answer(question(0))
+
+
+def test_a_batch_size_is_a_number_or_auto(backend):
+    """Other values are refused with what is wanted."""
+    for size in (0, -1, "many"):
+        with pytest.raises(ValueError, match="auto or a number from 1 is wanted"):
+            backend(batch_size=size)
+    assert backend(batch_size="3").capabilities.concurrency == 6
+
+
 def test_without_a_chat_template_nothing_is_asked(backend, tiny_lvlm, tmp_path):
     """It is not known how the model wants to be asked; every question says so, and the model is loaded once."""
     folder = tmp_path / "llava"
