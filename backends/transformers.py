@@ -12,9 +12,8 @@ from pydantic import Field, field_validator
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Request, Transport
 from lvlm_ad.device import chosen_device
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError
+from lvlm_ad.gather import Batches, BatchSize, ClosedError, Statistics, TooLargeError
 from lvlm_ad.weights import find_weights, weights_hash
-
-from ._local_batches import Batches, BatchSize, ClosedError, Statistics, TooLargeError
 
 if TYPE_CHECKING:
     from ._local_model import LocalModel, Prepared, Written

@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import Field
 
 from lvlm_ad.backend import Transport
-from lvlm_ad.detectors import BaselineOptions
+from lvlm_ad.baseline import BaselineOptions
 from lvlm_ad.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from lvlm_ad.detectors import Baseline, DenseScores, View
+from lvlm_ad.baseline import Baseline, DenseScores, View
 
 __all__ = ["Chance"]
 

@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
-from lvlm_ad.detectors import Baseline, DenseScores, View
+from lvlm_ad.baseline import Baseline, DenseScores, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lvlm_ad.detectors import Baseline, DenseScores, View
+from lvlm_ad.baseline import Baseline, DenseScores, View
 
 __all__ = ["Oracle"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from lvlm_ad.detectors import Baseline, BaselineOptions, DenseScores, View
+from lvlm_ad.baseline import Baseline, BaselineOptions, DenseScores, View
 
 from ._clip import TEMPLATES, Clip, ClipOptions
 

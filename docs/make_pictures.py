@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
+from lvlm_ad.baseline import References
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.detectors import BaselineDetector
@@ -28,7 +29,7 @@ def pipeline() -> None:
         image, mask = resize_image(sample.image, SIZE), sample.mask
         regions = divide(image)
         oracle = build(find_model("oracle", {})[0])
-        detector = BaselineDetector("oracle", oracle, image_size=SIZE[0], references=lambda _: (), seed=0)
+        detector = BaselineDetector("oracle", oracle, image_size=SIZE[0], references=lambda _: References(), seed=0)
         prediction = detector.detect(sample, regions)
     marked = draw_marks(image, regions, MarkStyle())
     truth = None if mask is None else resize_mask(mask, SIZE)

@@ -9,21 +9,21 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lvlm_ad.backend import BackendOptions, Outcome, Usage
+from lvlm_ad.backend import Outcome, Usage
+from lvlm_ad.baseline import Truth, View
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import PluginError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.text2seg import ScoreMap, Scores, Scoring, paint, parse, read, write
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from lvlm_ad.backend import Answer, Request
+    from lvlm_ad.baseline import Baseline, DenseScores, References
     from lvlm_ad.calls import Caller
     from lvlm_ad.datasets import Sample
     from lvlm_ad.prompts import Questioner
@@ -31,24 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IN_VAIN",
-    "Baseline",
     "BaselineDetector",
-    "BaselineOptions",
     "ChatDetector",
-    "DenseScores",
     "Detector",
     "Prediction",
-    "Row",
-    "Truth",
-    "View",
     "is_unusable",
 ]
 
 IN_VAIN = "Asked anew in vain"
 """Begins the note on an answer that stayed as it was because asking anew failed."""
-
-Row = Literal["regions", "dense"]
-"""``regions``: scored through the division and Text2Segmentation. ``dense``: a baseline's own map, pixel by pixel."""
 
 
 @dataclass(frozen=True)
@@ -217,84 +208,6 @@ def _is_object_of(schema: Mapping[str, Any], text: str) -> bool:
     return isinstance(found, dict) and set(found) == set(schema["required"])
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """The ground truth, shown only to a baseline that declares ``sees_truth``.
-
-    Attributes:
-        label: True if anomalous.
-        mask: bool ``(S, S)``; None where the data set has none.
-    """
-
-    label: bool
-    mask: NDArray[np.bool_] | None
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a baseline may see of a sample.
-
-    Attributes:
-        image: uint8 ``(S, S, 3)``, RGB, at the protocol's size.
-        category: the kind of object.
-        seed: a text that is the same for this sample in every run with the run's seed; random methods draw from it.
-        references: uint8 ``(N, S, S, 3)`` normal training images; N is the protocol's ``shots``.
-        truth: the ground truth, for a baseline that declares ``sees_truth``; None otherwise.
-    """
-
-    image: NDArray[np.uint8]
-    category: str
-    seed: str
-    references: Sequence[NDArray[np.uint8]] = ()
-    truth: Truth | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DenseScores:
-    """What a baseline gives for one sample.
-
-    Attributes:
-        image: image anomaly score in [0, 1], higher is more anomalous.
-        map: float32 or float64 ``(S, S)`` in [0, 1], higher is more anomalous.
-    """
-
-    image: float
-    map: NDArray[np.floating[Any]]
-
-
-class BaselineOptions(BackendOptions):
-    """Base of every baseline's options; an unknown option is an error."""
-
-
-class Baseline:
-    """A method that is not a chat model. Subclasses write ``score``.
-
-    Attributes:
-        Options: the options it takes.
-        rows: how it is measured: through the regions, by its own map, or both.
-        frame: True for a row that frames a table and is not ranked (chance, contrast, oracle).
-        sees_truth: True if it is given the ground truth.
-        seeded: True if it draws from ``View.seed``.
-    """
-
-    Options: ClassVar[type[BaselineOptions]] = BaselineOptions
-    rows: ClassVar[tuple[Row, ...]] = ("regions", "dense")
-    frame: ClassVar[bool] = False
-    sees_truth: ClassVar[bool] = False
-    seeded: ClassVar[bool] = False
-
-    def __init__(self, options: BaselineOptions | None = None) -> None:
-        self.options = options if options is not None else self.Options()
-
-    def identity(self) -> dict[str, Any]:
-        """Return what decides the scores besides the view: JSON values, the same on every machine."""
-        return {"baseline": f"{type(self).__module__}:{type(self).__qualname__}", **self.options.identity()}
-
-    def score(self, view: View) -> DenseScores:
-        """Score one sample. Called from several threads at a time."""
-        raise NotImplementedError
-
-
 class BaselineDetector:
     """A baseline, measured through the regions by the very path that a chat model's answer takes.
 
@@ -302,7 +215,7 @@ class BaselineDetector:
         name: the baseline's name, for messages.
         baseline: the method.
         image_size: the side of the square that images are stretched to, in pixels.
-        references: category -> uint8 ``(S, S, 3)`` reference images.
+        references: category -> its reference images.
         seed: the run's seed.
         binary: paint 1 for every region named.
     """
@@ -313,7 +226,7 @@ class BaselineDetector:
         baseline: Baseline,
         *,
         image_size: int,
-        references: Callable[[str], Sequence[NDArray[np.uint8]]],
+        references: Callable[[str], References],
         seed: int,
         binary: bool = False,
     ) -> None:
@@ -347,12 +260,15 @@ class BaselineDetector:
         if self._baseline.sees_truth:
             mask = sample.mask
             truth = Truth(sample.label, None if mask is None else resize_mask(mask, self._size))
+        original, references = sample.image, self._references(sample.category)
         return View(
-            image=resize_image(sample.image, self._size),
+            image=resize_image(original, self._size),
             category=sample.category,
             seed=f"{self._seed}/{sample.id}",
-            references=self._references(sample.category),
+            references=references.images,
             truth=truth,
+            original=original,
+            original_references=references.originals,
         )
 
     def _checked(self, dense: DenseScores, sample: Sample) -> DenseScores:

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from lvlm_ad.backend import Backend
-from lvlm_ad.detectors import Baseline
+from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import ConfigError, LvlmAdError, PluginError, nearest
 from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
 

@@ -51,6 +51,10 @@ class ModelRecord(_Record):
     sees_truth: bool = False
     """The method is given the ground truth."""
     price: dict[str, Any]
+    label: str = ""
+    """Stands behind the name in every table."""
+    notes: list[str] = []
+    """What readers of a table must know."""
 
 
 class DatasetRecord(_Record):
@@ -108,7 +112,8 @@ class Manifest(_Record):
     @property
     def row_name(self) -> str:
         """The model's name as tables show it."""
-        return f"{self.model.name} (dense)" if self.model.row == "dense" else self.model.name
+        behind = [*(["dense"] if self.model.row == "dense" else []), *([self.model.label] if self.model.label else [])]
+        return f"{self.model.name} ({', '.join(behind)})" if behind else self.model.name
 
 
 class PredictionRecord(_Record):

@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-LEAVES = ("errors", "storage", "device", "weights", "presets", "probabilities", "backend")
+LEAVES = ("errors", "storage", "device", "weights", "presets", "probabilities", "backend", "baseline", "gather")
 """Everything may import these; among them, each only those before it."""
 
 STAGES = (

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from lvlm_ad.baseline import Baseline, DenseScores, References, View
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.detectors import Baseline, BaselineDetector, DenseScores
+from lvlm_ad.detectors import BaselineDetector
 from lvlm_ad.errors import PluginError
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.regions import divide
@@ -22,7 +23,7 @@ def regions(sample):
 
 
 def detector(baseline, **options):
-    defaults = {"image_size": SIZE, "references": lambda _category: (), "seed": 0}
+    defaults = {"image_size": SIZE, "references": lambda _category: References(), "seed": 0}
     return BaselineDetector("test", baseline, **{**defaults, **options})
 
 
@@ -95,8 +96,6 @@ def test_chance_depends_on_the_seed_alone(sample, regions):
 def test_chance_is_uniform():
     """Over many samples the image scores of chance are spread evenly over [0, 1)."""
     from scipy.stats import kstest
-
-    from lvlm_ad.detectors import View
 
     chance = build(find_model("chance", {})[0])
     image = np.zeros((16, 16, 3), np.uint8)

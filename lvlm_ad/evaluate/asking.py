@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.backend import Backend, BatchBackend
+from lvlm_ad.baseline import Baseline, References
 from lvlm_ad.calls import Batcher, Budget, Caller, Question
 from lvlm_ad.datasets.images import read_image, resize_image
-from lvlm_ad.detectors import Baseline, BaselineDetector, ChatDetector, Detector, is_unusable
+from lvlm_ad.detectors import BaselineDetector, ChatDetector, Detector, is_unusable
 from lvlm_ad.errors import ConfigError, LvlmAdError, TransientError, UnaskedError
 from lvlm_ad.evaluate.forecast import input_tokens, most_cost
 from lvlm_ad.plugins import Model, build
 from lvlm_ad.prompts import Questioner, reference_paths
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from lvlm_ad.backend import Answer, Request
+    from lvlm_ad.backend import Answer, Backend, BatchBackend, Request
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan, Progress
     from lvlm_ad.evaluate.prepare import Divisions
@@ -48,8 +45,7 @@ class Asking:
 def built_plugin(model: Model, stack: ExitStack) -> Backend | Baseline:
     """Build a model's plugin and have it closed with the stack."""
     plugin: Backend | Baseline = build(model)
-    if isinstance(plugin, Backend):
-        stack.callback(plugin.close)
+    stack.callback(plugin.close)
     return plugin
 
 
@@ -112,7 +108,7 @@ def make_detector(
             seed=plan.config.seed,
             binary=binary,
         )
-        return Asking(baseline, {}, os.cpu_count() or 1)
+        return Asking(baseline, {}, plugin.concurrency or os.cpu_count() or 1)
     questioner = make_questioner(plan, plugin)
 
     def note(text: str) -> None:
@@ -244,13 +240,14 @@ def run_batches(
     return batcher
 
 
-def _references(plan: Plan) -> Callable[[str], Sequence[NDArray[np.uint8]]]:
+def _references(plan: Plan) -> Callable[[str], References]:
     """Return a function from a category to its reference images, read once."""
     size = (plan.protocol.image_size, plan.protocol.image_size)
 
     @lru_cache(maxsize=2)
-    def of(category: str) -> Sequence[NDArray[np.uint8]]:
+    def of(category: str) -> References:
         paths = reference_paths(plan.dataset, category, plan.protocol.shots, plan.config.seed)
-        return tuple(resize_image(read_image(path), size) for path in paths)
+        originals = tuple(read_image(path) for path in paths)
+        return References(tuple(resize_image(image, size) for image in originals), originals)
 
     return of

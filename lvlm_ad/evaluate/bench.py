@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.backend import Backend, BatchBackend
+from lvlm_ad.baseline import Baseline, Row
 from lvlm_ad.calls import Budget
-from lvlm_ad.detectors import Baseline, Detector, Row, is_unusable
+from lvlm_ad.detectors import Detector, is_unusable
 from lvlm_ad.errors import ConfigError, FatalError
 from lvlm_ad.evaluate.asking import (
     built_plugin,
@@ -102,10 +104,10 @@ def _built(plan: Plan, stack: ExitStack) -> list[tuple[Model, Backend | Baseline
     """Build every model; what is wrong with one or its questions is said before anything is divided or paid."""
     built = [(model, built_plugin(model, stack)) for model in plan.models]
     for model, plugin in built:
+        # A model that runs here says now, not after an hour of dividing, that it is not here.
+        plugin.identity()
         if isinstance(plugin, Backend):
             make_questioner(plan, plugin)
-            # A model that runs here says now, not after an hour of dividing, that it is not here.
-            plugin.identity()
             if plan.config.batch and not isinstance(plugin, BatchBackend):
                 raise ConfigError(f"{model.preset.name} takes no batches; leave --batch out.")
             if plan.config.batch and isinstance(plugin, BatchBackend):
@@ -156,7 +158,8 @@ def _run_model(
     if plan.config.batch and isinstance(plugin, BatchBackend):
         batch = run_batches(plan, model, plugin, divisions, stores, budget, progress)
     asking = make_detector(plan, model, plugin, stores, budget, progress, batch)
-    results = {row: RowResult(plan) for row in rows}
+    settle = plugin.over_category if isinstance(plugin, Baseline) else None
+    results = {row: RowResult(plan, settle) for row in rows}
     progress.start(model.preset.name, len(plan.dataset))
     for measured in _predict(plan, asking.detector, rows, divisions, asking.workers, progress):
         for row, one in measured.items():
@@ -209,9 +212,10 @@ def _refuse_nothing(model: Model, result: RowResult) -> None:
 def _predict(
     plan: Plan, detector: Detector, rows: Sequence[Row], divisions: Divisions, workers: int, progress: Progress
 ) -> Iterator[Mapping[Row, Measured]]:
-    """Predict every sample in a pool of threads; results come in any order.
+    """Predict every sample in a pool of threads, a category after the other; within one, results come in any order.
 
-    After an error or an interruption no further question begins; answers under way are waited for, being paid for.
+    No more is begun than can be under way while results are taken in: each may hold a map. After an error or an
+    interruption no further question begins; answers under way are waited for, being paid for.
     """
 
     def one(sample: Sample) -> Mapping[Row, Measured]:
@@ -220,9 +224,16 @@ def _predict(
 
     pool = ThreadPoolExecutor(workers)
     try:
-        # No list of the futures is kept: each holds its result, and a dense result holds a map.
-        for done in as_completed({pool.submit(one, sample) for sample in plan.dataset}):
-            yield done.result()
+        place = {name: at for at, name in enumerate(plan.dataset.categories)}
+        waiting = iter(sorted(plan.dataset, key=lambda sample: place[sample.category]))
+        under_way: set[Future[Mapping[Row, Measured]]] = set()
+        while True:
+            under_way |= {pool.submit(one, sample) for sample in islice(waiting, 2 * workers - len(under_way))}
+            if not under_way:
+                return
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            while done:
+                yield done.pop().result()
     except KeyboardInterrupt:
         progress.note("Stopping: waiting for the answers under way. Press Ctrl-C again to leave them.")
         raise

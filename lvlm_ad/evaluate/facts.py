@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.backend import Backend
-from lvlm_ad.detectors import Baseline, Row
+from lvlm_ad.baseline import Baseline, Row
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan
@@ -36,6 +36,8 @@ def facts_of(
             "frame": frame,
             "sees_truth": sees_truth,
             "price": model.preset.price.model_dump(),
+            "label": plugin.label if isinstance(plugin, Baseline) else "",
+            "notes": list(plugin.notes) if isinstance(plugin, Baseline) else [],
         },
         "dataset": {
             "name": dataset.name,
@@ -77,8 +79,8 @@ def _seeded(plan: Plan, plugin: Backend | Baseline) -> bool:
 
 
 def hash_of(facts: Mapping[str, Any]) -> str:
-    """Hash what decides the answers and the metrics; a price does not, nor where a division's model lay."""
-    model = {name: value for name, value in facts["model"].items() if name != "price"}
+    """Hash what decides the answers and the metrics; a price or a note does not, nor where a division's model lay."""
+    model = {name: value for name, value in facts["model"].items() if name not in {"price", "label", "notes"}}
     options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
     decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -86,7 +88,17 @@ def hash_of(facts: Mapping[str, Any]) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of what the numbers depend on, as far as it is installed."""
-    names = ("lvlm-ad", "numpy", "openai", "pillow", "scikit-image", "scipy", "torch", "transformers", "xgrammar")
+    names: tuple[str, ...] = (
+        "lvlm-ad",
+        "numpy",
+        "open_clip_torch",
+        "openai",
+        "pillow",
+        "scikit-image",
+        "scikit-learn",
+        "scipy",
+    )
+    names += ("torch", "transformers", "xgrammar")
     found = {name: of for name in names if (of := _version(name))}
     return {"python": platform.python_version(), "platform": platform.platform(), **found}
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.scoring import Scored, answer_counts, category_metrics, summary
 from lvlm_ad.runs import PredictionRecord
-from lvlm_ad.text2seg import UNANSWERED
+from lvlm_ad.text2seg import UNANSWERED, write
 
 if TYPE_CHECKING:
+    from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.detectors import Prediction, Row
+    from lvlm_ad.detectors import Prediction
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.prepare import Divisions
 
@@ -35,12 +37,20 @@ class Measured:
         scored: what the metrics need.
         stored: whether the answer was asked in an earlier run.
         expected: how many of its scores are expected values.
+        parts: what the method needs of it for the final image scores of the category; empty: the score is final.
     """
 
     record: PredictionRecord
     scored: Scored
     stored: bool
     expected: int = 0
+    parts: tuple[float, ...] = ()
+
+    def settled(self, score: float) -> Measured:
+        """Return the same with its final image score, in the answer's text too."""
+        text = write(score, self.record.regions)[:_TEXT_KEPT] if self.record.text else ""
+        record = self.record.model_copy(update={"image_score": score, "text": text})
+        return replace(self, record=record, scored=replace(self.scored, image_score=score), parts=())
 
 
 def measure(
@@ -70,15 +80,19 @@ def measure(
     )
     if "regions" in rows:
         scored = Scored(sample.label, scores.image, prediction.score_map.values, divisions.counts(sample))
-        found["regions"] = Measured(record, scored, prediction.stored, scores.expected)
+        found["regions"] = Measured(record, scored, prediction.stored, scores.expected, _parts(prediction))
     if "dense" in rows and prediction.dense is not None:
         mask = sample.mask
         truth = None if mask is None else resize_mask(mask, (image_size, image_size))
         own = {"image_score": prediction.dense.image, "regions": {}, "n_regions": 0, "status": "ok", "notes": []}
         scored = Scored(sample.label, prediction.dense.image, np.asarray(prediction.dense.map), truth)
         dense_record = record.model_copy(update={**own, "text": "", "division": ""})
-        found["dense"] = Measured(dense_record, scored, stored=False)
+        found["dense"] = Measured(dense_record, scored, stored=False, parts=_parts(prediction))
     return found
+
+
+def _parts(prediction: Prediction) -> tuple[float, ...]:
+    return () if prediction.dense is None else prediction.dense.parts
 
 
 @dataclass
@@ -87,6 +101,7 @@ class RowResult:
 
     Attributes:
         plan: what is measured.
+        settle: gives the final image scores of a category from its samples' parts; see ``Baseline.over_category``.
         records: sample id -> record.
         categories: category -> metrics, once its last image is in.
         spent: USD paid for answers of this run, as far as known.
@@ -94,11 +109,12 @@ class RowResult:
     """
 
     plan: Plan
+    settle: Callable[[Sequence[tuple[float, ...]]], Sequence[float]] | None = None
     records: dict[str, PredictionRecord] = field(default_factory=dict)
     categories: dict[str, dict[str, Any]] = field(default_factory=dict)
     spent: float = 0.0
     expected: int = 0
-    _waiting: dict[str, dict[str, Scored]] = field(default_factory=dict)
+    _waiting: dict[str, dict[str, Measured]] = field(default_factory=dict)
     _ids: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -113,12 +129,30 @@ class RowResult:
         if not measured.stored:
             self.spent += record.cost_usd or 0.0
         gathered = self._waiting.setdefault(record.category, {})
-        gathered[record.id] = measured.scored
+        gathered[record.id] = measured
         expected = self._ids[record.category]
         if len(gathered) == len(expected):
-            images = [gathered[sample_id] for sample_id in expected]
-            self.categories[record.category] = category_metrics(images, self.plan.config.on_failure)
+            whole = self._settled([gathered[sample_id] for sample_id in expected])
+            self.records |= {one.record.id: one.record for one in whole}
+            self.categories[record.category] = category_metrics(
+                [one.scored for one in whole], self.plan.config.on_failure
+            )
             del self._waiting[record.category]
+
+    def _settled(self, whole: list[Measured]) -> list[Measured]:
+        """Give the samples of a category their final image scores.
+
+        Raises:
+            PluginError: the method gave scores of a wrong number or range.
+        """
+        if self.settle is None or not any(one.parts for one in whole):
+            return whole
+        scores = [float(score) for score in self.settle([one.parts for one in whole])]
+        if len(scores) != len(whole) or not all(0 <= score <= 1 for score in scores):
+            raise PluginError(
+                f"{whole[0].record.category}: over_category() must give {len(whole)} image scores in [0, 1]."
+            )
+        return [one.settled(score) for one, score in zip(whole, scores, strict=True)]
 
     def predictions(self) -> list[PredictionRecord]:
         """Return the records in the data set's order."""

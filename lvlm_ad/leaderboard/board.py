@@ -185,7 +185,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
             str(manifest.model.identity[key]) for key in ("model", "base_url") if key in manifest.model.identity
         )
         notes.append(asked)
-    notes += _prompt_notes(manifest)
+    notes += [*manifest.model.notes, *_prompt_notes(manifest)]
     notes += _scoring(run)
     kinds = ("refused", "unparsable", "truncated", *UNANSWERED)
     missing = {name: answers[name] for name in kinds if answers.get(name)}

@@ -3,8 +3,8 @@ import pytest
 from lvlm_ad_baselines.contrast import Contrast, contrast_map
 from sklearn.metrics import roc_auc_score
 
+from lvlm_ad.baseline import View
 from lvlm_ad.datasets.images import read_image, read_mask, resize_image, resize_mask
-from lvlm_ad.detectors import View
 
 SIZE = (768, 768)
 

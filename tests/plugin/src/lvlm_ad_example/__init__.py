@@ -3,7 +3,7 @@
 import numpy as np
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions
-from lvlm_ad.detectors import Baseline, DenseScores
+from lvlm_ad.baseline import Baseline, DenseScores
 
 
 class ExampleOptions(BackendOptions):

@@ -1,4 +1,4 @@
-"""Puts the questions of many threads into batches: the next is prepared while one is answered, and none gets lost."""
+"""Gathers what many threads ask into batches: the next is prepared while one is answered, and none gets lost."""
 
 from __future__ import annotations
 

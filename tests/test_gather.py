@@ -7,7 +7,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from lvlm_ad_backends._local_batches import Batches, BatchSize, ClosedError, TooLargeError
+
+from lvlm_ad.gather import Batches, BatchSize, ClosedError, TooLargeError
 
 
 class Device:

@@ -1,0 +1,141 @@
+"""The contract of every baseline: one method from what it may see of a sample to its scores.
+
+A baseline is a method that is not a chat model. It makes a dense map; the framework also averages the map over the same
+regions, writes it in the same answer format and reads it with the same Text2Segmentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from lvlm_ad.backend import BackendOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Baseline", "BaselineOptions", "DenseScores", "References", "Row", "Truth", "View"]
+
+Row = Literal["regions", "dense"]
+"""``regions``: scored through the division and Text2Segmentation. ``dense``: a baseline's own map, pixel by pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The ground truth, shown only to a baseline that declares ``sees_truth``.
+
+    Attributes:
+        label: True if anomalous.
+        mask: bool ``(S, S)``; None where the data set has none.
+    """
+
+    label: bool
+    mask: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a baseline may see of a sample.
+
+    Attributes:
+        image: uint8 ``(S, S, 3)``, RGB, stretched to the protocol's size.
+        category: the kind of object.
+        seed: a text that is the same for this sample in every run with the run's seed; random methods draw from it.
+        references: uint8 ``(N, S, S, 3)`` normal training images; N is the protocol's ``shots``.
+        truth: the ground truth, for a baseline that declares ``sees_truth``; None otherwise.
+        original: uint8 ``(H, W, 3)``, the image as it is in its file, not stretched; None: there is only ``image``.
+        original_references: uint8 ``(H, W, 3)`` each, the references as they are in their files.
+    """
+
+    image: NDArray[np.uint8]
+    category: str
+    seed: str
+    references: Sequence[NDArray[np.uint8]] = ()
+    truth: Truth | None = None
+    original: NDArray[np.uint8] | None = None
+    original_references: Sequence[NDArray[np.uint8]] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class References:
+    """The normal training images that a baseline is shown of a category.
+
+    Attributes:
+        images: uint8 ``(S, S, 3)`` each, stretched to the protocol's size.
+        originals: uint8 ``(H, W, 3)`` each, as they are in their files.
+    """
+
+    images: Sequence[NDArray[np.uint8]] = ()
+    originals: Sequence[NDArray[np.uint8]] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DenseScores:
+    """What a baseline gives for one sample.
+
+    Attributes:
+        image: image anomaly score in [0, 1], higher is more anomalous.
+        map: float32 or float64 ``(S, S)`` in [0, 1], higher is more anomalous.
+        parts: what ``Baseline.over_category`` needs of this sample; empty where the image score is final.
+    """
+
+    image: float
+    map: NDArray[np.floating[Any]]
+    parts: tuple[float, ...] = ()
+
+
+class BaselineOptions(BackendOptions):
+    """Base of every baseline's options; an unknown option is an error."""
+
+
+class Baseline:
+    """A method that is not a chat model. Subclasses write ``score``.
+
+    Attributes:
+        Options: the options it takes.
+        rows: how it is measured: through the regions, by its own map, or both.
+        frame: True for a row that frames a table and is not ranked (chance, contrast, oracle).
+        sees_truth: True if it is given the ground truth.
+        seeded: True if it draws from ``View.seed``.
+        concurrency: how many samples it wants at once; None: one a processor.
+        label: stands behind its name in every table, such as "random weights".
+        notes: what readers of a table must know of it.
+    """
+
+    Options: ClassVar[type[BaselineOptions]] = BaselineOptions
+    rows: ClassVar[tuple[Row, ...]] = ("regions", "dense")
+    frame: ClassVar[bool] = False
+    sees_truth: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
+    concurrency: int | None = None
+    label: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, options: BaselineOptions | None = None) -> None:
+        self.options = options if options is not None else self.Options()
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the scores besides the view: JSON values, the same on every machine."""
+        return {"baseline": f"{type(self).__module__}:{type(self).__qualname__}", **self.options.identity()}
+
+    def score(self, view: View) -> DenseScores:
+        """Score one sample. Called from several threads at a time."""
+        raise NotImplementedError
+
+    def over_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:
+        """Return the final image scores of a category, for a method that takes them from all its test images.
+
+        Called once for each category if the scores of its samples hold ``parts``.
+
+        Args:
+            parts: ``DenseScores.parts`` of each sample.
+
+        Returns:
+            As many image scores in [0, 1], in the same order.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release what the baseline holds; called once, after the last sample."""
