@@ -1,83 +1,55 @@
-"""What the CLIP baselines share: the model and its weights, the picture's way in, and the ensemble of prompts."""
+"""A CLIP model of open_clip: its weights, the way in for pictures, and the towers cut where the methods need them."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
-import numpy as np
 import open_clip
 import torch
-from PIL import Image
-from pydantic import Field
 
-from lvlm_ad.backend import Transport
-from lvlm_ad.baseline import BaselineOptions
 from lvlm_ad.errors import ConfigError
 
+from ._clip_loading import loaded
+
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["TEMPLATES", "Clip", "ClipOptions"]
-
-TEMPLATES = (
-    "a cropped photo of the {}.",
-    "a cropped photo of a {}.",
-    "a close-up photo of a {}.",
-    "a close-up photo of the {}.",
-    "a bright photo of a {}.",
-    "a bright photo of the {}.",
-    "a dark photo of the {}.",
-    "a dark photo of a {}.",
-    "a jpeg corrupted photo of a {}.",
-    "a jpeg corrupted photo of the {}.",
-    "a blurry photo of the {}.",
-    "a blurry photo of a {}.",
-    "a photo of a {}.",
-    "a photo of the {}.",
-    "a photo of a small {}.",
-    "a photo of the small {}.",
-    "a photo of a large {}.",
-    "a photo of the large {}.",
-    "a photo of the {} for visual inspection.",
-    "a photo of a {} for visual inspection.",
-    "a photo of the {} for anomaly detection.",
-    "a photo of a {} for anomaly detection.",
-)
-"""The 22 frames of the compositional prompt ensemble, as published with CLIP-AD and WinCLIP."""
-
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
-"""Of the pictures on which OpenAI's CLIP was trained; LAION's models keep them."""
+__all__ = ["Clip", "shared_clip"]
 
 _TEXTS = 64
 """Prompts in one batch."""
 
+_SHARED: WeakValueDictionary[tuple[str, ...], Clip] = WeakValueDictionary()
+"""Models that somebody holds: WinCLIP and CLIP-AD in one bench share 800 MB of weights."""
+_SHARING = threading.Lock()
 
-class ClipOptions(BaselineOptions):
-    """Options of every CLIP baseline."""
 
-    model: str = "ViT-B-16-plus-240"
-    """The architecture's name in open_clip."""
-    pretrained: str = "laion400m_e31"
-    """Weights: a tag of open_clip, a file, or "random" (for trying out; the scores then mean nothing)."""
-    device: Annotated[str, Transport] = "auto"
-    """Where it runs: auto (a CUDA GPU, else the CPU), cuda, cuda:1 or cpu."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """auto: bfloat16 on a GPU, float32 on a CPU."""
-    memory: Annotated[float, Field(gt=0), Transport] = 1.0
-    """About how many GB the windows of a picture may take at once."""
+def shared_clip(model: str, pretrained: str, device: str, dtype: str) -> Clip:
+    """Return a model, the same one for as long as anybody holds it. Takes and raises as ``Clip`` does."""
+    key = (model, pretrained, device, dtype)
+    with _SHARING:
+        clip = _SHARED.get(key)
+        if clip is None:
+            clip = _SHARED[key] = Clip(*key)
+        return clip
 
 
 class Clip:
     """A CLIP model whose image tower is a plain vision transformer.
 
+    Its text tower computes in float32 everywhere: it runs once a category.
+
     Args:
-        options: which model, which weights, where.
+        model: the architecture's name in open_clip.
+        pretrained: a tag of open_clip, a file, or "random".
+        device: where it runs, as torch names it.
+        dtype: what the image tower computes in: "float32", "bfloat16" or "float16".
 
     Attributes:
         side: the picture's side in pixels.
@@ -85,60 +57,41 @@ class Clip:
         temperature: of the softmax over cosines; the inverse of the learned scale.
 
     Raises:
-        ConfigError: there is no such model or device, the weights cannot be had, or the image tower is of another kind.
+        ConfigError: there is no such model, the weights cannot be had, or the image tower is of another kind.
     """
 
-    def __init__(self, options: ClipOptions) -> None:
-        self._options = options
-        kind = options.device
-        if kind == "auto":
-            kind = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            self.device = torch.device(kind)
-        except RuntimeError as error:
-            raise ConfigError(f"There is no device {kind!r}; set device=cuda, cuda:1 or cpu.") from error
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("This machine has no CUDA GPU; set device=cpu, or auto.")
-        fast = "bfloat16" if self.device.type == "cuda" else "float32"
-        self.dtype = getattr(torch, fast if options.dtype == "auto" else options.dtype)
-        self._model = _loaded(options).eval().requires_grad_(requires_grad=False).to(self.device)
-        tower = self._model.visual
-        if not hasattr(tower, "conv1") or not hasattr(tower, "class_embedding"):
-            raise ConfigError(f"The image tower of {options.model} is no plain vision transformer; choose a ViT.")
-        tower.to(self.dtype)
-        self.tower = tower
-        self.side = int(tower.image_size[0] if isinstance(tower.image_size, tuple | list) else tower.image_size)
-        self.grid = int(tower.grid_size[0])
+    def __init__(self, model: str, pretrained: str, device: str, dtype: str) -> None:
+        self.device = torch.device(device)
+        self.dtype = getattr(torch, dtype)
+        self._name = model
+        self._model = loaded(model, pretrained).eval().requires_grad_(requires_grad=False)
+        self.weights_hash = _hash(self._model)
+        _check_tower(self._model.visual, model)
+        self._model.to(self.device)
+        self.tower = self._model.visual.to(self.dtype)
+        self.side = int(self.tower.image_size[0])
+        self.grid = int(self.tower.grid_size[0])
+        self.width = int(self.tower.conv1.out_channels)
         self.temperature = float(1 / self._model.logit_scale.exp())
-        self._tokenizer = open_clip.get_tokenizer(options.model)
-        self._lock = threading.Lock()
-        self._texts: dict[tuple[str, ...], torch.Tensor] = {}
+        looks = open_clip.get_model_preprocess_cfg(self._model)
+        mean, std = (torch.tensor(looks[name], device=self.device) for name in ("mean", "std"))
+        self._scale = mean, std
 
     @cached_property
-    def weights_hash(self) -> str:
-        """SHA-256 (hex) over the weights as they were loaded, names and values."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self._model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().float().cpu().numpy().tobytes())
-        return digest.hexdigest()
+    def _tokenizer(self) -> Any:
+        return open_clip.get_tokenizer(self._name)
 
-    def pictures(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Turn images into the tower's input, squashed to its square.
+    def pictures(self, squares: NDArray[np.uint8]) -> torch.Tensor:
+        """Turn pictures into the tower's input.
 
         Args:
-            images: uint8 ``(H, W, 3)``, RGB, of any sizes.
+            squares: uint8 ``(B, side, side, 3)``, RGB.
 
         Returns:
             ``(B, 3, side, side)`` on the device.
         """
-        size = (self.side, self.side)
-        squares = [
-            image if image.shape[:2] == size else np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-            for image in images
-        ]
-        values = torch.from_numpy(np.stack(squares)).to(self.device).float() / 255
-        mean, std = (torch.tensor(each, device=self.device) for each in (_MEAN, _STD))
+        values = torch.from_numpy(squares).to(self.device).float() / 255
+        mean, std = self._scale
         return ((values - mean) / std).permute(0, 3, 1, 2).to(self.dtype).contiguous()
 
     def tokens(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -152,6 +105,11 @@ class Clip:
         tokens: torch.Tensor = tower.ln_pre(torch.cat([cls, patches], dim=1) + tower.positional_embedding)
         return tokens
 
+    @property
+    def blocks(self) -> Sequence[Any]:
+        """The blocks of the image tower, in order."""
+        return list(self.tower.transformer.resblocks)
+
     def classes(self, tokens: torch.Tensor) -> torch.Tensor:
         """Run the transformer for the class token alone.
 
@@ -161,79 +119,84 @@ class Clip:
         Returns:
             float32 ``(N, D)``, unit vectors in the joint space.
         """
-        *blocks, last = self.tower.transformer.resblocks
+        *blocks, last = self.blocks
         for block in blocks:
             tokens = block(tokens)
         # Of the last block only the class token is wanted: it asks, all others answer.
         normed = last.ln_1(tokens)
-        cls = normed[:, :1]
-        attended = last.attn(cls, normed, normed, need_weights=False)[0]
+        attended = last.attn(normed[:, :1], normed, normed, need_weights=False)[0]
         out = tokens[:, :1] + last.ls_1(attended)
         out = out + last.ls_2(last.mlp(last.ln_2(out)))
         return self.embedded(out[:, 0])
+
+    def all_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Run the whole transformer; return ``(N, L, width)`` as the last block leaves it."""
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens
 
     def embedded(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return tokens of the last block, ``(..., width)``, as unit vectors of the joint space, float32."""
         features = self.tower.ln_post(tokens) @ self.tower.proj
         return torch.nn.functional.normalize(features.float(), dim=-1)
 
-    def ensemble(self, prompts: Sequence[str], choose: Callable[[torch.Tensor], torch.Tensor] | None = None) -> torch.Tensor:
-        """Return the unit vector that stands for many prompts, float32 ``(D,)``.
-
-        Args:
-            prompts: what is averaged.
-            choose: from their unit vectors ``(P, D)`` to the vector that stands for them; None: the mean.
-        """
-        vectors = self.texts(tuple(prompts))
-        chosen = vectors.mean(dim=0) if choose is None else choose(vectors)
-        return torch.nn.functional.normalize(chosen, dim=-1)
-
-    def texts(self, prompts: tuple[str, ...]) -> torch.Tensor:
-        """Return the prompts' unit vectors, float32 ``(P, D)``; each prompt is encoded once."""
-        with self._lock:
-            if prompts not in self._texts:
-                self._texts[prompts] = self._encoded(prompts)
-            return self._texts[prompts]
-
     @torch.inference_mode()
-    def _encoded(self, prompts: tuple[str, ...]) -> torch.Tensor:
-        tokens = self._tokenizer(list(dict.fromkeys(prompts))).to(self.device)
-        # What follows the end of a text cannot change it, since each place sees only those before it.
-        longest = int(tokens.argmax(dim=-1).max()) + 1
-        vectors = torch.cat([self._text_vectors(part, longest) for part in tokens.split(_TEXTS)])
-        found = dict(zip(dict.fromkeys(prompts), torch.nn.functional.normalize(vectors, dim=-1), strict=True))
-        return torch.stack([found[prompt] for prompt in prompts])
+    def texts(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Return the prompts' embeddings as the text tower gives them, float32 ``(P, D)``, on the device."""
+        unique = list(dict.fromkeys(prompts))
+        tokens = self._tokenizer(unique).to(self.device)
+        vectors = torch.cat([self._encoded(part) for part in tokens.split(_TEXTS)])
+        place = {prompt: at for at, prompt in enumerate(unique)}
+        return vectors[[place[prompt] for prompt in prompts]]
 
-    def _text_vectors(self, tokens: torch.Tensor, length: int) -> torch.Tensor:
-        """Encode texts cut to ``length`` places; the end of a text is its token of the highest number."""
+    def _encoded(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Encode texts, cut where the longest ends if no place of a text sees those behind it."""
         model = self._model
+        causal = getattr(model, "attn_mask", None) is not None and getattr(model, "text_pool_type", "") == "argmax"
+        if not causal:
+            vectors: torch.Tensor = model.encode_text(tokens)
+            return vectors.float()
+        # The end of a text is its token of the highest number.
+        ends = tokens.argmax(dim=-1)
+        length = int(ends.max()) + 1
         x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
-        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-        x = model.ln_final(x)
-        ends = x[torch.arange(len(tokens), device=x.device), tokens.argmax(dim=-1)]
-        vectors: torch.Tensor = (ends @ model.text_projection).float()
-        return vectors
+        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+        projection = model.text_projection
+        found = x[torch.arange(len(tokens), device=x.device), ends]
+        vectors = projection(found) if isinstance(projection, torch.nn.Module) else found @ projection
+        return vectors.float()
 
 
-def _loaded(options: ClipOptions) -> Any:
-    """Build the model with its weights."""
-    if options.model not in open_clip.list_models():
-        raise ConfigError(f"open_clip {open_clip.__version__} has no model {options.model!r}; see open_clip.list_models().")
-    if options.pretrained == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return open_clip.create_model(options.model, pretrained=None)
-    tags = open_clip.list_pretrained_tags_by_model(options.model)
-    if options.pretrained not in tags and not Path(options.pretrained).expanduser().is_file():
+def _hash(model: Any) -> str:
+    """Return the SHA-256 (hex) over the weights, names and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _check_tower(tower: Any, name: str) -> None:
+    """Refuse a tower that the methods cannot take apart.
+
+    Raises:
+        ConfigError: it is no plain vision transformer with a class token, or open_clip is too old.
+    """
+    blocks = getattr(getattr(tower, "transformer", None), "resblocks", [])
+    plain = (
+        bool(blocks)
+        and all(isinstance(getattr(block, "attn", None), torch.nn.MultiheadAttention) for block in blocks)
+        and getattr(tower, "pool_type", "") == "tok"
+        and getattr(tower, "attn_pool", 0) is None
+        and not tower.final_ln_after_pool
+        and tower.proj is not None
+        and tower.grid_size[0] == tower.grid_size[1]
+    )
+    if not plain:
         raise ConfigError(
-            f"There are no weights {options.pretrained!r}: no file, and for {options.model} open_clip knows "
-            f"{', '.join(tags) or 'none'}."
+            f"The image tower of {name} is no plain vision transformer with a class token; choose one such as "
+            "ViT-B-16-plus-240, ViT-B-16 or ViT-L-14."
         )
-    named = options.pretrained if options.pretrained in tags else str(Path(options.pretrained).expanduser())
-    try:
-        return open_clip.create_model(options.model, pretrained=named, weights_only=True)
-    except Exception as error:
-        raise ConfigError(
-            f"The weights {options.pretrained} of {options.model} cannot be had: {str(error).splitlines()[0][:200]}. Where "
-            f"there is no network, fetch them elsewhere and give the file with --set pretrained=FILE."
-        ) from error
+    if not blocks[0].attn.batch_first:
+        # There, attention would run across the windows of a picture instead of within each, without any error.
+        raise ConfigError(f"open_clip {open_clip.__version__} is too old; pip install -U 'open_clip_torch>=3'.")
