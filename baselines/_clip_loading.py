@@ -12,11 +12,15 @@ import open_clip
 import torch
 
 from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.weights import from_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["RANDOM", "loaded"]
+
+_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""What open_clip's repositories at the hub hold, the better first."""
 
 RANDOM = "random"
 """In the place of weights: a random start, always the same; the scores mean nothing."""
@@ -41,31 +45,47 @@ def loaded(model: str, pretrained: str) -> Any:
             torch.manual_seed(0)
             return open_clip.create_model(model, pretrained=None)
     tags = open_clip.list_pretrained_tags_by_model(model)
-    file = Path(pretrained).expanduser()
-    if pretrained not in tags and not file.is_file():
+    file, looks = Path(pretrained).expanduser(), {}
+    if pretrained in tags:
+        looks = open_clip.get_pretrained_cfg(model, pretrained)
+        file = _fetched(model, pretrained, looks)
+    elif not file.is_file():
         raise ConfigError(
             f"There are no weights {pretrained!r} for {model}: no such file, and open_clip has "
             f"{', '.join(tags) or 'none'}."
         )
     try:
         with _quiet():
-            return open_clip.create_model(model, pretrained=pretrained if pretrained in tags else str(file))
+            return open_clip.create_model(
+                model,
+                pretrained=str(file),
+                force_preprocess_cfg={name: looks[name] for name in ("mean", "std") if name in looks},
+                force_quick_gelu=bool(looks.get("quick_gelu", False)),
+            )
     except Exception as error:
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        if "Failed to download" in why:
-            raise ConfigError(_wanted(model, pretrained)) from error
-        raise ConfigError(f"{pretrained} holds no weights of {model} that can be loaded ({why}).") from error
+        raise ConfigError(f"{file} holds no weights of {model} that can be loaded ({why}).") from error
 
 
-def _wanted(model: str, tag: str) -> str:
-    """Say which file is wanted and where to put it."""
-    config = open_clip.get_pretrained_cfg(model, tag)
-    place = config.get("hf_hub", "").rstrip("/")
-    places = [*([f"https://huggingface.co/{place}"] if place else []), *filter(None, [config.get("url")])]
-    return (
-        f"The weights {tag} of {model} are not on this machine and cannot be fetched. Fetch them where there is a "
-        f"network from {' or '.join(places)}, and give the file with --set pretrained=FILE."
-    )
+def _fetched(model: str, tag: str, config: dict[str, Any]) -> Path:
+    """Return the file of a tag, fetched from the hub unless it was before.
+
+    Raises:
+        ConfigError: it cannot be had; the message says which file is wanted and how to give it.
+    """
+    repository = str(config.get("hf_hub", "")).rstrip("/")
+    if not repository:
+        raise ConfigError(
+            f"The weights {tag} of {model} are not at the hub; give their file with --set pretrained=FILE."
+        )
+    otherwise = f"give the file of {tag} with --set pretrained=FILE"
+    if config.get("url"):
+        otherwise += f"; it is also at {config['url']}"
+    for name in _FILES:
+        file = from_hub(repository, [name], otherwise=otherwise, extra="clip") / name
+        if file.is_file():
+            return file
+    raise ConfigError(f"{repository} holds neither {' nor '.join(_FILES)}; {otherwise}.")
 
 
 @contextmanager

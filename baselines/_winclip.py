@@ -180,7 +180,7 @@ class Windows(Method[Pictures]):
         return DenseScores(min(1.0, float(scores.mean())), np.clip(pixels, 0.0, 1.0))
 
     def _memory(self, view: View) -> list[Embedded]:
-        """Return what the references of a category look like: each tile's windows ``(R, D)`` and patches ``(R, width)``."""
+        """Return what a category's references look like: each tile's windows ``(R, D)`` and patches ``(R, width)``."""
         known = self._memories.get(view.category)
         if known is None:
             by_tile: dict[int, list[NDArray[np.uint8]]] = {}

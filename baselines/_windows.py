@@ -20,6 +20,9 @@ SCALES = (2, 3)
 _LEAST = 1e-9
 """The least difference whose inverse is taken: a window that a reference holds too differs by 0."""
 
+_STEEPEST = 80.0
+"""Differences of cosines, in temperatures, beyond which a score is as good as 0; exp(80) is still a float32."""
+
 _TAKEN = 16
 """About how many times its own size a token takes on its way through a block."""
 
@@ -103,7 +106,8 @@ def window_scores(
     direction = (text[1] - text[0]) / temperature
 
     def inverse(vectors: torch.Tensor) -> torch.Tensor:
-        return 1 + torch.exp(-(vectors @ direction))
+        # Infinity times the 0 of a window that does not cover a patch would be no number.
+        return 1 + torch.exp((-(vectors @ direction)).clamp(max=_STEEPEST))
 
     whole = inverse(image)
     of_windows = {side: inverse(vectors) for side, vectors in windows.items()}

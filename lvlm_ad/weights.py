@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lvlm_ad.errors import ConfigError
 
-__all__ = ["find_weights", "weights_hash", "weights_size"]
+__all__ = ["find_weights", "from_hub", "weights_hash", "weights_size"]
 
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """The files of a model. Pickled weights (*.bin, *.pt) are never fetched: to load them is to run what is in them."""
@@ -33,7 +34,7 @@ def find_weights(name: str, *, revision: str | None = None) -> Path:
     if not folder.is_dir():
         if folder.is_absolute() or not _HUB_NAME.fullmatch(name):
             raise ConfigError(f"There is no folder {name}; give a model's folder, or its name at the hub.")
-        folder = _from_hub(name, revision)
+        folder = from_hub(name, _WANTED, revision=revision)
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{name} holds no config.json, so it is no model that can be loaded.")
     if not any(folder.glob("*.safetensors")):
@@ -69,7 +70,26 @@ def _file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
+def from_hub(
+    name: str,
+    files: Sequence[str],
+    *,
+    revision: str | None = None,
+    otherwise: str = "give its folder",
+    extra: str = "local",
+) -> Path:
+    """Return the folder with a repository's files; they are fetched, unless they were before.
+
+    Args:
+        name: the repository at the hub.
+        files: patterns of the files that are wanted.
+        revision: a branch, tag or commit; None: the main branch.
+        otherwise: what a user without a network can do, for messages.
+        extra: the extra of this package that brings what talks to the hub.
+
+    Raises:
+        ConfigError: the hub does not know the name, wants a licence to be accepted or cannot be reached.
+    """
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - comes with the extra "local"
         from huggingface_hub.errors import (  # noqa: PLC0415 - likewise
@@ -81,9 +101,9 @@ def _from_hub(name: str, revision: str | None) -> Path:
             RevisionNotFoundError,
         )
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{name} is no folder here, and the hub needs: pip install 'lvlm-ad[local]'.") from error
+        raise ConfigError(f"{name} is no folder here, and the hub needs: pip install 'lvlm-ad[{extra}]'.") from error
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_WANTED)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files)))
     except GatedRepoError as error:
         raise ConfigError(
             f"{name} is gated: accept its licence at https://huggingface.co/{name}, then log in with 'hf auth login'."
@@ -95,7 +115,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
     except LocalEntryNotFoundError as error:
         raise ConfigError(
             f"{name} is not on this machine and the hub cannot be reached (or HF_HUB_OFFLINE is set). Fetch it where "
-            f"there is a network with 'hf download {name}', or give its folder."
+            f"there is a network with 'hf download {name}', or {otherwise}."
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ConfigError(f"{name} cannot be fetched from the hub: {str(error).splitlines()[0][:300]}.") from error

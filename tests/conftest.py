@@ -217,6 +217,22 @@ def tiny_lvlm(tmp_path_factory):
     return build
 
 
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory):
+    """The name of a CLIP model that open_clip has been taught: 4 blocks, 4 x 4 patches, random weights in no time."""
+    missing = [name for name in ("torch", "open_clip") if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"the extra 'clip' needs {', '.join(missing)}, not installed here")
+    import open_clip
+
+    vision = {"image_size": 64, "layers": 4, "width": 64, "head_width": 16, "patch_size": 16}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    path = tmp_path_factory.mktemp("tiny_clip") / "tiny-clip.json"
+    path.write_text(json.dumps({"embed_dim": 48, "vision_cfg": vision, "text_cfg": text}))
+    open_clip.add_model_config(path)
+    return path.stem
+
+
 @pytest.fixture
 def lvlm_ad_command(tmp_path, monkeypatch):
     """Run the installed command in an empty folder; returns the finished process, text captured."""

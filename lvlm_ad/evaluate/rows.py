@@ -13,7 +13,7 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.scoring import Scored, answer_counts, category_metrics, summary
 from lvlm_ad.runs import PredictionRecord
-from lvlm_ad.text2seg import UNANSWERED, write
+from lvlm_ad.text2seg import UNANSWERED, parse, write
 
 if TYPE_CHECKING:
     from lvlm_ad.baseline import Row
@@ -47,9 +47,12 @@ class Measured:
     parts: tuple[float, ...] = ()
 
     def settled(self, score: float) -> Measured:
-        """Return the same with its final image score, in the answer's text too."""
-        text = write(score, self.record.regions)[:_TEXT_KEPT] if self.record.text else ""
-        record = self.record.model_copy(update={"image_score": score, "text": text})
+        """Return the same with its final image score; through the regions it is written and read like others."""
+        text = ""
+        if self.record.text:
+            text = write(score, self.record.regions)
+            score = parse(text, self.record.n_regions).image or 0.0
+        record = self.record.model_copy(update={"image_score": score, "text": text[:_TEXT_KEPT]})
         return replace(self, record=record, scored=replace(self.scored, image_score=score), parts=())
 
 

@@ -48,18 +48,18 @@ def overview(
         image: uint8 ``(H, W, 3)``.
         marked: uint8 ``(H, W, 3)``, the image with borders and numbers.
         answer: the model's answer; its first lines are shown.
-        values: float ``(H, W)`` in [0, 1], the anomaly map; its highest score is drawn brightest.
+        values: float ``(H, W)`` in [0, 1], the anomaly map; drawn from its lowest score to its highest.
         truth: bool ``(H, W)``, the ground truth; None: not shown.
 
     Returns:
         uint8 ``(h, w, 3)``.
     """
-    highest = float(values.max()) or 1.0
+    lowest, highest = float(values.min()), float(values.max())
     panels: list[tuple[str, NDArray[np.uint8] | str]] = [
         ("image", image),
         ("1 region division", marked),
         ("2 answer", answer),
-        (f"3 anomaly map, 0 to {highest:.2g}", heat(values / highest)),
+        (f"3 anomaly map, {lowest:.3g} to {highest:.3g}", heat((values - lowest) / ((highest - lowest) or 1.0))),
     ]
     if truth is not None:
         panels.append(("ground truth", heat(truth.astype(np.float64))))

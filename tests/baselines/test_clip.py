@@ -1,0 +1,212 @@
+"""The CLIP model that the baselines share, its prompts, and what goes wrong with weights."""
+
+import pickle
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from lvlm_ad.baseline import View
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.plugins import build, find_model
+
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
+)
+
+
+@pytest.fixture
+def clip(tiny_clip):
+    from lvlm_ad_baselines._clip import Clip
+
+    return Clip(tiny_clip, "random", "cpu", "float32")
+
+
+@pytest.fixture
+def squares():
+    return np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
+
+
+def winclip(tmp_path, **options):
+    from lvlm_ad_baselines.winclip import WinClip, WinClipOptions
+
+    return WinClip(WinClipOptions(text_cache=tmp_path / "texts", device="cpu", **options))
+
+
+def test_the_class_token_alone_is_the_image_embedding(clip, squares):
+    """Leaving the other tokens out of the last block changes nothing: it equals encode_image."""
+    import torch
+
+    with torch.inference_mode():
+        pictures = clip.pictures(squares)
+        expected = torch.nn.functional.normalize(clip._model.encode_image(pictures), dim=-1)
+        tokens = clip.tokens(pictures)
+        assert torch.allclose(clip.classes(tokens), expected, atol=1e-6)
+        assert torch.allclose(clip.embedded(clip.all_tokens(tokens)[:, 0]), expected, atol=1e-6)
+
+
+def test_pictures_are_normalised_as_the_weights_were_trained(clip, squares):
+    """Values are scaled to 0..1, then by CLIP's mean and spread, channels first."""
+    mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    expected = (squares / 255 - mean) / std
+    assert np.allclose(clip.pictures(squares).numpy(), expected.transpose(0, 3, 1, 2), atol=1e-6)
+
+
+def test_cutting_texts_at_their_longest_is_exact(clip):
+    """Prompts of any length, alone or together, repeated or not, have the embeddings that encode_text gives."""
+    import open_clip
+    import torch
+
+    prompts = ["a", "a photo of the metal nut for visual inspection.", "a", "word " * 200]
+    with torch.inference_mode():
+        expected = clip._model.encode_text(open_clip.get_tokenizer(clip._name)(prompts))
+    assert torch.allclose(clip.texts(prompts), expected, atol=1e-5)
+    assert torch.allclose(clip.texts(prompts[:1]), expected[:1], atol=1e-5)
+
+
+def test_prompts_are_encoded_once_for_all_runs(clip, tmp_path, monkeypatch):
+    """A vector on the disk is not computed again; a damaged one is; other prompts or ways have files of their own."""
+    from lvlm_ad_baselines._prompts import Prototypes, mean, raw_mean
+
+    encoded = []
+    texts = clip.texts
+    monkeypatch.setattr(clip, "texts", lambda prompts: encoded.append(prompts) or texts(prompts))
+    first = Prototypes(clip, tmp_path).get(("a", "b"), mean, "mean")
+    assert float(first.norm()) == pytest.approx(1)
+    again = Prototypes(clip, tmp_path).get(("a", "b"), mean, "mean")
+    assert len(encoded) == 1
+    assert (first == again).all()
+    (file,) = tmp_path.iterdir()
+    for damaged in (b"", b"\x93NUMPY nonsense", pickle.dumps(first.numpy())):
+        file.write_bytes(damaged)
+        assert (Prototypes(clip, tmp_path).get(("a", "b"), mean, "mean") == first).all()
+    assert len(encoded) == 4
+    Prototypes(clip, tmp_path).get(("a", "c"), mean, "mean")
+    Prototypes(clip, tmp_path).get(("a", "b"), raw_mean, "raw_mean")
+    assert len(encoded) == 6
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(clip, tmp_path):
+    """Where the folder is a file, vectors are computed and used all the same."""
+    from lvlm_ad_baselines._prompts import Prototypes, mean
+
+    (tmp_path / "file").write_text("")
+    assert len(Prototypes(clip, tmp_path / "file").get(("a",), mean, "mean")) == 48
+
+
+def test_the_cache_lies_where_the_system_says(monkeypatch, tmp_path):
+    """XDG_CACHE_HOME decides; else .cache in the home folder."""
+    from lvlm_ad_baselines._prompts import cache_folder
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "lvlm-ad" / "clip-text"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "lvlm-ad" / "clip-text"
+
+
+def test_methods_on_the_same_weights_share_them(tiny_clip, tmp_path):
+    """Two baselines of a bench hold one model; with both closed it is let go."""
+    import gc
+    import weakref
+
+    first, second = (winclip(tmp_path, model=tiny_clip, pretrained="random") for _ in range(2))
+    assert first.clip is second.clip
+    kept = weakref.ref(first.clip)
+    first.close()
+    second.close()
+    gc.collect()
+    assert kept() is None
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_weights_of_a_file_are_named_by_their_content(tiny_clip, tmp_path, suffix):
+    """The same weights are the same model, whatever file they come from; and no longer labelled random."""
+    import torch
+    from safetensors.torch import save_file
+
+    start = winclip(tmp_path, model=tiny_clip, pretrained="random")
+    weights, file = start.clip._model.state_dict(), tmp_path / f"my weights.{suffix}"
+    (save_file if suffix == "safetensors" else torch.save)(weights, file)
+    loaded = winclip(tmp_path, model=tiny_clip, pretrained=str(file))
+    assert loaded.identity() == start.identity()
+    assert (start.label, start.notes) == ("random weights", ())
+    assert (loaded.label, loaded.notes) == ("", (f"weights my weights.{suffix}",))
+    torch.save({**weights, "logit_scale": weights["logit_scale"] + 1}, tmp_path / "other.pt")
+    assert winclip(tmp_path, model=tiny_clip, pretrained=str(tmp_path / "other.pt")).identity() != start.identity()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "ViT-B-16-plus-24"}, "has no model 'ViT-B-16-plus-24'. Did you mean 'ViT-B-16-plus'"),
+        ({"model": "RN50", "pretrained": "random"}, "RN50 is no plain vision transformer"),
+        ({"model": "ViT-B-16-SigLIP", "pretrained": "random"}, "no plain vision transformer"),
+        ({"pretrained": "laion400m_e33"}, "no such file, and open_clip has laion400m_e31, laion400m_e32"),
+        ({"pretrained": "nothing.pt"}, "no such file"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(tmp_path, options, message):
+    """An unknown model, another kind of tower, an unknown tag and an absent file."""
+    with pytest.raises(ConfigError) as caught:
+        winclip(tmp_path, **options).identity()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_network_the_message_names_the_file(tmp_path, monkeypatch):
+    """Weights that are not here and cannot be fetched: which file is wanted, and where to put it."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ConfigError) as caught:
+        winclip(tmp_path).identity()
+    for part in ("timm/vit_base_patch16_plus_clip_240.laion400m_e31", "--set pretrained=FILE", "8fb26589.pt"):
+        assert part in str(caught.value)
+
+
+class Evil:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return open, ("evil", "w")
+
+
+def test_pickled_code_in_a_file_of_weights_does_not_run(tiny_clip, tmp_path, monkeypatch):
+    """A file of other things, of another model's weights or with code in it ends with one line."""
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    torch.save({"logit_scale": Evil()}, tmp_path / "evil.pt")
+    torch.save({"logit_scale": torch.zeros(())}, tmp_path / "little.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    for name in ("evil.pt", "little.pt", "text.pt"):
+        with pytest.raises(ConfigError, match="holds no weights of tiny-clip that can be loaded"):
+            winclip(tmp_path, model=tiny_clip, pretrained=name).identity()
+    assert not (tmp_path / "evil").exists()
+
+
+def test_listing_models_loads_none():
+    """``lvlm-ad models`` builds each plugin; that must not fetch or load weights."""
+    for name in ("winclip", "clip-ad", "clip-ac"):
+        assert build(find_model(name, {})[0])._clip is None
+
+
+def test_many_threads_get_their_own_scores(tiny_clip, tmp_path):
+    """Pictures asked for at the same time go in batches, and each thread gets what its picture scores alone."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    draw = np.random.default_rng(1)
+    views = [View(draw.integers(0, 255, (64, 64, 3), dtype=np.uint8), f"thing {n % 3}", "") for n in range(12)]
+    alone = winclip(tmp_path, model=tiny_clip, pretrained="random")
+    together = winclip(tmp_path, model=tiny_clip, pretrained="random", batch_size=4)
+    with ThreadPoolExecutor(together.concurrency) as pool:
+        found = list(pool.map(together.score, views))
+    for view, scores in zip(views, found, strict=True):
+        expected = alone.score(view)
+        assert scores.image == pytest.approx(expected.image, abs=1e-6)
+        assert np.allclose(scores.map, expected.map, atol=1e-6)
+    assert together._batches.statistics.batches < len(views)
+    alone.close()
+    together.close()

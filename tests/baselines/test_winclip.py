@@ -1,0 +1,295 @@
+"""WinCLIP: equal to the reference cases, its invariants, tiles, references."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lvlm_ad.baseline import View
+
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
+)
+PUBLISHED = "ViT-B-16-plus-240"
+
+
+@pytest.fixture
+def winclip(tiny_clip, tmp_path):
+    """Build a WinCLIP; on a tiny model unless another is named."""
+    from lvlm_ad_baselines.winclip import WinClip, WinClipOptions
+
+    built = []
+
+    def build(**options):
+        settings = {"model": tiny_clip, "pretrained": "random", "device": "cpu", "text_cache": tmp_path / "texts"}
+        built.append(WinClip(WinClipOptions(**{**settings, **options})))
+        return built[-1]
+
+    yield build
+    for one in built:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def cases(shared):
+    with np.load(shared / "cases" / "winclip.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def published(cases, tmp_path_factory):
+    """The published architecture with the cases' random weights: its method and the embedded images of the cases."""
+    import torch
+    from lvlm_ad_baselines.winclip import WinClip, WinClipOptions
+
+    texts = tmp_path_factory.mktemp("texts")
+    built = WinClip(WinClipOptions(model=PUBLISHED, pretrained="random", device="cpu", text_cache=texts))
+    if built.clip.weights_hash != str(cases["weights_sha256"]):
+        pytest.skip("this torch draws other random weights than the cases were made with")
+    with torch.inference_mode():
+        yield built, built.method.embedded(cases["images_u8"], with_patches=False)
+    built.close()
+
+
+def rms(vectors):
+    return float((vectors - vectors.mean(dim=-2, keepdim=True)).pow(2).mean().sqrt())
+
+
+def test_prototypes_equal_the_reference(cases, published):
+    """154 and 88 prompts, each normalised, then their mean."""
+    built, _ = published
+    assert np.abs(built.method.text("brick").numpy() - cases["recommended/text"]).max() < 1e-6
+
+
+@pytest.mark.parametrize(("kind", "temperature"), [("tau001", 0.01), ("tau007", 0.07)])
+def test_scores_and_maps_equal_the_reference(cases, published, kind, temperature):
+    """Window scores, both scales, the aggregated grid, the enlarged map and the image score, to 2e-6."""
+    from lvlm_ad_baselines._tiles import grown
+    from lvlm_ad_baselines._windows import window_scores
+
+    built, embedded = published
+    text = built.method.text("brick")
+    found = window_scores(embedded.image, embedded.windows, text, temperature, 15)
+    parts = {"score": found.image, "s2": found.windows[2], "s3": found.windows[3], "a2": found.scales[2]}
+    parts |= {"a3": found.scales[3], "grid": found.map}
+    for name, values in parts.items():
+        assert np.abs(values.numpy() - cases[f"recommended/{kind}_{name}"]).max() < 2e-6, name
+    maps = np.stack([grown(grid, (240, 240)) for grid in found.map.numpy()])
+    assert np.abs(maps - cases[f"recommended/{kind}_map"]).max() < 2e-6
+
+
+def test_the_other_variant_scores_as_its_reference(cases, published):
+    """The scoring of zqhang's re-implementation, with given vectors in place of prompts."""
+    import torch
+    from lvlm_ad_baselines._windows import window_scores
+
+    _, embedded = published
+    text = torch.nn.functional.normalize(torch.from_numpy(cases["synth_text"]), dim=-1)
+    found = window_scores(embedded.image, embedded.windows, text, 0.07, 15)
+    parts = {"score": found.image, "s2": found.windows[2], "s3": found.windows[3], "grid": found.map}
+    for name, values in parts.items():
+        assert np.abs(values.numpy() - cases[f"zqhang_variant/synth_{name}"]).max() < 2e-6, name
+
+
+def test_embeddings_equal_the_reference_and_windows_differ(cases, published):
+    """Unit image embeddings to 1e-6. Windows of one picture differ: where attention runs across them they do not."""
+    _, embedded = published
+    expected = cases["image_emb"] / np.linalg.norm(cases["image_emb"], axis=1, keepdims=True)
+    assert np.abs(embedded.image.numpy() - expected).max() < 1e-6
+    for side in (2, 3):
+        assert rms(embedded.windows[side]) > 1e-3
+
+
+def test_one_picture_scores_as_the_reference(cases, published):
+    """The whole way, from pixels through threads to the enlarged map."""
+    from lvlm_ad_baselines.winclip import WinClip, WinClipOptions
+
+    built, _ = published
+    texts = built.options.text_cache
+    options = WinClipOptions(model=PUBLISHED, pretrained="random", device="cpu", temperature=0.01, text_cache=texts)
+    other = WinClip(options)
+    scores = other.score(View(cases["images_u8"][1], "brick", ""))
+    other.close()
+    assert scores.image == pytest.approx(float(cases["recommended/tau001_score"][1]), abs=2e-6)
+    assert np.abs(scores.map - cases["recommended/tau001_map"][1]).max() < 2e-6
+
+
+def test_both_variants_have_their_prompts(winclip, monkeypatch):
+    """paper: 22 templates, "metal nut". zqhang: 21 templates, one of them twice, the folder's name as it is."""
+    asked = {}
+    for variant in ("paper", "zqhang"):
+        built = winclip(variant=variant)
+        with monkeypatch.context() as patch:
+            texts = built.clip.texts
+            patch.setattr(built.clip, "texts", lambda prompts, of=variant, texts=texts: keep(asked, of, prompts, texts))
+            built.method.text("metal_nut")
+    assert [len(prompts) for prompts in asked["paper"]] == [154, 88]
+    assert [len(prompts) for prompts in asked["zqhang"]] == [147, 84]
+    assert all("metal nut" in prompt and prompt.endswith(".") for group in asked["paper"] for prompt in group)
+    assert len(set(asked["paper"][0])) == 154
+    assert all("metal_nut" in prompt for group in asked["zqhang"] for prompt in group)
+    assert len(set(asked["zqhang"][0])) == 140
+    assert "a photo of the metal nut with flaw for visual inspection." in asked["paper"][1]
+
+
+def keep(asked, variant, prompts, texts):
+    asked.setdefault(variant, []).append(list(prompts))
+    return texts(prompts)
+
+
+def scores_of(windows, image, temperature=0.1, grid=5):
+    """Window scores whose cosine differences are given."""
+    import torch
+    from lvlm_ad_baselines._windows import window_scores
+
+    text = torch.tensor([[0.0], [1.0]])
+    as_vectors = {side: torch.tensor(values, dtype=torch.float32)[None, :, None] for side, values in windows.items()}
+    return window_scores(torch.tensor([[image]], dtype=torch.float32), as_vectors, text, temperature, grid)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 1.0))
+def test_invariants_of_the_harmonic_means(seed, temperature):
+    """A corner patch has its one window's score; a mean lies between its parts and is at most the arithmetic one."""
+    draw = np.random.default_rng(seed)
+    windows = {2: draw.uniform(-0.3, 0.3, 16), 3: draw.uniform(-0.3, 0.3, 9)}
+    found = scores_of(windows, float(draw.uniform(-0.3, 0.3)), temperature)
+    for side in (2, 3):
+        of_windows, of_scale = found.windows[side][0], found.scales[side][0]
+        assert float(of_scale[0, 0]) == pytest.approx(float(of_windows[0]), rel=1e-4)
+        assert float(of_scale[-1, -1]) == pytest.approx(float(of_windows[-1]), rel=1e-4)
+        assert float(of_windows.min()) * 0.999 <= float(of_scale.min())
+        assert float(of_scale.max()) <= float(of_windows.max()) * 1.001
+    arithmetic = (found.scales[2] + found.scales[3] + found.image[:, None, None]) / 3
+    assert bool((found.map <= arithmetic * 1.0001).all())
+    assert bool((found.map > 0).all())
+
+
+def test_equal_scores_give_that_score_everywhere():
+    """Constant window scores s, and the picture's too: the map is s."""
+    found = scores_of({2: np.full(16, 0.05), 3: np.full(9, 0.05)}, 0.05)
+    assert np.allclose(found.map.numpy(), float(found.image), atol=1e-6)
+
+
+def test_extreme_cosines_stay_numbers():
+    """At the widest differences and a temperature of 0.01 nothing is NaN; the map is 0 where one window is normal."""
+    found = scores_of({2: np.array([-2.0] + [2.0] * 15), 3: np.full(9, 2.0)}, 2.0, temperature=0.01)
+    assert bool(found.map.isfinite().all())
+    assert float(found.map[0, 0, 0]) < 1e-20
+    assert float(found.map[0, -1, -1]) == pytest.approx(1)
+
+
+def test_windows_are_row_by_row():
+    """The first window is the upper left corner, the second one patch to the right."""
+    from lvlm_ad_baselines._windows import window_index
+
+    index = window_index(15, 2)
+    assert index.shape == (196, 4)
+    assert index[:2].tolist() == [[0, 1, 15, 16], [1, 2, 16, 17]]
+    assert index[-1].tolist() == [208, 209, 223, 224]
+    assert window_index(15, 3).shape == (169, 9)
+
+
+def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
+    """Windows of one picture differ; pictures may come in any order and number, windows in any portions."""
+    import torch
+    from lvlm_ad_baselines import _windows
+
+    method = winclip().method
+    squares = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        together = method.embedded(squares, with_patches=True)
+        assert rms(together.windows[2]) > 1e-3
+        assert rms(together.windows[3]) > 1e-3
+        turned = method.embedded(squares[::-1].copy(), with_patches=False)
+        alone = method.embedded(squares[2:3], with_patches=False)
+        monkeypatch.setattr(_windows, "_AT_ONCE", 1)
+        in_portions = method.embedded(squares, with_patches=False)
+    for side in (2, 3):
+        assert torch.allclose(turned.windows[side].flip(0), together.windows[side], atol=1e-6)
+        assert torch.allclose(alone.windows[side], together.windows[side][2:3], atol=1e-6)
+        assert torch.allclose(in_portions.windows[side], together.windows[side], atol=1e-6)
+    assert torch.allclose(alone.image, together.image[2:3], atol=1e-6)
+
+
+def test_a_long_picture_is_looked_at_in_tiles(winclip):
+    """Its score is the mean of its tiles' scores; its map has theirs at both ends; zqhang squeezes it."""
+    original = np.random.default_rng(2).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    image = np.zeros((48, 48, 3), np.uint8)
+    built = winclip()
+    whole = built.score(View(image, "bolt", "", original=original))
+    left, right = (built.score(View(tile, "bolt", "")) for tile in (original[:, :64], original[:, 32:]))
+    assert whole.image == pytest.approx((left.image + right.image) / 2, abs=1e-6)
+    assert whole.map.shape == (48, 48)
+    assert whole.map[:, 0].mean() == pytest.approx(left.map[:, 0].mean(), abs=2e-3)
+    squeezed = winclip(variant="zqhang").score(View(image, "bolt", "", original=original))
+    assert squeezed.image != pytest.approx(whole.image, abs=1e-6)
+
+
+def test_a_picture_like_its_reference_halves_its_scores(winclip):
+    """WinCLIP+: differences from itself are 0, so half of the zero-shot score and map remain."""
+    picture, other = np.random.default_rng(3).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
+    built = winclip()
+    without = built.score(View(picture, "bolt", ""))
+    same = built.score(View(picture, "bolt", "", original_references=(other, picture)))
+    assert same.image == pytest.approx(without.image / 2, abs=1e-6)
+    assert np.allclose(same.map, without.map / 2, atol=1e-6)
+    unlike = built.score(View(picture, "nut", "", original_references=(other,)))
+    assert unlike.image > built.score(View(picture, "nut", "")).image / 2
+
+
+def test_differences_from_references_follow_their_formulas(winclip):
+    """(1 - cosine) / 2 to the nearest of all references' vectors; windows by harmonic, scales by arithmetic means."""
+    import torch
+    from lvlm_ad_baselines._windows import from_references, window_index
+
+    picture, *others = np.random.default_rng(4).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
+    method = winclip().method
+    with torch.inference_mode():
+        one = method.embedded(picture[None], with_patches=True)
+        kept = method._memory(View(picture, "bolt", "", original_references=tuple(others)))[0]
+        found = from_references(one.windows, one.patches, kept.windows, kept.patches, 4)[0]
+    assert len(kept.patches) == 2 * 16
+    maps = [(1 - (one.patches[0] @ kept.patches.T).max(dim=1).values) / 2]
+    for side in (2, 3):
+        apart = (1 - (one.windows[side][0] @ kept.windows[side].T).max(dim=1).values) / 2
+        covering = [[apart[w] for w, patches in enumerate(window_index(4, side)) if at in patches] for at in range(16)]
+        maps.append(torch.tensor([len(some) / sum(1 / float(value) for value in some) for some in covering]))
+    expected = torch.stack(maps).mean(dim=0).reshape(4, 4)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_tiles_are_compared_with_the_same_tiles_of_references(winclip):
+    """A long picture against itself differs by 0; references cut otherwise are compared as a whole."""
+    draw = np.random.default_rng(5)
+    long, square = (draw.integers(0, 255, (64, width, 3), dtype=np.uint8) for width in (96, 64))
+    image = np.zeros((32, 32, 3), np.uint8)
+    built = winclip()
+    without = built.score(View(image, "bolt", "", original=long))
+    same = built.score(View(image, "bolt", "", original=long, original_references=(long,)))
+    assert same.image == pytest.approx(without.image / 2, abs=1e-6)
+    mixed = built.score(View(image, "nut", "", original=long, original_references=(square,)))
+    assert 0 < mixed.image < 1
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives(tmp_path):
+    """float32 on CUDA within 1e-4 of the CPU; bfloat16 ranks patches alike (correlation above 0.99)."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no NVIDIA GPU here")
+    from lvlm_ad_baselines.winclip import WinClip, WinClipOptions
+    from scipy.stats import spearmanr
+
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 240, 240, 3), dtype=np.uint8)
+    found = {}
+    for device, dtype in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16")):
+        built = WinClip(WinClipOptions(pretrained="random", device=device, dtype=dtype, text_cache=tmp_path))
+        found[device, dtype] = [built.score(View(picture, "brick", "")) for picture in pictures]
+        built.close()
+    for one, other, half in zip(*found.values(), strict=True):
+        assert other.image == pytest.approx(one.image, abs=1e-4)
+        assert np.abs(other.map - one.map).max() < 1e-4
+        assert spearmanr(half.map.ravel(), one.map.ravel()).statistic > 0.99
