@@ -81,6 +81,10 @@ def _fetched(model: str, tag: str, config: dict[str, Any]) -> Path:
     otherwise = f"give the file of {tag} with --set pretrained=FILE"
     if config.get("url"):
         otherwise += f"; it is also at {config['url']}"
+    others = [other for other in open_clip.list_pretrained_tags_by_model(model) if other != tag]
+    if any(repository.endswith(f".{other}") for other in others):
+        # open_clip 3.3.0 fetches epoch 31 of ViT-B-16-plus-240 for epoch 32 without a word.
+        raise ConfigError(f"open_clip {open_clip.__version__} would fetch {repository} for {tag}; {otherwise}.")
     for name in _FILES:
         file = from_hub(repository, [name], otherwise=otherwise, extra="clip") / name
         if file.is_file():

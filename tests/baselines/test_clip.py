@@ -144,6 +144,10 @@ def test_weights_of_a_file_are_named_by_their_content(tiny_clip, tmp_path, suffi
         ({"model": "ViT-B-16-SigLIP", "pretrained": "random"}, "no plain vision transformer"),
         ({"pretrained": "laion400m_e33"}, "no such file, and open_clip has laion400m_e31, laion400m_e32"),
         ({"pretrained": "nothing.pt"}, "no such file"),
+        (
+            {"pretrained": "laion400m_e32"},
+            "would fetch timm/vit_base_patch16_plus_clip_240.laion400m_e31 for laion400m_e32",
+        ),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(tmp_path, options, message):
