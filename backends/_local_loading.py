@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,20 @@ from lvlm_ad.weights import weights_size
 if TYPE_CHECKING:
     from .transformers import TransformersOptions
 
-__all__ = ["checked_config", "chosen_dtype", "first_line", "loaded", "room_for"]
+__all__ = [
+    "checked_config",
+    "chosen_dtype",
+    "first_line",
+    "free_memory",
+    "loaded",
+    "needed_memory",
+    "room_for",
+    "room_for_weights",
+]
 
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "8bit": 8, "4bit": 4}
+_FEW_WORDS = 3
+"""A message of no more words, such as a KeyError's, does not say what went wrong."""
 _OVERHEAD = 1.2
 """Memory that answering takes beside the weights, as a factor: caches and pictures of a small batch."""
 
@@ -45,6 +57,11 @@ def free_memory(device: str) -> int | None:
     return None
 
 
+def needed_memory(parameters: float, kind: str) -> float:
+    """Return about how many bytes a model takes that answers, its weights being of this type, "8bit" or "4bit"."""
+    return parameters * _BITS[kind] / 8 * _OVERHEAD
+
+
 def room_for(parameters: float, kind: str, device: str) -> None:
     """Look whether a model fits.
 
@@ -56,12 +73,19 @@ def room_for(parameters: float, kind: str, device: str) -> None:
     Raises:
         ConfigError: it does not.
     """
-    needed, free = parameters * _BITS[kind] / 8 * _OVERHEAD, free_memory(device)
+    needed, free = needed_memory(parameters, kind), free_memory(device)
     if free is not None and needed > free:
         raise ConfigError(
             f"It needs about {needed / 1e9:.0f} GB as {kind} and {free / 1e9:.0f} GB are free on {device}; take a "
             "smaller model, or set quantize=4bit on a CUDA GPU."
         )
+
+
+def room_for_weights(folder: Path, config: Any, quantize: str, dtype: str, device: str) -> None:
+    """Look whether the weights in a folder fit; raises as ``room_for`` does."""
+    stored = getattr(config, "dtype", None)
+    bits = torch.finfo(stored).bits if isinstance(stored, torch.dtype) else _BITS["bfloat16"]
+    room_for(weights_size(folder) * 8 / bits, dtype if quantize == "none" else quantize, device)
 
 
 def checked_config(folder: Path, options: TransformersOptions) -> Any:
@@ -72,9 +96,7 @@ def checked_config(folder: Path, options: TransformersOptions) -> Any:
         )
     except (ValueError, OSError, KeyError) as error:
         if "trust_remote_code" in str(error):
-            raise ConfigError(
-                f"{folder} needs code of its own. Read it, and if you trust it, set trust_remote_code=true."
-            ) from None
+            raise _untrusted(folder) from None
         raise ConfigError(
             f"transformers {transformers.__version__} cannot read the configuration of {folder}: {first_line(error)}"
         ) from error
@@ -87,6 +109,10 @@ def checked_config(folder: Path, options: TransformersOptions) -> Any:
             "model that answers questions about pictures."
         )
     return config
+
+
+def _untrusted(folder: Path) -> ConfigError:
+    return ConfigError(f"{folder} needs code of its own. Read it, and if you trust it, set trust_remote_code=true.")
 
 
 def loaded(folder: Path, options: TransformersOptions, device: str) -> tuple[Any, Any]:
@@ -102,10 +128,6 @@ def loaded(folder: Path, options: TransformersOptions, device: str) -> tuple[Any
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     dtype = chosen_dtype(options.dtype, device)
-    config = checked_config(folder, options)
-    stored = getattr(config, "dtype", None)
-    bits = torch.finfo(stored).bits if isinstance(stored, torch.dtype) else _BITS["bfloat16"]
-    room_for(weights_size(folder) * 8 / bits, dtype if options.quantize == "none" else options.quantize, device)
     shared = {"local_files_only": True, "trust_remote_code": options.trust_remote_code}
     processor = _loaded_processor(folder, options, shared)
     try:
@@ -130,6 +152,7 @@ def loaded(folder: Path, options: TransformersOptions, device: str) -> tuple[Any
             f"{folder} lacks {len(report['missing_keys'])} of the model's weights, such as "
             f"{min(report['missing_keys'])}; they would be random."
         )
+    model.generation_config = _only_ends(folder, model.generation_config)
     return model.eval(), processor
 
 
@@ -137,12 +160,30 @@ def _loaded_processor(folder: Path, options: TransformersOptions, shared: dict[s
     try:
         processor = transformers.AutoProcessor.from_pretrained(folder, **shared, **options.processor)
     except Exception as error:
+        if "trust_remote_code" in str(error) and not options.trust_remote_code:
+            raise _untrusted(folder) from None
         raise ConfigError(f"The processor of {folder} cannot be loaded: {first_line(error)}") from error
     if not getattr(processor, "chat_template", None) or not hasattr(processor, "tokenizer"):
         raise ConfigError(f"{folder} holds no chat template, so it is not known how to put a question to it.")
     if processor.tokenizer.pad_token_id is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return processor
+
+
+def _only_ends(folder: Path, own: Any) -> Any:
+    """Return a model's generation settings without all that would change its answers: tokens that begin, end and pad.
+
+    Raises:
+        ConfigError: its file is damaged, so that the tokens that end an answer may be unknown.
+    """
+    file = folder / "generation_config.json"
+    if file.is_file():
+        try:
+            json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError(f"{file} is no JSON: {first_line(error)}") from error
+    names = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+    return transformers.GenerationConfig(**{name: getattr(own, name, None) for name in names})
 
 
 def _attention(wanted: str, device: str) -> str | None:
@@ -166,5 +207,10 @@ def _quantization(kind: str, dtype: str) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{(lines[0] if lines else type(error).__name__)[:400].rstrip('.')}."
+    """Return an exception's first line; its type before it where that says next to nothing."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    if "ignore_mismatched_sizes" in first:
+        first = "its weights have other shapes than its config.json says"
+    kind = type(error).__name__
+    told = first if len(first.split()) > _FEW_WORDS else f"{kind}: {first}" if first else kind
+    return f"{told[:400].rstrip('.')}."

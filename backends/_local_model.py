@@ -51,7 +51,7 @@ class Written:
         ids: the new tokens, those after the end included.
         alternatives: at each place the likeliest tokens with their natural-log probabilities.
         length: tokens of the question.
-        seconds: how long the batch took.
+        seconds: how long the batch took, divided by its questions.
     """
 
     ids: Sequence[int]
@@ -79,6 +79,8 @@ class LocalModel:
         ends = self._model.generation_config.eos_token_id
         ends = tokenizer.eos_token_id if ends is None else ends
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
+        self._model.generation_config.eos_token_id = sorted(self._ends)
+        self._room = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self._grammars = None
         if options.constrain:
             vocabulary = self._model.get_output_embeddings().weight.shape[0]
@@ -91,7 +93,11 @@ class LocalModel:
         }
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:
-        """Turn questions into tensors, padded on the left to the longest."""
+        """Turn questions into tensors, padded on the left to the longest.
+
+        Raises:
+            ValueError: one is too long for the model.
+        """
         conversations = [
             [{"role": "user", "content": [*_pictures(request), {"type": "text", "text": request.text}]}]
             for request in requests
@@ -105,7 +111,14 @@ class LocalModel:
             processor_kwargs={"padding": True, "padding_side": "left"},
             **self._options.chat,
         )
-        return Prepared(requests, inputs, inputs["attention_mask"].sum(dim=1).tolist())
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        most = self._options.max_tokens
+        if self._room is not None and max(lengths) + most > self._room:
+            raise ValueError(
+                f"a question of {max(lengths)} tokens and an answer of up to {most} do not fit into the {self._room} "
+                "of the model; send fewer or smaller pictures, or set max_tokens lower"
+            )
+        return Prepared(requests, inputs, lengths)
 
     @torch.inference_mode()
     def generate(self, prepared: Prepared) -> tuple[list[Written], float | None]:
@@ -116,6 +129,7 @@ class LocalModel:
 
         Raises:
             TooLargeError: the batch does not fit into the GPU's memory.
+            FloatingPointError: what the model computes are no numbers.
         """
         began, record, short_of_memory = perf_counter(), Record(), ""
         self._forget_peaks()
@@ -130,7 +144,13 @@ class LocalModel:
                 torch.cuda.empty_cache()
             raise TooLargeError(short_of_memory)
         steps = [(ids.cpu(), values.cpu()) for ids, values in record.steps]
-        seconds = perf_counter() - began
+        if any(bool(values[:, :1].isnan().any()) for _, values in steps):
+            raise FloatingPointError(
+                f"the model's scores are not numbers as {self._model.dtype}; its weights are damaged, or it needs "
+                "another type: set dtype=bfloat16 or float32"
+            )
+        # A batch's time is shared by its questions, so that seconds add up to the time that the device was busy.
+        seconds = (perf_counter() - began) / len(prepared.requests)
         rows = [
             Written(
                 ids=output[row].tolist(),
@@ -173,13 +193,9 @@ class LocalModel:
         output = model.generate(
             **inputs,
             max_new_tokens=options.max_tokens,
-            # The next token is the likeliest, or drawn by Draw; a penalty on repetition would forbid the format.
+            # The next token is the likeliest, or drawn by Draw. All other settings are those of the library: a model's
+            # own, such as a penalty on repetition, are left behind at loading.
             do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            num_beams=1,
-            repetition_penalty=1.0,
             logits_processor=transformers.LogitsProcessorList(processors),
         )
         return output[:, inputs["input_ids"].shape[1] :].cpu()
@@ -188,7 +204,7 @@ class LocalModel:
         self, ids: Sequence[int], alternatives: Sequence[Sequence[tuple[int, float]]], text: str
     ) -> tuple[Token, ...]:
         """Return the tokens that spell numbers, with what could have stood there."""
-        pieces = [self._piece(before, token) for before, token in zip([None, *ids[:-1]], ids, strict=True)]
+        pieces = [self._piece(before, token) for before, token in zip([None, *ids], ids, strict=False)]
         spells = [any(letter.isdigit() or letter == "." for letter in piece) for piece in pieces]
         # Only where a number is spelt are the alternatives turned into text: there are twenty at each place.
         return number_tokens(

@@ -65,7 +65,9 @@ class Grammars:
 
     def _grammar(self, request: Request) -> Any:
         schema = request.options.get("schema")
-        wanted = json.dumps(schema, sort_keys=True) if schema else answer_pattern(int(request.options["n_regions"]))
+        wanted = (
+            json.dumps(schema, sort_keys=True) if schema else answer_pattern(int(request.options.get("n_regions", 0)))
+        )
         if wanted not in self._compiled:
             # Blanks between the parts of an object are free otherwise, and a model may write them for ever.
             self._compiled[wanted] = (

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Request, Transport
-from lvlm_ad.device import chosen_device
+from lvlm_ad.device import chosen_device, device_name
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError
 from lvlm_ad.gather import Batches, BatchSize, ClosedError, Statistics, TooLargeError
-from lvlm_ad.weights import find_weights, weights_hash
+from lvlm_ad.weights import at_hand, find_weights, weights_hash
 
 if TYPE_CHECKING:
     from ._local_model import LocalModel, Prepared, Written
@@ -24,11 +25,20 @@ _MOST = 64
 """Questions in one batch, at most, where the size is found by itself."""
 _WITHOUT_GPU = 4
 """The same where there is no GPU memory to go by; more gains nothing there."""
+_COLDEST = 0.01
+"""The least temperature: scores divided by less overflow."""
+_OWN_CHAT = {
+    *("add_generation_prompt", "continue_final_message", "conversation", "padding", "processor_kwargs"),
+    *("return_dict", "return_tensors", "tokenize"),
+}
+"""What the model's chat template is called with anyway."""
 _NEEDED = ("torch", "transformers", "accelerate")
 
 
 class TransformersOptions(BackendOptions):
     """Options of a model in this process."""
+
+    of_model: ClassVar[tuple[str, ...]] = ("parameters", "revision")
 
     model: Annotated[str, Field(min_length=1)]
     """Its name at the Hugging Face hub, or its folder."""
@@ -60,6 +70,21 @@ class TransformersOptions(BackendOptions):
     """Run the code that the model brings with it."""
     parameters: Annotated[float | None, Transport] = None
     """How many the model has, in billions; says before it is fetched whether it fits."""
+
+    @field_validator("temperature")
+    @classmethod
+    def _not_almost_zero(cls, value: float) -> float:
+        if 0 < value < _COLDEST:
+            raise ValueError(f"0 takes the likeliest token; otherwise {_COLDEST} or more is wanted")
+        return value
+
+    @field_validator("chat")
+    @classmethod
+    def _not_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(_OWN_CHAT & set(value))
+        if taken:
+            raise ValueError(f"{', '.join(taken)} cannot be set: lvlm-ad itself does")
+        return value
 
     @field_validator("batch_size", mode="before")
     @classmethod
@@ -134,6 +159,27 @@ class TransformersBackend(Backend):
         name = folder.resolve().name if folder.is_dir() else self._options.model
         return {**super().identity(), "model": name, "weights": self._hash, "dtype": self._dtype}
 
+    def environment(self) -> dict[str, str]:
+        """Name the device, how questions were computed there, and the packages that took part."""
+        options = self._options
+        found = {name: version(name) for name in ("accelerate", "bitsandbytes") if importlib.util.find_spec(name)}
+        device = device_name(self._device)
+        return {"device": device, "attention": options.attention, "batch_size": str(options.batch_size), **found}
+
+    def needs(self) -> str:
+        """Say how much memory it needs of how much is free, and whether its files are to be fetched."""
+        from ._local_loading import free_memory, needed_memory  # noqa: PLC0415 - as above
+
+        options, said = self._options, []
+        if options.parameters is not None:
+            kind = self._dtype if options.quantize == "none" else options.quantize
+            free = free_memory(self._device)
+            of_free = "" if free is None else f" of {free / 1e9:.0f} GB free"
+            said.append(f"{needed_memory(options.parameters * 1e9, kind) / 1e9:.0f} GB{of_free} on {self._device}")
+        if not Path(options.model).expanduser().is_dir() and not at_hand(options.model, revision=options.revision):
+            said.append("to be fetched")
+        return ", ".join(said)
+
     def answer(self, request: Request) -> Answer:
         """Have one question answered, together with others.
 
@@ -163,12 +209,14 @@ class TransformersBackend(Backend):
 
     def _found(self) -> Path:
         """Find the files, look whether they are such a model, and hash them, once."""
-        from ._local_loading import checked_config  # noqa: PLC0415 - as above
+        from ._local_loading import checked_config, room_for_weights  # noqa: PLC0415 - as above
 
         with self._starting:
             if self._folder is None:
-                folder = find_weights(self._options.model, revision=self._options.revision)
-                checked_config(folder, self._options)
+                options = self._options
+                folder = find_weights(options.model, revision=options.revision, code=options.trust_remote_code)
+                # Before gigabytes are hashed.
+                room_for_weights(folder, checked_config(folder, options), options.quantize, self._dtype, self._device)
                 self._hash = weights_hash(folder)
                 self._folder = folder
             return self._folder

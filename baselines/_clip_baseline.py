@@ -14,7 +14,7 @@ from pydantic import Field
 
 from lvlm_ad.backend import Transport
 from lvlm_ad.baseline import Baseline, BaselineOptions, DenseScores, View
-from lvlm_ad.device import chosen_device
+from lvlm_ad.device import chosen_device, device_name
 from lvlm_ad.errors import ConfigError, FatalError
 from lvlm_ad.gather import Batches, BatchSize, ClosedError, TooLargeError
 
@@ -172,6 +172,10 @@ class ClipBaseline(Baseline):
         """
         named = {name: value for name, value in super().identity().items() if name != "pretrained"}
         return {**named, "weights": self.clip.weights_hash, "dtype": self._dtype}
+
+    def environment(self) -> dict[str, str]:
+        """Name the device."""
+        return {"device": device_name(self._device)}
 
     def score(self, view: View) -> DenseScores:
         """Score one sample, together with others that are asked for at the same time.

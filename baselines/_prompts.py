@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from lvlm_ad.weights import user_cache
+
 if TYPE_CHECKING:
     from ._clip import Clip
 
@@ -70,7 +72,7 @@ def raw_mean(vectors: torch.Tensor) -> torch.Tensor:
 
 def cache_folder() -> Path:
     """Return where vectors are kept unless the user says otherwise: ``lvlm-ad/clip-text`` in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lvlm-ad" / "clip-text"
+    return user_cache() / "clip-text"
 
 
 class Prototypes:

@@ -195,6 +195,9 @@ class BackendOptions(BaseModel):
 
     priced_by: ClassVar[tuple[str, ...]] = ()
     """The options that decide what is paid: a preset's prices are dropped where the user sets another value."""
+    of_model: ClassVar[tuple[str, ...]] = ()
+    """The options that describe the model named by the option ``model``: a preset's are dropped where the user names
+    another."""
 
     def identity(self) -> dict[str, Any]:
         """Return the options that can change an answer, as JSON values.
@@ -263,6 +266,14 @@ class Backend:
             FatalError: no further question can succeed.
         """
         raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        """Return what a manifest records of where it runs, such as a device; it is no part of the identity."""
+        return {}
+
+    def needs(self) -> str:
+        """Say in a few words what it needs here, such as memory, for ``lvlm-ad models``; nothing is loaded for it."""
+        return ""
 
     def close(self) -> None:
         """Release what the backend holds; called once, after the last answer."""

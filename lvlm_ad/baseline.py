@@ -137,5 +137,9 @@ class Baseline:
         """
         raise NotImplementedError
 
+    def environment(self) -> dict[str, str]:
+        """Return what a manifest records of where it runs, such as a device; it is no part of the identity."""
+        return {}
+
     def close(self) -> None:
         """Release what the baseline holds; called once, after the last sample."""

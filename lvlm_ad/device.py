@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lvlm_ad.errors import ConfigError
 
-__all__ = ["chosen_device"]
+__all__ = ["chosen_device", "device_name"]
 
 
 def chosen_device(wanted: str, *, setting: str = "device") -> str:
@@ -33,3 +33,15 @@ def chosen_device(wanted: str, *, setting: str = "device") -> str:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"There is no {wanted}: this machine has {torch.cuda.device_count()} CUDA GPUs.")
     return wanted
+
+
+def device_name(device: str) -> str:
+    """Return a device as a manifest records it: with the names of its GPUs, such as "cuda: NVIDIA H200 x 2"."""
+    import torch  # noqa: PLC0415 - comes with an extra
+
+    if not device.startswith("cuda"):
+        return device
+    if device != "cuda":
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return "cuda: " + ", ".join(f"{name} x {names.count(name)}" for name in dict.fromkeys(names))

@@ -125,8 +125,11 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     price = Price() if elsewhere else preset.price
     if preset.kind == "backend" and not plugin.billed and price.price_input is None and price.price_output is None:
         price = price.model_copy(update={"price_input": 0.0, "price_output": 0.0})
+    options = dict(preset.options)
+    if "model" in taken and taken["model"] != options.get("model"):
+        options = {key: value for key, value in options.items() if key not in plugin.Options.of_model}
     flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin}
-    preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **preset.options, **taken})
+    preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})
     return Model(preset, plugin), known
 
 

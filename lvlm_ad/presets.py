@@ -65,10 +65,17 @@ class Price(BaseModel):
         """Whether both input and output have a price."""
         return self.price_input is not None and self.price_output is not None
 
+    @property
+    def free(self) -> bool:
+        """Whether nothing is paid, however many tokens there are."""
+        return self.price_input == 0 and self.price_output == 0
+
     def cost(
         self, input_tokens: int | None, cached_tokens: int | None, output_tokens: int | None, *, batch: bool = False
     ) -> float | None:
         """Return the cost of an answer in USD; None where a price or a token count is unknown."""
+        if self.free:
+            return 0.0
         if self.price_input is None or self.price_output is None or input_tokens is None or output_tokens is None:
             return None
         cached = min(cached_tokens or 0, input_tokens)

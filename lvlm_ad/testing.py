@@ -11,12 +11,13 @@ In a backend's own tests::
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from pydantic import ValidationError
@@ -61,7 +62,7 @@ def identity_is_json(backend: Backend) -> None:
     _expect(json.loads(text) == identity, "identity() must hold JSON values only, keys that are text included")
     _expect(json.dumps(backend.identity(), sort_keys=True) == text, "identity() must be the same each time")
     for name, value in os.environ.items():
-        secret = name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) and len(value) >= _SECRET
+        secret = name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASS", "_PASSWORD")) and len(value) >= _SECRET
         _expect(not (secret and (value in text or value in repr(backend))), f"identity() or repr() holds {name}")
 
 
@@ -100,8 +101,12 @@ def both_formats(backend: Backend) -> None:
     """A question for text and one for a JSON object under a schema; with no region, one and many."""
     for count in (0, 1, 60):
         _asked(backend, _question("text", n_regions=count))
-        demands = {"format": "json", "schema": answer_schema(count), "n_regions": count}
-        _asked(backend, Request(_question("json").images, "Answer with a JSON object.", demands))
+        schema = answer_schema(count)
+        demands = {"format": "json", "schema": schema, "n_regions": count}
+        answer = _asked(backend, Request(_question("json").images, "Answer with a JSON object.", demands))
+        if backend.capabilities.schema and answer is not None and answer.outcome == "ok":
+            _expect(_keeps(answer.text, schema), "capabilities.schema is declared, but the answer breaks the schema")
+    _asked(backend, Request((), "A question that demands nothing."), may_reject=True)
 
 
 def many_at_once(backend: Backend) -> None:
@@ -172,11 +177,22 @@ def _asked(backend: Backend, request: Request, *, may_reject: bool = False) -> A
     _expect(isinstance(answer.text, str), "Answer.text must be text")
     _expect(answer.outcome in get_args(Outcome), f"Answer.outcome must be one of {', '.join(get_args(Outcome))}")
     _expect(answer.outcome != "empty" or not answer.text.strip(), "an empty answer must hold no text")
-    _expect(answer.seconds >= 0, "Answer.seconds must not be negative")
+    _expect(answer.outcome != "ok" or answer.text.strip(), "an answer without text has the outcome empty")
+    _expect(0 <= answer.seconds < math.inf, "Answer.seconds must be a number of seconds, 0 or more")
     for name in ("input_tokens", "cached_tokens", "output_tokens"):
         count = getattr(answer.usage, name)
-        _expect(count is None or (isinstance(count, int) and count >= 0), f"Usage.{name} must be a count, or None")
+        counts = isinstance(count, int) and not isinstance(count, bool) and count >= 0
+        _expect(count is None or counts, f"Usage.{name} must be a count, or None")
     return answer
+
+
+def _keeps(text: str, schema: Mapping[str, Any]) -> bool:
+    """Say whether a text is a JSON object with exactly the members that a schema names."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and set(found) == set(schema["required"])
 
 
 def _expect(holds: object, otherwise: str) -> None:

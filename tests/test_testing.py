@@ -18,13 +18,18 @@ def test_the_scripted_backend_keeps_the_contract():
 
 
 def test_openai_keeps_the_contract(endpoint, monkeypatch):
-    """Against a real HTTP endpoint."""
+    """Against a real HTTP endpoint that keeps to a schema."""
     from lvlm_ad_backends.openai import OpenAIBackend, OpenAIOptions
 
     monkeypatch.setenv("OPENAI_API_KEY", "sk-never-to-be-seen-42")
+    plain = endpoint.reply
+    held = '{"image_anomaly_score": 0.5, "regions": []}'
+    endpoint.reply = lambda body: held if "response_format" in body else plain(body)
     backend = OpenAIBackend(OpenAIOptions(base_url=endpoint.url, model="m"))
-    check_backend(backend)
-    backend.close()
+    try:
+        check_backend(backend)
+    finally:
+        backend.close()
 
 
 def test_transformers_keeps_the_contract(tiny_lvlm):
@@ -63,6 +68,30 @@ class Fails(Good):
 class BadUsage(Good):
     def answer(self, request):  # noqa: ARG002
         return Answer("yes", usage=Usage(input_tokens=-1))
+
+
+class Boolean(Good):
+    def answer(self, request):  # noqa: ARG002
+        return Answer("yes", usage=Usage(output_tokens=True))
+
+
+class Endless(Good):
+    def answer(self, request):  # noqa: ARG002
+        return Answer("yes", seconds=float("nan"))
+
+
+class Silent(Good):
+    def answer(self, request):  # noqa: ARG002
+        return Answer("")
+
+
+class Boasts(Good):
+    capabilities = Capabilities(schema=True)
+
+
+class Demands(Good):
+    def answer(self, request):
+        return Answer(f"{request.options['n_regions']} regions")
 
 
 class Seeds(Good):
@@ -116,6 +145,11 @@ class NotTogether(Good):
     [
         (TextOnly, "an_answer_is_an_answer: answer.. returned str"),
         (BadUsage, "an_answer_is_an_answer: Usage.input_tokens"),
+        (Boolean, "an_answer_is_an_answer: Usage.output_tokens"),
+        (Endless, "an_answer_is_an_answer: Answer.seconds"),
+        (Silent, "an_answer_is_an_answer: .* the outcome empty"),
+        (Boasts, "both_formats: capabilities.schema is declared"),
+        (Demands, "both_formats: answer.. raised KeyError"),
         (Raises, "pictures_of_any_size: answer.. raised IndexError"),
         (Fails, "pictures_of_any_size: TransientError"),
         (Seeds, "nothing_else_changes: answer.. changes random"),

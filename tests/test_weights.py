@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -152,3 +153,51 @@ def test_the_hubs_own_hashes_are_trusted(tmp_path):
 def test_the_size_is_that_of_the_weights(model):
     """The bytes of all shards, and of nothing else."""
     assert weights_size(model) == len(b"first") + len(b"second")
+
+
+def test_code_counts_and_the_same_weights_in_another_layout_do_not(model):
+    """A file of code is part of what a model is; Mistral's consolidated weights are neither hashed nor counted."""
+    before, size = weights_hash(model), weights_size(model)
+    (model / "consolidated.safetensors").write_bytes(b"first second")
+    assert weights_hash(model) == before
+    (model / "modeling_x.py").write_text("x = 1")
+    assert weights_hash(model) != before
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert weights_size(model) == size
+    (model / "model.safetensors.index.json").write_text("{")
+    assert weights_size(model) > size
+
+
+def test_a_folder_has_no_revision(model):
+    """A revision names something at the hub."""
+    with pytest.raises(ConfigError, match="has no revisions; leave revision=main out"):
+        find_weights(str(model), revision="main")
+
+
+def test_large_files_are_read_once(model, tmp_path, monkeypatch):
+    """A large file's hash is kept outside the model until the file changes, even with its time set back."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    large = model / "model-00001-of-00002.safetensors"
+    large.write_bytes(bytes(11_000_000))
+    before = weights_hash(model)
+    (note,) = (tmp_path / "cache" / "lvlm-ad" / "weights").iterdir()
+    assert note.read_text() == hashlib.sha256(bytes(11_000_000)).hexdigest()
+    note.write_text("f" * 64)
+    assert weights_hash(model) != before, "the note was not read"
+    note.write_text("nonsense")
+    assert weights_hash(model) == before
+    times = large.stat()
+    large.write_bytes(b"1" + bytes(10_999_999))
+    os.utime(large, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert weights_hash(model) != before
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(model, tmp_path, monkeypatch):
+    """Where the cache's place is a file, the hash is the same."""
+    (model / "model-00001-of-00002.safetensors").write_bytes(bytes(11_000_000))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    expected = weights_hash(model)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert weights_hash(model) == expected

@@ -45,7 +45,7 @@ def ask(
     prediction = asked.prediction
     scores = prediction.scores
     picture = overview(asked.image, asked.marked, prediction.text, prediction.score_map.dense())
-    path = out / f"ask-{model.rpartition('/')[2].removesuffix('.toml')}-{image.stem}-{prediction.sample_id[-8:]}.png"
+    path = out / f"ask-{model.rpartition('/')[2].removesuffix('.toml')}-{image.stem}-{asked.digest[:8]}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
     if json:

@@ -202,7 +202,9 @@ def _estimate(model: dict[str, Any]) -> str:
     cost = "unknown" if model["cost_usd"] is None else f"about {model['cost_usd']:.4f} USD"
     if model["at_most_usd"] is not None:
         cost += f", at most about {model['at_most_usd']:.4f} USD if every answer is as long as it may be"
-    duration = "within a day" if model["seconds"] is None else _duration(model["seconds"])
+    # No time is given of a batch, and of a model in this process that has answered nothing yet.
+    unknown = "unknown" if model["gathers"] else "within a day"
+    duration = unknown if model["seconds"] is None else _duration(model["seconds"])
     basis = {
         "stored answers": "by the answers stored",
         "rule": "by the preset's rule for pictures and a usual answer; reasoning is not foreseen",

@@ -28,11 +28,18 @@ def models(
     for model in found:
         ready = Text("yes", style="green") if model["ready"] else Text("no", style="yellow")
         about = Text(model["description"])
+        if model["needs"]:
+            about.append(f"{' · ' if about else ''}{model['needs']}")
         if not model["ready"]:
             # The remedy after the semicolon is for who asks for this model; here it would be said many times.
             about.append(f"{' · ' if about else ''}{model['why_not'].partition(';')[0]}", style="yellow")
-        table.add_row(Text(model["name"]), Text(f"{model['kind']} {model['plugin']}"), ready, about)
-    Console().print(table)
+        table.add_row(Text(model["name"]), Text(model["plugin"]), ready, about)
+    console = Console()
+    console.print(table)
+    # What is to be installed is said once for all.
+    lacking = {model["why_not"] for model in found if "pip install" in model["why_not"]}
+    for remedy in sorted({text.partition("; ")[2] for text in lacking}):
+        console.print(Text(remedy))
 
 
 def _listing() -> list[dict[str, Any]]:
@@ -50,6 +57,7 @@ def _listing() -> list[dict[str, Any]]:
             "description": "",
             "ready": False,
             "why_not": "",
+            "needs": "",
         }
         try:
             model, _ = find_model(name, {})
@@ -57,7 +65,8 @@ def _listing() -> list[dict[str, Any]]:
             plugin = build(model)
             entry["ready"] = True
             if model.preset.kind == "backend":
-                plugin.close()
+                entry["needs"] = plugin.needs()
+            plugin.close()
         except LvlmAdError as error:
             entry["why_not"] = str(error)
         found.append(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,11 +36,13 @@ class AskedImage:
         image: uint8 ``(S, S, 3)``, at the protocol's size.
         marked: uint8 ``(S, S, 3)``, with borders and numbers.
         prediction: the model's scores and their evidence.
+        digest: SHA-256 (hex) over image, model, division and question.
     """
 
     image: NDArray[np.uint8]
     marked: NDArray[np.uint8]
     prediction: Prediction
+    digest: str
 
 
 def ask(image: Path, config: RunConfig, category: str, progress: Progress | None = None) -> AskedImage:
@@ -70,10 +73,19 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         if getattr(plugin, "sees_truth", False):
             raise ConfigError(f"{model.preset.name} answers with the ground truth, which a single image does not have.")
         stores = opened(config.out, stack)
-        asking = make_detector(plan, model, plugin, stores, Budget(config.max_cost), progress or Silent())
+        asking = make_detector(
+            plan,
+            model,
+            plugin,
+            stores,
+            Budget(None if model.preset.price.free else config.max_cost),
+            progress or Silent(),
+        )
         prediction = asking.detector.detect(sample, regions)
     style = MarkStyle(plan.protocol.border_width, plan.protocol.number_size, plan.protocol.number_style)
-    return AskedImage(pixels, draw_marks(pixels, regions, style), prediction)
+    asked = json.dumps([sample.id, plugin.identity(), regions.hash, prediction.key], sort_keys=True)
+    digest = hashlib.sha256(asked.encode()).hexdigest()
+    return AskedImage(pixels, draw_marks(pixels, regions, style), prediction, digest)
 
 
 def _content_id(image: Path, category: str) -> str:

@@ -75,7 +75,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         spent = 0.0
         runs: list[Run] = []
         for model, plugin in built:
-            budget = Budget(config.max_cost, spent)
+            budget = Budget(None if model.preset.price.free else config.max_cost, spent)
             runs += _run_model(plan, model, plugin, divisions, stores, budget, progress)
             spent = budget.spent
     return runs
@@ -133,12 +133,16 @@ def _forecast(
     progress.finish()
     to_ask = [question for key, question in found.items() if key not in answers]
     workers = min(plan.config.concurrency, backend.capabilities.concurrency or plan.config.concurrency)
+    if backend.capabilities.gathers:
+        # Its seconds are shares of a batch's.
+        workers = 1
     return {
         "model": model.preset.name,
         "questions": len(found),
         "stored": len(answers),
         "to_ask": len(to_ask),
-        **forecast(model, to_ask, answers.values(), concurrency=workers, batch=batch),
+        "gathers": backend.capabilities.gathers,
+        **forecast(model, backend, to_ask, answers.values(), concurrency=workers, batch=batch),
     }
 
 
@@ -182,7 +186,7 @@ def _run_model(
             {
                 "config_hash": config_hash,
                 **facts,
-                "versions": versions(),
+                "versions": {**versions(), **plugin.environment()},
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": perf_counter() - clock,
             }

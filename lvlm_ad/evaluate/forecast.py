@@ -49,6 +49,8 @@ def input_tokens(model: Model, backend: Backend, request: Request) -> int | None
 
 def most_cost(model: Model, backend: Backend, request: Request, *, batch: bool = True) -> float | None:
     """Bound the cost of a question in USD: its input as estimated, and an answer as long as it may be."""
+    if model.preset.price.free:
+        return 0.0
     tokens, longest = input_tokens(model, backend, request), backend.capabilities.max_output_tokens
     if tokens is None or longest is None:
         return None
@@ -56,7 +58,13 @@ def most_cost(model: Model, backend: Backend, request: Request, *, batch: bool =
 
 
 def forecast(
-    model: Model, questions: Sequence[Planned], answers: Iterable[Answer], *, concurrency: int, batch: bool
+    model: Model,
+    backend: Backend,
+    questions: Sequence[Planned],
+    answers: Iterable[Answer],
+    *,
+    concurrency: int,
+    batch: bool,
 ) -> dict[str, Any]:
     """Sum up what a bench would ask.
 
@@ -64,6 +72,7 @@ def forecast(
 
     Args:
         model: the model.
+        backend: its backend.
         questions: the questions without a stored answer.
         answers: the stored answers to the others.
         concurrency: questions under way at once.
@@ -80,25 +89,28 @@ def forecast(
         if one.usage.input_tokens is not None and one.usage.output_tokens is not None
     ]
     fresh: float | None = None
-    written, basis = float(_USUAL_OUTPUT), "none"
+    longest = backend.capabilities.max_output_tokens
+    written, basis = float(min(_USUAL_OUTPUT, longest or _USUAL_OUTPUT)), "none"
     by_rule = [one.tokens for one in questions if one.tokens is not None]
     if used:
         fresh, written, basis = fmean(one[0] for one in used), fmean(one[1] for one in used), "stored answers"
     elif by_rule:
         fresh, basis = fmean(by_rule), "rule"
     timed = [seconds for _, _, seconds in used if seconds > 0]
-    seconds = fmean(timed) if timed else _FIRST_TOKEN + written / _TOKENS_A_SECOND
+    # Nothing is known of a model's speed on this machine.
+    usual = None if backend.capabilities.gathers else _FIRST_TOKEN + written / _TOKENS_A_SECOND
+    seconds = fmean(timed) if timed else usual
     input_total = None if fresh is None else round(count * fresh)
     output_total = round(count * written)
     most = [one.most for one in questions]
-    nothing = 0.0 if count == 0 else None
+    nothing = 0.0 if count == 0 or model.preset.price.free else None
     return {
         "input_tokens": input_total if count else 0,
         "output_tokens": output_total,
         "cost_usd": nothing
-        if input_total is None
+        if input_total is None or nothing is not None
         else model.preset.price.cost(input_total, None, output_total, batch=batch),
         "at_most_usd": None if None in most else sum(cost or 0.0 for cost in most),
-        "seconds": None if batch else ceil(count / concurrency) * seconds,
+        "seconds": None if batch or (seconds is None and count) else ceil(count / concurrency) * (seconds or 0.0),
         "basis": basis,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import random
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from lvlm_ad.metrics import CellCounts, count_cells
 from lvlm_ad.regions import DivisionStore, Regions, StoredDivision, divide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.evaluate.config import Plan, Progress
@@ -81,12 +83,20 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress) -> Divi
     progress.start("dividing", len(plan.dataset))
     for _ in range(len(plan.dataset) - len(missing)):
         progress.advance(stored=True)
-    for sample_id, result in _divide_all(missing, plan):
+    if plan.division.in_one_process:
+        # Slow, and several commands may divide the same images at once: each begins elsewhere and leaves out what the
+        # others have done meanwhile.
+        random.Random(os.getpid()).shuffle(missing)  # noqa: S311 - nothing is kept secret by it
+
+    def done(sample: Sample) -> bool:
+        return bool(store.hashes([keys[sample.id]]))
+
+    for sample_id, result in _divide_all(missing, plan, done):
         if isinstance(result, str):
             problems.append(result)
-        else:
+        elif result is not None:
             store.put(keys[sample_id], result)
-        progress.advance(failed=isinstance(result, str))
+        progress.advance(failed=isinstance(result, str), stored=result is None)
     progress.finish()
     plan.division.release()
     if problems:
@@ -112,19 +122,23 @@ def _key(sample: Sample, plan: Plan, identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def _divide_all(samples: list[Sample], plan: Plan) -> Iterator[tuple[str, StoredDivision | str]]:
+def _divide_all(
+    samples: list[Sample], plan: Plan, done: Callable[[Sample], bool]
+) -> Iterator[tuple[str, StoredDivision | str | None]]:
+    """Divide samples; None for one that was found done when its turn came."""
     method, options, side = plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size
     if plan.division.in_one_process or len(samples) < _WORTH_PROCESSES:
-        yield from (_divide_one(sample, method, options, side) for sample in samples)
+        for sample in samples:
+            yield (sample.id, None) if done(sample) else _divide_one(sample, method, options, side)
         return
     # joblib's processes need no `if __name__ == "__main__"` in a caller's script.
     from joblib import Parallel, delayed  # noqa: PLC0415 - half a second that a stored division does not need
     from joblib.externals.loky import get_reusable_executor  # noqa: PLC0415 - likewise
 
     jobs = (delayed(_divide_one)(sample, method, options, side) for sample in samples)
-    done: Iterable[tuple[str, StoredDivision | str]] = Parallel(n_jobs=-1, return_as="generator_unordered")(jobs)
+    found: Iterable[tuple[str, StoredDivision | str]] = Parallel(n_jobs=-1, return_as="generator_unordered")(jobs)
     try:
-        yield from done
+        yield from found
     finally:
         # joblib keeps its processes for later; a bench divides once and may then wait for answers for hours.
         get_reusable_executor().shutdown(wait=True, kill_workers=True)

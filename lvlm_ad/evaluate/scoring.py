@@ -112,7 +112,8 @@ def summary(categories: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         absent = [category for category in categories if category not in defined]
         if absent and name in METRIC_NAMES:
             reason = categories[absent[0]]["undefined"][name]
-            place = f"undefined in {len(absent)} of {len(categories)} categories ({', '.join(absent[:5])}): {reason}"
+            some = ", ".join([*absent[:5], *(["..."] if len(absent) > 5 else [])])  # noqa: PLR2004 - enough to see
+            place = f"undefined in {len(absent)} of {len(categories)} categories ({some}): {reason}"
             undefined[name] = f"mean of the other {len(defined)}; {place}" if defined else place
     ranges = [found["range"]["image_auroc"] for found in categories.values() if "range" in found]
     if ranges and mean["image_auroc"] is not None:
