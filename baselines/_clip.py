@@ -6,11 +6,13 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import open_clip
 import torch
+from torch.nn import functional
 
 from lvlm_ad.errors import ConfigError
 
@@ -24,6 +26,9 @@ __all__ = ["Clip", "shared_clip"]
 
 _TEXTS = 64
 """Prompts in one batch."""
+
+_ROWS = 1024
+"""Tokens that pass through a block's widest layer at once."""
 
 _SHARED: WeakValueDictionary[tuple[str, ...], Clip] = WeakValueDictionary()
 """Models that somebody holds: WinCLIP and CLIP-AD in one bench share 800 MB of weights."""
@@ -114,20 +119,45 @@ class Clip:
         """Run the transformer for the class token alone.
 
         Args:
-            tokens: ``(N, L, width)``, the class token first; batch first, or attention would run across the batch.
+            tokens: ``(B, L, width)``, what the transformer begins with.
 
         Returns:
-            float32 ``(N, D)``, unit vectors in the joint space.
+            float32 ``(B, D)``, unit vectors in the joint space.
         """
-        *blocks, last = self.blocks
-        for block in blocks:
-            tokens = block(tokens)
-        # Of the last block only the class token is wanted: it asks, all others answer.
-        normed = last.ln_1(tokens)
-        attended = last.attn(normed[:, :1], normed, normed, need_weights=False)[0]
-        out = tokens[:, :1] + last.ls_1(attended)
-        out = out + last.ls_2(last.mlp(last.ln_2(out)))
-        return self.embedded(out[:, 0])
+        whole = torch.arange(tokens.shape[1], device=tokens.device)
+        return self.sequences(tokens, [whole[None]])[0][:, 0]
+
+    def sequences(self, tokens: torch.Tensor, indices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Embed many sequences that are cut from the same tokens; all others are dropped, not masked.
+
+        All sequences pass through a block as one list of tokens, so that its weights are read once; attention alone
+        keeps them apart. In the first block each token is projected once for all sequences. Of the last block only the
+        class token is wanted: it asks, all others answer.
+
+        Args:
+            tokens: ``(B, L, width)``, what the transformer begins with.
+            indices: for each kind of sequence int64 ``(W, l)``, its tokens, the class token first.
+
+        Returns:
+            For each kind float32 ``(B, W, D)``, unit vectors in the joint space.
+        """
+        first, *between, last = self.blocks
+        batch, width = len(tokens), tokens.shape[-1]
+        shapes = [(batch * len(index), index.shape[1]) for index in indices]
+        projected = functional.linear(first.ln_1(tokens), first.attn.in_proj_weight, first.attn.in_proj_bias)
+        flat = torch.cat([tokens[:, index].reshape(-1, width) for index in indices])
+        states = torch.cat([projected[:, index].reshape(-1, 3 * width) for index in indices])
+        flat = _behind_attention(first, flat, _attention(first.attn, states, shapes))
+        for block in between:
+            states = functional.linear(block.ln_1(flat), block.attn.in_proj_weight, block.attn.in_proj_bias)
+            flat = _behind_attention(block, flat, _attention(block.attn, states, shapes))
+        starts = [torch.arange(count, device=tokens.device) * length for count, length in shapes]
+        offsets = [0, *accumulate(count * length for count, length in shapes)]
+        asking = torch.cat([start + offset for start, offset in zip(starts, offsets, strict=False)])
+        attended = _attention_of_first(last.attn, last.ln_1(flat), asking, shapes)
+        vectors = self.embedded(_behind_attention(last, flat[asking], attended))
+        parts = vectors.split([count for count, _ in shapes])
+        return [part.unflatten(0, (batch, len(index))) for part, index in zip(parts, indices, strict=True)]
 
     def all_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
         """Run the whole transformer; return ``(N, L, width)`` as the last block leaves it."""
@@ -138,7 +168,7 @@ class Clip:
     def embedded(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return tokens of the last block, ``(..., width)``, as unit vectors of the joint space, float32."""
         features = self.tower.ln_post(tokens) @ self.tower.proj
-        return torch.nn.functional.normalize(features.float(), dim=-1)
+        return functional.normalize(features.float(), dim=-1)
 
     @torch.inference_mode()
     def texts(self, prompts: Sequence[str]) -> torch.Tensor:
@@ -165,6 +195,59 @@ class Clip:
         found = x[torch.arange(len(tokens), device=x.device), ends]
         vectors = projection(found) if isinstance(projection, torch.nn.Module) else found @ projection
         return vectors.float()
+
+
+def _heads(attention: Any, states: torch.Tensor, count: int, length: int) -> torch.Tensor:
+    """Part tokens ``(count * length, width)`` into heads, ``(count, heads, length, width / heads)``."""
+    return states.reshape(count, length, attention.num_heads, -1).transpose(1, 2)
+
+
+def _attention(attention: Any, states: torch.Tensor, shapes: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """Attend within each sequence.
+
+    Args:
+        attention: the block's.
+        states: ``(R, 3 * width)``, queries, keys and values of all sequences, one after another.
+        shapes: how many sequences of which length follow one another.
+
+    Returns:
+        ``(R, width)``, before the projection behind attention.
+    """
+    found = []
+    for (count, length), part in zip(shapes, states.split([count * length for count, length in shapes]), strict=True):
+        queries, keys, values = (_heads(attention, one, count, length) for one in part.chunk(3, dim=1))
+        attended = functional.scaled_dot_product_attention(queries, keys, values)
+        found.append(attended.transpose(1, 2).reshape(count * length, -1))
+    return torch.cat(found)
+
+
+def _attention_of_first(
+    attention: Any, normed: torch.Tensor, asking: torch.Tensor, shapes: Sequence[tuple[int, int]]
+) -> torch.Tensor:
+    """Attend from each sequence's first token alone, ``asking``; returns ``(sequences, width)``."""
+    width = normed.shape[1]
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    own = functional.linear(normed[asking], weight[:width], bias[:width])
+    others = functional.linear(normed, weight[width:], bias[width:])
+    found, start, row = [], 0, 0
+    for count, length in shapes:
+        keys, values = others[row : row + count * length].chunk(2, dim=1)
+        attended = functional.scaled_dot_product_attention(
+            _heads(attention, own[start : start + count], count, 1),
+            _heads(attention, keys, count, length),
+            _heads(attention, values, count, length),
+        )
+        found.append(attended.transpose(1, 2).reshape(count, width))
+        start, row = start + count, row + count * length
+    return torch.cat(found)
+
+
+def _behind_attention(block: Any, tokens: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+    """Return what a block makes of its tokens ``(R, width)`` and what they attended to."""
+    tokens = tokens + block.ls_1(block.attn.out_proj(attended))
+    # The widest layer goes in parts: it alone would take more than all the rest.
+    parts = [part + block.ls_2(block.mlp(block.ln_2(part))) for part in tokens.split(_ROWS)]
+    return torch.cat(parts)
 
 
 def _hash(model: Any) -> str:

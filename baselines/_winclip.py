@@ -15,7 +15,7 @@ from lvlm_ad.baseline import DenseScores, View
 from ._clip_baseline import Method, whole_picture
 from ._prompts import TEMPLATES, ensemble, mean, raw_mean
 from ._tiles import Tile, squared, stitched, tiles
-from ._windows import SCALES, embed_windows, from_references, window_scores
+from ._windows import SCALES, from_references, window_index, window_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +48,8 @@ _ZQHANG = tuple(
 
 _ZQHANG_TEMPERATURE = 0.07
 
-_TILES = 8
-"""Tiles of a long picture that go at once."""
+_AT_ONCE = 0.25e9
+"""Bytes that the projections of windows may take at once."""
 
 _MEMORIES = 2
 """Categories whose references are kept: one ends while the next begins."""
@@ -96,14 +96,12 @@ class Windows(Method[Pictures]):
         clip: the model.
         prototypes: the vectors of prompts.
         options: variant and temperature.
-        batch_size: pictures at once.
     """
 
-    def __init__(self, clip: Clip, prototypes: Prototypes, options: WinClipOptions, batch_size: int) -> None:
+    def __init__(self, clip: Clip, prototypes: Prototypes, options: WinClipOptions) -> None:
         self._clip, self._prototypes = clip, prototypes
         self._zqhang = options.variant == "zqhang"
         self._temperature = options.temperature or (_ZQHANG_TEMPERATURE if self._zqhang else clip.temperature)
-        self._at_once = max(batch_size, _TILES)
         self._memories: OrderedDict[str, list[Embedded]] = OrderedDict()
 
     def prepared(self, views: Sequence[View]) -> Pictures:
@@ -137,15 +135,19 @@ class Windows(Method[Pictures]):
             with_patches: whether the patches are wanted too.
         """
         clip, parts = self._clip, []
-        for start in range(0, len(squares), self._at_once):
-            tokens = clip.tokens(clip.pictures(squares[start : start + self._at_once]))
-            windows = {side: embed_windows(clip, tokens, side) for side in SCALES}
-            if with_patches:
-                last = clip.all_tokens(tokens)
-                patches = torch.nn.functional.normalize(last[:, 1:].float(), dim=-1)
-                parts.append(Embedded(clip.embedded(last[:, 0]), windows, patches))
-            else:
-                parts.append(Embedded(clip.classes(tokens), windows, tokens[:, :0].float()))
+        # Around each window's patches all others are dropped, the class token is kept (Jeong et al., section 3.3).
+        whole = torch.arange(1 + clip.grid**2, device=clip.device)[None]
+        index = [window_index(clip.grid, side).to(clip.device) + 1 for side in SCALES]
+        indices = [whole, *(torch.cat([torch.zeros_like(one[:, :1]), one], dim=1) for one in index)]
+        # Queries, keys and values of all tokens are what takes most.
+        each = sum(one.numel() for one in indices) * 3 * clip.width * clip.dtype.itemsize
+        step = max(1, int(_AT_ONCE / each))
+        for start in range(0, len(squares), step):
+            tokens = clip.tokens(clip.pictures(squares[start : start + step]))
+            image, *windows = clip.sequences(tokens, indices)
+            patches = clip.all_tokens(tokens)[:, 1:] if with_patches else tokens[:, :0]
+            unit = torch.nn.functional.normalize(patches.float(), dim=-1)
+            parts.append(Embedded(image[:, 0], dict(zip(SCALES, windows, strict=True)), unit))
         return Embedded(
             torch.cat([part.image for part in parts]),
             {side: torch.cat([part.windows[side] for part in parts]) for side in SCALES},

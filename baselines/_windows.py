@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from ._clip import Clip
-
-__all__ = ["SCALES", "WindowScores", "difference", "embed_windows", "from_references", "window_index", "window_scores"]
+__all__ = ["SCALES", "WindowScores", "difference", "from_references", "window_index", "window_scores"]
 
 SCALES = (2, 3)
 """Sides of the windows, in patches; the whole picture is the third scale (Jeong et al., section 3.3)."""
@@ -22,12 +18,6 @@ _LEAST = 1e-9
 
 _STEEPEST = 80.0
 """Differences of cosines, in temperatures, beyond which a score is as good as 0; exp(80) is still a float32."""
-
-_TAKEN = 16
-"""About how many times its own size a token takes on its way through a block."""
-
-_AT_ONCE = 0.5e9
-"""Bytes that windows may take at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,27 +54,6 @@ def _cover(grid: int, side: int, device: torch.device) -> torch.Tensor:
     cover = torch.zeros(len(index), grid * grid)
     cover[torch.arange(len(index))[:, None], index] = 1.0
     return (cover / cover.sum(dim=0)).to(device)
-
-
-def embed_windows(clip: Clip, tokens: torch.Tensor, side: int) -> torch.Tensor:
-    """Embed every window: the class token and the window's patches, all others dropped (Jeong et al., section 3.3).
-
-    Args:
-        clip: runs the image tower for the class token.
-        tokens: ``(B, 1 + grid * grid, width)``, what the transformer begins with.
-        side: of the windows, in patches.
-
-    Returns:
-        float32 ``(B, W, D)``, unit vectors.
-    """
-    index = window_index(clip.grid, side).to(tokens.device) + 1
-    with_class = torch.cat([torch.zeros_like(index[:, :1]), index], dim=1)
-    each = len(tokens) * with_class.shape[1] * tokens.shape[-1] * _TAKEN * tokens.element_size()
-    parts = [
-        clip.classes(tokens[:, part].flatten(0, 1)).unflatten(0, (len(tokens), len(part)))
-        for part in with_class.split(max(1, int(_AT_ONCE / each)))
-    ]
-    return torch.cat(parts, dim=1)
 
 
 def window_scores(

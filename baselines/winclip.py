@@ -40,4 +40,4 @@ class WinClip(ClipBaseline):
         from ._winclip import Windows  # noqa: PLC0415 - it imports torch
 
         assert isinstance(self.options, WinClipOptions)  # noqa: S101 - narrows the type; Options fixes it
-        return Windows(self.clip, self.prototypes, self.options, self.batch_size)
+        return Windows(self.clip, self.prototypes, self.options)

@@ -16,7 +16,7 @@ from lvlm_ad.metrics import CellCounts, count_cells
 from lvlm_ad.regions import DivisionStore, Regions, StoredDivision, divide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.evaluate.config import Plan, Progress
@@ -131,17 +131,18 @@ def _divide_all(
         for sample in samples:
             yield (sample.id, None) if done(sample) else _divide_one(sample, method, options, side)
         return
-    # joblib's processes need no `if __name__ == "__main__"` in a caller's script.
-    from joblib import Parallel, delayed  # noqa: PLC0415 - half a second that a stored division does not need
-    from joblib.externals.loky import get_reusable_executor  # noqa: PLC0415 - likewise
+    # loky's processes need no `if __name__ == "__main__"` in a caller's script.
+    from joblib.externals.loky import ProcessPoolExecutor, as_completed  # noqa: PLC0415 - only where images are divided
 
-    jobs = (delayed(_divide_one)(sample, method, options, side) for sample in samples)
-    found: Iterable[tuple[str, StoredDivision | str]] = Parallel(n_jobs=-1, return_as="generator_unordered")(jobs)
+    # One thread each: there are as many processes as processors.
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    processes = ProcessPoolExecutor(max_workers=min(len(samples), os.cpu_count() or 1), env=single)
     try:
-        yield from found
+        tasks = [processes.submit(_divide_one, sample, method, options, side) for sample in samples]
+        yield from (task.result() for task in as_completed(tasks))
     finally:
-        # joblib keeps its processes for later; a bench divides once and may then wait for answers for hours.
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        # They would be kept for later; a bench divides once and may then wait for answers for hours.
+        processes.shutdown(wait=True, kill_workers=True)
 
 
 def _divide_one(sample: Sample, method: str, options: dict[str, Any], side: int) -> tuple[str, StoredDivision | str]:

@@ -195,7 +195,7 @@ def test_windows_are_row_by_row():
 def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
     """Windows of one picture differ; pictures may come in any order and number, windows in any portions."""
     import torch
-    from lvlm_ad_baselines import _windows
+    from lvlm_ad_baselines import _winclip
 
     method = winclip().method
     squares = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)
@@ -205,7 +205,7 @@ def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
         assert rms(together.windows[3]) > 1e-3
         turned = method.embedded(squares[::-1].copy(), with_patches=False)
         alone = method.embedded(squares[2:3], with_patches=False)
-        monkeypatch.setattr(_windows, "_AT_ONCE", 1)
+        monkeypatch.setattr(_winclip, "_AT_ONCE", 1)
         in_portions = method.embedded(squares, with_patches=False)
     for side in (2, 3):
         assert torch.allclose(turned.windows[side].flip(0), together.windows[side], atol=1e-6)
