@@ -6,7 +6,6 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -27,8 +26,8 @@ __all__ = ["Clip", "shared_clip"]
 _TEXTS = 64
 """Prompts in one batch."""
 
-_ROWS = 1024
-"""Tokens that pass through a block's widest layer at once."""
+_ROWS = {"cpu": 1024, "cuda": 65536}
+"""Tokens that pass through a block at once: enough to keep the device busy, few enough to stay small."""
 
 _SHARED: WeakValueDictionary[tuple[str, ...], Clip] = WeakValueDictionary()
 """Models that somebody holds: WinCLIP and CLIP-AD in one bench share 800 MB of weights."""
@@ -77,6 +76,7 @@ class Clip:
         self.side = int(self.tower.image_size[0])
         self.grid = int(self.tower.grid_size[0])
         self.width = int(self.tower.conv1.out_channels)
+        self._rows = _ROWS.get(self.device.type, 4096)
         self.temperature = float(1 / self._model.logit_scale.exp())
         looks = open_clip.get_model_preprocess_cfg(self._model)
         mean, std = (torch.tensor(looks[name], device=self.device) for name in ("mean", "std"))
@@ -130,9 +130,8 @@ class Clip:
     def sequences(self, tokens: torch.Tensor, indices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Embed many sequences that are cut from the same tokens; all others are dropped, not masked.
 
-        All sequences pass through a block as one list of tokens, so that its weights are read once; attention alone
-        keeps them apart. In the first block each token is projected once for all sequences. Of the last block only the
-        class token is wanted: it asks, all others answer.
+        In the first block each token is projected once for all sequences. Of the last block only the class token is
+        wanted: it asks, all others answer. Sequences pass through a block in portions, which bounds the memory.
 
         Args:
             tokens: ``(B, L, width)``, what the transformer begins with.
@@ -142,22 +141,22 @@ class Clip:
             For each kind float32 ``(B, W, D)``, unit vectors in the joint space.
         """
         first, *between, last = self.blocks
-        batch, width = len(tokens), tokens.shape[-1]
-        shapes = [(batch * len(index), index.shape[1]) for index in indices]
         projected = functional.linear(first.ln_1(tokens), first.attn.in_proj_weight, first.attn.in_proj_bias)
-        flat = torch.cat([tokens[:, index].reshape(-1, width) for index in indices])
-        states = torch.cat([projected[:, index].reshape(-1, 3 * width) for index in indices])
-        flat = _behind_attention(first, flat, _attention(first.attn, states, shapes))
-        for block in between:
-            states = functional.linear(block.ln_1(flat), block.attn.in_proj_weight, block.attn.in_proj_bias)
-            flat = _behind_attention(block, flat, _attention(block.attn, states, shapes))
-        starts = [torch.arange(count, device=tokens.device) * length for count, length in shapes]
-        offsets = [0, *accumulate(count * length for count, length in shapes)]
-        asking = torch.cat([start + offset for start, offset in zip(starts, offsets, strict=False)])
-        attended = _attention_of_first(last.attn, last.ln_1(flat), asking, shapes)
-        vectors = self.embedded(_behind_attention(last, flat[asking], attended))
-        parts = vectors.split([count for count, _ in shapes])
-        return [part.unflatten(0, (batch, len(index))) for part, index in zip(parts, indices, strict=True)]
+        found = []
+        for index in indices:
+            cut = tokens[:, index].flatten(0, 1)
+            portion = max(1, self._rows // index.shape[1])
+            for start in range(0, len(cut), portion):
+                # Which picture and which window a sequence is of.
+                number = torch.arange(start, min(start + portion, len(cut)), device=cut.device)
+                states = projected[(number // len(index))[:, None], index[number % len(index)]]
+                _pass(first, cut[start : start + portion], states)
+            for block in between:
+                for part in cut.split(portion):
+                    _pass(block, part, _states(block, part))
+            vectors = torch.cat([self.embedded(_class_alone(last, part)) for part in cut.split(portion)])
+            found.append(vectors.unflatten(0, (len(tokens), len(index))))
+        return found
 
     def all_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
         """Run the whole transformer; return ``(N, L, width)`` as the last block leaves it."""
@@ -197,57 +196,26 @@ class Clip:
         return vectors.float()
 
 
-def _heads(attention: Any, states: torch.Tensor, count: int, length: int) -> torch.Tensor:
-    """Part tokens ``(count * length, width)`` into heads, ``(count, heads, length, width / heads)``."""
-    return states.reshape(count, length, attention.num_heads, -1).transpose(1, 2)
+def _states(block: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Return queries, keys and values of tokens ``(N, L, width)``, one after another: ``(N, L, 3 * width)``."""
+    return functional.linear(block.ln_1(tokens), block.attn.in_proj_weight, block.attn.in_proj_bias)
 
 
-def _attention(attention: Any, states: torch.Tensor, shapes: Sequence[tuple[int, int]]) -> torch.Tensor:
-    """Attend within each sequence.
-
-    Args:
-        attention: the block's.
-        states: ``(R, 3 * width)``, queries, keys and values of all sequences, one after another.
-        shapes: how many sequences of which length follow one another.
-
-    Returns:
-        ``(R, width)``, before the projection behind attention.
-    """
-    found = []
-    for (count, length), part in zip(shapes, states.split([count * length for count, length in shapes]), strict=True):
-        queries, keys, values = (_heads(attention, one, count, length) for one in part.chunk(3, dim=1))
-        attended = functional.scaled_dot_product_attention(queries, keys, values)
-        found.append(attended.transpose(1, 2).reshape(count * length, -1))
-    return torch.cat(found)
+def _pass(block: Any, tokens: torch.Tensor, states: torch.Tensor) -> None:
+    """Let sequences ``(N, L, width)`` pass through a block, in place; their queries, keys and values are given."""
+    heads = [one.unflatten(2, (block.attn.num_heads, -1)).transpose(1, 2) for one in states.chunk(3, dim=2)]
+    attended = functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+    tokens += block.ls_1(block.attn.out_proj(attended))
+    tokens += block.ls_2(block.mlp(block.ln_2(tokens)))
 
 
-def _attention_of_first(
-    attention: Any, normed: torch.Tensor, asking: torch.Tensor, shapes: Sequence[tuple[int, int]]
-) -> torch.Tensor:
-    """Attend from each sequence's first token alone, ``asking``; returns ``(sequences, width)``."""
-    width = normed.shape[1]
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    own = functional.linear(normed[asking], weight[:width], bias[:width])
-    others = functional.linear(normed, weight[width:], bias[width:])
-    found, start, row = [], 0, 0
-    for count, length in shapes:
-        keys, values = others[row : row + count * length].chunk(2, dim=1)
-        attended = functional.scaled_dot_product_attention(
-            _heads(attention, own[start : start + count], count, 1),
-            _heads(attention, keys, count, length),
-            _heads(attention, values, count, length),
-        )
-        found.append(attended.transpose(1, 2).reshape(count, width))
-        start, row = start + count, row + count * length
-    return torch.cat(found)
-
-
-def _behind_attention(block: Any, tokens: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-    """Return what a block makes of its tokens ``(R, width)`` and what they attended to."""
-    tokens = tokens + block.ls_1(block.attn.out_proj(attended))
-    # The widest layer goes in parts: it alone would take more than all the rest.
-    parts = [part + block.ls_2(block.mlp(block.ln_2(part))) for part in tokens.split(_ROWS)]
-    return torch.cat(parts)
+def _class_alone(block: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """Return what a block makes of each sequence's first token, ``(N, width)``; the others are asked, no more."""
+    normed = block.ln_1(tokens)
+    attended = block.attn(normed[:, :1], normed, normed, need_weights=False)[0][:, 0]
+    cls = tokens[:, 0] + block.ls_1(attended)
+    out: torch.Tensor = cls + block.ls_2(block.mlp(block.ln_2(cls)))
+    return out
 
 
 def _hash(model: Any) -> str:

@@ -49,7 +49,7 @@ _ZQHANG = tuple(
 _ZQHANG_TEMPERATURE = 0.07
 
 _AT_ONCE = 0.25e9
-"""Bytes that the projections of windows may take at once."""
+"""Bytes that the tokens of all windows may take at once."""
 
 _MEMORIES = 2
 """Categories whose references are kept: one ends while the next begins."""
@@ -139,8 +139,8 @@ class Windows(Method[Pictures]):
         whole = torch.arange(1 + clip.grid**2, device=clip.device)[None]
         index = [window_index(clip.grid, side).to(clip.device) + 1 for side in SCALES]
         indices = [whole, *(torch.cat([torch.zeros_like(one[:, :1]), one], dim=1) for one in index)]
-        # Queries, keys and values of all tokens are what takes most.
-        each = sum(one.numel() for one in indices) * 3 * clip.width * clip.dtype.itemsize
+        # Each window has a copy of its tokens.
+        each = sum(one.numel() for one in indices) * clip.width * clip.dtype.itemsize
         step = max(1, int(_AT_ONCE / each))
         for start in range(0, len(squares), step):
             tokens = clip.tokens(clip.pictures(squares[start : start + step]))
