@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--anomalib-python", help="a Python in whose environment anomalib is installed")
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="pictures at once")
     parser.add_argument("--side", choices=("ours", "anomalib"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=1, help=argparse.SUPPRESS)
@@ -179,7 +180,7 @@ def main() -> None:
         prepared(folder, given.images)
         pythons = {"ours": sys.executable, "anomalib": given.anomalib_python}
         apart = 0.0
-        for batch in (1, 4):
+        for batch in given.batches:
             runs: dict[str, list[dict[str, Any]]] = {side: [] for side in pythons}
             for _ in range(given.repeats):
                 for side, python in pythons.items():
@@ -187,7 +188,7 @@ def main() -> None:
             one, other = runs["ours"][0], runs["anomalib"][0]
             for key in ("scores", "maps"):
                 apart = max(apart, float(np.abs(np.subtract(one[key], other[key])).max()))
-            if batch == 1:
+            if batch == given.batches[0]:
                 for side, found in runs.items():
                     print(side, found[0]["versions"])
                 print(f"\nlargest difference of scores and maps so far: {apart:.1e}\n")
