@@ -26,7 +26,7 @@ __all__ = ["Clip", "shared_clip"]
 _TEXTS = 64
 """Prompts in one batch."""
 
-_ROWS = {"cpu": 2048, "cuda": 65536}
+_ROWS = {"cpu": 1024, "cuda": 65536}
 """Tokens that pass through a block at once: enough to keep the device busy, few enough to stay small."""
 
 _SHARED: WeakValueDictionary[tuple[str, ...], Clip] = WeakValueDictionary()
