@@ -206,6 +206,7 @@ def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
         turned = method.embedded(squares[::-1].copy(), with_patches=False)
         alone = method.embedded(squares[2:3], with_patches=False)
         monkeypatch.setattr(_winclip, "_AT_ONCE", 1)
+        monkeypatch.setattr(method._clip, "_rows", 12)
         in_portions = method.embedded(squares, with_patches=False)
     for side in (2, 3):
         assert torch.allclose(turned.windows[side].flip(0), together.windows[side], atol=1e-6)
