@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from lvlm_ad.errors import ConfigError
 
-from ._clip_loading import loaded
+from ._clip_loading import loaded, tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ __all__ = ["Clip", "shared_clip"]
 _TEXTS = 64
 """Prompts in one batch."""
 
-_ROWS = {"cpu": 1024, "cuda": 65536}
+_ROWS = {"cpu": 384, "cuda": 65536}
 """Tokens that pass through a block at once: enough to keep the device busy, few enough to stay small."""
 
 _SHARED: WeakValueDictionary[tuple[str, ...], Clip] = WeakValueDictionary()
@@ -59,6 +60,7 @@ class Clip:
         side: the picture's side in pixels.
         grid: patches along a side.
         temperature: of the softmax over cosines; the inverse of the learned scale.
+        weights_hash: SHA-256 (hex) of the weights and of what else decides on vectors: activations, heads, the way in.
 
     Raises:
         ConfigError: there is no such model, the weights cannot be had, or the image tower is of another kind.
@@ -69,7 +71,8 @@ class Clip:
         self.dtype = getattr(torch, dtype)
         self._name = model
         self._model = loaded(model, pretrained).eval().requires_grad_(requires_grad=False)
-        self.weights_hash = _hash(self._model)
+        looks = open_clip.get_model_preprocess_cfg(self._model)
+        self.weights_hash = _hash(self._model, looks)
         _check_tower(self._model.visual, model)
         self._model.to(self.device)
         self.tower = self._model.visual.to(self.dtype)
@@ -78,13 +81,13 @@ class Clip:
         self.width = int(self.tower.conv1.out_channels)
         self._rows = _ROWS.get(self.device.type, 4096)
         self.temperature = float(1 / self._model.logit_scale.exp())
-        looks = open_clip.get_model_preprocess_cfg(self._model)
         mean, std = (torch.tensor(looks[name], device=self.device) for name in ("mean", "std"))
         self._scale = mean, std
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return open_clip.get_tokenizer(self._name)
+        """Raises ConfigError if it cannot be had: those of some models come from the hub."""
+        return tokenizer(self._name)
 
     def pictures(self, squares: NDArray[np.uint8]) -> torch.Tensor:
         """Turn pictures into the tower's input.
@@ -218,9 +221,16 @@ def _class_alone(block: Any, tokens: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def _hash(model: Any) -> str:
-    """Return the SHA-256 (hex) over the weights, names and values."""
-    digest = hashlib.sha256()
+def _hash(model: Any, looks: dict[str, Any]) -> str:
+    """Return the SHA-256 (hex) over the weights, names and values, and over what shapes of arrays do not tell.
+
+    OpenAI's weights load into a model with another activation without a word, and see other things there.
+    """
+    modules = list(model.modules())
+    bare = {type(one).__name__ for one in modules if not list(one.children()) and not list(one.parameters())}
+    heads = [one.num_heads for one in modules if isinstance(one, torch.nn.MultiheadAttention)]
+    facts = [sorted(bare), heads, *(list(looks[name]) for name in ("mean", "std"))]
+    digest = hashlib.sha256(json.dumps(facts).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().float().cpu().numpy().tobytes())

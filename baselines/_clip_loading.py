@@ -17,7 +17,7 @@ from lvlm_ad.weights import from_hub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["RANDOM", "loaded"]
+__all__ = ["RANDOM", "loaded", "tokenizer"]
 
 _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip's repositories at the hub hold, the better first."""
@@ -41,7 +41,7 @@ def loaded(model: str, pretrained: str) -> Any:
     if model not in names:
         raise ConfigError(f"open_clip {open_clip.__version__} has no model {model!r}.{nearest(model, names)}")
     if pretrained == RANDOM:
-        with torch.random.fork_rng(devices=[]), _quiet():
+        with torch.random.fork_rng(devices=[]), _quiet(), _told(f"{model} cannot be built"):
             torch.manual_seed(0)
             return open_clip.create_model(model, pretrained=None)
     tags = open_clip.list_pretrained_tags_by_model(model)
@@ -54,17 +54,23 @@ def loaded(model: str, pretrained: str) -> Any:
             f"There are no weights {pretrained!r} for {model}: no such file, and open_clip has "
             f"{', '.join(tags) or 'none'}."
         )
-    try:
-        with _quiet():
-            return open_clip.create_model(
-                model,
-                pretrained=str(file),
-                force_preprocess_cfg={name: looks[name] for name in ("mean", "std") if name in looks},
-                force_quick_gelu=bool(looks.get("quick_gelu", False)),
-            )
-    except Exception as error:
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ConfigError(f"{file} holds no weights of {model} that can be loaded ({why}).") from error
+    with _quiet(), _told(f"{file} holds no weights of {model} that can be loaded"):
+        return open_clip.create_model(
+            model,
+            pretrained=str(file),
+            force_preprocess_cfg={name: looks[name] for name in ("mean", "std") if name in looks},
+            force_quick_gelu=bool(looks.get("quick_gelu", False)),
+        )
+
+
+def tokenizer(model: str) -> Any:
+    """Return what turns texts into the model's tokens.
+
+    Raises:
+        ConfigError: it cannot be had; those of some models come from the hub.
+    """
+    with _quiet(), _told(f"The tokenizer of {model} cannot be had"):
+        return open_clip.get_tokenizer(model)
 
 
 def _fetched(model: str, tag: str, config: dict[str, Any]) -> Path:
@@ -79,6 +85,9 @@ def _fetched(model: str, tag: str, config: dict[str, Any]) -> Path:
             f"The weights {tag} of {model} are not at the hub; give their file with --set pretrained=FILE."
         )
     otherwise = f"give the file of {tag} with --set pretrained=FILE"
+    if config.get("quick_gelu") and f"{model}-quickgelu" in open_clip.list_models():
+        # The activation is no part of the file.
+        otherwise += f" --set model={model}-quickgelu"
     if config.get("url"):
         otherwise += f"; it is also at {config['url']}"
     others = [other for other in open_clip.list_pretrained_tags_by_model(model) if other != tag]
@@ -90,6 +99,16 @@ def _fetched(model: str, tag: str, config: dict[str, Any]) -> Path:
         if file.is_file():
             return file
     raise ConfigError(f"{repository} holds neither {' nor '.join(_FILES)}; {otherwise}.")
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn whatever open_clip and those whom it calls raise into one line."""
+    try:
+        yield
+    except Exception as error:
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ConfigError(f"{what} ({why}).") from error
 
 
 @contextmanager

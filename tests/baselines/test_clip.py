@@ -1,5 +1,6 @@
 """The CLIP model that the baselines share, its prompts, and what goes wrong with weights."""
 
+import json
 import pickle
 from importlib.util import find_spec
 
@@ -134,6 +135,33 @@ def test_weights_of_a_file_are_named_by_their_content(tiny_clip, tmp_path, suffi
     assert (loaded.label, loaded.notes) == ("", (f"weights my weights.{suffix}",))
     torch.save({**weights, "logit_scale": weights["logit_scale"] + 1}, tmp_path / "other.pt")
     assert winclip(tmp_path, model=tiny_clip, pretrained=str(tmp_path / "other.pt")).identity() != start.identity()
+
+
+def test_the_same_weights_under_another_activation_are_another_model(tiny_clip, tmp_path):
+    """OpenAI's weights load into either model; neither run nor cached prompts may pass for the other's."""
+    import open_clip
+    from lvlm_ad_baselines._clip import Clip
+
+    config = {**open_clip.get_model_config(tiny_clip), "quick_gelu": True}
+    (tmp_path / "tiny-quick.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "tiny-quick.json")
+    plain, again, quick = (Clip(name, "random", "cpu", "float32") for name in (tiny_clip, tiny_clip, "tiny-quick"))
+    weights = [list(one._model.state_dict().values()) for one in (plain, quick)]
+    assert all((one == other).all() for one, other in zip(*weights, strict=True))
+    assert plain.weights_hash == again.weights_hash != quick.weights_hash
+
+
+def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
+    """Some models' tokenizers come from the hub, others' need a package."""
+    from huggingface_hub import constants
+    from lvlm_ad_baselines._clip_loading import tokenizer
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ConfigError, match="The tokenizer of ViT-B-16-SigLIP cannot be had") as caught:
+        tokenizer("ViT-B-16-SigLIP")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
