@@ -7,6 +7,8 @@ flat, so counts at the positives' scores decide every metric.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Steps", "summed_weights"]
+__all__ = ["Steps", "overlap_run", "summed_weights"]
+
+_AT_ONCE = 1 << 17
+"""Scores that are worked on at once."""
 
 _SAFE = 2**62
 """Sums of products below this cannot overflow int64."""
@@ -54,23 +59,33 @@ class Steps:
 
     def auroc(self) -> float:
         """Mann-Whitney with half credit for ties; an integer numerator, so that the result is correctly rounded."""
-        beaten = 2 * self.n_negatives - self.above - self.reached
-        total = 2 * self.n_positives * self.n_negatives
-        if total < _SAFE:
-            return int(self.positives @ beaten) / total
-        return sum(int(p) * int(b) for p, b in zip(self.positives, beaten, strict=True)) / total
+        total = self.n_positives * self.n_negatives
+        beaten = 0
+        for part in self._parts():
+            twice = 2 * self.n_negatives - self.above[part] - self.reached[part]
+            if 2 * total < _SAFE:
+                beaten += int(self.positives[part] @ twice)
+            else:
+                beaten += sum(int(p) * int(b) for p, b in zip(self.positives[part], twice, strict=True))
+        return beaten / (2 * total)
 
     def ap(self) -> float:
         """Average precision: the sum over distinct scores of recall gained times precision, not interpolated."""
-        found = np.cumsum(self.positives)
-        return float(np.sum(self.positives * (found / (found + self.reached))) / self.n_positives)
+        gained = [
+            float(np.sum(self.positives[part] * (found / (found + self.reached[part]))))
+            for part, found in self._found()
+        ]
+        return math.fsum(gained) / self.n_positives
 
     def f1_max(self) -> tuple[float, float]:
         """Return the highest F1, 2 TP / (P + TP + FP), and the largest score at which it is reached."""
-        found = np.cumsum(self.positives)
-        f1 = 2 * found / (self.n_positives + found + self.reached)
-        best = int(np.argmax(f1))
-        return float(f1[best]), float(self.scores[best])
+        highest, at = -1.0, 0
+        for part, found in self._found():
+            f1 = 2 * found / (self.n_positives + found + self.reached[part])
+            best = int(np.argmax(f1))
+            if f1[best] > highest:
+                highest, at = float(f1[best]), part.start + best
+        return highest, float(self.scores[at])
 
     def aupro(self, limit: float) -> float:
         """Return the area under the per-region overlap up to a false-positive rate, divided by it.
@@ -84,18 +99,40 @@ class Steps:
         return self._overlap_area(float(false_positives)) / false_positives
 
     def _overlap_area(self, end: float) -> float:
-        """Integrate the overlap over the number of false positives from 0 to ``end``."""
+        """Integrate the overlap over the number of false positives from 0 to ``end``.
+
+        What a score adds to the overlap counts from there to the end: on a slope while the score's own negatives enter,
+        wholly behind them.
+        """
         if self.overlap is None:
             raise ValueError("Steps without regions have no overlap.")
-        after = np.cumsum(self.overlap)
-        before = np.concatenate(([0.0], after[:-1]))
-        start, stop = self.above.astype(np.float64), self.reached.astype(np.float64)
-        # Where positives and negatives share a score, the curve is a slope from (above, before) to (reached, after).
-        run = np.clip(np.minimum(stop, end) - start, 0.0, None)
-        width = stop - start
-        share = np.divide(run, width, out=np.zeros_like(run), where=width > 0)
-        slopes = run * (before + share * (after - before) / 2)
-        # From there to the next positives' score it runs flat.
-        following = np.concatenate((start[1:], [float(self.n_negatives)]))
-        flats = np.clip(np.minimum(following, end) - stop, 0.0, None) * after
-        return float(np.sum(slopes) + np.sum(flats))
+        return math.fsum(
+            float(self.overlap[part] @ overlap_run(self.above[part], self.reached[part], end)) for part in self._parts()
+        )
+
+    def _parts(self) -> Iterator[slice]:
+        """Cut the scores into parts: what is computed on the way then takes little memory."""
+        return (slice(start, start + _AT_ONCE) for start in range(0, self.positives.size, _AT_ONCE))
+
+    def _found(self) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+        """Give each part, and how many positives score as high as each of its scores or higher."""
+        before = 0
+        for part in self._parts():
+            found = before + np.cumsum(self.positives[part])
+            before = int(found[-1])
+            yield part, found
+
+
+def overlap_run(above: NDArray[Any], reached: NDArray[Any], end: Any) -> NDArray[np.float64]:
+    """Return over how many false positives what a score adds to the overlap counts, on the slope by half.
+
+    Args:
+        above: negatives that score higher.
+        reached: negatives that score this or higher; of the same shape.
+        end: how far the curve is integrated; a number, or of a shape that goes with the others.
+    """
+    start, stop = above.astype(np.float64), reached.astype(np.float64)
+    run = np.clip(np.minimum(stop, end) - start, 0.0, None)
+    width = stop - start
+    share = np.divide(run, width, out=np.zeros_like(run), where=width > 0)
+    return np.asarray(share * run / 2 + np.clip(end - stop, 0.0, None))

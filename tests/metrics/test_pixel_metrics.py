@@ -12,7 +12,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics import pixel_metrics
+from lvlm_ad.metrics import pixel, pixel_metrics, ranking
 
 NEAR = {"rel": 0, "abs": 1e-12}
 NAMES = ("auroc", "ap", "f1_max", "aupro")
@@ -175,7 +175,54 @@ def test_dtypes_do_not_matter(kind, mask_kind):
     """Masks of any dtype and scores that every dtype can hold give the same values."""
     draw = np.random.default_rng(1)
     masks, maps = draw.random((3, 8, 9)) < 0.3, draw.integers(0, 30, (3, 8, 9))
-    assert pixel_metrics(masks.astype(mask_kind), maps.astype(kind)) == pixel_metrics(masks, maps)
+    found, expected = pixel_metrics(masks.astype(mask_kind), maps.astype(kind)), pixel_metrics(masks, maps)
+    assert values(found) == pytest.approx(values(expected), **NEAR)
+    assert found.f1_threshold == expected.f1_threshold
+
+
+@settings(deadline=None)
+@given(defined_images, st.sampled_from([8, 24, 80]))
+def test_pieces_and_streams_change_nothing(pairs, size):
+    """However small the ranges are that are sorted at once, and where maps come from an iterator: the same values."""
+    masks, maps = zip(*pairs, strict=True)
+    whole = pixel_metrics(masks, maps)
+    usual = ranking.PIECE_BYTES
+    try:
+        ranking.PIECE_BYTES = size
+        assert pixel_metrics(masks, maps) == whole
+    finally:
+        ranking.PIECE_BYTES = usual
+    assert pixel_metrics(iter(masks), iter(maps)) == whole
+    assert pixel_metrics(masks, (one for one in maps)) == whole
+
+
+def test_maps_in_memory_are_not_held_twice(monkeypatch):
+    """No piece is as long as the list of all scores, unless they are all the same one."""
+    draw = np.random.default_rng(6)
+    masks, maps = draw.random((20, 64, 64)) < 0.1, draw.random((20, 64, 64))
+    maps[:, :32] = 0.5
+    monkeypatch.setattr(ranking, "PIECE_BYTES", 8 * 8000)
+    sizes = []
+    rank = ranking.rank
+    monkeypatch.setattr(pixel, "rank", lambda a, pieces, *rest, **named: rank(a, counted(pieces), *rest, **named))
+
+    def counted(pieces):
+        for piece, times in pieces:
+            sizes.append(piece.size)
+            yield piece, times
+
+    pixel_metrics(masks, maps)
+    assert sum(sizes) > (maps != 0.5).sum() * 0.85
+    assert max(sizes) < 12000
+
+
+def test_an_iterator_may_not_end_before_the_other():
+    """Maps and masks from iterators must be as many, too."""
+    masks, maps = np.eye(4)[None].repeat(3, axis=0), np.eye(4)[None].repeat(2, axis=0)
+    with pytest.raises(MetricError, match="more masks"):
+        pixel_metrics(iter(masks), iter(maps))
+    with pytest.raises(MetricError, match="more maps"):
+        pixel_metrics(iter(maps), iter(masks))
 
 
 def test_masks_of_255_count_as_masks_of_1():

@@ -1,0 +1,78 @@
+"""Whether two AUROCs on the same images differ: the test of DeLong et al. (Biometrics 44:837-845, 1988)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import norm
+
+from lvlm_ad.errors import MetricError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["DeLong", "delong", "placements", "two_sided"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeLong:
+    """A difference of two AUROCs.
+
+    Attributes:
+        difference: the first minus the second.
+        variance: of the difference; None with fewer than two images of a kind.
+        p_value: two-sided, of there being none; None likewise, and where a difference has no variance.
+    """
+
+    difference: float
+    variance: float | None
+    p_value: float | None
+
+
+def placements(labels: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Return for each image the fraction of the other kind's images on whose right side it stands, ties counting half.
+
+    Its mean over either kind is the AUROC.
+
+    Args:
+        labels: bool ``(n,)``, True if anomalous; both kinds occur.
+        scores: ``(n,)``, finite.
+    """
+    found = np.empty(labels.size)
+    for kind, sign in ((True, 1), (False, -1)):
+        own, other = sign * scores[labels == kind], np.sort(sign * scores[labels != kind])
+        beaten = np.searchsorted(other, own, side="left") + np.searchsorted(other, own, side="right")
+        found[labels == kind] = beaten / (2 * other.size)
+    return found
+
+
+def delong(labels: NDArray[np.bool_], first: NDArray[Any], second: NDArray[Any]) -> DeLong:
+    """Compare the AUROCs of two scores of the same images.
+
+    Args:
+        labels: bool ``(n,)``, True if anomalous.
+        first: ``(n,)``, finite scores.
+        second: ``(n,)``, the other scores.
+
+    Raises:
+        MetricError: one of the kinds does not occur.
+    """
+    if labels.all() or not labels.any():
+        raise MetricError("AUROC needs anomalous and normal images.")
+    apart = placements(labels, first) - placements(labels, second)
+    difference = float(apart[labels].mean())
+    kinds = (apart[labels], apart[~labels])
+    if min(one.size for one in kinds) < 2:  # noqa: PLR2004 - one image has no variance
+        return DeLong(difference, None, None)
+    variance = float(sum(one.var(ddof=1) / one.size for one in kinds))
+    return DeLong(difference, variance, two_sided(difference, variance))
+
+
+def two_sided(difference: float, variance: float) -> float | None:
+    """Return the p-value of a normal difference: 1 where two methods never differ, None where they always do alike."""
+    if variance == 0:
+        return None if difference else 1.0
+    return float(2 * norm.sf(abs(difference) / math.sqrt(variance)))
