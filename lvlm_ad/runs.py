@@ -7,14 +7,21 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from zipfile import BadZipFile
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lvlm_ad.backend import Outcome
-from lvlm_ad.errors import RunError
+from lvlm_ad.errors import MetricError, RunError
+from lvlm_ad.metrics.tallies import PixelTally, from_arrays, to_arrays
 from lvlm_ad.text2seg import Status
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["METRIC_NAMES", "Manifest", "PredictionRecord", "Run", "find_runs", "read_run", "read_runs", "write_run"]
 
@@ -152,16 +159,18 @@ class Run:
         manifest: everything the numbers depend on.
         metrics: the content of metrics.json.
         predictions: one record an image, in the data set's order.
+        tallies: what is kept of each image's pixels, in the same order; None if the run holds none or was read without.
     """
 
     dir: Path
     manifest: Manifest
     metrics: Mapping[str, Any] = field(repr=False)
     predictions: Sequence[PredictionRecord] = field(repr=False)
+    tallies: Sequence[PixelTally | None] | None = field(default=None, repr=False)
 
 
 def write_run(run: Run) -> None:
-    """Write a run's three files, each whole or not at all; ``run.json`` last, so that a folder with one is complete.
+    """Write a run's files, each whole or not at all; ``run.json`` last, so that a folder with one is complete.
 
     Raises:
         RunError: the folder cannot be written.
@@ -171,6 +180,7 @@ def write_run(run: Run) -> None:
         (run.dir / "run.json").unlink(missing_ok=True)
         _write(run.dir / "predictions.jsonl", "".join(f"{record.model_dump_json()}\n" for record in run.predictions))
         _write(run.dir / "metrics.json", _json(run.metrics))
+        _write(run.dir / "pixels.npz", _npz(to_arrays(run.tallies or ())))
         _write(run.dir / "run.json", _json(run.manifest.model_dump(mode="json")))
     except OSError as error:
         raise RunError(f"The run folder {run.dir} cannot be written: {error.strerror}.") from error
@@ -181,7 +191,7 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
 
     Args:
         folder: the run's folder.
-        predictions: whether to read the predictions too; a leaderboard needs none.
+        predictions: whether to read the predictions and the tallies of pixels too; a leaderboard needs none.
 
     Raises:
         RunError: a file is missing or damaged, or was written by a newer version.
@@ -192,7 +202,12 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         if version > SCHEMA_VERSION:
             raise RunError(f"{folder} was written by a newer lvlm-ad (schema {version}); upgrade to read it.")
         records: list[PredictionRecord] = []
+        tallies: list[PixelTally | None] | None = None
         if predictions:
+            # Runs of older versions have none.
+            if (folder / "pixels.npz").is_file():
+                with np.load(folder / "pixels.npz", allow_pickle=False) as file:
+                    tallies = from_arrays(file)
             with (folder / "predictions.jsonl").open(encoding="utf-8") as lines:
                 records = [PredictionRecord.model_validate_json(line) for line in lines]
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -201,7 +216,7 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         wrong = [name for name in METRIC_NAMES if not _is_fraction(metrics["mean"].get(name))]
         if wrong:
             raise RunError(f"{folder / 'metrics.json'} is damaged: {wrong[0]} is no fraction in 0..1.")
-        return Run(folder, Manifest.model_validate(raw), metrics, records)
+        return Run(folder, Manifest.model_validate(raw), metrics, records, tallies)
     except OSError as error:
         raise RunError(
             f"The run {folder} is incomplete: {error.filename} cannot be read ({error.strerror})."
@@ -210,7 +225,7 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise RunError(f"The run {folder} is damaged: {field}: {first['msg']}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, BadZipFile, MetricError) as error:
         raise RunError(f"The run {folder} is damaged: {error!r:.200}.") from error
 
 
@@ -252,12 +267,18 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: str | bytes) -> None:
     """Write a file under another name and move it into place."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", errors="replace"))
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

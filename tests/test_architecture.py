@@ -26,6 +26,7 @@ STAGES = (
     "plugins",
     "evaluate",
     "leaderboard",
+    "compare",
     "report",
     "cli",
     "testing",

@@ -9,6 +9,7 @@ import typer
 from lvlm_ad import __version__
 from lvlm_ad.cli.ask import ask
 from lvlm_ad.cli.bench import bench
+from lvlm_ad.cli.compare import compare
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.leaderboard import leaderboard
 from lvlm_ad.cli.models import models
@@ -43,6 +44,7 @@ def root(
 app.command()(bench)
 app.command()(ask)
 app.command()(leaderboard)
+app.command()(compare)
 app.command()(models)
 app.add_typer(data, name="data")
 

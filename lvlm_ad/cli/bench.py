@@ -64,6 +64,9 @@ def bench(
         typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Chooses reference images and random scores.")] = 0,
+    resamples: Annotated[
+        int, typer.Option(min=0, max=100_000, help="How often test images are drawn anew for intervals; 0: none.")
+    ] = 1000,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed", help="Ask anew where a stored answer is refused, cut off, empty or unreadable."),
@@ -104,6 +107,7 @@ def bench(
         mask_threshold=mask_threshold,
         retry_failed=retry_failed,
         batch=batch,
+        resamples=resamples,
     )
     console = Console(stderr=True)
     with Bars(console) as bars:

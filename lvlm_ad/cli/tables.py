@@ -35,7 +35,7 @@ def print_board(board: Board, console: Console) -> None:
         for at, head in enumerate(_HEADS[:shown]):
             table.add_column(head, justify="left" if at < 2 else "right", no_wrap=at != 1)  # noqa: PLR2004 - texts
         for entry in group.entries:
-            table.add_row(*(Text(cell) for cell in cells(entry)[:shown]), style=_STYLES[entry.kind])
+            table.add_row(*(Text(cell) for cell in cells(entry, board.sort)[:shown]), style=_STYLES[entry.kind])
         console.print(table)
         for entry in group.entries:
             if entry.notes:

@@ -84,6 +84,7 @@ class RunConfig:
         frame: whether chance, contrast and oracle are run beside the models.
         mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.images.read_mask``.
         retry_failed: ask anew where a stored answer is refused, cut off, empty or unreadable.
+        resamples: of the test images, for confidence intervals; 0: none.
         batch: ask in batches, where the endpoint takes them: slower and cheaper.
     """
 
@@ -103,6 +104,7 @@ class RunConfig:
     mask_threshold: int | None = None
     retry_failed: bool = False
     batch: bool = False
+    resamples: int = 1000
 
     def __post_init__(self) -> None:
         """Accept paths as texts, and one model or category as a text."""
@@ -152,6 +154,8 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         raise ConfigError(f"--concurrency takes 1 or more, not {config.concurrency}.")
     if config.max_cost is not None and config.max_cost < 0:
         raise ConfigError(f"--max-cost takes USD of 0 or more, not {config.max_cost}.")
+    if config.resamples < 0:
+        raise ConfigError(f"--resamples takes 0 or more, not {config.resamples}.")
     settings = dict(config.settings)
     protocol_settings = {
         key: value for key, value in settings.items() if key in Protocol.model_fields and key != "name"

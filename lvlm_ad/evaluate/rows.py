@@ -11,7 +11,7 @@ import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import PluginError
-from lvlm_ad.evaluate.scoring import Scored, answer_counts, category_metrics, summary
+from lvlm_ad.evaluate.scoring import CategoryResult, Scored, answer_counts, measure_category, summary
 from lvlm_ad.runs import PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lvlm_ad.detectors import Prediction
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.prepare import Divisions
+    from lvlm_ad.metrics.tallies import PixelTally
 
 __all__ = ["Measured", "RowResult", "measure"]
 
@@ -106,17 +107,19 @@ class RowResult:
         plan: what is measured.
         settle: gives the final image scores of a category from its samples' parts; see ``Baseline.over_category``.
         records: sample id -> record.
-        categories: category -> metrics, once its last image is in.
+        categories: category -> what was measured, once its last image is in.
         spent: USD paid for answers of this run, as far as known.
         expected: how many scores are expected values.
+        counted: how pixels are counted for intervals: "exact", or "256 thresholds".
     """
 
     plan: Plan
     settle: Callable[[Sequence[tuple[float, ...]]], Sequence[float]] | None = None
     records: dict[str, PredictionRecord] = field(default_factory=dict)
-    categories: dict[str, dict[str, Any]] = field(default_factory=dict)
+    categories: dict[str, CategoryResult] = field(default_factory=dict)
     spent: float = 0.0
     expected: int = 0
+    counted: str = "exact"
     _waiting: dict[str, dict[str, Measured]] = field(default_factory=dict)
     _ids: dict[str, list[str]] = field(default_factory=dict)
 
@@ -137,8 +140,9 @@ class RowResult:
         if len(gathered) == len(expected):
             whole = self._settled([gathered[sample_id] for sample_id in expected])
             self.records |= {one.record.id: one.record for one in whole}
-            self.categories[record.category] = category_metrics(
-                [one.scored for one in whole], self.plan.config.on_failure
+            config = self.plan.config
+            self.categories[record.category] = measure_category(
+                [one.scored for one in whole], config.on_failure, record.category, config.resamples
             )
             del self._waiting[record.category]
 
@@ -161,6 +165,15 @@ class RowResult:
         """Return the records in the data set's order."""
         return [self.records[sample.id] for sample in self.plan.dataset]
 
+    def tallies(self) -> list[PixelTally | None]:
+        """Return what is kept of each image's pixels, in the data set's order."""
+        found = {
+            sample_id: tally
+            for category, ids in self._ids.items()
+            for sample_id, tally in zip(ids, self.categories[category].tallies, strict=True)
+        }
+        return [found[sample.id] for sample in self.plan.dataset]
+
     def metrics(self, *, paid: bool) -> dict[str, Any]:
         """Return the content of metrics.json.
 
@@ -173,12 +186,14 @@ class RowResult:
         costs = [record.cost_usd for record in answered]
         # Where nothing was answered, what failed may have been billed all the same.
         known = None not in costs and bool(costs)
-        categories = {name: self.categories[name] for name in self.plan.dataset.categories}
+        measured = {name: self.categories[name] for name in self.plan.dataset.categories}
+        resamples = self.plan.config.resamples
         scores = sum(len(record.regions) + (record.image_score is not None) for record in records)
         counted = {"scores": {"total": scores, "expected": self.expected}}
         return {
-            "mean": summary(categories),
-            "categories": categories,
+            "mean": summary(measured),
+            "categories": {name: one.metrics for name, one in measured.items()},
+            **({"intervals": {"level": 0.95, "resamples": resamples, "pixels": self.counted}} if resamples else {}),
             "answers": answer_counts([record.status for record in records], usable),
             "outcomes": dict(sorted(Counter(record.outcome for record in answered).items())) if paid else {},
             **(counted if paid and self.plan.protocol.scoring == "expected" else {}),

@@ -29,6 +29,7 @@ class Entry:
             "published" (its authors' number, not measured here).
         rank: from 1, equal scores share a rank; None for all that is not ranked.
         metrics: metric -> fraction in 0..1, or None.
+        intervals: metric -> its 95 % interval over images, low and high; none of a metric without one.
         coverage: the fraction of images with a usable answer; None for published rows.
         cost_usd: what the answers cost; None if unknown.
         usd_per_image: the same for one image that was answered.
@@ -42,6 +43,7 @@ class Entry:
     kind: EntryKind
     rank: int | None
     metrics: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     coverage: float | None = None
     cost_usd: float | None = None
     usd_per_image: float | None = None
@@ -204,6 +206,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
         kind=kind,
         rank=None,
         metrics={metric: mean.get(metric) for metric in METRIC_NAMES},
+        intervals={metric: (low, high) for metric, (low, high) in mean.get("interval", {}).items()},
         coverage=metrics.get("coverage"),
         cost_usd=cost,
         usd_per_image=None if cost is None or not answered else cost / answered,

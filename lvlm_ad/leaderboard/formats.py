@@ -38,7 +38,7 @@ HEADERS = (
 _COSTS = ("cost_usd", "usd_per_image", "usd_per_point")
 _LEGEND = (
     "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. "
-    "A point is one percent of I-AUROC above 50."
+    "±: half of the 95 % interval over test images. A point is one percent of I-AUROC above 50."
 )
 
 
@@ -47,10 +47,16 @@ def plain(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", " ", text)
 
 
-def cells(entry: Entry) -> list[str]:
-    """Return a row's cells in the order of ``HEADERS``; fractions as percent with one decimal, as papers print them."""
+def cells(entry: Entry, sort: str) -> list[str]:
+    """Return a row's cells in the order of ``HEADERS``; fractions as percent with one decimal, as papers print them.
+
+    Behind the value of the metric ``sort`` stands half of its interval.
+    """
     place = {"ranked": str(entry.rank or "-"), "frame": "frame", "apart": "-", "published": "publ."}[entry.kind]
     metrics = [_percent(entry.metrics[name]) for name in METRIC_NAMES]
+    if sort in entry.intervals:
+        low, high = entry.intervals[sort]
+        metrics[METRIC_NAMES.index(sort)] += f" ±{50 * (high - low):.1f}"
     coverage = "" if entry.coverage is None else _coverage(entry.coverage)
     if entry.kind == "published":
         return [place, plain(entry.name), *metrics, coverage, "", "", ""]
@@ -84,7 +90,7 @@ def markdown(board: Board) -> str:
             _md_row(HEADERS),
             _md_row(["---", "---", *["---:"] * (len(HEADERS) - 2)]),
         ]
-        lines += [_md_row([_md(cell) for cell in cells(entry)]) for entry in group.entries]
+        lines += [_md_row([_md(cell) for cell in cells(entry, board.sort)]) for entry in group.entries]
         notes = [f"- {_md(entry.name)}: {_md('; '.join(entry.notes))}" for entry in group.entries if entry.notes]
         parts.append("\n".join([*lines, *(["", *notes] if notes else [])]))
     return "\n\n".join([*parts, _LEGEND]) + "\n"
@@ -103,14 +109,16 @@ def csv_text(board: Board) -> str:
     """Return the leaderboard as CSV, one line a row, fractions in 0..1, empty where undefined."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["group", "rank", "kind", "model", *METRIC_NAMES, "coverage", *_COSTS, "notes", "run"])
+    ends = [f"{name}_{end}" for name in METRIC_NAMES for end in ("low", "high")]
+    writer.writerow(["group", "rank", "kind", "model", *METRIC_NAMES, "coverage", *_COSTS, "notes", "run", *ends])
     for group in board.groups:
         for entry in group.entries:
             metrics = [entry.metrics[name] for name in METRIC_NAMES]
             texts = [plain(text) for text in (entry.name, "; ".join(entry.notes), entry.run)]
             line = [plain(group.title), entry.rank, entry.kind, texts[0], *metrics, entry.coverage]
             line += [getattr(entry, name) for name in _COSTS]
-            writer.writerow(["" if cell is None else cell for cell in [*line, *texts[1:]]])
+            intervals = [end for name in METRIC_NAMES for end in entry.intervals.get(name, (None, None))]
+            writer.writerow(["" if cell is None else cell for cell in [*line, *texts[1:], *intervals]])
     return out.getvalue()
 
 
@@ -125,10 +133,10 @@ def json_text(board: Board) -> str:
 
 def tex(board: Board) -> str:
     """Return the leaderboard as LaTeX tables (package booktabs); best ranked values bold, second underlined."""
-    return "\n".join(_tex_table(group) for group in board.groups)
+    return "\n".join(_tex_table(group, board.sort) for group in board.groups)
 
 
-def _tex_table(group: Group) -> str:
+def _tex_table(group: Group, sort: str) -> str:
     ranked = [entry for entry in group.entries if entry.kind == "ranked"]
     best = {}
     for name in METRIC_NAMES:
@@ -147,7 +155,7 @@ def _tex_table(group: Group) -> str:
         if entry.kind == "published" and previous not in {"", "published"}:
             lines.append(r"    \midrule")
         previous = entry.kind
-        row = [_tex(cell) for cell in cells(entry)]
+        row = [_tex(cell) for cell in cells(entry, sort)]
         if entry.kind == "ranked" and len(ranked) > 1:
             for at, name in enumerate(METRIC_NAMES, start=2):
                 marks = dict(zip(best[name], (r"\textbf", r"\underline"), strict=False))
@@ -167,6 +175,7 @@ _TEX_CHARACTERS = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "·": r"\textperiodcentered{}",
+    "±": r"\textpm{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 

@@ -26,8 +26,6 @@ __all__ = [
     "Pool",
     "draw_weights",
     "generator_of",
-    "interval",
-    "over_categories",
     "pool_images",
     "pool_pixels",
     "resampled",
@@ -35,9 +33,6 @@ __all__ = [
 
 _AT_ONCE = 2_000_000
 """Numbers in one table of resamples by scores: 16 MB."""
-
-_MISSING = 0.05
-"""More undefined resamples than this fraction, and there is no interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,34 +180,3 @@ def _aupro(
     """Integrate the overlap over the false positives up to a number of them, divided by it."""
     area: NDArray[np.float64] = (gained * overlap_run(above, reached, end[:, None])).sum(axis=1)
     return area / end
-
-
-def over_categories(draws: NDArray[np.float64], generator: np.random.Generator | None = None) -> NDArray[np.float64]:
-    """Average resampled values over categories.
-
-    Args:
-        draws: float64 ``(C, R)``, each category's values.
-        generator: if given, each resample draws its categories too, as many as there are: how the mean varies with the
-            kinds of objects. None: categories are fixed.
-
-    Returns:
-        float64 ``(R,)``.
-    """
-    if generator is not None:
-        draws = np.take_along_axis(draws, generator.integers(0, len(draws), size=draws.shape), axis=0)
-    averaged: NDArray[np.float64] = draws.mean(axis=0)
-    return averaged
-
-
-def interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float] | None:
-    """Return the percentile interval of resampled values; None where more than one in twenty is undefined.
-
-    Args:
-        values: float64 ``(R,)``, NaN where undefined.
-        level: how much of the distribution lies within.
-    """
-    defined = values[~np.isnan(values)]
-    if not defined.size or defined.size < (1 - _MISSING) * values.size:
-        return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

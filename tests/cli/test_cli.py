@@ -71,7 +71,7 @@ def test_offline_rows_frame_the_table(lvlm_ad_command, small_data):
     )
     for run in runs.values():
         names = {path.name for path in Path(run["dir"]).iterdir()}
-        assert names == {"run.json", "predictions.jsonl", "metrics.json"}
+        assert names == {"run.json", "predictions.jsonl", "metrics.json", "pixels.npz"}
         manifest = json.loads((Path(run["dir"]) / "run.json").read_text())
         assert manifest["versions"]["lvlm-ad"]
     divisions = {

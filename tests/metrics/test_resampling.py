@@ -9,8 +9,6 @@ from lvlm_ad.metrics import count_cells, image_metrics, pixel_metrics_from_count
 from lvlm_ad.metrics.resampling import (
     draw_weights,
     generator_of,
-    interval,
-    over_categories,
     pool_images,
     pool_pixels,
     resampled,
@@ -90,35 +88,11 @@ def test_portions_change_nothing(monkeypatch):
         assert values == pytest.approx(whole[name], abs=1e-14)
 
 
-def test_an_interval_holds_95_percent_and_leaves_the_undefined_out():
-    """Percentiles; None where many resamples have no value."""
-    values = np.arange(1001) / 1000
-    assert interval(values) == pytest.approx((0.025, 0.975))
-    assert interval(np.where(values < 0.04, np.nan, values)) is not None
-    assert interval(np.where(values < 0.1, np.nan, values)) is None
-
-
-def test_intervals_cover_the_truth():
-    """Of 400 simulated test sets about 95 % have the true image AUROC in their interval."""
-    from scipy.stats import norm
-
-    draw = np.random.default_rng(7)
-    truth = norm.cdf(1 / np.sqrt(2))
-    labels = np.array([True] * 60 + [False] * 40)
-    inside = 0
-    for _ in range(400):
-        scores = draw.normal(labels.astype(float))
-        low, high = interval(resampled(pool_images(labels, scores), draw_weights(labels, 400, draw))["auroc"])
-        inside += low <= truth <= high
-    assert 0.93 <= inside / 400 <= 0.97
-
-
 def test_without_anything_anomalous_nothing_is_defined():
-    """Every resample of good images is undefined, and there is no interval."""
+    """Every resample of good images is undefined."""
     good = [count_cells(np.zeros((4, 4), int), np.zeros((4, 4)))] * 3
     found = resampled(pooled(good, [np.zeros(1)] * 3), np.ones((5, 3)))
     assert all(np.isnan(values).all() for values in found.values())
-    assert interval(found["auroc"]) is None
 
 
 def test_the_same_names_draw_the_same_resamples():
@@ -127,14 +101,3 @@ def test_the_same_names_draw_the_same_resamples():
     first, again, other = (draw_weights(labels, 6, generator_of("images", name)) for name in ("a", "a", "b"))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-
-
-def test_categories_fixed_or_drawn():
-    """The mean over fixed categories varies with their images alone; with drawn ones also with the kinds of objects."""
-    draw = np.random.default_rng(0)
-    values = np.array([[0.2], [0.5], [0.8]]) + draw.normal(0, 0.01, (3, 2000))
-    fixed, drawn = over_categories(values), over_categories(values, np.random.default_rng(1))
-    assert fixed == pytest.approx(values.mean(axis=0))
-    assert fixed.std() == pytest.approx(0.01 / np.sqrt(3), rel=0.1)
-    assert drawn.std() == pytest.approx(np.sqrt(0.06 / 3), rel=0.1)
-    assert drawn.mean() == pytest.approx(0.5, abs=0.02)

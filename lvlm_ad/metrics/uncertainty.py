@@ -1,0 +1,129 @@
+"""How far a category's metrics would have been from what they are, had other images been tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.metrics.draws import Draws, influence_of, mean_of, mean_over_drawn
+from lvlm_ad.metrics.resampling import Pool, draw_weights, generator_of, pool_images, pool_pixels, resampled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.metrics.tallies import PixelTally
+
+__all__ = ["CategoryImages", "drawn_categories", "draws_of", "mean_intervals", "measured"]
+
+_AT_ONCE = 4_000_000
+"""Weights that are held at once: 32 MB."""
+
+_LEFT_OUT = 1000
+"""Of more images than these, a single one has no influence that would matter."""
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryImages:
+    """A category's images, as far as its metrics need them.
+
+    Attributes:
+        labels: bool ``(n,)``, True if anomalous.
+        scores: float64 ``(n,)``, image scores.
+        tallies: of the pixels of each; None where not every image has ground truth.
+    """
+
+    labels: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    tallies: Sequence[PixelTally] | None
+
+    def pools(self) -> dict[str, Pool]:
+        """Return what is resampled, "image" and "pixel"."""
+        pixels = {} if self.tallies is None else {"pixel": pool_pixels(self.tallies)}
+        return {"image": pool_images(self.labels, self.scores), **pixels}
+
+
+def measured(tested: CategoryImages, fpr_limit: float = 0.3) -> dict[str, float | None]:
+    """Return the metrics of the images themselves, ``image_auroc`` and so on; None where undefined."""
+    found = _metrics(tested.pools(), np.ones((1, tested.labels.size)), fpr_limit)
+    return {name: None if np.isnan(values[0]) else float(values[0]) for name, values in found.items()}
+
+
+def draws_of(
+    tested: CategoryImages, points: Mapping[str, Any], resamples: int, *names: Any, fpr_limit: float = 0.3
+) -> dict[str, Draws]:
+    """Return the metrics of resamples.
+
+    Args:
+        tested: the images.
+        points: each metric's exact value. Resampled values are moved by as much as the counts miss it, which is nothing
+            unless pixels were counted on a grid.
+        resamples: R, 1 or more.
+        names: what the resamples are drawn by; with the same names and labels they are of the same images.
+        fpr_limit: for AUPRO.
+
+    Returns:
+        For each metric whose exact value is defined R values.
+    """
+    labels = tested.labels
+    generator = generator_of("images", *names, labels.astype(int).tolist())
+    step = max(1, _AT_ONCE // max(1, labels.size))
+    pools = tested.pools()
+    parts = [
+        _metrics(pools, draw_weights(labels, min(step, resamples - start), generator), fpr_limit)
+        for start in range(0, resamples, step)
+    ]
+    counted = measured(tested, fpr_limit)
+    few = labels.size <= _LEFT_OUT
+    without = _metrics(pools, 1 - np.eye(labels.size), fpr_limit) if few else {}
+    found = {}
+    for name, own in counted.items():
+        exact = points.get(name)
+        if exact is not None and own is not None:
+            values = np.clip(np.concatenate([part[name] for part in parts]) + (exact - own), 0.0, 1.0)
+            influence = influence_of(without[name], labels) if few else np.zeros(labels.size)
+            found[name] = Draws(exact, values, influence)
+    return found
+
+
+def mean_intervals(draws: Mapping[str, Mapping[str, Draws]]) -> dict[str, dict[str, list[float]]]:
+    """Return the intervals of the means over categories.
+
+    Args:
+        draws: category -> metric -> its draws.
+
+    Returns:
+        "interval", with the categories as they are: metric -> [low, high]; and, if there are several,
+        "interval_over_categories", with categories drawn as well.
+    """
+    found: dict[str, dict[str, list[float]]] = {"interval": {}}
+    if len(draws) > 1:
+        found["interval_over_categories"] = {}
+    for name in dict.fromkeys(name for one in draws.values() for name in one):
+        table = [one[name] for one in draws.values() if name in one]
+        means = {
+            "interval": mean_of(table),
+            "interval_over_categories": mean_over_drawn(table, drawn_categories(draws)),
+        }
+        for kind, into in found.items():
+            ends = means[kind].interval()
+            if ends is not None:
+                into[name] = list(ends)
+    return found
+
+
+def drawn_categories(names: Iterable[str]) -> np.random.Generator:
+    """Return what draws categories: the same ones for every metric and method."""
+    return generator_of("categories", list(names))
+
+
+def _metrics(
+    pools: Mapping[str, Pool], weights: NDArray[np.float64], fpr_limit: float
+) -> dict[str, NDArray[np.float64]]:
+    return {
+        f"{kind}_{name}": values
+        for kind, pool in pools.items()
+        for name, values in resampled(pool, weights, fpr_limit).items()
+    }
