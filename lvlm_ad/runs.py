@@ -47,7 +47,7 @@ class ModelRecord(_Record):
     """Which method was measured."""
 
     name: str
-    kind: Literal["backend", "baseline"]
+    kind: Literal["backend", "baseline", "maps"]
     plugin: str
     identity: dict[str, Any]
     """What decides its answers; no keys."""

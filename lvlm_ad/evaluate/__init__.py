@@ -3,5 +3,6 @@
 from lvlm_ad.evaluate.ask import AskedImage, ask
 from lvlm_ad.evaluate.bench import bench, dry_run
 from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, resolve
+from lvlm_ad.evaluate.score import score_maps
 
-__all__ = ["AskedImage", "Plan", "Progress", "RunConfig", "ask", "bench", "dry_run", "resolve"]
+__all__ = ["AskedImage", "Plan", "Progress", "RunConfig", "ask", "bench", "dry_run", "resolve", "score_maps"]

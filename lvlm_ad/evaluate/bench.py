@@ -28,9 +28,8 @@ from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, Silent, resolve
 from lvlm_ad.evaluate.facts import facts_of, hash_of, versions
 from lvlm_ad.evaluate.forecast import Planned, forecast, input_tokens, most_cost
 from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
-from lvlm_ad.evaluate.rows import Measured, RowResult, measure
+from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult, measure
 from lvlm_ad.evaluate.stores import Stores, opened
-from lvlm_ad.metrics.tallies import THRESHOLDS
 from lvlm_ad.runs import Manifest, Run, write_run
 from lvlm_ad.text2seg import UNANSWERED
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
 
 __all__ = ["bench", "dry_run"]
-
-_COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 
 
 def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> list[Run]:
@@ -166,7 +163,7 @@ def _run_model(
         batch = run_batches(plan, model, plugin, divisions, stores, budget, progress)
     asking = make_detector(plan, model, plugin, stores, budget, progress, batch)
     settle = plugin.over_category if isinstance(plugin, Baseline) else None
-    results = {row: RowResult(plan, settle, counted=_COUNTED[row]) for row in rows}
+    results = {row: RowResult(plan, settle, counted=COUNTED[row]) for row in rows}
     progress.start(model.preset.name, len(plan.dataset))
     for measured in _predict(plan, asking.detector, rows, divisions, asking.workers, progress):
         for row, one in measured.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.scoring import CategoryResult, Scored, answer_counts, measure_category, summary
+from lvlm_ad.metrics.tallies import THRESHOLDS
 from lvlm_ad.runs import PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.prepare import Divisions
     from lvlm_ad.metrics.tallies import PixelTally
 
-__all__ = ["Measured", "RowResult", "measure"]
+__all__ = ["COUNTED", "Measured", "RowResult", "measure"]
+
+COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
+"""How a row's pixels are counted for intervals."""
 
 _TEXT_KEPT = 20_000
 """Characters of an answer that predictions.jsonl holds; the answer store has the whole."""

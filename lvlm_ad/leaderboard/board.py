@@ -169,7 +169,8 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
     left_out = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
     if manifest.model.row == "dense":
         kind = "apart"
-        notes.append("its own map, not through the regions")
+        from_files = manifest.model.kind == "maps"
+        notes.append("maps from files" if from_files else "its own map, not through the regions")
     elif manifest.model.sees_truth and not manifest.model.frame:
         kind = "apart"
         notes.append("is given the ground truth")
@@ -280,7 +281,7 @@ def _title(manifest: Manifest) -> str:
     ]
     size = manifest.protocol.get("image_size")
     if size != _USUAL_SIZE:
-        parts.append(f"{size} x {size} pixels")
+        parts.append(f"{size} x {size} pixels" if size else "images in their own size")
     if manifest.prompt.hash:
         parts.append(f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}")
     shots = manifest.protocol.get("shots", 0)

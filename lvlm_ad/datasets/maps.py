@@ -1,0 +1,161 @@
+"""Anomaly maps that somebody else made: found by their images' names, read and brought to a size."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.datasets.images import shown
+from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.datasets.sample import Dataset, Sample
+
+__all__ = ["MAP_SUFFIXES", "find_maps", "read_image_scores", "read_map", "resize_map"]
+
+MAP_SUFFIXES = (".npy", ".tiff", ".tif", ".png")
+
+_PLANE = 2
+"""Axes of a map: rows and columns."""
+
+
+def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
+    """Find the map of every sample.
+
+    A map lies in the folder as its image lies in the data set's, ``bottle/test/crack/000.npy``, or where the sample's
+    id says, ``bottle/crack/000.npy``.
+
+    Args:
+        dataset: the samples.
+        folder: where the maps are.
+
+    Returns:
+        Sample id -> file.
+
+    Raises:
+        DataError: there is no such folder, a sample has no map, or several.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {shown(folder)} with maps.")
+    found: dict[str, Path] = {}
+    absent: list[str] = []
+    for sample in dataset:
+        names = dict.fromkeys(_names(sample, dataset))
+        files = [path for name in names for suffix in MAP_SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+        if len(files) > 1:
+            raise DataError(f"{sample.id} has several maps: {shown(files[0])} and {shown(files[1])}; leave one.")
+        if files:
+            found[sample.id] = files[0]
+        else:
+            absent.append(" or ".join(f"{name}{{{','.join(MAP_SUFFIXES)}}}" for name in names))
+    if absent:
+        others = f" {len(absent) - 1} more are missing." if len(absent) > 1 else ""
+        raise DataError(f"{shown(folder)} holds no {absent[0]}.{others}")
+    return found
+
+
+def _names(sample: Sample, dataset: Dataset) -> list[str]:
+    """Return the names, without suffix, by which a sample's file may go; the path in the data set comes first."""
+    inside = sample.image_path.is_relative_to(dataset.root)
+    path = [sample.image_path.relative_to(dataset.root).with_suffix("").as_posix()] if inside else []
+    return [*path, sample.id]
+
+
+def read_map(path: Path) -> NDArray[Any]:
+    """Read an anomaly map.
+
+    Args:
+        path: a NumPy file of real numbers, a TIFF, or a PNG of 8 or 16 bits in grey.
+
+    Returns:
+        ``(H, W)`` in the file's dtype, finite; higher is more anomalous.
+
+    Raises:
+        DataError: the file cannot be read, holds no single plane of real numbers, or NaN or infinite ones.
+    """
+    try:
+        values = np.asarray(_read(path))
+    except Exception as error:
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"The map {shown(path)} cannot be read: {why}.") from error
+    plane = values.squeeze() if values.ndim > _PLANE else values
+    if plane.ndim != _PLANE or plane.dtype.kind not in "iufb" or not plane.size:
+        raise DataError(f"The map {shown(path)} is {values.dtype} {values.shape}; it must be real numbers (H, W).")
+    if not np.isfinite(plane).all():
+        raise DataError(f"The map {shown(path)} holds NaN or infinite scores.")
+    return plane
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    # scikit-image takes a second to import.
+    from skimage.io import imread  # noqa: PLC0415 - see above
+
+    return imread(path)
+
+
+def resize_map(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Stretch a map bilinearly, with half-pixel centres and no antialiasing.
+
+    Args:
+        values: ``(H, W)``.
+        size: the new (height, width).
+
+    Returns:
+        The map itself if it has that size; else floats of at least 32 bits.
+    """
+    if values.shape == size:
+        return values
+    from skimage.transform import resize  # noqa: PLC0415 - takes a second to import
+
+    floats = values.astype(np.result_type(values.dtype, np.float32), copy=False)
+    options = {"order": 1, "mode": "edge", "anti_aliasing": False, "preserve_range": True}
+    return np.asarray(resize(floats, size, **options))  # type: ignore[no-untyped-call]
+
+
+def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
+    """Read an image score for every sample.
+
+    Args:
+        path: JSON, one object name -> score; or CSV with the columns "image" and "score". Names are those that maps may
+            have, with or without a suffix.
+        dataset: the samples.
+
+    Returns:
+        Sample id -> score.
+
+    Raises:
+        DataError: the file cannot be read, a sample has no score, or one is no finite number.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        given: Mapping[str, Any]
+        if path.suffix == ".json":
+            given = dict(json.loads(text))
+        else:
+            given = {row["image"]: row["score"] for row in csv.DictReader(text.splitlines())}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{shown(path)} holds no scores: {error!r:.200}.") from error
+    plain = {name.removesuffix(Path(name).suffix): value for name, value in given.items()}
+    found: dict[str, float] = {}
+    for sample in dataset:
+        names = _names(sample, dataset)
+        values = [table[name] for name in names for table in (given, plain) if name in table]
+        if not values:
+            raise DataError(f"{shown(path)} has no score for {' or '.join(dict.fromkeys(names))}.")
+        try:
+            found[sample.id] = float(values[0])
+        except (TypeError, ValueError):
+            found[sample.id] = math.nan
+        if not math.isfinite(found[sample.id]):
+            raise DataError(f"{shown(path)}: the score of {sample.id} is {values[0]!r:.50}, no finite number.")
+    return found
