@@ -81,9 +81,7 @@ def score_maps(
             "plugin": "",
             "identity": {
                 "maps": digest.hexdigest(),
-                "image_scores": "highest"
-                if scores is None
-                else hashlib.sha256(json.dumps(scores).encode()).hexdigest(),
+                "image_scores": scored_by,
             },
             "row": "dense",
             "price": Price().model_dump(),

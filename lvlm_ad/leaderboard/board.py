@@ -195,7 +195,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
     if missing:
         notes.append(", ".join(f"{count} {name}" for name, count in missing.items()))
     notes += dict.fromkeys(mean.get("undefined", {}).values())
-    if "range" in mean:
+    if "image_auroc" in mean.get("range", {}):
         low, high = mean["range"]["image_auroc"]
         notes.append(f"image AUROC {100 * low:.1f} to {100 * high:.1f} whatever the missing answers were")
     name = manifest.row_name

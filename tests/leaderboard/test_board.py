@@ -130,6 +130,9 @@ def test_what_is_missing_is_said(make_run):
     assert "1 refused, 2 failed" in text
     assert "60.0 to 81.0" in text
     assert "not zero-knowledge" in text
+    one_label = make_run("a", 0.7, mean={"image_auroc": None, "range": {"pixel_auroc": [0.6, 0.81]}})
+    (entry,) = make_board([one_label]).groups[0].entries
+    assert not any("whatever" in note for note in entry.notes), "a range of a metric that is undefined"
 
 
 def test_expected_scores_are_marked(make_run):

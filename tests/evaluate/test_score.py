@@ -1,0 +1,175 @@
+"""``lvlm-ad score``: anybody's maps, measured."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lvlm_ad.datasets import load_dataset
+from lvlm_ad.datasets.maps import find_maps, read_image_scores, read_map, resize_map
+from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.evaluate import RunConfig, score_maps
+from lvlm_ad.metrics import image_metrics, pixel_metrics
+from lvlm_ad.runs import METRIC_NAMES, read_run
+
+
+@pytest.fixture
+def dataset(small_data):
+    return load_dataset("folder", small_data)
+
+
+@pytest.fixture
+def maps(dataset, tmp_path):
+    """Half-good maps in the images' own size, as .npy of 64 bits."""
+    draw = np.random.default_rng(0)
+    folder = tmp_path / "maps"
+    for sample in dataset:
+        path = (folder / sample.image_path.relative_to(dataset.root)).with_suffix(".npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, draw.random(sample.mask.shape) + 0.5 * sample.mask)
+    return folder
+
+
+def test_the_numbers_are_those_of_the_metrics(dataset, maps, small_data, tmp_path):
+    """At the images' own size every metric is what ``pixel_metrics`` gives for the files."""
+    config = RunConfig(data=small_data, out=tmp_path / "runs", resamples=50)
+    run = score_maps(maps, config, own_size=True)
+    assert run.manifest.row_name == "maps (dense)"
+    for category in dataset.categories:
+        samples = [sample for sample in dataset if sample.category == category]
+        arrays = [read_map(find_maps(dataset, maps)[sample.id]) for sample in samples]
+        pixels = pixel_metrics([sample.mask for sample in samples], arrays)
+        whole = image_metrics([sample.label for sample in samples], [one.max() for one in arrays])
+        for kind, expected in (("pixel", pixels), ("image", whole)):
+            for name in ("auroc", "ap", "f1_max"):
+                value = run.metrics["categories"][category][f"{kind}_{name}"]
+                assert value == pytest.approx(getattr(expected, name), abs=1e-12)
+        assert run.metrics["categories"][category]["pixel_aupro"] == pytest.approx(pixels.aupro, abs=1e-12)
+        assert set(run.metrics["categories"][category]["interval"]) == set(METRIC_NAMES)
+    again = read_run(run.dir)
+    assert again.metrics == run.metrics
+    assert len(again.tallies) == len(dataset)
+
+
+def test_formats_and_places_hold_the_same_map(dataset, maps, small_data, tmp_path):
+    """A map of 16 bits, in any of the formats and both places, gives the same numbers."""
+    import tifffile
+
+    config = RunConfig(data=small_data, out=tmp_path / "runs", resamples=0)
+    other = tmp_path / "other"
+    for at, (sample_id, path) in enumerate(find_maps(dataset, maps).items()):
+        values = np.round(read_map(path) / 1.5 * 65535).astype(np.uint16)
+        np.save(path, values)
+        target = other / f"{sample_id}.npy"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if at % 3 == 0:
+            Image.fromarray(values).save(target.with_suffix(".png"))
+        elif at % 3 == 1:
+            tifffile.imwrite(target.with_suffix(".tiff"), values)
+        else:
+            np.save(target, values[None].astype(np.float32))
+    runs = [score_maps(folder, config, name="a") for folder in (maps, other)]
+    assert runs[0].metrics["mean"] == runs[1].metrics["mean"]
+    assert runs[0].manifest.config_hash != runs[1].manifest.config_hash
+
+
+def test_image_scores_may_be_given(dataset, maps, small_data, tmp_path):
+    """From CSV by file name or from JSON by id; they then decide the image metrics alone."""
+    scores = {sample.id: float(sample.label) for sample in dataset}
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    with (tmp_path / "scores.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "score"])
+        writer.writerows((str(s.image_path.relative_to(dataset.root)), scores[s.id]) for s in dataset)
+    assert read_image_scores(tmp_path / "scores.json", dataset) == scores
+    assert read_image_scores(tmp_path / "scores.csv", dataset) == scores
+    config = RunConfig(data=small_data, out=tmp_path / "runs", resamples=0)
+    found = [score_maps(maps, config, image_scores=tmp_path / name) for name in ("scores.csv", "scores.json")]
+    plain = score_maps(maps, config)
+    assert [run.metrics["mean"]["image_auroc"] for run in found] == [1.0, 1.0]
+    assert found[0].metrics["mean"]["pixel_auroc"] == plain.metrics["mean"]["pixel_auroc"]
+    assert found[0].dir != plain.dir
+
+
+def test_a_map_is_stretched_with_half_pixel_centres():
+    """Twice as large, borders keep their values and what lies between is weighted 3 to 1; at its own size it stays."""
+    values = np.array([[0.0, 1.0]], dtype=np.float16)
+    assert resize_map(values, (1, 2)) is values
+    assert resize_map(values, (1, 4)) == pytest.approx(np.array([[0, 0.25, 0.75, 1]]))
+    assert resize_map(np.array([[0, 255]], dtype=np.uint8), (1, 4)) == pytest.approx(
+        np.array([[0, 63.75, 191.25, 255]])
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((4, 4, 3)), r"float64 \(4, 4, 3\); it must be real numbers \(H, W\)"),
+        (np.array([[1.0, np.nan]]), "holds NaN or infinite scores"),
+        (np.array([[1j]]), "complex128"),
+        (np.array([[{}]], dtype=object), "cannot be read"),
+        (b"hello", "cannot be read"),
+    ],
+    ids=["colours", "nan", "complex", "pickle", "text"],
+)
+def test_a_map_that_is_none_is_named(tmp_path, content, message):
+    """Another shape or kind of numbers, NaN, pickled objects and other files end with one line."""
+    path = tmp_path / "map.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content, allow_pickle=True)
+    with pytest.raises(DataError, match=message) as caught:
+        read_map(path)
+    assert "map.npy" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_ambiguous_maps_are_told(dataset, maps, small_data, tmp_path):
+    """No folder, no map for an image, or two of them."""
+    with pytest.raises(DataError, match="There is no folder"):
+        find_maps(dataset, tmp_path / "nowhere")
+    first, second, third = list(find_maps(dataset, maps).values())[:3]
+    second.with_suffix(".png").write_bytes(b"")
+    with pytest.raises(DataError, match="has several maps"):
+        find_maps(dataset, maps)
+    second.with_suffix(".png").unlink()
+    first.unlink()
+    third.unlink()
+    with pytest.raises(DataError, match=r"holds no .*\.npy,\.tiff.* 1 more are missing"):
+        find_maps(dataset, maps)
+    with pytest.raises(ConfigError, match="needs a name"):
+        score_maps(maps, RunConfig(data=small_data, out=tmp_path), name=" ")
+
+
+def test_scores_that_do_not_fit_are_told(dataset, tmp_path):
+    """A file without scores, without one of the images, or with a score that is no finite number."""
+    path = tmp_path / "scores.csv"
+    for text, message in (
+        ("a,b\n1,2\n", "holds no scores"),
+        ("image,score\n", "has no score for"),
+        ("image,score\n" + "".join(f"{s.id},high\n" for s in dataset), "'high', no finite number"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            read_image_scores(path, dataset)
+
+
+def test_the_command_puts_maps_on_the_leaderboard(lvlm_ad_command, maps, small_data):
+    """One line of JSON, a row on the leaderboard, and a comparison with itself."""
+    done = lvlm_ad_command("score", "--maps", maps, "--data", small_data, "--name", "patchy", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["model"] == "patchy (dense)"
+    assert "patchy (dense): maps from files" in " ".join(done.stderr.split())
+    board = lvlm_ad_command("leaderboard", "--format", "csv").stdout
+    row = next(csv.DictReader(board.splitlines()))
+    assert float(row["image_auroc_low"]) <= float(row["image_auroc"]) <= float(row["image_auroc_high"])
+    compared = lvlm_ad_command("compare", found["dir"], found["dir"], "--json")
+    assert compared.returncode == 0, compared.stderr
+    assert json.loads(compared.stdout)["mean"]["pixel_ap"]["p_value"] == 1
+    assert "patchy" in lvlm_ad_command("compare", "runs", "runs").stdout
+    lost = lvlm_ad_command("compare", "runs", "nowhere")
+    assert (lost.returncode, lost.stderr.count("\n")) == (2, 1)

@@ -1,0 +1,126 @@
+"""From predictions to metrics.json: intervals, ranges, means."""
+
+import numpy as np
+import pytest
+
+from lvlm_ad.evaluate.scoring import Scored, measure_category, summary
+from lvlm_ad.metrics import count_cells, image_metrics, pixel_metrics
+from lvlm_ad.runs import METRIC_NAMES
+
+SIDE = 12
+
+
+def images(seed, missing=(), dense=False):
+    """Ten images in 9 cells, the last six with a defect; those in ``missing`` have no answer."""
+    draw = np.random.default_rng(seed)
+    rows, columns = np.indices((SIDE, SIDE)) // 4
+    cells = 3 * rows + columns
+    found = []
+    for index in range(10):
+        mask = np.zeros((SIDE, SIDE), dtype=bool)
+        if index >= 4:
+            row, column = draw.integers(0, 9, 2)
+            mask[row : row + 3, column : column + 3] = True
+        counts = count_cells(cells, mask, 9)
+        values = draw.integers(0, 6, 9) / 10 + 0.4 * (np.bincount(counts.cell, counts.pixels, 9) > 3)
+        score = None if index in missing else float(values.max())
+        if score is None:
+            values = np.zeros(9)
+        found.append(Scored(index >= 4, score, values[cells] if dense else values, mask if dense else counts))
+    return found
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_intervals_surround_the_metrics(dense):
+    """Every metric has an interval in [0, 1] with its value in or next to it; the same again in another call."""
+    result = measure_category(images(0, dense=dense), "zero", "bolt", 300)
+    assert set(result.metrics["interval"]) == set(METRIC_NAMES)
+    for name, (low, high) in result.metrics["interval"].items():
+        assert 0 <= low <= high <= 1
+        assert low - 0.05 <= result.metrics[name] <= high + 0.05
+    again = measure_category(images(0, dense=dense), "zero", "bolt", 300)
+    assert again.metrics == result.metrics
+    assert (
+        measure_category(images(0, dense=dense), "zero", "nut", 300).metrics["interval"] != result.metrics["interval"]
+    )
+
+
+def test_rows_through_regions_and_painted_maps_agree():
+    """Counts in cells and pixel by pixel: the same metrics, intervals and tallies, scores being few."""
+    by_cell, by_pixel = (measure_category(images(1, dense=dense), "zero", "bolt", 100) for dense in (False, True))
+    for name in METRIC_NAMES:
+        assert by_cell.metrics[name] == pytest.approx(by_pixel.metrics[name], abs=1e-12)
+        assert by_cell.metrics["interval"][name] == pytest.approx(by_pixel.metrics["interval"][name], abs=1e-9)
+    for one, other in zip(by_cell.tallies, by_pixel.tallies, strict=True):
+        assert np.array_equal(one.scores, other.scores)
+        assert np.array_equal(one.normal, other.normal)
+
+
+def test_without_resamples_there_is_no_interval():
+    """0 resamples: the metrics alone, and no interval of the mean."""
+    result = measure_category(images(0), "zero")
+    assert "interval" not in result.metrics
+    assert not {"interval", "interval_over_categories"} & set(summary({"bolt": result}))
+
+
+def test_the_mean_has_two_intervals():
+    """With the categories as they are, and with categories drawn; a single category has no second one."""
+    results = {name: measure_category(images(seed), "zero", name, 300) for seed, name in enumerate(("a", "b", "c"))}
+    mean = summary(results)
+    for name in METRIC_NAMES:
+        low, high = mean["interval"][name]
+        own = [result.metrics["interval"][name] for result in results.values()]
+        assert high - low < max(end - start for start, end in own)
+        assert low <= mean[name] + 0.05
+    assert set(mean["interval_over_categories"]) == set(METRIC_NAMES)
+    single = summary({"a": results["a"]})
+    assert "interval_over_categories" not in single
+    assert single["interval"] == results["a"].metrics["interval"]
+
+
+def test_missing_answers_leave_a_range():
+    """Each metric lies between the worst and the best that the missing answers could have made of it."""
+    result = measure_category(images(3, missing=(1, 7)), "zero", "bolt")
+    whole = images(3)
+    assert set(result.metrics["range"]) == set(METRIC_NAMES)
+    for name, (worst, best) in result.metrics["range"].items():
+        assert worst <= result.metrics[name] <= best
+    # What the answers were had they not been lost is among what they could have been.
+    for name, value in measure_category(whole, "zero").metrics.items():
+        if name in METRIC_NAMES:
+            worst, best = result.metrics["range"][name]
+            assert worst <= value <= best
+
+
+def test_the_ends_of_a_range_are_those_of_wrong_and_right_answers():
+    """Image AUROC and pixel AUROC of the range are those of the filled-in scores and maps."""
+    found = images(4, missing=(2, 8), dense=True)
+    result = measure_category(found, "zero", "bolt")
+    for end, right in enumerate((False, True)):
+        scores = [float(one.label == right) if one.image_score is None else one.image_score for one in found]
+        maps = [(one.truth == right) * 1.0 if one.image_score is None else one.values for one in found]
+        expected = image_metrics([one.label for one in found], scores).auroc
+        assert result.metrics["range"]["image_auroc"][end] == pytest.approx(expected, abs=1e-12)
+        expected = pixel_metrics([one.truth for one in found], maps)
+        for name in ("auroc", "ap", "aupro"):
+            found_end = result.metrics["range"][f"pixel_{name}"][end]
+            assert found_end == pytest.approx(getattr(expected, name), abs=1e-12)
+
+
+def test_excluded_images_are_not_resampled():
+    """With the policy "exclude" a missing answer has no tally and no influence."""
+    found = images(5, missing=(0, 9))
+    result = measure_category(found, "exclude", "bolt", 50)
+    assert (result.metrics["n_images"], result.metrics["n_measured"]) == (10, 8)
+    assert [at for at, tally in enumerate(result.tallies) if tally is None] == [0, 9]
+    alone = measure_category([one for one in found if one.image_score is not None], "zero", "bolt", 50)
+    assert alone.metrics["interval"] == result.metrics["interval"]
+
+
+def test_a_category_without_ground_truth_has_image_intervals_only():
+    """No masks: pixel metrics are undefined with a reason; image metrics have their intervals."""
+    found = [Scored(one.label, one.image_score, one.values, None) for one in images(6)]
+    result = measure_category(found, "zero", "bolt", 50)
+    assert set(result.metrics["interval"]) == {"image_auroc", "image_ap", "image_f1_max"}
+    assert "no ground-truth mask" in result.metrics["undefined"]["pixel_auroc"]
+    assert result.tallies == [None] * 10

@@ -1,0 +1,214 @@
+"""Two runs compared: paired, honest about doubt, and refused where a difference would mean nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lvlm_ad.compare import compare_runs
+from lvlm_ad.errors import RunError
+from lvlm_ad.evaluate.scoring import Scored, measure_category, summary
+from lvlm_ad.metrics import count_cells
+from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run
+
+CATEGORIES = ("bolt", "nut")
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Make a run of 40 images in 4 x 4 cells, whose scores rise with the defect by ``skill``."""
+
+    def make(name, skill, seed=0, **changes):
+        draw = np.random.default_rng(seed)
+        records, results, tallies = [], {}, []
+        for category in CATEGORIES:
+            truth = np.random.default_rng(CATEGORIES.index(category))
+            images = []
+            for index in range(20):
+                label = index >= 8
+                mask = np.zeros((16, 16), dtype=bool)
+                if label:
+                    row, column = truth.integers(0, 12, 2)
+                    mask[row : row + 4, column : column + 4] = True
+                cells = np.repeat(np.repeat(np.arange(16).reshape(4, 4), 4, axis=0), 4, axis=1)
+                counts = count_cells(cells, mask, 16)
+                share = np.bincount(counts.cell, counts.pixels, 16) / 16
+                values = np.clip(draw.random(16) / 2 + skill * share, 0, 1)
+                score = float(np.clip(draw.random() / 2 + skill * label, 0, 1))
+                images.append(Scored(label, score, values, counts))
+                records.append(record(f"{category}/{index:03}", category, label, score))
+            found = measure_category(images, "zero", category, 200)
+            results[category] = found
+            tallies += found.tallies
+        facts = {
+            "config_hash": f"{seed:064x}",
+            "model": {
+                "name": name,
+                "kind": "backend",
+                "plugin": "openai",
+                "identity": {"model": changes.pop("identity", name)},
+                "row": "regions",
+                "price": {},
+            },
+            "dataset": {
+                "name": "folder",
+                "fingerprint": changes.pop("fingerprint", "f"),
+                "n_images": 40,
+                "categories": list(CATEGORIES),
+                "whole": True,
+                "notes": [],
+            },
+            "protocol": {"image_size": changes.pop("image_size", 768), "shots": changes.pop("shots", 0)},
+            "division": {"method": "grid", "options": {}, "hash": changes.pop("division", "d")},
+            "prompt": {"name": "class", "hash": changes.pop("prompt", "p")},
+            "on_failure": changes.pop("on_failure", "zero"),
+            "seed": 0,
+            "versions": {},
+            "started": "2026-01-01T00:00:00+00:00",
+            "seconds": 1.0,
+        }
+        assert not changes
+        metrics = {
+            "mean": summary(results),
+            "categories": {category: one.metrics for category, one in results.items()},
+            "answers": {"total": 40},
+            "usage": {"cost_usd": 0.0},
+        }
+        return Run(tmp_path / f"{name}-{seed}", Manifest.model_validate(facts), metrics, records, tallies)
+
+    return make
+
+
+def record(sample_id, category, label, score, status="ok"):
+    return PredictionRecord(
+        id=sample_id,
+        category=category,
+        label=label,
+        defect="hole" if label else "good",
+        image_score=score,
+        regions={},
+        n_regions=16,
+        status=status,
+        notes=[],
+        key="",
+        text="",
+        input_tokens=None,
+        output_tokens=None,
+        cost_usd=None,
+        seconds=0.0,
+        division="d",
+    )
+
+
+def test_a_run_does_not_differ_from_itself(make_run):
+    """Every difference is 0, from 0 to 0, with p = 1; no image is ranked differently."""
+    run = make_run("a", 0.3)
+    found = compare_runs(run, run)
+    for one in [*found.mean.values(), *(one for metrics in found.categories.values() for one in metrics.values())]:
+        assert (one.difference, one.interval, one.p_value) == (0, (0, 0), 1)
+    assert found.delong_mean.p_value == 1
+    assert all(image.placements[0] == image.placements[1] for image in found.images)
+    assert found.names == ("a #000000", "a #000000")
+
+
+def test_a_better_run_is_found_better(make_run):
+    """With much more skill every metric is higher, surely so; the other way round everything has the other sign."""
+    strong, weak = make_run("strong", 0.45, seed=1), make_run("weak", 0.02, seed=2)
+    found, other = compare_runs(strong, weak), compare_runs(weak, strong)
+    for name in METRIC_NAMES:
+        one = found.mean[name]
+        assert one.difference == pytest.approx(strong.metrics["mean"][name] - weak.metrics["mean"][name])
+        assert 0 < one.interval[0] < one.difference
+        assert one.p_value < 0.05
+        assert other.mean[name].difference == pytest.approx(-one.difference)
+        assert other.mean[name].interval == pytest.approx([-end for end in reversed(one.interval)], abs=0.02)
+    assert found.delong_mean.p_value < 0.001
+    assert found.mean["image_auroc"].difference == pytest.approx(found.delong_mean.difference)
+
+
+def test_two_of_a_kind_do_not_differ_surely(make_run):
+    """The bootstrap and DeLong's test agree that two runs of equal skill are not told apart."""
+    found = compare_runs(make_run("a", 0.1, seed=5), make_run("b", 0.1, seed=6))
+    bootstrap, formula = found.mean["image_auroc"].p_value, found.delong_mean.p_value
+    assert bootstrap > 0.05
+    assert formula == pytest.approx(bootstrap, abs=0.1)
+    assert found.categories["bolt"]["image_auroc"].difference == pytest.approx(found.delong["bolt"].difference)
+
+
+def test_images_are_named_where_ranks_differ_most(make_run):
+    """An image that one run scores far off comes first, with both scores and places."""
+    run = make_run("a", 0.3)
+    records = list(run.predictions)
+    records[15] = record(records[15].id, "bolt", label=True, score=0.0)
+    found = compare_runs(run, replace(run, predictions=records))
+    worst = found.images[0]
+    assert worst.id == "bolt/015"
+    assert worst.scores == (run.predictions[15].image_score, 0.0)
+    assert worst.placements[0] > worst.placements[1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fingerprint": "g"}, "the images are not the same"),
+        ({"image_size": 512}, "images of 768 and of 512 pixels"),
+        ({"division": "e"}, r"not only the model differs but also division \(d and e\)"),
+        ({"prompt": "q"}, "but also prompt"),
+        ({"shots": 2}, "but also shots"),
+    ],
+)
+def test_what_is_not_comparable_is_refused(make_run, changes, message):
+    """Other images, another size, or a second difference beside the model."""
+    with pytest.raises(RunError, match=message):
+        compare_runs(make_run("a", 0.3), make_run("b", 0.3, **changes))
+
+
+def test_one_difference_may_be_other_than_the_model(make_run):
+    """The same model under two prompts is compared and says so; two models only if the user insists."""
+    one, other = make_run("a", 0.3), make_run("a", 0.3, seed=3, prompt="q")
+    assert compare_runs(one, other).notes == ("they differ in prompt (p and q)",)
+    other = make_run("b", 0.3, seed=3, prompt="q")
+    assert compare_runs(one, other, across_conditions=True).notes == ("they differ in prompt (p and q)",)
+
+
+def test_unanswered_questions_are_no_result(make_run):
+    """A run with failed questions is refused: a difference would measure the network."""
+    run = make_run("a", 0.3)
+    failed = replace(run, predictions=[record("bolt/000", "bolt", False, None, "failed"), *run.predictions[1:]])
+    with pytest.raises(RunError, match=r"1 of 40 questions were not answered.*same bench command"):
+        compare_runs(run, failed)
+
+
+def test_runs_must_leave_out_the_same_images(make_run):
+    """Where unusable answers are left out, both must lack the same ones."""
+    one, other = make_run("a", 0.3, on_failure="exclude"), make_run("b", 0.3, on_failure="exclude")
+    assert compare_runs(one, other).mean["image_auroc"].difference == 0
+    refused = record("bolt/000", "bolt", label=False, score=None, status="refused")
+    other = replace(other, predictions=[refused, *other.predictions[1:]])
+    with pytest.raises(RunError, match="leave out different images"):
+        compare_runs(one, other)
+
+
+def test_a_run_of_an_older_version_has_no_pixel_intervals(make_run):
+    """Without pixel counts, pixel metrics are compared by their values alone; image metrics as ever."""
+    one, other = make_run("a", 0.3), make_run("b", 0.1, seed=1)
+    found = compare_runs(one, replace(other, tallies=None))
+    assert found.mean["pixel_auroc"].interval is None
+    assert found.mean["pixel_auroc"].difference == pytest.approx(
+        one.metrics["mean"]["pixel_auroc"] - other.metrics["mean"]["pixel_auroc"]
+    )
+    assert found.mean["image_auroc"].interval is not None
+    assert any("older version" in note for note in found.notes)
+
+
+def test_runs_read_from_disk_compare_alike(make_run):
+    """What was written and read gives the very same numbers; damaged pixel counts are told."""
+    runs = [make_run("a", 0.3), make_run("b", 0.2, seed=1)]
+    for run in runs:
+        write_run(run)
+    again = [read_run(run.dir) for run in runs]
+    assert compare_runs(*again) == compare_runs(*runs)
+    (runs[0].dir / "pixels.npz").write_bytes(b"PK nonsense")
+    with pytest.raises(RunError, match="damaged"):
+        read_run(runs[0].dir)
+    assert read_run(runs[0].dir, predictions=False).tallies is None
