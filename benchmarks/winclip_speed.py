@@ -14,48 +14,22 @@ Scores and maps of both sides are compared first: with ``variant=zqhang`` ours a
 from __future__ import annotations
 
 import argparse
-import ctypes
-import importlib.metadata
 import json
-import platform
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import numpy as np
+from process import cpu_seconds, measured, versions
 
 MODEL = "ViT-B-16-plus-240"
 CATEGORY = "brick"
 GOALS = {"image": 1.1, "text": 3.0, "memory": 2.0}
 """anomalib / ours, at least."""
 TOLERANCE = 1e-5
-
-
-def cpu_seconds() -> float:
-    """Return the CPU seconds that this process has used."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def memory(field: str) -> float:
-    """Return a field of /proc/self/status in GB: VmRSS (now) or VmHWM (the peak)."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[field].split()[0]) / 1e6
-
-
-def forget_peak() -> None:
-    """Begin to look for the peak anew."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def versions(*names: str) -> dict[str, str]:
-    """Return the versions of a side."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
 def ours(folder: Path, images: np.ndarray, batch: int) -> dict[str, Any]:
@@ -84,7 +58,7 @@ def ours(folder: Path, images: np.ndarray, batch: int) -> dict[str, Any]:
                     found += [(one.image, one.map) for one in method.scored(method.prepared(views))]
                 return found
 
-            result = measured(run, len(images))
+            result = taken(run, len(images))
         built.close()
     return {**result, "text": text, "text_again": again, "versions": versions("torch", "open_clip_torch")}
 
@@ -111,25 +85,20 @@ def anomalib(folder: Path, images: np.ndarray, batch: int) -> dict[str, Any]:
                 found += [(float(score), one.numpy()) for score, one in zip(scores, maps, strict=True)]
             return found
 
-        result = measured(run, len(images))
+        result = taken(run, len(images))
     return {**result, "text": text, "versions": versions("torch", "open_clip_torch", "anomalib")}
 
 
-def measured(run: Any, count: int) -> dict[str, Any]:
+def taken(run: Any, count: int) -> dict[str, Any]:
     """Run once, and return scores, maps, CPU and wall seconds an image, and the growth of memory in GB."""
-    # What was freed since goes back to the system: it would hide what is needed now.
-    ctypes.CDLL(None).malloc_trim(0)
-    before = memory("VmRSS")
-    forget_peak()
-    start, clock = cpu_seconds(), perf_counter()
-    found = run()
+    took = measured(run)
     return {
-        "cpu": (cpu_seconds() - start) / count,
-        "wall": (perf_counter() - clock) / count,
-        "growth": memory("VmHWM") - before,
-        "peak": memory("VmHWM"),
-        "scores": [score for score, _ in found],
-        "maps": [pixels.tolist() for _, pixels in found],
+        "cpu": took.cpu / count,
+        "wall": took.wall / count,
+        "growth": took.growth,
+        "peak": took.peak,
+        "scores": [score for score, _ in took.result],
+        "maps": [pixels.tolist() for _, pixels in took.result],
     }
 
 
