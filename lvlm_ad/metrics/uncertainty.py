@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.metrics.draws import Draws, influence_of, mean_of, mean_over_drawn
+from lvlm_ad.metrics.draws import Draws, mean_of, mean_over_drawn
 from lvlm_ad.metrics.resampling import Pool, draw_weights, generator_of, pool_images, pool_pixels, resampled
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ __all__ = ["CategoryImages", "drawn_categories", "draws_of", "mean_intervals", "
 
 _AT_ONCE = 4_000_000
 """Weights that are held at once: 32 MB."""
-
-_LEFT_OUT = 1000
-"""Of more images than these, a single one has no influence that would matter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +73,26 @@ def draws_of(
         for start in range(0, resamples, step)
     ]
     counted = measured(tested, fpr_limit)
-    few = labels.size <= _LEFT_OUT
-    without = _metrics(pools, 1 - np.eye(labels.size), fpr_limit) if few else {}
     found = {}
     for name, own in counted.items():
         exact = points.get(name)
         if exact is not None and own is not None:
             values = np.clip(np.concatenate([part[name] for part in parts]) + (exact - own), 0.0, 1.0)
-            influence = influence_of(without[name], labels) if few else np.zeros(labels.size)
-            found[name] = Draws(exact, values, influence)
+            found[name] = Draws(exact, values, _edge(name, tested))
     return found
+
+
+def _edge(name: str, tested: CategoryImages) -> float:
+    """Return half of the least that a metric can lie below 1: one normal sample stands just above one anomalous one."""
+    kind, _, metric = name.partition("_")
+    if kind == "pixel" and tested.tallies is not None:
+        anomalous, normal = (
+            sum(int(getattr(one, of).sum()) for one in tested.tallies) for of in ("anomalous", "normal")
+        )
+    else:
+        anomalous, normal = int(tested.labels.sum()), int((~tested.labels).sum())
+    parts = {"ap": anomalous * (anomalous + 1), "f1_max": 2 * anomalous + 1}.get(metric, anomalous * normal)
+    return 0.5 / max(2, parts)
 
 
 def mean_intervals(draws: Mapping[str, Mapping[str, Draws]]) -> dict[str, dict[str, list[float]]]:

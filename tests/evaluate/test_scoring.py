@@ -108,7 +108,7 @@ def test_the_ends_of_a_range_are_those_of_wrong_and_right_answers():
 
 
 def test_excluded_images_are_not_resampled():
-    """With the policy "exclude" a missing answer has no tally and no influence."""
+    """With the policy "exclude" a missing answer has no tally."""
     found = images(5, missing=(0, 9))
     result = measure_category(found, "exclude", "bolt", 50)
     assert (result.metrics["n_images"], result.metrics["n_measured"]) == (10, 8)

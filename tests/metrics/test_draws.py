@@ -4,33 +4,42 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 from scipy.stats import norm
 
-from lvlm_ad.metrics.draws import Draws, influence_of, mean_of, mean_over_drawn
+from lvlm_ad.metrics.draws import Draws, mean_of, mean_over_drawn
 from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, measured
 
 
-def draws(values, point=None, influence=(0.0,)):
-    values = np.asarray(values, dtype=float)
-    return Draws(float(np.median(values)) if point is None else point, values, np.asarray(influence))
+def draws(values, point, edge=None):
+    return Draws(point, np.asarray(values, dtype=float), edge)
 
 
-def test_an_unbiased_number_has_its_percentiles():
-    """Where half of the resamples lie below and no image pulls harder than others, 95 % of them lie within."""
-    values = np.arange(1001) / 1000
-    assert draws(values).interval() == pytest.approx((0.025, 0.975), abs=1e-3)
-    assert draws(values).interval(0.5) == pytest.approx((0.25, 0.75), abs=1e-3)
+def test_a_metric_is_as_sure_as_its_log_odds():
+    """Symmetric on the scale of log odds, so never outside 0..1, and wider away from the bound."""
+    odds = np.random.default_rng(0).normal(3, 0.5, 100_000)
+    low, high = draws(expit(odds), expit(3.0), edge=1e-6).interval()
+    assert (low, high) == pytest.approx((expit(3 - 0.98), expit(3 + 0.98)), abs=1e-3)
+    assert expit(3) - low > high - expit(3)
 
 
-def test_bias_and_skewness_move_an_interval():
-    """Efron's formula, by hand: 84 % of the resamples above the number move both ends down; so does acceleration."""
-    values = np.arange(10001) / 10000
-    low, high = draws(values, point=norm.cdf(-1)).interval()
-    assert (low, high) == pytest.approx((norm.cdf(-2 - 1.96), norm.cdf(-2 + 1.96)), abs=1e-3)
-    # Influences of 1, 1 and -2: sum of cubes -6, of squares 6; acceleration -6 / (6 * 6 ** 1.5).
-    a = -1 / 6**1.5
-    expected = [norm.cdf(z / (1 - a * z)) for z in (-1.96, 1.96)]
-    assert draws(values, influence=[1, 1, -2]).interval() == pytest.approx(expected, abs=1e-3)
+def test_a_resample_without_an_error_stands_half_a_step_below_one():
+    """Its log odds would be infinite; where no resample has an error, nothing is known but the number itself."""
+    values = np.where(np.arange(1000) < 500, 1.0, 0.9)
+    low, high = draws(values, 0.95, edge=0.01).interval()
+    spread = 1.96 * (logit(0.99) - logit(0.9)) / 2
+    assert (low, high) == pytest.approx((expit(logit(0.95) - spread), expit(logit(0.95) + spread)), abs=1e-4)
+    assert draws(np.ones(1000), 1.0, edge=0.01).interval() == (1.0, 1.0)
+    assert draws(values, 1.0, edge=0.01).interval()[1] == 1.0
+
+
+def test_a_difference_is_as_sure_as_its_spread():
+    """Normal, with the spread of the resamples, about the number itself wherever they lie."""
+    values = np.random.default_rng(0).normal(0.3, 0.1, 100_000)
+    one = draws(values, 0.2)
+    assert one.interval() == pytest.approx((0.2 - 0.196, 0.2 + 0.196), abs=1e-3)
+    assert one.interval(0.5) == pytest.approx((0.2 - 0.0674, 0.2 + 0.0674), abs=1e-3)
+    assert one.p_value() == pytest.approx(2 * norm.sf(2), abs=1e-3)
 
 
 def test_too_many_undefined_resamples_leave_no_interval():
@@ -42,28 +51,21 @@ def test_too_many_undefined_resamples_leave_no_interval():
 
 
 def test_no_difference_is_certain():
-    """A run against itself: 0, from 0 to 0, p = 1."""
-    one = draws(np.random.default_rng(0).random(500), influence=np.random.default_rng(1).normal(size=30))
+    """A run against itself: 0, from 0 to 0, p = 1. One that is better on every resample alike: no p-value."""
+    one = draws(np.random.default_rng(0).random(500), 0.5, edge=0.01)
     nothing = one.minus(one)
     assert (nothing.point, nothing.interval(), nothing.p_value()) == (0, (0, 0), 1)
+    always = draws(np.ones(500), 1.0, edge=0.01).minus(draws(np.zeros(500), 0.0, edge=0.01))
+    assert (always.point, always.interval(), always.p_value()) == (1, (1, 1), None)
 
 
-@settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.floats(-3, 3))
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), shift=st.floats(-3, 3))
 def test_an_interval_holds_zero_as_its_p_value_says(seed, shift):
-    """The p-value is below 5 % where the 95 % interval leaves 0 out, and the other way round."""
-    draw = np.random.default_rng(seed)
-    values = draw.normal(shift, 1, 1000)
-    one = draws(values, shift, draw.normal(size=40) ** 3)
-    (low, high), p_value = one.interval(), one.p_value()
-    # The interval's ends lie between two resampled values.
-    inside = low <= 0 <= high
-    assert inside == (p_value >= 0.05) or abs(p_value - 0.05) < 0.01
-
-
-def test_a_p_value_claims_no_more_than_the_resamples_tell():
-    """A thousand resamples that all lie above 0 say 2 / 1001."""
-    assert draws(np.linspace(0.1, 0.2, 1000)).p_value() == pytest.approx(2 / 1001)
+    """The 95 % interval of a difference leaves 0 out exactly where p < 0.05."""
+    one = draws(np.random.default_rng(seed).normal(shift, 1, 1000), shift)
+    low, high = one.interval()
+    assert (low <= 0 <= high) == (one.p_value() >= 0.05)
 
 
 def test_categories_fixed_or_drawn():
@@ -76,17 +78,9 @@ def test_categories_fixed_or_drawn():
     assert drawn.values.std() == pytest.approx(np.sqrt(0.06 / 3), rel=0.1)
 
 
-def test_influence_is_taken_within_each_kind():
-    """Of good and of defective images the influences sum to 0; an undefined value leaves none."""
-    labels = np.array([True, True, False, False, False])
-    found = influence_of(np.array([0.5, 0.7, 0.1, 0.2, 0.6]), labels)
-    assert found == pytest.approx([0.05, -0.05, 0.4 / 3, 0.2 / 3, -0.6 / 3])
-    assert not influence_of(np.array([0.5, np.nan, 0.1, 0.2, 0.6]), labels).any()
-
-
 @pytest.mark.parametrize(("separation", "anomalous", "good"), [(1.0, 60, 40), (2.0, 40, 30)])
 def test_intervals_cover_the_truth(separation, anomalous, good):
-    """Of 400 simulated test sets 93 to 97 % hold the true AUROC; of AP and of the optimistic F1-max at least 85 %."""
+    """Of 400 simulated test sets 93 to 97 % hold the true AUROC; of AP, and of the optimistic F1-max, a few more."""
     draw = np.random.default_rng(7)
     labels = np.arange(anomalous + good) < anomalous
     many = np.arange(200_000) < 200_000 * anomalous / labels.size
@@ -99,5 +93,24 @@ def test_intervals_cover_the_truth(separation, anomalous, good):
             low, high = one.interval()
             inside[name] += low <= truth[name] <= high
     assert 0.93 <= inside["image_auroc"] / 400 <= 0.97
-    assert inside["image_ap"] / 400 >= 0.85
-    assert inside["image_f1_max"] / 400 >= 0.85
+    assert 0.93 <= inside["image_ap"] / 400 <= 0.98
+    assert 0.93 <= inside["image_f1_max"] / 400 <= 0.99
+
+
+def test_differences_cover_the_truth_and_claim_no_more():
+    """For 1,000 pairs of equally good methods 93 to 97 % of the intervals hold 0; of AP a little fewer."""
+    draw = np.random.default_rng(1)
+    labels = np.arange(100) < 60
+    inside = {}
+    for trial in range(1000):
+        both = []
+        seen = draw.normal(1.2 * labels)
+        for _ in range(2):
+            tested = CategoryImages(labels, seen + draw.normal(0, 0.7, labels.size), None)
+            both.append(draws_of(tested, measured(tested), 200, trial))
+        for name, one in both[0].items():
+            low, high = one.minus(both[1][name]).interval()
+            inside[name] = inside.get(name, 0) + (low <= 0 <= high)
+    assert 0.93 <= inside["image_auroc"] / 1000 <= 0.97
+    assert 0.91 <= inside["image_ap"] / 1000 <= 0.97
+    assert 0.93 <= inside["image_f1_max"] / 1000 <= 0.97
