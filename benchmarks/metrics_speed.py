@@ -319,9 +319,17 @@ def main() -> None:
     for kind in KINDS:
         compare_ways(kind, given)
     print(f"\nA further model on a counted data set ({CELLS} cells an image)\n")
-    print(
-        "| data set, scores | images | counts, MB | metrics, CPU s | MB | and 1,000 resamples, CPU s | MB | pixel AUROC |"
+    heads = (
+        "data set, scores",
+        "images",
+        "counts, MB",
+        "CPU s",
+        "MB",
+        "with 1,000 resamples, CPU s",
+        "MB",
+        "pixel AUROC",
     )
+    print("|", " | ".join(heads), "|")
     print("|---|---:|---:|---:|---:|---:|---:|---|")
     for name in SETS:
         for tenths in (True, False):

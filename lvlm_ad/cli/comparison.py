@@ -46,13 +46,17 @@ def print_comparison(found: Comparison, console: Console, images: int) -> None:
 
 def _mean(found: Comparison) -> Table:
     first, second = (plain(name) for name in found.names)
-    table = _table(f"{first} minus {second}: mean of {len(found.categories)} categories, percent")
-    for head in ("", first, second, "difference", "95 % interval", "p", "categories drawn, too"):
+    several = len(found.categories) > 1
+    of = f"mean of {len(found.categories)} categories" if several else plain("".join(found.categories))
+    table = _table(f"{first} minus {second}: {of}, percent")
+    heads = ["", first, second, "difference", "95 % interval", "p", *(["categories drawn, too"] if several else [])]
+    for head in heads:
         table.add_column(Text(head), justify="left" if not head else "right", overflow="fold")
     for name in METRIC_NAMES:
         one = found.mean[name]
         row = [name, _share(one.first), _share(one.second), _signed(one.difference), _ends(one.interval)]
-        table.add_row(*row, _p(one.p_value), _ends(one.interval_over_categories))
+        wider = [_ends(one.interval_over_categories)] if several else []
+        table.add_row(*row, _p(one.p_value), *wider)
     return table
 
 
