@@ -16,6 +16,9 @@ __all__ = ["Board", "Entry", "Group", "make_board"]
 _USUAL_SIZE = 768
 """The published image size; a table's title names another one."""
 
+_VALUE_KEPT = 24
+"""Characters of an option's value in a note; hashes are long."""
+
 EntryKind = Literal["ranked", "frame", "apart", "published"]
 
 
@@ -115,20 +118,31 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc") -> Board:
             place.divided.setdefault(key, []).append(run)
     groups: list[Group] = []
     for place in places.values():
+        shown: set[int] = set()
         for divided in place.divided.values():
-            groups += _groups(divided, place.dense, sort)
-        if not place.divided:
-            groups.append(_group(place.dense, [], sort))
+            made = _groups(divided, place.dense, sort)
+            shown |= {shots for shots, _ in made}
+            groups += [group for _, group in made]
+        # Maps with as many reference images as no row through the regions had.
+        for shots in sorted({_shots(run) for run in place.dense} - shown):
+            groups.append(_group([run for run in place.dense if _shots(run) == shots], [], sort))
     return Board(tuple(sorted(groups, key=lambda group: group.title)), sort)
 
 
-def _groups(divided: Sequence[Run], dense: Sequence[Run], sort: str) -> list[Group]:
-    """Split the runs of one division by what was asked; a baseline is asked nothing and joins each prompt."""
+def _shots(run: Run) -> int:
+    return int(run.manifest.protocol.get("shots", 0))
+
+
+def _groups(divided: Sequence[Run], dense: Sequence[Run], sort: str) -> list[tuple[int, Group]]:
+    """Split the runs of one division by what was asked and shown, and return how many references each group had.
+
+    A baseline is asked nothing and joins each prompt.
+    """
     frames = [run for run in divided if run.manifest.model.frame]
     asked: dict[tuple[str, int], list[Run]] = {}
     unasked: dict[int, list[Run]] = {}
     for run in divided:
-        shots = int(run.manifest.protocol.get("shots", 0))
+        shots = _shots(run)
         if run.manifest.prompt.hash:
             asked.setdefault((run.manifest.prompt.hash, shots), []).append(run)
         elif not run.manifest.model.frame:
@@ -139,13 +153,16 @@ def _groups(divided: Sequence[Run], dense: Sequence[Run], sort: str) -> list[Gro
             together.extend(baselines)
         if not joined:
             asked["", shots] = list(baselines)
-    return [_group([*runs, *frames], dense, sort) for runs in asked.values()] or [_group(frames, dense, sort)]
+    found = [(shots, [*runs, *frames]) for (_, shots), runs in asked.items()] or [(0, frames)]
+    return [(shots, _group(runs, [run for run in dense if _shots(run) == shots], sort)) for shots, runs in found]
 
 
 def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str) -> Group:
     shown = _latest([*runs, *dense])
-    names = [run.manifest.row_name for run in shown]
-    entries = [_entry(run, named_twice=names.count(run.manifest.row_name) > 1) for run in shown]
+    named: dict[str, list[Run]] = {}
+    for run in shown:
+        named.setdefault(run.manifest.row_name, []).append(run)
+    entries = [_entry(run, named[run.manifest.row_name]) for run in shown]
     entries.sort(key=lambda entry: tuple(-_value(entry, name) for name in (sort, "pixel_auroc")))
     asked = next((run.manifest for run in runs if run.manifest.prompt.hash), (*runs, *dense)[0].manifest)
     conditions = _conditions(asked)
@@ -161,7 +178,7 @@ def _latest(runs: Sequence[Run]) -> list[Run]:
     return list(newest.values())
 
 
-def _entry(run: Run, *, named_twice: bool) -> Entry:
+def _entry(run: Run, same_name: Sequence[Run]) -> Entry:
     manifest, metrics = run.manifest, run.metrics
     mean, answers = metrics["mean"], metrics["answers"]
     notes: list[str] = []
@@ -188,7 +205,11 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
             str(manifest.model.identity[key]) for key in ("model", "base_url") if key in manifest.model.identity
         )
         notes.append(asked)
-    notes += [*manifest.model.notes, *_prompt_notes(manifest)]
+    notes += [
+        *_told_apart(manifest, [one.manifest for one in same_name]),
+        *manifest.model.notes,
+        *_prompt_notes(manifest),
+    ]
     notes += _scoring(run)
     kinds = ("refused", "unparsable", "truncated", *UNANSWERED)
     missing = {name: answers[name] for name in kinds if answers.get(name)}
@@ -203,7 +224,7 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
     answered = answers["total"] - sum(answers.get(name, 0) for name in UNANSWERED)
     points = 100 * (mean.get("image_auroc") or 0.0) - 50
     return Entry(
-        name=f"{name} #{manifest.config_hash[:6]}" if named_twice else name,
+        name=f"{name} #{manifest.config_hash[:6]}" if len(same_name) > 1 else name,
         kind=kind,
         rank=None,
         metrics={metric: mean.get(metric) for metric in METRIC_NAMES},
@@ -215,6 +236,16 @@ def _entry(run: Run, *, named_twice: bool) -> Entry:
         notes=tuple(notes),
         run=run.dir.name,
     )
+
+
+def _told_apart(manifest: Manifest, same_name: Sequence[Manifest]) -> list[str]:
+    """Say in which of its options a row differs from others of its name."""
+    found = []
+    for key in sorted({key for one in same_name for key in one.model.identity} - {"model", "base_url"}):
+        values = [one.model.identity.get(key) for one in same_name]
+        if any(value != values[0] for value in values):
+            found.append(f"{key} {str(manifest.model.identity.get(key, 'not set'))[:_VALUE_KEPT]}")
+    return [", ".join(found)] if found else []
 
 
 def _scoring(run: Run) -> list[str]:

@@ -22,7 +22,7 @@ def make_run(tmp_path):
                 "name": name,
                 "kind": "backend",
                 "plugin": "openai",
-                "identity": {},
+                "identity": changes.pop("identity", {}),
                 "row": changes.pop("row", "regions"),
                 "frame": changes.pop("frame", False),
                 "sees_truth": False,
@@ -114,6 +114,26 @@ def test_dense_rows_and_left_out_failures_stand_apart(make_run):
     assert notes["b"][0] is None
     assert "7 of 10 images" in notes["b"][1]
     assert "3 refused" in notes["b"][1]
+
+
+def test_maps_made_with_references_stand_with_rows_that_had_as_many(make_run):
+    """A dense few-shot row is in no zero-shot table, and has its own where nothing else had as many references."""
+    zero, few = (make_run(f"m{shots}", row="dense", division="", prompt="", shots=shots) for shots in (0, 2))
+    plain, shown = make_run("a"), make_run("b", shots=2)
+    names = [{entry.name for entry in group.entries} for group in make_board([plain, zero, few]).groups]
+    assert sorted(names, key=len) == [{"m2 (dense)"}, {"a", "m0 (dense)"}]
+    titles = {group.title: {entry.name for entry in group.entries} for group in make_board([plain, shown, few]).groups}
+    (with_references,) = (names for title, names in titles.items() if "2 reference images" in title)
+    assert with_references == {"b", "m2 (dense)"}
+
+
+def test_rows_of_one_name_say_in_what_they_differ(make_run):
+    """The options that differ, in each of them; not those that agree."""
+    one = make_run("w", identity={"variant": "paper", "weights": "0" * 64, "tau": 1})
+    other = make_run("w", identity={"variant": "zqhang", "weights": "1" * 64, "tau": 1})
+    (group,) = make_board([one, other]).groups
+    notes = {entry.notes[0] for entry in group.entries}
+    assert notes == {f"variant paper, weights {'0' * 24}", f"variant zqhang, weights {'1' * 24}"}
 
 
 def test_what_is_missing_is_said(make_run):
