@@ -47,8 +47,9 @@ class TextOnly(WholePictures):
         images = clip.classes(clip.tokens(clip.pictures(prepared.pixels)))
         text = torch.stack([self.text(view.category) for view in prepared.views])
         scores = (images[:, None] @ text.transpose(-1, -2) / clip.temperature).softmax(dim=-1)[:, 0, 1]
+        # Rounding may go beyond 1 by a last digit. The order matters: a score that is no number must stay so.
         return [
-            DenseScores(min(1.0, float(score)), np.zeros(view.image.shape[:2], np.float32))
+            DenseScores(min(float(score), 1.0), np.zeros(view.image.shape[:2], np.float32))
             for view, score in zip(prepared.views, scores, strict=True)
         ]
 

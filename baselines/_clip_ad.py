@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
 
 from ._clip_baseline import Squares, WholePictures
+from ._clip_loading import told
 from ._dual_path import STAGES, dual_path, largest_cluster, surgery
 from ._prompts import ensemble, mean
 from ._tiles import grown
@@ -65,6 +67,9 @@ class DualPathMethod(WholePictures):
         prototypes: the vectors of prompts.
         options: of the method.
 
+    Attributes:
+        heads_hash: SHA-256 (hex) over the heads' values, whatever file holds them.
+
     Raises:
         ConfigError: the heads do not fit the model.
     """
@@ -75,6 +80,10 @@ class DualPathMethod(WholePictures):
         self._heads: list[tuple[torch.Tensor, torch.Tensor]] = []
         if options.heads is not None:
             self._heads = read_heads(options.heads.expanduser(), clip)
+        digest = hashlib.sha256()
+        for tensor in (tensor for pair in self._heads for tensor in pair):
+            digest.update(tensor.cpu().numpy().tobytes())
+        self.heads_hash = digest.hexdigest()
         self._alias = options.alias if options.alias is not None else bool(self._heads)
 
     def scored(self, prepared: Squares) -> list[DenseScores]:
@@ -154,11 +163,9 @@ def read_heads(path: Path, clip: Clip) -> list[tuple[torch.Tensor, torch.Tensor]
     Raises:
         ConfigError: the file is something else, or of another model.
     """
-    try:
+    with told(f"The heads {path} cannot be read"):
         safe = path.suffix == ".safetensors"
         held = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ConfigError(f"The heads {path} cannot be read: {' '.join(str(error).split())[:200]}.") from error
     if isinstance(held, dict) and isinstance(held.get("linear_layers"), dict):
         held = held["linear_layers"]
     tensors = (
@@ -173,7 +180,8 @@ def read_heads(path: Path, clip: Clip) -> list[tuple[torch.Tensor, torch.Tensor]
     heads = []
     for stage in range(STAGES):
         weight, bias = (named.get(f"fc.{stage}.{part}") for part in ("weight", "bias"))
-        if weight is None or bias is None or weight.shape != (joint, width) or bias.shape != (joint,):
+        fits = weight is not None and bias is not None and weight.shape == (joint, width) and bias.shape == (joint,)
+        if weight is None or bias is None or not fits or not (weight.is_floating_point() and bias.is_floating_point()):
             raise ConfigError(
                 f"{path} holds no heads for this model: fc.{stage}.weight of {joint} x {width} and its bias are wanted."
             )

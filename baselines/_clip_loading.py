@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from lvlm_ad.weights import from_hub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["RANDOM", "loaded", "tokenizer"]
+__all__ = ["RANDOM", "loaded", "reason", "tokenizer", "told"]
 
 _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip's repositories at the hub hold, the better first."""
@@ -41,7 +42,7 @@ def loaded(model: str, pretrained: str) -> Any:
     if model not in names:
         raise ConfigError(f"open_clip {open_clip.__version__} has no model {model!r}.{nearest(model, names)}")
     if pretrained == RANDOM:
-        with torch.random.fork_rng(devices=[]), _quiet(), _told(f"{model} cannot be built"):
+        with torch.random.fork_rng(devices=[]), _quiet(), told(f"{model} cannot be built"):
             torch.manual_seed(0)
             return open_clip.create_model(model, pretrained=None)
     tags = open_clip.list_pretrained_tags_by_model(model)
@@ -54,7 +55,7 @@ def loaded(model: str, pretrained: str) -> Any:
             f"There are no weights {pretrained!r} for {model}: no such file, and open_clip has "
             f"{', '.join(tags) or 'none'}."
         )
-    with _quiet(), _told(f"{file} holds no weights of {model} that can be loaded"):
+    with _quiet(), told(f"{file} holds no weights of {model} that can be loaded"):
         return open_clip.create_model(
             model,
             pretrained=str(file),
@@ -69,7 +70,7 @@ def tokenizer(model: str) -> Any:
     Raises:
         ConfigError: it cannot be had; those of some models come from the hub.
     """
-    with _quiet(), _told(f"The tokenizer of {model} cannot be had"):
+    with _quiet(), told(f"The tokenizer of {model} cannot be had"):
         return open_clip.get_tokenizer(model)
 
 
@@ -102,13 +103,20 @@ def _fetched(model: str, tag: str, config: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def told(what: str) -> Iterator[None]:
     """Turn whatever open_clip and those whom it calls raise into one line."""
     try:
         yield
     except Exception as error:
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ConfigError(f"{what} ({why}).") from error
+        raise ConfigError(f"{what} ({reason(error)}).") from error
+
+
+def reason(error: Exception) -> str:
+    """Say in one line why a file could not be read; what pickle says of others' files helps nobody."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (pickle.UnpicklingError, KeyError, EOFError, StopIteration)) or not text:
+        return "it is damaged, or holds something else than tensors"
+    return text[:200]
 
 
 @contextmanager

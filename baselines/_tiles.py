@@ -18,6 +18,9 @@ __all__ = ["Tile", "grown", "squared", "stitched", "tiles"]
 _STEP = 0.8
 """From one tile to the next, in sides of a tile; as in the code of InCTRL's authors (mala-lab/WinCLIP)."""
 
+_MOST = 32
+"""Tiles of a picture; enough for squares up to an aspect of 25."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -32,12 +35,14 @@ class Tile:
 def tiles(height: int, width: int) -> list[Tile]:
     """Cut a picture into squares along its longer side; the last one ends where the picture does.
 
-    A square picture is one tile.
+    A square picture is one tile. One so long that more than 32 squares would be needed is cut into 32 longer tiles:
+    a line of pixels must not take hours.
     """
     side, length = min(height, width), max(height, width)
-    count = 1 + math.ceil((length - side) / (_STEP * side))
-    starts = dict.fromkeys(min(round(at * _STEP * side), length - side) for at in range(count))
-    return [Tile(0, at, side, side) if width > height else Tile(at, 0, side, side) for at in starts]
+    extent = max(side, math.ceil(length / (1 + _STEP * (_MOST - 1))))
+    count = 1 + math.ceil((length - extent) / (_STEP * extent))
+    starts = dict.fromkeys(min(round(at * _STEP * extent), length - extent) for at in range(count))
+    return [Tile(0, at, side, extent) if width > height else Tile(at, 0, extent, side) for at in starts]
 
 
 def squared(image: NDArray[np.uint8], tile: Tile, side: int) -> NDArray[np.uint8]:

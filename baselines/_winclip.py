@@ -178,8 +178,8 @@ class Windows(Method[Pictures]):
             scores, maps = (scores + differences.amax(dim=(1, 2))) / 2, (maps + differences) / 2
         height, width = whole_picture(view).shape[:2]
         pixels = stitched(list(maps.cpu().numpy()), parts, (height, width), (view.image.shape[0], view.image.shape[1]))
-        # Rounding may go beyond 1 by a last digit.
-        return DenseScores(min(1.0, float(scores.mean())), np.clip(pixels, 0.0, 1.0))
+        # Rounding may go beyond 1 by a last digit. The order matters: a score that is no number must stay so.
+        return DenseScores(min(float(scores.mean()), 1.0), np.clip(pixels, 0.0, 1.0))
 
     def _memory(self, view: View) -> list[Embedded]:
         """Return what a category's references look like: each tile's windows ``(R, D)`` and patches ``(R, width)``."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-
-from lvlm_ad.errors import ConfigError
 
 from ._clip_baseline import ClipBaseline, ClipOptions
 
@@ -50,12 +47,6 @@ class ClipAd(ClipBaseline):
 
     def __init__(self, options: ClipAdOptions) -> None:
         super().__init__(options)
-        self._heads_hash = ""
-        if options.heads is not None:
-            try:
-                self._heads_hash = hashlib.sha256(options.heads.expanduser().read_bytes()).hexdigest()
-            except OSError as error:
-                raise ConfigError(f"The heads {options.heads} cannot be read: {error.strerror}.") from error
         self._kind = options.image_score
         if self._kind == "category":
             self.notes = (*self.notes, "an image's score depends on the other test images of its category")
@@ -63,10 +54,14 @@ class ClipAd(ClipBaseline):
             self.notes = (*self.notes, f"SDP+ with the heads {options.heads.name}")
 
     def identity(self) -> dict[str, Any]:
-        """Name the heads by their content."""
+        """Name the heads by their content.
+
+        Raises:
+            ConfigError: weights or heads cannot be had.
+        """
         options = self._clip_ad
         named = {name: value for name, value in super().identity().items() if name != "heads"}
-        heads = {"heads": self._heads_hash} if self._heads_hash else {}
+        heads = {"heads": self._dual_path.heads_hash} if options.heads is not None else {}
         return {**named, **heads, "alias": options.alias if options.alias is not None else bool(heads)}
 
     def over_category(self, parts: Sequence[tuple[float, ...]]) -> list[float]:
@@ -85,6 +80,14 @@ class ClipAd(ClipBaseline):
         from ._clip_ad import DualPathMethod  # noqa: PLC0415 - it imports torch
 
         return DualPathMethod(self.clip, self.prototypes, self._clip_ad)
+
+    @property
+    def _dual_path(self) -> DualPathMethod:
+        from ._clip_ad import DualPathMethod  # noqa: PLC0415 - it imports torch
+
+        method = self.method
+        assert isinstance(method, DualPathMethod)  # noqa: S101 - narrows the type; make() fixes it
+        return method
 
     @property
     def _clip_ad(self) -> ClipAdOptions:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lvlm_ad.errors import RunError
+from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.metrics.delong import DeLong, delong, placements, two_sided
 from lvlm_ad.metrics.draws import Draws, mean_of, mean_over_drawn
 from lvlm_ad.metrics.uncertainty import CategoryImages, drawn_categories, draws_of
@@ -17,6 +17,9 @@ from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
 from lvlm_ad.text2seg import UNANSWERED
 
 __all__ = ["Comparison", "Difference", "ImageDifference", "compare_runs"]
+
+_FEWEST = 50
+"""Resamples; from fewer no interval can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +109,15 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     Args:
         first: a run.
         second: another one on the same images.
-        resamples: how many times the images are drawn anew, at least 1.
+        resamples: how many times the images are drawn anew, at least 50.
         across_conditions: whether runs of different models may differ in how they were measured, too.
 
     Raises:
         RunError: the runs are not comparable; the message says why.
+        ConfigError: there are too few resamples.
     """
+    if resamples < _FEWEST:
+        raise ConfigError(f"A comparison takes {_FEWEST} resamples or more, not {resamples}.")
     notes = _checked(first, second, across_conditions=across_conditions)
     both = (_categories(first, resamples), _categories(second, resamples))
     categories = {
@@ -125,7 +131,7 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
             tests[name] = delong(labels, one.tested.scores, both[1][name].tested.scores)
     if any(run.tallies is None for run in (first, second)):
         notes.append("a run was made by an older version and holds no pixel counts: run the same bench again for them")
-    elif any(run.manifest.model.row == "dense" for run in (first, second)):
+    elif any(run.manifest.model.row == "dense" and any(run.tallies or ()) for run in (first, second)):
         notes.append("intervals of a dense row's pixel metrics come from counts at fixed thresholds")
     return Comparison(
         names=_names(first, second),
@@ -154,6 +160,11 @@ def _checked(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
     """
     one, other = first.manifest, second.manifest
     for run in (first, second):
+        if len(run.predictions) != run.manifest.dataset.n_images:
+            raise RunError(
+                f"{run.dir}: {len(run.predictions)} predictions for {run.manifest.dataset.n_images} images; "
+                "read it with them."
+            )
         failed = sum(record.status in UNANSWERED for record in run.predictions)
         if failed:
             raise RunError(
@@ -167,7 +178,8 @@ def _checked(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
         )
     sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
     if sizes[0] != sizes[1]:
-        raise RunError(f"The runs cannot be compared: images of {sizes[0]} and of {sizes[1]} pixels a side.")
+        named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
+        raise RunError(f"The runs cannot be compared: images measured at {named[0]} and at {named[1]}.")
     if _left_out(first) != _left_out(second):
         raise RunError(
             "The runs cannot be compared: they leave out different images without a usable answer. Run both with "

@@ -278,7 +278,11 @@ class BaselineDetector:
                 f"The baseline {self._name} gave a map of shape {values.shape} for {sample.id}; "
                 f"it must be {self._size}."
             )
-        # The negation also catches NaN.
+        if not (np.isfinite(dense.image) and np.isfinite(values).all()):
+            raise PluginError(
+                f"The baseline {self._name} gave scores that are no numbers for {sample.id}: its weights are damaged, "
+                "or its computing type is too narrow (--set dtype=float32)."
+            )
         if not (0 <= dense.image <= 1 and float(values.min()) >= 0 and float(values.max()) <= 1):
             raise PluginError(f"The baseline {self._name} gave scores outside [0, 1] for {sample.id}.")
         return dense

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, Literal
 from zipfile import BadZipFile
 
@@ -23,9 +25,22 @@ from lvlm_ad.text2seg import Status
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["METRIC_NAMES", "Manifest", "PredictionRecord", "Run", "find_runs", "read_run", "read_runs", "write_run"]
+__all__ = [
+    "METRIC_NAMES",
+    "Manifest",
+    "PredictionRecord",
+    "Run",
+    "find_runs",
+    "only_run",
+    "read_run",
+    "read_runs",
+    "write_run",
+]
 
 SCHEMA_VERSION = 1
+
+_NO_ARCHIVE = (BadZipFile, MetricError, zlib.error, TokenError)
+"""What NumPy lets through of a damaged pixels.npz, and what is wrong with one that is none."""
 
 METRIC_NAMES = (
     "image_auroc",
@@ -206,17 +221,19 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         if predictions:
             # Runs of older versions have none.
             if (folder / "pixels.npz").is_file():
-                with np.load(folder / "pixels.npz", allow_pickle=False) as file:
+                # NumPy leaves a damaged file open.
+                with (folder / "pixels.npz").open("rb") as raw_file, np.load(raw_file, allow_pickle=False) as file:
                     tallies = from_arrays(file)
             with (folder / "predictions.jsonl").open(encoding="utf-8") as lines:
                 records = [PredictionRecord.model_validate_json(line) for line in lines]
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        if not {"mean", "categories", "answers", "usage"} <= set(metrics):
-            raise RunError(f"{folder / 'metrics.json'} lacks one of mean, categories, answers, usage.")
-        wrong = [name for name in METRIC_NAMES if not _is_fraction(metrics["mean"].get(name))]
-        if wrong:
-            raise RunError(f"{folder / 'metrics.json'} is damaged: {wrong[0]} is no fraction in 0..1.")
-        return Run(folder, Manifest.model_validate(raw), metrics, records, tallies)
+        _check_metrics(metrics, folder / "metrics.json")
+        manifest = Manifest.model_validate(raw)
+        if predictions and len(records) != manifest.dataset.n_images:
+            raise RunError(
+                f"The run {folder} is incomplete: {len(records)} of {manifest.dataset.n_images} predictions are there."
+            )
+        return Run(folder, manifest, metrics, records, tallies)
     except OSError as error:
         raise RunError(
             f"The run {folder} is incomplete: {error.filename} cannot be read ({error.strerror})."
@@ -225,7 +242,7 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise RunError(f"The run {folder} is damaged: {field}: {first['msg']}.") from error
-    except (ValueError, KeyError, TypeError, BadZipFile, MetricError) as error:
+    except (ValueError, LookupError, TypeError, EOFError, RecursionError, SyntaxError, *_NO_ARCHIVE) as error:
         raise RunError(f"The run {folder} is damaged: {error!r:.200}.") from error
 
 
@@ -236,6 +253,19 @@ def find_runs(root: Path) -> list[Path]:
     if not root.is_dir():
         raise RunError(f"There is no folder {root}; run 'lvlm-ad bench' first or name the folder given to --out.")
     return sorted(path.parent for path in root.glob("*/run.json"))
+
+
+def only_run(root: Path) -> Path:
+    """Return the run folder that a folder is, or the only one that it holds.
+
+    Raises:
+        RunError: there is none, or there are several.
+    """
+    found = find_runs(root)
+    if len(found) != 1:
+        some = f"holds {len(found)} runs; name one, such as {found[0]}" if found else "is no run and holds none"
+        raise RunError(f"{root} {some}.")
+    return found[0]
 
 
 def read_runs(root: Path) -> tuple[list[Run], list[str]]:
@@ -255,6 +285,19 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
         except RunError as error:
             problems.append(str(error))
     return runs, problems
+
+
+def _check_metrics(metrics: Any, path: Path) -> None:
+    """Raise RunError unless metrics.json has the parts that everything reads."""
+    parts = ("mean", "categories", "answers", "usage")
+    if not isinstance(metrics, dict) or not all(isinstance(metrics.get(name), dict) for name in parts):
+        raise RunError(f"{path} lacks one of {', '.join(parts)}.")
+    for place, of in (("mean", metrics["mean"]), *metrics["categories"].items()):
+        if not isinstance(of, dict):
+            raise RunError(f"{path} is damaged: {place} holds no metrics.")
+        for name in METRIC_NAMES:
+            if not _is_fraction(of.get(name)):
+                raise RunError(f"{path} is damaged: {name} of {place} is no fraction in 0..1.")
 
 
 def _is_fraction(value: Any) -> bool:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from lvlm_ad.compare import compare_runs
-from lvlm_ad.errors import RunError
+from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.scoring import Scored, measure_category, summary
 from lvlm_ad.metrics import count_cells
+from lvlm_ad.metrics.draws import Draws
+from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, measured
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run
 
 CATEGORIES = ("bolt", "nut")
@@ -151,7 +153,7 @@ def test_images_are_named_where_ranks_differ_most(make_run):
     ("changes", "message"),
     [
         ({"fingerprint": "g"}, "the images are not the same"),
-        ({"image_size": 512}, "images of 768 and of 512 pixels"),
+        ({"image_size": 512}, "at 768 x 768 pixels and at 512 x 512 pixels"),
         ({"division": "e"}, r"not only the model differs but also division \(d and e\)"),
         ({"prompt": "q"}, "but also prompt"),
         ({"shots": 2}, "but also shots"),
@@ -208,7 +210,40 @@ def test_runs_read_from_disk_compare_alike(make_run):
         write_run(run)
     again = [read_run(run.dir) for run in runs]
     assert compare_runs(*again) == compare_runs(*runs)
-    (runs[0].dir / "pixels.npz").write_bytes(b"PK nonsense")
-    with pytest.raises(RunError, match="damaged"):
-        read_run(runs[0].dir)
-    assert read_run(runs[0].dir, predictions=False).tallies is None
+    with pytest.raises(RunError, match="read it with them"):
+        compare_runs(read_run(runs[0].dir, predictions=False), again[1])
+    with pytest.raises(ConfigError, match="50 resamples or more, not 0"):
+        compare_runs(*again, 0)
+
+
+def test_damaged_files_of_a_run_are_told(make_run):
+    """Whatever becomes of a file, reading it ends with a run or with the one error that says what is wrong."""
+    run = make_run("a", 0.3)
+    write_run(run)
+    whole = (run.dir / "pixels.npz").read_bytes()
+    draw = np.random.default_rng(0)
+    refused = 0
+    for damaged in (b"", b"PK nonsense", *(bytearray(whole) for _ in range(60))):
+        if isinstance(damaged, bytearray):
+            damaged[draw.integers(len(damaged))] ^= 1 << draw.integers(8)
+        (run.dir / "pixels.npz").write_bytes(damaged)
+        try:
+            read_run(run.dir)
+        except RunError:
+            refused += 1
+    assert refused > 30
+    assert read_run(run.dir, predictions=False).tallies is None
+    (run.dir / "pixels.npz").write_bytes(whole)
+    lines = (run.dir / "predictions.jsonl").read_text().splitlines(keepends=True)
+    (run.dir / "predictions.jsonl").write_text("".join(lines[:3]))
+    with pytest.raises(RunError, match=f"incomplete: 3 of {len(lines)} predictions"):
+        read_run(run.dir)
+
+
+def test_one_image_of_a_kind_tells_nothing_about_others():
+    """It would be drawn each time: no interval, rather than one without width. A difference stays within its bounds."""
+    labels = np.array([True, False, False])
+    tested = CategoryImages(labels, np.array([0.5, 0.1, 0.7]), None)
+    assert draws_of(tested, measured(tested), 100) == {}
+    wide = Draws(0.9, np.linspace(-1, 1, 100)).interval()
+    assert wide[1] == 1.0

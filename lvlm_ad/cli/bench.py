@@ -11,6 +11,7 @@ import typer
 from lvlm_ad.cli.shell import EXIT_INCOMPLETE, guarded, merged_settings, print_json, say
 
 if TYPE_CHECKING:
+    from lvlm_ad.cli.progress import Bars
     from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.runs import Run
 
@@ -74,6 +75,7 @@ def bench(
     batch: Annotated[
         bool, typer.Option("--batch", help="Ask in batches, where the endpoint takes them: within a day, cheaper.")
     ] = False,
+    report: Annotated[bool, typer.Option(help="Write a page for each model with all images and answers.")] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be asked and what it would cost, and ask nothing.")
     ] = False,
@@ -115,6 +117,8 @@ def bench(
             forecast = evaluate.dry_run(config, bars)
         else:
             runs = evaluate.bench(config, bars)
+            if report:
+                _report(runs, bars)
     if dry_run:
         _show_forecast(forecast, json=json)
         return
@@ -126,6 +130,22 @@ def bench(
         say(line)
     if missing:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _report(runs: list[Run], bars: Bars) -> None:
+    """Write the reports of the models that were asked for, or of the first row if none was.
+
+    What was measured is on disk by now; a page that cannot be written takes nothing from it.
+    """
+    from lvlm_ad.errors import LvlmAdError
+    from lvlm_ad.report.run_page import write_report
+
+    asked = [run for run in runs if not run.manifest.model.frame]
+    for run in asked or runs[:1]:
+        try:
+            write_report(run, run.dir / "report", progress=bars)
+        except LvlmAdError as error:
+            bars.note(f"No report of {run.manifest.row_name}: {error}")
 
 
 def _public(run: Run) -> dict[str, Any]:
@@ -142,6 +162,7 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
     """Print the leaderboard of all runs on this data in the output folder, and write it there."""
     from lvlm_ad.cli.tables import print_board
     from lvlm_ad.leaderboard import FORMATS, make_board
+    from lvlm_ad.report.board_page import board_page
     from lvlm_ad.runs import read_runs
 
     fingerprint = runs[0].manifest.dataset.fingerprint
@@ -149,10 +170,12 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
     for problem in problems:
         say(f"left out: {problem}")
     print_board(make_board([run for run in every if run.manifest.dataset.fingerprint == fingerprint]), console)
-    (config.out / "leaderboard.md").write_text(FORMATS["md"](make_board(every)), encoding="utf-8")
+    board = make_board(every)
+    (config.out / "leaderboard.md").write_text(FORMATS["md"](board), encoding="utf-8")
+    (config.out / "leaderboard.html").write_text(board_page(board, config.out), encoding="utf-8")
     for run in runs:
         say(f"{run.manifest.row_name}: {run.dir}")
-    say(f"leaderboard: {config.out / 'leaderboard.md'}")
+    say(f"leaderboard: {config.out / 'leaderboard.html'}")
 
 
 def _missing(runs: list[Run]) -> list[str]:

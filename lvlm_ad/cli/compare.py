@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lvlm_ad.cli.shell import guarded, print_json
-
-if TYPE_CHECKING:
-    from lvlm_ad.runs import Run
 
 __all__ = ["compare"]
 
@@ -38,25 +35,11 @@ def compare(
 
     from lvlm_ad.cli.comparison import print_comparison
     from lvlm_ad.compare import compare_runs
+    from lvlm_ad.runs import only_run, read_run
 
-    found = compare_runs(_read(first), _read(second), resamples, across_conditions=across_conditions)
+    one, other = (read_run(only_run(folder)) for folder in (first, second))
+    found = compare_runs(one, other, resamples, across_conditions=across_conditions)
     if json:
         print_json({**asdict(found), "images": [asdict(one) for one in found.images[:images]]})
         return
     print_comparison(found, Console(width=None if sys.stdout.isatty() else 140), images)
-
-
-def _read(folder: Path) -> Run:
-    """Read the run that a folder is, or the only one that it holds.
-
-    Raises:
-        RunError: there is none, or there are several.
-    """
-    from lvlm_ad.errors import RunError
-    from lvlm_ad.runs import find_runs, read_run
-
-    found = find_runs(folder)
-    if len(found) != 1:
-        some = f"holds {len(found)} runs; name one, such as {found[0]}" if found else "is no run and holds none"
-        raise RunError(f"{folder} {some}.")
-    return read_run(found[0])

@@ -22,13 +22,17 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     tex = "tex"
+    html = "html"
 
 
 @guarded
 def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder given to bench as --out.")] = Path("runs"),
     form: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; stdout if not given.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A file.  [default: stdout; for html leaderboard.html in DIR]"),
+    ] = None,
     sort: Annotated[str, typer.Option(help="The metric that ranks.")] = "image_auroc",
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
@@ -52,6 +56,13 @@ def leaderboard(
     if form is Format.table:
         with output.open("w", encoding="utf-8") as file:  # type: ignore[union-attr]
             print_board(board, Console(file=file, width=140))
+        return
+    if form is Format.html:
+        from lvlm_ad.report.board_page import board_page
+
+        output = output or folder / "leaderboard.html"
+        output.write_text(board_page(board, folder, output.parent), encoding="utf-8")
+        say(f"leaderboard: {output}")
         return
     text = FORMATS[form.value](board)
     if output is None:

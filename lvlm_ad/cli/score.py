@@ -16,7 +16,10 @@ __all__ = ["score"]
 def score(
     maps: Annotated[Path, typer.Option(metavar="DIR", help="The maps, in folders and under names as the images'.")],
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="mvtec, visa, folder or demo.  [default: folder]")
+        str | None,
+        typer.Option(
+            "--dataset", "-d", help="mvtec, visa, folder or demo.  [default: folder if --data is given, else demo]"
+        ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Where the data set is.")] = None,
     category: Annotated[list[str], typer.Option("--category", "-c", help="Measure these categories only.")] = [],

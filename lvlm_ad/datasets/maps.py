@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["MAP_SUFFIXES", "find_maps", "read_image_scores", "read_map", "resize_map"]
 
 MAP_SUFFIXES = (".npy", ".tiff", ".tif", ".png")
+
+_WIDEST = 8
+"""Bytes of a score."""
 
 _PLANE = 2
 """Axes of a map: rows and columns."""
@@ -84,11 +86,17 @@ def read_map(path: Path) -> NDArray[Any]:
     try:
         values = np.asarray(_read(path))
     except Exception as error:
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"The map {shown(path)} cannot be read: {why}.") from error
-    plane = values.squeeze() if values.ndim > _PLANE else values
+        kind = {".npy": "NumPy array", ".png": "PNG"}.get(path.suffix, "TIFF")
+        raise DataError(f"The map {shown(path)} cannot be read: it is damaged, or no {kind}.") from error
+    plane = values
+    while plane.ndim > _PLANE and 1 in (plane.shape[0], plane.shape[-1]):
+        plane = plane[0] if plane.shape[0] == 1 else plane[..., 0]
     if plane.ndim != _PLANE or plane.dtype.kind not in "iufb" or not plane.size:
         raise DataError(f"The map {shown(path)} is {values.dtype} {values.shape}; it must be real numbers (H, W).")
+    # What is wider than 64 bits must fit into them.
+    if plane.dtype.itemsize > _WIDEST and plane.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            plane = plane.astype(np.float64)
     if not np.isfinite(plane).all():
         raise DataError(f"The map {shown(path)} holds NaN or infinite scores.")
     return plane
@@ -136,16 +144,13 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
     Raises:
         DataError: the file cannot be read, a sample has no score, or one is no finite number.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        given: Mapping[str, Any]
-        if path.suffix == ".json":
-            given = dict(json.loads(text))
-        else:
-            given = {row["image"]: row["score"] for row in csv.DictReader(text.splitlines())}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{shown(path)} holds no scores: {error!r:.200}.") from error
-    plain = {name.removesuffix(Path(name).suffix): value for name, value in given.items()}
+    given = _given(path)
+    plain: dict[str, Any] = {}
+    for name, value in given.items():
+        stem = name.removesuffix(Path(name).suffix)
+        if stem in plain:
+            raise DataError(f"{shown(path)} has two scores for {stem}.")
+        plain[stem] = value
     found: dict[str, float] = {}
     for sample in dataset:
         names = _names(sample, dataset)
@@ -154,8 +159,44 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
             raise DataError(f"{shown(path)} has no score for {' or '.join(dict.fromkeys(names))}.")
         try:
             found[sample.id] = float(values[0])
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             found[sample.id] = math.nan
         if not math.isfinite(found[sample.id]):
             raise DataError(f"{shown(path)}: the score of {sample.id} is {values[0]!r:.50}, no finite number.")
+    return found
+
+
+def _given(path: Path) -> dict[str, Any]:
+    """Read names and what stands beside them.
+
+    Raises:
+        DataError: the file is neither such a JSON object nor such a table, or names an image twice.
+    """
+    is_json = path.suffix.lower() == ".json"
+    try:
+        # Spreadsheets put a byte-order mark first.
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise DataError(f"{shown(path)} cannot be read: {why}.") from error
+    try:
+        if is_json:
+            pairs = json.loads(text, object_pairs_hook=list)
+            listing = [(name, value) for name, value in pairs if isinstance(name, str)]
+            fits = len(listing) == len(pairs) and text.lstrip().startswith("{")
+        else:
+            table = csv.DictReader(text.splitlines())
+            rows = list(table)
+            fits = {"image", "score"} <= set(table.fieldnames or ()) and all(row["image"] is not None for row in rows)
+            listing = [(row["image"], row["score"]) for row in rows] if fits else []
+    except (ValueError, TypeError, RecursionError, csv.Error):
+        fits = False
+    if not fits:
+        wanted = "one object, name -> score" if is_json else "a table with commas and the columns image and score"
+        raise DataError(f"{shown(path)} must be {wanted}.")
+    found: dict[str, Any] = {}
+    for name, value in listing:
+        if name in found:
+            raise DataError(f"{shown(path)} has two scores for {name!r:.200}.")
+        found[name] = value
     return found

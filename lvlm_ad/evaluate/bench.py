@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.backend import Backend, BatchBackend
 from lvlm_ad.baseline import Baseline, Row
 from lvlm_ad.calls import Budget
+from lvlm_ad.datasets.places import remember_place
 from lvlm_ad.detectors import Detector, is_unusable
 from lvlm_ad.errors import ConfigError, FatalError
 from lvlm_ad.evaluate.asking import (
@@ -72,6 +73,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         built = _built(plan, stack)
         stores = opened(config.out, stack)
         divisions = divide_dataset(plan, stores.divisions, progress)
+        remember_place(config.out, plan.dataset, config.mask_threshold)
         spent = 0.0
         runs: list[Run] = []
         for model, plugin in built:

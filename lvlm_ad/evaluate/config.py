@@ -20,6 +20,10 @@ FRAME = ("contrast", "chance", "oracle")
 """The rows that frame every table, by the names of their presets."""
 
 
+FEWEST_RESAMPLES = 50
+"""From fewer no interval can be told."""
+
+
 class Progress(TypingProtocol):
     """Hears how far a bench has come; the command line shows it, the library is silent."""
 
@@ -84,7 +88,7 @@ class RunConfig:
         frame: whether chance, contrast and oracle are run beside the models.
         mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.images.read_mask``.
         retry_failed: ask anew where a stored answer is refused, cut off, empty or unreadable.
-        resamples: of the test images, for confidence intervals; 0: none.
+        resamples: of the test images, for confidence intervals, 50 or more; 0: none.
         batch: ask in batches, where the endpoint takes them: slower and cheaper.
     """
 
@@ -154,8 +158,8 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         raise ConfigError(f"--concurrency takes 1 or more, not {config.concurrency}.")
     if config.max_cost is not None and config.max_cost < 0:
         raise ConfigError(f"--max-cost takes USD of 0 or more, not {config.max_cost}.")
-    if config.resamples < 0:
-        raise ConfigError(f"--resamples takes 0 or more, not {config.resamples}.")
+    if config.resamples and config.resamples < FEWEST_RESAMPLES:
+        raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
     settings = dict(config.settings)
     protocol_settings = {
         key: value for key, value in settings.items() if key in Protocol.model_fields and key != "name"

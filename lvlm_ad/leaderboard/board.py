@@ -30,7 +30,8 @@ class Entry:
         name: the model.
         kind: "ranked"; "frame" (chance, contrast, oracle); "apart" (measured under other conditions, see notes);
             "published" (its authors' number, not measured here).
-        rank: from 1, equal scores share a rank; None for all that is not ranked.
+        rank: 1 + the number of rows that are surely better: whose interval lies above this one's, or where one has no
+            interval, whose value does. Rows share a rank where intervals overlap. None for all that is not ranked.
         metrics: metric -> fraction in 0..1, or None.
         intervals: metric -> its 95 % interval over images, low and high; none of a metric without one.
         coverage: the fraction of images with a usable answer; None for published rows.
@@ -40,6 +41,7 @@ class Entry:
             below, and where not all images were answered.
         notes: what a reader must know about the row.
         run: the run folder's name; empty for published rows.
+        categories: category -> metric -> fraction in 0..1, or None.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Entry:
     usd_per_point: float | None = None
     notes: tuple[str, ...] = ()
     run: str = ""
+    categories: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,9 @@ def _entry(run: Run, same_name: Sequence[Run]) -> Entry:
         usd_per_point=None if cost is None or points <= 0 or answered < answers["total"] else cost / points,
         notes=tuple(notes),
         run=run.dir.name,
+        categories={
+            name: {metric: of.get(metric) for metric in METRIC_NAMES} for name, of in metrics["categories"].items()
+        },
     )
 
 
@@ -269,10 +275,16 @@ def _prompt_notes(manifest: Manifest) -> list[str]:
 
 
 def _ranked(entries: Sequence[Entry], sort: str) -> list[Entry]:
-    """Give ranks to what is ranked, by the sorting metric alone; equal values share a rank."""
+    """Give ranks to what is ranked, by the sorting metric alone."""
     contest = [entry for entry in entries if entry.kind == "ranked" and entry.metrics[sort] is not None]
-    ranks = {id(entry): 1 + sum(_value(other, sort) > _value(entry, sort) for other in contest) for entry in contest}
+    ranks = {id(entry): 1 + sum(_surely_better(other, entry, sort) for other in contest) for entry in contest}
     return [replace(entry, rank=ranks.get(id(entry))) for entry in entries]
+
+
+def _surely_better(entry: Entry, other: Entry, metric: str) -> bool:
+    if metric in entry.intervals and metric in other.intervals:
+        return entry.intervals[metric][0] > other.intervals[metric][1]
+    return _value(entry, metric) > _value(other, metric)
 
 
 def _value(entry: Entry, metric: str) -> float:

@@ -54,7 +54,7 @@ class Draws:
         width = float(norm.ppf((1 + level) / 2))
         if self.edge is None or not np.ptp(values):
             half = width * float(values.std()) if np.ptp(values) else 0.0
-            return self.point - half, self.point + half
+            return max(self.point - half, -1.0), min(self.point + half, 1.0)
         odds = logit(np.clip([self.point, *values], self.edge, 1 - self.edge))
         half = width * float(odds[1:].std())
         # What lies at the edge itself has no odds; the number is within its interval all the same.

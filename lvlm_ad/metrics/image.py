@@ -44,10 +44,10 @@ def image_metrics(labels: Sequence[Any] | ArrayLike, scores: Sequence[Any] | Arr
         scores: ``(n,)``, higher is more anomalous; compared in their own dtype.
 
     Raises:
-        MetricError: there are no images, the lengths differ, scores are no real numbers, or one is NaN or infinite (its
-            index is named).
+        MetricError: there are no images, the lengths differ, labels or scores are no real numbers, or one is NaN or
+            infinite (its index is named).
     """
-    truth, values = np.asarray(labels) != 0, np.asarray(scores)
+    truth, values = truth_of(labels, "the labels"), _array(scores, "the image scores")
     if truth.ndim != 1 or values.shape != truth.shape:
         raise MetricError(f"Labels of shape {truth.shape} and scores of shape {values.shape}: both must be (n,).")
     if not truth.size:
@@ -64,6 +64,34 @@ def image_metrics(labels: Sequence[Any] | ArrayLike, scores: Sequence[Any] | Arr
         reason = {"auroc": "no image is normal"}
         return ImageMetrics(None, steps.ap(), f1, threshold, reason)
     return ImageMetrics(steps.auroc(), steps.ap(), f1, threshold)
+
+
+def _array(values: Any, what: str) -> NDArray[Any]:
+    """Return values as an array.
+
+    Raises:
+        MetricError: they are no array: rows of different lengths, say.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise MetricError(f"{what.capitalize()} are no array of numbers: {error}.") from error
+
+
+def truth_of(values: Any, what: str) -> NDArray[np.bool_]:
+    """Return what is anomalous: everything that is not 0.
+
+    Raises:
+        MetricError: the values are texts or other things that are no numbers, or NaN.
+    """
+    found = _array(values, what)
+    if found.dtype == np.bool_:
+        return found
+    if found.dtype.kind not in "iuf":
+        raise MetricError(f"The dtype of {what} is {found.dtype}; ground truth is boolean, or numbers.")
+    if found.dtype.kind == "f" and np.isnan(found).any():
+        raise MetricError(f"NaN is among {what}; ground truth is 0, or not.")
+    return np.asarray(found != 0, dtype=np.bool_)
 
 
 def check_real(values: NDArray[Any], what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -13,7 +14,7 @@ from scipy import ndimage
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.curves import Steps
-from lvlm_ad.metrics.image import check_real
+from lvlm_ad.metrics.image import check_real, truth_of
 from lvlm_ad.metrics.ranking import Growing, pieces_of, rank
 
 if TYPE_CHECKING:
@@ -124,9 +125,7 @@ def _pairs(masks: Iterable[Any], maps: Iterable[Any]) -> Iterator[tuple[NDArray[
     for mask, one in zip_longest(masks, maps, fillvalue=_NONE):
         if mask is _NONE or one is _NONE:
             raise MetricError(f"There are more {'maps' if mask is _NONE else 'masks'}; they must be as many.")
-        truth, values = np.asarray(mask), np.asarray(one)
-        if truth.dtype != np.bool_:
-            truth = truth != 0
+        truth, values = truth_of(mask, "a mask"), np.asarray(one)
         yield truth, values.astype(np.float32) if values.dtype == np.float16 else values
 
 
@@ -154,10 +153,10 @@ def _levels(
     return ascending[starts], counts, np.add.reduceat(shares[order], starts)
 
 
-def check_limit(fpr_limit: float) -> None:
-    """Raise MetricError unless a false-positive rate is in (0, 1]."""
-    if not 0 < fpr_limit <= 1:
-        raise MetricError(f"The limit of the false-positive rate must be in (0, 1], not {fpr_limit}.")
+def check_limit(fpr_limit: Any) -> None:
+    """Raise MetricError unless a false-positive rate is a number in (0, 1]."""
+    if not isinstance(fpr_limit, numbers.Real) or not 0 < float(fpr_limit) <= 1:
+        raise MetricError(f"The limit of the false-positive rate must be in (0, 1], not {fpr_limit!r}.")
 
 
 def components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:

@@ -143,14 +143,20 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> list[PixelTally | None]:
     """Rebuild tallies from ``to_arrays``.
 
     Raises:
-        MetricError: the arrays do not fit together.
+        MetricError: the arrays do not fit together, or hold what no count can be.
     """
     names = ("scores", "normal", "anomalous", "overlap")
     lengths, regions = arrays["lengths"], arrays["n_regions"]
+    kinds = {"scores": "f", "overlap": "f"}
+    if any(arrays[name].dtype.kind != kinds.get(name, "i") for name in (*names, "lengths", "n_regions")):
+        raise MetricError("The tallies are of the wrong kind of number.")
     ends = np.maximum(lengths, 0).cumsum()
     total = int(ends[-1]) if ends.size else 0
     if regions.shape != lengths.shape or any(arrays[name].shape != (total,) for name in names):
         raise MetricError("The tallies do not fit together.")
+    counts = (arrays["normal"], arrays["anomalous"], arrays["overlap"], regions)
+    if not np.isfinite(arrays["scores"]).all() or any(not (one >= 0).all() for one in counts):
+        raise MetricError("The tallies hold scores or counts that cannot be.")
     found: list[PixelTally | None] = []
     for length, end, count in zip(lengths.tolist(), ends.tolist(), regions.tolist(), strict=True):
         part = slice(end - length, end)

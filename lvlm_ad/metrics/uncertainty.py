@@ -62,9 +62,12 @@ def draws_of(
         fpr_limit: for AUPRO.
 
     Returns:
-        For each metric whose exact value is defined R values.
+        For each metric whose exact value is defined R values; nothing where there is only one image of a kind, which
+        would be drawn each time.
     """
     labels = tested.labels
+    if 1 in (np.count_nonzero(labels), np.count_nonzero(~labels)):
+        return {}
     generator = generator_of("images", *names, labels.astype(int).tolist())
     step = max(1, _AT_ONCE // max(1, labels.size))
     pools = tested.pools()

@@ -32,6 +32,25 @@ def test_with_winclips_prompts_it_gives_winclips_image_score(tiny_clip, tmp_path
     window.close()
 
 
+@pytest.mark.parametrize("name", ["ClipAc", "WinClip", "ClipAd"])
+def test_damaged_weights_give_no_score(tiny_clip, tmp_path, name):
+    """One weight that is no number must not become a score of 1, or any other."""
+    import open_clip
+    import torch
+    from lvlm_ad_baselines import clip_ac, clip_ad, winclip
+
+    state = open_clip.create_model(tiny_clip).state_dict()
+    state["visual.conv1.weight"][0, 0, 0, 0] = float("nan")
+    torch.save(state, tmp_path / "damaged.pt")
+    settings = {"model": tiny_clip, "pretrained": str(tmp_path / "damaged.pt"), "device": "cpu", "text_cache": tmp_path}
+    module = {"ClipAc": clip_ac, "WinClip": winclip, "ClipAd": clip_ad}[name]
+    built = getattr(module, name)(getattr(module, f"{name}Options")(**settings))
+    found = built.score(View(np.full((64, 64, 3), 100, np.uint8), "bolt", ""))
+    assert np.isnan(found.image) or np.isnan(found.map).any()
+    assert found.image != 1.0
+    built.close()
+
+
 def test_the_plain_question_has_two_prompts(tiny_clip, tmp_path):
     """A photo of a normal thing against one of an anomalous thing, softmax at the model's temperature."""
     import torch

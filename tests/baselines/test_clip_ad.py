@@ -240,15 +240,34 @@ def test_heads_of_something_else_are_refused(clip_ad, heads, tmp_path, monkeypat
 
     monkeypatch.chdir(tmp_path)
     view = View(np.zeros((64, 64, 3), np.uint8), "bolt", "")
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
-        clip_ad(heads="nowhere.pth")
+    with pytest.raises(ConfigError, match=r"nowhere\.pth cannot be read .*No such file"):
+        clip_ad(heads="nowhere.pth").identity()
     torch.save({"linear_layers": {**heads, "fc.2.weight": torch.zeros(3, 3)}}, "other.pth")
     with pytest.raises(ConfigError, match=r"no heads for this model: fc\.2\.weight of 48 x 64"):
         clip_ad(heads="other.pth").score(view)
     (tmp_path / "text.pth").write_text("hello")
     torch.save({"linear_layers": Evil()}, "evil.pth")
     torch.save([1, 2], "list.pth")
-    for name in ("text.pth", "evil.pth", "list.pth"):
-        with pytest.raises(ConfigError, match=r"cannot be read|no heads"):
-            clip_ad(heads=name).score(view)
+    torch.save({name: value.to(torch.complex64) for name, value in heads.items()}, "complex.pth")
+    for name in ("text.pth", "evil.pth"):
+        with pytest.raises(
+            ConfigError, match=r"cannot be read \(it is damaged, or holds something else than tensors\)"
+        ):
+            clip_ad(heads=name).identity()
+    for name in ("list.pth", "complex.pth"):
+        with pytest.raises(ConfigError, match="no heads"):
+            clip_ad(heads=name).identity()
     assert not (tmp_path / "evil").exists()
+
+
+def test_heads_are_named_by_their_values(clip_ad, heads, tmp_path):
+    """The same heads from another kind of file are the same; another value is another method."""
+    import torch
+    from safetensors.torch import save_file
+
+    save_file(heads, tmp_path / "heads.safetensors")
+    torch.save({**heads, "fc.0.bias": heads["fc.0.bias"] + 1}, tmp_path / "others.pth")
+    names = [
+        clip_ad(heads=tmp_path / name).identity()["heads"] for name in ("heads.pth", "heads.safetensors", "others.pth")
+    ]
+    assert names[0] == names[1] != names[2]

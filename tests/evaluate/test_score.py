@@ -110,9 +110,10 @@ def test_a_map_is_stretched_with_half_pixel_centres():
         (np.array([[1.0, np.nan]]), "holds NaN or infinite scores"),
         (np.array([[1j]]), "complex128"),
         (np.array([[{}]], dtype=object), "cannot be read"),
-        (b"hello", "cannot be read"),
+        (b"hello", r"cannot be read: it is damaged, or no NumPy array\."),
+        (np.array([[np.longdouble("1e4000")]]), "holds NaN or infinite scores"),
     ],
-    ids=["colours", "nan", "complex", "pickle", "text"],
+    ids=["colours", "nan", "complex", "pickle", "text", "wider than 64 bits"],
 )
 def test_a_map_that_is_none_is_named(tmp_path, content, message):
     """Another shape or kind of numbers, NaN, pickled objects and other files end with one line."""
@@ -145,16 +146,36 @@ def test_missing_and_ambiguous_maps_are_told(dataset, maps, small_data, tmp_path
 
 
 def test_scores_that_do_not_fit_are_told(dataset, tmp_path):
-    """A file without scores, without one of the images, or with a score that is no finite number."""
-    path = tmp_path / "scores.csv"
-    for text, message in (
-        ("a,b\n1,2\n", "holds no scores"),
-        ("image,score\n", "has no score for"),
-        ("image,score\n" + "".join(f"{s.id},high\n" for s in dataset), "'high', no finite number"),
+    """A file without scores, without one of the images, with two for one, or with one that is no finite number."""
+    table, names = "a table with commas and the columns image and score", [sample.id for sample in dataset]
+    for name, text, message in (
+        ("a.csv", "a,b\n1,2\n", table),
+        ("a.csv", "image;score\n1;2\n", table),
+        ("a.csv", "score,image\n0.5\n", table),
+        ("a.csv", "image,score\n" + "x" * 200_000 + ",1\n", table),
+        ("a.csv", "image,score\n", "has no score for"),
+        ("a.csv", "image,score\n" + "".join(f"{one},high\n" for one in names), "'high', no finite number"),
+        ("a.csv", f"image,score\n{names[0]},1\n{names[0]},2\n", "two scores for"),
+        ("a.csv", f"image,score\n{names[0]},1\n{names[0]}.png,2\n", "two scores for"),
+        ("a.JSON", "[[1, 0.5]]", "one object"),
+        ("a.json", '[{"image": "a", "score": 1}]', "one object"),
+        ("a.json", "[" * 100_000, "one object"),
+        ("a.json", f'{{"{names[0]}": 1, "{names[0]}": 2}}', "two scores for"),
+        ("a.json", f'{{"{names[0]}": 1{"0" * 400}}}', "no finite number"),
     ):
-        path.write_text(text)
-        with pytest.raises(DataError, match=message):
-            read_image_scores(path, dataset)
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=message) as caught:
+            read_image_scores(tmp_path / name, dataset)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_image_scores(tmp_path / "nowhere.csv", dataset)
+
+
+def test_a_spreadsheets_table_is_read(dataset, tmp_path):
+    """With the byte-order mark that spreadsheets put first."""
+    text = "image,score\n" + "".join(f"{sample.id},{at}\n" for at, sample in enumerate(dataset))
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8-sig")
+    assert list(read_image_scores(tmp_path / "a.csv", dataset).values()) == list(range(len(dataset)))
 
 
 def test_the_command_puts_maps_on_the_leaderboard(lvlm_ad_command, maps, small_data):

@@ -31,7 +31,7 @@ def make_run(tmp_path):
             "dataset": {
                 "name": changes.pop("dataset", "demo"),
                 "fingerprint": changes.pop("fingerprint", "f"),
-                "n_images": 10,
+                "n_images": changes.pop("n_images", 10),
                 "categories": ["a", "b"],
                 "whole": True,
                 "notes": [],
@@ -287,7 +287,7 @@ def test_a_run_is_written_and_read_back(make_run, tmp_path):
         seconds=0.1,
         division="h",
     )
-    made = make_run("a")
+    made = make_run("a", n_images=1)
     write_run(Run(made.dir, made.manifest, made.metrics, [record.model_copy(update={"text": "I can't \x1b"})]))
     back = read_run(made.dir)
     assert back.manifest == made.manifest
@@ -308,6 +308,14 @@ def test_a_run_is_written_and_read_back(make_run, tmp_path):
         ("metrics.json", "{}", "lacks one of"),
         ("metrics.json", '{"mean": {"image_auroc": NaN}, "categories": {}, "answers": {}, "usage": {}}', "no fraction"),
         ("metrics.json", '{"mean": {"image_auroc": "a"}, "categories": {}, "answers": {}, "usage": {}}', "no fraction"),
+        ("metrics.json", '{"mean": [], "categories": {}, "answers": {}, "usage": {}}', "lacks one of"),
+        ("metrics.json", '{"mean": {}, "categories": {"a": []}, "answers": {}, "usage": {}}', "a holds no metrics"),
+        (
+            "metrics.json",
+            '{"mean": {}, "categories": {"a": {"pixel_ap": 7}}, "answers": {}, "usage": {}}',
+            "pixel_ap of a is no fraction",
+        ),
+        ("run.json", "[" * 100_000, "damaged"),
         ("metrics.json", None, "incomplete"),
         ("predictions.jsonl", "{}\n", "damaged"),
     ],

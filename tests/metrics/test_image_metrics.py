@@ -169,10 +169,34 @@ def test_a_score_that_is_no_finite_number_is_named(bad):
 
 @pytest.mark.parametrize(
     ("labels", "scores"),
-    [([], []), ([0, 1], [0.5]), ([[0, 1]], [[0.1, 0.2]]), ([0, 1], ["a", "b"]), ([0, 1], [1j, 2]), ([0, 1], [None, 1])],
-    ids=["none", "lengths", "not flat", "text", "complex", "objects"],
+    [
+        ([], []),
+        ([0, 1], [0.5]),
+        ([[0, 1]], [[0.1, 0.2]]),
+        ([0, 1], ["a", "b"]),
+        ([0, 1], [1j, 2]),
+        ([0, 1], [None, 1]),
+        ([0, 1], [[1], [0, 1]]),
+        ([[1], [0, 1]], [0, 1]),
+        (["0", "1"], [0, 1]),
+        ([None, 1], [0, 1]),
+        ([0, np.nan], [0, 1]),
+    ],
+    ids=[
+        "none",
+        "lengths",
+        "not flat",
+        "text",
+        "complex",
+        "objects",
+        "ragged",
+        "ragged labels",
+        "text labels",
+        "objects as labels",
+        "nan labels",
+    ],
 )
 def test_what_cannot_be_measured_raises(labels, scores):
-    """No images, unequal lengths, a wrong shape and scores that are no real numbers raise MetricError."""
+    """No images, unequal lengths, a wrong shape, and what is no real number raise MetricError."""
     with pytest.raises(MetricError):
         image_metrics(labels, scores)

@@ -46,7 +46,7 @@ def test_cells_and_pixels_tally_alike(seed):
     scores = draw.integers(0, 4, (3, 7)) / 4
     maps = np.stack([values[of] for values, of in zip(scores, cells, strict=True)])
     by_cell = [tally_cells(count_cells(*pair, 7), one) for *pair, one in zip(cells, masks, scores, strict=True)]
-    by_pixel = [tally_map(one, mask, grid_of(maps, masks)) for one, mask in zip(maps, masks, strict=True)]
+    by_pixel = [tally_map(one, mask, np.unique(maps)) for one, mask in zip(maps, masks, strict=True)]
     for one, other in zip(by_cell, by_pixel, strict=True):
         assert one.n_regions == other.n_regions
         for name in ("scores", "normal", "anomalous"):
@@ -96,3 +96,10 @@ def test_tallies_outlive_the_process(tmp_path):
     assert from_arrays(to_arrays([])) == []
     with pytest.raises(MetricError, match="fit together"):
         from_arrays({**arrays, "normal": arrays["normal"][:-1]})
+    for name, value in (("scores", np.nan), ("normal", -1), ("n_regions", -1), ("overlap", np.nan)):
+        changed = arrays[name].copy()
+        changed[0] = value
+        with pytest.raises(MetricError, match="cannot be"):
+            from_arrays({**arrays, name: changed})
+    with pytest.raises(MetricError, match="kind of number"):
+        from_arrays({**arrays, "scores": arrays["scores"].astype(str)})

@@ -1,0 +1,242 @@
+// Fills the gallery from the page's data. Whatever an answer holds goes through textContent: it is text and nothing else.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const PAGE = 60;
+  const $ = (id) => document.getElementById(id);
+  const many = data.runs.length > 1;
+  const inputs = { text: $("f-text"), category: $("f-category"), defect: $("f-defect"), status: $("f-status"), verdict: $("f-verdict"), order: $("f-order") };
+  const layersOn = { truth: true, marks: false, map: -1 };
+  let shown = data.cards.map((_, at) => at);
+  let page = 0;
+  let open = -1;
+
+  const make = (tag, name, text) => {
+    const element = document.createElement(tag);
+    if (name) element.className = name;
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+
+  const picture = (file, alt) => {
+    const image = make("img");
+    image.loading = "lazy";
+    image.decoding = "async";
+    image.alt = alt;
+    image.src = data.folder + "/" + file;
+    return image;
+  };
+
+  const score = (value) => (value === null ? "no score" : value.toFixed(2));
+  const kind = (card) => (card.label ? card.defect : "good");
+
+  const fill = (select, every, all) => {
+    select.append(new Option(all, ""), ...every.map((one) => new Option(Array.isArray(one) ? one[1] : one, Array.isArray(one) ? one[0] : one)));
+  };
+  const distinct = (of) => [...new Set(data.cards.flatMap(of))].sort();
+  fill(inputs.category, distinct((card) => card.category), "all");
+  fill(inputs.defect, distinct(kind), "all");
+  fill(inputs.status, distinct((card) => card.runs.map((run) => run.status)), "all");
+  fill(inputs.verdict, [["right", "right"], ["wrong", "wrong"]], "all");
+  const orders = [["high", "highest score first"], ["low", "lowest score first"], ["wrong", "most wrong first"], ["right", "most right first"]];
+  if (many) orders.unshift(["apart", "most different first"]);
+  fill(inputs.order, orders, "as in the data set");
+  if (many) inputs.order.value = "apart";
+
+  const place = (card) => Math.min(...card.runs.map((run) => (run.placed === null ? 2 : run.placed)));
+  const apart = (card) => {
+    const places = card.runs.map((run) => run.placed).filter((one) => one !== null);
+    return places.length ? Math.max(...places) - Math.min(...places) : -1;
+  };
+  const top = (card) => Math.max(...card.runs.map((run) => (run.score === null ? -1 : run.score)));
+  const ranks = { high: (card) => -top(card), low: top, wrong: place, right: (card) => -place(card), apart: (card) => -apart(card) };
+
+  const select = () => {
+    const text = inputs.text.value.trim().toLowerCase();
+    const wanted = inputs.verdict.value;
+    const keep = (card) =>
+      (!inputs.category.value || card.category === inputs.category.value) &&
+      (!inputs.defect.value || kind(card) === inputs.defect.value) &&
+      (!inputs.status.value || card.runs.some((run) => run.status === inputs.status.value)) &&
+      (!wanted || card.runs.some((run) => run.right === (wanted === "right"))) &&
+      (!text || card.id.toLowerCase().includes(text) || card.runs.some((run) => run.text.toLowerCase().includes(text)));
+    shown = data.cards.map((_, at) => at).filter((at) => keep(data.cards[at]));
+    const rank = ranks[inputs.order.value];
+    if (rank) shown = shown.map((at) => [rank(data.cards[at]), at]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((pair) => pair[1]);
+    page = 0;
+    draw();
+  };
+
+  const stackOf = (card, file, alt, truth) => {
+    const stack = make("span", "stack");
+    if (!file) {
+      stack.append(make("span", "none", card.problem || "none"));
+      return stack;
+    }
+    stack.append(picture(file, alt));
+    if (truth && card.truth) stack.append(picture(card.truth, ""));
+    return stack;
+  };
+
+  const verdict = (run) => (run.right === null ? null : make("span", run.right ? "" : "is-wrong", run.right ? "right" : "wrong"));
+
+  const drawn = (at) => {
+    const card = data.cards[at];
+    const item = make("li");
+    const button = make("button", "card");
+    button.type = "button";
+    button.dataset.at = at;
+    const pair = make("span", "pair");
+    pair.append(stackOf(card, card.image, card.id, true));
+    card.runs.forEach((run, number) => {
+      if (run.map) pair.append(stackOf(card, run.map, "anomaly map" + (many ? " of " + data.runs[number] : ""), true));
+    });
+    const words = make("span", "words");
+    words.append(make("span", "name", card.id));
+    card.runs.forEach((run, number) => {
+      const row = make("span", "row");
+      if (many) row.append(make("span", "", data.runs[number]));
+      else row.append(make("span", card.label ? "is-defect" : "is-good", kind(card)));
+      row.append(make("span", "", score(run.score)));
+      const judged = verdict(run);
+      if (judged) row.append(judged);
+      if (run.status !== "ok") row.append(make("span", "is-wrong", run.status));
+      words.append(row);
+    });
+    if (!many && card.runs[0].text) words.append(make("span", "said", card.runs[0].text.slice(0, 200)));
+    button.append(pair, words);
+    button.addEventListener("click", () => enlarge(shown.indexOf(at)));
+    item.append(button);
+    return item;
+  };
+
+  const draw = () => {
+    const from = page * PAGE;
+    $("cards").replaceChildren(...shown.slice(from, from + PAGE).map(drawn));
+    const pages = Math.max(1, Math.ceil(shown.length / PAGE));
+    $("found").textContent = shown.length + " of " + data.cards.length + " images";
+    $("page-at").textContent = "page " + (page + 1) + " of " + pages;
+    $("before").disabled = page === 0;
+    $("after").disabled = page + 1 >= pages;
+    $("pages").hidden = pages === 1 && !shown.length;
+  };
+
+  const turn = (step) => {
+    page += step;
+    draw();
+    $("images").scrollIntoView();
+  };
+
+  const toggle = (text, key, on, act) => {
+    const button = make("button", "", text);
+    button.type = "button";
+    button.dataset.key = key;
+    button.setAttribute("aria-pressed", String(on));
+    button.title = "key " + key;
+    button.addEventListener("click", () => {
+      act();
+      layered();
+    });
+    return button;
+  };
+
+  const layered = () => {
+    const card = data.cards[shown[open]];
+    const stack = $("large-stack");
+    stack.replaceChildren();
+    if (!card.image) stack.append(make("span", "none", card.problem || "no picture"));
+    else stack.append(picture(card.image, card.id));
+    const run = card.runs[layersOn.map];
+    if (run && run.map) {
+      const map = picture(run.map, "anomaly map");
+      map.style.opacity = card.image ? "0.65" : "1";
+      stack.append(map);
+    }
+    if (layersOn.marks && card.marks) stack.append(picture(card.marks, "borders and numbers of regions"));
+    if (layersOn.truth && card.truth) stack.append(picture(card.truth, "outline of the ground truth"));
+    const buttons = [];
+    if (card.truth) buttons.push(toggle("Ground truth", "1", layersOn.truth, () => (layersOn.truth = !layersOn.truth)));
+    if (card.marks) buttons.push(toggle("Marks", "2", layersOn.marks, () => (layersOn.marks = !layersOn.marks)));
+    card.runs.forEach((one, at) => {
+      if (!one.map) return;
+      const act = () => (layersOn.map = layersOn.map === at ? -1 : at);
+      buttons.push(toggle(many ? "Map: " + data.runs[at] : "Map", String(at + 3), layersOn.map === at, act));
+    });
+    const focused = document.activeElement && document.activeElement.dataset.key;
+    $("large-layers").replaceChildren(...buttons);
+    const again = buttons.find((button) => button.dataset.key === focused);
+    if (again) again.focus();
+  };
+
+  const enlarge = (at) => {
+    if (at < 0 || at >= shown.length) return;
+    open = at;
+    const card = data.cards[shown[at]];
+    $("large-name").textContent = card.id;
+    const words = $("large-words");
+    words.replaceChildren();
+    const facts = make("p", "row");
+    facts.append(make("span", card.label ? "is-defect" : "is-good", card.label ? "defective: " + card.defect : "good"));
+    words.append(facts);
+    card.runs.forEach((run, number) => {
+      if (many) words.append(make("h3", "", data.runs[number]));
+      const line = make("p");
+      line.append("Image score " + score(run.score) + ", answer " + run.status);
+      if (run.placed !== null) line.append(", on the right side of " + Math.round(100 * run.placed) + " % of the " + (card.label ? "good" : "defective") + " images");
+      line.append(".");
+      words.append(line);
+      run.notes.forEach((note) => words.append(make("p", "note", note)));
+      if (run.text) words.append(make("pre", "", run.text + (run.more ? "\n\u2026 " + run.more + " more characters in predictions.jsonl" : "")));
+    });
+    layered();
+    $("large-before").disabled = at === 0;
+    $("large-after").disabled = at + 1 === shown.length;
+    if (!$("large").open) $("large").showModal();
+  };
+
+  const step = (by) => enlarge(open + by);
+  $("before").addEventListener("click", () => turn(-1));
+  $("after").addEventListener("click", () => turn(1));
+  $("large-before").addEventListener("click", () => step(-1));
+  $("large-after").addEventListener("click", () => step(1));
+  $("large-close").addEventListener("click", () => $("large").close());
+  $("large").addEventListener("close", () => {
+    const wanted = Math.floor(open / PAGE);
+    if (wanted !== page) {
+      page = wanted;
+      draw();
+    }
+    const card = $("cards").children[open % PAGE];
+    if (card) card.firstChild.focus();
+  });
+  $("filters").addEventListener("submit", (event) => event.preventDefault());
+  Object.values(inputs).forEach((input) => input.addEventListener("input", select));
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.matches("input, select, textarea");
+    if ($("large").open) {
+      if (event.key === "ArrowLeft") step(-1);
+      else if (event.key === "ArrowRight") step(1);
+      else {
+        const button = [...$("large-layers").children].find((one) => one.dataset.key === event.key);
+        if (button) button.click();
+      }
+      return;
+    }
+    if (typing) return;
+    if (event.key === "/") {
+      event.preventDefault();
+      inputs.text.focus();
+    } else if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
+      const cards = [...document.querySelectorAll(".card")];
+      const at = cards.indexOf(document.activeElement);
+      const to = at < 0 ? 0 : at + (event.key === "ArrowRight" ? 1 : -1);
+      if (cards[to]) {
+        event.preventDefault();
+        cards[to].focus();
+      }
+    }
+  });
+  select();
+})();

@@ -1,0 +1,159 @@
+"""The report in a real browser, opened from disk."""
+
+from dataclasses import replace
+
+import pytest
+
+from lvlm_ad.report.run_page import write_report
+
+HOSTILE = (
+    "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    "<a href='javascript:alert(1)'>x</a> \x1b]0;owned\x07\x1b[31m \u202eevil\u202c " + "w" * 1_000_000
+)
+
+
+@pytest.fixture
+def report(small_run, tmp_path):
+    return write_report(small_run, tmp_path / "report")
+
+
+def names(page):
+    return page.locator(".card .name").all_text_contents()
+
+
+def test_it_opens_from_disk_and_asks_nothing_of_the_network(report, open_page):
+    """Every picture comes from beside the page; nothing complains."""
+    opened = open_page(report)
+    opened.page.locator("#images").scroll_into_view_if_needed()
+    opened.page.locator(".card img").first.wait_for()
+    opened.page.wait_for_function("[...document.images].some((one) => one.naturalWidth > 0)")
+    folder = report.parent.resolve().as_uri()
+    assert [url for url in opened.asked if not url.startswith((folder, "data:"))] == []
+    assert opened.complaints == []
+    assert opened.page.title() == "contrast on folder"
+
+
+def test_cards_filter_and_sort(report, open_page, small_run):
+    """Filters keep what they name; the order follows the scores; text finds names."""
+    page = open_page(report).page
+    assert len(names(page)) == len(small_run.predictions)
+    page.select_option("#f-category", "bolt")
+    page.select_option("#f-defect", "hole")
+    wanted = {one.id: one.image_score for one in small_run.predictions if one.category == "bolt" and one.label}
+    assert set(names(page)) == set(wanted)
+    page.select_option("#f-order", "high")
+    assert names(page) == sorted(wanted, key=lambda one: -wanted[one])
+    page.select_option("#f-order", "low")
+    assert names(page) == sorted(wanted, key=lambda one: wanted[one])
+    page.fill("#f-text", "001")
+    assert names(page) == ["bolt/hole/001"]
+    assert page.locator("#found").text_content() == f"1 of {len(small_run.predictions)} images"
+    page.fill("#f-text", "nothing like it")
+    assert names(page) == []
+
+
+def test_the_keyboard_steps_opens_and_toggles(report, open_page):
+    """Arrows move between cards and images, Enter opens, digits switch layers, Escape comes back to the card."""
+    page = open_page(report).page
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.locator("#large-name").text_content() == names(page)[1]
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#large-name").text_content() == names(page)[2]
+    before = page.locator("#large-stack img").count()
+    page.keyboard.press("3")
+    assert page.locator("#large-stack img").count() == before + 1
+    page.keyboard.press("3")
+    assert page.locator("#large-stack img").count() == before
+    page.keyboard.press("Escape")
+    assert not page.locator("#large").is_visible()
+    assert page.evaluate("document.activeElement.querySelector('.name').textContent") == names(page)[2]
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "f-text"
+
+
+def test_the_table_sorts(report, open_page, small_run):
+    """A click orders the categories by a column, by value, and the mean stays below."""
+    page = open_page(report).page
+    heads = page.locator("table.sortable").first.locator("thead th")
+    heads.nth(5).click()
+    page.wait_for_function("document.querySelector('th[aria-sort]')")
+    page.wait_for_timeout(50)
+    shown = page.locator("table.sortable tbody th").all_text_contents()
+    values = {name: one["pixel_auroc"] for name, one in small_run.metrics["categories"].items()}
+    assert shown == sorted(values, key=lambda name: -values[name])
+    heads.nth(5).press("Enter")
+    page.wait_for_timeout(50)
+    assert page.locator("table.sortable tbody th").all_text_contents() == shown[::-1]
+    assert page.locator("table.sortable tfoot th").text_content() == "mean"
+
+
+def test_an_answer_is_text_and_runs_nothing(small_run, tmp_path, open_page):
+    """Markup, scripts, terminal escapes, marks of direction and a megabyte: shown as characters, cut, and counted."""
+    records = [
+        one.model_copy(
+            update={"text": HOSTILE, "defect": "<b>x</b>" if one.label else "good", "notes": [HOSTILE[:300]]}
+        )
+        for one in small_run.predictions
+    ]
+    run = replace(small_run, predictions=records)
+    page_file = write_report(run, tmp_path / "hostile")
+    opened = open_page(page_file)
+    page = opened.page
+    page.locator(".card").first.click()
+    said = page.locator("#large-words pre").text_content()
+    assert said.startswith("</script><script>document.title=")
+    assert "\u241b]0;owned\u2407\u241b[31m \u27e8U+202E\u27e9evil" in said
+    assert said.endswith("more characters in predictions.jsonl")
+    assert len(said) < 5000
+    assert page.title() == "contrast on folder"
+    assert page.locator("#large-words img").count() == 0
+    assert opened.complaints == []
+
+
+def test_what_is_injected_does_not_run(report, open_page):
+    """The policy stops a script even if one came into the page."""
+    opened = open_page(report)
+    opened.page.evaluate(
+        "() => { const one = document.createElement('script'); one.textContent = 'document.title = 1';"
+        " document.body.append(one); }"
+    )
+    assert opened.page.title() == "contrast on folder"
+    assert any("Content Security Policy" in text for text in opened.complaints)
+
+
+def test_four_thousand_images_stay_fluid(small_run, tmp_path, open_page):
+    """The page holds all, draws sixty, and fetches pictures only where the reader is."""
+    records = [
+        one.model_copy(update={"id": f"{one.category}/{number:04}", "text": "image anomaly score: 0.5 " * 40})
+        for number, one in enumerate(list(small_run.predictions) * (4000 // len(small_run.predictions) + 1))
+    ][:4000]
+    page_file = write_report(replace(small_run, predictions=records, tallies=None), tmp_path / "many", pictures=False)
+    page = open_page(page_file).page
+    assert page.locator("#found").text_content() == "4000 of 4000 images"
+    assert page.locator(".card").count() == 60
+    page.locator("#after").click()
+    assert page.locator("#page-at").text_content() == "page 2 of 67"
+    assert names(page)[0] == records[60].id
+    page.fill("#f-text", "3999")
+    assert page.locator(".card").count() == 1
+    images = page.evaluate("document.images.length")
+    assert images == 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_no_serious_barrier(report, open_page, width, scheme):
+    """axe-core finds nothing serious or critical, with the large view open and closed; a phone scrolls one way."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = open_page(report, width=width, scheme=scheme).page
+    # The checker is a script from elsewhere: it enters by the debugger, which the page's policy does not bind.
+    for view in ("page", "large"):
+        if view == "large":
+            page.locator(".card").first.click()
+        found = axe.Axe().run(page).response["violations"]
+        serious = [
+            f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found if one["impact"] in {"serious", "critical"}
+        ]
+        assert serious == [], view
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

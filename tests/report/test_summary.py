@@ -1,0 +1,85 @@
+"""The numbers behind the plots."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lvlm_ad.report.summary import curves_of, named_regions, placed, reliability_of
+from lvlm_ad.runs import PredictionRecord
+
+
+def record(label, score, regions=None, n_regions=4, **others):
+    values = {
+        "id": "a",
+        "category": "a",
+        "label": label,
+        "defect": "x" if label else "good",
+        "image_score": score,
+        "regions": regions or {},
+        "n_regions": n_regions,
+        "status": "ok",
+        "notes": [],
+        "key": "",
+        "text": "",
+        "input_tokens": None,
+        "output_tokens": None,
+        "cost_usd": None,
+        "seconds": 0.0,
+        "division": "",
+    }
+    return PredictionRecord.model_validate(values | others)
+
+
+def test_the_area_under_a_curve_is_the_metric(small_run):
+    """What is drawn is what was measured: areas under the ROC curves are the AUROCs."""
+    for category, curves in curves_of(small_run).items():
+        metrics = small_run.metrics["categories"][category]
+        assert np.trapezoid(curves.image_roc[1], curves.image_roc[0]) == pytest.approx(
+            metrics["image_auroc"], abs=1e-12
+        )
+        assert np.trapezoid(curves.pixel_roc[1], curves.pixel_roc[0]) == pytest.approx(
+            metrics["pixel_auroc"], abs=1e-12
+        )
+        within = curves.pro[0] <= 0.3
+        at = np.append(curves.pro[0][within], 0.3)
+        area = np.trapezoid(np.append(curves.pro[1][within], np.interp(0.3, *curves.pro)), at) / 0.3
+        assert area == pytest.approx(metrics["pixel_aupro"], abs=1e-12)
+        steps = np.diff(curves.pixel_pr[0]) * curves.pixel_pr[1][1:]
+        assert steps.sum() == pytest.approx(metrics["pixel_ap"], abs=1e-12)
+
+
+def test_a_category_without_defects_has_no_curves(small_run):
+    """Undefined, not a diagonal."""
+    good = [one.model_copy(update={"label": False}) for one in small_run.predictions]
+    curves = curves_of(replace(small_run, predictions=good, tallies=None))
+    assert {(one.image_roc, one.pixel_roc) for one in curves.values()} == {(None, None)}
+
+
+def test_reliability_by_hand():
+    """0.92 and 0.98 with one defect: bin mean 0.95, rate 0.5; 0.05 without: 0.05, 0. Error (2 * 0.45 + 0.05) / 3."""
+    found = reliability_of([record(True, 0.92), record(False, 0.98), record(False, 0.05), record(True, None)])
+    assert found.scores == pytest.approx([0.05, 0.95])
+    assert found.rates == pytest.approx([0.0, 0.5])
+    assert list(found.counts) == [1, 2]
+    assert found.error == pytest.approx(0.95 / 3)
+    assert reliability_of([record(True, None)]) is None
+    assert reliability_of([record(True, 1.0)]).counts == [1]
+
+
+def test_how_often_a_region_is_named_where_it_exists():
+    """Region 3 exists in one of two images and is named there: always. A score of 0 names nothing."""
+    records = [record(True, 1, {1: 0.5, 2: 0.0}, 2), record(True, 1, {1: 0.1, 3: 1.0}, 3)]
+    assert named_regions(records) == ([1, 2, 3], [1.0, 0.0, 1.0])
+
+
+def test_where_an_image_stands(small_run):
+    """The fraction of the other kind that it stands on the right side of; its mean over a kind is the AUROC."""
+    places = placed(small_run)
+    for category, metrics in small_run.metrics["categories"].items():
+        own = [
+            place
+            for place, one in zip(places, small_run.predictions, strict=True)
+            if one.category == category and one.label
+        ]
+        assert np.mean(own) == pytest.approx(metrics["image_auroc"])
