@@ -13,6 +13,7 @@ from lvlm_ad.cli.compare import compare
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.leaderboard import leaderboard
 from lvlm_ad.cli.models import models
+from lvlm_ad.cli.regions import regions
 from lvlm_ad.cli.report import report
 from lvlm_ad.cli.score import score
 
@@ -45,6 +46,7 @@ def root(
 
 app.command()(bench)
 app.command()(ask)
+app.command()(regions)
 app.command()(leaderboard)
 app.command()(report)
 app.command()(compare)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvlm_ad.cli.shell import guarded, say
+from lvlm_ad.cli.shell import EXIT_USAGE, guarded, say
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard import Board
+    from lvlm_ad.runs import Run
 
 __all__ = ["leaderboard"]
 
@@ -34,38 +38,69 @@ def leaderboard(
         typer.Option("--output", "-o", help="A file.  [default: stdout; for html leaderboard.html in DIR]"),
     ] = None,
     sort: Annotated[str, typer.Option(help="The metric that ranks.")] = "image_auroc",
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Recompute each run from its predictions; what differs is left out, exit status 2."
+        ),
+    ] = False,
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
-    from rich.console import Console
-
-    from lvlm_ad.cli.tables import print_board
     from lvlm_ad.errors import RunError
-    from lvlm_ad.leaderboard import FORMATS, make_board
+    from lvlm_ad.leaderboard import make_board
     from lvlm_ad.runs import read_runs
 
     runs, problems = read_runs(folder)
+    if verify:
+        runs, wrong = _verified(runs)
+        problems += wrong
     for problem in problems:
         say(f"left out: {problem}")
     if not runs:
         raise RunError(f"{folder} holds no run; 'lvlm-ad bench --out {folder}' makes one.")
-    board = make_board(runs, sort)
-    if form is Format.table and output is None:
-        # A pipe has no width; the table needs about 110 columns.
-        print_board(board, Console(width=None if sys.stdout.isatty() else 140))
-        return
-    if form is Format.table:
-        with output.open("w", encoding="utf-8") as file:  # type: ignore[union-attr]
-            print_board(board, Console(file=file, width=140))
-        return
-    if form is Format.html:
-        from lvlm_ad.report.board_page import board_page
+    _write(make_board(runs, sort), folder, form, output)
+    if verify and problems:
+        raise typer.Exit(EXIT_USAGE)
 
+
+def _verified(runs: list[Run]) -> tuple[list[Run], list[str]]:
+    """Return the runs whose numbers follow from their predictions, and what is wrong with the others."""
+    from lvlm_ad.errors import LvlmAdError
+    from lvlm_ad.evaluate.verify import verify_run
+    from lvlm_ad.runs import read_run
+
+    kept, problems = [], []
+    for run in runs:
+        try:
+            wrong = verify_run(read_run(run.dir))
+        except LvlmAdError as error:
+            wrong = [str(error)]
+        if wrong:
+            problems += [f"{run.dir}: {one}" for one in wrong]
+        else:
+            kept.append(run)
+    return kept, problems
+
+
+def _write(board: Board, folder: Path, form: Format, output: Path | None) -> None:
+    """Write a leaderboard to a file or to stdout."""
+    from rich.console import Console
+
+    from lvlm_ad.cli.tables import print_board
+    from lvlm_ad.leaderboard import FORMATS
+    from lvlm_ad.report.board_page import board_page
+
+    if form is Format.html:
         output = output or folder / "leaderboard.html"
         output.write_text(board_page(board, folder, output.parent), encoding="utf-8")
         say(f"leaderboard: {output}")
-        return
-    text = FORMATS[form.value](board)
-    if output is None:
-        sys.stdout.write(text)
+    elif form is Format.table and output is None:
+        # A pipe has no width; the table needs about 110 columns.
+        print_board(board, Console(width=None if sys.stdout.isatty() else 140))
+    elif form is Format.table and output is not None:
+        with output.open("w", encoding="utf-8") as file:
+            print_board(board, Console(file=file, width=140))
+    elif output is None:
+        sys.stdout.write(FORMATS[form.value](board))
     else:
-        output.write_text(text, encoding="utf-8")
+        output.write_text(FORMATS[form.value](board), encoding="utf-8")

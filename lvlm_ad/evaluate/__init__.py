@@ -1,8 +1,20 @@
 """From a configuration to runs: the only module that knows the whole order."""
 
-from lvlm_ad.evaluate.ask import AskedImage, ask
+from lvlm_ad.evaluate.ask import AskedImage, CutImage, ask, cut
 from lvlm_ad.evaluate.bench import bench, dry_run
 from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, resolve
 from lvlm_ad.evaluate.score import score_maps
 
-__all__ = ["AskedImage", "Plan", "Progress", "RunConfig", "ask", "bench", "dry_run", "resolve", "score_maps"]
+__all__ = [
+    "AskedImage",
+    "CutImage",
+    "Plan",
+    "Progress",
+    "RunConfig",
+    "ask",
+    "bench",
+    "cut",
+    "dry_run",
+    "resolve",
+    "score_maps",
+]

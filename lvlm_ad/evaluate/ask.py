@@ -1,4 +1,4 @@
-"""One image, one model: the question, the answer and the map."""
+"""One image: how it is cut; and one model: the question, the answer and the map."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.detectors import Prediction
+    from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.regions import Regions
 
-__all__ = ["AskedImage", "ask"]
+__all__ = ["AskedImage", "CutImage", "ask", "cut"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,21 @@ class AskedImage:
     marked: NDArray[np.uint8]
     prediction: Prediction
     digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class CutImage:
+    """An image and its regions.
+
+    Attributes:
+        image: uint8 ``(S, S, 3)``, at the protocol's size.
+        marked: uint8 ``(S, S, 3)``, with borders and numbers.
+        regions: the division.
+    """
+
+    image: NDArray[np.uint8]
+    marked: NDArray[np.uint8]
+    regions: Regions
 
 
 def ask(image: Path, config: RunConfig, category: str, progress: Progress | None = None) -> AskedImage:
@@ -64,9 +81,7 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
     # The id is the file's content, so that the same image asked from elsewhere is the same question.
     sample = Sample(_content_id(image, category), category, label=False, defect="unknown", image_path=image)
     plan = resolve(replace(config, frame=False), Dataset("image", image.parent, (sample,)))
-    side = plan.protocol.image_size
-    pixels = resize_image(sample.image, (side, side))
-    regions = divide(pixels, plan.protocol.division, **plan.division.model_dump())
+    found = _cut(sample, plan)
     with ExitStack() as stack:
         model = plan.models[0]
         plugin = built_plugin(model, stack)
@@ -81,11 +96,33 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
             Budget(None if model.preset.price.free else config.max_cost),
             progress or Silent(),
         )
-        prediction = asking.detector.detect(sample, regions)
-    style = MarkStyle(plan.protocol.border_width, plan.protocol.number_size, plan.protocol.number_style)
-    asked = json.dumps([sample.id, plugin.identity(), regions.hash, prediction.key], sort_keys=True)
+        prediction = asking.detector.detect(sample, found.regions)
+    asked = json.dumps([sample.id, plugin.identity(), found.regions.hash, prediction.key], sort_keys=True)
     digest = hashlib.sha256(asked.encode()).hexdigest()
-    return AskedImage(pixels, draw_marks(pixels, regions, style), prediction, digest)
+    return AskedImage(found.image, found.marked, prediction, digest)
+
+
+def cut(image: Path, config: RunConfig) -> CutImage:
+    """Cut one image into regions, as a bench would.
+
+    Args:
+        image: the image's file.
+        config: the conditions; models and data set are not used.
+
+    Raises:
+        ConfigError: a setting is wrong, or the image cannot be read.
+        ImageError: the file is no image.
+    """
+    sample = Sample(_content_id(image, ""), "", label=False, defect="unknown", image_path=image)
+    return _cut(sample, resolve(replace(config, models=()), Dataset("image", image.parent, (sample,))))
+
+
+def _cut(sample: Sample, plan: Plan) -> CutImage:
+    side = plan.protocol.image_size
+    pixels = resize_image(sample.image, (side, side))
+    regions = divide(pixels, plan.protocol.division, **plan.division.model_dump())
+    style = MarkStyle(plan.protocol.border_width, plan.protocol.number_size, plan.protocol.number_style)
+    return CutImage(pixels, draw_marks(pixels, regions, style), regions)
 
 
 def _content_id(image: Path, category: str) -> str:

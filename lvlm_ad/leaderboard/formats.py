@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.leaderboard.board import Board, Entry, Group
 
-__all__ = ["FORMATS", "HEADERS", "LEGEND", "cells", "plain"]
+__all__ = ["FORMATS", "HEADERS", "cells", "plain"]
 
 HEADERS = (
     "#",
@@ -36,7 +36,7 @@ HEADERS = (
 """Column heads of tables; I is image, P is pixel, F1 is F1-max, PRO is AUPRO at a false-positive rate up to 0.3."""
 
 _COSTS = ("cost_usd", "usd_per_image", "usd_per_point")
-LEGEND = (
+_LEGEND = (
     "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. "
     "±: half of the 95 % interval over test images; rows share a rank where intervals overlap. "
     "A point is one percent of I-AUROC above 50."
@@ -94,7 +94,7 @@ def markdown(board: Board) -> str:
         lines += [_md_row([_md(cell) for cell in cells(entry, board.sort)]) for entry in group.entries]
         notes = [f"- {_md(entry.name)}: {_md('; '.join(entry.notes))}" for entry in group.entries if entry.notes]
         parts.append("\n".join([*lines, *(["", *notes] if notes else [])]))
-    return "\n\n".join([*parts, LEGEND]) + "\n"
+    return "\n\n".join([*parts, _LEGEND]) + "\n"
 
 
 def _md_row(row: Sequence[str]) -> str:

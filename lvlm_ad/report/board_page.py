@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lvlm_ad import __version__
-from lvlm_ad.leaderboard import HEADERS, LEGEND, cells
+from lvlm_ad.leaderboard import HEADERS, cells
 from lvlm_ad.report.figures import cost_plot
 from lvlm_ad.report.page import percent, render
 from lvlm_ad.report.run_page import HEADS
@@ -43,7 +43,6 @@ def board_page(board: Board, runs: Path | None = None, folder: Path | None = Non
         made="",
         groups=[_group(group, board.sort, _links(group, runs, folder)) for group in board.groups],
         heads=HEADERS,
-        legend=LEGEND,
     )
 
 

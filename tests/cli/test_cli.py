@@ -138,6 +138,25 @@ def test_ask_writes_one_picture(lvlm_ad_command, small_data):
     assert "ground truth" in oracle.stderr
 
 
+def test_regions_shows_a_division(lvlm_ad_command, small_data):
+    """A marked picture of the protocol's size, and how many regions; the same division as a bench would make."""
+    image = small_data / "bolt" / "test" / "good" / "000.png"
+    done = lvlm_ad_command(
+        "regions", image, "--division", "grid", "--set", "image_size=96", "--set", "min_area=0", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["picture"] == "000-regions.png"
+    with Image.open(small_data.parent / found["picture"]) as picture:
+        assert picture.size == (96, 96)
+    assert found["count"] > 1
+    done = lvlm_ad_command("regions", image, "-o", "deep/er/a.png")
+    assert done.returncode == 0
+    assert (small_data.parent / "deep" / "er" / "a.png").is_file()
+    done = lvlm_ad_command("regions", "nowhere.png")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
 def test_ask_asks_a_chat_model_as_a_bench_would(lvlm_ad_command, small_data, endpoint):
     """The question does not name the product unless --category does; the answer is stored and not asked again."""
     image = small_data / "bolt" / "test" / "hole" / "001.png"
