@@ -67,7 +67,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
         "more than half of the defective ones. No threshold enters."
     )
     if sources is not None:
-        drawn = f" Maps: {low:g} dark blue to {high:g} yellow, the same for all." if sources.divisions else ""
+        drawn = f" Maps: {low:g} dark blue to {high:.2g} yellow, the same for all." if sources.divisions else ""
         legend += f"{drawn} Magenta: outline of the ground truth. {sources.note}".rstrip()
     return data_block({"runs": names, "folder": _FOLDER, "cards": cards}), legend
 

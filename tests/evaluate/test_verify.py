@@ -49,7 +49,7 @@ def test_every_kind_of_tampering_is_named(runs):
             run, metrics={**run.metrics, "categories": {**run.metrics["categories"], "bolt": worse}}
         ),
         "image_auroc of the mean": replace(
-            run, metrics={**run.metrics, "mean": {**run.metrics["mean"], "image_auroc": 1.0}}
+            run, metrics={**run.metrics, "mean": {**run.metrics["mean"], "image_auroc": 0.5}}
         ),
         "coverage": replace(run, metrics={**run.metrics, "coverage": 0.5}),
         "counts of answers": replace(run, metrics={**run.metrics, "answers": {**run.metrics["answers"], "ok": 0}}),
