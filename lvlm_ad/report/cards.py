@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lvlm_ad.report.sources import Sources
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["gallery"]
+__all__ = ["gallery", "names_of"]
 
 _FOLDER = "pictures"
 
@@ -58,9 +58,6 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
                 "runs": answers,
             }
         )
-    names = [visible(run.manifest.row_name) for run in runs]
-    if len(set(names)) < len(names):
-        names = [f"{name} #{run.manifest.config_hash[:6]}" for name, run in zip(names, runs, strict=True)]
     low, high = map_range(runs)
     legend = (
         "Right: a defective image that scores above more than half of its category's good ones, or a good one below "
@@ -69,7 +66,15 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
     if sources is not None:
         drawn = f" Maps: {low:g} dark blue to {high:.2g} yellow, the same for all." if sources.divisions else ""
         legend += f"{drawn} Magenta: outline of the ground truth. {sources.note}".rstrip()
-    return data_block({"runs": names, "folder": _FOLDER, "cards": cards}), legend
+    return data_block({"runs": names_of(runs), "folder": _FOLDER, "cards": cards}), legend
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """Return the runs' names; with the beginning of their hashes where two are the same."""
+    names = [visible(run.manifest.row_name) for run in runs]
+    if len(set(names)) < len(names):
+        names = [f"{name} #{run.manifest.config_hash[:6]}" for name, run in zip(names, runs, strict=True)]
+    return names
 
 
 def _answer(record: PredictionRecord, place: float | None, picture: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def map_range(runs: Sequence[Run]) -> tuple[float, float]:
 
 
 def write_layers(runs: Sequence[Run], sources: Sources, folder: Path, progress: Progress) -> list[dict[str, Any]]:
-    """Write the pictures of all images of runs on the same data set and division.
+    """Write the pictures of all images of runs on the same data set.
 
     Args:
         runs: read with their predictions.
@@ -55,15 +55,17 @@ def write_layers(runs: Sequence[Run], sources: Sources, folder: Path, progress: 
 
     Returns:
         For each image, in order, the names of its files: "image", "marks", "truth" (each "" if there is none) and
-        "maps", one name a run; "problem" says why an image cannot be used.
+        "maps", one name a run, "" for a run with another division; "problem" says why an image cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     span = map_range(runs)
     styles = _style(runs[0])
+    # A run that cuts the images otherwise, or not at all, has no map on these regions.
+    division = sources.divisions.hash if sources.divisions else ""
 
     def one(at: int) -> dict[str, Any]:
         record = runs[0].predictions[at]
-        scores = [run.predictions[at].regions for run in runs]
+        scores = [run.predictions[at].regions if run.manifest.division.hash == division else None for run in runs]
         binary = [bool(run.manifest.protocol.get("binary")) for run in runs]
         try:
             return _write(f"{at:05}", sources.samples[record.id], sources, folder, (scores, binary, span, styles))
@@ -93,7 +95,7 @@ def _write(
     sample: Sample,
     sources: Sources,
     folder: Path,
-    drawn: tuple[Sequence[Mapping[int, float]], Sequence[bool], tuple[float, float], MarkStyle],
+    drawn: tuple[Sequence[Mapping[int, float] | None], Sequence[bool], tuple[float, float], MarkStyle],
 ) -> dict[str, Any]:
     scores, binary, span, style = drawn
     image, mask = sample.image, sample.mask
@@ -111,6 +113,8 @@ def _write(
     _clear(_marks(image, regions, style)).save(folder / found["marks"], lossless=True, method=2)
     low, high = span
     for at, (of, flat) in enumerate(zip(scores, binary, strict=True)):
+        if of is None:
+            continue
         values = (paint(of, regions, binary=flat).dense() - low) / (high - low)
         found["maps"][at] = f"{stem}-map{at}.webp"
         _small(Image.fromarray(heat(values))).save(folder / found["maps"][at], lossless=True, method=2)

@@ -35,7 +35,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"percent": percent, "visible": visible, "number": number}
+    found.filters |= {"percent": percent, "visible": visible, "number": number, "signed": signed}
     return found
 
 
@@ -98,6 +98,14 @@ def _shown(character: str) -> str:
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a fraction as percent; a dash where it is undefined."""
     return "\N{EN DASH}" if value is None else f"{100 * value:.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    """Return a difference of fractions in points, with its sign; a dash where it is undefined."""
+    if value is None:
+        return "\N{EN DASH}"
+    text = f"{100 * value:+.1f}"
+    return text[1:] if float(text) == 0 else text
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -91,6 +91,9 @@
     card.runs.forEach((run, number) => {
       if (run.map) pair.append(stackOf(card, run.map, "anomaly map" + (many ? " of " + data.runs[number] : ""), true));
     });
+    const panels = pair.children.length;
+    const columns = panels <= 3 ? panels : Math.ceil(Math.sqrt(panels));
+    pair.style.gridTemplateColumns = "repeat(" + columns + ", minmax(0, 1fr))";
     const words = make("span", "words");
     words.append(make("span", "name", card.id));
     card.runs.forEach((run, number) => {
