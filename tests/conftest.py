@@ -44,10 +44,8 @@ def write_image(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-@pytest.fixture
-def small_data(tmp_path):
-    """A data set in the MVTec layout: two categories, 3 good and 3 defective images each, with masks and references."""
-    root = tmp_path / "small"
+def write_small_data(root):
+    """Write a data set in the MVTec layout: two categories, 3 good and 3 defective images each, with masks."""
     draw = np.random.default_rng(0)
     for category in ("bolt", "nut1"):
         for index in range(3):
@@ -60,6 +58,18 @@ def small_data(tmp_path):
             write_image(root / category / "test" / "hole" / f"{index:03}.png", pixels)
             write_image(root / category / "ground_truth" / "hole" / f"{index:03}_mask.png", mask)
     return root
+
+
+@pytest.fixture
+def small_data(tmp_path):
+    """The folder of a small data set, the test's own: see ``write_small_data``."""
+    return write_small_data(tmp_path / "small")
+
+
+@pytest.fixture(scope="session")
+def kept_data(tmp_path_factory):
+    """The same for tests that leave it as it is."""
+    return write_small_data(tmp_path_factory.mktemp("kept") / "small")
 
 
 def _grain(draw):

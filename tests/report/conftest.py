@@ -9,18 +9,27 @@ from importlib.util import find_spec
 import pytest
 
 
-@pytest.fixture
-def small_run(small_data, tmp_path):
-    """A run of the contrast baseline through the regions, on disk, read with its predictions."""
+def contrast_run(data, out):
+    """Measure the contrast baseline through the regions; the run as it is on disk."""
     from lvlm_ad import bench
     from lvlm_ad.runs import read_run
 
     settings = {"image_size": 96, "n_segments": 12, "min_area": 0}
-    runs = bench(
-        models=["contrast"], frame=False, data=small_data, settings=settings, out=tmp_path / "runs", resamples=50
-    )
+    runs = bench(models=["contrast"], frame=False, data=data, settings=settings, out=out, resamples=50)
     (folder,) = (run.dir for run in runs if run.manifest.model.row == "regions")
     return read_run(folder)
+
+
+@pytest.fixture
+def small_run(small_data, tmp_path):
+    """A run on disk, the test's own, read with its predictions."""
+    return contrast_run(small_data, tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def kept_run(kept_data, tmp_path_factory):
+    """The same for tests that leave it as it is."""
+    return contrast_run(kept_data, tmp_path_factory.mktemp("kept_runs"))
 
 
 @dataclass

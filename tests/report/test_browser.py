@@ -12,9 +12,9 @@ HOSTILE = (
 )
 
 
-@pytest.fixture
-def report(small_run, tmp_path):
-    return write_report(small_run, tmp_path / "report")
+@pytest.fixture(scope="module")
+def report(kept_run, tmp_path_factory):
+    return write_report(kept_run, tmp_path_factory.mktemp("report"))
 
 
 def names(page):
@@ -33,13 +33,13 @@ def test_it_opens_from_disk_and_asks_nothing_of_the_network(report, open_page):
     assert opened.page.title() == "contrast on folder"
 
 
-def test_cards_filter_and_sort(report, open_page, small_run):
+def test_cards_filter_and_sort(report, open_page, kept_run):
     """Filters keep what they name; the order follows the scores; text finds names."""
     page = open_page(report).page
-    assert len(names(page)) == len(small_run.predictions)
+    assert len(names(page)) == len(kept_run.predictions)
     page.select_option("#f-category", "bolt")
     page.select_option("#f-defect", "hole")
-    wanted = {one.id: one.image_score for one in small_run.predictions if one.category == "bolt" and one.label}
+    wanted = {one.id: one.image_score for one in kept_run.predictions if one.category == "bolt" and one.label}
     assert set(names(page)) == set(wanted)
     page.select_option("#f-order", "high")
     assert names(page) == sorted(wanted, key=lambda one: -wanted[one])
@@ -47,7 +47,7 @@ def test_cards_filter_and_sort(report, open_page, small_run):
     assert names(page) == sorted(wanted, key=lambda one: wanted[one])
     page.fill("#f-text", "001")
     assert names(page) == ["bolt/hole/001"]
-    assert page.locator("#found").text_content() == f"1 of {len(small_run.predictions)} images"
+    assert page.locator("#found").text_content() == f"1 of {len(kept_run.predictions)} images"
     page.fill("#f-text", "nothing like it")
     assert names(page) == []
 
@@ -73,7 +73,7 @@ def test_the_keyboard_steps_opens_and_toggles(report, open_page):
     assert page.evaluate("document.activeElement.id") == "f-text"
 
 
-def test_the_table_sorts(report, open_page, small_run):
+def test_the_table_sorts(report, open_page, kept_run):
     """A click orders the categories by a column, by value, and the mean stays below."""
     page = open_page(report).page
     heads = page.locator("table.sortable").first.locator("thead th")
@@ -81,7 +81,7 @@ def test_the_table_sorts(report, open_page, small_run):
     page.wait_for_function("document.querySelector('th[aria-sort]')")
     page.wait_for_timeout(50)
     shown = page.locator("table.sortable tbody th").all_text_contents()
-    values = {name: one["pixel_auroc"] for name, one in small_run.metrics["categories"].items()}
+    values = {name: one["pixel_auroc"] for name, one in kept_run.metrics["categories"].items()}
     assert shown == sorted(values, key=lambda name: -values[name])
     heads.nth(5).press("Enter")
     page.wait_for_timeout(50)
@@ -89,15 +89,15 @@ def test_the_table_sorts(report, open_page, small_run):
     assert page.locator("table.sortable tfoot th").text_content() == "mean"
 
 
-def test_an_answer_is_text_and_runs_nothing(small_run, tmp_path, open_page):
+def test_an_answer_is_text_and_runs_nothing(kept_run, tmp_path, open_page):
     """Markup, scripts, terminal escapes, marks of direction and a megabyte: shown as characters, cut, and counted."""
     records = [
         one.model_copy(
             update={"text": HOSTILE, "defect": "<b>x</b>" if one.label else "good", "notes": [HOSTILE[:300]]}
         )
-        for one in small_run.predictions
+        for one in kept_run.predictions
     ]
-    run = replace(small_run, predictions=records)
+    run = replace(kept_run, predictions=records)
     page_file = write_report(run, tmp_path / "hostile")
     opened = open_page(page_file)
     page = opened.page
@@ -123,13 +123,13 @@ def test_what_is_injected_does_not_run(report, open_page):
     assert any("Content Security Policy" in text for text in opened.complaints)
 
 
-def test_four_thousand_images_stay_fluid(small_run, tmp_path, open_page):
+def test_four_thousand_images_stay_fluid(kept_run, tmp_path, open_page):
     """The page holds all, draws sixty, and fetches pictures only where the reader is."""
     records = [
         one.model_copy(update={"id": f"{one.category}/{number:04}", "text": "image anomaly score: 0.5 " * 40})
-        for number, one in enumerate(list(small_run.predictions) * (4000 // len(small_run.predictions) + 1))
+        for number, one in enumerate(list(kept_run.predictions) * (4000 // len(kept_run.predictions) + 1))
     ][:4000]
-    page_file = write_report(replace(small_run, predictions=records, tallies=None), tmp_path / "many", pictures=False)
+    page_file = write_report(replace(kept_run, predictions=records, tallies=None), tmp_path / "many", pictures=False)
     page = open_page(page_file).page
     assert page.locator("#found").text_content() == "4000 of 4000 images"
     assert page.locator(".card").count() == 60

@@ -31,10 +31,10 @@ def record(label, score, regions=None, n_regions=4, **others):
     return PredictionRecord.model_validate(values | others)
 
 
-def test_the_area_under_a_curve_is_the_metric(small_run):
+def test_the_area_under_a_curve_is_the_metric(kept_run):
     """What is drawn is what was measured: areas under the ROC curves are the AUROCs."""
-    for category, curves in curves_of(small_run).items():
-        metrics = small_run.metrics["categories"][category]
+    for category, curves in curves_of(kept_run).items():
+        metrics = kept_run.metrics["categories"][category]
         assert np.trapezoid(curves.image_roc[1], curves.image_roc[0]) == pytest.approx(
             metrics["image_auroc"], abs=1e-12
         )
@@ -49,10 +49,10 @@ def test_the_area_under_a_curve_is_the_metric(small_run):
         assert steps.sum() == pytest.approx(metrics["pixel_ap"], abs=1e-12)
 
 
-def test_a_category_without_defects_has_no_curves(small_run):
+def test_a_category_without_defects_has_no_curves(kept_run):
     """Undefined, not a diagonal."""
-    good = [one.model_copy(update={"label": False}) for one in small_run.predictions]
-    curves = curves_of(replace(small_run, predictions=good, tallies=None))
+    good = [one.model_copy(update={"label": False}) for one in kept_run.predictions]
+    curves = curves_of(replace(kept_run, predictions=good, tallies=None))
     assert {(one.image_roc, one.pixel_roc) for one in curves.values()} == {(None, None)}
 
 
@@ -73,13 +73,13 @@ def test_how_often_a_region_is_named_where_it_exists():
     assert named_regions(records) == ([1, 2, 3], [1.0, 0.0, 1.0])
 
 
-def test_where_an_image_stands(small_run):
+def test_where_an_image_stands(kept_run):
     """The fraction of the other kind that it stands on the right side of; its mean over a kind is the AUROC."""
-    places = placed(small_run)
-    for category, metrics in small_run.metrics["categories"].items():
+    places = placed(kept_run)
+    for category, metrics in kept_run.metrics["categories"].items():
         own = [
             place
-            for place, one in zip(places, small_run.predictions, strict=True)
+            for place, one in zip(places, kept_run.predictions, strict=True)
             if one.category == category and one.label
         ]
         assert np.mean(own) == pytest.approx(metrics["image_auroc"])
