@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lvlm_ad.cli.inline import show_picture
 from lvlm_ad.cli.shell import EXIT_INCOMPLETE, guarded, merged_settings, print_json, say
 
 __all__ = ["ask"]
@@ -66,6 +67,7 @@ def ask(
         say("regions: " + (", ".join(f"{number}: {score:.3f}" for number, score in top) or "none"))
         for note in scores.notes:
             say(f"note: {note}")
+        show_picture(path)
         say(f"picture: {path}")
     if not scores.usable:
         raise typer.Exit(EXIT_INCOMPLETE)

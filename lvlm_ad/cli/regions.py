@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lvlm_ad.cli.inline import show_picture
 from lvlm_ad.cli.shell import guarded, merged_settings, print_json, say
 
 __all__ = ["regions"]
@@ -39,4 +40,5 @@ def regions(
         print_json({"count": found.regions.count, "hash": found.regions.hash, "picture": str(path)})
         return
     say(f"regions: {found.regions.count}")
+    show_picture(path)
     say(f"picture: {path}")

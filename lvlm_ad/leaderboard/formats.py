@@ -7,16 +7,16 @@ import io
 import json
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.errors import RunError
+from lvlm_ad.leaderboard.board import Board, Entry, Group
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lvlm_ad.leaderboard.board import Board, Entry, Group
-
-__all__ = ["FORMATS", "HEADERS", "cells", "plain"]
+__all__ = ["FORMATS", "HEADERS", "cells", "plain", "read_json"]
 
 HEADERS = (
     "#",
@@ -130,6 +130,29 @@ def json_text(board: Board) -> str:
         for group in board.groups
     ]
     return json.dumps({"sort": board.sort, "groups": groups}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(text: str) -> Board:
+    """Return the leaderboard that ``json_text`` wrote.
+
+    Raises:
+        RunError: the text is no such leaderboard.
+    """
+    try:
+        found = json.loads(text)
+        groups = [
+            Group(one["title"], one["conditions"], tuple(_entry(entry) for entry in one["entries"]))
+            for one in found["groups"]
+        ]
+        return Board(tuple(groups), found["sort"])
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise RunError(f"This is no leaderboard as JSON: {error!r:.200}.") from error
+
+
+def _entry(fields: dict[str, Any]) -> Entry:
+    metrics = {name: fields["metrics"][name] for name in METRIC_NAMES}
+    ends = {name: (float(low), float(high)) for name, (low, high) in fields["intervals"].items()}
+    return Entry(**{**fields, "metrics": metrics, "intervals": ends, "notes": tuple(fields["notes"])})
 
 
 def tex(board: Board) -> str:

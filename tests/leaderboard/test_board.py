@@ -6,7 +6,7 @@ import re
 import pytest
 
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.leaderboard import FORMATS, make_board
+from lvlm_ad.leaderboard import FORMATS, make_board, read_json
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, find_runs, read_run, read_runs, write_run
 
 
@@ -342,3 +342,27 @@ def test_one_damaged_run_does_not_hide_the_others(make_run, tmp_path):
     assert [run.manifest.model.name for run in found] == ["b"]
     assert len(problems) == 1
     assert "run0 is damaged" in problems[0]
+
+
+def test_json_and_csv_hold_the_same_leaderboard(make_run):
+    """What is read from JSON is the leaderboard that was written; CSV has the same rows with the same numbers."""
+    ends = {"interval": {"image_auroc": [0.6, 0.8], "pixel_ap": [0.1, 0.9]}}
+    board = make_board([make_run("a", 0.7, mean=ends), make_run("b", 0.9, dataset="mvtec"), make_run("c", frame=True)])
+    text = FORMATS["json"](board)
+    assert read_json(text) == board
+    assert {kind: FORMATS[kind](read_json(text)) for kind in FORMATS} == {
+        kind: FORMATS[kind](board) for kind in FORMATS
+    }
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](board))))
+    entries = [(group, entry) for group in board.groups for entry in group.entries]
+    assert len(rows) == len(entries)
+    for row, (group, entry) in zip(rows, entries, strict=True):
+        assert (row["group"], row["model"], row["kind"]) == (group.title, entry.name, entry.kind)
+        assert row["rank"] == ("" if entry.rank is None else str(entry.rank))
+        for name in METRIC_NAMES:
+            assert (float(row[name]) if row[name] else None) == entry.metrics[name]
+            if name in entry.intervals:
+                assert (float(row[f"{name}_low"]), float(row[f"{name}_high"])) == entry.intervals[name]
+    for wrong in ("{}", "[]", "null", "[" * 100_000, '{"groups": [{"title": 1}]}'):
+        with pytest.raises(RunError, match="no leaderboard as JSON"):
+            read_json(wrong)
