@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,10 @@ def _entry(fields: dict[str, Any]) -> Entry:
 
 
 def tex(board: Board) -> str:
-    """Return the leaderboard as LaTeX tables (package booktabs); best ranked values bold, second underlined."""
+    """Return the leaderboard as LaTeX tables; best ranked values bold, second underlined.
+
+    They take the packages booktabs and graphicx.
+    """
     return "\n".join(_tex_table(group, board.sort) for group in board.groups)
 
 
@@ -169,6 +173,8 @@ def _tex_table(group: Group, sort: str) -> str:
     lines = [
         r"\begin{table}",
         rf"  \caption{{{_tex(group.title)}}}",
+        # Thirteen columns are wider than a page's text.
+        r"  \resizebox{\textwidth}{!}{%",
         r"  \begin{tabular}{llrrrrrrrrrrr}",
         r"    \toprule",
         f"    {' & '.join(_tex(head) for head in HEADERS)} \\\\",
@@ -187,12 +193,14 @@ def _tex_table(group: Group, sort: str) -> str:
                 mark = None if value is None else marks.get(value)
                 row[at] = f"{mark}{{{row[at]}}}" if mark else row[at]
         lines.append(f"    {' & '.join(row)} \\\\")
-    lines += [r"    \bottomrule", r"  \end{tabular}"]
+    lines += [r"    \bottomrule", r"  \end{tabular}}"]
     notes = [f"{_tex(entry.name)}: {_tex('; '.join(entry.notes))}." for entry in group.entries if entry.notes]
     if notes:
         lines.append(rf"  \par\footnotesize {' '.join(notes)}")
     return "\n".join([*lines, r"\end{table}", ""])
 
+
+_LATIN_1_ENDS = 0x100
 
 _TEX_CHARACTERS = {
     "\\": r"\textbackslash{}",
@@ -200,12 +208,34 @@ _TEX_CHARACTERS = {
     "^": r"\textasciicircum{}",
     "·": r"\textperiodcentered{}",
     "±": r"\textpm{}",
+    "µ": r"\textmu{}",
+    "\N{EN DASH}": "--",
+    "\N{EM DASH}": "---",
+    "\N{LEFT DOUBLE QUOTATION MARK}": "``",
+    "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
+    "\N{LEFT SINGLE QUOTATION MARK}": "`",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LATIN SMALL LETTER SHARP S}": r"\ss{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX_CHARACTERS.get(character, character) for character in plain(text))
+    return "".join(_tex_character(character) for character in plain(text))
+
+
+def _tex_character(character: str) -> str:
+    """Return a character as every LaTeX sets it; what not every one can set, as its code point."""
+    if character in _TEX_CHARACTERS:
+        return _TEX_CHARACTERS[character]
+    parts = unicodedata.normalize("NFD", character)
+    # Letters with a mark are known to LaTeX as they are, those of Latin-1 to every one.
+    known = character.isascii() or (parts[0].isascii() and ord(character) < _LATIN_1_ENDS)
+    return character if known else f"[U+{ord(character):04X}]"
 
 
 FORMATS: dict[str, Callable[[Board], str]] = {"csv": csv_text, "json": json_text, "md": markdown, "tex": tex}

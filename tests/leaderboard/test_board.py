@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -366,3 +368,16 @@ def test_json_and_csv_hold_the_same_leaderboard(make_run):
     for wrong in ("{}", "[]", "null", "[" * 100_000, '{"groups": [{"title": 1}]}'):
         with pytest.raises(RunError, match="no leaderboard as JSON"):
             read_json(wrong)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here: apt-get install texlive-latex-base")
+def test_the_table_compiles(make_run, tmp_path):
+    """With LaTeX, the two packages that it names, and any name a stranger may choose; it fits into the page."""
+    wild = 'a_b & c% $x$ #1 {y} ~ ^ \\z <t> | " ± é · µ \u2764 \u6f22 \u2013 \u201cq\u201d ß Ż \ufb01 \x1b'
+    board = make_board([make_run(wild, 0.7), make_run("b", 0.9), make_run("chance", frame=True, dataset="mvtec")])
+    packages = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+    (tmp_path / "t.tex").write_text(f"{packages}\n{FORMATS['tex'](board)}\\end{{document}}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
