@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from lvlm_ad.leaderboard import Board, cells, plain
+from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
+
+    from lvlm_ad.leaderboard import Group
 
 __all__ = ["print_board"]
 
@@ -20,24 +26,60 @@ _HEADS = (
     *(f"pixel\n{name}" for name in ("AUROC", "AP", "F1", "PRO")),
     *("ans-\nwered", "cost\nUSD", "USD/\nimage", "USD/\npoint"),
 )
-"""Heads in two lines: the table then fits into 80 columns."""
+"""Heads in two lines: seven metrics beside a name of 14 letters then fit into 80 columns."""
+
+_NAME, _COST = 1, 10
+_DISPENSABLE = (12, 11, 7, 4, 6, 3, 8, 5, _COST)
+"""The columns that a narrow terminal goes without, the first to go first."""
+_NAME_WIDTH = 36
+"""A longer name is folded rather than let it push columns out."""
 
 _STYLES = {"ranked": "bold", "frame": "dim", "apart": "", "published": "italic"}
 
 
 def print_board(board: Board, console: Console) -> None:
-    """Print each group as a table with its notes below."""
+    """Print each group as a table with its notes below; say which columns the terminal has no room for."""
     for group in board.groups:
+        rows = [cells(entry, board.sort) for entry in group.entries]
+        shown, left_out = _columns(group, rows, board.sort, console.width)
         title = Text(plain(group.title))
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        # Where nothing costs anything, what it costs an image and a point is not worth the room.
-        shown = len(_HEADS) if any(entry.cost_usd != 0 for entry in group.entries if entry.run) else len(_HEADS) - 2
-        for at, head in enumerate(_HEADS[:shown]):
-            table.add_column(head, justify="left" if at < 2 else "right", no_wrap=at != 1)  # noqa: PLR2004 - texts
-        for entry in group.entries:
-            table.add_row(*(Text(cell) for cell in cells(entry, board.sort)[:shown]), style=_STYLES[entry.kind])
+        for at in shown:
+            text = at <= _NAME
+            table.add_column(
+                _HEADS[at], justify="left" if text else "right", no_wrap=at != _NAME, overflow="fold" if text else None
+            )
+        for entry, row in zip(group.entries, rows, strict=True):
+            table.add_row(*(Text(row[at]) for at in shown), style=_STYLES[entry.kind])
         console.print(table)
+        if left_out:
+            names = ", ".join(" ".join(_HEADS[at].split("\n")) for at in left_out).replace("USD/ ", "USD/")
+            console.print(
+                Text(f"  No room here for: {names}; 'lvlm-ad leaderboard --format md' shows them.", style="dim")
+            )
         for entry in group.entries:
             if entry.notes:
                 console.print(Text(f"  {plain(entry.name)}: {plain('; '.join(entry.notes))}", style="dim"))
         console.print()
+
+
+def _columns(group: Group, rows: Sequence[Sequence[str]], sort: str, width: int) -> tuple[list[int], list[int]]:
+    """Return the columns to draw and those that ``width`` has no room for."""
+    widths = [
+        max(cell_len(line) for cell in (head, *(row[at] for row in rows)) for line in cell.split("\n"))
+        for at, head in enumerate(_HEADS)
+    ]
+    widths[_NAME] = min(widths[_NAME], _NAME_WIDTH)
+    shown = list(range(len(_HEADS)))
+    if all(entry.cost_usd == 0 for entry in group.entries if entry.run):
+        # Where nothing costs anything, what it costs an image and a point is not worth the room.
+        shown = shown[: _COST + 1]
+    sorted_by = _NAME + 1 + METRIC_NAMES.index(sort)
+    left_out = []
+    for at in _DISPENSABLE:
+        if sum(widths[one] + 1 for one in shown) - 1 <= width:
+            break
+        if at in shown and at != sorted_by:
+            shown.remove(at)
+            left_out.append(at)
+    return shown, sorted(left_out)

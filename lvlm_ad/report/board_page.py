@@ -65,7 +65,7 @@ def _group(group: Group, sort: str, links: Mapping[str, str]) -> dict[str, Any]:
         "title": group.title,
         "rows": [_row(entry, group, sort, links) for entry in group.entries],
         "notes": [(entry.name, "; ".join(entry.notes)) for entry in group.entries if entry.notes],
-        "plot": cost_plot(measured) if any(entry.cost_usd for entry in measured) else None,
+        "plot": cost_plot(measured),
         "heat": _heat(measured, group.conditions["categories"]),
     }
 

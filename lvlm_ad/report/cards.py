@@ -61,7 +61,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
     low, high = map_range(runs)
     legend = (
         "Right: a defective image that scores above more than half of its category's good ones, or a good one below "
-        "more than half of the defective ones. No threshold enters."
+        "more than half of the defective ones. No threshold enters; an image without a score is neither."
     )
     if sources is not None:
         drawn = f" Maps: {low:g} dark blue to {high:.2g} yellow, the same for all." if sources.divisions else ""
@@ -81,7 +81,7 @@ def _answer(record: PredictionRecord, place: float | None, picture: str) -> dict
     return {
         "score": record.image_score,
         "placed": place,
-        "right": None if place is None or place == _EVEN else place > _EVEN,
+        "right": None if place is None or place == _EVEN or record.image_score is None else place > _EVEN,
         "status": record.status,
         "notes": [visible(note)[:500] for note in record.notes[:5]],
         "text": visible(record.text[:_KEPT]),

@@ -88,30 +88,55 @@ def save_plots(plots: Sequence[Plot], folder: Path) -> None:
 
 
 def cost_plot(entries: Sequence[Entry]) -> Plot | None:
-    """Draw image AUROC over the cost of an image, with the front that no row beats in both; None below two rows."""
-    rows = [
-        (entry.usd_per_image, 100 * auroc, entry.name)
-        for entry in entries
-        if entry.usd_per_image is not None and (auroc := entry.metrics["image_auroc"]) is not None
-    ]
-    if len(rows) < 2:  # noqa: PLR2004 - one row compares with nothing
+    """Draw image AUROC over the cost of an image, with the front that no row beats in both.
+
+    Frame rows are levels, not points: chance and contrast cost nothing, and the oracle is no method.
+
+    Returns:
+        None where no row was paid for.
+    """
+    rows: dict[tuple[float, float], list[str]] = {}
+    levels = {}
+    for entry in entries:
+        cost, auroc = entry.usd_per_image, entry.metrics["image_auroc"]
+        if auroc is None:
+            continue
+        if entry.kind == "frame":
+            levels[entry.name] = 100 * auroc
+        elif cost is not None:
+            rows.setdefault((cost, 100 * auroc), []).append(entry.name)
+    if not any(cost > 0 for cost, _ in rows):
         return None
-    rows.sort()
-    front, best = [], -1.0
-    for cost, auroc, _ in rows:
-        if auroc > best:
-            front.append((cost, auroc))
-            best = auroc
-    figure, axes = _axes("cost of an image, USD", "image AUROC, %", size=(7.0, 3.4))
-    paid = [cost for cost, _, _ in rows if cost > 0]
-    axes.set_xscale("symlog", linthresh=min(paid) if paid else 1e-3)
-    axes.step(*np.transpose([*front, (rows[-1][0], best)]), where="post", color=_DEFECT, linewidth=1.2)
-    axes.scatter([row[0] for row in rows], [row[1] for row in rows], color=_GOOD, s=28, zorder=3)
-    for cost, auroc, name in rows:
-        axes.annotate(_label(name), (cost, auroc), xytext=(6, 4), textcoords="offset points", fontsize=8, color=_INK)
-    axes.margins(x=0.15, y=0.15)
-    alt = "; ".join(f"{name} {auroc:.1f} % at {cost:.3g} USD" for cost, auroc, name in rows)
-    return _plot("cost", "What a point costs", f"Image AUROC over the cost of an image: {alt}.", figure)
+    figure, axes = _axes("cost of an image, USD", "image AUROC, %", size=(7.0, 3.6))
+    places = sorted(rows, key=lambda place: (place[0], -place[1]))
+    best = np.maximum.accumulate([auroc for _, auroc in places])
+    least = min(cost for cost, _ in places if cost > 0)
+    free = places[0][0] == 0
+    if free:
+        axes.set_xscale("symlog", linthresh=least)
+        axes.set_xlim(-0.3 * least, 4 * places[-1][0])
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(least / 2.5, 4 * places[-1][0])
+    axes.step(
+        [*(cost for cost, _ in places), axes.get_xlim()[1]], [*best, best[-1]], where="post", color=_DEFECT, lw=1.2
+    )
+    axes.scatter(*np.transpose(places), color=_GOOD, s=28, zorder=3)
+    behind = {"facecolor": _PAPER, "edgecolor": "none", "pad": 0.6}
+    for (cost, auroc), names in rows.items():
+        text = _label(", ".join(names))
+        axes.annotate(
+            text, (cost, auroc), xytext=(6, 4), textcoords="offset points", fontsize=9, color=_INK, bbox=behind
+        )
+    for name, auroc in levels.items():
+        axes.axhline(auroc, color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        across = axes.get_yaxis_transform()
+        text = _label(name)
+        axes.text(0.99, auroc, text, transform=across, ha="right", va="center", fontsize=8, color=_MUTED, bbox=behind)
+    axes.margins(y=0.12)
+    told = [f"{', '.join(names)} {auroc:.1f} % at {cost:.3g} USD" for (cost, auroc), names in sorted(rows.items())]
+    told += [f"{name} {auroc:.1f} %" for name, auroc in levels.items()]
+    return _plot("cost", "Accuracy against cost", f"Image AUROC over the cost of an image: {'; '.join(told)}.", figure)
 
 
 def _curve_plot(
@@ -133,13 +158,16 @@ def _curve_plot(
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     metric, label = _AREAS[field]
     value = mean.get(metric)
-    area = "" if value is None else f" {label} {100 * value:.1f} %."
+    area = "" if value is None else f" {label}: {100 * value:.1f} %."
     of = f", mean of {len(drawn)} categories" if len(drawn) > 1 else ""
     return _plot(name, title, f"{heads[1].capitalize()} over {heads[0]}{of}.{area}", figure)
 
 
 def _histogram(records: Sequence[PredictionRecord]) -> Plot | None:
-    scores = {label: [one.image_score or 0.0 for one in records if one.label is label] for label in (False, True)}
+    scores: dict[bool, list[float]] = {False: [], True: []}
+    for record in records:
+        if record.image_score is not None:
+            scores[record.label].append(record.image_score)
     if not any(scores.values()):
         return None
     figure, axes = _axes("image score", "images")
@@ -156,7 +184,9 @@ def _histogram(records: Sequence[PredictionRecord]) -> Plot | None:
         for name, of in (("good", scores[False]), ("defective", scores[True]))
         if of
     )
-    return _plot("scores", "Image scores", f"Histogram of image scores: {means}.", figure)
+    without = len(records) - len(scores[False]) - len(scores[True])
+    rest = f"; {without} without a score are not drawn" if without else ""
+    return _plot("scores", "Image scores", f"Histogram of image scores: {means}{rest}.", figure)
 
 
 def _calibration(found: Reliability | None) -> Plot | None:

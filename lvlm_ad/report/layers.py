@@ -35,7 +35,8 @@ SIDE = 768
 _OUTLINE = (255, 0, 200)
 """Of the ground truth: magenta, which neither the images nor the maps' colours hold much of."""
 
-_OUTLINE_WIDTH = 2
+_OUTLINE_SHARE = 1 / 192
+"""Width of that line over the longer side: a pixel where a card shows the picture 190 pixels wide."""
 
 
 def map_range(runs: Sequence[Run]) -> tuple[float, float]:
@@ -135,7 +136,8 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Draw the border of a mask, just outside of it; uint8 ``(H, W, 4)``."""
     from scipy.ndimage import binary_dilation  # noqa: PLC0415 - a while to import
 
-    line = binary_dilation(mask, np.ones((3, 3), dtype=bool), iterations=_OUTLINE_WIDTH) & ~mask
+    width = max(1, round(max(mask.shape) * _OUTLINE_SHARE))
+    line = binary_dilation(mask, np.ones((3, 3), dtype=bool), iterations=width) & ~mask
     layer = np.zeros((*mask.shape, 4), dtype=np.uint8)
     layer[line] = (*_OUTLINE, 255)
     return layer

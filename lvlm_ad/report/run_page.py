@@ -116,27 +116,28 @@ def _division(run: Run) -> str:
     return f"{manifest.division.method} division{prompt}"
 
 
-def _metric_tiles(mean: Mapping[str, Any]) -> list[dict[str, str]]:
+def _metric_tiles(mean: Mapping[str, Any]) -> list[dict[str, Any]]:
     tiles = []
     for name, head in HEADS.items():
         low, high = mean.get("interval", {}).get(name, (None, None))
-        under = "" if low is None else f"{percent(low)} to {percent(high)}"
+        under = [] if low is None else [f"{percent(low)} to {percent(high)}"]
         if name in mean.get("range", {}):
             worst, best = mean["range"][name]
-            under += f"; {percent(worst)} to {percent(best)} by what is missing"
+            under.append(f"{percent(worst)} to {percent(best)}, by the missing answers")
         tiles.append({"head": head, "value": percent(mean.get(name)), "under": under})
     return tiles
 
 
-def _other_tiles(run: Run) -> list[dict[str, str]]:
+def _other_tiles(run: Run) -> list[dict[str, Any]]:
     usage, answers = run.metrics["usage"], run.metrics["answers"]
     cost = usage["cost_usd"]
     tokens = [usage["input_tokens"], usage["output_tokens"]]
     known = None not in tokens
-    each = "" if cost is None or not answers["total"] else f"{cost / answers['total']:.5f} an image"
+    each = [] if cost is None or not answers["total"] else [f"{cost / answers['total']:.5f} an image"]
     # Rounding must not claim that every image was answered.
     share = int(100 * answers["usable"] / answers["total"])
-    answered = {"head": "Answered", "value": f"{share} %", "under": f"{answers['usable']} of {answers['total']} images"}
+    counted = [f"{answers['usable']} of {answers['total']} images"]
+    answered = {"head": "Answered", "value": f"{share} %", "under": counted}
     if run.manifest.model.kind != "backend":
         return [answered]
     return [
@@ -145,7 +146,7 @@ def _other_tiles(run: Run) -> list[dict[str, str]]:
         {
             "head": "Tokens",
             "value": number(sum(tokens)) if known else "?",
-            "under": f"{number(tokens[0])} in, {number(tokens[1])} out" if known else "",
+            "under": [f"{number(tokens[0])} in, {number(tokens[1])} out"] if known else [],
         },
     ]
 
@@ -168,7 +169,7 @@ def _outcomes(run: Run) -> list[dict[str, Any]]:
     found = []
     for status in _STATUSES:
         records = [record for record in run.predictions if record.status == status]
-        if not records and status not in {"ok", "refused", "unparsable"}:
+        if not records:
             continue
         example = ""
         if records:

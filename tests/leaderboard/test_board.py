@@ -6,7 +6,9 @@ import shutil
 import subprocess
 
 import pytest
+from rich.console import Console
 
+from lvlm_ad.cli.tables import print_board
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.leaderboard import FORMATS, make_board, read_json
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, find_runs, read_run, read_runs, write_run
@@ -236,6 +238,24 @@ def test_every_format_carries_every_row(make_run, form):
     for name in ("alpha", "oracle", "GPT-4V-AD", "WinCLIP"):
         assert name in text
     assert ("0.7" in text) if form in {"csv", "json"} else ("70.0" in text)
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 140])
+def test_a_narrow_terminal_keeps_names_and_the_metric_that_ranks(make_run, width):
+    """Columns go, and it says which; the rest is whole, and no line is longer than the terminal."""
+    paid = {"usage": {"cost_usd": 0.5}}
+    runs = [make_run("gpt-4o-2024-08-06", 0.5, mean=paid), make_run("a local model", 0.25)]
+    out = io.StringIO()
+    print_board(make_board(runs, "pixel_aupro"), Console(file=out, width=width))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for name, value in (("gpt-4o-2024-08-06", "50.0"), ("a local model", "25.0")):
+        assert sum(name in line and value in line for line in lines) == 1
+    heads = next(line for line in lines if "Model" in line)
+    gone = re.search(r"No room here for: (.*?);", " ".join(lines))
+    assert heads.split()[-2:] == ["image", "point"] if gone is None else "USD/point" in gone[1]
+    assert "PRO" in heads
+    assert gone is None or "PRO" not in gone[1]
 
 
 def test_csv_and_json_hold_fractions_and_the_same_rows(make_run):

@@ -6,6 +6,7 @@ import pytest
 
 from lvlm_ad.leaderboard import Board, Entry, Group
 from lvlm_ad.report.board_page import board_page
+from lvlm_ad.report.figures import cost_plot
 from lvlm_ad.runs import METRIC_NAMES
 
 CATEGORIES = ["bolt", "nut"]
@@ -69,8 +70,19 @@ def test_best_second_and_their_company(board):
     assert table.count('class="best"') == len(METRIC_NAMES) == table.count('class="second"')
     other = page.partition("visa: 2 categories")[2]
     assert 'class="best"' not in other
-    assert "What a point costs" in page.partition("visa: 2 categories")[0]
-    assert "What a point costs" not in other, "nothing of it was paid for"
+    assert "Accuracy against cost" in page.partition("visa: 2 categories")[0]
+    assert "Accuracy against cost" not in other, "nothing of it was paid for"
+
+
+def test_the_oracle_is_no_method_on_the_front(board):
+    """Frame rows are levels without a cost; the others stand where they cost and score."""
+    plot = cost_plot(board.groups[0].entries)
+    assert plot.alt == (
+        "Image AUROC over the cost of an image: cheap 80.0 % at 0.01 USD; best 90.0 % at 0.02 USD; chance 50.0 %."
+    )
+    free = entry("local", 0.85, usd_per_image=0.0), entry("other", 0.85, usd_per_image=0.0)
+    assert "local, other 85.0 % at 0 USD" in cost_plot([*board.groups[0].entries, *free]).alt
+    assert cost_plot(free) is None
 
 
 def test_reports_are_linked_where_they_are(board, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.evaluate.config import Silent
 from lvlm_ad.prompts import MarkStyle, draw_marks
+from lvlm_ad.report.cards import gallery
 from lvlm_ad.report.layers import write_layers
 from lvlm_ad.report.overview import heat
 from lvlm_ad.report.sources import find_sources
@@ -45,7 +47,7 @@ def test_layers_are_what_the_model_saw_and_said(small_run, tmp_path):
                 assert not (outline & mask).any()
                 rows, columns = np.nonzero(outline)
                 inside = np.nonzero(mask)
-                assert (rows.min(), columns.max()) == (inside[0].min() - 2, inside[1].max() + 2)
+                assert (rows.min(), columns.max()) == (inside[0].min() - 1, inside[1].max() + 1)
 
 
 def cards_of(page):
@@ -87,6 +89,17 @@ def test_a_report_without_its_images(small_run, small_data, lvlm_ad_command, tmp
     done = lvlm_ad_command("report", small_run.dir, "--no-pictures", "-o", tmp_path / "bare")
     assert done.returncode == 0
     assert {card["image"] for card in cards_of(tmp_path / "bare" / "index.html")["cards"]} == {""}
+
+
+def test_an_image_without_an_answer_is_neither_right_nor_wrong(small_run, tmp_path):
+    """Where it stands is kept: it counts as 0. What the endpoint said of it is shown."""
+    first, *rest = small_run.predictions
+    lost = first.model_copy(update={"image_score": None, "status": "refused", "notes": ["declined"], "text": ""})
+    data, _ = gallery([replace(small_run, predictions=[lost, *rest])], None, tmp_path, Silent())
+    cards = [card["runs"][0] for card in json.loads(data)["cards"]]
+    assert cards[0] == cards[0] | {"right": None, "score": None, "notes": ["declined"]}
+    assert cards[0]["placed"] is not None
+    assert any(card["right"] is not None for card in cards[1:])
 
 
 def test_what_cannot_be_divided_again_is_said(small_run):

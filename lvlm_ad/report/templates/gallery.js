@@ -106,7 +106,8 @@
       if (run.status !== "ok") row.append(make("span", "is-wrong", run.status));
       words.append(row);
     });
-    if (!many && card.runs[0].text) words.append(make("span", "said", card.runs[0].text.slice(0, 200)));
+    const said = card.runs[0].text || card.runs[0].notes[0];
+    if (!many && said) words.append(make("span", "said", said.slice(0, 200)));
     button.append(pair, words);
     button.addEventListener("click", () => enlarge(shown.indexOf(at)));
     item.append(button);
@@ -184,7 +185,7 @@
     card.runs.forEach((run, number) => {
       if (many) words.append(make("h3", "", data.runs[number]));
       const line = make("p");
-      line.append("Image score " + score(run.score) + ", answer " + run.status);
+      line.append((run.score === null ? "No image score" + (run.placed === null ? "" : ", counted as 0") : "Image score " + score(run.score)) + ", answer " + run.status);
       if (run.placed !== null) line.append(", on the right side of " + Math.round(100 * run.placed) + " % of the " + (card.label ? "good" : "defective") + " images");
       line.append(".");
       words.append(line);
