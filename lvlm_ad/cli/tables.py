@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len
 from rich.table import Table
@@ -45,10 +45,8 @@ def print_board(board: Board, console: Console) -> None:
         title = Text(plain(group.title))
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for at in shown:
-            text = at <= _NAME
-            table.add_column(
-                _HEADS[at], justify="left" if text else "right", no_wrap=at != _NAME, overflow="fold" if text else None
-            )
+            justify: Literal["left", "right"] = "left" if at <= _NAME else "right"
+            table.add_column(_HEADS[at], justify=justify, no_wrap=at != _NAME, overflow="fold")
         for entry, row in zip(group.entries, rows, strict=True):
             table.add_row(*(Text(row[at]) for at in shown), style=_STYLES[entry.kind])
         console.print(table)
