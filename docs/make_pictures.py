@@ -1,21 +1,32 @@
-"""Draws the pictures of the documentation with the library itself: python docs/make_pictures.py."""
+"""Draws the pictures of the documentation with the library itself: python docs/make_pictures.py.
+
+Takes the extra ``dev``, and Chromium for the pictures of pages.
+"""
 
 from __future__ import annotations
 
+import io
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 
+from lvlm_ad import bench
 from lvlm_ad.baseline import References
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.detectors import BaselineDetector
+from lvlm_ad.leaderboard import make_board
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
 from lvlm_ad.report import overview
+from lvlm_ad.report.board_page import board_page
+from lvlm_ad.report.run_page import write_report
+from lvlm_ad.runs import read_run
 
 IMAGES = Path(__file__).with_name("images")
 SIZE = (768, 768)
@@ -34,11 +45,46 @@ def pipeline() -> None:
     marked = draw_marks(image, regions, MarkStyle())
     truth = None if mask is None else resize_mask(mask, SIZE)
     picture = overview(image, marked, prediction.text, prediction.score_map.dense(), truth)
+    _save(Image.fromarray(np.ascontiguousarray(picture)), "pipeline.png")
+
+
+def pages() -> None:
+    """Photograph the leaderboard of the demo, and the report of its contrast row."""
+    with TemporaryDirectory() as temporary, sync_playwright() as driver:
+        folder = Path(temporary)
+        runs = bench(models=["contrast"], dataset="demo", out=folder)
+        contrast = next(run for run in runs if run.manifest.row_name == "contrast")
+        report = write_report(read_run(contrast.dir), contrast.dir / "report")
+        board = folder / "leaderboard.html"
+        board.write_text(board_page(make_board(runs), folder), encoding="utf-8")
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
+        page.goto(board.as_uri())
+        _shoot(page, "leaderboard.png", height=660)
+        page.goto(report.as_uri())
+        _shoot(page, "report.png", height=860)
+        page.locator("#plots").evaluate("heading => heading.scrollIntoView()")
+        _shoot(page, "plots.png", height=860)
+        page.select_option("#f-defect", "foreign_body")
+        page.locator("#images").evaluate("heading => heading.scrollIntoView()")
+        page.wait_for_load_state("networkidle")
+        _shoot(page, "gallery.png", height=760)
+        browser.close()
+
+
+def _shoot(page: Page, name: str, height: int) -> None:
+    # Scrolling is smooth and pictures load when they come into view.
+    page.wait_for_timeout(1500)
+    data = page.screenshot(clip={"x": 0, "y": 0, "width": 1280, "height": height})
+    _save(Image.open(io.BytesIO(data)).convert("RGB"), name)
+
+
+def _save(picture: Image.Image, name: str) -> None:
     IMAGES.mkdir(exist_ok=True)
     # A palette keeps the file small.
-    quantized = Image.fromarray(np.ascontiguousarray(picture)).quantize(128)
-    quantized.save(IMAGES / "pipeline.png", optimize=True)
+    picture.quantize(256).save(IMAGES / name, optimize=True)
 
 
 if __name__ == "__main__":
     pipeline()
+    pages()

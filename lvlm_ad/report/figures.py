@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from lvlm_ad.leaderboard import Entry
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["Plot", "cost_plot", "run_plots", "save_plots"]
+__all__ = ["Plot", "cost_plot", "mean_curve", "run_plots", "save_plots"]
 
 # Each colour is one of page.css; blue and orange stay apart without colour vision.
 _INK, _MUTED, _GRID, _GOOD, _DEFECT, _PAPER = "#1a1a1f", "#5b5b66", "#dedee5", "#0b5fb0", "#b84a05", "#ffffff"
@@ -148,9 +150,12 @@ def _curve_plot(
         return None
     figure, axes = _axes(*heads)
     at = np.linspace(0, 1, _MANY)
-    for x, y in drawn.values():
-        axes.plot(x, y, color=_GOOD, linewidth=0.7, alpha=0.35 if len(drawn) > 1 else 0.0)
-    axes.plot(at, np.mean([np.interp(at, x, y) for x, y in drawn.values()], axis=0), color=_GOOD, linewidth=1.8)
+    # Average precision is the area under steps, not under lines between the points.
+    steps = "steps-pre" if field.endswith("pr") else "default"
+    if len(drawn) > 1:
+        for x, y in drawn.values():
+            axes.plot(x, y, color=_GOOD, linewidth=0.7, alpha=0.35, drawstyle=steps)
+    axes.plot(at, mean_curve(list(drawn.values()), at, steps=field.endswith("pr")), color=_GOOD, linewidth=1.8)
     if field.endswith("roc") or field == "pro":
         axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
     if field == "pro":
@@ -161,6 +166,21 @@ def _curve_plot(
     area = "" if value is None else f" {label}: {100 * value:.1f} %."
     of = f", mean of {len(drawn)} categories" if len(drawn) > 1 else ""
     return _plot(name, title, f"{heads[1].capitalize()} over {heads[0]}{of}.{area}", figure)
+
+
+def mean_curve(
+    curves: Sequence[NDArray[np.float64]], at: NDArray[np.float64], *, steps: bool = False
+) -> NDArray[np.float64]:
+    """Return the mean of curves, each ``(2, n)`` with rising abscissas, at the abscissas ``at``.
+
+    Args:
+        curves: abscissas and ordinates.
+        at: ``(m,)``, within the curves.
+        steps: whether a curve holds an ordinate up to its abscissa, or goes straight from point to point.
+    """
+    if steps:
+        return np.mean([y[np.searchsorted(x, at)] for x, y in curves], axis=0)
+    return np.mean([np.interp(at, x, y) for x, y in curves], axis=0)
 
 
 def _histogram(records: Sequence[PredictionRecord]) -> Plot | None:

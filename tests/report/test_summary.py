@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lvlm_ad.report.figures import mean_curve
 from lvlm_ad.report.summary import curves_of, named_regions, placed, reliability_of
 from lvlm_ad.runs import PredictionRecord
 
@@ -47,6 +48,18 @@ def test_the_area_under_a_curve_is_the_metric(kept_run):
         assert area == pytest.approx(metrics["pixel_aupro"], abs=1e-12)
         steps = np.diff(curves.pixel_pr[0]) * curves.pixel_pr[1][1:]
         assert steps.sum() == pytest.approx(metrics["pixel_ap"], abs=1e-12)
+
+
+def test_the_thick_curve_has_the_mean_area(kept_run):
+    """Of a ROC curve along straight lines, of precision over recall along steps."""
+    curves = list(curves_of(kept_run).values())
+    at = (np.arange(20_000) + 0.5) / 20_000
+    mean = kept_run.metrics["mean"]
+    roc = mean_curve([one.pixel_roc for one in curves], at)
+    assert roc.mean() == pytest.approx(mean["pixel_auroc"], abs=1e-4)
+    for name in ("image", "pixel"):
+        pr = mean_curve([getattr(one, f"{name}_pr") for one in curves], at, steps=True)
+        assert pr.mean() == pytest.approx(mean[f"{name}_ap"], abs=1e-4)
 
 
 def test_a_category_without_defects_has_no_curves(kept_run):
