@@ -179,8 +179,10 @@ def mean_curve(
         steps: whether a curve holds an ordinate up to its abscissa, or goes straight from point to point.
     """
     if steps:
-        return np.mean([y[np.searchsorted(x, at)] for x, y in curves], axis=0)
-    return np.mean([np.interp(at, x, y) for x, y in curves], axis=0)
+        values = [y[np.searchsorted(x, at)] for x, y in curves]
+    else:
+        values = [np.interp(at, x, y) for x, y in curves]
+    return np.asarray(np.mean(values, axis=0), dtype=np.float64)
 
 
 def _histogram(records: Sequence[PredictionRecord]) -> Plot | None:
