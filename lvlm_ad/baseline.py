@@ -102,6 +102,7 @@ class Baseline:
         concurrency: how many samples it wants at once; None: one a processor.
         label: stands behind its name in every table, such as "random weights".
         notes: what readers of a table must know of it.
+        source: SHA-256 (hex) of the file that it was loaded from, where it was given by a file's path.
     """
 
     Options: ClassVar[type[BaselineOptions]] = BaselineOptions
@@ -109,6 +110,7 @@ class Baseline:
     frame: ClassVar[bool] = False
     sees_truth: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
+    source: ClassVar[str] = ""
     concurrency: int | None = None
     label: str = ""
     notes: tuple[str, ...] = ()
@@ -118,7 +120,8 @@ class Baseline:
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the scores besides the view: JSON values, the same on every machine."""
-        return {"baseline": f"{type(self).__module__}:{type(self).__qualname__}", **self.options.identity()}
+        named = {"baseline": f"{type(self).__module__}:{type(self).__qualname__}"}
+        return {**named, **({"source": self.source} if self.source else {}), **self.options.identity()}
 
     def score(self, view: View) -> DenseScores:
         """Score one sample. Called from several threads at a time."""

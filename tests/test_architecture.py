@@ -11,7 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-LEAVES = ("errors", "storage", "device", "weights", "presets", "probabilities", "backend", "baseline", "gather")
+LEAVES = ("errors", "storage", "device", "weights", "presets", "probabilities", "gather", "backend", "baseline")
 """Everything may import these; among them, each only those before it."""
 
 STAGES = (
@@ -28,8 +28,9 @@ STAGES = (
     "leaderboard",
     "compare",
     "report",
-    "cli",
     "testing",
+    "pytest_plugin",
+    "cli",
 )
 """In the order of the data flow: a stage imports only earlier ones and the leaves."""
 

@@ -80,10 +80,16 @@ def test_a_name_offered_twice_names_both_owners(installed):
 
 
 def test_what_is_no_class_is_refused(installed):
-    """An entry point must name a subclass of the contract."""
+    """An entry point must name a class that can answer or score, in the group of its kind."""
     installed("lvlm-odd", "baselines", "odd = odd_one:f", "def f(): pass")
-    with pytest.raises(PluginError, match="is no subclass of Baseline"):
+    with pytest.raises(PluginError, match=r"'odd' of lvlm-odd 1\.5, odd_one:f, is function, not a class"):
         load_plugin("baseline", "odd")
+    installed("lvlm-void", "baselines", "void = void_one:B", "class B: pass")
+    with pytest.raises(PluginError, match="has none of the methods answer, answer_many and score"):
+        load_plugin("baseline", "void")
+    installed("lvlm-astray", "baselines", "astray = astray_one:B", "class B:\n    def answer(self, request): return ''")
+    with pytest.raises(PluginError, match=r"is a backend; its package declares it in lvlm_ad\.baselines"):
+        load_plugin("baseline", "astray")
 
 
 def test_an_unknown_plugin_names_the_nearest():

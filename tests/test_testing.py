@@ -1,20 +1,56 @@
-"""The contract kit: every backend of this repository passes, and each broken one fails the right check."""
+"""The contract kit: what this repository brings passes, and each broken one fails the right check and no other."""
 
+import json
 import os
 import random
+import subprocess
+import sys
 import time
 
+import numpy as np
 import pytest
 from pydantic import ConfigDict
 
-from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, ScriptedBackend, Usage
+from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, ManyBackend, ScriptedBackend, Usage
+from lvlm_ad.baseline import Baseline, DenseScores
 from lvlm_ad.errors import TransientError
-from lvlm_ad.testing import BACKEND_CHECKS, ContractError, check_backend
+from lvlm_ad.plugins import build, find_model
+from lvlm_ad.testing import (
+    BACKEND_CHECKS,
+    BASELINE_CHECKS,
+    ContractError,
+    check_backend,
+    check_baseline,
+    problems,
+    sentence,
+)
 
 
-def test_the_scripted_backend_keeps_the_contract():
+def test_the_scripted_backend_keeps_the_contract(tmp_path):
     """All checks run, each named."""
-    assert check_backend(ScriptedBackend(script=lambda _: "image anomaly score: 0.5.")) == list(BACKEND_CHECKS)
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps(["image anomaly score: 0.5."]))
+    backend = ScriptedBackend(ScriptedBackend.Options(file=script, repeat=True))
+    assert check_backend(backend) == list(BACKEND_CHECKS)
+
+
+@pytest.mark.parametrize("name", ["chance", "contrast", "oracle"])
+def test_baselines_keep_the_contract(name):
+    """Those that need no weights; a class does as well as an object."""
+    assert check_baseline(find_model(name, {})[0].plugin) == list(BASELINE_CHECKS)
+
+
+@pytest.mark.parametrize("name", ["clip-ac", "clip-ad", "winclip"])
+def test_clip_baselines_keep_the_contract(name, tiny_clip):
+    """With tiny weights; CLIP-AD and CLIP-AC settle image scores over a category where they are asked to."""
+    assert check_baseline(build(find_model(name, tiny_clip)[0])) == list(BASELINE_CHECKS)
+
+
+def test_every_check_is_a_sentence():
+    """What a check demands is said by its first sentence."""
+    for check in (*BACKEND_CHECKS.values(), *BASELINE_CHECKS.values()):
+        assert sentence(check).endswith(".")
+        assert len(sentence(check)) > 15
 
 
 def test_openai_keeps_the_contract(endpoint, monkeypatch):
@@ -49,6 +85,18 @@ class Good(Backend):
 class TextOnly(Good):
     def answer(self, request):  # noqa: ARG002
         return "yes"
+
+
+class Plain:
+    """Not even a subclass."""
+
+    def answer(self, request):  # noqa: ARG002
+        return "yes"
+
+
+class Number(Good):
+    def answer(self, request):  # noqa: ARG002
+        return 3
 
 
 class Raises(Good):
@@ -125,10 +173,7 @@ class Lax(Good):
 
 class NotTogether(Good):
     capabilities = Capabilities(concurrency=4)
-
-    def __init__(self):
-        super().__init__()
-        self.inside = 0
+    inside = 0
 
     def answer(self, request):  # noqa: ARG002
         self.inside += 1
@@ -140,29 +185,194 @@ class NotTogether(Good):
         return Answer("yes")
 
 
+class Mixes(Good):
+    """Answers what was asked last, whoever asks."""
+
+    def answer(self, request):
+        self.asked = request.text
+        time.sleep(0.02)
+        return f"you asked: {self.asked}"
+
+
+class Together(ManyBackend):
+    most = 4
+
+    def answer_many(self, requests):
+        return [f"you asked: {request.text}" for request in requests]
+
+
+class Backwards(Together):
+    def answer_many(self, requests):
+        return super().answer_many(requests)[::-1]
+
+
+class Unwilling(Good):
+    Options = LaxOptions if False else BackendOptions
+
+    def __init__(self, options=None, *, address):
+        super().__init__(options)
+        self.address = address
+
+
+class CannotClose(Good):
+    def close(self):
+        raise RuntimeError("already closed")
+
+
+@pytest.mark.parametrize("sound", [Good, TextOnly, Plain, Together], ids=lambda one: one.__name__)
+def test_a_sound_backend_passes(sound):
+    """A class does, and so does a text for an answer."""
+    assert check_backend(sound) == list(BACKEND_CHECKS)
+
+
 @pytest.mark.parametrize(
-    ("broken", "check"),
+    ("broken", "check", "says"),
     [
-        (TextOnly, "an_answer_is_an_answer: answer.. returned str"),
-        (BadUsage, "an_answer_is_an_answer: Usage.input_tokens"),
-        (Boolean, "an_answer_is_an_answer: Usage.output_tokens"),
-        (Endless, "an_answer_is_an_answer: Answer.seconds"),
-        (Silent, "an_answer_is_an_answer: .* the outcome empty"),
-        (Boasts, "both_formats: capabilities.schema is declared"),
-        (Demands, "both_formats: answer.. raised KeyError"),
-        (Raises, "pictures_of_any_size: answer.. raised IndexError"),
-        (Fails, "pictures_of_any_size: TransientError"),
-        (Seeds, "nothing_else_changes: answer.. changes random"),
-        (Tells, "identity_is_json: .* holds SOME_API_KEY"),
-        (Unstable, "identity_is_json: .* the same each time"),
-        (NotJson, "identity_is_json: .* JSON values only"),
-        (Lax, "options_are_typed: .* refuse an unknown option"),
-        (NotTogether, "many_at_once: answer.. raised RuntimeError"),
+        (Number, "an_answer_is_an_answer", "returned int"),
+        (BadUsage, "an_answer_is_an_answer", "Usage.input_tokens"),
+        (Boolean, "an_answer_is_an_answer", "Usage.output_tokens"),
+        (Endless, "an_answer_is_an_answer", "Answer.seconds"),
+        (Silent, "an_answer_is_an_answer", "the outcome empty"),
+        (Boasts, "both_formats", "capabilities.schema is declared"),
+        (Demands, "both_formats", "raised KeyError"),
+        (Raises, "pictures_of_any_size", "raised IndexError"),
+        (Fails, "pictures_of_any_size", "TransientError"),
+        (Seeds, "nothing_else_changes", "changes random"),
+        (Tells, "nothing_secret_is_shown", "holds SOME_API_KEY"),
+        (Unstable, "identity_is_json", "the same each time"),
+        (NotJson, "identity_is_json", "JSON values only"),
+        (Lax, "options_are_typed", "refuse an unknown option"),
+        (NotTogether, "many_at_once", "raised RuntimeError"),
+        (Mixes, "many_at_once", "otherwise than alone"),
+        (Backwards, "a_batch_is_its_questions", "in another order"),
+        (lambda: Unwilling(address="here"), "built_anew_it_is_the_same", "TypeError"),
+        (CannotClose, "closing_ends_it", "already closed"),
     ],
 )
-def test_a_broken_backend_fails_the_right_check(broken, check, monkeypatch):
-    """The error begins with the check's name and says what is wrong."""
+def test_a_broken_backend_fails_the_right_check(broken, check, says, monkeypatch):
+    """That check and no other, with what is wrong."""
     monkeypatch.setenv("SOME_API_KEY", "a-secret-of-some-length")
-    check_backend(Good())
-    with pytest.raises(ContractError, match=f"^{check}"):
+    found = problems(broken(), BACKEND_CHECKS)
+    assert list(found) == [check]
+    assert says in found[check]
+    with pytest.raises(ContractError, match=f"^{check}: "):
         check_backend(broken())
+
+
+def test_a_heavy_import_is_found(tmp_path):
+    """A module that loads torch or the like when it is imported is named with what it loads."""
+    (tmp_path / "ray.py").write_text("")
+    path = tmp_path / "heavy.py"
+    path.write_text(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport ray\n"
+        "class Heavy:\n    def answer(self, request): return 'yes'\n"
+    )
+    try:
+        found = problems(build(find_model(str(path), {})[0]), BACKEND_CHECKS)
+    finally:
+        sys.modules.pop("ray", None)
+        sys.path.remove(str(tmp_path))
+    assert found == {"import_is_light": "importing it loads ray; import them where they are used"}
+
+
+class Even(Baseline):
+    """Scores everything alike."""
+
+    def score(self, view):
+        return DenseScores(0.5, np.full(view.image.shape[:2], 0.5, np.float32))
+
+
+class Small(Even):
+    def score(self, view):  # noqa: ARG002
+        return DenseScores(0.5, np.full((8, 8), 0.5, np.float32))
+
+
+class Unbounded(Even):
+    def score(self, view):
+        return DenseScores(0.5, view.image.sum(axis=2) / 255.0)
+
+
+class DividesByRange(Even):
+    def score(self, view):
+        values = view.image.mean(axis=2)
+        with np.errstate(all="ignore"):
+            return DenseScores(0.5, (values - values.min()) / (values.max() - values.min()))
+
+
+class Draws(Even):
+    def score(self, view):
+        return DenseScores(random.Random().random(), super().score(view).map)
+
+
+class DrawsFromTheSeed(Even):
+    def score(self, view):
+        return DenseScores(random.Random(view.seed).random(), super().score(view).map)
+
+
+class Scribbles(Even):
+    def score(self, view):
+        view.image[:] = 0
+        return super().score(view)
+
+
+class Chdirs(Even):
+    def score(self, view):
+        os.environ["SOMETHING"] = os.environ.get("SOMETHING", "") + "x"
+        return super().score(view)
+
+
+class HalfSettled(Even):
+    def score(self, view):
+        return DenseScores(0.5, super().score(view).map, parts=(0.5,))
+
+    def over_category(self, parts):
+        return [1.5 for _ in parts]
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "says"),
+    [
+        (Small, "scores_are_scores", "the shape (8, 8)"),
+        (Unbounded, "scores_are_scores", "in [0, 1]"),
+        (DividesByRange, "pictures_of_any_kind", "NaN"),
+        (DrawsFromTheSeed, "seeds_are_declared", "declare seeded"),
+        (Scribbles, "the_view_is_left_alone", "writes into"),
+        (Chdirs, "nothing_else_changes", "the environment"),
+        (HalfSettled, "a_category_is_settled", "outside [0, 1]"),
+    ],
+)
+def test_a_broken_baseline_fails_the_right_check(broken, check, says, monkeypatch):
+    """That check and no other, with what is wrong."""
+    monkeypatch.setenv("SOMETHING", "")
+    assert check_baseline(Even) == list(BASELINE_CHECKS)
+    found = problems(broken(), BASELINE_CHECKS)
+    assert list(found) == [check]
+    assert says in found[check]
+
+
+def test_a_baseline_that_draws_anew_is_found():
+    """Whoever draws from elsewhere than the seed has other scores each time, which several checks see."""
+    found = problems(Draws(), BASELINE_CHECKS)
+    assert "the_same_again" in found
+    assert set(found) <= {"the_same_again", "seeds_are_declared", "many_at_once"}
+
+
+def test_pytest_makes_a_test_of_each_check(tmp_path):
+    """By the plugin that comes installed; a failure names its check."""
+    (tmp_path / "test_mine.py").write_text(
+        "class Mine:\n    def answer(self, request): return 'yes' if request.images else 3\n\n"
+        "import pytest\nfrom lvlm_ad.backend import Backend\n"
+        "class Ours(Mine, Backend): pass\n\n"
+        "def test_contract(backend_check): backend_check(Ours())\n\n"
+        "def test_other(): pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert f"{len(BACKEND_CHECKS)} passed" in done.stdout or "2 failed" in done.stdout, done.stdout
+    assert "test_contract[pictures_of_any_size]" in done.stdout
+    assert "test_contract[any_text]" not in done.stdout

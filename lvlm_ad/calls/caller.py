@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
-from lvlm_ad.backend import Limits
+from lvlm_ad.backend import Limits, as_answer
 from lvlm_ad.calls.store import storable
 from lvlm_ad.calls.traffic import Signal, StoppedError, Traffic
 from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError
@@ -296,7 +296,7 @@ class Caller:
     def _timed(self, request: Request) -> Answer:
         start = perf_counter()
         try:
-            answer = self.backend.answer(request)
+            answer = as_answer(self.backend.answer(request), f"{type(self.backend).__name__}.answer")
         except LvlmAdError:
             raise
         except Exception as error:

@@ -178,10 +178,7 @@ def mean_curve(
         at: ``(m,)``, within the curves.
         steps: whether a curve holds an ordinate up to its abscissa, or goes straight from point to point.
     """
-    if steps:
-        values = [y[np.searchsorted(x, at)] for x, y in curves]
-    else:
-        values = [np.interp(at, x, y) for x, y in curves]
+    values = [y[np.searchsorted(x, at)] for x, y in curves] if steps else [np.interp(at, x, y) for x, y in curves]
     return np.asarray(np.mean(values, axis=0), dtype=np.float64)
 
 

@@ -1,0 +1,139 @@
+"""What every backend is: one method from a question to an answer, its options, and what it can take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from lvlm_ad.backend.messages import Answer, Request
+from lvlm_ad.errors import FatalError
+
+__all__ = ["Backend", "BackendOptions", "Capabilities", "Transport", "as_answer"]
+
+
+class _TransportMarker:
+    """Says of an option that it cannot change an answer."""
+
+
+Transport = _TransportMarker()
+"""Marks an option that cannot change an answer (a time-out, the name of a key's variable, a price).
+
+``timeout: Annotated[float, Transport] = 600.0``. Every other option is part of what was asked: change it, and stored
+answers are not reused. An option left unmarked by mistake costs money; one marked by mistake falsifies results, so the
+unmarked state is the default.
+"""
+
+
+class BackendOptions(BaseModel):
+    """Base of every backend's options; an unknown option is an error. The text below an option documents it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    priced_by: ClassVar[tuple[str, ...]] = ()
+    """The options that decide what is paid: a preset's prices are dropped where the user sets another value."""
+    of_model: ClassVar[tuple[str, ...]] = ()
+    """The options that describe the model named by the option ``model``: a preset's are dropped where the user names
+    another."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options that can change an answer, as JSON values.
+
+        An option that is None is left out, so that an option added in a later version, None unless set, costs no stored
+        answer.
+        """
+        asked = {name for name, info in type(self).model_fields.items() if Transport not in info.metadata}
+        return self.model_dump(mode="json", include=asked, exclude_none=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can take; checked before anything is spent.
+
+    Attributes:
+        max_images: the most pictures in one question; None: no limit known.
+        concurrency: the most questions under way at once; None: as many as the user wants.
+        stored: whether an answer belongs to its question and may be stored and given again.
+        max_output_tokens: the most tokens of an answer; None: not known. Used to estimate what questions may cost.
+        detail: how closely pictures are looked at, "low" or other; used likewise.
+        schema: whether the model is held to a question's JSON schema.
+        gathers: whether it puts the questions under way into batches: it is then always asked ``concurrency`` at once.
+        probabilities: whether answers come with the probabilities of their tokens.
+    """
+
+    max_images: int | None = None
+    concurrency: int | None = None
+    stored: bool = True
+    max_output_tokens: int | None = None
+    detail: str = "high"
+    schema: bool = False
+    gathers: bool = False
+    probabilities: bool = False
+
+
+class Backend:
+    """A way of reaching a model. Subclasses write ``answer``; the rest has defaults.
+
+    Attributes:
+        Options: the options it takes, a ``BackendOptions`` whose field descriptions are its documentation.
+        capabilities: what it can take.
+        source: SHA-256 (hex) of the file that it was loaded from, where it was given by a file's path: an edited file
+            is another model. Empty for an installed package.
+        billed: whether somebody bills its answers. Where nobody does, and no price is set, they cost 0.
+    """
+
+    Options: ClassVar[type[BackendOptions]] = BackendOptions
+    billed: ClassVar[bool] = True
+    capabilities: Capabilities = Capabilities()
+    source: ClassVar[str] = ""
+
+    def __init__(self, options: BackendOptions | None = None) -> None:
+        self.options = options if options is not None else self.Options()
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides an answer besides the request: JSON values, the same on every machine."""
+        named = {"backend": f"{type(self).__module__}:{type(self).__qualname__}"}
+        return {**named, **({"source": self.source} if self.source else {}), **self.options.identity()}
+
+    def answer(self, request: Request) -> Answer | str:
+        """Ask the model once. A text alone stands for an answer of which nothing else is known.
+
+        Called from several threads at a time unless ``capabilities.concurrency`` is 1.
+        Retries, waits and limits are not its business: it says what happened, and is called again where that helps.
+
+        Raises:
+            TransientError: this question failed; asked again, it may succeed.
+            RateLimitError: it was turned away; asked again later, it will be taken.
+            RejectedError: this question as it stands is refused as a wrong request; another may be taken.
+            FatalError: no further question can succeed.
+        """
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        """Return what a manifest records of where it runs, such as a device; it is no part of the identity."""
+        return {}
+
+    def needs(self) -> str:
+        """Say in a few words what it needs here, such as memory, for ``lvlm-ad models``; nothing is loaded for it."""
+        return ""
+
+    def close(self) -> None:
+        """Release what the backend holds; called once, after the last answer."""
+
+
+def as_answer(given: Answer | str, who: str) -> Answer:
+    """Return what a backend gave as an answer.
+
+    Args:
+        given: an answer, or its text alone.
+        who: the method that gave it, for the message.
+
+    Raises:
+        FatalError: it is neither.
+    """
+    if isinstance(given, Answer):
+        return given
+    if isinstance(given, str):
+        return Answer(given, "ok" if given.strip() else "empty")
+    raise FatalError(f"{who} returned {type(given).__name__}; it must return an Answer or a text.")

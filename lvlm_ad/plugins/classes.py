@@ -1,0 +1,80 @@
+"""Makes a plugin of any class that can answer or score, and says where one that cannot be loaded went wrong."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from typing import Any, Literal
+
+from lvlm_ad.backend import Backend, ManyBackend
+from lvlm_ad.baseline import Baseline
+from lvlm_ad.errors import PluginError
+
+__all__ = ["METHODS", "Kind", "as_plugin", "missing_module", "where"]
+
+Kind = Literal["backend", "baseline"]
+
+METHODS = ("answer", "answer_many", "score")
+"""A class with one of them can be a plugin."""
+
+_EXTRAS = {"torch": "local", "transformers": "local", "accelerate": "local", "open_clip": "clip", "ray": "ray"}
+"""Top-level module -> the extra that brings it."""
+
+
+def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
+    """Return a class as a backend or a baseline.
+
+    A class of any ancestry with ``answer`` or ``answer_many`` is a backend, one with ``score`` a baseline; what the
+    contract demands besides is mixed in.
+
+    Args:
+        found: what was found under the name.
+        name: where it was found, for messages.
+
+    Raises:
+        PluginError: it is no such class.
+    """
+    if not isinstance(found, type):
+        raise PluginError(f"{name} is {type(found).__name__}, not a class with answer or score.")
+    many = callable(getattr(found, "answer_many", None))
+    if issubclass(found, Baseline | ManyBackend) or (issubclass(found, Backend) and not many):
+        return ("baseline" if issubclass(found, Baseline) else "backend"), found
+    if many:
+        # Whatever its answer does, questions are answered together.
+        return "backend", _mixed(found, ManyBackend, {"answer": ManyBackend.answer})
+    if callable(getattr(found, "answer", None)):
+        return "backend", _mixed(found, Backend, {})
+    if callable(getattr(found, "score", None)):
+        return "baseline", _mixed(found, Baseline, {})
+    raise PluginError(f"{name} has none of the methods answer, answer_many and score, so it is no backend or baseline.")
+
+
+def _mixed(found: type[Any], base: type[Any], members: dict[str, Any]) -> type[Any]:
+    own = {"__module__": found.__module__, "__qualname__": found.__qualname__, "__doc__": found.__doc__}
+    if not issubclass(found, Backend | Baseline):
+        wants = found.__init__ is not object.__init__ and len(inspect.signature(found.__init__).parameters) > 1
+
+        def start(self: Any, options: Any = None) -> None:
+            base.__init__(self, options)
+            if found.__init__ is not object.__init__:
+                found.__init__(self, *([self.options] if wants else []))
+
+        members = {**members, "__init__": start}
+    return type(found.__name__, (found, base), {**own, **members})
+
+
+def missing_module(name: str, error: ModuleNotFoundError) -> str:
+    """Say which module a plugin lacks, and the command that brings it."""
+    module = (error.name or "").partition(".")[0]
+    extra = _EXTRAS.get(module)
+    remedy = f"pip install 'lvlm-ad[{extra}]'" if extra else f"install the package that brings {module!r}"
+    return f"{name} needs the module {module!r}, which is not installed; {remedy}."
+
+
+def where(error: BaseException) -> str:
+    """Say what went wrong and in which line: the innermost one that is not Python's own machinery of imports."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

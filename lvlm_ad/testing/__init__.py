@@ -1,0 +1,28 @@
+"""Checks whether a backend or baseline keeps its contract, in the manner of scikit-learn's ``check_estimator``.
+
+In a package's own tests, one test a check, by the pytest plugin that comes with lvlm-ad::
+
+    def test_contract(backend_check):
+        backend_check(MyBackend())
+
+or all of them at once::
+
+    from lvlm_ad.testing import check_backend
+
+    def test_contract():
+        check_backend(MyBackend())
+"""
+
+from lvlm_ad.testing.backends import BACKEND_CHECKS, check_backend
+from lvlm_ad.testing.baselines import BASELINE_CHECKS, check_baseline
+from lvlm_ad.testing.contract import ContractError, problems, sentence
+
+__all__ = [
+    "BACKEND_CHECKS",
+    "BASELINE_CHECKS",
+    "ContractError",
+    "check_backend",
+    "check_baseline",
+    "problems",
+    "sentence",
+]
