@@ -45,7 +45,7 @@ class _Preset(BaseModel):
 class Price(BaseModel):
     """USD per million tokens. A price that is not given is unknown, never 0."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     price_input: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """USD per million input tokens."""
@@ -91,7 +91,7 @@ class Price(BaseModel):
 class Pacing(BaseModel):
     """How fast and how often an endpoint is asked; it changes no answer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     requests_per_minute: Annotated[float, Field(gt=0)] | None = None
     """The most questions a minute; None: as the endpoint announces."""

@@ -9,6 +9,7 @@ import typer
 from lvlm_ad import __version__
 from lvlm_ad.cli.ask import ask
 from lvlm_ad.cli.bench import bench
+from lvlm_ad.cli.check import check_backend, check_baseline
 from lvlm_ad.cli.compare import compare
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.leaderboard import leaderboard
@@ -52,6 +53,8 @@ app.command()(report)
 app.command()(compare)
 app.command()(score)
 app.command()(models)
+app.command("check-backend")(check_backend)
+app.command("check-baseline")(check_baseline)
 app.add_typer(data, name="data")
 
 

@@ -1,4 +1,4 @@
-"""``lvlm-ad models``: what can be run here."""
+"""``lvlm-ad models``: what can be run here, and what a model can be told."""
 
 from __future__ import annotations
 
@@ -13,19 +13,31 @@ __all__ = ["models"]
 
 @guarded
 def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A model: show its options, as --set takes them.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """List model presets and plugins, and whether each can run here."""
-    found = _listing()
+    """List model presets and plugins, and whether each can run here; or describe one."""
+    if name is not None:
+        from lvlm_ad.cli.described import described, print_description
+
+        found = described(name)
+        return print_json(found) if json else print_description(found)
+    listing = _listing()
     if json:
-        print_json({"models": found})
-        return
+        return print_json({"models": listing})
+    _print(listing)
+    return None
+
+
+def _print(listing: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table("Model", "Through", "Ready", "What it is, and what it lacks", box=None, pad_edge=False)
-    for model in found:
+    for model in listing:
         ready = Text("yes", style="green") if model["ready"] else Text("no", style="yellow")
         about = Text(model["description"])
         if model["needs"]:
@@ -37,9 +49,10 @@ def models(
     console = Console()
     console.print(table)
     # What is to be installed is said once for all.
-    lacking = {model["why_not"] for model in found if "pip install" in model["why_not"]}
+    lacking = {model["why_not"] for model in listing if "pip install" in model["why_not"]}
     for remedy in sorted({text.partition("; ")[2] for text in lacking}):
         console.print(Text(remedy))
+    console.print(Text("lvlm-ad models NAME shows what a model can be told.", style="dim"))
 
 
 def _listing() -> list[dict[str, Any]]:

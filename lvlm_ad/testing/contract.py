@@ -75,14 +75,15 @@ def report(wrong: Mapping[str, str]) -> None:
 
 
 def problems(
-    plugin: P, checks: Mapping[str, Callable[[P], None]], heard: Callable[[str, str], None] = lambda *_: None
+    plugin: P, checks: Mapping[str, Callable[[P], None]], heard: Callable[[str, str, bool], None] = lambda *_: None
 ) -> dict[str, str]:
     """Run every check, each by itself.
 
     Args:
         plugin: a backend or baseline.
         checks: name -> check.
-        heard: is told each check's name when it is done, and what is wrong, "" where nothing is.
+        heard: is told each check's name when it is done, what is wrong, "" where nothing is, and whether an earlier
+            check has found that already.
 
     Returns:
         Name -> what is wrong. What an earlier check has found already is not said again.
@@ -96,9 +97,10 @@ def problems(
             wrong = str(error)
         except Exception as error:  # noqa: BLE001 - whatever a stranger's code raises is a finding
             wrong = f"{type(error).__name__}: {error}"
-        if wrong and wrong not in found.values():
+        said = wrong in found.values()
+        if wrong and not said:
             found[name] = wrong
-        heard(name, found.get(name, ""))
+        heard(name, wrong, said)
     return found
 
 
