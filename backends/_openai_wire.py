@@ -133,6 +133,10 @@ class Wire:
             failure = TransientError(
                 f"no connection ({error.__cause__ or error}); is the server running, and base_url right?"
             )
+        except RuntimeError:
+            if not self.client.is_closed():
+                raise
+            failure = TransientError("the backend was closed")
         except (openai.OpenAIError, ValueError) as error:
             # ValueError: a body that is no JSON passes the client unwrapped.
             failure = TransientError(f"an unreadable reply: {type(error).__name__}")

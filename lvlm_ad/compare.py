@@ -201,15 +201,17 @@ def _conditions(one: Manifest, other: Manifest) -> list[str]:
         "row": (one.model.row, other.model.row),
         "division": (one.division.hash[:8], other.division.hash[:8]),
         "prompt": (one.prompt.hash[:8], other.prompt.hash[:8]),
+        # A baseline that takes no references says nothing of shots; a model that is shown none says 0.
+        "shots": (one.protocol.get("shots") or 0, other.protocol.get("shots") or 0),
         **{
             name: (one.protocol.get(name), other.protocol.get(name))
-            for name in ("shots", "binary", "scoring", "visual", "border_width", "number_size", "number_style")
+            for name in ("binary", "scoring", "visual", "border_width", "number_size", "number_style")
         },
     }
     found = []
     for name, values in pairs.items():
         absent = None in values or "" in values
-        if values[0] != values[1] and not (absent and name not in {"shots", "scoring"}):
+        if values[0] != values[1] and not (absent and name != "scoring"):
             found.append(f"{name} ({values[0]} and {values[1]})")
     return found
 

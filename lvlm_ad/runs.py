@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from lvlm_ad.backend import Outcome
 from lvlm_ad.errors import MetricError, RunError
 from lvlm_ad.metrics.tallies import PixelTally, from_arrays, to_arrays
-from lvlm_ad.text2seg import Status
+from lvlm_ad.records import METRIC_NAMES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,132 +36,10 @@ __all__ = [
     "write_run",
 ]
 
-SCHEMA_VERSION = 1
+_FILES = {"Manifest": "run.json", "Measures": "metrics.json", "PredictionRecord": "predictions.jsonl"}
 
 _NO_ARCHIVE = (BadZipFile, MetricError, zlib.error, TokenError)
 """What NumPy lets through of a damaged pixels.npz, and what is wrong with one that is none."""
-
-METRIC_NAMES = (
-    "image_auroc",
-    "image_ap",
-    "image_f1_max",
-    "pixel_auroc",
-    "pixel_ap",
-    "pixel_f1_max",
-    "pixel_aupro",
-)
-"""The seven metrics, in the order of every table."""
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class ModelRecord(_Record):
-    """Which method was measured."""
-
-    name: str
-    kind: Literal["backend", "baseline", "maps"]
-    plugin: str
-    identity: dict[str, Any]
-    """What decides its answers; no keys."""
-    row: Literal["regions", "dense"]
-    """Measured through the regions, or by a baseline's own map."""
-    frame: bool = False
-    """A row that frames the table and is not ranked."""
-    sees_truth: bool = False
-    """The method is given the ground truth."""
-    price: dict[str, Any]
-    label: str = ""
-    """Stands behind the name in every table."""
-    notes: list[str] = []
-    """What readers of a table must know."""
-
-
-class DatasetRecord(_Record):
-    """What it was measured on."""
-
-    name: str
-    fingerprint: str
-    """SHA-256 over ids, labels, image files and mask files."""
-    n_images: int
-    categories: list[str]
-    whole: bool
-    """Every category and image of the test split, neither selected nor limited."""
-    notes: list[str]
-
-
-class DivisionRecord(_Record):
-    """How images were cut."""
-
-    method: str
-    options: dict[str, Any]
-    hash: str
-    """SHA-256 over every image's division; empty for a dense row, which is not divided."""
-
-
-class PromptRecord(_Record):
-    """What was asked; empty for a baseline."""
-
-    name: str = ""
-    hash: str = ""
-    zero_knowledge: bool = True
-    with_schema: bool | None = None
-    """Of a prompt that asks for JSON: whether the endpoint was told the schema."""
-
-
-class Manifest(_Record):
-    """Everything that the numbers depend on."""
-
-    schema_version: int = SCHEMA_VERSION
-    config_hash: str
-    """SHA-256 over all that follows but times and versions; the run folder's name ends with its beginning."""
-    model: ModelRecord
-    dataset: DatasetRecord
-    protocol: dict[str, Any]
-    division: DivisionRecord
-    prompt: PromptRecord
-    on_failure: Literal["zero", "exclude"]
-    seed: int
-    """0 where nothing depends on it."""
-    versions: dict[str, str]
-    started: str
-    """UTC, ISO 8601."""
-    seconds: float
-    """Wall-clock time of this run; stored answers take none."""
-
-    @property
-    def row_name(self) -> str:
-        """The model's name as tables show it."""
-        behind = [*(["dense"] if self.model.row == "dense" else []), *([self.model.label] if self.model.label else [])]
-        return f"{self.model.name} ({', '.join(behind)})" if behind else self.model.name
-
-
-class PredictionRecord(_Record):
-    """One line of predictions.jsonl."""
-
-    id: str
-    category: str
-    label: bool
-    defect: str
-    image_score: float | None
-    """None where the answer holds none."""
-    regions: dict[int, float]
-    n_regions: int
-    status: Status
-    notes: list[str]
-    key: str
-    """The stored answer's key in answers.sqlite; empty for a baseline."""
-    outcome: Outcome = "ok"
-    """How the answer ended, as the endpoint said; "status" is what was read from it."""
-    text: str
-    """The answer, cut after 20,000 characters; the whole is in answers.sqlite."""
-    input_tokens: int | None
-    output_tokens: int | None
-    cost_usd: float | None
-    seconds: float
-    division: str
-    """The hash of the image's division; empty for a dense row."""
 
 
 @dataclass(frozen=True)
@@ -226,13 +103,16 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
                     tallies = from_arrays(file)
             with (folder / "predictions.jsonl").open(encoding="utf-8") as lines:
                 records = [PredictionRecord.model_validate_json(line) for line in lines]
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        _check_metrics(metrics, folder / "metrics.json")
+        text = (folder / "metrics.json").read_text(encoding="utf-8")
+        Measures.model_validate_json(text)
+        metrics = json.loads(text)
         manifest = Manifest.model_validate(raw)
         if predictions and len(records) != manifest.dataset.n_images:
             raise RunError(
                 f"The run {folder} is incomplete: {len(records)} of {manifest.dataset.n_images} predictions are there."
             )
+        if manifest.model.kind != "maps":
+            _check_scores(records)
         return Run(folder, manifest, metrics, records, tallies)
     except OSError as error:
         raise RunError(
@@ -240,8 +120,9 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"The run {folder} is damaged: {field}: {first['msg']}.") from error
+        place = ".".join(str(part) for part in first["loc"])
+        file = _FILES[error.title]
+        raise RunError(f"The run {folder} is damaged: {file}: {place or 'it'}: {first['msg']}.") from error
     except (ValueError, LookupError, TypeError, EOFError, RecursionError, SyntaxError, *_NO_ARCHIVE) as error:
         raise RunError(f"The run {folder} is damaged: {error!r:.200}.") from error
 
@@ -278,8 +159,10 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
         RunError: there is no such folder.
     """
     runs: list[Run] = []
-    problems: list[str] = []
-    for folder in find_runs(root):
+    folders = find_runs(root)
+    begun = sorted({path.parent for path in root.glob("*/predictions.jsonl")} - set(folders))
+    problems = [f"The run {folder} is incomplete: run.json is missing." for folder in begun]
+    for folder in folders:
         try:
             runs.append(read_run(folder, predictions=False))
         except RunError as error:
@@ -287,22 +170,10 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
     return runs, problems
 
 
-def _check_metrics(metrics: Any, path: Path) -> None:
-    """Raise RunError unless metrics.json has the parts that everything reads."""
-    parts = ("mean", "categories", "answers", "usage")
-    if not isinstance(metrics, dict) or not all(isinstance(metrics.get(name), dict) for name in parts):
-        raise RunError(f"{path} lacks one of {', '.join(parts)}.")
-    for place, of in (("mean", metrics["mean"]), *metrics["categories"].items()):
-        if not isinstance(of, dict):
-            raise RunError(f"{path} is damaged: {place} holds no metrics.")
-        for name in METRIC_NAMES:
-            if not _is_fraction(of.get(name)):
-                raise RunError(f"{path} is damaged: {name} of {place} is no fraction in 0..1.")
-
-
-def _is_fraction(value: Any) -> bool:
-    """Whether a metric is undefined or a number in 0..1; NaN is neither."""
-    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
+def _check_scores(records: Sequence[PredictionRecord]) -> None:
+    for record in records:
+        if record.image_score is not None and not 0 <= record.image_score <= 1:
+            raise ValueError(f"predictions.jsonl: the score of {record.id} is not in 0..1")
 
 
 def _json(value: Any) -> str:

@@ -22,6 +22,7 @@ STAGES = (
     "text2seg",
     "detectors",
     "metrics",
+    "records",
     "runs",
     "plugins",
     "evaluate",

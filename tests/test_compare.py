@@ -73,8 +73,8 @@ def make_run(tmp_path):
         metrics = {
             "mean": summary(results),
             "categories": {category: one.metrics for category, one in results.items()},
-            "answers": {"total": 40},
-            "usage": {"cost_usd": 0.0},
+            "answers": {"total": 40, "usable": 40},
+            "usage": {"input_tokens": None, "output_tokens": None, "cost_usd": 0.0, "seconds": 1.0},
         }
         return Run(tmp_path / f"{name}-{seed}", Manifest.model_validate(facts), metrics, records, tallies)
 

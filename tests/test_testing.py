@@ -373,7 +373,8 @@ def test_pytest_makes_a_test_of_each_check(tmp_path):
         text=True,
         cwd=tmp_path,
         check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
     )
-    assert f"{len(BACKEND_CHECKS)} passed" in done.stdout or "2 failed" in done.stdout, done.stdout
+    assert f"{len(BACKEND_CHECKS) - 1} passed" in done.stdout, done.stdout
     assert "test_contract[pictures_of_any_size]" in done.stdout
     assert "test_contract[any_text]" not in done.stdout

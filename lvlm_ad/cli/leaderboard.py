@@ -13,7 +13,6 @@ from lvlm_ad.cli.shell import EXIT_USAGE, guarded, say
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board
-    from lvlm_ad.runs import Run
 
 __all__ = ["leaderboard"]
 
@@ -52,34 +51,18 @@ def leaderboard(
 
     runs, problems = read_runs(folder)
     if verify:
-        runs, wrong = _verified(runs)
+        from lvlm_ad.evaluate.verify_all import verify_runs
+
+        runs, wrong = verify_runs(runs)
         problems += wrong
     for problem in problems:
         say(f"left out: {problem}")
     if not runs:
-        raise RunError(f"{folder} holds no run; 'lvlm-ad bench --out {folder}' makes one.")
+        none = f"no run of {folder} can be shown" if problems else f"{folder} holds no run"
+        raise RunError(f"{none[0].upper()}{none[1:]}; 'lvlm-ad bench --out {folder}' makes one.")
     _write(make_board(runs, sort), folder, form, output)
     if verify and problems:
         raise typer.Exit(EXIT_USAGE)
-
-
-def _verified(runs: list[Run]) -> tuple[list[Run], list[str]]:
-    """Return the runs whose numbers follow from their predictions, and what is wrong with the others."""
-    from lvlm_ad.errors import LvlmAdError
-    from lvlm_ad.evaluate.verify import verify_run
-    from lvlm_ad.runs import read_run
-
-    kept, problems = [], []
-    for run in runs:
-        try:
-            wrong = verify_run(read_run(run.dir))
-        except LvlmAdError as error:
-            wrong = [str(error)]
-        if wrong:
-            problems += [f"{run.dir}: {one}" for one in wrong]
-        else:
-            kept.append(run)
-    return kept, problems
 
 
 def _write(board: Board, folder: Path, form: Format, output: Path | None) -> None:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvlm_ad.backend import Answer
 from lvlm_ad.evaluate.facts import hash_of
 from lvlm_ad.evaluate.scoring import answer_counts
-from lvlm_ad.metrics.uncertainty import CategoryImages, measured
+from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, mean_intervals, measured
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
-from lvlm_ad.text2seg import parse
+from lvlm_ad.text2seg import UNANSWERED, read
 
 if TYPE_CHECKING:
+    from lvlm_ad.metrics.draws import Draws
     from lvlm_ad.metrics.tallies import PixelTally
 
 __all__ = ["verify_run"]
@@ -24,6 +26,11 @@ _EXACT = 1e-9
 
 _COUNTED = 0.02
 """Pixel metrics of a dense row follow from counts at 256 thresholds to this much."""
+
+_INTERVAL = 1e-4
+"""Ends of intervals pass through quantiles and logarithms, which other versions of NumPy round otherwise."""
+
+_MOST_RESAMPLES = 100_000
 
 _TEXT_KEPT = 20_000
 """A longer answer is cut in predictions.jsonl, and its scores do not follow from what is left."""
@@ -37,8 +44,8 @@ def verify_run(run: Run) -> list[str]:
 
     The hash of the configuration from the manifest; the scores of each image from the text of its answer; image
     metrics, counts and coverage from the predictions; pixel metrics from ``pixels.npz``, whose counts must fit the
-    predicted scores. What cannot be known without the images and without asking again: whether the answers are the
-    model's, and whether the counts are the ground truth's.
+    predicted scores; the intervals; tokens, costs and seconds. What cannot be known without the images and without
+    asking again: whether the answers are the model's, and whether labels and counts are the ground truth's.
 
     Args:
         run: read with its predictions.
@@ -46,7 +53,7 @@ def verify_run(run: Run) -> list[str]:
     Returns:
         What is wrong, a sentence each; empty: everything agrees.
     """
-    return [*_manifest(run.manifest), *_answers(run), *_counts(run), *_metrics(run)]
+    return [*_manifest(run.manifest), *_answers(run), *_counts(run), *_metrics(run), *_usage(run)]
 
 
 def _manifest(manifest: Manifest) -> list[str]:
@@ -65,14 +72,21 @@ def _answers(run: Run) -> list[str]:
     """Read the answers again."""
     if run.manifest.model.row == "dense" or run.manifest.protocol.get("scoring", "text") != "text":
         return []
-    wrong = []
+    wrong, cut = [], []
     for record in run.predictions:
-        if not record.text or len(record.text) >= _TEXT_KEPT or record.outcome != "ok":
+        if len(record.text) >= _TEXT_KEPT:
+            # What is left of a cut answer need not give its scores; that it gives none can be believed.
+            if record.image_score is not None or record.regions:
+                cut.append(record.id)
             continue
-        found = parse(record.text, record.n_regions)
-        if not _same(found.image, record.image_score) or not _same_regions(found.regions, record.regions):
+        found = read(Answer(record.text, record.outcome), record.n_regions)
+        agree = _same(found.image, record.image_score) and _same_regions(found.regions, record.regions)
+        if not agree or record.status not in {*UNANSWERED, found.status}:
             wrong.append(record.id)
-    return [_first(wrong, "predictions.jsonl: scores are not those of the answer's text")] if wrong else []
+    return [
+        *([_first(wrong, "predictions.jsonl: scores or status are not those of the answer's text")] if wrong else []),
+        *([_first(cut, "predictions.jsonl: the answer is cut, so its scores cannot be checked")] if cut else []),
+    ]
 
 
 def _same(one: float | None, other: float | None) -> bool:
@@ -91,7 +105,7 @@ def _counts(run: Run) -> list[str]:
         return ["pixels.npz is missing: pixel metrics cannot be checked"]
     if len(run.tallies) != len(run.predictions):
         return [f"pixels.npz: {len(run.tallies)} images, but {len(run.predictions)} predictions"]
-    side = int(run.manifest.protocol.get("image_size", 0))
+    side = run.manifest.protocol.get("image_size") or 0
     wrong = []
     for record, tally in zip(run.predictions, run.tallies, strict=True):
         if tally is not None and not _fits(run, record, tally, side):
@@ -123,6 +137,10 @@ def _metrics(run: Run) -> list[str]:
     tallies = run.tallies or [None] * len(run.predictions)
     dense = run.manifest.model.row == "dense"
     again: dict[str, dict[str, float | None]] = {}
+    resamples = _resamples(run)
+    if resamples is None:
+        return ["metrics.json: the number of resamples is none"]
+    draws: dict[str, Mapping[str, Draws]] = {}
     if len(tallies) != len(run.predictions):
         return []
     for category in run.manifest.dataset.categories:
@@ -138,18 +156,72 @@ def _metrics(run: Run) -> list[str]:
             pixels if pixels and len(pixels) == len(chosen) else None,
         )
         again[category] = {**dict.fromkeys(METRIC_NAMES), **(measured(tested) if chosen else {})}
-        problems += _compared(again[category], run.metrics["categories"].get(category, {}), category, dense=dense)
+        said = run.metrics["categories"].get(category, {})
+        problems += _compared(again[category], said, category, dense=dense)
+        # Pixels of a dense row were measured exactly; its counts only say how sure that is.
+        centre = {
+            name: said.get(name) if dense and name.startswith("pixel") else again[category][name]
+            for name in again[category]
+        }
+        draws[category] = draws_of(tested, centre, resamples, category) if chosen and resamples else {}
+        ends = {name: list(end) for name, one in draws[category].items() if (end := one.interval()) is not None}
+        problems += _intervals(ends, said.get("interval", {}), category)
     mean: dict[str, float | None] = {}
     for name in METRIC_NAMES:
         defined = [value for one in again.values() if (value := one[name]) is not None]
         mean[name] = float(np.mean(defined)) if defined else None
     problems += _compared(mean, run.metrics["mean"], "the mean", dense=dense)
+    of_mean = mean_intervals(draws) if resamples else {}
+    for name in ("interval", "interval_over_categories"):
+        problems += _intervals(of_mean.get(name, {}), run.metrics["mean"].get(name, {}), "the mean")
     usable = sum(record.image_score is not None for record in run.predictions)
     if run.metrics["answers"] != answer_counts([record.status for record in run.predictions], usable):
         problems.append("metrics.json: the counts of answers are not those of the predictions")
     if not _same(run.metrics.get("coverage"), usable / len(run.predictions)):
         problems.append("metrics.json: the coverage is not that of the predictions")
     return problems
+
+
+def _resamples(run: Run) -> int | None:
+    """Return how often images were drawn anew for the intervals; None where what is said of it cannot be."""
+    said = run.metrics.get("intervals", {"resamples": 0})
+    count = said.get("resamples") if isinstance(said, dict) else None
+    return count if isinstance(count, int) and 0 <= count <= _MOST_RESAMPLES else None
+
+
+def _intervals(found: Mapping[str, Any], said: Any, place: str) -> list[str]:
+    """Compare intervals; resamples are drawn alike everywhere, so they agree but for rounding."""
+    ends = {name: [float(end) for end in ends] for name, ends in found.items()}
+    try:
+        agree = said.keys() == ends.keys() and all(
+            np.allclose(np.asarray(said[name], dtype=float), ends[name], rtol=0, atol=_INTERVAL) for name in ends
+        )
+    except (AttributeError, TypeError, ValueError):
+        agree = False
+    return [] if agree else [f"metrics.json: the intervals of {place} are not those of the predictions"]
+
+
+def _usage(run: Run) -> list[str]:
+    """Add up tokens, costs and seconds."""
+    said, answered = run.metrics["usage"], [one for one in run.predictions if one.status not in UNANSWERED]
+    found: dict[str, float | None] = {"seconds": sum(record.seconds for record in run.predictions)}
+    for name in ("input_tokens", "output_tokens", "cost_usd"):
+        values = [getattr(record, name) for record in answered]
+        found[name] = None if None in values else sum(values)
+    if run.manifest.model.kind == "baseline":
+        found["cost_usd"] = 0.0
+    elif not answered:
+        found["cost_usd"] = None
+    negative = any((getattr(record, name) or 0) < 0 for record in run.predictions for name in found)
+    if negative or any(not _near(found[name], said.get(name)) for name in found):
+        return ["metrics.json: tokens, cost or seconds are not those of the predictions"]
+    return []
+
+
+def _near(one: float | None, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    return isinstance(other, int | float) and math.isclose(one, other, rel_tol=1e-9, abs_tol=_EXACT)
 
 
 def _compared(found: Mapping[str, float | None], said: Mapping[str, Any], place: str, *, dense: bool) -> list[str]:

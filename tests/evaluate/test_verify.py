@@ -8,7 +8,9 @@ import pytest
 
 from lvlm_ad import bench
 from lvlm_ad.evaluate.verify import verify_run
-from lvlm_ad.runs import read_run, write_run
+from lvlm_ad.evaluate.verify_all import verify_runs
+from lvlm_ad.metrics.uncertainty import CategoryImages, measured
+from lvlm_ad.runs import METRIC_NAMES, read_run, write_run
 
 
 @pytest.fixture
@@ -41,8 +43,8 @@ def test_every_kind_of_tampering_is_named(runs):
     worse = dict(run.metrics["categories"]["bolt"], pixel_aupro=0.99)
     tally = run.tallies[0]
     cases = {
-        "scores are not those": changed(run, image_score=0.99),
-        "scores are not those of": changed(run, regions={1: 1.0}),
+        "scores or status are not those": changed(run, image_score=0.99),
+        "scores or status are not those of": changed(run, regions={1: 1.0}),
         "counts do not fit": changed(run, [one.label for one in run.predictions].index(True), label=False),
         "image_auroc of bolt": changed(run, label=True),
         "pixel_aupro of bolt is 0.99": replace(
@@ -62,6 +64,112 @@ def test_every_kind_of_tampering_is_named(runs):
     }
     for says, case in cases.items():
         assert any(says in problem for problem in verify_run(case)), says
+
+
+@pytest.fixture
+def asked(small_data, tmp_path, endpoint, completion):
+    """A run of a chat model with intervals, prices, refusals and a cut answer."""
+
+    def reply(_body):
+        number = len(endpoint.asked)
+        if number % 5 == 0:
+            return 200, completion("I can't help with that."), {}
+        if number % 7 == 0:
+            return 200, completion("image anomaly score: 0.7; " + "x" * 30_000), {}
+        return 200, completion(f"image anomaly score: 0.{1 + number % 9}; region 1: 0.{1 + number % 9}"), {}
+
+    endpoint.reply = reply
+    settings = {"image_size": 96, "n_segments": 12, "min_area": 0, "base_url": endpoint.url, "model": "m"}
+    settings |= {"price_input": 2.5, "price_output": 10.0, "price_date": "2026-01-01"}
+    (run,) = bench(models=["vllm"], frame=False, data=small_data, settings=settings, out=tmp_path / "a", resamples=50)
+    return read_run(run.dir)
+
+
+def test_what_a_chat_model_did_not_say_is_no_score(asked):
+    """Scores without a text, from a refusal or from a text that is cut are not taken on trust."""
+    wrong = verify_run(asked)
+    assert len(wrong) == 1
+    assert "the answer is cut" in wrong[0]
+    records = [one for one in asked.predictions if len(one.text) < 20_000]
+    honest = replace(asked, predictions=[one for one in asked.predictions if len(one.text) < 20_000])
+    refused = next(at for at, one in enumerate(records) if one.image_score is None)
+    said = "scores or status are not those of the answer's text"
+    assert not any(said in problem for problem in verify_run(honest))
+    for case in (
+        changed(honest, text=""),
+        changed(honest, refused, image_score=1.0, status="ok"),
+        changed(honest, refused, status="ok"),
+        changed(honest, refused, text=""),
+        changed(honest, outcome="truncated", image_score=1.0),
+    ):
+        assert any(said in problem for problem in verify_run(case))
+
+
+def test_money_tokens_and_intervals_are_recomputed(asked):
+    """They decide ranks and the cost plot."""
+    metrics = asked.metrics
+    usage, mean = metrics["usage"], metrics["mean"]
+    bolt = metrics["categories"]["bolt"]
+    cases = {
+        "tokens, cost or seconds": [
+            {**metrics, "usage": {**usage, name: value}}
+            for name, value in (("cost_usd", 0.0), ("cost_usd", None), ("output_tokens", 1), ("seconds", 0.0))
+        ],
+        "the intervals of the mean": [
+            {**metrics, "mean": {**mean, "interval": {**mean["interval"], "image_auroc": [0.99, 1.0]}}},
+            {**metrics, "mean": {**mean, "interval": {}}},
+            {**metrics, "mean": {**mean, "interval_over_categories": {}}},
+        ],
+        "the intervals of bolt": [
+            {**metrics, "categories": {**metrics["categories"], "bolt": {**bolt, "interval": {"image_auroc": [0, 1]}}}}
+        ],
+        "the number of resamples": [{**metrics, "intervals": {"resamples": 10**9}}],
+    }
+    for says, forged in cases.items():
+        for one in forged:
+            assert any(says in problem for problem in verify_run(replace(asked, metrics=one))), (says, one)
+
+
+def test_runs_of_the_same_images_must_agree_on_the_truth(runs):
+    """Most are believed; whose labels or masks differ is named, though alone it could not be found out."""
+    paths = list(runs.values())
+    assert verify_runs(paths)[1] == []
+    run = runs["contrast"]
+    at = [one.label for one in run.predictions].index(True)
+    tally = run.tallies[at]
+    shifted = replace(tally, anomalous=tally.anomalous + 1, normal=tally.normal - 1)
+    for other in (
+        changed(run, [one.label for one in run.predictions].index(False), label=True),
+        replace(run, tallies=[shifted if at == number else one for number, one in enumerate(run.tallies)]),
+    ):
+        write_run(_measured_again(other))
+        assert verify_run(read_run(run.dir)) == []
+        kept, (problem,) = verify_runs(paths)
+        assert [one.dir for one in kept] == [one.dir for one in paths if one.dir != run.dir]
+        assert (
+            f"{run.dir}: runs of the same images disagree: {'mask' if other.tallies != run.tallies else 'label'}"
+            in problem
+        )
+    # Two runs that disagree: neither can be believed.
+    kept, problems = verify_runs([runs["contrast"], runs["chance"]])
+    assert kept == []
+    assert len(problems) == 2
+
+
+def _measured_again(run):
+    """A forger's run: its metrics follow from what it now holds."""
+    metrics = {**run.metrics, "categories": dict(run.metrics["categories"])}
+    for category in run.manifest.dataset.categories:
+        chosen = [at for at, one in enumerate(run.predictions) if one.category == category]
+        tested = CategoryImages(
+            np.array([run.predictions[at].label for at in chosen]),
+            np.array([run.predictions[at].image_score for at in chosen]),
+            [run.tallies[at] for at in chosen],
+        )
+        metrics["categories"][category] = {**metrics["categories"][category], **measured(tested)}
+    mean = {name: [one[name] for one in metrics["categories"].values()] for name in METRIC_NAMES}
+    metrics["mean"] = {**metrics["mean"], **{name: float(np.mean(values)) for name, values in mean.items()}}
+    return replace(run, metrics=metrics)
 
 
 def test_dense_rows_are_checked_as_far_as_counts_tell(runs):

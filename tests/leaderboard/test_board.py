@@ -62,9 +62,9 @@ def make_run(tmp_path):
         metrics = {
             "mean": {**dict.fromkeys(METRIC_NAMES, auroc), "n_images": 10, "n_measured": 10, **(mean or {})},
             "categories": {},
-            "answers": {"total": 10, "ok": 10, **(answers or {})},
+            "answers": {"total": 10, "ok": 10, "usable": 10, **(answers or {})},
             "coverage": 1.0,
-            "usage": {"cost_usd": 0.5},
+            "usage": {"input_tokens": None, "output_tokens": None, "cost_usd": 0.5, "seconds": 1.0},
             **({"scores": scores} if scores else {}),
         }
         run = Run(tmp_path / f"run{len(made)}", Manifest.model_validate(facts), metrics, [])
@@ -327,16 +327,9 @@ def test_a_run_is_written_and_read_back(make_run, tmp_path):
         ("run.json", "{", "damaged"),
         ("run.json", '{"schema_version": 1}', "config_hash"),
         ("run.json", "[]", "damaged"),
-        ("metrics.json", "{}", "lacks one of"),
-        ("metrics.json", '{"mean": {"image_auroc": NaN}, "categories": {}, "answers": {}, "usage": {}}', "no fraction"),
-        ("metrics.json", '{"mean": {"image_auroc": "a"}, "categories": {}, "answers": {}, "usage": {}}', "no fraction"),
-        ("metrics.json", '{"mean": [], "categories": {}, "answers": {}, "usage": {}}', "lacks one of"),
-        ("metrics.json", '{"mean": {}, "categories": {"a": []}, "answers": {}, "usage": {}}', "a holds no metrics"),
-        (
-            "metrics.json",
-            '{"mean": {}, "categories": {"a": {"pixel_ap": 7}}, "answers": {}, "usage": {}}',
-            "pixel_ap of a is no fraction",
-        ),
+        ("metrics.json", "{}", "metrics.json: mean: Field required"),
+        ("metrics.json", "[]", "metrics.json: it: "),
+        ("metrics.json", "[" * 100_000, "damaged"),
         ("run.json", "[" * 100_000, "damaged"),
         ("metrics.json", None, "incomplete"),
         ("predictions.jsonl", "{}\n", "damaged"),
@@ -352,6 +345,91 @@ def test_damaged_and_newer_runs_are_refused(make_run, file, content, says):
         (run.dir / file).write_text(content)
     with pytest.raises(RunError, match=says):
         read_run(run.dir)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("mean", []),
+        ("mean.image_auroc", float("nan")),
+        ("mean.image_auroc", "0.5"),
+        ("mean.pixel_ap", 7),
+        ("mean.interval", None),
+        ("mean.interval", {"image_auroc": None}),
+        ("mean.interval", {"image_auroc": ["a", "b"]}),
+        ("mean.interval", {"image_auroc": [0.5]}),
+        ("mean.interval", {"image_auroc": [0.6, 0.5]}),
+        ("mean.interval", {"image_auroc": [-5, 7]}),
+        ("mean.range", {"image_auroc": [None, 1]}),
+        ("mean.undefined", []),
+        ("mean.undefined", {"pixel_ap": {}}),
+        ("mean.n_images", "many"),
+        ("categories.a", []),
+        ("answers", {}),
+        ("answers.usable", None),
+        ("answers.refused", "many"),
+        ("answers.total", 0),
+        ("usage", {}),
+        ("usage.cost_usd", "0.5"),
+        ("usage.cost_usd", -5.0),
+        ("usage.seconds", 1e300),
+        ("coverage", "all"),
+        ("coverage", 2.5),
+    ],
+)
+def test_every_part_of_metrics_is_checked(make_run, tmp_path, place, value):
+    """Valid JSON with a wrong value is told with its place and left out; other runs are shown."""
+    runs = [make_run("a"), make_run("b")]
+    for run in runs:
+        write_run(run)
+    file = runs[0].dir / "metrics.json"
+    content = json.loads(file.read_text())
+    *parents, last = place.split(".")
+    part = content
+    for name in parents:
+        part = part[name]
+    part[last] = value
+    file.write_text(json.dumps(content))
+    found, (problem,) = read_runs(tmp_path)
+    assert [run.manifest.model.name for run in found] == ["b"]
+    assert f"run0 is damaged: metrics.json: {place}" in problem
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("dataset.categories", []),
+        ("dataset.n_images", 0),
+        ("protocol", {"shots": "two"}),
+        ("protocol", {"shots": None}),
+        ("protocol", {"image_size": -1}),
+        ("seconds", 1e300),
+    ],
+)
+def test_every_part_of_a_manifest_is_checked(make_run, place, value):
+    """What tables and pages read of it is of the right kind."""
+    run = make_run("a")
+    write_run(run)
+    content = json.loads((run.dir / "run.json").read_text())
+    *parents, last = place.split(".")
+    part = content
+    for name in parents:
+        part = part[name]
+    part[last] = value
+    (run.dir / "run.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=f"run.json: {place}"):
+        read_run(run.dir)
+
+
+def test_a_folder_without_a_manifest_is_told(make_run, tmp_path):
+    """A run that was copied in part is no run, and does not vanish without a word."""
+    runs = [make_run("a"), make_run("b")]
+    for run in runs:
+        write_run(run)
+    (runs[0].dir / "run.json").unlink()
+    found, problems = read_runs(tmp_path)
+    assert [run.dir for run in found] == [runs[1].dir]
+    assert problems == [f"The run {runs[0].dir} is incomplete: run.json is missing."]
 
 
 def test_one_damaged_run_does_not_hide_the_others(make_run, tmp_path):

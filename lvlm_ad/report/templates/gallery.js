@@ -18,6 +18,13 @@
     return element;
   };
 
+  // What scrolls can be reached by keyboard.
+  const scrolling = (tag, text) => {
+    const element = make(tag, "", text);
+    element.tabIndex = 0;
+    return element;
+  };
+
   const picture = (file, alt) => {
     const image = make("img");
     image.loading = "lazy";
@@ -190,7 +197,7 @@
       line.append(".");
       words.append(line);
       run.notes.forEach((note) => words.append(make("p", "note", note)));
-      if (run.text) words.append(make("pre", "", run.text + (run.more ? "\n\u2026 " + run.more + " more characters in predictions.jsonl" : "")));
+      if (run.text) words.append(scrolling("pre", run.text + (run.more ? "\n\u2026 " + run.more + " more characters in predictions.jsonl" : "")));
     });
     layered();
     $("large-before").disabled = at === 0;

@@ -14,7 +14,7 @@ function enhanceSortableAccessibility(tables) {
     }
   }
   tables.forEach(function(table) {
-    var default_direction = table.classList.contains("asc") ? "ascending" : "descending", headers = table.querySelectorAll("th");
+    var default_direction = table.classList.contains("asc") ? "ascending" : "descending", headers = table.querySelectorAll("thead th");
     headers.forEach(function(header) {
       var element = header;
       if (!element.hasAttribute("tabindex")) {
