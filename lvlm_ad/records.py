@@ -9,9 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from lvlm_ad.backend import Outcome
 from lvlm_ad.text2seg import Status
 
-__all__ = ["METRIC_NAMES", "SCHEMA_VERSION", "Manifest", "Measures", "PredictionRecord"]
+__all__ = ["METRIC_NAMES", "SCHEMA_VERSION", "TEXT_KEPT", "Manifest", "Measures", "PredictionRecord"]
 
 SCHEMA_VERSION = 1
+
+TEXT_KEPT = 20_000
+"""Characters of an answer that predictions.jsonl holds; the whole is in answers.sqlite."""
 
 METRIC_NAMES = (
     "image_auroc",

@@ -45,8 +45,16 @@ def ask(
     asked = evaluate.ask(image, config, category or "product")
     prediction = asked.prediction
     scores = prediction.scores
-    picture = overview(asked.image, asked.marked, prediction.text, prediction.score_map.dense())
-    path = out / f"ask-{model.rpartition('/')[2].removesuffix('.toml')}-{image.stem}-{asked.digest[:8]}.png"
+    name = model.rpartition("/")[2].removesuffix(".toml")
+    said = "no score" if scores.image is None else f"image score {scores.image:.2f}"
+    picture = overview(
+        asked.image,
+        asked.marked,
+        prediction.text or "; ".join(scores.notes),
+        prediction.score_map.dense(),
+        title=f"{name}: {said}, {scores.status}",
+    )
+    path = out / f"ask-{name}-{image.stem}-{asked.digest[:8]}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
     if json:

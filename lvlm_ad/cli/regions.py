@@ -30,12 +30,16 @@ def regions(
     from PIL import Image
 
     from lvlm_ad import evaluate
+    from lvlm_ad.errors import ConfigError
 
     config = evaluate.RunConfig(protocol=protocol, settings=merged_settings(settings, division=division))
     found = evaluate.cut(image, config)
     path = output or Path(f"{image.stem}-regions.png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(found.marked).save(path)
+    try:
+        Image.fromarray(found.marked).save(path)
+    except ValueError as error:
+        raise ConfigError(f"{path} names no kind of picture; end it in .png, .webp or .jpg.") from error
     if json:
         print_json({"count": found.regions.count, "hash": found.regions.hash, "picture": str(path)})
         return

@@ -36,7 +36,7 @@ def facts_of(
             "frame": frame,
             "sees_truth": sees_truth,
             "price": model.preset.price.model_dump(),
-            "label": plugin.label if isinstance(plugin, Baseline) else "",
+            "label": plugin.label if isinstance(plugin, Baseline) else model.label,
             "notes": list(plugin.notes) if isinstance(plugin, Baseline) else [],
         },
         "dataset": {

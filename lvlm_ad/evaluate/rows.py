@@ -13,7 +13,7 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.scoring import CategoryResult, Scored, answer_counts, measure_category, summary
 from lvlm_ad.metrics.tallies import THRESHOLDS
-from lvlm_ad.runs import PredictionRecord
+from lvlm_ad.records import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ __all__ = ["COUNTED", "Measured", "RowResult", "measure"]
 
 COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
-
-_TEXT_KEPT = 20_000
-"""Characters of an answer that predictions.jsonl holds; the answer store has the whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +54,7 @@ class Measured:
         if self.record.text:
             text = write(score, self.record.regions)
             score = parse(text, self.record.n_regions).image or 0.0
-        record = self.record.model_copy(update={"image_score": score, "text": text[:_TEXT_KEPT]})
+        record = self.record.model_copy(update={"image_score": score, "text": text[:TEXT_KEPT]})
         return replace(self, record=record, scored=replace(self.scored, image_score=score), parts=())
 
 
@@ -79,7 +76,7 @@ def measure(
         notes=list(scores.notes),
         key=prediction.key,
         outcome=prediction.outcome,
-        text=prediction.text[:_TEXT_KEPT],
+        text=prediction.text[:TEXT_KEPT],
         input_tokens=prediction.usage.input_tokens,
         output_tokens=prediction.usage.output_tokens,
         cost_usd=prediction.cost,

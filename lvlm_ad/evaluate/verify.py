@@ -12,6 +12,7 @@ from lvlm_ad.backend import Answer
 from lvlm_ad.evaluate.facts import hash_of
 from lvlm_ad.evaluate.scoring import answer_counts
 from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, mean_intervals, measured
+from lvlm_ad.records import TEXT_KEPT
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
 from lvlm_ad.text2seg import UNANSWERED, read
 
@@ -31,9 +32,6 @@ _INTERVAL = 1e-4
 """Ends of intervals pass through quantiles and logarithms, which other versions of NumPy round otherwise."""
 
 _MOST_RESAMPLES = 100_000
-
-_TEXT_KEPT = 20_000
-"""A longer answer is cut in predictions.jsonl, and its scores do not follow from what is left."""
 
 _FIGURES = 6
 """Decimals of the scores that a baseline writes."""
@@ -74,7 +72,7 @@ def _answers(run: Run) -> list[str]:
         return []
     wrong, cut = [], []
     for record in run.predictions:
-        if len(record.text) >= _TEXT_KEPT:
+        if len(record.text) >= TEXT_KEPT:
             # What is left of a cut answer need not give its scores; that it gives none can be believed.
             if record.image_score is not None or record.regions:
                 cut.append(record.id)

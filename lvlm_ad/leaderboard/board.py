@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -129,7 +130,14 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc") -> Board:
         # Maps with as many reference images as no row through the regions had.
         for shots in sorted({_shots(run) for run in place.dense} - shown):
             groups.append(_group([run for run in place.dense if _shots(run) == shots], [], sort))
+    titles = Counter(group.title for group in groups)
+    groups = [replace(group, title=_full(group)) if titles[group.title] > 1 else group for group in groups]
     return Board(tuple(sorted(groups, key=lambda group: group.title)), sort)
+
+
+def _full(group: Group) -> str:
+    """Return a title that others do not have too, though they say the same of other images."""
+    return f"{group.title} · images {group.conditions['dataset_fingerprint'][:8]}"
 
 
 def _shots(run: Run) -> int:
@@ -163,28 +171,31 @@ def _groups(divided: Sequence[Run], dense: Sequence[Run], sort: str) -> list[tup
 def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str) -> Group:
     shown = _latest([*runs, *dense])
     named: dict[str, list[Run]] = {}
-    for run in shown:
+    for run, _ in shown:
         named.setdefault(run.manifest.row_name, []).append(run)
-    entries = [_entry(run, named[run.manifest.row_name]) for run in shown]
+    entries = [_entry(run, copies, named[run.manifest.row_name]) for run, copies in shown]
     entries.sort(key=lambda entry: tuple(-_value(entry, name) for name in (sort, "pixel_auroc")))
     asked = next((run.manifest for run in runs if run.manifest.prompt.hash), (*runs, *dense)[0].manifest)
     conditions = _conditions(asked)
+    # Of a part of the images nothing was published.
     published = [_published(row) for row in published_rows() if row["dataset"] == asked.dataset.name]
+    published = published if asked.dataset.whole else []
     return Group(_title(asked), conditions, (*_ranked(entries, sort), *published))
 
 
-def _latest(runs: Sequence[Run]) -> list[Run]:
-    """Keep the newest of runs that differ only in when and with which versions they were made."""
-    newest: dict[str, Run] = {}
+def _latest(runs: Sequence[Run]) -> list[tuple[Run, int]]:
+    """Keep the newest of runs that differ only in when and with which versions they were made, and count them."""
+    newest: dict[str, tuple[Run, int]] = {}
     for run in sorted(runs, key=lambda run: run.manifest.started):
-        newest[run.manifest.config_hash] = run
+        _, count = newest.get(run.manifest.config_hash, (run, 0))
+        newest[run.manifest.config_hash] = (run, count + 1)
     return list(newest.values())
 
 
-def _entry(run: Run, same_name: Sequence[Run]) -> Entry:
+def _entry(run: Run, copies: int, same_name: Sequence[Run]) -> Entry:
     manifest, metrics = run.manifest, run.metrics
     mean, answers = metrics["mean"], metrics["answers"]
-    notes: list[str] = []
+    notes: list[str] = [] if copies == 1 else [f"the newest of {copies} runs of one configuration, {run.dir.name}"]
     kind: EntryKind = "frame" if manifest.model.frame else "ranked"
     left_out = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
     if manifest.model.row == "dense":

@@ -17,7 +17,7 @@ from lvlm_ad.runs import METRIC_NAMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["FORMATS", "HEADERS", "cells", "plain", "read_json"]
+__all__ = ["FORMATS", "HEADERS", "cells", "plain", "read_json", "usd"]
 
 HEADERS = (
     "#",
@@ -39,7 +39,8 @@ HEADERS = (
 _COSTS = ("cost_usd", "usd_per_image", "usd_per_point")
 _LEGEND = (
     "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. "
-    "±: half of the 95 % interval over test images; rows share a rank where intervals overlap. "
+    "±: half of the 95 % interval over test images. Rank: 1 + the number of rows that are surely better, their "
+    "intervals apart. "
     "A point is one percent of I-AUROC above 50."
 )
 
@@ -62,15 +63,15 @@ def cells(entry: Entry, sort: str) -> list[str]:
     coverage = "" if entry.coverage is None else _coverage(entry.coverage)
     if entry.kind == "published":
         return [place, plain(entry.name), *metrics, coverage, "", "", ""]
-    point = "-" if entry.usd_per_point is None and entry.cost_usd is not None else _usd(entry.usd_per_point)
-    return [place, plain(entry.name), *metrics, coverage, _usd(entry.cost_usd), _usd(entry.usd_per_image), point]
+    point = "-" if entry.usd_per_point is None and entry.cost_usd is not None else usd(entry.usd_per_point)
+    return [place, plain(entry.name), *metrics, coverage, usd(entry.cost_usd), usd(entry.usd_per_image), point]
 
 
-def _usd(value: float | None) -> str:
+def usd(value: float | None) -> str:
     """Write an amount with two digits that say something: 12.34, 0.012, 0.00045."""
     if value is None:
         return "?"
-    return f"{value:.2f}" if value >= 1 or value == 0 else f"{float(f'{value:.2g}'):f}".rstrip("0")
+    return f"{value:.2f}" if value >= 1 or value == 0 else f"{float(f'{value:.2g}'):.18f}".rstrip("0")
 
 
 def _percent(value: float | None) -> str:
@@ -120,8 +121,13 @@ def csv_text(board: Board) -> str:
             line = [plain(group.title), entry.rank, entry.kind, texts[0], *metrics, entry.coverage]
             line += [getattr(entry, name) for name in _COSTS]
             intervals = [end for name in METRIC_NAMES for end in entry.intervals.get(name, (None, None))]
-            writer.writerow(["" if cell is None else cell for cell in [*line, *texts[1:], *intervals]])
+            writer.writerow(["" if cell is None else _no_formula(cell) for cell in [*line, *texts[1:], *intervals]])
     return out.getvalue()
+
+
+def _no_formula(cell: Any) -> Any:
+    """Keep a spreadsheet from reading a stranger's text as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def json_text(board: Board) -> str:

@@ -24,10 +24,12 @@ class Model:
     Attributes:
         preset: the preset, settings of the command line applied.
         plugin: the backend's or baseline's class.
+        label: the model that was set, where it is not the preset's own; empty otherwise.
     """
 
     preset: ModelPreset
     plugin: type[Any]
+    label: str = ""
 
 
 def load_plugin(kind: Kind, name: str) -> type[Any]:
@@ -86,11 +88,13 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     if preset.kind == "backend" and not plugin.billed and price.price_input is None and price.price_output is None:
         price = price.model_copy(update={"price_input": 0.0, "price_output": 0.0})
     options = dict(preset.options)
+    label = ""
     if "model" in taken and taken["model"] != options.get("model"):
+        label = str(taken["model"])
         options = {key: value for key, value in options.items() if key not in plugin.Options.of_model}
     flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})
-    return Model(preset, plugin), known
+    return Model(preset, plugin, label), known
 
 
 def build(model: Model) -> Any:

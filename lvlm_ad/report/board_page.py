@@ -91,6 +91,7 @@ def _row(entry: Entry, group: Group, sort: str, links: Mapping[str, str]) -> dic
         "rank": entry.rank,
         "place": texts[0],
         "name": entry.name,
+        "words": "; ".join(entry.notes),
         "page": links.get(entry.run, ""),
         "cells": found,
     }
@@ -113,18 +114,19 @@ def _heat(entries: list[Entry], categories: list[str]) -> list[dict[str, Any]]:
         return []
     tables = []
     for metric in _BY_CATEGORY:
-        rows = [(entry.name, [entry.categories.get(name, {}).get(metric) for name in categories]) for entry in entries]
+        rows = [(entry, [entry.categories.get(name, {}).get(metric) for name in categories]) for entry in entries]
         known = [value for _, values in rows for value in values if value is not None]
         if not known:
             continue
         low, high = min(known), max(known)
         shade = [
             {
-                "name": name,
+                "name": entry.name,
+                "words": "; ".join(entry.notes),
                 "shown": values,
                 "shares": [0 if value is None else round((value - low) / ((high - low) or 1), 3) for value in values],
             }
-            for name, values in rows
+            for entry, values in rows
         ]
         tables.append({"title": HEADS[metric], "categories": categories, "rows": shade})
     return tables

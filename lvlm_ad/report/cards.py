@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.records import TEXT_KEPT
 from lvlm_ad.report.layers import map_range, write_layers
 from lvlm_ad.report.page import data_block, visible
 from lvlm_ad.report.summary import placed
@@ -69,6 +70,15 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
     return data_block({"runs": names_of(runs), "folder": _FOLDER, "cards": cards}), legend
 
 
+def _rest(length: int) -> str:
+    """Say what is not shown of a long answer, and where it is."""
+    if length <= _KEPT:
+        return ""
+    if length < TEXT_KEPT:
+        return f"{length - _KEPT:,} more characters in predictions.jsonl"
+    return "the rest in answers.sqlite"
+
+
 def names_of(runs: Sequence[Run]) -> list[str]:
     """Return the runs' names; with the beginning of their hashes where two are the same."""
     names = [visible(run.manifest.row_name) for run in runs]
@@ -85,6 +95,6 @@ def _answer(record: PredictionRecord, place: float | None, picture: str) -> dict
         "status": record.status,
         "notes": [visible(note)[:500] for note in record.notes[:5]],
         "text": visible(record.text[:_KEPT]),
-        "more": max(0, len(record.text) - _KEPT),
+        "more": _rest(len(record.text)),
         "map": picture,
     }

@@ -11,7 +11,7 @@ from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.config import Progress, Silent
 from lvlm_ad.report.cards import gallery, names_of
 from lvlm_ad.report.page import render
-from lvlm_ad.report.run_page import HEADS
+from lvlm_ad.report.run_page import HEADS, condition_of
 from lvlm_ad.report.sources import find_sources
 from lvlm_ad.runs import METRIC_NAMES
 
@@ -77,7 +77,6 @@ def write_comparison(
 
 def _content(runs: Sequence[Run], found: Sequence[Comparison], resamples: int) -> dict[str, Any]:
     names = names_of(runs)
-    dataset = runs[0].manifest.dataset
     rows = []
     for name, run in zip(names, runs, strict=True):
         mean = run.metrics["mean"]
@@ -100,7 +99,7 @@ def _content(runs: Sequence[Run], found: Sequence[Comparison], resamples: int) -
         "version": __version__,
         "made": "",
         "names": names,
-        "condition": f"{dataset.name}: {dataset.n_images} images",
+        "condition": condition_of(runs[0]),
         "notes": list(dict.fromkeys(note for one in found for note in one.notes)),
         "heads": list(HEADS.values()),
         "rows": rows,

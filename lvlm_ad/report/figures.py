@@ -38,6 +38,8 @@ _AREAS = {
 
 _SIZE = (4.0, 3.0)
 _MANY = 200
+_LABELLED = 12
+"""Points of the cost plot that can all have a name without lying on each other."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,11 @@ def cost_plot(entries: Sequence[Entry]) -> Plot | None:
     )
     axes.scatter(*np.transpose(places), color=_GOOD, s=28, zorder=3)
     behind = {"facecolor": _PAPER, "edgecolor": "none", "pad": 0.6}
+    front = {place for place, most in zip(places, best, strict=True) if place[1] == most}
     for (cost, auroc), names in rows.items():
+        # Of many rows only those on the front are named; the table has the others.
+        if len(rows) > _LABELLED and (cost, auroc) not in front:
+            continue
         text = _label(", ".join(names))
         axes.annotate(
             text, (cost, auroc), xytext=(6, 4), textcoords="offset points", fontsize=9, color=_INK, bbox=behind
@@ -197,6 +203,7 @@ def _histogram(records: Sequence[PredictionRecord]) -> Plot | None:
         label=["good", "defective"],
         rwidth=0.92,
     )
+    axes.yaxis.get_major_locator().set_params(integer=True)
     _legend(axes)
     means = ", ".join(
         f"{len(of)} {name} images, mean {np.mean(of):.2f}"
@@ -215,7 +222,7 @@ def _calibration(found: Reliability | None) -> Plot | None:
     axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
     sizes = 14 + 90 * np.array(found.counts) / max(found.counts)
     axes.plot(found.scores, found.rates, color=_GOOD, linewidth=1.2)
-    axes.scatter(found.scores, found.rates, s=sizes.tolist(), color=_GOOD, zorder=3)
+    axes.scatter(found.scores, found.rates, s=sizes.tolist(), color=_GOOD, zorder=3, clip_on=False)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     points = ", ".join(
         f"{score:.2f}: {rate:.2f} of {count}"
@@ -248,6 +255,7 @@ def _latency(records: Sequence[PredictionRecord]) -> Plot | None:
         return None
     figure, axes = _axes("seconds to answer", "answers")
     axes.hist(seconds, bins=min(30, max(5, len(seconds) // 4)), color=_GOOD, rwidth=0.92)
+    axes.yaxis.get_major_locator().set_params(integer=True)
     middle, late = np.quantile(seconds, [0.5, 0.95])
     axes.axvline(float(middle), color=_DEFECT, linewidth=1)
     alt = f"Seconds to answer: half within {middle:.1f}, 95 % within {late:.1f}."
@@ -262,7 +270,7 @@ def _axes(x: str, y: str, size: tuple[float, float] = _SIZE) -> tuple[Any, Any]:
     axes = figure.add_subplot(facecolor="none")
     axes.set_xlabel(x, color=_MUTED, fontsize=9)
     axes.set_ylabel(y, color=_MUTED, fontsize=9)
-    axes.tick_params(colors=_MUTED, labelsize=8, length=0)
+    axes.tick_params(which="both", colors=_MUTED, labelsize=8, length=0)
     axes.grid(color=_GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     for spine in axes.spines.values():

@@ -41,6 +41,7 @@ def overview(
     answer: str,
     values: NDArray[np.floating],
     truth: NDArray[np.bool_] | None = None,
+    title: str = "answer",
 ) -> NDArray[np.uint8]:
     """Put the steps of the method side by side.
 
@@ -50,6 +51,7 @@ def overview(
         answer: the model's answer; its first lines are shown.
         values: float ``(H, W)`` in [0, 1], the anomaly map; drawn from its lowest score to its highest.
         truth: bool ``(H, W)``, the ground truth; None: not shown.
+        title: what stands above the answer.
 
     Returns:
         uint8 ``(h, w, 3)``.
@@ -58,7 +60,7 @@ def overview(
     panels: list[tuple[str, NDArray[np.uint8] | str]] = [
         ("image", image),
         ("1 region division", marked),
-        ("2 answer", answer),
+        (f"2 {_printable(title)[:42]}", answer),
         (f"3 anomaly map, {lowest:.3g} to {highest:.3g}", heat((values - lowest) / ((highest - lowest) or 1.0))),
     ]
     if truth is not None:
@@ -66,9 +68,9 @@ def overview(
     width = len(panels) * (_SIDE + _GAP) + _GAP
     sheet = Image.new("RGB", (width, _HEAD + _SIDE + 2 * _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for at, (title, panel) in enumerate(panels):
+    for at, (head, panel) in enumerate(panels):
         left = _GAP + at * (_SIDE + _GAP)
-        draw.text((left, _GAP - 4), title, fill=_INK, font=ImageFont.load_default(size=18))
+        draw.text((left, _GAP - 4), head, fill=_INK, font=ImageFont.load_default(size=18))
         top = _GAP + _HEAD - 6
         if isinstance(panel, str):
             _write(draw, (left, top), panel)
@@ -82,10 +84,13 @@ def _write(draw: ImageDraw.ImageDraw, corner: tuple[int, int], answer: str) -> N
     left, top = corner
     draw.rectangle((left, top, left + _SIDE - 1, top + _SIDE - 1), fill=(244, 244, 240), outline=(200, 200, 196))
     # An answer can hold anything; the font has printable characters only.
-    printable = "".join(c if c.isprintable() else " " for c in answer[:4000])
-    lines = textwrap.wrap(printable, width=38) or ["(no text)"]
+    lines = textwrap.wrap(_printable(answer[:4000]), width=38) or ["(no text)"]
     fits = (_SIDE - 24) // 24
     if len(lines) > fits:
         lines = [*lines[: fits - 1], "..."]
     for at, line in enumerate(lines):
         draw.text((left + 14, top + 12 + 24 * at), line, fill=_INK, font=ImageFont.load_default(size=17))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

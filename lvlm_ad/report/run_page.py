@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad import __version__
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.config import Progress, Silent
+from lvlm_ad.leaderboard import usd
 from lvlm_ad.report.cards import gallery
 from lvlm_ad.report.figures import run_plots, save_plots
 from lvlm_ad.report.page import number, percent, render
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.runs import Run
 
-__all__ = ["HEADS", "write_report"]
+__all__ = ["HEADS", "condition_of", "write_report"]
 
 HEADS = {
     "image_auroc": "Image AUROC",
@@ -87,14 +88,12 @@ def _content(run: Run) -> dict[str, Any]:
     manifest, metrics = run.manifest, run.metrics
     dataset = manifest.dataset
     rows, mean = _rows(metrics)
-    many = f", {len(dataset.categories)} categories" if len(dataset.categories) > 1 else f" of {dataset.categories[0]}"
-    condition = f"{dataset.name}{'' if dataset.whole else ' (part)'}: {dataset.n_images} images{many}"
     return {
         "title": f"{manifest.row_name} on {dataset.name}",
         "version": __version__,
         "made": manifest.started[:10],
         "name": manifest.row_name,
-        "condition": f"{condition}; {_division(run)}",
+        "condition": f"{condition_of(run)}; {_division(run)}",
         "tiles": [*_metric_tiles(metrics["mean"]), *_other_tiles(run)],
         "notes": [*manifest.model.notes, *dataset.notes],
         "heads": list(HEADS.values()),
@@ -106,6 +105,15 @@ def _content(run: Run) -> dict[str, Any]:
         "heading": "Images",
         "settings": _settings(run),
     }
+
+
+def condition_of(run: Run) -> str:
+    """Say what a run was measured on."""
+    dataset = run.manifest.dataset
+    many = len(dataset.categories) > 1
+    place = f", {len(dataset.categories)} categories" if many else f" of {dataset.categories[0]}"
+    count = f"{dataset.n_images} image{'' if dataset.n_images == 1 else 's'}"
+    return f"{dataset.name}{'' if dataset.whole else ' (part)'}: {count}{place}"
 
 
 def _division(run: Run) -> str:
@@ -133,7 +141,7 @@ def _other_tiles(run: Run) -> list[dict[str, Any]]:
     cost = usage["cost_usd"]
     tokens = [usage["input_tokens"], usage["output_tokens"]]
     known = None not in tokens
-    each = [] if cost is None or not answers["total"] else [f"{cost / answers['total']:.5f} an image"]
+    each = [] if cost is None or not answers["total"] else [f"{usd(cost / answers['total'])} an image"]
     # Rounding must not claim that every image was answered.
     share = int(100 * answers["usable"] / answers["total"])
     counted = [f"{answers['usable']} of {answers['total']} images"]
@@ -142,7 +150,7 @@ def _other_tiles(run: Run) -> list[dict[str, Any]]:
         return [answered]
     return [
         answered,
-        {"head": "Cost, USD", "value": "?" if cost is None else f"{cost:.2f}", "under": each},
+        {"head": "Cost, USD", "value": usd(cost), "under": each},
         {
             "head": "Tokens",
             "value": number(sum(tokens)) if known else "?",

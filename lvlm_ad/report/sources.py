@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets import load_dataset
@@ -16,7 +18,6 @@ from lvlm_ad.regions import METHODS, DivisionStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import ExitStack
-    from pathlib import Path
 
     from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.runs import Run
@@ -97,5 +98,9 @@ def _divided(run: Run, chosen: Dataset, side: int, progress: Progress, stack: Ex
     settings = {"image_size": side, "division": recorded.method, **options}
     out = run.dir.resolve().parent
     plan = resolve(RunConfig(settings=settings, out=out), chosen)
-    store = stack.enter_context(closing(DivisionStore(out / "divisions.sqlite")))
+    stored = out / "divisions.sqlite"
+    # A run that was copied elsewhere is read, and nothing is written beside it.
+    if not stored.is_file():
+        stored = Path(stack.enter_context(TemporaryDirectory())) / "divisions.sqlite"
+    store = stack.enter_context(closing(DivisionStore(stored)))
     return divide_dataset(plan, store, progress)

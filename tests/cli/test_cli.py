@@ -153,6 +153,9 @@ def test_regions_shows_a_division(lvlm_ad_command, small_data):
     done = lvlm_ad_command("regions", image, "-o", "deep/er/a.png")
     assert done.returncode == 0
     assert (small_data.parent / "deep" / "er" / "a.png").is_file()
+    done = lvlm_ad_command("regions", image, "-o", "a.txt")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "a.txt names no kind of picture" in done.stderr
     done = lvlm_ad_command("regions", "nowhere.png")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 

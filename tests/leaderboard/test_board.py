@@ -4,13 +4,15 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
 
 from lvlm_ad.cli.tables import print_board
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.leaderboard import FORMATS, make_board, read_json
+from lvlm_ad.leaderboard import FORMATS, HEADERS, cells, make_board, read_json, usd
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, find_runs, read_run, read_runs, write_run
 
 
@@ -198,6 +200,10 @@ def test_published_rows_appear_with_their_source(make_run):
     assert "not measured here" in group.entries[1].notes[0]
     assert "arXiv 2311.02612" in group.entries[1].notes[0]
     assert len(make_board([make_run("a")]).groups[0].entries) == 1
+    part = make_run("b", dataset="mvtec")
+    dataset = part.manifest.dataset.model_copy(update={"whole": False})
+    part = replace(part, manifest=part.manifest.model_copy(update={"dataset": dataset}))
+    assert len(make_board([part]).groups[0].entries) == 1, "of a part of the images nothing was published"
 
 
 def test_an_undefined_metric_is_not_ranked(make_run):
@@ -430,6 +436,66 @@ def test_a_folder_without_a_manifest_is_told(make_run, tmp_path):
     found, problems = read_runs(tmp_path)
     assert [run.dir for run in found] == [runs[1].dir]
     assert problems == [f"The run {runs[0].dir} is incomplete: run.json is missing."]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "?"), (0.0, "0.00"), (12.345, "12.35"), (0.0123, "0.012"), (3e-8, "0.00000003"), (1.23e-9, "0.0000000012")],
+)
+def test_amounts_keep_two_digits(value, shown):
+    """However small."""
+    assert usd(value) == shown
+
+
+def test_markdown_renders_as_the_table_it_is(make_run):
+    """Each cell, whatever a name holds, arrives as written in a Markdown renderer's HTML, and no other element."""
+    from markdown_it import MarkdownIt
+
+    name = "a|b*c*_d_`e`<b>f</b>&amp;[g](h)\\"
+    board = make_board([make_run(name, 0.7), make_run("b", 0.9), make_run("oracle", 1.0, frame=True)])
+    page = ET.fromstring(f"<page>{MarkdownIt('commonmark').enable('table').render(FORMATS['md'](board))}</page>")
+    (table,) = page.iter("table")
+    rows = [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
+    (group,) = board.groups
+    assert rows == [list(HEADERS), *(cells(entry, board.sort) for entry in group.entries)]
+    assert {element.tag for element in page.iter()} <= {
+        "page",
+        "h3",
+        "p",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "ul",
+        "li",
+    }
+
+
+def test_a_spreadsheet_reads_no_formula(make_run):
+    """A stranger's name is text in every cell of the CSV."""
+    board = make_board([make_run('=HYPERLINK("http://x","y")')])
+    (row,) = csv.DictReader(io.StringIO(FORMATS["csv"](board)))
+    assert row["model"] == '\'=HYPERLINK("http://x","y")'
+
+
+def test_tables_of_other_images_have_other_titles(make_run):
+    """Two parts of a data set, of as many images, are told apart."""
+    board = make_board([make_run("a", fingerprint="1" * 64), make_run("b", fingerprint="2" * 64)])
+    assert [group.title.rpartition(" · ")[2] for group in board.groups] == ["images 11111111", "images 22222222"]
+
+
+def test_of_two_copies_of_a_run_the_newest_stands_and_says_so(make_run):
+    """Their configuration has one hash; neither vanishes without a word."""
+    old, new = make_run("a", 0.9), make_run("a", 0.5)
+    manifest = new.manifest.model_copy(
+        update={"config_hash": old.manifest.config_hash, "started": "2026-02-01T00:00:00+00:00"}
+    )
+    (group,) = make_board([replace(new, manifest=manifest), old]).groups
+    (row,) = group.entries
+    assert row.metrics["image_auroc"] == 0.5
+    assert row.notes[0] == f"the newest of 2 runs of one configuration, {new.dir.name}"
 
 
 def test_one_damaged_run_does_not_hide_the_others(make_run, tmp_path):

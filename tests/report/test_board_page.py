@@ -26,7 +26,7 @@ def entry(name, auroc, **changes):
 def board():
     rows = (
         entry("best", 0.9, cost_usd=2.0, usd_per_image=0.02, usd_per_point=0.05),
-        entry("cheap", 0.8, rank=2, cost_usd=1.0, usd_per_image=0.01),
+        entry("cheap", 0.8, rank=2, cost_usd=1.0, usd_per_image=0.01, notes=("said of it alone",)),
         entry("chance", 0.5, kind="frame", rank=None, usd_per_image=0.0),
         entry("paper", 0.95, kind="published", rank=None, coverage=None, cost_usd=None, run="", categories={}),
     )
@@ -56,7 +56,12 @@ def test_rows_sort_and_filter(board, tmp_path, open_page):
     assert names(page) == ["chance", "cheap", "best", "paper"]
     page.fill("#search", "CHEA")
     assert (names(page), names(page, 1)) == (["cheap"], [])
-    assert page.locator("#kept").text_content() == "1 rows"
+    assert page.locator("#kept").text_content() == "1 row"
+    assert not page.locator(".group").nth(1).is_visible()
+    page.fill("#search", "said of it alone")
+    assert (names(page), names(page, 1)) == (["cheap"], []), "notes are searched"
+    page.fill("#search", "nowhere to be found")
+    assert page.locator("#kept").text_content() == "no rows"
     page.fill("#search", "")
     assert len(names(page)) == 4
     assert [url for url in opened.asked if not url.startswith(("file:", "data:"))] == []

@@ -66,7 +66,7 @@
       (!inputs.defect.value || kind(card) === inputs.defect.value) &&
       (!inputs.status.value || card.runs.some((run) => run.status === inputs.status.value)) &&
       (!wanted || card.runs.some((run) => run.right === (wanted === "right"))) &&
-      (!text || card.id.toLowerCase().includes(text) || card.runs.some((run) => run.text.toLowerCase().includes(text)));
+      (!text || card.id.toLowerCase().includes(text) || card.runs.some((run) => (run.text + " " + run.notes.join(" ")).toLowerCase().includes(text)));
     shown = data.cards.map((_, at) => at).filter((at) => keep(data.cards[at]));
     const rank = ranks[inputs.order.value];
     if (rank) shown = shown.map((at) => [rank(data.cards[at]), at]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((pair) => pair[1]);
@@ -96,7 +96,10 @@
     const pair = make("span", "pair");
     pair.append(stackOf(card, card.image, card.id, true));
     card.runs.forEach((run, number) => {
-      if (run.map) pair.append(stackOf(card, run.map, "anomaly map" + (many ? " of " + data.runs[number] : ""), true));
+      if (!run.map) return;
+      const stack = stackOf(card, run.map, "anomaly map" + (many ? " of " + data.runs[number] : ""), true);
+      if (many) stack.append(make("span", "whose", data.runs[number]));
+      pair.append(stack);
     });
     const panels = pair.children.length;
     const columns = panels <= 3 ? panels : Math.ceil(Math.sqrt(panels));
@@ -116,7 +119,7 @@
     const said = card.runs[0].text || card.runs[0].notes[0];
     if (!many && said) words.append(make("span", "said", said.slice(0, 200)));
     button.append(pair, words);
-    button.addEventListener("click", () => enlarge(shown.indexOf(at)));
+    button.addEventListener("click", () => enter(shown.indexOf(at)));
     item.append(button);
     return item;
   };
@@ -126,10 +129,11 @@
     $("cards").replaceChildren(...shown.slice(from, from + PAGE).map(drawn));
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     $("found").textContent = shown.length + " of " + data.cards.length + " images";
+    $("clear").hidden = shown.length === data.cards.length;
     $("page-at").textContent = "page " + (page + 1) + " of " + pages;
     $("before").disabled = page === 0;
     $("after").disabled = page + 1 >= pages;
-    $("pages").hidden = pages === 1 && !shown.length;
+    $("pages").hidden = !shown.length;
   };
 
   const turn = (step) => {
@@ -197,7 +201,7 @@
       line.append(".");
       words.append(line);
       run.notes.forEach((note) => words.append(make("p", "note", note)));
-      if (run.text) words.append(scrolling("pre", run.text + (run.more ? "\n\u2026 " + run.more + " more characters in predictions.jsonl" : "")));
+      if (run.text) words.append(scrolling("pre", run.text + (run.more ? "\n\u2026 " + run.more : "")));
     });
     layered();
     $("large-before").disabled = at === 0;
@@ -205,13 +209,38 @@
     if (!$("large").open) $("large").showModal();
   };
 
-  const step = (by) => enlarge(open + by);
+  // The address names the image that is enlarged: it can be sent to others, and going back closes the view.
+  const PREFIX = "#image=";
+  const named = () => (location.hash.startsWith(PREFIX) ? decodeURIComponent(location.hash.slice(PREFIX.length)) : null);
+  const address = (at) => PREFIX + encodeURIComponent(data.cards[shown[at]].id);
+  let entered = false;
+  const enter = (at) => {
+    history.pushState(null, "", address(at));
+    entered = true;
+    enlarge(at);
+  };
+  const follow = () => {
+    const id = named();
+    if (id === null) return $("large").close();
+    const at = shown.findIndex((one) => data.cards[one].id === id);
+    if (at >= 0) enlarge(at);
+  };
+  const step = (by) => {
+    enlarge(open + by);
+    history.replaceState(null, "", address(open));
+  };
+  window.addEventListener("popstate", follow);
   $("before").addEventListener("click", () => turn(-1));
   $("after").addEventListener("click", () => turn(1));
   $("large-before").addEventListener("click", () => step(-1));
   $("large-after").addEventListener("click", () => step(1));
   $("large-close").addEventListener("click", () => $("large").close());
   $("large").addEventListener("close", () => {
+    if (named() !== null) {
+      if (entered) history.back();
+      else history.replaceState(null, "", location.pathname + location.search);
+    }
+    entered = false;
     const wanted = Math.floor(open / PAGE);
     if (wanted !== page) {
       page = wanted;
@@ -222,6 +251,15 @@
   });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   Object.values(inputs).forEach((input) => input.addEventListener("input", select));
+  $("clear").addEventListener("click", () => {
+    Object.values(inputs).forEach((input) => input !== inputs.order && (input.value = ""));
+    select();
+  });
+  // Printing waits for no picture that is still to come.
+  window.addEventListener("beforeprint", () => [...document.images].forEach((image) => {
+    image.loading = "eager";
+    image.decoding = "sync";
+  }));
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -250,4 +288,5 @@
     }
   });
   select();
+  follow();
 })();
