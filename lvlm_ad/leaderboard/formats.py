@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from dataclasses import asdict
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import RunError
@@ -71,7 +72,7 @@ def usd(value: float | None) -> str:
     """Write an amount with two digits that say something: 12.34, 0.012, 0.00045."""
     if value is None:
         return "?"
-    return f"{value:.2f}" if value >= 1 or value == 0 else f"{float(f'{value:.2g}'):.18f}".rstrip("0")
+    return f"{value:.2f}" if value >= 1 or value == 0 else format(Decimal(f"{value:.2g}"), "f")
 
 
 def _percent(value: float | None) -> str:

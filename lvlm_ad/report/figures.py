@@ -255,6 +255,7 @@ def _latency(records: Sequence[PredictionRecord]) -> Plot | None:
         return None
     figure, axes = _axes("seconds to answer", "answers")
     axes.hist(seconds, bins=min(30, max(5, len(seconds) // 4)), color=_GOOD, rwidth=0.92)
+    axes.set_xlim(left=0)
     axes.yaxis.get_major_locator().set_params(integer=True)
     middle, late = np.quantile(seconds, [0.5, 0.95])
     axes.axvline(float(middle), color=_DEFECT, linewidth=1)

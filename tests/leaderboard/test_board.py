@@ -440,7 +440,15 @@ def test_a_folder_without_a_manifest_is_told(make_run, tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "?"), (0.0, "0.00"), (12.345, "12.35"), (0.0123, "0.012"), (3e-8, "0.00000003"), (1.23e-9, "0.0000000012")],
+    [
+        (None, "?"),
+        (0.0, "0.00"),
+        (12.345, "12.35"),
+        (0.0123, "0.012"),
+        (0.1572625, "0.16"),
+        (3e-8, "0.00000003"),
+        (1.23e-9, "0.0000000012"),
+    ],
 )
 def test_amounts_keep_two_digits(value, shown):
     """However small."""

@@ -91,6 +91,15 @@ def test_a_report_without_its_images(small_run, small_data, lvlm_ad_command, tmp
     assert {card["image"] for card in cards_of(tmp_path / "bare" / "index.html")["cards"]} == {""}
 
 
+def test_a_report_of_a_copied_run_leaves_nothing_beside_it(small_run, small_data, lvlm_ad_command, tmp_path):
+    """A repository of submissions stays as it is; marks and maps are drawn all the same."""
+    copy = shutil.copytree(small_run.dir, tmp_path / "submissions" / "one")
+    done = lvlm_ad_command("report", copy, "--data", small_data, "-o", tmp_path / "page")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in copy.parent.iterdir()] == ["one"]
+    assert all(card["marks"] for card in cards_of(tmp_path / "page" / "index.html")["cards"])
+
+
 def test_an_image_without_an_answer_is_neither_right_nor_wrong(small_run, tmp_path):
     """Where it stands is kept: it counts as 0. What the endpoint said of it is shown."""
     first, *rest = small_run.predictions

@@ -34,6 +34,7 @@
     return image;
   };
 
+  const later = window.requestIdleCallback || ((act) => setTimeout(act, 200));
   const score = (value) => (value === null ? "no score" : value.toFixed(2));
   const kind = (card) => (card.label ? card.defect : "good");
 
@@ -134,6 +135,8 @@
     $("before").disabled = page === 0;
     $("after").disabled = page + 1 >= pages;
     $("pages").hidden = !shown.length;
+    // What is not on the screen comes when there is time: printing waits for no picture.
+    later(() => $("cards").querySelectorAll("img").forEach((image) => (image.loading = "eager")));
   };
 
   const turn = (step) => {
@@ -255,11 +258,7 @@
     Object.values(inputs).forEach((input) => input !== inputs.order && (input.value = ""));
     select();
   });
-  // Printing waits for no picture that is still to come.
-  window.addEventListener("beforeprint", () => [...document.images].forEach((image) => {
-    image.loading = "eager";
-    image.decoding = "sync";
-  }));
+  window.addEventListener("beforeprint", () => [...document.images].forEach((image) => (image.decoding = "sync")));
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
