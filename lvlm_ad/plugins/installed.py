@@ -48,7 +48,8 @@ def load_installed(kind: Kind, name: str) -> type[Any]:
         loaded = entry.load()
     except ModuleNotFoundError as error:
         raise PluginError(missing_module(own, error)) from error
-    except Exception as error:
+    # A script may end itself when it is imported.
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{own} cannot be loaded from {entry.value}: {where(error)}.") from error
     is_kind, plugin = as_plugin(loaded, f"{own}, {entry.value},")
     if is_kind != kind:

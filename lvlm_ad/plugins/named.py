@@ -86,7 +86,8 @@ def _loading(name: str, load: Any) -> None:
         load()
     except ModuleNotFoundError as error:
         raise PluginError(missing_module(name, error)) from error
-    except Exception as error:
+    # Some scripts end themselves where they are not called as they expect.
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{name} cannot be loaded: {where(error)}.") from error
 
 
