@@ -31,6 +31,7 @@ STAGES = (
     "report",
     "testing",
     "pytest_plugin",
+    "new_plugin",
     "cli",
 )
 """In the order of the data flow: a stage imports only earlier ones and the leaves."""

@@ -14,6 +14,7 @@ from lvlm_ad.cli.compare import compare
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.leaderboard import leaderboard
 from lvlm_ad.cli.models import models
+from lvlm_ad.cli.new import new_backend, new_baseline
 from lvlm_ad.cli.regions import regions
 from lvlm_ad.cli.report import report
 from lvlm_ad.cli.score import score
@@ -53,6 +54,8 @@ app.command()(report)
 app.command()(compare)
 app.command()(score)
 app.command()(models)
+app.command("new-backend")(new_backend)
+app.command("new-baseline")(new_baseline)
 app.command("check-backend")(check_backend)
 app.command("check-baseline")(check_baseline)
 app.add_typer(data, name="data")

@@ -1,0 +1,40 @@
+"""``lvlm-ad new-backend`` and ``new-baseline``: a package to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lvlm_ad.cli.shell import guarded, say
+
+if TYPE_CHECKING:
+    from lvlm_ad.plugins import Kind
+
+__all__ = ["new_backend", "new_baseline"]
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What --model will call it, such as my-model.")]
+Out = Annotated[Path | None, typer.Option(help="The package's folder.  [default: NAME]")]
+
+
+@guarded
+def new_backend(name: Name, out: Out = None) -> None:
+    """Write a small package with a backend that works as it stands: class, entry point, test of the contract."""
+    _write("backend", name, out)
+
+
+@guarded
+def new_baseline(name: Name, out: Out = None) -> None:
+    """Write a small package with a baseline that works as it stands: class, entry point, test of the contract."""
+    _write("baseline", name, out)
+
+
+def _write(kind: Kind, name: str, out: Path | None) -> None:
+    from lvlm_ad.new_plugin import new_plugin
+
+    folder = new_plugin(kind, name, out)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            say(f"wrote {path}")
+    say(f"Next: pip install -e {folder} && lvlm-ad bench --model {name}")

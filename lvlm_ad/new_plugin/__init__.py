@@ -1,0 +1,72 @@
+"""Writes a package with a backend or a baseline in it that works as it stands, for others to begin with."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from lvlm_ad import __version__
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.plugins import plugin_names
+from lvlm_ad.presets import preset_names
+
+if TYPE_CHECKING:
+    from lvlm_ad.plugins import Kind
+
+__all__ = ["new_plugin"]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST = 60
+
+
+def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
+    """Write a package with one backend or baseline, its entry point and a test of its contract.
+
+    Args:
+        kind: what it holds.
+        name: what ``--model`` will call it: small letters, digits and single dashes.
+        folder: where it goes; None: a folder of that name in the current one.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        ConfigError: the name is none, or is taken by a model that is there; or the folder exists or cannot be written.
+    """
+    module = name.replace("-", "_")
+    if not _NAME.fullmatch(name) or keyword.iskeyword(module) or len(name) > _LONGEST:
+        raise ConfigError(
+            f"{name!r:.80} cannot be a {kind}'s name; give small letters and digits, with single dashes between, "
+            "such as my-model."
+        )
+    if name in {*preset_names("models"), *plugin_names("backend"), *plugin_names("baseline")}:
+        raise ConfigError(f"There is a model {name!r} already ('lvlm-ad models {name}'); give another name.")
+    target = folder or Path(name)
+    words = {
+        "name": name,
+        "package": f"lvlm_ad_{module}",
+        "class_name": "".join(part.capitalize() for part in name.split("-")),
+        "kind": kind,
+        "version": __version__,
+    }
+    try:
+        target.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(f"{target} exists already; nothing was written.") from None
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror}.") from error
+    for path, template in {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"src/{words['package']}/__init__.py": f"{kind}.py",
+        "tests/test_contract.py": "test_contract.py",
+    }.items():
+        text = (files("lvlm_ad.new_plugin") / "templates" / f"{template}.txt").read_text(encoding="utf-8")
+        file = target / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(Template(text).substitute(words), encoding="utf-8")
+    return target

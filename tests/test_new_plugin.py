@@ -1,0 +1,72 @@
+"""Packages to begin with: they work as they are written."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.new_plugin import new_plugin
+from lvlm_ad.testing import BACKEND_CHECKS, BASELINE_CHECKS
+
+
+def run(*command, **changes):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**kept, **changes.pop("env", {})},
+        **changes,
+    )
+
+
+@pytest.mark.parametrize(("kind", "checks"), [("backend", BACKEND_CHECKS), ("baseline", BASELINE_CHECKS)])
+def test_a_new_package_works_at_once(kind, checks, tmp_path, lvlm_ad_command):
+    """Written, installed by pip, measured by name on the demo; its own tests pass, and a linter has no complaint."""
+    folder = tmp_path / "made"
+    done = lvlm_ad_command(f"new-{kind}", "my-model2", "--out", folder)
+    assert done.returncode == 0, done.stderr
+    written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert written == ["README.md", "pyproject.toml", "src/lvlm_ad_my_model2/__init__.py", "tests/test_contract.py"]
+    assert f"pip install -e {folder} && lvlm-ad bench --model my-model2" in done.stderr
+    linted = run(sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E,F,W,I,UP,B", folder)
+    assert linted.returncode == 0, linted.stdout
+    target, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    pip = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target)
+    built = run(*pip, folder)
+    if built.returncode:
+        pytest.skip(f"pip cannot build a package here: {built.stderr.strip().splitlines()[-1:]}")
+    here = {"PYTHONPATH": str(target)}
+    bench = ("bench", "--model", "my-model2", "--no-frame", "--no-report", "--limit", "2", "--json")
+    done = run(sys.executable, "-m", "lvlm_ad", *bench, cwd=empty, env=here)
+    assert done.returncode == 0, done.stderr
+    rows = {row["model"] for row in json.loads(done.stdout)["runs"]}
+    assert rows == ({"my-model2"} if kind == "backend" else {"my-model2", "my-model2 (dense)"})
+    tested = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder, cwd=empty, env=here)
+    assert f"{len(checks)} passed" in tested.stdout, tested.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["", "My-Model", "my_model", "-a", "a-", "a--b", "1st", "../a", "class", "a" * 61, "é", "a b", "a\nb"]
+)
+def test_what_cannot_be_a_name_is_refused(name, tmp_path, monkeypatch):
+    """It becomes a folder, a package and a class; the message says what can be, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="small letters and digits"):
+        new_plugin("backend", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(tmp_path):
+    """Neither a folder that is there nor the name of a model that is there."""
+    with pytest.raises(ConfigError, match="exists already; nothing was written"):
+        new_plugin("baseline", "mine", tmp_path)
+    for taken in ("gpt-4v", "openai", "oracle"):
+        with pytest.raises(ConfigError, match=f"There is a model '{taken}' already"):
+            new_plugin("backend", taken, tmp_path / "other")
+    assert list(tmp_path.iterdir()) == []
