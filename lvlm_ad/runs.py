@@ -17,11 +17,13 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import ValidationError
 
-from lvlm_ad.errors import MetricError, RunError
+from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest
 from lvlm_ad.metrics.tallies import PixelTally, from_arrays, to_arrays
+from lvlm_ad.notebook import category_table, prediction_frame, row_frame, row_table
 from lvlm_ad.records import METRIC_NAMES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Manifest",
     "PredictionRecord",
     "Run",
+    "Runs",
     "find_runs",
     "only_run",
     "read_run",
@@ -59,6 +62,46 @@ class Run:
     metrics: Mapping[str, Any] = field(repr=False)
     predictions: Sequence[PredictionRecord] = field(repr=False)
     tallies: Sequence[PixelTally | None] | None = field(default=None, repr=False)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the predictions as a pandas frame, a row an image.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return prediction_frame(self.predictions)
+
+    def _repr_html_(self) -> str:
+        return category_table(self.manifest, self.metrics)
+
+
+class Runs(list[Run]):
+    """Runs, as a list that a notebook shows as a table."""
+
+    def named(self, name: str) -> Run:
+        """Return the run of a model, such as "contrast" or "contrast (dense)".
+
+        Raises:
+            ConfigError: there is none of this name (the nearest are named).
+        """
+        found = {run.manifest.row_name: run for run in self}
+        if name not in found:
+            raise ConfigError(f"There is no run of {name!r}.{nearest(name, found)}")
+        return found[name]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a pandas frame, a row a run: model, data set, the seven metrics in 0..1, coverage, cost, folder.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return row_frame(self._rows())
+
+    def _rows(self) -> list[tuple[Manifest, Mapping[str, Any], str]]:
+        return [(run.manifest, run.metrics, str(run.dir)) for run in self]
+
+    def _repr_html_(self) -> str:
+        return row_table(self._rows())
 
 
 def write_run(run: Run) -> None:

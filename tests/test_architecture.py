@@ -23,6 +23,7 @@ STAGES = (
     "detectors",
     "metrics",
     "records",
+    "notebook",
     "runs",
     "plugins",
     "evaluate",
@@ -133,7 +134,10 @@ def test_every_package_is_listed_for_the_wheel():
     packages = {
         ".".join(path.parent.relative_to(REPOSITORY).parts) for path in (REPOSITORY / "lvlm_ad").rglob("__init__.py")
     }
-    assert listed == packages | {"lvlm_ad_backends", "lvlm_ad_baselines", "lvlm_ad_configs"}
+    # setuptools takes folders of files that a package reads for packages too.
+    data = {"lvlm_ad.new_plugin.templates", "lvlm_ad.report.templates"}
+    data |= {f"lvlm_ad_configs.{path.name}" for path in (REPOSITORY / "configs").iterdir() if any(path.glob("*.toml"))}
+    assert listed == packages | data | {"lvlm_ad_backends", "lvlm_ad_baselines", "lvlm_ad_configs"}
 
 
 def loaded_by(code):

@@ -31,7 +31,7 @@ from lvlm_ad.evaluate.forecast import Planned, forecast, input_tokens, most_cost
 from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult, measure
 from lvlm_ad.evaluate.stores import Stores, opened
-from lvlm_ad.runs import Manifest, Run, write_run
+from lvlm_ad.runs import Manifest, Run, Runs, write_run
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["bench", "dry_run"]
 
 
-def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> list[Run]:
+def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> Runs:
     """Measure models on a data set and write a run for each row.
 
     Where the very same question was asked before, its answer is taken from ``answers.sqlite`` in the output folder.
@@ -75,7 +75,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         divisions = divide_dataset(plan, stores.divisions, progress)
         remember_place(config.out, plan.dataset, config.mask_threshold)
         spent = 0.0
-        runs: list[Run] = []
+        runs = Runs()
         for model, plugin in built:
             budget = Budget(None if model.preset.price.free else config.max_cost, spent)
             runs += _run_model(plan, model, plugin, divisions, stores, budget, progress)

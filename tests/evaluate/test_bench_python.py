@@ -1,5 +1,8 @@
 """The Python interface: what users call without the command line."""
 
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,8 @@ import lvlm_ad
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate import RunConfig, resolve
 from lvlm_ad.metrics import image_metrics, pixel_metrics
-from lvlm_ad.runs import read_run
+from lvlm_ad.records import PredictionRecord
+from lvlm_ad.runs import Runs, read_run
 
 
 def test_bench_returns_the_runs(small_data, tmp_path):
@@ -18,6 +22,32 @@ def test_bench_returns_the_runs(small_data, tmp_path):
     assert [record.id for record in run.predictions] == [s.id for s in lvlm_ad.load_dataset("folder", small_data)]
     back = read_run(run.dir)
     assert (back.manifest, back.metrics, list(back.predictions)) == (run.manifest, run.metrics, list(run.predictions))
+
+
+def test_runs_are_frames_and_tables(small_data, tmp_path):
+    """A row an image, and a row a run, with the numbers as they are; in a notebook as tables, of any name."""
+    pytest.importorskip("pandas")
+    runs = lvlm_ad.bench(data=small_data, out=tmp_path, resamples=0)
+    run = runs.named("contrast")
+    frame = run.to_frame()
+    assert list(frame.columns) == list(PredictionRecord.model_fields)
+    assert frame["id"].tolist() == [one.id for one in run.predictions]
+    assert frame.groupby("label")["image_score"].max()[True] == max(
+        one.image_score for one in run.predictions if one.label
+    )
+    rows = runs.to_frame().set_index("model")
+    assert rows.index.tolist() == [one.manifest.row_name for one in runs]
+    assert rows.loc["oracle", "image_auroc"] == 1.0
+    assert rows.loc["contrast", "pixel_aupro"] == run.metrics["mean"]["pixel_aupro"]
+    assert rows.loc["contrast", "dir"] == str(run.dir)
+    shown = ET.fromstring(run._repr_html_())
+    cells = ["".join(cell.itertext()) for cell in shown.findall("tbody/tr")[-1]]
+    assert cells[:2] == ["mean", f"{100 * run.metrics['mean']['image_auroc']:.1f}"]
+    with pytest.raises(ConfigError, match=r"no run of 'contrst'\. Did you mean 'contrast'"):
+        runs.named("contrst")
+    model = run.manifest.model.model_copy(update={"name": "<script>"})
+    hostile = replace(run, manifest=run.manifest.model_copy(update={"model": model}))
+    assert "<script>" not in Runs([hostile])._repr_html_() + hostile._repr_html_()
 
 
 def test_all_models_are_cut_alike(small_data, tmp_path):
