@@ -422,9 +422,19 @@ def test_what_it_costs_stands_in_the_leaderboard(lvlm_ad_command, answering, sma
 def test_excluding_failures_changes_what_is_measured(lvlm_ad_command, endpoint, small_data, completion):
     """By default a refused image counts as normal; with exclude it is left out. Both say how many were measured."""
     refusal = (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {})
-    endpoint.reply = lambda _: (
-        refusal if len(endpoint.asked) in {1, 4} else f"image anomaly score: 0.{len(endpoint.asked)}."
-    )
+    seen = set()
+
+    def reply(body):
+        """Know defects by their red; decline the first good and the first defective image, whichever they are."""
+        url = body["messages"][0]["content"][0]["image_url"]["url"]
+        with Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
+            red = (np.asarray(picture).astype(int) @ (1, -1, -1) > 100).any()
+        if red not in seen:
+            seen.add(red)
+            return refusal
+        return f"image anomaly score: {0.9 if red else 0.1}."
+
+    endpoint.reply = reply
     arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1)
     zero = json.loads(bench(*arguments).stdout)["runs"][0]["metrics"]["categories"]["bolt"]
     exclude = json.loads(bench(*arguments, "--on-failure", "exclude").stdout)["runs"][0]["metrics"]["categories"][
@@ -432,7 +442,9 @@ def test_excluding_failures_changes_what_is_measured(lvlm_ad_command, endpoint, 
     ]
     assert (zero["n_images"], zero["n_measured"], exclude["n_images"], exclude["n_measured"]) == (6, 6, 6, 4)
     low, high = zero["range"]["image_auroc"]
-    assert low < zero["image_auroc"] <= high
+    # Two of three defective images beat all good ones; the third, counted as 0, ties with one of them.
+    assert (low, zero["image_auroc"], high) == pytest.approx((4 / 9, 6.5 / 9, 1.0))
+    assert exclude["image_auroc"] == 1.0
     assert len(endpoint.asked) == 6
 
 
