@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lvlm_ad.errors import ConfigError, nearest
 
 __all__ = [
+    "DownloadPreset",
     "ModelPreset",
     "Pacing",
     "Price",
     "PromptPreset",
     "Protocol",
+    "load_download",
     "load_model",
     "load_prompt",
     "load_protocol",
@@ -27,7 +29,7 @@ __all__ = [
     "validated",
 ]
 
-Kind = Literal["models", "prompts", "protocols"]
+Kind = Literal["models", "prompts", "protocols", "downloads"]
 M = TypeVar("M", bound=BaseModel)
 
 _MODEL_FIELDS = ("name", "description", "backend", "baseline")
@@ -123,6 +125,25 @@ class ModelPreset(_Preset):
     def plugin(self) -> str:
         """The plugin's name."""
         return self.backend or self.baseline
+
+
+class DownloadPreset(_Preset):
+    """A data set that can be downloaded."""
+
+    layout: Literal["mvtec", "visa", "folder"]
+    """As which data set it is loaded."""
+    page: str
+    """Where it is described."""
+    licence: str
+    licence_url: str
+    terms: str
+    """What the licence asks, in a line."""
+    url: str
+    """Of the archive: tar, perhaps compressed, or zip."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Of the archive."""
+    unpacked_bytes: Annotated[int, Field(gt=0)] = 40_000_000_000
+    """An archive that holds more is refused."""
 
 
 class PromptPreset(_Preset):
@@ -273,6 +294,15 @@ def load_prompt(name: str) -> PromptPreset:
         ConfigError: it does not exist or is wrong.
     """
     return validated(PromptPreset, _read("prompts", name), f"prompt {name}")
+
+
+def load_download(name: str) -> DownloadPreset:
+    """Read where a data set is to be had.
+
+    Raises:
+        ConfigError: it does not exist or is wrong.
+    """
+    return validated(DownloadPreset, _read("downloads", name), f"download {name}")
 
 
 def load_model(name: str) -> ModelPreset:

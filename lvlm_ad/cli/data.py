@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lvlm_ad.cli.shell import EXIT_USAGE, guarded, print_json, say
+from lvlm_ad.cli.shell import EXIT_INTERRUPTED, EXIT_USAGE, guarded, print_json, say
+from lvlm_ad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lvlm_ad.presets import DownloadPreset
 
 __all__ = ["data"]
 
-data = typer.Typer(help="Check or describe a data set; make the demo.", no_args_is_help=True, rich_markup_mode=None)
+data = typer.Typer(
+    help="Download, check or describe a data set; make the demo.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Dataset = Annotated[str | None, typer.Option(help="mvtec, visa, folder or demo.  [default: folder]")]
 Root = Annotated[Path | None, typer.Option("--data", help="Where the data set is.")]
@@ -68,6 +77,72 @@ def demo(
 
     root = make_demo(out, images=images, seed=seed, size=size)
     say(f"The demo is in {root}; measure it with: lvlm-ad bench --dataset folder --data {root}")
+
+
+@data.command()
+@guarded
+def download(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="mvtec, visa, or a file of your own, ending in .toml.")],
+    to: Annotated[Path | None, typer.Option(help="The folder.  [default: NAME in the user's cache]")] = None,
+    url: Annotated[str | None, typer.Option(help="Another address of the same archive.")] = None,
+    accept_license: Annotated[bool, typer.Option("--accept-license", help="Accept the licence, unasked.")] = False,
+    keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Keep the archive beside the folder.")] = False,
+) -> None:
+    """Download a data set to where --dataset finds it. Interrupted, the same command goes on."""
+    from lvlm_ad.datasets import load_dataset
+    from lvlm_ad.datasets.download import download as fetched
+    from lvlm_ad.datasets.download import place_of
+    from lvlm_ad.presets import load_download
+
+    preset = load_download(name)
+    preset = preset.model_copy(update={"url": url}) if url else preset
+    if not place_of(preset, to).exists():
+        _licence(preset, accept_license)
+    with _transfer() as heard:
+        try:
+            folder = fetched(preset, to, keep_archive=keep_archive, heard=heard, note=say)
+        except KeyboardInterrupt:
+            say("lvlm-ad: interrupted. What came is kept; the same command goes on.")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+    loaded = load_dataset(preset.layout, folder)
+    say(f"{preset.name}: {len(loaded)} test images, {len(loaded.categories)} categories in {folder}")
+    where = f" --data {folder}" if to or preset.name != preset.layout else ""
+    say(f"Next: lvlm-ad bench --dataset {preset.layout}{where}")
+
+
+def _licence(preset: DownloadPreset, accepted: bool) -> None:
+    """Show the licence and have it accepted."""
+    say(f"{preset.description or preset.name} ({preset.page})")
+    say(f"Licence: {preset.licence} ({preset.licence_url}): {preset.terms}.")
+    if accepted:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("Nobody is here to accept the licence; give --accept-license if you do.")
+    if not typer.confirm("Do you accept it?", err=True):
+        raise ConfigError("The licence was not accepted; nothing was downloaded.")
+
+
+@contextmanager
+def _transfer() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar of bytes on a terminal, and elsewhere a line for each stage."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), *columns, console=console, disable=not console.is_terminal
+    ) as bars:
+        tasks: dict[str, Any] = {}
+
+        def heard(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage)
+                if not console.is_terminal:
+                    say(stage)
+            bars.update(tasks[stage], completed=done, total=total or None)
+
+        yield heard
 
 
 @data.command()

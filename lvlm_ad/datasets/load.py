@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from lvlm_ad.datasets.listing import Listing, is_file
 from lvlm_ad.datasets.mvtec import read_demo, read_mvtec
 from lvlm_ad.datasets.visa import read_visa
 from lvlm_ad.errors import ConfigError, DataError, nearest
+from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets.sample import Dataset
@@ -36,7 +36,8 @@ def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: i
 
     Args:
         name: "mvtec", "visa", "folder" or "demo".
-        root: where the data is; for "demo", where it is written unless it is there already (default: the user's cache).
+        root: where the data is; None: in the user's cache, where ``lvlm-ad data download`` puts it and the demo is
+            drawn.
         mask_threshold: a mask's pixel is defective above this value, 0..65534; None: chosen for each mask, as the
             data set's notes say.
 
@@ -69,11 +70,14 @@ def list_dataset(name: str, root: Path | str | None, mask_threshold: int | None)
     if mask_threshold is not None and not 0 <= mask_threshold <= _TOP_THRESHOLD:
         raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_TOP_THRESHOLD}.")
     if name == "demo":
-        at = _demo_at(Path(root).expanduser() if root else _cache() / "demo")
+        at = _demo_at(Path(root).expanduser() if root else user_cache() / "demo")
         # Its masks are 0 or 255 by construction; there is nothing to choose and to tell.
         return read_demo(at, _DEMO_THRESHOLD if mask_threshold is None else mask_threshold)
     if not root:
-        raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH).")
+        root = user_cache() / name
+        if name == "folder" or not root.is_dir():
+            had = "" if name == "folder" else f", or have it downloaded: lvlm-ad data download {name}"
+            raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH){had}.")
     return _READERS[name](Path(root).expanduser(), mask_threshold)
 
 
@@ -85,7 +89,3 @@ def _demo_at(root: Path) -> Path:
     from lvlm_ad.datasets.demo import make_demo  # noqa: PLC0415 - see above
 
     return make_demo(root)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "lvlm-ad"
