@@ -24,7 +24,10 @@ A refusal, a truncated answer or an unreadable answer is no error: see ``Answer.
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ __all__ = [
     "TransientError",
     "UnaskedError",
     "nearest",
+    "where",
 ]
 
 
@@ -140,3 +144,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
         right = [n for n in names if n.lower() in close]
         return f" Did you mean {' or '.join(repr(n) for n in right)}?"
     return f" Known: {', '.join(names)}." if names else ""
+
+
+def where(error: BaseException, *, whole_path: bool = True) -> str:
+    """Say what went wrong and in which line: the innermost one that is neither Python's own nor an installed package's.
+
+    Args:
+        error: what was raised.
+        whole_path: whether to name the file with its folder; a message that is kept in a run must not.
+    """
+    if isinstance(error, SyntaxError):
+        file, line, said = error.filename or "", error.lineno, str(error.msg)
+    else:
+        frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+        libraries = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+        own = [one for one in frames if not one.filename.startswith(libraries)] or frames
+        file, line, said = (own[-1].filename, own[-1].lineno, str(error)) if own else ("", None, str(error))
+    place = f" ({file if whole_path else PurePath(file).name}, line {line})" if file else ""
+    return f"{type(error).__name__}: {said:.200}{place}"

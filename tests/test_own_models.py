@@ -126,6 +126,12 @@ def test_each_method_makes_its_kind(write):
         ("import open_clip_of_nobody\n", "my.py", "needs the module 'open_clip_of_nobody', which is not installed"),
         ("raise SystemExit(3)\n", "my.py", r"SystemExit: 3 \(.*my.py, line 1\)"),
         ("", "own_nothing.here:Mine", "needs the module 'own_nothing'"),
+        ("from .words import WORD\n", "my.py", "attempted relative import.*as in package.module:Class"),
+        (
+            "class Mine:\n    async def answer(self, request): return ''\n",
+            "my.py",
+            "answer is async; it must be a plain",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(write, content, name, says):
@@ -134,6 +140,44 @@ def test_what_is_wrong_is_said_with_its_line(write, content, name, says):
         write("my.py", content)
     with pytest.raises(PluginError, match=says):
         load_own(name)
+
+
+def test_classes_are_built_as_they_want_to_be(write):
+    """With their options where they ask for them, and else as they are: a data class keeps its own defaults."""
+    write(
+        "own.py",
+        "from dataclasses import dataclass\n"
+        "class Says:\n"
+        "    def answer(self, request): return str(self.said)\n"
+        "@dataclass\nclass Fields(Says):\n    said: float = 0.25\n"
+        "class Nothing(Says):\n    def __init__(self): self.said = 1\n"
+        "class Options(Says):\n    def __init__(self, options=None): self.said = type(options).__name__\n"
+        "class Wants(Says):\n    def __init__(self, settings): self.said = type(settings).__name__\n"
+        "class Any(Says):\n    def __init__(self, *args, said=3): self.said = said\n",
+    )
+    said = {
+        name: build(find_model(f"own.py:{name}", {})[0]).answer(Request((), "?"))
+        for name in ("Fields", "Nothing", "Options", "Wants", "Any")
+    }
+    assert said == {
+        "Fields": "0.25",
+        "Nothing": "1",
+        "Options": "BackendOptions",
+        "Wants": "BackendOptions",
+        "Any": "3",
+    }
+
+
+def test_an_error_while_asking_names_the_line(write, small_data, lvlm_ad_command):
+    """The line of one's own file, not of the library that it calls; without the folder, which is nobody's business."""
+    write("boom.py", "import json\nclass Boom:\n    def answer(self, request):\n        return json.loads('{')\n")
+    done = lvlm_ad_command(
+        *("bench", "-m", "boom.py", "--no-frame", "--data", str(small_data), "--limit", "1"),
+        *("--set", "image_size=96", "--set", "max_retries=0"),
+    )
+    assert done.returncode == 2
+    assert "the backend Boom raised JSONDecodeError: " in done.stderr
+    assert "(boom.py, line 4)" in done.stderr
 
 
 def test_the_content_of_a_file_decides_what_was_answered(write):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.backend import Limits, as_answer
 from lvlm_ad.calls.store import storable
 from lvlm_ad.calls.traffic import Signal, StoppedError, Traffic
-from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError
+from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError, where
 from lvlm_ad.presets import Pacing, Price
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ class Caller:
             raise
         except Exception as error:
             name = type(self.backend).__name__
-            raise TransientError(f"the backend {name} raised {type(error).__name__}: {error!s:.200}") from error
+            raise TransientError(f"the backend {name} raised {where(error, whole_path=False)}") from error
         return replace(storable(answer), seconds=answer.seconds or perf_counter() - start)
 
     def _expected_tokens(self, request: Request) -> float:

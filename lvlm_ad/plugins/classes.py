@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from typing import Any, Literal
 
 from lvlm_ad.backend import Backend, ManyBackend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import PluginError
 
-__all__ = ["METHODS", "Kind", "as_plugin", "missing_module", "where"]
+__all__ = ["METHODS", "Kind", "as_plugin", "missing_module"]
 
 Kind = Literal["backend", "baseline"]
 
@@ -36,6 +35,9 @@ def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
     """
     if not isinstance(found, type):
         raise PluginError(f"{name} is {type(found).__name__}, not a class with answer or score.")
+    for method in METHODS:
+        if inspect.iscoroutinefunction(getattr(found, method, None)):
+            raise PluginError(f"{name}: {method} is async; it must be a plain method, which is called from threads.")
     many = callable(getattr(found, "answer_many", None))
     if issubclass(found, Baseline | ManyBackend) or (issubclass(found, Backend) and not many):
         return ("baseline" if issubclass(found, Baseline) else "backend"), found
@@ -52,7 +54,7 @@ def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
 def _mixed(found: type[Any], base: type[Any], members: dict[str, Any]) -> type[Any]:
     own = {"__module__": found.__module__, "__qualname__": found.__qualname__, "__doc__": found.__doc__}
     if not issubclass(found, Backend | Baseline):
-        wants = found.__init__ is not object.__init__ and len(inspect.signature(found.__init__).parameters) > 1
+        wants = found.__init__ is not object.__init__ and _wants_options(found)
 
         def start(self: Any, options: Any = None) -> None:
             base.__init__(self, options)
@@ -63,18 +65,19 @@ def _mixed(found: type[Any], base: type[Any], members: dict[str, Any]) -> type[A
     return type(found.__name__, (found, base), {**own, **members})
 
 
+def _wants_options(found: type[Any]) -> bool:
+    """Whether a class is to be built with its options: it calls its first parameter so, or cannot do without it."""
+    first = list(inspect.signature(found).parameters.values())[:1]
+    return any(
+        one.name == "options"
+        or (one.default is one.empty and one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD})
+        for one in first
+    )
+
+
 def missing_module(name: str, error: ModuleNotFoundError) -> str:
     """Say which module a plugin lacks, and the command that brings it."""
     module = (error.name or "").partition(".")[0]
     extra = _EXTRAS.get(module)
     remedy = f"pip install 'lvlm-ad[{extra}]'" if extra else f"install the package that brings {module!r}"
     return f"{name} needs the module {module!r}, which is not installed; {remedy}."
-
-
-def where(error: BaseException) -> str:
-    """Say what went wrong and in which line: the innermost one that is not Python's own machinery of imports."""
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from lvlm_ad.errors import PluginError, nearest
-from lvlm_ad.plugins.classes import Kind, as_plugin, missing_module, where
+from lvlm_ad.errors import PluginError, nearest, where
+from lvlm_ad.plugins.classes import Kind, as_plugin, missing_module
 
 __all__ = ["installed", "load_installed", "owner", "plugin_names"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lvlm_ad.errors import ConfigError, LvlmAdError, PluginError, nearest
-from lvlm_ad.plugins.classes import Kind, missing_module, where
+from lvlm_ad.errors import ConfigError, LvlmAdError, PluginError, nearest, where
+from lvlm_ad.plugins.classes import Kind, missing_module
 from lvlm_ad.plugins.installed import installed, load_installed
 from lvlm_ad.plugins.named import is_own, load_own, own_name
 from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated

@@ -13,8 +13,8 @@ from typing import Any
 
 from lvlm_ad.backend import Backend
 from lvlm_ad.baseline import Baseline
-from lvlm_ad.errors import PluginError, nearest
-from lvlm_ad.plugins.classes import METHODS, Kind, as_plugin, missing_module, where
+from lvlm_ad.errors import PluginError, nearest, where
+from lvlm_ad.plugins.classes import METHODS, Kind, as_plugin, missing_module
 
 __all__ = ["is_own", "load_own", "own_name"]
 
@@ -86,6 +86,9 @@ def _loading(name: str, load: Any) -> None:
         load()
     except ModuleNotFoundError as error:
         raise PluginError(missing_module(name, error)) from error
+    except ImportError as error:
+        hint = "; name it by its package, as in package.module:Class" if "relative import" in str(error) else ""
+        raise PluginError(f"{name} cannot be loaded: {where(error)}{hint}.") from error
     # Some scripts end themselves where they are not called as they expect.
     except (Exception, SystemExit) as error:
         raise PluginError(f"{name} cannot be loaded: {where(error)}.") from error
