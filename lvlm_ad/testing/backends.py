@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 
 from lvlm_ad.backend import Answer, Backend, ManyBackend, Outcome, Picture, Request, as_answer
-from lvlm_ad.errors import BackendError, FatalError, LvlmAdError, RejectedError
+from lvlm_ad.errors import BackendError, FatalError, LvlmAdError, RejectedError, where
 from lvlm_ad.prompts.question import answer_schema
 from lvlm_ad.testing.contract import (
     ContractError,
@@ -136,7 +136,7 @@ def closing_ends_it(backend: Backend) -> None:
             except LvlmAdError:
                 pass
             except Exception as error:  # noqa: BLE001 - to be reported
-                wrong.append(f"{what} raised {type(error).__name__}: {error}")
+                wrong.append(f"{what} raised {where(error)}")
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
@@ -189,9 +189,7 @@ def _asked(backend: Backend, request: Request, *, may_reject: bool = False) -> A
     except BackendError:
         raise
     except Exception as error:
-        raise ContractError(
-            f"answer() raised {type(error).__name__} ({error}); what goes wrong must be a BackendError"
-        ) from error
+        raise ContractError(f"answer() raised {where(error)}; what goes wrong must be a BackendError") from error
     return _looked_at(given, "answer()")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.baseline import Baseline, DenseScores, Truth, View
+from lvlm_ad.errors import where
 from lvlm_ad.testing.contract import (
     ContractError,
     built,
@@ -181,7 +182,7 @@ def _scored(baseline: Baseline, view: View) -> DenseScores:
     try:
         dense = baseline.score(view)
     except Exception as error:
-        raise ContractError(f"score() raised {type(error).__name__}: {error}") from error
+        raise ContractError(f"score() raised {where(error)}") from error
     expect(isinstance(dense, DenseScores), f"score() returned {type(dense).__name__}, not DenseScores")
     values = np.asarray(dense.map)
     size = view.image.shape[:2]
