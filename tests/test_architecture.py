@@ -11,7 +11,18 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-LEAVES = ("errors", "storage", "device", "weights", "presets", "probabilities", "gather", "backend", "baseline")
+LEAVES = (
+    "errors",
+    "events",
+    "storage",
+    "device",
+    "weights",
+    "presets",
+    "probabilities",
+    "gather",
+    "backend",
+    "baseline",
+)
 """Everything may import these; among them, each only those before it."""
 
 STAGES = (

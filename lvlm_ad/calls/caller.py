@@ -14,6 +14,7 @@ from lvlm_ad.backend import Limits, as_answer
 from lvlm_ad.calls.store import storable
 from lvlm_ad.calls.traffic import Signal, StoppedError, Traffic
 from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError, where
+from lvlm_ad.events import event
 from lvlm_ad.presets import Pacing, Price
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Caller:
                         return self._ask(key, request, replace=again)
         with self._lock:
             self._answered += 1
+        event("stored", key=key, outcome=known.outcome)
         return Asked(key, known, stored=key not in self._fresh, cost=self.cost(known))
 
     def stop(self) -> None:
@@ -209,9 +211,13 @@ class Caller:
             if self._fatal is not None:
                 raise self._fatal
             try:
-                answer = self._answer(request)
+                answer = self._answer(key, request)
             except FatalError as error:
                 self._give_up(error)
+                event("given up", key=key, error=type(error).__name__, message=str(error))
+                raise
+            except LvlmAdError as error:
+                event("failed", key=key, error=type(error).__name__, message=str(error))
                 raise
             if self.backend.capabilities.stored:
                 self._store.put(key, answer, request=request, identity=self.identity, replace=replace)
@@ -221,9 +227,18 @@ class Caller:
             cost = self.cost(answer)
             # An answer of unknown cost cannot be kept below a limit.
             self._budget.paid(cost)
+        event(
+            "answered",
+            key=key,
+            outcome=answer.outcome,
+            seconds=round(answer.seconds, 3),
+            input_tokens=answer.usage.input_tokens,
+            output_tokens=answer.usage.output_tokens,
+            cost_usd=cost,
+        )
         return Asked(key, answer, stored=False, cost=cost)
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, key: str, request: Request) -> Answer:
         """Ask until there is an answer or no hope of one."""
         failures, turned_away, since = 0, 0, 0.0
         while True:
@@ -246,6 +261,7 @@ class Caller:
                 if hopeless or self._stopped.is_set():
                     # Where no question can succeed, this one did not fail by itself.
                     raise self._fatal or error from None
+                event("again", key=key, error=type(error).__name__, message=str(error), tries=failures + turned_away)
                 self._wait(error, failures + turned_away)
             except StoppedError:
                 raise self._ended() from None

@@ -79,6 +79,10 @@ def bench(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be asked and what it would cost, and ask nothing.")
     ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Append what happens to FILE as JSON lines: keys, no contents."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Measure models on a data set; without arguments, the offline rows on the built-in demo.
@@ -91,6 +95,7 @@ def bench(
 
     from lvlm_ad import evaluate
     from lvlm_ad.cli.progress import Bars
+    from lvlm_ad.events import logged_to
 
     config = evaluate.RunConfig(
         models=tuple(model),
@@ -112,7 +117,7 @@ def bench(
         resamples=resamples,
     )
     console = Console(stderr=True)
-    with Bars(console) as bars:
+    with logged_to(log), Bars(console) as bars:
         if dry_run:
             forecast = evaluate.dry_run(config, bars)
         else:

@@ -31,6 +31,7 @@ from lvlm_ad.evaluate.forecast import Planned, forecast, input_tokens, most_cost
 from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult, measure
 from lvlm_ad.evaluate.stores import Stores, opened
+from lvlm_ad.events import event
 from lvlm_ad.runs import Manifest, Run, Runs, write_run
 from lvlm_ad.text2seg import UNANSWERED
 
@@ -72,7 +73,16 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     with ExitStack() as stack:
         built = _built(plan, stack)
         stores = opened(config.out, stack)
+        event(
+            "bench",
+            models=[model.preset.name for model, _ in built],
+            dataset=plan.dataset.name,
+            fingerprint=plan.dataset.fingerprint,
+            images=len(plan.dataset),
+            versions=versions(),
+        )
         divisions = divide_dataset(plan, stores.divisions, progress)
+        event("divided", method=plan.protocol.division, hash=divisions.hash)
         remember_place(config.out, plan.dataset, config.mask_threshold)
         spent = 0.0
         runs = Runs()
@@ -203,6 +213,9 @@ def _run_model(
             result.tallies(),
         )
         write_run(run)
+        event(
+            "run", dir=str(folder), config_hash=config_hash, answers=run.metrics["answers"], usage=run.metrics["usage"]
+        )
         runs.append(run)
     return runs
 
