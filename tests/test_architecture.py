@@ -44,6 +44,7 @@ STAGES = (
     "testing",
     "pytest_plugin",
     "new_plugin",
+    "doctor",
     "cli",
 )
 """In the order of the data flow: a stage imports only earlier ones and the leaves."""

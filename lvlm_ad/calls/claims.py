@@ -103,6 +103,15 @@ class Claims:
         """
         self._write("DELETE FROM claims WHERE key = ? AND owner = ?", (key, self._owner))
 
+    def others(self) -> int:
+        """Count the other living owners.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        rows = self._write("SELECT owner, host, pid, seen FROM owners")
+        return sum(owner != self._owner and self._alive(host, pid, seen) for owner, host, pid, seen in rows)
+
     def close(self) -> None:
         """Give all claims up and close the file."""
         self._closed.set()

@@ -12,6 +12,7 @@ from lvlm_ad.cli.bench import bench
 from lvlm_ad.cli.check import check_backend, check_baseline
 from lvlm_ad.cli.compare import compare
 from lvlm_ad.cli.data import data
+from lvlm_ad.cli.doctor import doctor
 from lvlm_ad.cli.leaderboard import leaderboard
 from lvlm_ad.cli.models import models
 from lvlm_ad.cli.new import new_backend, new_baseline
@@ -58,6 +59,7 @@ app.command("new-backend")(new_backend)
 app.command("new-baseline")(new_baseline)
 app.command("check-backend")(check_backend)
 app.command("check-baseline")(check_baseline)
+app.command()(doctor)
 app.add_typer(data, name="data")
 
 

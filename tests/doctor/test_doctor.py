@@ -1,0 +1,175 @@
+"""What the doctor says of a folder, and what it mends: real stores, damaged on purpose."""
+
+import json
+import os
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+import lvlm_ad
+from lvlm_ad.backend import Answer, Request
+from lvlm_ad.calls import AnswerStore, Claims
+from lvlm_ad.doctor import folder_findings, machine_findings
+
+SMALL = {"image_size": 96, "n_segments": 12, "min_area": 0}
+
+KEY = "sk-never-to-be-seen-42"
+
+
+def findings(folder):
+    return {(one.name, one.state): one for one in folder_findings(folder)}
+
+
+def contents(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.suffix in {".json", ".jsonl", ".npz"}}
+
+
+def fill(path, count):
+    """A store with many answers; their keys."""
+    keys = []
+    with closing(AnswerStore(path)) as store:
+        store._db.execute("PRAGMA synchronous=OFF")  # a disk's time, not what is tested
+        for number in range(count):
+            request = Request((), f"question {number}")
+            keys.append(request.key({}))
+            store.put(keys[-1], Answer(f"image anomaly score: 0.{number}. {'x' * 300}"), request=request, identity={})
+    return keys
+
+
+def test_a_sound_folder(small_data, tmp_path, lvlm_ad_command):
+    """Every store and run is counted; nothing is changed by looking, and nothing by repairing."""
+    assert lvlm_ad_command("bench", "--data", small_data).returncode == 0
+    folder = tmp_path / "runs"
+    before = contents(folder)
+    done = lvlm_ad_command("doctor", "--json", "--repair")
+    assert done.returncode == 0, done.stdout
+    found = {(one["about"], one["name"]): one for one in json.loads(done.stdout)["findings"]}
+    assert found["folder", "runs"]["text"] == "4 can be read"
+    assert found["folder", "answers.sqlite"]["text"].startswith("sound, 0 entries")
+    assert found["folder", "divisions.sqlite"]["text"].startswith("sound, 12 entries")
+    after = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "-" not in path.suffix}
+    assert {
+        name for name in before if name.endswith((".json", ".jsonl", ".npz")) and before[name] != after[name]
+    } == set()
+
+
+def test_answers_on_sound_pages_are_saved(tmp_path):
+    """Pages in the middle are overwritten: most answers are saved, word for word, and the damaged file is kept."""
+    path = tmp_path / "answers.sqlite"
+    keys = fill(path, 2000)
+    content = bytearray(path.read_bytes())
+    for page in (100, 101, 150):
+        content[4096 * page : 4096 * (page + 1)] = os.urandom(4096)
+    path.write_bytes(bytes(content))
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    found = findings(tmp_path)["answers.sqlite", "problem"]
+    assert found.text.startswith("damaged: ")
+    said = found.repair()
+    with closing(AnswerStore(path)) as store:
+        saved = len(store)
+        assert f"{saved:,} answers were saved" in said
+        assert 1800 < saved < 2000
+        for number, key in enumerate(keys):
+            answer = store.get(key)
+            assert answer is None or answer.text.startswith(f"image anomaly score: 0.{number}. x")
+    assert (tmp_path / "answers.sqlite.damaged1").read_bytes() == bytes(content)
+    assert ("answers.sqlite", "ok") in findings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["answers.sqlite", "divisions.sqlite", "batches.sqlite", "claims.sqlite"])
+@pytest.mark.parametrize("how", ["garbage", "cut", "empty header"])
+def test_what_is_no_store_any_more_is_put_aside(name, how, small_data, tmp_path):
+    """A bench fails with one line, the doctor mends it, and the bench runs; nothing is thrown away."""
+
+    def bench():
+        lvlm_ad.bench(models=["contrast"], frame=False, data=small_data, settings=SMALL, out=tmp_path, resamples=0)
+
+    bench()
+    path = tmp_path / name
+    content = path.read_bytes()
+    damaged = {
+        "garbage": os.urandom(len(content)),
+        "cut": content[: len(content) // 2 + 100],
+        "empty header": bytes(100) + content[100:],
+    }[how]
+    path.write_bytes(damaged)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(name + suffix).unlink(missing_ok=True)
+    problems = [one for one in folder_findings(tmp_path) if one.state == "problem"]
+    if not problems:
+        bench()
+        return
+    (problem,) = problems
+    said = problem.repair()
+    assert f"{name} is put aside" in said or f"into a new {name}" in said
+    assert (tmp_path / f"{name}.damaged1").read_bytes() == damaged
+    bench()
+    assert not any(one.state == "problem" for one in folder_findings(tmp_path))
+
+
+def test_a_newer_store_and_a_held_one_are_left_alone(tmp_path):
+    """Neither is damaged; the message says what it is, and there is nothing to repair."""
+    path = tmp_path / "answers.sqlite"
+    fill(path, 3)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version=99")
+    found = findings(tmp_path)["answers.sqlite", "problem"]
+    assert "written by a newer lvlm-ad" in found.text
+    assert found.repair is None
+
+
+def test_nothing_is_repaired_under_a_living_command(tmp_path):
+    """Another process works on the folder: its files are not moved away."""
+    (tmp_path / "answers.sqlite").write_bytes(b"x" * 5000)
+    with closing(Claims(tmp_path / "claims.sqlite")):
+        found = findings(tmp_path)
+        assert found["answers.sqlite", "problem"].repair is None
+        assert "1 commands are at work" in found["claims.sqlite", "ok"].text
+    assert findings(tmp_path)["answers.sqlite", "problem"].repair is not None
+
+
+def test_half_written_files_of_the_dead_are_removed(tmp_path):
+    """Old ones of our own names alone: a fresh one may be in writing, another is somebody's."""
+    (tmp_path / "run").mkdir()
+    names = [".run.json.abc123", "run/.metrics.json.x1_y", ".places-abc", ".bashrc", "run/.gitkeep", ".run.json.fresh"]
+    for name in names:
+        (tmp_path / name).write_text("{")
+        if "fresh" not in name:
+            os.utime(tmp_path / name, (time.time() - 7200,) * 2)
+    found = findings(tmp_path)["leftovers", "warning"]
+    assert found.text.startswith("3 half-written files")
+    assert found.repair() == "3 files were removed"
+    assert {name for name in names if (tmp_path / name).exists()} == {".bashrc", "run/.gitkeep", ".run.json.fresh"}
+
+
+def test_a_damaged_run_is_told(small_data, tmp_path, lvlm_ad_command):
+    """With what writes it anew."""
+    assert lvlm_ad_command("bench", "-m", "contrast", "--no-frame", "--data", small_data).returncode == 0
+    next((tmp_path / "runs").glob("*/metrics.json")).write_text("{")
+    done = lvlm_ad_command("doctor", "--json")
+    assert done.returncode == 2
+    (problem,) = (one for one in json.loads(done.stdout)["findings"] if one["state"] == "problem")
+    assert "is damaged" in problem["text"]
+    assert "stored answers" in problem["remedy"]
+
+
+def test_keys_are_told_by_name_alone(lvlm_ad_command, monkeypatch):
+    """Whether they are set, for which presets, and not a character of them."""
+    done = lvlm_ad_command("doctor", env={"OPENAI_API_KEY": KEY, "GEMINI_API_KEY": " "})
+    assert KEY not in done.stdout + done.stderr
+    assert KEY[:6] not in done.stdout + done.stderr
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+    found = {one.name: one for one in machine_findings() if one.about == "keys"}
+    assert (found["OPENAI_API_KEY"].state, found["GEMINI_API_KEY"].state) == ("ok", "absent")
+    assert "gpt-4v" in found["OPENAI_API_KEY"].text
+
+
+def test_an_absent_folder_is_no_problem(lvlm_ad_command):
+    """Before the first bench there is nothing to be wrong."""
+    done = lvlm_ad_command("doctor", "--out", "nowhere")
+    assert done.returncode == 0, done.stdout
+    assert "bench makes it" in " ".join(done.stdout.split())
