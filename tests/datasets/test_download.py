@@ -38,11 +38,13 @@ class Server:
         asked: the Range header of each request, or "".
         sent: bytes given in all.
         slow: seconds to wait after each megabyte.
+        gate: where it is not None, a reply waits for it after three megabytes.
     """
 
     def __init__(self, content):
         self.content, self.tag, self.break_after, self.statuses = content, '"one"', [], []
         self.ranges, self.headers, self.asked, self.sent, self.slow, self.location = True, {}, [], 0, 0.0, ""
+        self.gate = None
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -86,6 +88,8 @@ class Server:
                 handler.wfile.write(part)
                 self.sent += len(part)
                 time.sleep(self.slow)
+                if self.gate is not None and at == 2 * MB:
+                    self.gate.wait(120)
         except OSError:
             return
         if end < size:
@@ -472,7 +476,7 @@ def test_killed_and_started_again_it_goes_on(serve, tmp_path, cache, how):
     extra.size = 0
     data = archive("visa", extra) + np.random.default_rng(0).bytes(6 * MB)
     server = serve(data)
-    server.slow = 0.3
+    server.gate = threading.Event()
     file = preset(tmp_path, "visa", "visa", server.url, data)
     partial = Path(cache["XDG_CACHE_HOME"]) / "lvlm-ad" / "visa.archive.partial"
     first = start(file, cache)
@@ -487,7 +491,7 @@ def test_killed_and_started_again_it_goes_on(serve, tmp_path, cache, how):
         assert first.returncode == 130
         assert "the same command goes on" in shown
     kept = partial.stat().st_size
-    server.slow = 0.0
+    server.gate.set()
     third = start(file, cache)
     _, shown = third.communicate(timeout=60)
     assert third.returncode == 0, shown
