@@ -105,6 +105,7 @@ class TransformersBackend(Backend):
 
     Options: ClassVar[type[BackendOptions]] = TransformersOptions
     billed: ClassVar[bool] = False
+    spreads: ClassVar[bool] = True
 
     def __init__(self, options: TransformersOptions) -> None:
         super().__init__(options)

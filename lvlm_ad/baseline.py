@@ -99,6 +99,7 @@ class Baseline:
         frame: True for a row that frames a table and is not ranked (chance, contrast, oracle).
         sees_truth: True if it is given the ground truth.
         seeded: True if it draws from ``View.seed``.
+        spreads: True if ``--engine ray`` is to build it anew on the machines of a cluster: it holds a model.
         concurrency: how many samples it wants at once; None: one a processor.
         label: stands behind its name in every table, such as "random weights".
         notes: what readers of a table must know of it.
@@ -110,6 +111,7 @@ class Baseline:
     frame: ClassVar[bool] = False
     sees_truth: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
     source: ClassVar[str] = ""
     concurrency: int | None = None
     label: str = ""

@@ -18,6 +18,7 @@ LEAVES = (
     "device",
     "weights",
     "presets",
+    "versions",
     "probabilities",
     "gather",
     "backend",
@@ -37,6 +38,7 @@ STAGES = (
     "notebook",
     "runs",
     "plugins",
+    "engines",
     "evaluate",
     "leaderboard",
     "compare",
@@ -55,6 +57,7 @@ DEFERRED = {
     "lvlm_ad/device.py": {"torch"},
     "lvlm_ad/regions/sam.py": {"torch", "transformers"},
     "lvlm_ad/weights.py": {"huggingface_hub"},
+    "lvlm_ad/engines/cluster.py": {"ray"},
 }
 """The framework's own uses of heavy packages, each inside a function: no plugin stands between them and the user."""
 

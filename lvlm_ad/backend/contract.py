@@ -81,10 +81,13 @@ class Backend:
         source: SHA-256 (hex) of the file that it was loaded from, where it was given by a file's path: an edited file
             is another model. Empty for an installed package.
         billed: whether somebody bills its answers. Where nobody does, and no price is set, they cost 0.
+        spreads: whether ``--engine ray`` builds it anew on the machines of a cluster: it holds a model. One that asks
+            an endpoint stays in the process that writes the answers.
     """
 
     Options: ClassVar[type[BackendOptions]] = BackendOptions
     billed: ClassVar[bool] = True
+    spreads: ClassVar[bool] = False
     capabilities: Capabilities = Capabilities()
     source: ClassVar[str] = ""
 

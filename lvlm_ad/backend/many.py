@@ -32,6 +32,7 @@ class ManyBackend(Backend):
     """
 
     most: ClassVar[int] = 8
+    spreads: ClassVar[bool] = True
     capabilities = Capabilities(concurrency=16, gathers=True)
 
     def answer_many(self, requests: Sequence[Request]) -> Sequence[Answer | str | BackendError]:

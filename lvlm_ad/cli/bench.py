@@ -25,6 +25,13 @@ class OnFailure(StrEnum):
     exclude = "exclude"
 
 
+class EngineName(StrEnum):
+    """Where the work is done."""
+
+    local = "local"
+    ray = "ray"
+
+
 @guarded
 def bench(
     model: Annotated[
@@ -75,6 +82,13 @@ def bench(
     batch: Annotated[
         bool, typer.Option("--batch", help="Ask in batches, where the endpoint takes them: within a day, cheaper.")
     ] = False,
+    engine: Annotated[
+        EngineName, typer.Option(help="Divide images and run local models here (local) or on a Ray cluster (ray).")
+    ] = EngineName.local,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="With --engine ray: a running cluster.  [default: RAY_ADDRESS, else this machine alone]"),
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write a page for each model with all images and answers.")] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be asked and what it would cost, and ask nothing.")
@@ -115,6 +129,8 @@ def bench(
         retry_failed=retry_failed,
         batch=batch,
         resamples=resamples,
+        engine=engine.value,
+        ray_address=ray_address,
     )
     console = Console(stderr=True)
     with logged_to(log), Bars(console) as bars:

@@ -13,9 +13,10 @@ from lvlm_ad.calls import Budget
 from lvlm_ad.datasets import Dataset, Sample
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.evaluate.asking import built_plugin, make_detector
+from lvlm_ad.evaluate.asking import make_detector
 from lvlm_ad.evaluate.config import Progress, RunConfig, Silent, resolve
 from lvlm_ad.evaluate.stores import opened
+from lvlm_ad.plugins import build
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
 
@@ -84,7 +85,8 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
     found = _cut(sample, plan)
     with ExitStack() as stack:
         model = plan.models[0]
-        plugin = built_plugin(model, stack)
+        plugin = build(model)
+        stack.callback(plugin.close)
         if getattr(plugin, "sees_truth", False):
             raise ConfigError(f"{model.preset.name} answers with the ground truth, which a single image does not have.")
         stores = opened(config.out, stack)

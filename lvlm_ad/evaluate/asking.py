@@ -6,7 +6,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from lvlm_ad.datasets.images import read_image, resize_image
 from lvlm_ad.detectors import BaselineDetector, ChatDetector, Detector, is_unusable
 from lvlm_ad.errors import ConfigError, LvlmAdError, TransientError, UnaskedError
 from lvlm_ad.evaluate.forecast import input_tokens, most_cost
-from lvlm_ad.plugins import Model, build
 from lvlm_ad.prompts import Questioner, reference_paths
 
 if TYPE_CHECKING:
@@ -25,8 +23,9 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan, Progress
     from lvlm_ad.evaluate.prepare import Divisions
     from lvlm_ad.evaluate.stores import Stores
+    from lvlm_ad.plugins import Model
 
-__all__ = ["Asking", "built_plugin", "make_detector", "make_questioner", "planned_requests", "run_batches"]
+__all__ = ["Asking", "make_detector", "make_questioner", "planned_requests", "run_batches"]
 
 
 class Asking:
@@ -40,13 +39,6 @@ class Asking:
 
     def __init__(self, detector: Detector, prompt: dict[str, Any], workers: int) -> None:
         self.detector, self.prompt, self.workers = detector, prompt, workers
-
-
-def built_plugin(model: Model, stack: ExitStack) -> Backend | Baseline:
-    """Build a model's plugin and have it closed with the stack."""
-    plugin: Backend | Baseline = build(model)
-    stack.callback(plugin.close)
-    return plugin
 
 
 def make_questioner(plan: Plan, backend: Backend) -> Questioner:

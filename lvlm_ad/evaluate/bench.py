@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -17,16 +18,16 @@ from lvlm_ad.baseline import Baseline, Row
 from lvlm_ad.calls import Budget
 from lvlm_ad.datasets.places import remember_place
 from lvlm_ad.detectors import Detector, is_unusable
+from lvlm_ad.engines import Engine, engine_for
 from lvlm_ad.errors import ConfigError, FatalError
 from lvlm_ad.evaluate.asking import (
-    built_plugin,
     make_detector,
     make_questioner,
     planned_requests,
     run_batches,
 )
 from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, Silent, resolve
-from lvlm_ad.evaluate.facts import facts_of, hash_of, versions
+from lvlm_ad.evaluate.facts import facts_of, hash_of
 from lvlm_ad.evaluate.forecast import Planned, forecast, input_tokens, most_cost
 from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult, measure
@@ -34,6 +35,7 @@ from lvlm_ad.evaluate.stores import Stores, opened
 from lvlm_ad.events import event
 from lvlm_ad.runs import Manifest, Run, Runs, write_run
 from lvlm_ad.text2seg import UNANSWERED
+from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer
@@ -71,7 +73,8 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     for note in plan.dataset.notes:
         progress.note(note)
     with ExitStack() as stack:
-        built = _built(plan, stack)
+        engine = _engine(config, stack, progress)
+        built = _built(plan, engine, stack)
         stores = opened(config.out, stack)
         event(
             "bench",
@@ -81,15 +84,19 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
             images=len(plan.dataset),
             versions=versions(),
         )
-        divisions = divide_dataset(plan, stores.divisions, progress)
+        divisions = divide_dataset(plan, stores.divisions, progress, engine)
         event("divided", method=plan.protocol.division, hash=divisions.hash)
         remember_place(config.out, plan.dataset, config.mask_threshold)
         spent = 0.0
         runs = Runs()
-        for model, plugin in built:
+        while built:
+            model, plugin = built[0]
             budget = Budget(None if model.preset.price.free else config.max_cost, spent)
             runs += _run_model(plan, model, plugin, divisions, stores, budget, progress)
             spent = budget.spent
+            # The next may need the memory.
+            built.popleft()
+            plugin.close()
     return runs
 
 
@@ -102,9 +109,10 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     progress = progress or Silent()
     plan = resolve(config)
     with ExitStack() as stack:
-        built = _built(plan, stack)
+        engine = _engine(config, stack, progress)
+        built = _built(plan, engine, stack)
         stores = opened(config.out, stack)
-        divisions = divide_dataset(plan, stores.divisions, progress)
+        divisions = divide_dataset(plan, stores.divisions, progress, engine)
         return [
             _forecast(plan, model, plugin, divisions, stores, progress)
             for model, plugin in built
@@ -112,9 +120,25 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
         ]
 
 
-def _built(plan: Plan, stack: ExitStack) -> list[tuple[Model, Backend | Baseline]]:
-    """Build every model; what is wrong with one or its questions is said before anything is divided or paid."""
-    built = [(model, built_plugin(model, stack)) for model in plan.models]
+def _engine(config: RunConfig, stack: ExitStack, progress: Progress) -> Engine:
+    return engine_for(
+        config.engine,
+        stack,
+        address=config.ray_address,
+        settings=config.settings,
+        concurrency=config.concurrency,
+        note=progress.note,
+    )
+
+
+def _built(plan: Plan, engine: Engine, stack: ExitStack) -> deque[tuple[Model, Backend | Baseline]]:
+    """Build every model; what is wrong with one or its questions is said before anything is divided or paid.
+
+    Those that are still in the list when the stack ends are closed with it.
+    """
+    built: deque[tuple[Model, Backend | Baseline]] = deque()
+    stack.callback(lambda: [plugin.close() for _, plugin in built])
+    built.extend((model, engine.placed(model)) for model in plan.models)
     for model, plugin in built:
         # A model that runs here says now, not after an hour of dividing, that it is not here.
         plugin.identity()

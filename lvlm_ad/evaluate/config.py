@@ -9,6 +9,7 @@ from typing import Any, Literal
 from typing import Protocol as TypingProtocol
 
 from lvlm_ad.datasets import Dataset, load_dataset
+from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.plugins import Model, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
@@ -90,6 +91,9 @@ class RunConfig:
         retry_failed: ask anew where a stored answer is refused, cut off, empty or unreadable.
         resamples: of the test images, for confidence intervals, 50 or more; 0: none.
         batch: ask in batches, where the endpoint takes them: slower and cheaper.
+        engine: "local": all on this machine; "ray": images are divided and models that say ``spreads`` run on a Ray
+            cluster. The numbers are the same.
+        ray_address: of a running cluster; None: the one that RAY_ADDRESS names, or one on this machine alone.
     """
 
     models: Sequence[str] = ()
@@ -109,6 +113,8 @@ class RunConfig:
     retry_failed: bool = False
     batch: bool = False
     resamples: int = 1000
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
 
     def __post_init__(self) -> None:
         """Accept paths as texts, and one model or category as a text."""
@@ -160,6 +166,10 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         raise ConfigError(f"--max-cost takes USD of 0 or more, not {config.max_cost}.")
     if config.resamples and config.resamples < FEWEST_RESAMPLES:
         raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
+    if config.engine not in ("local", "ray"):
+        raise ConfigError(f"--engine takes local or ray, not {config.engine!r}.")
+    if config.ray_address is not None and config.engine != "ray":
+        raise ConfigError("--ray-address is used with --engine ray.")
     settings = dict(config.settings)
     protocol_settings = {
         key: value for key, value in settings.items() if key in Protocol.model_fields and key != "name"
@@ -168,6 +178,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     names = [*config.models, *(FRAME if config.frame or not config.models else ())]
     found = [find_model(name, settings) for name in dict.fromkeys(names)]
     known = (set(Protocol.model_fields) - {"name"}).union(*(keys for _, keys in found))
+    known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
     for key in settings:
         if key not in known:
             hint = " A key is never given on the command line: name its environment variable." if "key" in key else ""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.backend import Backend
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.prepare import Divisions
     from lvlm_ad.plugins import Model
 
-__all__ = ["facts_of", "hash_of", "versions"]
+__all__ = ["facts_of", "hash_of"]
 
 
 def facts_of(
@@ -84,27 +82,3 @@ def hash_of(facts: Mapping[str, Any]) -> str:
     options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
     decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what the numbers depend on, as far as it is installed."""
-    names: tuple[str, ...] = (
-        "lvlm-ad",
-        "numpy",
-        "open_clip_torch",
-        "openai",
-        "pillow",
-        "scikit-image",
-        "scikit-learn",
-        "scipy",
-    )
-    names += ("torch", "transformers", "xgrammar")
-    found = {name: of for name in names if (of := _version(name))}
-    return {"python": platform.python_version(), "platform": platform.platform(), **found}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

@@ -1,4 +1,4 @@
-"""Divides a data set once, in parallel where a method allows it, and counts its ground truth in the same pass."""
+"""Divides a data set once, and counts its ground truth in the same pass."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.errors import DataError, ImageError
-from lvlm_ad.metrics import CellCounts, count_cells
-from lvlm_ad.regions import DivisionStore, Regions, StoredDivision, divide
+from lvlm_ad.engines import Cutting, Engine, LocalEngine
+from lvlm_ad.errors import DataError
+from lvlm_ad.metrics import CellCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.evaluate.config import Plan, Progress
+    from lvlm_ad.regions import DivisionStore, Regions
 
 __all__ = ["Divisions", "divide_dataset"]
 
 DIVISION_VERSION = 1
 """Raised when the same settings give other regions or counts, so that what older versions stored is not used."""
-
-_WORTH_PROCESSES = 4
-"""Below so many images, starting processes takes longer than dividing."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,16 @@ class Divisions:
         return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
-def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress) -> Divisions:
+def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine: Engine | None = None) -> Divisions:
     """Divide what is not divided yet; each division is stored as soon as it is made.
 
     Reading every image and mask, this also finds all that cannot be used before a model is asked anything.
+
+    Args:
+        plan: what is measured.
+        store: where divisions are kept.
+        progress: hears how far it has come.
+        engine: where images are cut; None: on this machine.
 
     Raises:
         DataError: images or masks cannot be used; the message names the first and counts the rest.
@@ -91,7 +94,14 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress) -> Divi
     def done(sample: Sample) -> bool:
         return bool(store.hashes([keys[sample.id]]))
 
-    for sample_id, result in _divide_all(missing, plan, done):
+    cutting = Cutting(
+        plan.protocol.division,
+        plan.division.model_dump(),
+        plan.protocol.image_size,
+        plan.division.in_one_process,
+        plan.dataset.file_hashes,
+    )
+    for sample_id, result in (engine or LocalEngine()).divide(missing, cutting, done):
         if isinstance(result, str):
             problems.append(result)
         elif result is not None:
@@ -120,39 +130,3 @@ def _key(sample: Sample, plan: Plan, identity: Mapping[str, Any]) -> str:
         "options": identity,
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def _divide_all(
-    samples: list[Sample], plan: Plan, done: Callable[[Sample], bool]
-) -> Iterator[tuple[str, StoredDivision | str | None]]:
-    """Divide samples; None for one that was found done when its turn came."""
-    method, options, side = plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size
-    if plan.division.in_one_process or len(samples) < _WORTH_PROCESSES:
-        for sample in samples:
-            yield (sample.id, None) if done(sample) else _divide_one(sample, method, options, side)
-        return
-    # loky's processes need no `if __name__ == "__main__"` in a caller's script.
-    from joblib.externals.loky import ProcessPoolExecutor, as_completed  # noqa: PLC0415 - only where images are divided
-
-    # One thread each: there are as many processes as processors.
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    processes = ProcessPoolExecutor(max_workers=min(len(samples), os.cpu_count() or 1), env=single)
-    try:
-        tasks = [processes.submit(_divide_one, sample, method, options, side) for sample in samples]
-        yield from (task.result() for task in as_completed(tasks))
-    finally:
-        # They would be kept for later; a bench divides once and may then wait for answers for hours.
-        processes.shutdown(wait=True, kill_workers=True)
-
-
-def _divide_one(sample: Sample, method: str, options: dict[str, Any], side: int) -> tuple[str, StoredDivision | str]:
-    """Divide one image and count its mask; may run in a worker process. A text says what is wrong with the files."""
-    try:
-        regions = divide(resize_image(sample.image, (side, side)), method, **options)
-        mask = sample.mask
-    except ImageError as error:
-        return sample.id, str(error)
-    counts = None
-    if mask is not None:
-        counts = count_cells(regions.cells, resize_mask(mask, (side, side)), regions.n_cells).to_arrays()
-    return sample.id, StoredDivision.pack(regions, counts)

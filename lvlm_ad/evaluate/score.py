@@ -15,11 +15,12 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.maps import find_maps, read_image_scores, read_map, resize_map
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.config import Progress, RunConfig, Silent, resolve
-from lvlm_ad.evaluate.facts import hash_of, versions
+from lvlm_ad.evaluate.facts import hash_of
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult
 from lvlm_ad.evaluate.scoring import Scored
 from lvlm_ad.presets import Price
 from lvlm_ad.runs import Manifest, PredictionRecord, Run, write_run
+from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample

@@ -457,6 +457,8 @@ def start(file, cache):
         stderr=subprocess.PIPE,
         env={**os.environ, **cache},
         text=True,
+        # A test run that was itself started in the background may pass on an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread locks here
     )
 
 

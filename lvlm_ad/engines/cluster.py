@@ -1,0 +1,257 @@
+"""Work on a cluster through Ray: images are cut by tasks, models held by actors. Nothing is written there."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.engines.host import packed
+from lvlm_ad.engines.local import LocalEngine
+from lvlm_ad.engines.pool import Pool, Room
+from lvlm_ad.engines.remote import remote
+from lvlm_ad.engines.shipping import MakeDivider, cut_there, files_of, shipped
+from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.versions import versions
+
+if TYPE_CHECKING:
+    from lvlm_ad.backend import Backend
+    from lvlm_ad.baseline import Baseline
+    from lvlm_ad.datasets import Sample
+    from lvlm_ad.engines.cutting import Cutting
+    from lvlm_ad.engines.options import RayOptions
+    from lvlm_ad.plugins import Model
+    from lvlm_ad.regions import StoredDivision
+
+__all__ = ["RayEngine"]
+
+_STORE = 512 << 20
+"""Bytes of Ray's store where this machine is the cluster: pictures under way, and references."""
+_DEATHS = 5
+"""So many workers may die of one image before it is given up."""
+_CUTTING = ("lvlm-ad", "numpy", "pillow", "scikit-image", "scipy")
+"""What cuts an image must be of the same version everywhere."""
+
+
+class RayEngine:
+    """A Ray cluster; see ``Engine``.
+
+    Models whose class says ``spreads`` run there. The others, such as endpoints, are asked from this process.
+
+    Args:
+        options: how models are spread.
+        address: see ``engine_for``.
+        concurrency: questions at once for each copy of a model that sets no limit itself.
+        note: is told what the user should know.
+
+    Raises:
+        ConfigError: ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(
+        self, options: RayOptions, *, address: str | None, concurrency: int, note: Callable[[str], None]
+    ) -> None:
+        try:
+            import ray  # noqa: PLC0415 - comes with the extra "ray"
+        except ModuleNotFoundError as error:
+            raise ConfigError("--engine ray needs ray; pip install 'lvlm-ad[ray]'.") from error
+        self._ray: Any = ray
+        self._options, self._concurrency, self._note = options, concurrency, note
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            self._connect(address)
+
+    def _connect(self, address: str | None) -> None:
+        address = address or os.environ.get("RAY_ADDRESS") or None
+        # Nobody is told of a run, unless the user wants it.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # What will be the default; the old one hides GPUs from workers that asked for none, with a warning.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        own = {} if address else {"object_store_memory": _STORE, "include_dashboard": False}
+        try:
+            self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise ConfigError(
+                f"There is no Ray cluster to be had at {address or 'this machine'}: {said[0]:.200}"
+            ) from error
+
+    def close(self) -> None:
+        """Leave the cluster; end it, if it was begun for this run."""
+        if self._ours:
+            self._ray.shutdown()
+
+    def placed(self, model: Model) -> Backend | Baseline:
+        """Return a model whose copies run on the cluster, or in this process where its class does not say ``spreads``.
+
+        Raises:
+            ConfigError: the cluster has less than one copy takes; see ``Engine``.
+            PluginError: it cannot be built there.
+        """
+        if not model.plugin.spreads:
+            return LocalEngine().placed(model)
+        name, room = model.preset.name, self._room()
+        self._check_room(name, room)
+        pool = Pool(self._ray, name, shipped(model), room, self._note)
+        return remote(model, pool, room.copies, self._concurrency, self._environment(room.copies))
+
+    def _environment(self, copies: int) -> dict[str, str]:
+        return {"engine": f"ray {self._ray.__version__}", "workers": str(copies)}
+
+    def _machines(self) -> list[dict[str, float]]:
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _room(self) -> Room:
+        """Choose how many copies there are and what each takes."""
+        machines, options = self._machines(), self._options
+        gpus = sum(machine.get("GPU", 0.0) for machine in machines)
+        cpus = sum(machine.get("CPU", 0.0) for machine in machines)
+        num_gpus = options.num_gpus if options.num_gpus is not None else float(gpus > 0)
+        if num_gpus > 0:
+            copies = options.actors or max(1, int(gpus / num_gpus))
+            num_cpus = max(1.0, float(int(cpus / max(gpus, 1.0) * num_gpus)))
+        else:
+            copies = options.actors or max(1, len(machines))
+            num_cpus = min((machine.get("CPU", 0.0) for machine in machines), default=1.0)
+            # Copies on one machine share its processors.
+            num_cpus = max(1.0, float(int(num_cpus / -(-copies // max(1, len(machines))))))
+        return Room(copies, num_gpus, num_cpus if options.num_cpus is None else options.num_cpus)
+
+    def _check_room(self, name: str, room: Room) -> None:
+        """Refuse what no machine has room for: it would wait for ever.
+
+        Raises:
+            ConfigError: no machine has so many GPUs or processors.
+        """
+        for what, kind, wanted, setting in (
+            ("GPUs", "GPU", room.num_gpus, "num_gpus"),
+            ("processors", "CPU", room.num_cpus, "num_cpus"),
+        ):
+            most = max((machine.get(kind, 0.0) for machine in self._machines()), default=0.0)
+            if wanted > most:
+                raise ConfigError(
+                    f"{name}: a copy takes {wanted:g} {what}, and no machine of the cluster has more than {most:g}; "
+                    f"set {setting}."
+                )
+
+    def divide(
+        self, samples: Sequence[Sample], cutting: Cutting, done: Callable[[Sample], bool]
+    ) -> Iterator[tuple[str, StoredDivision | str | None]]:
+        """Cut images by tasks; by actors where a model does it. A lost worker's images are cut elsewhere.
+
+        A worker that has an image at the same place, by its hash, reads it there; to others its file is sent.
+        """
+        if not samples:
+            return
+        cuts = self._by_actors(samples, cutting, done) if cutting.in_one_process else self._by_tasks(samples, cutting)
+        for sample, found in cuts:
+            # What is wrong with a file is said by this machine's own name for it.
+            yield sample.id, cutting.cut(sample) if isinstance(found, str) else found
+
+    def _by_tasks(
+        self, samples: Sequence[Sample], cutting: Cutting
+    ) -> Iterator[tuple[Sample, StoredDivision | str | None]]:
+        ray = self._ray
+        task = ray.remote(_cut_task).options(num_cpus=1, max_retries=_DEATHS, retry_exceptions=False)
+        how = (cutting.method, dict(cutting.options), cutting.side)
+        here = {name: version for name, version in versions().items() if name in _CUTTING}
+        waiting: deque[tuple[Sample, bool]] = deque((sample, False) for sample in samples)
+        under_way: dict[Any, tuple[Sample, bool]] = {}
+        sent = False
+        try:
+            while waiting or under_way:
+                # Enough for every processor, and one more each in line: files under way take memory.
+                most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+                while waiting and len(under_way) < most:
+                    sample, must = waiting.popleft()
+                    files = _files(sample) if must or sent else None
+                    reference = task.remote(sample, cutting.hashes[sample.id], how, files, here)
+                    under_way[reference] = (sample, files is not None)
+                ready, _ = ray.wait(list(under_way), num_returns=1)
+                for reference in ready:
+                    sample, had = under_way.pop(reference)
+                    found = self._result(reference, sample)
+                    if found is None and not had:
+                        # Some workers do not see the files; from now on they are sent at once.
+                        sent = True
+                        waiting.appendleft((sample, True))
+                    else:
+                        yield sample, found
+        finally:
+            for reference in under_way:
+                ray.cancel(reference, force=True)
+
+    def _result(self, reference: Any, sample: Sample) -> StoredDivision | str | None:
+        errors = self._ray.exceptions
+        try:
+            found: StoredDivision | str | None = self._ray.get(reference)
+        except errors.RayTaskError as error:
+            raise ConfigError(f"{sample.id} cannot be cut on a worker: {str(error).strip().splitlines()[-1]}") from None
+        except errors.RayError as error:
+            raise DataError(
+                f"{sample.id}: the workers that cut it died, {_DEATHS + 1} in turn. {str(error).splitlines()[0]}"
+            ) from error
+        return found
+
+    def _by_actors(
+        self, samples: Sequence[Sample], cutting: Cutting, done: Callable[[Sample], bool]
+    ) -> Iterator[tuple[Sample, StoredDivision | str | None]]:
+        room = self._room()
+        self._check_room(cutting.method, room)
+        pool = Pool(
+            self._ray,
+            f"the division {cutting.method}",
+            MakeDivider(cutting.method, dict(cutting.options), cutting.side),
+            room,
+            self._note,
+        )
+
+        def one(sample: Sample) -> tuple[Sample, StoredDivision | str | None]:
+            if done(sample):
+                return sample, None
+            known = (packed(sample), packed(cutting.hashes[sample.id]))
+            found = pool.call("cut", *known, packed(None))
+            return sample, pool.call("cut", *known, packed(_files(sample))) if found is None else found
+
+        threads = ThreadPoolExecutor(2 * room.copies)
+        try:
+            pool.started(2)
+            waiting = iter(samples)
+            under_way: set[Future[tuple[Sample, StoredDivision | str | None]]] = set()
+            while True:
+                under_way |= {
+                    threads.submit(one, sample) for sample in islice(waiting, 2 * room.copies - len(under_way))
+                }
+                if not under_way:
+                    return
+                ready, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield future.result()
+        finally:
+            pool.close()
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _files(sample: Sample) -> tuple[bytes, bytes]:
+    try:
+        return files_of(sample)
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
+def _cut_task(
+    sample: Sample,
+    hashes: tuple[str, str],
+    how: tuple[str, dict[str, Any], int],
+    files: tuple[bytes, bytes] | None,
+    wanted: dict[str, str],
+) -> StoredDivision | str | None:
+    """Cut an image on a worker, if what cuts it is of the same versions there."""
+    here = versions()
+    for name, version in wanted.items():
+        if here.get(name) != version:
+            raise ConfigError(f"{os.uname().nodename} has {name} {here.get(name)}, not {version}; install the same.")
+    return cut_there(sample, hashes, how, files)

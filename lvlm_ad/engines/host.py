@@ -1,0 +1,118 @@
+"""What runs on a worker: holds one model, or one that divides, and answers calls. It needs no ray."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lvlm_ad.errors import FatalError, LvlmAdError, where
+
+__all__ = ["Described", "Held", "Host", "packed", "unpacked"]
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a worker says of itself and of what it holds.
+
+    Attributes:
+        identity: decides the answers; every worker must say the same.
+        versions: of the packages that the numbers depend on; likewise.
+        machine: its name, for messages.
+        facts: what else there is to know, by what is held.
+    """
+
+    identity: dict[str, Any]
+    versions: dict[str, str]
+    machine: str = field(default_factory=socket.gethostname)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Held(Protocol):
+    """What a worker holds."""
+
+    def describe(self) -> Described:
+        """Say what it is."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+def packed(value: Any) -> bytes:
+    """Make bytes of a value that a worker of the same versions reads.
+
+    Arrays that go through Ray's own store cannot be written to where they arrive; methods of others may want to.
+    """
+    return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def unpacked(data: bytes) -> Any:
+    """Read what ``packed`` made."""
+    return pickle.loads(data)  # noqa: S301 - it comes from this run's own process
+
+
+class Host:
+    """Makes what it holds when first asked, and says what went wrong instead of dying of it.
+
+    Args:
+        make: ``packed`` function without arguments that makes what is held.
+    """
+
+    def __init__(self, make: bytes) -> None:
+        self._make = make
+        self._making = threading.Lock()
+        self._held: Held | None = None
+
+    def describe(self) -> bytes:
+        """Return ``packed`` what is held: ``Described``, or the ``LvlmAdError`` that prevents it."""
+        return self._said(lambda: self._there().describe())
+
+    def call(self, method: str, *arguments: bytes) -> bytes:
+        """Call a method of what is held.
+
+        Args:
+            method: its name.
+            arguments: ``packed`` ones.
+
+        Returns:
+            ``packed`` what it returned, or the exception that it raised.
+        """
+        return self._said(lambda: getattr(self._there(), method)(*map(unpacked, arguments)))
+
+    def close(self) -> None:
+        """Release what is held."""
+        if self._held is not None:
+            self._held.close()
+
+    def _there(self) -> Any:
+        with self._making:
+            if self._held is None:
+                make: Callable[[], Held] = unpacked(self._make)
+                self._held = make()
+            return self._held
+
+    @staticmethod
+    def _said(do: Callable[[], Any]) -> bytes:
+        try:
+            return packed(do())
+        except LvlmAdError as error:
+            return packed(_bare(error))
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises is said where the run is
+            return packed(Strange(where(error, whole_path=False)))
+
+
+class Strange(Exception):  # noqa: N818 - it is not raised as it is
+    """Something that is no ``LvlmAdError`` was raised on a worker; the text says what and where."""
+
+
+def _bare(error: LvlmAdError) -> LvlmAdError:
+    """Return an error without what it was caused by, which may not travel; one of a stranger's kind as the nearest."""
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - one's own
+    except Exception:  # noqa: BLE001 - pickling runs a stranger's code
+        return FatalError(str(error))
+    return error

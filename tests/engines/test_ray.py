@@ -1,0 +1,256 @@
+"""A real Ray cluster of several nodes on this machine: the same numbers as without it, whatever dies meanwhile."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# Ray's own code warns of what it does itself.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+MODEL = '''
+"""A model that scores by what it is shown, and says in a file who was asked what."""
+import hashlib, os, time
+from pathlib import Path
+
+class Mine:
+    spreads = True
+
+    def answer(self, request):
+        digest = hashlib.sha256(request.text.encode() + b"".join(one.data for one in request.images)).hexdigest()
+        with Path({log!r}).open("a") as file:
+            file.write(f"{{digest}} {{os.getpid()}}\\n")
+        {extra}
+        number = int(digest, 16)
+        return f"image anomaly score: {{number % 101 / 100}}, region 1: {{number // 101 % 101 / 100}}"
+'''
+
+BASELINE = '''
+"""A baseline with references, whose image scores depend on the whole category."""
+import numpy as np
+from lvlm_ad.baseline import Baseline, DenseScores
+
+class Near(Baseline):
+    spreads = True
+
+    def score(self, view):
+        view.image[0, 0] = 0  # It may: a view is the method's own.
+        away = [np.abs(view.image.astype(float) - one).mean(axis=2) for one in view.references]
+        away = np.min(away, axis=0) / 255
+        assert len(view.original_references) == len(view.references) == 2
+        return DenseScores(float(away.max()), away, parts=(float(away.mean()),))
+
+    def over_category(self, parts):
+        most = max(part for part, in parts)
+        return [part / most for part, in parts]
+'''
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A head that takes no work and two nodes of a processor each, started elsewhere than commands run."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    there = Path.cwd()
+    # Deeper than commands, so that a relative path leads elsewhere.
+    deep = tmp_path_factory.mktemp("nodes") / "some" / "where"
+    deep.mkdir(parents=True)
+    os.chdir(deep)
+    try:
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80 << 20})
+        for _ in range(2):
+            add_node(cluster)
+    finally:
+        os.chdir(there)
+    yield cluster
+    cluster.shutdown()
+
+
+def add_node(cluster):
+    """Add a machine of one processor."""
+    return cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+
+
+def write_model(folder, extra="pass"):
+    """Write a model's file and return where it says who was asked."""
+    log = folder / "asked.txt"
+    (folder / "mine.py").write_text(MODEL.format(log=str(log), extra=extra))
+    return log
+
+
+def command(cluster, data, out, *more):
+    """The command of a bench; the data's path is relative, so that workers do not find it."""
+    ray = ["--engine", "ray", "--ray-address", cluster.address] if cluster else []
+    return [
+        *(sys.executable, "-m", "lvlm_ad", "bench", "--data", os.path.relpath(data, out.parent), "--dataset", "folder"),
+        *("--out", str(out), "--no-report", "--resamples", "0", "--no-frame", "--division", "grid", *ray, *more),
+    ]
+
+
+def bench(cluster, data, out, *more, status=0):
+    """Run a bench in the folder above ``out`` and return what it said."""
+    asked = command(cluster, data, out, *more)
+    ran = subprocess.run(asked, check=False, cwd=out.parent, capture_output=True, text=True, timeout=240)
+    assert ran.returncode == status, ran.stderr
+    return ran.stderr
+
+
+def results(out):
+    """The files of all runs, without what depends on time and machine."""
+    found = {}
+    for path in sorted(out.glob("*/*")):
+        if path.name == "run.json":
+            manifest = json.loads(path.read_text())
+            for name in ("started", "seconds", "versions"):
+                del manifest[name]
+            found[f"{path.parent.name}/{path.name}"] = manifest
+        elif path.suffix != ".npz":
+            text = re.sub(r'"seconds": ?[-+0-9.e]+', '"seconds": 0', path.read_text())
+            found[f"{path.parent.name}/{path.name}"] = text
+        else:
+            found[f"{path.parent.name}/{path.name}"] = path.read_bytes()
+    return found
+
+
+def wait_for(there, seconds=120):
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def lines(log):
+    """What the models of a run wrote down: (question, process)."""
+    return [tuple(line.split()) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def begun(cluster, data, out, *more):
+    """Start a bench and go on."""
+    return subprocess.Popen(command(cluster, data, out, *more), cwd=out.parent, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
+    """Divisions by tasks, a chat model and a baseline by actors: every file is that of the local engine, time aside."""
+    write_model(tmp_path)
+    (tmp_path / "near.py").write_text(BASELINE)
+    models = ("--model", "mine.py", "--model", "near.py", "--set", "shots=2")
+    bench(None, kept_data, tmp_path / "here", *models)
+    said = bench(cluster, kept_data, tmp_path / "there", *models, "--set", "num_cpus=0.5")
+    assert "lost" not in said
+    assert results(tmp_path / "there") == results(tmp_path / "here")
+    run = json.loads(next((tmp_path / "there").glob("mine-*/run.json")).read_text())
+    assert run["versions"]["engine"].startswith("ray ")
+    assert run["versions"]["workers"] == "3"
+    assert len({process for _, process in lines(tmp_path / "asked.txt")}) >= 2, "one process here, others there"
+
+
+def test_a_killed_worker_takes_no_answer_along(cluster, kept_data, tmp_path):
+    """A worker killed amid its questions: they are asked elsewhere, no image fails, no answer is asked twice."""
+    log = write_model(tmp_path, "time.sleep(0.4)")
+    running = begun(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1")
+    wait_for(lambda: len(lines(log)) >= 4)
+    os.kill(int(lines(log)[-1][1]), signal.SIGKILL)
+    _, said = running.communicate(timeout=240)
+    assert running.returncode == 0, said
+    assert "was lost; its questions are asked elsewhere" in said
+    asked = [question for question, _ in lines(log)]
+    assert len(set(asked)) == 12
+    assert len(asked) <= 12 + 1, "only what the dead worker was at is asked again"
+
+
+def test_a_lost_node_and_a_killed_driver(cluster, kept_data, tmp_path):
+    """A machine goes, then the driver is killed: the same command asks only what has no answer, and finishes."""
+    log = write_model(tmp_path, "time.sleep(0.5)")
+    extra = add_node(cluster)
+    more = ("--model", "mine.py", "--concurrency", "1", "--set", "actors=3", "--log", "log.jsonl")
+    running = begun(cluster, kept_data, tmp_path / "runs", *more)
+    wait_for(lambda: len(lines(log)) >= 3)
+    cluster.remove_node(extra, allow_graceful=False)
+    wait_for(lambda: len(lines(log)) >= 7)
+    running.kill()
+    running.communicate(timeout=60)
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    answered = {event["key"] for event in events if event["event"] == "answered"}
+    before = len(lines(log))
+    # One copy may still be at a question when its driver dies.
+    time.sleep(1.0)
+    bench(cluster, kept_data, tmp_path / "runs", *more)
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    every = [event["key"] for event in events if event["event"] == "answered"]
+    assert len(every) == len(set(every)) == 12, "each is answered once"
+    assert answered < set(every)
+    assert before >= len(answered) >= 1
+
+
+def test_a_question_that_kills_is_given_up(cluster, kept_data, tmp_path):
+    """After three dead workers a question counts as failed; all others are answered."""
+    log = write_model(tmp_path)
+    bench(None, kept_data, tmp_path / "first", "--model", "mine.py")
+    poison = min(question for question, _ in lines(log))
+    log = write_model(tmp_path, f"os._exit(1) if digest == {poison!r} else None")
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1", status=3)
+    metrics = json.loads(next((tmp_path / "runs").glob("mine-*/metrics.json")).read_text())
+    assert metrics["answers"]["ok"] == 11
+    assert metrics["answers"]["failed"] == 1
+    assert "3 workers died" in said
+    assert [question for question, _ in lines(log)].count(poison) == 1 + 3
+
+
+def test_what_raises_on_a_worker_is_said_here(cluster, kept_data, tmp_path):
+    """An error of the model's own names its line; a model that cannot be built ends the command with one line."""
+    write_model(tmp_path, "raise ValueError('too dark')")
+    more = ("--model", "mine.py", "--set", "max_retries=0")
+    said = bench(cluster, kept_data, tmp_path / "runs", *more, status=2)
+    assert "ValueError: too dark (mine.py, line" in said
+    (tmp_path / "broken.py").write_text(
+        "class Broken:\n    spreads = True\n"
+        "    def __init__(self):\n        raise OSError('no weights')\n    def answer(self, request): return ''\n"
+    )
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "broken.py", status=2)
+    assert "no weights" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--ray-address", "127.0.0.1:1"], "--ray-address is used with --engine ray"),
+        (["--engine", "ray", "--ray-address", "nowhere"], "There is no Ray cluster to be had at nowhere"),
+        (["--engine", "ray", "--set", "actors=0"], "--engine ray, setting actors"),
+        (["--set", "actors=2"], "Nothing has a setting 'actors'"),
+    ],
+)
+def test_wrong_options_are_one_line(options, expected, kept_data, tmp_path):
+    """What is wrong is said before anything is done."""
+    pytest.importorskip("ray")
+    write_model(tmp_path)
+    said = bench(None, kept_data, tmp_path / "runs", "--model", "mine.py", *options, status=2)
+    assert expected in said
+    assert "Traceback" not in said
+
+
+def test_room_that_no_machine_has_is_said(cluster, kept_data, tmp_path):
+    """A copy that fits nowhere would be waited for without end."""
+    write_model(tmp_path)
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "num_gpus=1", status=2)
+    assert "takes 1 GPUs, and no machine of the cluster has more than 0; set num_gpus" in said
+
+
+def test_without_an_address_this_machine_is_the_cluster(kept_data, tmp_path):
+    """One command starts Ray, uses it and ends it; nothing of it is left."""
+    pytest.importorskip("ray")
+    log = write_model(tmp_path)
+    bench(None, kept_data, tmp_path / "runs", "--model", "mine.py", "--engine", "ray", "--limit", "2")
+    processes = {int(process) for _, process in lines(log)}
+    assert processes
+    for process in processes:
+        wait_for(lambda process=process: not Path(f"/proc/{process}").exists())
