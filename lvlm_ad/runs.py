@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest
 from lvlm_ad.metrics.tallies import PixelTally, from_arrays, to_arrays
 from lvlm_ad.notebook import category_table, prediction_frame, row_frame, row_table
 from lvlm_ad.records import METRIC_NAMES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
+from lvlm_ad.storage import write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,10 +112,12 @@ def write_run(run: Run) -> None:
     try:
         run.dir.mkdir(parents=True, exist_ok=True)
         (run.dir / "run.json").unlink(missing_ok=True)
-        _write(run.dir / "predictions.jsonl", "".join(f"{record.model_dump_json()}\n" for record in run.predictions))
-        _write(run.dir / "metrics.json", _json(run.metrics))
-        _write(run.dir / "pixels.npz", _npz(to_arrays(run.tallies or ())))
-        _write(run.dir / "run.json", _json(run.manifest.model_dump(mode="json")))
+        write_file(
+            run.dir / "predictions.jsonl", "".join(f"{record.model_dump_json()}\n" for record in run.predictions)
+        )
+        write_file(run.dir / "metrics.json", _json(run.metrics))
+        write_file(run.dir / "pixels.npz", _npz(to_arrays(run.tallies or ())))
+        write_file(run.dir / "run.json", _json(run.manifest.model_dump(mode="json")))
     except OSError as error:
         raise RunError(f"The run folder {run.dir} cannot be written: {error.strerror}.") from error
 
@@ -228,18 +229,3 @@ def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     buffer = BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
     return buffer.getvalue()
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Write a file under another name and move it into place."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode("utf-8", errors="replace"))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -1,15 +1,20 @@
-"""Opens the SQLite files that lvlm-ad keeps: one durable file each, with a version that readers check."""
+"""Writes files whole or not at all, and opens the SQLite files that lvlm-ad keeps, each with a version."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from lvlm_ad.errors import StoreError
 
-__all__ = ["open_database"]
+__all__ = ["DATABASE_ERRORS", "open_database", "write_file"]
+
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
+"""What a damaged file, or one that cannot be written, makes sqlite3 raise."""
 
 _TRIES = 400
 """How often a file that others are just creating is tried, 0.05 s apart."""
@@ -40,13 +45,13 @@ def open_database(
         raise StoreError(f"The folder {path.parent} cannot be made: {error.strerror}. Give another --out.") from error
     try:
         database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
     try:
         found = _prepared(database)
         if found < version:
             _upgrade(database, schema, version, steps or {})
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         database.close()
         raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
     if found > version:
@@ -86,4 +91,32 @@ def _upgrade(database: sqlite3.Connection, schema: str, version: int, steps: Map
         database.execute("COMMIT")
     except BaseException:
         database.execute("ROLLBACK")
+        raise
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file under another name and move it into place: it is there whole, or as it was before.
+
+    Args:
+        path: the file. What is there and is no plain file, such as a pipe, is written to as it is.
+        content: text is written as UTF-8; what cannot be, as "?".
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    data = content if isinstance(content, bytes) else content.encode("utf-8", errors="replace")
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # As any new file: mkstemp's own mode shuts others out.
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
         raise

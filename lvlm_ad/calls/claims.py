@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sqlite3
 import threading
 import time
 import uuid
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lvlm_ad.errors import StoreError
-from lvlm_ad.storage import open_database
+from lvlm_ad.storage import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,14 +149,14 @@ class Claims:
                     yield
                 finally:
                     self._db.execute("COMMIT")
-            except sqlite3.Error as error:
+            except DATABASE_ERRORS as error:
                 raise StoreError(f"{self._path} cannot be written: {error}.") from error
 
     def _write(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[str, str, int, float]]:
         try:
             with self._lock:
                 return self._db.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise StoreError(f"{self._path} cannot be written: {error}.") from error
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import StoreError
-from lvlm_ad.storage import open_database
+from lvlm_ad.storage import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -146,7 +146,7 @@ class BatchLedger:
                 except BaseException:
                     self._db.execute("ROLLBACK")
                     raise
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise StoreError(f"The ledger of batches {self._path} cannot be used: {error}.") from error
 
 

@@ -7,20 +7,21 @@ import sqlite3
 import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from lvlm_ad.backend import Answer, Outcome, Usage
 from lvlm_ad.errors import StoreError
 from lvlm_ad.probabilities import Token, sound_tokens
-from lvlm_ad.storage import open_database
+from lvlm_ad.storage import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lvlm_ad.backend import Request
 
-__all__ = ["AnswerStore", "storable"]
+__all__ = ["AnswerStore", "is_sound", "storable"]
 
 _LONGEST_TEXT, _LONGEST_DETAIL = 1_000_000, 1000
 """Characters kept of an answer, and of what stands beside it."""
@@ -131,6 +132,10 @@ class AnswerStore:
         if not rows:
             return None
         row = rows[0]
+        if not is_sound(text=row[0], outcome=row[1], counts=row[2:5], seconds=row[5], beside=row[6:8]):
+            raise StoreError(
+                f"The answer store {self.path} is damaged at {key}; 'lvlm-ad doctor --repair' saves what can be read."
+            )
         usage = Usage(input_tokens=row[2], cached_tokens=row[3], output_tokens=row[4])
         outcome = cast("Outcome", row[1])
         return Answer(
@@ -205,7 +210,7 @@ class AnswerStore:
         try:
             with self._read_lock:
                 return self._reading.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise StoreError(f"The answer store {self.path} cannot be read: {error}.") from error
 
 
@@ -227,6 +232,21 @@ def storable(answer: Answer) -> Answer:
         model=_encodable(answer.model[:_LONGEST_DETAIL]),
         tokens=sound_tokens(answer.tokens, answer.text[:_LONGEST_TEXT]),
     )
+
+
+def is_sound(*, text: Any, outcome: Any, counts: Sequence[Any], seconds: Any, beside: Sequence[Any]) -> bool:
+    """Whether what was read can be an answer that ``put`` wrote: a damaged page may give anything.
+
+    Args:
+        text: the answer's.
+        outcome: how it ended.
+        counts: of tokens.
+        seconds: how long it took.
+        beside: the other texts.
+    """
+    texts = all(isinstance(value, str) for value in (text, *beside))
+    whole = all(value is None or isinstance(value, int) for value in counts)
+    return texts and whole and outcome in get_args(Outcome) and isinstance(seconds, float) and isfinite(seconds)
 
 
 def _tokens(stored: str, text: str) -> tuple[Token, ...]:

@@ -185,6 +185,7 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
     from lvlm_ad.leaderboard import FORMATS, make_board
     from lvlm_ad.report.board_page import board_page
     from lvlm_ad.runs import read_runs
+    from lvlm_ad.storage import write_file
 
     fingerprint = runs[0].manifest.dataset.fingerprint
     every, problems = read_runs(config.out)
@@ -192,8 +193,8 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
         say(f"left out: {problem}")
     print_board(make_board([run for run in every if run.manifest.dataset.fingerprint == fingerprint]), console)
     board = make_board(every)
-    (config.out / "leaderboard.md").write_text(FORMATS["md"](board), encoding="utf-8")
-    (config.out / "leaderboard.html").write_text(board_page(board, config.out), encoding="utf-8")
+    write_file(config.out / "leaderboard.md", FORMATS["md"](board))
+    write_file(config.out / "leaderboard.html", board_page(board, config.out))
     for run in runs:
         say(f"{run.manifest.row_name}: {run.dir}")
     say(f"leaderboard: {config.out / 'leaderboard.html'}")

@@ -72,10 +72,11 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None) -> Non
     from lvlm_ad.cli.tables import print_board
     from lvlm_ad.leaderboard import FORMATS
     from lvlm_ad.report.board_page import board_page
+    from lvlm_ad.storage import write_file
 
     if form is Format.html:
         output = output or folder / "leaderboard.html"
-        output.write_text(board_page(board, folder, output.parent), encoding="utf-8")
+        write_file(output, board_page(board, folder, output.parent))
         say(f"leaderboard: {output}")
     elif form is Format.table and output is None:
         # A pipe has no width; the table needs about 110 columns.
@@ -86,4 +87,4 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None) -> Non
     elif output is None:
         sys.stdout.write(FORMATS[form.value](board))
     else:
-        output.write_text(FORMATS[form.value](board), encoding="utf-8")
+        write_file(output, FORMATS[form.value](board))

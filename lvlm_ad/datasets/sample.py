@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from lvlm_ad.datasets.hashes import FileHashes, hash_files
 from lvlm_ad.datasets.images import image_size, read_image, read_mask, shown
 from lvlm_ad.errors import DataError, ImageError, nearest
 
@@ -89,6 +89,7 @@ class Dataset(Sequence[Sample]):
         references: category -> normal training images in order; empty where there are none.
         notes: choices made while reading that the user should see.
         kinds: category -> kinds of defect of the whole test split, where this is a part of it; None: this is the whole.
+        hashed: where hashes of files are kept; None: nowhere, every file is read.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Dataset(Sequence[Sample]):
     references: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     kinds: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False, repr=False)
+    hashed: FileHashes | None = field(default=None, compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -135,12 +137,9 @@ class Dataset(Sequence[Sample]):
     @cached_property
     def file_hashes(self) -> dict[str, tuple[str, str]]:
         """Sample id -> SHA-256 (hex) of its image file and of its mask file ("" without one)."""
-
-        def of(sample: Sample) -> tuple[str, str]:
-            return _sha256(sample.image_path), _sha256(sample.mask_path) if sample.mask_path else ""
-
-        with ThreadPoolExecutor() as pool:
-            return dict(zip((s.id for s in self.samples), pool.map(of, self.samples), strict=True))
+        paths = [path for s in self.samples for path in (s.image_path, s.mask_path) if path is not None]
+        found = (self.hashed.of if self.hashed is not None else hash_files)(dict.fromkeys(paths))
+        return {s.id: (found[s.image_path], found[s.mask_path] if s.mask_path else "") for s in self.samples}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -187,11 +186,3 @@ def _in_turn(samples: Sequence[Sample], limit: int) -> set[str]:
 def _round_robin(lists: Sequence[Sequence[str]]) -> list[str]:
     longest = max((len(items) for items in lists), default=0)
     return [items[i] for i in range(longest) for items in lists if i < len(items)]
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error

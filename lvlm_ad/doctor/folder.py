@@ -12,24 +12,31 @@ from contextlib import closing
 from pathlib import Path
 
 from lvlm_ad.calls import AnswerStore, BatchLedger, Claims
+from lvlm_ad.datasets.hashes import FileHashes
 from lvlm_ad.doctor.finding import Finding, State
 from lvlm_ad.doctor.salvage import salvage
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.runs import read_runs
+from lvlm_ad.storage import DATABASE_ERRORS
 
 __all__ = ["folder_findings"]
 
 _LITTLE = 2 * 10**9
 """Bytes of free disk below which it is worth a word."""
 _OLD = 3600.0
-_LEFT = re.compile(r"\.(run\.json|metrics\.json|predictions\.jsonl|pixels\.npz)\.\w+|\.places-\w+")
+_LEFT = re.compile(
+    r"\.(run\.json|metrics\.json|predictions\.jsonl|pixels\.npz|leaderboard\.\w+|index\.html)\.\w+|\.places-\w+"
+)
 """Files that a killed process was writing."""
 
-_STORES: dict[str, tuple[Callable[[Path], AnswerStore | BatchLedger | DivisionStore], str]] = {
+_Store = AnswerStore | BatchLedger | DivisionStore | FileHashes
+
+_STORES: dict[str, tuple[Callable[[Path], _Store], str]] = {
     "answers.sqlite": (AnswerStore, "what can still be read is saved into a new file, and the damaged one is kept"),
     "divisions.sqlite": (DivisionStore, "it is put aside; images are divided again"),
     "batches.sqlite": (BatchLedger, "it is put aside; batches under way are looked for at the endpoint"),
+    "files.sqlite": (FileHashes, "it is put aside; files are read again"),
 }
 
 
@@ -63,9 +70,7 @@ def folder_findings(out: Path) -> Iterator[Finding]:
     yield from _leftovers(out)
 
 
-def _store(
-    path: Path, kind: Callable[[Path], AnswerStore | BatchLedger | DivisionStore], remedy: str, *, busy: bool
-) -> Finding:
+def _store(path: Path, kind: Callable[[Path], _Store], remedy: str, *, busy: bool) -> Finding:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
             found = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
@@ -76,7 +81,7 @@ def _store(
         if why:
             return Finding("folder", path.name, "warning", f"{why} ({error}); it was not looked at")
         return _damaged(path, str(error), remedy, busy=busy)
-    except sqlite3.DatabaseError as error:
+    except DATABASE_ERRORS as error:
         return _damaged(path, str(error), remedy, busy=busy)
     if found != "ok":
         return _damaged(path, found, remedy, busy=busy)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lvlm_ad.calls import AnswerStore
+from lvlm_ad.calls.store import is_sound
+from lvlm_ad.storage import DATABASE_ERRORS
 
 __all__ = ["salvage"]
 
@@ -57,7 +59,7 @@ def salvage(damaged: Path, target: Path) -> int:
 def _columns(database: sqlite3.Connection) -> list[str]:
     try:
         return [row[1] for row in database.execute("PRAGMA table_info(answers)")]
-    except sqlite3.Error:
+    except DATABASE_ERRORS:
         return []
 
 
@@ -68,13 +70,19 @@ def _rows(database: sqlite3.Connection, names: str) -> Iterator[tuple[Any, ...]]
             query = f"SELECT {names} FROM answers WHERE key >= ? AND key < ? ORDER BY key {order}"  # noqa: S608 - names of ours
             try:
                 yield from database.execute(query, (start, start + "g"))
-            except sqlite3.Error:
+            except DATABASE_ERRORS:
                 continue
             break
 
 
 def _is_sound(row: dict[str, Any]) -> bool:
-    """Whether a row can be an answer: a damaged page may give anything."""
-    key, text, outcome = row.get("key"), row.get("text"), row.get("outcome")
+    """Whether a row can be an answer: a damaged page may give anything. Columns of later versions may be absent."""
+    key = row.get("key")
     hashes = isinstance(key, str) and len(key) == 64 and set(key) <= set(_HEX)  # noqa: PLR2004 - SHA-256
-    return hashes and isinstance(text, str) and outcome in {"ok", "refused", "filtered", "truncated", "empty"}
+    return hashes and is_sound(
+        text=row.get("text"),
+        outcome=row.get("outcome"),
+        counts=[row.get(name) for name in ("input_tokens", "cached_tokens", "output_tokens")],
+        seconds=row.get("seconds"),
+        beside=[row.get("model"), row.get("detail")],
+    )

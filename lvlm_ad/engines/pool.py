@@ -19,7 +19,7 @@ __all__ = ["Crashed", "Pool", "Room"]
 _DEATHS = 3
 """A call during which so many workers die is given up: it may be what kills them. So is a copy that never comes up."""
 _NOTICED = 30.0
-"""Seconds after which the user is told that the cluster has no room."""
+"""Seconds after which the user is told what a worker may be waiting for."""
 
 
 class Crashed(LvlmAdError):  # noqa: N818 - turned into the right error by whoever called
@@ -239,8 +239,8 @@ class Pool:
         try:
             if tell and not self._ray.wait([reference], timeout=_NOTICED)[0]:
                 self._note(
-                    f"{self._name} waits for room in the cluster: {self._room.num_gpus:g} GPUs and "
-                    f"{self._room.num_cpus:g} processors for each copy."
+                    f"{self._name}: a worker is not up after {_NOTICED:.0f} s. It loads its model, or waits for "
+                    f"{self._room.num_gpus:g} GPUs and {self._room.num_cpus:g} processors of the cluster."
                 )
             data: bytes = self._ray.get(reference)
         except errors.RayTaskError as error:

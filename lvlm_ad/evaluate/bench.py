@@ -76,6 +76,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         engine = _engine(config, stack, progress)
         built = _built(plan, engine, stack)
         stores = opened(config.out, stack)
+        plan = _remembering(plan, stores)
         event(
             "bench",
             models=[model.preset.name for model, _ in built],
@@ -112,12 +113,18 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
         engine = _engine(config, stack, progress)
         built = _built(plan, engine, stack)
         stores = opened(config.out, stack)
+        plan = _remembering(plan, stores)
         divisions = divide_dataset(plan, stores.divisions, progress, engine)
         return [
             _forecast(plan, model, plugin, divisions, stores, progress)
             for model, plugin in built
             if isinstance(plugin, Backend)
         ]
+
+
+def _remembering(plan: Plan, stores: Stores) -> Plan:
+    """Have the hashes of files kept: without that every start reads the whole data set."""
+    return replace(plan, dataset=replace(plan.dataset, hashed=stores.files))
 
 
 def _engine(config: RunConfig, stack: ExitStack, progress: Progress) -> Engine:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lvlm_ad.calls import AnswerStore, BatchLedger, Claims
+from lvlm_ad.datasets.hashes import FileHashes
 from lvlm_ad.regions import DivisionStore
 
 __all__ = ["Stores", "opened"]
@@ -21,12 +22,14 @@ class Stores:
         claims: what is being asked, by whom.
         batches: what was sent off in batches.
         divisions: how images were cut.
+        files: hashes of the data set's files.
     """
 
     answers: AnswerStore
     claims: Claims
     batches: BatchLedger
     divisions: DivisionStore
+    files: FileHashes
 
 
 def opened(out: Path, stack: ExitStack) -> Stores:
@@ -40,4 +43,5 @@ def opened(out: Path, stack: ExitStack) -> Stores:
         claims=stack.enter_context(closing(Claims(out / "claims.sqlite"))),
         batches=stack.enter_context(closing(BatchLedger(out / "batches.sqlite"))),
         divisions=stack.enter_context(closing(DivisionStore(out / "divisions.sqlite"))),
+        files=stack.enter_context(closing(FileHashes(out / "files.sqlite"))),
     )

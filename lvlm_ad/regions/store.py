@@ -13,7 +13,7 @@ import numpy as np
 
 from lvlm_ad.errors import StoreError
 from lvlm_ad.regions.division import Regions
-from lvlm_ad.storage import open_database
+from lvlm_ad.storage import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -123,7 +123,7 @@ class DivisionStore:
                     "INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)",
                     (key, division.hash, division.n_regions, division.regions, division.counts),
                 )
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise StoreError(f"The division store {self._path} cannot be written: {error}.") from error
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class DivisionStore:
         try:
             with self._lock:
                 return query(self._db)
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> StoreError:

@@ -14,6 +14,7 @@ from lvlm_ad.report.page import render
 from lvlm_ad.report.run_page import HEADS, condition_of
 from lvlm_ad.report.sources import find_sources
 from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.storage import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ def write_comparison(
             sources = find_sources(divided, data, progress, stack) if pictures else None
             cards, legend = gallery(runs, sources, out, progress)
         page = render("compare.html", _SCRIPTS, cards=cards, legend=legend, **_content(runs, found, resamples))
-        (out / "index.html").write_text(page, encoding="utf-8")
+        write_file(out / "index.html", page)
     except OSError as error:
         raise RunError(f"The page cannot be written to {out}: {error.strerror}.") from error
     return out / "index.html"

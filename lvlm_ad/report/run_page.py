@@ -15,6 +15,7 @@ from lvlm_ad.report.page import number, percent, render
 from lvlm_ad.report.sources import find_sources
 from lvlm_ad.report.summary import curves_of
 from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.storage import write_file
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def write_report(
         if figures:
             save_plots(plots, out / "figures")
         page = render("report.html", _SCRIPTS, plots=plots, cards=cards, legend=legend, **_content(run))
-        (out / "index.html").write_text(page, encoding="utf-8")
+        write_file(out / "index.html", page)
     except OSError as error:
         raise RunError(f"The report cannot be written to {out}: {error.strerror}.") from error
     return out / "index.html"

@@ -153,6 +153,21 @@ def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
     assert len({process for _, process in lines(tmp_path / "asked.txt")}) >= 2, "one process here, others there"
 
 
+@pytest.mark.parametrize(("model", "status"), [("clip-ac", 0), ("transformers", 3)])
+def test_real_models_give_the_same_on_a_cluster(cluster, kept_data, tmp_path, request, model, status):
+    """A CLIP baseline with random weights, and a tiny LVLM, whose words are no answers."""
+    pytest.importorskip("torch")
+    if model == "clip-ac":
+        pytest.importorskip("open_clip")
+        settings = ["model=ViT-S-32-alt", "pretrained=random", f"text_cache={tmp_path / 'texts'}"]
+    else:
+        settings = [f"model={request.getfixturevalue('tiny_lvlm')('llava')}", "max_tokens=8", "batch_size=1"]
+    more = ["--model", model, "--category", "bolt", *(part for one in settings for part in ("--set", one))]
+    bench(None, kept_data, tmp_path / "here", *more, status=status)
+    bench(cluster, kept_data, tmp_path / "there", *more, "--set", "actors=1", status=status)
+    assert results(tmp_path / "there") == results(tmp_path / "here")
+
+
 def test_a_killed_worker_takes_no_answer_along(cluster, kept_data, tmp_path):
     """A worker killed amid its questions: they are asked elsewhere, no image fails, no answer is asked twice."""
     log = write_model(tmp_path, "time.sleep(0.4)")
