@@ -131,7 +131,8 @@ class Wire:
             failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
             failure = TransientError(
-                f"no connection ({error.__cause__ or error}); is the server running, and base_url right?"
+                f"no connection ({error.__cause__ or error}); is the server running, and base_url right?",
+                unreached=isinstance(error.__cause__, _http().ConnectError),
             )
         except RuntimeError:
             if not self.client.is_closed():

@@ -113,12 +113,16 @@ class TransientError(BackendError):
         message: what happened.
         wait: seconds that the endpoint wants to be left alone; None if it does not say.
         crowded: whether too many questions under way may be the cause.
+        unreached: whether the question did not even get to the endpoint: the network or the server is gone.
     """
 
-    def __init__(self, message: str, *, wait: float | None = None, crowded: bool = False) -> None:
+    def __init__(
+        self, message: str, *, wait: float | None = None, crowded: bool = False, unreached: bool = False
+    ) -> None:
         super().__init__(message)
         self.wait = wait
         self.crowded = crowded
+        self.unreached = unreached
 
 
 class RateLimitError(TransientError):

@@ -32,7 +32,8 @@ _HOPELESS = 8
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 """Seconds before a question is asked again, where the endpoint does not say: at first, doubling, and at most."""
 _PATIENCE = 900.0
-"""Seconds for which one question lets itself be turned away, and the longest wait that an endpoint may ask for."""
+"""Seconds for which one question lets itself be turned away or finds no endpoint, and the longest wait that one may ask
+for."""
 _POLL = 0.2
 """Seconds between two looks for an answer that another process is asking for."""
 _WIDEST = 128
@@ -118,6 +119,8 @@ class Caller:
         self._lock = threading.Lock()
         self._answered = self._failed = self._rejected = 0
         self._tokens = (0, 0)
+        self._note = note
+        self._reached = self._told = False
         self._fatal: FatalError | None = None
         self._turns: dict[str, threading.Lock] = {}
 
@@ -248,7 +251,7 @@ class Caller:
                 self._count_rejection(error)
                 raise
             except TransientError as error:
-                if isinstance(error, RateLimitError):
+                if isinstance(error, RateLimitError) or self._is_outage(error):
                     turned_away += 1
                     # Counted from the first time: waiting in line before is not being turned away.
                     since = since or monotonic()
@@ -266,6 +269,15 @@ class Caller:
             except StoppedError:
                 raise self._ended() from None
 
+    def _is_outage(self, error: TransientError) -> bool:
+        """Whether the endpoint has answered before and cannot be reached now: that costs nothing and is waited out."""
+        with self._lock:
+            known = error.unreached and self._reached
+            tell, self._told = known and not self._told, self._told or known
+        if tell:
+            self._note(f"{error} It has answered before; it is looked for again for {_PATIENCE / 60:.0f} minutes.")
+        return known
+
     def _once(self, request: Request, *, again: bool) -> Answer:
         mine = self._traffic.enter(self._expected_tokens(request), again=again)
         signal: Signal = "failed"
@@ -280,6 +292,8 @@ class Caller:
             raise
         else:
             signal, limits, tokens = "answered", answer.limits, self._counted(answer)
+            with self._lock:
+                self._reached, self._told = True, False
             return answer
         finally:
             self._traffic.leave(mine, signal, tokens=tokens, limits=limits)

@@ -74,7 +74,7 @@ def _store(path: Path, kind: Callable[[Path], _Store], remedy: str, *, busy: boo
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
             found = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
-            count = database.execute(f"SELECT count(*) FROM {path.stem}").fetchone()[0]  # noqa: S608 - names of ours
+            count = database.execute(f"SELECT count(*) FROM {path.stem}").fetchone()[0]  # nosec B608 # noqa: S608 - names of ours
     except sqlite3.OperationalError as error:
         held = {"locked": "another program holds it", "unable to open": "it cannot be opened here"}
         why = next((held[words] for words in held if words in str(error)), "")

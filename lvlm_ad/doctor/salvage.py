@@ -67,7 +67,7 @@ def _rows(database: sqlite3.Connection, names: str) -> Iterator[tuple[Any, ...]]
     for digits in product(_HEX, repeat=3):
         start = "".join(digits)
         for order in ("ASC", "DESC"):
-            query = f"SELECT {names} FROM answers WHERE key >= ? AND key < ? ORDER BY key {order}"  # noqa: S608 - names of ours
+            query = f"SELECT {names} FROM answers WHERE key >= ? AND key < ? ORDER BY key {order}"  # nosec B608 # noqa: S608 - names of ours
             try:
                 yield from database.execute(query, (start, start + "g"))
             except DATABASE_ERRORS:

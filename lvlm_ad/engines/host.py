@@ -51,7 +51,7 @@ def packed(value: Any) -> bytes:
 
 def unpacked(data: bytes) -> Any:
     """Read what ``packed`` made."""
-    return pickle.loads(data)  # noqa: S301 - it comes from this run's own process
+    return pickle.loads(data)  # nosec B301 # noqa: S301 - it comes from this run's own process
 
 
 class Host:
@@ -112,7 +112,7 @@ def _bare(error: LvlmAdError) -> LvlmAdError:
     """Return an error without what it was caused by, which may not travel; one of a stranger's kind as the nearest."""
     error.__cause__ = error.__context__ = error.__traceback__ = None
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - one's own
+        pickle.loads(pickle.dumps(error))  # nosec B301 # noqa: S301 - one's own
     except Exception:  # noqa: BLE001 - pickling runs a stranger's code
         return FatalError(str(error))
     return error

@@ -131,7 +131,7 @@ class DivisionStore:
         self._db.close()
 
     def _arrays(self, column: str, key: str) -> dict[str, NDArray[Any]] | None:
-        query = f"SELECT {column} FROM divisions WHERE key = ?"  # noqa: S608 - the column is one of two constants
+        query = f"SELECT {column} FROM divisions WHERE key = ?"  # nosec B608 # noqa: S608 - the column is one of two constants
         row = self._read(lambda db: db.execute(query, (key,)).fetchone())
         if row is None or row[0] is None:
             return None

@@ -309,4 +309,4 @@ def _plot(name: str, title: str, alt: str, figure: Any) -> Plot:
     def save(path: Path) -> None:
         figure.savefig(path, dpi=200, metadata={}, facecolor=_PAPER)
 
-    return Plot(name, title, alt, Markup(svg), save)  # noqa: S704 - matplotlib escapes what it writes
+    return Plot(name, title, alt, Markup(svg), save)  # nosec B704 # noqa: S704 - matplotlib escapes what it writes

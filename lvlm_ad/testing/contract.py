@@ -150,7 +150,7 @@ def options_are_typed(plugin: Backend | Baseline) -> None:
 
 def built_anew_it_is_the_same(plugin: Backend | Baseline) -> None:
     """Its options can be sent to another process; built from them alone it has the same identity."""
-    again = pickle.loads(pickle.dumps(plugin.options))  # noqa: S301 - what was pickled here a moment ago
+    again = pickle.loads(pickle.dumps(plugin.options))  # nosec B301 # noqa: S301 - what was pickled here a moment ago
     other = type(plugin)(again)
     identity = plugin.identity()
     alike = identity != plugin.identity() or other.identity() == identity

@@ -297,6 +297,22 @@ def test_being_turned_away_is_no_failure(store):
     assert len(backend.asked) == 200
 
 
+@pytest.mark.usefixtures("_quick")
+def test_an_outage_is_waited_out_if_the_endpoint_has_answered_before(store):
+    """What never reached an endpoint that has answered is asked again without counting; else retries decide."""
+    gone = TransientError("no connection", unreached=True)
+    _, found = asking_all(
+        store,
+        lambda text, times: gone if text != "0" and times < 9 else "yes",
+        [str(n) for n in range(5)],
+        threads=1,
+        pacing=Pacing(max_retries=0),
+    )
+    assert found == ["yes"] * 5
+    _, (error,) = asking_all(store, lambda *_: gone, ["never"], pacing=Pacing(max_retries=2))
+    assert error is gone
+
+
 def test_a_wait_that_is_asked_for_is_waited(store):
     """After a rate limit with a wait, nobody asks anything until it is over."""
     times_asked = []
