@@ -1,5 +1,6 @@
 """Packages to begin with: they work as they are written."""
 
+import ast
 import json
 import os
 import subprocess
@@ -62,6 +63,22 @@ def test_what_cannot_be_a_name_is_refused(name, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["backend", "baseline"])
+@pytest.mark.parametrize("name", ["answer", "view", "image", "none", "true", "field", "options"])
+def test_a_name_that_the_file_knows_already_makes_a_class_of_another(kind, name, tmp_path):
+    """The class of a backend called "answer" is no Answer: the file runs and keeps its contract's imports."""
+    source = new_plugin(kind, name, tmp_path / name) / "src" / f"lvlm_ad_{name}" / "__init__.py"
+    found = {}
+    exec(compile(source.read_text(), source, "exec"), found)
+    made = found[found["__all__"][0]]
+    assert made.__name__.lower() in {name, name + kind}
+    assert callable(made().answer if kind == "backend" else made().score)
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            for one in node.names:
+                assert found[one.name] is not made, f"the class hides {one.name}"
+
+
 def test_nothing_is_overwritten(tmp_path):
     """Neither a folder that is there nor the name of a model that is there."""
     with pytest.raises(ConfigError, match="exists already; nothing was written"):
@@ -69,4 +86,6 @@ def test_nothing_is_overwritten(tmp_path):
     for taken in ("gpt-4v", "openai", "oracle"):
         with pytest.raises(ConfigError, match=f"There is a model '{taken}' already"):
             new_plugin("backend", taken, tmp_path / "other")
+    with pytest.raises(ConfigError, match="a package lvlm_ad_backends already"):
+        new_plugin("baseline", "backends", tmp_path / "other")
     assert list(tmp_path.iterdir()) == []

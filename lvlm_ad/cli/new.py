@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,4 +38,4 @@ def _write(kind: Kind, name: str, out: Path | None) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             say(f"wrote {path}")
-    say(f"Next: pip install -e {folder} && lvlm-ad bench --model {name}")
+    say(f"Next: pip install -e {shlex.quote(str(folder))} && lvlm-ad bench --model {name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -45,11 +46,15 @@ def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
         )
     if name in {*preset_names("models"), *plugin_names("backend"), *plugin_names("baseline")}:
         raise ConfigError(f"There is a model {name!r} already ('lvlm-ad models {name}'); give another name.")
+    if find_spec(f"lvlm_ad_{module}") is not None:
+        raise ConfigError(
+            f"There is a package lvlm_ad_{module} already, which {name!r} would replace; give another name."
+        )
     target = folder or Path(name)
     words = {
         "name": name,
         "package": f"lvlm_ad_{module}",
-        "class_name": "".join(part.capitalize() for part in name.split("-")),
+        "class_name": _class_name(kind, name),
         "kind": kind,
         "version": __version__,
     }
@@ -65,8 +70,19 @@ def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
         f"src/{words['package']}/__init__.py": f"{kind}.py",
         "tests/test_contract.py": "test_contract.py",
     }.items():
-        text = (files("lvlm_ad.new_plugin") / "templates" / f"{template}.txt").read_text(encoding="utf-8")
+        text = _template(template)
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(Template(text).substitute(words), encoding="utf-8")
     return target
+
+
+def _template(name: str) -> str:
+    return (files("lvlm_ad.new_plugin") / "templates" / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def _class_name(kind: Kind, name: str) -> str:
+    """Return the name of the class; its kind stands behind it where the file knows something else by the name alone."""
+    camel = "".join(part.capitalize() for part in name.split("-"))
+    known = set(re.findall(r"[A-Z]\w*", _template(f"{kind}.py")))
+    return camel + kind.capitalize() if camel in known or keyword.iskeyword(camel) else camel
