@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import ValidationError
 
+from lvlm_ad.arrays import read_arrays
 from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest
 from lvlm_ad.metrics.tallies import PixelTally, from_arrays, to_arrays
 from lvlm_ad.notebook import category_table, prediction_frame, row_frame, row_table
@@ -133,6 +134,7 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         RunError: a file is missing or damaged, or was written by a newer version.
     """
     try:
+        _check_files(folder)
         raw = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         version = raw["schema_version"]
         if version > SCHEMA_VERSION:
@@ -142,9 +144,8 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         if predictions:
             # Runs of older versions have none.
             if (folder / "pixels.npz").is_file():
-                # NumPy leaves a damaged file open.
-                with (folder / "pixels.npz").open("rb") as raw_file, np.load(raw_file, allow_pickle=False) as file:
-                    tallies = from_arrays(file)
+                with (folder / "pixels.npz").open("rb") as archive:
+                    tallies = from_arrays(read_arrays(archive))
             with (folder / "predictions.jsonl").open(encoding="utf-8") as lines:
                 records = [PredictionRecord.model_validate_json(line) for line in lines]
         text = (folder / "metrics.json").read_text(encoding="utf-8")
@@ -212,6 +213,21 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
         except RunError as error:
             problems.append(str(error))
     return runs, problems
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse what is no file of the run's own: a link out of its folder would have others' files read, a pipe none.
+
+    Raises:
+        RunError: there is such a one.
+    """
+    for name in ("run.json", "metrics.json", "predictions.jsonl", "pixels.npz"):
+        path = folder / name
+        inside = path.resolve().is_relative_to(folder.resolve())
+        if (path.exists() or path.is_symlink()) and not (inside and path.is_file()):
+            raise RunError(
+                f"{path} is no file of the run, but {'a link out of it' if not inside else 'another thing'}."
+            )
 
 
 def _check_scores(records: Sequence[PredictionRecord]) -> None:

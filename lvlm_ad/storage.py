@@ -70,6 +70,8 @@ def _prepared(database: sqlite3.Connection) -> int:
             found = int(database.execute("PRAGMA user_version").fetchone()[0])
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
+            # A file from elsewhere may hold views and triggers; they call nothing.
+            database.execute("PRAGMA trusted_schema=OFF")
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or attempt == _TRIES - 1:
                 raise

@@ -15,6 +15,7 @@ LEAVES = (
     "errors",
     "events",
     "storage",
+    "arrays",
     "device",
     "weights",
     "presets",

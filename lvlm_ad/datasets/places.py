@@ -1,20 +1,23 @@
-"""Where the images of runs are on this machine: a note beside the runs, not in them; runs are given away."""
+"""Where the images of runs are on this machine: a note in the user's cache, never beside runs, which are given away."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lvlm_ad.storage import write_file
+from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets.sample import Dataset
 
 __all__ = ["Place", "find_place", "remember_place"]
 
-_FILE = "places.json"
+_MOST = 1000
+"""Data sets that are remembered; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,44 +28,60 @@ class Place:
         name: as ``load_dataset`` takes it.
         root: the folder.
         mask_threshold: as ``load_dataset`` takes it.
+        divided_by: names and folders of the models that divided it here; a run's own word for them is not taken.
     """
 
     name: str
     root: Path
     mask_threshold: int | None = None
+    divided_by: tuple[str, ...] = ()
 
 
-def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None) -> None:
-    """Note in the folder of runs where a data set is. It is a convenience: what cannot be written is left out."""
-    places = _read(out)
+def remember_place(dataset: Dataset, mask_threshold: int | None, divided_by: str = "") -> None:
+    """Note where a data set is. It is a convenience: what cannot be written is left out.
+
+    Args:
+        dataset: the data set.
+        mask_threshold: as ``load_dataset`` took it.
+        divided_by: the model that divided it, by name or folder; empty if none did.
+    """
+    places = _read()
+    known = find_place(dataset.fingerprint)
+    models = {*(known.divided_by if known else ()), *([divided_by] if divided_by else [])}
+    places.pop(dataset.fingerprint, None)
     places[dataset.fingerprint] = {
         "name": dataset.name,
         "root": str(dataset.root.resolve()),
         "mask_threshold": mask_threshold,
+        "divided_by": sorted(models),
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=out, prefix=".places-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(places, file, indent=2)
-        Path(name).replace(out / _FILE)
-    except OSError:
-        return
+    with contextlib.suppress(OSError):
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        write_file(_file(), json.dumps(dict(list(places.items())[-_MOST:]), indent=2))
 
 
-def find_place(out: Path, fingerprint: str) -> Place | None:
-    """Return where a data set was when a run of it was made; None if nobody noted it."""
+def find_place(fingerprint: str) -> Place | None:
+    """Return where a data set was when it was last measured on this machine; None if nobody noted it."""
     try:
-        found = _read(out)[fingerprint]
-        threshold = found["mask_threshold"]
-        return Place(str(found["name"]), Path(str(found["root"])), None if threshold is None else int(str(threshold)))
+        found = _read()[fingerprint]
+        threshold, models = found["mask_threshold"], found["divided_by"]
+        return Place(
+            str(found["name"]),
+            Path(str(found["root"])),
+            None if threshold is None else int(str(threshold)),
+            tuple(map(str, models)) if isinstance(models, list) else (),
+        )
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _read(out: Path) -> dict[str, dict[str, object]]:
+def _file() -> Path:
+    return user_cache() / "places.json"
+
+
+def _read() -> dict[str, dict[str, object]]:
     try:
-        found = json.loads((out / _FILE).read_text(encoding="utf-8"))
+        found = json.loads(_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import zipfile
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvlm_ad.arrays import read_arrays
 from lvlm_ad.errors import StoreError
 from lvlm_ad.regions.division import Regions
 from lvlm_ad.storage import DATABASE_ERRORS, open_database
@@ -137,7 +140,7 @@ class DivisionStore:
             return None
         try:
             return _unpack(row[0])
-        except (ValueError, OSError, KeyError) as error:
+        except (ValueError, OSError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
             raise self._damaged(error) from error
 
     def _read(self, query: Callable[[sqlite3.Connection], Any]) -> Any:
@@ -159,5 +162,4 @@ def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    with np.load(BytesIO(data), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    return read_arrays(BytesIO(data))

@@ -16,7 +16,7 @@ from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
 from lvlm_ad.regions import METHODS, DivisionStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import ExitStack
 
     from lvlm_ad.datasets import Dataset, Sample
@@ -54,11 +54,10 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
     Raises:
         DataError: the data set is not there, or holds other images.
     """
-    out = run.dir.resolve().parent
     recorded = run.manifest.dataset
-    place = find_place(out, recorded.fingerprint)
+    place = find_place(recorded.fingerprint)
     if data is not None:
-        place = Place(recorded.name, data, place.mask_threshold if place else None)
+        place = Place(recorded.name, data, place.mask_threshold if place else None, place.divided_by if place else ())
     if place is None:
         raise DataError(f"Where the images of {run.dir} are is not known here; name the folder with --data.")
     chosen = _chosen(load_dataset(place.name, place.root, mask_threshold=place.mask_threshold), run)
@@ -67,7 +66,7 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
     if not run.manifest.division.hash:
         return Sources(samples, None, side)
     try:
-        divisions = _divided(run, chosen, side, progress, stack)
+        divisions = _divided(run, chosen, side, place.divided_by, progress, stack)
     except LvlmAdError as error:
         return Sources(samples, None, side, f"Marks and maps cannot be drawn: {error}")
     if divisions.hash != run.manifest.division.hash:
@@ -91,8 +90,14 @@ def _chosen(whole: Dataset, run: Run) -> Dataset:
     return chosen
 
 
-def _divided(run: Run, chosen: Dataset, side: int, progress: Progress, stack: ExitStack) -> Divisions:
+def _divided(
+    run: Run, chosen: Dataset, side: int, divided_by: Sequence[str], progress: Progress, stack: ExitStack
+) -> Divisions:
     recorded = run.manifest.division
+    model = recorded.options.get("sam_model")
+    if model is not None and model not in divided_by:
+        # A stranger's run must not decide which files are opened, or fetched.
+        raise DataError(f"it was divided by the model {model!r:.80}, which has divided nothing on this machine")
     own = METHODS[recorded.method][0].model_fields if recorded.method in METHODS else {}
     options = {name: value for name, value in recorded.options.items() if name in own}
     settings = {"image_size": side, "division": recorded.method, **options}
