@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, atheris.instrument_imports(include=["lvlm_ad"]):
+    with tempfile.TemporaryDirectory() as scratch, atheris.instrument_imports(include=["lvlm_ad", "tomllib", "PIL"]):
         work = Path(scratch) / "work"
         work.mkdir()
         begin = seeds(args.target, Path(scratch))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "find_place", "remember_place"]
 
 _MOST = 1000
-"""Data sets that are remembered; the oldest go first."""
+"""Data sets, each with a folder of runs, that are remembered; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,20 @@ class Place:
     divided_by: tuple[str, ...] = ()
 
 
-def remember_place(dataset: Dataset, mask_threshold: int | None, divided_by: str = "") -> None:
+def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divided_by: str = "") -> None:
     """Note where a data set is. It is a convenience: what cannot be written is left out.
 
     Args:
+        out: the folder of runs.
         dataset: the data set.
         mask_threshold: as ``load_dataset`` took it.
         divided_by: the model that divided it, by name or folder; empty if none did.
     """
     places = _read()
-    known = find_place(dataset.fingerprint)
+    known, key = find_place(out, dataset.fingerprint), _key(out, dataset.fingerprint)
     models = {*(known.divided_by if known else ()), *([divided_by] if divided_by else [])}
-    places.pop(dataset.fingerprint, None)
-    places[dataset.fingerprint] = {
+    places.pop(key, None)
+    places[key] = {
         "name": dataset.name,
         "root": str(dataset.root.resolve()),
         "mask_threshold": mask_threshold,
@@ -60,10 +61,10 @@ def remember_place(dataset: Dataset, mask_threshold: int | None, divided_by: str
         write_file(_file(), json.dumps(dict(list(places.items())[-_MOST:]), indent=2))
 
 
-def find_place(fingerprint: str) -> Place | None:
-    """Return where a data set was when it was last measured on this machine; None if nobody noted it."""
+def find_place(out: Path, fingerprint: str) -> Place | None:
+    """Return where a data set was when runs in a folder were made on this machine; None if nobody noted it."""
     try:
-        found = _read()[fingerprint]
+        found = _read()[_key(out, fingerprint)]
         threshold, models = found["mask_threshold"], found["divided_by"]
         return Place(
             str(found["name"]),
@@ -73,6 +74,10 @@ def find_place(fingerprint: str) -> Place | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _key(out: Path, fingerprint: str) -> str:
+    return f"{fingerprint} {out.resolve()}"
 
 
 def _file() -> Path:

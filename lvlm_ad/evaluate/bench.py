@@ -87,7 +87,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         )
         divisions = divide_dataset(plan, stores.divisions, progress, engine)
         event("divided", method=plan.protocol.division, hash=divisions.hash)
-        remember_place(plan.dataset, config.mask_threshold, str(divisions.record.get("sam_model", "")))
+        remember_place(config.out, plan.dataset, config.mask_threshold, str(divisions.record.get("sam_model", "")))
         spent = 0.0
         runs = Runs()
         while built:

@@ -55,7 +55,7 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
         DataError: the data set is not there, or holds other images.
     """
     recorded = run.manifest.dataset
-    place = find_place(recorded.fingerprint)
+    place = find_place(run.dir.resolve().parent, recorded.fingerprint)
     if data is not None:
         place = Place(recorded.name, data, place.mask_threshold if place else None, place.divided_by if place else ())
     if place is None:
