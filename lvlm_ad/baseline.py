@@ -103,7 +103,7 @@ class Baseline:
         concurrency: how many samples it wants at once; None: one a processor.
         label: stands behind its name in every table, such as "random weights".
         notes: what readers of a table must know of it.
-        source: SHA-256 (hex) of the file that it was loaded from, where it was given by a file's path.
+        source: see ``Backend.source``.
     """
 
     Options: ClassVar[type[BaselineOptions]] = BaselineOptions

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from lvlm_ad.backend import Outcome, Usage
-from lvlm_ad.baseline import Truth, View
+from lvlm_ad.baseline import DenseScores, Truth, View
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.errors import PluginError, RejectedError, TransientError, UnaskedError
+from lvlm_ad.errors import PluginError, RejectedError, TransientError, UnaskedError, where
 from lvlm_ad.text2seg import ScoreMap, Scores, Scoring, paint, parse, read, write
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Request
-    from lvlm_ad.baseline import Baseline, DenseScores, References
+    from lvlm_ad.baseline import Baseline, References
     from lvlm_ad.calls import Caller
     from lvlm_ad.datasets import Sample
     from lvlm_ad.prompts import Questioner
@@ -244,7 +244,7 @@ class BaselineDetector:
             PluginError: the baseline gave scores of a wrong shape or range.
             ImageError: the image or the mask cannot be read.
         """
-        dense = self._checked(self._baseline.score(self._view(sample)), sample)
+        dense = self._checked(self._scored(sample), sample)
         pooled = np.clip(regions.pool(dense.map), 0.0, 1.0)
         # As the questions ask: regions that are not anomalous at all are left out.
         text = write(dense.image, {number: score for number, score in enumerate(pooled.tolist(), start=1) if score > 0})
@@ -254,6 +254,14 @@ class BaselineDetector:
 
     def stop(self) -> None:
         """There is nothing to stop."""
+
+    def _scored(self, sample: Sample) -> DenseScores:
+        view = self._view(sample)
+        try:
+            return self._baseline.score(view)
+        except SystemExit as error:
+            # It would end the whole command, without a word.
+            raise PluginError(f"The baseline {self._name} raised {where(error)}.") from error
 
     def _view(self, sample: Sample) -> View:
         truth = None
@@ -271,7 +279,9 @@ class BaselineDetector:
             original_references=references.originals,
         )
 
-    def _checked(self, dense: DenseScores, sample: Sample) -> DenseScores:
+    def _checked(self, dense: Any, sample: Sample) -> DenseScores:
+        if not isinstance(dense, DenseScores):
+            raise PluginError(f"The baseline {self._name}: score() must return DenseScores, not {dense!r:.80}.")
         values = np.asarray(dense.map)
         if values.shape != self._size:
             raise PluginError(

@@ -1,6 +1,7 @@
 """A class of one's own, named by its file or its module: found, built, asked, and blamed in the right line."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from lvlm_ad.backend import Backend, BackendOptions, ManyBackend, Request
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import PluginError
-from lvlm_ad.plugins import build, find_model
+from lvlm_ad.plugins import build, find_model, load_plugin
 from lvlm_ad.plugins.named import is_own, load_own, own_name
 from lvlm_ad.runs import find_runs, read_run
 
@@ -266,3 +267,81 @@ def test_options_are_the_contracts():
         word: str = ""
 
     assert Own.model_config["extra"] == "forbid"
+
+
+def test_an_edited_class_is_another_however_it_is_named(tmp_path, monkeypatch):
+    """A file's imports from beside it count, at whatever depth; so does a module, and the whole of a package."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "far.py").write_text("SCORE = 0.1\n")
+    (tmp_path / "near_by.py").write_text("def score():\n    from far import SCORE\n    return SCORE\n")
+    text = (
+        "class Mine:\n    def answer(self, request):\n        from near_by import score\n        return str(score())\n"
+    )
+    (tmp_path / "mine.py").write_text(text)
+    package = tmp_path / "some_pack_of_mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text(text)
+    (package / "beside.py").write_text("")
+    names = ("mine.py", "mine.py:Mine", "mine:Mine", "some_pack_of_mine.inner:Mine")
+
+    def sources():
+        for module in ("mine", "some_pack_of_mine", "some_pack_of_mine.inner"):
+            sys.modules.pop(module, None)
+        return [load_plugin("backend", name).source for name in names]
+
+    before = sources()
+    assert all(before)
+    assert sources() == before, "nothing was edited"
+    (tmp_path / "far.py").write_text("SCORE = 0.9\n")
+    after = sources()
+    assert all(one != other for one, other in zip(before[:3], after[:3], strict=True))
+    assert after[3] == before[3]
+    (package / "beside.py").write_text("SCORE = 0.9\n")
+    assert sources()[3] != before[3]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("return Answer('0.5', 'weird')", "the outcome 'weird'"),
+        ("return Answer('0.5', seconds=float('nan'))", "nan seconds"),
+        ("return Answer(None)", "NoneType as text"),
+        ("raise SystemExit(7)", "SystemExit: 7"),
+    ],
+)
+def test_an_answer_that_cannot_be_ends_with_one_line(body, says, kept_data, tmp_path, lvlm_ad_command):
+    """Neither a traceback nor silence: the class's name and what it gave."""
+    source = f"from lvlm_ad.backend import Answer\nclass Odd:\n    def answer(self, request):\n        {body}\n"
+    (tmp_path / "odd.py").write_text(source)
+    done = lvlm_ad_command(
+        *("bench", "--model", "odd.py", "--limit", "1", "--no-frame", "--data", kept_data),
+        *("--division", "grid", "--set", "image_size=96", "--set", "max_retries=0"),
+    )
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("body", ["return (0.5, 1)", "return None", "raise SystemExit(7)"])
+def test_a_score_that_is_none_ends_with_one_line(body, kept_data, tmp_path, lvlm_ad_command):
+    """The same of a baseline."""
+    (tmp_path / "odd.py").write_text(f"class Odd:\n    def score(self, view):\n        {body}\n")
+    done = lvlm_ad_command(
+        *("bench", "--model", "odd.py", "--limit", "1", "--no-frame", "--data", kept_data),
+        *("--division", "grid", "--set", "image_size=96"),
+    )
+    assert done.returncode == 2, done.stderr
+    assert "The baseline odd" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("capabilities = 'many'", "capabilities is 'many'"), ("Options = dict", "Options is <class 'dict'>")],
+)
+def test_members_of_the_wrong_kind_are_refused(line, says, tmp_path):
+    """What the framework reads of a class must be what it takes it for."""
+    (tmp_path / "odd.py").write_text(f"class Odd:\n    {line}\n    def answer(self, request): return ''\n")
+    with pytest.raises(PluginError, match=re.escape(says)):
+        load_plugin("backend", str(tmp_path / "odd.py"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from math import isfinite
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from lvlm_ad.backend.messages import Answer, Request
+from lvlm_ad.backend.messages import Answer, Outcome, Request
 from lvlm_ad.errors import FatalError
 
 __all__ = ["Backend", "BackendOptions", "Capabilities", "Transport", "as_answer"]
@@ -78,8 +79,9 @@ class Backend:
     Attributes:
         Options: the options it takes, a ``BackendOptions`` whose field descriptions are its documentation.
         capabilities: what it can take.
-        source: SHA-256 (hex) of the file that it was loaded from, where it was given by a file's path: an edited file
-            is another model. Empty for an installed package.
+        source: SHA-256 (hex) of its file and of what that imports from beside it, where it was given by a path or a
+            module, and of its package where that is installed to be worked on: edited, it is another model. Empty
+            for what is installed for good.
         billed: whether somebody bills its answers. Where nobody does, and no price is set, they cost 0.
         spreads: whether ``--engine ray`` builds it anew on the machines of a cluster: it holds a model. One that asks
             an endpoint stays in the process that writes the answers.
@@ -133,10 +135,25 @@ def as_answer(given: Answer | str, who: str) -> Answer:
         who: the method that gave it, for the message.
 
     Raises:
-        FatalError: it is neither.
+        FatalError: it is neither, or an answer that cannot be.
     """
     if isinstance(given, Answer):
+        _check_answer(given, who)
         return given
     if isinstance(given, str):
         return Answer(given, "ok" if given.strip() else "empty")
     raise FatalError(f"{who} returned {type(given).__name__}; it must return an Answer or a text.")
+
+
+def _check_answer(given: Any, who: str) -> None:
+    """Refuse what no answer can be before it is stored; dataclasses take any value.
+
+    Raises:
+        FatalError: the outcome is none, the seconds are no number, or the text is none.
+    """
+    seconds = isinstance(given.seconds, int | float) and isfinite(given.seconds)
+    if not (isinstance(given.text, str) and given.outcome in get_args(Outcome) and seconds):
+        raise FatalError(
+            f"{who} returned an Answer with {type(given.text).__name__} as text, the outcome {given.outcome!r:.40} "
+            f"and {given.seconds!r:.40} seconds; outcomes are {', '.join(get_args(Outcome))}, and seconds finite."
+        )

@@ -329,7 +329,7 @@ class Caller:
             answer = as_answer(self.backend.answer(request), f"{type(self.backend).__name__}.answer")
         except LvlmAdError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = type(self.backend).__name__
             raise TransientError(f"the backend {name} raised {where(error, whole_path=False)}") from error
         return replace(storable(answer), seconds=answer.seconds or perf_counter() - start)

@@ -75,14 +75,18 @@ class Pool:
         self._failure: LvlmAdError | None = None
         self._closed = False
         self._each = 1
+        # Copies to be started, and copies on their way: while there are any, calls wait.
+        self._awaited, self._pending = room.copies, 0
         self.described = self._probe()
 
     def started(self, each: int) -> None:
         """Start the copies, if they are not; ``each`` takes so many calls at once."""
         with self._changed:
+            # Many threads come here at once; one of them starts the copies.
+            wanted, self._awaited = self._awaited, 0
             self._each = each
-            missing = 0 if self._closed else self._room.copies - len(self._copies) - len(self._coming)
-        for _ in range(missing):
+            self._pending += wanted
+        for _ in range(wanted):
             self._begin(0)
 
     def call(self, method: str, *arguments: Any) -> Any:
@@ -151,7 +155,15 @@ class Pool:
         return _Copy(actor.remote(self._make))
 
     def _begin(self, deaths: int) -> None:
-        copy = self._made()
+        """Start a copy that is counted as pending."""
+        try:
+            copy = self._made()
+        except Exception as error:  # noqa: BLE001 - Ray raises much; whoever waits for this copy must hear of it
+            with self._changed:
+                self._pending -= 1
+                self._failure = FatalError(f"{self._name} cannot be started on the cluster: {error!s:.200}")
+                self._changed.notify_all()
+            return
         with self._changed:
             if self._closed:
                 self._kill([copy])
@@ -172,20 +184,20 @@ class Pool:
             problem = FatalError(f"{self._name}: {_DEATHS} workers died before their first answer: {error}")
         except LvlmAdError as error:
             problem = error
-        if again:
-            # Before this one is taken out: while one is coming, others wait for it.
-            self._begin(deaths + 1)
         with self._changed:
             if self._closed:
                 return
             self._coming.remove(copy)
+            self._pending -= not again
             if problem is None:
                 self._copies.append(copy)
                 event("worker", model=self._name, machine=copy.machine)
-            elif not self._copies and not self._coming:
+            elif not self._copies and not self._pending:
                 self._failure = problem
             self._changed.notify_all()
-        if problem is not None and not again:
+        if again:
+            self._begin(deaths + 1)
+        elif problem is not None:
             self._kill([copy])
             self._note(f"A worker of {self._name} takes no part: {problem}")
 
@@ -226,6 +238,7 @@ class Pool:
             copy.lost = True
             if copy in self._copies:
                 self._copies.remove(copy)
+            self._pending += 1
             closed = self._closed
         if not closed:
             event("worker lost", model=self._name, machine=copy.machine, message=why)

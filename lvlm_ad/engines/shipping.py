@@ -62,7 +62,8 @@ class MakePlugin:
 
 def shipped(model: Model) -> MakePlugin:
     """Return what makes a model on a worker; a class of the user's own travels by its file's content."""
-    if not model.plugin.source:
+    # Named by its file, ".py" or ".py:Class"; a module or a package must be installed there.
+    if not model.preset.plugin.partition(":")[0].endswith(".py"):
         return MakePlugin(model.preset, model.label)
     path = Path(str(sys.modules[model.plugin.__module__].__file__))
     return MakePlugin(model.preset, model.label, str(path), path.read_bytes())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from importlib.util import find_spec
 from typing import Any, Literal
 
-from lvlm_ad.backend import Backend, ManyBackend
+from lvlm_ad.backend import Backend, BackendOptions, Capabilities, ManyBackend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import PluginError
 
@@ -35,6 +36,12 @@ def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
     """
     if not isinstance(found, type):
         raise PluginError(f"{name} is {type(found).__name__}, not a class with answer or score.")
+    options = getattr(found, "Options", BackendOptions)
+    if not (isinstance(options, type) and issubclass(options, BackendOptions)):
+        raise PluginError(f"{name}: Options is {options!r:.60}; it must be a class derived from BackendOptions.")
+    capabilities = getattr(found, "capabilities", Capabilities())
+    if not isinstance(capabilities, Capabilities) and not hasattr(capabilities, "__get__"):
+        raise PluginError(f"{name}: capabilities is {capabilities!r:.60}; it must be a Capabilities.")
     for method in METHODS:
         if inspect.iscoroutinefunction(getattr(found, method, None)):
             raise PluginError(f"{name}: {method} is async; it must be a plain method, which is called from threads.")
@@ -77,7 +84,9 @@ def _wants_options(found: type[Any]) -> bool:
 
 def missing_module(name: str, error: ModuleNotFoundError) -> str:
     """Say which module a plugin lacks, and the command that brings it."""
-    module = (error.name or "").partition(".")[0]
+    module, _, beyond = (error.name or "").partition(".")
+    if beyond and find_spec(module) is not None:
+        return f"{name} cannot be loaded: there is no module {error.name!r}, though {module!r} is installed."
     extra = _EXTRAS.get(module)
     remedy = f"pip install 'lvlm-ad[{extra}]'" if extra else f"install the package that brings {module!r}"
     return f"{name} needs the module {module!r}, which is not installed; {remedy}."

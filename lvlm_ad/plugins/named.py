@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import re
@@ -15,6 +14,7 @@ from lvlm_ad.backend import Backend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import PluginError, nearest, where
 from lvlm_ad.plugins.classes import METHODS, Kind, as_plugin, missing_module
+from lvlm_ad.plugins.sources import source_of_file, source_of_module
 
 __all__ = ["is_own", "load_own", "own_name"]
 
@@ -49,7 +49,8 @@ def load_own(name: str) -> tuple[Kind, type[Any]]:
     else:
         match = _CLASS.fullmatch(name)
         assert match is not None  # noqa: S101 - is_own holds
-        module, digest = _imported(match["module"]), ""
+        module = _imported(match["module"])
+        digest = source_of_module(module)
     kind, plugin = as_plugin(_chosen(module, match["name"] or "", name), name)
     if digest:
         plugin.source = digest
@@ -58,7 +59,7 @@ def load_own(name: str) -> tuple[Kind, type[Any]]:
 
 def _run(path: Path) -> tuple[ModuleType, str]:
     try:
-        content = path.read_bytes()
+        path.read_bytes()
     except OSError as error:
         raise PluginError(f"{path} cannot be read: {error.strerror}.") from error
     # A prefix: the file may be called as a module that is installed.
@@ -71,7 +72,7 @@ def _run(path: Path) -> tuple[ModuleType, str]:
     sys.modules[spec.name] = module
     _loading(str(path), lambda: spec.loader.exec_module(module))
     # Line ends are no difference between two files.
-    return module, hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+    return module, source_of_file(path.resolve())
 
 
 def _imported(name: str) -> ModuleType:
