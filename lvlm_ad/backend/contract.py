@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from lvlm_ad.backend.messages import Answer, Outcome, Request
 from lvlm_ad.errors import FatalError
 
-__all__ = ["Backend", "BackendOptions", "Capabilities", "Transport", "as_answer"]
+__all__ = ["Backend", "BackendOptions", "Capabilities", "Transport", "as_answer", "check_answer"]
 
 
 class _TransportMarker:
@@ -135,18 +135,21 @@ def as_answer(given: Answer | str, who: str) -> Answer:
         who: the method that gave it, for the message.
 
     Raises:
-        FatalError: it is neither, or an answer that cannot be.
+        FatalError: it is neither.
     """
     if isinstance(given, Answer):
-        _check_answer(given, who)
         return given
     if isinstance(given, str):
         return Answer(given, "ok" if given.strip() else "empty")
     raise FatalError(f"{who} returned {type(given).__name__}; it must return an Answer or a text.")
 
 
-def _check_answer(given: Any, who: str) -> None:
+def check_answer(given: Any, who: str) -> None:
     """Refuse what no answer can be before it is stored; dataclasses take any value.
+
+    Args:
+        given: an answer.
+        who: the method that gave it, for the message.
 
     Raises:
         FatalError: the outcome is none, the seconds are no number, or the text is none.

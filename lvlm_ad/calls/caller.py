@@ -11,6 +11,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from lvlm_ad.backend import Limits, as_answer
+from lvlm_ad.backend.contract import check_answer
 from lvlm_ad.calls.store import storable
 from lvlm_ad.calls.traffic import Signal, StoppedError, Traffic
 from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError, where
@@ -326,7 +327,9 @@ class Caller:
     def _timed(self, request: Request) -> Answer:
         start = perf_counter()
         try:
-            answer = as_answer(self.backend.answer(request), f"{type(self.backend).__name__}.answer")
+            who = f"{type(self.backend).__name__}.answer"
+            answer = as_answer(self.backend.answer(request), who)
+            check_answer(answer, who)
         except LvlmAdError:
             raise
         except (Exception, SystemExit) as error:
