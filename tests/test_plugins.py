@@ -64,8 +64,12 @@ def test_a_broken_plugin_is_blamed_with_its_owner(installed):
     assert load_plugin("backend", "scripted").__name__ == "ScriptedBackend"
 
 
-def test_a_missing_extra_names_the_command(installed):
-    """A plugin that needs an uninstalled module says how to get it."""
+def test_a_missing_extra_names_the_command(installed, monkeypatch):
+    """A plugin that needs an uninstalled module says how to get it; of an installed one, what it lacks."""
+    installed("lvlm-newer", "backends", "newer = newer_one:B", "import json.nothing")
+    with pytest.raises(PluginError, match=r"there is no module 'json\.nothing', though 'json' is installed"):
+        load_plugin("backend", "newer")
+    monkeypatch.setattr("lvlm_ad.plugins.classes.find_spec", lambda _module: None)
     installed("lvlm-needy", "backends", "needy = needy_one:B", "raise ModuleNotFoundError('x', name='open_clip.model')")
     with pytest.raises(PluginError, match=r"needs the module 'open_clip'.*pip install 'lvlm-ad\[clip\]'"):
         load_plugin("backend", "needy")

@@ -112,7 +112,7 @@ def test_an_endpoint_that_never_answered_is_not_waited_for(asking, endpoint):
 def test_a_full_disk_ends_the_run_and_loses_nothing(endpoint, asking, small_disk):
     """The run ends with one line; with more room, the same command asks only what has no stored answer."""
     place, again = small_disk
-    endpoint.reply = lambda _body: "image anomaly score: 0.5; region 1: 0.5. " + "All else is fine. " * 8000
+    endpoint.reply = lambda _body: "All else is fine. " * 8000 + "Image anomaly score: 0.5; region 1: 0.5."
     said = one_line(asking(out=place))
     assert "full" in said or "No space left" in said
     paid = pictures(endpoint)
