@@ -103,7 +103,17 @@ class NotFoundError(FatalError):
 
 
 class RejectedError(BackendError):
-    """This question as it stands is refused as a wrong request; the run goes on if others are taken."""
+    """This question as it stands is refused as a wrong request; the run goes on if others are taken.
+
+    Args:
+        message: what happened.
+        peculiar: whether it is known that the question itself is at fault. A first question that is rejected ends the
+            run otherwise: what is wrong with it is mostly wrong with all.
+    """
+
+    def __init__(self, message: str, *, peculiar: bool = False) -> None:
+        super().__init__(message)
+        self.peculiar = peculiar
 
 
 class TransientError(BackendError):

@@ -365,7 +365,7 @@ class Caller:
         """
         with self._lock:
             self._rejected += 1
-            alone = self._answered == 0 and self._traffic.under_way == 0
+            alone = self._answered == 0 and self._traffic.under_way == 0 and not error.peculiar
             all_of_them = alone or self._rejected >= _HOPELESS
         if all_of_them:
             raise FatalError(f"No question is taken ({self._rejected} rejected). The last: {error}") from error

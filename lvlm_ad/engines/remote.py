@@ -78,7 +78,7 @@ class RemoteBackend(Backend):
         try:
             answer = self._pool.call("answer", packed(request))
         except Crashed as error:
-            raise RejectedError(str(error)) from error
+            raise RejectedError(str(error), peculiar=True) from error
         except PluginError as error:
             # As where a backend of this process raises something strange.
             raise TransientError(str(error)) from error
