@@ -167,12 +167,22 @@ def where(error: BaseException, *, whole_path: bool = True) -> str:
         error: what was raised.
         whole_path: whether to name the file with its folder; a message that is kept in a run must not.
     """
+    said = str(error.msg) if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {said:.200}{place_of(error, whole_path=whole_path)}"
+
+
+def place_of(error: BaseException, *, whole_path: bool = True) -> str:
+    """Name the line as ``where`` does, as " (file, line n)"; empty if there is none.
+
+    Args:
+        error: what was raised.
+        whole_path: whether to name the file with its folder.
+    """
     if isinstance(error, SyntaxError):
-        file, line, said = error.filename or "", error.lineno, str(error.msg)
+        file, line = error.filename or "", error.lineno
     else:
         frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
         libraries = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
         own = [one for one in frames if not one.filename.startswith(libraries)] or frames
-        file, line, said = (own[-1].filename, own[-1].lineno, str(error)) if own else ("", None, str(error))
-    place = f" ({file if whole_path else PurePath(file).name}, line {line})" if file else ""
-    return f"{type(error).__name__}: {said:.200}{place}"
+        file, line = (own[-1].filename, own[-1].lineno) if own else ("", None)
+    return f" ({file if whole_path else PurePath(file).name}, line {line})" if file else ""

@@ -36,7 +36,7 @@ _MODEL_FIELDS = ("name", "description", "backend", "baseline")
 
 
 class _Preset(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = ""
     """The preset's name: its file's name without ".toml"."""
@@ -237,7 +237,10 @@ def _read(kind: Kind, name: str) -> dict[str, Any]:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"The preset file {name} cannot be read: {error}.") from error
-        return {"name": path.stem, **_toml(text, name)}
+        own_name = path.name.removesuffix(".toml")
+        if not own_name.strip("."):
+            raise ConfigError(f"The preset file {name} needs a name before .toml; folders are named by it.")
+        return {"name": own_name, **_toml(text, name)}
     names = preset_names(kind)
     if name not in names:
         singular = kind.removesuffix("s")
@@ -274,7 +277,9 @@ def validated(model: type[M], values: dict[str, Any], where: str) -> M:
             # A validator of ours says what is wrong without quoting: an address may hold a password.
             raise ConfigError(f"{where}{f', setting {field}' if field else ''}: {first['ctx']['error']}.") from None
         if first["type"] == "missing":
-            raise ConfigError(f"{where} lacks the setting {field!r}; give it with --set {field}=VALUE.") from None
+            # Only a model, of which one may be asked on the command line, takes settings from there.
+            remedy = "" if model is DownloadPreset else f"; give it with --set {field}=VALUE"
+            raise ConfigError(f"{where} lacks the setting {field!r}{remedy}.") from None
         raise ConfigError(f"{where}, setting {field}: {first['msg']}; got {first['input']!r:.80}.") from None
 
 

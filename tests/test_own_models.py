@@ -3,16 +3,19 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lvlm_ad.backend import Backend, BackendOptions, ManyBackend, Request
 from lvlm_ad.baseline import Baseline
-from lvlm_ad.errors import PluginError
+from lvlm_ad.errors import ConfigError, PluginError
+from lvlm_ad.evaluate import RunConfig, bench
 from lvlm_ad.plugins import build, find_model, load_plugin
 from lvlm_ad.plugins.named import is_own, load_own, own_name
 from lvlm_ad.runs import find_runs, read_run
+from lvlm_ad.testing import BACKEND_CHECKS
 
 PLAIN = "class Mine:\n    def answer(self, request):\n        return 'image anomaly score: 0.5; region 1: 0.25'\n"
 
@@ -124,7 +127,16 @@ def test_each_method_makes_its_kind(write):
         (PLAIN + "Mine = 3\n", "my.py:Mine", "is int, not a class"),
         ("a = 1\nb = a / 0\n", "my.py", r"ZeroDivisionError: division by zero \(.*my.py, line 2\)"),
         ("a = 1\nb = = 2\n", "my.py", r"SyntaxError: invalid syntax \(.*my.py, line 2\)"),
-        ("import open_clip_of_nobody\n", "my.py", "needs the module 'open_clip_of_nobody', which is not installed"),
+        (
+            "\nimport open_clip_of_nobody\n",
+            "my.py",
+            r"needs the module 'open_clip_of_nobody', which is not installed \(.*my.py, line 2\)",
+        ),
+        (
+            "class Mine:\n    def answer(self): return ''\n",
+            "my.py",
+            r"answer\(self\) must be callable with self and a req",
+        ),
         ("raise SystemExit(3)\n", "my.py", r"SystemExit: 3 \(.*my.py, line 1\)"),
         ("", "own_nothing.here:Mine", "needs the module 'own_nothing'"),
         ("from .words import WORD\n", "my.py", "attempted relative import.*as in package.module:Class"),
@@ -167,6 +179,54 @@ def test_classes_are_built_as_they_want_to_be(write):
         "Wants": "BackendOptions",
         "Any": "3",
     }
+
+
+def test_what_a_model_prints_is_not_in_the_way(write, small_data, lvlm_ad_command):
+    """With --json, stdout holds one JSON object; what the model prints goes to stderr."""
+    write(
+        "loud.py",
+        "print('loading')\n"
+        "class Loud:\n    def answer(self, request):\n        print('asked')\n        return 'image score: 0.5'\n",
+    )
+    for command in (
+        ("models", "loud.py", "--json"),
+        ("check-backend", "loud.py", "--json"),
+        ("bench", "-m", "loud.py", "--no-frame", "--data", str(small_data), "--limit", "1", "--json"),
+    ):
+        done = lvlm_ad_command(*command)
+        assert isinstance(json.loads(done.stdout), dict), done.stderr
+        assert "loading" in done.stderr
+
+
+def test_options_are_numbers(write):
+    """What is spelled as a number and is none is refused."""
+    write("sharp.py", OPTIONS.replace('word: str = "0.5"', "sharpness: float = 1.0"))
+    for value in ("nan", "1e999", "-inf"):
+        with pytest.raises(ConfigError, match="setting sharpness: Input should be a finite number"):
+            build(find_model("sharp.py", {"sharpness": value})[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"frobnicate": 1}, "RunConfig has no field 'frobnicate'"),
+        ({"modles": ["chance"]}, "no field 'modles'. Did you mean 'models'"),
+        ({"limit": "two"}, "limit: Input should be a valid integer"),
+        ({"engine": "dask"}, "engine: Input should be 'local' or 'ray'"),
+        ({"models": [Request]}, r"takes names, not classes: .* models=\['FILE.py:Request'\]"),
+        ({"models": 3}, "models takes names; 3 is int"),
+    ],
+)
+def test_a_bench_from_python_refuses_in_one_line(options, says):
+    """Names and values that no field can hold."""
+    with pytest.raises(ConfigError, match=says):
+        bench(**options)
+
+
+def test_texts_do_for_numbers_and_paths():
+    """As on the command line."""
+    config = RunConfig(limit="2", out="here", max_cost="0.5", models="chance")
+    assert (config.limit, config.out, config.max_cost, config.models) == (2, Path("here"), 0.5, ("chance",))
 
 
 def test_an_error_while_asking_names_the_line(write, small_data, lvlm_ad_command):
@@ -242,7 +302,7 @@ def test_check_backend_names_each_check(write, lvlm_ad_command):
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     assert all(line.startswith("ok ") for line in lines[:-1])
-    assert lines[-1].endswith("13 of 13 checks passed.")
+    assert lines[-1].endswith(f"{len(BACKEND_CHECKS)} of {len(BACKEND_CHECKS)} checks passed.")
     bad = write("bad.py", "class Bad:\n    def answer(self, request):\n        return 3\n")
     done = lvlm_ad_command("check-backend", bad, "--json")
     assert done.returncode == 2

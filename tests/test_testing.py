@@ -149,6 +149,24 @@ class Seeds(Good):
         return Answer("yes")
 
 
+class Moves(Good):
+    def answer(self, request):  # noqa: ARG002
+        os.chdir("/")
+        return Answer("yes")
+
+
+class Switches(Good):
+    def answer(self, request):  # noqa: ARG002
+        os.environ["SOMETHING_OF_MINE"] = "1"
+        return Answer("yes")
+
+
+class Empties(Good):
+    def answer(self, request):
+        request.options.clear()
+        return Answer("yes")
+
+
 class Tells(Good):
     def identity(self):
         return {"key": os.environ["SOME_API_KEY"]}
@@ -207,6 +225,11 @@ class Backwards(Together):
         return super().answer_many(requests)[::-1]
 
 
+class Lists(Together):
+    def answer_many(self, requests):
+        return (answer for answer in super().answer_many(requests))
+
+
 class Unwilling(Good):
     Options = LaxOptions if False else BackendOptions
 
@@ -239,6 +262,9 @@ def test_a_sound_backend_passes(sound):
         (Raises, "pictures_of_any_size", "raised IndexError"),
         (Fails, "pictures_of_any_size", "TransientError"),
         (Seeds, "nothing_else_changes", "changes random"),
+        (Moves, "nothing_else_changes", "changes the working folder"),
+        (Switches, "nothing_else_changes", "changes the environment"),
+        (Empties, "the_request_is_left_alone", "changes the request"),
         (Tells, "nothing_secret_is_shown", "holds SOME_API_KEY"),
         (Unstable, "identity_is_json", "the same each time"),
         (NotJson, "identity_is_json", "JSON values only"),
@@ -258,6 +284,20 @@ def test_a_broken_backend_fails_the_right_check(broken, check, says, monkeypatch
     assert says in found[check]
     with pytest.raises(ContractError, match=f"^{check}: "):
         check_backend(broken())
+
+
+def test_answers_that_are_no_list_are_named():
+    """By all checks that ask; what lies behind is said once."""
+    found = problems(Lists(), BACKEND_CHECKS)
+    assert "returned generator; it must return a list" in found["an_answer_is_an_answer"]
+
+
+def test_a_class_of_a_notebook_is_checked():
+    """It has no file that could be imported."""
+    code = "class Guess:\n    def answer(self, request): return 'yes'\n"
+    code += "from lvlm_ad.testing import check_backend\nprint(len(check_backend(Guess)))"
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [str(len(BACKEND_CHECKS))], done.stderr
 
 
 def test_a_heavy_import_is_found(tmp_path):
@@ -355,7 +395,7 @@ def test_a_baseline_that_draws_anew_is_found():
     """Whoever draws from elsewhere than the seed has other scores each time, which several checks see."""
     found = problems(Draws(), BASELINE_CHECKS)
     assert "the_same_again" in found
-    assert set(found) <= {"the_same_again", "seeds_are_declared", "many_at_once"}
+    assert set(found) <= {"the_same_again", "many_at_once"}
 
 
 def test_pytest_makes_a_test_of_each_check(tmp_path):

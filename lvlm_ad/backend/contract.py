@@ -30,7 +30,7 @@ unmarked state is the default.
 class BackendOptions(BaseModel):
     """Base of every backend's options; an unknown option is an error. The text below an option documents it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     priced_by: ClassVar[tuple[str, ...]] = ()
     """The options that decide what is paid: a preset's prices are dropped where the user sets another value."""

@@ -72,7 +72,11 @@ class ManyBackend(Backend):
     def _answers(self, requests: Sequence[Request]) -> tuple[Sequence[Answer | BackendError], float | None]:
         name, start = type(self).__name__, perf_counter()
         given = self.answer_many(requests)
-        if isinstance(given, str) or len(given) != len(requests):
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise FatalError(
+                f"{name}.answer_many returned {type(given).__name__}; it must return a list with an answer to each."
+            )
+        if len(given) != len(requests):
             raise FatalError(f"{name}.answer_many returned {len(given)} answers to {len(requests)} questions.")
         share = (perf_counter() - start) / len(requests)
         answers: list[Answer | BackendError] = []

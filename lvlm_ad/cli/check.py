@@ -22,7 +22,7 @@ def check_backend(
     settings: Settings = [],
     json: Json = False,
 ) -> None:
-    """Check that a backend keeps its contract. It is asked about fifty questions, which a paid model bills."""
+    """Check that a backend keeps its contract. It is asked about forty questions, which a paid model bills."""
     _check("backend", name, settings, json)
 
 

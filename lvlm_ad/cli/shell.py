@@ -6,7 +6,9 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from contextlib import redirect_stdout
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
@@ -20,6 +22,9 @@ EXIT_INCOMPLETE = 3
 """The run finished, but some images have no usable answer."""
 EXIT_INTERRUPTED = 130
 """Interrupted; what was answered is kept."""
+
+_STDOUT: ContextVar[TextIO] = ContextVar("stdout")
+"""Where a command's JSON object goes."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +40,8 @@ def print_json(value: Any) -> None:
     """Print one JSON object on stdout."""
     import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))  # noqa: T201 - likewise
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    print(text, file=_STDOUT.get(sys.stdout))
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -44,6 +50,11 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            if kwargs.get("json"):
+                # What a model of the user's own prints must not come between the object's lines.
+                _STDOUT.set(sys.stdout)
+                with redirect_stdout(sys.stderr):
+                    return command(*args, **kwargs)
             return command(*args, **kwargs)
         except LvlmAdError as error:
             say(f"lvlm-ad: {error}")

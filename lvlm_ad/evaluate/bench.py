@@ -67,7 +67,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         StoreError: a store cannot be read or written.
         RunError: a run cannot be written.
     """
-    config = replace(config or RunConfig(), **options)
+    config = (config or RunConfig()).with_options(options)
     progress = progress or Silent()
     plan = resolve(config)
     for note in plan.dataset.notes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 from typing import Protocol as TypingProtocol
+
+from pydantic import TypeAdapter, ValidationError
 
 from lvlm_ad.datasets import Dataset, load_dataset
 from lvlm_ad.engines import RayOptions
@@ -117,12 +120,51 @@ class RunConfig:
     ray_address: str | None = None
 
     def __post_init__(self) -> None:
-        """Accept paths as texts, and one model or category as a text."""
-        object.__setattr__(self, "out", Path(self.out))
-        object.__setattr__(self, "data", None if self.data is None else Path(self.data))
+        """Accept paths and numbers as texts, and one model or category as a text; refuse what a field cannot hold."""
         for name in ("models", "categories"):
             value = getattr(self, name)
-            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+            several = isinstance(value, Sequence) and not isinstance(value, str)
+            object.__setattr__(self, name, tuple(value) if several else (value,))
+        for model in self.models:
+            if not isinstance(model, str):
+                raise ConfigError(_no_name(model))
+        for name, field_type in _field_types().items():
+            try:
+                value = field_type.validate_python(getattr(self, name))
+            except ValidationError as error:
+                said = error.errors(include_url=False)[0]["msg"]
+                raise ConfigError(f"{name}: {said}; got {getattr(self, name)!r:.80}.") from None
+            object.__setattr__(self, name, value)
+
+    def with_options(self, options: Mapping[str, Any]) -> RunConfig:
+        """Return this configuration with other values of some fields.
+
+        Raises:
+            ConfigError: there is no such field (the nearest are named), or it cannot hold the value.
+        """
+        known = [one.name for one in fields(self)]
+        for name in options:
+            if name not in known:
+                raise ConfigError(f"RunConfig has no field {name!r}.{nearest(name, known)}")
+        return replace(self, **options)
+
+
+@cache
+def _field_types() -> dict[str, TypeAdapter[Any]]:
+    """Return what each field of ``RunConfig`` takes; the settings are their owners' business."""
+    types = {one.name: one.type for one in fields(RunConfig)}
+    hints = get_type_hints(RunConfig)
+    return {name: TypeAdapter(hints[name]) for name in types if name not in ("models", "categories", "settings")}
+
+
+def _no_name(model: Any) -> str:
+    """Say how a model is given that is none by name, such as a class."""
+    if not isinstance(model, type):
+        return f"models takes names; {model!r:.80} is {type(model).__name__}."
+    return (
+        f"models takes names, not classes: a class must be in a file, so that stored answers are told from those of "
+        f"its edited form. Put {model.__name__} into one and give models=['FILE.py:{model.__name__}']."
+    )
 
 
 @dataclass(frozen=True)

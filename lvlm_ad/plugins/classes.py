@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lvlm_ad.backend import Backend, BackendOptions, Capabilities, ManyBackend
 from lvlm_ad.baseline import Baseline
-from lvlm_ad.errors import PluginError
+from lvlm_ad.errors import PluginError, place_of
 
 __all__ = ["METHODS", "Kind", "as_plugin", "missing_module"]
 
@@ -45,6 +45,7 @@ def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
     for method in METHODS:
         if inspect.iscoroutinefunction(getattr(found, method, None)):
             raise PluginError(f"{name}: {method} is async; it must be a plain method, which is called from threads.")
+        _check_takes_one(found, method, name)
     many = callable(getattr(found, "answer_many", None))
     if issubclass(found, Baseline | ManyBackend) or (issubclass(found, Backend) and not many):
         return ("baseline" if issubclass(found, Baseline) else "backend"), found
@@ -56,6 +57,19 @@ def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
     if callable(getattr(found, "score", None)):
         return "baseline", _mixed(found, Baseline, {})
     raise PluginError(f"{name} has none of the methods answer, answer_many and score, so it is no backend or baseline.")
+
+
+def _check_takes_one(found: type[Any], method: str, name: str) -> None:
+    """Refuse a method that cannot be called with itself and one thing more."""
+    written = inspect.getattr_static(found, method, None)
+    if not inspect.isfunction(written):
+        return
+    signature = inspect.signature(written)
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        given = {"answer": "a request", "answer_many": "a list of requests", "score": "a view"}[method]
+        raise PluginError(f"{name}: {method}{signature} must be callable with self and {given}.") from None
 
 
 def _mixed(found: type[Any], base: type[Any], members: dict[str, Any]) -> type[Any]:
@@ -85,8 +99,9 @@ def _wants_options(found: type[Any]) -> bool:
 def missing_module(name: str, error: ModuleNotFoundError) -> str:
     """Say which module a plugin lacks, and the command that brings it."""
     module, _, beyond = (error.name or "").partition(".")
+    line = place_of(error)
     if beyond and find_spec(module) is not None:
-        return f"{name} cannot be loaded: there is no module {error.name!r}, though {module!r} is installed."
+        return f"{name} cannot be loaded: there is no module {error.name!r}, though {module!r} is installed{line}."
     extra = _EXTRAS.get(module)
     remedy = f"pip install 'lvlm-ad[{extra}]'" if extra else f"install the package that brings {module!r}"
-    return f"{name} needs the module {module!r}, which is not installed; {remedy}."
+    return f"{name} needs the module {module!r}, which is not installed{line}; {remedy}."

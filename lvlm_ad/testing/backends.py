@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any, get_args
 
 import numpy as np
@@ -35,7 +36,7 @@ _PATIENCE = 120.0
 
 
 def check_backend(backend: Backend | type[Any]) -> list[str]:
-    """Run every check on a backend, which is asked about fifty questions and closed at the end.
+    """Run every check on a backend, which is asked about forty questions and closed at the end.
 
     Args:
         backend: one that can be asked: its endpoint is up, its weights are there; or a class, to be built with its
@@ -107,8 +108,9 @@ def a_batch_is_its_questions(backend: Backend) -> None:
     questions = [_question(f"number {number}") for number in range(min(backend.most, 5))]
 
     def answers(asked: list[Request]) -> list[Answer | None]:
-        given = backend.answer_many(asked)
-        expect(not isinstance(given, str), "answer_many must return a sequence of answers, not a text")
+        given: Any = backend.answer_many(asked)
+        listed = isinstance(given, Sequence) and not isinstance(given, str)
+        expect(listed, f"answer_many returned {type(given).__name__}; it must return a list")
         expect(len(given) == len(asked), f"answer_many returned {len(given)} answers to {len(asked)} questions")
         return [None if isinstance(one, BackendError) else _looked_at(one, "answer_many") for one in given]
 
@@ -117,6 +119,14 @@ def a_batch_is_its_questions(backend: Backend) -> None:
     again = [answers([question])[0] for question in questions]
     if _texts(alone) == _texts(again):
         expect(_texts(together) == _texts(alone), "answer_many answers otherwise, or in another order, than one by one")
+
+
+def the_request_is_left_alone(backend: Backend) -> None:
+    """Nothing of the request is changed: the question is kept as it was asked."""
+    request = _question("what is written to", [(16, 16), (8, 24)])
+    before = deepcopy(request)
+    _asked(backend, request, may_reject=True)
+    expect(request == before, "answer() changes the request")
 
 
 def nothing_else_changes(backend: Backend) -> None:
@@ -164,6 +174,7 @@ BACKEND_CHECKS: dict[str, Callable[[Backend], None]] = {
         both_formats,
         many_at_once,
         a_batch_is_its_questions,
+        the_request_is_left_alone,
         nothing_else_changes,
         closing_ends_it,
     )

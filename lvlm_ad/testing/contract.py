@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 P = TypeVar("P", Backend, Baseline)
+
+_BEGAN: ContextVar[tuple[dict[str, str], Path]] = ContextVar("began")
+"""The environment and the working folder before the first check."""
 
 _SECRET = 8
 """Characters from which a value of the environment is taken for a secret."""
@@ -89,18 +93,24 @@ def problems(
         Name -> what is wrong. What an earlier check has found already is not said again.
     """
     found: dict[str, str] = {}
-    for name, check in checks.items():
-        wrong = ""
-        try:
-            check(plugin)
-        except ContractError as error:
-            wrong = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's code raises is a finding
-            wrong = f"{type(error).__name__}: {error}"
-        said = wrong in found.values()
-        if wrong and not said:
-            found[name] = wrong
-        heard(name, wrong, said)
+    began = (dict(os.environ), Path.cwd())
+    token = _BEGAN.set(began)
+    try:
+        for name, check in checks.items():
+            wrong = ""
+            try:
+                check(plugin)
+            except ContractError as error:
+                wrong = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever a stranger's code raises is a finding
+                wrong = f"{type(error).__name__}: {error}"
+            said = wrong in found.values()
+            if wrong and not said:
+                found[name] = wrong
+            heard(name, wrong, said)
+    finally:
+        _BEGAN.reset(token)
+        _put(*began)
     return found
 
 
@@ -162,8 +172,12 @@ def built_anew_it_is_the_same(plugin: Backend | Baseline) -> None:
 
 def import_is_light(plugin: Backend | Baseline) -> None:
     """Its module is imported without loading torch and the like, which take seconds: they belong into the methods."""
-    path = inspect.getsourcefile(type(plugin))
-    if path is None:
+    try:
+        path = inspect.getsourcefile(type(plugin))
+    except (OSError, TypeError):
+        path = None
+    if path is None or not Path(path).is_file():
+        # A class of a notebook or of a prompt: nothing imports it.
         return
     code = f"import runpy, sys; runpy.run_path({path!r}, run_name='imported')"
     if type(plugin).__module__ in sys.modules and getattr(sys.modules[type(plugin).__module__], "__package__", None):
@@ -190,10 +204,25 @@ def state_is_kept(what: str) -> Iterator[None]:
         "the environment": os.environ.copy,
         "the working folder": Path.cwd,
     }
-    # A stream that an earlier call has set anew must not be found where it would be set again.
+    # What an earlier call has changed must not be found where it would be changed to again.
     random.random()  # noqa: S311 - it is drawn to be thrown away
     np.random.random()  # noqa: NPY002 - as above
+    here = (dict(os.environ), Path.cwd())
+    _put(*_BEGAN.get(here))
     before = {name: look() for name, look in state.items()}
-    yield
-    for name, look in state.items():
-        expect(look() == before[name], f"{what} changes {name}")
+    try:
+        yield
+        after = {name: look() for name, look in state.items()}
+    finally:
+        _put(*here)
+    for name in state:
+        expect(after[name] == before[name], f"{what} changes {name}")
+
+
+def _put(environment: dict[str, str], folder: Path) -> None:
+    """Set the environment and the working folder, where they differ."""
+    if dict(os.environ) != environment:
+        os.environ.clear()
+        os.environ.update(environment)
+    if Path.cwd() != folder:
+        os.chdir(folder)

@@ -511,3 +511,13 @@ def test_the_presets_are_whole():
         assert found.licence.startswith("CC BY")
     with pytest.raises(ConfigError, match="There is no download preset 'mvtek'"):
         load_download("mvtek")
+
+
+def test_an_own_file_that_cannot_be_is_refused(tmp_path):
+    """What it lacks is said without a way out that there is none; its name names a folder."""
+    (tmp_path / "lacking.toml").write_text('page = "p"\n')
+    with pytest.raises(ConfigError, match=r"lacks the setting 'layout'\.$"):
+        load_download(str(tmp_path / "lacking.toml"))
+    (tmp_path / "...toml").write_text("")
+    with pytest.raises(ConfigError, match=r"needs a name before \.toml"):
+        load_download(str(tmp_path / "...toml"))
