@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from lvlm_ad.arrays import read_arrays
 from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest
-from lvlm_ad.metrics.tallies import PixelTally, from_arrays, to_arrays
+from lvlm_ad.metrics.tallies import PixelTally, Tallies
 from lvlm_ad.notebook import category_table, prediction_frame, row_frame, row_table
+from lvlm_ad.packed import Predictions
 from lvlm_ad.records import METRIC_NAMES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
 from lvlm_ad.storage import write_file
 
@@ -113,11 +114,9 @@ def write_run(run: Run) -> None:
     try:
         run.dir.mkdir(parents=True, exist_ok=True)
         (run.dir / "run.json").unlink(missing_ok=True)
-        write_file(
-            run.dir / "predictions.jsonl", "".join(f"{record.model_dump_json()}\n" for record in run.predictions)
-        )
+        write_file(run.dir / "predictions.jsonl", _lines(run.predictions))
         write_file(run.dir / "metrics.json", _json(run.metrics))
-        write_file(run.dir / "pixels.npz", _npz(to_arrays(run.tallies or ())))
+        write_file(run.dir / "pixels.npz", _npz(Tallies.of(run.tallies or ()).arrays))
         write_file(run.dir / "run.json", _json(run.manifest.model_dump(mode="json")))
     except OSError as error:
         raise RunError(f"The run folder {run.dir} cannot be written: {error.strerror}.") from error
@@ -140,12 +139,12 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         if version > SCHEMA_VERSION:
             raise RunError(f"{folder} was written by a newer lvlm-ad (schema {version}); upgrade to read it.")
         records: list[PredictionRecord] = []
-        tallies: list[PixelTally | None] | None = None
+        tallies: Tallies | None = None
         if predictions:
             # Runs of older versions have none.
             if (folder / "pixels.npz").is_file():
                 with (folder / "pixels.npz").open("rb") as archive:
-                    tallies = from_arrays(read_arrays(archive))
+                    tallies = Tallies(read_arrays(archive))
             with (folder / "predictions.jsonl").open(encoding="utf-8") as lines:
                 records = [PredictionRecord.model_validate_json(line) for line in lines]
         text = (folder / "metrics.json").read_text(encoding="utf-8")
@@ -234,6 +233,15 @@ def _check_scores(records: Sequence[PredictionRecord]) -> None:
     for record in records:
         if record.image_score is not None and not 0 <= record.image_score <= 1:
             raise ValueError(f"predictions.jsonl: the score of {record.id} is not in 0..1")
+
+
+def _lines(records: Iterable[PredictionRecord]) -> Iterator[bytes]:
+    lines = records.lines() if isinstance(records, Predictions) else map(_line, records)
+    return (line + b"\n" for line in lines)
+
+
+def _line(record: PredictionRecord) -> bytes:
+    return record.model_dump_json().encode()
 
 
 def _json(value: Any) -> str:

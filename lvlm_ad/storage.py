@@ -6,7 +6,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lvlm_ad.errors import StoreError
@@ -96,24 +96,27 @@ def _upgrade(database: sqlite3.Connection, schema: str, version: int, steps: Map
         raise
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes | Iterable[bytes]) -> None:
     """Write a file under another name and move it into place: it is there whole, or as it was before.
 
     Args:
         path: the file. What is there and is no plain file, such as a pipe, is written to as it is.
-        content: text is written as UTF-8; what cannot be, as "?".
+        content: text is written as UTF-8; what cannot be, as "?". Parts are written one after the other.
 
     Raises:
         OSError: it cannot be written.
     """
-    data = content if isinstance(content, bytes) else content.encode("utf-8", errors="replace")
+    if isinstance(content, str):
+        content = content.encode("utf-8", errors="replace")
+    parts = [content] if isinstance(content, bytes) else content
     if path.exists() and not path.is_file():
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            file.writelines(parts)
         return
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         # As any new file: mkstemp's own mode shuts others out.

@@ -36,6 +36,7 @@ STAGES = (
     "detectors",
     "metrics",
     "records",
+    "packed",
     "notebook",
     "runs",
     "plugins",

@@ -58,6 +58,13 @@ class Asked:
     cost: float | None
 
 
+class _Turn:
+    """A question that threads of this process have in hand, and how many they are."""
+
+    def __init__(self) -> None:
+        self.lock, self.threads = threading.Lock(), 0
+
+
 class Caller:
     """Surrounds one backend. ``ask`` may be called from several threads.
 
@@ -123,7 +130,7 @@ class Caller:
         self._note = note
         self._reached = self._told = False
         self._fatal: FatalError | None = None
-        self._turns: dict[str, threading.Lock] = {}
+        self._turns: dict[str, _Turn] = {}
 
     def ask(self, request: Request, *, again: bool = False) -> Asked:
         """Return the answer to a question.
@@ -142,11 +149,9 @@ class Caller:
         key = request.key(self.identity)
         if not self.backend.capabilities.stored:
             return self._ask(key, request)
-        with self._lock:
-            turn = self._turns.setdefault(key, threading.Lock())
         since = self._began if again else None
         # Whoever asks the very same question meanwhile waits here and then finds the answer stored.
-        with turn:
+        with self._turn(key):
             known = self._store.get(key, since=since)
             if known is None:
                 with self._claimed(key):
@@ -175,6 +180,21 @@ class Caller:
         if cost is None and uncounted and answer.outcome in {"refused", "filtered"} and self._price.known:
             return 0.0
         return cost
+
+    @contextmanager
+    def _turn(self, key: str) -> Iterator[None]:
+        """Hold a question, so that other threads that have the same one wait."""
+        with self._lock:
+            turn = self._turns.setdefault(key, _Turn())
+            turn.threads += 1
+        try:
+            with turn.lock:
+                yield
+        finally:
+            with self._lock:
+                turn.threads -= 1
+                if not turn.threads:
+                    del self._turns[key]
 
     @contextmanager
     def _claimed(self, key: str) -> Iterator[None]:

@@ -45,12 +45,12 @@ class Bars:
         self._stage, self._total, self._failed, self._stored, self._cost = stage, total, 0, 0, 0.0
         self._task = self._bars.add_task(stage, total=total, state="")
 
-    def advance(self, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
-        """Count one step."""
-        self._failed += failed
-        self._stored += stored
+    def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
+        """Count steps."""
+        self._failed += steps * failed
+        self._stored += steps * stored
         self._cost = None if cost is None or self._cost is None else self._cost + cost
-        self._bars.update(self._task, advance=1, state=self._state())
+        self._bars.update(self._task, advance=steps, state=self._state())
 
     def finish(self) -> None:
         """End the bar."""

@@ -1,20 +1,30 @@
-"""Hashes of files, kept beside the runs: a file that is as it was is not read again."""
+"""Hashes of files, kept beside the runs: a file that is as it was is not read again.
+
+A data set may have a million files, so hashes pass by a few hundred at a time and are held as bytes.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.errors import DataError, StoreError
 from lvlm_ad.storage import DATABASE_ERRORS, open_database
 
-__all__ = ["FileHashes", "hash_files"]
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.sample import File
+
+__all__ = ["FileDigests", "FileHashes", "hash_files", "hash_rows", "is_digest"]
 
 SCHEMA_VERSION = 1
 
@@ -22,6 +32,46 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT N
 
 _FRESH = 2.0
 """Seconds since its last change for which a file's hash is not kept: it could change again within a clock's tick."""
+
+_AT_ONCE = 900
+"""Files in hand at a time; no SQLite refuses so many values in one statement."""
+
+_BYTES = 32
+"""Of a SHA-256."""
+
+_NONE = "0" * 2 * _BYTES
+"""Stands for no file."""
+
+
+class FileDigests(Mapping[str, tuple[str, str]]):
+    """Sample id -> SHA-256 (hex) of its image file and of its mask file ("" without one); 64 bytes a sample.
+
+    Args:
+        places: sample id -> its place.
+        masked: whether each sample has a mask, in that order.
+        digests: of each sample's image and, where it has one, of its mask, in the same order.
+    """
+
+    def __init__(self, places: Mapping[str, int], masked: Iterable[bool], digests: Iterable[bytes]) -> None:
+        self._places = places
+        found = iter(digests)
+        held = bytearray()
+        for has_mask in masked:
+            held += next(found)
+            held += next(found) if has_mask else bytes(_BYTES)
+        self._held = bytes(held)
+
+    def __getitem__(self, sample_id: str) -> tuple[str, str]:
+        start = 2 * _BYTES * self._places[sample_id]
+        both = self._held[start : start + 2 * _BYTES].hex()
+        image, mask = both[: 2 * _BYTES], both[2 * _BYTES :]
+        return image, "" if mask == _NONE else mask
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 class FileHashes:
@@ -37,44 +87,48 @@ class FileHashes:
             self._db = open_database(
                 path, schema=_SCHEMA, version=SCHEMA_VERSION, name="hashes", advice="Delete it to start anew."
             )
+            # What a power cut takes is read again.
+            self._db.execute("PRAGMA synchronous=NORMAL")
         except StoreError:
             # Damaged, newer, or in a folder that cannot be written: where it matters, other stores say so.
             return
 
-    def of(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """Return the hash of each file, lower-case hex.
+    def of(self, files: Iterable[File]) -> Iterator[bytes]:
+        """Give the hash of each file, 32 bytes, in order.
 
         Raises:
             DataError: a file cannot be read.
         """
-        known = self._known()
-        found: dict[Path, str] = {}
-        changed: dict[Path, tuple[str, str]] = {}
-        for path in dict.fromkeys(paths):
-            place, state = os.path.abspath(path), _state(path)  # noqa: PTH100 - resolve() asks for every folder
-            stored = known.get(place)
-            if stored is not None and stored[0] == state:
-                found[path] = stored[1]
-            else:
-                changed[path] = (place, state)
-        now = time.time()
-        found |= hash_files(changed)
-        self._keep([(*changed[path], found[path]) for path in changed if _is_settled(changed[path][1], now)])
-        return found
+        absolute = cache(os.path.abspath)
+        rest = iter(files)
+        with ThreadPoolExecutor() as pool:
+            while part := list(islice(rest, _AT_ONCE)):
+                places = [f"{absolute(folder)}/{name}" for folder, name in part]
+                states = [_state(place) for place in places]
+                known = self._known(places)
+                changed = [at for at, place in enumerate(places) if known.get(place, ("",))[0] != states[at]]
+                now = time.time()
+                read = dict(zip(changed, pool.map(_sha256, (places[at] for at in changed)), strict=True))
+                settled = [at for at in changed if _is_settled(states[at], now)]
+                self._keep([(places[at], states[at], read[at].hex()) for at in settled])
+                for at, place in enumerate(places):
+                    yield read[at] if at in read else bytes.fromhex(known[place][1])
 
     def close(self) -> None:
         """Close the file."""
         if self._db is not None:
             self._db.close()
 
-    def _known(self) -> dict[str, tuple[str, str]]:
+    def _known(self, places: list[str]) -> dict[str, tuple[str, str]]:
         if self._db is None:
             return {}
+        marks = ",".join("?" * len(places))
+        query = f"SELECT path, state, hash FROM files WHERE path IN ({marks})"  # nosec B608 # noqa: S608 - marks only
         try:
-            rows = self._db.execute("SELECT path, state, hash FROM files")
-            return {path: (state, digest) for path, state, digest in rows}
-        except DATABASE_ERRORS:
+            found = {path: (state, digest) for path, state, digest in self._db.execute(query, places)}
+        except (*DATABASE_ERRORS, UnicodeEncodeError):
             return {}
+        return {path: row for path, row in found.items() if is_digest(row[1])}
 
     def _keep(self, rows: list[tuple[str, str, str]]) -> None:
         if self._db is None or not rows:
@@ -89,21 +143,32 @@ class FileHashes:
                 self._db.execute("ROLLBACK")
 
 
-def hash_files(paths: Iterable[Path]) -> dict[Path, str]:
-    """Read files and return the SHA-256 of each, lower-case hex.
+def hash_files(files: Iterable[File]) -> Iterator[bytes]:
+    """Read files and give the SHA-256 of each, 32 bytes, in order.
 
     Raises:
         DataError: a file cannot be read.
     """
-    wanted = list(paths)
+    rest = iter(files)
     with ThreadPoolExecutor() as pool:
-        return dict(zip(wanted, pool.map(_sha256, wanted), strict=True))
+        while part := list(islice(rest, _AT_ONCE)):
+            yield from pool.map(_sha256, map(str, part))
 
 
-def _state(path: Path) -> str:
+def hash_rows(rows: Iterable[list[Any]]) -> str:
+    """Return the SHA-256 (hex) of rows as one JSON list, of which only a part is held."""
+    digest, first, rest = hashlib.sha256(b"["), True, iter(rows)
+    while part := list(islice(rest, _AT_ONCE)):
+        digest.update(("" if first else ", ").encode() + json.dumps(part)[1:-1].encode())
+        first = False
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
+def _state(path: str) -> str:
     """What changes when a file does: size, inode, and the times of the last change of content and of entry."""
     try:
-        stat = os.stat(path)  # noqa: PTH116 - a hundred thousand files
+        stat = os.stat(path)  # noqa: PTH116 - a Path takes ten times as long
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
     return f"{stat.st_ctime_ns} {stat.st_mtime_ns} {stat.st_size} {stat.st_ino} {stat.st_dev}"
@@ -115,9 +180,17 @@ def _is_settled(state: str, now: float) -> bool:
     return now - changed > _FRESH
 
 
-def _sha256(path: Path) -> str:
+def is_digest(text: Any) -> bool:
+    """Whether what was read from a file is a SHA-256 (hex): a damaged page may give anything."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return len(bytes.fromhex(text)) == _BYTES
+    except (TypeError, ValueError):
+        return False
+
+
+def _sha256(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - as above
+            return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error

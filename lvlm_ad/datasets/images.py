@@ -49,7 +49,7 @@ _WARNINGS = threading.Lock()
 """Warning filters belong to the whole process: changed by one thread at a time."""
 
 
-def shown(path: Path | str) -> str:
+def shown(path: Path | os.PathLike[str] | str) -> str:
     """Return a path or name as one printable line: quoted and escaped if it holds newlines or control characters."""
     text = str(path)
     return text if text.isprintable() else repr(text)

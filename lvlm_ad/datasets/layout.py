@@ -6,10 +6,14 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing, folders_in, found_in, name_of
 from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.sample import File
 
 __all__ = ["Layout", "check_root", "find_root", "own_name", "read_category", "read_kinds"]
 
@@ -137,9 +141,9 @@ def read_kinds(listing: Listing, folder: Path, kinds: Iterable[Path], category: 
     return found
 
 
-def _masks_of(listing: Listing, folder: Path, kind: str, layout: Layout) -> dict[str, list[Path]]:
+def _masks_of(listing: Listing, folder: Path, kind: str, layout: Layout) -> dict[str, list[File]]:
     """Return stem -> the mask files that have it."""
-    masks: dict[str, list[Path]] = {}
+    masks: dict[str, list[File]] = {}
     for name in layout.mask_folders:
         place = folder / name / kind
         for path in listing.images_in(place) if place.is_dir() else ():

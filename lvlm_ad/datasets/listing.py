@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, file_threshold, shown
-from lvlm_ad.datasets.sample import Dataset, Sample
+from lvlm_ad.datasets.sample import Dataset, File, Sample
 from lvlm_ad.errors import DataError, ImageError
 
 __all__ = ["Listing", "Problem", "files_in", "folders_in", "found_in", "is_file", "name_of"]
@@ -106,19 +106,20 @@ class Listing:
         self.notes: list[str] = []
         self._threshold = threshold
         self._samples: dict[str, Sample] = {}
-        self._references: dict[str, list[Path]] = {}
+        self._references: dict[str, list[File]] = {}
         self._ignored: Counter[str] = Counter()
         self._real_root = os.path.realpath(root)
         self._folder_inside: dict[str, bool] = {}
 
-    def report(self, subject: Path | str, message: str, severity: Literal["error", "warning"] = "error") -> None:
+    def report(self, subject: Path | File | str, message: str, severity: Literal["error", "warning"] = "error") -> None:
         """Note a problem."""
         self.problems.append(Problem(shown(subject), message, severity))
 
-    def images_in(self, folder: Path) -> list[Path]:
+    def images_in(self, folder: Path) -> list[File]:
         """List the image files in a folder by name; other files are counted for a note, dead links reported."""
         images = []
-        inside = self._folder_is_inside(str(folder))
+        place = str(folder)
+        inside = self._folder_is_inside(place)
         for entry in _entries(folder):
             if not _is_listed(entry):
                 continue
@@ -126,10 +127,9 @@ class Listing:
             if suffix not in IMAGE_SUFFIXES:
                 self._ignored[suffix or "no suffix"] += 1
                 continue
-            path = folder / entry.name
             # A file of a folder that lies inside does too, unless it is a link; most are settled without a system call.
-            if (inside and entry.is_file(follow_symlinks=False)) or self.usable(path):
-                images.append(path)
+            if (inside and entry.is_file(follow_symlinks=False)) or self.usable(folder / entry.name):
+                images.append(File(place, entry.name))
         return images
 
     def usable(self, path: Path, where: str = "") -> bool:
@@ -166,7 +166,7 @@ class Listing:
     def _real_inside(self, real: str) -> bool:
         return Path(real).is_relative_to(self._real_root)
 
-    def add(self, category: str, defect: str, image: Path, mask: Path | None, where: str = "") -> None:
+    def add(self, category: str, defect: str, image: Path | File, mask: Path | File | None, where: str = "") -> None:
         """Add a test image.
 
         Args:
@@ -197,9 +197,9 @@ class Listing:
         else:
             self._samples[identity] = Sample(identity, category, label, defect, image, mask, self._threshold)
 
-    def refer(self, category: str, image: Path) -> None:
+    def refer(self, category: str, image: Path | File) -> None:
         """Add a normal training image."""
-        self._references.setdefault(name_of(category), []).append(image)
+        self._references.setdefault(name_of(category), []).append(File.of(image))
 
     def dataset(self) -> Dataset:
         """Put what was found in order.
@@ -215,10 +215,10 @@ class Listing:
                 f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
             )
         samples = tuple(
-            sorted(self._samples.values(), key=lambda s: (s.category, s.label, s.defect, name_of(s.image_path.name)))
+            sorted(self._samples.values(), key=lambda s: (s.category, s.label, s.defect, name_of(s.image_name)))
         )
         references = {
-            category: tuple(sorted(images, key=lambda path: (name_of(path.name), str(path))))
+            category: tuple(map(Path, sorted(images, key=lambda file: (name_of(file.name), str(file)))))
             for category, images in sorted(self._references.items())
         }
         notes = [*self.notes, *self._mask_notes(samples)]
@@ -229,10 +229,10 @@ class Listing:
 
     def _mask_notes(self, samples: Sequence[Sample]) -> list[str]:
         defects = [sample for sample in samples if sample.label]
-        masks = {s.category: s.mask_path for s in reversed(defects) if s.mask_path is not None}
+        masks = {s.category: s for s in reversed(defects) if s.has_mask}
         if not masks:
             return ["No masks: pixel metrics will be undefined."] if defects else []
-        without = [sample for sample in defects if sample.mask_path is None]
+        without = [sample for sample in defects if not sample.has_mask]
         notes = []
         if without:
             notes.append(
@@ -241,9 +241,9 @@ class Listing:
         if self._threshold is not None:
             return notes
         thresholds = set()
-        for path in list(masks.values())[-_PROBED_MASKS:]:
+        for sample in list(masks.values())[-_PROBED_MASKS:]:
             try:
-                thresholds.add(file_threshold(path))
+                thresholds.add(file_threshold(Path(sample.files[-1])))
             except ImageError:  # reported where the mask is used; `data check` reads all of them
                 continue
         if thresholds:

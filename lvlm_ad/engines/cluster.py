@@ -139,7 +139,7 @@ class RayEngine:
 
     def divide(
         self, samples: Sequence[Sample], cutting: Cutting, done: Callable[[Sample], bool]
-    ) -> Iterator[tuple[str, StoredDivision | str | None]]:
+    ) -> Iterator[tuple[Sample, StoredDivision | str | None]]:
         """Cut images by tasks; by actors where a model does it. A lost worker's images are cut elsewhere.
 
         A worker that has an image at the same place, by its hash, reads it there; to others its file is sent.
@@ -149,7 +149,7 @@ class RayEngine:
         cuts = self._by_actors(samples, cutting, done) if cutting.in_one_process else self._by_tasks(samples, cutting)
         for sample, found in cuts:
             # What is wrong with a file is said by this machine's own name for it.
-            yield sample.id, cutting.cut(sample) if isinstance(found, str) else found
+            yield sample, cutting.cut(sample) if isinstance(found, str) else found
 
     def _by_tasks(
         self, samples: Sequence[Sample], cutting: Cutting

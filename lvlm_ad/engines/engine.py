@@ -22,7 +22,7 @@ class Engine(Protocol):
 
     def divide(
         self, samples: Sequence[Sample], cutting: Cutting, done: Callable[[Sample], bool]
-    ) -> Iterator[tuple[str, StoredDivision | str | None]]:
+    ) -> Iterator[tuple[Sample, StoredDivision | str | None]]:
         """Cut images into regions and count their ground truth, in any order.
 
         Args:
@@ -31,7 +31,7 @@ class Engine(Protocol):
             done: whether somebody else has cut an image meanwhile; asked where cutting is slow.
 
         Yields:
-            A sample's id with its division, with what is wrong with its files, or with None where it was done.
+            A sample with its division, with what is wrong with its files, or with None where it was done.
 
         Raises:
             ConfigError: the model that divides cannot be found or used, or machines differ.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from typing import TYPE_CHECKING
 
 from lvlm_ad.engines.cutting import cut
 from lvlm_ad.plugins import build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from lvlm_ad.backend import Backend
     from lvlm_ad.baseline import Baseline
@@ -24,28 +25,37 @@ __all__ = ["LocalEngine"]
 _WORTH_PROCESSES = 4
 """Below so many images, starting processes takes longer than dividing."""
 
+_AHEAD = 16
+"""Images under way for each process."""
+
 
 class LocalEngine:
     """This machine; see ``Engine``."""
 
     def divide(
         self, samples: Sequence[Sample], cutting: Cutting, done: Callable[[Sample], bool]
-    ) -> Iterator[tuple[str, StoredDivision | str | None]]:
+    ) -> Iterator[tuple[Sample, StoredDivision | str | None]]:
         """Cut images, in parallel where the method allows it and there are enough of them."""
         if cutting.in_one_process or len(samples) < _WORTH_PROCESSES:
             for sample in samples:
-                yield sample.id, None if done(sample) else cutting.cut(sample)
+                yield sample, None if done(sample) else cutting.cut(sample)
             return
         # loky's processes need no `if __name__ == "__main__"` in a caller's script.
-        from joblib.externals.loky import ProcessPoolExecutor, as_completed  # noqa: PLC0415 - where images are divided
+        from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415 - where images are divided
 
         # One thread each: there are as many processes as processors.
         single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        processes = ProcessPoolExecutor(max_workers=min(len(samples), os.cpu_count() or 1), env=single)
+        workers = min(len(samples), os.cpu_count() or 1)
+        processes = ProcessPoolExecutor(max_workers=workers, env=single)
         try:
-            how = (cutting.method, cutting.options, cutting.side)
-            tasks = [processes.submit(_cut, sample, *how) for sample in samples]
-            yield from (task.result() for task in as_completed(tasks))
+            # A result is a compressed image: no more are under way than keep the processes busy.
+            ahead: deque[tuple[Sample, Future[StoredDivision | str]]] = deque()
+            for sample in samples:
+                ahead.append((sample, processes.submit(cut, sample, cutting.method, cutting.options, cutting.side)))
+                if len(ahead) > _AHEAD * workers:
+                    yield _first(ahead)
+            while ahead:
+                yield _first(ahead)
         finally:
             # They would be kept for later; a bench divides once and may then wait for answers for hours.
             processes.shutdown(wait=True, kill_workers=True)
@@ -56,5 +66,6 @@ class LocalEngine:
         return plugin
 
 
-def _cut(sample: Sample, method: str, options: Mapping[str, Any], side: int) -> tuple[str, StoredDivision | str]:
-    return sample.id, cut(sample, method, options, side)
+def _first(ahead: deque[tuple[Sample, Future[StoredDivision | str]]]) -> tuple[Sample, StoredDivision | str]:
+    sample, future = ahead.popleft()
+    return sample, future.result()

@@ -163,7 +163,7 @@ def cut_there(
         if sample.mask_path is not None:
             mask = Path(folder) / f"mask{sample.mask_path.suffix}"
             mask.write_bytes(files[1])
-        return cut(replace(sample, image_path=image, mask_path=mask), *how)
+        return cut(sample.at(image, mask), *how)
 
 
 def _same(sample: Sample, hashes: tuple[str, str]) -> bool:

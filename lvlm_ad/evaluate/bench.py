@@ -240,7 +240,7 @@ def _run_model(
             folder,
             manifest,
             result.metrics(paid=bool(model.preset.backend)),
-            result.predictions(),
+            result.predictions,
             result.tallies(),
         )
         write_run(run)
@@ -257,7 +257,7 @@ def _refuse_nothing(model: Model, result: RowResult) -> None:
     Raises:
         FatalError: every question failed.
     """
-    records = result.predictions()
+    records = result.predictions
     if records and all(record.status == "failed" for record in records):
         raise FatalError(
             f"{model.preset.name}: not one of {len(records)} questions was answered. {records[0].id}: "

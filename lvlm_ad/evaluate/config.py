@@ -34,13 +34,14 @@ class Progress(TypingProtocol):
     def start(self, stage: str, total: int) -> None:
         """Hear that a stage of ``total`` steps begins."""
 
-    def advance(self, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
-        """Hear that a step is done.
+    def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
+        """Hear that steps are done.
 
         Args:
-            failed: it gave no usable answer.
-            stored: its answer was stored before.
-            cost: USD it cost now; None: unknown.
+            steps: how many.
+            failed: they gave no usable answer.
+            stored: their answers were stored before.
+            cost: USD they cost now; None: unknown.
         """
 
     def finish(self) -> None:
@@ -59,7 +60,7 @@ class Silent:
     def start(self, stage: str, total: int) -> None:
         """Ignore it."""
 
-    def advance(self, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
+    def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
         """Ignore it."""
 
     def finish(self) -> None:

@@ -6,61 +6,142 @@ import hashlib
 import json
 import os
 import random
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.datasets.hashes import hash_rows, is_digest
 from lvlm_ad.engines import Cutting, Engine, LocalEngine
 from lvlm_ad.errors import DataError
 from lvlm_ad.metrics import CellCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.evaluate.config import Plan, Progress
-    from lvlm_ad.regions import DivisionStore, Regions
+    from lvlm_ad.regions import DivisionStore, Regions, StoredDivision
 
 __all__ = ["Divisions", "divide_dataset"]
 
 DIVISION_VERSION = 1
 """Raised when the same settings give other regions or counts, so that what older versions stored is not used."""
 
+_BYTES = 32
+"""Of a SHA-256."""
 
-@dataclass(frozen=True)
-class Divisions:
-    """The divisions of a data set, read from the store one at a time.
+_AT_ONCE = 900
+"""Samples looked up at a time."""
 
-    Attributes:
-        store: where they are.
-        keys: sample id -> key in the store, in the data set's order.
-        hashes: key -> hash of the division.
-        record: the settings, for a manifest; taken before the first image, since a model's files may change later.
+
+class _Keys:
+    """Makes the keys under which divisions are stored. They are made anew where they are needed, not held.
+
+    Args:
+        plan: what is measured.
+        identity: the division's options, as far as they decide.
     """
 
-    store: DivisionStore
-    keys: Mapping[str, str]
-    hashes: Mapping[str, str]
-    record: Mapping[str, Any]
+    def __init__(self, plan: Plan, identity: Mapping[str, Any]) -> None:
+        self._files = plan.dataset.file_hashes
+        self._shared = {
+            "version": DIVISION_VERSION,
+            "image_size": plan.protocol.image_size,
+            "method": plan.protocol.division,
+            "options": identity,
+        }
+        self._around = cache(self._written)
+
+    def of(self, sample: Sample) -> str:
+        """Return a sample's key, SHA-256 (hex) over everything that decides its division and its counts."""
+        before, after = self._around(sample.label, sample.threshold)
+        image, mask = self._files[sample.id]
+        return hashlib.sha256(f'{before}["{image}", "{mask}"]{after}'.encode()).hexdigest()
+
+    def _written(self, label: bool, threshold: int | None) -> tuple[str, str]:  # noqa: FBT001 - a value of the JSON
+        """Write what is hashed once for all samples that differ in their files alone: what stands around these."""
+        decides = {**self._shared, "files": [], "label": label, "threshold": threshold}
+        before, _, after = json.dumps(decides, sort_keys=True).partition("[]")
+        return before, after
+
+
+class Divisions:
+    """The divisions of a data set, read from the store one at a time; 32 bytes a sample are held.
+
+    Args:
+        store: where they are.
+        dataset: whose they are.
+        keys: makes the keys in the store.
+        record: the settings, for a manifest; taken before the first image, since a model's files may change later.
+
+    Attributes:
+        record: the same.
+        empty: how many of them have no region.
+    """
+
+    def __init__(self, store: DivisionStore, dataset: Dataset, keys: _Keys, record: Mapping[str, Any]) -> None:
+        self._store, self._dataset, self._keys, self.record = store, dataset, keys, record
+        self._hashes = bytearray(_BYTES * len(dataset))
+        self.empty = 0
+
+    def look_for(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Note which samples are divided, and how.
+
+        Returns:
+            Those that are not.
+
+        Raises:
+            StoreError: the store is damaged.
+        """
+        missing: list[Sample] = []
+        rest = iter(samples)
+        while part := list(islice(rest, _AT_ONCE)):
+            keys = [self._keys.of(sample) for sample in part]
+            known = {key: (digest, count) for key, digest, count in self._store.known(keys)}
+            for sample, key in zip(part, keys, strict=True):
+                if key in known:
+                    self._note(sample, *known[key])
+                else:
+                    missing.append(sample)
+        return missing
+
+    def _note(self, sample: Sample, digest: str, n_regions: int) -> None:
+        place = _BYTES * self._dataset.places[sample.id]
+        if not is_digest(digest):
+            raise self._store.damaged(ValueError(f"{digest!r:.80} is no hash"))
+        self._hashes[place : place + _BYTES] = bytes.fromhex(digest)
+        self.empty += n_regions == 0
+
+    def has(self, sample: Sample) -> bool:
+        """Whether a sample's division is stored by now."""
+        return any(self._store.known([self._keys.of(sample)]))
+
+    def put(self, sample: Sample, division: StoredDivision) -> None:
+        """Store a sample's division.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        self._store.put(self._keys.of(sample), division)
 
     def regions(self, sample: Sample) -> Regions:
         """Return a sample's regions."""
-        return self.store.regions(self.keys[sample.id])
+        return self._store.regions(self._keys.of(sample))
 
     def counts(self, sample: Sample) -> CellCounts | None:
         """Return the pixel counts of a sample's ground truth in its cells; None where it has no ground truth."""
-        arrays = self.store.counts(self.keys[sample.id])
+        arrays = self._store.counts(self._keys.of(sample))
         return None if arrays is None else CellCounts.from_arrays(arrays)
 
     def hash_of(self, sample: Sample) -> str:
         """Return the hash of a sample's division."""
-        return self.hashes[self.keys[sample.id]]
+        place = _BYTES * self._dataset.places[sample.id]
+        return self._hashes[place : place + _BYTES].hex()
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 (hex) over every sample's id and division: equal if and only if every image is cut alike."""
-        listing = [[sample_id, self.hashes[key]] for sample_id, key in self.keys.items()]
-        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+        return hash_rows([sample.id, self.hash_of(sample)] for sample in self._dataset)
 
 
 def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine: Engine | None = None) -> Divisions:
@@ -79,21 +160,15 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
         ConfigError: the model that divides cannot be found or used.
     """
     identity, record = plan.division.identity(), plan.division.record()
-    keys = {sample.id: _key(sample, plan, identity) for sample in plan.dataset}
-    known = store.hashes(keys.values())
-    missing = [sample for sample in plan.dataset if keys[sample.id] not in known]
+    divisions = Divisions(store, plan.dataset, _Keys(plan, identity), record)
+    missing = divisions.look_for(plan.dataset)
     problems: list[str] = []
     progress.start("dividing", len(plan.dataset))
-    for _ in range(len(plan.dataset) - len(missing)):
-        progress.advance(stored=True)
+    progress.advance(len(plan.dataset) - len(missing), stored=True)
     if plan.division.in_one_process:
         # Slow, and several commands may divide the same images at once: each begins elsewhere and leaves out what the
         # others have done meanwhile.
         random.Random(os.getpid()).shuffle(missing)  # noqa: S311 - nothing is kept secret by it
-
-    def done(sample: Sample) -> bool:
-        return bool(store.hashes([keys[sample.id]]))
-
     cutting = Cutting(
         plan.protocol.division,
         plan.division.model_dump(),
@@ -101,32 +176,25 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
         plan.division.in_one_process,
         plan.dataset.file_hashes,
     )
-    for sample_id, result in (engine or LocalEngine()).divide(missing, cutting, done):
+
+    def done(sample: Sample) -> bool:
+        return divisions.has(sample)
+
+    for sample, result in (engine or LocalEngine()).divide(missing, cutting, done):
         if isinstance(result, str):
             problems.append(result)
         elif result is not None:
-            store.put(keys[sample_id], result)
+            divisions.put(sample, result)
         progress.advance(failed=isinstance(result, str), stored=result is None)
     progress.finish()
     plan.division.release()
     if problems:
         others = f" {len(problems) - 1} more cannot be used either." if len(problems) > 1 else ""
         raise DataError(f"{problems[0]}{others} 'lvlm-ad data check' lists all problems.")
-    empty = store.without_regions(keys.values())
-    if empty:
-        progress.note(f"{empty} of {len(keys)} images keep no region within the area limits; their maps are empty.")
-    return Divisions(store, keys, store.hashes(keys.values()), record)
-
-
-def _key(sample: Sample, plan: Plan, identity: Mapping[str, Any]) -> str:
-    dataset: Dataset = plan.dataset
-    decides = {
-        "version": DIVISION_VERSION,
-        "files": dataset.file_hashes[sample.id],
-        "label": sample.label,
-        "threshold": sample.threshold,
-        "image_size": plan.protocol.image_size,
-        "method": plan.protocol.division,
-        "options": identity,
-    }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    divisions.look_for(missing)
+    if divisions.empty:
+        progress.note(
+            f"{divisions.empty} of {len(plan.dataset)} images keep no region within the area limits; their maps are "
+            "empty."
+        )
+    return divisions

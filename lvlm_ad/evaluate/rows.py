@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.scoring import CategoryResult, Scored, answer_counts, measure_category, summary
-from lvlm_ad.metrics.tallies import THRESHOLDS
+from lvlm_ad.metrics.tallies import THRESHOLDS, Tallies
+from lvlm_ad.packed import Predictions
 from lvlm_ad.records import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
 
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
     from lvlm_ad.detectors import Prediction
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.prepare import Divisions
-    from lvlm_ad.metrics.tallies import PixelTally
+    from lvlm_ad.text2seg import Status
 
 __all__ = ["COUNTED", "Measured", "RowResult", "measure"]
 
 COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
+
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +51,6 @@ class Measured:
     stored: bool
     expected: int = 0
     parts: tuple[float, ...] = ()
-
-    def settled(self, score: float) -> Measured:
-        """Return the same with its final image score; through the regions it is written and read like others."""
-        text = ""
-        if self.record.text:
-            text = write(score, self.record.regions)
-            score = parse(text, self.record.n_regions).image or 0.0
-        record = self.record.model_copy(update={"image_score": score, "text": text[:TEXT_KEPT]})
-        return replace(self, record=record, scored=replace(self.scored, image_score=score), parts=())
 
 
 def measure(
@@ -100,80 +95,102 @@ def _parts(prediction: Prediction) -> tuple[float, ...]:
     return () if prediction.dense is None else prediction.dense.parts
 
 
-@dataclass
+class _Gathering:
+    """A category while its images come in, in any order; its records are packed in theirs.
+
+    Args:
+        ids: the category's samples in order.
+    """
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids = ids
+        self._early: dict[str, Measured] = {}
+        self.records = Predictions()
+        self.images: list[Scored] = []
+        self.parts: list[tuple[float, ...]] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last image is in."""
+        return len(self.images) == len(self._ids)
+
+    def add(self, measured: Measured) -> None:
+        """Take an image, and all that waited for it."""
+        self._early[measured.record.id] = measured
+        while not self.complete and (one := self._early.pop(self._ids[len(self.images)], None)) is not None:
+            self.records.append(one.record)
+            self.images.append(one.scored)
+            self.parts.append(one.parts)
+
+    def settled(self, scores: Sequence[float]) -> None:
+        """Give the images their final scores."""
+        before, self.records, images, self.images = self.records, Predictions(), self.images, []
+        for record, image, score in zip(before, images, scores, strict=True):
+            final, scored = settled(record, image, score)
+            self.records.append(final)
+            self.images.append(scored)
+
+
 class RowResult:
     """A row while it is being gathered, image by image in any order.
 
-    Attributes:
+    Args:
         plan: what is measured.
         settle: gives the final image scores of a category from its samples' parts; see ``Baseline.over_category``.
-        records: sample id -> record.
-        categories: category -> what was measured, once its last image is in.
+        counted: how pixels are counted for intervals: "exact", or "256 thresholds".
+
+    Attributes:
         spent: USD paid for answers of this run, as far as known.
         expected: how many scores are expected values.
-        counted: how pixels are counted for intervals: "exact", or "256 thresholds".
     """
 
-    plan: Plan
-    settle: Callable[[Sequence[tuple[float, ...]]], Sequence[float]] | None = None
-    records: dict[str, PredictionRecord] = field(default_factory=dict)
-    categories: dict[str, CategoryResult] = field(default_factory=dict)
-    spent: float = 0.0
-    expected: int = 0
-    counted: str = "exact"
-    _waiting: dict[str, dict[str, Measured]] = field(default_factory=dict)
-    _ids: dict[str, list[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for sample in self.plan.dataset:
+    def __init__(
+        self,
+        plan: Plan,
+        settle: Callable[[Sequence[tuple[float, ...]]], Sequence[float]] | None = None,
+        *,
+        counted: str = "exact",
+    ) -> None:
+        self._plan, self._settle, self._counted = plan, settle, counted
+        self.spent, self.expected = 0.0, 0
+        self._categories: dict[str, CategoryResult] = {}
+        self._records: dict[str, Predictions] = {}
+        self._waiting: dict[str, _Gathering] = {}
+        self._ids: dict[str, list[str]] = {}
+        for sample in plan.dataset:
             self._ids.setdefault(sample.category, []).append(sample.id)
 
     def add(self, measured: Measured) -> None:
-        """Add one image; with the last of a category its metrics are computed and its arrays let go."""
-        record = measured.record
-        self.records[record.id] = record
-        self.expected += measured.expected
-        if not measured.stored:
-            self.spent += record.cost_usd or 0.0
-        gathered = self._waiting.setdefault(record.category, {})
-        gathered[record.id] = measured
-        expected = self._ids[record.category]
-        if len(gathered) == len(expected):
-            whole = self._settled([gathered[sample_id] for sample_id in expected])
-            self.records |= {one.record.id: one.record for one in whole}
-            config = self.plan.config
-            self.categories[record.category] = measure_category(
-                [one.scored for one in whole], config.on_failure, record.category, config.resamples
-            )
-            del self._waiting[record.category]
-
-    def _settled(self, whole: list[Measured]) -> list[Measured]:
-        """Give the samples of a category their final image scores.
+        """Add one image; with the last of a category its metrics are computed and its arrays let go.
 
         Raises:
             PluginError: the method gave scores of a wrong number or range.
         """
-        if self.settle is None or not any(one.parts for one in whole):
-            return whole
-        scores = [float(score) for score in self.settle([one.parts for one in whole])]
-        if len(scores) != len(whole) or not all(0 <= score <= 1 for score in scores):
-            raise PluginError(
-                f"{whole[0].record.category}: over_category() must give {len(whole)} image scores in [0, 1]."
+        category = measured.record.category
+        self.expected += measured.expected
+        if not measured.stored:
+            self.spent += measured.record.cost_usd or 0.0
+        gathered = self._waiting.setdefault(category, _Gathering(self._ids[category]))
+        gathered.add(measured)
+        if gathered.complete:
+            if self._settle is not None and any(gathered.parts):
+                gathered.settled(_final(category, self._settle(gathered.parts), len(gathered.parts)))
+            config = self._plan.config
+            self._categories[category] = measure_category(
+                gathered.images, config.on_failure, category, config.resamples
             )
-        return [one.settled(score) for one, score in zip(whole, scores, strict=True)]
+            self._records[category] = gathered.records
+            del self._waiting[category]
 
-    def predictions(self) -> list[PredictionRecord]:
-        """Return the records in the data set's order."""
-        return [self.records[sample.id] for sample in self.plan.dataset]
+    @cached_property
+    def predictions(self) -> Predictions:
+        """The records in the data set's order, once all are in."""
+        return Predictions.joined(self._records, (sample.category for sample in self._plan.dataset))
 
-    def tallies(self) -> list[PixelTally | None]:
+    def tallies(self) -> Tallies:
         """Return what is kept of each image's pixels, in the data set's order."""
-        found = {
-            sample_id: tally
-            for category, ids in self._ids.items()
-            for sample_id, tally in zip(ids, self.categories[category].tallies, strict=True)
-        }
-        return [found[sample.id] for sample in self.plan.dataset]
+        taken = {category: iter(one.tallies) for category, one in self._categories.items()}
+        return Tallies.of(next(taken[sample.category]) for sample in self._plan.dataset)
 
     def metrics(self, *, paid: bool) -> dict[str, Any]:
         """Return the content of metrics.json.
@@ -181,34 +198,84 @@ class RowResult:
         Args:
             paid: whether the answers cost money; a baseline's do not.
         """
-        records = self.predictions()
-        usable = sum(record.image_score is not None for record in records)
-        answered = [record for record in records if record.status not in UNANSWERED]
-        costs = [record.cost_usd for record in answered]
-        # Where nothing was answered, what failed may have been billed all the same.
-        known = None not in costs and bool(costs)
-        measured = {name: self.categories[name] for name in self.plan.dataset.categories}
-        resamples = self.plan.config.resamples
-        scores = sum(len(record.regions) + (record.image_score is not None) for record in records)
+        statuses: Counter[Status] = Counter()
+        outcomes: Counter[str] = Counter()
+        usage = _Usage()
+        total = usable = scores = 0
+        for record in self.predictions:
+            total += 1
+            statuses[record.status] += 1
+            usable += record.image_score is not None
+            scores += len(record.regions) + (record.image_score is not None)
+            usage.add(record)
+            if record.status not in UNANSWERED:
+                outcomes[record.outcome] += 1
+        measured = {name: self._categories[name] for name in self._plan.dataset.categories}
+        resamples = self._plan.config.resamples
         counted = {"scores": {"total": scores, "expected": self.expected}}
         return {
             "mean": summary(measured),
             "categories": {name: one.metrics for name, one in measured.items()},
-            **({"intervals": {"level": 0.95, "resamples": resamples, "pixels": self.counted}} if resamples else {}),
-            "answers": answer_counts([record.status for record in records], usable),
-            "outcomes": dict(sorted(Counter(record.outcome for record in answered).items())) if paid else {},
-            **(counted if paid and self.plan.protocol.scoring == "expected" else {}),
-            "coverage": usable / len(records),
-            "usage": {
-                "input_tokens": _total([record.input_tokens for record in answered]),
-                "output_tokens": _total([record.output_tokens for record in answered]),
-                "cost_usd": (sum(cost or 0.0 for cost in costs) if known else None) if paid else 0.0,
-                "spent_usd": (self.spent if known else None) if paid else 0.0,
-                "seconds": sum(record.seconds for record in records),
-            },
+            **({"intervals": {"level": 0.95, "resamples": resamples, "pixels": self._counted}} if resamples else {}),
+            "answers": answer_counts(statuses, usable),
+            "outcomes": dict(sorted(outcomes.items())) if paid else {},
+            **(counted if paid and self._plan.protocol.scoring == "expected" else {}),
+            "coverage": usable / total,
+            "usage": usage.summed(self.spent, paid=paid),
         }
 
 
-def _total(tokens: Sequence[int | None]) -> int | None:
-    """Add up token counts; None where any is unknown."""
-    return None if None in tokens else sum(count or 0 for count in tokens)
+class _Usage:
+    """Adds up what answers took; a sum is unknown where one of them is."""
+
+    def __init__(self) -> None:
+        self._input: int | None = 0
+        self._output: int | None = 0
+        self._cost: float | None = 0
+        self._seconds = 0.0
+        self._answers = 0
+
+    def add(self, record: PredictionRecord) -> None:
+        self._seconds += record.seconds
+        if record.status not in UNANSWERED:
+            self._answers += 1
+            self._input = _plus(self._input, record.input_tokens)
+            self._output = _plus(self._output, record.output_tokens)
+            self._cost = _plus(self._cost, record.cost_usd)
+
+    def summed(self, spent: float, *, paid: bool) -> dict[str, Any]:
+        # Where nothing was answered, what failed may have been billed all the same.
+        known = self._cost is not None and bool(self._answers)
+        return {
+            "input_tokens": self._input,
+            "output_tokens": self._output,
+            "cost_usd": (self._cost if known else None) if paid else 0.0,
+            "spent_usd": (spent if known else None) if paid else 0.0,
+            "seconds": self._seconds,
+        }
+
+
+def _plus(sum_so_far: _Number | None, one: _Number | None) -> _Number | None:
+    return None if sum_so_far is None or one is None else sum_so_far + one
+
+
+def _final(category: str, found: Sequence[float], count: int) -> list[float]:
+    """Check the final image scores of a category.
+
+    Raises:
+        PluginError: they are of a wrong number or range.
+    """
+    scores = [float(score) for score in found]
+    if len(scores) != count or not all(0 <= score <= 1 for score in scores):
+        raise PluginError(f"{category}: over_category() must give {count} image scores in [0, 1].")
+    return scores
+
+
+def settled(record: PredictionRecord, scored: Scored, score: float) -> tuple[PredictionRecord, Scored]:
+    """Return both with the image's final score; through the regions it is written and read like others."""
+    text = ""
+    if record.text:
+        text = write(score, record.regions)
+        score = parse(text, record.n_regions).image or 0.0
+    final = record.model_copy(update={"image_score": score, "text": text[:TEXT_KEPT]})
+    return final, replace(scored, image_score=score)

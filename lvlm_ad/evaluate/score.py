@@ -114,7 +114,7 @@ def score_maps(
         }
     )
     folder = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-maps-{plan.dataset.name}-{config_hash[:8]}").lstrip(".-")
-    run = Run(config.out / folder, manifest, result.metrics(paid=False), result.predictions(), result.tallies())
+    run = Run(config.out / folder, manifest, result.metrics(paid=False), result.predictions, result.tallies())
     write_run(run)
     return run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,7 +10,7 @@ import numpy as np
 
 from lvlm_ad.metrics import CellCounts, PixelMetrics, image_metrics, pixel_metrics, pixel_metrics_from_counts
 from lvlm_ad.metrics.pixel import components
-from lvlm_ad.metrics.tallies import PixelTally, grid_of, tally_cells, tally_map
+from lvlm_ad.metrics.tallies import PixelTally, Tallies, grid_of, tally_cells, tally_map
 from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, mean_intervals, measured
 from lvlm_ad.runs import METRIC_NAMES
 from lvlm_ad.text2seg import Status
@@ -56,7 +55,7 @@ class CategoryResult:
 
     metrics: dict[str, Any]
     draws: Mapping[str, Draws]
-    tallies: list[PixelTally | None]
+    tallies: Tallies
 
 
 def measure_category(
@@ -82,7 +81,7 @@ def measure_category(
     tallies: list[PixelTally | None] = [None] * len(images)
     if not kept:
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
-        return CategoryResult({**result, **counts, "undefined": undefined}, {}, tallies)
+        return CategoryResult({**result, **counts, "undefined": undefined}, {}, Tallies.of(tallies))
     chosen = [images[at] for at in kept]
     result |= _exact(chosen)
     for at, tally in zip(kept, _tallies(chosen), strict=True):
@@ -93,7 +92,7 @@ def measure_category(
         result["interval"] = {name: list(ends) for name, one in draws.items() if (ends := one.interval()) is not None}
     if any(image.image_score is None for image in images):
         result["range"] = _range(images, tallies)
-    return CategoryResult({**result, **counts}, draws, tallies)
+    return CategoryResult({**result, **counts}, draws, Tallies.of(tallies))
 
 
 def _exact(images: Sequence[Scored]) -> dict[str, Any]:
@@ -224,7 +223,12 @@ def _mean_ranges(found: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float
     return ranges
 
 
-def answer_counts(statuses: Sequence[Status], usable: int) -> dict[str, int]:
-    """Count the outcomes of a run."""
-    found = Counter(statuses)
-    return {"total": len(statuses), **{status: found[status] for status in get_args(Status)}, "usable": usable}
+def answer_counts(statuses: Mapping[Status, int], usable: int) -> dict[str, int]:
+    """Return the counts of a run's outcomes, those that did not occur too.
+
+    Args:
+        statuses: how many images have each.
+        usable: how many have a score.
+    """
+    counts = {status: statuses.get(status, 0) for status in get_args(Status)}
+    return {"total": sum(counts.values()), **counts, "usable": usable}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +174,7 @@ def _metrics(run: Run) -> list[str]:
     for name in ("interval", "interval_over_categories"):
         problems += _intervals(of_mean.get(name, {}), run.metrics["mean"].get(name, {}), "the mean")
     usable = sum(record.image_score is not None for record in run.predictions)
-    if run.metrics["answers"] != answer_counts([record.status for record in run.predictions], usable):
+    if run.metrics["answers"] != answer_counts(Counter(record.status for record in run.predictions), usable):
         problems.append("metrics.json: the counts of answers are not those of the predictions")
     if not _same(run.metrics.get("coverage"), usable / len(run.predictions)):
         problems.append("metrics.json: the coverage is not that of the predictions")

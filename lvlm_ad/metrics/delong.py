@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from lvlm_ad.errors import MetricError
 
@@ -75,4 +75,4 @@ def two_sided(difference: float, variance: float) -> float | None:
     """Return the p-value of a normal difference: 1 where two methods never differ, None where they always do alike."""
     if variance == 0:
         return None if difference else 1.0
-    return float(2 * norm.sf(abs(difference) / math.sqrt(variance)))
+    return float(2 * ndtr(-abs(difference) / math.sqrt(variance)))

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.special import expit, logit, ndtri
 
 from lvlm_ad.metrics.delong import two_sided
 
@@ -51,7 +50,7 @@ class Draws:
         values = self._defined()
         if values is None:
             return None
-        width = float(norm.ppf((1 + level) / 2))
+        width = float(ndtri((1 + level) / 2))
         if self.edge is None or not np.ptp(values):
             half = width * float(values.std()) if np.ptp(values) else 0.0
             return max(self.point - half, -1.0), min(self.point + half, 1.0)

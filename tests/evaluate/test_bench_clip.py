@@ -15,6 +15,7 @@ from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate import bench
 from lvlm_ad.evaluate.rows import Measured, RowResult
 from lvlm_ad.leaderboard import FORMATS, make_board
+from lvlm_ad.records import PredictionRecord
 from lvlm_ad.text2seg import parse
 
 ROWS = [
@@ -118,6 +119,13 @@ def test_dense_maps_of_one_category_at_most_are_held(small_data, tmp_path, monke
     assert 6 <= max(most) <= 6 + 2 * 2
 
 
+def recorded(sample_id):
+    """A record of an image that is not looked at any further."""
+    facts = {"id": sample_id, "category": "bolt", "label": False, "defect": "good", "image_score": 0.5, "regions": {}}
+    answer = {"status": "ok", "notes": [], "key": "", "text": "", "seconds": 0.0, "division": "", "n_regions": 0}
+    return PredictionRecord(**facts, **answer, input_tokens=None, output_tokens=None, cost_usd=0.0)
+
+
 def test_scores_over_a_category_are_checked():
     """A baseline that gives too few scores, or one out of range, is told so."""
 
@@ -128,10 +136,7 @@ def test_scores_over_a_category_are_checked():
     plan = SimpleNamespace(dataset=samples, config=SimpleNamespace(on_failure="zero"))
     for wrong in ([0.5], [0.5, 1.5], [0.5, float("nan")]):
         result = RowResult(plan, settle=lambda _, wrong=wrong: wrong)
-        first, last = (
-            Measured(SimpleNamespace(id=sample.id, category="bolt", cost_usd=0), None, stored=False, parts=(1.0,))
-            for sample in samples
-        )
+        first, last = (Measured(recorded(sample.id), None, stored=False, parts=(1.0,)) for sample in samples)
         result.add(first)
         with pytest.raises(PluginError, match="must give 2 image scores"):
             result.add(last)

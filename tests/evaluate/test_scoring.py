@@ -123,4 +123,4 @@ def test_a_category_without_ground_truth_has_image_intervals_only():
     result = measure_category(found, "zero", "bolt", 50)
     assert set(result.metrics["interval"]) == {"image_auroc", "image_ap", "image_f1_max"}
     assert "no ground-truth mask" in result.metrics["undefined"]["pixel_auroc"]
-    assert result.tallies == [None] * 10
+    assert list(result.tallies) == [None] * 10

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics import count_cells, pixel_metrics
 from lvlm_ad.metrics.resampling import pool_pixels, resampled
-from lvlm_ad.metrics.tallies import THRESHOLDS, from_arrays, grid_of, tally_cells, tally_map, to_arrays
+from lvlm_ad.metrics.tallies import THRESHOLDS, Tallies, grid_of, tally_cells, tally_map
 
 NAMES = ("auroc", "ap", "f1_max", "aupro")
 
@@ -83,23 +83,23 @@ def test_tallies_outlive_the_process(tmp_path):
     masks, maps = smooth(1)
     tallies = [tally_map(one, mask, grid_of(maps, masks)) for one, mask in zip(maps, masks, strict=True)]
     tallies[2] = None
-    np.savez_compressed(tmp_path / "pixels.npz", **to_arrays(tallies))
+    np.savez_compressed(tmp_path / "pixels.npz", **Tallies.of(tallies).arrays)
     with np.load(tmp_path / "pixels.npz", allow_pickle=False) as file:
         arrays = dict(file)
-    again = from_arrays(arrays)
+    again = Tallies(arrays)
     assert again[2] is None
     for one, other in zip(tallies, again, strict=True):
         if one is not None:
             assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("scores", "normal"))
             assert (one.overlap == other.overlap).all()
             assert one.n_regions == other.n_regions
-    assert from_arrays(to_arrays([])) == []
+    assert len(Tallies.of([])) == 0
     with pytest.raises(MetricError, match="fit together"):
-        from_arrays({**arrays, "normal": arrays["normal"][:-1]})
+        Tallies({**arrays, "normal": arrays["normal"][:-1]})
     for name, value in (("scores", np.nan), ("normal", -1), ("n_regions", -1), ("overlap", np.nan)):
         changed = arrays[name].copy()
         changed[0] = value
         with pytest.raises(MetricError, match="cannot be"):
-            from_arrays({**arrays, name: changed})
+            Tallies({**arrays, name: changed})
     with pytest.raises(MetricError, match="kind of number"):
-        from_arrays({**arrays, "scores": arrays["scores"].astype(str)})
+        Tallies({**arrays, "scores": arrays["scores"].astype(str)})
