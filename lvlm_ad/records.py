@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -106,7 +107,7 @@ class PromptRecord(_Record):
 class Manifest(_Record):
     """Everything that the numbers depend on."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
     config_hash: str
     """SHA-256 over all that follows but times and versions; the run folder's name ends with its beginning."""
     model: ModelRecord
@@ -122,6 +123,13 @@ class Manifest(_Record):
     """UTC, ISO 8601."""
     seconds: Amount
     """Wall-clock time of this run; stored answers take none."""
+
+    @field_validator("started")
+    @classmethod
+    def _started_is_a_time(cls, started: str) -> str:
+        if datetime.fromisoformat(started).tzinfo is None:
+            raise ValueError("started must be a time in UTC")
+        return started
 
     @field_validator("protocol")
     @classmethod

@@ -60,13 +60,13 @@ def leaderboard(
     if not runs:
         none = f"no run of {folder} can be shown" if problems else f"{folder} holds no run"
         raise RunError(f"{none[0].upper()}{none[1:]}; 'lvlm-ad bench --out {folder}' makes one.")
-    _write(make_board(runs, sort), folder, form, output)
+    _write(make_board(runs, sort, verified=verify), folder, form, output, link=not verify)
     if verify and problems:
         raise typer.Exit(EXIT_USAGE)
 
 
-def _write(board: Board, folder: Path, form: Format, output: Path | None) -> None:
-    """Write a leaderboard to a file or to stdout."""
+def _write(board: Board, folder: Path, form: Format, output: Path | None, *, link: bool) -> None:
+    """Write a leaderboard to a file or to stdout; pages that came with runs are linked where they are one's own."""
     from rich.console import Console
 
     from lvlm_ad.cli.tables import print_board
@@ -76,7 +76,7 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None) -> Non
 
     if form is Format.html:
         output = output or folder / "leaderboard.html"
-        write_file(output, board_page(board, folder, output.parent))
+        write_file(output, board_page(board, folder if link else None, output.parent))
         say(f"leaderboard: {output}")
     elif form is Format.table and output is None:
         # A pipe has no width; the table needs about 110 columns.

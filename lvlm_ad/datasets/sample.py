@@ -19,10 +19,10 @@ from lvlm_ad.errors import DataError, ImageError, nearest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Dataset", "File", "Sample"]
+__all__ = ["PUBLISHED_IMAGES", "Dataset", "File", "Sample"]
 
 
-_PUBLISHED_IMAGES = {"mvtec": 1725, "visa": 2162}
+PUBLISHED_IMAGES = {"mvtec": 1725, "visa": 2162}
 """Test images of the published data sets."""
 
 
@@ -216,7 +216,7 @@ class Dataset(Sequence[Sample]):
     @property
     def complete(self) -> bool:
         """Whether it has as many test images as the published data set of its name; True where there is none."""
-        return len(self) == _PUBLISHED_IMAGES.get(self.name, len(self))
+        return len(self) == PUBLISHED_IMAGES.get(self.name, len(self))
 
     @cached_property
     def places(self) -> dict[str, int]:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from lvlm_ad.metrics import CellCounts, PixelMetrics, image_metrics, pixel_metrics, pixel_metrics_from_counts
+from lvlm_ad.metrics import (
+    CellCounts,
+    PixelMetrics,
+    image_metrics,
+    pixel_metrics,
+    pixel_metrics_from_counts,
+)
+from lvlm_ad.metrics.counts import pixel_metrics_from_tallies
 from lvlm_ad.metrics.pixel import components
 from lvlm_ad.metrics.tallies import PixelTally, Tallies, grid_of, tally_cells, tally_map
 from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, mean_intervals, measured
@@ -34,13 +41,14 @@ class Scored:
         image_score: None where the answer holds none.
         values: float ``(C,)``, the score of each cell; or for a dense row the whole map ``(S, S)``.
         truth: for a row through the regions the counts of the ground truth, for a dense row the mask bool ``(S, S)``;
-            None where there is no ground truth.
+            of a finished run, whose map is gone, the tally that was kept, and ``values`` is not looked at; None where
+            there is no ground truth.
     """
 
     label: bool
     image_score: float | None
     values: NDArray[np.floating[Any]]
-    truth: CellCounts | NDArray[np.bool_] | None
+    truth: CellCounts | NDArray[np.bool_] | PixelTally | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +67,11 @@ class CategoryResult:
 
 
 def measure_category(
-    images: Sequence[Scored], on_failure: OnFailure, category: str = "", resamples: int = 0
+    images: Sequence[Scored],
+    on_failure: OnFailure,
+    category: str = "",
+    resamples: int = 0,
+    exact: Mapping[str, float | None] | None = None,
 ) -> CategoryResult:
     """Compute the seven metrics of one category and how sure they are.
 
@@ -69,6 +81,7 @@ def measure_category(
             "exclude": it is left out.
         category: its name; resamples of the same category and labels are the same for every method.
         resamples: how many times the images are drawn anew; 0: no intervals.
+        exact: pixel metrics that are known better than tallies tell; they are taken.
 
     Returns:
         Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason), perhaps
@@ -83,7 +96,7 @@ def measure_category(
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
         return CategoryResult({**result, **counts, "undefined": undefined}, {}, Tallies.of(tallies))
     chosen = [images[at] for at in kept]
-    result |= _exact(chosen)
+    result |= _exact(chosen) | dict(exact or {})
     for at, tally in zip(kept, _tallies(chosen), strict=True):
         tallies[at] = tally
     tested = _tested(chosen, [tallies[at] for at in kept])
@@ -119,6 +132,9 @@ def _pixel(images: Sequence[Scored]) -> tuple[PixelMetrics | None, str]:
     without = sum(image.truth is None for image in images)
     if without:
         return None, f"{without} of {len(images)} images have no ground-truth mask"
+    tallies = [image.truth for image in images if isinstance(image.truth, PixelTally)]
+    if tallies:
+        return pixel_metrics_from_tallies(tallies), ""
     counts = [image.truth for image in images if isinstance(image.truth, CellCounts)]
     if counts:
         return pixel_metrics_from_counts(counts, [image.values for image in images]), ""
@@ -132,8 +148,8 @@ def _tallies(images: Sequence[Scored]) -> list[PixelTally | None]:
     grid = grid_of([values for values, _ in dense], [mask for _, mask in dense]) if dense else np.empty(0)
     found: list[PixelTally | None] = []
     for image in images:
-        if image.truth is None:
-            found.append(None)
+        if image.truth is None or isinstance(image.truth, PixelTally):
+            found.append(image.truth)
         elif isinstance(image.truth, CellCounts):
             found.append(tally_cells(image.truth, image.values))
         else:
@@ -171,6 +187,9 @@ def _certain(image: Scored, *, right: bool) -> PixelTally | None:
     if isinstance(image.truth, CellCounts):
         normal, sizes = int(image.truth.normal.sum()), image.truth.component_sizes
         anomalous, regions = int(sizes.sum()), image.truth.n_components
+    elif isinstance(image.truth, PixelTally):
+        normal, anomalous = int(image.truth.normal.sum()), int(image.truth.anomalous.sum())
+        regions = image.truth.n_regions
     else:
         anomalous, (_, regions) = int(image.truth.sum()), components(image.truth)
         normal = image.truth.size - anomalous

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from lvlm_ad.backend import Answer
+from lvlm_ad.datasets.hashes import hash_rows
+from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
 from lvlm_ad.evaluate.facts import hash_of
-from lvlm_ad.evaluate.scoring import answer_counts
-from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, mean_intervals, measured
+from lvlm_ad.evaluate.scoring import CategoryResult, Scored, answer_counts, measure_category, summary
+from lvlm_ad.presets import Price
 from lvlm_ad.records import TEXT_KEPT
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
-from lvlm_ad.text2seg import UNANSWERED, read
+from lvlm_ad.text2seg import UNANSWERED, Scoring, read
 
 if TYPE_CHECKING:
-    from lvlm_ad.metrics.draws import Draws
     from lvlm_ad.metrics.tallies import PixelTally
 
 __all__ = ["verify_run"]
@@ -34,6 +35,9 @@ _INTERVAL = 1e-4
 
 _MOST_RESAMPLES = 100_000
 
+_NO_VALUES = np.empty(0)
+"""A finished run's maps are gone."""
+
 _FIGURES = 6
 """Decimals of the scores that a baseline writes."""
 
@@ -41,10 +45,11 @@ _FIGURES = 6
 def verify_run(run: Run) -> list[str]:
     """Recompute what can be recomputed of a run, and say what does not agree.
 
-    The hash of the configuration from the manifest; the scores of each image from the text of its answer; image
-    metrics, counts and coverage from the predictions; pixel metrics from ``pixels.npz``, whose counts must fit the
-    predicted scores; the intervals; tokens, costs and seconds. What cannot be known without the images and without
-    asking again: whether the answers are the model's, and whether labels and counts are the ground truth's.
+    The hashes from the manifest and the predictions; the scores of each image from the text of its answer; every metric
+    of ``metrics.json``, with intervals, ranges and what is undefined, from the predictions and ``pixels.npz``, whose
+    counts must fit the predicted scores; tokens, costs and seconds. What cannot be known without the images and without
+    asking again: whether the answers, the tokens and the prices are the model's, and whether labels and counts are the
+    ground truth's.
 
     Args:
         run: read with its predictions.
@@ -52,19 +57,49 @@ def verify_run(run: Run) -> list[str]:
     Returns:
         What is wrong, a sentence each; empty: everything agrees.
     """
-    return [*_manifest(run.manifest), *_answers(run), *_counts(run), *_metrics(run), *_usage(run)]
+    return [*_manifest(run), *_answers(run), *_counts(run), *_metrics(run), *_coverage(run), *_usage(run)]
 
 
-def _manifest(manifest: Manifest) -> list[str]:
+def _manifest(run: Run) -> list[str]:
+    """Hold the manifest against its hash and against the predictions."""
+    manifest = run.manifest
     facts = manifest.model_dump(mode="json")
     for name in ("schema_version", "config_hash", "versions", "started", "seconds"):
         del facts[name]
+    problems = []
     # What was not said about the question when the hash was made stands in the file with its default.
     asked = manifest.prompt.model_dump(mode="json")
     said = [{}, asked, {name: value for name, value in asked.items() if value is not None}]
     if all(hash_of({**facts, "prompt": prompt}) != manifest.config_hash for prompt in said):
-        return ["run.json: the configuration is not the one that its hash was made of"]
-    return []
+        problems.append("run.json: the configuration is not the one that its hash was made of")
+    if manifest.protocol.get("scoring", "text") not in get_args(Scoring):
+        problems.append(f"run.json: there is no scoring {manifest.protocol['scoring']!r:.40}")
+    if manifest.model.kind != "maps" and not manifest.protocol.get("image_size"):
+        problems.append("run.json: images were measured at no size")
+    published = PUBLISHED_IMAGES.get(manifest.dataset.name)
+    if manifest.dataset.whole and published not in {None, len(run.predictions)}:
+        problems.append(f"run.json: the whole of {manifest.dataset.name} has {published} images")
+    return [*problems, *_images(run)]
+
+
+def _images(run: Run) -> list[str]:
+    """Hold what the manifest says of images and of the way to the model against the predictions."""
+    manifest, problems = run.manifest, []
+    ids = Counter(record.id for record in run.predictions)
+    if len(ids) < len(run.predictions):
+        problems.append(_first([name for name, count in ids.items() if count > 1], "predictions.jsonl: an image twice"))
+    found = dict.fromkeys(record.category for record in run.predictions)
+    if list(found) != manifest.dataset.categories:
+        problems.append("run.json: the categories are not those of the predictions")
+    if manifest.model.kind != "maps" and manifest.model.row == "regions":
+        cut = hash_rows([record.id, record.division] for record in run.predictions)
+        if cut != manifest.division.hash:
+            problems.append("run.json: the division is not that of the predictions")
+    if manifest.model.kind != "backend" and any(
+        record.key or record.input_tokens is not None or record.output_tokens is not None for record in run.predictions
+    ):
+        problems.append("run.json: a model that was asked is called a baseline")
+    return problems
 
 
 def _answers(run: Run) -> list[str]:
@@ -130,55 +165,77 @@ def _fits(run: Run, record: PredictionRecord, tally: PixelTally, side: int) -> b
 
 
 def _metrics(run: Run) -> list[str]:
-    """Compute the metrics of each category, and the mean, again."""
-    problems: list[str] = []
-    keep = run.manifest.on_failure == "zero"
+    """Measure each category again, and the mean."""
     tallies = run.tallies or [None] * len(run.predictions)
     dense = run.manifest.model.row == "dense"
-    again: dict[str, dict[str, float | None]] = {}
     resamples = _resamples(run)
     if resamples is None:
         return ["metrics.json: the number of resamples is none"]
-    draws: dict[str, Mapping[str, Draws]] = {}
+    if not resamples:
+        return ["metrics.json: there are no intervals, without which nobody's rank is fair; bench --resamples 1000"]
     if len(tallies) != len(run.predictions):
         return []
-    for category in run.manifest.dataset.categories:
-        chosen = [
-            at
-            for at, record in enumerate(run.predictions)
-            if record.category == category and (keep or record.image_score is not None)
-        ]
-        pixels = [tally for at in chosen if (tally := tallies[at]) is not None]
-        tested = CategoryImages(
-            np.array([run.predictions[at].label for at in chosen], dtype=np.bool_),
-            np.array([run.predictions[at].image_score or 0.0 for at in chosen]),
-            pixels if pixels and len(pixels) == len(chosen) else None,
-        )
-        again[category] = {**dict.fromkeys(METRIC_NAMES), **(measured(tested) if chosen else {})}
+    problems = []
+    images: dict[str, list[Scored]] = {category: [] for category in run.manifest.dataset.categories}
+    for record, tally in zip(run.predictions, tallies, strict=True):
+        images.setdefault(record.category, []).append(Scored(record.label, record.image_score, _NO_VALUES, tally))
+    again: dict[str, CategoryResult] = {}
+    for category, scored in images.items():
         said = run.metrics["categories"].get(category, {})
-        problems += _compared(again[category], said, category, dense=dense)
-        # Pixels of a dense row were measured exactly; its counts only say how sure that is.
-        centre = {
-            name: said.get(name) if dense and name.startswith("pixel") else again[category][name]
-            for name in again[category]
-        }
-        draws[category] = draws_of(tested, centre, resamples, category) if chosen and resamples else {}
-        ends = {name: list(end) for name, one in draws[category].items() if (end := one.interval()) is not None}
-        problems += _intervals(ends, said.get("interval", {}), category)
-    mean: dict[str, float | None] = {}
-    for name in METRIC_NAMES:
-        defined = [value for one in again.values() if (value := one[name]) is not None]
-        mean[name] = float(np.mean(defined)) if defined else None
-    problems += _compared(mean, run.metrics["mean"], "the mean", dense=dense)
-    of_mean = mean_intervals(draws) if resamples else {}
-    for name in ("interval", "interval_over_categories"):
-        problems += _intervals(of_mean.get(name, {}), run.metrics["mean"].get(name, {}), "the mean")
+        # Pixels of a dense row were measured exactly; its counts only tell how sure that is, and whether it can be.
+        exact = {name: said.get(name) for name in METRIC_NAMES if name.startswith("pixel")} if dense else {}
+        again[category] = measure_category(scored, run.manifest.on_failure, category, resamples, _numbers(exact))
+        problems += _compared(_checked(scored, again[category].metrics, run), said, category, dense=dense)
+    if again.keys() != run.metrics["categories"].keys():
+        problems.append("metrics.json: the categories are not those of the predictions")
+    problems += _compared(_known(summary(again), run), run.metrics["mean"], "the mean", dense=dense)
+    return problems
+
+
+def _coverage(run: Run) -> list[str]:
+    """Count the answers again."""
+    problems = []
+    statuses = Counter(record.status for record in run.predictions)
     usable = sum(record.image_score is not None for record in run.predictions)
-    if run.metrics["answers"] != answer_counts(Counter(record.status for record in run.predictions), usable):
+    if run.metrics["answers"] != answer_counts(statuses, usable):
         problems.append("metrics.json: the counts of answers are not those of the predictions")
+    if run.manifest.model.kind == "backend":
+        outcomes = Counter(record.outcome for record in run.predictions if record.status not in UNANSWERED)
+        if run.metrics.get("outcomes") != outcomes:
+            problems.append("metrics.json: the outcomes are not those of the predictions")
     if not _same(run.metrics.get("coverage"), usable / len(run.predictions)):
         problems.append("metrics.json: the coverage is not that of the predictions")
     return problems
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return what can be a metric's value of what a stranger's file gives."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if value is None or (isinstance(value, float) and 0 <= value <= 1)
+    }
+
+
+def _checked(images: Sequence[Scored], again: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Return a category's metrics as far as they can be recomputed; of a dense row's pixels from the counts alone."""
+    found = _known(again, run)
+    if run.manifest.model.row == "dense":
+        counted = measure_category(images, run.manifest.on_failure).metrics
+        found |= {name: counted[name] for name in METRIC_NAMES}
+    return found
+
+
+def _known(again: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Leave out what does not follow from the files of a run."""
+    found = dict(again)
+    if run.manifest.model.row == "dense":
+        for name in ("pixel_aupro_rescaled", "pixels_at_lowest_score"):
+            found.pop(name, None)
+    if run.manifest.on_failure == "exclude" and "range" in found:
+        # Of images that are left out no counts are kept.
+        found["range"] = {name: ends for name, ends in found["range"].items() if name.startswith("image")}
+    return found
 
 
 def _resamples(run: Run) -> int | None:
@@ -186,18 +243,6 @@ def _resamples(run: Run) -> int | None:
     said = run.metrics.get("intervals", {"resamples": 0})
     count = said.get("resamples") if isinstance(said, dict) else None
     return count if isinstance(count, int) and 0 <= count <= _MOST_RESAMPLES else None
-
-
-def _intervals(found: Mapping[str, Any], said: Any, place: str) -> list[str]:
-    """Compare intervals; resamples are drawn alike everywhere, so they agree but for rounding."""
-    ends = {name: [float(end) for end in ends] for name, ends in found.items()}
-    try:
-        agree = said.keys() == ends.keys() and all(
-            np.allclose(np.asarray(said[name], dtype=float), ends[name], rtol=0, atol=_INTERVAL) for name in ends
-        )
-    except (AttributeError, TypeError, ValueError):
-        agree = False
-    return [] if agree else [f"metrics.json: the intervals of {place} are not those of the predictions"]
 
 
 def _usage(run: Run) -> list[str]:
@@ -212,9 +257,27 @@ def _usage(run: Run) -> list[str]:
     elif not answered:
         found["cost_usd"] = None
     negative = any((getattr(record, name) or 0) < 0 for record in run.predictions for name in found)
+    problems = []
     if negative or any(not _near(found[name], said.get(name)) for name in found):
-        return ["metrics.json: tokens, cost or seconds are not those of the predictions"]
-    return []
+        problems.append("metrics.json: tokens, cost or seconds are not those of the predictions")
+    total, spent = found["cost_usd"], said.get("spent_usd")
+    if spent is not None and not (total is not None and 0 <= spent <= total + _EXACT):
+        problems.append("metrics.json: more was spent than the answers cost")
+    if wrong := [record.id for record in answered if not _is_priced(record, run.manifest)]:
+        problems.append(_first(wrong, "predictions.jsonl: the cost is not that of the tokens at the run's own price"))
+    return problems
+
+
+def _is_priced(record: PredictionRecord, manifest: Manifest) -> bool:
+    """Whether a cost can be that of the tokens: how many of them were cached, or asked in a batch, is not recorded."""
+    if manifest.model.kind != "backend" or record.input_tokens is None or record.output_tokens is None:
+        return True
+    price = Price.model_validate(manifest.model.price)
+    most = price.cost(record.input_tokens, 0, record.output_tokens)
+    least = price.cost(record.input_tokens, record.input_tokens, record.output_tokens, batch=True)
+    if most is None or least is None:
+        return record.cost_usd is None
+    return record.cost_usd is not None and min(most, least) - _EXACT <= record.cost_usd <= max(most, least) + _EXACT
 
 
 def _near(one: float | None, other: Any) -> bool:
@@ -223,14 +286,45 @@ def _near(one: float | None, other: Any) -> bool:
     return isinstance(other, int | float) and math.isclose(one, other, rel_tol=1e-9, abs_tol=_EXACT)
 
 
-def _compared(found: Mapping[str, float | None], said: Mapping[str, Any], place: str, *, dense: bool) -> list[str]:
+def _compared(found: Mapping[str, Any], said: Mapping[str, Any], place: str, *, dense: bool) -> list[str]:
+    """Compare what was measured again with what a run says."""
     problems = []
-    for name in METRIC_NAMES:
-        one, other = found[name], said.get(name)
-        within = _COUNTED if dense and name.startswith("pixel") else _EXACT
-        if (one is None) != (other is None) or (one is not None and other is not None and abs(one - other) > within):
-            problems.append(f"metrics.json: {name} of {place} is {other}, the predictions give {one}")
+    for name, value in found.items():
+        told = said.get(name)
+        if name in {"interval", "interval_over_categories"}:
+            if not _agree(value, told, _INTERVAL):
+                problems.append(f"metrics.json: the intervals of {place} are not those of the predictions")
+        elif name in {"range", "undefined"}:
+            # Where only a part can be recomputed, that part must be there.
+            part = {key: told[key] for key in value if key in told} if isinstance(told, dict) else told
+            whole = told if name == "undefined" else part
+            if not _agree(value, whole, _EXACT):
+                problems.append(f"metrics.json: what is {name} in {place} is not what the predictions give")
+        elif not _agree(value, told, _COUNTED if dense and name.startswith("pixel") else _EXACT):
+            problems.append(f"metrics.json: {name} of {place} is {told!r:.40}, the predictions give {value!r:.40}")
+    shown = {"interval", "interval_over_categories", "range", "undefined", *METRIC_NAMES}
+    if unfounded := sorted((said.keys() & shown) - found.keys()):
+        problems.append(f"metrics.json: {unfounded[0]} of {place} does not follow from the predictions")
     return problems
+
+
+def _agree(found: Any, said: Any, within: float) -> bool:
+    """Whether two values from JSON are the same but for rounding."""
+    if isinstance(found, dict):
+        return (
+            isinstance(said, dict)
+            and found.keys() == said.keys()
+            and all(_agree(value, said[name], within) for name, value in found.items())
+        )
+    if isinstance(found, list):
+        return (
+            isinstance(said, list)
+            and len(found) == len(said)
+            and all(_agree(one, other, within) for one, other in zip(found, said, strict=True))
+        )
+    if isinstance(found, float) and isinstance(said, float | int):
+        return abs(found - said) <= within
+    return bool(found == said)
 
 
 def _first(ids: list[str], what: str) -> str:

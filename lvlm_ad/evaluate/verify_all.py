@@ -7,19 +7,24 @@ from collections.abc import Mapping, Sequence
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.verify import verify_run
+from lvlm_ad.evaluate.verify_regions import moved_pixels
 from lvlm_ad.runs import Run, read_run
 
 __all__ = ["verify_runs"]
 
+_SHOWN = 5
+"""Of what is wrong with one run, so much is said."""
+
 _Truth = dict[tuple[str, str], object]
-"""What a run says of the images: (image, "label" or "mask") -> what it is."""
+"""What a run says of the images: (image, what) -> what it is."""
 
 
 def verify_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Check runs; see `verify_run`. Runs of the same images must also agree in labels, categories and masks.
+    """Check runs, each by itself (see `verify_run`) and against each other.
 
-    Where they do not, most runs are believed, and none of them where no truth has most: a lone run's labels and
-    ground truth cannot be checked without the images.
+    Runs of the same images must agree in labels, defects, categories and masks, and those that cut them alike in the
+    pixels of each region. Where they do not, most runs are believed, and none of them where no truth has most: a lone
+    run's labels and ground truth cannot be checked without the images.
 
     Args:
         runs: read with or without predictions.
@@ -29,8 +34,11 @@ def verify_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """
     problems: list[str] = []
     sound: list[Run] = []
-    groups: dict[tuple[str, object], dict[int, _Truth]] = {}
+    groups: dict[tuple[str, object], dict[int, Run]] = {}
     for run in runs:
+        if run.dir.is_symlink():
+            problems.append(f"{run.dir} is a link; put the folder itself there.")
+            continue
         try:
             whole = read_run(run.dir)
             wrong = verify_run(whole)
@@ -38,14 +46,17 @@ def verify_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
             problems.append(str(error))
             continue
         if wrong:
-            problems += [f"{run.dir}: {one}" for one in wrong]
+            more = [f"... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+            problems += [f"{run.dir}: {one}" for one in [*wrong[:_SHOWN], *more]]
             continue
         key = (whole.manifest.dataset.fingerprint, whole.manifest.protocol.get("image_size"))
-        groups.setdefault(key, {})[len(sound)] = _truth(whole)
+        groups.setdefault(key, {})[len(sound)] = whole
         sound.append(run)
     doubtful: dict[int, str] = {}
-    for truths in groups.values():
-        doubtful |= _outvoted(truths)
+    for alike in groups.values():
+        outvoted = _outvoted({at: _truth(whole) for at, whole in alike.items()})
+        doubtful |= outvoted
+        doubtful |= moved_pixels({at: whole for at, whole in alike.items() if at not in outvoted})
     problems += [f"{sound[at].dir}: {why}" for at, why in sorted(doubtful.items())]
     return [run for at, run in enumerate(sound) if at not in doubtful], problems
 
@@ -53,10 +64,12 @@ def verify_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 def _truth(run: Run) -> _Truth:
     found: _Truth = {("", "images"): frozenset(record.id for record in run.predictions)}
     for record, tally in zip(run.predictions, run.tallies or [None] * len(run.predictions), strict=True):
-        found[record.id, "label"] = (record.category, record.label)
-        # An image that was left out, or has no mask, is silent.
+        found[record.id, "label"] = (record.category, record.label, record.defect)
+        # Of an image that was left out nothing was kept.
         if tally is not None:
             found[record.id, "mask"] = (int(tally.normal.sum()), int(tally.anomalous.sum()), tally.n_regions)
+        elif run.manifest.on_failure == "zero" or record.image_score is not None:
+            found[record.id, "mask"] = None
     return found
 
 
@@ -70,7 +83,7 @@ def _outvoted(truths: Mapping[int, _Truth]) -> dict[int, str]:
     found = {}
     for at, truth in truths.items():
         wrong = sorted(
-            key for key, value in believed.items() if key in truth and (value is None or truth[key] != value)
+            key for key, (sure, value) in believed.items() if key in truth and not (sure and truth[key] == value)
         )
         if wrong:
             (image, what), more = wrong[0], f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -78,7 +91,7 @@ def _outvoted(truths: Mapping[int, _Truth]) -> dict[int, str]:
     return found
 
 
-def _most(counter: Counter[object]) -> object | None:
-    """Return what most say; None if as many say something else."""
+def _most(counter: Counter[object]) -> tuple[bool, object]:
+    """Return whether there is something that most say, and what it is."""
     (first, votes), (_, next_votes) = counter.most_common(2)
-    return first if votes > next_votes else None
+    return votes > next_votes, first

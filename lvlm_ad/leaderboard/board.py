@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,7 +96,7 @@ class _Conditions:
     dense: list[Run] = field(default_factory=list)
 
 
-def make_board(runs: Sequence[Run], sort: str = "image_auroc") -> Board:
+def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool = False) -> Board:
     """Group and rank runs.
 
     Runs are ranked together only if data set, division, prompt, way of painting and measured images agree. Frame rows
@@ -105,16 +106,19 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc") -> Board:
     Args:
         runs: the runs.
         sort: the metric that ranks; ties are broken by pixel AUROC for the order, not for the rank.
+        verified: the runs were recomputed: what cannot be, such as expected scores, stands apart.
 
     Raises:
         ConfigError: there is no such metric.
     """
     if sort not in METRIC_NAMES:
         raise ConfigError(f"There is no metric {sort!r} to sort by.{nearest(sort, METRIC_NAMES)}")
-    places: dict[tuple[str, int], _Conditions] = {}
+    places: dict[tuple[str, str, int], _Conditions] = {}
     for run in runs:
         manifest = run.manifest
-        place = places.setdefault((manifest.dataset.fingerprint, manifest.protocol.get("image_size", 0)), _Conditions())
+        # The name decides which published rows stand beside it.
+        data = (manifest.dataset.name, manifest.dataset.fingerprint)
+        place = places.setdefault((*data, manifest.protocol.get("image_size", 0)), _Conditions())
         if manifest.model.row == "dense":
             place.dense.append(run)
         else:
@@ -124,12 +128,13 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc") -> Board:
     for place in places.values():
         shown: set[int] = set()
         for divided in place.divided.values():
-            made = _groups(divided, place.dense, sort)
+            made = _groups(divided, place.dense, sort, verified=verified)
             shown |= {shots for shots, _ in made}
             groups += [group for _, group in made]
         # Maps with as many reference images as no row through the regions had.
         for shots in sorted({_shots(run) for run in place.dense} - shown):
-            groups.append(_group([run for run in place.dense if _shots(run) == shots], [], sort))
+            dense = [run for run in place.dense if _shots(run) == shots]
+            groups.append(_group(dense, [], sort, verified=verified))
     titles = Counter(group.title for group in groups)
     groups = [replace(group, title=_full(group)) if titles[group.title] > 1 else group for group in groups]
     return Board(tuple(sorted(groups, key=lambda group: group.title)), sort)
@@ -144,7 +149,7 @@ def _shots(run: Run) -> int:
     return int(run.manifest.protocol.get("shots", 0))
 
 
-def _groups(divided: Sequence[Run], dense: Sequence[Run], sort: str) -> list[tuple[int, Group]]:
+def _groups(divided: Sequence[Run], dense: Sequence[Run], sort: str, *, verified: bool) -> list[tuple[int, Group]]:
     """Split the runs of one division by what was asked and shown, and return how many references each group had.
 
     A baseline is asked nothing and joins each prompt.
@@ -165,15 +170,16 @@ def _groups(divided: Sequence[Run], dense: Sequence[Run], sort: str) -> list[tup
         if not joined:
             asked["", shots] = list(baselines)
     found = [(shots, [*runs, *frames]) for (_, shots), runs in asked.items()] or [(0, frames)]
-    return [(shots, _group(runs, [run for run in dense if _shots(run) == shots], sort)) for shots, runs in found]
+    fitting = {shots: [run for run in dense if _shots(run) == shots] for shots, _ in found}
+    return [(shots, _group(runs, fitting[shots], sort, verified=verified)) for shots, runs in found]
 
 
-def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str) -> Group:
+def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str, *, verified: bool) -> Group:
     shown = _latest([*runs, *dense])
     named: dict[str, list[Run]] = {}
     for run, _ in shown:
         named.setdefault(run.manifest.row_name, []).append(run)
-    entries = [_entry(run, copies, named[run.manifest.row_name]) for run, copies in shown]
+    entries = [_entry(run, copies, named[run.manifest.row_name], verified=verified) for run, copies in shown]
     entries.sort(key=lambda entry: tuple(-_value(entry, name) for name in (sort, "pixel_auroc")))
     asked = next((run.manifest for run in runs if run.manifest.prompt.hash), (*runs, *dense)[0].manifest)
     conditions = _conditions(asked)
@@ -184,36 +190,25 @@ def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str) -> Group:
 
 
 def _latest(runs: Sequence[Run]) -> list[tuple[Run, int]]:
-    """Keep the newest of runs that differ only in when and with which versions they were made, and count them."""
-    newest: dict[str, tuple[Run, int]] = {}
+    """Keep the newest of runs that differ only in when and with which versions they were made, and count them.
+
+    Runs of one configuration that found something else stay side by side: none may displace another.
+    """
+    newest: dict[tuple[str, str], tuple[Run, int]] = {}
     for run in sorted(runs, key=lambda run: run.manifest.started):
-        _, count = newest.get(run.manifest.config_hash, (run, 0))
-        newest[run.manifest.config_hash] = (run, count + 1)
+        mean = {name: round(value, 6) for name in METRIC_NAMES if (value := run.metrics["mean"].get(name)) is not None}
+        result = json.dumps([mean, run.metrics["answers"]], sort_keys=True)
+        _, count = newest.get((run.manifest.config_hash, result), (run, 0))
+        newest[run.manifest.config_hash, result] = (run, count + 1)
     return list(newest.values())
 
 
-def _entry(run: Run, copies: int, same_name: Sequence[Run]) -> Entry:
+def _entry(run: Run, copies: int, same_name: Sequence[Run], *, verified: bool) -> Entry:
     manifest, metrics = run.manifest, run.metrics
     mean, answers = metrics["mean"], metrics["answers"]
     notes: list[str] = [] if copies == 1 else [f"the newest of {copies} runs of one configuration, {run.dir.name}"]
-    kind: EntryKind = "frame" if manifest.model.frame else "ranked"
-    left_out = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
-    if manifest.model.row == "dense":
-        kind = "apart"
-        from_files = manifest.model.kind == "maps"
-        notes.append("maps from files" if from_files else "its own map, not through the regions")
-    elif manifest.model.sees_truth and not manifest.model.frame:
-        kind = "apart"
-        notes.append("is given the ground truth")
-    elif metrics.get("coverage") == 0:
-        kind = "apart"
-        notes.append("gave no usable answer at all")
-    elif any(answers.get(name) for name in UNANSWERED):
-        kind = "apart"
-        notes.append("not all images were answered; the same command asks for the others")
-    elif left_out:
-        kind = "apart"
-        notes.append(f"measured on {mean['n_measured']} of {mean['n_images']} images, the failed ones left out")
+    kind, why = _standing(run, verified=verified)
+    notes += why
     if "model" in manifest.model.identity:
         asked = " at ".join(
             str(manifest.model.identity[key]) for key in ("model", "base_url") if key in manifest.model.identity
@@ -234,6 +229,9 @@ def _entry(run: Run, copies: int, same_name: Sequence[Run]) -> Entry:
         low, high = mean["range"]["image_auroc"]
         notes.append(f"image AUROC {100 * low:.1f} to {100 * high:.1f} whatever the missing answers were")
     name = manifest.row_name
+    twins = [one for one in same_name if one.manifest.config_hash == manifest.config_hash]
+    if len(twins) > 1:
+        notes.insert(0, f"one of {len(twins)} runs of one configuration that differ, {run.dir.name}")
     cost = metrics["usage"]["cost_usd"]
     answered = answers["total"] - sum(answers.get(name, 0) for name in UNANSWERED)
     points = 100 * (mean.get("image_auroc") or 0.0) - 50
@@ -253,6 +251,32 @@ def _entry(run: Run, copies: int, same_name: Sequence[Run]) -> Entry:
             name: {metric: of.get(metric) for metric in METRIC_NAMES} for name, of in metrics["categories"].items()
         },
     )
+
+
+def _standing(run: Run, *, verified: bool) -> tuple[EntryKind, list[str]]:
+    """Say whether a row is ranked, and why not."""
+    manifest, metrics = run.manifest, run.metrics
+    mean = metrics["mean"]
+    if manifest.model.row == "dense":
+        from_files = manifest.model.kind == "maps"
+        return "apart", ["maps from files" if from_files else "its own map, not through the regions"]
+    if manifest.model.frame:
+        return "frame", []
+    reasons = {
+        "is given the ground truth": manifest.model.sees_truth,
+        "gave no usable answer at all": metrics.get("coverage") == 0,
+        "not all images were answered; the same command asks for the others": any(
+            metrics["answers"].get(name) for name in UNANSWERED
+        ),
+        "its scores cannot be recomputed: a run holds no probabilities": (
+            verified and manifest.protocol.get("scoring") == "expected"
+        ),
+        f"measured on {mean['n_measured']} of {mean['n_images']} images, the failed ones left out": (
+            manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
+        ),
+    }
+    why = next((reason for reason, holds in reasons.items() if holds), None)
+    return ("ranked", []) if why is None else ("apart", [why])
 
 
 def _told_apart(manifest: Manifest, same_name: Sequence[Manifest]) -> list[str]:

@@ -16,7 +16,9 @@ from lvlm_ad.metrics.pixel import PixelMetrics, check_limit, components, from_st
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CellCounts", "count_cells", "pixel_metrics_from_counts"]
+    from lvlm_ad.metrics.tallies import PixelTally
+
+__all__ = ["CellCounts", "count_cells", "pixel_metrics_from_counts", "pixel_metrics_from_tallies"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,32 +127,92 @@ def pixel_metrics_from_counts(
         check_real(one, f"the scores of image {index}")
         if not np.isfinite(one).all():
             raise MetricError(f"The scores of image {index} hold NaN or infinite values.")
-    n_regions = sum(count.n_components for count in counts)
     levels, normal = _merged(np.concatenate(values), np.concatenate([count.normal for count in counts]))
     # Only cells with pixels count: a score that no pixel has is no threshold, and no lowest score.
     occupied = np.concatenate([one[_occupied(count)] for count, one in zip(counts, values, strict=True)])
-    lowest = int(normal[levels == occupied.min()].sum()) if occupied.size else 0
-    if not n_regions:
-        return from_steps(None, fpr_limit, below=0, lowest=lowest)
-    inside = np.concatenate([one[count.cell] for count, one in zip(counts, values, strict=True)])
-    pixels = np.concatenate([count.pixels for count in counts])
-    weights = np.concatenate([count.pixels / count.component_sizes[count.component] for count in counts])
-    ascending, place = np.unique(inside, return_inverse=True)
-    positives = np.zeros(ascending.size, dtype=np.int64)
-    np.add.at(positives, place, pixels)
-    reached_from_below = np.concatenate(([0], np.cumsum(normal)))
-    total = int(reached_from_below[-1])
-    steps = Steps(
-        scores=ascending[::-1],
-        positives=positives[::-1],
-        above=total - reached_from_below[np.searchsorted(levels, ascending, side="right")][::-1],
-        reached=total - reached_from_below[np.searchsorted(levels, ascending, side="left")][::-1],
-        n_negatives=total,
-        overlap=summed_weights(place, weights / n_regions, ascending.size)[::-1],
+    found = _Pooled(
+        levels,
+        normal,
+        inside=np.concatenate([one[count.cell] for count, one in zip(counts, values, strict=True)]),
+        pixels=np.concatenate([count.pixels for count in counts]),
+        shares=np.concatenate([count.pixels / count.component_sizes[count.component] for count in counts]),
+        n_regions=sum(count.n_components for count in counts),
+        lowest=int(normal[levels == occupied.min()].sum()) if occupied.size else 0,
     )
-    false_positives = total - reached_from_below
-    fitting = false_positives[false_positives < fpr_limit * total]
-    return from_steps(steps, fpr_limit, below=int(fitting.max(initial=0)), lowest=lowest)
+    return found.metrics(fpr_limit)
+
+
+def pixel_metrics_from_tallies(tallies: Sequence[PixelTally], fpr_limit: float = 0.3) -> PixelMetrics:
+    """Compute what ``pixel_metrics`` gives for maps of which tallies are left: exactly, if the tallies are exact.
+
+    Args:
+        tallies: of each image.
+        fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
+
+    Raises:
+        MetricError: there are no images, or the limit is out of range.
+    """
+    check_limit(fpr_limit)
+    if not tallies:
+        raise MetricError("There are no images to measure.")
+    scores, normal, anomalous, overlap = (
+        np.concatenate([getattr(one, name) for one in tallies]) for name in ("scores", "normal", "anomalous", "overlap")
+    )
+    levels, merged = _merged(scores, normal)
+    some = anomalous > 0
+    found = _Pooled(
+        levels,
+        merged,
+        inside=scores[some],
+        pixels=anomalous[some],
+        shares=overlap[some],
+        n_regions=sum(one.n_regions for one in tallies),
+        lowest=int(merged[0]) if levels.size else 0,
+    )
+    return found.metrics(fpr_limit)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pooled:
+    """The pixels of all images by score.
+
+    Attributes:
+        levels: the distinct scores, ascending.
+        normal: normal pixels of each level.
+        inside: scores of anomalous pixels.
+        pixels: how many have each of these.
+        shares: and which fraction of their ground-truth regions they are, added up.
+        n_regions: ground-truth regions.
+        lowest: normal pixels with the lowest score of all.
+    """
+
+    levels: NDArray[Any]
+    normal: NDArray[np.int64]
+    inside: NDArray[Any]
+    pixels: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    n_regions: int
+    lowest: int
+
+    def metrics(self, fpr_limit: float) -> PixelMetrics:
+        if not self.n_regions:
+            return from_steps(None, fpr_limit, below=0, lowest=self.lowest)
+        ascending, place = np.unique(self.inside, return_inverse=True)
+        positives = np.zeros(ascending.size, dtype=np.int64)
+        np.add.at(positives, place, self.pixels)
+        reached_from_below = np.concatenate(([0], np.cumsum(self.normal)))
+        total = int(reached_from_below[-1])
+        steps = Steps(
+            scores=ascending[::-1],
+            positives=positives[::-1],
+            above=total - reached_from_below[np.searchsorted(self.levels, ascending, side="right")][::-1],
+            reached=total - reached_from_below[np.searchsorted(self.levels, ascending, side="left")][::-1],
+            n_negatives=total,
+            overlap=summed_weights(place, self.shares / self.n_regions, ascending.size)[::-1],
+        )
+        false_positives = total - reached_from_below
+        fitting = false_positives[false_positives < fpr_limit * total]
+        return from_steps(steps, fpr_limit, below=int(fitting.max(initial=0)), lowest=self.lowest)
 
 
 def _merged(scores: NDArray[Any], pixels: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:

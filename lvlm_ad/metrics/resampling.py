@@ -31,8 +31,8 @@ __all__ = [
     "resampled",
 ]
 
-_AT_ONCE = 2_000_000
-"""Numbers in one table of resamples by scores: 16 MB."""
+_AT_ONCE = 500_000
+"""Numbers in one table of resamples by scores, of which a dozen are held: 4 MB."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 
 from lvlm_ad import bench
+from lvlm_ad.evaluate.facts import hash_of
+from lvlm_ad.evaluate.scoring import Scored, measure_category, summary
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.evaluate.verify_all import verify_runs
-from lvlm_ad.metrics.uncertainty import CategoryImages, measured
-from lvlm_ad.runs import METRIC_NAMES, read_run, write_run
+from lvlm_ad.metrics.tallies import PixelTally
+from lvlm_ad.runs import read_run, write_run
 
 
 @pytest.fixture
 def runs(small_data, tmp_path):
     """Rows of contrast through the regions and by its own map, of chance and oracle, on disk."""
     settings = {"image_size": 96, "n_segments": 12, "min_area": 0}
-    made = bench(data=small_data, settings=settings, out=tmp_path / "runs", resamples=0)
+    made = bench(data=small_data, settings=settings, out=tmp_path / "runs", resamples=50)
     return {run.manifest.row_name: read_run(run.dir) for run in made}
 
 
@@ -25,7 +27,7 @@ def test_honest_runs_agree(runs, tmp_path, small_data):
     """Every row of a bench, binary maps too, says what its answers say."""
     settings = {"image_size": 96, "n_segments": 12, "min_area": 0, "binary": True}
     flat, *_ = bench(
-        models=["contrast"], frame=False, data=small_data, settings=settings, out=tmp_path / "b", resamples=0
+        models=["contrast"], frame=False, data=small_data, settings=settings, out=tmp_path / "b", resamples=50
     )
     for run in (*runs.values(), read_run(flat.dir)):
         assert verify_run(run) == [], run.manifest.row_name
@@ -158,18 +160,124 @@ def test_runs_of_the_same_images_must_agree_on_the_truth(runs):
 
 def _measured_again(run):
     """A forger's run: its metrics follow from what it now holds."""
-    metrics = {**run.metrics, "categories": dict(run.metrics["categories"])}
-    for category in run.manifest.dataset.categories:
-        chosen = [at for at, one in enumerate(run.predictions) if one.category == category]
-        tested = CategoryImages(
-            np.array([run.predictions[at].label for at in chosen]),
-            np.array([run.predictions[at].image_score for at in chosen]),
-            [run.tallies[at] for at in chosen],
-        )
-        metrics["categories"][category] = {**metrics["categories"][category], **measured(tested)}
-    mean = {name: [one[name] for one in metrics["categories"].values()] for name in METRIC_NAMES}
-    metrics["mean"] = {**metrics["mean"], **{name: float(np.mean(values)) for name, values in mean.items()}}
-    return replace(run, metrics=metrics)
+    images = {}
+    for record, tally in zip(run.predictions, run.tallies, strict=True):
+        images.setdefault(record.category, []).append(Scored(record.label, record.image_score, np.empty(0), tally))
+    resamples = run.metrics["intervals"]["resamples"]
+    found = {
+        category: measure_category(scored, run.manifest.on_failure, category, resamples)
+        for category, scored in images.items()
+    }
+    measured = {"mean": summary(found), "categories": {name: one.metrics for name, one in found.items()}}
+    return replace(run, metrics={**run.metrics, **measured})
+
+
+def _under_another_hash(run, **parts):
+    """A forger's run: the hash of its configuration follows from what the manifest now says."""
+    manifest = run.manifest.model_copy(update=parts)
+    facts = manifest.model_dump(mode="json")
+    for name in ("schema_version", "config_hash", "versions", "started", "seconds"):
+        del facts[name]
+    return replace(run, manifest=manifest.model_copy(update={"config_hash": hash_of(facts)}))
+
+
+def test_what_decides_the_table_is_held_against_the_predictions(runs, asked):
+    """Scoring, categories, images, division, size, kind of model, cost: each forged with all that follows from it."""
+    run = runs["contrast"]
+    manifest = run.manifest
+    dataset, model = manifest.dataset, asked.manifest.model
+    fewer = dataset.model_copy(update={"categories": dataset.categories[:1]})
+    whole = dataset.model_copy(update={"name": "mvtec", "whole": True})
+    division = manifest.division.model_copy(update={"hash": "0" * 64})
+    twice = [run.predictions[0], run.predictions[0], *run.predictions[2:]]
+    free = [one.model_copy(update={"cost_usd": 0.0}) for one in asked.predictions]
+    usage = asked.metrics["usage"]
+    cases = {
+        "there is no scoring 'foo'": _under_another_hash(run, protocol={**manifest.protocol, "scoring": "foo"}),
+        "the categories are not those": _under_another_hash(run, dataset=fewer),
+        "the whole of mvtec has 1725 images": _under_another_hash(run, dataset=whole),
+        "the division is not that of the predictions": _under_another_hash(run, division=division),
+        "measured at no size": _under_another_hash(run, protocol={**manifest.protocol, "image_size": None}),
+        f"an image twice: {run.predictions[0].id}": replace(run, predictions=twice),
+        "called a baseline": _under_another_hash(asked, model=model.model_copy(update={"kind": "baseline"})),
+        "not that of the tokens at the run's own price": replace(
+            asked,
+            predictions=free,
+            metrics={**asked.metrics, "usage": {**usage, "cost_usd": 0.0, "spent_usd": 0.0}},
+        ),
+        "more was spent": replace(asked, metrics={**asked.metrics, "usage": {**usage, "spent_usd": 1e6}}),
+        "the outcomes": replace(asked, metrics={**asked.metrics, "outcomes": {"refused": len(asked.predictions)}}),
+        "there are no intervals": replace(run, metrics={**run.metrics, "intervals": {"resamples": 0}}),
+    }
+    for says, case in cases.items():
+        assert any(says in problem for problem in verify_run(case)), says
+
+
+def test_what_a_table_says_of_a_run_follows_from_it(asked):
+    """Numbers of images, ranges and reasons are recomputed; words of a forger's own are not shown."""
+    mean = asked.metrics["mean"]
+    assert {"image_auroc", "pixel_aupro"} <= mean["range"].keys()
+    for forged in (
+        {"n_measured": 1},
+        {"n_images": 6000},
+        {"range": {**mean["range"], "image_auroc": [0.9, 1.0]}},
+        {"range": {}},
+        {"undefined": {"image_ap": "the best model of 2026"}},
+        {"pixel_aupro_rescaled": 1.0},
+    ):
+        (name,) = forged
+        told = replace(asked, metrics={**asked.metrics, "mean": {**mean, **forged}})
+        assert any(name in problem and "the mean" in problem for problem in verify_run(told)), forged
+    more = {**asked.metrics["categories"], "extra": asked.metrics["categories"]["bolt"]}
+    told = replace(asked, metrics={**asked.metrics, "categories": more})
+    assert any("the categories are not those" in problem for problem in verify_run(told))
+
+
+def test_moved_pixels_are_found_by_runs_that_cut_the_images_alike(runs):
+    """Anomalous pixels put under the best region: a run by itself agrees, beside two honest ones it does not."""
+    run = runs["chance"]
+
+    def perfect(record, tally):
+        top = max(record.regions.values())
+        normal, anomalous, overlap = (int(tally.normal.sum()), int(tally.anomalous.sum()), float(tally.overlap.sum()))
+        if not anomalous:
+            return tally
+        counts = (np.array([normal, 0]), np.array([0, anomalous]), np.array([0.0, overlap]))
+        return PixelTally(np.array([0.0, top]), *counts, tally.n_regions)
+
+    moved = [perfect(record, tally) for record, tally in zip(run.predictions, run.tallies, strict=True)]
+    forged = _measured_again(replace(run, tallies=moved))
+    assert forged.metrics["mean"]["pixel_auroc"] > 0.95 > run.metrics["mean"]["pixel_auroc"]
+    assert verify_run(forged) == []
+    everybody = [runs["contrast"], runs["oracle"], run]
+    assert verify_runs(everybody)[1] == []
+    write_run(forged)
+    kept, (problem,) = verify_runs(everybody)
+    assert [one.dir for one in kept] == [one.dir for one in everybody[:2]]
+    assert f"{run.dir}: runs of the same division disagree on the pixels of its regions" in problem
+
+
+def test_counts_left_out_are_missed_by_the_others(runs):
+    """Pixels of all images but one category set to nothing: the others have masks."""
+    run = runs["chance"]
+    kept = [
+        tally if record.category == "bolt" else None for record, tally in zip(run.predictions, run.tallies, strict=True)
+    ]
+    forged = _measured_again(replace(run, tallies=kept))
+    assert verify_run(forged) == []
+    write_run(forged)
+    _, (problem,) = verify_runs([runs["contrast"], runs["oracle"], run])
+    assert f"{run.dir}: runs of the same images disagree: mask of " in problem
+
+
+def test_a_submission_is_a_folder_not_a_link(runs, tmp_path):
+    """A link could lead to anything."""
+    run = runs["chance"]
+    link = tmp_path / "link"
+    link.symlink_to(run.dir)
+    kept, (problem,) = verify_runs([read_run(link, predictions=False)])
+    assert kept == []
+    assert "is a link" in problem
 
 
 def test_dense_rows_are_checked_as_far_as_counts_tell(runs):

@@ -494,16 +494,43 @@ def test_tables_of_other_images_have_other_titles(make_run):
     assert [group.title.rpartition(" · ")[2] for group in board.groups] == ["images 11111111", "images 22222222"]
 
 
+def copied(run, of, **changes):
+    """A run under the configuration of another, made later."""
+    update = {"config_hash": of.manifest.config_hash, "started": "2026-02-01T00:00:00+00:00"}
+    return replace(run, manifest=run.manifest.model_copy(update=update), **changes)
+
+
 def test_of_two_copies_of_a_run_the_newest_stands_and_says_so(make_run):
-    """Their configuration has one hash; neither vanishes without a word."""
-    old, new = make_run("a", 0.9), make_run("a", 0.5)
-    manifest = new.manifest.model_copy(
-        update={"config_hash": old.manifest.config_hash, "started": "2026-02-01T00:00:00+00:00"}
-    )
-    (group,) = make_board([replace(new, manifest=manifest), old]).groups
+    """Their configuration has one hash and they found the same; neither vanishes without a word."""
+    old, new = make_run("a", 0.5), make_run("a", 0.5 + 1e-9)
+    (group,) = make_board([copied(new, old), old]).groups
     (row,) = group.entries
-    assert row.metrics["image_auroc"] == 0.5
+    assert row.metrics["image_auroc"] > 0.5
     assert row.notes[0] == f"the newest of 2 runs of one configuration, {new.dir.name}"
+
+
+def test_no_run_displaces_another_that_found_something_else(make_run):
+    """Who puts a later run of a rival's configuration beside it stands beside it, and both say so."""
+    old, new = make_run("a", 0.9), make_run("a", 0.5)
+    (group,) = make_board([copied(new, old), old]).groups
+    assert [row.metrics["image_auroc"] for row in group.entries] == [0.9, 0.5]
+    for row, run in zip(group.entries, (old, new), strict=True):
+        assert row.notes[0] == f"one of 2 runs of one configuration that differ, {run.dir.name}"
+
+
+def test_verified_rows_whose_scores_cannot_be_recomputed_are_not_ranked(make_run):
+    """Expected values need probabilities, which a run does not hold."""
+    runs = [make_run("a", 0.9, scoring="expected"), make_run("b", 0.7)]
+    assert ranks(make_board(runs)) == [{"a": 1, "b": 2}]
+    assert ranks(make_board(runs, verified=True)) == [{"a": None, "b": 1}]
+
+
+def test_a_data_set_of_another_name_is_another_table(make_run):
+    """A run that calls its images otherwise does not rename the table of others, nor bring published rows into it."""
+    board = make_board([make_run("a"), make_run("b", dataset="mvtec")])
+    names = [(group.conditions["dataset"], [entry.name for entry in group.entries][:1]) for group in board.groups]
+    assert names == [("demo", ["a"]), ("mvtec", ["b"])]
+    assert [entry.kind for entry in board.groups[0].entries] == ["ranked"]
 
 
 def test_one_damaged_run_does_not_hide_the_others(make_run, tmp_path):
