@@ -35,6 +35,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 _PATIENCE = 900.0
 """Seconds for which one question lets itself be turned away or finds no endpoint, and the longest wait that one may ask
 for."""
+_ON_ITS_WAY = 5.0
+"""Seconds for which answers still come from an endpoint that takes no more connections."""
 _POLL = 0.2
 """Seconds between two looks for an answer that another process is asking for."""
 _WIDEST = 128
@@ -128,7 +130,8 @@ class Caller:
         self._answered = self._failed = self._rejected = 0
         self._tokens = (0, 0)
         self._note = note
-        self._reached = self._told = False
+        self._reached = False
+        self._told: float | None = None
         self._fatal: FatalError | None = None
         self._turns: dict[str, _Turn] = {}
 
@@ -294,7 +297,8 @@ class Caller:
         """Whether the endpoint has answered before and cannot be reached now: that costs nothing and is waited out."""
         with self._lock:
             known = error.unreached and self._reached
-            tell, self._told = known and not self._told, self._told or known
+            tell = known and self._told is None
+            self._told = monotonic() if tell else self._told
         if tell:
             self._note(f"{error} It has answered before; it is looked for again for {_PATIENCE / 60:.0f} minutes.")
         return known
@@ -314,7 +318,10 @@ class Caller:
         else:
             signal, limits, tokens = "answered", answer.limits, self._counted(answer)
             with self._lock:
-                self._reached, self._told = True, False
+                self._reached = True
+                # What was on its way when the endpoint went is no sign of its return.
+                if self._told is not None and monotonic() - self._told > _ON_ITS_WAY:
+                    self._told = None
             return answer
         finally:
             self._traffic.leave(mine, signal, tokens=tokens, limits=limits)
