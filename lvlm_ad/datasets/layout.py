@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,9 +122,7 @@ def read_kinds(listing: Listing, folder: Path, kinds: Iterable[Path], category: 
         good = kind.name.lower() in layout.good
         for image in listing.images_in(kind):
             found += 1
-            fitting = next(
-                (masks[key] for end in layout.mask_endings if (key := name_of(image.stem) + end) in masks), []
-            )
+            fitting = _fitting(masks, image, layout)
             free.difference_update(fitting)
             if len(fitting) > 1:
                 names = " and ".join(shown(path.name) for path in fitting)
@@ -139,6 +137,12 @@ def read_kinds(listing: Listing, folder: Path, kinds: Iterable[Path], category: 
         for mask in sorted(free):
             listing.report(mask, f"{shown(mask)} is a mask without an image in {shown(kind)}.", "warning")
     return found
+
+
+def _fitting(masks: Mapping[str, list[File]], image: File, layout: Layout) -> list[File]:
+    """Return the masks of an image, of the preferred ending that there are any of."""
+    stem = name_of(image.stem) if masks else ""
+    return next((masks[key] for end in layout.mask_endings if (key := stem + end) in masks), [])
 
 
 def _masks_of(listing: Listing, folder: Path, kind: str, layout: Layout) -> dict[str, list[File]]:

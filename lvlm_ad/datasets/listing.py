@@ -123,9 +123,10 @@ class Listing:
         for entry in _entries(folder):
             if not _is_listed(entry):
                 continue
-            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path takes ten times as long
+            suffix = entry.name[entry.name.rfind(".") :].lower()
             if suffix not in IMAGE_SUFFIXES:
-                self._ignored[suffix or "no suffix"] += 1
+                # Endings that are not known are told as Python tells them.
+                self._ignored[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1  # noqa: PTH122 - of an entry
                 continue
             # A file of a folder that lies inside does too, unless it is a link; most are settled without a system call.
             if (inside and entry.is_file(follow_symlinks=False)) or self.usable(folder / entry.name):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +80,20 @@ def list_dataset(name: str, root: Path | str | None, mask_threshold: int | None)
         if name == "folder" or not root.is_dir():
             had = "" if name == "folder" else f", or have it downloaded: lvlm-ad data download {name}"
             raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH){had}.")
-    return _READERS[name](Path(root).expanduser(), mask_threshold)
+    with _no_collection():
+        return _READERS[name](Path(root).expanduser(), mask_threshold)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Make a million objects without looking again and again for garbage among them: there is none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _demo_at(root: Path) -> Path:
