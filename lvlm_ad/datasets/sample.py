@@ -44,7 +44,7 @@ class File(NamedTuple):
         return self.name[:end] if 0 < end < len(self.name) - 1 else self.name
 
     def __fspath__(self) -> str:
-        return f"{self.folder}/{self.name}" if self.folder else self.name
+        return os.path.join(self.folder, self.name)  # noqa: PTH118 - a Path takes ten times as long
 
     def __str__(self) -> str:
         return self.__fspath__()

@@ -1,10 +1,21 @@
+import hashlib
+import json
+import os
+import pickle
 import shutil
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import Dataset, Sample
+from lvlm_ad.datasets.hashes import FileHashes, hash_files, hash_rows
+from lvlm_ad.datasets.sample import File
 from lvlm_ad.errors import DataError, ImageError
 
 
@@ -121,6 +132,62 @@ def test_hashes_are_of_image_and_mask(tmp_path):
     assert all(len(image) == 64 for image, _ in hashes.values())
     assert hashes["cup/good/0"][1] == ""
     assert len(hashes["cup/chip/0"][1]) == 64
+
+
+def test_a_sample_is_a_value(tmp_path):
+    """It knows its paths, is equal to its like, travels to other processes, and cannot be changed."""
+    image, mask = tmp_path / "0.png", Path("masks/0_mask.png")
+    sample = Sample("a/bad/0", "a", label=True, defect="bad", image_path=image, mask_path=mask, threshold=7)
+    assert (sample.image_path, sample.mask_path, sample.image_name) == (image, mask, "0.png")
+    assert pickle.loads(pickle.dumps(sample)) == sample
+    assert len({sample, pickle.loads(pickle.dumps(sample)), sample.at(mask, None)}) == 2
+    assert (sample.at(mask, None).image_path, sample.at(mask, None).mask_path) == (mask, None)
+    with pytest.raises(FrozenInstanceError):
+        sample.label = False
+
+
+@pytest.mark.parametrize("path", ["/a.png", "a.png", "./b/a.b.png", "/x/.png", "/x/noending", "../y/end."])
+def test_a_file_is_named_as_a_path_names_it(path):
+    """A file's place and stem are those of its path."""
+    file = File.of(Path(path))
+    assert Path(file) == Path(path)
+    assert Path(str(file)) == Path(path)
+    assert file.stem == Path(path).stem
+
+
+def test_kept_hashes_are_those_of_the_files(tmp_path):
+    """From the store or from the files, however many: the same; a changed file is read again, a damaged hash too."""
+    store = tmp_path / "files.sqlite"
+    files = [tmp_path / f"{number}.bin" for number in range(2000)]
+    for number, file in enumerate(files):
+        file.write_bytes(b"%d" % number)
+        os.utime(file, (1e9, 1e9))
+    wanted = [hashlib.sha256(b"%d" % number).digest() for number in range(2000)]
+    places = [File.of(file) for file in files]
+    assert list(hash_files(places)) == wanted
+    time.sleep(2.1)
+    for _ in range(2):
+        with closing(FileHashes(store)) as hashes:
+            assert list(hashes.of(places)) == wanted
+    with closing(sqlite3.connect(store)) as db, db:
+        assert db.execute("SELECT count(*) FROM files").fetchone() == (2000,)
+        db.execute("UPDATE files SET hash = 'x' WHERE path LIKE '%/5.bin'")
+        db.execute("UPDATE files SET hash = zeroblob(64) WHERE path LIKE '%/6.bin'")
+        db.execute("UPDATE files SET hash = ? WHERE path LIKE '%/7.bin'", ("0" * 64,))
+    files[8].write_bytes(b"other")
+    with closing(FileHashes(store)) as hashes:
+        found = list(hashes.of(places))
+    assert found[:7] == wanted[:7]
+    assert found[7] == bytes(32), "a file that is as it was is not read again"
+    assert found[8] == hashlib.sha256(b"other").digest()
+    assert found[9:] == wanted[9:]
+
+
+def test_rows_are_hashed_as_one_list():
+    """The hash is that of the whole list in JSON, however many rows."""
+    for count in (0, 1, 899, 900, 901, 2000):
+        rows = [[f"ä{number}", number % 2 == 0, None, number / 3] for number in range(count)]
+        assert hash_rows(rows) == hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def test_vanished_file_is_a_data_error(tmp_path):
