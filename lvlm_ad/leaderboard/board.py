@@ -66,7 +66,7 @@ class Group:
     Attributes:
         title: the conditions in words.
         conditions: the conditions by name.
-        entries: the rows, best first, published rows last.
+        entries: the rows, best first; the frame after the others, published rows last.
     """
 
     title: str
@@ -174,7 +174,7 @@ def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str) -> Group:
     for run, _ in shown:
         named.setdefault(run.manifest.row_name, []).append(run)
     entries = [_entry(run, copies, named[run.manifest.row_name]) for run, copies in shown]
-    entries.sort(key=lambda entry: tuple(-_value(entry, name) for name in (sort, "pixel_auroc")))
+    entries.sort(key=lambda entry: (entry.kind == "frame", *(-_value(entry, name) for name in (sort, "pixel_auroc"))))
     asked = next((run.manifest for run in runs if run.manifest.prompt.hash), (*runs, *dense)[0].manifest)
     conditions = _conditions(asked)
     # Of a part of the images nothing was published.
