@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_comparison"]
 
-_SCRIPTS = ("sortable.js", "sortable.a11y.js", "gallery.js")
+_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
 
 
 def write_comparison(

@@ -37,7 +37,7 @@ HEADS = {
 }
 """Metric -> its name in tables of pages."""
 
-_SCRIPTS = ("sortable.js", "sortable.a11y.js", "gallery.js")
+_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
 _STATUSES = ("ok", "partial", "refused", "unparsable", "truncated", *UNANSWERED)
 
 
