@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.report.drawing import DEFECT, GOOD, MUTED, Plot, finished, legend, new_axes
-from lvlm_ad.report.summary import Curves, Reliability, named_regions, reliability_of
+from lvlm_ad.report.summary import Curves, Reliability, named_regions, reliability_of, times_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,7 +120,7 @@ def _histogram(records: Sequence[PredictionRecord]) -> Plot | None:
     axes.yaxis.get_major_locator().set_params(integer=True)
     legend(axes)
     means = ", ".join(
-        f"{len(of)} {name} images, mean {np.mean(of):.2f}"
+        f"{len(of)} {name} image{'' if len(of) == 1 else 's'}, mean {np.mean(of):.2f}"
         for name, of in (("good", scores[False]), ("defective", scores[True]))
         if of
     )
@@ -152,26 +152,30 @@ def _calibration(found: Reliability | None) -> Plot | None:
 
 def _numbers(records: Sequence[PredictionRecord]) -> Plot | None:
     numbers, shares = named_regions(records)
-    # A method that scores every region has no habit to show.
-    if not numbers or min(shares) == 1:
+    # A method that scores every region has no habit to show, nor has one that names none.
+    if not numbers or min(shares) == 1 or max(shares) == 0:
         return None
-    figure, axes = new_axes("region number", "named, where an image has it")
-    axes.bar(numbers, shares, width=0.9, color=GOOD)
-    axes.axhline(float(np.mean(shares)), color=DEFECT, linewidth=1)
-    axes.set_ylim(0, max(0.05, 1.08 * max(shares)))
-    alt = f"How often each of {len(numbers)} region numbers is given a score above 0: on average {np.mean(shares):.2f}."
+    percent = [100 * share for share in shares]
+    mean = float(np.mean(percent))
+    figure, axes = new_axes("region number", "named, % of images that have it")
+    axes.bar(numbers, percent, width=0.9, color=GOOD)
+    axes.axhline(mean, color=DEFECT, linewidth=1, label=f"mean, {mean:.2g} %")
+    axes.set_ylim(0, 1.25 * max(percent))
+    legend(axes)
+    count = f"each of {len(numbers)} region numbers" if len(numbers) > 1 else "the only region"
+    alt = f"How often {count} is given a score above 0: in {mean:.2g} % of images on average."
     return finished("numbers", "Which regions are named", alt, figure)
 
 
 def _latency(records: Sequence[PredictionRecord]) -> Plot | None:
-    seconds = [one.seconds for one in records if one.key and one.seconds > 0]
-    if not seconds:
+    times = times_of(records)
+    if times is None:
         return None
-    figure, axes = new_axes("seconds to answer", "answers")
-    axes.hist(seconds, bins=min(30, max(5, len(seconds) // 4)), color=GOOD, rwidth=0.92)
+    figure, axes = new_axes(f"time to answer, {times.unit}", "answers")
+    axes.hist(times.values, bins=min(30, max(5, times.values.size // 4)), color=GOOD, rwidth=0.92)
     axes.set_xlim(left=0)
     axes.yaxis.get_major_locator().set_params(integer=True)
-    middle, late = np.quantile(seconds, [0.5, 0.95])
-    axes.axvline(float(middle), color=DEFECT, linewidth=1)
-    alt = f"Seconds to answer: half within {middle:.1f}, 95 % within {late:.1f}."
+    axes.axvline(times.median, color=DEFECT, linewidth=1, label=f"median, {times.text(times.median)}")
+    legend(axes)
+    alt = f"Time to answer: half within {times.text(times.median)}, 95 % within {times.text(times.late)}."
     return finished("latency", "How long answers took", alt, figure)
