@@ -3,6 +3,7 @@
 from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board
 from lvlm_ad.leaderboard.cells import HEADERS, NO_INTERVAL, cells, plain, usd
 from lvlm_ad.leaderboard.formats import FORMATS, read_json
+from lvlm_ad.leaderboard.outcomes import outcomes
 from lvlm_ad.leaderboard.sections import Section, lacks_intervals, sections
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "cells",
     "lacks_intervals",
     "make_board",
+    "outcomes",
     "plain",
     "read_json",
     "sections",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.leaderboard.outcomes import outcomes
 from lvlm_ad.presets import published_rows
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
@@ -225,10 +226,7 @@ def _entry(run: Run, copies: int, same_name: Sequence[Run]) -> Entry:
         *_prompt_notes(manifest),
     ]
     notes += _scoring(run)
-    kinds = ("refused", "unparsable", "truncated", *UNANSWERED)
-    missing = {name: answers[name] for name in kinds if answers.get(name)}
-    if missing:
-        notes.append(", ".join(f"{count} {name}" for name, count in missing.items()))
+    notes += [words for words in [outcomes(answers)] if words]
     notes += dict.fromkeys(mean.get("undefined", {}).values())
     if "image_auroc" in mean.get("range", {}):
         low, high = mean["range"]["image_auroc"]

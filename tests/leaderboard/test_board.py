@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lvlm_ad.cli.tables import print_board
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.leaderboard import FORMATS, HEADERS, cells, make_board, read_json, sections, usd
+from lvlm_ad.leaderboard import FORMATS, HEADERS, cells, make_board, outcomes, read_json, sections, usd
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, find_runs, read_run, read_runs, write_run
 
 
@@ -147,7 +147,7 @@ def test_what_is_missing_is_said(make_run):
     run = make_run(
         "a",
         0.7,
-        answers={"refused": 1, "failed": 2},
+        answers={"ok": 7, "refused": 1, "failed": 2, "usable": 7},
         mean={"range": {"image_auroc": [0.6, 0.81]}},
         zero_knowledge=False,
     )
@@ -159,6 +159,26 @@ def test_what_is_missing_is_said(make_run):
     one_label = make_run("a", 0.7, mean={"image_auroc": None, "range": {"pixel_auroc": [0.6, 0.81]}})
     (entry,) = make_board([one_label]).groups[0].entries
     assert not any("whatever" in note for note in entry.notes), "a range of a metric that is undefined"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"ok": 10, "usable": 10}, ""),
+        ({"ok": 8, "partial": 2, "usable": 10}, ""),
+        ({"ok": 7, "refused": 3, "usable": 7}, "3 of 10 images have no usable answer (3 refused)"),
+        (
+            {"ok": 2, "refused": 3, "truncated": 5, "usable": 6},
+            "4 of 10 images have no usable answer (3 refused, 5 truncated; 4 of these with a score all the same)",
+        ),
+        ({"ok": 8, "truncated": 2, "usable": 10}, "2 truncated, with a score all the same"),
+    ],
+)
+def test_how_answers_ended_is_said_in_one_way(make_run, answers, said):
+    """Whoever reads the table's note and the end of a bench reads the same; a cut answer may be usable."""
+    assert outcomes({"total": 10, **answers}) == said
+    (entry,) = make_board([make_run("a", answers=answers)]).groups[0].entries
+    assert entry.notes == ((said,) if said else ())
 
 
 def test_expected_scores_are_marked(make_run):

@@ -264,3 +264,15 @@ def test_a_bench_ends_with_a_leaderboard_and_a_report(lvlm_ad_command, small_dat
     assert f'href="{report.relative_to(cwd / "runs")}"' in page
     assert lvlm_ad_command("leaderboard", "runs", "--format", "html", "-o", "board.html").returncode == 0
     assert f'href="{report.relative_to(cwd)}"' in (cwd / "board.html").read_text()
+
+
+def test_a_leaderboard_of_an_empty_folder_and_to_a_new_one(lvlm_ad_command, kept_run, tmp_path):
+    """A folder is named as written; the file's folder is made; a file that cannot be written is called by its name."""
+    (tmp_path / "emptyd").mkdir()
+    done = lvlm_ad_command("leaderboard", "emptyd")
+    assert (done.returncode, "There is no run in emptyd;" in done.stderr) == (2, True)
+    for form in ("html", "md", "table"):
+        done = lvlm_ad_command("leaderboard", kept_run.dir, "-f", form, "-o", f"other/deep/{form}/board")
+        assert (done.returncode, (tmp_path / "other" / "deep" / form / "board").is_file()) == (0, True), done.stderr
+    done = lvlm_ad_command("leaderboard", kept_run.dir, "-f", "md", "-o", "/proc/board.md")
+    assert (done.returncode, "/proc/board.md cannot be read or written" in done.stderr) == (2, True), done.stderr

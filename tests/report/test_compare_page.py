@@ -72,6 +72,12 @@ def test_a_letter_says_whose_a_map_is(runs, tmp_path, open_page):
     assert page.locator("#large-words h3").all_text_contents() == [f"A {long}one", f"B {long}two"]
 
 
+def test_a_run_beside_itself_is_said(runs, tmp_path):
+    """The page says that both are one run."""
+    page = write_comparison([runs["contrast"]] * 2, tmp_path / "page", resamples=100, pictures=False)
+    assert "a run is compared with itself" in page.read_text()
+
+
 @pytest.mark.parametrize(("at", "shown"), [(0, "A"), (25, "Z"), (26, "A2"), (53, "B3")])
 def test_there_are_letters_for_any_number_of_runs(at, shown):
     """A to Z, then A2 and so on."""
