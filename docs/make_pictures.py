@@ -60,7 +60,7 @@ def pages() -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
         page.goto(board.as_uri())
-        _shoot(page, "leaderboard.png", height=660)
+        _shoot(page, "leaderboard.png", height=740)
         page.goto(report.as_uri())
         _shoot(page, "report.png", height=860)
         page.locator("#plots").evaluate("heading => heading.scrollIntoView()")
@@ -81,8 +81,8 @@ def _shoot(page: Page, name: str, height: int) -> None:
 
 def _save(picture: Image.Image, name: str) -> None:
     IMAGES.mkdir(exist_ok=True)
-    # A palette keeps the file small.
-    picture.quantize(256).save(IMAGES / name, optimize=True)
+    # A palette keeps the file small; by coverage it also has the colours of thin lines.
+    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(IMAGES / name, optimize=True)
 
 
 if __name__ == "__main__":

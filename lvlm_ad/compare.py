@@ -119,6 +119,8 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     if resamples < _FEWEST:
         raise ConfigError(f"A comparison takes {_FEWEST} resamples or more, not {resamples}.")
     notes = _checked(first, second, across_conditions=across_conditions)
+    if first.dir.resolve() == second.dir.resolve():
+        notes.insert(0, "a run is compared with itself: every difference is 0")
     both = (_categories(first, resamples), _categories(second, resamples))
     categories = {
         name: {metric: _difference(metric, [side[name] for side in both]) for metric in METRIC_NAMES}

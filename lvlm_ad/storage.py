@@ -113,7 +113,11 @@ def write_file(path: Path, content: str | bytes | Iterable[bytes]) -> None:
         with path.open("wb") as file:
             file.writelines(parts)
         return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        # Nobody asked for a file of the other name.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.writelines(parts)

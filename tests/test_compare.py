@@ -103,9 +103,11 @@ def record(sample_id, category, label, score, status="ok"):
 
 
 def test_a_run_does_not_differ_from_itself(make_run):
-    """Every difference is 0, from 0 to 0, with p = 1; no image is ranked differently."""
+    """Every difference is 0, from 0 to 0, with p = 1; no image is ranked differently; that it is one run is said."""
     run = make_run("a", 0.3)
     found = compare_runs(run, run)
+    assert found.notes[0] == "a run is compared with itself: every difference is 0"
+    assert not any("itself" in note for note in compare_runs(run, make_run("b", 0.3)).notes)
     for one in [*found.mean.values(), *(one for metrics in found.categories.values() for one in metrics.values())]:
         assert (one.difference, one.interval, one.p_value) == (0, (0, 0), 1)
     assert found.delong_mean.p_value == 1

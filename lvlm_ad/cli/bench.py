@@ -208,6 +208,7 @@ def _missing(runs: list[Run]) -> list[str]:
     from collections import Counter
 
     from lvlm_ad.detectors import IN_VAIN
+    from lvlm_ad.leaderboard import outcomes
     from lvlm_ad.text2seg import UNANSWERED
 
     lines = []
@@ -215,12 +216,7 @@ def _missing(runs: list[Run]) -> list[str]:
         answers = run.metrics["answers"]
         if answers["usable"] < answers["total"]:
             found = Counter(record.status for record in run.predictions if record.image_score is None)
-            names = ("refused", "unparsable", "truncated", *UNANSWERED)
-            kinds = [f"{found[name]} {name}" for name in names if found[name]]
-            lines.append(
-                f"{run.manifest.row_name}: {answers['total'] - answers['usable']} of {answers['total']} images have no "
-                f"usable answer ({', '.join(kinds)})."
-            )
+            lines.append(f"{run.manifest.row_name}: {outcomes(answers)}.")
             for status in UNANSWERED:
                 first = next((record for record in run.predictions if record.status == status), None)
                 if first is not None:

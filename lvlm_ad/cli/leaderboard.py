@@ -58,15 +58,18 @@ def leaderboard(
     for problem in problems:
         say(f"left out: {problem}")
     if not runs:
-        none = f"no run of {folder} can be shown" if problems else f"{folder} holds no run"
-        raise RunError(f"{none[0].upper()}{none[1:]}; 'lvlm-ad bench --out {folder}' makes one.")
+        none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
+        raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
     _write(make_board(runs, sort, verified=verify), folder, form, output, link=not verify)
     if verify and problems:
         raise typer.Exit(EXIT_USAGE)
 
 
 def _write(board: Board, folder: Path, form: Format, output: Path | None, *, link: bool) -> None:
-    """Write a leaderboard to a file or to stdout; pages that came with runs are linked where they are one's own."""
+    """Write a leaderboard to a file, whose folder is made, or to stdout.
+
+    Pages that came with runs are linked where they are one's own.
+    """
     from rich.console import Console
 
     from lvlm_ad.cli.tables import print_board
@@ -74,6 +77,8 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
     from lvlm_ad.report.board_page import board_page
     from lvlm_ad.storage import write_file
 
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
     if form is Format.html:
         output = output or folder / "leaderboard.html"
         write_file(output, board_page(board, folder if link else None, output.parent))

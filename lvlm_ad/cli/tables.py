@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from lvlm_ad.leaderboard import Board, cells, plain
+from lvlm_ad.leaderboard import NO_INTERVAL, Board, cells, lacks_intervals, plain, sections
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from lvlm_ad.leaderboard import Group
+    from lvlm_ad.leaderboard import Entry, Group
 
 __all__ = ["print_board"]
 
@@ -24,11 +24,11 @@ _HEADS = (
     *("#", "Model"),
     *(f"image\n{name}" for name in ("AUROC", "AP", "F1")),
     *(f"pixel\n{name}" for name in ("AUROC", "AP", "F1", "PRO")),
-    *("ans-\nwered", "cost\nUSD", "USD/\nimage", "USD/\npoint"),
+    *("ans.\n%", "cost\nUSD", "USD/\nimage", "USD/\npoint"),
 )
-"""Heads in two lines: seven metrics beside a name of 14 letters then fit into 80 columns."""
+"""Heads in two lines: seven metrics beside a name of 16 letters then fit into 80 columns."""
 
-_NAME, _COST = 1, 10
+_NAME, _ANSWERED, _COST = 1, 9, 10
 _DISPENSABLE = (12, 11, 7, 4, 6, 3, 8, 5, _COST)
 """The columns that a narrow terminal goes without, the first to go first."""
 _NAME_WIDTH = 36
@@ -40,25 +40,42 @@ _STYLES = {"ranked": "bold", "frame": "dim", "apart": "", "published": "italic"}
 def print_board(board: Board, console: Console) -> None:
     """Print each group as a table with its notes below; say which columns the terminal has no room for."""
     for group in board.groups:
-        rows = [cells(entry, board.sort) for entry in group.entries]
-        shown, left_out = _columns(group, rows, board.sort, console.width)
+        rows = {id(entry): _row(entry, board.sort) for entry in group.entries}
+        shown, left_out = _columns(group, list(rows.values()), board.sort, console.width)
         title = Text(plain(group.title))
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for at in shown:
             justify: Literal["left", "right"] = "left" if at <= _NAME else "right"
             table.add_column(_HEADS[at], justify=justify, no_wrap=at != _NAME, overflow="fold")
-        for entry, row in zip(group.entries, rows, strict=True):
-            table.add_row(*(Text(row[at]) for at in shown), style=_STYLES[entry.kind])
+        for section in sections(group):
+            if section.heading:
+                table.add_row("", Text(f"{section.heading}:"), style="dim")
+            for entry in section.entries:
+                table.add_row(*(Text(rows[id(entry)][at]) for at in shown), style=_STYLES[entry.kind])
         console.print(table)
         if left_out:
             names = ", ".join(" ".join(_HEADS[at].split("\n")) for at in left_out).replace("USD/ ", "USD/")
             console.print(
                 Text(f"  No room here for: {names}; 'lvlm-ad leaderboard --format md' shows them.", style="dim")
             )
-        for entry in group.entries:
-            if entry.notes:
-                console.print(Text(f"  {plain(entry.name)}: {plain('; '.join(entry.notes))}", style="dim"))
+        for note in _notes(group, board.sort):
+            console.print(Text(f"  {note}", style="dim"))
         console.print()
+
+
+def _notes(group: Group, sort: str) -> list[str]:
+    notes = [f"{plain(entry.name)}: {plain('; '.join(entry.notes))}" for entry in group.entries if entry.notes]
+    if any(sort in entry.intervals for entry in group.entries):
+        notes.append("In brackets: 95 % interval over test images.")
+    return [*notes, NO_INTERVAL] if lacks_intervals(group, sort) else notes
+
+
+def _row(entry: Entry, sort: str) -> list[str]:
+    """Return a row's cells; what its section's heading and a column's head say is left out of them."""
+    row = cells(entry, sort)
+    row[0] = "" if entry.kind in {"frame", "published"} else row[0]
+    row[_ANSWERED] = row[_ANSWERED].removesuffix(" %")
+    return row
 
 
 def _columns(group: Group, rows: Sequence[Sequence[str]], sort: str, width: int) -> tuple[list[int], list[int]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.leaderboard.outcomes import outcomes
 from lvlm_ad.presets import published_rows
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
@@ -67,7 +68,7 @@ class Group:
     Attributes:
         title: the conditions in words.
         conditions: the conditions by name.
-        entries: the rows, best first, published rows last.
+        entries: the rows, best first; the frame after the others, published rows last.
     """
 
     title: str
@@ -180,7 +181,7 @@ def _group(runs: Sequence[Run], dense: Sequence[Run], sort: str, *, verified: bo
     for run, _ in shown:
         named.setdefault(run.manifest.row_name, []).append(run)
     entries = [_entry(run, copies, named[run.manifest.row_name], verified=verified) for run, copies in shown]
-    entries.sort(key=lambda entry: tuple(-_value(entry, name) for name in (sort, "pixel_auroc")))
+    entries.sort(key=lambda entry: (entry.kind == "frame", *(-_value(entry, name) for name in (sort, "pixel_auroc"))))
     asked = next((run.manifest for run in runs if run.manifest.prompt.hash), (*runs, *dense)[0].manifest)
     conditions = _conditions(asked)
     # Of a part of the images nothing was published.
@@ -220,10 +221,7 @@ def _entry(run: Run, copies: int, same_name: Sequence[Run], *, verified: bool) -
         *_prompt_notes(manifest),
     ]
     notes += _scoring(run)
-    kinds = ("refused", "unparsable", "truncated", *UNANSWERED)
-    missing = {name: answers[name] for name in kinds if answers.get(name)}
-    if missing:
-        notes.append(", ".join(f"{count} {name}" for name, count in missing.items()))
+    notes += [words for words in [outcomes(answers)] if words]
     notes += dict.fromkeys(mean.get("undefined", {}).values())
     if "image_auroc" in mean.get("range", {}):
         low, high = mean["range"]["image_auroc"]

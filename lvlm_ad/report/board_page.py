@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lvlm_ad import __version__
-from lvlm_ad.leaderboard import HEADERS, cells
-from lvlm_ad.report.figures import cost_plot
+from lvlm_ad.leaderboard import HEADERS, NO_INTERVAL, cells, lacks_intervals, sections
+from lvlm_ad.report.cost import cost_plot
 from lvlm_ad.report.page import percent, render
 from lvlm_ad.report.run_page import HEADS
 from lvlm_ad.runs import METRIC_NAMES
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["board_page"]
 
-_SCRIPTS = ("sortable.js", "sortable.a11y.js", "filter.js")
+_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
 _BY_CATEGORY = ("image_auroc", "pixel_auroc", "pixel_aupro")
+_KINDS = {"ranked": "ranked", "apart": "apart, not ranked", "frame": "frame", "published": "published"}
+"""Kinds of row, as the filter calls them."""
 _FIRST_METRIC = 2
 """Cells before the metrics: place and name."""
 
@@ -61,17 +63,28 @@ def _links(group: Group, runs: Path | None, folder: Path | None) -> dict[str, st
 
 def _group(group: Group, sort: str, links: Mapping[str, str]) -> dict[str, Any]:
     measured = [entry for entry in group.entries if entry.kind != "published"]
+    numbers = {id(entry): number for number, entry in enumerate(group.entries)}
+    there = {entry.kind for entry in group.entries}
+    plots = [cost_plot(measured), cost_plot(measured, narrow=True)]
     return {
         "title": group.title,
-        "rows": [_row(entry, group, sort, links) for entry in group.entries],
-        "notes": [(entry.name, "; ".join(entry.notes)) for entry in group.entries if entry.notes],
-        "plot": cost_plot(measured),
-        "heat": _heat(measured, group.conditions["categories"]),
+        "kinds": [(kind, words) for kind, words in _KINDS.items() if kind in there],
+        "sections": [
+            {
+                "heading": section.heading,
+                "rows": [{"number": numbers[id(entry)], **_row(entry, group, links)} for entry in section.entries],
+            }
+            for section in sections(group)
+        ],
+        "lacking": NO_INTERVAL if lacks_intervals(group, sort) else "",
+        "notes": [(numbers[id(entry)], entry.name, "; ".join(entry.notes)) for entry in group.entries if entry.notes],
+        "plots": [plot for plot in plots if plot is not None],
+        "heat": _heat(group),
     }
 
 
-def _row(entry: Entry, group: Group, sort: str, links: Mapping[str, str]) -> dict[str, Any]:
-    texts = cells(entry, sort)
+def _row(entry: Entry, group: Group, links: Mapping[str, str]) -> dict[str, Any]:
+    texts = cells(entry)
     found = []
     for name in METRIC_NAMES:
         value = entry.metrics[name]
@@ -108,25 +121,30 @@ def _mark(entry: Entry, group: Group, metric: str) -> str:
     return ("best", "second")[place] if place <= 1 else ""
 
 
-def _heat(entries: list[Entry], categories: list[str]) -> list[dict[str, Any]]:
+def _heat(group: Group) -> list[dict[str, Any]]:
     """Return tables of a metric by row and category; the shade goes from the lowest value to the highest."""
+    categories = group.conditions["categories"]
+    entries = [(number, entry) for number, entry in enumerate(group.entries) if entry.kind != "published"]
     if len(categories) == 1:
         return []
     tables = []
     for metric in _BY_CATEGORY:
-        rows = [(entry, [entry.categories.get(name, {}).get(metric) for name in categories]) for entry in entries]
-        known = [value for _, values in rows for value in values if value is not None]
+        rows = [
+            (number, entry.name, [entry.categories.get(name, {}).get(metric) for name in categories])
+            for number, entry in entries
+        ]
+        known = [value for _, _, values in rows for value in values if value is not None]
         if not known:
             continue
         low, high = min(known), max(known)
         shade = [
             {
-                "name": entry.name,
-                "words": "; ".join(entry.notes),
+                "number": number,
+                "name": name,
                 "shown": values,
                 "shares": [0 if value is None else round((value - low) / ((high - low) or 1), 3) for value in values],
             }
-            for entry, values in rows
+            for number, name, values in rows
         ]
         tables.append({"title": HEADS[metric], "categories": categories, "rows": shade})
     return tables

@@ -9,7 +9,7 @@ from lvlm_ad import __version__
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.config import Progress, Silent
-from lvlm_ad.report.cards import gallery, names_of
+from lvlm_ad.report.cards import gallery, letter, names_of
 from lvlm_ad.report.page import render
 from lvlm_ad.report.run_page import HEADS, condition_of
 from lvlm_ad.report.sources import find_sources
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_comparison"]
 
-_SCRIPTS = ("sortable.js", "sortable.a11y.js", "gallery.js")
+_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
 
 
 def write_comparison(
@@ -77,7 +77,7 @@ def write_comparison(
 
 
 def _content(runs: Sequence[Run], found: Sequence[Comparison], resamples: int) -> dict[str, Any]:
-    names = names_of(runs)
+    names = [f"{letter(at)} {name}" for at, name in enumerate(names_of(runs))]
     rows = []
     for name, run in zip(names, runs, strict=True):
         mean = run.metrics["mean"]

@@ -13,7 +13,7 @@ from lvlm_ad.report.cards import gallery
 from lvlm_ad.report.figures import run_plots, save_plots
 from lvlm_ad.report.page import number, percent, render
 from lvlm_ad.report.sources import find_sources
-from lvlm_ad.report.summary import curves_of
+from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_NAMES
 from lvlm_ad.storage import write_file
 from lvlm_ad.text2seg import UNANSWERED
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from lvlm_ad.report.summary import Times
     from lvlm_ad.runs import Run
 
 __all__ = ["HEADS", "condition_of", "write_report"]
@@ -37,7 +38,7 @@ HEADS = {
 }
 """Metric -> its name in tables of pages."""
 
-_SCRIPTS = ("sortable.js", "sortable.a11y.js", "gallery.js")
+_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
 _STATUSES = ("ok", "partial", "refused", "unparsable", "truncated", *UNANSWERED)
 
 
@@ -154,10 +155,18 @@ def _other_tiles(run: Run) -> list[dict[str, Any]]:
         {"head": "Cost, USD", "value": usd(cost), "under": each},
         {
             "head": "Tokens",
-            "value": number(sum(tokens)) if known else "?",
+            "value": number(sum(tokens) if known else None),
             "under": [f"{number(tokens[0])} in, {number(tokens[1])} out"] if known else [],
         },
+        *_time_tile(times_of(run.predictions)),
     ]
+
+
+def _time_tile(times: Times | None) -> list[dict[str, Any]]:
+    if times is None:
+        return []
+    under = [f"median; 95 % within {times.text(times.late)}"]
+    return [{"head": "Time to answer", "value": times.text(times.median), "under": under}]
 
 
 def _rows(metrics: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
@@ -180,10 +189,8 @@ def _outcomes(run: Run) -> list[dict[str, Any]]:
         records = [record for record in run.predictions if record.status == status]
         if not records:
             continue
-        example = ""
-        if records:
-            said = records[0].text or " ".join(records[0].notes)
-            example = f"{records[0].id}: {said[:200]}{'...' if len(said) > 200 else ''}"  # noqa: PLR2004 - two lines
+        said = records[0].text or " ".join(records[0].notes) or "no words; its answer is a map"
+        example = f"{records[0].id}: {said[:200]}{'...' if len(said) > 200 else ''}"  # noqa: PLR2004 - two lines
         found.append({"name": status, "count": len(records), "example": example})
     return found
 

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["Curves", "Reliability", "curves_of", "named_regions", "placed", "reliability_of"]
+__all__ = ["Curves", "Reliability", "Times", "curves_of", "named_regions", "placed", "reliability_of", "times_of"]
 
 _POINTS = 400
 """Of a curve that is drawn; finer steps than these no screen shows."""
 
 _BINS = 10
+
+_MINUTES = 180
+"""Seconds from which on a time is given in minutes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,27 @@ class Reliability:
     rates: Sequence[float]
     counts: Sequence[int]
     error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """How long answers took, in a unit that makes handy numbers.
+
+    Attributes:
+        unit: "ms", "s" or "min".
+        values: of each answer.
+        median: half of them took no longer.
+        late: 95 % of them took no longer.
+    """
+
+    unit: str
+    values: NDArray[np.float64]
+    median: float
+    late: float
+
+    def text(self, value: float) -> str:
+        """Write a value of these with its unit."""
+        return f"{value:.0f} {self.unit}" if value >= 100 else f"{value:.3g} {self.unit}"  # noqa: PLR2004 - three digits
 
 
 def curves_of(run: Run) -> dict[str, Curves]:
@@ -141,6 +165,16 @@ def named_regions(records: Sequence[PredictionRecord]) -> tuple[list[int], list[
         named.update(number for number, score in record.regions.items() if score > 0)
     numbers = sorted(have)
     return numbers, [named[number] / have[number] for number in numbers]
+
+
+def times_of(records: Sequence[PredictionRecord]) -> Times | None:
+    """Return how long each answer of a model took; None where no model was asked."""
+    seconds = np.array([one.seconds for one in records if one.key and one.seconds > 0])
+    if not seconds.size:
+        return None
+    median, late = np.quantile(seconds, [0.5, 0.95])
+    scale, unit = (0.001, "ms") if late < 1 else (1, "s") if late < _MINUTES else (60, "min")
+    return Times(unit, seconds / scale, float(median) / scale, float(late) / scale)
 
 
 def placed(run: Run) -> list[float | None]:

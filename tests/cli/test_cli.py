@@ -44,7 +44,7 @@ def test_the_page_about_the_command_line_is_true():
         (["bench", "--concurrency", "0"], "--concurrency"),
         (["bench", "--modle", "x"], "--model"),
         (["leaderboard", "nowhere"], "no folder nowhere"),
-        (["leaderboard", "."], "no run"),
+        (["leaderboard", "."], "There is no run in .;"),
         (["ask", "nothing.png", "--model", "contrast"], "nothing.png"),
         (["data", "info", "--data", "nowhere"], "nowhere"),
     ],

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lvlm_ad.cli.tables import print_board
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.leaderboard import FORMATS, HEADERS, cells, make_board, read_json, usd
+from lvlm_ad.leaderboard import FORMATS, HEADERS, cells, make_board, outcomes, read_json, sections, usd
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, find_runs, read_run, read_runs, write_run
 
 
@@ -147,7 +147,7 @@ def test_what_is_missing_is_said(make_run):
     run = make_run(
         "a",
         0.7,
-        answers={"refused": 1, "failed": 2},
+        answers={"ok": 7, "refused": 1, "failed": 2, "usable": 7},
         mean={"range": {"image_auroc": [0.6, 0.81]}},
         zero_knowledge=False,
     )
@@ -159,6 +159,26 @@ def test_what_is_missing_is_said(make_run):
     one_label = make_run("a", 0.7, mean={"image_auroc": None, "range": {"pixel_auroc": [0.6, 0.81]}})
     (entry,) = make_board([one_label]).groups[0].entries
     assert not any("whatever" in note for note in entry.notes), "a range of a metric that is undefined"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"ok": 10, "usable": 10}, ""),
+        ({"ok": 8, "partial": 2, "usable": 10}, ""),
+        ({"ok": 7, "refused": 3, "usable": 7}, "3 of 10 images have no usable answer (3 refused)"),
+        (
+            {"ok": 2, "refused": 3, "truncated": 5, "usable": 6},
+            "4 of 10 images have no usable answer (3 refused, 5 truncated; 4 of these with a score all the same)",
+        ),
+        ({"ok": 8, "truncated": 2, "usable": 10}, "2 truncated, with a score all the same"),
+    ],
+)
+def test_how_answers_ended_is_said_in_one_way(make_run, answers, said):
+    """Whoever reads the table's note and the end of a bench reads the same; a cut answer may be usable."""
+    assert outcomes({"total": 10, **answers}) == said
+    (entry,) = make_board([make_run("a", answers=answers)]).groups[0].entries
+    assert entry.notes == ((said,) if said else ())
 
 
 def test_expected_scores_are_marked(make_run):
@@ -185,10 +205,49 @@ def test_a_title_is_that_of_the_divided_rows(make_run):
     assert group.title.split(" · ")[1] == "superpixel division d"
 
 
+def test_the_frame_stands_apart(make_run):
+    """Below all other rows that were measured, whatever its values, and above published ones, under a heading."""
+    runs = [make_run("oracle", 1.0, frame=True, prompt="", dataset="mvtec"), make_run("a", 0.2, dataset="mvtec")]
+    board = make_board([*runs, make_run("d", 0.9, row="dense", division="", prompt="", dataset="mvtec")])
+    (group,) = board.groups
+    found = [(one.heading, [entry.kind for entry in one.entries]) for one in sections(group)]
+    assert found == [("", ["apart", "ranked"]), ("frame rows", ["frame"]), ("published", ["published"] * 2)]
+    out = io.StringIO()
+    print_board(board, Console(file=out, width=100))
+    for text in (out.getvalue(), FORMATS["md"](board), FORMATS["tex"](board)):
+        places = [re.search(rf"\b{word}\b", text).start() for word in ("d", "frame rows", "oracle", "published")]
+        assert places == sorted(places)
+
+
+def test_intervals_are_shown_by_their_ends(make_run):
+    """Where ranks differ the ends shown do, too: 100 is written of 1 alone."""
+    top = make_run("top", 1.0, mean={"interval": {"image_auroc": [1.0, 1.0]}})
+    next_best = make_run("next", 0.969, mean={"interval": {"image_auroc": [0.846, 0.9996]}})
+    board = make_board([top, next_best])
+    assert ranks(board) == [{"top": 1, "next": 2}]
+    shown = [cells(entry, "image_auroc")[2] for entry in board.groups[0].entries]
+    assert shown == ["100.0 (100\u2013100)", "96.9 (85\u201399.9)"]
+    assert r"96.9} {\scriptsize 85--99.9}" in FORMATS["tex"](board)
+    assert "--resamples 0" not in FORMATS["md"](board)
+
+
+def test_why_an_interval_is_missing_is_said(make_run):
+    """Below the table, in the terminal, Markdown and LaTeX."""
+    board = make_board([make_run("a")])
+    out = io.StringIO()
+    print_board(board, Console(file=out, width=100))
+    assert "No interval: --resamples 0" in out.getvalue()
+    assert "95 % interval" not in out.getvalue()
+    assert "No interval: --resamples 0" in FORMATS["md"](board)
+    assert "No interval: " in FORMATS["tex"](board)
+
+
 def test_undefined_values_are_not_the_best(make_run):
     """In LaTeX no mark stands on what is undefined."""
     runs = [make_run(name, mean={"pixel_ap": None}) for name in "ab"]
-    assert r"\textbf{-}" not in FORMATS["tex"](make_board(runs))
+    text = FORMATS["tex"](make_board(runs))
+    assert " & -- & " in text
+    assert r"{--}" not in text
 
 
 def test_published_rows_appear_with_their_source(make_run):
@@ -441,7 +500,7 @@ def test_a_folder_without_a_manifest_is_told(make_run, tmp_path):
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, "?"),
+        (None, "\u2013"),
         (0.0, "0.00"),
         (12.345, "12.35"),
         (0.0123, "0.012"),
@@ -465,7 +524,8 @@ def test_markdown_renders_as_the_table_it_is(make_run):
     (table,) = page.iter("table")
     rows = [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
     (group,) = board.groups
-    assert rows == [list(HEADERS), *(cells(entry, board.sort) for entry in group.entries)]
+    shown = [cells(entry, board.sort) for entry in group.entries]
+    assert rows == [list(HEADERS), *shown[:2], ["", "frame rows", *[""] * 11], shown[2]]
     assert {element.tag for element in page.iter()} <= {
         "page",
         "h3",
@@ -476,6 +536,7 @@ def test_markdown_renders_as_the_table_it_is(make_run):
         "tr",
         "th",
         "td",
+        "em",
         "ul",
         "li",
     }
@@ -559,24 +620,37 @@ def test_json_and_csv_hold_the_same_leaderboard(make_run):
     assert len(rows) == len(entries)
     for row, (group, entry) in zip(rows, entries, strict=True):
         assert (row["group"], row["model"], row["kind"]) == (group.title, entry.name, entry.kind)
-        assert row["rank"] == ("" if entry.rank is None else str(entry.rank))
+        assert (row["notes"], row["run"]) == ("; ".join(entry.notes), entry.run)
+        numbers = {"rank": entry.rank, "coverage": entry.coverage, **entry.metrics}
+        numbers |= {name: getattr(entry, name) for name in ("cost_usd", "usd_per_image", "usd_per_point")}
         for name in METRIC_NAMES:
-            assert (float(row[name]) if row[name] else None) == entry.metrics[name]
-            if name in entry.intervals:
-                assert (float(row[f"{name}_low"]), float(row[f"{name}_high"])) == entry.intervals[name]
+            ends = entry.intervals.get(name, (None, None))
+            numbers |= {f"{name}_low": ends[0], f"{name}_high": ends[1]}
+        assert {name: float(row[name]) if row[name] else None for name in numbers} == numbers
+        assert set(row) == {"group", "model", "kind", "notes", "run", *numbers}, "every column was read"
     for wrong in ("{}", "[]", "null", "[" * 100_000, '{"groups": [{"title": 1}]}'):
         with pytest.raises(RunError, match="no leaderboard as JSON"):
             read_json(wrong)
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here: apt-get install texlive-latex-base")
-def test_the_table_compiles(make_run, tmp_path):
+@pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
+def test_the_table_compiles(make_run, tmp_path, columns):
     """With LaTeX, the two packages that it names, and any name a stranger may choose; it fits into the page."""
     wild = 'a_b & c% $x$ #1 {y} ~ ^ \\z <t> | " ± é · µ \u2764 \u6f22 \u2013 \u201cq\u201d ß Ż \ufb01 \x1b'
-    board = make_board([make_run(wild, 0.7), make_run("b", 0.9), make_run("chance", frame=True, dataset="mvtec")])
-    packages = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+    long = {"model": "w" * 400, "base_url": "http://127.0.0.1:8000/" + "v" * 200}
+    runs = [make_run(wild, 0.7), make_run("b", 0.9, identity=long), make_run("n" * 400, dataset="mvtec")]
+    board = make_board([*runs, make_run("chance", frame=True, dataset="mvtec")])
+    packages = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}"
     (tmp_path / "t.tex").write_text(f"{packages}\n{FORMATS['tex'](board)}\\end{{document}}\n", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+
+
+def test_a_long_name_leaves_room_in_latex(make_run):
+    """Its middle is left out: the table is scaled to the page, and ends tell names apart."""
+    text = FORMATS["tex"](make_board([make_run(f"{'n' * 400}-{end}") for end in "ab"]))
+    assert "n" * 29 not in text
+    assert {f"...{'n' * 12}-a", f"...{'n' * 12}-b"} <= set(re.findall(r"\.\.\.n+-\w", text))

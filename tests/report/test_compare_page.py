@@ -1,12 +1,14 @@
 """``lvlm-ad compare --html``: runs side by side, where they disagree first."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from lvlm_ad import bench
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.report.cards import letter
 from lvlm_ad.report.compare_page import write_comparison
 from lvlm_ad.report.page import signed
 from lvlm_ad.runs import read_run
@@ -25,9 +27,9 @@ def test_runs_side_by_side(runs, tmp_path, open_page):
     three = [runs[name] for name in ("contrast", "chance", "oracle")]
     opened = open_page(write_comparison(three, tmp_path / "page", resamples=100))
     page = opened.page
-    assert page.locator("h1").text_content() == "contrast against chance, oracle"
+    assert page.locator("h1").text_content() == "A contrast against B chance, C oracle"
     card = page.locator(".card").first
-    assert card.locator(".stack").count() == 4
+    assert card.locator(".stack").count() == 5
     assert card.locator(".row").count() == 3
     found = compare_runs(runs["contrast"], runs["chance"], 100)
     table = page.locator("table").nth(1)
@@ -45,6 +47,41 @@ def test_runs_side_by_side(runs, tmp_path, open_page):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     violations = axe.Axe().run(page).response["violations"]
     assert [one["id"] for one in violations if one["impact"] in {"serious", "critical"}] == []
+
+
+def test_a_letter_says_whose_a_map_is(runs, tmp_path, open_page):
+    """However narrow its panel, and however much names have in common: on maps, lines, tables and in the large view."""
+    long = "house-model-with-a-very-long-name-that-ends-in-"
+    two = []
+    for end in ("one", "two"):
+        manifest = runs["contrast"].manifest
+        model = manifest.model.model_copy(update={"name": long + end})
+        two.append(replace(runs["contrast"], manifest=manifest.model_copy(update={"model": model})))
+    page = open_page(write_comparison(two, tmp_path / "page", resamples=100), width=390).page
+    card = page.locator(".card").first
+    for at, wanted in enumerate("AB"):
+        label = card.locator(".whose").nth(at)
+        mark, box = label.locator("b").bounding_box(), label.bounding_box()
+        assert label.locator("b").text_content() == wanted
+        assert box["x"] <= mark["x"]
+        assert mark["x"] + mark["width"] <= box["x"] + box["width"]
+        assert card.locator(".row b").nth(at).text_content() == wanted
+    assert page.locator("table").first.locator("tbody th").all_text_contents() == [f"A {long}one", f"B {long}two"]
+    card.click()
+    assert page.locator("#large-layers button").all_text_contents()[-2:] == ["Map A", "Map B"]
+    assert page.locator("#large-words h3").all_text_contents() == [f"A {long}one", f"B {long}two"]
+
+
+def test_a_run_beside_itself_is_said(runs, tmp_path):
+    """The page says that both are one run."""
+    page = write_comparison([runs["contrast"]] * 2, tmp_path / "page", resamples=100, pictures=False)
+    assert "a run is compared with itself" in page.read_text()
+
+
+@pytest.mark.parametrize(("at", "shown"), [(0, "A"), (25, "Z"), (26, "A2"), (53, "B3")])
+def test_there_are_letters_for_any_number_of_runs(at, shown):
+    """A to Z, then A2 and so on."""
+    assert letter(at) == shown
 
 
 def test_a_dense_row_has_no_map_and_takes_the_others_division(runs, tmp_path):

@@ -106,9 +106,37 @@ def test_an_image_without_an_answer_is_neither_right_nor_wrong(small_run, tmp_pa
     lost = first.model_copy(update={"image_score": None, "status": "refused", "notes": ["declined"], "text": ""})
     data, _ = gallery([replace(small_run, predictions=[lost, *rest])], None, tmp_path, Silent())
     cards = [card["runs"][0] for card in json.loads(data)["cards"]]
-    assert cards[0] == cards[0] | {"right": None, "score": None, "notes": ["declined"]}
+    assert cards[0] == cards[0] | {"verdict": "", "score": None, "notes": ["declined"]}
     assert cards[0]["placed"] is not None
-    assert any(card["right"] is not None for card in cards[1:])
+    assert any(card["verdict"] for card in cards[1:])
+
+
+def test_answers_are_whole_while_there_is_room(small_run, tmp_path):
+    """A page holds all that the run does up to 20 MB of text, or the beginning of each; what is cut is said."""
+    texts = ["short", "a" * 4000, "b" * 4001, "c" * 20_000]
+
+    def shown(more):
+        records = [
+            one.model_copy(update={"text": text}) for one, text in zip(small_run.predictions, texts, strict=False)
+        ]
+        records += [records[0].model_copy(update={"text": "d" * 20_000})] * more
+        # The images of a category are more than the run's; where they stand is not asked here.
+        run = replace(small_run, predictions=records, tallies=None)
+        data, legend = gallery([run], None, tmp_path, Silent())
+        cards = [card["runs"][0] for card in json.loads(data)["cards"]]
+        return [(len(card["text"]), card["more"]) for card in cards[:4]], "Answers are cut" in legend
+
+    whole = "the whole answer is in answers.sqlite"
+    assert shown(0) == ([(5, ""), (4000, ""), (4001, ""), (20_000, f"cut after 20,000 characters; {whole}")], False)
+    assert shown(1000) == (
+        [
+            (5, ""),
+            (4000, ""),
+            (4000, "cut after 4,000 characters; 1 more are in predictions.jsonl"),
+            (4000, f"cut after 4,000 characters; 16,000 more are in predictions.jsonl; {whole}"),
+        ],
+        True,
+    )
 
 
 def test_what_cannot_be_divided_again_is_said(small_run):

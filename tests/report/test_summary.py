@@ -1,13 +1,14 @@
 """The numbers behind the plots."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lvlm_ad.report.figures import mean_curve
-from lvlm_ad.report.summary import curves_of, named_regions, placed, reliability_of
-from lvlm_ad.runs import PredictionRecord
+from lvlm_ad.report.figures import mean_curve, run_plots
+from lvlm_ad.report.summary import curves_of, named_regions, placed, reliability_of, times_of
+from lvlm_ad.runs import PredictionRecord, Run
 
 
 def record(label, score, regions=None, n_regions=4, **others):
@@ -30,6 +31,11 @@ def record(label, score, regions=None, n_regions=4, **others):
         "division": "",
     }
     return PredictionRecord.model_validate(values | others)
+
+
+def plots_of(records):
+    """The plots of a run that has these answers and no curves."""
+    return run_plots(Run(Path(), None, {"mean": {}}, records), {})
 
 
 def test_the_area_under_a_curve_is_the_metric(kept_run):
@@ -84,6 +90,39 @@ def test_how_often_a_region_is_named_where_it_exists():
     """Region 3 exists in one of two images and is named there: always. A score of 0 names nothing."""
     records = [record(True, 1, {1: 0.5, 2: 0.0}, 2), record(True, 1, {1: 0.1, 3: 1.0}, 3)]
     assert named_regions(records) == ([1, 2, 3], [1.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "median", "late"),
+    [
+        ([0.012, 0.02, 0.04], "20 ms", "38 ms"),
+        ([1.0, 2.0, 30.0], "2 s", "27.2 s"),
+        ([0.1, 240.0, 600.0], "4 min", "9.4 min"),
+        ([60_000.0], "1000 min", "1000 min"),
+    ],
+)
+def test_times_have_a_handy_unit(seconds, median, late):
+    """That of the 95th percentile; answers that no model gave do not count."""
+    records = [record(True, 1, key="k", seconds=one) for one in seconds]
+    found = times_of([*records, record(True, 1, seconds=9.0)])
+    assert (found.text(found.median), found.text(found.late)) == (median, late)
+    assert times_of([record(True, 1, seconds=9.0)]) is None
+
+
+def test_plots_name_their_lines():
+    """Median and mean are drawn with their value; where no region is named there is no plot, and one image is one."""
+    records = [
+        record(True, 0.9, {1: 0.5}, 400, key="k", seconds=0.02),
+        record(False, 0.1, {}, 400, key="k", seconds=0.03),
+    ]
+    plots = {plot.name: plot for plot in plots_of(records)}
+    assert "median, 25 ms" in plots["latency"].svg
+    assert "time to answer, ms" in plots["latency"].svg
+    assert plots["latency"].alt == "Time to answer: half within 25 ms, 95 % within 29.5 ms."
+    assert "mean, 0.12 %" in plots["numbers"].svg
+    assert "in 0.12 % of images on average" in plots["numbers"].alt
+    assert "1 good image, mean 0.10, 1 defective image, mean 0.90" in plots["scores"].alt
+    assert "numbers" not in {plot.name for plot in plots_of([record(True, 0.9, {1: 0.0})])}
 
 
 def test_where_an_image_stands(kept_run):

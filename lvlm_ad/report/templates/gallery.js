@@ -45,11 +45,12 @@
   fill(inputs.category, distinct((card) => card.category), "all");
   fill(inputs.defect, distinct(kind), "all");
   fill(inputs.status, distinct((card) => card.runs.map((run) => run.status)), "all");
-  fill(inputs.verdict, [["right", "right"], ["wrong", "wrong"]], "all");
+  fill(inputs.verdict, ["right", "wrong", "even", ["none", "no verdict"]], "all");
   const orders = [["high", "highest score first"], ["low", "lowest score first"], ["wrong", "most wrong first"], ["right", "most right first"]];
   if (many) orders.unshift(["apart", "most different first"]);
   fill(inputs.order, orders, "as in the data set");
   if (many) inputs.order.value = "apart";
+  $("cards").classList.toggle("many", many);
 
   const place = (card) => Math.min(...card.runs.map((run) => (run.placed === null ? 2 : run.placed)));
   const apart = (card) => {
@@ -59,6 +60,16 @@
   const top = (card) => Math.max(...card.runs.map((run) => (run.score === null ? -1 : run.score)));
   const ranks = { high: (card) => -top(card), low: top, wrong: place, right: (card) => -place(card), apart: (card) => -apart(card) };
 
+  // What is searched, in small letters: written once, since answers may be long and many.
+  const searched = new Map();
+  const said = (card) => {
+    if (!searched.has(card)) {
+      const texts = card.runs.flatMap((run) => [run.text, ...run.notes]);
+      searched.set(card, [card.id, ...texts].join("\n").toLowerCase());
+    }
+    return searched.get(card);
+  };
+
   const select = () => {
     const text = inputs.text.value.trim().toLowerCase();
     const wanted = inputs.verdict.value;
@@ -66,8 +77,8 @@
       (!inputs.category.value || card.category === inputs.category.value) &&
       (!inputs.defect.value || kind(card) === inputs.defect.value) &&
       (!inputs.status.value || card.runs.some((run) => run.status === inputs.status.value)) &&
-      (!wanted || card.runs.some((run) => run.right === (wanted === "right"))) &&
-      (!text || card.id.toLowerCase().includes(text) || card.runs.some((run) => (run.text + " " + run.notes.join(" ")).toLowerCase().includes(text)));
+      (!wanted || card.runs.some((run) => (run.verdict || "none") === wanted)) &&
+      (!text || said(card).includes(text));
     shown = data.cards.map((_, at) => at).filter((at) => keep(data.cards[at]));
     const rank = ranks[inputs.order.value];
     if (rank) shown = shown.map((at) => [rank(data.cards[at]), at]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((pair) => pair[1]);
@@ -75,18 +86,25 @@
     draw();
   };
 
-  const stackOf = (card, file, alt, truth) => {
+  // Whose a map or a line is; the letter stays where the name is cut short.
+  const whose = (number, name) => {
+    const label = make("span", name);
+    label.append(make("b", "", data.letters[number]), " " + data.runs[number]);
+    return label;
+  };
+
+  const stackOf = (card, files, alt, label) => {
     const stack = make("span", "stack");
-    if (!file) {
+    if (!files[0]) {
       stack.append(make("span", "none", card.problem || "none"));
       return stack;
     }
-    stack.append(picture(file, alt));
-    if (truth && card.truth) stack.append(picture(card.truth, ""));
+    files.filter(Boolean).forEach((file, at) => stack.append(picture(file, at ? "" : alt)));
+    if (label) stack.append(label);
     return stack;
   };
 
-  const verdict = (run) => (run.right === null ? null : make("span", run.right ? "" : "is-wrong", run.right ? "right" : "wrong"));
+  const verdict = (run) => run.verdict && make("span", run.verdict === "wrong" ? "is-wrong" : "", run.verdict);
 
   const drawn = (at) => {
     const card = data.cards[at];
@@ -95,12 +113,12 @@
     button.type = "button";
     button.dataset.at = at;
     const pair = make("span", "pair");
-    pair.append(stackOf(card, card.image, card.id, true));
+    pair.append(stackOf(card, [card.image, card.truth], card.id));
+    if (card.marks) pair.append(stackOf(card, [card.image, card.marks], "with the borders and numbers of its regions"));
     card.runs.forEach((run, number) => {
       if (!run.map) return;
-      const stack = stackOf(card, run.map, "anomaly map" + (many ? " of " + data.runs[number] : ""), true);
-      if (many) stack.append(make("span", "whose", data.runs[number]));
-      pair.append(stack);
+      const alt = "anomaly map" + (many ? " of " + data.letters[number] + " " + data.runs[number] : "");
+      pair.append(stackOf(card, [run.map, card.truth], alt, many && whose(number, "whose")));
     });
     const panels = pair.children.length;
     const columns = panels <= 3 ? panels : Math.ceil(Math.sqrt(panels));
@@ -109,7 +127,7 @@
     words.append(make("span", "name", card.id));
     card.runs.forEach((run, number) => {
       const row = make("span", "row");
-      if (many) row.append(make("span", "", data.runs[number]));
+      if (many) row.append(whose(number, ""));
       else row.append(make("span", card.label ? "is-defect" : "is-good", kind(card)));
       row.append(make("span", "", score(run.score)));
       const judged = verdict(run);
@@ -117,8 +135,8 @@
       if (run.status !== "ok") row.append(make("span", "is-wrong", run.status));
       words.append(row);
     });
-    const said = card.runs[0].text || card.runs[0].notes[0];
-    if (!many && said) words.append(make("span", "said", said.slice(0, 200)));
+    const first = card.runs[0].text || card.runs[0].notes[0];
+    if (!many && first) words.append(make("span", "said", first.slice(0, 200)));
     button.append(pair, words);
     button.addEventListener("click", () => enter(shown.indexOf(at)));
     item.append(button);
@@ -178,7 +196,8 @@
     card.runs.forEach((one, at) => {
       if (!one.map) return;
       const act = () => (layersOn.map = layersOn.map === at ? -1 : at);
-      buttons.push(toggle(many ? "Map: " + data.runs[at] : "Map", String(at + 3), layersOn.map === at, act));
+      buttons.push(toggle(many ? "Map " + data.letters[at] : "Map", String(at + 3), layersOn.map === at, act));
+      if (many) buttons[buttons.length - 1].setAttribute("aria-label", "Map " + data.letters[at] + " " + data.runs[at]);
     });
     const focused = document.activeElement && document.activeElement.dataset.key;
     $("large-layers").replaceChildren(...buttons);
@@ -197,10 +216,14 @@
     facts.append(make("span", card.label ? "is-defect" : "is-good", card.label ? "defective: " + card.defect : "good"));
     words.append(facts);
     card.runs.forEach((run, number) => {
-      if (many) words.append(make("h3", "", data.runs[number]));
+      if (many) {
+        const head = make("h3");
+        head.append(whose(number, ""));
+        words.append(head);
+      }
       const line = make("p");
       line.append((run.score === null ? "No image score" + (run.placed === null ? "" : ", counted as 0") : "Image score " + score(run.score)) + ", answer " + run.status);
-      if (run.placed !== null) line.append(", on the right side of " + Math.round(100 * run.placed) + " % of the " + (card.label ? "good" : "defective") + " images");
+      if (run.placed !== null) line.append(", on the right side of " + Math.round(100 * run.placed) + " % of the " + (card.label ? "good" : "defective") + " images" + (run.verdict ? ": " + run.verdict : ""));
       line.append(".");
       words.append(line);
       run.notes.forEach((note) => words.append(make("p", "note", note)));
@@ -214,7 +237,13 @@
 
   // The address names the image that is enlarged: it can be sent to others, and going back closes the view.
   const PREFIX = "#image=";
-  const named = () => (location.hash.startsWith(PREFIX) ? decodeURIComponent(location.hash.slice(PREFIX.length)) : null);
+  const named = () => {
+    try {
+      return location.hash.startsWith(PREFIX) ? decodeURIComponent(location.hash.slice(PREFIX.length)) : null;
+    } catch {
+      return null;
+    }
+  };
   const address = (at) => PREFIX + encodeURIComponent(data.cards[shown[at]].id);
   let entered = false;
   const enter = (at) => {
