@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,25 +47,28 @@ def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divi
         mask_threshold: as ``load_dataset`` took it.
         divided_by: the model that divided it, by name or folder; empty if none did.
     """
-    places = _read()
-    known, key = find_place(out, dataset.fingerprint), _key(out, dataset.fingerprint)
+    known, file = find_place(out, dataset.fingerprint), _file(out, dataset.fingerprint)
     models = {*(known.divided_by if known else ()), *([divided_by] if divided_by else [])}
-    places.pop(key, None)
-    places[key] = {
+    place = {
+        "out": str(out.resolve()),
+        "fingerprint": dataset.fingerprint,
         "name": dataset.name,
         "root": str(dataset.root.resolve()),
         "mask_threshold": mask_threshold,
         "divided_by": sorted(models),
     }
     with contextlib.suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        write_file(_file(), json.dumps(dict(list(places.items())[-_MOST:]), indent=2))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # A file each: of two commands that end at once, neither takes the other's note.
+        write_file(file, json.dumps(place, indent=2))
+        for old in sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-_MOST]:
+            old.unlink(missing_ok=True)
 
 
 def find_place(out: Path, fingerprint: str) -> Place | None:
     """Return where a data set was when runs in a folder were made on this machine; None if nobody noted it."""
     try:
-        found = _read()[_key(out, fingerprint)]
+        found = json.loads(_file(out, fingerprint).read_text(encoding="utf-8"))
         threshold, models = found["mask_threshold"], found["divided_by"]
         return Place(
             str(found["name"]),
@@ -72,21 +76,10 @@ def find_place(out: Path, fingerprint: str) -> Place | None:
             None if threshold is None else int(str(threshold)),
             tuple(map(str, models)) if isinstance(models, list) else (),
         )
-    except (KeyError, TypeError, ValueError):
+    except (OSError, LookupError, TypeError, ValueError):
         return None
 
 
-def _key(out: Path, fingerprint: str) -> str:
-    return f"{fingerprint} {out.resolve()}"
-
-
-def _file() -> Path:
-    return user_cache() / "places.json"
-
-
-def _read() -> dict[str, dict[str, object]]:
-    try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _file(out: Path, fingerprint: str) -> Path:
+    key = hashlib.sha256(f"{fingerprint} {out.resolve()}".encode(errors="surrogateescape"))
+    return user_cache() / "places" / f"{key.hexdigest()}.json"
