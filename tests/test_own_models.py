@@ -297,6 +297,23 @@ def test_models_describes_an_own_class(write, lvlm_ad_command):
     assert "has no setting 'wrod'. Did you mean 'word'" in done.stderr
 
 
+def test_a_description_cuts_nothing_in_a_pipe(write, lvlm_ad_command):
+    """Paths are whole, and an enumeration shows what may be given."""
+    long = f"/{'a-long-name-of-a-folder/' * 8}weights.safetensors"
+    write(
+        "own.py",
+        "from enum import Enum\nfrom pathlib import Path\nfrom lvlm_ad.backend import BackendOptions\n"
+        "class Size(Enum):\n    SMALL = 'small'\n    LARGE = 'large'\n"
+        f"class Options(BackendOptions):\n    place: Path = Path({long!r})\n    size: Size = Size.SMALL\n"
+        "class Own:\n    Options = Options\n    def answer(self, request): return ''\n",
+    )
+    done = lvlm_ad_command("models", "own.py", env={"COLUMNS": ""})
+    assert f"place                {long}  (Path)" in done.stdout
+    assert "(one of small, large)" in done.stdout
+    option = json.loads(lvlm_ad_command("models", "own.py", "--json").stdout)["options"][1]
+    assert (option["value"], option["type"]) == ("small", "one of small, large")
+
+
 def test_check_backend_names_each_check(write, lvlm_ad_command):
     """Each with a sentence; a broken class fails by name, and the status says so."""
     good = write("options.py", OPTIONS)

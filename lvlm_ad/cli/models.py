@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lvlm_ad.cli.shell import guarded, print_json
+from lvlm_ad.cli.shell import guarded, print_json, table_width
 
 __all__ = ["models"]
 
@@ -33,10 +33,11 @@ def models(
 
 def _print(listing: list[dict[str, Any]], notes: list[str]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("Model", "Through", "Ready", "What it is, and what it lacks", box=None, pad_edge=False)
+    about_it = Column("What it is, and what it lacks", overflow="fold")
+    table = Table("Model", "Through", "Ready", about_it, box=None, pad_edge=False)
     for model in listing:
         # A stranger's code is not run by a listing.
         ready = Text("not loaded", style="dim")
@@ -49,7 +50,7 @@ def _print(listing: list[dict[str, Any]], notes: list[str]) -> None:
             # The remedy after the semicolon is for who asks for this model; here it would be said many times.
             about.append(f"{' · ' if about else ''}{model['why_not'].partition(';')[0]}", style="yellow")
         table.add_row(Text(model["name"]), Text(model["plugin"]), ready, about)
-    console = Console()
+    console = Console(width=table_width())
     console.print(table)
     # What is to be installed is said once for all.
     lacking = {model["why_not"] for model in listing if "pip install" in model["why_not"]}
