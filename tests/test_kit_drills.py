@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from hashlib import sha256
 
+import numpy as np
 import pytest
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, ManyBackend
@@ -18,6 +20,7 @@ from lvlm_ad.presets import validated
 from lvlm_ad.testing import BACKEND_CHECKS, ContractError, check_backend, one_check, problems
 from lvlm_ad.testing.questions import fits, question
 from lvlm_ad.testing.running import alive, run_alone, together
+from lvlm_ad.testing.state import changes, look, put_back
 
 
 def seen(request):
@@ -102,6 +105,13 @@ class ExitsTogether(ManyBackend):
         return ["yes" for _ in requests]
 
 
+class Lacks(Backend):
+    def answer(self, request):
+        if not request.images:
+            import fancylib_of_nobody  # noqa: F401
+        return "yes"
+
+
 class Nonsense(Backend):
     capabilities = Capabilities(schema=True)
 
@@ -147,6 +157,7 @@ class TakesAKey(Backend):
         (Exits, "pictures_of_any_size", "raised SystemExit: 3"),
         (Interrupts, "pictures_of_any_size", "raised KeyboardInterrupt"),
         (ExitsTogether, "pictures_of_any_size", "raised SystemExit: 3"),
+        (Lacks, "pictures_of_any_size", "answer() needs the module 'fancylib_of_nobody', which is not installed"),
         (Nonsense, "both_formats", "breaks the schema"),
         (TellsInErrors, "nothing_secret_is_shown", "holds SOME_DRILL_KEY"),
         (TellsInRepr, "nothing_secret_is_shown", "holds SOME_DRILL_KEY"),
@@ -308,6 +319,24 @@ def test_muting_a_library_of_ones_own_is_no_change(tmp_path):
     assert problems(build(find_model(str(tmp_path / "own.py"), {})[0]), {"nothing_else_changes": found}) == {}
 
 
+def test_a_stream_that_was_drawn_from_is_told_from_one_that_was_seeded():
+    """Libraries draw when they are imported; seeding takes the stream away from others."""
+    for draw, seed, name in (
+        (random.random, lambda: random.seed(3), "random's stream"),
+        (np.random.random, lambda: np.random.seed(3), "numpy's stream"),  # noqa: NPY002 - the stream at issue
+    ):
+        before = look()
+        for count in (1, 700, 5000):
+            for _ in range(count):
+                draw()
+            assert changes(before, look(), drawn=False) == []
+            assert changes(before, look()) == [name]
+        seed()
+        assert changes(before, look(), drawn=False) == [name]
+        put_back(before)
+        assert changes(before, look()) == []
+
+
 def test_a_slow_import_is_found(tmp_path, monkeypatch):
     """With what it takes."""
     monkeypatch.setattr("lvlm_ad.testing.contract._LONGEST_IMPORT", 0.0)
@@ -420,3 +449,15 @@ def test_a_command_that_hangs_ends(tmp_path):
     assert done.returncode == 2
     assert all(found[name] for name in list(BACKEND_CHECKS)[4:])
     assert not any(found[name] for name in list(BACKEND_CHECKS)[:4])
+
+
+def test_a_thread_that_is_left_running_holds_up_no_end(tmp_path):
+    """One that is no daemon, and waits for ever."""
+    (tmp_path / "own.py").write_text(
+        "import threading\nclass Own:\n    def answer(self, request): return 'yes'\n"
+        "    def __init__(self): threading.Thread(target=threading.Event().wait).start()\n"
+    )
+    command = [sys.executable, "-m", "lvlm_ad", "check-backend", "own.py", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert not any(json.loads(done.stdout)["checks"].values())

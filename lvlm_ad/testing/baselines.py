@@ -10,6 +10,7 @@ import numpy as np
 
 from lvlm_ad.baseline import Baseline, DenseScores, Truth, View, flaw_of
 from lvlm_ad.errors import where
+from lvlm_ad.missing import missing_module
 from lvlm_ad.testing.contract import (
     built,
     built_anew_it_is_the_same,
@@ -193,6 +194,8 @@ def _scored(baseline: Baseline, view: View) -> DenseScores:
         dense = baseline.score(view)
     except BaseException as error:
         note_leaks(str(error))
+        if isinstance(error, ModuleNotFoundError):
+            raise ContractError(missing_module("score()", error, of=type(baseline).__module__)) from error
         raise ContractError(f"score() raised {where(error)}") from error
     finally:
         alive()

@@ -143,11 +143,11 @@ def main(own: float) -> None:
         module = _imported(asked)
         told["seconds"] = perf_counter() - start
         told["heavy"] = sorted(set(_HEAVY) & (set(sys.modules) - loaded))
-        told["changed"] = [f"importing it changes {what}" for what in changes(before, look())]
+        told["changed"] = [f"importing it changes {what}" for what in changes(before, look(), drawn=False)]
         draw()
         before = look()
         _build(module, asked)
-        told["changed"] += [f"building it changes {what}" for what in changes(before, look())]
+        told["changed"] += [f"building it changes {what}" for what in changes(before, look(), drawn=False)]
     # Whatever a stranger's code raises is a finding.
     except BaseException as error:  # noqa: BLE001
         told["failed"] = where(error)

@@ -151,7 +151,9 @@ def run_alone(check: Callable[[Any], None], plugin: Any, limit: float = PATIENCE
             check(plugin)
         finally:
             if check.__name__ not in _UNWATCHED:
-                seen.changed += [f"{what} (in {check.__name__})" for what in changes(before, look())]
+                # Libraries that are imported when the first question comes may draw.
+                changed = changes(before, look(), drawn=False)
+                seen.changed += [f"{what} (in {check.__name__})" for what in changed]
             put_back(before)
 
     try:

@@ -20,6 +20,9 @@ __all__ = ["State", "changes", "draw", "look", "put_back", "state_is_kept"]
 State = dict[str, Any]
 """What is looked at, by what it is called in messages."""
 
+_STREAMS = ("random's stream", "numpy's stream")
+_ROUNDS = 300
+"""How far a stream is looked for: each round has 624 numbers."""
 _NOBODYS = "KMP_"
 """Variables that begin so are set by scikit-learn when it is imported, whoever imports it."""
 
@@ -41,9 +44,19 @@ def look() -> State:
     }
 
 
-def changes(before: State, after: State) -> list[str]:
-    """Return what has changed from one look to another."""
-    return [name for name in before if _comparable(name, before[name]) != _comparable(name, after[name])]
+def changes(before: State, after: State, *, drawn: bool = True) -> list[str]:
+    """Return what has changed from one look to another.
+
+    Args:
+        before: the first look.
+        after: the second.
+        drawn: whether a random stream has changed already when something was drawn from it, as libraries do when they
+            are imported; False: only when it was seeded.
+    """
+    found = [name for name in before if _comparable(name, before[name]) != _comparable(name, after[name])]
+    if drawn:
+        return found
+    return [name for name in found if name not in _STREAMS or not _is_later(_words(before[name]), _words(after[name]))]
 
 
 def put_back(state: State) -> None:
@@ -99,3 +112,21 @@ def _comparable(name: str, value: Any) -> Any:
         # A library may mute a warning of its own when it is imported; nobody may mute all of a kind.
         return [one for one in value if one[1] is None and one[3] is None and one[2].__module__ == "builtins"]
     return value
+
+
+def _words(state: Any) -> tuple[int, ...]:
+    """Return the 624 words of a Mersenne twister, of Python's or of numpy's."""
+    return tuple(state[1][:624]) if isinstance(state[0], int) else tuple(state[1].tolist())
+
+
+def _is_later(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Say whether drawing leads from one state of a stream to another."""
+    stream = random.Random()  # noqa: S311 - it is compared
+    stream.setstate((3, (*before, 624), None))
+    words = before
+    for _ in range(_ROUNDS):
+        if words == after:
+            return True
+        stream.getrandbits(32 * 624)
+        words = stream.getstate()[1][:624]
+    return False
