@@ -76,7 +76,7 @@ def _listing() -> list[dict[str, Any]]:
             continue
         owners = " and of ".join(owner(entry) for entry in entries)
         entry = {"name": name, "kind": kind, "plugin": name, "description": f"{kind} of {owners}"}
-        wrong = f"offered twice, by {owners}; uninstall one of them" if len(entries) > 1 else ""
+        wrong = "offered twice; uninstall one of them" if len(entries) > 1 else ""
         found.append(entry | {"ready": False if wrong else None, "why_not": wrong, "needs": ""})
     return found
 

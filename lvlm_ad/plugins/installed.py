@@ -167,17 +167,20 @@ def _scan() -> tuple[list[EntryPoint], list[str]]:
     broken: list[str] = []
     seen: set[str] = set()
     for dist in distributions():
-        name = _plain(_name(dist)) or str(id(dist))
-        if name in seen:
-            continue
-        seen.add(name)
         try:
-            entries += [entry for entry in dist.entry_points if entry.group in {f"lvlm_ad.{kind}s" for kind in _KINDS}]
+            # Most packages offer nothing to this one; reading the names of all would take longest.
+            if "[lvlm_ad." not in (dist.read_text("entry_points.txt") or ""):
+                continue
+            name = _plain(_name(dist)) or str(id(dist))
+            if name not in seen:
+                entries += [one for one in dist.entry_points if one.group in {f"lvlm_ad.{kind}s" for kind in _KINDS}]
+            seen.add(name)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a stranger's file stops no other
             broken.append(
                 f"The entry points of {_called(dist)} cannot be read ({type(error).__name__}: {error!s:.80})."
             )
-    return entries, broken
+    # A folder may stand on the path twice.
+    return entries, list(dict.fromkeys(broken))
 
 
 def _called(dist: Distribution) -> str:
