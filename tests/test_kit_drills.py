@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, ManyBackend
+from lvlm_ad.cli import check
 from lvlm_ad.errors import ConfigError, RejectedError
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import validated
-from lvlm_ad.testing import BACKEND_CHECKS, ContractError, check_backend, one_check, problems
+from lvlm_ad.testing import BACKEND_CHECKS, PATIENCE, ContractError, check_backend, one_check, problems
 from lvlm_ad.testing.questions import fits, question
 from lvlm_ad.testing.running import alive, run_alone, together
 from lvlm_ad.testing.state import changes, look, put_back
@@ -391,12 +392,12 @@ def test_a_class_that_cannot_be_built_is_told():
 
 def test_one_check_takes_what_all_take():
     """A class or an object; the test is called as the check."""
-    check = one_check("backend", BACKEND_CHECKS["pictures_of_any_size"])
-    assert check.__name__ == "pictures_of_any_size"
-    check(Company)
-    check(Company())
+    one = one_check("backend", BACKEND_CHECKS["pictures_of_any_size"])
+    assert one.__name__ == "pictures_of_any_size"
+    one(Company)
+    one(Company())
     with pytest.raises(ContractError, match="SystemExit: 3"):
-        check(Exits)
+        one(Exits)
 
 
 @pytest.mark.parametrize(
@@ -461,3 +462,8 @@ def test_a_thread_that_is_left_running_holds_up_no_end(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert not any(json.loads(done.stdout)["checks"].values())
+
+
+def test_the_command_waits_as_long_as_the_functions():
+    """It says so itself, for it imports them only when it runs."""
+    assert check._LIMIT == PATIENCE

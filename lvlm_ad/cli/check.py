@@ -85,7 +85,9 @@ def _end(status: int) -> None:
     for thread in left:
         thread.join(1.0)
     if any(thread.is_alive() for thread in left):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # With --json, sys.stdout is another for the while.
+        for stream in (sys.stdout, sys.__stdout__, sys.stderr):
+            if stream is not None:
+                stream.flush()
         os._exit(status)
     raise typer.Exit(status)
