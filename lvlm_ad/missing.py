@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 from importlib.util import find_spec
 
@@ -50,12 +51,13 @@ def _remedy(module: str, of: str) -> str:
 def _owners(module: str) -> list[Distribution]:
     """Return the distributions that bring a module, this one aside."""
     found = []
-    top = module.partition(".")[0]
-    for name in dict.fromkeys(packages_distributions().get(top, ())) if top else ():
-        try:
+    try:
+        names = packages_distributions().get(module.partition(".")[0], [])
+    except Exception:  # noqa: BLE001 - the record of any package may be damaged; this is a hint
+        names = []
+    for name in dict.fromkeys(names):
+        with suppress(PackageNotFoundError):
             found.append(distribution(name))
-        except PackageNotFoundError:
-            continue
     return [one for one in found if _plain(one.name) != "lvlm-ad"]
 
 
