@@ -30,3 +30,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'lvlm_ad' has no attribute {name!r}")
     home = _HOMES[name]
     return getattr(import_module(home), name) if home else import_module(f"lvlm_ad.{name}")
+
+
+def __dir__() -> list[str]:
+    """List what can be had, imported or not: notebooks complete by it."""
+    return sorted({*globals(), *_HOMES})

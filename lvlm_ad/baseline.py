@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Baseline", "BaselineOptions", "DenseScores", "References", "Row", "Truth", "View"]
+__all__ = ["Baseline", "BaselineOptions", "DenseScores", "References", "Row", "Truth", "View", "flaw_of"]
 
 Row = Literal["regions", "dense"]
 """``regions``: scored through the division and Text2Segmentation. ``dense``: a baseline's own map, pixel by pixel."""
@@ -84,6 +84,45 @@ class DenseScores:
     image: float
     map: NDArray[np.floating[Any]]
     parts: tuple[float, ...] = ()
+
+
+def flaw_of(dense: Any, shape: tuple[int, ...]) -> str:
+    """Say what is wrong with what ``score`` returned; empty if nothing is.
+
+    Args:
+        dense: what it returned.
+        shape: the image's height and width.
+    """
+    if not isinstance(dense, DenseScores):
+        return f"returned {dense!r:.60}; it must return DenseScores"
+    return _flaw_of_types(dense) or _flaw_of_values(dense, shape)
+
+
+def _flaw_of_types(dense: Any) -> str:
+    import numpy as np  # noqa: PLC0415 - the contract itself needs none
+
+    numbers = (int, float, np.integer, np.floating)
+    if not isinstance(dense.image, numbers) or isinstance(dense.image, bool):
+        return f"gave {dense.image!r:.40} as image score; it must be a float"
+    if not isinstance(dense.map, np.ndarray):
+        return f"gave a map that is {type(dense.map).__name__}; it must be an array of floats"
+    if dense.map.dtype.kind not in "fiub":
+        return f"gave a map of {dense.map.dtype}; it must hold floats"
+    if not isinstance(dense.parts, tuple | list) or not all(isinstance(one, numbers) for one in dense.parts):
+        return f"gave {dense.parts!r:.40} as parts; they must be a tuple of floats"
+    return ""
+
+
+def _flaw_of_values(dense: DenseScores, shape: tuple[int, ...]) -> str:
+    import numpy as np  # noqa: PLC0415 - as above
+
+    if dense.map.shape != shape:
+        return f"gave a map of shape {dense.map.shape}; it must be the image's {shape}"
+    if not (np.isfinite(dense.image) and np.isfinite(dense.map).all()):
+        return "gave scores that are no numbers, but NaN or infinite"
+    if not (0 <= dense.image <= 1 and float(dense.map.min()) >= 0 and float(dense.map.max()) <= 1):
+        return "gave scores outside [0, 1]"
+    return ""
 
 
 class BaselineOptions(BackendOptions):

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from lvlm_ad.backend import Outcome, Usage
-from lvlm_ad.baseline import DenseScores, Truth, View
+from lvlm_ad.baseline import Baseline, DenseScores, Truth, View, flaw_of
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.errors import PluginError, RejectedError, TransientError, UnaskedError, where
+from lvlm_ad.errors import LvlmAdError, PluginError, RejectedError, TransientError, UnaskedError, where
+from lvlm_ad.guard import guarded
+from lvlm_ad.missing import missing_module
 from lvlm_ad.text2seg import ScoreMap, Scores, Scoring, paint, parse, read, write
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Request
-    from lvlm_ad.baseline import Baseline, References
+    from lvlm_ad.baseline import References
     from lvlm_ad.calls import Caller
     from lvlm_ad.datasets import Sample
     from lvlm_ad.prompts import Questioner
@@ -258,10 +260,16 @@ class BaselineDetector:
     def _scored(self, sample: Sample) -> DenseScores:
         view = self._view(sample)
         try:
-            return self._baseline.score(view)
-        except SystemExit as error:
-            # It would end the whole command, without a word.
-            raise PluginError(f"The baseline {self._name} raised {where(error)}.") from error
+            with guarded():
+                return self._baseline.score(view)
+        except LvlmAdError:
+            raise
+        except ModuleNotFoundError as error:
+            named = f"The baseline {self._name}"
+            raise PluginError(missing_module(named, error, of=type(self._baseline).__module__)) from error
+        # An end of the process among them: it would end the whole command, without a word.
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"The baseline {self._name} raised {where(error)} ({sample.id}).") from error
 
     def _view(self, sample: Sample) -> View:
         truth = None
@@ -280,19 +288,12 @@ class BaselineDetector:
         )
 
     def _checked(self, dense: Any, sample: Sample) -> DenseScores:
-        if not isinstance(dense, DenseScores):
-            raise PluginError(f"The baseline {self._name}: score() must return DenseScores, not {dense!r:.80}.")
-        values = np.asarray(dense.map)
-        if values.shape != self._size:
-            raise PluginError(
-                f"The baseline {self._name} gave a map of shape {values.shape} for {sample.id}; "
-                f"it must be {self._size}."
-            )
-        if not (np.isfinite(dense.image) and np.isfinite(values).all()):
-            raise PluginError(
-                f"The baseline {self._name} gave scores that are no numbers for {sample.id}: its weights are damaged, "
-                "or its computing type is too narrow (--set dtype=float32)."
-            )
-        if not (0 <= dense.image <= 1 and float(values.min()) >= 0 and float(values.max()) <= 1):
-            raise PluginError(f"The baseline {self._name} gave scores outside [0, 1] for {sample.id}.")
-        return dense
+        wrong = flaw_of(dense, self._size)
+        if "no numbers" in wrong:
+            wrong += ": its weights are damaged, or its computing type is too narrow (--set dtype=float32)"
+        if not wrong and dense.parts and type(self._baseline).over_category is Baseline.over_category:
+            wrong = "gave parts, and has no over_category() to make image scores of them"
+        if wrong:
+            raise PluginError(f"The baseline {self._name} {wrong} ({sample.id}).")
+        checked: DenseScores = dense
+        return checked

@@ -24,10 +24,11 @@ A refusal, a truncated answer or an unreadable answer is no error: see ``Answer.
 
 from __future__ import annotations
 
+import os
 import sysconfig
 import traceback
 from difflib import get_close_matches
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ __all__ = [
     "StoreError",
     "TransientError",
     "UnaskedError",
+    "line_of",
     "nearest",
+    "place_of",
     "where",
 ]
 
@@ -168,7 +171,7 @@ def where(error: BaseException, *, whole_path: bool = True) -> str:
         whole_path: whether to name the file with its folder; a message that is kept in a run must not.
     """
     said = str(error.msg) if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {said:.200}{place_of(error, whole_path=whole_path)}"
+    return f"{type(error).__name__}{f': {said:.200}' if said else ''}{place_of(error, whole_path=whole_path)}"
 
 
 def place_of(error: BaseException, *, whole_path: bool = True) -> str:
@@ -178,11 +181,31 @@ def place_of(error: BaseException, *, whole_path: bool = True) -> str:
         error: what was raised.
         whole_path: whether to name the file with its folder.
     """
-    if isinstance(error, SyntaxError):
-        file, line = error.filename or "", error.lineno
-    else:
-        frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
-        libraries = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
-        own = [one for one in frames if not one.filename.startswith(libraries)] or frames
-        file, line = (own[-1].filename, own[-1].lineno) if own else ("", None)
-    return f" ({file if whole_path else PurePath(file).name}, line {line})" if file else ""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f" ({_shown(error.filename, whole_path)}, line {error.lineno})"
+    return line_of(traceback.extract_tb(error.__traceback__), whole_path=whole_path)
+
+
+def line_of(frames: Iterable[traceback.FrameSummary], *, whole_path: bool = True) -> str:
+    """Name the innermost line of a stack that may be to blame: the user's own, or else an installed package's.
+
+    Python's own lines never are, nor are those of this package, which called what failed.
+
+    Args:
+        frames: the stack, outermost first.
+        whole_path: whether to name the file with its folder.
+
+    Returns:
+        " (file, line n)"; empty if there is none.
+    """
+    ours = f"{Path(__file__).parent}{os.sep}"
+    python, *packages = (sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+    # Packages may lie below the standard library.
+    named = [one for one in frames if not one.filename.startswith(("<frozen", ours))]
+    named = [one for one in named if one.filename.startswith(tuple(packages)) or not one.filename.startswith(python)]
+    own = [one for one in named if not one.filename.startswith(tuple(packages))] or named
+    return f" ({_shown(own[-1].filename, whole_path)}, line {own[-1].lineno})" if own else ""
+
+
+def _shown(file: str, whole_path: bool) -> str:  # noqa: FBT001 - passed on
+    return file if whole_path else PurePath(file).name

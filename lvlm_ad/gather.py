@@ -135,7 +135,7 @@ class Batches(Generic[I, P, R]):
         Raises:
             TooLargeError: it does not fit, not even alone.
             ClosedError: ``close`` was called.
-            Exception: what preparing or answering it raised.
+            BaseException: what preparing or answering it raised.
         """
         mine: _Waiting[I, R] = _Waiting(item, self._length(item))
         with self._changed:
@@ -170,7 +170,8 @@ class Batches(Generic[I, P, R]):
         while (batch := self._next_batch()) is not None:
             try:
                 prepared = self._prepare([waiting.item for waiting in batch])
-            except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must hear of it
+            # Whatever it is, an end of the process included: whoever asked must hear of it, and this thread go on.
+            except BaseException as error:  # noqa: BLE001
                 self._split(batch, error)
                 continue
             with self._changed:
@@ -232,7 +233,7 @@ class Batches(Generic[I, P, R]):
             self._size.failed(len(batch))
             self._back(batch)
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must hear of it
+        except BaseException as error:  # noqa: BLE001 - as above
             self._split(batch, error)
             return
         self._size.fitted(len(batch), taken)
@@ -242,7 +243,7 @@ class Batches(Generic[I, P, R]):
             waiting.result = result
             waiting.done.set()
 
-    def _split(self, batch: list[_Waiting[I, R]], error: Exception) -> None:
+    def _split(self, batch: list[_Waiting[I, R]], error: BaseException) -> None:
         """Have the questions of a batch that failed answered one by one; what fails alone has failed."""
         if len(batch) == 1:
             batch[0].fail(error)

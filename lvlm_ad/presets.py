@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.keys import holds_secret
 
 __all__ = [
     "DownloadPreset",
@@ -280,7 +281,9 @@ def validated(model: type[M], values: dict[str, Any], where: str) -> M:
             # Only a model, of which one may be asked on the command line, takes settings from there.
             remedy = "" if model is DownloadPreset else f"; give it with --set {field}=VALUE"
             raise ConfigError(f"{where} lacks the setting {field!r}{remedy}.") from None
-        raise ConfigError(f"{where}, setting {field}: {first['msg']}; got {first['input']!r:.80}.") from None
+        # What is wrong with a key is not said by printing it; a message of pydantic's own quotes nothing.
+        got = "" if any(holds_secret(str(part)) for part in first["loc"]) else f"; got {first['input']!r:.80}"
+        raise ConfigError(f"{where}, setting {field}: {first['msg']}{got}.") from None
 
 
 def load_protocol(name: str, overrides: dict[str, Any]) -> Protocol:

@@ -3,14 +3,14 @@
 ::
 
     def test_contract(backend_check):
-        backend_check(MyBackend())
+        backend_check(MyBackend)
 
 Installed with lvlm-ad, it does nothing for tests that ask for neither.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
@@ -23,9 +23,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = {"backend_check", "baseline_check"} & set(metafunc.fixturenames)
     if not wanted:
         return
-    from lvlm_ad.testing import BACKEND_CHECKS, BASELINE_CHECKS  # noqa: PLC0415 - most tests ask for neither
+    from lvlm_ad.testing import BACKEND_CHECKS, BASELINE_CHECKS, one_check  # noqa: PLC0415 - most ask for neither
 
-    if "backend_check" in wanted:
-        metafunc.parametrize("backend_check", list(BACKEND_CHECKS.values()), ids=list(BACKEND_CHECKS))
-    if "baseline_check" in wanted:
-        metafunc.parametrize("baseline_check", list(BASELINE_CHECKS.values()), ids=list(BASELINE_CHECKS))
+    for name in sorted(wanted):
+        kind: Any = name.removesuffix("_check")
+        checks = BACKEND_CHECKS if kind == "backend" else BASELINE_CHECKS
+        metafunc.parametrize(name, [one_check(kind, check) for check in checks.values()], ids=list(checks))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
@@ -46,7 +46,7 @@ _NO_ARCHIVE = (BadZipFile, MetricError, zlib.error, TokenError)
 """What NumPy lets through of a damaged pixels.npz, and what is wrong with one that is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished run.
 
@@ -60,9 +60,9 @@ class Run:
 
     dir: Path
     manifest: Manifest
-    metrics: Mapping[str, Any] = field(repr=False)
-    predictions: Sequence[PredictionRecord] = field(repr=False)
-    tallies: Sequence[PixelTally | None] | None = field(default=None, repr=False)
+    metrics: Mapping[str, Any]
+    predictions: Sequence[PredictionRecord]
+    tallies: Sequence[PixelTally | None] | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the predictions as a pandas frame, a row an image.
@@ -71,6 +71,10 @@ class Run:
             ConfigError: pandas is not installed.
         """
         return prediction_frame(self.predictions)
+
+    def __repr__(self) -> str:
+        of = self.manifest.row_name, self.manifest.dataset.name, len(self.predictions), str(self.dir)
+        return "<Run {} on {}: {} images, in {}>".format(*of)
 
     def _repr_html_(self) -> str:
         return category_table(self.manifest, self.metrics)

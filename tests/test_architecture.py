@@ -13,6 +13,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 LEAVES = (
     "errors",
+    "guard",
+    "missing",
+    "keys",
     "events",
     "storage",
     "arrays",

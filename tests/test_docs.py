@@ -6,15 +6,18 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import typer
 
 from lvlm_ad.cli import app
-from lvlm_ad.plugins import find_model
+from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import Protocol, parse_settings
+from lvlm_ad.testing import BACKEND_CHECKS, check_backend
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
@@ -228,3 +231,34 @@ def test_the_site_builds(tmp_path):
     for page in pages:
         fetched = [one for one in asked.findall(page.read_text(encoding="utf-8")) if "canonical" not in one]
         assert fetched == [], f"{page.name} is not whole without the network"
+
+
+class Looks(BaseHTTPRequestHandler):
+    """The model in the data centre of the tutorial: it says how many pictures it was shown, and how large they are."""
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        size = sum(len(picture) for picture in asked["pictures"])
+        reply = json.dumps({"text": f"image anomaly score: 0.{size}.", "tokens": 9}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("file", ["my_backend.py", "house_model.py", "together.py"])
+def test_the_tutorials_backends_keep_the_contract(file, tmp_path):
+    """The page recommends the check, so its own classes pass it."""
+    written = {block.title: block.code for block in blocks(REPOSITORY / "docs" / "tutorials" / "own-backend.md")}
+    (tmp_path / file).write_text(written[file])
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Looks)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = {"url": f"http://127.0.0.1:{server.server_port}/look"} if file == "house_model.py" else {}
+        assert check_backend(build(find_model(str(tmp_path / file), url)[0])) == list(BACKEND_CHECKS)
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -175,3 +175,22 @@ def test_the_size_grows_into_the_memory_and_not_beyond():
     fixed = BatchSize(3, 3)
     fixed.fitted(3, 0.0)
     assert fixed.limit == 3
+
+
+@pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt])
+def test_an_end_of_the_process_is_heard_by_who_asked(ends):
+    """It is raised where it was asked, and what was asked with it is answered: no thread is lost."""
+
+    def run(items):
+        if 3 in items:
+            raise ends("enough")
+        return [item * item for item in items], None
+
+    batches = Batches(list, run, length=lambda _: 0.0, size=BatchSize(4, 4))
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(batches.ask, number) for number in range(8)]
+    assert [one.result() for number, one in enumerate(asked) if number != 3] == [0, 1, 4, 16, 25, 36, 49]
+    with pytest.raises(ends, match="enough"):
+        asked[3].result()
+    assert batches.ask(9) == 81
+    batches.close()

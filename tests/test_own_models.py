@@ -1,7 +1,6 @@
 """A class of one's own, named by its file or its module: found, built, asked, and blamed in the right line."""
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -215,6 +214,8 @@ def test_options_are_numbers(write):
         ({"engine": "dask"}, "engine: Input should be 'local' or 'ray'"),
         ({"models": [Request]}, r"takes names, not classes: .* models=\['FILE.py:Request'\]"),
         ({"models": 3}, "models takes names; 3 is int"),
+        ({"config": "contrast"}, r"takes a RunConfig or its fields by name: bench\(models=\['contrast'\]\)"),
+        ({"config": ["contrast"]}, r"as bench\(models=\['contrast'\]\); \['contrast'\] is neither"),
     ],
 )
 def test_a_bench_from_python_refuses_in_one_line(options, says):
@@ -295,6 +296,23 @@ def test_models_describes_an_own_class(write, lvlm_ad_command):
     assert "has no setting 'wrod'. Did you mean 'word'" in done.stderr
 
 
+def test_a_description_cuts_nothing_in_a_pipe(write, lvlm_ad_command):
+    """Paths are whole, and an enumeration shows what may be given."""
+    long = f"/{'a-long-name-of-a-folder/' * 8}weights.safetensors"
+    write(
+        "own.py",
+        "from enum import Enum\nfrom pathlib import Path\nfrom lvlm_ad.backend import BackendOptions\n"
+        "class Size(Enum):\n    SMALL = 'small'\n    LARGE = 'large'\n"
+        f"class Options(BackendOptions):\n    place: Path = Path({long!r})\n    size: Size = Size.SMALL\n"
+        "class Own:\n    Options = Options\n    def answer(self, request): return ''\n",
+    )
+    done = lvlm_ad_command("models", "own.py", env={"COLUMNS": ""})
+    assert f"place                {long}  (Path)" in done.stdout
+    assert "(one of small, large)" in done.stdout
+    option = json.loads(lvlm_ad_command("models", "own.py", "--json").stdout)["options"][1]
+    assert (option["value"], option["type"]) == ("small", "one of small, large")
+
+
 def test_check_backend_names_each_check(write, lvlm_ad_command):
     """Each with a sentence; a broken class fails by name, and the status says so."""
     good = write("options.py", OPTIONS)
@@ -359,49 +377,3 @@ def test_an_edited_class_is_another_however_it_is_named(tmp_path, monkeypatch):
     assert after[3] == before[3]
     (package / "beside.py").write_text("SCORE = 0.9\n")
     assert sources()[3] != before[3]
-
-
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        ("return Answer('0.5', 'weird')", "the outcome 'weird'"),
-        ("return Answer('0.5', seconds=float('nan'))", "nan seconds"),
-        ("return Answer(None)", "NoneType as text"),
-        ("raise SystemExit(7)", "SystemExit: 7"),
-    ],
-)
-def test_an_answer_that_cannot_be_ends_with_one_line(body, says, kept_data, tmp_path, lvlm_ad_command):
-    """Neither a traceback nor silence: the class's name and what it gave."""
-    source = f"from lvlm_ad.backend import Answer\nclass Odd:\n    def answer(self, request):\n        {body}\n"
-    (tmp_path / "odd.py").write_text(source)
-    done = lvlm_ad_command(
-        *("bench", "--model", "odd.py", "--limit", "1", "--no-frame", "--data", kept_data),
-        *("--division", "grid", "--set", "image_size=96", "--set", "max_retries=0"),
-    )
-    assert done.returncode == 2, done.stderr
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("body", ["return (0.5, 1)", "return None", "raise SystemExit(7)"])
-def test_a_score_that_is_none_ends_with_one_line(body, kept_data, tmp_path, lvlm_ad_command):
-    """The same of a baseline."""
-    (tmp_path / "odd.py").write_text(f"class Odd:\n    def score(self, view):\n        {body}\n")
-    done = lvlm_ad_command(
-        *("bench", "--model", "odd.py", "--limit", "1", "--no-frame", "--data", kept_data),
-        *("--division", "grid", "--set", "image_size=96"),
-    )
-    assert done.returncode == 2, done.stderr
-    assert "The baseline odd" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [("capabilities = 'many'", "capabilities is 'many'"), ("Options = dict", "Options is <class 'dict'>")],
-)
-def test_members_of_the_wrong_kind_are_refused(line, says, tmp_path):
-    """What the framework reads of a class must be what it takes it for."""
-    (tmp_path / "odd.py").write_text(f"class Odd:\n    {line}\n    def answer(self, request): return ''\n")
-    with pytest.raises(PluginError, match=re.escape(says)):
-        load_plugin("backend", str(tmp_path / "odd.py"))

@@ -71,7 +71,8 @@ class ManyBackend(Backend):
 
     def _answers(self, requests: Sequence[Request]) -> tuple[Sequence[Answer | BackendError], float | None]:
         name, start = type(self).__name__, perf_counter()
-        given = self.answer_many(requests)
+        # A list of its own: it may be used up.
+        given = self.answer_many(list(requests))
         if isinstance(given, str) or not isinstance(given, Sequence):
             raise FatalError(
                 f"{name}.answer_many returned {type(given).__name__}; it must return a list with an answer to each."

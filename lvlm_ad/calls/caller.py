@@ -16,6 +16,8 @@ from lvlm_ad.calls.store import storable
 from lvlm_ad.calls.traffic import Signal, StoppedError, Traffic
 from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError, where
 from lvlm_ad.events import event
+from lvlm_ad.guard import guarded
+from lvlm_ad.missing import missing_module
 from lvlm_ad.presets import Pacing, Price
 
 if TYPE_CHECKING:
@@ -355,10 +357,16 @@ class Caller:
         start = perf_counter()
         try:
             who = f"{type(self.backend).__name__}.answer"
-            answer = as_answer(self.backend.answer(request), who)
+            with guarded():
+                answer = as_answer(self.backend.answer(request), who)
             check_answer(answer, who)
         except LvlmAdError:
             raise
+        except ModuleNotFoundError as error:
+            # Asked again it would be missing still.
+            named = f"the backend {type(self.backend).__name__}"
+            said = missing_module(named, error, of=type(self.backend).__module__, whole_path=False)
+            raise FatalError(said) from error
         except (Exception, SystemExit) as error:
             name = type(self.backend).__name__
             raise TransientError(f"the backend {name} raised {where(error, whole_path=False)}") from error

@@ -118,7 +118,15 @@ def _licence(preset: DownloadPreset, accepted: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError("Nobody is here to accept the licence; give --accept-license if you do.")
-    if not typer.confirm("Do you accept it?", err=True):
+    try:
+        yes = typer.confirm("Do you accept it?", err=True)
+    except typer.Abort as ended:
+        # Typer makes one of both: Ctrl-C, and an input that has ended.
+        if not isinstance(ended.__context__, KeyboardInterrupt):
+            raise ConfigError("Nobody is here to accept the licence; give --accept-license if you do.") from None
+        say("lvlm-ad: interrupted. Nothing was downloaded.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not yes:
         raise ConfigError("The licence was not accepted; nothing was downloaded.")
 
 
@@ -137,7 +145,7 @@ def _transfer() -> Iterator[Callable[[str, int, int], None]]:
 
         def heard(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage)
+                tasks[stage] = bars.add_task(stage, total=None)
                 if not console.is_terminal:
                     say(stage)
             bars.update(tasks[stage], completed=done, total=total or None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from enum import Enum
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -71,6 +72,8 @@ def _plain(value: Any) -> Any:
     """Return a JSON value: numbers, texts and lists as they are, anything else as it is written."""
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
+    if isinstance(value, Enum):
+        return _plain(value.value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
@@ -87,6 +90,8 @@ def _written(annotation: Any) -> str:
         return " or ".join(map(_written, parts))
     if origin is Literal:
         return f"one of {', '.join(map(str, parts))}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return f"one of {', '.join(str(member.value) for member in annotation)}"
     if origin is not None:
         inner = [_written(part) for part in parts if part is not Ellipsis]
         return f"{origin.__name__} of {', '.join(inner)}" if inner else str(origin.__name__)
@@ -96,10 +101,12 @@ def _written(annotation: Any) -> str:
 def print_description(found: dict[str, Any]) -> None:
     """Print what ``described`` returns."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    console = Console()
+    from lvlm_ad.cli.shell import table_width
+
+    console = Console(width=table_width())
     owner = f" of {found['owner']}" if found["owner"] else ""
     console.print(Text(found["name"], style="bold"), Text(f"{found['kind']} {found['plugin']}{owner}"))
     if found["description"]:
@@ -108,7 +115,7 @@ def print_description(found: dict[str, Any]) -> None:
     if not found["options"]:
         console.print(Text("It takes no options."))
         return
-    table = Table("--set", "Value", "What it is", box=None, pad_edge=False)
+    table = Table("--set", Column("Value", overflow="fold"), "What it is", box=None, pad_edge=False)
     for option in found["options"]:
         value = Text("required", style="yellow") if option["required"] else Text(_shown(option["value"]))
         about = Text(option["about"])

@@ -14,7 +14,16 @@ import typer
 
 from lvlm_ad.errors import LvlmAdError
 
-__all__ = ["EXIT_INCOMPLETE", "EXIT_INTERRUPTED", "EXIT_USAGE", "guarded", "merged_settings", "print_json", "say"]
+__all__ = [
+    "EXIT_INCOMPLETE",
+    "EXIT_INTERRUPTED",
+    "EXIT_USAGE",
+    "guarded",
+    "merged_settings",
+    "print_json",
+    "say",
+    "table_width",
+]
 
 EXIT_USAGE = 2
 """Bad usage, configuration or data."""
@@ -22,6 +31,8 @@ EXIT_INCOMPLETE = 3
 """The run finished, but some images have no usable answer."""
 EXIT_INTERRUPTED = 130
 """Interrupted; what was answered is kept."""
+
+_WIDE = 1000
 
 _STDOUT: ContextVar[TextIO] = ContextVar("stdout")
 """Where a command's JSON object goes."""
@@ -34,6 +45,11 @@ def say(text: str) -> None:
     """Print a line on stderr, without the control characters that a file name or a server's message may hold."""
     shown = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
     print(shown, file=sys.stderr)  # noqa: T201 - this is the command line
+
+
+def table_width() -> int | None:
+    """Return how wide a table may be; None: as the terminal is. What goes into a file or a pipe is not cut."""
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _WIDE
 
 
 def print_json(value: Any) -> None:

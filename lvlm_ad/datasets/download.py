@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,9 +66,7 @@ def download(
         begun = folder.with_name(f"{folder.name}.unpacking")
         shutil.rmtree(begun, ignore_errors=True)
         try:
-            heard("unpacking", 0, 0)
-            room = shutil.disk_usage(folder.parent).free
-            unpack(archive, begun, min(preset.unpacked_bytes, room))
+            _unpack(preset, archive, begun, keep_archive=keep_archive, heard=heard)
             load_dataset(preset.layout, begun)
             begun.rename(folder)
         except BaseException:
@@ -79,20 +77,47 @@ def download(
     return folder
 
 
+def _unpack(
+    preset: DownloadPreset, archive: Path, begun: Path, *, keep_archive: bool, heard: Callable[[str, int, int], None]
+) -> None:
+    """Unpack an archive; one that is refused is removed, for it would be refused again."""
+    heard("unpacking", 0, 0)
+    room = shutil.disk_usage(begun.parent).free
+    try:
+        unpack(archive, begun, min(preset.unpacked_bytes, room), lambda size: heard("unpacking", size, 0))
+    except DataError:
+        # Where the disk was too small, it may fit the next time.
+        if not keep_archive and room >= preset.unpacked_bytes:
+            archive.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends."""
+    """Hold a lock that ends with this process, however it ends; its file is left only by one that was killed."""
     path = folder.with_name(f"{folder.name}.lock")
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            import fcntl  # noqa: PLC0415 - not on every system
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
-        except OSError as error:
-            raise DataError(f"Another process is downloading {folder}; wait for it.") from error
+        import fcntl  # noqa: PLC0415 - not on every system
+    except ImportError:
         yield
-    finally:
-        os.close(handle)
+        return
+    while True:
+        held = False
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise DataError(f"Another process is downloading {folder}; wait for it.") from error
+            # Whoever held it before may have removed the file meanwhile: a lock on that keeps nobody out.
+            with suppress(FileNotFoundError):
+                held = os.path.samestat(os.fstat(handle), path.stat())
+            if not held:
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(handle)

@@ -30,6 +30,7 @@ _BLOCK = 1 << 20
 _LARGEST = 100 * 10**9
 _OF_THE_DISK = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_LENGTH = re.compile(r"[0-9]{1,30}")
 _PARTIAL, _OK, _NOTHING_LEFT, _TIMEOUT, _CROWDED, _SERVER = 206, 200, 416, 408, 429, 500
 
 
@@ -147,7 +148,9 @@ def _transfer(url: str, partial: Path, heard: Callable[[str, int, int], None]) -
 
 def _place(status: int, headers: Message, have: int) -> tuple[int, int]:
     """Return at which byte a reply begins, and how many the whole file has; 0: not known."""
-    length = int(headers.get("Content-Length") or 0)
+    # Some servers send nonsense; the checksum tells what came.
+    said = headers.get("Content-Length", "").strip()
+    length = int(said) if _LENGTH.fullmatch(said) else 0
     if status == _OK:
         return 0, length
     found = _RANGE.match(headers.get("Content-Range", ""))

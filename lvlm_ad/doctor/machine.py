@@ -12,7 +12,7 @@ from lvlm_ad import __version__
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.doctor.finding import Finding, State
 from lvlm_ad.errors import LvlmAdError, where
-from lvlm_ad.plugins import find_model, installed, load_installed, owner, plugin_names
+from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_installed, owner, unreadable
 from lvlm_ad.presets import preset_names
 from lvlm_ad.weights import user_cache
 
@@ -58,17 +58,20 @@ def _version(name: str) -> str:
 
 def _plugins() -> Iterator[Finding]:
     """Load what strangers' packages bring; one that is broken stops no other."""
+    for name, said in clashes(preset_names("models")).items():
+        yield Finding("installed", name, "problem", said)
+    for said in unreadable():
+        yield Finding("installed", "entry points", "problem", said)
     for kind in ("backend", "baseline"):
-        for name in plugin_names(kind):
-            owners = ", ".join(owner(entry) for entry in installed(kind)[name])
-            if owners.startswith("lvlm-ad "):
+        for name, entries in sorted(installed(kind).items()):
+            if is_ours(entries[0]):
                 continue
             try:
                 load_installed(kind, name)
             except LvlmAdError as error:
                 yield Finding("installed", f"{kind} {name}", "problem", str(error))
             else:
-                yield Finding("installed", f"{kind} {name}", "ok", owners)
+                yield Finding("installed", f"{kind} {name}", "ok", owner(entries[0]))
 
 
 def _devices() -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from lvlm_ad.evaluate.asking import (
     planned_requests,
     run_batches,
 )
-from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, Silent, resolve
+from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, Silent, claimed_twice, not_a_config, resolve
 from lvlm_ad.evaluate.facts import facts_of, hash_of
 from lvlm_ad.evaluate.forecast import Planned, forecast, input_tokens, most_cost
 from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
@@ -67,10 +67,12 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         StoreError: a store cannot be read or written.
         RunError: a run cannot be written.
     """
+    if config is not None and not isinstance(config, RunConfig):
+        raise ConfigError(not_a_config(config))
     config = (config or RunConfig()).with_options(options)
     progress = progress or Silent()
     plan = resolve(config)
-    for note in plan.dataset.notes:
+    for note in (*plan.dataset.notes, *claimed_twice(plan.models)):
         progress.note(note)
     with ExitStack() as stack:
         engine = _engine(config, stack, progress)

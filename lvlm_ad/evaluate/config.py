@@ -14,11 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from lvlm_ad.datasets import Dataset, load_dataset
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.plugins import Model, find_model
-from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
+from lvlm_ad.plugins import Model, clashes, find_model
+from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol, preset_names
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
 
-__all__ = ["FRAME", "Plan", "Progress", "RunConfig", "Silent", "resolve"]
+__all__ = ["FRAME", "Plan", "Progress", "RunConfig", "Silent", "claimed_twice", "not_a_config", "resolve"]
 
 FRAME = ("contrast", "chance", "oracle")
 """The rows that frame every table, by the names of their presets."""
@@ -78,7 +78,8 @@ class RunConfig:
     """What to measure, on what, and how.
 
     Attributes:
-        models: names of presets or plugins, or paths of preset files; empty: the frame rows alone.
+        models: names of presets or plugins, paths of preset files (``x.toml``) or of files with a class of one's own
+            (``x.py``, ``x.py:Class``), or classes in modules (``package.module:Class``); empty: the frame rows alone.
         dataset: "mvtec", "visa", "folder" or "demo"; None: "folder" if ``data`` is given, else "demo".
         data: where the data is; the demo needs none.
         categories: those to measure; all if empty.
@@ -166,6 +167,20 @@ def _no_name(model: Any) -> str:
         f"models takes names, not classes: a class must be in a file, so that stored answers are told from those of "
         f"its edited form. Put {model.__name__} into one and give models=['FILE.py:{model.__name__}']."
     )
+
+
+def not_a_config(given: Any) -> str:
+    """Say how a bench is told what to measure, where the first argument is something else."""
+    if isinstance(given, str):
+        return f"bench takes a RunConfig or its fields by name: bench(models=[{given!r}])."
+    return f"bench takes a RunConfig or its fields by name, as bench(models=['contrast']); {given!r:.80} is neither."
+
+
+def claimed_twice(models: Sequence[Model]) -> list[str]:
+    """Return what is to be said of names of these models that a stranger's package claims too."""
+    said = clashes(preset_names("models"))
+    asked = dict.fromkeys(name for model in models for name in (model.preset.name, model.preset.plugin))
+    return [said[name] for name in asked if name in said]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.errors import PluginError
+from lvlm_ad.errors import LvlmAdError, PluginError, where
 from lvlm_ad.evaluate.scoring import CategoryResult, Scored, answer_counts, measure_category, summary
 from lvlm_ad.metrics.tallies import THRESHOLDS, Tallies
 from lvlm_ad.packed import Predictions
@@ -174,7 +174,7 @@ class RowResult:
         gathered.add(measured)
         if gathered.complete:
             if self._settle is not None and any(gathered.parts):
-                gathered.settled(_final(category, self._settle(gathered.parts), len(gathered.parts)))
+                gathered.settled(_final(category, self._settle, gathered.parts))
             config = self._plan.config
             self._categories[category] = measure_category(
                 gathered.images, config.on_failure, category, config.resamples
@@ -259,15 +259,25 @@ def _plus(sum_so_far: _Number | None, one: _Number | None) -> _Number | None:
     return None if sum_so_far is None or one is None else sum_so_far + one
 
 
-def _final(category: str, found: Sequence[float], count: int) -> list[float]:
-    """Check the final image scores of a category.
+def _final(
+    category: str,
+    settle: Callable[[Sequence[tuple[float, ...]]], Sequence[float]],
+    parts: Sequence[tuple[float, ...]],
+) -> list[float]:
+    """Take the final image scores of a category, and check them.
 
     Raises:
-        PluginError: they are of a wrong number or range.
+        PluginError: they cannot be had, or are of a wrong number or range.
     """
-    scores = [float(score) for score in found]
-    if len(scores) != count or not all(0 <= score <= 1 for score in scores):
-        raise PluginError(f"{category}: over_category() must give {count} image scores in [0, 1].")
+    try:
+        scores = [float(score) for score in settle(parts)]
+    except LvlmAdError:
+        raise
+    # Whatever a stranger's code raises: a bench ends with one line.
+    except Exception as error:
+        raise PluginError(f"{category}: over_category() raised {where(error)}.") from error
+    if len(scores) != len(parts) or not all(0 <= score <= 1 for score in scores):
+        raise PluginError(f"{category}: over_category() must give {len(parts)} image scores in [0, 1].")
     return scores
 
 

@@ -1,24 +1,24 @@
-"""Makes a plugin of any class that can answer or score, and says where one that cannot be loaded went wrong."""
+"""Makes a plugin of any class that can answer or score."""
 
 from __future__ import annotations
 
 import inspect
-from importlib.util import find_spec
 from typing import Any, Literal
 
 from lvlm_ad.backend import Backend, BackendOptions, Capabilities, ManyBackend
 from lvlm_ad.baseline import Baseline
-from lvlm_ad.errors import PluginError, place_of
+from lvlm_ad.errors import PluginError
+from lvlm_ad.presets import Pacing, Price
 
-__all__ = ["METHODS", "Kind", "as_plugin", "missing_module"]
+__all__ = ["METHODS", "Kind", "as_plugin"]
 
 Kind = Literal["backend", "baseline"]
 
 METHODS = ("answer", "answer_many", "score")
 """A class with one of them can be a plugin."""
 
-_EXTRAS = {"torch": "local", "transformers": "local", "accelerate": "local", "open_clip": "clip", "ray": "ray"}
-"""Top-level module -> the extra that brings it."""
+_TAKEN = {"name", "description", "backend", "baseline", *Price.model_fields, *Pacing.model_fields}
+"""What ``--set`` and a preset's file say of every model: an option of that name could not be reached."""
 
 
 def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
@@ -36,12 +36,7 @@ def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
     """
     if not isinstance(found, type):
         raise PluginError(f"{name} is {type(found).__name__}, not a class with answer or score.")
-    options = getattr(found, "Options", BackendOptions)
-    if not (isinstance(options, type) and issubclass(options, BackendOptions)):
-        raise PluginError(f"{name}: Options is {options!r:.60}; it must be a class derived from BackendOptions.")
-    capabilities = getattr(found, "capabilities", Capabilities())
-    if not isinstance(capabilities, Capabilities) and not hasattr(capabilities, "__get__"):
-        raise PluginError(f"{name}: capabilities is {capabilities!r:.60}; it must be a Capabilities.")
+    _check_members(found, name)
     for method in METHODS:
         if inspect.iscoroutinefunction(getattr(found, method, None)):
             raise PluginError(f"{name}: {method} is async; it must be a plain method, which is called from threads.")
@@ -57,6 +52,19 @@ def as_plugin(found: Any, name: str) -> tuple[Kind, type[Any]]:
     if callable(getattr(found, "score", None)):
         return "baseline", _mixed(found, Baseline, {})
     raise PluginError(f"{name} has none of the methods answer, answer_many and score, so it is no backend or baseline.")
+
+
+def _check_members(found: type[Any], name: str) -> None:
+    """Refuse options and capabilities that are none."""
+    options = getattr(found, "Options", BackendOptions)
+    if not (isinstance(options, type) and issubclass(options, BackendOptions)):
+        raise PluginError(f"{name}: Options is {options!r:.60}; it must be a class derived from BackendOptions.")
+    for option in options.model_fields:
+        if option in _TAKEN:
+            raise PluginError(f"{name}: the option {option!r} is one that every model has; call it something else.")
+    capabilities = getattr(found, "capabilities", Capabilities())
+    if not isinstance(capabilities, Capabilities) and not hasattr(capabilities, "__get__"):
+        raise PluginError(f"{name}: capabilities is {capabilities!r:.60}; it must be a Capabilities.")
 
 
 def _check_takes_one(found: type[Any], method: str, name: str) -> None:
@@ -94,14 +102,3 @@ def _wants_options(found: type[Any]) -> bool:
         or (one.default is one.empty and one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD})
         for one in first
     )
-
-
-def missing_module(name: str, error: ModuleNotFoundError) -> str:
-    """Say which module a plugin lacks, and the command that brings it."""
-    module, _, beyond = (error.name or "").partition(".")
-    line = place_of(error)
-    if beyond and find_spec(module) is not None:
-        return f"{name} cannot be loaded: there is no module {error.name!r}, though {module!r} is installed{line}."
-    extra = _EXTRAS.get(module)
-    remedy = f"pip install 'lvlm-ad[{extra}]'" if extra else f"install the package that brings {module!r}"
-    return f"{name} needs the module {module!r}, which is not installed{line}; {remedy}."

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError, LvlmAdError, PluginError, nearest, where
-from lvlm_ad.plugins.classes import Kind, missing_module
-from lvlm_ad.plugins.installed import installed, load_installed
+from lvlm_ad.guard import guarded
+from lvlm_ad.missing import missing_module
+from lvlm_ad.plugins.installed import installed, is_ours, load_installed, unreadable
 from lvlm_ad.plugins.named import is_own, load_own, own_name
 from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
+
+if TYPE_CHECKING:
+    from lvlm_ad.plugins.classes import Kind
 
 __all__ = ["Model", "build", "find_model", "load_plugin"]
 
@@ -64,7 +68,7 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     """
     presets = preset_names("models")
     own = None
-    plugins: dict[str, Kind] = {found: kind for kind in _KINDS for found in installed(kind)}
+    plugins = _plugins()
     if name.endswith(".toml") or name in presets:
         preset = load_model(name)
     elif name in plugins:
@@ -77,7 +81,7 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
         raise ConfigError(
             f"There is no model {name!r}.{nearest(name, {*presets, *plugins})} A preset file of your own is given by "
             "its path, ending in .toml, a class of your own as FILE.py or module:Class; 'lvlm-ad models' lists what "
-            "there is."
+            f"there is.{''.join(f' {said}' for said in unreadable())}"
         )
     plugin = own[1] if own else load_plugin(preset.kind, preset.plugin)
     known = {"description", *Price.model_fields, *Pacing.model_fields, *plugin.Options.model_fields}
@@ -97,6 +101,16 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     return Model(preset, plugin, label), known
 
 
+def _plugins() -> dict[str, Kind]:
+    """Return the kind of each installed plugin. Of two kinds that have one name, the one that is ours goes first."""
+    found: dict[str, Kind] = {}
+    for kind in _KINDS:
+        for name, entries in installed(kind).items():
+            if name not in found or is_ours(entries[0]) or not is_ours(installed(found[name])[name][0]):
+                found[name] = kind
+    return found
+
+
 def build(model: Model) -> Any:
     """Build a model's backend or baseline with its options.
 
@@ -106,12 +120,15 @@ def build(model: Model) -> Any:
     """
     options = validated(model.plugin.Options, model.preset.options, f"model {model.preset.name}")
     try:
-        return model.plugin(options)
+        with guarded():
+            return model.plugin(options)
     except LvlmAdError:
         raise
     except ModuleNotFoundError as error:
-        raise PluginError(missing_module(f"The {model.preset.kind} {model.preset.plugin}", error)) from error
-    except Exception as error:
+        named = f"The {model.preset.kind} {model.preset.plugin}"
+        raise PluginError(missing_module(named, error, of=model.plugin.__module__)) from error
+    # An end of the process among them: it would end the whole command, without a word.
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"The {model.preset.kind} {model.preset.plugin!r} cannot be built: {where(error)}."
         ) from error

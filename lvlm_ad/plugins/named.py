@@ -13,7 +13,9 @@ from typing import Any
 from lvlm_ad.backend import Backend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import PluginError, nearest, where
-from lvlm_ad.plugins.classes import METHODS, Kind, as_plugin, missing_module
+from lvlm_ad.guard import guarded
+from lvlm_ad.missing import missing_module
+from lvlm_ad.plugins.classes import METHODS, Kind, as_plugin
 from lvlm_ad.plugins.sources import source_of_file, source_of_module
 
 __all__ = ["is_own", "load_own", "own_name"]
@@ -84,7 +86,8 @@ def _imported(name: str) -> ModuleType:
 
 def _loading(name: str, load: Any) -> None:
     try:
-        load()
+        with guarded():
+            load()
     except ModuleNotFoundError as error:
         raise PluginError(missing_module(name, error)) from error
     except ImportError as error:

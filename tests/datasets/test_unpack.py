@@ -1,5 +1,6 @@
 """Hostile archives: nothing leaves the folder, no link is made, and no more comes out than was agreed."""
 
+import gzip
 import io
 import os
 import stat
@@ -143,3 +144,92 @@ def test_damaged_archives_are_told(tmp_path):
         (tmp_path / "c").write_bytes(content)
         with pytest.raises(DataError, match=r"damaged, or no archive|holds no files"):
             unpack(tmp_path / "c", tmp_path / f"out{number}", MOST)
+
+
+def large_header(path, kind, size):
+    """A gzipped tar whose first header says that it has so many bytes; most of them are there."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    with gzip.open(path, "wb") as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.write(bytes(min(size, 1 << 20)))
+    return path
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_would_fill_the_memory_is_refused(tmp_path, kind):
+    """Whole headers are held in memory, before any limit on what comes out."""
+    archive = large_header(tmp_path / "a", kind, 4 << 30)
+    with pytest.raises(DataError, match=r"holds a header of 4,294,967,296 bytes"):
+        unpack(archive, tmp_path / "out", MOST)
+
+
+def test_many_headers_of_one_member_are_refused(tmp_path):
+    """Each is small, and together they are not."""
+    one = tarfile.TarInfo("x")
+    one.type, one.size = tarfile.XHDTYPE, 512
+    content = b"".join([one.tobuf(tarfile.GNU_FORMAT) + b"9 a=bcd\n\n".ljust(512, b"\0") for _ in range(100_000)])
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(DataError, match=r"holds a header of|damaged"):
+        unpack(tmp_path / "a", tmp_path / "out", MOST)
+
+
+def test_long_names_in_headers_come_out(tmp_path):
+    """As pax and GNU write them."""
+    name = "/".join(["long" * 20] * 4)
+    for number, form in enumerate((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)):
+        with tarfile.open(tmp_path / f"a{number}", "w:gz", format=form) as tar:
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            tar.addfile(info, io.BytesIO(b"1"))
+        assert unpack(tmp_path / f"a{number}", tmp_path / f"out{number}", MOST) == 1
+        assert tree(tmp_path / f"out{number}") == {name: b"1"}
+
+
+@pytest.mark.parametrize("kind", [tar_of, zip_of])
+def test_folders_are_counted(tmp_path, kind, monkeypatch):
+    """They take no bytes; those that a name implies count too."""
+    monkeypatch.setattr("lvlm_ad.datasets.unpack._FOLDERS", 20)
+    folders = [
+        (f"{number}/", None, tarfile.DIRTYPE, "") if kind is tar_of else (f"{number}/", "") for number in range(21)
+    ]
+    with pytest.raises(DataError, match="more than 20 folders"):
+        unpack(kind(tmp_path / "a", *folders), tmp_path / "out", MOST)
+    with pytest.raises(DataError, match="more than 20 folders"):
+        unpack(kind(tmp_path / "b", *((f"{n}/a/b/x", b"1") for n in range(7))), tmp_path / "out2", MOST)
+    assert unpack(kind(tmp_path / "c", *((f"{n}/x", b"1") for n in range(20))), tmp_path / "out3", MOST) == 20
+
+
+@pytest.mark.parametrize("kind", [tar_of, zip_of])
+def test_entries_are_counted(tmp_path, kind, monkeypatch):
+    """Files and folders together."""
+    monkeypatch.setattr("lvlm_ad.datasets.unpack._ENTRIES", 10)
+    assert unpack(kind(tmp_path / "a", *((f"x{n}", b"") for n in range(10))), tmp_path / "out", MOST) == 10
+    with pytest.raises(DataError, match="more than 10 files and folders"):
+        unpack(kind(tmp_path / "b", *((f"x{n}", b"") for n in range(11))), tmp_path / "out2", MOST)
+
+
+@pytest.mark.parametrize("mode", ["w:bz2", "w:xz"])
+def test_damage_within_is_told_whatever_the_compression(tmp_path, mode):
+    """A byte that has changed: one error, not one of the system's."""
+    content = bytearray(tar_of(tmp_path / "a", ("x", os.urandom(50_000)), mode=mode).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(DataError, match="damaged, or no archive"):
+        unpack(tmp_path / "a", tmp_path / "out", MOST)
+
+
+@pytest.mark.parametrize("kind", [tar_of, zip_of])
+def test_long_names_are_cut_in_messages(tmp_path, kind):
+    """A message is a line."""
+    archive = kind(tmp_path / "a", ("x/" * 5000 + "y", b"1"))
+    with pytest.raises(DataError, match=r"^a holds 'x/x/x.*'\.\.\., a name that leads out") as caught:
+        unpack(archive, tmp_path / "out", MOST)
+    assert len(str(caught.value)) < 250
+
+
+def test_what_comes_out_is_heard(tmp_path):
+    """How much it is, as it comes."""
+    heard = []
+    unpack(tar_of(tmp_path / "a", ("x", b"1" * 10), ("y", b"1" * 5)), tmp_path / "out", MOST, heard.append)
+    assert heard == [10, 15]

@@ -1,5 +1,7 @@
 """The Python interface: what users call without the command line."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -20,6 +22,7 @@ def test_bench_returns_the_runs(small_data, tmp_path):
     assert run.manifest.model.name == "oracle"
     assert run.metrics["mean"]["image_auroc"] == 1.0
     assert [record.id for record in run.predictions] == [s.id for s in lvlm_ad.load_dataset("folder", small_data)]
+    assert repr(run) == f"<Run oracle on {run.manifest.dataset.name}: 12 images, in {run.dir}>"
     back = read_run(run.dir)
     assert (back.manifest, back.metrics, list(back.predictions)) == (run.manifest, run.metrics, list(run.predictions))
 
@@ -102,3 +105,10 @@ def test_public_functions():
     assert (perfect.auroc, perfect.ap, perfect.f1_max, perfect.aupro) == (1.0, 1.0, 1.0, 1.0)
     with pytest.raises(AttributeError, match="no attribute 'benhc'"):
         lvlm_ad.benhc  # noqa: B018 - the access is the test
+
+
+def test_the_public_names_are_listed():
+    """Before any of them is used, so that notebooks complete them."""
+    code = "import lvlm_ad; print(*dir(lvlm_ad))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(lvlm_ad.__all__) <= set(done.stdout.split())
