@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lvlm_ad import metrics, regions, text2seg
     from lvlm_ad.datasets import load_dataset
-    from lvlm_ad.evaluate import RunConfig, bench
+    from lvlm_ad.evaluate.bench import bench
+    from lvlm_ad.evaluate.config import RunConfig
 
 __all__ = ["RunConfig", "__version__", "bench", "load_dataset", "metrics", "regions", "text2seg"]
 
