@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import tempfile
@@ -11,13 +12,15 @@ from pathlib import Path
 
 from lvlm_ad.errors import StoreError
 
-__all__ = ["DATABASE_ERRORS", "open_database", "write_file"]
+__all__ = ["DATABASE_ERRORS", "open_database", "own_folder", "write_file"]
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 """What a damaged file, or one that cannot be written, makes sqlite3 raise."""
 
-_TRIES = 400
-"""How often a file that others are just creating is tried, 0.05 s apart."""
+_OPENING = 30.0
+"""Seconds for which a file that another program holds, or others are just creating, is tried to be opened."""
+_WAIT = 60.0
+"""Seconds for which one statement waits for others that write."""
 
 
 def open_database(
@@ -44,16 +47,16 @@ def open_database(
     except OSError as error:
         raise StoreError(f"The folder {path.parent} cannot be made: {error.strerror}. Give another --out.") from error
     try:
-        database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        database = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
     except DATABASE_ERRORS as error:
-        raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
+        raise StoreError(f"The {name} {path} cannot be opened: {error}. {_advice(error, path, advice)}") from error
     try:
         found = _prepared(database)
         if found < version:
             _upgrade(database, schema, version, steps or {})
     except DATABASE_ERRORS as error:
         database.close()
-        raise StoreError(f"The {name} {path} cannot be opened: {error}. {advice}") from error
+        raise StoreError(f"The {name} {path} cannot be opened: {error}. {_advice(error, path, advice)}") from error
     if found > version:
         database.close()
         raise StoreError(f"The {name} {path} was written by a newer lvlm-ad (version {found}); upgrade to read it.")
@@ -65,20 +68,34 @@ def _prepared(database: sqlite3.Connection) -> int:
 
     Two processes that open a new file at once get in each other's way here, and SQLite does not wait by itself.
     """
-    for attempt in range(_TRIES):
+    deadline = time.monotonic() + _OPENING
+    while True:
         try:
+            database.execute("PRAGMA busy_timeout=0")
             found = int(database.execute("PRAGMA user_version").fetchone()[0])
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
             # A file from elsewhere may hold views and triggers; they call nothing.
             database.execute("PRAGMA trusted_schema=OFF")
+            database.execute(f"PRAGMA busy_timeout={int(1000 * _WAIT)}")
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or attempt == _TRIES - 1:
+            if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         else:
             return found
-    raise AssertionError  # the loop returns or raises
+
+
+def _advice(error: Exception, path: Path, advice: str) -> str:
+    """Say what to do where the reason lies outside of the file."""
+    if "locked" in str(error):
+        return "Another program holds it; end that one first."
+    if "full" in str(error) or "disk I/O" in str(error):
+        return "Make room on its disk."
+    if "readonly" in str(error) or "unable to open" in str(error):
+        where = path.parent if path.parent.is_dir() else path
+        return f"{where} may be read-only, or {path.name} no file; give another --out."
+    return advice
 
 
 def _upgrade(database: sqlite3.Connection, schema: str, version: int, steps: Mapping[int, str]) -> None:
@@ -96,12 +113,27 @@ def _upgrade(database: sqlite3.Connection, schema: str, version: int, steps: Map
         raise
 
 
-def write_file(path: Path, content: str | bytes | Iterable[bytes]) -> None:
+def own_folder(path: Path) -> None:
+    """Make a folder whose files are written in place, unless something in it would lead the writing elsewhere.
+
+    Raises:
+        OSError: it is a link, holds links or pipes, or cannot be made.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    odd = [path] if path.is_symlink() else [one for one in path.iterdir() if one.is_symlink() or not one.is_file()]
+    if odd:
+        raise OSError(errno.ELOOP, f"{odd[0]} is a link or no plain file; remove it", str(odd[0]))
+
+
+def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: bool = False) -> None:
     """Write a file under another name and move it into place: it is there whole, or as it was before.
 
+    A link or a pipe that is there is replaced, not followed: who gave a folder may have put it there.
+
     Args:
-        path: the file. What is there and is no plain file, such as a pipe, is written to as it is.
+        path: the file.
         content: text is written as UTF-8; what cannot be, as "?". Parts are written one after the other.
+        through: the user named it: what is there and is no plain file, such as /dev/stdout, is written to as it is.
 
     Raises:
         OSError: it cannot be written.
@@ -109,7 +141,7 @@ def write_file(path: Path, content: str | bytes | Iterable[bytes]) -> None:
     if isinstance(content, str):
         content = content.encode("utf-8", errors="replace")
     parts = [content] if isinstance(content, bytes) else content
-    if path.exists() and not path.is_file():
+    if through and path.exists() and not path.is_file():
         with path.open("wb") as file:
             file.writelines(parts)
         return

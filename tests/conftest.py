@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -265,3 +266,19 @@ def lvlm_ad_command(tmp_path, monkeypatch):
         )
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of a megabyte, and a function that mounts it anew with other options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(*options):
+        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(place)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    if shutil.which("mount") is None or not mount("size=1m"):
+        pytest.skip("a file system of its own can only be mounted by root")
+    yield place, lambda *options: mount("remount", *options)
+    subprocess.run(["umount", str(place)], check=True)

@@ -80,8 +80,8 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
     if form is Format.html:
-        output = output or folder / "leaderboard.html"
-        write_file(output, board_page(board, folder if link else None, output.parent))
+        named, output = output is not None, output or folder / "leaderboard.html"
+        write_file(output, board_page(board, folder if link else None, output.parent), through=named)
         say(f"leaderboard: {output}")
     elif form is Format.table and output is None:
         # A pipe has no width; the table needs about 110 columns.
@@ -92,4 +92,4 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
     elif output is None:
         sys.stdout.write(FORMATS[form.value](board))
     else:
-        write_file(output, FORMATS[form.value](board))
+        write_file(output, FORMATS[form.value](board), through=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from lvlm_ad.report.drawing import DEFECT, GOOD, MUTED, Plot, finished, legend, new_axes
 from lvlm_ad.report.summary import Curves, Reliability, named_regions, reliability_of, times_of
+from lvlm_ad.storage import own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ def run_plots(run: Run, curves: Mapping[str, Curves]) -> list[Plot]:
 
 def save_plots(plots: Sequence[Plot], folder: Path) -> None:
     """Write each plot as PDF and as PNG."""
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     for plot in plots:
         for suffix in (".pdf", ".png"):
             plot.save(folder / f"{plot.name}{suffix}")

@@ -13,6 +13,7 @@ from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report.overview import heat
+from lvlm_ad.storage import own_folder
 from lvlm_ad.text2seg import paint
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def write_layers(runs: Sequence[Run], sources: Sources, folder: Path, progress: 
         For each image, in order, the names of its files: "image", "marks", "truth" (each "" if there is none) and
         "maps", one name a run, "" for a run with another division; "problem" says why an image cannot be used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     span = map_range(runs)
     styles = _style(runs[0])
     # A run that cuts the images otherwise, or not at all, has no map on these regions.

@@ -70,6 +70,8 @@ def write_report(
     """
     progress = progress or Silent()
     try:
+        if out.is_symlink() and out.parent.resolve() == run.dir.resolve():
+            raise RunError(f"{out} is a link, and whoever made the run may have set it; remove it or give -o.")
         out.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             sources = find_sources(run, data, progress, stack) if pictures else None

@@ -5,11 +5,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from lvlm_ad import storage
 from lvlm_ad.backend import Answer, Picture, Request, Token, Usage
 from lvlm_ad.calls import AnswerStore
 from lvlm_ad.calls.store import storable
@@ -241,3 +243,16 @@ def test_damaged_and_newer_files_are_refused(tmp_path):
     database.close()
     with pytest.raises(StoreError, match="newer lvlm-ad"):
         AnswerStore(tmp_path / "new.sqlite")
+
+
+def test_a_store_that_another_program_holds_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    """After half a minute, here half a second, one line says who is in the way; nothing is moved or deleted."""
+    path = tmp_path / "answers.sqlite"
+    AnswerStore(path).close()
+    monkeypatch.setattr(storage, "_OPENING", 0.5)
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("PRAGMA journal_mode=DELETE")
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match=r"database is locked\. Another program holds it"):
+            AnswerStore(path)
+    AnswerStore(path).close()

@@ -2,9 +2,10 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -12,6 +13,7 @@ import lvlm_ad
 from lvlm_ad.backend import Answer, Request
 from lvlm_ad.calls import AnswerStore, Claims
 from lvlm_ad.doctor import folder_findings, machine_findings
+from lvlm_ad.errors import StoreError
 
 SMALL = {"image_size": 96, "n_segments": 12, "min_area": 0}
 
@@ -129,17 +131,100 @@ def test_nothing_is_repaired_under_a_living_command(tmp_path):
 
 
 def test_half_written_files_of_the_dead_are_removed(tmp_path):
-    """Old ones of our own names alone: a fresh one may be in writing, another is somebody's."""
-    (tmp_path / "run").mkdir()
-    names = [".run.json.abc123", "run/.metrics.json.x1_y", ".places-abc", ".bashrc", "run/.gitkeep", ".run.json.fresh"]
-    for name in names:
-        (tmp_path / name).write_text("{")
+    """Old ones of our own names alone: a fresh one may be in writing, another is an editor's or lies behind a link."""
+    folder, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    (folder / "run").mkdir(parents=True)
+    elsewhere.mkdir()
+    (folder / "link").symlink_to(elsewhere)
+    ours = [".run.json.abc123_x", "run/.metrics.json.x1_y2345", ".demo-data-abcd1234.partial/x", ".salvage-abcd1234/x"]
+    others = [".bashrc", "run/.gitkeep", ".run.json.swp", "link/.index.html.abcd1234", ".mine.partial/x"]
+    for name in [*ours, *others, ".run.json.freshone"]:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{")
         if "fresh" not in name:
-            os.utime(tmp_path / name, (time.time() - 7200,) * 2)
-    found = findings(tmp_path)["leftovers", "warning"]
-    assert found.text.startswith("3 half-written files")
-    assert found.repair() == "3 files were removed"
-    assert {name for name in names if (tmp_path / name).exists()} == {".bashrc", "run/.gitkeep", ".run.json.fresh"}
+            for one in (path, path.parent):
+                os.utime(one, (time.time() - 7200,) * 2)
+    found = findings(folder)["leftovers", "warning"]
+    assert found.text.startswith("4 half-written files or folders")
+    assert found.repair() == "4 were removed"
+    assert not any((folder / name).exists() for name in ours)
+    assert all((folder / name).exists() for name in [*others, ".run.json.freshone"])
+
+
+def test_a_full_disk_is_no_damage(small_disk):
+    """SQLite finds no room to look at a sound store: nothing is moved, nothing lost, and room mends it."""
+    place, _ = small_disk
+    keys = fill(place / "answers.sqlite", 5)
+    filler = place / "fill"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    before = (place / "answers.sqlite").read_bytes()
+    found = [one for one in folder_findings(place) if one.name == "answers.sqlite"]
+    assert all(one.repair is None and not one.text.startswith("damaged") for one in found)
+    assert (place / "answers.sqlite").read_bytes() == before
+    assert not list(place.glob("*damaged*"))
+    filler.unlink()
+    with closing(AnswerStore(place / "answers.sqlite")) as store:
+        assert all(store.get(key) for key in keys)
+
+
+def test_a_repair_without_room_changes_nothing(small_disk):
+    """What is saved needs room first; the damaged store stays where it is until then."""
+    place, again = small_disk
+    assert again("size=8m")
+    path = place / "answers.sqlite"
+    fill(path, 1200)
+    content = bytearray(path.read_bytes())
+    content[4096 * 50 : 4096 * 51] = os.urandom(4096)
+    path.write_bytes(bytes(content))
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    filler = place / "fill"
+    with filler.open("wb", buffering=0) as file:
+        while shutil.disk_usage(place).free > 300_000:
+            file.write(bytes(65536))
+    found = findings(place)["answers.sqlite", "problem"]
+    with pytest.raises(StoreError, match="cannot be"):
+        found.repair()
+    assert path.read_bytes() == bytes(content)
+    assert sorted(one.name for one in place.iterdir() if "-" not in one.name) == ["answers.sqlite", "fill"]
+    filler.unlink()
+    assert "answers were saved" in findings(place)["answers.sqlite", "problem"].repair()
+
+
+def test_answers_of_a_repair_that_was_cut_short_are_found_again(tmp_path):
+    """A damaged store of before is told of while it holds answers that the new one lacks, and they can be saved."""
+    path = tmp_path / "answers.sqlite"
+    keys = fill(path, 20)
+    path.rename(tmp_path / "answers.sqlite.damaged1")
+    found = findings(tmp_path)["answers.sqlite.damaged1", "warning"]
+    assert "20 answers that can be read of it are not in answers.sqlite" in found.text
+    assert found.repair().startswith("20 answers of answers.sqlite.damaged1 were saved")
+    with closing(AnswerStore(path)) as store:
+        assert all(store.get(key) for key in keys)
+    assert "it may go" in findings(tmp_path)["answers.sqlite.damaged1", "ok"].text
+
+
+def test_what_is_of_another_kind_is_not_repaired(tmp_path):
+    """A newer version's tables, a folder, an empty file, and claims of a newer version, which may be at work."""
+    fill(tmp_path / "answers.sqlite", 3)
+    (tmp_path / "divisions.sqlite").mkdir()
+    (tmp_path / "files.sqlite").touch()
+    with closing(Claims(tmp_path / "claims.sqlite")):
+        pass
+    with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as database:
+        database.execute("ALTER TABLE answers RENAME TO replies")
+        database.execute("PRAGMA user_version=99")
+    with closing(sqlite3.connect(tmp_path / "claims.sqlite")) as database:
+        database.execute("PRAGMA user_version=99")
+    found = findings(tmp_path)
+    assert "written by a newer lvlm-ad" in found["answers.sqlite", "problem"].text
+    assert "it is no file" in found["divisions.sqlite", "problem"].text
+    assert found["files.sqlite", "ok"].text == "empty"
+    assert "nothing is repaired" in found["claims.sqlite", "warning"].text
+    assert not any(one.repair for one in found.values())
 
 
 def test_a_damaged_run_is_told(small_data, tmp_path, lvlm_ad_command):

@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,22 +30,6 @@ def asking(endpoint, kept_data, lvlm_ad_command):
         )
 
     return run
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of a megabyte, and a function that mounts it anew with other options."""
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def mount(*options):
-        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(place)]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-    if shutil.which("mount") is None or not mount("size=1m"):
-        pytest.skip("a file system of its own can only be mounted by root")
-    yield place, lambda *options: mount("remount", *options)
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def one_line(done):

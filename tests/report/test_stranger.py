@@ -170,3 +170,39 @@ def test_an_archive_runs_nothing_and_takes_no_more_than_it_holds(stranger, tmp_p
         read_arrays(archive, largest=1 << 19)
     with (stranger / "pixels.npz").open("rb") as archive:
         assert read_arrays(archive)["lengths"].shape == (1 << 20,)
+
+
+@pytest.mark.parametrize("place", ["report", "report/pictures", "report/pictures/00000.webp", "report/figures"])
+def test_nothing_is_written_through_a_strangers_links(place, stranger, kept_data, tmp_path, lvlm_ad_command):
+    """Folders and files that lead elsewhere are refused, in one line."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "index.html").write_text("mine")
+    link = stranger / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(victim / "index.html" if place.endswith("webp") else victim)
+    done = lvlm_ad_command("report", stranger, "--data", kept_data, "--figures")
+    assert done.returncode == 2
+    assert "remove it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in victim.iterdir()] == ["index.html"]
+    assert (victim / "index.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_page_takes_the_place_of_what_a_stranger_put_there(kind, stranger, tmp_path, lvlm_ad_command):
+    """A link is replaced, not followed; a pipe is replaced, not waited for. What the user names may be a device."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    pages = [stranger / "report" / "index.html", stranger.parent / "leaderboard.html"]
+    (stranger / "report").mkdir()
+    for page in pages:
+        if kind == "link":
+            page.symlink_to(victim)
+        else:
+            os.mkfifo(page)
+    assert lvlm_ad_command("report", stranger, "--no-pictures").returncode == 0
+    assert lvlm_ad_command("leaderboard", stranger.parent, "-f", "html").returncode == 0
+    assert all(page.is_file() and not page.is_symlink() for page in pages)
+    assert victim.read_text() == "mine"
+    assert "contrast" in lvlm_ad_command("leaderboard", stranger.parent, "-f", "csv", "-o", "/dev/stdout").stdout
