@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
@@ -27,6 +27,8 @@ _FILE_SECONDS = 3600.0
 """Seconds that a file may take to come."""
 _USUAL_VARIABLE = "OPENAI_API_KEY"
 _SHORTEST_KEY = 8
+_KIND = 12
+"""Characters of a key that say of which kind it is."""
 """Characters that a key has at least."""
 _SHOWN = 20
 """Models named in a message, at most."""
@@ -71,6 +73,16 @@ class FailedError(Exception):
         self.status, self.content, self.headers = status, content, headers
 
 
+def _without(key: str, text: str) -> str:
+    """Replace a key and every beginning of it that tells more than its kind, as "sk-proj-" does."""
+    shown, parts, at = key[:_KIND], [], 0
+    while (found := text.find(shown, at)) >= 0:
+        parts.append(text[at:found])
+        at = found + len(os.path.commonprefix([key, text[found : found + len(key)]]))
+    parts.append(text[at:])
+    return "[key]".join(parts)
+
+
 class Wire:
     """The client of one endpoint.
 
@@ -88,10 +100,14 @@ class Wire:
         self.client: OpenAI = _client(self._key, options)
 
     def hide(self, text: str) -> str:
-        """Replace the key wherever it stands."""
+        """Replace the key wherever it stands, as an address spells it too, and where it is quoted in part."""
         key = self._key.get_secret_value()
         # A shorter one is no secret but a dummy such as "1" or "none", and would be found in any answer.
-        return text.replace(key, "[key]") if len(key) >= _SHORTEST_KEY else text
+        if len(key) < _SHORTEST_KEY:
+            return text
+        for spelled in dict.fromkeys((key, quote(key, safe=""), quote(key))):
+            text = _without(spelled, text)
+        return text
 
     def key_source(self) -> str:
         """Say where the key came from: a sentence that begins with a space; empty where none is looked for."""

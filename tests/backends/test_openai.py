@@ -3,6 +3,7 @@ import re
 import socket
 import threading
 from io import BytesIO
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -455,3 +456,16 @@ def test_identity_is_what_decides_an_answer(backend):
     assert all(backend(**options).identity() != same for options in others)
     assert SECRET not in repr(same)
     assert SECRET not in repr(backend().options) + repr(vars(backend())) + repr(vars(backend()._wire))
+
+
+def test_a_key_is_hidden_however_it_is_spelled(backend, monkeypatch):
+    """As it is, as an address spells it, and where a server quotes no more than its beginning."""
+    key = "sk-FAKEsecret/abc+DEFghijklmnop="
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    hide = backend()._wire.hide
+    for spelled in (key, quote(key, safe=""), quote(key), key[:15], quote(key, safe="")[:20]):
+        assert hide(f"No: {spelled}, {spelled}.") == "No: [key], [key]."
+    assert (
+        hide("sk-FAKE is no key, nor is image anomaly score: 0.5")
+        == "sk-FAKE is no key, nor is image anomaly score: 0.5"
+    )
