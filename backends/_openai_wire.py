@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,14 +74,20 @@ class FailedError(Exception):
         self.status, self.content, self.headers = status, content, headers
 
 
-def _without(key: str, text: str) -> str:
+def _without(spellings: Collection[str], text: str) -> str:
     """Replace a key and every beginning of it that tells more than its kind, as "sk-proj-" does."""
-    shown, parts, at = key[:_KIND], [], 0
-    while (found := text.find(shown, at)) >= 0:
-        parts.append(text[at:found])
-        at = found + len(os.path.commonprefix([key, text[found : found + len(key)]]))
+    parts, at = [], 0
+    for found in re.finditer("|".join({re.escape(key[:_KIND]) for key in spellings}), text):
+        if found.start() >= at:
+            parts.append(text[at : found.start()])
+            at = found.start() + max(_alike(key, text[found.start() : found.start() + len(key)]) for key in spellings)
     parts.append(text[at:])
     return "[key]".join(parts)
+
+
+def _alike(one: str, other: str) -> int:
+    """Count the characters that two texts begin with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 class Wire:
@@ -103,11 +110,7 @@ class Wire:
         """Replace the key wherever it stands, as an address spells it too, and where it is quoted in part."""
         key = self._key.get_secret_value()
         # A shorter one is no secret but a dummy such as "1" or "none", and would be found in any answer.
-        if len(key) < _SHORTEST_KEY:
-            return text
-        for spelled in dict.fromkeys((key, quote(key, safe=""), quote(key))):
-            text = _without(spelled, text)
-        return text
+        return _without({key, quote(key, safe=""), quote(key)}, text) if len(key) >= _SHORTEST_KEY else text
 
     def key_source(self) -> str:
         """Say where the key came from: a sentence that begins with a space; empty where none is looked for."""
