@@ -116,7 +116,8 @@ class Claims:
         self._closed.set()
         self._heart.join()
         self._forget(self._owner)
-        self._db.close()
+        with self._lock:
+            self._db.close()
 
     def _forget(self, owner: str) -> None:
         self._write("DELETE FROM claims WHERE owner = ?", (owner,))

@@ -132,8 +132,9 @@ class BatchLedger:
         return None if row is None else str(row[0])
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, once no thread is in it."""
+        with self._lock:
+            self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

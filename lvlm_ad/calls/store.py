@@ -184,9 +184,11 @@ class AnswerStore:
             raise StoreError(f"The answer store {self.path} cannot be written: {mine.error}.") from mine.error
 
     def close(self) -> None:
-        """Close the file."""
-        self._reading.close()
-        self._db.close()
+        """Close the file, once no thread is in it: closed under a thread's hands, SQLite ends the process."""
+        with self._read_lock:
+            self._reading.close()
+        with self._write_lock:
+            self._db.close()
 
     def _write(self, rows: Sequence[_Row]) -> None:
         """Write rows in one transaction; if that fails, one by one, so that one bad row costs no other answer."""

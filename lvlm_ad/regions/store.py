@@ -138,8 +138,9 @@ class DivisionStore:
             raise StoreError(f"The division store {self._path} cannot be written: {error}.") from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, once no thread is in it: closed under a thread's hands, SQLite ends the process."""
+        with self._lock:
+            self._db.close()
 
     def _arrays(self, column: str, key: str) -> dict[str, NDArray[Any]] | None:
         query = f"SELECT {column} FROM divisions WHERE key = ?"  # nosec B608 # noqa: S608 - the column is one of two constants

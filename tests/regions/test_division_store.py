@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -53,3 +55,33 @@ def test_damaged_and_newer_files_are_refused(tmp_path):
     database.close()
     with pytest.raises(StoreError, match="newer lvlm-ad"):
         DivisionStore(tmp_path / "new.sqlite")
+
+
+def test_a_store_is_closed_though_threads_read_it(tmp_path, photo):
+    """After an error the stores are closed while pictures are still drawn: the readers hear of it, and nobody dies."""
+    code = f"""
+import threading
+from pathlib import Path
+from lvlm_ad.errors import StoreError
+from lvlm_ad.regions import DivisionStore, StoredDivision, divide
+import numpy as np
+heard = []
+for turn in range(20):
+    store = DivisionStore(Path({str(tmp_path)!r}) / f"{{turn}}.sqlite")
+    store.put("key", StoredDivision.pack(divide(np.zeros((64, 64, 3), np.uint8), "grid"), None))
+    def read(store=store):
+        try:
+            while True:
+                store.regions("key")
+        except StoreError as error:
+            heard.append(str(error))
+    readers = [threading.Thread(target=read) for _ in range(8)]
+    for reader in readers:
+        reader.start()
+    store.close()
+    for reader in readers:
+        reader.join()
+print(len(heard))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "160"), done.stderr

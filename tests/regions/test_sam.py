@@ -308,7 +308,7 @@ def test_divisions_that_were_stored_stay_valid(small_data, method, options):
         "options": options,
     }
     key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-    assert prepare._key(sample, plan, plan.division.identity()) == key
+    assert prepare._Keys(plan, plan.division.identity()).of(sample) == key
     assert plan.division.record() == options
 
 
