@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from lvlm_ad.engines.host import packed
 from lvlm_ad.engines.local import LocalEngine
@@ -30,6 +32,9 @@ __all__ = ["RayEngine"]
 
 _STORE = 512 << 20
 """Bytes of Ray's store where this machine is the cluster: pictures under way, and references."""
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PATIENCE = 5.0
+"""Seconds for a connection to a cluster's address."""
 _DEATHS = 5
 """So many workers may die of one image before it is given up."""
 _CUTTING = ("lvlm-ad", "numpy", "pillow", "scikit-image", "scipy")
@@ -70,6 +75,8 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # What will be the default; the old one hides GPUs from workers that asked for none, with a warning.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if address:
+            self._check_reached(address)
         own = {} if address else {"object_store_memory": _STORE, "include_dashboard": False}
         try:
             self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
@@ -78,6 +85,36 @@ class RayEngine:
             raise ConfigError(
                 f"There is no Ray cluster to be had at {address or 'this machine'}: {said[0]:.200}"
             ) from error
+
+    def _check_reached(self, address: str) -> None:
+        """Knock at an address that names a host and a port: Ray itself tries for minutes without a word.
+
+        Raises:
+            ConfigError: nothing listens there, or it can be no address.
+        """
+        there_is_none = f"There is no Ray cluster to be had at {address}"
+        try:
+            found = urlsplit(address if "://" in address else f"//{address}")
+            host, port = found.hostname, found.port
+        except ValueError as error:
+            raise ConfigError(f"{there_is_none}: {error}.") from error
+        if host is None or port is None:
+            # What is wrong with such a one, Ray says at once.
+            return
+        # Ray takes "localhost" for this machine's address, where alone a cluster may listen.
+        own = [self._ray.util.get_node_ip_address()] if host in _LOOPBACK else []
+        for one in (host, *own):
+            try:
+                socket.create_connection((one, port), timeout=_PATIENCE).close()
+            except (OSError, UnicodeError) as error:
+                # Some names of hosts are none to the encoder of names.
+                problem = error
+            else:
+                return
+        raise ConfigError(
+            f"{there_is_none}: {getattr(problem, 'strerror', None) or problem}. Start one there with 'ray start --head "
+            f"--port {port}', or give --ray-address the address that 'ray start' named."
+        ) from problem
 
     def close(self) -> None:
         """Leave the cluster; end it, if it was begun for this run."""

@@ -241,6 +241,11 @@ def test_what_raises_on_a_worker_is_said_here(cluster, kept_data, tmp_path):
     [
         (["--ray-address", "127.0.0.1:1"], "--ray-address is used with --engine ray"),
         (["--engine", "ray", "--ray-address", "nowhere"], "There is no Ray cluster to be had at nowhere"),
+        # Ports that nothing listens at.
+        (["--engine", "ray", "--ray-address", "127.0.0.1:1"], "at 127.0.0.1:1: Connection refused. Start one there"),
+        (["--engine", "ray", "--ray-address", "ray://localhost:1"], "at ray://localhost:1: Connection refused."),
+        (["--engine", "ray", "--ray-address", "no.such.invalid:6379"], "There is no Ray cluster to be had at no.such"),
+        (["--engine", "ray", "--ray-address", "127.0.0.1:99999"], "99999: Port out of range"),
         (["--engine", "ray", "--set", "actors=0"], "--engine ray, setting actors"),
         (["--set", "actors=2"], "Nothing has a setting 'actors'"),
     ],
