@@ -11,13 +11,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lvlm_ad.engines.host import packed
+from lvlm_ad.engines.host import check_versions, packed, wanted_versions
 from lvlm_ad.engines.local import LocalEngine
 from lvlm_ad.engines.pool import Pool, Room
 from lvlm_ad.engines.remote import remote
 from lvlm_ad.engines.shipping import MakeDivider, cut_there, files_of, shipped
 from lvlm_ad.errors import ConfigError, DataError
-from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
@@ -37,8 +36,6 @@ _PATIENCE = 5.0
 """Seconds for a connection to a cluster's address."""
 _DEATHS = 5
 """So many workers may die of one image before it is given up."""
-_CUTTING = ("lvlm-ad", "numpy", "pillow", "scikit-image", "scipy")
-"""What cuts an image must be of the same version everywhere."""
 
 
 class RayEngine:
@@ -133,10 +130,7 @@ class RayEngine:
         name, room = model.preset.name, self._room()
         self._check_room(name, room)
         pool = Pool(self._ray, name, shipped(model), room, self._note)
-        return remote(model, pool, room.copies, self._concurrency, self._environment(room.copies))
-
-    def _environment(self, copies: int) -> dict[str, str]:
-        return {"engine": f"ray {self._ray.__version__}", "workers": str(copies)}
+        return remote(model, pool, room.copies, self._concurrency, f"ray {self._ray.__version__}")
 
     def _machines(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
@@ -194,7 +188,7 @@ class RayEngine:
         ray = self._ray
         task = ray.remote(_cut_task).options(num_cpus=1, max_retries=_DEATHS, retry_exceptions=False)
         how = (cutting.method, dict(cutting.options), cutting.side)
-        here = {name: version for name, version in versions().items() if name in _CUTTING}
+        wanted = wanted_versions()
         waiting: deque[tuple[Sample, bool]] = deque((sample, False) for sample in samples)
         under_way: dict[Any, tuple[Sample, bool]] = {}
         sent = False
@@ -205,7 +199,7 @@ class RayEngine:
                 while waiting and len(under_way) < most:
                     sample, must = waiting.popleft()
                     files = _files(sample) if must or sent else None
-                    reference = task.remote(sample, cutting.hashes[sample.id], how, files, here)
+                    reference = task.remote(sample, cutting.hashes[sample.id], how, files, wanted)
                     under_way[reference] = (sample, files is not None)
                 ready, _ = ray.wait(list(under_way), num_returns=1)
                 for reference in ready:
@@ -287,8 +281,5 @@ def _cut_task(
     wanted: dict[str, str],
 ) -> StoredDivision | str | None:
     """Cut an image on a worker, if what cuts it is of the same versions there."""
-    here = versions()
-    for name, version in wanted.items():
-        if here.get(name) != version:
-            raise ConfigError(f"{os.uname().nodename} has {name} {here.get(name)}, not {version}; install the same.")
+    check_versions(wanted)
     return cut_there(sample, hashes, how, files)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,9 @@ def cluster(tmp_path_factory):
     cluster.shutdown()
 
 
-def add_node(cluster):
+def add_node(cluster, **more):
     """Add a machine of one processor."""
-    return cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    return cluster.add_node(num_cpus=1, object_store_memory=80 << 20, **more)
 
 
 def write_model(folder, extra="pass"):
@@ -234,6 +235,57 @@ def test_what_raises_on_a_worker_is_said_here(cluster, kept_data, tmp_path):
     said = bench(cluster, kept_data, tmp_path / "runs", "--model", "broken.py", status=2)
     assert "no weights" in said
     assert "Traceback" not in said
+
+
+@pytest.fixture
+def other_node(cluster, tmp_path):
+    """A machine where lvlm-ad says that it is version 9.9.9; it alone has a GPU."""
+    record = tmp_path / "site" / "lvlm_ad-9.9.9.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: lvlm-ad\nVersion: 9.9.9\n")
+    node = add_node(cluster, num_gpus=1, env_vars={"PYTHONPATH": str(record.parent)})
+    yield node
+    cluster.remove_node(node)
+
+
+@pytest.mark.usefixtures("other_node")
+def test_workers_of_another_version_take_no_part(cluster, kept_data, tmp_path):
+    """This process's version decides, whichever copy comes first; the run records it, and how many copies worked."""
+    # Slow enough for every copy to come up meanwhile.
+    log = write_model(tmp_path, "time.sleep(1.5)")
+    # Images are cut beforehand, since a machine that differs ends that.
+    bench(None, kept_data, tmp_path / "runs", "--model", "chance")
+    settings = ("--set", "num_gpus=0", "--set", "num_cpus=1", "--set", "actors=3")
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1", *settings)
+    # As one line: a terminal's width cuts it.
+    said = " ".join(said.split())
+    told = rf"takes no part: \S+ \(\S+ node [0-9a-f]{{8}}\) has lvlm-ad 9\.9\.9, not {re.escape(version('lvlm-ad'))};"
+    assert len(re.findall(told, said)) == 1
+    recorded = json.loads(next((tmp_path / "runs").glob("mine-*/run.json")).read_text())["versions"]
+    assert (recorded["lvlm-ad"], recorded["workers"]) == (version("lvlm-ad"), "2")
+    assert len(lines(log)) == 12
+
+
+@pytest.mark.usefixtures("other_node")
+def test_no_worker_of_this_version_is_an_error(cluster, kept_data, tmp_path):
+    """Where every copy falls to machines of another version nothing is asked, and one line says so."""
+    log = write_model(tmp_path)
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "num_cpus=1", status=2)
+    assert "No worker of mine can take part: " in said
+    assert "has lvlm-ad 9.9.9, not " in said
+    assert not lines(log)
+
+
+def test_unlike_workers_are_told_apart(cluster, kept_data, tmp_path):
+    """Two machines of one name are named by Ray's ids of them too."""
+    (tmp_path / "mine.py").write_text(
+        "import os\nfrom lvlm_ad.backend import Backend\n\nclass Mine(Backend):\n    spreads = True\n"
+        "    def identity(self):\n        return {**super().identity(), 'weights': os.getpid()}\n"
+        "    def answer(self, request):\n        return ''\n"
+    )
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "actors=2", status=2)
+    named = r"\S+ \([0-9a-f.:]+, node [0-9a-f]{8}\)"
+    assert re.search(rf"lvlm-ad: {named} is not as {named}: identity weights \d+, not \d+", said)
 
 
 @pytest.mark.parametrize(
