@@ -133,7 +133,7 @@ def bench(
         ray_address=ray_address,
     )
     console = Console(stderr=True)
-    with logged_to(log), Bars(console) as bars:
+    with Bars(console) as bars, logged_to(log, bars.note):
         if dry_run:
             forecast = evaluate.dry_run(config, bars)
         else:

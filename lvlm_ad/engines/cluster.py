@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from lvlm_ad.engines.host import packed
+from lvlm_ad.engines.host import check_versions, packed, wanted_versions
 from lvlm_ad.engines.local import LocalEngine
 from lvlm_ad.engines.pool import Pool, Room
 from lvlm_ad.engines.remote import remote
 from lvlm_ad.engines.shipping import MakeDivider, cut_there, files_of, shipped
 from lvlm_ad.errors import ConfigError, DataError
-from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
@@ -30,10 +31,11 @@ __all__ = ["RayEngine"]
 
 _STORE = 512 << 20
 """Bytes of Ray's store where this machine is the cluster: pictures under way, and references."""
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PATIENCE = 5.0
+"""Seconds for a connection to a cluster's address."""
 _DEATHS = 5
 """So many workers may die of one image before it is given up."""
-_CUTTING = ("lvlm-ad", "numpy", "pillow", "scikit-image", "scipy")
-"""What cuts an image must be of the same version everywhere."""
 
 
 class RayEngine:
@@ -70,6 +72,8 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # What will be the default; the old one hides GPUs from workers that asked for none, with a warning.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if address:
+            self._check_reached(address)
         own = {} if address else {"object_store_memory": _STORE, "include_dashboard": False}
         try:
             self._ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
@@ -78,6 +82,36 @@ class RayEngine:
             raise ConfigError(
                 f"There is no Ray cluster to be had at {address or 'this machine'}: {said[0]:.200}"
             ) from error
+
+    def _check_reached(self, address: str) -> None:
+        """Knock at an address that names a host and a port: Ray itself tries for minutes without a word.
+
+        Raises:
+            ConfigError: nothing listens there, or it can be no address.
+        """
+        there_is_none = f"There is no Ray cluster to be had at {address}"
+        try:
+            found = urlsplit(address if "://" in address else f"//{address}")
+            host, port = found.hostname, found.port
+        except ValueError as error:
+            raise ConfigError(f"{there_is_none}: {error}.") from error
+        if host is None or port is None:
+            # What is wrong with such a one, Ray says at once.
+            return
+        # Ray takes "localhost" for this machine's address, where alone a cluster may listen.
+        own = [self._ray.util.get_node_ip_address()] if host in _LOOPBACK else []
+        for one in (host, *own):
+            try:
+                socket.create_connection((one, port), timeout=_PATIENCE).close()
+            except (OSError, UnicodeError) as error:
+                # Some names of hosts are none to the encoder of names.
+                problem = error
+            else:
+                return
+        raise ConfigError(
+            f"{there_is_none}: {getattr(problem, 'strerror', None) or problem}. Start one there with 'ray start --head "
+            f"--port {port}', or give --ray-address the address that 'ray start' named."
+        ) from problem
 
     def close(self) -> None:
         """Leave the cluster; end it, if it was begun for this run."""
@@ -96,10 +130,7 @@ class RayEngine:
         name, room = model.preset.name, self._room()
         self._check_room(name, room)
         pool = Pool(self._ray, name, shipped(model), room, self._note)
-        return remote(model, pool, room.copies, self._concurrency, self._environment(room.copies))
-
-    def _environment(self, copies: int) -> dict[str, str]:
-        return {"engine": f"ray {self._ray.__version__}", "workers": str(copies)}
+        return remote(model, pool, room.copies, self._concurrency, f"ray {self._ray.__version__}")
 
     def _machines(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
@@ -157,7 +188,7 @@ class RayEngine:
         ray = self._ray
         task = ray.remote(_cut_task).options(num_cpus=1, max_retries=_DEATHS, retry_exceptions=False)
         how = (cutting.method, dict(cutting.options), cutting.side)
-        here = {name: version for name, version in versions().items() if name in _CUTTING}
+        wanted = wanted_versions()
         waiting: deque[tuple[Sample, bool]] = deque((sample, False) for sample in samples)
         under_way: dict[Any, tuple[Sample, bool]] = {}
         sent = False
@@ -168,7 +199,7 @@ class RayEngine:
                 while waiting and len(under_way) < most:
                     sample, must = waiting.popleft()
                     files = _files(sample) if must or sent else None
-                    reference = task.remote(sample, cutting.hashes[sample.id], how, files, here)
+                    reference = task.remote(sample, cutting.hashes[sample.id], how, files, wanted)
                     under_way[reference] = (sample, files is not None)
                 ready, _ = ray.wait(list(under_way), num_returns=1)
                 for reference in ready:
@@ -250,8 +281,5 @@ def _cut_task(
     wanted: dict[str, str],
 ) -> StoredDivision | str | None:
     """Cut an image on a worker, if what cuts it is of the same versions there."""
-    here = versions()
-    for name, version in wanted.items():
-        if here.get(name) != version:
-            raise ConfigError(f"{os.uname().nodename} has {name} {here.get(name)}, not {version}; install the same.")
+    check_versions(wanted)
     return cut_there(sample, hashes, how, files)

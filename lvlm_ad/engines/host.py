@@ -4,14 +4,48 @@ from __future__ import annotations
 
 import pickle
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lvlm_ad.errors import FatalError, LvlmAdError, where
+from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, where
+from lvlm_ad.versions import versions
 
-__all__ = ["Described", "Held", "Host", "packed", "unpacked"]
+__all__ = ["Described", "Held", "Host", "UnlikeError", "check_versions", "packed", "unpacked", "wanted_versions"]
+
+_MEASURES = ("lvlm-ad", "numpy", "pillow", "scikit-image", "scipy")
+"""What draws, cuts and measures on both sides, and so must be of the same versions there and here."""
+
+
+def machine() -> str:
+    """Name this machine; on a cluster also by its address and Ray's own id, since names may be alike."""
+    name, ray = socket.gethostname(), sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return name
+    return f"{name} ({ray.util.get_node_ip_address()}, node {ray.get_runtime_context().get_node_id()[:8]})"
+
+
+class UnlikeError(ConfigError):
+    """A worker has other versions than the process that asks."""
+
+
+def wanted_versions() -> dict[str, str]:
+    """Return the versions that a worker must have: those of this process, the one that asks."""
+    return {name: version for name, version in versions().items() if name in _MEASURES}
+
+
+def check_versions(wanted: Mapping[str, str]) -> None:
+    """Compare this worker's versions with those of the process that asks.
+
+    Raises:
+        UnlikeError: one differs.
+    """
+    here = versions()
+    for name, version in wanted.items():
+        if here.get(name) != version:
+            raise UnlikeError(f"{machine()} has {name} {here.get(name)}, not {version}; install the same.")
 
 
 @dataclass(frozen=True)
@@ -21,13 +55,13 @@ class Described:
     Attributes:
         identity: decides the answers; every worker must say the same.
         versions: of the packages that the numbers depend on; likewise.
-        machine: its name, for messages.
+        machine: its name, for messages; see ``machine``.
         facts: what else there is to know, by what is held.
     """
 
     identity: dict[str, Any]
     versions: dict[str, str]
-    machine: str = field(default_factory=socket.gethostname)
+    machine: str = field(default_factory=machine)
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -59,10 +93,11 @@ class Host:
 
     Args:
         make: ``packed`` function without arguments that makes what is held.
+        wanted: the versions without which it is not made.
     """
 
-    def __init__(self, make: bytes) -> None:
-        self._make = make
+    def __init__(self, make: bytes, wanted: Mapping[str, str]) -> None:
+        self._make, self._wanted = make, wanted
         self._making = threading.Lock()
         self._held: Held | None = None
 
@@ -90,6 +125,8 @@ class Host:
     def _there(self) -> Any:
         with self._making:
             if self._held is None:
+                # First: what follows may differ, or fail, for no other reason.
+                check_versions(self._wanted)
                 make: Callable[[], Held] = unpacked(self._make)
                 self._held = make()
             return self._held

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,10 @@ _AHEAD = 16
 """Images under way for each process."""
 
 
+_LOOKS = 1.0
+"""Seconds between a worker's looks at whether its parent lives."""
+
+
 class LocalEngine:
     """This machine; see ``Engine``."""
 
@@ -46,7 +52,9 @@ class LocalEngine:
         # One thread each: there are as many processes as processors.
         single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         workers = min(len(samples), os.cpu_count() or 1)
-        processes = ProcessPoolExecutor(max_workers=workers, env=single)
+        processes = ProcessPoolExecutor(
+            max_workers=workers, env=single, initializer=_end_with_parent, initargs=(os.getpid(),)
+        )
         try:
             # A result is a compressed image: no more are under way than keep the processes busy.
             ahead: deque[tuple[Sample, Future[StoredDivision | str]]] = deque()
@@ -64,6 +72,18 @@ class LocalEngine:
         """Build a model in this process."""
         plugin: Backend | Baseline = build(model)
         return plugin
+
+
+def _end_with_parent(parent: int) -> None:
+    """Have this process end with the one that started it: killed, that one cannot see to it, and loky never does."""
+
+    def watch() -> None:
+        # An orphan gets another parent, but for Windows, where this ends nothing.
+        while os.getppid() == parent:
+            time.sleep(_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="watch the parent").start()
 
 
 def _first(ahead: deque[tuple[Sample, Future[StoredDivision | str]]]) -> tuple[Sample, StoredDivision | str]:

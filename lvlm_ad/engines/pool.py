@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.engines.host import Described, Host, Strange, packed, unpacked
+from lvlm_ad.engines.host import Described, Host, Strange, UnlikeError, packed, unpacked, wanted_versions
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, PluginError
 from lvlm_ad.events import event
 
@@ -64,17 +64,20 @@ class Pool:
         note: is told what the user should know.
 
     Attributes:
-        described: what the first copy says of itself; the others must say the same.
+        described: what the first copy with this process's versions says of itself; the others must say the same.
+        took_part: how many copies there were at once, at most.
     """
 
     def __init__(self, ray: Any, name: str, make: Callable[[], Held], room: Room, note: Callable[[str], None]) -> None:
         self._ray, self._name, self._make, self._room, self._note = ray, name, packed(make), room, note
+        self._wanted = wanted_versions()
         self._changed = threading.Condition()
         self._copies: list[_Copy] = []
         self._coming: list[_Copy] = []
         self._failure: LvlmAdError | None = None
         self._closed = False
         self._each = 1
+        self.took_part = 0
         # Copies to be started, and copies on their way: while there are any, calls wait.
         self._awaited, self._pending = room.copies, 0
         self.described = self._probe()
@@ -133,26 +136,43 @@ class Pool:
         self._kill(every)
 
     def _probe(self) -> Described:
-        """Ask one copy what it is and let it go: other models may need its GPU before it is its turn."""
-        for _ in range(_DEATHS):
-            copy = self._made()
-            try:
-                described = self._understood(self._got(copy.actor.describe.remote(), tell=True))
-            except _LostError as error:
-                reason = str(error)
-            else:
-                assert isinstance(described, Described)  # noqa: S101 - what describe returns
-                return described
-            finally:
-                self._kill([copy])
-        raise ConfigError(f"{self._name}: {_DEATHS} workers died before they could say what they hold: {reason}")
+        """Ask one copy what it is and let it go: other models may need its GPU before it is its turn.
+
+        Copies of other versions are passed over. They stay until one is found, so that the next is put elsewhere.
+
+        Raises:
+            ConfigError: three died, or none has the versions of this process.
+            LvlmAdError: why it cannot be made.
+        """
+        made: list[_Copy] = []
+        deaths = 0
+        try:
+            while True:
+                copy = self._made()
+                made.append(copy)
+                try:
+                    described = self._understood(self._got(copy.actor.describe.remote(), tell=True))
+                except _LostError as error:
+                    deaths += 1
+                    if deaths == _DEATHS:
+                        raise ConfigError(
+                            f"{self._name}: {deaths} workers died before they could say what they hold: {error}"
+                        ) from error
+                except UnlikeError as error:
+                    if len(made) - deaths >= self._room.copies:
+                        raise ConfigError(f"No worker of {self._name} can take part: {error}") from error
+                else:
+                    assert isinstance(described, Described)  # noqa: S101 - what describe returns
+                    return described
+        finally:
+            self._kill(made)
 
     def _made(self) -> _Copy:
         room = self._room
         actor = self._ray.remote(Host).options(
             num_gpus=room.num_gpus, num_cpus=room.num_cpus, max_concurrency=256, scheduling_strategy="SPREAD"
         )
-        return _Copy(actor.remote(self._make))
+        return _Copy(actor.remote(self._make, self._wanted))
 
     def _begin(self, deaths: int) -> None:
         """Start a copy that is counted as pending."""
@@ -191,6 +211,7 @@ class Pool:
             self._pending -= not again
             if problem is None:
                 self._copies.append(copy)
+                self.took_part = max(self.took_part, len(self._copies))
                 event("worker", model=self._name, machine=copy.machine)
             elif not self._copies and not self._pending:
                 self._failure = problem

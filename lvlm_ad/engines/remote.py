@@ -14,8 +14,6 @@ from lvlm_ad.engines.pool import Crashed, Pool
 from lvlm_ad.errors import PluginError, RejectedError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lvlm_ad.backend import Request
     from lvlm_ad.baseline import DenseScores, View
     from lvlm_ad.plugins import Model
@@ -26,7 +24,7 @@ _KEPT = 2
 """Categories whose references stay in Ray's store: the one that is scored, and the one before it."""
 
 
-def remote(model: Model, pool: Pool, copies: int, each: int, environment: Mapping[str, str]) -> Backend | Baseline:
+def remote(model: Model, pool: Pool, copies: int, each: int, engine: str) -> Backend | Baseline:
     """Return a model that runs on a cluster.
 
     Args:
@@ -34,13 +32,18 @@ def remote(model: Model, pool: Pool, copies: int, each: int, environment: Mappin
         pool: its copies.
         copies: how many there should be.
         each: calls at once for a copy that sets no limit itself.
-        environment: what a manifest records besides what the workers say.
+        engine: its name and version, for the manifest.
     """
     base = RemoteBackend if issubclass(model.plugin, Backend) else RemoteBaseline
     # Messages name the class that the user knows.
     kind = type(model.plugin.__name__, (base,), {"Options": model.plugin.Options, "billed": _billed(model)})
-    found: Backend | Baseline = kind(pool, copies, each, environment)
+    found: Backend | Baseline = kind(pool, copies, each, engine)
     return found
+
+
+def _environment(pool: Pool, engine: str) -> dict[str, str]:
+    described = pool.described
+    return {**described.versions, **described.facts["environment"], "engine": engine, "workers": str(pool.took_part)}
 
 
 def _billed(model: Model) -> bool:
@@ -54,11 +57,11 @@ class RemoteBackend(Backend):
         pool: the copies.
         copies: how many there should be.
         each: questions at once for a copy that sets no limit itself.
-        environment: for the manifest.
+        engine: its name and version, for the manifest.
     """
 
-    def __init__(self, pool: Pool, copies: int, each: int, environment: Mapping[str, str]) -> None:
-        self._pool, self._environment = pool, dict(environment)
+    def __init__(self, pool: Pool, copies: int, each: int, engine: str) -> None:
+        self._pool, self._engine = pool, engine
         own = pool.described.facts["capabilities"]
         self._each = own.concurrency or each
         self.capabilities = replace(own, concurrency=copies * self._each)
@@ -86,9 +89,8 @@ class RemoteBackend(Backend):
         return answer
 
     def environment(self) -> dict[str, str]:
-        """Return what the copies say, their versions, and how many they are."""
-        described = self._pool.described
-        return {**described.versions, **described.facts["environment"], **self._environment}
+        """Return what the copies say, their versions, and how many took part so far."""
+        return _environment(self._pool, self._engine)
 
     def close(self) -> None:
         """End the copies."""
@@ -102,11 +104,11 @@ class RemoteBaseline(Baseline):
         pool: the copies.
         copies: how many there should be.
         each: samples at once for a copy that sets no limit itself.
-        environment: for the manifest.
+        engine: its name and version, for the manifest.
     """
 
-    def __init__(self, pool: Pool, copies: int, each: int, environment: Mapping[str, str]) -> None:
-        self._pool, self._environment = pool, dict(environment)
+    def __init__(self, pool: Pool, copies: int, each: int, engine: str) -> None:
+        self._pool, self._engine = pool, engine
         facts = pool.described.facts
         self._each = facts["concurrency"] or each
         self.concurrency = copies * self._each
@@ -140,9 +142,8 @@ class RemoteBaseline(Baseline):
         return scores
 
     def environment(self) -> dict[str, str]:
-        """Return what the copies say, their versions, and how many they are."""
-        described = self._pool.described
-        return {**described.versions, **described.facts["environment"], **self._environment}
+        """Return what the copies say, their versions, and how many took part so far."""
+        return _environment(self._pool, self._engine)
 
     def close(self) -> None:
         """End the copies."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,9 @@ def cluster(tmp_path_factory):
     cluster.shutdown()
 
 
-def add_node(cluster):
+def add_node(cluster, **more):
     """Add a machine of one processor."""
-    return cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    return cluster.add_node(num_cpus=1, object_store_memory=80 << 20, **more)
 
 
 def write_model(folder, extra="pass"):
@@ -95,10 +96,15 @@ def command(cluster, data, out, *more):
     ]
 
 
+def wide():
+    """An environment in which no line is cut."""
+    return {**os.environ, "COLUMNS": "400"}
+
+
 def bench(cluster, data, out, *more, status=0):
     """Run a bench in the folder above ``out`` and return what it said."""
     asked = command(cluster, data, out, *more)
-    ran = subprocess.run(asked, check=False, cwd=out.parent, capture_output=True, text=True, timeout=240)
+    ran = subprocess.run(asked, check=False, cwd=out.parent, env=wide(), capture_output=True, text=True, timeout=240)
     assert ran.returncode == status, ran.stderr
     return ran.stderr
 
@@ -135,7 +141,9 @@ def lines(log):
 
 def begun(cluster, data, out, *more):
     """Start a bench and go on."""
-    return subprocess.Popen(command(cluster, data, out, *more), cwd=out.parent, stderr=subprocess.PIPE, text=True)
+    asked = command(cluster, data, out, *more)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(asked, cwd=out.parent, env=wide(), text=True, **pipes)
 
 
 def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
@@ -169,13 +177,14 @@ def test_real_models_give_the_same_on_a_cluster(cluster, kept_data, tmp_path, re
 
 
 def test_a_killed_worker_takes_no_answer_along(cluster, kept_data, tmp_path):
-    """A worker killed amid its questions: they are asked elsewhere, no image fails, no answer is asked twice."""
+    """A worker killed amid its questions: they are asked elsewhere, none twice; stdout is only what was asked for."""
     log = write_model(tmp_path, "time.sleep(0.4)")
-    running = begun(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1")
+    running = begun(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1", "--json")
     wait_for(lambda: len(lines(log)) >= 4)
     os.kill(int(lines(log)[-1][1]), signal.SIGKILL)
-    _, said = running.communicate(timeout=240)
+    printed, said = running.communicate(timeout=240)
     assert running.returncode == 0, said
+    assert len(json.loads(printed)["runs"]) == 1, "Ray tells of dead workers on stdout"
     assert "was lost; its questions are asked elsewhere" in said
     asked = [question for question, _ in lines(log)]
     assert len(set(asked)) == 12
@@ -236,11 +245,65 @@ def test_what_raises_on_a_worker_is_said_here(cluster, kept_data, tmp_path):
     assert "Traceback" not in said
 
 
+@pytest.fixture
+def other_node(cluster, tmp_path):
+    """A machine where lvlm-ad says that it is version 9.9.9; it alone has a GPU."""
+    record = tmp_path / "site" / "lvlm_ad-9.9.9.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: lvlm-ad\nVersion: 9.9.9\n")
+    node = add_node(cluster, num_gpus=1, env_vars={"PYTHONPATH": str(record.parent)})
+    yield node
+    cluster.remove_node(node)
+
+
+@pytest.mark.usefixtures("other_node")
+def test_workers_of_another_version_take_no_part(cluster, kept_data, tmp_path):
+    """This process's version decides, whichever copy comes first; the run records it, and how many copies worked."""
+    # Slow enough for every copy to come up meanwhile.
+    log = write_model(tmp_path, "time.sleep(1.5)")
+    # Images are cut beforehand, since a machine that differs ends that.
+    bench(None, kept_data, tmp_path / "runs", "--model", "chance")
+    settings = ("--set", "num_gpus=0", "--set", "num_cpus=1", "--set", "actors=3")
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1", *settings)
+    told = rf"takes no part: \S+ \(\S+ node [0-9a-f]{{8}}\) has lvlm-ad 9\.9\.9, not {re.escape(version('lvlm-ad'))};"
+    assert len(re.findall(told, said)) == 1
+    recorded = json.loads(next((tmp_path / "runs").glob("mine-*/run.json")).read_text())["versions"]
+    assert (recorded["lvlm-ad"], recorded["workers"]) == (version("lvlm-ad"), "2")
+    assert len(lines(log)) == 12
+
+
+@pytest.mark.usefixtures("other_node")
+def test_no_worker_of_this_version_is_an_error(cluster, kept_data, tmp_path):
+    """Where every copy falls to machines of another version nothing is asked, and one line says so."""
+    log = write_model(tmp_path)
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "num_cpus=1", status=2)
+    assert "No worker of mine can take part: " in said
+    assert "has lvlm-ad 9.9.9, not " in said
+    assert not lines(log)
+
+
+def test_unlike_workers_are_told_apart(cluster, kept_data, tmp_path):
+    """Two machines of one name are named by Ray's ids of them too."""
+    (tmp_path / "mine.py").write_text(
+        "import os\nfrom lvlm_ad.backend import Backend\n\nclass Mine(Backend):\n    spreads = True\n"
+        "    def identity(self):\n        return {**super().identity(), 'weights': os.getpid()}\n"
+        "    def answer(self, request):\n        return ''\n"
+    )
+    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "actors=2", status=2)
+    named = r"\S+ \([0-9a-f.:]+, node [0-9a-f]{8}\)"
+    assert re.search(rf"lvlm-ad: {named} is not as {named}: identity weights \d+, not \d+", said)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (["--ray-address", "127.0.0.1:1"], "--ray-address is used with --engine ray"),
         (["--engine", "ray", "--ray-address", "nowhere"], "There is no Ray cluster to be had at nowhere"),
+        # Ports that nothing listens at.
+        (["--engine", "ray", "--ray-address", "127.0.0.1:1"], "at 127.0.0.1:1: Connection refused. Start one there"),
+        (["--engine", "ray", "--ray-address", "ray://localhost:1"], "at ray://localhost:1: Connection refused."),
+        (["--engine", "ray", "--ray-address", "no.such.invalid:6379"], "There is no Ray cluster to be had at no.such"),
+        (["--engine", "ray", "--ray-address", "127.0.0.1:99999"], "99999: Port out of range"),
         (["--engine", "ray", "--set", "actors=0"], "--engine ray, setting actors"),
         (["--set", "actors=2"], "Nothing has a setting 'actors'"),
     ],
