@@ -57,7 +57,7 @@ def test_damaged_and_newer_files_are_refused(tmp_path):
         DivisionStore(tmp_path / "new.sqlite")
 
 
-def test_a_store_is_closed_though_threads_read_it(tmp_path, photo):
+def test_a_store_is_closed_though_threads_read_it(tmp_path):
     """After an error the stores are closed while pictures are still drawn: the readers hear of it, and nobody dies."""
     code = f"""
 import threading
