@@ -5,12 +5,13 @@ A data set may have a million files, so hashes pass by a few hundred at a time a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import islice
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FileDigests", "FileHashes", "hash_files", "hash_rows", "is_digest"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT NOT NULL, hash TEXT NOT NULL)"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS trees (first TEXT PRIMARY KEY, state BLOB NOT NULL, hashes BLOB NOT NULL)
+"""
+# A tree is all files of a data set, by the path of the first: as long as all are as they were, one look is enough.
 
 _FRESH = 2.0
 """Seconds since its last change for which a file's hash is not kept: it could change again within a clock's tick."""
@@ -114,6 +119,31 @@ class FileHashes:
                 for at, place in enumerate(places):
                     yield read[at] if at in read else bytes.fromhex(known[place][1])
 
+    def of_all(self, files: Callable[[], Iterable[File]]) -> Iterator[bytes]:
+        """Give what ``of`` gives; at one look, where no file has changed since this was last asked of the same files.
+
+        Args:
+            files: gives them, as often as it is called.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        absolute = cache(os.path.abspath)
+        digest, newest, count, first = hashlib.sha256(), 0, 0, ""
+        for folder, name in files():
+            place = f"{absolute(folder)}/{name}"
+            state = _state(place)
+            newest = max(newest, _changed(state))
+            digest.update(f"{place}\n{state}\n".encode(errors="surrogateescape"))
+            first, count = first or place, count + 1
+        known = self._tree(first, digest.digest())
+        if known is None or len(known) != _BYTES * count:
+            known = b"".join(self.of(files()))
+            # While a file could change within a clock's tick, this look is not the last.
+            if time.time() - newest / 1e9 > _FRESH:
+                self._keep_tree(first, digest.digest(), known)
+        return (known[at : at + _BYTES] for at in range(0, len(known), _BYTES))
+
     def close(self) -> None:
         """Close the file."""
         if self._db is not None:
@@ -130,6 +160,21 @@ class FileHashes:
             return {path: (state, digest) for path, state, digest in self._db.execute(query, places)}
         except (*DATABASE_ERRORS, UnicodeEncodeError):
             return {}
+
+    def _tree(self, first: str, state: bytes) -> bytes | None:
+        if self._db is None:
+            return None
+        try:
+            query = "SELECT hashes FROM trees WHERE first = ? AND state = ? AND typeof(hashes) = 'blob'"
+            row = self._db.execute(query, (first, state)).fetchone()
+        except (*DATABASE_ERRORS, UnicodeEncodeError):
+            return None
+        return None if row is None else bytes(row[0])
+
+    def _keep_tree(self, first: str, state: bytes, hashes: bytes) -> None:
+        if self._db is not None:
+            with contextlib.suppress(*DATABASE_ERRORS, UnicodeEncodeError):
+                self._db.execute("INSERT OR REPLACE INTO trees VALUES (?, ?, ?)", (first, state, hashes))
 
     def _keep(self, rows: list[tuple[str, str, str]]) -> None:
         if self._db is None or not rows:
@@ -177,8 +222,13 @@ def _state(path: str) -> str:
 
 def _is_settled(state: str, now: float) -> bool:
     """Whether a file's last change is long enough past; of one in the future nothing can be said."""
-    changed = max(int(part) for part in state.split()[:2]) / 1e9
-    return now - changed > _FRESH
+    return now - _changed(state) / 1e9 > _FRESH
+
+
+def _changed(state: str) -> int:
+    """Return when a file last changed, nanoseconds."""
+    content, entry, _ = state.split(" ", 2)
+    return max(int(content), int(entry))
 
 
 def is_digest(text: Any) -> bool:

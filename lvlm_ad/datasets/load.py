@@ -51,7 +51,8 @@ def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: i
         DataError: the root is not what the name says, or something in it is wrong; see docs/datasets.md.
     """
     listing = list_dataset(name, root, mask_threshold)
-    dataset = listing.dataset()
+    with _no_collection():
+        dataset = listing.dataset()
     errors = [problem.message for problem in listing.problems if problem.severity == "error"]
     if len(errors) > 1:
         raise DataError(f"{errors[0]} (The first of {len(errors)} problems; `lvlm-ad data check` lists them all.)")

@@ -226,8 +226,11 @@ class Dataset(Sequence[Sample]):
     @cached_property
     def file_hashes(self) -> Mapping[str, tuple[str, str]]:
         """Sample id -> SHA-256 (hex) of its image file and of its mask file ("" without one)."""
-        files = (file for sample in self.samples for file in sample.files)
-        found = (self.hashed.of if self.hashed is not None else hash_files)(files)
+
+        def files() -> Iterator[File]:
+            return (file for sample in self.samples for file in sample.files)
+
+        found = hash_files(files()) if self.hashed is None else self.hashed.of_all(files)
         return FileDigests(self.places, (sample.has_mask for sample in self.samples), found)
 
     @cached_property

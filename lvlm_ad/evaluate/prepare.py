@@ -43,7 +43,7 @@ class _Keys:
     """
 
     def __init__(self, plan: Plan, identity: Mapping[str, Any]) -> None:
-        self._files = plan.dataset.file_hashes
+        self._files, self._fingerprint = plan.dataset.file_hashes, plan.dataset.fingerprint
         self._shared = {
             "version": DIVISION_VERSION,
             "image_size": plan.protocol.image_size,
@@ -57,6 +57,12 @@ class _Keys:
         before, after = self._around(sample.label, sample.threshold)
         image, mask = self._files[sample.id]
         return hashlib.sha256(f'{before}["{image}", "{mask}"]{after}'.encode()).hexdigest()
+
+    @cached_property
+    def of_all(self) -> str:
+        """The key of all samples together, SHA-256 (hex)."""
+        whole = {**self._shared, "fingerprint": self._fingerprint}
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
     def _written(self, label: bool, threshold: int | None) -> tuple[str, str]:  # noqa: FBT001 - a value of the JSON
         """Write what is hashed once for all samples that differ in their files alone: what stands around these."""
@@ -82,7 +88,32 @@ class Divisions:
     def __init__(self, store: DivisionStore, dataset: Dataset, keys: _Keys, record: Mapping[str, Any]) -> None:
         self._store, self._dataset, self._keys, self.record = store, dataset, keys, record
         self._hashes = bytearray(_BYTES * len(dataset))
+        self._kept = False
         self.empty = 0
+
+    def look_for_all(self) -> list[Sample]:
+        """Note which samples are divided, and how; at one look, where all were when this was last asked.
+
+        Returns:
+            Those that are not.
+
+        Raises:
+            StoreError: the store is damaged.
+        """
+        whole = self._store.whole(self._keys.of_all)
+        if whole is not None and len(whole[0]) == len(self._hashes):
+            self._hashes, self.empty, self._kept = bytearray(whole[0]), whole[1], True
+            return []
+        return self.look_for(self._dataset)
+
+    def keep_all(self) -> None:
+        """Note in the store that all samples are divided, if it does not say so.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if not self._kept:
+            self._store.put_whole(self._keys.of_all, bytes(self._hashes), self.empty)
 
     def look_for(self, samples: Iterable[Sample]) -> list[Sample]:
         """Note which samples are divided, and how.
@@ -161,7 +192,7 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     """
     identity, record = plan.division.identity(), plan.division.record()
     divisions = Divisions(store, plan.dataset, _Keys(plan, identity), record)
-    missing = divisions.look_for(plan.dataset)
+    missing = divisions.look_for_all()
     problems: list[str] = []
     progress.start("dividing", len(plan.dataset))
     progress.advance(len(plan.dataset) - len(missing), stored=True)
@@ -191,7 +222,8 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     if problems:
         others = f" {len(problems) - 1} more cannot be used either." if len(problems) > 1 else ""
         raise DataError(f"{problems[0]}{others} 'lvlm-ad data check' lists all problems.")
-    divisions.look_for(missing)
+    if not divisions.look_for(missing):
+        divisions.keep_all()
     if divisions.empty:
         progress.note(
             f"{divisions.empty} of {len(plan.dataset)} images keep no region within the area limits; their maps are "

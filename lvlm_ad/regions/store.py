@@ -37,9 +37,11 @@ CREATE TABLE IF NOT EXISTS divisions (
     regions BLOB NOT NULL,
     counts BLOB
 );
-CREATE INDEX IF NOT EXISTS known ON divisions (key, hash, n_regions)
+CREATE INDEX IF NOT EXISTS known ON divisions (key, hash, n_regions);
+CREATE TABLE IF NOT EXISTS sets (key TEXT PRIMARY KEY, hashes BLOB NOT NULL, empty INTEGER NOT NULL)
 """
-# The index answers which images are cut, and how, without a look at a gigabyte of cells.
+# The index answers which images are cut, and how, without a look at a gigabyte of cells. A set is all images of a data
+# set, once all are cut: nothing is ever taken out of the file, so one look tells that all are there.
 
 _AT_ONCE = 900
 """Keys in one statement; no SQLite refuses so many."""
@@ -103,6 +105,29 @@ class DivisionStore:
             query = f"SELECT key, hash, n_regions FROM divisions INDEXED BY known WHERE key IN ({marks})"  # nosec B608 # noqa: S608 - marks only
             yield from self._read(partial(_rows, query, part))
 
+    def whole(self, key: str) -> tuple[bytes, int] | None:
+        """Return what ``put_whole`` stored, or None.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        query = "SELECT hashes, empty FROM sets WHERE key = ? AND typeof(hashes) = 'blob' AND typeof(empty) = 'integer'"
+        rows = self._read(partial(_rows, query, [key]))
+        return (bytes(rows[0][0]), int(rows[0][1])) if rows else None
+
+    def put_whole(self, key: str, hashes: bytes, empty: int) -> None:
+        """Note that all images of a data set are cut.
+
+        Args:
+            key: what decides the divisions of all of them.
+            hashes: of each image's division, 32 bytes.
+            empty: how many have no region.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        self._write("INSERT OR REPLACE INTO sets VALUES (?, ?, ?)", (key, hashes, empty))
+
     def regions(self, key: str) -> Regions:
         """Read one division.
 
@@ -111,7 +136,7 @@ class DivisionStore:
         """
         arrays = self._arrays("regions", key)
         if arrays is None:
-            raise StoreError(f"The division store {self._path} has no division {key}.")
+            raise StoreError(f"The division store {self._path} has no division {key}. Delete it to start anew.")
         return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
 
     def counts(self, key: str) -> dict[str, NDArray[Any]] | None:
@@ -128,12 +153,13 @@ class DivisionStore:
         Raises:
             StoreError: the file cannot be written.
         """
+        row = (key, division.hash, division.n_regions, division.regions, division.counts)
+        self._write("INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)", row)
+
+    def _write(self, statement: str, row: Sequence[Any]) -> None:
         try:
             with self._lock:
-                self._db.execute(
-                    "INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)",
-                    (key, division.hash, division.n_regions, division.regions, division.counts),
-                )
+                self._db.execute(statement, row)
         except DATABASE_ERRORS as error:
             raise StoreError(f"The division store {self._path} cannot be written: {error}.") from error
 

@@ -183,6 +183,40 @@ def test_kept_hashes_are_those_of_the_files(tmp_path):
     assert found[9:] == wanted[9:]
 
 
+def test_one_look_at_files_that_did_not_change(tmp_path):
+    """While all files of a data set are as they were, their hashes come at once; else each is looked up."""
+    store = tmp_path / "files.sqlite"
+    files = [tmp_path / f"{number}.bin" for number in range(1000)]
+    for number, file in enumerate(files):
+        file.write_bytes(b"%d" % number)
+
+    def hashes(some=files):
+        with closing(FileHashes(store)) as kept:
+            return list(kept.of_all(lambda: map(File.of, some)))
+
+    def known():
+        with closing(sqlite3.connect(store)) as db:
+            return db.execute("SELECT count(*) FROM trees").fetchone()[0]
+
+    wanted = [hashlib.sha256(file.read_bytes()).digest() for file in files]
+    assert hashes() == wanted
+    assert known() == 0, "a file that was just written could change unseen"
+    time.sleep(2.1)
+    assert hashes() == wanted
+    assert known() == 1
+    with closing(sqlite3.connect(store)) as db, db:
+        db.execute("UPDATE files SET state = 'x'")
+        db.execute("UPDATE trees SET hashes = zeroblob(32000)")
+    assert hashes() == [bytes(32)] * 1000, "nothing else is looked at"
+    assert hashes(files[:500]) == wanted[:500]
+    files[7].write_bytes(b"other")
+    assert hashes() == [*wanted[:7], hashlib.sha256(b"other").digest(), *wanted[8:]]
+    with closing(sqlite3.connect(store)) as db, db:
+        db.execute("UPDATE trees SET hashes = x'00'")
+    assert hashes()[:7] == wanted[:7]
+    assert hashes([]) == []
+
+
 def test_rows_are_hashed_as_one_list():
     """The hash is that of the whole list in JSON, however many rows."""
     for count in (0, 1, 899, 900, 901, 2000):
