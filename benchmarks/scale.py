@@ -114,7 +114,7 @@ def measured(count: int, url: str, folder: Path) -> tuple[Cost, Cost, dict[str, 
     command = [
         *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "openai", "--set", "model=stub"),
         *("--set", f"base_url={url}", "--set", f"image_size={SIDE}", "--set", "min_area=0"),
-        *("--set", "grid_rows=2", "--set", "grid_columns=2"),
+        *("--set", "grid_rows=4", "--set", "grid_columns=4"),
         *("--data", str(folder / "data"), "--dataset", "folder", "--division", "grid", "--out", str(out)),
         *("--no-frame", "--no-report", "--concurrency", "64"),
     ]
