@@ -120,9 +120,10 @@ def own_folder(path: Path) -> None:
         OSError: it is a link, holds links or pipes, or cannot be made.
     """
     path.mkdir(parents=True, exist_ok=True)
-    odd = [path] if path.is_symlink() else [one for one in path.iterdir() if one.is_symlink() or not one.is_file()]
-    if odd:
-        raise OSError(errno.ELOOP, f"{odd[0]} is a link or no plain file; remove it", str(odd[0]))
+    inside = () if path.is_symlink() else path.iterdir()
+    for one in (path, *inside):
+        if one.is_symlink() or not (one.is_file() or one.is_dir()):
+            raise OSError(errno.ELOOP, f"{one} is a link or no plain file; remove it", str(one))
 
 
 def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: bool = False) -> None:

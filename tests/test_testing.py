@@ -311,11 +311,17 @@ def test_a_heavy_import_is_found(tmp_path):
     (tmp_path / "ray.py").write_text("")
     path = tmp_path / "heavy.py"
     path.write_text("import ray\nclass Heavy:\n    def answer(self, request): return 'yes'\n")
+    real = sys.modules.get("ray")
     try:
         found = problems(build(find_model(str(path), {})[0]), BACKEND_CHECKS)
     finally:
         sys.modules.pop("ray", None)
-    assert found == {"import_is_light": "importing it loads ray; import them where they are used"}
+        if real is not None:
+            sys.modules["ray"] = real
+    assert found["import_is_light"] == "importing it loads ray; import them where they are used"
+    # Where the real one is installed, a fresh Python finds that; it puts folders of its own on the path.
+    assert found.keys() <= {"import_is_light", "nothing_else_changes"}
+    assert "sys.path" in found.get("nothing_else_changes", "sys.path")
 
 
 class Even(Baseline):

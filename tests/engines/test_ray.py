@@ -157,7 +157,7 @@ def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
     assert results(tmp_path / "there") == results(tmp_path / "here")
     run = json.loads(next((tmp_path / "there").glob("mine-*/run.json")).read_text())
     assert run["versions"]["engine"].startswith("ray ")
-    assert run["versions"]["workers"] == "3"
+    assert 1 <= int(run["versions"]["workers"]) <= 3, "as many as were up before all was answered"
     assert len({process for _, process in lines(tmp_path / "asked.txt")}) >= 2, "one process here, others there"
 
 
