@@ -155,6 +155,7 @@ def store(folder: Path) -> Target:
                 pass
             finally:
                 answers.close()
+        AnswerStore(saved).close()
         with contextlib.suppress(LvlmAdError):
             salvage(path, saved)
         for left in folder.iterdir():
