@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CategoryImages", "drawn_categories", "draws_of", "mean_intervals", "measured"]
 
-_AT_ONCE = 4_000_000
-"""Weights that are held at once: 32 MB."""
+_AT_ONCE = 1_000_000
+"""Weights that are held at once: 8 MB, and as much again twice while they are made and multiplied."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -157,8 +157,10 @@ def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
     assert results(tmp_path / "there") == results(tmp_path / "here")
     run = json.loads(next((tmp_path / "there").glob("mine-*/run.json")).read_text())
     assert run["versions"]["engine"].startswith("ray ")
-    assert 1 <= int(run["versions"]["workers"]) <= 3, "as many as were up before all was answered"
-    assert len({process for _, process in lines(tmp_path / "asked.txt")}) >= 2, "one process here, others there"
+    there = len({process for _, process in lines(tmp_path / "asked.txt")}) - 1
+    assert there >= 1, "one process here, others there"
+    # A machine of three has three copies, but a quick one may have answered all before the last is up.
+    assert there <= int(run["versions"]["workers"]) <= 3
 
 
 @pytest.mark.parametrize(("model", "status"), [("clip-ac", 0), ("transformers", 3)])
