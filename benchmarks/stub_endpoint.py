@@ -1,10 +1,11 @@
-"""A vision endpoint that costs next to nothing: waits, answers every question alike, turns away what is too many.
+"""A vision endpoint that costs next to nothing: waits, answers whatever is asked, turns away what is too many.
 
 Run by ``endpoint_overhead.py`` as a process of its own, so that what is measured beside it is the caller. Bodies are
 counted and dropped, never parsed. Prints its port once it listens, and serves until its standard input is closed.
 
-    POST /v1/chat/completions    a valid completion, ``--latency`` seconds after the last byte of the question; status
-                                 429 if ``--limit`` others are under way, counted from their headers to their answer
+    POST /v1/chat/completions    a valid completion, ``--latency`` seconds after the last byte of the question: the same
+                                 to all or, with ``--varied``, another each time; status 429 if ``--limit`` others are
+                                 under way, counted from their headers to their answer
     GET /v1/models               the one model
     GET /stats                   what was counted since the last DELETE /stats: ``Counts``
     DELETE /stats                begin to count anew
@@ -14,9 +15,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import random
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -25,25 +29,8 @@ _HEADERS_END = b"\r\n\r\n"
 # asyncio fills it and calls buffer_updated at once, so all connections can share it.
 _BUFFER = bytearray(1 << 20)
 
-_COMPLETION = {
-    "id": "chatcmpl-0",
-    "object": "chat.completion",
-    "created": 0,
-    "model": "stub",
-    "choices": [
-        {
-            "index": 0,
-            "finish_reason": "stop",
-            "message": {"role": "assistant", "content": '{"image_score": 0.1, "regions": []}', "refusal": None},
-        }
-    ],
-    "usage": {
-        "prompt_tokens": 1105,
-        "completion_tokens": 12,
-        "total_tokens": 1117,
-        "prompt_tokens_details": {"cached_tokens": 0},
-    },
-}
+_ALIKE = ('{"image_score": 0.1, "regions": []}',)
+
 _MODELS = {"object": "list", "data": [{"id": "stub", "object": "model", "created": 0, "owned_by": "stub"}]}
 _TOO_MANY = {"error": {"message": "Too many at once.", "type": "requests", "code": "rate_limit_exceeded"}}
 _UNKNOWN = {"error": {"message": "Unknown path.", "type": "invalid_request_error", "code": None}}
@@ -75,15 +62,16 @@ class Endpoint:
         latency: seconds.
         limit: questions under way at once.
         retry_after: what status 429 says of when to come back, seconds; None: nothing.
+        answers: what is answered, in turn.
     """
 
-    def __init__(self, latency: float, limit: int, retry_after: float | None) -> None:
+    def __init__(self, latency: float, limit: int, retry_after: float | None, answers: Sequence[str] = _ALIKE) -> None:
         self.latency = latency
         self.limit = limit
         self.under_way = 0
         self.counts = Counts()
         self._cpu_before = time.process_time()
-        self.completion = _response("200 OK", _COMPLETION)
+        self.completions = itertools.cycle([_response("200 OK", _completion(answer)) for answer in answers])
         wait = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
         self.too_many = _response("429 Too Many Requests", _TOO_MANY, wait)
 
@@ -168,7 +156,7 @@ class Connection(asyncio.BufferedProtocol):
         endpoint.under_way += 1
         counts.peak = max(counts.peak, endpoint.under_way)
         self._admitted = True
-        self._response = endpoint.completion
+        self._response = next(endpoint.completions)
 
     def _received(self) -> None:
         if self._admitted and self._endpoint.latency:
@@ -187,6 +175,30 @@ class Connection(asyncio.BufferedProtocol):
         if self._admitted:
             self._admitted = False
             self._endpoint.under_way -= 1
+
+
+def _completion(answer: str) -> dict[str, object]:
+    message = {"role": "assistant", "content": answer, "refusal": None}
+    tokens = {"prompt_tokens": 1105, "completion_tokens": 12, "total_tokens": 1117}
+    return {
+        "id": "chatcmpl-0",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "stub",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {**tokens, "prompt_tokens_details": {"cached_tokens": 0}},
+    }
+
+
+def _varied() -> Iterator[str]:
+    """Name up to four regions of sixteen, with scores of two digits; the same answers each time."""
+    draw = random.Random(0)  # noqa: S311 - answers, no secret
+    for _ in range(1000):
+        regions = [
+            {"id": number, "score": round(draw.random(), 2)}
+            for number in sorted(draw.sample(range(1, 17), draw.randint(0, 4)))
+        ]
+        yield json.dumps({"image_score": round(draw.random(), 2), "regions": regions})
 
 
 def _response(status: str, body: object, headers: dict[str, str] | None = None) -> bytes:
@@ -211,8 +223,10 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.2, help="seconds from question to answer")
     parser.add_argument("--limit", type=int, default=32, help="questions under way before others are turned away")
     parser.add_argument("--retry-after", type=float, help="say so with status 429, seconds")
+    parser.add_argument("--varied", action="store_true", help="answer something else each time")
     args = parser.parse_args()
-    asyncio.run(_serve(Endpoint(args.latency, args.limit, args.retry_after)))
+    answers = tuple(_varied()) if args.varied else _ALIKE
+    asyncio.run(_serve(Endpoint(args.latency, args.limit, args.retry_after, answers)))
 
 
 if __name__ == "__main__":

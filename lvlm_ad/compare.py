@@ -12,6 +12,7 @@ import numpy as np
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.metrics.delong import DeLong, delong, placements, two_sided
 from lvlm_ad.metrics.draws import Draws, mean_of, mean_over_drawn
+from lvlm_ad.metrics.tallies import Tallies
 from lvlm_ad.metrics.uncertainty import CategoryImages, drawn_categories, draws_of
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
 from lvlm_ad.text2seg import UNANSWERED
@@ -236,7 +237,7 @@ def _left_out(run: Run) -> set[str]:
 def _categories(run: Run, resamples: int) -> dict[str, _Category]:
     """Take a run apart by category, and draw the metrics of its resamples."""
     left_out = _left_out(run)
-    tallies = run.tallies or [None] * len(run.predictions)
+    tallies = Tallies.of(run.tallies or [None] * len(run.predictions))
     if len(tallies) != len(run.predictions):
         raise RunError(f"{run.dir} is damaged: {len(tallies)} images in pixels.npz, {len(run.predictions)} predicted.")
     found: dict[str, _Category] = {}
@@ -244,11 +245,11 @@ def _categories(run: Run, resamples: int) -> dict[str, _Category]:
         chosen = [
             at for at, record in enumerate(run.predictions) if record.category == name and record.id not in left_out
         ]
-        pixels = [tally for at in chosen if (tally := tallies[at]) is not None]
+        pixels = tallies.take(chosen)
         tested = CategoryImages(
             np.array([run.predictions[at].label for at in chosen], dtype=np.bool_),
             np.array([run.predictions[at].image_score or 0.0 for at in chosen]),
-            pixels if len(pixels) == len(chosen) else None,
+            pixels if pixels.complete else None,
         )
         metrics = run.metrics["categories"].get(name, {})
         draws = draws_of(tested, metrics, resamples, name) if chosen else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 from lvlm_ad.records import PredictionRecord
@@ -31,17 +31,12 @@ class Predictions(Sequence[PredictionRecord]):
             self.append(record)
 
     @classmethod
-    def joined(cls, parts: Mapping[str, Predictions], order: Iterable[str]) -> Predictions:
-        """Join predictions.
-
-        Args:
-            parts: the predictions, by name.
-            order: the name of the part that each record is taken from, in turn.
-        """
-        taken = {name: part.lines() for name, part in parts.items()}
+    def joined(cls, parts: Iterable[Predictions]) -> Predictions:
+        """Join predictions, in order; parts that nobody else holds are let go one by one."""
         whole = cls()
-        for name in order:
-            whole._append(next(taken[name]))
+        for part in parts:
+            for line in part.lines():
+                whole._append(line)
         return whole
 
     def append(self, record: PredictionRecord) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.evaluate.scoring import Scored, measure_category, summary
+from lvlm_ad.evaluate.scored import Scored
+from lvlm_ad.evaluate.scoring import measure_category, summary
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.draws import Draws
 from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, measured

@@ -1,6 +1,7 @@
 """Predictions are held small and come back as they were."""
 
 import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -55,13 +56,24 @@ def test_odd_texts_survive():
     assert [packed[at].text for at in range(len(texts))] == texts
 
 
-def test_parts_are_joined_in_any_order():
-    """Records come from each part in its own order, as the whole asks for them."""
-    parts = {name: [recorded(at + start) for at in range(100)] for start, name in ((0, "a"), (1000, "b"))}
-    order = ["a", "b", "b", "a"] * 50
-    joined = Predictions.joined({name: Predictions(records) for name, records in parts.items()}, order)
-    taken = {name: iter(records) for name, records in parts.items()}
-    assert list(joined) == [next(taken[name]) for name in order]
+def test_parts_are_joined_and_let_go():
+    """In their order, whatever their lengths; a part is gone before the next is asked for."""
+    lengths = (100, 64, 0, 1, 200)
+    gone = []
+
+    def parts():
+        for at, length in enumerate(lengths):
+            assert len(gone) >= at - 1
+            part = Predictions(recorded(1000 * at + number) for number in range(length))
+            weakref.finalize(part, gone.append, at)
+            yield part
+            del part
+
+    joined = Predictions.joined(parts())
+    assert list(joined) == [
+        recorded(1000 * at + number) for at, length in enumerate(lengths) for number in range(length)
+    ]
+    assert gone == list(range(len(lengths)))
 
 
 def test_threads_may_look_at_once():

@@ -243,7 +243,7 @@ def _run_model(
             manifest,
             result.metrics(paid=bool(model.preset.backend)),
             result.predictions,
-            result.tallies(),
+            result.tallies,
         )
         write_run(run)
         event(
@@ -270,7 +270,7 @@ def _refuse_nothing(model: Model, result: RowResult) -> None:
 def _predict(
     plan: Plan, detector: Detector, rows: Sequence[Row], divisions: Divisions, workers: int, progress: Progress
 ) -> Iterator[Mapping[Row, Measured]]:
-    """Predict every sample in a pool of threads, a category after the other; within one, results come in any order.
+    """Predict every sample in a pool of threads, begun in the data set's order; results come in any order.
 
     No more is begun than can be under way while results are taken in: each may hold a map. After an error or an
     interruption no further question begins; answers under way are waited for, being paid for.
@@ -282,8 +282,7 @@ def _predict(
 
     pool = ThreadPoolExecutor(workers)
     try:
-        place = {name: at for at, name in enumerate(plan.dataset.categories)}
-        waiting = iter(sorted(plan.dataset, key=lambda sample: place[sample.category]))
+        waiting = iter(plan.dataset)
         under_way: set[Future[Mapping[Row, Measured]]] = set()
         while True:
             under_way |= {pool.submit(one, sample) for sample in islice(waiting, 2 * workers - len(under_way))}

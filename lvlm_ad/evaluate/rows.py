@@ -12,7 +12,8 @@ import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import LvlmAdError, PluginError, where
-from lvlm_ad.evaluate.scoring import CategoryResult, Scored, answer_counts, measure_category, summary
+from lvlm_ad.evaluate.scored import Images, Scored
+from lvlm_ad.evaluate.scoring import CategoryResult, answer_counts, measure_category, summary
 from lvlm_ad.metrics.tallies import THRESHOLDS, Tallies
 from lvlm_ad.packed import Predictions
 from lvlm_ad.records import TEXT_KEPT, PredictionRecord
@@ -106,7 +107,7 @@ class _Gathering:
         self._ids = ids
         self._early: dict[str, Measured] = {}
         self.records = Predictions()
-        self.images: list[Scored] = []
+        self.images = Images()
         self.parts: list[tuple[float, ...]] = []
 
     @property
@@ -119,16 +120,15 @@ class _Gathering:
         self._early[measured.record.id] = measured
         while not self.complete and (one := self._early.pop(self._ids[len(self.images)], None)) is not None:
             self.records.append(one.record)
-            self.images.append(one.scored)
+            self.images.add(one.scored)
             self.parts.append(one.parts)
 
     def settled(self, scores: Sequence[float]) -> None:
         """Give the images their final scores."""
-        before, self.records, images, self.images = self.records, Predictions(), self.images, []
-        for record, image, score in zip(before, images, scores, strict=True):
-            final, scored = settled(record, image, score)
-            self.records.append(final)
-            self.images.append(scored)
+        before, self.records = self.records, Predictions()
+        for record, score in zip(before, scores, strict=True):
+            self.records.append(settled(record, score))
+        self.images.settle([record.image_score or 0.0 for record in self.records])
 
 
 class RowResult:
@@ -154,7 +154,9 @@ class RowResult:
         self._plan, self._settle, self._counted = plan, settle, counted
         self.spent, self.expected = 0.0, 0
         self._categories: dict[str, CategoryResult] = {}
+        # Both are in the data set's order: it goes by category.
         self._records: dict[str, Predictions] = {}
+        self._tallies: dict[str, Tallies] = {}
         self._waiting: dict[str, _Gathering] = {}
         self._ids: dict[str, list[str]] = {}
         for sample in plan.dataset:
@@ -176,21 +178,21 @@ class RowResult:
             if self._settle is not None and any(gathered.parts):
                 gathered.settled(_final(category, self._settle, gathered.parts))
             config = self._plan.config
-            self._categories[category] = measure_category(
-                gathered.images, config.on_failure, category, config.resamples
-            )
-            self._records[category] = gathered.records
+            found = measure_category(gathered.images, config.on_failure, category, config.resamples)
+            self._records[category], self._tallies[category] = gathered.records, found.tallies
+            # Held once: they are let go while they are joined.
+            self._categories[category] = replace(found, tallies=Tallies.of(()))
             del self._waiting[category]
 
     @cached_property
     def predictions(self) -> Predictions:
         """The records in the data set's order, once all are in."""
-        return Predictions.joined(self._records, (sample.category for sample in self._plan.dataset))
+        return Predictions.joined(self._records.pop(name) for name in self._plan.dataset.categories)
 
+    @cached_property
     def tallies(self) -> Tallies:
-        """Return what is kept of each image's pixels, in the data set's order."""
-        taken = {category: iter(one.tallies) for category, one in self._categories.items()}
-        return Tallies.of(next(taken[sample.category]) for sample in self._plan.dataset)
+        """What is kept of each image's pixels, in the data set's order, once all are in."""
+        return Tallies.joined(self._tallies.pop(name) for name in self._plan.dataset.categories)
 
     def metrics(self, *, paid: bool) -> dict[str, Any]:
         """Return the content of metrics.json.
@@ -281,11 +283,10 @@ def _final(
     return scores
 
 
-def settled(record: PredictionRecord, scored: Scored, score: float) -> tuple[PredictionRecord, Scored]:
-    """Return both with the image's final score; through the regions it is written and read like others."""
+def settled(record: PredictionRecord, score: float) -> PredictionRecord:
+    """Return the record with the image's final score; through the regions it is written and read like others."""
     text = ""
     if record.text:
         text = write(score, record.regions)
         score = parse(text, record.n_regions).image or 0.0
-    final = record.model_copy(update={"image_score": score, "text": text[:TEXT_KEPT]})
-    return final, replace(scored, image_score=score)
+    return record.model_copy(update={"image_score": score, "text": text[:TEXT_KEPT]})

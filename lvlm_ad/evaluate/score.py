@@ -17,7 +17,7 @@ from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.config import Progress, RunConfig, Silent, resolve
 from lvlm_ad.evaluate.facts import hash_of
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult
-from lvlm_ad.evaluate.scoring import Scored
+from lvlm_ad.evaluate.scored import Scored
 from lvlm_ad.presets import Price
 from lvlm_ad.runs import Manifest, PredictionRecord, Run, write_run
 from lvlm_ad.versions import versions
@@ -114,7 +114,7 @@ def score_maps(
         }
     )
     folder = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-maps-{plan.dataset.name}-{config_hash[:8]}").lstrip(".-")
-    run = Run(config.out / folder, manifest, result.metrics(paid=False), result.predictions, result.tallies())
+    run = Run(config.out / folder, manifest, result.metrics(paid=False), result.predictions, result.tallies)
     write_run(run)
     return run
 

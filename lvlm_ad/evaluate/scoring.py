@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from lvlm_ad.metrics import (
-    CellCounts,
-    PixelMetrics,
-    image_metrics,
-    pixel_metrics,
-    pixel_metrics_from_counts,
-)
+from lvlm_ad.evaluate.scored import Images, Scored
+from lvlm_ad.metrics import PixelMetrics, image_metrics, pixel_metrics
 from lvlm_ad.metrics.counts import pixel_metrics_from_tallies
-from lvlm_ad.metrics.pixel import components
-from lvlm_ad.metrics.tallies import PixelTally, Tallies, grid_of, tally_cells, tally_map
+from lvlm_ad.metrics.tallies import GrowingTallies, PixelTally, Tallies
 from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, mean_intervals, measured
 from lvlm_ad.runs import METRIC_NAMES
 from lvlm_ad.text2seg import Status
@@ -27,28 +21,9 @@ if TYPE_CHECKING:
 
     from lvlm_ad.metrics.draws import Draws
 
-__all__ = ["CategoryResult", "Scored", "answer_counts", "measure_category", "summary"]
+__all__ = ["CategoryResult", "answer_counts", "measure_category", "summary"]
 
 OnFailure = Literal["zero", "exclude"]
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """What the metrics need of one image.
-
-    Attributes:
-        label: True if anomalous.
-        image_score: None where the answer holds none.
-        values: float ``(C,)``, the score of each cell; or for a dense row the whole map ``(S, S)``.
-        truth: for a row through the regions the counts of the ground truth, for a dense row the mask bool ``(S, S)``;
-            of a finished run, whose map is gone, the tally that was kept, and ``values`` is not looked at; None where
-            there is no ground truth.
-    """
-
-    label: bool
-    image_score: float | None
-    values: NDArray[np.floating[Any]]
-    truth: CellCounts | NDArray[np.bool_] | PixelTally | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +42,7 @@ class CategoryResult:
 
 
 def measure_category(
-    images: Sequence[Scored],
+    images: Images | Iterable[Scored],
     on_failure: OnFailure,
     category: str = "",
     resamples: int = 0,
@@ -88,36 +63,42 @@ def measure_category(
         "interval" (name -> [low, high], 95 %) and, where scores are missing, "range" (name -> [worst, best] over all
         that the missing answers could have been).
     """
-    kept = [at for at, image in enumerate(images) if image.image_score is not None or on_failure == "zero"]
+    images = images if isinstance(images, Images) else Images(images)
+    missing = np.isnan(images.scores)
+    measured = ~missing if on_failure == "exclude" else np.ones_like(missing)
+    kept = np.flatnonzero(measured)
     result: dict[str, Any] = dict.fromkeys(METRIC_NAMES)
-    counts = {"n_images": len(images), "n_measured": len(kept)}
-    tallies: list[PixelTally | None] = [None] * len(images)
-    if not kept:
+    counts = {"n_images": len(images), "n_measured": kept.size}
+    if not kept.size:
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
-        return CategoryResult({**result, **counts, "undefined": undefined}, {}, Tallies.of(tallies))
-    chosen = [images[at] for at in kept]
-    result |= _exact(chosen) | dict(exact or {})
-    for at, tally in zip(kept, _tallies(chosen), strict=True):
-        tallies[at] = tally
-    tested = _tested(chosen, [tallies[at] for at in kept])
+        return CategoryResult({**result, **counts, "undefined": undefined}, {}, Tallies.of([None] * len(images)))
+    tallies = images.tallies(measured)
+    tested = _tested(images, np.nan_to_num(images.scores), tallies, kept)
+    result |= _exact(tested, images, tallies, kept) | dict(exact or {})
     draws = draws_of(tested, result, resamples, category) if resamples else {}
     if resamples:
         result["interval"] = {name: list(ends) for name, one in draws.items() if (ends := one.interval()) is not None}
-    if any(image.image_score is None for image in images):
-        result["range"] = _range(images, tallies)
-    return CategoryResult({**result, **counts}, draws, Tallies.of(tallies))
+    if missing.any():
+        result["range"] = _range(images, tallies, missing)
+    left_out = [None if out else tally for out, tally in zip(~measured, tallies, strict=True)]
+    return CategoryResult({**result, **counts}, draws, tallies if measured.all() else Tallies.of(left_out))
 
 
-def _exact(images: Sequence[Scored]) -> dict[str, Any]:
+def _tested(images: Images, scores: NDArray[np.float64], tallies: Tallies, places: NDArray[np.intp]) -> CategoryImages:
+    pixels = tallies if places.size == len(images) else tallies.take(places)
+    return CategoryImages(images.labels[places], scores[places], pixels if pixels.complete else None)
+
+
+def _exact(tested: CategoryImages, images: Images, tallies: Tallies, kept: NDArray[np.intp]) -> dict[str, Any]:
     """Compute the metrics themselves."""
     result: dict[str, Any] = {}
     undefined: dict[str, str] = {}
-    by_image = image_metrics([image.label for image in images], [image.image_score or 0.0 for image in images])
+    by_image = image_metrics(tested.labels, tested.scores)
     for name in ("auroc", "ap", "f1_max"):
         result[f"image_{name}"] = getattr(by_image, name)
         if name in by_image.undefined:
             undefined[f"image_{name}"] = by_image.undefined[name]
-    by_pixel, reason = _pixel(images)
+    by_pixel, reason = _pixel(tested, images, tallies, kept)
     for name in ("auroc", "ap", "f1_max", "aupro"):
         result[f"pixel_{name}"] = getattr(by_pixel, name) if by_pixel else None
         if by_pixel is None or name in by_pixel.undefined:
@@ -128,75 +109,36 @@ def _exact(images: Sequence[Scored]) -> dict[str, Any]:
     return {**result, "undefined": undefined}
 
 
-def _pixel(images: Sequence[Scored]) -> tuple[PixelMetrics | None, str]:
-    without = sum(image.truth is None for image in images)
-    if without:
-        return None, f"{without} of {len(images)} images have no ground-truth mask"
-    tallies = [image.truth for image in images if isinstance(image.truth, PixelTally)]
-    if tallies:
-        return pixel_metrics_from_tallies(tallies), ""
-    counts = [image.truth for image in images if isinstance(image.truth, CellCounts)]
-    if counts:
-        return pixel_metrics_from_counts(counts, [image.values for image in images]), ""
-    masks = [image.truth for image in images if isinstance(image.truth, np.ndarray)]
-    return pixel_metrics(masks, [image.values for image in images]), ""
+def _pixel(
+    tested: CategoryImages, images: Images, tallies: Tallies, kept: NDArray[np.intp]
+) -> tuple[PixelMetrics | None, str]:
+    if tested.tallies is None:
+        without = int((tallies.arrays["lengths"][kept] < 0).sum())
+        return None, f"{without} of {kept.size} images have no ground-truth mask"
+    maps, masks = images.maps(kept)
+    # Of maps that are constant on cells the tallies tell all; of others no more than their grid.
+    return (pixel_metrics(masks, maps) if maps else pixel_metrics_from_tallies(tested.tallies)), ""
 
 
-def _tallies(images: Sequence[Scored]) -> list[PixelTally | None]:
-    """Tally each image's pixels: exactly where maps are constant on cells, else on a grid that fits the category."""
-    dense = [(image.values, image.truth) for image in images if isinstance(image.truth, np.ndarray)]
-    grid = grid_of([values for values, _ in dense], [mask for _, mask in dense]) if dense else np.empty(0)
-    found: list[PixelTally | None] = []
-    for image in images:
-        if image.truth is None or isinstance(image.truth, PixelTally):
-            found.append(image.truth)
-        elif isinstance(image.truth, CellCounts):
-            found.append(tally_cells(image.truth, image.values))
-        else:
-            found.append(tally_map(image.values, image.truth, grid))
-    return found
-
-
-def _tested(images: Sequence[Scored], tallies: Sequence[PixelTally | None]) -> CategoryImages:
-    some = [tally for tally in tallies if tally is not None]
-    return CategoryImages(
-        np.array([image.label for image in images]),
-        np.array([image.image_score or 0.0 for image in images]),
-        some if len(some) == len(images) else None,
-    )
-
-
-def _range(images: Sequence[Scored], tallies: Sequence[PixelTally | None]) -> dict[str, list[float]]:
+def _range(images: Images, tallies: Tallies, missing: NDArray[np.bool_]) -> dict[str, list[float]]:
     """Bound the metrics: every missing answer entirely wrong, and every missing answer entirely right."""
     ends = []
     for right in (False, True):
-        filled, pixels = [], []
-        for image, tally in zip(images, tallies, strict=True):
-            missing = image.image_score is None
-            filled.append(replace(image, image_score=float(image.label == right)) if missing else image)
-            pixels.append(_certain(image, right=right) if missing else tally)
-        ends.append(measured(_tested(filled, pixels)))
+        scores = np.where(missing, images.labels == right, images.scores)
+        filled = GrowingTallies()
+        for absent, tally in zip(missing, tallies, strict=True):
+            filled.add(_certain(tally, right=right) if absent and tally is not None else tally)
+        ends.append(measured(_tested(images, scores, filled.tallies(), np.arange(len(images)))))
     worst, best = ends
     return {name: [low, high] for name, low in worst.items() if low is not None and (high := best[name]) is not None}
 
 
-def _certain(image: Scored, *, right: bool) -> PixelTally | None:
+def _certain(tally: PixelTally, *, right: bool) -> PixelTally:
     """Tally a map that is the ground truth, or its opposite."""
-    if image.truth is None:
-        return None
-    if isinstance(image.truth, CellCounts):
-        normal, sizes = int(image.truth.normal.sum()), image.truth.component_sizes
-        anomalous, regions = int(sizes.sum()), image.truth.n_components
-    elif isinstance(image.truth, PixelTally):
-        normal, anomalous = int(image.truth.normal.sum()), int(image.truth.anomalous.sum())
-        regions = image.truth.n_regions
-    else:
-        anomalous, (_, regions) = int(image.truth.sum()), components(image.truth)
-        normal = image.truth.size - anomalous
     order = 1 if right else -1
-    columns = ([normal, 0], [0, anomalous], [0, regions])
-    whole, defects, overlap = (np.array(column[::order]) for column in columns)
-    return PixelTally(np.array([0.0, 1.0]), whole, defects, overlap.astype(np.float64), regions)
+    columns = ([int(tally.normal.sum()), 0], [0, int(tally.anomalous.sum())], [0, tally.n_regions])
+    normal, anomalous, overlap = (np.array(column[::order]) for column in columns)
+    return PixelTally(np.array([0.0, 1.0]), normal, anomalous, overlap.astype(np.float64), tally.n_regions)
 
 
 def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:

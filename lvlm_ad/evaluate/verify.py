@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -13,7 +13,8 @@ from lvlm_ad.backend import Answer
 from lvlm_ad.datasets.hashes import hash_rows
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
 from lvlm_ad.evaluate.facts import hash_of
-from lvlm_ad.evaluate.scoring import CategoryResult, Scored, answer_counts, measure_category, summary
+from lvlm_ad.evaluate.scored import Images, Scored
+from lvlm_ad.evaluate.scoring import CategoryResult, answer_counts, measure_category, summary
 from lvlm_ad.presets import Price
 from lvlm_ad.records import TEXT_KEPT
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
@@ -176,9 +177,10 @@ def _metrics(run: Run) -> list[str]:
     if len(tallies) != len(run.predictions):
         return []
     problems = []
-    images: dict[str, list[Scored]] = {category: [] for category in run.manifest.dataset.categories}
+    images = {category: Images() for category in run.manifest.dataset.categories}
     for record, tally in zip(run.predictions, tallies, strict=True):
-        images.setdefault(record.category, []).append(Scored(record.label, record.image_score, _NO_VALUES, tally))
+        of_category = images.setdefault(record.category, Images())
+        of_category.add(Scored(record.label, record.image_score, _NO_VALUES, tally))
     again: dict[str, CategoryResult] = {}
     for category, scored in images.items():
         said = run.metrics["categories"].get(category, {})
@@ -217,7 +219,7 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def _checked(images: Sequence[Scored], again: Mapping[str, Any], run: Run) -> dict[str, Any]:
+def _checked(images: Images, again: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Return a category's metrics as far as they can be recomputed; of a dense row's pixels from the counts alone."""
     found = _known(again, run)
     if run.manifest.model.row == "dense":

@@ -12,11 +12,10 @@ from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.curves import Steps, summed_weights
 from lvlm_ad.metrics.image import check_real
 from lvlm_ad.metrics.pixel import PixelMetrics, check_limit, components, from_steps
+from lvlm_ad.metrics.tallies import PixelTally, Tallies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from lvlm_ad.metrics.tallies import PixelTally
 
 __all__ = ["CellCounts", "count_cells", "pixel_metrics_from_counts", "pixel_metrics_from_tallies"]
 
@@ -142,31 +141,29 @@ def pixel_metrics_from_counts(
     return found.metrics(fpr_limit)
 
 
-def pixel_metrics_from_tallies(tallies: Sequence[PixelTally], fpr_limit: float = 0.3) -> PixelMetrics:
+def pixel_metrics_from_tallies(tallies: Tallies | Sequence[PixelTally], fpr_limit: float = 0.3) -> PixelMetrics:
     """Compute what ``pixel_metrics`` gives for maps of which tallies are left: exactly, if the tallies are exact.
 
     Args:
-        tallies: of each image.
+        tallies: of each image; all have ground truth.
         fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
 
     Raises:
         MetricError: there are no images, or the limit is out of range.
     """
     check_limit(fpr_limit)
-    if not tallies:
+    if not len(tallies):
         raise MetricError("There are no images to measure.")
-    scores, normal, anomalous, overlap = (
-        np.concatenate([getattr(one, name) for one in tallies]) for name in ("scores", "normal", "anomalous", "overlap")
-    )
-    levels, merged = _merged(scores, normal)
-    some = anomalous > 0
+    arrays = Tallies.of(tallies).arrays
+    levels, merged = _merged(arrays["scores"], arrays["normal"])
+    some = arrays["anomalous"] > 0
     found = _Pooled(
         levels,
         merged,
-        inside=scores[some],
-        pixels=anomalous[some],
-        shares=overlap[some],
-        n_regions=sum(one.n_regions for one in tallies),
+        inside=arrays["scores"][some],
+        pixels=arrays["anomalous"][some],
+        shares=arrays["overlap"][some],
+        n_regions=int(arrays["n_regions"].sum()),
         lowest=int(merged[0]) if levels.size else 0,
     )
     return found.metrics(fpr_limit)

@@ -16,11 +16,10 @@ import numpy as np
 from scipy import sparse
 
 from lvlm_ad.metrics.curves import overlap_run
+from lvlm_ad.metrics.tallies import PixelTally, Tallies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from lvlm_ad.metrics.tallies import PixelTally
 
 __all__ = [
     "Pool",
@@ -94,14 +93,13 @@ def pool_images(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) ->
     return _pool(image, np.asarray(scores), ones * ~labels, ones * labels, None, None, labels.size)
 
 
-def pool_pixels(tallies: Sequence[PixelTally]) -> Pool:
-    """Pool the pixels of a category's images."""
-    image = np.repeat(np.arange(len(tallies)), [one.scores.size for one in tallies])
-    scores, normal, anomalous, overlap = (
-        np.concatenate([np.empty(0), *(getattr(one, name) for one in tallies)]).astype(np.float64)
-        for name in ("scores", "normal", "anomalous", "overlap")
+def pool_pixels(tallies: Tallies | Sequence[PixelTally]) -> Pool:
+    """Pool the pixels of a category's images, all of which have ground truth."""
+    arrays = Tallies.of(tallies).arrays
+    image = np.repeat(np.arange(len(tallies)), arrays["lengths"])
+    scores, normal, anomalous, overlap, regions = (
+        arrays[name].astype(np.float64) for name in ("scores", "normal", "anomalous", "overlap", "n_regions")
     )
-    regions = np.array([one.n_regions for one in tallies], dtype=np.float64)
     return _pool(image, scores, normal, anomalous, overlap, regions, len(tallies))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.metrics.counts import CellCounts
 
-__all__ = ["PixelTally", "Tallies", "grid_of", "tally_cells", "tally_map"]
+__all__ = ["GrowingTallies", "PixelTally", "Tallies", "grid_of", "tally_cells", "tally_map"]
 
 THRESHOLDS = 256
 """Of the grid on which dense maps are counted."""
@@ -33,6 +33,9 @@ _JOINED: Mapping[str, type[Any]] = {
     "overlap": np.float64,
 }
 """What a tally holds at each of its scores."""
+
+_COUNTED: Mapping[str, type[Any]] = {"lengths": np.int64, "n_regions": np.int64}
+"""What is held of each image."""
 
 _SAMPLE = 2_000_000
 """Pixels of a category that the grid is chosen by."""
@@ -151,7 +154,7 @@ class Tallies(Sequence[PixelTally | None]):
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.arrays = {name: arrays[name] for name in (*_JOINED, "lengths", "n_regions")}
+        self.arrays = {name: arrays[name] for name in (*_JOINED, *_COUNTED)}
         self._check()
         self._ends = np.maximum(self.arrays["lengths"], 0).cumsum()
 
@@ -160,16 +163,33 @@ class Tallies(Sequence[PixelTally | None]):
         """Join tallies; None is an image without ground truth."""
         if isinstance(tallies, Tallies):
             return tallies
-        joined = {name: Growing(dtype) for name, dtype in _JOINED.items()}
-        lengths, regions = Growing(np.int64), Growing(np.int64)
+        growing = GrowingTallies()
         for one in tallies:
-            lengths.add(np.array([-1 if one is None else one.scores.size]))
-            regions.add(np.array([0 if one is None else one.n_regions]))
-            if one is not None:
-                for name, column in joined.items():
-                    column.add(getattr(one, name))
-        columns = {name: column.values for name, column in joined.items()}
-        return cls({**columns, "lengths": lengths.values, "n_regions": regions.values})
+            growing.add(one)
+        return growing.tallies()
+
+    @classmethod
+    def joined(cls, parts: Iterable[Tallies]) -> Tallies:
+        """Join what is joined already, in order; parts that nobody else holds are let go one by one."""
+        growing = GrowingTallies()
+        for part in parts:
+            growing.extend(part)
+        return growing.tallies()
+
+    def take(self, places: Sequence[int] | NDArray[np.intp]) -> Tallies:
+        """Return the tallies at some places, in that order."""
+        lengths = self.arrays["lengths"][places]
+        kept = np.maximum(lengths, 0)
+        # Entry by entry: where the image's begin, and the how many-th of them it is.
+        begins = np.repeat(self._ends[places] - kept, kept)
+        entries = begins + np.arange(begins.size) - np.repeat(kept.cumsum() - kept, kept)
+        columns = {name: self.arrays[name][entries] for name in _JOINED}
+        return Tallies({**columns, "lengths": lengths, "n_regions": self.arrays["n_regions"][places]})
+
+    @property
+    def complete(self) -> bool:
+        """Whether each image has ground truth."""
+        return bool((self.arrays["lengths"] >= 0).all())
 
     def _check(self) -> None:
         lengths, regions = self.arrays["lengths"], self.arrays["n_regions"]
@@ -197,3 +217,27 @@ class Tallies(Sequence[PixelTally | None]):
             return None
         scores, normal, anomalous, overlap = (self.arrays[name][end - length : end] for name in _JOINED)
         return PixelTally(scores, normal, anomalous, overlap, int(self.arrays["n_regions"][index]))
+
+
+class GrowingTallies:
+    """Joins tallies while they come in."""
+
+    def __init__(self) -> None:
+        self._columns = {name: Growing(dtype) for name, dtype in (*_JOINED.items(), *_COUNTED.items())}
+
+    def add(self, tally: PixelTally | None) -> None:
+        """Add the tally of one more image; None: it has no ground truth."""
+        self._columns["lengths"].add(np.array([-1 if tally is None else tally.scores.size]))
+        self._columns["n_regions"].add(np.array([0 if tally is None else tally.n_regions]))
+        if tally is not None:
+            for name in _JOINED:
+                self._columns[name].add(getattr(tally, name))
+
+    def extend(self, tallies: Tallies) -> None:
+        """Add tallies."""
+        for name, column in self._columns.items():
+            column.add(tallies.arrays[name])
+
+    def tallies(self) -> Tallies:
+        """Return all that was added; no more is to be added then."""
+        return Tallies({name: column.values for name, column in self._columns.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from lvlm_ad.metrics.resampling import Pool, draw_weights, generator_of, pool_im
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.metrics.tallies import PixelTally
+    from lvlm_ad.metrics.tallies import Tallies
 
 __all__ = ["CategoryImages", "drawn_categories", "draws_of", "mean_intervals", "measured"]
 
@@ -34,7 +34,7 @@ class CategoryImages:
 
     labels: NDArray[np.bool_]
     scores: NDArray[np.float64]
-    tallies: Sequence[PixelTally] | None
+    tallies: Tallies | None
 
     def pools(self) -> dict[str, Pool]:
         """Return what is resampled, "image" and "pixel"."""
@@ -89,9 +89,7 @@ def _edge(name: str, tested: CategoryImages) -> float:
     """Return half of the least that a metric can lie below 1: one normal sample stands just above one anomalous one."""
     kind, _, metric = name.partition("_")
     if kind == "pixel" and tested.tallies is not None:
-        anomalous, normal = (
-            sum(int(getattr(one, of).sum()) for one in tested.tallies) for of in ("anomalous", "normal")
-        )
+        anomalous, normal = (int(tested.tallies.arrays[of].sum()) for of in ("anomalous", "normal"))
     else:
         anomalous, normal = int(tested.labels.sum()), int((~tested.labels).sum())
     parts = {"ap": anomalous * (anomalous + 1), "f1_max": 2 * anomalous + 1}.get(metric, anomalous * normal)

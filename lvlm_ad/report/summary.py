@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvlm_ad.metrics.tallies import Tallies
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -89,19 +91,18 @@ def curves_of(run: Run) -> dict[str, Curves]:
     Pixels of a dense row were counted at fixed thresholds, and its pixel curves go through those.
     """
     found: dict[str, Curves] = {}
-    tallies = run.tallies or [None] * len(run.predictions)
+    tallies = Tallies.of(run.tallies or [None] * len(run.predictions))
     for category in run.manifest.dataset.categories:
         chosen = [at for at in measured_places(run) if run.predictions[at].category == category]
         labels = np.array([run.predictions[at].label for at in chosen], dtype=np.float64)
         scores = np.array([run.predictions[at].image_score or 0.0 for at in chosen])
         roc, pr, _ = _curves(scores, 1 - labels, labels)
-        pixels = [tally for at in chosen if (tally := tallies[at]) is not None]
-        if not pixels or len(pixels) < len(chosen):
+        pixels = tallies.take(chosen)
+        if not chosen or not pixels.complete:
             found[category] = Curves(roc, pr)
             continue
-        columns = ("scores", "normal", "anomalous", "overlap")
-        every = [np.concatenate([getattr(tally, name) for tally in pixels]) for name in columns]
-        regions = sum(tally.n_regions for tally in pixels)
+        every = [pixels.arrays[name] for name in ("scores", "normal", "anomalous", "overlap")]
+        regions = int(pixels.arrays["n_regions"].sum())
         found[category] = Curves(roc, pr, *_curves(every[0], every[1], every[2], every[3], regions))
     return found
 

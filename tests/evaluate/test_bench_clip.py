@@ -14,6 +14,7 @@ from lvlm_ad.datasets import load_dataset
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate import bench
 from lvlm_ad.evaluate.rows import Measured, RowResult
+from lvlm_ad.evaluate.scored import Scored
 from lvlm_ad.leaderboard import FORMATS, make_board
 from lvlm_ad.records import PredictionRecord
 from lvlm_ad.text2seg import parse
@@ -136,7 +137,8 @@ def test_scores_over_a_category_are_checked():
     plan = SimpleNamespace(dataset=samples, config=SimpleNamespace(on_failure="zero"))
     for wrong in ([0.5], [0.5, 1.5], [0.5, float("nan")]):
         result = RowResult(plan, settle=lambda _, wrong=wrong: wrong)
-        first, last = (Measured(recorded(sample.id), None, stored=False, parts=(1.0,)) for sample in samples)
+        scored = Scored(label=False, image_score=0.5, values=np.empty(0), truth=None)
+        first, last = (Measured(recorded(sample.id), scored, stored=False, parts=(1.0,)) for sample in samples)
         result.add(first)
         with pytest.raises(PluginError, match="must give 2 image scores"):
             result.add(last)

@@ -8,7 +8,8 @@ import pytest
 
 from lvlm_ad import bench
 from lvlm_ad.evaluate.facts import hash_of
-from lvlm_ad.evaluate.scoring import Scored, measure_category, summary
+from lvlm_ad.evaluate.scored import Scored
+from lvlm_ad.evaluate.scoring import measure_category, summary
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.evaluate.verify_all import verify_runs
 from lvlm_ad.metrics.tallies import PixelTally

@@ -103,3 +103,29 @@ def test_tallies_outlive_the_process(tmp_path):
             Tallies({**arrays, name: changed})
     with pytest.raises(MetricError, match="kind of number"):
         Tallies({**arrays, "scores": arrays["scores"].astype(str)})
+
+
+def test_tallies_are_taken_and_joined():
+    """Any places in any order, images without ground truth and without a score's pixels among them."""
+    masks, maps = smooth(2)
+    grid = grid_of(maps, masks)
+    every = [tally_map(one, mask, grid) for one, mask in zip(maps, masks, strict=True)]
+    every[1] = None
+    tallies = Tallies.of(every)
+    for places in ([3, 0, 1], [2, 2], [1], []):
+        same(tallies.take(np.array(places, dtype=np.intp)), [every[at] for at in places])
+    assert not tallies.complete
+    assert tallies.take(np.array([0, 2])).complete
+    same(Tallies.joined(iter([tallies, Tallies.of([]), tallies.take(np.array([3]))])), [*every, every[3]])
+    same(Tallies.joined([]), [])
+
+
+def same(found, wanted):
+    """Tallies hold what they were made of."""
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            for name in ("scores", "normal", "anomalous", "overlap"):
+                assert np.array_equal(getattr(one, name), getattr(other, name))
+            assert one.n_regions == other.n_regions

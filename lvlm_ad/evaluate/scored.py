@@ -1,0 +1,102 @@
+"""A category's images while they wait for their metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.metrics import CellCounts
+from lvlm_ad.metrics.ranking import Growing
+from lvlm_ad.metrics.tallies import GrowingTallies, PixelTally, Tallies, grid_of, tally_cells, tally_map
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Images", "Scored"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What the metrics need of one image.
+
+    Attributes:
+        label: True if anomalous.
+        image_score: None where the answer holds none.
+        values: float ``(C,)``, the score of each cell; or for a dense row the whole map ``(S, S)``.
+        truth: for a row through the regions the counts of the ground truth, for a dense row the mask bool ``(S, S)``;
+            of a finished run, whose map is gone, the tally that was kept, and ``values`` is not looked at; None where
+            there is no ground truth.
+    """
+
+    label: bool
+    image_score: float | None
+    values: NDArray[np.floating[Any]]
+    truth: CellCounts | NDArray[np.bool_] | PixelTally | None
+
+
+class Images:
+    """A category's images, held small: the label, the score and the tally of each. Of a dense row the maps stay.
+
+    Args:
+        images: what to hold; more can be added.
+    """
+
+    def __init__(self, images: Iterable[Scored] = ()) -> None:
+        self._labels, self._scores, self._tallies = Growing(np.bool_), Growing(np.float64), GrowingTallies()
+        self._maps: dict[int, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
+        for image in images:
+            self.add(image)
+
+    def add(self, image: Scored) -> None:
+        """Add an image."""
+        if isinstance(image.truth, np.ndarray):
+            self._maps[len(self)] = (image.values, image.truth)
+            self._tallies.add(None)
+        elif isinstance(image.truth, CellCounts):
+            self._tallies.add(tally_cells(image.truth, image.values))
+        else:
+            self._tallies.add(image.truth)
+        self._labels.add(np.array([image.label]))
+        self._scores.add(np.array([np.nan if image.image_score is None else image.image_score]))
+
+    def settle(self, scores: Sequence[float]) -> None:
+        """Give each image another score."""
+        self._scores.values[:] = scores
+
+    def __len__(self) -> int:
+        return int(self._labels.values.size)
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """Bool ``(n,)``, True if anomalous."""
+        return self._labels.values
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Float64 ``(n,)``, the image scores; NaN where there is none."""
+        return self._scores.values
+
+    def maps(self, places: NDArray[np.intp]) -> tuple[list[NDArray[Any]], list[NDArray[np.bool_]]]:
+        """Return the maps and masks of those images at some places that have both."""
+        found = [self._maps[at] for at in places.tolist() if at in self._maps]
+        return [values for values, _ in found], [mask for _, mask in found]
+
+    def tallies(self, measured: NDArray[np.bool_]) -> Tallies:
+        """Tally each image's pixels: exactly where maps are constant on cells, else on a grid that fits the category.
+
+        Args:
+            measured: bool ``(n,)``, which images enter the metrics. The maps of the others tell nothing of the grid,
+                and are counted as empty ones.
+        """
+        tallies = self._tallies.tallies()
+        if not self._maps:
+            return tallies
+        maps, masks = self.maps(np.flatnonzero(measured))
+        grid = grid_of(maps, masks) if maps else np.zeros(1)
+        counted: list[PixelTally | None] = list(tallies)
+        for at, (values, mask) in self._maps.items():
+            counted[at] = tally_map(values if measured[at] else np.full(mask.shape, grid[0]), mask, grid)
+        return Tallies.of(counted)
