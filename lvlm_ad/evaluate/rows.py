@@ -20,6 +20,8 @@ from lvlm_ad.records import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
     from lvlm_ad.detectors import Prediction
@@ -101,13 +103,14 @@ class _Gathering:
 
     Args:
         ids: the category's samples in order.
+        folder: where maps go that are too many for memory.
     """
 
-    def __init__(self, ids: Sequence[str]) -> None:
+    def __init__(self, ids: Sequence[str], folder: Path) -> None:
         self._ids = ids
         self._early: dict[str, Measured] = {}
         self.records = Predictions()
-        self.images = Images()
+        self.images = Images(folder=folder)
         self.parts: list[tuple[float, ...]] = []
 
     @property
@@ -167,12 +170,13 @@ class RowResult:
 
         Raises:
             PluginError: the method gave scores of a wrong number or range.
+            RunError: there is no room for the category's maps.
         """
         category = measured.record.category
         self.expected += measured.expected
         if not measured.stored:
             self.spent += measured.record.cost_usd or 0.0
-        gathered = self._waiting.setdefault(category, _Gathering(self._ids[category]))
+        gathered = self._waiting.setdefault(category, _Gathering(self._ids[category], self._plan.config.out))
         gathered.add(measured)
         if gathered.complete:
             if self._settle is not None and any(gathered.parts):

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvlm_ad.evaluate.held_maps import HeldMaps
 from lvlm_ad.metrics import CellCounts
 from lvlm_ad.metrics.ranking import Growing
 from lvlm_ad.metrics.tallies import GrowingTallies, PixelTally, Tallies, grid_of, tally_cells, tally_map
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 __all__ = ["Images", "Scored"]
@@ -24,7 +27,7 @@ class Scored:
 
     Attributes:
         label: True if anomalous.
-        image_score: None where the answer holds none.
+        image_score: None where the answer holds none; each image of a dense row has one.
         values: float ``(C,)``, the score of each cell; or for a dense row the whole map ``(S, S)``.
         truth: for a row through the regions the counts of the ground truth, for a dense row the mask bool ``(S, S)``;
             of a finished run, whose map is gone, the tally that was kept, and ``values`` is not looked at; None where
@@ -42,18 +45,28 @@ class Images:
 
     Args:
         images: what to hold; more can be added.
+        folder: where maps go that are too many for memory; see ``HeldMaps``.
+
+    Attributes:
+        held: the maps of a dense row.
     """
 
-    def __init__(self, images: Iterable[Scored] = ()) -> None:
+    def __init__(self, images: Iterable[Scored] = (), folder: Path | None = None) -> None:
         self._labels, self._scores, self._tallies = Growing(np.bool_), Growing(np.float64), GrowingTallies()
-        self._maps: dict[int, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
+        self.held = HeldMaps(folder)
+        self._dense: list[int] = []
         for image in images:
             self.add(image)
 
     def add(self, image: Scored) -> None:
-        """Add an image."""
+        """Add an image.
+
+        Raises:
+            RunError: its map cannot be kept.
+        """
         if isinstance(image.truth, np.ndarray):
-            self._maps[len(self)] = (image.values, image.truth)
+            self.held.add(image.values, image.truth)
+            self._dense.append(len(self))
             self._tallies.add(None)
         elif isinstance(image.truth, CellCounts):
             self._tallies.add(tally_cells(image.truth, image.values))
@@ -79,24 +92,13 @@ class Images:
         """Float64 ``(n,)``, the image scores; NaN where there is none."""
         return self._scores.values
 
-    def maps(self, places: NDArray[np.intp]) -> tuple[list[NDArray[Any]], list[NDArray[np.bool_]]]:
-        """Return the maps and masks of those images at some places that have both."""
-        found = [self._maps[at] for at in places.tolist() if at in self._maps]
-        return [values for values, _ in found], [mask for _, mask in found]
-
-    def tallies(self, measured: NDArray[np.bool_]) -> Tallies:
-        """Tally each image's pixels: exactly where maps are constant on cells, else on a grid that fits the category.
-
-        Args:
-            measured: bool ``(n,)``, which images enter the metrics. The maps of the others tell nothing of the grid,
-                and are counted as empty ones.
-        """
+    def tallies(self) -> Tallies:
+        """Tally each image's pixels: exactly where maps are constant on cells, else on a grid that fits the maps."""
         tallies = self._tallies.tallies()
-        if not self._maps:
+        if not self._dense:
             return tallies
-        maps, masks = self.maps(np.flatnonzero(measured))
-        grid = grid_of(maps, masks) if maps else np.zeros(1)
-        counted: list[PixelTally | None] = list(tallies)
-        for at, (values, mask) in self._maps.items():
-            counted[at] = tally_map(values if measured[at] else np.full(mask.shape, grid[0]), mask, grid)
-        return Tallies.of(counted)
+        maps, masks = self.held.maps, self.held.masks
+        grid = grid_of(maps, masks)
+        of_maps = (tally_map(values, mask, grid) for values, mask in zip(maps, masks, strict=True))
+        dense = set(self._dense)
+        return Tallies.of(next(of_maps) if at in dense else tally for at, tally in enumerate(tallies))

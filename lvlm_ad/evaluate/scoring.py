@@ -72,7 +72,7 @@ def measure_category(
     if not kept.size:
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
         return CategoryResult({**result, **counts, "undefined": undefined}, {}, Tallies.of([None] * len(images)))
-    tallies = images.tallies(measured)
+    tallies = images.tallies()
     tested = _tested(images, np.nan_to_num(images.scores), tallies, kept)
     result |= _exact(tested, images, tallies, kept) | dict(exact or {})
     draws = draws_of(tested, result, resamples, category) if resamples else {}
@@ -115,9 +115,10 @@ def _pixel(
     if tested.tallies is None:
         without = int((tallies.arrays["lengths"][kept] < 0).sum())
         return None, f"{without} of {kept.size} images have no ground-truth mask"
-    maps, masks = images.maps(kept)
     # Of maps that are constant on cells the tallies tell all; of others no more than their grid.
-    return (pixel_metrics(masks, maps) if maps else pixel_metrics_from_tallies(tested.tallies)), ""
+    if len(images.held):
+        return pixel_metrics(images.held.masks, images.held.maps), ""
+    return pixel_metrics_from_tallies(tested.tallies), ""
 
 
 def _range(images: Images, tallies: Tallies, missing: NDArray[np.bool_]) -> dict[str, list[float]]:

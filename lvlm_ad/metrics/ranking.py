@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["Growing", "Piece", "Ranks", "pieces_of", "rank"]
 
 PIECE_BYTES = 64e6
-"""What one piece of sorted scores may take."""
+"""What one piece of sorted scores may take; more where there would be more pieces than ``_MOST_PASSES``."""
+
+_MOST_PASSES = 16
+"""Passes over the scores: each may read them from disk."""
 
 _SAMPLE = 100_000
 """Scores that the borders of pieces are chosen by."""
@@ -124,10 +127,10 @@ def pieces_of(parts: Callable[[], Iterator[NDArray[Any]]], total: int, dtype: np
         total: how many they are.
         dtype: what they are compared in.
     """
-    wanted = int(np.ceil(total * dtype.itemsize / PIECE_BYTES))
+    wanted = min(_MOST_PASSES, int(np.ceil(total * dtype.itemsize / PIECE_BYTES)))
     borders = _borders(parts, total, wanted, dtype) if wanted > 1 else np.empty(0, dtype)
-    # As long as all of them: memory is taken only where it is written, which is as far as the largest range.
-    buffer = Growing(dtype, total)
+    # Twice a fair share to begin with: memory is taken only where it is written.
+    buffer = Growing(dtype, min(total, 2 * total // max(1, wanted)))
     low = None
     for high in (*borders, None):
         buffer.clear()

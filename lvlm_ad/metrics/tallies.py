@@ -128,7 +128,8 @@ def grid_of(maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]]) ->
     step = max(1, pixels // _SAMPLE)
     half = (THRESHOLDS - 1) // 2
     inside = [one[mask] for one, mask in zip(maps, masks, strict=True)]
-    outside = [one[~mask][::step] for one, mask in zip(maps, masks, strict=True)]
+    # Copies: a view would hold all pixels of its map.
+    outside = [one[~mask][::step].copy() for one, mask in zip(maps, masks, strict=True)]
     rates = np.geomspace(_LOWEST_RATE, 1.0, half)
     chosen = [np.array([min(one.min() for one in maps)])]
     for scores, shares in ((inside, np.linspace(0, 1, half)), (outside, 1 - rates)):
