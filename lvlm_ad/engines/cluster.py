@@ -34,6 +34,8 @@ _STORE = 512 << 20
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PATIENCE = 5.0
 """Seconds for a connection to a cluster's address."""
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""How a client begins, and empty settings: Ray's ports speak gRPC, which is HTTP/2, and answer with theirs."""
 _DEATHS = 5
 """So many workers may die of one image before it is given up."""
 
@@ -87,7 +89,7 @@ class RayEngine:
         """Knock at an address that names a host and a port: Ray itself tries for minutes without a word.
 
         Raises:
-            ConfigError: nothing listens there, or it can be no address.
+            ConfigError: nothing or something else listens there, or it can be no address.
         """
         there_is_none = f"There is no Ray cluster to be had at {address}"
         try:
@@ -102,11 +104,13 @@ class RayEngine:
         own = [self._ray.util.get_node_ip_address()] if host in _LOOPBACK else []
         for one in (host, *own):
             try:
-                socket.create_connection((one, port), timeout=_PATIENCE).close()
+                connection = socket.create_connection((one, port), timeout=_PATIENCE)
             except (OSError, UnicodeError) as error:
                 # Some names of hosts are none to the encoder of names.
                 problem = error
             else:
+                if not _answers(connection):
+                    raise ConfigError(f"{there_is_none}: what listens there is not Ray.")
                 return
         raise ConfigError(
             f"{there_is_none}: {getattr(problem, 'strerror', None) or problem}. Start one there with 'ray start --head "
@@ -283,3 +287,20 @@ def _cut_task(
     """Cut an image on a worker, if what cuts it is of the same versions there."""
     check_versions(wanted)
     return cut_there(sample, hashes, how, files)
+
+
+def _answers(connection: socket.socket) -> bool:
+    """Whether what listens speaks as Ray does; closes the connection."""
+    with connection:
+        if os.environ.get("RAY_USE_TLS", "").lower() in {"1", "true"}:
+            # It would not answer what is not encrypted.
+            return True
+        head = b""
+        try:
+            connection.sendall(_GREETING)
+            # The head of a frame: three bytes of length, then its type, 4 for settings.
+            while len(head) < 4 and (more := connection.recv(64)):  # noqa: PLR2004 - see above
+                head += more
+        except OSError:
+            return False
+        return head[3:4] == b"\x04"

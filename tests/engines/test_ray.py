@@ -4,8 +4,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -317,6 +319,33 @@ def test_wrong_options_are_one_line(options, expected, kept_data, tmp_path):
     said = bench(None, kept_data, tmp_path / "runs", "--model", "mine.py", *options, status=2)
     assert expected in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
+def test_a_port_of_something_else_is_told_at_once(says, kept_data, tmp_path):
+    """Ray would try for a minute: a web server, what hangs up, and what keeps silent."""
+    pytest.importorskip("ray")
+    write_model(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            connection, _ = listening.accept()
+            with connection:
+                if says is None:
+                    # Until the other side goes.
+                    while connection.recv(64):
+                        pass
+                else:
+                    connection.recv(64)
+                    connection.sendall(says)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        options = ["--model", "mine.py", "--engine", "ray", "--ray-address", address]
+        said = bench(None, kept_data, tmp_path / "runs", *options, status=2)
+        thread.join()
+    assert f"There is no Ray cluster to be had at {address}: what listens there is not Ray." in said
 
 
 def test_room_that_no_machine_has_is_said(cluster, kept_data, tmp_path):
