@@ -43,7 +43,9 @@ def board_page(board: Board, runs: Path | None = None, folder: Path | None = Non
         title="lvlm-ad leaderboard",
         version=__version__,
         made="",
-        groups=[_group(group, board.sort, _links(group, runs, folder)) for group in board.groups],
+        groups=[
+            _group(group, board.sort, _links(group, runs, folder), number) for number, group in enumerate(board.groups)
+        ],
         heads=HEADERS,
     )
 
@@ -61,11 +63,11 @@ def _links(group: Group, runs: Path | None, folder: Path | None) -> dict[str, st
     }
 
 
-def _group(group: Group, sort: str, links: Mapping[str, str]) -> dict[str, Any]:
+def _group(group: Group, sort: str, links: Mapping[str, str], number: int) -> dict[str, Any]:
     measured = [entry for entry in group.entries if entry.kind != "published"]
     numbers = {id(entry): number for number, entry in enumerate(group.entries)}
     there = {entry.kind for entry in group.entries}
-    plots = [cost_plot(measured), cost_plot(measured, narrow=True)]
+    plots = [cost_plot(measured, f"cost-{number}{'-narrow' * narrow}", narrow=narrow) for narrow in (False, True)]
     return {
         "title": group.title,
         "kinds": [(kind, words) for kind, words in _KINDS.items() if kind in there],

@@ -36,7 +36,7 @@ Place = tuple[float, float]
 """Cost of an image in USD, and image AUROC in percent."""
 
 
-def cost_plot(entries: Sequence[Entry], *, narrow: bool = False) -> Plot | None:
+def cost_plot(entries: Sequence[Entry], name: str = "cost", *, narrow: bool = False) -> Plot | None:
     """Draw image AUROC over the cost of an image.
 
     Frame rows are levels, not points: chance and contrast cost nothing, and the oracle is no method. Rows that are not
@@ -44,6 +44,7 @@ def cost_plot(entries: Sequence[Entry], *, narrow: bool = False) -> Plot | None:
 
     Args:
         entries: rows of one table.
+        name: see ``Plot``; of its own for each plot of a page, whose elements it names.
         narrow: for a telephone.
 
     Returns:
@@ -70,7 +71,6 @@ def cost_plot(entries: Sequence[Entry], *, narrow: bool = False) -> Plot | None:
     texts = {place: _label([entry.name for entry in at], 16 if narrow else 28) for place, at in named.items()}
     figure.draw_without_rendering()
     _write(axes, texts)
-    name = "cost-narrow" if narrow else "cost"
     return finished(
         name, "Accuracy against cost", f"Image AUROC over the cost of an image: {_told(points, levels)}.", figure
     )

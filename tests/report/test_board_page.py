@@ -206,6 +206,15 @@ def test_the_front_is_of_ranked_rows(board):
     assert line([*rows, replace(apart[0], kind="ranked")]) != line(rows)
 
 
+def test_no_two_elements_share_an_id(board):
+    """Two tables with plots of the same rows: what one plot defines, the other does not."""
+    again = Board((*board.groups, replace(board.groups[0], title="the same once more")))
+    ids = re.findall(r' id="([^"]*)"', board_page(again))
+    twice = {one for one in ids if ids.count(one) > 1}
+    assert len(ids) > 100
+    assert not twice
+
+
 def test_rows_at_one_point_share_a_short_label(board):
     """Two names, the others counted; the words for those who do not see it name all."""
     plot = cost_plot([*board.groups[0].entries, *(entry(f"twin {at}", 0.8, usd_per_image=0.01) for at in range(5))])
