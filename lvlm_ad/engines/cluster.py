@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import StoredDivision
 
-__all__ = ["RayEngine"]
+__all__ = ["RayEngine", "room_of"]
 
 _STORE = 512 << 20
 """Bytes of Ray's store where this machine is the cluster: pictures under way, and references."""
@@ -131,29 +131,13 @@ class RayEngine:
         """
         if not model.plugin.spreads:
             return LocalEngine().placed(model)
-        name, room = model.preset.name, self._room()
+        name, room = model.preset.name, room_of(self._machines(), self._options)
         self._check_room(name, room)
         pool = Pool(self._ray, name, shipped(model), room, self._note)
         return remote(model, pool, room.copies, self._concurrency, f"ray {self._ray.__version__}")
 
     def _machines(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-
-    def _room(self) -> Room:
-        """Choose how many copies there are and what each takes."""
-        machines, options = self._machines(), self._options
-        gpus = sum(machine.get("GPU", 0.0) for machine in machines)
-        cpus = sum(machine.get("CPU", 0.0) for machine in machines)
-        num_gpus = options.num_gpus if options.num_gpus is not None else float(gpus > 0)
-        if num_gpus > 0:
-            copies = options.actors or max(1, int(gpus / num_gpus))
-            num_cpus = max(1.0, float(int(cpus / max(gpus, 1.0) * num_gpus)))
-        else:
-            copies = options.actors or max(1, len(machines))
-            num_cpus = min((machine.get("CPU", 0.0) for machine in machines), default=1.0)
-            # Copies on one machine share its processors.
-            num_cpus = max(1.0, float(int(num_cpus / -(-copies // max(1, len(machines))))))
-        return Room(copies, num_gpus, num_cpus if options.num_cpus is None else options.num_cpus)
 
     def _check_room(self, name: str, room: Room) -> None:
         """Refuse what no machine has room for: it would wait for ever.
@@ -234,7 +218,7 @@ class RayEngine:
     def _by_actors(
         self, samples: Sequence[Sample], cutting: Cutting, done: Callable[[Sample], bool]
     ) -> Iterator[tuple[Sample, StoredDivision | str | None]]:
-        room = self._room()
+        room = room_of(self._machines(), self._options)
         self._check_room(cutting.method, room)
         pool = Pool(
             self._ray,
@@ -287,6 +271,28 @@ def _cut_task(
     """Cut an image on a worker, if what cuts it is of the same versions there."""
     check_versions(wanted)
     return cut_there(sample, hashes, how, files)
+
+
+def room_of(machines: Sequence[Mapping[str, float]], options: RayOptions) -> Room:
+    """Choose how many copies of a model there are and what each takes.
+
+    Args:
+        machines: what each has, "GPU" and "CPU".
+        options: what the user says of it.
+    """
+    with_gpus = [machine for machine in machines if machine.get("GPU", 0.0) > 0]
+    num_gpus = options.num_gpus if options.num_gpus is not None else float(bool(with_gpus))
+    if num_gpus > 0:
+        # A copy stays on one machine.
+        fit = sum(int(machine["GPU"] / num_gpus) for machine in with_gpus)
+        copies = options.actors or max(1, fit)
+        num_cpus = min((machine.get("CPU", 0.0) / machine["GPU"] * num_gpus for machine in with_gpus), default=1.0)
+    else:
+        copies = options.actors or max(1, len(machines))
+        # Copies on one machine share its processors.
+        together = -(-copies // max(1, len(machines)))
+        num_cpus = min((machine.get("CPU", 0.0) for machine in machines), default=1.0) / together
+    return Room(copies, num_gpus, max(1.0, float(int(num_cpus))) if options.num_cpus is None else options.num_cpus)
 
 
 def _answers(connection: socket.socket) -> bool:

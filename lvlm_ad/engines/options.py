@@ -20,7 +20,8 @@ class RayOptions(BaseModel):
     num_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """GPUs for each copy of a model; 0.5: two copies share one. None: 1 where the cluster has GPUs, else 0."""
     num_cpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Processors for each copy. None: as many as fall to its GPUs; without GPUs, the smallest machine's."""
+    """Processors for each copy. None: as many as fall to its GPUs on the machine with fewest; without GPUs, those of
+    the smallest machine."""
     actors: Annotated[int, Field(ge=1)] | None = None
     """Copies of a model. None: as many as the GPUs allow; without GPUs, one a machine."""
 
