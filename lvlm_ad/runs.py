@@ -42,8 +42,8 @@ __all__ = [
 
 _FILES = {"Manifest": "run.json", "Measures": "metrics.json", "PredictionRecord": "predictions.jsonl"}
 
-_NO_ARCHIVE = (BadZipFile, MetricError, zlib.error, TokenError)
-"""What NumPy lets through of a damaged pixels.npz, and what is wrong with one that is none."""
+_NO_ARCHIVE = (BadZipFile, zlib.error, TokenError)
+"""What NumPy lets through of a damaged pixels.npz."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,7 +120,10 @@ def write_run(run: Run) -> None:
         (run.dir / "run.json").unlink(missing_ok=True)
         write_file(run.dir / "predictions.jsonl", _lines(run.predictions))
         write_file(run.dir / "metrics.json", _json(run.metrics))
-        write_file(run.dir / "pixels.npz", _npz(Tallies.of(run.tallies or ()).arrays))
+        if run.tallies is None:
+            (run.dir / "pixels.npz").unlink(missing_ok=True)
+        else:
+            write_file(run.dir / "pixels.npz", _npz(Tallies.of(run.tallies).arrays))
         write_file(run.dir / "run.json", _json(run.manifest.model_dump(mode="json")))
     except OSError as error:
         raise RunError(f"The run folder {run.dir} cannot be written: {error.strerror}.") from error
@@ -155,12 +158,8 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         Measures.model_validate_json(text)
         metrics = json.loads(text)
         manifest = Manifest.model_validate(raw)
-        if predictions and len(records) != manifest.dataset.n_images:
-            raise RunError(
-                f"The run {folder} is incomplete: {len(records)} of {manifest.dataset.n_images} predictions are there."
-            )
-        if manifest.model.kind != "maps":
-            _check_scores(records)
+        if predictions:
+            _check_together(folder, manifest, records, tallies)
         return Run(folder, manifest, metrics, records, tallies)
     except OSError as error:
         raise RunError(
@@ -171,6 +170,8 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         place = ".".join(str(part) for part in first["loc"])
         file = _FILES[error.title]
         raise RunError(f"The run {folder} is damaged: {file}: {place or 'it'}: {first['msg']}.") from error
+    except MetricError as error:
+        raise RunError(f"The run {folder} is damaged: pixels.npz: {error}") from error
     except (ValueError, LookupError, TypeError, EOFError, RecursionError, SyntaxError, *_NO_ARCHIVE) as error:
         raise RunError(f"The run {folder} is damaged: {error!r:.200}.") from error
 
@@ -231,6 +232,26 @@ def _check_files(folder: Path) -> None:
             raise RunError(
                 f"{path} is no file of the run, but {'a link out of it' if not inside else 'another thing'}."
             )
+
+
+def _check_together(
+    folder: Path, manifest: Manifest, records: Sequence[PredictionRecord], tallies: Tallies | None
+) -> None:
+    """Hold the files of a run against each other.
+
+    Raises:
+        RunError: they are not of one run.
+    """
+    if len(records) != manifest.dataset.n_images:
+        raise RunError(
+            f"The run {folder} is incomplete: {len(records)} of {manifest.dataset.n_images} predictions are there."
+        )
+    if tallies is not None and len(tallies) != len(records):
+        raise RunError(f"The run {folder} is damaged: {len(tallies)} images in pixels.npz, {len(records)} predicted.")
+    if {record.category for record in records} != set(manifest.dataset.categories):
+        raise RunError(f"The run {folder} is damaged: run.json names other categories than predictions.jsonl.")
+    if manifest.model.kind != "maps":
+        _check_scores(records)
 
 
 def _check_scores(records: Sequence[PredictionRecord]) -> None:

@@ -40,7 +40,7 @@ def open_database(
         steps: version -> the statements that make it from the version before.
 
     Raises:
-        StoreError: the file cannot be opened, is no such database, or was written by a newer version.
+        StoreError: the file cannot be opened, is no such database, was written by a newer version or holds triggers.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,12 +54,20 @@ def open_database(
         found = _prepared(database)
         if found < version:
             _upgrade(database, schema, version, steps or {})
+        row = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchone()
+        trigger = None if row is None else row[0]
     except DATABASE_ERRORS as error:
         database.close()
         raise StoreError(f"The {name} {path} cannot be opened: {error}. {_advice(error, path, advice)}") from error
     if found > version:
         database.close()
         raise StoreError(f"The {name} {path} was written by a newer lvlm-ad (version {found}); upgrade to read it.")
+    if trigger is not None:
+        database.close()
+        raise StoreError(
+            f"The {name} {path} holds a trigger, {trigger!r:.80}, which changes what is written to it: somebody else "
+            f"made it. {advice}"
+        )
     return database
 
 

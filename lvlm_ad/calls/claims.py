@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lvlm_ad.errors import StoreError
@@ -112,10 +112,11 @@ class Claims:
         return sum(owner != self._owner and self._alive(host, pid, seen) for owner, host, pid, seen in rows)
 
     def close(self) -> None:
-        """Give all claims up and close the file."""
+        """Give all claims up and close the file. Where it cannot be written, they end with this process."""
         self._closed.set()
         self._heart.join()
-        self._forget(self._owner)
+        with suppress(StoreError):
+            self._forget(self._owner)
         with self._lock:
             self._db.close()
 

@@ -162,7 +162,12 @@ def _kept(out: Path, *, busy: bool) -> Iterator[Finding]:
     """Find damaged stores of before, whose answers may not all be in the new one: a repair may have been cut short."""
     path = out / "answers.sqlite"
     for kept in _damaged_before(path):
-        missing = missing_from(kept, path)
+        try:
+            missing = missing_from(kept, path)
+        except OSError as error:
+            text = f"a damaged store of before; it could not be looked at here and now ({error.strerror})"
+            yield Finding("folder", kept.name, "warning", text)
+            continue
         if not missing:
             text = "a damaged store of before; all that can be read of it is in answers.sqlite, so it may go"
             yield Finding("folder", kept.name, "ok", text)

@@ -97,6 +97,8 @@ class RayEngine:
             host, port = found.hostname, found.port
         except ValueError as error:
             raise ConfigError(f"{there_is_none}: {error}.") from error
+        if host is None and port is not None:
+            raise ConfigError(f"{there_is_none}: it names no host.")
         if host is None or port is None:
             # What is wrong with such a one, Ray says at once.
             return
@@ -180,28 +182,26 @@ class RayEngine:
         waiting: deque[tuple[Sample, bool]] = deque((sample, False) for sample in samples)
         under_way: dict[Any, tuple[Sample, bool]] = {}
         sent = False
-        try:
-            while waiting or under_way:
-                # Enough for every processor, and one more each in line: files under way take memory.
-                most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-                while waiting and len(under_way) < most:
-                    sample, must = waiting.popleft()
-                    files = _files(sample) if must or sent else None
-                    reference = task.remote(sample, cutting.hashes[sample.id], how, files, wanted)
-                    under_way[reference] = (sample, files is not None)
-                ready, _ = ray.wait(list(under_way), num_returns=1)
-                for reference in ready:
-                    sample, had = under_way.pop(reference)
-                    found = self._result(reference, sample)
-                    if found is None and not had:
-                        # Some workers do not see the files; from now on they are sent at once.
-                        sent = True
-                        waiting.appendleft((sample, True))
-                    else:
-                        yield sample, found
-        finally:
-            for reference in under_way:
-                ray.cancel(reference, force=True)
+        # Where this ends early, what is under way ends with this process. Cancelled, it can abort the process: where a
+        # result arrives meanwhile, Ray 2.60 does.
+        while waiting or under_way:
+            # Enough for every processor, and one more each in line: files under way take memory.
+            most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+            while waiting and len(under_way) < most:
+                sample, must = waiting.popleft()
+                files = _files(sample) if must or sent else None
+                reference = task.remote(sample, cutting.hashes[sample.id], how, files, wanted)
+                under_way[reference] = (sample, files is not None)
+            ready, _ = ray.wait(list(under_way), num_returns=1)
+            for reference in ready:
+                sample, had = under_way.pop(reference)
+                found = self._result(reference, sample)
+                if found is None and not had:
+                    # Some workers do not see the files; from now on they are sent at once.
+                    sent = True
+                    waiting.appendleft((sample, True))
+                else:
+                    yield sample, found
 
     def _result(self, reference: Any, sample: Sample) -> StoredDivision | str | None:
         errors = self._ray.exceptions

@@ -61,18 +61,27 @@ class HeldMaps:
             return
         try:
             if self._file is None:
-                self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115 - it lives as long as this
+                self._file = TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - it lives as long as this
                 weakref.finalize(self, self._file.close)
-            self._filed.append((self._file.seek(0, 2), values.dtype, values.shape))
-            # A scalar's bytes in C order, whatever the order in memory.
-            self._file.write(values.tobytes())
-            self._file.write(np.packbits(mask).tobytes())
+            place = self._file.seek(0, 2)
+            # In C order, whatever the order in memory.
+            self._write(values.tobytes())
+            self._write(np.packbits(mask).tobytes())
         except OSError as error:
+            if self._file is not None:
+                # Its room may be what others need to end well.
+                self._file.close()
             raise RunError(
                 f"The dense maps of a category take more than a gigabyte, and what is beyond it cannot be written in "
-                f"{self._folder or 'the folder of temporary files'}: {error.strerror}. Free some space, or leave the "
-                "dense rows out (--no-frame)."
+                f"{self._folder or 'the folder of temporary files'}: {error.strerror}. Free some space, or have fewer "
+                "images in a category."
             ) from error
+        self._filed.append((place, values.dtype, values.shape))
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while self._file is not None and rest:
+            rest = rest[self._file.write(rest) :]
 
     def _map(self, at: int) -> NDArray[Any]:
         if at < len(self._held):
@@ -91,7 +100,10 @@ class HeldMaps:
     def _read(self, start: int, size: int) -> bytes:
         assert self._file is not None  # noqa: S101 - something was filed
         self._file.seek(start)
-        return self._file.read(size)
+        data = self._file.read(size)
+        if len(data) != size:
+            raise RunError("The file that holds a category's dense maps is shorter than it was.")
+        return data
 
 
 def _size(dtype: DTypeLike, shape: tuple[int, ...]) -> int:

@@ -40,6 +40,9 @@ _COUNTED: Mapping[str, type[Any]] = {"lengths": np.int64, "n_regions": np.int64}
 _SAMPLE = 2_000_000
 """Pixels of a category that the grid is chosen by."""
 
+_MOST_PIXELS = 1 << 40
+"""Of an image; so many of a million images can still be added up."""
+
 _LOWEST_RATE = 1e-6
 """The grid's highest threshold among normal pixels leaves this fraction of them above it."""
 
@@ -200,8 +203,16 @@ class Tallies(Sequence[PixelTally | None]):
         if regions.shape != lengths.shape or any(self.arrays[name].shape != (total,) for name in _JOINED):
             raise MetricError("The tallies do not fit together.")
         counts = (self.arrays["normal"], self.arrays["anomalous"], self.arrays["overlap"], regions)
-        if not np.isfinite(self.arrays["scores"]).all() or any(not (one >= 0).all() for one in counts):
+        within = all(((one >= 0) & (one <= _MOST_PIXELS)).all() for one in counts)
+        if not within or not np.isfinite(self.arrays["scores"]).all() or not ((lengths == -1) | (lengths > 0)).all():
             raise MetricError("The tallies hold scores or counts that cannot be.")
+        anomalous = np.zeros(lengths.size, dtype=np.int64)
+        some = lengths > 0
+        if total:
+            anomalous[some] = np.add.reduceat(self.arrays["anomalous"], lengths[some].cumsum() - lengths[some])
+        # A region has a pixel at least, and an anomalous pixel lies in one.
+        if (regions > anomalous).any() or ((regions == 0) != (anomalous == 0)).any():
+            raise MetricError("The tallies hold regions that do not fit their pixels.")
 
     def __len__(self) -> int:
         return int(self._ends.size)

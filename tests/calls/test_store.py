@@ -245,6 +245,15 @@ def test_damaged_and_newer_files_are_refused(tmp_path):
         AnswerStore(tmp_path / "new.sqlite")
 
 
+def test_a_store_with_a_trigger_is_refused(tmp_path):
+    """One from a stranger could throw away each answer that is paid for."""
+    AnswerStore(tmp_path / "a.sqlite").close()
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as database:
+        database.execute("CREATE TRIGGER gone AFTER INSERT ON answers BEGIN DELETE FROM answers; END")
+    with pytest.raises(StoreError, match="holds a trigger, 'gone'"):
+        AnswerStore(tmp_path / "a.sqlite")
+
+
 def test_a_store_that_another_program_holds_is_not_waited_for_for_ever(tmp_path, monkeypatch):
     """After half a minute, here half a second, one line says who is in the way; nothing is moved or deleted."""
     path = tmp_path / "answers.sqlite"

@@ -78,6 +78,28 @@ def test_answers_on_sound_pages_are_saved(tmp_path):
     assert ("answers.sqlite", "ok") in findings(tmp_path)
 
 
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_store_that_was_cut_off_gives_all_that_is_left(kept, tmp_path):
+    """Every answer that is still whole in the file is saved, those between two missing pages too."""
+    path = tmp_path / "answers.sqlite"
+    keys = fill(path, 2000)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = path.read_bytes()
+    cut = whole[: int(kept * len(whole))]
+    path.write_bytes(cut)
+    (tmp_path / "padded").write_bytes(cut + bytes(len(whole) - len(cut)))
+    left = 0
+    with closing(sqlite3.connect(tmp_path / "padded")) as database:
+        for key in keys:
+            with suppress(sqlite3.DatabaseError):
+                left += len(database.execute("SELECT * FROM answers WHERE key = ?", (key,)).fetchall())
+    assert 100 < left < len(keys)
+    assert f"{left:,} answers were saved" in findings(tmp_path)["answers.sqlite", "problem"].repair()
+    assert path.with_name("answers.sqlite.damaged1").read_bytes() == cut
+    assert "may go" in findings(tmp_path)["answers.sqlite.damaged1", "ok"].text
+
+
 @pytest.mark.parametrize("name", ["answers.sqlite", "divisions.sqlite", "batches.sqlite", "claims.sqlite"])
 @pytest.mark.parametrize("how", ["garbage", "cut", "empty header"])
 def test_what_is_no_store_any_more_is_put_aside(name, how, small_data, tmp_path):

@@ -5,10 +5,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -145,7 +147,9 @@ def begun(cluster, data, out, *more):
     """Start a bench and go on."""
     asked = command(cluster, data, out, *more)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(asked, cwd=out.parent, env=wide(), text=True, **pipes)
+    # A test run that was itself started in the background may pass on an ignored SIGINT.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    return subprocess.Popen(asked, cwd=out.parent, env=wide(), text=True, **pipes, **heed)
 
 
 def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
@@ -298,6 +302,32 @@ def test_unlike_workers_are_told_apart(cluster, kept_data, tmp_path):
     assert re.search(rf"lvlm-ad: {named} is not as {named}: identity weights \d+, not \d+", said)
 
 
+def test_ctrl_c_while_it_divides(kept_data, tmp_path):
+    """It ends with its usual line, and nothing of Ray's own."""
+    pytest.importorskip("ray")
+    write_model(tmp_path)
+    out = tmp_path / "runs"
+    slow = ("--division", "superpixel", "--set", "image_size=768", "--engine", "ray")
+    process = begun(None, kept_data, out, "--model", "mine.py", *slow)
+    wait_for(lambda: divided(out) >= 2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert "StackTrace" not in said
+
+
+def divided(out):
+    """How many divisions are stored."""
+    if not (out / "divisions.sqlite").is_file():
+        return 0
+    with closing(sqlite3.connect(out / "divisions.sqlite", timeout=30)) as store:
+        try:
+            return store.execute("SELECT count(*) FROM divisions").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -308,6 +338,10 @@ def test_unlike_workers_are_told_apart(cluster, kept_data, tmp_path):
         (["--engine", "ray", "--ray-address", "ray://localhost:1"], "at ray://localhost:1: Connection refused."),
         (["--engine", "ray", "--ray-address", "no.such.invalid:6379"], "There is no Ray cluster to be had at no.such"),
         (["--engine", "ray", "--ray-address", "127.0.0.1:99999"], "99999: Port out of range"),
+        (
+            ["--engine", "ray", "--ray-address", ":6379"],
+            "There is no Ray cluster to be had at :6379: it names no host.",
+        ),
         (["--engine", "ray", "--set", "actors=0"], "--engine ray, setting actors"),
         (["--set", "actors=2"], "Nothing has a setting 'actors'"),
     ],

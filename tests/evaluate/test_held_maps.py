@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import deque
 
 import numpy as np
 import pytest
@@ -62,7 +63,17 @@ def test_a_place_that_takes_no_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(held_maps, "IN_MEMORY", 0)
     with pytest.raises(RunError, match="absent: No such file or directory") as found:
         HeldMaps(tmp_path / "absent").add(*next(pairs(1)))
-    assert "Free some space, or leave the dense rows out" in str(found.value)
+    assert "Free some space, or have fewer images in a category." in str(found.value)
+
+
+def test_a_full_disk_leaves_room_for_the_others(small_disk, monkeypatch):
+    """The message says where and why; the file is given up, so that stores on the same disk can end well."""
+    place, _ = small_disk
+    held = HeldMaps(place)
+    monkeypatch.setattr(held_maps, "IN_MEMORY", 0)
+    with pytest.raises(RunError, match="No space left on device"):
+        deque((held.add(values, mask) for values, mask in pairs(1000, side=96)), maxlen=0)
+    (place / "store").write_bytes(bytes(500_000))
 
 
 MANY = """

@@ -375,6 +375,8 @@ def test_a_run_is_written_and_read_back(make_run, tmp_path):
         division="h",
     )
     made = make_run("a", n_images=1)
+    of_it = made.manifest.dataset.model_copy(update={"categories": ["a"]})
+    made = replace(made, manifest=made.manifest.model_copy(update={"dataset": of_it}))
     write_run(Run(made.dir, made.manifest, made.metrics, [record.model_copy(update={"text": "I can't \x1b"})]))
     back = read_run(made.dir)
     assert back.manifest == made.manifest
