@@ -150,14 +150,16 @@ def _rows_by_key(database: sqlite3.Connection, names: str, path: Path, seen: set
     for place in (path, path.with_name(f"{path.name}-wal")):
         if not place.is_file() or not place.stat().st_size:
             continue
-        with place.open("rb") as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as content:
-            for found in re.finditer(rb"(?=([0-9a-f]{64}))", content):
-                key = found[1].decode()
-                if key in seen or key in asked:
-                    continue
-                asked.add(key)
-                with suppress(*DATABASE_ERRORS):
-                    yield from database.execute(f"SELECT {names} FROM answers WHERE key = ?", (key,))  # nosec B608 # noqa: S608 - names of ours
+        with place.open("rb") as file:
+            # Not closed by hand: a search that ends early still holds it.
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        for found in re.finditer(rb"(?=([0-9a-f]{64}))", content):
+            key = found[1].decode()
+            if key in seen or key in asked:
+                continue
+            asked.add(key)
+            with suppress(*DATABASE_ERRORS):
+                yield from database.execute(f"SELECT {names} FROM answers WHERE key = ?", (key,))  # nosec B608 # noqa: S608 - names of ours
 
 
 def _is_sound(row: dict[str, Any]) -> bool:
