@@ -127,14 +127,14 @@ def recorded(sample_id):
     return PredictionRecord(**facts, **answer, input_tokens=None, output_tokens=None, cost_usd=0.0)
 
 
-def test_scores_over_a_category_are_checked():
+def test_scores_over_a_category_are_checked(tmp_path):
     """A baseline that gives too few scores, or one out of range, is told so."""
 
     class Dataset(list):
         categories = ("bolt",)
 
     samples = Dataset(SimpleNamespace(id=str(number), category="bolt") for number in range(2))
-    plan = SimpleNamespace(dataset=samples, config=SimpleNamespace(on_failure="zero"))
+    plan = SimpleNamespace(dataset=samples, config=SimpleNamespace(on_failure="zero", out=tmp_path))
     for wrong in ([0.5], [0.5, 1.5], [0.5, float("nan")]):
         result = RowResult(plan, settle=lambda _, wrong=wrong: wrong)
         scored = Scored(label=False, image_score=0.5, values=np.empty(0), truth=None)
