@@ -75,15 +75,8 @@ def make_data(root: Path, count: int) -> None:
 @contextmanager
 def endpoint() -> Iterator[str]:
     """Serve the stub, which answers at once, and yield its address."""
-    stub = [
-        sys.executable,
-        str(Path(__file__).parent / "stub_endpoint.py"),
-        "--latency",
-        "0",
-        "--limit",
-        "100000",
-        "--varied",
-    ]
+    script = str(Path(__file__).parent / "stub_endpoint.py")
+    stub = [sys.executable, script, "--latency", "0", "--limit", "100000", "--varied"]
     with subprocess.Popen(stub, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         port = process.stdout.readline().strip() if process.stdout else ""
         yield f"http://127.0.0.1:{port}/v1"

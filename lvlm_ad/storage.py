@@ -52,22 +52,15 @@ def open_database(
         raise StoreError(f"The {name} {path} cannot be opened: {error}. {_advice(error, path, advice)}") from error
     try:
         found = _prepared(database)
-        if found < version:
+        wrong = _wrong(database, found, version, advice)
+        if not wrong and found < version:
             _upgrade(database, schema, version, steps or {})
-        row = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchone()
-        trigger = None if row is None else row[0]
     except DATABASE_ERRORS as error:
         database.close()
         raise StoreError(f"The {name} {path} cannot be opened: {error}. {_advice(error, path, advice)}") from error
-    if found > version:
+    if wrong:
         database.close()
-        raise StoreError(f"The {name} {path} was written by a newer lvlm-ad (version {found}); upgrade to read it.")
-    if trigger is not None:
-        database.close()
-        raise StoreError(
-            f"The {name} {path} holds a trigger, {trigger!r:.80}, which changes what is written to it: somebody else "
-            f"made it. {advice}"
-        )
+        raise StoreError(f"The {name} {path} {wrong}")
     return database
 
 
@@ -83,7 +76,7 @@ def _prepared(database: sqlite3.Connection) -> int:
             found = int(database.execute("PRAGMA user_version").fetchone()[0])
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
-            # A file from elsewhere may hold views and triggers; they call nothing.
+            # A file from elsewhere may hold views; they call nothing.
             database.execute("PRAGMA trusted_schema=OFF")
             database.execute(f"PRAGMA busy_timeout={int(1000 * _WAIT)}")
         except sqlite3.OperationalError as error:
@@ -92,6 +85,16 @@ def _prepared(database: sqlite3.Connection) -> int:
             time.sleep(0.05)
         else:
             return found
+
+
+def _wrong(database: sqlite3.Connection, found: int, version: int, advice: str) -> str:
+    """Say why a database is not to be written to; empty: it may be."""
+    if found > version:
+        return f"was written by a newer lvlm-ad (version {found}); upgrade to read it."
+    trigger = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchone()
+    if trigger is None:
+        return ""
+    return f"holds a trigger, {trigger[0]!r:.80}, which changes what is written to it: somebody else made it. {advice}"
 
 
 def _advice(error: Exception, path: Path, advice: str) -> str:

@@ -54,7 +54,7 @@ class Images:
     def __init__(self, images: Iterable[Scored] = (), folder: Path | None = None) -> None:
         self._labels, self._scores, self._tallies = Growing(np.bool_), Growing(np.float64), GrowingTallies()
         self.held = HeldMaps(folder)
-        self._dense: list[int] = []
+        self._dense: set[int] = set()
         for image in images:
             self.add(image)
 
@@ -66,7 +66,7 @@ class Images:
         """
         if isinstance(image.truth, np.ndarray):
             self.held.add(image.values, image.truth)
-            self._dense.append(len(self))
+            self._dense.add(len(self))
             self._tallies.add(None)
         elif isinstance(image.truth, CellCounts):
             self._tallies.add(tally_cells(image.truth, image.values))
@@ -100,5 +100,4 @@ class Images:
         maps, masks = self.held.maps, self.held.masks
         grid = grid_of(maps, masks)
         of_maps = (tally_map(values, mask, grid) for values, mask in zip(maps, masks, strict=True))
-        dense = set(self._dense)
-        return Tallies.of(next(of_maps) if at in dense else tally for at, tally in enumerate(tallies))
+        return Tallies.of(next(of_maps) if at in self._dense else tally for at, tally in enumerate(tallies))

@@ -65,8 +65,8 @@ def measure_category(
     """
     images = images if isinstance(images, Images) else Images(images)
     missing = np.isnan(images.scores)
-    measured = ~missing if on_failure == "exclude" else np.ones_like(missing)
-    kept = np.flatnonzero(measured)
+    left_out = missing if on_failure == "exclude" else np.zeros_like(missing)
+    kept = np.flatnonzero(~left_out)
     result: dict[str, Any] = dict.fromkeys(METRIC_NAMES)
     counts = {"n_images": len(images), "n_measured": kept.size}
     if not kept.size:
@@ -80,8 +80,9 @@ def measure_category(
         result["interval"] = {name: list(ends) for name, one in draws.items() if (ends := one.interval()) is not None}
     if missing.any():
         result["range"] = _range(images, tallies, missing)
-    left_out = [None if out else tally for out, tally in zip(~measured, tallies, strict=True)]
-    return CategoryResult({**result, **counts}, draws, tallies if measured.all() else Tallies.of(left_out))
+    if left_out.any():
+        tallies = Tallies.of(None if out else tally for out, tally in zip(left_out, tallies, strict=True))
+    return CategoryResult({**result, **counts}, draws, tallies)
 
 
 def _tested(images: Images, scores: NDArray[np.float64], tallies: Tallies, places: NDArray[np.intp]) -> CategoryImages:
