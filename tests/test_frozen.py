@@ -1,0 +1,209 @@
+"""What version 0.1.0 wrote is read, costs no question again, and gives the same numbers: see tests/data/v0_1/README.md."""
+
+import csv
+import gzip
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lvlm_ad.backend import Picture, Request
+from lvlm_ad.calls import BatchLedger
+from lvlm_ad.cli import app
+from lvlm_ad.datasets import load_dataset
+from lvlm_ad.plugins import build, find_model
+from lvlm_ad.presets import load_prompt, load_protocol
+from lvlm_ad.prompts import Questioner
+from lvlm_ad.regions import Regions
+from lvlm_ad.text2seg import parse
+
+FROZEN = Path(__file__).with_name("data") / "v0_1"
+BENCHES = json.loads((FROZEN / "commands.json").read_text())
+KEYS = json.loads((FROZEN / "keys.json").read_text())
+EVERYTHING_STORED = 0
+SOME_FAILED = 3
+
+
+@pytest.fixture
+def frozen(tmp_path, monkeypatch):
+    """A copy of the folder as version 0.1.0 left it, as the working directory; whoever asks a model fails."""
+    folder = tmp_path / "frozen"
+    shutil.copytree(FROZEN, folder)
+    for packed in (folder / "out").glob("*.gz"):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    monkeypatch.chdir(folder)
+    for name in ("OPENAI", "ANTHROPIC", "GEMINI", "OPENROUTER", "AZURE_OPENAI"):
+        monkeypatch.setenv(f"{name}_API_KEY", "sk-frozen")
+    return folder
+
+
+def printed(*arguments, status=(EVERYTHING_STORED,)):
+    """What a command prints on stdout."""
+    done = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert done.exit_code in status, done.output
+    return done.stdout
+
+
+def same(found, expected, place="it"):
+    """Assert that two JSON values are the same: numbers to the last digit, keys that came later aside."""
+    if isinstance(expected, dict):
+        assert isinstance(found, dict), place
+        assert expected.keys() <= found.keys(), place
+        for name, value in expected.items():
+            same(found[name], value, f"{place}.{name}")
+    elif isinstance(expected, list):
+        assert isinstance(found, list), place
+        assert len(found) == len(expected), place
+        for index, value in enumerate(expected):
+            same(found[index], value, f"{place}[{index}]")
+    else:
+        assert found == expected, place
+
+
+def without_prose(value):
+    """Leave out sentences for people, and what differs between two runs of one command."""
+    passing = {"notes", "note", "undefined", "problems", "explanation", "spent_usd", "seconds", "started", "versions"}
+    if isinstance(value, dict):
+        return {name: without_prose(one) for name, one in value.items() if name not in passing}
+    return [without_prose(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", [name for name in BENCHES if name != "offline"])
+def test_stored_answers_cost_no_question_and_give_the_same_numbers(frozen, name):
+    """A bench over answers of before asks nothing but what had failed, and writes the same predictions and metrics."""
+    (expected,) = json.loads((frozen / f"bench-{name}.json").read_text())["runs"]
+    folder = frozen / expected["dir"]
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    manifest = json.loads((folder / "run.json").read_text())
+    shutil.rmtree(folder)
+    arguments = ["--set", "max_retries=0", "--json", "--out", "out"]
+    (run,) = json.loads(printed("bench", *BENCHES[name], *arguments, status=(EVERYTHING_STORED, SOME_FAILED)))["runs"]
+    same(without_prose(run), without_prose(expected))
+    written = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    same(without_prose(written), without_prose(lines))
+    assert [len(one["notes"]) for one in written] == [len(one["notes"]) for one in lines]
+    same(without_prose(json.loads((folder / "run.json").read_text())), without_prose(manifest))
+
+
+def test_offline_rows_give_the_same_numbers(frozen):
+    """Chance, contrast, oracle and scripted answers give the metrics and predictions of before."""
+    expected = json.loads((frozen / "bench-offline.json").read_text())["runs"]
+    runs = json.loads(printed("bench", *BENCHES["offline"], "--json", "--out", "again", status=(0, 3)))["runs"]
+    for run, before in zip(runs, expected, strict=True):
+        same(without_prose({**run, "dir": ""}), without_prose({**before, "dir": ""}))
+        now, then = (
+            [json.loads(line) for line in (Path(one["dir"]) / "predictions.jsonl").read_text().splitlines()]
+            for one in (run, before)
+        )
+        same(without_prose(now), without_prose(then))
+
+
+def test_scored_maps_give_the_same_numbers(frozen):
+    """``score --maps`` measures maps as before."""
+    expected = json.loads((frozen / "score-maps.json").read_text())
+    shutil.rmtree(next((frozen / "out").glob("maps-*")))
+    data = ("--dataset", "folder", "--data", "images", "--size", "192", "--resamples", "200")
+    found = json.loads(printed("score", "--maps", "maps", *data, "--out", "out", "--json"))
+    same(without_prose(found), without_prose(expected))
+
+
+def test_a_leaderboard_of_runs_of_before_is_the_same(frozen):
+    """Runs of before are read; their table says what it said."""
+    expected = json.loads((frozen / "leaderboard.json").read_text())
+    printed("leaderboard", "out", "--format", "json", "-o", "board.json", status=(0, 3))
+    same(without_prose(json.loads((frozen / "board.json").read_text())), without_prose(expected))
+    printed("leaderboard", "out", "--format", "csv", "-o", "board.csv", status=(0, 3))
+    found, before = (
+        list(csv.DictReader(io.StringIO((frozen / name).read_text()))) for name in ("board.csv", "leaderboard.csv")
+    )
+    same(without_prose(found), without_prose(before))
+
+
+@pytest.mark.parametrize(
+    ("saved", "first", "second", "more"),
+    [
+        ("compare-regions.json", "json-shots", ("offline", 0), ["--across-conditions"]),
+        ("compare-rows.json", ("offline", 1), ("offline", 3), []),
+    ],
+)
+def test_comparisons_of_runs_of_before_are_the_same(frozen, saved, first, second, more):
+    """Paired differences of runs of before, with their intervals and p-values, are the same."""
+    folders = []
+    for name in (first, second):
+        bench, index = (name, 0) if isinstance(name, str) else name
+        folders.append(json.loads((frozen / f"bench-{bench}.json").read_text())["runs"][index]["dir"])
+    found = json.loads(printed("compare", *folders, *more, "--resamples", "200", "--json"))
+    same(without_prose(found), without_prose(json.loads((frozen / saved).read_text())))
+
+
+def test_batches_under_way_are_known(frozen):
+    """A batch that was sent off and not fetched is found again; one that has ended is not."""
+    ledger = BatchLedger(frozen / "out" / "batches.sqlite")
+    identity = KEYS["identities"]["gpt-4o"]["identity"]
+    (batch,) = ledger.open_batches(identity)
+    assert (batch.file_id, batch.batch_id, batch.keys) == ("file-1", "batch-1", {"11" * 32, "22" * 32})
+    assert ledger.waits_in(identity, "11" * 32) == "batch-1"
+    assert ledger.waits_in(identity, "33" * 32) is None
+    ledger.close()
+
+
+@pytest.mark.parametrize("name", KEYS["identities"])
+def test_identities_are_those_of_before(frozen, name):
+    """What a model's stored answers are filed under stays: they are money."""
+    settings = {}
+    if name in {"vllm", "sglang", "lmstudio", "openrouter", "ollama", "scripted"}:
+        settings = {"model": "m", "file": "answers.json"}
+    if name == "azure":
+        settings = {"model": "m", "base_url": "https://x.openai.azure.com/openai/v1"}
+    plugin = build(find_model(name, settings)[0])
+    expected = KEYS["identities"][name]
+    assert plugin.identity() == expected["identity"]
+    request = Request((Picture(b"", "image/png", "ab" * 32),), "What is wrong?", {"format": "text", "n_regions": 9})
+    assert request.key(plugin.identity()) == expected["key"]
+
+
+def test_questions_are_those_of_before(frozen):
+    """Each prompt asks, with each picture, number of references and style of marks, exactly what it asked before."""
+    import hashlib
+
+    import numpy as np
+
+    draw = np.random.default_rng(1)
+    image = draw.integers(0, 256, size=(96, 96, 3)).astype(np.uint8)
+    image[:, :48] //= 3
+    labels = np.zeros((96, 96), np.int32)
+    for number in range(1, 10):
+        row, column = divmod(number - 1, 3)
+        labels[2 + 31 * row : 31 * row + 30, 3 + 31 * column : 31 * column + 31] = number
+    dataset = load_dataset("folder", Path("images"))
+    for name, expected in KEYS["questions"].items():
+        prompt, visual, shots, style = name.split()
+        changes = {
+            "image_size": 96,
+            "visual": visual,
+            "shots": int(shots),
+            "number_style": style,
+            "number_size": 14,
+        }
+        questioner = Questioner(dataset, load_protocol("default", changes), load_prompt(prompt), seed=2)
+        request = questioner.request(dataset[0], image, Regions.from_labels(labels))
+        found = {
+            "hash": questioner.hash,
+            "key": request.key({"a": 1}),
+            "text": hashlib.sha256(request.text.encode()).hexdigest(),
+        }
+        assert found == expected, name
+
+
+def test_answers_are_read_as_before():
+    """Thousands of answers give the scores, the status and as many notes as they gave."""
+    with gzip.open(FROZEN / "readings.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            text, n_regions, image, regions, status, notes = json.loads(line)
+            scores = parse(text, n_regions)
+            found = [scores.image, {str(number): score for number, score in scores.regions.items()}, scores.status]
+            assert [*found, len(scores.notes)] == [image, regions, status, notes], text
