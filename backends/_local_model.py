@@ -14,8 +14,8 @@ import transformers
 from PIL import Image
 
 from lvlm_ad.backend import Answer, Outcome, Token, Usage, number_tokens
+from lvlm_ad.backend.batching import TooLargeError
 from lvlm_ad.device import chosen_device
-from lvlm_ad.gather import TooLargeError
 
 from ._local_loading import first_line, loaded
 from ._local_tokens import Draw, Grammars, Record

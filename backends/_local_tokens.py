@@ -103,7 +103,7 @@ class Record(LogitsProcessor):
 
 
 class Draw(LogitsProcessor):
-    """Draws the next token at random, each row from a stream of its own, so that a batch decides nothing.
+    """BootstrapSamples the next token at random, each row from a stream of its own, so that a batch decides nothing.
 
     The largest of log-probability / temperature + Gumbel noise is a draw from the softmax; ``generate`` must then take
     the largest.

@@ -183,8 +183,8 @@ def lvlm_ad(job: Job) -> Ask:
     from concurrent.futures import ThreadPoolExecutor
     from hashlib import sha256
 
+    from lvlm_ad.asking import AnswerStore, Asker, Budget, Locks
     from lvlm_ad.backend import Picture, Request
-    from lvlm_ad.calls import AnswerStore, Budget, Caller, Claims
     from lvlm_ad.plugins import build, find_model
 
     model, _ = find_model("openai", {"model": "stub", "base_url": job.url})
@@ -192,8 +192,8 @@ def lvlm_ad(job: Job) -> Ask:
     pictures = [path.read_bytes() for path in job.pictures]
     requests = [Request((Picture(data, "image/png", sha256(data).hexdigest()),), QUESTION) for data in pictures]
     store = AnswerStore(job.folder / "answers.sqlite")
-    claims = Claims(job.folder / "claims.sqlite")
-    caller = Caller(backend, store, model.preset.price, Budget(None), concurrency=job.in_flight, claims=claims)
+    claims = Locks(job.folder / "claims.sqlite")
+    caller = Asker(backend, store, model.preset.price, Budget(None), concurrency=job.in_flight, claims=claims)
 
     def ask() -> int:
         with ThreadPoolExecutor(caller.workers) as pool:

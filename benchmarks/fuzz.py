@@ -133,8 +133,8 @@ def images(folder: Path) -> Target:
 
 def store(folder: Path) -> Target:
     """Open, read, write and repair a store of answers."""
+    from lvlm_ad.asking import AnswerStore
     from lvlm_ad.backend import Answer, Request
-    from lvlm_ad.calls import AnswerStore
     from lvlm_ad.doctor.salvage import salvage
     from lvlm_ad.errors import LvlmAdError
 
@@ -229,8 +229,8 @@ def seeds(name: str, folder: Path) -> Path:
                 Image.effect_noise((9, 7), 60).convert(mode).save(file, kind)
                 found.append(bytes([index]) + file.getvalue())
     elif name == "store":
+        from lvlm_ad.asking import AnswerStore
         from lvlm_ad.backend import Answer, Request
-        from lvlm_ad.calls import AnswerStore
 
         path = folder / "seed.sqlite"
         answers = AnswerStore(path)

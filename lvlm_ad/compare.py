@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from lvlm_ad.errors import ConfigError, RunError
+from lvlm_ad.metrics.bootstrap import BootstrapSamples, mean_of, mean_over_drawn
 from lvlm_ad.metrics.delong import DeLong, delong, placements, two_sided
-from lvlm_ad.metrics.draws import Draws, mean_of, mean_over_drawn
-from lvlm_ad.metrics.tallies import Tallies
-from lvlm_ad.metrics.uncertainty import CategoryImages, drawn_categories, draws_of
+from lvlm_ad.metrics.histograms import ScoreHistograms
+from lvlm_ad.metrics.intervals import CategoryImages, drawn_categories, draws_of
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
 from lvlm_ad.text2seg import UNANSWERED
 
@@ -98,7 +98,7 @@ class _Category:
 
     tested: CategoryImages
     metrics: Mapping[str, Any]
-    draws: Mapping[str, Draws]
+    draws: Mapping[str, BootstrapSamples]
 
 
 def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_conditions: bool = False) -> Comparison:
@@ -132,9 +132,9 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
         labels = one.tested.labels
         if labels.any() and not labels.all():
             tests[name] = delong(labels, one.tested.scores, both[1][name].tested.scores)
-    if any(run.tallies is None for run in (first, second)):
+    if any(run.histograms is None for run in (first, second)):
         notes.append("a run was made by an older version and holds no pixel counts: run the same bench again for them")
-    elif any(run.manifest.model.row == "dense" and any(run.tallies or ()) for run in (first, second)):
+    elif any(run.manifest.model.row == "dense" and any(run.histograms or ()) for run in (first, second)):
         notes.append("intervals of a dense row's pixel metrics come from counts at fixed thresholds")
     return Comparison(
         names=_names(first, second),
@@ -237,15 +237,17 @@ def _left_out(run: Run) -> set[str]:
 def _categories(run: Run, resamples: int) -> dict[str, _Category]:
     """Take a run apart by category, and draw the metrics of its resamples."""
     left_out = _left_out(run)
-    tallies = Tallies.of(run.tallies or [None] * len(run.predictions))
-    if len(tallies) != len(run.predictions):
-        raise RunError(f"{run.dir} is damaged: {len(tallies)} images in pixels.npz, {len(run.predictions)} predicted.")
+    histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
+    if len(histograms) != len(run.predictions):
+        raise RunError(
+            f"{run.dir} is damaged: {len(histograms)} images in pixels.npz, {len(run.predictions)} predicted."
+        )
     found: dict[str, _Category] = {}
     for name in run.manifest.dataset.categories:
         chosen = [
             at for at, record in enumerate(run.predictions) if record.category == name and record.id not in left_out
         ]
-        pixels = tallies.take(chosen)
+        pixels = histograms.take(chosen)
         tested = CategoryImages(
             np.array([run.predictions[at].label for at in chosen], dtype=np.bool_),
             np.array([run.predictions[at].image_score or 0.0 for at in chosen]),

@@ -24,9 +24,9 @@ from lvlm_ad.missing import missing_module
 from lvlm_ad.text2seg import ScoreMap, Scores, Scoring, paint, parse, read, write
 
 if TYPE_CHECKING:
+    from lvlm_ad.asking import Asker
     from lvlm_ad.backend import Answer, Request
     from lvlm_ad.baseline import References
-    from lvlm_ad.calls import Caller
     from lvlm_ad.datasets import Sample
     from lvlm_ad.prompts import Questioner
     from lvlm_ad.regions import Regions
@@ -100,7 +100,7 @@ class ChatDetector:
 
     def __init__(
         self,
-        caller: Caller,
+        caller: Asker,
         questioner: Questioner,
         *,
         image_size: int,

@@ -10,7 +10,7 @@
     ├── StoreError              the answer or division store cannot be read or written
     ├── RunError                a run's folder is damaged or was written by a newer version
     ├── UnaskedError            a question was not asked: it waits in a batch, or the run was ended
-    │   └── BudgetSpentError    it could have exceeded --max-cost (``lvlm_ad.calls``)
+    │   └── BudgetSpentError    it could have exceeded --max-cost (``lvlm_ad.asking``)
     ├── MetricError             arrays from which no metric can be computed honestly (also a ValueError)
     └── BackendError            a model gave no answer
         ├── FatalError          no further question can succeed: bad key, empty account

@@ -61,7 +61,7 @@ class Price(BaseModel):
     price_date: str = ""
     """When the prices were read, YYYY-MM-DD."""
     image_tokens: str = ""
-    """The rule by which a picture becomes tokens; see ``lvlm_ad.calls.tokens``. Used to estimate, never to bill."""
+    """The rule by which a picture becomes tokens; see ``lvlm_ad.asking.cost``. Used to estimate, never to bill."""
 
     @property
     def known(self) -> bool:

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 
 from lvlm_ad.arrays import read_arrays
 from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest
-from lvlm_ad.metrics.tallies import PixelTally, Tallies
+from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.notebook import category_table, prediction_frame, row_frame, row_table
 from lvlm_ad.packed import Predictions
 from lvlm_ad.records import METRIC_NAMES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
-from lvlm_ad.storage import write_file
+from lvlm_ad.store import write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,14 +55,14 @@ class Run:
         manifest: everything the numbers depend on.
         metrics: the content of metrics.json.
         predictions: one record an image, in the data set's order.
-        tallies: what is kept of each image's pixels, in the same order; None if the run holds none or was read without.
+        histograms: what is kept of each image's pixels, in the same order; None if the run holds none or was read without.
     """
 
     dir: Path
     manifest: Manifest
     metrics: Mapping[str, Any]
     predictions: Sequence[PredictionRecord]
-    tallies: Sequence[PixelTally | None] | None = None
+    histograms: Sequence[ScoreHistogram | None] | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the predictions as a pandas frame, a row an image.
@@ -120,10 +120,10 @@ def write_run(run: Run) -> None:
         (run.dir / "run.json").unlink(missing_ok=True)
         write_file(run.dir / "predictions.jsonl", _lines(run.predictions))
         write_file(run.dir / "metrics.json", _json(run.metrics))
-        if run.tallies is None:
+        if run.histograms is None:
             (run.dir / "pixels.npz").unlink(missing_ok=True)
         else:
-            write_file(run.dir / "pixels.npz", _npz(Tallies.of(run.tallies).arrays))
+            write_file(run.dir / "pixels.npz", _npz(ScoreHistograms.of(run.histograms).arrays))
         write_file(run.dir / "run.json", _json(run.manifest.model_dump(mode="json")))
     except OSError as error:
         raise RunError(f"The run folder {run.dir} cannot be written: {error.strerror}.") from error
@@ -134,7 +134,7 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
 
     Args:
         folder: the run's folder.
-        predictions: whether to read the predictions and the tallies of pixels too; a leaderboard needs none.
+        predictions: whether to read the predictions and the histograms of pixels too; a leaderboard needs none.
 
     Raises:
         RunError: a file is missing or damaged, or was written by a newer version.
@@ -146,12 +146,12 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         if version > SCHEMA_VERSION:
             raise RunError(f"{folder} was written by a newer lvlm-ad (schema {version}); upgrade to read it.")
         records: list[PredictionRecord] = []
-        tallies: Tallies | None = None
+        histograms: ScoreHistograms | None = None
         if predictions:
             # Runs of older versions have none.
             if (folder / "pixels.npz").is_file():
                 with (folder / "pixels.npz").open("rb") as archive:
-                    tallies = Tallies(read_arrays(archive))
+                    histograms = ScoreHistograms(read_arrays(archive))
             with (folder / "predictions.jsonl").open(encoding="utf-8") as lines:
                 records = [PredictionRecord.model_validate_json(line) for line in lines]
         text = (folder / "metrics.json").read_text(encoding="utf-8")
@@ -159,8 +159,8 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         metrics = json.loads(text)
         manifest = Manifest.model_validate(raw)
         if predictions:
-            _check_together(folder, manifest, records, tallies)
-        return Run(folder, manifest, metrics, records, tallies)
+            _check_together(folder, manifest, records, histograms)
+        return Run(folder, manifest, metrics, records, histograms)
     except OSError as error:
         raise RunError(
             f"The run {folder} is incomplete: {error.filename} cannot be read ({error.strerror})."
@@ -235,7 +235,7 @@ def _check_files(folder: Path) -> None:
 
 
 def _check_together(
-    folder: Path, manifest: Manifest, records: Sequence[PredictionRecord], tallies: Tallies | None
+    folder: Path, manifest: Manifest, records: Sequence[PredictionRecord], histograms: ScoreHistograms | None
 ) -> None:
     """Hold the files of a run against each other.
 
@@ -246,8 +246,10 @@ def _check_together(
         raise RunError(
             f"The run {folder} is incomplete: {len(records)} of {manifest.dataset.n_images} predictions are there."
         )
-    if tallies is not None and len(tallies) != len(records):
-        raise RunError(f"The run {folder} is damaged: {len(tallies)} images in pixels.npz, {len(records)} predicted.")
+    if histograms is not None and len(histograms) != len(records):
+        raise RunError(
+            f"The run {folder} is damaged: {len(histograms)} images in pixels.npz, {len(records)} predicted."
+        )
     if {record.category for record in records} != set(manifest.dataset.categories):
         raise RunError(f"The run {folder} is damaged: run.json names other categories than predictions.jsonl.")
     if manifest.model.kind != "maps":

@@ -10,8 +10,8 @@ from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.scored import Scored
 from lvlm_ad.evaluate.scoring import measure_category, summary
 from lvlm_ad.metrics import count_cells
-from lvlm_ad.metrics.draws import Draws
-from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, measured
+from lvlm_ad.metrics.bootstrap import BootstrapSamples
+from lvlm_ad.metrics.intervals import CategoryImages, draws_of, measured
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run
 
 CATEGORIES = ("bolt", "nut")
@@ -23,7 +23,7 @@ def make_run(tmp_path):
 
     def make(name, skill, seed=0, **changes):
         draw = np.random.default_rng(seed)
-        records, results, tallies = [], {}, []
+        records, results, histograms = [], {}, []
         for category in CATEGORIES:
             truth = np.random.default_rng(CATEGORIES.index(category))
             images = []
@@ -42,7 +42,7 @@ def make_run(tmp_path):
                 records.append(record(f"{category}/{index:03}", category, label, score))
             found = measure_category(images, "zero", category, 200)
             results[category] = found
-            tallies += found.tallies
+            histograms += found.histograms
         facts = {
             "config_hash": f"{seed:064x}",
             "model": {
@@ -77,7 +77,7 @@ def make_run(tmp_path):
             "answers": {"total": 40, "usable": 40},
             "usage": {"input_tokens": None, "output_tokens": None, "cost_usd": 0.0, "seconds": 1.0},
         }
-        return Run(tmp_path / f"{name}-{seed}", Manifest.model_validate(facts), metrics, records, tallies)
+        return Run(tmp_path / f"{name}-{seed}", Manifest.model_validate(facts), metrics, records, histograms)
 
     return make
 
@@ -197,7 +197,7 @@ def test_runs_must_leave_out_the_same_images(make_run):
 def test_a_run_of_an_older_version_has_no_pixel_intervals(make_run):
     """Without pixel counts, pixel metrics are compared by their values alone; image metrics as ever."""
     one, other = make_run("a", 0.3), make_run("b", 0.1, seed=1)
-    found = compare_runs(one, replace(other, tallies=None))
+    found = compare_runs(one, replace(other, histograms=None))
     assert found.mean["pixel_auroc"].interval is None
     assert found.mean["pixel_auroc"].difference == pytest.approx(
         one.metrics["mean"]["pixel_auroc"] - other.metrics["mean"]["pixel_auroc"]
@@ -235,7 +235,7 @@ def test_damaged_files_of_a_run_are_told(make_run):
         except RunError:
             refused += 1
     assert refused > 30
-    assert read_run(run.dir, predictions=False).tallies is None
+    assert read_run(run.dir, predictions=False).histograms is None
     (run.dir / "pixels.npz").write_bytes(whole)
     lines = (run.dir / "predictions.jsonl").read_text().splitlines(keepends=True)
     (run.dir / "predictions.jsonl").write_text("".join(lines[:3]))
@@ -248,5 +248,5 @@ def test_one_image_of_a_kind_tells_nothing_about_others():
     labels = np.array([True, False, False])
     tested = CategoryImages(labels, np.array([0.5, 0.1, 0.7]), None)
     assert draws_of(tested, measured(tested), 100) == {}
-    wide = Draws(0.9, np.linspace(-1, 1, 100)).interval()
+    wide = BootstrapSamples(0.9, np.linspace(-1, 1, 100)).interval()
     assert wide[1] == 1.0

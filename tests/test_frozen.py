@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote is read, costs no question again, and gives the same numbers: see tests/data/v0_1/README.md."""
+"""What version 0.1.0 wrote is read, costs no question again, and gives the same numbers."""
 
 import csv
 import gzip
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from lvlm_ad.asking import BatchLedger
 from lvlm_ad.backend import Picture, Request
-from lvlm_ad.calls import BatchLedger
 from lvlm_ad.cli import app
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.plugins import build, find_model
@@ -151,8 +151,9 @@ def test_batches_under_way_are_known(frozen):
     ledger.close()
 
 
+@pytest.mark.usefixtures("frozen")
 @pytest.mark.parametrize("name", KEYS["identities"])
-def test_identities_are_those_of_before(frozen, name):
+def test_identities_are_those_of_before(name):
     """What a model's stored answers are filed under stays: they are money."""
     settings = {}
     if name in {"vllm", "sglang", "lmstudio", "openrouter", "ollama", "scripted"}:
@@ -166,7 +167,8 @@ def test_identities_are_those_of_before(frozen, name):
     assert request.key(plugin.identity()) == expected["key"]
 
 
-def test_questions_are_those_of_before(frozen):
+@pytest.mark.usefixtures("frozen")
+def test_questions_are_those_of_before():
     """Each prompt asks, with each picture, number of references and style of marks, exactly what it asked before."""
     import hashlib
 

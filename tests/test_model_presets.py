@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lvlm_ad.calls.tokens import image_tokens
+from lvlm_ad.asking.cost import image_tokens
 from lvlm_ad.plugins import load_plugin
 from lvlm_ad.presets import load_model, preset_names, validated
 

@@ -13,9 +13,9 @@ import pytest
 from lvlm_ad import __version__
 from lvlm_ad.errors import ConfigError, PluginError
 from lvlm_ad.evaluate import RunConfig, bench
-from lvlm_ad.evaluate.config import Silent
 from lvlm_ad.plugins import clashes, find_model, load_plugin, unreadable
 from lvlm_ad.presets import preset_names
+from lvlm_ad.progress import Silent
 
 PACKAGE = Path(__file__).with_name("plugin")
 

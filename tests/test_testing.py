@@ -343,12 +343,12 @@ class DividesByRange(Even):
             return DenseScores(0.5, (values - values.min()) / (values.max() - values.min()))
 
 
-class Draws(Even):
+class BootstrapSamples(Even):
     def score(self, view):
         return DenseScores(random.Random().random(), super().score(view).map)
 
 
-class DrawsFromTheSeed(Even):
+class BootstrapSamplesFromTheSeed(Even):
     def score(self, view):
         return DenseScores(random.Random(view.seed).random(), super().score(view).map)
 
@@ -379,7 +379,7 @@ class HalfSettled(Even):
         (Small, "scores_are_scores", "of shape (8, 8)"),
         (Unbounded, "scores_are_scores", "outside [0, 1]"),
         (DividesByRange, "pictures_of_any_kind", "NaN"),
-        (DrawsFromTheSeed, "seeds_are_declared", "declare seeded"),
+        (BootstrapSamplesFromTheSeed, "seeds_are_declared", "declare seeded"),
         (Scribbles, "the_view_is_left_alone", "writes into"),
         (Chdirs, "nothing_else_changes", "the environment"),
         (HalfSettled, "a_category_is_settled", "outside [0, 1]"),
@@ -396,7 +396,7 @@ def test_a_broken_baseline_fails_the_right_check(broken, check, says, monkeypatc
 
 def test_a_baseline_that_draws_anew_is_found():
     """Whoever draws from elsewhere than the seed has other scores each time, which several checks see."""
-    found = problems(Draws(), BASELINE_CHECKS)
+    found = problems(BootstrapSamples(), BASELINE_CHECKS)
     assert "the_same_again" in found
     assert set(found) <= {"the_same_again", "many_at_once"}
 

@@ -1,6 +1,6 @@
 """The contract of every backend: one method from a question to an answer, and the fake that tests use.
 
-A backend translates. Storing, retrying, limiting and counting wrap it from outside (``lvlm_ad.calls``) and never appear
+A backend translates. Storing, retrying, limiting and counting wrap it from outside (``lvlm_ad.asking``) and never appear
 in it. It sees pictures, a text and the demands of the question; it never sees the sample, its label or its mask.
 """
 
@@ -8,8 +8,8 @@ from lvlm_ad.backend.batch import Batch, BatchBackend
 from lvlm_ad.backend.contract import Backend, BackendOptions, Capabilities, Transport, as_answer
 from lvlm_ad.backend.many import ManyBackend
 from lvlm_ad.backend.messages import Answer, Limits, Outcome, Picture, Request, Usage
+from lvlm_ad.backend.probabilities import Token, number_tokens
 from lvlm_ad.backend.scripted import ScriptedBackend
-from lvlm_ad.probabilities import Token, number_tokens
 
 __all__ = [
     "Answer",

@@ -8,9 +8,9 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
+from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError
 from lvlm_ad.backend.contract import Backend, Capabilities, as_answer
 from lvlm_ad.errors import BackendError, FatalError, UnaskedError
-from lvlm_ad.gather import Batches, BatchSize, ClosedError
 
 if TYPE_CHECKING:
     from lvlm_ad.backend.messages import Answer, Request

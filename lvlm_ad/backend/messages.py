@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lvlm_ad.probabilities import Token
+    from lvlm_ad.backend.probabilities import Token
 
 __all__ = ["Answer", "Limits", "Outcome", "Picture", "Request", "Usage"]
 

@@ -109,7 +109,7 @@ def bench(
 
     from lvlm_ad import evaluate
     from lvlm_ad.cli.progress import Bars
-    from lvlm_ad.events import logged_to
+    from lvlm_ad.log import logged_to
 
     config = evaluate.RunConfig(
         models=tuple(model),
@@ -188,7 +188,7 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
     from lvlm_ad.leaderboard import FORMATS, make_board
     from lvlm_ad.report.board_page import board_page
     from lvlm_ad.runs import read_runs
-    from lvlm_ad.storage import write_file
+    from lvlm_ad.store import write_file
 
     fingerprint = runs[0].manifest.dataset.fingerprint
     every, problems = read_runs(config.out)

@@ -1,4 +1,4 @@
-"""Draws the comparison of two runs in the terminal."""
+"""BootstrapSamples the comparison of two runs in the terminal."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
     from lvlm_ad.cli.tables import print_board
     from lvlm_ad.leaderboard import FORMATS
     from lvlm_ad.report.board_page import board_page
-    from lvlm_ad.storage import write_file
+    from lvlm_ad.store import write_file
 
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

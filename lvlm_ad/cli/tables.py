@@ -1,4 +1,4 @@
-"""Draws leaderboards in the terminal."""
+"""BootstrapSamples leaderboards in the terminal."""
 
 from __future__ import annotations
 

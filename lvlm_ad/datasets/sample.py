@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
-from lvlm_ad.datasets.hashes import FileDigests, FileHashes, hash_files, hash_rows
+from lvlm_ad.datasets.hashing import FileDigests, FileHashes, hash_files, hash_rows
 from lvlm_ad.datasets.images import image_size, read_image, read_mask, shown
 from lvlm_ad.errors import DataError, ImageError, nearest
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from lvlm_ad.calls import Claims
+from lvlm_ad.asking import Locks
 from lvlm_ad.doctor.finding import Finding, State
 from lvlm_ad.doctor.stores import is_damage, put_aside, store_findings
 from lvlm_ad.errors import LvlmAdError, StoreError
@@ -66,7 +66,7 @@ def _owners(out: Path) -> int | None:
     if not path.is_file():
         return 0
     try:
-        with closing(Claims(path)) as claims:
+        with closing(Locks(path)) as claims:
             return claims.others()
     except StoreError as error:
         return 0 if error.__cause__ is not None and is_damage(error.__cause__) else None
@@ -77,7 +77,7 @@ def _claims(out: Path, busy: int | None) -> Iterator[Finding]:
     if not path.is_file() or busy != 0:
         return
     try:
-        Claims(path).close()
+        Locks(path).close()
     except LvlmAdError as error:
 
         def repair() -> str:

@@ -14,9 +14,9 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from lvlm_ad.calls.store import is_sound
+from lvlm_ad.asking.answers import is_sound
 from lvlm_ad.errors import StoreError
-from lvlm_ad.storage import DATABASE_ERRORS
+from lvlm_ad.store import DATABASE_ERRORS
 
 __all__ = ["missing_from", "salvage"]
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lvlm_ad.calls import AnswerStore, BatchLedger
-from lvlm_ad.datasets.hashes import FileHashes
+from lvlm_ad.asking import AnswerStore, BatchLedger
+from lvlm_ad.datasets.hashing import FileHashes
 from lvlm_ad.doctor.finding import Finding
 from lvlm_ad.doctor.salvage import missing_from, salvage
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.regions import DivisionStore
-from lvlm_ad.storage import DATABASE_ERRORS
+from lvlm_ad.store import DATABASE_ERRORS
 
 __all__ = ["is_damage", "put_aside", "store_findings"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.engines.host import Described, Host, Strange, UnlikeError, packed, unpacked, wanted_versions
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, PluginError
-from lvlm_ad.events import event
+from lvlm_ad.log import event
 
 if TYPE_CHECKING:
     from lvlm_ad.engines.host import Held

@@ -1,9 +1,10 @@
 """From a configuration to runs: the only module that knows the whole order."""
 
-from lvlm_ad.evaluate.ask import AskedImage, CutImage, ask, cut
 from lvlm_ad.evaluate.bench import bench, dry_run
-from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, resolve
-from lvlm_ad.evaluate.score import score_maps
+from lvlm_ad.evaluate.config import Plan, RunConfig, resolve
+from lvlm_ad.evaluate.one_image import AskedImage, CutImage, ask, cut
+from lvlm_ad.evaluate.score_maps import score_maps
+from lvlm_ad.progress import Progress
 
 __all__ = [
     "AskedImage",

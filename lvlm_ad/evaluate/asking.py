@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.asking import Asker, Batcher, Budget, Question
 from lvlm_ad.baseline import Baseline, References
-from lvlm_ad.calls import Batcher, Budget, Caller, Question
 from lvlm_ad.datasets.images import read_image, resize_image
 from lvlm_ad.detectors import BaselineDetector, ChatDetector, Detector, is_unusable
 from lvlm_ad.errors import ConfigError, LvlmAdError, TransientError, UnaskedError
@@ -20,10 +20,11 @@ from lvlm_ad.prompts import Questioner, reference_paths
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, BatchBackend, Request
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.config import Plan, Progress
-    from lvlm_ad.evaluate.prepare import Divisions
+    from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.evaluate.divide import Divisions
     from lvlm_ad.evaluate.stores import Stores
     from lvlm_ad.plugins import Model
+    from lvlm_ad.progress import Progress
 
 __all__ = ["Asking", "make_detector", "make_questioner", "planned_requests", "run_batches"]
 
@@ -106,7 +107,7 @@ def make_detector(
     def note(text: str) -> None:
         progress.note(f"{model.preset.name}: {text}")
 
-    caller = Caller(
+    caller = Asker(
         plugin,
         stores.answers,
         model.preset.price,

@@ -13,10 +13,9 @@ from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.asking import Budget
 from lvlm_ad.backend import Backend, BatchBackend
 from lvlm_ad.baseline import Baseline, Row
-from lvlm_ad.calls import Budget
-from lvlm_ad.datasets.places import remember_place
 from lvlm_ad.detectors import Detector, is_unusable
 from lvlm_ad.engines import Engine, engine_for
 from lvlm_ad.errors import ConfigError, FatalError
@@ -26,13 +25,15 @@ from lvlm_ad.evaluate.asking import (
     planned_requests,
     run_batches,
 )
-from lvlm_ad.evaluate.config import Plan, Progress, RunConfig, Silent, claimed_twice, not_a_config, resolve
-from lvlm_ad.evaluate.facts import facts_of, hash_of
+from lvlm_ad.evaluate.config import Plan, RunConfig, claimed_twice, not_a_config, resolve
+from lvlm_ad.evaluate.divide import Divisions, divide_dataset
 from lvlm_ad.evaluate.forecast import Planned, forecast, input_tokens, most_cost
-from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
+from lvlm_ad.evaluate.manifest import facts_of, hash_of
+from lvlm_ad.evaluate.places import remember_place
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult, measure
 from lvlm_ad.evaluate.stores import Stores, opened
-from lvlm_ad.events import event
+from lvlm_ad.log import event
+from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.runs import Manifest, Run, Runs, write_run
 from lvlm_ad.text2seg import UNANSWERED
 from lvlm_ad.versions import versions
@@ -243,7 +244,7 @@ def _run_model(
             manifest,
             result.metrics(paid=bool(model.preset.backend)),
             result.predictions,
-            result.tallies,
+            result.histograms,
         )
         write_run(run)
         event(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
-from typing import Protocol as TypingProtocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,7 +17,7 @@ from lvlm_ad.plugins import Model, clashes, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol, preset_names
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
 
-__all__ = ["FRAME", "Plan", "Progress", "RunConfig", "Silent", "claimed_twice", "not_a_config", "resolve"]
+__all__ = ["FRAME", "Plan", "RunConfig", "claimed_twice", "not_a_config", "resolve"]
 
 FRAME = ("contrast", "chance", "oracle")
 """The rows that frame every table, by the names of their presets."""
@@ -26,51 +25,6 @@ FRAME = ("contrast", "chance", "oracle")
 
 FEWEST_RESAMPLES = 50
 """From fewer no interval can be told."""
-
-
-class Progress(TypingProtocol):
-    """Hears how far a bench has come; the command line shows it, the library is silent."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Hear that a stage of ``total`` steps begins."""
-
-    def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
-        """Hear that steps are done.
-
-        Args:
-            steps: how many.
-            failed: they gave no usable answer.
-            stored: their answers were stored before.
-            cost: USD they cost now; None: unknown.
-        """
-
-    def finish(self) -> None:
-        """Hear that the stage is over."""
-
-    def at(self, stage: str, done: int, total: int) -> None:
-        """Hear how far something is that others do: a batch at an endpoint."""
-
-    def note(self, text: str) -> None:
-        """Hear something that the user should know."""
-
-
-class Silent:
-    """A progress that shows nothing."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Ignore it."""
-
-    def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
-        """Ignore it."""
-
-    def finish(self) -> None:
-        """Ignore it."""
-
-    def at(self, stage: str, done: int, total: int) -> None:
-        """Ignore it."""
-
-    def note(self, text: str) -> None:
-        """Ignore it."""
 
 
 @dataclass(frozen=True)

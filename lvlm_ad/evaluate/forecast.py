@@ -8,7 +8,7 @@ from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.calls import image_tokens, text_tokens
+from lvlm_ad.asking import image_tokens, text_tokens
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request

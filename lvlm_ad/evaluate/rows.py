@@ -14,7 +14,7 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import LvlmAdError, PluginError, where
 from lvlm_ad.evaluate.scored import Images, Scored
 from lvlm_ad.evaluate.scoring import CategoryResult, answer_counts, measure_category, summary
-from lvlm_ad.metrics.tallies import THRESHOLDS, Tallies
+from lvlm_ad.metrics.histograms import THRESHOLDS, ScoreHistograms
 from lvlm_ad.packed import Predictions
 from lvlm_ad.records import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
     from lvlm_ad.detectors import Prediction
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.prepare import Divisions
+    from lvlm_ad.evaluate.divide import Divisions
     from lvlm_ad.text2seg import Status
 
 __all__ = ["COUNTED", "Measured", "RowResult", "measure"]
@@ -159,7 +159,7 @@ class RowResult:
         self._categories: dict[str, CategoryResult] = {}
         # Both are in the data set's order: it goes by category.
         self._records: dict[str, Predictions] = {}
-        self._tallies: dict[str, Tallies] = {}
+        self._histograms: dict[str, ScoreHistograms] = {}
         self._waiting: dict[str, _Gathering] = {}
         self._ids: dict[str, list[str]] = {}
         for sample in plan.dataset:
@@ -183,9 +183,9 @@ class RowResult:
                 gathered.settled(_final(category, self._settle, gathered.parts))
             config = self._plan.config
             found = measure_category(gathered.images, config.on_failure, category, config.resamples)
-            self._records[category], self._tallies[category] = gathered.records, found.tallies
+            self._records[category], self._histograms[category] = gathered.records, found.histograms
             # Held once: they are let go while they are joined.
-            self._categories[category] = replace(found, tallies=Tallies.of(()))
+            self._categories[category] = replace(found, histograms=ScoreHistograms.of(()))
             del self._waiting[category]
 
     @cached_property
@@ -194,9 +194,9 @@ class RowResult:
         return Predictions.joined(self._records.pop(name) for name in self._plan.dataset.categories)
 
     @cached_property
-    def tallies(self) -> Tallies:
+    def histograms(self) -> ScoreHistograms:
         """What is kept of each image's pixels, in the data set's order, once all are in."""
-        return Tallies.joined(self._tallies.pop(name) for name in self._plan.dataset.categories)
+        return ScoreHistograms.joined(self._histograms.pop(name) for name in self._plan.dataset.categories)
 
     def metrics(self, *, paid: bool) -> dict[str, Any]:
         """Return the content of metrics.json.

@@ -10,8 +10,15 @@ import numpy as np
 
 from lvlm_ad.evaluate.held_maps import HeldMaps
 from lvlm_ad.metrics import CellCounts
+from lvlm_ad.metrics.histograms import (
+    GrowingHistograms,
+    ScoreHistogram,
+    ScoreHistograms,
+    grid_of,
+    histogram_of_cells,
+    histogram_of_map,
+)
 from lvlm_ad.metrics.ranking import Growing
-from lvlm_ad.metrics.tallies import GrowingTallies, PixelTally, Tallies, grid_of, tally_cells, tally_map
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,18 +37,18 @@ class Scored:
         image_score: None where the answer holds none; each image of a dense row has one.
         values: float ``(C,)``, the score of each cell; or for a dense row the whole map ``(S, S)``.
         truth: for a row through the regions the counts of the ground truth, for a dense row the mask bool ``(S, S)``;
-            of a finished run, whose map is gone, the tally that was kept, and ``values`` is not looked at; None where
+            of a finished run, whose map is gone, the histogram that was kept, and ``values`` is not looked at; None where
             there is no ground truth.
     """
 
     label: bool
     image_score: float | None
     values: NDArray[np.floating[Any]]
-    truth: CellCounts | NDArray[np.bool_] | PixelTally | None
+    truth: CellCounts | NDArray[np.bool_] | ScoreHistogram | None
 
 
 class Images:
-    """A category's images, held small: the label, the score and the tally of each. Of a dense row the maps stay.
+    """A category's images, held small: the label, the score and the histogram of each. Of a dense row the maps stay.
 
     Args:
         images: what to hold; more can be added.
@@ -52,7 +59,7 @@ class Images:
     """
 
     def __init__(self, images: Iterable[Scored] = (), folder: Path | None = None) -> None:
-        self._labels, self._scores, self._tallies = Growing(np.bool_), Growing(np.float64), GrowingTallies()
+        self._labels, self._scores, self._histograms = Growing(np.bool_), Growing(np.float64), GrowingHistograms()
         self.held = HeldMaps(folder)
         self._dense: set[int] = set()
         for image in images:
@@ -67,11 +74,11 @@ class Images:
         if isinstance(image.truth, np.ndarray):
             self.held.add(image.values, image.truth)
             self._dense.add(len(self))
-            self._tallies.add(None)
+            self._histograms.add(None)
         elif isinstance(image.truth, CellCounts):
-            self._tallies.add(tally_cells(image.truth, image.values))
+            self._histograms.add(histogram_of_cells(image.truth, image.values))
         else:
-            self._tallies.add(image.truth)
+            self._histograms.add(image.truth)
         self._labels.add(np.array([image.label]))
         self._scores.add(np.array([np.nan if image.image_score is None else image.image_score]))
 
@@ -92,12 +99,14 @@ class Images:
         """Float64 ``(n,)``, the image scores; NaN where there is none."""
         return self._scores.values
 
-    def tallies(self) -> Tallies:
+    def histograms(self) -> ScoreHistograms:
         """Tally each image's pixels: exactly where maps are constant on cells, else on a grid that fits the maps."""
-        tallies = self._tallies.tallies()
+        histograms = self._histograms.histograms()
         if not self._dense:
-            return tallies
+            return histograms
         maps, masks = self.held.maps, self.held.masks
         grid = grid_of(maps, masks)
-        of_maps = (tally_map(values, mask, grid) for values, mask in zip(maps, masks, strict=True))
-        return Tallies.of(next(of_maps) if at in self._dense else tally for at, tally in enumerate(tallies))
+        of_maps = (histogram_of_map(values, mask, grid) for values, mask in zip(maps, masks, strict=True))
+        return ScoreHistograms.of(
+            next(of_maps) if at in self._dense else histogram for at, histogram in enumerate(histograms)
+        )

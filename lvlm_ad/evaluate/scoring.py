@@ -10,16 +10,16 @@ import numpy as np
 
 from lvlm_ad.evaluate.scored import Images, Scored
 from lvlm_ad.metrics import PixelMetrics, image_metrics, pixel_metrics
-from lvlm_ad.metrics.counts import pixel_metrics_from_tallies
-from lvlm_ad.metrics.tallies import GrowingTallies, PixelTally, Tallies
-from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, mean_intervals, measured
+from lvlm_ad.metrics.counts import pixel_metrics_from_histograms
+from lvlm_ad.metrics.histograms import GrowingHistograms, ScoreHistogram, ScoreHistograms
+from lvlm_ad.metrics.intervals import CategoryImages, draws_of, mean_intervals, measured
 from lvlm_ad.runs import METRIC_NAMES
 from lvlm_ad.text2seg import Status
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.metrics.draws import Draws
+    from lvlm_ad.metrics.bootstrap import BootstrapSamples
 
 __all__ = ["CategoryResult", "answer_counts", "measure_category", "summary"]
 
@@ -33,12 +33,12 @@ class CategoryResult:
     Attributes:
         metrics: its entry in metrics.json.
         draws: metric -> its values over resamples of the images.
-        tallies: of each image's pixels, in order; None without ground truth, or if the image was left out.
+        histograms: of each image's pixels, in order; None without ground truth, or if the image was left out.
     """
 
     metrics: dict[str, Any]
-    draws: Mapping[str, Draws]
-    tallies: Tallies
+    draws: Mapping[str, BootstrapSamples]
+    histograms: ScoreHistograms
 
 
 def measure_category(
@@ -56,7 +56,7 @@ def measure_category(
             "exclude": it is left out.
         category: its name; resamples of the same category and labels are the same for every method.
         resamples: how many times the images are drawn anew; 0: no intervals.
-        exact: pixel metrics that are known better than tallies tell; they are taken.
+        exact: pixel metrics that are known better than histograms tell; they are taken.
 
     Returns:
         Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason), perhaps
@@ -71,26 +71,34 @@ def measure_category(
     counts = {"n_images": len(images), "n_measured": kept.size}
     if not kept.size:
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
-        return CategoryResult({**result, **counts, "undefined": undefined}, {}, Tallies.of([None] * len(images)))
-    tallies = images.tallies()
-    tested = _tested(images, np.nan_to_num(images.scores), tallies, kept)
-    result |= _exact(tested, images, tallies, kept) | dict(exact or {})
+        return CategoryResult(
+            {**result, **counts, "undefined": undefined}, {}, ScoreHistograms.of([None] * len(images))
+        )
+    histograms = images.histograms()
+    tested = _tested(images, np.nan_to_num(images.scores), histograms, kept)
+    result |= _exact(tested, images, histograms, kept) | dict(exact or {})
     draws = draws_of(tested, result, resamples, category) if resamples else {}
     if resamples:
         result["interval"] = {name: list(ends) for name, one in draws.items() if (ends := one.interval()) is not None}
     if missing.any():
-        result["range"] = _range(images, tallies, missing)
+        result["range"] = _range(images, histograms, missing)
     if left_out.any():
-        tallies = Tallies.of(None if out else tally for out, tally in zip(left_out, tallies, strict=True))
-    return CategoryResult({**result, **counts}, draws, tallies)
+        histograms = ScoreHistograms.of(
+            None if out else histogram for out, histogram in zip(left_out, histograms, strict=True)
+        )
+    return CategoryResult({**result, **counts}, draws, histograms)
 
 
-def _tested(images: Images, scores: NDArray[np.float64], tallies: Tallies, places: NDArray[np.intp]) -> CategoryImages:
-    pixels = tallies if places.size == len(images) else tallies.take(places)
+def _tested(
+    images: Images, scores: NDArray[np.float64], histograms: ScoreHistograms, places: NDArray[np.intp]
+) -> CategoryImages:
+    pixels = histograms if places.size == len(images) else histograms.take(places)
     return CategoryImages(images.labels[places], scores[places], pixels if pixels.complete else None)
 
 
-def _exact(tested: CategoryImages, images: Images, tallies: Tallies, kept: NDArray[np.intp]) -> dict[str, Any]:
+def _exact(
+    tested: CategoryImages, images: Images, histograms: ScoreHistograms, kept: NDArray[np.intp]
+) -> dict[str, Any]:
     """Compute the metrics themselves."""
     result: dict[str, Any] = {}
     undefined: dict[str, str] = {}
@@ -99,7 +107,7 @@ def _exact(tested: CategoryImages, images: Images, tallies: Tallies, kept: NDArr
         result[f"image_{name}"] = getattr(by_image, name)
         if name in by_image.undefined:
             undefined[f"image_{name}"] = by_image.undefined[name]
-    by_pixel, reason = _pixel(tested, images, tallies, kept)
+    by_pixel, reason = _pixel(tested, images, histograms, kept)
     for name in ("auroc", "ap", "f1_max", "aupro"):
         result[f"pixel_{name}"] = getattr(by_pixel, name) if by_pixel else None
         if by_pixel is None or name in by_pixel.undefined:
@@ -111,36 +119,36 @@ def _exact(tested: CategoryImages, images: Images, tallies: Tallies, kept: NDArr
 
 
 def _pixel(
-    tested: CategoryImages, images: Images, tallies: Tallies, kept: NDArray[np.intp]
+    tested: CategoryImages, images: Images, histograms: ScoreHistograms, kept: NDArray[np.intp]
 ) -> tuple[PixelMetrics | None, str]:
-    if tested.tallies is None:
-        without = int((tallies.arrays["lengths"][kept] < 0).sum())
+    if tested.histograms is None:
+        without = int((histograms.arrays["lengths"][kept] < 0).sum())
         return None, f"{without} of {kept.size} images have no ground-truth mask"
-    # Of maps that are constant on cells the tallies tell all; of others no more than their grid.
+    # Of maps that are constant on cells the histograms tell all; of others no more than their grid.
     if len(images.held):
         return pixel_metrics(images.held.masks, images.held.maps), ""
-    return pixel_metrics_from_tallies(tested.tallies), ""
+    return pixel_metrics_from_histograms(tested.histograms), ""
 
 
-def _range(images: Images, tallies: Tallies, missing: NDArray[np.bool_]) -> dict[str, list[float]]:
+def _range(images: Images, histograms: ScoreHistograms, missing: NDArray[np.bool_]) -> dict[str, list[float]]:
     """Bound the metrics: every missing answer entirely wrong, and every missing answer entirely right."""
     ends = []
     for right in (False, True):
         scores = np.where(missing, images.labels == right, images.scores)
-        filled = GrowingTallies()
-        for absent, tally in zip(missing, tallies, strict=True):
-            filled.add(_certain(tally, right=right) if absent and tally is not None else tally)
-        ends.append(measured(_tested(images, scores, filled.tallies(), np.arange(len(images)))))
+        filled = GrowingHistograms()
+        for absent, histogram in zip(missing, histograms, strict=True):
+            filled.add(_certain(histogram, right=right) if absent and histogram is not None else histogram)
+        ends.append(measured(_tested(images, scores, filled.histograms(), np.arange(len(images)))))
     worst, best = ends
     return {name: [low, high] for name, low in worst.items() if low is not None and (high := best[name]) is not None}
 
 
-def _certain(tally: PixelTally, *, right: bool) -> PixelTally:
+def _certain(histogram: ScoreHistogram, *, right: bool) -> ScoreHistogram:
     """Tally a map that is the ground truth, or its opposite."""
     order = 1 if right else -1
-    columns = ([int(tally.normal.sum()), 0], [0, int(tally.anomalous.sum())], [0, tally.n_regions])
+    columns = ([int(histogram.normal.sum()), 0], [0, int(histogram.anomalous.sum())], [0, histogram.n_regions])
     normal, anomalous, overlap = (np.array(column[::order]) for column in columns)
-    return PixelTally(np.array([0.0, 1.0]), normal, anomalous, overlap.astype(np.float64), tally.n_regions)
+    return ScoreHistogram(np.array([0.0, 1.0]), normal, anomalous, overlap.astype(np.float64), histogram.n_regions)
 
 
 def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from lvlm_ad.calls import AnswerStore, BatchLedger, Claims
-from lvlm_ad.datasets.hashes import FileHashes
+from lvlm_ad.asking import AnswerStore, BatchLedger, Locks
+from lvlm_ad.datasets.hashing import FileHashes
 from lvlm_ad.regions import DivisionStore
 
 __all__ = ["Stores", "opened"]
@@ -26,7 +26,7 @@ class Stores:
     """
 
     answers: AnswerStore
-    claims: Claims
+    claims: Locks
     batches: BatchLedger
     divisions: DivisionStore
     files: FileHashes
@@ -40,7 +40,7 @@ def opened(out: Path, stack: ExitStack) -> Stores:
     """
     return Stores(
         answers=stack.enter_context(closing(AnswerStore(out / "answers.sqlite"))),
-        claims=stack.enter_context(closing(Claims(out / "claims.sqlite"))),
+        claims=stack.enter_context(closing(Locks(out / "claims.sqlite"))),
         batches=stack.enter_context(closing(BatchLedger(out / "batches.sqlite"))),
         divisions=stack.enter_context(closing(DivisionStore(out / "divisions.sqlite"))),
         files=stack.enter_context(closing(FileHashes(out / "files.sqlite"))),

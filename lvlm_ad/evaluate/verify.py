@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from lvlm_ad.backend import Answer
-from lvlm_ad.datasets.hashes import hash_rows
+from lvlm_ad.datasets.hashing import hash_rows
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
-from lvlm_ad.evaluate.facts import hash_of
+from lvlm_ad.evaluate.manifest import hash_of
 from lvlm_ad.evaluate.scored import Images, Scored
 from lvlm_ad.evaluate.scoring import CategoryResult, answer_counts, measure_category, summary
 from lvlm_ad.presets import Price
@@ -21,7 +21,7 @@ from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
 from lvlm_ad.text2seg import UNANSWERED, Scoring, read
 
 if TYPE_CHECKING:
-    from lvlm_ad.metrics.tallies import PixelTally
+    from lvlm_ad.metrics.histograms import ScoreHistogram
 
 __all__ = ["verify_run"]
 
@@ -136,51 +136,51 @@ def _same_regions(one: Mapping[int, float], other: Mapping[int, float]) -> bool:
 
 def _counts(run: Run) -> list[str]:
     """Hold the pixel counts against the predicted scores and the size of images."""
-    if run.tallies is None:
+    if run.histograms is None:
         return ["pixels.npz is missing: pixel metrics cannot be checked"]
-    if len(run.tallies) != len(run.predictions):
-        return [f"pixels.npz: {len(run.tallies)} images, but {len(run.predictions)} predictions"]
+    if len(run.histograms) != len(run.predictions):
+        return [f"pixels.npz: {len(run.histograms)} images, but {len(run.predictions)} predictions"]
     side = run.manifest.protocol.get("image_size") or 0
     wrong = []
-    for record, tally in zip(run.predictions, run.tallies, strict=True):
-        if tally is not None and not _fits(run, record, tally, side):
+    for record, histogram in zip(run.predictions, run.histograms, strict=True):
+        if histogram is not None and not _fits(run, record, histogram, side):
             wrong.append(record.id)
     return [_first(wrong, "pixels.npz: counts do not fit the predicted scores")] if wrong else []
 
 
-def _fits(run: Run, record: PredictionRecord, tally: PixelTally, side: int) -> bool:
-    anomalous = int(tally.anomalous.sum())
-    if side and int(tally.normal.sum()) + anomalous != side * side:
+def _fits(run: Run, record: PredictionRecord, histogram: ScoreHistogram, side: int) -> bool:
+    anomalous = int(histogram.anomalous.sum())
+    if side and int(histogram.normal.sum()) + anomalous != side * side:
         return False
     # A mask may vanish when it is brought to the size of measuring; a good image has none.
-    if (anomalous and not record.label) or bool(anomalous) != bool(tally.n_regions):
+    if (anomalous and not record.label) or bool(anomalous) != bool(histogram.n_regions):
         return False
-    if not math.isclose(float(tally.overlap.sum()), tally.n_regions, rel_tol=0, abs_tol=1e-6):
+    if not math.isclose(float(histogram.overlap.sum()), histogram.n_regions, rel_tol=0, abs_tol=1e-6):
         return False
     if run.manifest.model.row == "dense":
         return True
     binary = bool(run.manifest.protocol.get("binary"))
     values = [float(score > 0) if binary else score for score in record.regions.values()]
     known = np.array([0.0, *values])
-    return bool(np.isclose(tally.scores[:, None], known[None], rtol=0, atol=_EXACT).any(axis=1).all())
+    return bool(np.isclose(histogram.scores[:, None], known[None], rtol=0, atol=_EXACT).any(axis=1).all())
 
 
 def _metrics(run: Run) -> list[str]:
     """Measure each category again, and the mean."""
-    tallies = run.tallies or [None] * len(run.predictions)
+    histograms = run.histograms or [None] * len(run.predictions)
     dense = run.manifest.model.row == "dense"
     resamples = _resamples(run)
     if resamples is None:
         return ["metrics.json: the number of resamples is none"]
     if not resamples:
         return ["metrics.json: there are no intervals, without which nobody's rank is fair; bench --resamples 1000"]
-    if len(tallies) != len(run.predictions):
+    if len(histograms) != len(run.predictions):
         return []
     problems = []
     images = {category: Images() for category in run.manifest.dataset.categories}
-    for record, tally in zip(run.predictions, tallies, strict=True):
+    for record, histogram in zip(run.predictions, histograms, strict=True):
         of_category = images.setdefault(record.category, Images())
-        of_category.add(Scored(record.label, record.image_score, _NO_VALUES, tally))
+        of_category.add(Scored(record.label, record.image_score, _NO_VALUES, histogram))
     again: dict[str, CategoryResult] = {}
     for category, scored in images.items():
         said = run.metrics["categories"].get(category, {})

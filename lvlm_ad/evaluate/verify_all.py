@@ -66,11 +66,15 @@ def verify_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 
 def _truth(run: Run) -> _Truth:
     found: _Truth = {("", "images"): frozenset(record.id for record in run.predictions)}
-    for record, tally in zip(run.predictions, run.tallies or [None] * len(run.predictions), strict=True):
+    for record, histogram in zip(run.predictions, run.histograms or [None] * len(run.predictions), strict=True):
         found[record.id, "label"] = (record.category, record.label, record.defect)
         # Of an image that was left out nothing was kept.
-        if tally is not None:
-            found[record.id, "mask"] = (int(tally.normal.sum()), int(tally.anomalous.sum()), tally.n_regions)
+        if histogram is not None:
+            found[record.id, "mask"] = (
+                int(histogram.normal.sum()),
+                int(histogram.anomalous.sum()),
+                histogram.n_regions,
+            )
         elif run.manifest.on_failure == "zero" or record.image_score is not None:
             found[record.id, "mask"] = None
     return found

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.metrics.tallies import PixelTally
+    from lvlm_ad.metrics.histograms import ScoreHistogram
     from lvlm_ad.runs import PredictionRecord, Run
 
 __all__ = ["moved_pixels"]
@@ -31,14 +31,14 @@ def moved_pixels(runs: Mapping[int, Run]) -> dict[int, str]:
     with most others is named.
 
     Args:
-        runs: by number, of the same images at the same size, read with predictions and tallies.
+        runs: by number, of the same images at the same size, read with predictions and histograms.
 
     Returns:
         Number -> what is wrong.
     """
     alike: dict[str, list[int]] = {}
     for number, run in runs.items():
-        if run.manifest.model.row == "regions" and run.manifest.division.method in _PARTITIONS and run.tallies:
+        if run.manifest.model.row == "regions" and run.manifest.division.method in _PARTITIONS and run.histograms:
             alike.setdefault(run.manifest.division.hash, []).append(number)
     found: dict[int, str] = {}
     for numbers in alike.values():
@@ -74,17 +74,17 @@ def _first_difference(one: Run, other: Run) -> str:
         if place is None:
             continue
         counterpart = other.predictions[place]
-        tally, counted = (one.tallies or ())[at], (other.tallies or ())[place]
+        histogram, counted = (one.histograms or ())[at], (other.histograms or ())[place]
         if record.division != counterpart.division or record.n_regions != counterpart.n_regions:
             return record.id
-        if tally is None or counted is None:
+        if histogram is None or counted is None:
             continue
-        if not _same_pixels(_sets(one, record, tally), _sets(other, counterpart, counted)):
+        if not _same_pixels(_sets(one, record, histogram), _sets(other, counterpart, counted)):
             return record.id
     return ""
 
 
-def _sets(run: Run, record: PredictionRecord, tally: PixelTally) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+def _sets(run: Run, record: PredictionRecord, histogram: ScoreHistogram) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Return which set each region belongs to, the background being number 0, and the pixels of each set, (k, 2)."""
     scores = np.zeros(record.n_regions + 1)
     for number, score in record.regions.items():
@@ -92,8 +92,8 @@ def _sets(run: Run, record: PredictionRecord, tally: PixelTally) -> tuple[NDArra
     levels, sets = np.unique(scores, return_inverse=True)
     pixels = np.zeros((levels.size, 2), dtype=np.int64)
     # Painted scores may differ from written ones in the last digit.
-    nearest = np.abs(levels[None] - tally.scores[:, None]).argmin(axis=1)
-    np.add.at(pixels, nearest, np.stack([tally.normal, tally.anomalous], axis=1))
+    nearest = np.abs(levels[None] - histogram.scores[:, None]).argmin(axis=1)
+    np.add.at(pixels, nearest, np.stack([histogram.normal, histogram.anomalous], axis=1))
     return sets, pixels
 
 

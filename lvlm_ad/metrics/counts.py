@@ -10,14 +10,14 @@ import numpy as np
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.curves import Steps, summed_weights
+from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.image import check_real
 from lvlm_ad.metrics.pixel import PixelMetrics, check_limit, components, from_steps
-from lvlm_ad.metrics.tallies import PixelTally, Tallies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CellCounts", "count_cells", "pixel_metrics_from_counts", "pixel_metrics_from_tallies"]
+__all__ = ["CellCounts", "count_cells", "pixel_metrics_from_counts", "pixel_metrics_from_histograms"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,20 +141,22 @@ def pixel_metrics_from_counts(
     return found.metrics(fpr_limit)
 
 
-def pixel_metrics_from_tallies(tallies: Tallies | Sequence[PixelTally], fpr_limit: float = 0.3) -> PixelMetrics:
-    """Compute what ``pixel_metrics`` gives for maps of which tallies are left: exactly, if the tallies are exact.
+def pixel_metrics_from_histograms(
+    histograms: ScoreHistograms | Sequence[ScoreHistogram], fpr_limit: float = 0.3
+) -> PixelMetrics:
+    """Compute what ``pixel_metrics`` gives for maps of which histograms are left: exactly, if the histograms are exact.
 
     Args:
-        tallies: of each image; all have ground truth.
+        histograms: of each image; all have ground truth.
         fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
 
     Raises:
         MetricError: there are no images, or the limit is out of range.
     """
     check_limit(fpr_limit)
-    if not len(tallies):
+    if not len(histograms):
         raise MetricError("There are no images to measure.")
-    arrays = Tallies.of(tallies).arrays
+    arrays = ScoreHistograms.of(histograms).arrays
     levels, merged = _merged(arrays["scores"], arrays["normal"])
     some = arrays["anomalous"] > 0
     found = _Pooled(

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from lvlm_ad.metrics.curves import overlap_run
-from lvlm_ad.metrics.tallies import PixelTally, Tallies
+from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,14 +93,14 @@ def pool_images(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) ->
     return _pool(image, np.asarray(scores), ones * ~labels, ones * labels, None, None, labels.size)
 
 
-def pool_pixels(tallies: Tallies | Sequence[PixelTally]) -> Pool:
+def pool_pixels(histograms: ScoreHistograms | Sequence[ScoreHistogram]) -> Pool:
     """Pool the pixels of a category's images, all of which have ground truth."""
-    arrays = Tallies.of(tallies).arrays
-    image = np.repeat(np.arange(len(tallies)), arrays["lengths"])
+    arrays = ScoreHistograms.of(histograms).arrays
+    image = np.repeat(np.arange(len(histograms)), arrays["lengths"])
     scores, normal, anomalous, overlap, regions = (
         arrays[name].astype(np.float64) for name in ("scores", "normal", "anomalous", "overlap", "n_regions")
     )
-    return _pool(image, scores, normal, anomalous, overlap, regions, len(tallies))
+    return _pool(image, scores, normal, anomalous, overlap, regions, len(histograms))
 
 
 def _pool(

@@ -1,4 +1,4 @@
-"""Draws a division on its image: region borders in white and a readable number in each region."""
+"""BootstrapSamples a division on its image: region borders in white and a readable number in each region."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from pydantic import Field
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.device import chosen_device
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.regions.division import Regions
 from lvlm_ad.regions.options import DivisionOptions
+from lvlm_ad.regions.regions import Regions
 from lvlm_ad.weights import find_weights, weights_hash
 
 if TYPE_CHECKING:

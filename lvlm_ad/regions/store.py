@@ -17,8 +17,8 @@ import numpy as np
 
 from lvlm_ad.arrays import read_arrays
 from lvlm_ad.errors import StoreError
-from lvlm_ad.regions.division import Regions
-from lvlm_ad.storage import DATABASE_ERRORS, open_database
+from lvlm_ad.regions.regions import Regions
+from lvlm_ad.store import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from lvlm_ad.evaluate.config import Progress
+    from lvlm_ad.progress import Progress
     from lvlm_ad.report.sources import Sources
     from lvlm_ad.runs import PredictionRecord, Run
 

@@ -13,7 +13,7 @@ from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report.overview import heat
-from lvlm_ad.storage import own_folder
+from lvlm_ad.store import own_folder
 from lvlm_ad.text2seg import paint
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.config import Progress
+    from lvlm_ad.progress import Progress
     from lvlm_ad.regions import Regions
     from lvlm_ad.report.sources import Sources
     from lvlm_ad.runs import Run

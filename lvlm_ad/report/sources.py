@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.datasets.places import Place, find_place
 from lvlm_ad.errors import DataError, LvlmAdError
-from lvlm_ad.evaluate.config import Progress, RunConfig, resolve
-from lvlm_ad.evaluate.prepare import Divisions, divide_dataset
+from lvlm_ad.evaluate.config import RunConfig, resolve
+from lvlm_ad.evaluate.divide import Divisions, divide_dataset
+from lvlm_ad.evaluate.places import Place, find_place
+from lvlm_ad.progress import Progress
 from lvlm_ad.regions import METHODS, DivisionStore
 
 if TYPE_CHECKING:

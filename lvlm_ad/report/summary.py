@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvlm_ad.metrics.tallies import Tallies
+from lvlm_ad.metrics.histograms import ScoreHistograms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,13 +91,13 @@ def curves_of(run: Run) -> dict[str, Curves]:
     Pixels of a dense row were counted at fixed thresholds, and its pixel curves go through those.
     """
     found: dict[str, Curves] = {}
-    tallies = Tallies.of(run.tallies or [None] * len(run.predictions))
+    histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
     for category in run.manifest.dataset.categories:
         chosen = [at for at in measured_places(run) if run.predictions[at].category == category]
         labels = np.array([run.predictions[at].label for at in chosen], dtype=np.float64)
         scores = np.array([run.predictions[at].image_score or 0.0 for at in chosen])
         roc, pr, _ = _curves(scores, 1 - labels, labels)
-        pixels = tallies.take(chosen)
+        pixels = histograms.take(chosen)
         if not chosen or not pixels.complete:
             found[category] = Curves(roc, pr)
             continue

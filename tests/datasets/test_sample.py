@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lvlm_ad.datasets.hashes import FileHashes, hash_files, hash_rows
 from PIL import Image
 
 from lvlm_ad.datasets import Dataset, Sample
-from lvlm_ad.datasets.hashes import FileHashes, hash_files, hash_rows
 from lvlm_ad.datasets.sample import File
 from lvlm_ad.errors import DataError, ImageError
 

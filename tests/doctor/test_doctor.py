@@ -10,8 +10,8 @@ from contextlib import closing, suppress
 import pytest
 
 import lvlm_ad
+from lvlm_ad.asking import AnswerStore, Locks
 from lvlm_ad.backend import Answer, Request
-from lvlm_ad.calls import AnswerStore, Claims
 from lvlm_ad.doctor import folder_findings, machine_findings
 from lvlm_ad.errors import StoreError
 
@@ -145,7 +145,7 @@ def test_a_newer_store_and_a_held_one_are_left_alone(tmp_path):
 def test_nothing_is_repaired_under_a_living_command(tmp_path):
     """Another process works on the folder: its files are not moved away."""
     (tmp_path / "answers.sqlite").write_bytes(b"x" * 5000)
-    with closing(Claims(tmp_path / "claims.sqlite")):
+    with closing(Locks(tmp_path / "claims.sqlite")):
         found = findings(tmp_path)
         assert found["answers.sqlite", "problem"].repair is None
         assert "1 commands are at work" in found["claims.sqlite", "ok"].text
@@ -234,7 +234,7 @@ def test_what_is_of_another_kind_is_not_repaired(tmp_path):
     fill(tmp_path / "answers.sqlite", 3)
     (tmp_path / "divisions.sqlite").mkdir()
     (tmp_path / "files.sqlite").touch()
-    with closing(Claims(tmp_path / "claims.sqlite")):
+    with closing(Locks(tmp_path / "claims.sqlite")):
         pass
     with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as database:
         database.execute("ALTER TABLE answers RENAME TO replies")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from lvlm_ad.asking import AnswerStore, Batcher, BatchLedger, Locks, Question
 from lvlm_ad.backend import Request
-from lvlm_ad.calls import AnswerStore, Batcher, BatchLedger, Claims, Question
 from lvlm_ad.errors import FatalError, StoreError, TransientError
 from lvlm_ad.plugins import build, find_model
 
@@ -219,7 +219,7 @@ def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command,
 def batcher(batches, tmp_path):
     """Make a Batcher against the endpoint, on the same files each time."""
     store, ledger = AnswerStore(tmp_path / "a.sqlite"), BatchLedger(tmp_path / "b.sqlite")
-    claims = Claims(tmp_path / "c.sqlite")
+    claims = Locks(tmp_path / "c.sqlite")
     backends = []
 
     def make(**options):
@@ -295,7 +295,7 @@ def test_one_process_at_a_time_sends_batches(batcher, batches, tmp_path):
     gate = threading.Event()
     batches.state = lambda _: "completed" if gate.is_set() else "in_progress"
     first, second = batcher(), batcher()
-    second._claims = Claims(tmp_path / "c.sqlite")
+    second._claims = Locks(tmp_path / "c.sqlite")
     waiting = threading.Event()
     first._sleep = lambda _: waiting.set() or time.sleep(0.01)
     second._sleep = lambda _: gate.set() or time.sleep(0.01)
@@ -311,7 +311,7 @@ def test_one_process_at_a_time_sends_batches(batcher, batches, tmp_path):
 
 def test_a_question_that_another_process_asks_stays_out(batcher, batches, tmp_path):
     """What a live run has claimed does not go into a batch."""
-    live = Claims(tmp_path / "c.sqlite")
+    live = Locks(tmp_path / "c.sqlite")
     first = batcher()
     claimed = questions(first.backend, 3)[1].key
     assert live.take(claimed)

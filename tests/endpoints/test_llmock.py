@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from lvlm_ad.asking import AnswerStore, Asker, Budget
 from lvlm_ad.backend import Request
-from lvlm_ad.calls import AnswerStore, Budget, Caller
 from lvlm_ad.errors import FatalError, RejectedError, TransientError
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import Pacing, Price
@@ -96,7 +96,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def caller(mock, store, monkeypatch):
-    """Make a ``Caller`` of the preset gpt-4o, built as the command builds it, that asks the mock server."""
+    """Make a ``Asker`` of the preset gpt-4o, built as the command builds it, that asks the mock server."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     backends = []
 
@@ -104,7 +104,7 @@ def caller(mock, store, monkeypatch):
         model, _ = find_model("gpt-4o", {"base_url": mock.url, **options})
         backends.append(build(model))
         pacing = Pacing(max_retries=max_retries)
-        return Caller(backends[-1], store, Price(), Budget(None), pacing=pacing, concurrency=concurrency)
+        return Asker(backends[-1], store, Price(), Budget(None), pacing=pacing, concurrency=concurrency)
 
     yield make
     for backend in backends:
@@ -238,7 +238,7 @@ def test_filtered_and_cut_off_answers_are_kept(mock, caller, store, reason, outc
 def test_announced_limits_are_kept(mock, caller, monkeypatch):
     """Twelve questions at five a minute, announced in the answers' headers: none is turned away."""
     # A minute of two seconds, for both sides: the server's clock runs faster, and the window is shorter.
-    monkeypatch.setattr("lvlm_ad.calls.traffic._WINDOW", 2.0)
+    monkeypatch.setattr("lvlm_ad.asking.limiter._WINDOW", 2.0)
     monkeypatch.setattr(ratelimit, "time", SimpleNamespace(monotonic=lambda: 30 * time.monotonic()))
     mock.announce(5)
     asking = caller(concurrency=2)

@@ -10,7 +10,7 @@ import pytest
 BENCH = """
 import sys, time
 from lvlm_ad.evaluate import RunConfig, bench
-from lvlm_ad.evaluate.config import Silent
+from lvlm_ad.progress import Silent
 
 class Stopping(Silent):
     def advance(self, steps=1, **_):

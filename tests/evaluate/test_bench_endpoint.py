@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lvlm_ad.calls import AnswerStore
+from lvlm_ad.asking import AnswerStore
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.metrics import pixel_metrics

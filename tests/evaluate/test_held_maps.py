@@ -49,13 +49,15 @@ def test_what_is_held_is_given_back(limit, tmp_path, monkeypatch):
 
 
 def test_a_category_on_disk_has_the_same_metrics(tmp_path, monkeypatch):
-    """Metrics, intervals and tallies do not depend on where maps were kept."""
+    """Metrics, intervals and histograms do not depend on where maps were kept."""
     images = [Scored(bool(mask.any()), float(values.max()), values, mask) for values, mask in pairs(30)]
     near = measure_category(Images(images), "zero", "bolt", 50)
     monkeypatch.setattr(held_maps, "IN_MEMORY", 10_000)
     far = measure_category(Images(images, tmp_path), "zero", "bolt", 50)
     assert near.metrics == far.metrics
-    assert all(np.array_equal(near.tallies.arrays[name], far.tallies.arrays[name]) for name in near.tallies.arrays)
+    assert all(
+        np.array_equal(near.histograms.arrays[name], far.histograms.arrays[name]) for name in near.histograms.arrays
+    )
 
 
 def test_a_place_that_takes_no_file_is_named(tmp_path, monkeypatch):

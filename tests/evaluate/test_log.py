@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.events import event, logged_to
+from lvlm_ad.log import event, logged_to
 from lvlm_ad.runs import find_runs, read_run
 
 KEY = "sk-never-to-be-seen-42"
@@ -17,7 +17,7 @@ KEY = "sk-never-to-be-seen-42"
 SHORT_OF_ROOM = """
 import resource
 from pathlib import Path
-from lvlm_ad.events import event, logged_to
+from lvlm_ad.log import event, logged_to
 
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 log = Path("a.jsonl")

@@ -47,12 +47,12 @@ def test_intervals_surround_the_metrics(dense):
 
 
 def test_rows_through_regions_and_painted_maps_agree():
-    """Counts in cells and pixel by pixel: the same metrics, intervals and tallies, scores being few."""
+    """Counts in cells and pixel by pixel: the same metrics, intervals and histograms, scores being few."""
     by_cell, by_pixel = (measure_category(images(1, dense=dense), "zero", "bolt", 100) for dense in (False, True))
     for name in METRIC_NAMES:
         assert by_cell.metrics[name] == pytest.approx(by_pixel.metrics[name], abs=1e-12)
         assert by_cell.metrics["interval"][name] == pytest.approx(by_pixel.metrics["interval"][name], abs=1e-9)
-    for one, other in zip(by_cell.tallies, by_pixel.tallies, strict=True):
+    for one, other in zip(by_cell.histograms, by_pixel.histograms, strict=True):
         assert np.array_equal(one.scores, other.scores)
         assert np.array_equal(one.normal, other.normal)
 
@@ -109,11 +109,11 @@ def test_the_ends_of_a_range_are_those_of_wrong_and_right_answers():
 
 
 def test_excluded_images_are_not_resampled():
-    """With the policy "exclude" a missing answer has no tally."""
+    """With the policy "exclude" a missing answer has no histogram."""
     found = images(5, missing=(0, 9))
     result = measure_category(found, "exclude", "bolt", 50)
     assert (result.metrics["n_images"], result.metrics["n_measured"]) == (10, 8)
-    assert [at for at, tally in enumerate(result.tallies) if tally is None] == [0, 9]
+    assert [at for at, histogram in enumerate(result.histograms) if histogram is None] == [0, 9]
     alone = measure_category([one for one in found if one.image_score is not None], "zero", "bolt", 50)
     assert alone.metrics["interval"] == result.metrics["interval"]
 
@@ -124,4 +124,4 @@ def test_a_category_without_ground_truth_has_image_intervals_only():
     result = measure_category(found, "zero", "bolt", 50)
     assert set(result.metrics["interval"]) == {"image_auroc", "image_ap", "image_f1_max"}
     assert "no ground-truth mask" in result.metrics["undefined"]["pixel_auroc"]
-    assert list(result.tallies) == [None] * 10
+    assert list(result.histograms) == [None] * 10

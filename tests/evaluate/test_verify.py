@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from lvlm_ad import bench
-from lvlm_ad.evaluate.facts import hash_of
+from lvlm_ad.evaluate.manifest import hash_of
 from lvlm_ad.evaluate.scored import Scored
 from lvlm_ad.evaluate.scoring import measure_category, summary
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.evaluate.verify_all import verify_runs
-from lvlm_ad.metrics.tallies import PixelTally
+from lvlm_ad.metrics.histograms import ScoreHistogram
 from lvlm_ad.runs import read_run, write_run
 
 
@@ -44,7 +44,7 @@ def test_every_kind_of_tampering_is_named(runs):
     """A score, an answer, a label, a metric, a count, the settings: each alone is noticed."""
     run = runs["contrast"]
     worse = dict(run.metrics["categories"]["bolt"], pixel_aupro=0.99)
-    tally = run.tallies[0]
+    histogram = run.histograms[0]
     cases = {
         "scores or status are not those": changed(run, image_score=0.99),
         "scores or status are not those of": changed(run, regions={1: 1.0}),
@@ -58,11 +58,11 @@ def test_every_kind_of_tampering_is_named(runs):
         ),
         "coverage": replace(run, metrics={**run.metrics, "coverage": 0.5}),
         "counts of answers": replace(run, metrics={**run.metrics, "answers": {**run.metrics["answers"], "ok": 0}}),
-        "pixels.npz is missing": replace(run, tallies=None),
+        "pixels.npz is missing": replace(run, histograms=None),
         "counts do not fit the predicted scores": replace(
-            run, tallies=[replace(tally, scores=tally.scores / 2), *run.tallies[1:]]
+            run, histograms=[replace(histogram, scores=histogram.scores / 2), *run.histograms[1:]]
         ),
-        "pixels.npz: 11 images": replace(run, tallies=run.tallies[1:]),
+        "pixels.npz: 11 images": replace(run, histograms=run.histograms[1:]),
         "hash": replace(run, manifest=run.manifest.model_copy(update={"seed": 7})),
     }
     for says, case in cases.items():
@@ -139,18 +139,18 @@ def test_runs_of_the_same_images_must_agree_on_the_truth(runs):
     assert verify_runs(paths)[1] == []
     run = runs["contrast"]
     at = [one.label for one in run.predictions].index(True)
-    tally = run.tallies[at]
-    shifted = replace(tally, anomalous=tally.anomalous + 1, normal=tally.normal - 1)
+    histogram = run.histograms[at]
+    shifted = replace(histogram, anomalous=histogram.anomalous + 1, normal=histogram.normal - 1)
     for other in (
         changed(run, [one.label for one in run.predictions].index(False), label=True),
-        replace(run, tallies=[shifted if at == number else one for number, one in enumerate(run.tallies)]),
+        replace(run, histograms=[shifted if at == number else one for number, one in enumerate(run.histograms)]),
     ):
         write_run(_measured_again(other))
         assert verify_run(read_run(run.dir)) == []
         kept, (problem,) = verify_runs(paths)
         assert [one.dir for one in kept] == [one.dir for one in paths if one.dir != run.dir]
         assert (
-            f"{run.dir}: runs of the same images disagree: {'mask' if other.tallies != run.tallies else 'label'}"
+            f"{run.dir}: runs of the same images disagree: {'mask' if other.histograms != run.histograms else 'label'}"
             in problem
         )
     # Two runs that disagree: neither can be believed.
@@ -162,8 +162,8 @@ def test_runs_of_the_same_images_must_agree_on_the_truth(runs):
 def _measured_again(run):
     """A forger's run: its metrics follow from what it now holds."""
     images = {}
-    for record, tally in zip(run.predictions, run.tallies, strict=True):
-        images.setdefault(record.category, []).append(Scored(record.label, record.image_score, np.empty(0), tally))
+    for record, histogram in zip(run.predictions, run.histograms, strict=True):
+        images.setdefault(record.category, []).append(Scored(record.label, record.image_score, np.empty(0), histogram))
     resamples = run.metrics["intervals"]["resamples"]
     found = {
         category: measure_category(scored, run.manifest.on_failure, category, resamples)
@@ -238,16 +238,20 @@ def test_moved_pixels_are_found_by_runs_that_cut_the_images_alike(runs):
     """Anomalous pixels put under the best region: a run by itself agrees, beside two honest ones it does not."""
     run = runs["chance"]
 
-    def perfect(record, tally):
+    def perfect(record, histogram):
         top = max(record.regions.values())
-        normal, anomalous, overlap = (int(tally.normal.sum()), int(tally.anomalous.sum()), float(tally.overlap.sum()))
+        normal, anomalous, overlap = (
+            int(histogram.normal.sum()),
+            int(histogram.anomalous.sum()),
+            float(histogram.overlap.sum()),
+        )
         if not anomalous:
-            return tally
+            return histogram
         counts = (np.array([normal, 0]), np.array([0, anomalous]), np.array([0.0, overlap]))
-        return PixelTally(np.array([0.0, top]), *counts, tally.n_regions)
+        return ScoreHistogram(np.array([0.0, top]), *counts, histogram.n_regions)
 
-    moved = [perfect(record, tally) for record, tally in zip(run.predictions, run.tallies, strict=True)]
-    forged = _measured_again(replace(run, tallies=moved))
+    moved = [perfect(record, histogram) for record, histogram in zip(run.predictions, run.histograms, strict=True)]
+    forged = _measured_again(replace(run, histograms=moved))
     assert forged.metrics["mean"]["pixel_auroc"] > 0.95 > run.metrics["mean"]["pixel_auroc"]
     assert verify_run(forged) == []
     everybody = [runs["contrast"], runs["oracle"], run]
@@ -262,9 +266,10 @@ def test_counts_left_out_are_missed_by_the_others(runs):
     """Pixels of all images but one category set to nothing: the others have masks."""
     run = runs["chance"]
     kept = [
-        tally if record.category == "bolt" else None for record, tally in zip(run.predictions, run.tallies, strict=True)
+        histogram if record.category == "bolt" else None
+        for record, histogram in zip(run.predictions, run.histograms, strict=True)
     ]
-    forged = _measured_again(replace(run, tallies=kept))
+    forged = _measured_again(replace(run, histograms=kept))
     assert verify_run(forged) == []
     write_run(forged)
     _, (problem,) = verify_runs([runs["contrast"], runs["oracle"], run])

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics import CellCounts, count_cells, pixel_metrics, pixel_metrics_from_counts
-from lvlm_ad.metrics.counts import pixel_metrics_from_tallies
-from lvlm_ad.metrics.tallies import tally_cells
+from lvlm_ad.metrics.counts import pixel_metrics_from_histograms
+from lvlm_ad.metrics.histograms import histogram_of_cells
 
 NEAR = {"rel": 0, "abs": 1e-12}
 FIELDS = ("auroc", "ap", "f1_max", "aupro", "f1_threshold", "aupro_rescaled", "lowest_fraction")
@@ -52,8 +52,8 @@ def test_shared_piecewise_cases_come_out_exactly(shared):
         assert got == pytest.approx(cases[f"{case}/expected"][3:].tolist(), **NEAR), case
         assert_same(found, pixel_metrics(cases[f"{case}/masks"], cases[f"{case}/maps"]))
         # The way of a bench, which keeps no counts of cells.
-        tallies = [tally_cells(count, one) for count, one in zip(counts, scores, strict=True)]
-        assert_same(pixel_metrics_from_tallies(tallies), found)
+        histograms = [histogram_of_cells(count, one) for count, one in zip(counts, scores, strict=True)]
+        assert_same(pixel_metrics_from_histograms(histograms), found)
 
 
 @settings(deadline=None)
@@ -64,8 +64,8 @@ def test_counts_give_what_the_painted_maps_give(images, limit):
     found = pixel_metrics_from_counts(counts, [scores for *_, scores in images], limit)
     painted = [scores[cells] for cells, _, scores in images]
     assert_same(found, pixel_metrics([mask for _, mask, _ in images], painted, limit))
-    tallies = [tally_cells(count, scores) for count, (*_, scores) in zip(counts, images, strict=True)]
-    assert_same(pixel_metrics_from_tallies(tallies, limit), found)
+    histograms = [histogram_of_cells(count, scores) for count, (*_, scores) in zip(counts, images, strict=True)]
+    assert_same(pixel_metrics_from_histograms(histograms, limit), found)
 
 
 @settings(deadline=None)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvlm_ad.metrics import count_cells, image_metrics, pixel_metrics_from_counts
+from lvlm_ad.metrics.histograms import histogram_of_cells
 from lvlm_ad.metrics.resampling import (
     draw_weights,
     generator_of,
@@ -13,7 +14,6 @@ from lvlm_ad.metrics.resampling import (
     pool_pixels,
     resampled,
 )
-from lvlm_ad.metrics.tallies import tally_cells
 
 
 def category(seed, images=6, side=12, cells=9, levels=5):
@@ -29,8 +29,8 @@ def category(seed, images=6, side=12, cells=9, levels=5):
 
 
 def pooled(counts, scores):
-    """Pool the tallies of images."""
-    return pool_pixels([tally_cells(count, one) for count, one in zip(counts, scores, strict=True)])
+    """Pool the histograms of images."""
+    return pool_pixels([histogram_of_cells(count, one) for count, one in zip(counts, scores, strict=True)])
 
 
 @settings(deadline=None, max_examples=40)

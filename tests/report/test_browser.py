@@ -138,7 +138,7 @@ def test_an_even_image_is_called_so(kept_run, tmp_path, open_page):
     """Where all scores are the same no image is right or wrong, and the filter finds them; the page says what it is."""
     records = [one.model_copy(update={"image_score": 0.5}) for one in kept_run.predictions]
     records[0] = records[0].model_copy(update={"image_score": None, "status": "refused"})
-    run = replace(kept_run, predictions=records, tallies=None)
+    run = replace(kept_run, predictions=records, histograms=None)
     page = open_page(write_report(run, tmp_path / "even", pictures=False)).page
     others = records[0].category
     page.select_option("#f-category", next(one.category for one in records if one.category != others))
@@ -209,7 +209,7 @@ def test_four_thousand_images_stay_fluid(kept_run, tmp_path, open_page):
         one.model_copy(update={"id": f"{one.category}/{number:04}", "text": "image anomaly score: 0.5 " * 40})
         for number, one in enumerate(list(kept_run.predictions) * (4000 // len(kept_run.predictions) + 1))
     ][:4000]
-    page_file = write_report(replace(kept_run, predictions=records, tallies=None), tmp_path / "many", pictures=False)
+    page_file = write_report(replace(kept_run, predictions=records, histograms=None), tmp_path / "many", pictures=False)
     page = open_page(page_file).page
     sync_api = pytest.importorskip("playwright.sync_api")
     sync_api.expect(page.locator("#found")).to_have_text("4000 of 4000 images")

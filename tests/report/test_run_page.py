@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.evaluate.config import Silent
+from lvlm_ad.progress import Silent
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report.cards import gallery
 from lvlm_ad.report.layers import write_layers
@@ -121,7 +121,7 @@ def test_answers_are_whole_while_there_is_room(small_run, tmp_path):
         ]
         records += [records[0].model_copy(update={"text": "d" * 20_000})] * more
         # The images of a category are more than the run's; where they stand is not asked here.
-        run = replace(small_run, predictions=records, tallies=None)
+        run = replace(small_run, predictions=records, histograms=None)
         data, legend = gallery([run], None, tmp_path, Silent())
         cards = [card["runs"][0] for card in json.loads(data)["cards"]]
         return [(len(card["text"]), card["more"]) for card in cards[:4]], "Answers are cut" in legend
@@ -147,7 +147,7 @@ def test_what_cannot_be_divided_again_is_said(small_run):
         small_run.manifest.model_copy(update={"division": division}),
         small_run.metrics,
         small_run.predictions,
-        small_run.tallies,
+        small_run.histograms,
     )
     with ExitStack() as stack:
         sources = find_sources(run, None, Silent(), stack)

@@ -71,7 +71,7 @@ def test_the_thick_curve_has_the_mean_area(kept_run):
 def test_a_category_without_defects_has_no_curves(kept_run):
     """Undefined, not a diagonal."""
     good = [one.model_copy(update={"label": False}) for one in kept_run.predictions]
-    curves = curves_of(replace(kept_run, predictions=good, tallies=None))
+    curves = curves_of(replace(kept_run, predictions=good, histograms=None))
     assert {(one.image_roc, one.pixel_roc) for one in curves.values()} == {(None, None)}
 
 

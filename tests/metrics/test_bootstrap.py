@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from lvlm_ad.metrics.draws import Draws, mean_of, mean_over_drawn
-from lvlm_ad.metrics.uncertainty import CategoryImages, draws_of, measured
+from lvlm_ad.metrics.bootstrap import BootstrapSamples, mean_of, mean_over_drawn
+from lvlm_ad.metrics.intervals import CategoryImages, draws_of, measured
 
 
 def draws(values, point, edge=None):
-    return Draws(point, np.asarray(values, dtype=float), edge)
+    return BootstrapSamples(point, np.asarray(values, dtype=float), edge)
 
 
 def test_a_metric_is_as_sure_as_its_log_odds():

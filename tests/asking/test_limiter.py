@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from lvlm_ad.asking import limiter as traffic_module
+from lvlm_ad.asking.limiter import RateLimiter, StoppedError
 from lvlm_ad.backend import Limits
-from lvlm_ad.calls import traffic as traffic_module
-from lvlm_ad.calls.traffic import StoppedError, Traffic
 
 
 class Simulation:
@@ -16,7 +16,7 @@ class Simulation:
 
     def __init__(self, start, *, seconds=0.2, room=32, queues=False, most=128, limits=None):
         self.now = 0.0
-        self.traffic = Traffic(start, most, limits, clock=lambda: self.now)
+        self.traffic = RateLimiter(start, most, limits, clock=lambda: self.now)
         # There is always another in line: the limit decides how fast answers come.
         self.traffic._queue.append(traffic_module._Waiter((True, 10**9), 0.0))
         self.seconds, self.room, self.queues = seconds, room, queues
@@ -103,7 +103,7 @@ def test_a_limit_is_a_limit():
 
 def test_turned_away_together_shrinks_once():
     """Of questions that were sent before the limit shrank, the first shrinks it by a fifth and the others do not."""
-    traffic = Traffic(20, 128)
+    traffic = RateLimiter(20, 128)
     passes = [traffic.enter() for _ in range(20)]
     for mine in passes:
         traffic.leave(mine, "crowded")
@@ -114,7 +114,7 @@ def test_turned_away_together_shrinks_once():
 
 def test_failures_of_the_server_hold_the_limit():
     """A round in which the server failed neither widens nor narrows."""
-    traffic = Traffic(4, 128)
+    traffic = RateLimiter(4, 128)
     for _ in range(20):
         for _ in range(3):
             traffic.leave(traffic.enter(), "answered")
@@ -143,7 +143,7 @@ def test_what_the_user_gives_comes_before_what_is_announced():
     """An announced limit is kept unless the user gave one."""
     for given, allowed in ((None, 2), (Limits(requests_per_minute=4), 4)):
         now = [0.0]
-        traffic = Traffic(16, 16, given, clock=lambda now=now: now[0])
+        traffic = RateLimiter(16, 16, given, clock=lambda now=now: now[0])
         traffic.leave(traffic.enter(), "answered", limits=Limits(requests_per_minute=2))
         count = 1
         while traffic._delay(0) == 0:
@@ -155,7 +155,7 @@ def test_what_the_user_gives_comes_before_what_is_announced():
 def test_a_wait_that_was_asked_for_holds_everybody():
     """After a hold of seven seconds nothing goes before they are over."""
     now = [0.0]
-    traffic = Traffic(16, 16, clock=lambda: now[0])
+    traffic = RateLimiter(16, 16, clock=lambda: now[0])
     traffic.hold(7)
     assert traffic._delay(0) == 7
     now[0] = 6.5
@@ -166,7 +166,7 @@ def test_a_wait_that_was_asked_for_holds_everybody():
 
 def test_those_asked_again_go_first():
     """When a pass comes free, a question that was turned away before goes ahead of new ones."""
-    traffic = Traffic(1, 1)
+    traffic = RateLimiter(1, 1)
     mine = traffic.enter()
     order = []
 
@@ -189,7 +189,7 @@ def test_those_asked_again_go_first():
 def test_a_long_wait_is_told_once():
     """Who waits for a limit a minute hears how long, once; short waits are not told."""
     told = []
-    traffic = Traffic(8, 8, Limits(requests_per_minute=2), waits=told.append)
+    traffic = RateLimiter(8, 8, Limits(requests_per_minute=2), waits=told.append)
     for _ in range(2):
         traffic.leave(traffic.enter(), "answered")
 
@@ -212,7 +212,7 @@ def test_a_long_wait_is_told_once():
 
 def test_stopping_tells_all_who_wait():
     """After a stop nothing goes: those in line and those who come later are told."""
-    traffic = Traffic(1, 1)
+    traffic = RateLimiter(1, 1)
     traffic.enter()
     told = []
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.errors import DataError, StoreError
-from lvlm_ad.storage import DATABASE_ERRORS, open_database
+from lvlm_ad.store import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets.sample import File

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.datasets.maps import find_maps, read_image_scores, read_map, resize_map
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate import RunConfig, score_maps
+from lvlm_ad.evaluate.map_files import find_maps, read_image_scores, read_map, resize_map
 from lvlm_ad.metrics import image_metrics, pixel_metrics
 from lvlm_ad.runs import METRIC_NAMES, read_run
 
@@ -50,7 +50,7 @@ def test_the_numbers_are_those_of_the_metrics(dataset, maps, small_data, tmp_pat
         assert set(run.metrics["categories"][category]["interval"]) == set(METRIC_NAMES)
     again = read_run(run.dir)
     assert again.metrics == run.metrics
-    assert len(again.tallies) == len(dataset)
+    assert len(again.histograms) == len(dataset)
 
 
 def test_formats_and_places_hold_the_same_map(dataset, maps, small_data, tmp_path):

@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lvlm_ad import storage
+from lvlm_ad import store as storage
+from lvlm_ad.asking import AnswerStore
+from lvlm_ad.asking.answers import storable
 from lvlm_ad.backend import Answer, Picture, Request, Token, Usage
-from lvlm_ad.calls import AnswerStore
-from lvlm_ad.calls.store import storable
 from lvlm_ad.errors import StoreError
 
 REQUEST = Request((Picture.from_pixels(np.zeros((4, 4, 3), np.uint8)),), "what?", {"format": "text"})
@@ -133,7 +133,7 @@ def test_what_no_token_limit_explains_is_cut():
 def test_several_processes_may_open_a_new_store_at_once(tmp_path):
     """Commands that are started together on a fresh folder do not get in each other's way."""
     script = (
-        "import sys\nfrom pathlib import Path\nfrom lvlm_ad.calls import AnswerStore\nprint('ready', flush=True)\n"
+        "import sys\nfrom pathlib import Path\nfrom lvlm_ad.asking import AnswerStore\nprint('ready', flush=True)\n"
         "sys.stdin.readline()\nfor n in range(20): AnswerStore(Path(sys.argv[1]) / f'{n}.sqlite').close()\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
@@ -213,7 +213,7 @@ def test_what_was_stored_survives_kill_9(tmp_path):
         "import sys\n"
         "from pathlib import Path\n"
         "from lvlm_ad.backend import Answer, Request\n"
-        "from lvlm_ad.calls import AnswerStore\n"
+        "from lvlm_ad.asking import AnswerStore\n"
         "store = AnswerStore(Path(sys.argv[1]))\n"
         "for n in range(10**6):\n"
         "    store.put(f'k{n}', Answer(str(n)), request=Request((), 'q'), identity={})\n"

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from lvlm_ad.asking import AnswerStore, Asker, Budget, Locks
+from lvlm_ad.asking import locks as claims_module
 from lvlm_ad.backend import Answer, Backend, Request
-from lvlm_ad.calls import AnswerStore, Budget, Caller, Claims
-from lvlm_ad.calls import claims as claims_module
 from lvlm_ad.errors import StoreError, UnaskedError
 from lvlm_ad.presets import Price
 
@@ -20,7 +20,7 @@ def opened(tmp_path):
     made = []
 
     def make():
-        made.append(Claims(tmp_path / "claims.sqlite"))
+        made.append(Locks(tmp_path / "claims.sqlite"))
         return made[-1]
 
     yield make
@@ -43,10 +43,10 @@ def test_one_of_two_has_the_claim(opened):
 
 def test_closing_gives_claims_up(tmp_path):
     """What a process still held is free when it ends in order."""
-    first = Claims(tmp_path / "claims.sqlite")
+    first = Locks(tmp_path / "claims.sqlite")
     assert first.take("k")
     first.close()
-    second = Claims(tmp_path / "claims.sqlite")
+    second = Locks(tmp_path / "claims.sqlite")
     assert second.take("k")
     second.close()
 
@@ -54,8 +54,8 @@ def test_closing_gives_claims_up(tmp_path):
 def test_a_dead_owners_claim_is_free_at_once(opened, tmp_path):
     """After kill -9 of the process that held it, a claim can be taken without waiting."""
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom lvlm_ad.calls import Claims\n"
-        "claims = Claims(Path(sys.argv[1]))\nprint(claims.take('k'), flush=True)\ntime.sleep(600)\n"
+        "import sys, time\nfrom pathlib import Path\nfrom lvlm_ad.asking import Locks\n"
+        "claims = Locks(Path(sys.argv[1]))\nprint(claims.take('k'), flush=True)\ntime.sleep(600)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "claims.sqlite")], stdout=subprocess.PIPE, text=True
@@ -96,7 +96,7 @@ def test_a_file_that_is_none_is_refused(tmp_path):
     """Another file under that name gives one clear error."""
     (tmp_path / "claims.sqlite").write_bytes(b"something else entirely, and long enough" * 50)
     with pytest.raises(StoreError, match="file of claims"):
-        Claims(tmp_path / "claims.sqlite")
+        Locks(tmp_path / "claims.sqlite")
 
 
 class Gated(Backend):
@@ -116,7 +116,7 @@ def test_two_processes_do_not_ask_the_same_question(opened, tmp_path):
     """Two callers on one store, as two processes have them: one asks, the other waits and gets the same answer."""
     backend = Gated()
     callers = [
-        Caller(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=opened()) for _ in range(2)
+        Asker(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=opened()) for _ in range(2)
     ]
     found = []
     threads = [threading.Thread(target=lambda c=c: found.append(c.ask(Request((), "q")))) for c in callers]
@@ -136,7 +136,7 @@ def test_after_a_failure_the_other_process_asks(opened, tmp_path):
     assert theirs.take(Request((), "q").key(Gated().identity()))
     backend = Gated()
     backend.gate.release()
-    caller = Caller(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=ours)
+    caller = Asker(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=ours)
     done = []
     thread = threading.Thread(target=lambda: done.append(caller.ask(Request((), "q"))))
     thread.start()
@@ -150,7 +150,7 @@ def test_who_waits_for_another_process_can_be_stopped(opened, tmp_path):
     ours, theirs = opened(), opened()
     backend = Gated()
     assert theirs.take(Request((), "q").key(backend.identity()))
-    caller = Caller(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=ours)
+    caller = Asker(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=ours)
     caller.stop()
     with pytest.raises(UnaskedError, match="the run was ended"):
         caller.ask(Request((), "q"))

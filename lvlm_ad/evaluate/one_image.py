@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.calls import Budget
+from lvlm_ad.asking import Budget
 from lvlm_ad.datasets import Dataset, Sample
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.asking import make_detector
-from lvlm_ad.evaluate.config import Progress, RunConfig, Silent, resolve
+from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.stores import opened
 from lvlm_ad.plugins import build
+from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
 

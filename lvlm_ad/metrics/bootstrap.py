@@ -21,14 +21,14 @@ from lvlm_ad.metrics.delong import two_sided
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Draws", "mean_of", "mean_over_drawn"]
+__all__ = ["BootstrapSamples", "mean_of", "mean_over_drawn"]
 
 _MISSING = 0.05
 """More undefined resamples than this fraction, and there is no interval."""
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class BootstrapSamples:
     """A number and its resampled values.
 
     Attributes:
@@ -41,9 +41,9 @@ class Draws:
     values: NDArray[np.float64]
     edge: float | None = None
 
-    def minus(self, other: Draws) -> Draws:
+    def minus(self, other: BootstrapSamples) -> BootstrapSamples:
         """Return the difference to another metric of the same resamples of the same images."""
-        return Draws(self.point - other.point, self.values - other.values)
+        return BootstrapSamples(self.point - other.point, self.values - other.values)
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Return the interval; None where more than one resample in twenty is undefined."""
@@ -71,22 +71,22 @@ class Draws:
         return values if values.size and values.size >= (1 - _MISSING) * self.values.size else None
 
 
-def mean_of(categories: Sequence[Draws]) -> Draws:
+def mean_of(categories: Sequence[BootstrapSamples]) -> BootstrapSamples:
     """Return the mean over categories, which are fixed; their images are drawn independently."""
     point = math.fsum(one.point for one in categories) / len(categories)
-    return Draws(point, np.stack([one.values for one in categories]).mean(axis=0), _edge_of_mean(categories))
+    return BootstrapSamples(point, np.stack([one.values for one in categories]).mean(axis=0), _edge_of_mean(categories))
 
 
-def mean_over_drawn(categories: Sequence[Draws], generator: np.random.Generator) -> Draws:
+def mean_over_drawn(categories: Sequence[BootstrapSamples], generator: np.random.Generator) -> BootstrapSamples:
     """Return the mean over categories where each resample draws its categories, too, as many as there are.
 
     It varies with the kinds of objects, not only with the images of those at hand.
     """
     values = np.stack([one.values for one in categories])
     drawn = np.take_along_axis(values, generator.integers(0, len(values), size=values.shape), axis=0)
-    return Draws(mean_of(categories).point, drawn.mean(axis=0), _edge_of_mean(categories))
+    return BootstrapSamples(mean_of(categories).point, drawn.mean(axis=0), _edge_of_mean(categories))
 
 
-def _edge_of_mean(categories: Sequence[Draws]) -> float | None:
+def _edge_of_mean(categories: Sequence[BootstrapSamples]) -> float | None:
     edges = [one.edge for one in categories if one.edge is not None]
     return min(edges) / len(edges) if edges else None

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.metrics.draws import Draws, mean_of, mean_over_drawn
+from lvlm_ad.metrics.bootstrap import BootstrapSamples, mean_of, mean_over_drawn
 from lvlm_ad.metrics.resampling import Pool, draw_weights, generator_of, pool_images, pool_pixels, resampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.metrics.tallies import Tallies
+    from lvlm_ad.metrics.histograms import ScoreHistograms
 
 __all__ = ["CategoryImages", "drawn_categories", "draws_of", "mean_intervals", "measured"]
 
@@ -29,16 +29,16 @@ class CategoryImages:
     Attributes:
         labels: bool ``(n,)``, True if anomalous.
         scores: float64 ``(n,)``, image scores.
-        tallies: of the pixels of each; None where not every image has ground truth.
+        histograms: of the pixels of each; None where not every image has ground truth.
     """
 
     labels: NDArray[np.bool_]
     scores: NDArray[np.float64]
-    tallies: Tallies | None
+    histograms: ScoreHistograms | None
 
     def pools(self) -> dict[str, Pool]:
         """Return what is resampled, "image" and "pixel"."""
-        pixels = {} if self.tallies is None else {"pixel": pool_pixels(self.tallies)}
+        pixels = {} if self.histograms is None else {"pixel": pool_pixels(self.histograms)}
         return {"image": pool_images(self.labels, self.scores), **pixels}
 
 
@@ -50,7 +50,7 @@ def measured(tested: CategoryImages, fpr_limit: float = 0.3) -> dict[str, float 
 
 def draws_of(
     tested: CategoryImages, points: Mapping[str, Any], resamples: int, *names: Any, fpr_limit: float = 0.3
-) -> dict[str, Draws]:
+) -> dict[str, BootstrapSamples]:
     """Return the metrics of resamples.
 
     Args:
@@ -81,22 +81,22 @@ def draws_of(
         exact = points.get(name)
         if exact is not None and own is not None:
             values = np.clip(np.concatenate([part[name] for part in parts]) + (exact - own), 0.0, 1.0)
-            found[name] = Draws(exact, values, _edge(name, tested))
+            found[name] = BootstrapSamples(exact, values, _edge(name, tested))
     return found
 
 
 def _edge(name: str, tested: CategoryImages) -> float:
     """Return half of the least that a metric can lie below 1: one normal sample stands just above one anomalous one."""
     kind, _, metric = name.partition("_")
-    if kind == "pixel" and tested.tallies is not None:
-        anomalous, normal = (int(tested.tallies.arrays[of].sum()) for of in ("anomalous", "normal"))
+    if kind == "pixel" and tested.histograms is not None:
+        anomalous, normal = (int(tested.histograms.arrays[of].sum()) for of in ("anomalous", "normal"))
     else:
         anomalous, normal = int(tested.labels.sum()), int((~tested.labels).sum())
     parts = {"ap": anomalous * (anomalous + 1), "f1_max": 2 * anomalous + 1}.get(metric, anomalous * normal)
     return 0.5 / max(2, parts)
 
 
-def mean_intervals(draws: Mapping[str, Mapping[str, Draws]]) -> dict[str, dict[str, list[float]]]:
+def mean_intervals(draws: Mapping[str, Mapping[str, BootstrapSamples]]) -> dict[str, dict[str, list[float]]]:
     """Return the intervals of the means over categories.
 
     Args:

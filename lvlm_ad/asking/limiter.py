@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.backend import Limits
 
-__all__ = ["Pass", "Signal", "StoppedError", "Traffic"]
+__all__ = ["Pass", "RateLimiter", "Signal", "StoppedError"]
 
 Signal = Literal["answered", "crowded", "failed"]
 """How a question ended, for the limit: ``answered`` lets it grow, ``crowded`` shrinks it, ``failed`` holds it."""
@@ -57,7 +57,7 @@ class _Waiter:
     event: threading.Event = field(compare=False, default_factory=threading.Event)
 
 
-class Traffic:
+class RateLimiter:
     """Lets questions through, one pass each. Used from many threads.
 
     The limit begins at ``start``. A round is as many answers as the limit, the first one half as many. After a round

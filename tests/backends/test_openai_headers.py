@@ -3,9 +3,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lvlm_ad_backends._openai_headers import announced_limits, asked_wait, seconds_in
 
 from lvlm_ad.backend import Limits
-from lvlm_ad.calls.waits import announced_limits, asked_wait, seconds_in
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lvlm_ad.gather import Batches, BatchSize, ClosedError, TooLargeError
+from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, TooLargeError
 
 
 class Device:

@@ -1,4 +1,4 @@
-"""Claims on questions: of several processes on one output folder, one asks and the others wait for its answer."""
+"""Locks on questions: of several processes on one output folder, one asks and the others wait for its answer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lvlm_ad.errors import StoreError
-from lvlm_ad.storage import DATABASE_ERRORS, open_database
+from lvlm_ad.store import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Claims"]
+__all__ = ["Locks"]
 
 SCHEMA_VERSION = 1
 
@@ -40,11 +40,11 @@ EXPIRY = 30.0
 """Seconds without a sign of life after which an owner is taken for dead; at once if its process is gone."""
 
 
-class Claims:
-    """Claims on disk, beside the answers; safe for several threads and several processes.
+class Locks:
+    """Locks on disk, beside the answers; safe for several threads and several processes.
 
     A claim holds while its owner lives: while its process exists, if that can be told, and has given a sign of life in
-    the last 30 seconds. Claims need not survive a power cut, so they have a file of their own that is not synchronised.
+    the last 30 seconds. Locks need not survive a power cut, so they have a file of their own that is not synchronised.
 
     Args:
         path: the file; created if absent.

@@ -16,16 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from lvlm_ad.asking.answers import storable
+from lvlm_ad.asking.budget import BudgetSpentError
 from lvlm_ad.backend import Answer, Picture, Request
-from lvlm_ad.calls.budget import BudgetSpentError
-from lvlm_ad.calls.store import storable
 from lvlm_ad.errors import FatalError, LvlmAdError, NotFoundError, RejectedError, TransientError, UnaskedError
 
 if TYPE_CHECKING:
+    from lvlm_ad.asking.answers import AnswerStore
+    from lvlm_ad.asking.ledger import BatchLedger, OpenBatch
+    from lvlm_ad.asking.locks import Locks
     from lvlm_ad.backend import Batch, BatchBackend
-    from lvlm_ad.calls.claims import Claims
-    from lvlm_ad.calls.ledger import BatchLedger, OpenBatch
-    from lvlm_ad.calls.store import AnswerStore
 
 __all__ = ["Batcher", "Question"]
 
@@ -90,7 +90,7 @@ class Batcher:
         store: AnswerStore,
         ledger: BatchLedger,
         *,
-        claims: Claims,
+        claims: Locks,
         note: Callable[[str], None],
         most: Callable[[Request], float] = lambda _: 0.0,
         allowance: float | None = None,

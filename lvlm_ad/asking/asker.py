@@ -10,25 +10,25 @@ from datetime import UTC, datetime
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
+from lvlm_ad.asking.answers import storable
+from lvlm_ad.asking.limiter import RateLimiter, Signal, StoppedError
 from lvlm_ad.backend import Limits, as_answer
 from lvlm_ad.backend.contract import check_answer
-from lvlm_ad.calls.store import storable
-from lvlm_ad.calls.traffic import Signal, StoppedError, Traffic
 from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError, where
-from lvlm_ad.events import event
 from lvlm_ad.guard import guarded
+from lvlm_ad.log import event
 from lvlm_ad.missing import missing_module
 from lvlm_ad.presets import Pacing, Price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
+    from lvlm_ad.asking.answers import AnswerStore
+    from lvlm_ad.asking.budget import Budget
+    from lvlm_ad.asking.locks import Locks
     from lvlm_ad.backend import Answer, Backend, Request
-    from lvlm_ad.calls.budget import Budget
-    from lvlm_ad.calls.claims import Claims
-    from lvlm_ad.calls.store import AnswerStore
 
-__all__ = ["Asked", "Caller"]
+__all__ = ["Asked", "Asker"]
 
 _HOPELESS = 8
 """So many failures with not one answer between them, or rejections in a row: no other question is taken to succeed."""
@@ -69,7 +69,7 @@ class _Turn:
         self.lock, self.threads = threading.Lock(), 0
 
 
-class Caller:
+class Asker:
     """Surrounds one backend. ``ask`` may be called from several threads.
 
     Args:
@@ -78,7 +78,7 @@ class Caller:
         price: what tokens cost.
         budget: the limit on what may be spent.
         pacing: limits a minute, and how often a failed question is asked again.
-        concurrency: questions under way at once, at first; see ``Traffic``.
+        concurrency: questions under way at once, at first; see ``RateLimiter``.
         claims: what other processes are asking; None: no other process uses the store.
         withheld: from a key to the error that says why it may not be asked now; None: it may. None: all may.
         fresh: keys of stored answers that belong to this run: a batch has just brought them.
@@ -98,7 +98,7 @@ class Caller:
         *,
         pacing: Pacing | None = None,
         concurrency: int = 16,
-        claims: Claims | None = None,
+        claims: Locks | None = None,
         withheld: Callable[[str], LvlmAdError | None] | None = None,
         fresh: Container[str] = frozenset(),
         estimate: Callable[[Request], float | None] | None = None,
@@ -119,7 +119,7 @@ class Caller:
         self._began = datetime.now(UTC)
         most = backend.capabilities.concurrency or max(concurrency, _WIDEST)
         limits = Limits(self._pacing.requests_per_minute, self._pacing.tokens_per_minute)
-        self._traffic = Traffic(
+        self._traffic = RateLimiter(
             most if backend.capabilities.gathers else concurrency,
             most,
             limits,

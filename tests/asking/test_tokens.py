@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lvlm_ad.calls.tokens import image_tokens, text_tokens
+from lvlm_ad.asking.cost import image_tokens, text_tokens
 from lvlm_ad.errors import ConfigError
 
 RULES = (

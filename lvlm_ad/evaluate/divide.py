@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.hashes import hash_rows, is_digest
+from lvlm_ad.datasets.hashing import hash_rows, is_digest
 from lvlm_ad.engines import Cutting, Engine, LocalEngine
 from lvlm_ad.errors import DataError
 from lvlm_ad.metrics import CellCounts
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lvlm_ad.datasets import Dataset, Sample
-    from lvlm_ad.evaluate.config import Plan, Progress
+    from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.progress import Progress
     from lvlm_ad.regions import DivisionStore, Regions, StoredDivision
 
 __all__ = ["Divisions", "divide_dataset"]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import StoreError
-from lvlm_ad.storage import DATABASE_ERRORS, open_database
+from lvlm_ad.store import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """What remains of an image for the pixel metrics: how many pixels of each kind have each score.
 
-From the tallies of a category's images every pixel metric follows, of the category and of any resample of its images;
+From the histograms of a category's images every pixel metric follows, of the category and of any resample of its images;
 they are a few kilobytes where maps are megabytes.
 """
 
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from lvlm_ad.metrics.counts import CellCounts
 
-__all__ = ["GrowingTallies", "PixelTally", "Tallies", "grid_of", "tally_cells", "tally_map"]
+__all__ = [
+    "GrowingHistograms",
+    "ScoreHistogram",
+    "ScoreHistograms",
+    "grid_of",
+    "histogram_of_cells",
+    "histogram_of_map",
+]
 
 THRESHOLDS = 256
 """Of the grid on which dense maps are counted."""
@@ -32,7 +39,7 @@ _JOINED: Mapping[str, type[Any]] = {
     "anomalous": np.int64,
     "overlap": np.float64,
 }
-"""What a tally holds at each of its scores."""
+"""What a histogram holds at each of its scores."""
 
 _COUNTED: Mapping[str, type[Any]] = {"lengths": np.int64, "n_regions": np.int64}
 """What is held of each image."""
@@ -48,7 +55,7 @@ _LOWEST_RATE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class PixelTally:
+class ScoreHistogram:
     """One image's pixels by score; k distinct scores, ascending.
 
     Attributes:
@@ -66,7 +73,7 @@ class PixelTally:
     n_regions: int
 
 
-def tally_cells(counts: CellCounts, scores: NDArray[Any]) -> PixelTally:
+def histogram_of_cells(counts: CellCounts, scores: NDArray[Any]) -> ScoreHistogram:
     """Tally a map that is constant on cells; exact.
 
     Args:
@@ -82,7 +89,7 @@ def tally_cells(counts: CellCounts, scores: NDArray[Any]) -> PixelTally:
     return _kept(levels, normal, anomalous, overlap, counts.n_components)
 
 
-def tally_map(scores: NDArray[Any], mask: NDArray[np.bool_], grid: NDArray[Any]) -> PixelTally:
+def histogram_of_map(scores: NDArray[Any], mask: NDArray[np.bool_], grid: NDArray[Any]) -> ScoreHistogram:
     """Tally a dense map on a grid: a pixel has the score of the highest threshold that it reaches.
 
     Args:
@@ -106,11 +113,11 @@ def _kept(
     anomalous: NDArray[Any],
     overlap: NDArray[Any],
     n_regions: int,
-) -> PixelTally:
+) -> ScoreHistogram:
     """Leave out scores that no pixel has."""
     some = (normal > 0) | (anomalous > 0)
     whole = normal[some].astype(np.int64), anomalous[some].astype(np.int64)
-    return PixelTally(levels[some], *whole, overlap[some].astype(np.float64), n_regions)
+    return ScoreHistogram(levels[some], *whole, overlap[some].astype(np.float64), n_regions)
 
 
 def grid_of(maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]]) -> NDArray[Any]:
@@ -143,8 +150,8 @@ def grid_of(maps: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]]) ->
     return np.unique(np.concatenate(chosen))
 
 
-class Tallies(Sequence[PixelTally | None]):
-    """The tallies of many images, joined: 32 bytes a score, where arrays of their own take half a kilobyte an image.
+class ScoreHistograms(Sequence[ScoreHistogram | None]):
+    """The histograms of many images, joined: 32 bytes a score, where arrays of their own take half a kilobyte an image.
 
     Args:
         arrays: "scores", "normal", "anomalous" and "overlap" of all images, one after the other; "lengths", the number
@@ -163,32 +170,32 @@ class Tallies(Sequence[PixelTally | None]):
         self._ends = np.maximum(self.arrays["lengths"], 0).cumsum()
 
     @classmethod
-    def of(cls, tallies: Iterable[PixelTally | None]) -> Tallies:
-        """Join tallies; None is an image without ground truth."""
-        if isinstance(tallies, Tallies):
-            return tallies
-        growing = GrowingTallies()
-        for one in tallies:
+    def of(cls, histograms: Iterable[ScoreHistogram | None]) -> ScoreHistograms:
+        """Join histograms; None is an image without ground truth."""
+        if isinstance(histograms, ScoreHistograms):
+            return histograms
+        growing = GrowingHistograms()
+        for one in histograms:
             growing.add(one)
-        return growing.tallies()
+        return growing.histograms()
 
     @classmethod
-    def joined(cls, parts: Iterable[Tallies]) -> Tallies:
+    def joined(cls, parts: Iterable[ScoreHistograms]) -> ScoreHistograms:
         """Join what is joined already, in order; parts that nobody else holds are let go one by one."""
-        growing = GrowingTallies()
+        growing = GrowingHistograms()
         for part in parts:
             growing.extend(part)
-        return growing.tallies()
+        return growing.histograms()
 
-    def take(self, places: Sequence[int] | NDArray[np.intp]) -> Tallies:
-        """Return the tallies at some places, in that order."""
+    def take(self, places: Sequence[int] | NDArray[np.intp]) -> ScoreHistograms:
+        """Return the histograms at some places, in that order."""
         lengths = self.arrays["lengths"][places]
         kept = np.maximum(lengths, 0)
         # Entry by entry: where the image's begin, and the how many-th of them it is.
         begins = np.repeat(self._ends[places] - kept, kept)
         entries = begins + np.arange(begins.size) - np.repeat(kept.cumsum() - kept, kept)
         columns = {name: self.arrays[name][entries] for name in _JOINED}
-        return Tallies({**columns, "lengths": lengths, "n_regions": self.arrays["n_regions"][places]})
+        return ScoreHistograms({**columns, "lengths": lengths, "n_regions": self.arrays["n_regions"][places]})
 
     @property
     def complete(self) -> bool:
@@ -198,58 +205,58 @@ class Tallies(Sequence[PixelTally | None]):
     def _check(self) -> None:
         lengths, regions = self.arrays["lengths"], self.arrays["n_regions"]
         if any(self.arrays[name].dtype.kind != np.dtype(_JOINED.get(name, np.int64)).kind for name in self.arrays):
-            raise MetricError("The tallies are of the wrong kind of number.")
+            raise MetricError("The histograms are of the wrong kind of number.")
         total = int(np.maximum(lengths, 0).sum())
         if regions.shape != lengths.shape or any(self.arrays[name].shape != (total,) for name in _JOINED):
-            raise MetricError("The tallies do not fit together.")
+            raise MetricError("The histograms do not fit together.")
         counts = (self.arrays["normal"], self.arrays["anomalous"], self.arrays["overlap"], regions)
         within = all(((one >= 0) & (one <= _MOST_PIXELS)).all() for one in counts)
         if not within or not np.isfinite(self.arrays["scores"]).all() or not ((lengths == -1) | (lengths > 0)).all():
-            raise MetricError("The tallies hold scores or counts that cannot be.")
+            raise MetricError("The histograms hold scores or counts that cannot be.")
         anomalous = np.zeros(lengths.size, dtype=np.int64)
         some = lengths > 0
         if total:
             anomalous[some] = np.add.reduceat(self.arrays["anomalous"], lengths[some].cumsum() - lengths[some])
         # A region has a pixel at least, and an anomalous pixel lies in one.
         if (regions > anomalous).any() or ((regions == 0) != (anomalous == 0)).any():
-            raise MetricError("The tallies hold regions that do not fit their pixels.")
+            raise MetricError("The histograms hold regions that do not fit their pixels.")
 
     def __len__(self) -> int:
         return int(self._ends.size)
 
     @overload
-    def __getitem__(self, index: int) -> PixelTally | None: ...
+    def __getitem__(self, index: int) -> ScoreHistogram | None: ...
     @overload
-    def __getitem__(self, index: slice) -> list[PixelTally | None]: ...
-    def __getitem__(self, index: int | slice) -> PixelTally | list[PixelTally | None] | None:
+    def __getitem__(self, index: slice) -> list[ScoreHistogram | None]: ...
+    def __getitem__(self, index: int | slice) -> ScoreHistogram | list[ScoreHistogram | None] | None:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
         length, end = int(self.arrays["lengths"][index]), int(self._ends[index])
         if length < 0:
             return None
         scores, normal, anomalous, overlap = (self.arrays[name][end - length : end] for name in _JOINED)
-        return PixelTally(scores, normal, anomalous, overlap, int(self.arrays["n_regions"][index]))
+        return ScoreHistogram(scores, normal, anomalous, overlap, int(self.arrays["n_regions"][index]))
 
 
-class GrowingTallies:
-    """Joins tallies while they come in."""
+class GrowingHistograms:
+    """Joins histograms while they come in."""
 
     def __init__(self) -> None:
         self._columns = {name: Growing(dtype) for name, dtype in (*_JOINED.items(), *_COUNTED.items())}
 
-    def add(self, tally: PixelTally | None) -> None:
-        """Add the tally of one more image; None: it has no ground truth."""
-        self._columns["lengths"].add(np.array([-1 if tally is None else tally.scores.size]))
-        self._columns["n_regions"].add(np.array([0 if tally is None else tally.n_regions]))
-        if tally is not None:
+    def add(self, histogram: ScoreHistogram | None) -> None:
+        """Add the histogram of one more image; None: it has no ground truth."""
+        self._columns["lengths"].add(np.array([-1 if histogram is None else histogram.scores.size]))
+        self._columns["n_regions"].add(np.array([0 if histogram is None else histogram.n_regions]))
+        if histogram is not None:
             for name in _JOINED:
-                self._columns[name].add(getattr(tally, name))
+                self._columns[name].add(getattr(histogram, name))
 
-    def extend(self, tallies: Tallies) -> None:
-        """Add tallies."""
+    def extend(self, histograms: ScoreHistograms) -> None:
+        """Add histograms."""
         for name, column in self._columns.items():
-            column.add(tallies.arrays[name])
+            column.add(histograms.arrays[name])
 
-    def tallies(self) -> Tallies:
+    def histograms(self) -> ScoreHistograms:
         """Return all that was added; no more is to be added then."""
-        return Tallies({name: column.values for name, column in self._columns.items()})
+        return ScoreHistograms({name: column.values for name, column in self._columns.items()})

@@ -12,7 +12,7 @@ from lvlm_ad.baseline import Baseline, Row
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.prepare import Divisions
+    from lvlm_ad.evaluate.divide import Divisions
     from lvlm_ad.plugins import Model
 
 __all__ = ["facts_of", "hash_of"]

@@ -12,13 +12,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.datasets.maps import find_maps, read_image_scores, read_map, resize_map
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.evaluate.config import Progress, RunConfig, Silent, resolve
-from lvlm_ad.evaluate.facts import hash_of
+from lvlm_ad.evaluate.config import RunConfig, resolve
+from lvlm_ad.evaluate.manifest import hash_of
+from lvlm_ad.evaluate.map_files import find_maps, read_image_scores, read_map, resize_map
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult
 from lvlm_ad.evaluate.scored import Scored
 from lvlm_ad.presets import Price
+from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.runs import Manifest, PredictionRecord, Run, write_run
 from lvlm_ad.versions import versions
 
@@ -40,7 +41,7 @@ def score_maps(
     """Measure anomaly maps and write a run; one category's maps are held at a time.
 
     Args:
-        maps: the folder with a map for every test image; see ``lvlm_ad.datasets.maps.find_maps``.
+        maps: the folder with a map for every test image; see ``lvlm_ad.evaluate.map_files.find_maps``.
         config: the data set and how to measure; its models are not asked.
         name: of the row; empty: the folder's.
         image_scores: a file with image scores; None: each is the highest score of its map, as it is in its file.
@@ -114,7 +115,7 @@ def score_maps(
         }
     )
     folder = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-maps-{plan.dataset.name}-{config_hash[:8]}").lstrip(".-")
-    run = Run(config.out / folder, manifest, result.metrics(paid=False), result.predictions, result.tallies)
+    run = Run(config.out / folder, manifest, result.metrics(paid=False), result.predictions, result.histograms)
     write_run(run)
     return run
 

@@ -8,8 +8,9 @@ import pytest
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.errors import StoreError
 from lvlm_ad.evaluate import RunConfig
-from lvlm_ad.evaluate.config import Silent, resolve
-from lvlm_ad.evaluate.prepare import divide_dataset
+from lvlm_ad.evaluate.config import resolve
+from lvlm_ad.evaluate.divide import divide_dataset
+from lvlm_ad.progress import Silent
 from lvlm_ad.regions import DivisionStore
 
 

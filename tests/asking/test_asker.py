@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lvlm_ad.asking import AnswerStore, Asker, Budget, BudgetSpentError
+from lvlm_ad.asking import asker as caller_module
 from lvlm_ad.backend import Answer, Backend, Request, ScriptedBackend, Usage
-from lvlm_ad.calls import AnswerStore, Budget, BudgetSpentError, Caller
-from lvlm_ad.calls import caller as caller_module
 from lvlm_ad.errors import FatalError, RateLimitError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.presets import Pacing, Price
 
@@ -20,7 +20,7 @@ def store(tmp_path):
 
 def caller(store, script, price=PRICE, limit=None):
     backend = ScriptedBackend(script=script)
-    return Caller(backend, store, price, Budget(limit), pacing=Pacing(max_retries=0)), backend
+    return Asker(backend, store, price, Budget(limit), pacing=Pacing(max_retries=0)), backend
 
 
 def question(text):
@@ -66,7 +66,7 @@ def test_failures_are_not_stored(store):
 def test_two_who_ask_the_same_at_once_pay_once(store):
     """While a question is under way, the same question waits for its answer."""
     backend = Slow()
-    asking = Caller(backend, store, PRICE, Budget(None))
+    asking = Asker(backend, store, PRICE, Budget(None))
     asked = []
     threads = [threading.Thread(target=lambda: asked.append(asking.ask(question("a")).stored)) for _ in range(6)]
     for thread in threads:
@@ -180,7 +180,7 @@ def test_cost_comes_from_tokens_and_prices(store):
     asking, _ = caller(store, [answer, Answer("no usage")], price)
     assert asking.ask(question("a")).cost == pytest.approx((600 * 2 + 400 * 1 + 100 * 10) / 1e6)
     assert asking.ask(question("b")).cost is None
-    assert Caller(ScriptedBackend(script=[]), store, Price(), Budget(None)).cost(answer) is None
+    assert Asker(ScriptedBackend(script=[]), store, Price(), Budget(None)).cost(answer) is None
 
 
 class Slow(Backend):
@@ -201,7 +201,7 @@ class Slow(Backend):
 def test_the_budget_holds_with_many_questions_at_once(store, limit, asked):
     """No more is asked than the limit pays for, however many threads ask; the first question alone may exceed it."""
     backend = Slow()
-    asking = Caller(backend, store, PRICE, Budget(limit))
+    asking = Asker(backend, store, PRICE, Budget(limit))
     outcomes = []
 
     def ask(n):
@@ -251,7 +251,7 @@ class Replying(Backend):
 def asking_all(store, script, questions, *, threads=32, **options):
     """Ask every question, many at once or in order; returns the backend and what came of each, in order."""
     backend = Replying(script)
-    asking = Caller(backend, store, PRICE, Budget(None), **options)
+    asking = Asker(backend, store, PRICE, Budget(None), **options)
 
     def ask(text):
         try:
@@ -422,7 +422,7 @@ def test_a_failed_second_asking_keeps_the_first_answer(store):
 def test_a_withheld_question_is_not_asked(store):
     """What waits in a batch is not asked, and says why; what is stored is given."""
     backend = Replying(lambda *_: "yes")
-    asking = Caller(backend, store, PRICE, Budget(None), withheld=lambda _: UnaskedError("waits in batch b1"))
+    asking = Asker(backend, store, PRICE, Budget(None), withheld=lambda _: UnaskedError("waits in batch b1"))
     with pytest.raises(UnaskedError, match="waits in batch b1"):
         asking.ask(question("a"))
     assert backend.asked == []
@@ -431,7 +431,7 @@ def test_a_withheld_question_is_not_asked(store):
 def test_stopping_ends_retries_and_waits(store):
     """After a stop no question is asked, and none is asked again."""
     backend = Replying(lambda *_: TransientError("reset"))
-    asking = Caller(backend, store, PRICE, Budget(None), pacing=Pacing(max_retries=1000))
+    asking = Asker(backend, store, PRICE, Budget(None), pacing=Pacing(max_retries=1000))
     failed = []
 
     def ask():
@@ -469,7 +469,7 @@ def test_a_limit_waits_for_cheaper_answers(store):
 
     backend = Replying(script)
     budget = Budget(0.35)
-    asking = Caller(backend, store, PRICE, budget)
+    asking = Asker(backend, store, PRICE, budget)
 
     def ask(n):
         try:
@@ -492,7 +492,7 @@ def test_a_filtered_first_question_does_not_open_the_gate(store):
 
     backend = Replying(script)
     budget = Budget(2.5)
-    asking = Caller(backend, store, PRICE, budget)
+    asking = Asker(backend, store, PRICE, budget)
 
     def ask(n):
         try:
@@ -518,7 +518,7 @@ def test_an_answer_without_token_counts_blinds_the_limit(store, outcome):
 def test_a_wait_of_nothing_does_not_spin(store):
     """An endpoint that says "again at once" for ever is asked with growing pauses all the same."""
     backend = Replying(lambda *_: RateLimitError("again", wait=0.0))
-    asking = Caller(backend, store, PRICE, Budget(None))
+    asking = Asker(backend, store, PRICE, Budget(None))
 
     def ask():
         with pytest.raises(TransientError):
@@ -551,7 +551,7 @@ def test_the_first_questions_count_towards_a_token_limit(store):
     """Before any answer an estimate says what a question uses, so that a limit a minute holds from the first on."""
     gate = threading.Event()
     backend = Replying(lambda *_: gate.wait(30) and Answer("yes", usage=Usage(100, None, 0)))
-    asking = Caller(backend, store, PRICE, Budget(None), pacing=Pacing(tokens_per_minute=1000), estimate=lambda _: 400)
+    asking = Asker(backend, store, PRICE, Budget(None), pacing=Pacing(tokens_per_minute=1000), estimate=lambda _: 400)
 
     def ask(n):
         try:

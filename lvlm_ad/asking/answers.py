@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from lvlm_ad.backend import Answer, Outcome, Usage
+from lvlm_ad.backend.probabilities import Token, sound_tokens
 from lvlm_ad.errors import StoreError
-from lvlm_ad.probabilities import Token, sound_tokens
-from lvlm_ad.storage import DATABASE_ERRORS, open_database
+from lvlm_ad.store import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
