@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from lvlm_ad.backend import BackendOptions
+from lvlm_ad.backend.contract import Detector_co, Model_contra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,6 +130,13 @@ class BaselineOptions(BackendOptions):
     """Base of every baseline's options; an unknown option is an error."""
 
 
+class BaselineSession(Protocol[Model_contra, Detector_co]):
+    """What a baseline needs of a bench to make its own detector."""
+
+    def baseline_detector(self, baseline: Baseline, model: Model_contra) -> Detector_co:
+        """Make the detector of a baseline."""
+
+
 class Baseline:
     """A method that is not a chat model. Subclasses write ``score``.
 
@@ -184,6 +192,10 @@ class Baseline:
     def environment(self) -> dict[str, str]:
         """Return what a manifest records of where it runs, such as a device; it is no part of the identity."""
         return {}
+
+    def make_detector(self, session: BaselineSession[Model_contra, Detector_co], model: Model_contra) -> Detector_co:
+        """Make what a bench runs: a baseline is measured through the regions, by its own map, or both."""
+        return session.baseline_detector(self, model)
 
     def close(self) -> None:
         """Release what the baseline holds; called once, after the last sample."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from lvlm_ad.backend.messages import Answer, Outcome, Request
-from lvlm_ad.errors import FatalError
+from lvlm_ad.errors import ConfigError, FatalError
 
 __all__ = ["Backend", "BackendOptions", "Capabilities", "Transport", "as_answer", "check_answer"]
 
@@ -73,6 +73,17 @@ class Capabilities:
     probabilities: bool = False
 
 
+Model_contra = TypeVar("Model_contra", contravariant=True)
+Detector_co = TypeVar("Detector_co", covariant=True)
+
+
+class ChatSession(Protocol[Model_contra, Detector_co]):
+    """What a backend needs of a bench to make its own detector."""
+
+    def chat_detector(self, backend: Backend, model: Model_contra) -> Detector_co:
+        """Make the detector of a chat model."""
+
+
 class Backend:
     """A way of reaching a model. Subclasses write ``answer``; the rest has defaults.
 
@@ -122,6 +133,18 @@ class Backend:
     def needs(self) -> str:
         """Say in a few words what it needs here, such as memory, for ``lvlm-ad models``; nothing is loaded for it."""
         return ""
+
+    def check_batch(self) -> None:
+        """Check that the endpoint takes batches.
+
+        Raises:
+            ConfigError: it does not; no backend does, unless it is a ``BatchBackend``.
+        """
+        raise ConfigError(f"{type(self).__name__} takes no batches; leave --batch out.")
+
+    def make_detector(self, session: ChatSession[Model_contra, Detector_co], model: Model_contra) -> Detector_co:
+        """Make what a bench runs: a chat model is asked through stored answers, limits and retries."""
+        return session.chat_detector(self, model)
 
     def close(self) -> None:
         """Release what the backend holds; called once, after the last answer."""
