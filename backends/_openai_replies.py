@@ -6,10 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad_backends._openai_headers import announced_limits, asked_wait, seconds_in
-
 from lvlm_ad.backend import Answer, Outcome, Token, Usage, number_tokens
 from lvlm_ad.errors import BackendError, FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
+
+from ._openai_headers import announced_limits, asked_wait, seconds_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -105,7 +105,7 @@ class TransformersBackend(Backend):
 
     Options: ClassVar[type[BackendOptions]] = TransformersOptions
     billed: ClassVar[bool] = False
-    spreads: ClassVar[bool] = True
+    distributable: ClassVar[bool] = True
 
     def __init__(self, options: TransformersOptions) -> None:
         super().__init__(options)
@@ -131,7 +131,7 @@ class TransformersBackend(Backend):
         # One batch under way and one in preparation.
         self.capabilities = Capabilities(
             concurrency=2 * most,
-            gathers=True,
+            batches_internally=True,
             max_output_tokens=options.max_tokens,
             schema=options.constrain,
             probabilities=True,

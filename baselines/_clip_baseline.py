@@ -104,7 +104,7 @@ class ClipBaseline(Baseline):
     """
 
     Options: ClassVar[type[BaselineOptions]] = ClipOptions
-    spreads: ClassVar[bool] = True
+    distributable: ClassVar[bool] = True
 
     def __init__(self, options: ClipOptions) -> None:
         super().__init__(options)

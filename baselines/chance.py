@@ -18,7 +18,7 @@ class Chance(Baseline):
     """An image score and a score for each square of a 16 x 16 grid, all drawn uniformly from [0, 1)."""
 
     rows = ("regions",)
-    frame = True
+    reference_row = True
     seeded = True
 
     def score(self, view: View) -> DenseScores:

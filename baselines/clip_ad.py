@@ -64,7 +64,7 @@ class ClipAd(ClipBaseline):
         heads = {"heads": self._dual_path.heads_hash} if options.heads is not None else {}
         return {**named, **heads, "alias": options.alias if options.alias is not None else bool(heads)}
 
-    def over_category(self, parts: Sequence[tuple[float, ...]]) -> list[float]:
+    def finalize_category(self, parts: Sequence[tuple[float, ...]]) -> list[float]:
         """Stretch both scores to 0..1 over the images and add them; halved, so that the sum is in 0..1 too.
 
         Where all images have the same score it is 0 for all: upstream divides by zero there.

@@ -129,7 +129,7 @@ class Contrast(Baseline):
     A model that does not beat this row is not worth its price.
     """
 
-    frame = True
+    reference_row = True
 
     def score(self, view: View) -> DenseScores:
         """Score one image from its own pixels alone."""

@@ -17,7 +17,7 @@ class Oracle(Baseline):
     """
 
     rows = ("regions",)
-    frame = True
+    reference_row = True
     sees_truth = True
 
     def score(self, view: View) -> DenseScores:

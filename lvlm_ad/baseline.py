@@ -1,7 +1,7 @@
-"""The contract of every baseline: one method from what it may see of a sample to its scores.
+"""Contract of every baseline: one method that scores a sample.
 
-A baseline is a method that is not a chat model. It makes a dense map; the framework also averages the map over the same
-regions, writes it in the same answer format and reads it with the same Text2Segmentation.
+A baseline is a method that is not a chat model. It returns a map of its own. The framework also averages this map over
+the regions, writes the averages in the answer format and reads them with Text2Segmentation, as for a chat model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from lvlm_ad.backend import BackendOptions
-from lvlm_ad.backend.contract import Detector_co, Model_contra
+from lvlm_ad.backend.contract import Detector_co, Model_contra, OldName, adopt_old_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +25,11 @@ Row = Literal["regions", "dense"]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The ground truth, shown only to a baseline that declares ``sees_truth``.
+    """Ground truth, for baselines that declare ``sees_truth`` only.
 
     Attributes:
         label: True if anomalous.
-        mask: bool ``(S, S)``; None where the data set has none.
+        mask: bool ``(S, S)``; None if the data set has none.
     """
 
     label: bool
@@ -43,10 +43,10 @@ class View:
     Attributes:
         image: uint8 ``(S, S, 3)``, RGB, stretched to the protocol's size.
         category: the kind of object.
-        seed: a text that is the same for this sample in every run with the run's seed; random methods draw from it.
+        seed: text that identifies the sample and the run's seed; random methods seed their generator with it.
         references: uint8 ``(N, S, S, 3)`` normal training images; N is the protocol's ``shots``.
-        truth: the ground truth, for a baseline that declares ``sees_truth``; None otherwise.
-        original: uint8 ``(H, W, 3)``, the image as it is in its file, not stretched; None: there is only ``image``.
+        truth: the ground truth, if the baseline declares ``sees_truth``.
+        original: uint8 ``(H, W, 3)``, the image as it is in its file, not stretched; None: use ``image``.
         original_references: uint8 ``(H, W, 3)`` each, the references as they are in their files.
     """
 
@@ -61,7 +61,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class References:
-    """The normal training images that a baseline is shown of a category.
+    """Normal training images of a category.
 
     Attributes:
         images: uint8 ``(S, S, 3)`` each, stretched to the protocol's size.
@@ -74,12 +74,12 @@ class References:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenseScores:
-    """What a baseline gives for one sample.
+    """Scores of one sample.
 
     Attributes:
-        image: image anomaly score in [0, 1], higher is more anomalous.
-        map: float32 or float64 ``(S, S)`` in [0, 1], higher is more anomalous.
-        parts: what ``Baseline.over_category`` needs of this sample; empty where the image score is final.
+        image: image anomaly score in [0, 1]; higher is more anomalous.
+        map: float32 or float64 ``(S, S)`` in [0, 1]; higher is more anomalous.
+        parts: what ``Baseline.finalize_category`` needs of this sample; empty if the image score is final.
     """
 
     image: float
@@ -87,41 +87,45 @@ class DenseScores:
     parts: tuple[float, ...] = ()
 
 
-def flaw_of(dense: Any, shape: tuple[int, ...]) -> str:
-    """Say what is wrong with what ``score`` returned; empty if nothing is.
+def flaw_of(scores: Any, shape: tuple[int, ...]) -> str:
+    """Describe what is wrong with the result of ``Baseline.score``; empty if nothing is.
 
     Args:
-        dense: what it returned.
+        scores: the result.
         shape: the image's height and width.
+
+    Example:
+        >>> flaw_of(0.5, (8, 8))
+        'returned 0.5; it must return DenseScores'
     """
-    if not isinstance(dense, DenseScores):
-        return f"returned {dense!r:.60}; it must return DenseScores"
-    return _flaw_of_types(dense) or _flaw_of_values(dense, shape)
+    if not isinstance(scores, DenseScores):
+        return f"returned {scores!r:.60}; it must return DenseScores"
+    return _flaw_of_types(scores) or _flaw_of_values(scores, shape)
 
 
-def _flaw_of_types(dense: Any) -> str:
+def _flaw_of_types(scores: Any) -> str:
     import numpy as np  # noqa: PLC0415 - the contract itself needs none
 
     numbers = (int, float, np.integer, np.floating)
-    if not isinstance(dense.image, numbers) or isinstance(dense.image, bool):
-        return f"gave {dense.image!r:.40} as image score; it must be a float"
-    if not isinstance(dense.map, np.ndarray):
-        return f"gave a map that is {type(dense.map).__name__}; it must be an array of floats"
-    if dense.map.dtype.kind not in "fiub":
-        return f"gave a map of {dense.map.dtype}; it must hold floats"
-    if not isinstance(dense.parts, tuple | list) or not all(isinstance(one, numbers) for one in dense.parts):
-        return f"gave {dense.parts!r:.40} as parts; they must be a tuple of floats"
+    if not isinstance(scores.image, numbers) or isinstance(scores.image, bool):
+        return f"gave {scores.image!r:.40} as image score; it must be a float"
+    if not isinstance(scores.map, np.ndarray):
+        return f"gave a map that is {type(scores.map).__name__}; it must be an array of floats"
+    if scores.map.dtype.kind not in "fiub":
+        return f"gave a map of {scores.map.dtype}; it must hold floats"
+    if not isinstance(scores.parts, tuple | list) or not all(isinstance(part, numbers) for part in scores.parts):
+        return f"gave {scores.parts!r:.40} as parts; they must be a tuple of floats"
     return ""
 
 
-def _flaw_of_values(dense: DenseScores, shape: tuple[int, ...]) -> str:
+def _flaw_of_values(scores: DenseScores, shape: tuple[int, ...]) -> str:
     import numpy as np  # noqa: PLC0415 - as above
 
-    if dense.map.shape != shape:
-        return f"gave a map of shape {dense.map.shape}; it must be the image's {shape}"
-    if not (np.isfinite(dense.image) and np.isfinite(dense.map).all()):
+    if scores.map.shape != shape:
+        return f"gave a map of shape {scores.map.shape}; it must be the image's {shape}"
+    if not (np.isfinite(scores.image) and np.isfinite(scores.map).all()):
         return "gave scores that are no numbers, but NaN or infinite"
-    if not (0 <= dense.image <= 1 and float(dense.map.min()) >= 0 and float(dense.map.max()) <= 1):
+    if not (0 <= scores.image <= 1 and float(scores.map.min()) >= 0 and float(scores.map.max()) <= 1):
         return "gave scores outside [0, 1]"
     return ""
 
@@ -141,28 +145,47 @@ class Baseline:
     """A method that is not a chat model. Subclasses write ``score``.
 
     Attributes:
-        Options: the options it takes.
+        Options: the class of its options.
         rows: how it is measured: through the regions, by its own map, or both.
-        frame: True for a row that frames a table and is not ranked (chance, contrast, oracle).
-        sees_truth: True if it is given the ground truth.
-        seeded: True if it draws from ``View.seed``.
-        spreads: True if ``--engine ray`` is to build it anew on the machines of a cluster: it holds a model.
-        concurrency: how many samples it wants at once; None: one a processor.
-        label: stands behind its name in every table, such as "random weights".
-        notes: what readers of a table must know of it.
+        reference_row: True for a row to compare models with, which is not ranked itself (chance, contrast, oracle).
+        sees_truth: True if it needs the ground truth.
+        seeded: True if it draws random numbers from ``View.seed``.
+        distributable: True if ``--engine ray`` may build a copy on each machine of the cluster: it holds a model.
+        concurrency: how many samples it wants at the same time; None: one per processor.
+        label: text behind its name in every table, such as "random weights".
+        notes: remarks for readers of a table.
         source: see ``Backend.source``.
+        frame: old name of ``reference_row``, until version 0.3.
+        spreads: old name of ``distributable``, until version 0.3.
+        over_category: old name of ``finalize_category``, until version 0.3.
+
+    Example:
+        >>> import numpy as np
+        >>> class Bright(Baseline):
+        ...     def score(self, view):
+        ...         pixels = view.image.mean(axis=2) / 255
+        ...         return DenseScores(image=float(pixels.max()), map=pixels)
+        >>> Bright().score(View(np.full((8, 8, 3), 255, np.uint8), "bolt", seed="0/bolt/1")).image
+        1.0
     """
 
     Options: ClassVar[type[BaselineOptions]] = BaselineOptions
     rows: ClassVar[tuple[Row, ...]] = ("regions", "dense")
-    frame: ClassVar[bool] = False
+    reference_row: ClassVar[bool] = False
     sees_truth: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
-    spreads: ClassVar[bool] = False
+    distributable: ClassVar[bool] = False
     source: ClassVar[str] = ""
     concurrency: int | None = None
     label: str = ""
     notes: tuple[str, ...] = ()
+    frame: ClassVar[Any] = OldName("reference_row")
+    spreads: ClassVar[Any] = OldName("distributable")
+    over_category: ClassVar[Any] = OldName("finalize_category")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        adopt_old_names(cls)
 
     def __init__(self, options: BaselineOptions | None = None) -> None:
         self.options = options if options is not None else self.Options()
@@ -173,24 +196,24 @@ class Baseline:
         return {**named, **({"source": self.source} if self.source else {}), **self.options.identity()}
 
     def score(self, view: View) -> DenseScores:
-        """Score one sample. Called from several threads at a time."""
+        """Score one sample. Several threads call it at the same time."""
         raise NotImplementedError
 
-    def over_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:
-        """Return the final image scores of a category, for a method that takes them from all its test images.
+    def finalize_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:
+        """Compute the final image scores of a category, if they depend on all its test images.
 
-        Called once for each category if the scores of its samples hold ``parts``.
+        Called once per category if the scores of its samples have ``parts``.
 
         Args:
             parts: ``DenseScores.parts`` of each sample.
 
         Returns:
-            As many image scores in [0, 1], in the same order.
+            One image score in [0, 1] per sample, in the same order.
         """
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
-        """Return what a manifest records of where it runs, such as a device; it is no part of the identity."""
+        """Return where it runs, such as the device, for the run's manifest; not part of the identity."""
         return {}
 
     def make_detector(self, session: BaselineSession[Model_contra, Detector_co], model: Model_contra) -> Detector_co:
@@ -198,4 +221,4 @@ class Baseline:
         return session.baseline_detector(self, model)
 
     def close(self) -> None:
-        """Release what the baseline holds; called once, after the last sample."""
+        """Release all resources; called once, after the last sample."""

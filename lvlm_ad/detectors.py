@@ -291,8 +291,8 @@ class BaselineDetector:
         wrong = flaw_of(dense, self._size)
         if "no numbers" in wrong:
             wrong += ": its weights are damaged, or its computing type is too narrow (--set dtype=float32)"
-        if not wrong and dense.parts and type(self._baseline).over_category is Baseline.over_category:
-            wrong = "gave parts, and has no over_category() to make image scores of them"
+        if not wrong and dense.parts and type(self._baseline).finalize_category is Baseline.finalize_category:
+            wrong = "gave parts, and has no finalize_category() to make image scores of them"
         if wrong:
             raise PluginError(f"The baseline {self._name} {wrong} ({sample.id}).")
         checked: DenseScores = dense

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.backend import Answer, Picture, Request, ScriptedBackend
+from lvlm_ad.backend import Answer, Backend, Capabilities, ManyBackend, Picture, Request, ScriptedBackend
+from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.plugins.classes import as_plugin
 from lvlm_ad.presets import validated
 
 
@@ -82,3 +84,55 @@ def test_a_key_is_stable():
     import hashlib
 
     assert request.key(identity) == hashlib.sha256(asked.encode()).hexdigest()
+
+
+def test_a_backend_of_version_0_1_works_under_its_old_names():
+    """A class that sets ``most`` and ``spreads``, or asks for ``gathers``, sets the attributes of today."""
+
+    class Old(ManyBackend):
+        most = 3
+        spreads = False
+        capabilities = Capabilities(concurrency=4, gathers=True)
+
+        def answer_many(self, requests):
+            return ["ok"] * len(requests)
+
+    backend = Old()
+    assert (backend.max_batch_size, backend.distributable, backend.capabilities.batches_internally) == (3, False, True)
+    assert (Old.most, backend.spreads, Capabilities(batches_internally=True).gathers) == (3, False, True)
+    backend.most = 5
+    assert backend.max_batch_size == 5
+
+    class Newer(Old):
+        max_batch_size = 7
+
+    assert (Newer.most, Newer.spreads) == (7, False)
+    assert (Backend.spreads, ManyBackend.spreads, ManyBackend.most) == (False, True, 8)
+
+
+def test_a_baseline_of_version_0_1_works_under_its_old_names():
+    """A class that sets ``frame`` and ``spreads``, or writes ``over_category``, sets the attributes of today."""
+
+    class Old(Baseline):
+        frame = spreads = True
+
+        def over_category(self, parts):
+            return [part for (part,) in parts]
+
+    assert (Old.reference_row, Old.distributable, Old().frame) == (True, True, True)
+    assert Old().finalize_category([(0.5,)]) == Old().over_category([(0.5,)]) == [0.5]
+    assert (Baseline.frame, Baseline().spreads) == (False, False)
+
+
+def test_any_class_with_answer_works_under_old_names():
+    """A class that knows nothing of ``Backend`` may still say ``most`` and ``spreads``."""
+
+    class Stranger:
+        most = 2
+        spreads = False
+
+        def answer_many(self, requests):
+            return ["ok"] * len(requests)
+
+    _, backend = as_plugin(Stranger, "stranger.py")
+    assert (backend.max_batch_size, backend.distributable) == (2, False)

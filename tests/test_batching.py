@@ -106,7 +106,7 @@ def test_questions_of_like_length_go_together():
         # Until all are there, no batch is full, and none goes since one is under way.
         size.limit = 1000
         asked += [pool.submit(batches.ask, item) for item in random.Random(0).sample(range(40), 40)]
-        while len(batches._pool) < 40:
+        while len(batches._waiting) < 40:
             time.sleep(0.01)
         size.limit = 10
         device.gate.set()
@@ -160,20 +160,20 @@ def test_closing_answers_what_is_under_way_and_nothing_more():
 def test_the_size_grows_into_the_memory_and_not_beyond():
     """It doubles while twice as many fit into nine tenths of the memory, and never back to what failed."""
     size = BatchSize(4, 64)
-    size.fitted(4, 0.1)
+    size.succeeded(4, 0.1)
     assert size.limit == 8
-    size.fitted(5, 0.9)
+    size.succeeded(5, 0.9)
     assert size.limit == 8  # not full: it says nothing
-    size.fitted(8, 0.4)
+    size.succeeded(8, 0.4)
     assert size.limit == 16
-    size.fitted(16, 0.8)
+    size.succeeded(16, 0.8)
     assert size.limit == 18
     size.failed(18)
     assert size.limit == 9
-    size.fitted(9, 0.01)
+    size.succeeded(9, 0.01)
     assert size.limit == 9
     fixed = BatchSize(3, 3)
-    fixed.fitted(3, 0.0)
+    fixed.succeeded(3, 0.0)
     assert fixed.limit == 3
 
 

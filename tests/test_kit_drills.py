@@ -30,14 +30,14 @@ def seen(request):
 
 
 class SwapsPictures(ManyBackend):
-    most = 4
+    max_batch_size = 4
 
     def answer_many(self, requests):
         return [seen(one) for one in requests][::-1]
 
 
 class SwapsTheLast(ManyBackend):
-    most = 12
+    max_batch_size = 12
 
     def answer_many(self, requests):
         given = [seen(one) for one in requests]
@@ -54,13 +54,13 @@ class MixesPictures(Backend):
 class Gathers(MixesPictures):
     """Puts questions together, and so may give other numbers, but not those of another."""
 
-    capabilities = Capabilities(gathers=True, concurrency=4)
+    capabilities = Capabilities(batches_internally=True, concurrency=4)
 
 
 class Company(Backend):
     """Answers otherwise in company, but to each its own: it gathers."""
 
-    capabilities = Capabilities(gathers=True, concurrency=4)
+    capabilities = Capabilities(batches_internally=True, concurrency=4)
     lock = threading.Lock()
     inside = 0
 
@@ -75,7 +75,7 @@ class Company(Backend):
 
 
 class TakesFive(ManyBackend):
-    most = 64
+    max_batch_size = 64
 
     def answer_many(self, requests):
         if len(requests) > 5:
@@ -98,7 +98,7 @@ class Interrupts(Backend):
 
 
 class ExitsTogether(ManyBackend):
-    most = 2
+    max_batch_size = 2
 
     def answer_many(self, requests):
         if not all(one.images for one in requests):

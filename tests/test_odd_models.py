@@ -66,7 +66,7 @@ MAP = "np.zeros(view.image.shape[:2], np.float32)"
         ),
         (f"return DenseScores('0.5', {MAP})", "gave '0.5' as image score; it must be a float"),
         (f"return DenseScores(0.5, {MAP}, parts={{'a': 1}})", "as parts; they must be a tuple of floats"),
-        (f"return DenseScores(0.5, {MAP}, parts=(0.5,))", "gave parts, and has no over_category()"),
+        (f"return DenseScores(0.5, {MAP}, parts=(0.5,))", "gave parts, and has no finalize_category()"),
     ],
 )
 def test_a_score_that_is_none_ends_with_one_line(body, says, kept_data, tmp_path, lvlm_ad_command):
@@ -85,18 +85,18 @@ def test_a_score_that_is_none_ends_with_one_line(body, says, kept_data, tmp_path
 
 @pytest.mark.parametrize("body", ["raise ValueError('odd')", "return None", "return [2.0 for _ in parts]"])
 def test_a_category_that_cannot_be_settled_ends_with_one_line(body, kept_data, tmp_path, lvlm_ad_command):
-    """Whatever ``over_category`` does."""
+    """Whatever ``finalize_category`` does."""
     (tmp_path / "odd.py").write_text(
         "import numpy as np\nfrom lvlm_ad.baseline import DenseScores\n"
         f"class Odd:\n    def score(self, view): return DenseScores(0.5, {MAP}, parts=(0.5,))\n"
-        f"    def over_category(self, parts): {body}\n"
+        f"    def finalize_category(self, parts): {body}\n"
     )
     done = lvlm_ad_command(
         *("bench", "--model", "odd.py", "--limit", "1", "--no-frame", "--data", kept_data),
         *("--division", "grid", "--set", "image_size=96"),
     )
     assert done.returncode == 2, done.stderr
-    assert re.search(r"(bolt|nut1): over_category\(\)", done.stderr)
+    assert re.search(r"(bolt|nut1): finalize_category\(\)", done.stderr)
     assert "Traceback" not in done.stderr
 
 

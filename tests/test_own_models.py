@@ -20,7 +20,7 @@ PLAIN = "class Mine:\n    def answer(self, request):\n        return 'image anom
 
 TOGETHER = """
 class Together:
-    most = 3
+    max_batch_size = 3
     def answer_many(self, requests):
         with open("sizes.txt", "a") as file:
             file.write(f"{len(requests)} ")

@@ -214,7 +214,7 @@ class Mixes(Good):
 
 
 class Together(ManyBackend):
-    most = 4
+    max_batch_size = 4
 
     def answer_many(self, requests):
         return [f"you asked: {request.text}" for request in requests]
@@ -369,7 +369,7 @@ class HalfSettled(Even):
     def score(self, view):
         return DenseScores(0.5, super().score(view).map, parts=(0.5,))
 
-    def over_category(self, parts):
+    def finalize_category(self, parts):
         return [1.5 for _ in parts]
 
 

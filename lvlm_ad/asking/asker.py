@@ -120,7 +120,7 @@ class Asker:
         most = backend.capabilities.concurrency or max(concurrency, _WIDEST)
         limits = Limits(self._pacing.requests_per_minute, self._pacing.tokens_per_minute)
         self._traffic = RateLimiter(
-            most if backend.capabilities.gathers else concurrency,
+            most if backend.capabilities.batches_internally else concurrency,
             most,
             limits,
             waits=lambda seconds: note(f"waiting about {seconds:.0f} s, as the endpoint's limits demand."),

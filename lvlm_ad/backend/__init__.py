@@ -1,12 +1,19 @@
-"""The contract of every backend: one method from a question to an answer, and the fake that tests use.
+"""Contract of every backend: one method that turns a question into an answer.
 
-A backend translates. Storing, retrying, limiting and counting wrap it from outside (``lvlm_ad.asking``) and never appear
-in it. It sees pictures, a text and the demands of the question; it never sees the sample, its label or its mask.
+A backend only translates. The framework stores, retries, limits and counts from outside (``lvlm_ad.asking``). A backend
+sees pictures, a text and the format that the question demands; it never sees the sample, its label or its mask.
 """
 
-from lvlm_ad.backend.batch import Batch, BatchBackend
-from lvlm_ad.backend.contract import Backend, BackendOptions, Capabilities, Transport, as_answer
-from lvlm_ad.backend.many import ManyBackend
+from lvlm_ad.backend.batching import ManyBackend
+from lvlm_ad.backend.contract import (
+    Backend,
+    BackendOptions,
+    Batch,
+    BatchBackend,
+    Capabilities,
+    Transport,
+    as_answer,
+)
 from lvlm_ad.backend.messages import Answer, Limits, Outcome, Picture, Request, Usage
 from lvlm_ad.backend.probabilities import Token, number_tokens
 from lvlm_ad.backend.scripted import ScriptedBackend

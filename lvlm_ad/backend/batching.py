@@ -1,17 +1,27 @@
-"""Gathers what many threads ask into batches: the next is prepared while one is answered, and none gets lost."""
+"""Groups the questions of many threads into batches, for models that run on this machine.
+
+``Batches`` is the queue, shared by backends and baselines. ``ManyBackend`` is a backend on top of it.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-__all__ = ["BatchSize", "Batches", "ClosedError", "Statistics", "TooLargeError"]
+from lvlm_ad.backend.contract import Backend, Capabilities, OldName, as_answer
+from lvlm_ad.errors import BackendError, FatalError, UnaskedError
 
-_LINGER = 0.05
-"""Seconds without a new question after which a batch goes though it is not full."""
+if TYPE_CHECKING:
+    from lvlm_ad.backend.messages import Answer, Request
+
+__all__ = ["BatchSize", "Batches", "ClosedError", "ManyBackend", "Statistics", "TooLargeError"]
+
+_PATIENCE = 0.05
+"""Seconds without a new question after which a batch starts although it is not full."""
 
 I = TypeVar("I")  # noqa: E741 - an item
 P = TypeVar("P")
@@ -27,49 +37,49 @@ class ClosedError(Exception):
 
 
 class BatchSize:
-    """Finds out how many questions are answered together.
+    """Adapts the size of batches to the device's memory.
 
-    The size doubles after a full batch while the memory that it took leaves room for twice as many, and halves when
-    one does not fit; it does not grow back to what once failed.
+    The size doubles after a full batch as long as twice as many questions would fit, and halves when a batch does not
+    fit. It never grows back to a size that failed.
 
     Args:
-        start: the size at first.
-        most: the largest size; where it is ``start``, the size is fixed but for lack of memory.
+        start: first size.
+        largest: upper limit. Equal to ``start`` for a fixed size.
 
     Attributes:
-        limit: the size now.
+        limit: current size.
     """
 
-    def __init__(self, start: int, most: int) -> None:
+    def __init__(self, start: int, largest: int) -> None:
         self.limit = start
-        self._most = most
+        self._largest = largest
 
-    def fitted(self, size: int, taken: float | None) -> None:
-        """Say that a batch fitted.
+    def succeeded(self, size: int, used: float | None) -> None:
+        """Record a batch that fitted.
 
         Args:
-            size: how many questions it held.
-            taken: the fraction of the memory free for answering that it took; None: not known, as on a CPU.
+            size: number of its questions.
+            used: fraction of the available memory that it used; None: unknown, as on a CPU.
         """
         if size < self.limit:
             return
-        room = self._most if not taken else int(size * 0.9 / taken)
-        self.limit = max(size, min(2 * size, room, self._most))
+        fitting = self._largest if not used else int(size * 0.9 / used)
+        self.limit = max(size, min(2 * size, fitting, self._largest))
 
     def failed(self, size: int) -> None:
-        """Say that a batch of more than one did not fit."""
-        self.limit = self._most = max(1, min(size // 2, self.limit))
+        """Record a batch of more than one question that did not fit."""
+        self.limit = self._largest = max(1, min(size // 2, self.limit))
 
 
 @dataclass
 class Statistics:
-    """What was done so far.
+    """Work done so far.
 
     Attributes:
         questions: questions answered.
         batches: batches answered.
-        busy: seconds in which a batch was answered.
-        waited: seconds between batches in which questions were there but none was prepared.
+        busy: seconds spent on answering batches.
+        waited: seconds between batches in which questions waited but none was prepared.
         retried: batches that did not fit.
     """
 
@@ -81,36 +91,36 @@ class Statistics:
 
 
 @dataclass(eq=False)
-class _Waiting(Generic[I, R]):
+class _Question(Generic[I, R]):
     item: I
     length: float
     arrived: float = field(default_factory=perf_counter)
-    alone: bool = False
-    done: threading.Event = field(default_factory=threading.Event)
-    result: R | None = None
-    error: BaseException | None = None
-
-    def fail(self, error: BaseException) -> None:
-        self.error = error
-        self.done.set()
+    answer: Future[R] = field(default_factory=Future)
 
 
 class Batches(Generic[I, P, R]):
-    """Answers questions together. ``ask`` may be called from many threads.
+    """Answers questions of many threads in batches.
 
-    One thread puts together the next batch and prepares it while another has one answered. A batch that does not fit
-    goes back whole, to be answered in halves; where one question of a batch cannot be prepared or answered, the others
-    are, one by one.
+    One thread prepares the next batch while another answers the current one. A batch that does not fit is answered in
+    halves. If a batch fails for another reason, its questions are answered one by one, so that only the faulty ones
+    fail.
 
     Args:
-        prepare: from questions to what ``run`` takes.
-        run: from what was prepared to the answers, in order, and the fraction of free memory taken (see ``BatchSize``).
-            Raises TooLargeError.
-        length: about how long a question is; those of like length are answered together, so that little is padding.
-        size: how many at once.
+        prepare: converts questions to the input of ``run``.
+        run: returns the answers, in order, and the fraction of memory used (see ``BatchSize``). Raises TooLargeError.
+        length: approximate length of a question. Questions of similar length share a batch, to save padding.
+        size: number of questions in a batch.
 
     Attributes:
-        statistics: what was done so far.
+        statistics: work done so far.
+
+    Example:
+        >>> def double(numbers):
+        ...     return [2 * number for number in numbers], None
+        >>> batches = Batches(list, double, length=float, size=BatchSize(1, 1))
+        >>> batches.ask(21)
+        42
+        >>> batches.close()
     """
 
     def __init__(
@@ -124,139 +134,211 @@ class Batches(Generic[I, P, R]):
         self._prepare, self._run, self._length, self._size = prepare, run, length, size
         self.statistics = Statistics()
         self._changed = threading.Condition()
-        self._pool: list[_Waiting[I, R]] = []
-        self._ready: tuple[list[_Waiting[I, R]], P] | None = None
-        self._working = self._closed = False
+        self._preparing = threading.Lock()
+        self._waiting: list[_Question[I, R]] = []
+        self._ready: tuple[list[_Question[I, R]], Future[P]] | None = None
+        self._busy = self._closed = False
         self._threads: list[threading.Thread] = []
 
     def ask(self, item: I) -> R:
-        """Return the answer to one question.
+        """Return the answer to one question. Any number of threads may call it.
 
         Raises:
-            TooLargeError: it does not fit, not even alone.
+            TooLargeError: the question does not even fit alone.
             ClosedError: ``close`` was called.
-            BaseException: what preparing or answering it raised.
+            BaseException: ``prepare`` or ``run`` raised it for this question.
         """
-        mine: _Waiting[I, R] = _Waiting(item, self._length(item))
+        question: _Question[I, R] = _Question(item, self._length(item))
         with self._changed:
             if self._closed:
                 raise ClosedError
             if not self._threads:
-                self._threads = [threading.Thread(target=work, daemon=True) for work in (self._prepares, self._answers)]
+                loops = (self._prepare_batches, self._answer_batches)
+                self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
                 for thread in self._threads:
                     thread.start()
-            self._pool.append(mine)
+            self._waiting.append(question)
             self._changed.notify_all()
-        mine.done.wait()
-        if mine.error is not None:
-            raise mine.error
-        assert mine.result is not None  # noqa: S101 - either is set before done is
-        return mine.result
+        return question.answer.result()
 
     def close(self) -> None:
-        """Answer what is being answered, and nothing more."""
+        """Finish the current batch; all other questions raise ClosedError."""
         with self._changed:
             self._closed = True
-            left, self._pool = self._pool, []
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        if self._ready is not None:
-            left += self._ready[0]
-        for waiting in left:
-            waiting.fail(ClosedError())
+        for question in [*self._waiting, *(self._ready[0] if self._ready else ())]:
+            question.answer.set_exception(ClosedError())
 
-    def _prepares(self) -> None:
+    def _prepare_batches(self) -> None:
         while (batch := self._next_batch()) is not None:
-            try:
-                prepared = self._prepare([waiting.item for waiting in batch])
-            # Whatever it is, an end of the process included: whoever asked must hear of it, and this thread go on.
-            except BaseException as error:  # noqa: BLE001
-                self._split(batch, error)
-                continue
+            prepared = self._prepared(batch)
             with self._changed:
-                # None is there: the next batch is only begun when the last one has been taken.
                 self._ready = (batch, prepared)
                 self._changed.notify_all()
 
-    def _next_batch(self) -> list[_Waiting[I, R]] | None:
-        """Wait for enough questions, or for no more to come, and take those of like length as the oldest."""
+    def _prepared(self, batch: list[_Question[I, R]]) -> Future[P]:
+        prepared: Future[P] = Future()
+        try:
+            with self._preparing:
+                prepared.set_result(self._prepare([question.item for question in batch]))
+        # SystemExit too: the thread that asked must get it, and this thread must go on.
+        except BaseException as error:  # noqa: BLE001
+            prepared.set_exception(error)
+        return prepared
+
+    def _next_batch(self) -> list[_Question[I, R]] | None:
+        """Wait for a full batch, or until no more questions come; return the oldest and those most similar in length.
+
+        Returns:
+            None after ``close``.
+        """
         with self._changed:
             while not self._closed:
-                left = self._pool[-1].arrived + _LINGER - perf_counter() if self._pool else 0.0
-                full = len(self._pool) >= self._size.limit
-                if self._ready is None and self._pool and (full or (left <= 0 and not self._working)):
+                left = self._waiting[-1].arrived + _PATIENCE - perf_counter() if self._waiting else 0.0
+                full = len(self._waiting) >= self._size.limit
+                if self._ready is None and self._waiting and (full or (left <= 0 and not self._busy)):
                     break
                 self._changed.wait(left if left > 0 else None)
             if self._closed:
                 return None
-            oldest = self._pool[0]
-            if oldest.alone:
-                chosen = [oldest]
-            else:
-                together = [waiting for waiting in self._pool if not waiting.alone]
-                chosen = sorted(together, key=lambda one: abs(one.length - oldest.length))[: self._size.limit]
-            self._pool = [waiting for waiting in self._pool if waiting not in chosen]
-            return chosen
+            oldest = self._waiting[0]
+            batch = sorted(self._waiting, key=lambda one: abs(one.length - oldest.length))[: self._size.limit]
+            self._waiting = [question for question in self._waiting if question not in batch]
+            return batch
 
-    def _answers(self) -> None:
+    def _answer_batches(self) -> None:
         ended: float | None = None
         while True:
             with self._changed:
-                self._working = False
+                self._busy = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._ready is not None or self._closed)
                 if self._ready is None or self._closed:
                     return
                 (batch, prepared), self._ready = self._ready, None
-                self._working = True
+                self._busy = True
                 self._changed.notify_all()
             if len(batch) > self._size.limit:
-                # Prepared before the size was halved.
-                self._back(batch)
+                # It was prepared before the size was halved.
+                self._put_back(batch)
                 continue
             began = perf_counter()
             if ended is not None:
-                self.statistics.waited += max(0.0, began - max(ended, min(waiting.arrived for waiting in batch)))
+                oldest = min(question.arrived for question in batch)
+                self.statistics.waited += max(0.0, began - max(ended, oldest))
             self._answer(batch, prepared)
             ended = perf_counter()
             self.statistics.busy += ended - began
 
-    def _answer(self, batch: list[_Waiting[I, R]], prepared: P) -> None:
+    def _answer(self, batch: list[_Question[I, R]], prepared: Future[P]) -> None:
         try:
-            results, taken = self._run(prepared)
-        except TooLargeError as error:
-            if len(batch) == 1:
-                batch[0].fail(error)
-                return
-            self.statistics.retried += 1
-            self._size.failed(len(batch))
-            self._back(batch)
-            return
+            results, used = self._run(prepared.result())
         except BaseException as error:  # noqa: BLE001 - as above
-            self._split(batch, error)
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+            elif isinstance(error, TooLargeError):
+                self.statistics.retried += 1
+                self._size.failed(len(batch))
+                self._put_back(batch)
+            else:
+                for question in batch:
+                    self._answer([question], self._prepared([question]))
             return
-        self._size.fitted(len(batch), taken)
+        self._size.succeeded(len(batch), used)
         self.statistics.batches += 1
         self.statistics.questions += len(batch)
-        for waiting, result in zip(batch, results, strict=True):
-            waiting.result = result
-            waiting.done.set()
+        for question, result in zip(batch, results, strict=True):
+            question.answer.set_result(result)
 
-    def _split(self, batch: list[_Waiting[I, R]], error: BaseException) -> None:
-        """Have the questions of a batch that failed answered one by one; what fails alone has failed."""
-        if len(batch) == 1:
-            batch[0].fail(error)
-            return
-        for waiting in batch:
-            waiting.alone = True
-        self._back(batch)
-
-    def _back(self, batch: list[_Waiting[I, R]]) -> None:
+    def _put_back(self, batch: list[_Question[I, R]]) -> None:
         with self._changed:
-            if not self._closed:
-                self._pool = [*batch, *self._pool]
-                self._changed.notify_all()
-                return
-        for waiting in batch:
-            waiting.fail(ClosedError())
+            self._waiting = [*batch, *self._waiting]
+            self._changed.notify_all()
+
+
+_CREATION = threading.Lock()
+"""One for all instances: a subclass's ``__init__`` may not call this class's."""
+
+
+class ManyBackend(Backend):
+    """A backend that answers several questions together. Subclasses write ``answer_many`` instead of ``answer``.
+
+    Concurrent questions are grouped, preferably those with the same number of pictures. One thread calls
+    ``answer_many``. If it raises, the questions of that call are asked one by one.
+
+    Attributes:
+        max_batch_size: most questions in one call.
+        most: old name of ``max_batch_size``, until version 0.3.
+
+    Example:
+        >>> class Lengths(ManyBackend):
+        ...     max_batch_size = 4
+        ...     def answer_many(self, requests):
+        ...         return [f"{len(request.text)} letters" for request in requests]
+        >>> from lvlm_ad.backend import Request
+        >>> backend = Lengths()
+        >>> backend.answer(Request((), "What?")).text
+        '5 letters'
+        >>> backend.close()
+    """
+
+    max_batch_size: ClassVar[int] = 8
+    most: ClassVar[Any] = OldName("max_batch_size")
+    distributable: ClassVar[bool] = True
+    capabilities = Capabilities(concurrency=16, batches_internally=True)
+
+    def answer_many(self, requests: Sequence[Request]) -> Sequence[Answer | str | BackendError]:
+        """Ask the model several questions.
+
+        Returns:
+            For each question, in order, its answer, its text, or its error.
+
+        Raises:
+            BackendError: as ``answer`` does; no question was answered.
+        """
+        raise NotImplementedError
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a question together with other concurrent questions."""
+        try:
+            result = self._batches().ask(request)
+        except ClosedError as error:
+            raise UnaskedError("not asked: the backend was closed") from error
+        if isinstance(result, BackendError):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """Finish the current batch and stop."""
+        self._batches().close()
+
+    def _batches(self) -> Batches[Request, Sequence[Request], Answer | BackendError]:
+        with _CREATION:
+            if "_queue" not in self.__dict__:
+                self._queue: Batches[Request, Sequence[Request], Answer | BackendError] = Batches(
+                    list,
+                    self._run_batch,
+                    length=lambda request: float(len(request.images)),
+                    size=BatchSize(self.max_batch_size, self.max_batch_size),
+                )
+            return self._queue
+
+    def _run_batch(self, requests: Sequence[Request]) -> tuple[Sequence[Answer | BackendError], None]:
+        name, start = f"{type(self).__name__}.answer_many", perf_counter()
+        # A copy: ``answer_many`` may consume its list.
+        results = self.answer_many(list(requests))
+        if isinstance(results, str) or not isinstance(results, Sequence):
+            raise FatalError(f"{name} returned {type(results).__name__}; it must return a list with one answer each.")
+        if len(results) != len(requests):
+            raise FatalError(f"{name} returned {len(results)} answers to {len(requests)} questions.")
+        share = (perf_counter() - start) / len(requests)
+        answers: list[Answer | BackendError] = []
+        for result in results:
+            if isinstance(result, BackendError):
+                answers.append(result)
+            else:
+                answer = as_answer(result, name)
+                answers.append(replace(answer, seconds=answer.seconds or share))
+        return answers, None

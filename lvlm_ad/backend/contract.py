@@ -1,48 +1,66 @@
-"""What every backend is: one method from a question to an answer, its options, and what it can take."""
+"""What a backend is: its options, its capabilities, and one method that turns a question into an answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, ClassVar, Protocol, TypeVar, get_args
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from lvlm_ad.backend.messages import Answer, Outcome, Request
-from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.errors import BackendError, ConfigError, FatalError
 
-__all__ = ["Backend", "BackendOptions", "Capabilities", "Transport", "as_answer", "check_answer"]
+__all__ = [
+    "Backend",
+    "BackendOptions",
+    "Batch",
+    "BatchBackend",
+    "Capabilities",
+    "OldName",
+    "Transport",
+    "adopt_old_names",
+    "as_answer",
+    "check_answer",
+]
 
 
 class _TransportMarker:
-    """Says of an option that it cannot change an answer."""
+    """Type of ``Transport``."""
 
 
 Transport = _TransportMarker()
-"""Marks an option that cannot change an answer (a time-out, the name of a key's variable, a price).
+"""Marks an option that cannot change an answer: a time-out, the name of the variable that holds a key, a price.
 
-``timeout: Annotated[float, Transport] = 600.0``. Every other option is part of what was asked: change it, and stored
-answers are not reused. An option left unmarked by mistake costs money; one marked by mistake falsifies results, so the
-unmarked state is the default.
+``timeout: Annotated[float, Transport] = 600.0``. Every other option belongs to the question: change it, and stored
+answers are not reused. A mark forgotten costs money; a mark too many falsifies results. So unmarked is the default.
 """
 
 
 class BackendOptions(BaseModel):
-    """Base of every backend's options; an unknown option is an error. The text below an option documents it."""
+    """Base of every backend's options; an unknown option is an error. The text below an option documents it.
+
+    Example:
+        >>> class Options(BackendOptions):
+        ...     model: str = "small"
+        >>> Options(model="large").identity()
+        {'model': 'large'}
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     priced_by: ClassVar[tuple[str, ...]] = ()
-    """The options that decide what is paid: a preset's prices are dropped where the user sets another value."""
+    """Options that decide the price: if the user changes one, the preset's prices are dropped."""
     of_model: ClassVar[tuple[str, ...]] = ()
-    """The options that describe the model named by the option ``model``: a preset's are dropped where the user names
-    another."""
+    """Options that describe the option ``model``: if the user names another model, the preset's values are dropped."""
 
     def identity(self) -> dict[str, Any]:
         """Return the options that can change an answer, as JSON values.
 
-        An option that is None is left out, so that an option added in a later version, None unless set, costs no stored
-        answer.
+        Options that are None are left out. So a later version can add an option, None by default, and stored answers
+        stay valid.
         """
         asked = {name for name, info in type(self).model_fields.items() if Transport not in info.metadata}
         return self.model_dump(mode="json", include=asked, exclude_none=True)
@@ -50,17 +68,23 @@ class BackendOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can take; checked before anything is spent.
+    """What a backend can do; checked before anything is spent.
 
     Attributes:
-        max_images: the most pictures in one question; None: no limit known.
-        concurrency: the most questions under way at once; None: as many as the user wants.
-        stored: whether an answer belongs to its question and may be stored and given again.
-        max_output_tokens: the most tokens of an answer; None: not known. Used to estimate what questions may cost.
-        detail: how closely pictures are looked at, "low" or other; used likewise.
-        schema: whether the model is held to a question's JSON schema.
-        gathers: whether it puts the questions under way into batches: it is then always asked ``concurrency`` at once.
+        max_images: most pictures in one question; None: no known limit.
+        concurrency: most questions at the same time; None: as many as the user wants.
+        stored: whether answers may be stored and reused for the same question.
+        max_output_tokens: most tokens of an answer, to estimate costs; None: unknown.
+        detail: resolution at which the model sees pictures, "low" or another word, to estimate costs.
+        schema: whether the backend enforces a question's JSON schema.
+        batches_internally: whether the backend groups concurrent questions into batches. It is then always asked
+            ``concurrency`` questions at the same time.
         probabilities: whether answers come with the probabilities of their tokens.
+        gathers: old name of ``batches_internally``, until version 0.3.
+
+    Example:
+        >>> Capabilities(max_images=4).max_images
+        4
     """
 
     max_images: int | None = None
@@ -69,8 +93,42 @@ class Capabilities:
     max_output_tokens: int | None = None
     detail: str = "high"
     schema: bool = False
-    gathers: bool = False
+    batches_internally: bool = False
     probabilities: bool = False
+    gathers: bool = field(default=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        either = self.batches_internally or self.gathers
+        object.__setattr__(self, "batches_internally", either)
+        object.__setattr__(self, "gathers", either)
+
+
+class OldName:
+    """Old name of an attribute: reads and writes the attribute that replaced it.
+
+    Args:
+        new: the attribute's name today.
+    """
+
+    def __init__(self, new: str) -> None:
+        self.new = new
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return getattr(owner if instance is None else instance, self.new)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        setattr(instance, self.new, value)
+
+
+def adopt_old_names(cls: type) -> None:
+    """Move attributes that a class sets under an old name to the new name."""
+    old_names = {name: value for base in cls.__mro__ for name, value in vars(base).items() if type(value) is OldName}
+    for old, alias in old_names.items():
+        # The nearest class that sets either name decides.
+        values = next(vars(base) for base in cls.__mro__ if alias.new in vars(base) or old in vars(base))
+        if alias.new not in values:
+            setattr(cls, alias.new, values[old])
+            setattr(cls, old, alias)
 
 
 Model_contra = TypeVar("Model_contra", contravariant=True)
@@ -85,24 +143,36 @@ class ChatSession(Protocol[Model_contra, Detector_co]):
 
 
 class Backend:
-    """A way of reaching a model. Subclasses write ``answer``; the rest has defaults.
+    """A way of reaching a model. Subclasses write ``answer``; everything else has a default.
 
     Attributes:
-        Options: the options it takes, a ``BackendOptions`` whose field descriptions are its documentation.
-        capabilities: what it can take.
-        source: SHA-256 (hex) of its file and of what that imports from beside it, where it was given by a path or a
-            module, and of its package where that is installed to be worked on: edited, it is another model. Empty
-            for what is installed for good.
-        billed: whether somebody bills its answers. Where nobody does, and no price is set, they cost 0.
-        spreads: whether ``--engine ray`` builds it anew on the machines of a cluster: it holds a model. One that asks
-            an endpoint stays in the process that writes the answers.
+        Options: the class of its options, a ``BackendOptions`` whose field descriptions are the documentation.
+        capabilities: what it can do.
+        source: SHA-256 (hex) of the backend's code, if that is a file or module of the user or a package installed for
+            development: edited code is another model. Empty for a regularly installed package.
+        billed: whether answers cost money. If not, and no price is set, they cost 0.
+        distributable: whether ``--engine ray`` builds a copy on each machine of the cluster, because it holds a model.
+            A backend that asks an endpoint stays in the process that stores the answers.
+        spreads: old name of ``distributable``, until version 0.3.
+
+    Example:
+        >>> class Echo(Backend):
+        ...     def answer(self, request):
+        ...         return request.text
+        >>> Echo().answer(Request((), "image anomaly score: 0.5"))
+        'image anomaly score: 0.5'
     """
 
     Options: ClassVar[type[BackendOptions]] = BackendOptions
     billed: ClassVar[bool] = True
-    spreads: ClassVar[bool] = False
+    distributable: ClassVar[bool] = False
+    spreads: ClassVar[Any] = OldName("distributable")
     capabilities: Capabilities = Capabilities()
     source: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        adopt_old_names(cls)
 
     def __init__(self, options: BackendOptions | None = None) -> None:
         self.options = options if options is not None else self.Options()
@@ -113,25 +183,25 @@ class Backend:
         return {**named, **({"source": self.source} if self.source else {}), **self.options.identity()}
 
     def answer(self, request: Request) -> Answer | str:
-        """Ask the model once. A text alone stands for an answer of which nothing else is known.
+        """Ask the model once. A plain text stands for an answer without token counts and probabilities.
 
-        Called from several threads at a time unless ``capabilities.concurrency`` is 1.
-        Retries, waits and limits are not its business: it says what happened, and is called again where that helps.
+        Several threads call it at the same time unless ``capabilities.concurrency`` is 1. Do not retry or wait here:
+        raise the error that fits, and the framework asks again where that helps.
 
         Raises:
-            TransientError: this question failed; asked again, it may succeed.
-            RateLimitError: it was turned away; asked again later, it will be taken.
-            RejectedError: this question as it stands is refused as a wrong request; another may be taken.
+            TransientError: this question failed; another try may succeed.
+            RateLimitError: the endpoint turned the question away because there are too many.
+            RejectedError: the endpoint refuses this question as malformed; other questions may succeed.
             FatalError: no further question can succeed.
         """
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
-        """Return what a manifest records of where it runs, such as a device; it is no part of the identity."""
+        """Return where it runs, such as the device, for the run's manifest; not part of the identity."""
         return {}
 
     def needs(self) -> str:
-        """Say in a few words what it needs here, such as memory, for ``lvlm-ad models``; nothing is loaded for it."""
+        """Describe in a few words what it needs on this machine, such as memory, without loading anything."""
         return ""
 
     def check_batch(self) -> None:
@@ -147,39 +217,120 @@ class Backend:
         return session.chat_detector(self, model)
 
     def close(self) -> None:
-        """Release what the backend holds; called once, after the last answer."""
+        """Release all resources; called once, after the last answer."""
 
 
-def as_answer(given: Answer | str, who: str) -> Answer:
-    """Return what a backend gave as an answer.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """State of a batch at the endpoint.
+
+    Attributes:
+        id: the endpoint's name of the batch.
+        state: "waiting"; "done" (its answers, all or some, can be fetched); "failed" (it never ran).
+        answered: number of questions answered so far.
+        total: number of questions.
+        detail: the state in the endpoint's words, and the reason of a failure.
+
+    Example:
+        >>> Batch("batch-1", "waiting", answered=2, total=9).state
+        'waiting'
+    """
+
+    id: str
+    state: Literal["waiting", "done", "failed"]
+    answered: int = 0
+    total: int = 0
+    detail: str = ""
+
+
+class BatchBackend(Backend):
+    """A backend that also takes many questions in one file and answers them within a day, at a lower price.
+
+    A batch is sent in two steps, upload and start, so that the framework can store each id before the next step.
+
+    Attributes:
+        max_batch_requests: most questions in one file.
+        max_batch_bytes: most bytes in one file.
+
+    Example:
+        >>> BatchBackend.max_batch_requests
+        50000
+    """
+
+    max_batch_requests: ClassVar[int] = 50_000
+    max_batch_bytes: ClassVar[int] = 200_000_000
+
+    def check_batch(self) -> None:
+        """Check that the endpoint takes batches.
+
+        Raises:
+            ConfigError: it does not.
+        """
+
+    def batch_line(self, key: str, request: Request) -> bytes:
+        """Return one question as a line of a batch file, with its line break; ``key`` comes back with the answer."""
+        raise NotImplementedError
+
+    def upload_batch(self, file: Path) -> str:
+        """Upload a batch file and return the endpoint's name of the file. Raises as ``answer`` does."""
+        raise NotImplementedError
+
+    def start_batch(self, file_id: str, label: str) -> str:
+        """Start a batch and return the endpoint's name of it. Raises as ``answer`` does.
+
+        Args:
+            file_id: result of ``upload_batch``.
+            label: text that the endpoint keeps with the batch; ``find_batch`` looks for it.
+        """
+        raise NotImplementedError
+
+    def find_batch(self, label: str) -> str | None:
+        """Return the name of the batch that was started with this label, or None."""
+        raise NotImplementedError
+
+    def batch(self, batch_id: str) -> Batch:
+        """Return a batch's state. Raises as ``answer`` does."""
+        raise NotImplementedError
+
+    def batch_answers(self, batch_id: str) -> Iterator[tuple[str, Answer | BackendError]]:
+        """Yield each question's key with its answer or its error. Raises as ``answer`` does."""
+        raise NotImplementedError
+
+
+def as_answer(answer: Answer | str, who: str) -> Answer:
+    """Convert what a backend returned to an ``Answer``.
 
     Args:
-        given: an answer, or its text alone.
-        who: the method that gave it, for the message.
+        answer: an answer, or its text alone.
+        who: name of the method that returned it, for the message.
 
     Raises:
         FatalError: it is neither.
+
+    Example:
+        >>> as_answer("", "Mine.answer").outcome
+        'empty'
     """
-    if isinstance(given, Answer):
-        return given
-    if isinstance(given, str):
-        return Answer(given, "ok" if given.strip() else "empty")
-    raise FatalError(f"{who} returned {type(given).__name__}; it must return an Answer or a text.")
+    if isinstance(answer, Answer):
+        return answer
+    if isinstance(answer, str):
+        return Answer(answer, "ok" if answer.strip() else "empty")
+    raise FatalError(f"{who} returned {type(answer).__name__}; it must return an Answer or a text.")
 
 
-def check_answer(given: Any, who: str) -> None:
-    """Refuse what no answer can be before it is stored; dataclasses take any value.
+def check_answer(answer: Any, who: str) -> None:
+    """Check the fields of an answer before it is stored; a dataclass takes any value.
 
     Args:
-        given: an answer.
-        who: the method that gave it, for the message.
+        answer: an ``Answer``.
+        who: name of the method that returned it, for the message.
 
     Raises:
-        FatalError: the outcome is none, the seconds are no number, or the text is none.
+        FatalError: the text is not a string, the outcome is unknown, or the seconds are not a finite number.
     """
-    seconds = isinstance(given.seconds, int | float) and isfinite(given.seconds)
-    if not (isinstance(given.text, str) and given.outcome in get_args(Outcome) and seconds):
+    seconds = isinstance(answer.seconds, int | float) and isfinite(answer.seconds)
+    if not (isinstance(answer.text, str) and answer.outcome in get_args(Outcome) and seconds):
         raise FatalError(
-            f"{who} returned an Answer with {type(given.text).__name__} as text, the outcome {given.outcome!r:.40} "
-            f"and {given.seconds!r:.40} seconds; outcomes are {', '.join(get_args(Outcome))}, and seconds finite."
+            f"{who} returned an Answer with {type(answer.text).__name__} as text, the outcome {answer.outcome!r:.40} "
+            f"and {answer.seconds!r:.40} seconds; outcomes are {', '.join(get_args(Outcome))}, and seconds finite."
         )

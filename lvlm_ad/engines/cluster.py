@@ -43,7 +43,7 @@ _DEATHS = 5
 class RayEngine:
     """A Ray cluster; see ``Engine``.
 
-    Models whose class says ``spreads`` run there. The others, such as endpoints, are asked from this process.
+    Models whose class says ``distributable`` run there. The others, such as endpoints, are asked from this process.
 
     Args:
         options: how models are spread.
@@ -125,13 +125,13 @@ class RayEngine:
             self._ray.shutdown()
 
     def placed(self, model: Model) -> Backend | Baseline:
-        """Return a model whose copies run on the cluster, or in this process where its class does not say ``spreads``.
+        """Return a model whose copies run on the cluster, or here where its class is not ``distributable``.
 
         Raises:
             ConfigError: the cluster has less than one copy takes; see ``Engine``.
             PluginError: it cannot be built there.
         """
-        if not model.plugin.spreads:
+        if not model.plugin.distributable:
             return LocalEngine().placed(model)
         name, room = model.preset.name, room_of(self._machines(), self._options)
         self._check_room(name, room)

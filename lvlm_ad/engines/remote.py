@@ -112,7 +112,7 @@ class RemoteBaseline(Baseline):
         facts = pool.described.facts
         self._each = facts["concurrency"] or each
         self.concurrency = copies * self._each
-        for name in ("rows", "frame", "sees_truth", "seeded", "label", "notes"):
+        for name in ("rows", "reference_row", "sees_truth", "seeded", "label", "notes"):
             setattr(self, name, facts[name])
         self._references: dict[int, tuple[Any, Any]] = {}
         self._putting = threading.Lock()
@@ -135,10 +135,10 @@ class RemoteBaseline(Baseline):
             raise PluginError(str(error)) from error
         return scores
 
-    def over_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:
+    def finalize_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:
         """Have a copy settle the image scores of a category."""
         self._pool.started(self._each)
-        scores: Sequence[float] = self._pool.call("over_category", packed(parts))
+        scores: Sequence[float] = self._pool.call("finalize_category", packed(parts))
         return scores
 
     def environment(self) -> dict[str, str]:

@@ -102,7 +102,7 @@ class HeldPlugin:
         if isinstance(plugin, Backend):
             facts["capabilities"] = plugin.capabilities
         else:
-            names = ("rows", "frame", "sees_truth", "seeded", "concurrency", "label", "notes")
+            names = ("rows", "reference_row", "sees_truth", "seeded", "concurrency", "label", "notes")
             facts |= {name: getattr(plugin, name) for name in names}
         return Described(plugin.identity(), versions(), facts=facts)
 
@@ -117,10 +117,10 @@ class HeldPlugin:
         whole = replace(view, references=references[0], original_references=references[1])
         return self._plugin.score(whole)
 
-    def over_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:
-        """Settle the image scores of a category; see ``Baseline.over_category``."""
+    def finalize_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:
+        """Settle the image scores of a category; see ``Baseline.finalize_category``."""
         assert isinstance(self._plugin, Baseline)  # noqa: S101 - likewise
-        return self._plugin.over_category(parts)
+        return self._plugin.finalize_category(parts)
 
     def close(self) -> None:
         """Close it."""

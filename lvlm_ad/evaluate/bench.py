@@ -179,7 +179,7 @@ def _forecast(
     progress.finish()
     to_ask = [question for key, question in found.items() if key not in answers]
     workers = min(plan.config.concurrency, backend.capabilities.concurrency or plan.config.concurrency)
-    if backend.capabilities.gathers:
+    if backend.capabilities.batches_internally:
         # Its seconds are shares of a batch's.
         workers = 1
     return {
@@ -187,7 +187,7 @@ def _forecast(
         "questions": len(found),
         "stored": len(answers),
         "to_ask": len(to_ask),
-        "gathers": backend.capabilities.gathers,
+        "gathers": backend.capabilities.batches_internally,
         **forecast(model, backend, to_ask, answers.values(), concurrency=workers, batch=batch),
     }
 
@@ -208,7 +208,7 @@ def _run_model(
     if plan.config.batch and isinstance(plugin, BatchBackend):
         batch = run_batches(plan, model, plugin, divisions, stores, budget, progress)
     asking = make_detector(plan, model, plugin, stores, budget, progress, batch)
-    settle = plugin.over_category if isinstance(plugin, Baseline) else None
+    settle = plugin.finalize_category if isinstance(plugin, Baseline) else None
     results = {row: RowResult(plan, settle, counted=COUNTED[row]) for row in rows}
     progress.start(model.preset.name, len(plan.dataset))
     for measured in _predict(plan, asking.detector, rows, divisions, asking.workers, progress):

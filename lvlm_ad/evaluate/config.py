@@ -50,7 +50,7 @@ class RunConfig:
         retry_failed: ask anew where a stored answer is refused, cut off, empty or unreadable.
         resamples: of the test images, for confidence intervals, 50 or more; 0: none.
         batch: ask in batches, where the endpoint takes them: slower and cheaper.
-        engine: "local": all on this machine; "ray": images are divided and models that say ``spreads`` run on a Ray
+        engine: "local": all on this machine; "ray": images are divided and ``distributable`` models run on a Ray
             cluster. The numbers are the same.
         ray_address: of a running cluster; None: the one that RAY_ADDRESS names, or one on this machine alone.
     """

@@ -98,7 +98,7 @@ def forecast(
         fresh, basis = fmean(by_rule), "rule"
     timed = [seconds for _, _, seconds in used if seconds > 0]
     # Nothing is known of a model's speed on this machine.
-    usual = None if backend.capabilities.gathers else _FIRST_TOKEN + written / _TOKENS_A_SECOND
+    usual = None if backend.capabilities.batches_internally else _FIRST_TOKEN + written / _TOKENS_A_SECOND
     seconds = fmean(timed) if timed else usual
     input_total = None if fresh is None else round(count * fresh)
     output_total = round(count * written)

@@ -22,7 +22,7 @@ def facts_of(
     plan: Plan, model: Model, plugin: Backend | Baseline, row: Row, divisions: Divisions, prompt: dict[str, Any]
 ) -> dict[str, Any]:
     """Return everything that decides the numbers."""
-    frame, sees_truth = (plugin.frame, plugin.sees_truth) if isinstance(plugin, Baseline) else (False, False)
+    frame, sees_truth = (plugin.reference_row, plugin.sees_truth) if isinstance(plugin, Baseline) else (False, False)
     dataset = plan.dataset
     return {
         "model": {
@@ -66,12 +66,12 @@ def _shaping(plan: Plan, plugin: Backend | Baseline, row: Row) -> set[str]:
         scoring = {"scoring"} if plan.protocol.scoring != "text" else set()
         return {"image_size", "binary", "shots", *marks, *scoring}
     regions = {"binary"} if row == "regions" else set()
-    return {"image_size"} | regions | (set() if plugin.frame else {"shots"})
+    return {"image_size"} | regions | (set() if plugin.reference_row else {"shots"})
 
 
 def _seeded(plan: Plan, plugin: Backend | Baseline) -> bool:
     """Say whether the seed decides anything: random scores, or which reference images are shown."""
-    if isinstance(plugin, Baseline) and (plugin.seeded or plugin.frame):
+    if isinstance(plugin, Baseline) and (plugin.seeded or plugin.reference_row):
         return plugin.seeded
     return plan.protocol.shots > 0
 

@@ -139,7 +139,7 @@ class RowResult:
 
     Args:
         plan: what is measured.
-        settle: gives the final image scores of a category from its samples' parts; see ``Baseline.over_category``.
+        settle: gives the final image scores of a category from its samples' parts; see ``Baseline.finalize_category``.
         counted: how pixels are counted for intervals: "exact", or "256 thresholds".
 
     Attributes:
@@ -281,9 +281,9 @@ def _final(
         raise
     # Whatever a stranger's code raises: a bench ends with one line.
     except Exception as error:
-        raise PluginError(f"{category}: over_category() raised {where(error)}.") from error
+        raise PluginError(f"{category}: finalize_category() raised {where(error)}.") from error
     if len(scores) != len(parts) or not all(0 <= score <= 1 for score in scores):
-        raise PluginError(f"{category}: over_category() must give {len(parts)} image scores in [0, 1].")
+        raise PluginError(f"{category}: finalize_category() must give {len(parts)} image scores in [0, 1].")
     return scores
 
 

@@ -103,15 +103,17 @@ def many_at_once(backend: Backend) -> None:
         return
     alike, own = answered_alike(given, questions, lambda one: asked(backend, one))
     expect(own, "asked from several threads, a question gets the answer of another")
-    expect(alike or backend.capabilities.gathers, "asked from several threads it answers otherwise than alone")
+    expect(
+        alike or backend.capabilities.batches_internally, "asked from several threads it answers otherwise than alone"
+    )
 
 
 def a_batch_is_its_questions(backend: Backend) -> None:
     """``answer_many`` answers each question, in order, as it answers it alone, and takes as many as it declares."""
     if not isinstance(backend, ManyBackend):
         return
-    expect(backend.most >= 1, "most must be 1 or more")
-    count = min(backend.most, _LARGEST_BATCH)
+    expect(backend.max_batch_size >= 1, "max_batch_size must be 1 or more")
+    count = min(backend.max_batch_size, _LARGEST_BATCH)
     questions = [question(f"number {number}", [(32, 48)]) for number in range(count)]
 
     def answers(several: list[Request]) -> list[Answer | None]:
@@ -128,7 +130,8 @@ def a_batch_is_its_questions(backend: Backend) -> None:
         raise
     except BaseException as error:
         raise ContractError(
-            f"answer_many raised {where(error)} when asked {count} questions, and most is {backend.most}"
+            f"answer_many raised {where(error)} when asked {count} questions, and max_batch_size is "
+            f"{backend.max_batch_size}"
         ) from error
     alike, _ = answered_alike(given, questions, lambda one: answers([one])[0])
     expect(alike, "answer_many answers otherwise, or in another order, than one by one")

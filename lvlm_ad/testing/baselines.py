@@ -112,15 +112,15 @@ def the_view_is_left_alone(baseline: Baseline) -> None:
 
 
 def a_category_is_settled(baseline: Baseline) -> None:
-    """Where scores hold ``parts``, ``over_category`` gives as many image scores in [0, 1]."""
+    """Where scores hold ``parts``, ``finalize_category`` gives as many image scores in [0, 1]."""
     parts = [_scored(baseline, _view(baseline, _noise(number))).parts for number in range(3)]
     if not any(parts):
         return
-    own = type(baseline).over_category is not Baseline.over_category
-    expect(own, "its scores hold parts, and it has no over_category() to make image scores of them")
-    scores = list(baseline.over_category(parts))
-    expect(len(scores) == len(parts), f"over_category() gave {len(scores)} scores of {len(parts)} samples")
-    expect(all(0 <= score <= 1 for score in scores), "over_category() gave scores outside [0, 1]")
+    own = type(baseline).finalize_category is not Baseline.finalize_category
+    expect(own, "its scores hold parts, and it has no finalize_category() to make image scores of them")
+    scores = list(baseline.finalize_category(parts))
+    expect(len(scores) == len(parts), f"finalize_category() gave {len(scores)} scores of {len(parts)} samples")
+    expect(all(0 <= score <= 1 for score in scores), "finalize_category() gave scores outside [0, 1]")
 
 
 def nothing_else_changes(baseline: Baseline) -> None:

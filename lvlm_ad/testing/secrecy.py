@@ -66,7 +66,7 @@ def _said_with_a_marker(plugin: Backend | Baseline) -> list[str]:
         return [str(error)]
     said = _shown(other)
     # One that holds a model would load it a second time.
-    if isinstance(other, Backend) and not other.spreads:
+    if isinstance(other, Backend) and not other.distributable:
         try:
             said.append(repr(other.answer(Request((), "A question asked with a wrong key."))))
         except BaseException as error:  # noqa: BLE001 - as above

@@ -157,9 +157,9 @@ def test_a_number_of_blocks_that_cannot_be_parted_is_refused(clip_ad, monkeypatc
 def test_image_scores_are_stretched_over_the_category(clip_ad):
     """Both scores between their extremes in the category, added and halved; where all are alike they say nothing."""
     built = clip_ad()
-    assert built.over_category([(0.2, -1.0), (0.6, 0.0), (0.4, 1.0)]) == pytest.approx([0.0, 0.75, 0.75])
-    assert built.over_category([(0.5, 0.1), (0.5, 0.3)]) == pytest.approx([0.0, 0.5])
-    assert built.over_category([(0.5, 0.1)]) == [0.0]
+    assert built.finalize_category([(0.2, -1.0), (0.6, 0.0), (0.4, 1.0)]) == pytest.approx([0.0, 0.75, 0.75])
+    assert built.finalize_category([(0.5, 0.1), (0.5, 0.3)]) == pytest.approx([0.0, 0.5])
+    assert built.finalize_category([(0.5, 0.1)]) == [0.0]
 
 
 def test_image_scores_by_themselves(clip_ad):

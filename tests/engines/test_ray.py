@@ -25,7 +25,7 @@ import hashlib, os, time
 from pathlib import Path
 
 class Mine:
-    spreads = True
+    distributable = True
 
     def answer(self, request):
         digest = hashlib.sha256(request.text.encode() + b"".join(one.data for one in request.images)).hexdigest()
@@ -42,7 +42,7 @@ import numpy as np
 from lvlm_ad.baseline import Baseline, DenseScores
 
 class Near(Baseline):
-    spreads = True
+    distributable = True
 
     def score(self, view):
         view.image[0, 0] = 0  # It may: a view is the method's own.
@@ -51,7 +51,7 @@ class Near(Baseline):
         assert len(view.original_references) == len(view.references) == 2
         return DenseScores(float(away.max()), away, parts=(float(away.mean()),))
 
-    def over_category(self, parts):
+    def finalize_category(self, parts):
         most = max(part for part, in parts)
         return [part / most for part, in parts]
 '''
@@ -245,7 +245,7 @@ def test_what_raises_on_a_worker_is_said_here(cluster, kept_data, tmp_path):
     said = bench(cluster, kept_data, tmp_path / "runs", *more, status=2)
     assert "ValueError: too dark (mine.py, line" in said
     (tmp_path / "broken.py").write_text(
-        "class Broken:\n    spreads = True\n"
+        "class Broken:\n    distributable = True\n"
         "    def __init__(self):\n        raise OSError('no weights')\n    def answer(self, request): return ''\n"
     )
     said = bench(cluster, kept_data, tmp_path / "runs", "--model", "broken.py", status=2)
@@ -293,7 +293,7 @@ def test_no_worker_of_this_version_is_an_error(cluster, kept_data, tmp_path):
 def test_unlike_workers_are_told_apart(cluster, kept_data, tmp_path):
     """Two machines of one name are named by Ray's ids of them too."""
     (tmp_path / "mine.py").write_text(
-        "import os\nfrom lvlm_ad.backend import Backend\n\nclass Mine(Backend):\n    spreads = True\n"
+        "import os\nfrom lvlm_ad.backend import Backend\n\nclass Mine(Backend):\n    distributable = True\n"
         "    def identity(self):\n        return {**super().identity(), 'weights': os.getpid()}\n"
         "    def answer(self, request):\n        return ''\n"
     )
