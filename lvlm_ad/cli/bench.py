@@ -158,16 +158,13 @@ def _report(runs: list[Run], bars: Bars) -> None:
 
     What was measured is on disk by now; a page that cannot be written takes nothing from it.
     """
-    from dataclasses import replace
-
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.report.run_page import write_report
 
     asked = [run for run in runs if not run.manifest.model.frame]
     for run in asked or runs[:1]:
         try:
-            # A page looks at single images again and again.
-            write_report(replace(run, predictions=list(run.predictions)), run.dir / "report", progress=bars)
+            write_report(run, run.dir / "report", progress=bars)
         except LvlmAdError as error:
             bars.note(f"No report of {run.manifest.row_name}: {error}")
 

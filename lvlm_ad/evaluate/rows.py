@@ -15,8 +15,7 @@ from lvlm_ad.errors import LvlmAdError, PluginError, where
 from lvlm_ad.evaluate.scored import Images, Scored
 from lvlm_ad.evaluate.scoring import CategoryResult, answer_counts, measure_category, summary
 from lvlm_ad.metrics.histograms import THRESHOLDS, ScoreHistograms
-from lvlm_ad.packed import Predictions
-from lvlm_ad.records import TEXT_KEPT, PredictionRecord
+from lvlm_ad.runs import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def _parts(prediction: Prediction) -> tuple[float, ...]:
 
 
 class _Gathering:
-    """A category while its images come in, in any order; its records are packed in theirs.
+    """A category while its images come in, in any order; its records are kept in theirs.
 
     Args:
         ids: the category's samples in order.
@@ -109,7 +108,7 @@ class _Gathering:
     def __init__(self, ids: Sequence[str], folder: Path) -> None:
         self._ids = ids
         self._early: dict[str, Measured] = {}
-        self.records = Predictions()
+        self.records: list[PredictionRecord] = []
         self.images = Images(folder=folder)
         self.parts: list[tuple[float, ...]] = []
 
@@ -128,9 +127,7 @@ class _Gathering:
 
     def settled(self, scores: Sequence[float]) -> None:
         """Give the images their final scores."""
-        before, self.records = self.records, Predictions()
-        for record, score in zip(before, scores, strict=True):
-            self.records.append(settled(record, score))
+        self.records = [settled(record, score) for record, score in zip(self.records, scores, strict=True)]
         self.images.settle([record.image_score or 0.0 for record in self.records])
 
 
@@ -158,7 +155,7 @@ class RowResult:
         self.spent, self.expected = 0.0, 0
         self._categories: dict[str, CategoryResult] = {}
         # Both are in the data set's order: it goes by category.
-        self._records: dict[str, Predictions] = {}
+        self._records: dict[str, list[PredictionRecord]] = {}
         self._histograms: dict[str, ScoreHistograms] = {}
         self._waiting: dict[str, _Gathering] = {}
         self._ids: dict[str, list[str]] = {}
@@ -189,9 +186,9 @@ class RowResult:
             del self._waiting[category]
 
     @cached_property
-    def predictions(self) -> Predictions:
+    def predictions(self) -> list[PredictionRecord]:
         """The records in the data set's order, once all are in."""
-        return Predictions.joined(self._records.pop(name) for name in self._plan.dataset.categories)
+        return [record for name in self._plan.dataset.categories for record in self._records[name]]
 
     @cached_property
     def histograms(self) -> ScoreHistograms:

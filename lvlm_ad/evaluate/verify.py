@@ -16,8 +16,7 @@ from lvlm_ad.evaluate.manifest import hash_of
 from lvlm_ad.evaluate.scored import Images, Scored
 from lvlm_ad.evaluate.scoring import CategoryResult, answer_counts, measure_category, summary
 from lvlm_ad.presets import Price
-from lvlm_ad.records import TEXT_KEPT
-from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
+from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run
 from lvlm_ad.text2seg import UNANSWERED, Scoring, read
 
 if TYPE_CHECKING:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.evaluate.verify_regions import moved_pixels
-from lvlm_ad.packed import Predictions
 from lvlm_ad.runs import Run, read_run
 
 __all__ = ["verify_runs"]
@@ -53,7 +51,7 @@ def verify_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
             continue
         key = (whole.manifest.dataset.fingerprint, whole.manifest.protocol.get("image_size"))
         # All that are of the same images are held at once.
-        groups.setdefault(key, {})[len(sound)] = replace(whole, predictions=Predictions(whole.predictions))
+        groups.setdefault(key, {})[len(sound)] = whole
         sound.append(run)
     doubtful: dict[int, str] = {}
     for alike in groups.values():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.records import TEXT_KEPT
 from lvlm_ad.report.layers import map_range, write_layers
 from lvlm_ad.report.page import data_block, visible
 from lvlm_ad.report.summary import placed
+from lvlm_ad.runs import TEXT_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

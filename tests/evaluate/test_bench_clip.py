@@ -16,7 +16,7 @@ from lvlm_ad.evaluate import bench
 from lvlm_ad.evaluate.rows import Measured, RowResult
 from lvlm_ad.evaluate.scored import Scored
 from lvlm_ad.leaderboard import FORMATS, make_board
-from lvlm_ad.records import PredictionRecord
+from lvlm_ad.runs import PredictionRecord
 from lvlm_ad.text2seg import parse
 
 ROWS = [

@@ -12,8 +12,7 @@ import lvlm_ad
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate import RunConfig, resolve
 from lvlm_ad.metrics import image_metrics, pixel_metrics
-from lvlm_ad.records import PredictionRecord
-from lvlm_ad.runs import Runs, read_run
+from lvlm_ad.runs import PredictionRecord, Runs, read_run
 
 
 def test_bench_returns_the_runs(small_data, tmp_path):

@@ -21,7 +21,7 @@ def less(arrays):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (less, "11 images in pixels.npz, 12 predicted"),
+        (less, "11 images in pixels.npz, 12 in predictions.jsonl"),
         (lambda one: {**one, "normal": one["normal"] * 0 + 2**62}, "pixels.npz: .* counts that cannot be"),
         (lambda one: {**one, "n_regions": one["n_regions"] * 0 + 2**62}, "pixels.npz: .* counts that cannot be"),
         (lambda one: {**one, "n_regions": one["n_regions"] * 0}, "pixels.npz: .* regions that do not fit"),

@@ -1,0 +1,247 @@
+"""Schemas of a run's files: run.json, predictions.jsonl and metrics.json. Reading a file checks every field."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from lvlm_ad.backend import Outcome
+from lvlm_ad.text2seg import Status
+
+__all__ = ["METRIC_NAMES", "METRIC_TITLES", "SCHEMA_VERSION", "TEXT_KEPT", "Manifest", "Measures", "PredictionRecord"]
+
+SCHEMA_VERSION = 1
+
+TEXT_KEPT = 20_000
+"""Characters of an answer that predictions.jsonl keeps; answers.sqlite keeps the whole answer."""
+
+METRIC_TITLES = {
+    "image_auroc": "Image AUROC",
+    "image_ap": "Image AP",
+    "image_f1_max": "Image F1",
+    "pixel_auroc": "Pixel AUROC",
+    "pixel_ap": "Pixel AP",
+    "pixel_f1_max": "Pixel F1",
+    "pixel_aupro": "PRO",
+}
+"""The seven metrics, in the order of every table, and their names on pages and in notebooks."""
+
+METRIC_NAMES = tuple(METRIC_TITLES)
+
+
+def _check_order(ends: list[float]) -> list[float]:
+    if ends[0] > ends[1]:
+        raise ValueError("the lower end comes first")
+    return ends
+
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+"""USD or seconds."""
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+Interval = Annotated[list[Fraction], Field(min_length=2, max_length=2), AfterValidator(_check_order)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ModelRecord(_Record):
+    """The method that was measured."""
+
+    name: str
+    kind: Literal["backend", "baseline", "maps"]
+    plugin: str
+    identity: dict[str, Any]
+    """The options that decide its answers; no keys."""
+    row: Literal["regions", "dense"]
+    """"regions": scores of regions, painted into them. "dense": a baseline's own anomaly map."""
+    frame: bool = False
+    """Whether it is a reference row: chance, contrast or oracle. Reference rows are not ranked."""
+    sees_truth: bool = False
+    """Whether the method is given the ground truth."""
+    price: dict[str, Any]
+    label: str = ""
+    """Text that follows the name in every table, in brackets."""
+    notes: list[str] = []
+    """What a reader of a table must know."""
+
+
+class DatasetRecord(_Record):
+    """The data set that the method was measured on."""
+
+    name: str
+    fingerprint: str
+    """SHA-256 over ids, labels, image files and mask files."""
+    n_images: Annotated[int, Field(ge=1)]
+    categories: Annotated[list[str], Field(min_length=1)]
+    whole: bool
+    """Whether every category and image of the test split was measured."""
+    notes: list[str]
+
+
+class DivisionRecord(_Record):
+    """How images were divided into regions."""
+
+    method: str
+    options: dict[str, Any]
+    hash: str
+    """SHA-256 over every image's division; empty for an own map, which needs no division."""
+
+
+class PromptRecord(_Record):
+    """What the model was asked; empty for a baseline."""
+
+    name: str = ""
+    hash: str = ""
+    zero_knowledge: bool = True
+    with_schema: bool | None = None
+    """For a prompt that asks for JSON: whether the endpoint was given the schema."""
+
+
+class Manifest(_Record):
+    """Everything that a run's numbers depend on: the content of run.json."""
+
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    config_hash: str
+    """SHA-256 over all fields below except times and versions. The run folder's name ends with its first 8 digits."""
+    model: ModelRecord
+    dataset: DatasetRecord
+    protocol: dict[str, Any]
+    division: DivisionRecord
+    prompt: PromptRecord
+    on_failure: Literal["zero", "exclude"]
+    seed: int
+    """0 where nothing depends on it."""
+    versions: dict[str, str]
+    started: str
+    """UTC, ISO 8601."""
+    seconds: Amount
+    """Wall-clock time of this run; stored answers take none."""
+
+    @field_validator("started")
+    @classmethod
+    def _check_time(cls, started: str) -> str:
+        if datetime.fromisoformat(started).tzinfo is None:
+            raise ValueError("started must be a time in UTC")
+        return started
+
+    @field_validator("protocol")
+    @classmethod
+    def _check_protocol(cls, protocol: dict[str, Any]) -> dict[str, Any]:
+        """Check the fields that tables and pages calculate with."""
+        for name in ("shots", "image_size"):
+            value = protocol.get(name, 0)
+            if not (isinstance(value, int) and value >= 0) and not (value is None and name == "image_size"):
+                raise ValueError(f"{name} must be a count")
+        return protocol
+
+    @property
+    def row_name(self) -> str:
+        """The model's name as tables show it, such as "contrast (dense)"."""
+        labels = [*(["dense"] if self.model.row == "dense" else []), *([self.model.label] if self.model.label else [])]
+        return f"{self.model.name} ({', '.join(labels)})" if labels else self.model.name
+
+
+class PredictionRecord(_Record):
+    """One image's prediction: one line of predictions.jsonl.
+
+    Example:
+        >>> record = PredictionRecord(
+        ...     id="bolt/bent/003", category="bolt", label=True, defect="bent", image_score=0.9, regions={5: 0.8},
+        ...     n_regions=60, status="ok", notes=[], key="", text="image anomaly score: 0.9; region 5: 0.8.",
+        ...     input_tokens=None, output_tokens=None, cost_usd=None, seconds=0.0, division="",
+        ... )  # fmt: skip
+        >>> PredictionRecord.model_validate_json(record.model_dump_json()) == record
+        True
+    """
+
+    id: str
+    category: str
+    label: bool
+    defect: str
+    image_score: Annotated[float, Field(allow_inf_nan=False)] | None
+    """None where the answer has none. In 0..1, except for maps from files."""
+    regions: dict[int, Fraction]
+    n_regions: Count
+    status: Status
+    """What was read from the answer."""
+    notes: list[str]
+    key: str
+    """The stored answer's key in answers.sqlite; empty for a baseline."""
+    outcome: Outcome = "ok"
+    """How the answer ended, as the endpoint reported it."""
+    text: str
+    """The answer's first 20,000 characters; answers.sqlite has the whole answer."""
+    input_tokens: Count | None
+    output_tokens: Count | None
+    cost_usd: Amount | None
+    seconds: Amount
+    division: str
+    """The hash of the image's division; empty for an own map."""
+
+    @model_validator(mode="after")
+    def _check_regions(self) -> PredictionRecord:
+        if not all(1 <= number <= self.n_regions for number in self.regions):
+            raise ValueError(f"regions are numbered 1 to {self.n_regions}")
+        return self
+
+
+class _Measures(_Record):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class CategoryMeasures(_Measures):
+    """The metrics of one category, or the mean over all. Fields that older versions did not write have a default."""
+
+    image_auroc: Fraction | None = None
+    image_ap: Fraction | None = None
+    image_f1_max: Fraction | None = None
+    pixel_auroc: Fraction | None = None
+    pixel_ap: Fraction | None = None
+    pixel_f1_max: Fraction | None = None
+    pixel_aupro: Fraction | None = None
+    n_images: Count
+    n_measured: Count
+    interval: dict[str, Interval] = {}
+    interval_over_categories: dict[str, Interval] = {}
+    range: dict[str, Interval] = {}
+    undefined: dict[str, str] = {}
+    """Metric -> why it is None."""
+
+
+class UsageMeasures(_Measures):
+    """Tokens, cost and time of all answers together; None where an answer does not report them."""
+
+    input_tokens: Count | None
+    output_tokens: Count | None
+    cost_usd: Amount | None
+    spent_usd: Amount | None = None
+    seconds: Amount
+
+
+class AnswerMeasures(_Measures):
+    """How many answers have which status."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Count]
+
+    total: Annotated[int, Field(ge=1)]
+    usable: Count
+
+
+class Measures(_Measures):
+    """The content of metrics.json."""
+
+    mean: CategoryMeasures
+    categories: dict[str, CategoryMeasures]
+    answers: AnswerMeasures
+    usage: UsageMeasures
+    coverage: Fraction | None = None
+    """The fraction of images with a usable answer."""
+    scores: dict[str, Count] = {}
