@@ -15,7 +15,7 @@ from PIL import Image
 
 from lvlm_ad.backend import Answer, Outcome, Token, Usage, number_tokens
 from lvlm_ad.backend.batching import TooLargeError
-from lvlm_ad.device import chosen_device
+from lvlm_ad.weights import chosen_device
 
 from ._local_loading import first_line, loaded
 from ._local_tokens import Draw, Grammars, Record

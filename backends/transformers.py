@@ -12,9 +12,8 @@ from pydantic import Field, field_validator
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Request, Transport
 from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, Statistics, TooLargeError
-from lvlm_ad.device import chosen_device, device_name
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError
-from lvlm_ad.weights import at_hand, find_weights, weights_hash
+from lvlm_ad.weights import at_hand, chosen_device, device_name, find_weights, weights_hash
 
 if TYPE_CHECKING:
     from ._local_model import LocalModel, Prepared, Written

@@ -15,8 +15,8 @@ from pydantic import Field
 from lvlm_ad.backend import Transport
 from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, TooLargeError
 from lvlm_ad.baseline import Baseline, BaselineOptions, DenseScores, View
-from lvlm_ad.device import chosen_device, device_name
 from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.weights import chosen_device, device_name
 
 from ._tiles import Tile, squared
 

@@ -1,25 +1,25 @@
-"""Every error that lvlm-ad raises on purpose.
+"""Every error that lvlm-ad raises on purpose, and the wording that messages share.
 
 ::
 
-    LvlmAdError                 something the user can mend; one line: what, where, what to do
-    ├── ConfigError             a wrong option, preset, protocol or prompt file
-    ├── DataError               a data set that is missing, damaged or not what it was said to be
-    │   └── ImageError          one image or mask file that cannot be used
-    ├── PluginError             a backend or baseline that cannot be found, loaded or built
-    ├── StoreError              the answer or division store cannot be read or written
+    LvlmAdError                 base; the message is one line: what happened, where, what to do
+    ├── ConfigError             an option, preset, protocol or prompt file is wrong
+    ├── DataError               a data set is missing, damaged or not in the expected layout
+    │   └── ImageError          one image or mask file cannot be used
+    ├── PluginError             a backend or baseline cannot be found, loaded or built, or breaks its contract
+    ├── StoreError              stored answers or divisions cannot be read or written
     ├── RunError                a run's folder is damaged or was written by a newer version
-    ├── UnaskedError            a question was not asked: it waits in a batch, or the run was ended
-    │   └── BudgetSpentError    it could have exceeded --max-cost (``lvlm_ad.asking``)
-    ├── MetricError             arrays from which no metric can be computed honestly (also a ValueError)
+    ├── UnaskedError            a question was not asked: it waits in a batch, or the run was stopped
+    │   └── BudgetSpentError    its answer could exceed --max-cost (``lvlm_ad.asking``)
+    ├── MetricError             no metric can be computed from these arrays (also a ValueError)
     └── BackendError            a model gave no answer
-        ├── FatalError          no further question can succeed: bad key, empty account
-        │   └── NotFoundError   what was named is not at the endpoint: a model, a batch, a file
-        ├── RejectedError       this question is refused as a wrong request; asked again it would be refused again
-        └── TransientError      this question failed; asked again, it may succeed
-            └── RateLimitError  it was turned away; asked again later, it will be taken
+        ├── FatalError          no further question can succeed: wrong key, empty account
+        │   └── NotFoundError   the endpoint does not know the model, batch or file
+        ├── RejectedError       the endpoint refuses this question as malformed; another try would fail too
+        └── TransientError      this question failed; another try may succeed
+            └── RateLimitError  the endpoint turned the question away because there are too many
 
-A refusal, a truncated answer or an unreadable answer is no error: see ``Answer.outcome`` and ``Scores.status``.
+A refusal, a truncated answer or an unreadable answer is not an error: see ``Answer.outcome`` and ``Scores.status``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ __all__ = [
 
 
 class LvlmAdError(Exception):
-    """Base of all errors of this package; its text is one line fit to be shown to the user."""
+    """Base of all errors of this package; the message is one line for the user."""
 
 
 class ConfigError(LvlmAdError):
@@ -66,7 +66,7 @@ class ConfigError(LvlmAdError):
 
 
 class DataError(LvlmAdError):
-    """A data set is missing, damaged or not what it was said to be."""
+    """A data set is missing, damaged or not in the expected layout."""
 
 
 class ImageError(DataError):
@@ -74,11 +74,11 @@ class ImageError(DataError):
 
 
 class PluginError(LvlmAdError):
-    """A backend or baseline cannot be found, loaded or built."""
+    """A backend or baseline cannot be found, loaded or built, or breaks its contract."""
 
 
 class StoreError(LvlmAdError):
-    """The answer store or the division store cannot be read or written."""
+    """Stored answers or divisions cannot be read or written."""
 
 
 class RunError(LvlmAdError):
@@ -86,11 +86,11 @@ class RunError(LvlmAdError):
 
 
 class MetricError(LvlmAdError, ValueError):
-    """No metric can be computed honestly from these arrays (wrong shape, NaN or infinite scores)."""
+    """No metric can be computed from these arrays: wrong shape, NaN or infinite scores."""
 
 
 class UnaskedError(LvlmAdError):
-    """A question was not asked, and nothing is wrong with it: the same command may ask it later."""
+    """A question was not asked although nothing is wrong with it; the same command may ask it later."""
 
 
 class BackendError(LvlmAdError):
@@ -98,20 +98,20 @@ class BackendError(LvlmAdError):
 
 
 class FatalError(BackendError):
-    """No further question can succeed (bad key, unknown model, exhausted account); the run stops, answers are kept."""
+    """No further question can succeed (wrong key, empty account); the run stops, stored answers are kept."""
 
 
 class NotFoundError(FatalError):
-    """What was named is not at the endpoint: a model, a batch, a file."""
+    """The endpoint does not know the model, batch or file."""
 
 
 class RejectedError(BackendError):
-    """This question as it stands is refused as a wrong request; the run goes on if others are taken.
+    """The endpoint refuses this question as malformed; the run goes on if other questions are answered.
 
     Args:
         message: what happened.
-        peculiar: whether it is known that the question itself is at fault. A first question that is rejected ends the
-            run otherwise: what is wrong with it is mostly wrong with all.
+        peculiar: whether the question itself is known to be the reason. Otherwise, if the first question of a run is
+            rejected, the run ends: the reason probably holds for all questions.
     """
 
     def __init__(self, message: str, *, peculiar: bool = False) -> None:
@@ -120,13 +120,17 @@ class RejectedError(BackendError):
 
 
 class TransientError(BackendError):
-    """This question failed; asked again, it may succeed. After all retries the run goes on without it.
+    """This question failed; another try may succeed. After all retries the run goes on without it.
 
     Args:
         message: what happened.
-        wait: seconds that the endpoint wants to be left alone; None if it does not say.
-        crowded: whether too many questions under way may be the cause.
-        unreached: whether the question did not even get to the endpoint: the network or the server is gone.
+        wait: seconds that the endpoint asks to wait; None: unknown.
+        crowded: whether too many concurrent questions may be the reason.
+        unreached: whether the question did not reach the endpoint: the network or the server is down.
+
+    Example:
+        >>> TransientError("status 503", wait=2.0).wait
+        2.0
     """
 
     def __init__(
@@ -139,73 +143,87 @@ class TransientError(BackendError):
 
 
 class RateLimitError(TransientError):
-    """The endpoint turned the question away unread because there are too many; asked later, it will be taken."""
+    """The endpoint turned the question away because there are too many; a later try will succeed."""
 
     def __init__(self, message: str, *, wait: float | None = None) -> None:
         super().__init__(message, wait=wait, crowded=True)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names what the user probably meant.
+    """Suggest what the user probably meant.
 
     Args:
-        name: what was given.
+        name: the wrong name.
         known: the right names.
 
     Returns:
-        A sentence, " Did you mean 'x'?" or " Known: a, b, c." with a leading space; empty when nothing is known.
+        A sentence that begins with a space; empty if no name is known.
+
+    Example:
+        >>> nearest("gpt4v", ["gpt-4v", "claude"])
+        " Did you mean 'gpt-4v'?"
+        >>> nearest("x", ["gpt-4v", "claude"])
+        ' Known: claude, gpt-4v.'
     """
     names = sorted(set(known))
     close = get_close_matches(name.lower(), [n.lower() for n in names], n=3, cutoff=0.6)
     if close:
-        right = [n for n in names if n.lower() in close]
-        return f" Did you mean {' or '.join(repr(n) for n in right)}?"
+        similar = [n for n in names if n.lower() in close]
+        return f" Did you mean {' or '.join(repr(n) for n in similar)}?"
     return f" Known: {', '.join(names)}." if names else ""
 
 
 def where(error: BaseException, *, whole_path: bool = True) -> str:
-    """Say what went wrong and in which line: the innermost one that is neither Python's own nor an installed package's.
+    """Describe an exception of a plugin in one line: its type, its message, and the line of code that raised it.
 
     Args:
-        error: what was raised.
-        whole_path: whether to name the file with its folder; a message that is kept in a run must not.
+        error: the exception.
+        whole_path: whether to name the file with its folder; not in messages that a run keeps.
+
+    Example:
+        >>> where(ValueError("no scores"))
+        'ValueError: no scores'
     """
-    said = str(error.msg) if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}{f': {said:.200}' if said else ''}{place_of(error, whole_path=whole_path)}"
+    message = str(error.msg) if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}{f': {message:.200}' if message else ''}{place_of(error, whole_path=whole_path)}"
 
 
 def place_of(error: BaseException, *, whole_path: bool = True) -> str:
-    """Name the line as ``where`` does, as " (file, line n)"; empty if there is none.
+    """Return the line that raised an exception as " (file, line n)"; see ``line_of``.
 
     Args:
-        error: what was raised.
+        error: the exception.
         whole_path: whether to name the file with its folder.
     """
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        return f" ({_shown(error.filename, whole_path)}, line {error.lineno})"
+        return f" ({_file_name(error.filename, whole_path)}, line {error.lineno})"
     return line_of(traceback.extract_tb(error.__traceback__), whole_path=whole_path)
 
 
 def line_of(frames: Iterable[traceback.FrameSummary], *, whole_path: bool = True) -> str:
-    """Name the innermost line of a stack that may be to blame: the user's own, or else an installed package's.
+    """Return the innermost line of a stack that is the user's code, or else an installed package's.
 
-    Python's own lines never are, nor are those of this package, which called what failed.
+    Lines of Python itself and of this package are skipped.
 
     Args:
         frames: the stack, outermost first.
         whole_path: whether to name the file with its folder.
 
     Returns:
-        " (file, line n)"; empty if there is none.
+        " (file, line n)"; empty if there is no such line.
     """
     ours = f"{Path(__file__).parent}{os.sep}"
     python, *packages = (sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
-    # Packages may lie below the standard library.
-    named = [one for one in frames if not one.filename.startswith(("<frozen", ours))]
-    named = [one for one in named if one.filename.startswith(tuple(packages)) or not one.filename.startswith(python)]
-    own = [one for one in named if not one.filename.startswith(tuple(packages))] or named
-    return f" ({_shown(own[-1].filename, whole_path)}, line {own[-1].lineno})" if own else ""
+    # Packages may be installed below the standard library.
+    others = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith(("<frozen", ours))
+        and (frame.filename.startswith(tuple(packages)) or not frame.filename.startswith(python))
+    ]
+    users = [frame for frame in others if not frame.filename.startswith(tuple(packages))] or others
+    return f" ({_file_name(users[-1].filename, whole_path)}, line {users[-1].lineno})" if users else ""
 
 
-def _shown(file: str, whole_path: bool) -> str:  # noqa: FBT001 - passed on
+def _file_name(file: str, whole_path: bool) -> str:  # noqa: FBT001 - passed on
     return file if whole_path else PurePath(file).name

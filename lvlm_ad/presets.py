@@ -1,4 +1,4 @@
-"""Reads the TOML presets: models, prompts, protocols; the package's own by name, the user's by path."""
+"""Presets in TOML: models, prompts, protocols, downloads. The package's own have names, the user's have paths."""
 
 from __future__ import annotations
 
@@ -46,7 +46,12 @@ class _Preset(BaseModel):
 
 
 class Price(BaseModel):
-    """USD per million tokens. A price that is not given is unknown, never 0."""
+    """USD per million tokens. A price that is not given is unknown, never 0.
+
+    Example:
+        >>> Price(price_input=2.5, price_output=10.0).cost(input_tokens=1000, cached_tokens=0, output_tokens=100)
+        0.0035
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -57,20 +62,20 @@ class Price(BaseModel):
     price_output: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """USD per million output tokens."""
     price_batch: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """The fraction of these prices that an answer costs in a batch."""
+    """Price of an answer in a batch, as a fraction of the other prices."""
     price_date: str = ""
     """When the prices were read, YYYY-MM-DD."""
     image_tokens: str = ""
-    """The rule by which a picture becomes tokens; see ``lvlm_ad.asking.cost``. Used to estimate, never to bill."""
+    """How many tokens a picture costs; see ``lvlm_ad.asking.cost``. Only for estimates."""
 
     @property
     def known(self) -> bool:
-        """Whether both input and output have a price."""
+        """Whether input and output have a price."""
         return self.price_input is not None and self.price_output is not None
 
     @property
     def free(self) -> bool:
-        """Whether nothing is paid, however many tokens there are."""
+        """Whether all tokens are free."""
         return self.price_input == 0 and self.price_output == 0
 
     def cost(
@@ -83,39 +88,35 @@ class Price(BaseModel):
             return None
         cached = min(cached_tokens or 0, input_tokens)
         price_cached = self.price_input if self.price_cached is None else self.price_cached
-        fresh = (input_tokens - cached) * self.price_input
-        return (
-            (fresh + cached * price_cached + output_tokens * self.price_output)
-            * (self.price_batch if batch else 1)
-            / 1e6
-        )
+        total = (input_tokens - cached) * self.price_input + cached * price_cached + output_tokens * self.price_output
+        return total * (self.price_batch if batch else 1) / 1e6
 
 
 class Pacing(BaseModel):
-    """How fast and how often an endpoint is asked; it changes no answer."""
+    """How fast and how often an endpoint is asked; changes no answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     requests_per_minute: Annotated[float, Field(gt=0)] | None = None
-    """The most questions a minute; None: as the endpoint announces."""
+    """Most questions per minute; None: as the endpoint announces."""
     tokens_per_minute: Annotated[float, Field(gt=0)] | None = None
-    """The most tokens a minute, input and output; None: as the endpoint announces."""
+    """Most tokens per minute, input and output; None: as the endpoint announces."""
     max_retries: Annotated[int, Field(ge=0)] = 5
-    """How often a question is asked again after a time-out, a lost connection or a failure of the server. A question
-    that is turned away by a rate limit is asked again for up to 15 minutes."""
+    """How often a question is asked again after a time-out, a lost connection or a server error. After a rate limit it
+    is asked again for up to 15 minutes."""
 
 
 class ModelPreset(_Preset):
-    """A model: which plugin reaches it, with which options, at what price."""
+    """A model: its plugin, the plugin's options, its price."""
 
     backend: str = ""
     """The backend's name, for a chat model."""
     baseline: str = ""
-    """The baseline's name, for any other method."""
+    """The baseline's name, for every other method."""
     price: Price = Price()
     pacing: Pacing = Pacing()
     options: dict[str, Any] = Field(default_factory=dict)
-    """What the plugin is built with; checked by the plugin."""
+    """The plugin's options; the plugin checks them."""
 
     @property
     def kind(self) -> Literal["backend", "baseline"]:
@@ -129,161 +130,111 @@ class ModelPreset(_Preset):
 
 
 class DownloadPreset(_Preset):
-    """A data set that can be downloaded."""
+    """A data set to download."""
 
     layout: Literal["mvtec", "visa", "folder"]
-    """As which data set it is loaded."""
+    """Layout of the unpacked folder."""
     page: str
-    """Where it is described."""
+    """Web page that describes it."""
     licence: str
     licence_url: str
     terms: str
-    """What the licence asks, in a line."""
+    """What the licence requires, in one line."""
     url: str
-    """Of the archive: tar, perhaps compressed, or zip."""
+    """Address of the archive: tar, compressed or not, or zip."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    """Of the archive."""
+    """SHA-256 of the archive."""
     unpacked_bytes: Annotated[int, Field(gt=0)] = 40_000_000_000
-    """An archive that holds more is refused."""
+    """Larger archives are refused."""
 
 
 class PromptPreset(_Preset):
-    """A question. Placeholders, written ``$name``: class_name, defects, n_regions, pictures, references."""
+    """A question. Placeholders: $class_name, $defects, $n_regions, $pictures, $references."""
 
     text: Annotated[str, Field(min_length=1)]
     """The question's text."""
     format: Literal["text", "json"] = "text"
-    """Whether the answer is text in the published format or a JSON object."""
+    """Format of the answer: text as published, or a JSON object."""
     zero_knowledge: bool = True
-    """False if the question tells the model what kinds of defect there are."""
+    """False if the question names the kinds of defect."""
     pictures: dict[Literal["marked", "image+marked", "image+marks"], str] = Field(default_factory=dict)
-    """Sentences that say what the pictures show, by ``visual``; what is not given has a standard sentence."""
+    """Sentence about the pictures for each value of ``visual``; each has a default."""
     references: str = ""
-    """The sentence about reference images; empty: a standard sentence."""
+    """Sentence about reference images; empty: the default."""
     class_names: dict[str, str] = Field(default_factory=dict)
-    """Category -> the name used in the question, where the standard name is not wanted."""
+    """Category -> its name in the question, if not the default."""
 
 
 class Protocol(_Preset):
-    """The conditions under which models are compared; the same for every model of a table."""
+    """Conditions under which models are compared: the same for all models of a table."""
 
     image_size: Annotated[int, Field(ge=16, le=8192)] = 768
-    """Images are stretched to this many pixels a side; divisions, maps and metrics are of this size."""
+    """Images are stretched to a square of this side in pixels; regions, maps and metrics have this size."""
     division: str = "superpixel"
-    """How an image is cut into regions: superpixel, grid or sam."""
+    """How images are cut into regions: superpixel, grid or sam."""
     n_segments: int | None = None
-    """superpixel: about how many segments; None: as published (60)."""
+    """superpixel: approximate number of segments; None: as published (60)."""
     compactness: float | None = None
-    """superpixel: weight of nearness against colour; None: as published (20)."""
+    """superpixel: weight of distance against colour; None: as published (20)."""
     grid_rows: int | None = None
     """grid: rows of cells; None: as published (16)."""
     grid_columns: int | None = None
     """grid: columns of cells; None: as published (16)."""
     sam_model: str | None = None
-    """sam: the model's name at the hub or its folder; None: as published (facebook/sam-vit-huge)."""
+    """sam: the model's name at the Hugging Face hub, or its folder; None: as published (facebook/sam-vit-huge)."""
     sam_points_per_side: int | None = None
-    """sam: the model is asked about a grid of this many points a side; None: as published (32)."""
+    """sam: side of the grid of prompt points; None: as published (32)."""
     pred_iou_thresh: float | None = None
-    """sam: a mask is kept above this predicted IoU; None: as published (0.88)."""
+    """sam: least predicted IoU of a mask; None: as published (0.88)."""
     stability_score_thresh: float | None = None
-    """sam: a mask is kept above this stability; None: as published (0.95)."""
+    """sam: least stability of a mask; None: as published (0.95)."""
     crops_nms_thresh: float | None = None
-    """sam: of two masks whose boxes have an IoU above this, one goes; None: as published (0.7)."""
+    """sam: masks whose boxes overlap with an IoU above this are duplicates; None: as published (0.7)."""
     sam_points_per_batch: int | None = None
-    """sam: points asked about together, for speed; None: 64."""
+    """sam: points in one batch, for speed; None: 64."""
     sam_device: str | None = None
-    """sam: where the model runs; None: a GPU if there is one."""
+    """sam: device of the model; None: a GPU if there is one."""
     min_area: float | None = None
-    """A region is kept above this area, in pixels of a 768 x 768 image; None: as published (600)."""
+    """Least area of a region, in pixels of a 768 x 768 image; None: as published (600)."""
     max_area: float | None = None
-    """A region is kept below this area, in pixels of a 768 x 768 image; None: as published (120,000)."""
+    """Largest area of a region, in pixels of a 768 x 768 image; None: as published (120,000)."""
     prompt: str = "class"
-    """The prompt preset, or a prompt file's path."""
+    """The prompt preset, or the path of a prompt file."""
     visual: Literal["marked", "image+marked", "image+marks"] = "marked"
     """Which pictures are sent."""
     shots: Annotated[int, Field(ge=0, le=64)] = 0
-    """How many normal training images precede the question."""
+    """Number of normal training images shown before the question."""
     border_width: Annotated[int, Field(ge=0, le=32)] = 2
     """Width of the regions' borders in pixels."""
     number_size: Annotated[int, Field(ge=7, le=128)] = 18
     """Height of the regions' numbers in pixels."""
     number_style: Literal["contrast", "grey"] = "contrast"
-    """Numbers black on white or white on black by what lies below, or white on grey as published."""
+    """Colours of the numbers: black on white or white on black, by the image's brightness; or white on grey."""
     binary: bool = False
-    """Paint 1 for every region named, whatever its score."""
+    """Paint 1 for every region in the answer, whatever its score."""
     scoring: Literal["text", "expected"] = "text"
-    """Scores as written, or their expected values over the probabilities of the tokens that spell them. It decides how
-    an answer is read, not what is asked."""
+    """Scores as written, or their expected values over the probabilities of their tokens. Decides how answers are read,
+    not what is asked."""
 
     def division_options(self) -> dict[str, Any]:
-        """Return the division's options that are set."""
-        superpixel, grid = ("n_segments", "compactness"), ("grid_rows", "grid_columns")
-        masks = ("pred_iou_thresh", "stability_score_thresh", "crops_nms_thresh")
-        sam = ("sam_model", "sam_points_per_side", *masks, "sam_points_per_batch", "sam_device")
-        names = (*superpixel, *grid, *sam, "min_area", "max_area")
+        """Return the options of the division that are not None."""
+        names = (
+            *("n_segments", "compactness", "grid_rows", "grid_columns"),
+            *("sam_model", "sam_points_per_side", "pred_iou_thresh", "stability_score_thresh", "crops_nms_thresh"),
+            *("sam_points_per_batch", "sam_device", "min_area", "max_area"),
+        )
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 def preset_names(kind: Kind) -> list[str]:
-    """Return the names of the package's own presets of a kind, sorted."""
+    """Return the names of the presets that come with this package, sorted.
+
+    Example:
+        >>> preset_names("protocols")
+        ['default', 'paper']
+    """
     folder = files("lvlm_ad_configs") / kind
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def _read(kind: Kind, name: str) -> dict[str, Any]:
-    """Read a preset by name, or a file by a path that ends in .toml."""
-    if name.endswith(".toml"):
-        path = Path(name)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The preset file {name} cannot be read: {error}.") from error
-        own_name = path.name.removesuffix(".toml")
-        if not own_name.strip("."):
-            raise ConfigError(f"The preset file {name} needs a name before .toml; folders are named by it.")
-        return {"name": own_name, **_toml(text, name)}
-    names = preset_names(kind)
-    if name not in names:
-        singular = kind.removesuffix("s")
-        raise ConfigError(
-            f"There is no {singular} preset {name!r}.{nearest(name, names)} A file of your own is given by its path, "
-            "ending in .toml."
-        )
-    text = (files("lvlm_ad_configs") / kind / f"{name}.toml").read_text(encoding="utf-8")
-    return {"name": name, **_toml(text, f"{kind}/{name}.toml")}
-
-
-def _toml(text: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} is not valid TOML: {error}.") from error
-
-
-def validated(model: type[M], values: dict[str, Any], where: str) -> M:
-    """Build a settings model; the first thing wrong becomes one line.
-
-    Raises:
-        ConfigError: a field is unknown (the nearest are named), missing or has a wrong value. The value of an unknown
-            field is never quoted: it may be a key.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{where} has no setting {field!r}.{nearest(field, model.model_fields)}") from None
-        if first["type"] == "value_error":
-            # A validator of ours says what is wrong without quoting: an address may hold a password.
-            raise ConfigError(f"{where}{f', setting {field}' if field else ''}: {first['ctx']['error']}.") from None
-        if first["type"] == "missing":
-            # Only a model, of which one may be asked on the command line, takes settings from there.
-            remedy = "" if model is DownloadPreset else f"; give it with --set {field}=VALUE"
-            raise ConfigError(f"{where} lacks the setting {field!r}{remedy}.") from None
-        # What is wrong with a key is not said by printing it; a message of pydantic's own quotes nothing.
-        got = "" if any(holds_secret(str(part)) for part in first["loc"]) else f"; got {first['input']!r:.80}"
-        raise ConfigError(f"{where}, setting {field}: {first['msg']}{got}.") from None
 
 
 def load_protocol(name: str, overrides: dict[str, Any]) -> Protocol:
@@ -291,6 +242,10 @@ def load_protocol(name: str, overrides: dict[str, Any]) -> Protocol:
 
     Raises:
         ConfigError: it does not exist or is wrong.
+
+    Example:
+        >>> load_protocol("paper", {"n_segments": 30}).n_segments
+        30
     """
     return validated(Protocol, {**_read("protocols", name), **overrides}, f"protocol {name}")
 
@@ -305,7 +260,7 @@ def load_prompt(name: str) -> PromptPreset:
 
 
 def load_download(name: str) -> DownloadPreset:
-    """Read where a data set is to be had.
+    """Read where to download a data set.
 
     Raises:
         ConfigError: it does not exist or is wrong.
@@ -318,12 +273,16 @@ def load_model(name: str) -> ModelPreset:
 
     Raises:
         ConfigError: it does not exist, is wrong, or names neither or both of a backend and a baseline.
+
+    Example:
+        >>> load_model("gpt-4o").price.price_input
+        2.5
     """
     return model_preset(_read("models", name))
 
 
 def model_preset(values: dict[str, Any]) -> ModelPreset:
-    """Build a model preset from the flat values of a file; what is not the preset's own is an option of the plugin.
+    """Build a model preset from the flat values of a file; a value that no preset has is an option of the plugin.
 
     Raises:
         ConfigError: a value is wrong, or the values name neither or both of a backend and a baseline.
@@ -336,8 +295,8 @@ def model_preset(values: dict[str, Any]) -> ModelPreset:
     settings = {"price": validated(Price, price, where), "pacing": validated(Pacing, pacing, where)}
     preset = validated(ModelPreset, {**own, **settings, "options": options}, where)
     if bool(preset.backend) == bool(preset.baseline):
-        found = "both" if preset.backend else "none"
-        raise ConfigError(f"{where} must name either a backend or a baseline; it names {found}.")
+        named = "both" if preset.backend else "none"
+        raise ConfigError(f"{where} must name either a backend or a baseline; it names {named}.")
     return preset
 
 
@@ -351,11 +310,14 @@ def published_rows() -> list[dict[str, Any]]:
 def parse_settings(settings: list[str]) -> dict[str, Any]:
     """Read ``KEY=VALUE`` settings.
 
-    A value is text, and the setting's type decides what it becomes; one that begins with ``[``, ``{`` or a quote is
-    TOML.
+    A value is text, which the setting's type converts. A value that begins with ``[``, ``{`` or a quote is TOML.
 
     Raises:
-        ConfigError: a setting has no "=", or its TOML value is wrong. Values are not quoted: one may be a key.
+        ConfigError: a setting has no "=", or its TOML value is wrong. The value is not quoted, as it may be a key.
+
+    Example:
+        >>> parse_settings(["shots=2", "takes=['seed']"])
+        {'shots': '2', 'takes': ['seed']}
     """
     parsed: dict[str, Any] = {}
     for setting in settings:
@@ -363,11 +325,74 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         key = key.strip()
         if not equals or not key:
             raise ConfigError(f"--set takes KEY=VALUE; {key!r:.40} has no '='.")
-        if value[:1] in {"[", "{", '"', "'"}:
+        parsed[key] = value
+        if value.startswith(("[", "{", '"', "'")):
             try:
                 parsed[key] = tomllib.loads(f"value = {value}")["value"]
             except tomllib.TOMLDecodeError as error:
                 raise ConfigError(f"--set {key}: the value is not valid TOML ({error}).") from error
-        else:
-            parsed[key] = value
     return parsed
+
+
+def validated(model: type[M], values: dict[str, Any], where: str) -> M:
+    """Build a settings model and turn the first problem into one line.
+
+    Args:
+        model: the class.
+        values: its fields.
+        where: what the values belong to, for the message.
+
+    Raises:
+        ConfigError: a field is unknown (the message suggests the right name), missing or wrong. The value of an
+            unknown field is never quoted, as it may be a key.
+
+    Example:
+        >>> validated(Pacing, {"max_retries": 2}, "model x").max_retries
+        2
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        raise ConfigError(f"{where} has no setting {field!r}.{nearest(field, model.model_fields)}")
+    if first["type"] == "value_error":
+        # Our own validators never quote: an address may hold a password.
+        raise ConfigError(f"{where}{f', setting {field}' if field else ''}: {first['ctx']['error']}.")
+    if first["type"] == "missing":
+        # A download takes no settings from the command line.
+        remedy = "" if model is DownloadPreset else f"; give it with --set {field}=VALUE"
+        raise ConfigError(f"{where} lacks the setting {field!r}{remedy}.")
+    # Pydantic's own messages quote no value, so a wrong key does not appear in them.
+    got = "" if any(holds_secret(str(part)) for part in first["loc"]) else f"; got {first['input']!r:.80}"
+    raise ConfigError(f"{where}, setting {field}: {first['msg']}{got}.")
+
+
+def _read(kind: Kind, name: str) -> dict[str, Any]:
+    """Read a preset by its name, or a file by a path that ends in .toml."""
+    if name.endswith(".toml"):
+        path = Path(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The preset file {name} cannot be read: {error}.") from error
+        own_name = path.name.removesuffix(".toml")
+        if not own_name.strip("."):
+            raise ConfigError(f"The preset file {name} needs a name before .toml; folders are named by it.")
+        return {"name": own_name, **_toml(text, name)}
+    names = preset_names(kind)
+    if name not in names:
+        raise ConfigError(
+            f"There is no {kind.removesuffix('s')} preset {name!r}.{nearest(name, names)} For a file of your own, give "
+            "its path, ending in .toml."
+        )
+    text = (files("lvlm_ad_configs") / kind / f"{name}.toml").read_text(encoding="utf-8")
+    return {"name": name, **_toml(text, f"{kind}/{name}.toml")}
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}.") from error

@@ -20,7 +20,6 @@ LEAVES = (
     "store",
     "progress",
     "arrays",
-    "device",
     "weights",
     "presets",
     "versions",
@@ -55,9 +54,8 @@ STAGES = (
 HEAVY = ("torch", "torchvision", "transformers", "safetensors", "huggingface_hub", "open_clip", "ray", "openai")
 
 DEFERRED = {
-    "lvlm_ad/device.py": {"torch"},
     "lvlm_ad/regions/sam.py": {"torch", "transformers"},
-    "lvlm_ad/weights.py": {"huggingface_hub"},
+    "lvlm_ad/weights.py": {"huggingface_hub", "torch"},
     "lvlm_ad/engines/cluster.py": {"ray"},
 }
 """The framework's own uses of heavy packages, each inside a function: no plugin stands between them and the user."""

@@ -1,4 +1,4 @@
-"""What goes to a backend and comes back: pictures, a question, an answer."""
+"""What goes to a backend and what comes back: pictures, a question, an answer."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Limits", "Outcome", "Picture", "Request", "Usage"]
 
 Outcome = Literal["ok", "refused", "filtered", "truncated", "empty"]
-"""``ok``; ``refused``: the model declined; ``filtered``: its operator's content filter did; ``truncated``: cut off by
-the token limit; ``empty``: ended without a text."""
+"""``ok``; ``refused``: the model declined; ``filtered``: a content filter blocked the question or the answer;
+``truncated``: the answer reached the token limit; ``empty``: the answer has no text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture as it is sent, encoded once.
+    """One picture, encoded once.
 
     Attributes:
         data: the encoded file.
-        media_type: what ``data`` is, for example ``image/png``.
-        digest: SHA-256 (hex) of the pixels and their shape. PNG loses nothing, so the pixels are what was asked; a new
-            release of a compression library changes the bytes but must not cost every stored answer.
+        media_type: format of ``data``, for example ``image/png``.
+        digest: SHA-256 (hex) of the pixels and their shape. It identifies the question: another version of the PNG
+            library changes the bytes, but must not make stored answers useless.
+
+    Example:
+        >>> import numpy as np
+        >>> Picture.from_pixels(np.zeros((2, 3, 3), np.uint8)).size
+        (3, 2)
     """
 
     data: bytes = field(repr=False)
@@ -39,10 +44,10 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels, None if it is no PNG."""
+        """Width and height in pixels; None if the file is not a PNG."""
         if self.data[:8] != b"\x89PNG\r\n\x1a\n":
             return None
-        # A PNG begins with its header chunk: 8 bytes of signature, 8 of length and name, then width and height.
+        # A PNG begins with 8 bytes of signature, 8 bytes of the header chunk's length and name, then width and height.
         return int.from_bytes(self.data[16:20], "big"), int.from_bytes(self.data[20:24], "big")
 
     @classmethod
@@ -55,7 +60,7 @@ class Picture:
         from PIL import Image  # noqa: PLC0415 - the contract itself needs no imaging library
 
         buffer = BytesIO()
-        # Level 1: a fifth of the time of the default for a file about a tenth larger.
+        # Level 1 takes a fifth of the default's time; the file is about a tenth larger.
         Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
         digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes())
         return cls(data=buffer.getvalue(), media_type="image/png", digest=digest.hexdigest())
@@ -66,10 +71,14 @@ class Request:
     """One question.
 
     Attributes:
-        images: the pictures in the order in which they are to be shown, before the text.
+        images: the pictures, in order, shown before the text.
         text: the question.
-        options: what the question itself demands of the answer, JSON values only: ``format`` ("text" or "json"),
-            ``schema`` (a JSON schema, with format "json"), ``n_regions`` (how many regions are numbered).
+        options: the format that the question demands, JSON values only: ``format`` ("text" or "json"), ``schema`` (a
+            JSON schema, with format "json"), ``n_regions`` (number of numbered regions).
+
+    Example:
+        >>> Request((), "What is wrong?", {"format": "text"}).key({"backend": "house"})[:8]
+        '060d16c2'
     """
 
     images: tuple[Picture, ...]
@@ -77,10 +86,10 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self, identity: Mapping[str, Any]) -> str:
-        """Return the hash of exactly what is asked of whom.
+        """Return the hash of question and model, under which the answer is stored.
 
         Args:
-            identity: what ``Backend.identity`` returns.
+            identity: result of ``Backend.identity``.
 
         Returns:
             SHA-256 (hex) over identity, text, options and the pictures' digests.
@@ -96,12 +105,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer used; ``None`` where the backend does not say.
+    """Tokens that an answer used; ``None`` where the backend does not tell.
 
     Attributes:
-        input_tokens: tokens of the question, pictures and cached tokens included.
-        cached_tokens: those of them that were billed as cached.
-        output_tokens: tokens of the answer, reasoning included.
+        input_tokens: tokens of the question, including pictures and cached tokens.
+        cached_tokens: the input tokens that were billed as cached.
+        output_tokens: tokens of the answer, including reasoning.
     """
 
     input_tokens: int | None = None
@@ -111,11 +120,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an endpoint announces of its limits; ``None`` where it does not say.
+    """Rate limits that an endpoint announces; ``None`` where it does not.
 
     Attributes:
-        requests_per_minute: questions it allows a minute.
-        tokens_per_minute: tokens it allows a minute, input and output together.
+        requests_per_minute: questions per minute.
+        tokens_per_minute: tokens per minute, input and output together.
     """
 
     requests_per_minute: float | None = None
@@ -124,19 +133,23 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model answered. A transport failure is an exception, never an answer.
+    """A model's answer. A transport failure is an exception, never an answer.
 
     Attributes:
-        text: the answer's text as it came; untrusted.
-        outcome: "ok" or why it is no answer; see ``Outcome``.
+        text: the answer's text, unchanged and untrusted.
+        outcome: "ok", or why there is no complete answer; see ``Outcome``.
         usage: tokens used.
-        seconds: wall-clock seconds from question to answer.
-        model: the model's name as the server reported it, empty if it did not.
+        seconds: seconds from question to answer.
+        model: the model's name as the server reported it; may be empty.
         detail: why the answer ended, in the server's words (a finish reason, a refusal's text).
-        batch: whether it came through a batch, at a batch's price.
-        limits: what came with it of the endpoint's limits; not stored.
-        tokens: the tokens that spell the numbers in the text, with their probabilities; see ``number_tokens``. Empty
-            where they are not known.
+        batch: whether the answer came in a batch, at the batch price.
+        limits: the endpoint's rate limits, if they came with the answer; not stored.
+        tokens: the tokens of the numbers in the text, with their probabilities; see ``number_tokens``. Empty if
+            unknown.
+
+    Example:
+        >>> Answer("image anomaly score: 0.5").outcome
+        'ok'
     """
 
     text: str

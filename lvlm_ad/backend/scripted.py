@@ -1,4 +1,4 @@
-"""The fake backend: it gives the answers that it was told to give."""
+"""The scripted backend: it returns prepared answers, for tests and for answers collected by hand."""
 
 from __future__ import annotations
 
@@ -20,36 +20,43 @@ class ScriptedOptions(BackendOptions):
     """Options of the scripted backend."""
 
     file: Path | None = None
-    """A file with the answers in the order of the questions: a JSON array, or JSON Lines. Each is a string, or an
-    object with "text" and perhaps "outcome"."""
+    """A file with the answers in the order of the questions: a JSON array, or JSON Lines. Each answer is a string, or
+    an object with "text" and optionally "outcome"."""
     repeat: bool = False
-    """Begin again after the last answer."""
+    """Start again after the last answer."""
 
 
 Script = Sequence[str | Answer] | Callable[[Request], str | Answer]
 
 
 class ScriptedBackend(Backend):
-    """Gives the answers it was told to give, in order; the fake for tests and for answers collected by hand.
+    """Returns prepared answers in order.
 
     Args:
         options: its options.
-        script: a sequence of answers, or a function of the request; None: the answers come from ``options.file``.
+        script: the answers, or a function from a request to its answer; None: read ``options.file``.
 
     Attributes:
-        requests: every request so far, in the order asked.
+        requests: all requests so far, in order.
 
     Raises:
-        ConfigError: there are no answers, or the file cannot be read as such.
+        ConfigError: there are no answers, or the file cannot be read.
+
+    Example:
+        >>> backend = ScriptedBackend(script=["image anomaly score: 0.1.", "image anomaly score: 0.9."])
+        >>> backend.answer(Request((), "What is wrong?")).text
+        'image anomaly score: 0.1.'
     """
 
     Options: ClassVar[type[BackendOptions]] = ScriptedOptions
-    # One at a time and none of them stored, so that the n-th answer belongs to the n-th question of each run.
+    # One at a time and not stored, so that the n-th answer belongs to the n-th question of each run.
     capabilities = Capabilities(concurrency=1, stored=False)
 
     def __init__(self, options: BackendOptions | None = None, *, script: Script | None = None) -> None:
         super().__init__(options)
-        self._script: Script = self._read_file() if script is None else script
+        assert isinstance(self.options, ScriptedOptions)  # noqa: S101 - narrows the type; Options fixes it
+        self._repeat = self.options.repeat
+        self._script: Script = _read_script(self.options.file) if script is None else script
         if callable(self._script):
             self.capabilities = Capabilities(concurrency=1)
         self._lock = threading.Lock()
@@ -64,7 +71,7 @@ class ScriptedBackend(Backend):
         return identity
 
     def answer(self, request: Request) -> Answer:
-        """Give the next answer.
+        """Return the next answer.
 
         Raises:
             FatalError: the script has no answer left.
@@ -73,33 +80,27 @@ class ScriptedBackend(Backend):
             index = len(self.requests)
             self.requests.append(request)
         if callable(self._script):
-            given = self._script(request)
+            answer = self._script(request)
         else:
             count = len(self._script)
-            if index >= count and not (self._scripted.repeat and count):
+            if index >= count and not (self._repeat and count):
                 raise FatalError(
                     f"The script holds {count} answers; question {index + 1} has none. Add it, or set repeat."
                 )
-            given = self._script[index % count]
-        return given if isinstance(given, Answer) else Answer(text=given)
+            answer = self._script[index % count]
+        return answer if isinstance(answer, Answer) else Answer(text=answer)
 
-    @property
-    def _scripted(self) -> ScriptedOptions:
-        assert isinstance(self.options, ScriptedOptions)  # noqa: S101 - narrows the type; Options fixes it
-        return self.options
 
-    def _read_file(self) -> list[str | Answer]:
-        path = self._scripted.file
-        if path is None:
-            raise ConfigError("The scripted backend has no answers: give --set file=ANSWERS.json.")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"The script {path} cannot be read: {error.strerror}.") from error
-        try:
-            items = (
-                json.loads(text) if text.lstrip().startswith("[") else [json.loads(s) for s in text.splitlines() if s]
-            )
-            return [item if isinstance(item, str) else Answer(**item) for item in items]
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"The script {path} is no JSON array or JSON Lines of answers: {error}.") from error
+def _read_script(path: Path | None) -> list[str | Answer]:
+    if path is None:
+        raise ConfigError("The scripted backend has no answers: give --set file=ANSWERS.json.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"The script {path} cannot be read: {error.strerror}.") from error
+    try:
+        is_array = text.lstrip().startswith("[")
+        items = json.loads(text) if is_array else [json.loads(line) for line in text.splitlines() if line]
+        return [item if isinstance(item, str) else Answer(**item) for item in items]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"The script {path} is no JSON array or JSON Lines of answers: {error}.") from error

@@ -79,7 +79,7 @@ def _devices() -> Iterator[Finding]:
     if find_spec("torch") is None:
         return
     try:
-        from lvlm_ad.device import chosen_device, device_name  # noqa: PLC0415 - torch takes seconds
+        from lvlm_ad.weights import chosen_device, device_name  # noqa: PLC0415 - torch takes seconds
 
         yield Finding("devices", "torch", "ok", device_name(chosen_device("auto")))
     except Exception as error:  # noqa: BLE001 - a broken installation of torch can raise anything

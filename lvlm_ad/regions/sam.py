@@ -17,11 +17,10 @@ from PIL import Image
 from pydantic import Field
 
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.device import chosen_device
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.regions.options import DivisionOptions
 from lvlm_ad.regions.regions import Regions
-from lvlm_ad.weights import find_weights, weights_hash
+from lvlm_ad.weights import chosen_device, find_weights, weights_hash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
