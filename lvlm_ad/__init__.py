@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad._version import __version__
+
 if TYPE_CHECKING:
     from lvlm_ad import metrics, regions, text2seg
     from lvlm_ad.datasets import load_dataset
@@ -12,8 +14,6 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import RunConfig
 
 __all__ = ["RunConfig", "__version__", "bench", "load_dataset", "metrics", "regions", "text2seg"]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "RunConfig": "lvlm_ad.evaluate",

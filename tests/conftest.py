@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -244,20 +245,50 @@ def tiny_clip(tmp_path_factory):
     return path.stem
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended: its exit status and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def without_report(arguments):
+    """A bench writes no report unless told so: drawing takes longer than measuring so few images."""
+    if arguments[:1] == ("bench",) and "--report" not in arguments:
+        arguments = (*arguments, "--no-report")
+    return [str(argument) for argument in arguments]
+
+
 @pytest.fixture
 def lvlm_ad_command(tmp_path, monkeypatch):
-    """Run the installed command in an empty folder; returns the finished process, text captured.
+    """Run a command in this process, in an empty folder; returns a ``Finished``. ``env`` changes the environment."""
+    from lvlm_ad.cli import app
 
-    A bench writes no report unless told so: drawing takes longer than measuring so few images.
-    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    for name in [name for name in os.environ if name.startswith("OPENAI_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments, env=None):
+        done = CliRunner().invoke(app, without_report(arguments), env=env)
+        if not isinstance(done.exception, SystemExit | None):
+            raise done.exception
+        return Finished(done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def lvlm_ad_process(tmp_path, monkeypatch):
+    """Run a command as a process of its own, in an empty folder; returns the finished process, text captured."""
     monkeypatch.chdir(tmp_path)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
 
     def run(*arguments, env=None, **kwargs):
-        if arguments[:1] == ("bench",) and "--report" not in arguments:
-            arguments = (*arguments, "--no-report")
         return subprocess.run(
-            [sys.executable, "-m", "lvlm_ad", *map(str, arguments)],
+            [sys.executable, "-m", "lvlm_ad", *without_report(arguments)],
             capture_output=True,
             text=True,
             env={**environment, "COLUMNS": "160", **(env or {})},

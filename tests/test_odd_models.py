@@ -39,7 +39,6 @@ def test_answers_together_that_end_the_process_end_with_one_line(body, kept_data
     done = lvlm_ad_command(
         *("bench", "--model", "odd.py", "--limit", "1", "--no-frame", "--data", kept_data),
         *("--division", "grid", "--set", "image_size=96", "--set", "max_retries=0"),
-        timeout=120,
     )
     assert done.returncode == 2, done.stderr
     assert "the backend Odd raised " in done.stderr
