@@ -7,8 +7,8 @@ import pytest
 
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.evaluate.scored import Scored
-from lvlm_ad.evaluate.scoring import measure_category, summary
+from lvlm_ad.evaluate.measure import Scored, measure_category
+from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.bootstrap import BootstrapSamples
 from lvlm_ad.metrics.intervals import CategoryImages, draws_of, measured
@@ -239,7 +239,7 @@ def test_damaged_files_of_a_run_are_told(make_run):
     (run.dir / "pixels.npz").write_bytes(whole)
     lines = (run.dir / "predictions.jsonl").read_text().splitlines(keepends=True)
     (run.dir / "predictions.jsonl").write_text("".join(lines[:3]))
-    with pytest.raises(RunError, match=f"incomplete: 3 of {len(lines)} predictions"):
+    with pytest.raises(RunError, match=f"incomplete: it has 3 of {len(lines)} predictions"):
         read_run(run.dir)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import LvlmAdError, PluginError, where
-from lvlm_ad.evaluate.scored import Images, Scored
-from lvlm_ad.evaluate.scoring import CategoryResult, answer_counts, measure_category, summary
+from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category
+from lvlm_ad.evaluate.summary import answer_counts, summary
 from lvlm_ad.metrics.histograms import THRESHOLDS, ScoreHistograms
 from lvlm_ad.runs import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write

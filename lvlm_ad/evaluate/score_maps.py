@@ -16,8 +16,8 @@ from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.manifest import hash_of
 from lvlm_ad.evaluate.map_files import find_maps, read_image_scores, read_map, resize_map
+from lvlm_ad.evaluate.measure import Scored
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult
-from lvlm_ad.evaluate.scored import Scored
 from lvlm_ad.presets import Price
 from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.runs import Manifest, PredictionRecord, Run, write_run

@@ -13,8 +13,8 @@ from lvlm_ad.backend import Answer
 from lvlm_ad.datasets.hashing import hash_rows
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
 from lvlm_ad.evaluate.manifest import hash_of
-from lvlm_ad.evaluate.scored import Images, Scored
-from lvlm_ad.evaluate.scoring import CategoryResult, answer_counts, measure_category, summary
+from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category
+from lvlm_ad.evaluate.summary import answer_counts, summary
 from lvlm_ad.presets import Price
 from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run
 from lvlm_ad.text2seg import UNANSWERED, Scoring, read

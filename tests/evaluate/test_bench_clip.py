@@ -13,8 +13,8 @@ from lvlm_ad.baseline import DenseScores
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate import bench
+from lvlm_ad.evaluate.measure import Scored
 from lvlm_ad.evaluate.rows import Measured, RowResult
-from lvlm_ad.evaluate.scored import Scored
 from lvlm_ad.leaderboard import FORMATS, make_board
 from lvlm_ad.runs import PredictionRecord
 from lvlm_ad.text2seg import parse

@@ -11,8 +11,7 @@ import pytest
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate import held_maps
 from lvlm_ad.evaluate.held_maps import HeldMaps
-from lvlm_ad.evaluate.scored import Images, Scored
-from lvlm_ad.evaluate.scoring import measure_category
+from lvlm_ad.evaluate.measure import Images, Scored, measure_category
 
 
 def pairs(count, side=24, seed=0):
@@ -82,8 +81,8 @@ MANY = """
 import resource, sys
 import numpy as np
 from lvlm_ad.evaluate import held_maps
-from lvlm_ad.evaluate.scored import Images, Scored
-from lvlm_ad.evaluate.scoring import measure_category
+from lvlm_ad.evaluate.measure import Images, Scored
+from lvlm_ad.evaluate.measure import measure_category
 held_maps.IN_MEMORY = 20e6
 draw = np.random.default_rng(0)
 images = Images()

@@ -8,8 +8,8 @@ import pytest
 
 from lvlm_ad import bench
 from lvlm_ad.evaluate.manifest import hash_of
-from lvlm_ad.evaluate.scored import Scored
-from lvlm_ad.evaluate.scoring import measure_category, summary
+from lvlm_ad.evaluate.measure import Scored, measure_category
+from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.evaluate.verify_all import verify_runs
 from lvlm_ad.metrics.histograms import ScoreHistogram

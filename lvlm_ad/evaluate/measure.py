@@ -1,29 +1,122 @@
-"""From the predictions of a run to its metrics: per category, then the mean over categories."""
+"""A category's images, collected one by one, and their metrics, intervals and ranges."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lvlm_ad.evaluate.scored import Images, Scored
-from lvlm_ad.metrics import PixelMetrics, image_metrics, pixel_metrics
+from lvlm_ad.evaluate.held_maps import HeldMaps
+from lvlm_ad.metrics import CellCounts, PixelMetrics, image_metrics, pixel_metrics
 from lvlm_ad.metrics.counts import pixel_metrics_from_histograms
-from lvlm_ad.metrics.histograms import GrowingHistograms, ScoreHistogram, ScoreHistograms
-from lvlm_ad.metrics.intervals import CategoryImages, draws_of, mean_intervals, measured
+from lvlm_ad.metrics.histograms import (
+    GrowingHistograms,
+    ScoreHistogram,
+    ScoreHistograms,
+    grid_of,
+    histogram_of_cells,
+    histogram_of_map,
+)
+from lvlm_ad.metrics.intervals import CategoryImages, draws_of, measured
+from lvlm_ad.metrics.ranking import Growing
 from lvlm_ad.runs import METRIC_NAMES
-from lvlm_ad.text2seg import Status
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from lvlm_ad.metrics.bootstrap import BootstrapSamples
 
-__all__ = ["CategoryResult", "answer_counts", "measure_category", "summary"]
+__all__ = ["CategoryResult", "Images", "Scored", "measure_category"]
 
 OnFailure = Literal["zero", "exclude"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What the metrics need of one image.
+
+    Attributes:
+        label: True if anomalous.
+        image_score: None where the answer holds none; each image of a dense row has one.
+        values: float ``(C,)``, the score of each cell; or for a dense row the whole map ``(S, S)``.
+        truth: for a row through the regions the counts of the ground truth, for a dense row the mask bool ``(S, S)``;
+            of a finished run, whose map is gone, the histogram that was kept, and ``values`` is not looked at; None where
+            there is no ground truth.
+    """
+
+    label: bool
+    image_score: float | None
+    values: NDArray[np.floating[Any]]
+    truth: CellCounts | NDArray[np.bool_] | ScoreHistogram | None
+
+
+class Images:
+    """A category's images, held small: the label, the score and the histogram of each. Of a dense row the maps stay.
+
+    Args:
+        images: what to hold; more can be added.
+        folder: where maps go that are too many for memory; see ``HeldMaps``.
+
+    Attributes:
+        held: the maps of a dense row.
+    """
+
+    def __init__(self, images: Iterable[Scored] = (), folder: Path | None = None) -> None:
+        self._labels, self._scores, self._histograms = Growing(np.bool_), Growing(np.float64), GrowingHistograms()
+        self.held = HeldMaps(folder)
+        self._dense: set[int] = set()
+        for image in images:
+            self.add(image)
+
+    def add(self, image: Scored) -> None:
+        """Add an image.
+
+        Raises:
+            RunError: its map cannot be kept.
+        """
+        if isinstance(image.truth, np.ndarray):
+            self.held.add(image.values, image.truth)
+            self._dense.add(len(self))
+            self._histograms.add(None)
+        elif isinstance(image.truth, CellCounts):
+            self._histograms.add(histogram_of_cells(image.truth, image.values))
+        else:
+            self._histograms.add(image.truth)
+        self._labels.add(np.array([image.label]))
+        self._scores.add(np.array([np.nan if image.image_score is None else image.image_score]))
+
+    def settle(self, scores: Sequence[float]) -> None:
+        """Give each image another score."""
+        self._scores.values[:] = scores
+
+    def __len__(self) -> int:
+        return int(self._labels.values.size)
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """Bool ``(n,)``, True if anomalous."""
+        return self._labels.values
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Float64 ``(n,)``, the image scores; NaN where there is none."""
+        return self._scores.values
+
+    def histograms(self) -> ScoreHistograms:
+        """Tally each image's pixels: exactly where maps are constant on cells, else on a grid that fits the maps."""
+        histograms = self._histograms.histograms()
+        if not self._dense:
+            return histograms
+        maps, masks = self.held.maps, self.held.masks
+        grid = grid_of(maps, masks)
+        of_maps = (histogram_of_map(values, mask, grid) for values, mask in zip(maps, masks, strict=True))
+        return ScoreHistograms.of(
+            next(of_maps) if at in self._dense else histogram for at, histogram in enumerate(histograms)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,57 +242,3 @@ def _certain(histogram: ScoreHistogram, *, right: bool) -> ScoreHistogram:
     columns = ([int(histogram.normal.sum()), 0], [0, int(histogram.anomalous.sum())], [0, histogram.n_regions])
     normal, anomalous, overlap = (np.array(column[::order]) for column in columns)
     return ScoreHistogram(np.array([0.0, 1.0]), normal, anomalous, overlap.astype(np.float64), histogram.n_regions)
-
-
-def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
-    """Average over the categories in which a metric is defined.
-
-    Returns:
-        The metrics by name, "n_images", "n_measured", "undefined" (name -> which categories are left out, or why there
-        is no mean), where images were resampled "interval" (name -> [low, high], the categories being fixed) and
-        "interval_over_categories" (the same where categories are drawn too; none for a single one), and perhaps
-        "range".
-    """
-    found = {category: one.metrics for category, one in categories.items()}
-    mean: dict[str, Any] = {}
-    undefined: dict[str, str] = {}
-    for name in (*METRIC_NAMES, "pixel_aupro_rescaled"):
-        defined = {category: one[name] for category, one in found.items() if one.get(name) is not None}
-        mean[name] = float(np.mean(list(defined.values()))) if defined else None
-        absent = [category for category in found if category not in defined]
-        if absent and name in METRIC_NAMES:
-            reason = found[absent[0]]["undefined"][name]
-            some = ", ".join([*absent[:5], *(["..."] if len(absent) > 5 else [])])  # noqa: PLR2004 - enough to see
-            place = f"undefined in {len(absent)} of {len(found)} categories ({some}): {reason}"
-            undefined[name] = f"mean of the other {len(defined)}; {place}" if defined else place
-    if any("interval" in one for one in found.values()):
-        mean |= mean_intervals({category: one.draws for category, one in categories.items()})
-    if any("range" in one for one in found.values()):
-        mean["range"] = _mean_ranges(found)
-    totals = {name: sum(one[name] for one in found.values()) for name in ("n_images", "n_measured")}
-    return {**mean, **totals, "undefined": undefined}
-
-
-def _mean_ranges(found: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Average the bounds of each metric; where no answer is missing, both are the value itself."""
-    ranges = {}
-    for name in METRIC_NAMES:
-        ends = [
-            one["range"].get(name) if "range" in one else [one[name]] * 2
-            for one in found.values()
-            if one.get(name) is not None
-        ]
-        if ends and None not in ends:
-            ranges[name] = [float(np.mean([end[at] for end in ends])) for at in (0, 1)]
-    return ranges
-
-
-def answer_counts(statuses: Mapping[Status, int], usable: int) -> dict[str, int]:
-    """Return the counts of a run's outcomes, those that did not occur too.
-
-    Args:
-        statuses: how many images have each.
-        usable: how many have a score.
-    """
-    counts = {status: statuses.get(status, 0) for status in get_args(Status)}
-    return {"total": sum(counts.values()), **counts, "usable": usable}
