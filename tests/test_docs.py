@@ -137,6 +137,7 @@ def test_commands_that_are_not_run_are_well_formed(block):
 RUN_PAGES = [page for page in PAGES if any(one.language in RUN and one.not_run is None for one in blocks(page))]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("page", RUN_PAGES, ids=name_of)
 def test_the_blocks_of_a_page_run(page, tmp_path):
     """One after the other, in one folder, as a reader would."""
@@ -191,6 +192,7 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
+@pytest.mark.heavy
 def test_the_notebook_runs(tmp_path, monkeypatch):
     """Every cell, as it is written; it is made by docs/make_notebook.py."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
@@ -212,6 +214,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     assert "0.7" in shown[5]
 
 
+@pytest.mark.heavy
 def test_the_site_builds(tmp_path):
     """Without a warning: every link and heading is there, every docstring can be read, nothing is fetched."""
     pytest.importorskip("mkdocs")
@@ -249,6 +252,7 @@ class Looks(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("file", ["my_backend.py", "house_model.py", "together.py"])
 def test_the_tutorials_backends_keep_the_contract(file, tmp_path):
     """The page recommends the check, so its own classes pass it."""
