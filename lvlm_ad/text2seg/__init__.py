@@ -1,7 +1,12 @@
-"""Text2Segmentation: reads the scores from an answer's text and paints them into the regions."""
+"""Text2Segmentation: read the scores in an answer's text and paint them into the regions.
+
+``read.py`` is the way in: an answer's text becomes tokens (``lexer``), tokens become statements such as "region 3 has
+0.7" (``prose``, ``tables``, ``json_answers``; their numbers come from ``numbers``), and the last complete verdict among
+the statements becomes ``Scores`` (``scores``). ``expected`` replaces scores by expected values; ``paint`` makes a map.
+"""
 
 from lvlm_ad.text2seg.paint import ScoreMap, paint
-from lvlm_ad.text2seg.parse import Scoring, parse, read, write
+from lvlm_ad.text2seg.read import Scoring, parse, read, write
 from lvlm_ad.text2seg.scores import UNANSWERED, Scores, Status
 
 __all__ = ["UNANSWERED", "ScoreMap", "Scores", "Scoring", "Status", "paint", "parse", "read", "write"]

@@ -1,193 +1,261 @@
-"""Finds JSON objects in an answer and reads the scores in them, whichever of the usual shapes they have."""
+"""Read the JSON objects in an answer, whichever of the usual shapes they have, and the scores in them.
+
+Models write trailing commas, single quotes, comments and bare words, and are cut off in the middle. The standard parser
+refuses all of these, is stopped by deep nesting, and does not tell how far it came.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
-from lvlm_ad.text2seg.json_values import Array, Object, Scalar, read_object
-from lvlm_ad.text2seg.labels import read_list, read_regions
-from lvlm_ad.text2seg.numbers import Number, read_number
-from lvlm_ad.text2seg.phrases import read_phrases
-from lvlm_ad.text2seg.statements import Finding, Span
-from lvlm_ad.text2seg.tokens import lex
-from lvlm_ad.text2seg.traced import Traced
-from lvlm_ad.text2seg.words import REGION
+from lvlm_ad.text2seg.lexer import Text, lex
+from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_regions
+from lvlm_ad.text2seg.prose import read_prose
+from lvlm_ad.text2seg.scores import Statement
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Literal, TypeAlias
+__all__ = ["json_statements"]
 
-    from lvlm_ad.text2seg.json_values import Value
+_CUT = Statement(None, note="A JSON object is damaged or cut off; what could be read of it is kept.")
+_DEEPEST = 32
 
-    Place: TypeAlias = Literal["top", "image", "regions", "other"]
+# The keys that matter, written without what is neither letter nor digit.
+_ANOMALY = "(?:anomaly|anomalous|abnormality|defect)"
+_SCORE = "(?:score|probability|likelihood|rating)"
+_REGION = "(?:region|section|segment|area|zone|cell)s?"
+_WHOLE = "(?:overall|whole|entire|global|full)"
+_PICTURE = "(?:image|picture|photo|img)"
+_KEYS = {
+    name: re.compile(pattern)
+    for name, pattern in {
+        "image": rf"(?:the|final)?(?:(?={_WHOLE}|{_PICTURE}){_WHOLE}?{_PICTURE}?(?:level|wide)?{_ANOMALY}?{_SCORE}?"
+        rf"|(?:anomaly|anomalous|abnormality){_SCORE})",
+        "region": rf"{_REGION}(?:id|ids|number|numbers|no|num|index|name|label)?",
+        "id": r"id|number|no|num|index|name|label",
+        "score": rf"(?:region|section)?{_ANOMALY}?{_SCORE}",
+        "loose_score": r"value|anomaly",
+        "regions": rf"(?:anomalous|abnormal|defective|per|image)?{_REGION}(?:level)?(?:anomaly)?(?:scores?|list|map)?",
+        "answer": r"answer|output|response|results?|final(?:answer|result)?",
+    }.items()
+}
+_NOT_IN_KEY = re.compile(r"[^a-z0-9]+")
 
-__all__ = ["read_answer"]
-
-_CUT = "A JSON object is damaged or cut off; what could be read of it is kept."
-_NOT_KEY = re.compile(r"[^a-z0-9]+")
-_IMAGE = r"(?:overall|whole|entire|global|full)?(?:image|picture|photo|img)?(?:level|wide)?"
-_IMAGE_KEY = re.compile(
-    rf"(?:the|final)?(?:(?=overall|whole|entire|global|full|image|picture|photo|img){_IMAGE}"
-    r"(?:anomaly|anomalous|abnormality|defect)?(?:score|probability|likelihood|rating)?"
-    r"|(?:anomaly|anomalous|abnormality)(?:score|probability|likelihood|rating))"
-)
-_REGION_KEY = re.compile(
-    r"(?:region|section|segment|area|zone|cell)s?(?:id|ids|number|numbers|no|num|index|name|label)?"
-)
-_PLAIN_ID_KEYS = frozenset({"id", "number", "no", "num", "index", "name", "label"})
-_SCORE_KEY = re.compile(
-    r"(?:region|section)?(?:anomaly|anomalous|abnormality|defect)?(?:score|rating|probability|likelihood)"
-)
-_LOOSE_SCORE_KEYS = frozenset({"value", "anomaly"})
-_REGIONS_KEY = re.compile(
-    r"(?:anomalous|abnormal|defective|per|image)?(?:region|section|segment|area|zone|cell)s?(?:level)?(?:anomaly)?(?:scores?|list|map)?"
-)
-_ANSWER_KEYS = frozenset({"answer", "output", "response", "result", "results", "final", "finalanswer", "finalresult"})
+Place: TypeAlias = Literal["top", "image", "regions", "other"]
+"""Where in an object a value stands: at its top, under a key for the image or for regions, or elsewhere."""
 
 
-def read_answer(source: Traced) -> list[Finding]:
-    """Return the scores in an answer, in its order: in its JSON objects, and in the text around them.
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A string, a number, or a bare word such as ``true``; a string without its quotation marks."""
+
+    text: Text
+    word: bool = False
+
+
+@dataclass(slots=True)
+class Array:
+    """A JSON array."""
+
+    items: list[Value] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Object:
+    """A JSON object; a key may occur more than once."""
+
+    pairs: list[tuple[str, Value]] = field(default_factory=list)
+
+
+Value: TypeAlias = Scalar | Array | Object
+
+
+def json_statements(source: Text) -> Iterator[tuple[int, int, list[Statement]]]:
+    """Yield where each JSON object with scores begins and ends, and its statements.
 
     Args:
-        source: plain text, see ``tokens.plain``.
+        source: plain text, see ``lexer.plain``.
     """
-    text = source.text
-    findings: list[Finding] = []
-    read_to = position = 0
-    while (start := text.find("{", position)) >= 0:
-        value, position, closed = read_object(source, start)
-        found = _findings(value)
-        if found:
-            findings += read_phrases(source.part(read_to, start))
-            findings += found
-            if not closed:
-                findings.append(Finding(None, note=_CUT))
-            read_to = position
-    findings += read_phrases(source.part(read_to))
-    return findings
+    end = 0
+    while (start := source.text.find("{", end)) >= 0:
+        value, end, closed = _read_object(source, start)
+        statements = _statements(value)
+        if statements:
+            yield start, end, statements if closed else [*statements, _CUT]
 
 
-def _findings(value: Object) -> list[Finding]:
-    found = list(_walk(value, "top"))
-    images = [finding for finding in found if not finding.regions]
-    regions = [finding for finding in found if finding.regions]
-    names_regions = bool(regions) or _has_regions_key(value)
-    # The last image score is the object's; two would make two statements of one object.
+def _statements(value: Object) -> list[Statement]:
+    stated = list(_walk(value, "top"))
+    regions = [statement for statement in stated if statement.regions]
+    images = [statement for statement in stated if not statement.regions]
+    complete = bool(regions) or any(_is(key, "regions") and not isinstance(item, Scalar) for key, item in value.pairs)
+    # The last image score is the object's; two would make two verdicts of one object.
     return [
-        *(Finding(image.score, complete=names_regions) for image in images[-1:]),
-        *(Finding(region.score, region.regions, complete=True) for region in regions),
+        *(Statement(image.score, complete=complete) for image in images[-1:]),
+        *(Statement(region.score, region.regions, complete=True) for region in regions),
     ]
 
 
-def _has_regions_key(value: Object) -> bool:
-    return any(_REGIONS_KEY.fullmatch(_compact(key)) and not isinstance(item, Scalar) for key, item in value.pairs)
+def _is(key: str, *names: str) -> bool:
+    """Tell whether a key is one of those that ``_KEYS`` names so."""
+    letters = _NOT_IN_KEY.sub("", key[:60].lower())
+    return any(_KEYS[name].fullmatch(letters) for name in names)
 
 
-def _compact(key: str) -> str:
-    return _NOT_KEY.sub("", key[:60].lower())
+def _walk(value: Value, place: Place) -> Iterator[Statement]:
+    """Yield the scores in a value; ``_read_object`` bounds the nesting."""
+    match value:
+        case Object():
+            entry = _entry(value, place)
+            if entry is not None:
+                yield entry
+                return
+            numbered = place == "regions" or (place == "top" and any(_is(key, "image") for key, _ in value.pairs))
+            for key, item in value.pairs:
+                yield from _pair(key, item, place, numbered=numbered)
+        case Array():
+            for item in value.items:
+                yield from _item(item, place)
 
 
-def _walk(value: Value, place: Place) -> Iterator[Finding]:
-    """Yield the scores in a value; the nesting is bounded by ``read_object``."""
-    if isinstance(value, Array):
-        for item in value.items:
-            yield from _walk_item(item, place)
-    elif isinstance(value, Object):
-        entry = _entry(value, place)
-        if entry is not None:
-            yield entry
-            return
-        has_image = any(_IMAGE_KEY.fullmatch(_compact(key)) for key, _ in value.pairs)
-        for key, item in value.pairs:
-            yield from _walk_pair(key, item, place, numbered=place == "regions" or (place == "top" and has_image))
-
-
-def _walk_item(item: Value, place: Place) -> Iterator[Finding]:
-    if isinstance(item, Object):
-        yield from _walk(item, place)
-    elif place == "regions" and isinstance(item, Array):
-        yield from _pair_of_scalars(item)
-    elif place == "regions" and isinstance(item, Scalar):
-        # A list of sentences in the text format.
-        yield from read_phrases(item.text)
-
-
-def _pair_of_scalars(item: Array) -> Iterator[Finding]:
-    """Read [3, 0.7]."""
-    match item.items:
-        case [Scalar() as region, Scalar() as score]:
-            regions, number = _regions(region), _number(score)
+def _item(item: Value, place: Place) -> Iterator[Statement]:
+    """Read an item of an array: an object, [3, 0.7], or a sentence in the text format."""
+    match item:
+        case Object():
+            yield from _walk(item, place)
+        case Array([Scalar() as region, Scalar() as score]) if place == "regions":
+            regions, number = _regions(region.text), _number(score)
             if regions and number is not None:
-                yield Finding(number, regions)
+                yield Statement(number, regions)
+        case Scalar() if place == "regions":
+            yield from read_prose(item.text)
 
 
-def _walk_pair(key: str, item: Value, place: Place, *, numbered: bool) -> Iterator[Finding]:
-    compact = _compact(key)
-    is_image = _IMAGE_KEY.fullmatch(compact) is not None or (compact == "score" and place in {"top", "image"})
-    regions = _regions(Scalar(Traced.whole(key))) if numbered or not key.strip()[:1].isdecimal() else ()
+def _pair(key: str, item: Value, place: Place, *, numbered: bool) -> Iterator[Statement]:
+    """Read a pair of an object; a bare number as key is a region's where ``numbered``."""
+    of_image = _is(key, "image") or (place in {"top", "image"} and _NOT_IN_KEY.sub("", key.lower()) == "score")
+    regions = _regions(Text.of(key)) if numbered or not key.strip()[:1].isdecimal() else ()
     if regions:
-        yield from _scored(regions, item)
-    elif is_image and place != "regions":
-        if not isinstance(item, Scalar):
-            yield from _walk(item, "image")
-        elif (number := _number(item)) is not None:
-            yield Finding(number)
-    elif isinstance(item, Scalar):
-        return
-    elif _REGIONS_KEY.fullmatch(compact):
-        yield from _walk(item, "regions")
+        number = _number(item) or _score_of(item)
+        if number is not None:
+            yield Statement(number, regions)
+    elif of_image and place != "regions":
+        number = _number(item)
+        if number is not None:
+            yield Statement(number)
+        yield from _walk(item, "image")
     else:
-        yield from _walk(item, place if compact in _ANSWER_KEYS else "other")
+        yield from _walk(item, "regions" if _is(key, "regions") else place if _is(key, "answer") else "other")
 
 
-def _scored(regions: tuple[Span, ...], item: Value) -> Iterator[Finding]:
-    """Read the value of "region 3": a number or an object that holds one."""
-    number = _number(item) if isinstance(item, Scalar) else _score_of(item) if isinstance(item, Object) else None
-    if number is not None:
-        yield Finding(number, regions)
-
-
-def _entry(value: Object, place: Place) -> Finding | None:
+def _entry(value: Object, place: Place) -> Statement | None:
     """Read {"region": 3, "score": 0.7}."""
     for key, item in value.pairs:
-        compact = _compact(key)
-        names = _REGION_KEY.fullmatch(compact) or (place == "regions" and compact in _PLAIN_ID_KEYS)
-        if not names:
+        if not (_is(key, "region") or (place == "regions" and _is(key, "id"))):
             continue
-        items = item.items if isinstance(item, Array) else [item]
-        regions = tuple(
-            span for part in items if isinstance(part, Scalar) and not part.word for span in _regions(part) or ()
-        )
+        named = item.items if isinstance(item, Array) else [item]
+        scalars = [part for part in named if isinstance(part, Scalar) and not part.word]
+        regions = tuple(span for part in scalars for span in _regions(part.text))
         number = _score_of(value)
         if regions and number is not None:
-            return Finding(number, regions)
+            return Statement(number, regions)
     return None
 
 
-def _score_of(value: Object) -> Number | None:
-    """Return the number under the key that says "score"."""
-    scores = [item for key, item in value.pairs if _SCORE_KEY.fullmatch(_compact(key))]
-    scores += [item for key, item in value.pairs if _compact(key) in _LOOSE_SCORE_KEYS]
-    for item in scores:
-        if isinstance(item, Scalar) and (number := _number(item)) is not None:
-            return number
-    return None
+def _score_of(value: Value) -> Number | None:
+    """Return the number under an object's key for a score."""
+    pairs = value.pairs if isinstance(value, Object) else []
+    scores = [item for name in ("score", "loose_score") for key, item in pairs if _is(key, name)]
+    return next((number for number in map(_number, scores) if number is not None), None)
 
 
-def _regions(scalar: Scalar) -> tuple[Span, ...]:
+def _regions(text: Text) -> tuple[Span, ...]:
     """Read 3, "3", "#3", "3, 5", "region 3", "region_3", "regions 3 and 5"; () if it is none of these."""
-    tokens = lex(scalar.text)
-    read = read_regions(tokens, 0) if tokens.is_word(0, REGION) else read_list(tokens, 0)
+    tokens = lex(text)
+    read = read_regions(tokens, 0) if tokens.has(0, "region") else read_list(tokens, 0)
     return read[0] if read is not None and read[1] == len(tokens) else ()
 
 
-def _number(scalar: Scalar) -> Number | None:
+def _number(value: Value) -> Number | None:
     """Read 0.7, "0.7", "70%", "7/10", "0.7 (a scratch)"."""
-    if scalar.word:
+    if not isinstance(value, Scalar) or value.word:
         return None
-    tokens = lex(scalar.text)
+    tokens = lex(value.text)
     number = read_number(tokens, 0)
     if number is None or not (number.end == len(tokens) or tokens.is_mark(number.end, "(,;-")):
         return None
     return number
+
+
+_SKIPPED = re.compile(r"(?:[\s,;]++|//[^\n]*+\n)*+")
+_COLON = re.compile(r"\s*+(?::|=>|=)\s*+")
+_SCALAR = re.compile(
+    r"""
+      "(?P<double> (?:[^"\\\n]|\\.)*+ )"
+    | '(?P<single> (?:[^'\\\n]|\\.)*+ )'
+    | (?P<number> [-+]?(?:[0-9]++(?:\.[0-9]++)*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+%?+(?![\w.]) )
+    | (?P<word> [^\W0-9][\w\ \#-]{0,40}+ )
+    """,
+    re.VERBOSE,
+)
+
+
+def _read_object(source: Text, start: int) -> tuple[Object, int, bool]:
+    """Read the object that begins at a "{".
+
+    Returns:
+        What could be read of it, where reading ended (past ``start``), and whether the object was closed.
+    """
+    text = source.text
+    root = Object()
+    unclosed: list[Object | Array] = [root]
+    position = start + 1
+    while True:
+        position = _end(_SKIPPED, text, position)
+        inner = unclosed[-1]
+        if text.startswith("}" if isinstance(inner, Object) else "]", position):
+            position += 1
+            unclosed.pop()
+            if not unclosed:
+                return root, position, True
+            continue
+        key = ""
+        if isinstance(inner, Object):
+            named = _read_scalar(source, position)
+            colon = _COLON.match(text, named[1]) if named else None
+            if named is None or colon is None:
+                return root, position, False
+            key, position = named[0].text.text, colon.end()
+        value: Value
+        if text[position : position + 1] in {"{", "["}:
+            if len(unclosed) == _DEEPEST:
+                return root, position, False
+            value = nested = Object() if text[position] == "{" else Array()
+            unclosed.append(nested)
+            position += 1
+        else:
+            read = _read_scalar(source, position)
+            if read is None:
+                return root, position, False
+            value, position = read
+        if isinstance(inner, Object):
+            inner.pairs.append((key, value))
+        else:
+            inner.items.append(value)
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    return position if match is None else match.end()
+
+
+def _read_scalar(source: Text, position: int) -> tuple[Scalar, int] | None:
+    match = _SCALAR.match(source.text, position)
+    if match is None:
+        return None
+    kind = str(match.lastgroup)
+    start, end = match.span(kind)
+    if kind == "word":
+        end = start + len(match[0].rstrip())
+    return Scalar(source.part(start, end), word=kind == "word"), match.end()

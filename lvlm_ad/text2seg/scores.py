@@ -1,17 +1,27 @@
-"""What Text2Segmentation reads from an answer."""
+"""What Text2Segmentation returns, and how the statements of an answer become scores.
+
+A statement gives one number to the image or to regions. An answer may hold several verdicts, such as a draft and a
+final one: an image score and the region scores that belong to it. The last complete verdict counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["UNANSWERED", "Scores", "Status"]
+from lvlm_ad.text2seg.numbers import BEYOND, Number, Span
+
+__all__ = ["UNANSWERED", "Scores", "Statement", "Status", "quoted", "scores_of"]
 
 Status = Literal["ok", "partial", "refused", "unparsable", "truncated", "failed", "unasked"]
 
 UNANSWERED: tuple[Status, ...] = ("failed", "unasked")
-"""No answer is there; the same command asks again."""
+"""There is no answer; the same command asks again."""
+
+_MOST_NOTES = 20
+_LONGEST_QUOTE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +29,17 @@ class Scores:
     """The scores in one answer.
 
     Attributes:
-        image: image anomaly score in [0, 1], higher is more anomalous; None where the answer holds none.
+        image: image anomaly score in [0, 1], higher is more anomalous; None where the answer gives none.
         regions: region number (from 1) -> score in [0, 1]; regions not named are absent.
-        status: "ok"; "partial" (usable, something in it was wrong or missing, see notes); "refused"; "unparsable";
+        status: "ok"; "partial" (usable, but something was wrong or missing, see notes); "refused"; "unparsable";
             "truncated" (cut off; what was readable is kept); "failed" (no answer came);
-            "unasked" (the question was not asked, for want of money or since it waits in a batch).
+            "unasked" (the question was not asked, because of the budget or because it waits in a batch).
         notes: what was wrong, one short sentence each.
         expected: how many of these scores are expected values; the others are as written.
+
+    Example:
+        >>> Scores(0.9, {3: 0.7}).usable
+        True
     """
 
     image: float | None
@@ -36,5 +50,178 @@ class Scores:
 
     @property
     def usable(self) -> bool:
-        """Whether the image has scores to be measured by."""
+        """Whether the image has a score to be measured by."""
         return self.image is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A number that an answer gives to the image or to regions.
+
+    Attributes:
+        score: the number; None: there is only a note.
+        regions: the regions whose score it is; empty: it is the image score.
+        complete: whether it is part of a JSON object that names all its regions itself.
+        note: what is wrong, if anything.
+    """
+
+    score: Number | None
+    regions: tuple[Span, ...] = ()
+    complete: bool = False
+    note: str = ""
+
+
+def quoted(text: str) -> str:
+    """Quote a piece of an answer: at most 40 characters, none of which can act on a terminal."""
+    # Cut first: the piece may be the whole answer.
+    shown = "".join(c if c.isprintable() else " " for c in text[: _LONGEST_QUOTE + 1])
+    return f"'{shown}'" if len(text) <= _LONGEST_QUOTE else f"'{shown[: _LONGEST_QUOTE - 3]}...'"
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """An image score and the region scores that belong to it.
+
+    Attributes:
+        image: the image score, if it can be used.
+        opened: whether an image score was stated.
+        complete: whether it is a JSON object that names all its regions itself.
+        regions: region number -> score.
+        named: whether regions were named, drawn or not.
+        notes: what was wrong; the keys alone count.
+        before: regions that were named before the image score.
+    """
+
+    image: Number | None = None
+    opened: bool = False
+    complete: bool = False
+    regions: dict[int, Number] = field(default_factory=dict)
+    named: bool = False
+    notes: dict[str, None] = field(default_factory=dict)
+    before: _Verdict | None = None
+
+    def note(self, text: str) -> None:
+        self.notes[text] = None
+
+    def add_regions(self, statement: Statement, n_regions: int) -> None:
+        self.named = True
+        score = self.checked(statement.score, "the score of a region")
+        if score is None:
+            return
+        for number in self._drawn(statement.regions, n_regions):
+            if self.regions.get(number, score).value != score.value:
+                self.note(f"Region {number} has two scores; the last one, {abs(score.value):g}, is kept.")
+            self.regions[number] = score
+
+    def checked(self, score: Number | None, name: str) -> Number | None:
+        if score is None or score.in_range:
+            return score
+        wrong = "is no single number" if math.isnan(score.value) else "is outside [0, 1]"
+        self.note(f"{quoted(score.written)} as {name} {wrong}; it is left out.")
+        return None
+
+    def _drawn(self, spans: Iterable[Span], n_regions: int) -> Iterable[int]:
+        drawn: dict[int, None] = {}
+        for first, last in dict.fromkeys(spans):
+            drawn |= dict.fromkeys(range(max(first, 1), min(last, n_regions) + 1))
+            if first < 1 or last > n_regions:
+                one = f"Region {first if first < BEYOND else 'with a very large number'} was"
+                several = f"Some of the regions {first} to {last if last < BEYOND else 'a very large number'} were"
+                self.note(f"{one if first == last else several} not drawn; there are {n_regions}.")
+        return drawn
+
+    def merged(self) -> _Verdict:
+        """Return the verdict with the regions that were named before its image score, if none was named after."""
+        if self.before is None or self.named or self.complete:
+            return self
+        self.before.image = self.image
+        self.before.notes |= self.notes
+        return self.before
+
+    def repeats(self, other: _Verdict) -> bool:
+        """Tell whether this is a remark on another verdict: its image score again, and no regions."""
+        if self.image is None or other.image is None or self.named or self.complete:
+            return False
+        return self.image.value == other.image.value
+
+
+def scores_of(
+    statements: Iterable[Statement], n_regions: int, expected: Callable[[Number], float | None] = lambda _: None
+) -> Scores:
+    """Return the scores of the last complete verdict.
+
+    An image score opens a verdict, and the regions after it belong to it. Regions before the first image score belong
+    to it if none come after it. An image score that repeats the one before and names no regions is a remark on that
+    verdict, not another one.
+
+    Args:
+        statements: the answer's statements, in its order.
+        n_regions: how many regions were drawn.
+        expected: gives the expected value that stands for a number; None: the number counts as written. Which verdict
+            counts is decided by the numbers as written.
+
+    Returns:
+        Scores with the status "ok" or "partial"; "unparsable", with an ``image`` of None, if nothing is usable.
+    """
+    verdicts = [_Verdict()]
+    for statement in statements:
+        current = verdicts[-1]
+        if statement.score is not None and not statement.regions:
+            opened = _Verdict(opened=True, complete=statement.complete)
+            if not current.opened:
+                verdicts.pop()
+                opened.before = current if current.named else None
+                opened.notes = {} if current.named else current.notes
+            verdicts.append(opened)
+            opened.image = opened.checked(statement.score, "the image score")
+        elif statement.score is not None and (statement.complete or not current.complete):
+            current.add_regions(statement, n_regions)
+        if statement.note:
+            verdicts[-1].note(statement.note)
+    return _with_values(_last(verdicts), expected)
+
+
+def _last(verdicts: Iterable[_Verdict]) -> _Verdict:
+    """Return the last usable verdict, with the notes on what came after it; where none is usable, notes alone."""
+    chosen = _Verdict()
+    unread: dict[str, None] = {}
+    for verdict in (one.merged() for one in verdicts):
+        if verdict.repeats(chosen):
+            continue
+        if verdict.image is not None or verdict.regions:
+            chosen, unread = verdict, {}
+        else:
+            unread |= verdict.notes
+    chosen.notes |= unread
+    return chosen
+
+
+def _with_values(verdict: _Verdict, expected: Callable[[Number], float | None]) -> Scores:
+    image = verdict.image
+    if image is None and not verdict.regions:
+        return Scores(None, {}, "unparsable", _listed(verdict.notes))
+    expectations = {number: expected(score) for number, score in sorted(verdict.regions.items())}
+    regions = {number: _value(verdict.regions[number], value) for number, value in expectations.items()}
+    if image is None:
+        image = verdict.regions[max(regions, key=lambda number: regions[number])]
+        verdict.note("There is no image score; the highest score of a region stands for it.")
+    expectation = expected(image)
+    return Scores(
+        image=_value(image, expectation),
+        regions=regions,
+        status="partial" if verdict.notes else "ok",
+        notes=_listed(verdict.notes),
+        expected=sum(value is not None for value in (expectation, *expectations.values())),
+    )
+
+
+def _value(score: Number, expectation: float | None) -> float:
+    # A written "-0" is 0.
+    return abs(score.value) if expectation is None else expectation
+
+
+def _listed(notes: Iterable[str]) -> tuple[str, ...]:
+    """Return the first notes, and how many more there were."""
+    listed = tuple(notes)
+    more = len(listed) - _MOST_NOTES
+    return listed if more <= 0 else (*listed[:_MOST_NOTES], f"And {more} more.")

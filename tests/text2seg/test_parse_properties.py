@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from lvlm_ad.backend import Answer
 from lvlm_ad.text2seg import parse, read, write
-from lvlm_ad.text2seg.tokens import LONGEST, TOO_LONG, plain
-from lvlm_ad.text2seg.traced import Traced
+from lvlm_ad.text2seg.lexer import LONGEST, Text, plain
+from lvlm_ad.text2seg.read import TOO_LONG
 
 N = 40
 
@@ -42,7 +42,7 @@ prose = st.sampled_from(
 
 def written_values(text: str) -> set[float]:
     """Return every value that a number in a text may stand for, by a reading that shares nothing with the parser."""
-    text = plain(Traced.whole(text)).text
+    text = plain(Text.of(text)).text
     patterns = (r"[0-9]+", r"[0-9]*\.[0-9]+", r"[0-9]+,[0-9]+", r"[0-9.]+[eE]-?[0-9]+")
     found = {match.rstrip(".").replace(",", ".") for pattern in patterns for match in re.findall(pattern, text)}
     numbers = {float(number) for number in found if number.count(".") < 2}
@@ -85,7 +85,7 @@ def test_every_score_stands_in_the_text(text):
     values = written_values(text)
     assert {*result.regions.values(), *([] if result.image is None else [result.image])} <= values
     if result.regions:
-        integers = [int(number) for number in re.findall("[0-9]+", plain(Traced.whole(text)).text)]
+        integers = [int(number) for number in re.findall("[0-9]+", plain(Text.of(text)).text)]
         assert all(min(integers) <= number <= max(integers) for number in result.regions)
 
 

@@ -1,0 +1,411 @@
+"""Read prose, lists and lines: every number that they explicitly give to the image or to regions.
+
+``_Reader`` looks for labels ("region 3", "anomaly score", "overall"). The functions below it find the number that is
+attached to a label: by a separator, a bracket or a phrase such as "has a score of".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from lvlm_ad.text2seg.lexer import Text, Tokens, form, lex
+from lvlm_ad.text2seg.numbers import INTEGER, Number, Span, read_integer, read_number, read_regions
+from lvlm_ad.text2seg.scores import Statement
+from lvlm_ad.text2seg.tables import TableReader
+
+__all__ = ["read_prose"]
+
+_REACH = 24
+"""How many tokens, or comments in brackets, may stand between a label and its number."""
+_NEARBY = 12
+"""How many tokens before a score may tell whose it is."""
+_LONGEST_COMMENT = 60
+"""How many tokens a comment in brackets may have."""
+_DEEPEST_BRACKET = 3
+_CLOSING = {"(": ")", "[": "]"}
+
+_LABEL = form(
+    """
+      (?P<line> {line} ) | (?P<mark> {mark} ) | (?P<region> {region} ) | (?P<image> {image} )
+    | (?P<score> {score} | (?<= {anomaly} ) {measure} )
+    """
+)
+"""Where something to read may begin."""
+
+_QUALIFIERS = form(r"(?: (?: {qualifier} | '-' ){0,7} {qualifier} )? \Z")
+_OF_IMAGE = form("'(['?+ (?: {to_or_for|of} {article}?+ )?+ {image}")
+_OF_PRODUCT = form("{of_or_for} (?: (?! {region|score|is} ) {word} ){0,6}+ (?= {is} | ':=' )")
+_TO_REGION = form("{to_or_for} {article}?+ (?= {region} )")
+_MEASURED = form("(?: {qualifier|measure} | '-' (?= {qualifier} ) ){0,7}+")
+_IS_BULLET = form("'-' | {number} '.)'")
+_QUANTITY = form("(?<= {number|quantity} ) | (?<= {touching} ) '='")
+"""What comes before a separator where the number after it is no score: "x=0.7"."""
+_NEXT_REGION = form("(?: ',;' | {and|line} )++ '-'?+ (?P<region> {INTEGER} )", INTEGER=INTEGER)
+_NEXT_IN_LIST = form("',' {and}?+ | {and}")
+_OPENS_SCORES = form("';,' {region}")
+_COORDINATES = form("',' '(['")
+_IN_BRACKET = form("'([' (?P<words> {filler}*+ ) ':='*+")
+_SIGN = form("(?<= {mark} | (?! {touching} ) {word} ) (?= {touching} ) '-+'")
+"""A number's sign: it touches the number and stands apart from the word before it."""
+_LIST_DASH = form("(?! {touching} ) '-'")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Regions that were named and may get their score later in the text.
+
+    Attributes:
+        regions: the regions.
+        heading: whether they head what follows ("Region 3: a scratch. Score: 0.7"), not just occur in a sentence.
+        clause: whether they begin a clause.
+        after_for: whether "for" stands before them.
+        fills_line: whether the heading fills its line.
+        indent: the indent of the heading's line, in characters.
+        bullet: whether the heading is an item of a list.
+        same_line: whether no line has begun since.
+        comma: whether a comma has come since.
+    """
+
+    regions: tuple[Span, ...]
+    heading: bool
+    clause: bool
+    after_for: bool
+    fills_line: bool
+    indent: int
+    bullet: bool
+    same_line: bool = True
+    comma: bool = False
+
+
+def read_prose(text: Text) -> list[Statement]:
+    """Return the statements in a text, in its order.
+
+    Args:
+        text: plain text, see ``lexer.plain``.
+    """
+    return _Reader(lex(text)).read()
+
+
+class _Reader:
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._table = TableReader(tokens)
+        self._statements: list[Statement] = []
+        self._waiting: _Waiting | None = None
+        self._line = 0
+        """Index of the first token of the present line."""
+
+    def read(self) -> list[Statement]:
+        read_label = {
+            "line": lambda at: self._begin_line(at + 1),
+            "mark": self._mark,
+            "region": self._region,
+            "score": self._score,
+            "image": self._image,
+        }
+        at = self._begin_line(0)
+        while label := _LABEL.search(self._tokens.shape, at):
+            at = read_label[str(label.lastgroup)](label.start())
+        return self._statements
+
+    def _add(self, number: Number, regions: tuple[Span, ...] = ()) -> int:
+        self._statements.append(Statement(number, regions))
+        self._waiting = None
+        return number.end
+
+    def _begin_line(self, at: int) -> int:
+        """Read the line if it is a table's row; otherwise decide whether the regions of a heading still wait."""
+        row = self._table.read_row(at)
+        if row is not None:
+            statements, at = row
+            self._statements += statements
+            self._waiting = None
+            return at
+        self._line = at
+        waiting = self._waiting
+        if waiting is not None:
+            waiting.same_line = False
+            deeper = self._indent() > waiting.indent or (self._is_bullet() and not waiting.bullet)
+            if not (waiting.heading and (waiting.fills_line or deeper)):
+                self._waiting = None
+        return at
+
+    def _indent(self) -> int:
+        before = self._tokens[self._line - 1].text
+        return len(before) - before.rfind("\n") - 1 if self._line else 0
+
+    def _is_bullet(self) -> bool:
+        return _IS_BULLET.match(self._tokens.shape, self._line) is not None
+
+    def _mark(self, at: int) -> int:
+        """Read the score after a separator or in a bracket, as in "Region 3: a scratch (0.7)"."""
+        waiting, tokens = self._waiting, self._tokens
+        if waiting is None or not waiting.same_line:
+            return at + 1
+        if waiting.heading:
+            number = separated(tokens, at)
+            if number is not None and not _QUANTITY.match(tokens.shape, at):
+                return self._add(number, waiting.regions)
+        elif tokens.is_mark(at, ".;!?"):
+            self._waiting = None
+        waiting.comma |= tokens.is_mark(at, ",")
+        return at + 1
+
+    def _region(self, at: int) -> int:
+        """Read a score that is attached to regions, or remember the regions for a score that follows."""
+        tokens = self._tokens
+        read = read_regions(tokens, at)
+        if read is None:
+            return at + 1
+        regions, end = read
+        heads_clause, heads_line = tokens.has(at - 1, "opens|line"), tokens.has(at - 1, "line")
+        number = attached(tokens, end, heads_clause=heads_clause, heads_line=heads_line)
+        if number is not None:
+            return self._more_regions(self._add_each(number, regions))
+        # "Region 3 (top left)" is followed by what follows the bracket.
+        closed = closing(tokens, end) if tokens.is_mark(end, "([") else None
+        after = end if closed is None else closed + 1
+        after += tokens.is_mark(after, ")]")
+        sign = tokens.is_mark(after, ":-=.")
+        fills_line = tokens.has(after + sign, "line")
+        self._waiting = _Waiting(
+            regions,
+            heading=heads_clause and (sign or fills_line),
+            clause=heads_clause,
+            after_for=tokens.has(at - 1, "for"),
+            fills_line=fills_line,
+            indent=self._indent(),
+            bullet=self._is_bullet(),
+        )
+        return end
+
+    def _add_each(self, number: Number, regions: tuple[Span, ...]) -> int:
+        """Add the score of several regions, or one score for each."""
+        numbers = listed(self._tokens, number) if len(regions) > 1 else [number]
+        if len(numbers) == len(regions):
+            for each, region in zip(numbers, regions, strict=True):
+                self._add(each, (region,))
+        elif len(numbers) == 1:
+            self._add(number, regions)
+        else:
+            written = self._tokens.written(number.start, numbers[-1].end)
+            self._add(replace(number, value=math.nan, written=written), regions)
+        return numbers[-1].end
+
+    def _more_regions(self, at: int) -> int:
+        """Read on in "region 1: 0.9, 3: 0.7; 5: 0.4"."""
+        tokens = self._tokens
+        while True:
+            after = at + tokens.is_mark(at, ")]")
+            closed = closing(tokens, after) if tokens.is_mark(after, "([") else None
+            following = _NEXT_REGION.match(tokens.shape, after if closed is None else closed + 1)
+            number = separated(tokens, following.end()) if following else None
+            if following is None or number is None:
+                return at
+            region = read_integer(tokens, following.start("region"))
+            self._statements.append(Statement(number, ((region, region),)))
+            at = number.end
+
+    def _score(self, at: int) -> int:
+        """Read "anomaly score: 0.9", of the image or of the regions that were named last."""
+        tokens, waiting = self._tokens, self._waiting
+        qualifiers = _QUALIFIERS.search(tokens.shape, max(at - 8, 0), at)
+        first = at if qualifiers is None else qualifiers.start()
+        if first == at and tokens.has(at - 1, "word") and not tokens.has(at - 1, "before_score"):
+            return at + 1
+        of_image = any(tokens.has(index, "image") for index in range(first, at))
+        of_image = of_image or _OF_IMAGE.match(tokens.shape, at + 1) is not None
+        after = tokens.skip(_OF_PRODUCT, at + 1) if of_image or tokens.has(at + 2, "this") else at + 1
+        number = attached(tokens, after, after_score=True, heads_line=tokens.has(first - 1, "line"))
+        if number is None:
+            return at + 1
+        if of_image:
+            return self._add(number)
+        to = _TO_REGION.match(tokens.shape, number.end)
+        read = read_regions(tokens, to.end()) if to else None
+        if read is not None:
+            self._add(number, read[0])
+            return read[1]
+        if waiting is not None and self._belongs(waiting, number, first):
+            return self._more_regions(self._add(number, waiting.regions))
+        general = tokens.has(first - 1, "region") or self._is_general(first, at, number)
+        return number.end if general else self._add(number)
+
+    def _belongs(self, waiting: _Waiting, number: Number, first: int) -> bool:
+        """Tell whether a score that does not say whose it is belongs to the regions named before it."""
+        tokens = self._tokens
+        if waiting.heading:
+            # "Region 3: a scratch.\n Anomaly score: 0.8; region 3: 0.8." begins a verdict on the image.
+            return waiting.same_line or not _OPENS_SCORES.match(tokens.shape, number.end)
+        # "A scratch in region 3, with a score of 0.7", but "with a scratch in region 3, I give a score of 0.7".
+        close = not waiting.comma or waiting.clause or tokens.has(first - 2, "with")
+        # "Region 3 has the score 0.7", "For region 3, the score is 0.7": the clause is about the region.
+        subject = waiting.clause and (waiting.after_for or not waiting.comma)
+        return subject or (close and tokens.has(first - 1, "indefinite"))
+
+    def _is_general(self, first: int, at: int, number: Number) -> bool:
+        """Tell whether a phrase speaks of scores in general: "a score of 0.5 means doubt"."""
+        tokens = self._tokens
+        if not tokens.has(first - 1, "indefinite"):
+            return False
+        if tokens.has(number.end, "defines"):
+            return True
+        nearby = range(max(first - _NEARBY, self._line), first)
+        return first == at and not any(tokens.has(index, "image") for index in nearby)
+
+    def _image(self, at: int) -> int:
+        """Read "Image: 0.9" and "Overall anomaly: 0.9"."""
+        tokens = self._tokens
+        end = tokens.skip(_MEASURED, at + 1)
+        if tokens.has(end, "score"):
+            self._waiting = None
+            return end
+        number = separated(tokens, end)
+        if number is None and tokens.is_mark(end, ":=") and any(tokens.has(i, "anomaly") for i in range(at + 1, end)):
+            number = read_number(tokens, end + 1)
+        if number is None or not tokens.has(at - 1, "opens|line"):
+            return at + 1
+        return self._add(number)
+
+
+def attached(
+    tokens: Tokens, start: int, *, after_score: bool = False, heads_clause: bool = True, heads_line: bool = False
+) -> Number | None:
+    """Return the number attached to a label.
+
+    Args:
+        tokens: the answer.
+        start: index of the token after the label.
+        after_score: whether the label itself says "score", so that a number may follow it at once.
+        heads_clause: whether the label begins a clause; otherwise a comma ends what belongs to it.
+        heads_line: whether the label begins a line; then the number may fill the next one.
+
+    Returns:
+        The number, in range or not; None if nothing is attached here.
+    """
+    at = start + tokens.is_mark(start, ")]")
+    separator, verb, score = False, False, after_score
+    for _ in range(_REACH):
+        if tokens.has(at, "number") or ((separator or verb or score) and _SIGN.match(tokens.shape, at)):
+            number = read_number(tokens, at)
+            # "score 0-1: 0.9": the scale stands before the score.
+            is_scale = number is not None and math.isnan(number.value) and tokens.is_mark(number.end, ":=")
+            if number is None or not is_scale:
+                return number if _is_score(tokens, number, separator=separator, verb=verb, score=score) else None
+            at = number.end
+        elif tokens.has(at, "line"):
+            return _fills_line(tokens, at + 1, plain=separator) if separator or heads_line else None
+        elif tokens.is_mark(at, "(["):
+            number, after = _bracket(tokens, at, score=score)
+            if number is not None or after is None:
+                return number
+            at = after
+        elif tokens.is_mark(at, ":=-"):
+            at, separator = at + 1, True
+        elif tokens.is_mark(at, ",") and heads_clause and tokens.has(at + 1, "word"):
+            at, separator = at + 1, False
+        elif tokens.has(at, "image_filler" if after_score else "filler" if separator else "filler_but_the"):
+            score |= tokens.has(at, "score")
+            verb |= tokens.has(at, "verb")
+            at += 1
+        else:
+            return None
+    return None
+
+
+def _is_score(tokens: Tokens, number: Number | None, *, separator: bool, verb: bool, score: bool) -> bool:
+    """Tell whether a number after a separator, a verb or the word "score" is a score and not a count or a measure."""
+    if number is None or tokens.has(number.end, "not_anomaly"):
+        return False
+    if score:
+        return True
+    counts = tokens.has(number.end, "word") and not tokens.has(number.end, "connective")
+    if separator:
+        # "2 anomalies" and "95% sure" are no scores, "70% anomalous" is one.
+        measures = number.percent and not tokens.has(number.end, "anomaly|measure|score")
+        return not (counts and (number.plain or measures))
+    return verb and not counts and not number.plain
+
+
+def separated(tokens: Tokens, at: int) -> Number | None:
+    """Return the decimal that follows a separator or stands in a bracket here, with nothing but a comment after it.
+
+    Args:
+        tokens: the answer.
+        at: index of the separator or opening bracket.
+    """
+    number = None
+    if tokens.is_mark(at, "(["):
+        number = _bracketed(tokens, at)
+    elif tokens.is_mark(at, ":=-"):
+        number = read_number(tokens, at + 1)
+        if number is not None and tokens.has(number.end, "word") and not tokens.has(number.end, "connective"):
+            return None
+    return None if number is None or number.plain or number.percent else number
+
+
+def listed(tokens: Tokens, number: Number) -> list[Number]:
+    """Return a score and those that follow it in a list, as in "regions 3 and 5: 0.7 and 0.6"."""
+    numbers = [number]
+    while joint := _NEXT_IN_LIST.match(tokens.shape, numbers[-1].end):
+        following = read_number(tokens, joint.end())
+        # "0.7, 5: 0.4" continues with another region, "0.7, 2 scratches" with a comment.
+        if following is None or following.plain or tokens.is_mark(following.end, ":="):
+            break
+        numbers.append(following)
+    return numbers
+
+
+def closing(tokens: Tokens, at: int) -> int | None:
+    """Return the index of the bracket that closes the one here; None if it is far away, deep or on another line."""
+    opening = tokens[at].text
+    depth = 0
+    for index in range(at, at + _LONGEST_COMMENT):
+        if tokens.is_mark(index, opening):
+            depth += 1
+        elif tokens.is_mark(index, _CLOSING[opening]):
+            depth -= 1
+        if tokens.has(index, "line") or depth > _DEEPEST_BRACKET:
+            return None
+        if depth == 0:
+            return index
+    return None
+
+
+def _bracket(tokens: Tokens, at: int, *, score: bool) -> tuple[Number | None, int | None]:
+    """Return the score in a bracket, or else where to read on: after a comment, as in "Region 3 (top left): 0.7"."""
+    number = _bracketed(tokens, at)
+    end = closing(tokens, at)
+    if end is None:
+        return number, None
+    later = tokens.is_mark(end + 1, ":=") and tokens.has(end + 2, "number")
+    if number is not None and number.plain and (later or (score and number.value > 1)):
+        number = None
+    return number, end + 1
+
+
+def _bracketed(tokens: Tokens, at: int) -> Number | None:
+    """Return the score in a bracket: "(0.7)", "(score: 0.7)", "(0.7, scratch)"; None for any other content."""
+    words = _IN_BRACKET.match(tokens.shape, at)
+    number = read_number(tokens, words.end()) if words else None
+    if words is None or number is None:
+        return None
+    end = number.end
+    if tokens.is_mark(end, _CLOSING[tokens[at].text]):
+        return None if _COORDINATES.match(tokens.shape, end + 1) else number
+    if number.plain or number.percent:
+        scored = any(tokens.has(index, "score") for index in range(*words.span("words")))
+        return number if scored else None
+    if tokens.has(end, "word"):
+        return None if tokens.has(end, "not_anomaly") else number
+    return number if tokens.is_mark(end, ",;:-") and not tokens.has(end + 1, "number") else None
+
+
+def _fills_line(tokens: Tokens, at: int, *, plain: bool) -> Number | None:
+    """Return the number that fills the line beginning here, as under a heading; a bare integer only where ``plain``."""
+    number = read_number(tokens, tokens.skip(_LIST_DASH, at))
+    if number is None or (number.plain and not plain):
+        return None
+    end = number.end + tokens.is_mark(number.end, ".")
+    return number if tokens.has(end, "line") else None

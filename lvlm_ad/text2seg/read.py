@@ -1,0 +1,183 @@
+"""Read the scores in an answer's text, and write scores in the format that is asked for.
+
+An answer is untrusted. Reading takes time linear in its length, raises nothing and invents nothing: every score in a
+result stands in the text, explicitly given to the image or to a region. The way from a text to its scores:
+
+    text -> lexer (plain text, tokens) -> json_answers, prose, tables (statements) -> scores
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from lvlm_ad.text2seg.expected import Expected
+from lvlm_ad.text2seg.json_answers import json_statements
+from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail, without_reasoning
+from lvlm_ad.text2seg.prose import read_prose
+from lvlm_ad.text2seg.scores import Scores, Statement, quoted, scores_of
+
+if TYPE_CHECKING:
+    from lvlm_ad.backend import Answer
+    from lvlm_ad.text2seg.numbers import Number
+
+__all__ = ["Scoring", "parse", "read", "write"]
+
+Scoring = Literal["text", "expected"]
+"""``text``: scores as written. ``expected``: where the tokens of a score are known, its expected value over what else
+the model could have written, see ``expected``."""
+
+
+def parse(text: str, n_regions: int) -> Scores:
+    """Read the scores from a text.
+
+    Args:
+        text: what the model wrote; anything.
+        n_regions: how many regions were drawn; they are numbered from 1.
+
+    Returns:
+        Scores with the status "ok", "partial", "refused" or "unparsable". Regions are in the order of their numbers.
+        Of a text beyond ``lexer.LONGEST`` characters, the end is read and the result is "partial".
+
+    Example:
+        >>> scores = parse("The image anomaly score is 0.9. Regions 3 and 5: 70%.", n_regions=9)
+        >>> scores.image, scores.regions, scores.status
+        (0.9, {3: 0.7, 5: 0.7}, 'ok')
+    """
+    return _scores(text, n_regions, lambda _: None)
+
+
+def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
+    """Read the scores from an answer, in the light of how it ended.
+
+    Args:
+        answer: what the model answered.
+        n_regions: how many regions were drawn; they are numbered from 1.
+        scoring: what a written score stands for; it changes no status and no note.
+
+    Returns:
+        As ``parse``. An answer that was refused or filtered is "refused" and holds no scores, whatever its text; one
+        that was cut off is "truncated" and holds what was readable, without a last number that may be half of one; an
+        empty one is "unparsable".
+
+    Example:
+        >>> from lvlm_ad.backend import Answer
+        >>> scores = read(Answer("image anomaly score: 0.9; region 3: 0.", outcome="truncated"), n_regions=9)
+        >>> scores.image, scores.regions, scores.status
+        (0.9, {}, 'truncated')
+    """
+    if answer.outcome in _DECLINED:
+        reason = f": {quoted(answer.detail)}." if answer.detail else "."
+        return Scores(None, {}, "refused", (f"{_DECLINED[answer.outcome]} declined{reason}",))
+    if answer.outcome == "empty":
+        return Scores(None, {}, "unparsable", ("The answer holds no text.",))
+    expected = Expected(answer.tokens if scoring == "expected" else ())
+    if answer.outcome != "truncated":
+        return _scores(answer.text, n_regions, expected)
+    scores = _scores(_without_half_number(answer.text), n_regions, expected)
+    return replace(scores, status="truncated", notes=(*scores.notes, "The answer was cut off."))
+
+
+_DECLINED = {"refused": "The model", "filtered": "The content filter"}
+
+
+def _scores(text: str, n_regions: int, expected: Callable[[Number], float | None]) -> Scores:
+    end = tail(text)
+    answer = without_reasoning(plain(end))
+    scores = scores_of(_statements(answer), n_regions, expected)
+    if len(end.text) < len(text.strip()):
+        status = "partial" if scores.usable else scores.status
+        scores = replace(scores, status=status, notes=(*scores.notes, TOO_LONG))
+    if not scores.usable and _is_refusal(answer.text):
+        scores = replace(scores, status="refused")
+    return scores
+
+
+TOO_LONG = f"Only the last {LONGEST} characters were read."
+
+
+def _statements(answer: Text) -> list[Statement]:
+    """Return the statements in an answer, in its order: in its JSON objects, and in the text around them."""
+    statements: list[Statement] = []
+    read_to = 0
+    for start, end, stated in json_statements(answer):
+        statements += read_prose(answer.part(read_to, start))
+        statements += stated
+        read_to = end
+    return statements + read_prose(answer.part(read_to))
+
+
+def write(image: float, regions: Mapping[int, float]) -> str:
+    """Write scores in the published format.
+
+    Args:
+        image: image anomaly score in [0, 1].
+        regions: region number (from 1) -> score in [0, 1].
+
+    Returns:
+        One line, scores to six decimals, regions in the order of their numbers; ``parse`` reads it back.
+
+    Example:
+        >>> write(0.9, {3: 0.7, 1: 0.9})
+        'image anomaly score: 0.9; region 1: 0.9; region 3: 0.7.'
+    """
+    parts = [f"image anomaly score: {_fixed(image)}"]
+    parts += [f"region {number}: {_fixed(score)}" for number, score in sorted(regions.items())]
+    return "; ".join(parts) + "."
+
+
+def _fixed(score: float) -> str:
+    return f"{score:.6f}".rstrip("0").rstrip(".")
+
+
+def _without_half_number(text: str) -> str:
+    """Remove a number at the very end unless it has a decimal: "0" may be the beginning of 0.9, and "7/1" of 7/10."""
+    text = text.rstrip()
+    before = text.rstrip("0123456789./,-")
+    whole, point, decimals = text[len(before) :].partition(".")
+    return text if point and whole.isdecimal() and decimals.isdecimal() else before
+
+
+_SHOWN = 4000
+"""Refusals stand at the beginning."""
+
+_WHO = r"(?:^ ?|[.!?] |\b(?:i|we|model|assistant|ai)\b ?|\b(?:sorry|unfortunately|apologies)[,:]? )"
+_CANNOT = (
+    r"(?:can't|cannot|can not|could not|couldn't|won't|will not|am unable to|'m unable to|unable to|am not able to|"
+    r"'m not able to|not able to|must decline to|have to decline to|decline to|am not (?:allowed|permitted) to|"
+    r"'m not (?:allowed|permitted|comfortable)(?: to)?|don't feel comfortable|do not feel comfortable)"
+)
+_DO = (
+    r"(?:assist|help|analy[sz]e|analy[sz]ing|provide|providing|process|view|examine|evaluate|comply|fulfil|fulfill|"
+    r"answer|do (?:that|this|so)|continue|support|determine|assess|inspect|access|interpret|perform|complete|give|rate|"
+    r"score|comment|offer|engage|discuss|open|directly|see (?:the |this |that |your )?(?:image|picture|photo|attach)|"
+    r"(?:see|identify|detect|find|look at|tell|make)(?! *(?:any|an?|no|obvious|visible|clear|signs?|other|further)\b))"
+)
+_REFUSAL = re.compile(
+    rf"{_WHO}{_CANNOT} (?:be able to )?(?:[a-z]+ ){{0,2}}?{_DO}\b"
+    r"|\b(?:i|we) (?:must |have to |respectfully )*(?:decline|refuse)\b"
+    r"|\b(?:i|we) (?:do not|don't) have (?:the )?(?:ability|capability|capacity|access|permission|any way)\b"
+    r"|\b(?:sorry|apologi[sz]e|apologies)\b[^.!?\n]{0,80}"
+    r"\b(?:can't|cannot|can not|unable|not able|won't|will not|policy)\b"
+    r"|\bas an? (?:ai|text|language)[^.!?\n]{0,60}\b(?:can't|cannot|can not|unable|not able|do not|don't)\b"
+    r"|\bagainst (?:my|our|the) (?:guidelines|polic(?:y|ies)|programming)\b"
+    r"|\b(?:violates?|goes against) (?:my|our|the)\b"
+    r"|(?:\u62b1\u6b49|\u5bf9\u4e0d\u8d77|\u5f88\u9057\u61be)[^\n]{0,20}(?:\u65e0\u6cd5|\u4e0d\u80fd)"
+)
+_FINDS_NONE = re.compile(
+    rf"\b{_CANNOT} (?:[a-z]+ ){{0,2}}?(?:see|identify|detect|find|spot|observe|notice|discern)"
+    r" (?:any|an?|no|obvious|visible|clear|signs?|other|further)\b"
+)
+_SPACES = re.compile(r"\s+")
+
+
+def _is_refusal(text: str) -> bool:
+    """Whether an answer without scores declines the question; "I cannot find any defects" does not.
+
+    Args:
+        text: plain text, see ``lexer.plain``.
+    """
+    shown = _SPACES.sub(" ", text[:_SHOWN].lower().replace("*", ""))
+    return _REFUSAL.search(_FINDS_NONE.sub(" ", shown)) is not None
