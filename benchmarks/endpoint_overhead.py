@@ -186,14 +186,15 @@ def lvlm_ad(job: Job) -> Ask:
     from lvlm_ad.asking import AnswerStore, Asker, Budget, Locks
     from lvlm_ad.backend import Picture, Request
     from lvlm_ad.plugins import build, find_model
+    from lvlm_ad.store import open_answers
 
     model, _ = find_model("openai", {"model": "stub", "base_url": job.url})
     backend = build(model)
     pictures = [path.read_bytes() for path in job.pictures]
     requests = [Request((Picture(data, "image/png", sha256(data).hexdigest()),), QUESTION) for data in pictures]
-    store = AnswerStore(job.folder / "answers.sqlite")
-    claims = Locks(job.folder / "claims.sqlite")
-    caller = Asker(backend, store, model.preset.price, Budget(None), concurrency=job.in_flight, claims=claims)
+    database = open_answers(job.folder / "answers.sqlite")
+    store, locks = AnswerStore(database), Locks(database)
+    caller = Asker(backend, store, model.preset.price, Budget(None), concurrency=job.in_flight, locks=locks)
 
     def ask() -> int:
         with ThreadPoolExecutor(caller.workers) as pool:

@@ -121,7 +121,7 @@ def measured(count: int, url: str, folder: Path) -> tuple[Cost, Cost, dict[str, 
     ]
     logs = [folder / "first.jsonl", folder / "again.jsonl"]
     first, again = (timed([*command, "--log", str(log)], log) for log in logs)
-    kept = {"answers": "answers.sqlite*", "divisions": "divisions.sqlite*", "run": "openai*/*"}
+    kept = {"answers": "answers.sqlite*", "divisions": "cache.sqlite*", "run": "openai*/*"}
     return first, again, {name: sum(path.stat().st_size for path in out.glob(glob)) for name, glob in kept.items()}
 
 

@@ -1,82 +1,267 @@
-"""Writes files whole or not at all, and opens the SQLite files that lvlm-ad keeps, each with a version."""
+"""The two SQLite files of an output folder: opened, brought up to date, read and written by threads and processes.
+
+``answers.sqlite`` holds what costs money: answers, locks on questions under way, and batches. ``cache.sqlite`` holds
+divisions of images and hashes of files; it may be deleted at any time.
+"""
 
 from __future__ import annotations
 
-import errno
-import os
 import sqlite3
-import tempfile
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lvlm_ad.errors import StoreError
+from lvlm_ad.files import own_folder, read_arrays, write_file  # for call sites that are yet to move
 
-__all__ = ["DATABASE_ERRORS", "open_database", "own_folder", "write_file"]
+__all__ = [
+    "DATABASE_ERRORS",
+    "Database",
+    "open_answers",
+    "open_cache",
+    "own_folder",
+    "read_arrays",
+    "write_file",
+]
 
-DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
-"""What a damaged file, or one that cannot be written, makes sqlite3 raise."""
+DATABASE_ERRORS = (sqlite3.Error, UnicodeError, OverflowError)
+"""What sqlite3 raises for a file that is damaged or cannot be written, and for values that no file can hold."""
 
 _OPENING = 30.0
-"""Seconds for which a file that another program holds, or others are just creating, is tried to be opened."""
+"""Seconds to keep trying to open a file that another program uses or is just creating."""
 _WAIT = 60.0
-"""Seconds for which one statement waits for others that write."""
+"""Seconds that one statement waits for another process to finish writing."""
 
 
-def open_database(
-    path: Path, *, schema: str, version: int, name: str, advice: str, steps: Mapping[int, str] | None = None
-) -> sqlite3.Connection:
-    """Open or create a database that several threads and processes may use.
+@dataclass(frozen=True)
+class _Kind:
+    """One of the two files.
 
-    Write-ahead logging lets readers and one writer work at once; full synchronisation makes each committed row survive
-    a power cut. The connection may be shared between threads that take turns.
-
-    Args:
-        path: the file; its folder is created.
-        schema: the statements that make the newest version: ``CREATE TABLE IF NOT EXISTS ...;``.
-        version: the schema's version, kept in ``user_version``.
+    Attributes:
         name: what the file is, for messages.
-        advice: what to do when it cannot be opened, one sentence.
-        steps: version -> the statements that make it from the version before.
+        advice: what to do when it is damaged, one sentence.
+        version: the schema's version, kept in ``user_version``.
+        schema: the statements that create the newest version: ``CREATE TABLE IF NOT EXISTS ...;``.
+        steps: version -> the statements that lead to it from the version before.
+    """
+
+    name: str
+    advice: str
+    version: int
+    schema: str
+    steps: Mapping[int, str] = field(default_factory=dict)
+
+
+_ANSWERS = _Kind(
+    name="answer store",
+    advice="It holds paid answers: keep it; 'lvlm-ad doctor --repair' saves every answer that is still whole.",
+    version=4,
+    schema="""
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY,
+    outcome TEXT NOT NULL,
+    text TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    model TEXT NOT NULL,
+    input_tokens INTEGER,
+    cached_tokens INTEGER,
+    output_tokens INTEGER,
+    seconds REAL NOT NULL,
+    answered_at TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    question TEXT NOT NULL,
+    options TEXT NOT NULL,
+    images TEXT NOT NULL,
+    batch INTEGER NOT NULL DEFAULT 0,
+    tokens TEXT NOT NULL DEFAULT '[]'
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS locks (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owners (
+    owner TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    seen REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (
+    label TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    file_id TEXT NOT NULL,
+    batch_id TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    begun TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS questions (label TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (key, label)) WITHOUT ROWID
+""",
+    steps={
+        2: "ALTER TABLE answers ADD COLUMN batch INTEGER NOT NULL DEFAULT 0",
+        3: "ALTER TABLE answers ADD COLUMN tokens TEXT NOT NULL DEFAULT '[]'",
+    },
+)
+
+_CACHE = _Kind(
+    name="cache",
+    advice="Delete it: it is made again.",
+    version=1,
+    # The index finds images that are divided without reading their cells, which may take a gigabyte.
+    schema="""
+CREATE TABLE IF NOT EXISTS divisions (
+    key TEXT PRIMARY KEY,
+    hash TEXT NOT NULL,
+    n_regions INTEGER NOT NULL,
+    regions BLOB NOT NULL,
+    counts BLOB
+);
+CREATE INDEX IF NOT EXISTS known ON divisions (key, hash, n_regions);
+CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, state TEXT NOT NULL, hash TEXT NOT NULL)
+""",
+)
+
+
+def open_answers(path: Path) -> Database:
+    """Open or create ``answers.sqlite``; older versions are brought up to date.
+
+    ``batches.sqlite``, in which version 0.1 kept its batches, is copied into it once and then renamed.
 
     Raises:
-        StoreError: the file cannot be opened, is no such database, was written by a newer version or holds triggers.
+        StoreError: the file cannot be opened or is damaged, comes from a newer version, or contains triggers.
     """
+    database = Database(path, _ANSWERS)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"The folder {path.parent} cannot be made: {error.strerror}. Give another --out.") from error
-    try:
-        database = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
-    except DATABASE_ERRORS as error:
-        raise StoreError(f"The {name} {path} cannot be opened: {error}. {_advice(error, path, advice)}") from error
-    try:
-        found = _prepared(database)
-        wrong = _wrong(database, found, version, advice)
-        if not wrong and found < version:
-            _upgrade(database, schema, version, steps or {})
-    except DATABASE_ERRORS as error:
+        _take_over_batches(database, path.with_name("batches.sqlite"))
+    except BaseException:
         database.close()
-        raise StoreError(f"The {name} {path} cannot be opened: {error}. {_advice(error, path, advice)}") from error
-    if wrong:
-        database.close()
-        raise StoreError(f"The {name} {path} {wrong}")
+        raise
     return database
 
 
-def _prepared(database: sqlite3.Connection) -> int:
+def open_cache(path: Path) -> Database:
+    """Open or create ``cache.sqlite``.
+
+    Raises:
+        StoreError: the file cannot be opened or is damaged, comes from a newer version, or contains triggers.
+    """
+    return Database(path, _CACHE)
+
+
+class Database:
+    """An open SQLite file that several threads and several processes may use.
+
+    Write-ahead logging lets readers go on while one process writes. A connection of its own serves the readers of this
+    process, so that they never wait for the disk.
+
+    Args:
+        path: the file; it and its folder are created if absent.
+        kind: which of the two files it is.
+
+    Attributes:
+        path: the file.
+
+    Raises:
+        StoreError: see ``open_answers``.
+    """
+
+    def __init__(self, path: Path, kind: _Kind) -> None:
+        self.path = path
+        self._kind = kind
+        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._writer = _connect(path, kind)
+        self._reader = _connect(path, kind)
+
+    def read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a query.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        try:
+            with self._reading:
+                return self._reader.execute(query, values).fetchall()
+        except DATABASE_ERRORS as error:
+            raise self.error("read", error) from error
+
+    @contextmanager
+    def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        """Write in one transaction: everything or, after an error, nothing.
+
+        Args:
+            durable: whether what is written must survive a power cut. If not, nothing waits for the disk; the file
+                stays whole all the same, and the death of the process loses nothing.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        try:
+            with self._writing:
+                self._writer.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._writer
+                    self._writer.execute("COMMIT")
+                except BaseException:
+                    # After some errors SQLite has rolled back by itself.
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
+                    raise
+        except DATABASE_ERRORS as error:
+            raise self.error("written", error) from error
+
+    def error(self, action: str, error: Exception) -> StoreError:
+        """Describe an error of SQLite to the user.
+
+        Args:
+            action: what cannot be done: "opened", "read" or "written".
+            error: what SQLite says.
+        """
+        return _store_error(self.path, self._kind, action, error)
+
+    def close(self) -> None:
+        """Close the file once no thread uses it: SQLite crashes when a connection is closed during a query."""
+        with self._reading:
+            self._reader.close()
+        with self._writing:
+            self._writer.close()
+
+
+def _connect(path: Path, kind: _Kind) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"The folder {path.parent} cannot be created: {error.strerror}. Give another --out."
+        raise StoreError(message) from error
+    try:
+        database = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
+    except DATABASE_ERRORS as error:
+        raise _store_error(path, kind, "opened", error) from error
+    try:
+        version = _configure(database)
+        refusal = _refusal(database, version, kind)
+        if not refusal and version < kind.version:
+            _upgrade(database, kind)
+    except DATABASE_ERRORS as error:
+        database.close()
+        raise _store_error(path, kind, "opened", error) from error
+    if refusal:
+        database.close()
+        raise StoreError(f"The {kind.name} {path} {refusal}")
+    return database
+
+
+def _configure(database: sqlite3.Connection) -> int:
     """Set how the file is written and return its version.
 
-    Two processes that open a new file at once get in each other's way here, and SQLite does not wait by itself.
+    Two processes that open a new file at once collide here, and SQLite does not wait by itself.
     """
     deadline = time.monotonic() + _OPENING
     while True:
         try:
             database.execute("PRAGMA busy_timeout=0")
-            found = int(database.execute("PRAGMA user_version").fetchone()[0])
+            version = int(database.execute("PRAGMA user_version").fetchone()[0])
             database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=FULL")
-            # A file from elsewhere may hold views; they call nothing.
+            # A file of unknown origin may contain views; they may call no functions.
             database.execute("PRAGMA trusted_schema=OFF")
             database.execute(f"PRAGMA busy_timeout={int(1000 * _WAIT)}")
         except sqlite3.OperationalError as error:
@@ -84,92 +269,69 @@ def _prepared(database: sqlite3.Connection) -> int:
                 raise
             time.sleep(0.05)
         else:
-            return found
+            return version
 
 
-def _wrong(database: sqlite3.Connection, found: int, version: int, advice: str) -> str:
-    """Say why a database is not to be written to; empty: it may be."""
-    if found > version:
-        return f"was written by a newer lvlm-ad (version {found}); upgrade to read it."
+def _refusal(database: sqlite3.Connection, version: int, kind: _Kind) -> str:
+    """Return why a file must not be written to; empty: it may be."""
+    if version > kind.version:
+        return f"was written by a newer lvlm-ad (version {version}); upgrade to read it."
     trigger = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchone()
     if trigger is None:
         return ""
-    return f"holds a trigger, {trigger[0]!r:.80}, which changes what is written to it: somebody else made it. {advice}"
+    return (
+        f"contains a trigger, {trigger[0]!r:.80}, which could change or delete what is written: lvlm-ad makes none. "
+        "Move the file away."
+    )
 
 
-def _advice(error: Exception, path: Path, advice: str) -> str:
-    """Say what to do where the reason lies outside of the file."""
-    if "locked" in str(error):
-        return "Another program holds it; end that one first."
-    if "full" in str(error) or "disk I/O" in str(error):
-        return "Make room on its disk."
-    if "readonly" in str(error) or "unable to open" in str(error):
-        where = path.parent if path.parent.is_dir() else path
-        return f"{where} may be read-only, or {path.name} no file; give another --out."
-    return advice
-
-
-def _upgrade(database: sqlite3.Connection, schema: str, version: int, steps: Mapping[int, str]) -> None:
-    """Bring a database to the newest version, whole or not at all; another process may be doing the same."""
+def _upgrade(database: sqlite3.Connection, kind: _Kind) -> None:
+    """Bring a file to the newest version, whole or not at all; another process may be doing the same."""
     database.execute("BEGIN IMMEDIATE")
     try:
-        found = database.execute("PRAGMA user_version").fetchone()[0]
-        pending = [steps.get(step, "") for step in range(found + 1, version + 1)] if found else []
-        for statement in ";".join([*pending, schema]).split(";"):
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        pending = [kind.steps.get(step, "") for step in range(version + 1, kind.version + 1)] if version else []
+        for statement in ";".join([*pending, kind.schema]).split(";"):
             database.execute(statement)
-        database.execute(f"PRAGMA user_version={version}")
+        database.execute(f"PRAGMA user_version={kind.version}")
         database.execute("COMMIT")
     except BaseException:
         database.execute("ROLLBACK")
         raise
 
 
-def own_folder(path: Path) -> None:
-    """Make a folder whose files are written in place, unless something in it would lead the writing elsewhere.
+def _store_error(path: Path, kind: _Kind, action: str, error: Exception) -> StoreError:
+    """Say what cannot be done, why, and what to do: the reason often lies outside of the file."""
+    advice = kind.advice
+    if "locked" in str(error):
+        advice = "Another program uses it; end that one first."
+    elif "full" in str(error) or "disk I/O" in str(error):
+        advice = "Free some space on its disk."
+    elif "readonly" in str(error) or "unable to open" in str(error):
+        where = path.parent if path.parent.is_dir() else path
+        advice = f"{where} may be read-only, or {path.name} may be no file; give another --out."
+    return StoreError(f"The {kind.name} {path} cannot be {action}: {error}. {advice}")
 
-    Raises:
-        OSError: it is a link, holds links or pipes, or cannot be made.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    inside = () if path.is_symlink() else path.iterdir()
-    for one in (path, *inside):
-        if one.is_symlink() or not (one.is_file() or one.is_dir()):
-            raise OSError(errno.ELOOP, f"{one} is a link or no plain file; remove it", str(one))
 
-
-def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: bool = False) -> None:
-    """Write a file under another name and move it into place: it is there whole, or as it was before.
-
-    A link or a pipe that is there is replaced, not followed: who gave a folder may have put it there.
-
-    Args:
-        path: the file.
-        content: text is written as UTF-8; what cannot be, as "?". Parts are written one after the other.
-        through: the user named it: what is there and is no plain file, such as /dev/stdout, is written to as it is.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    if isinstance(content, str):
-        content = content.encode("utf-8", errors="replace")
-    parts = [content] if isinstance(content, bytes) else content
-    if through and path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            file.writelines(parts)
+def _take_over_batches(database: Database, old: Path) -> None:
+    """Copy the batches of version 0.1, which are paid for, and rename their file."""
+    if not old.is_file():
         return
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        # Nobody asked for a file of the other name.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        # As any new file: mkstemp's own mode shuts others out.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        with closing(sqlite3.connect(f"{old.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT)) as source:
+            tables = {row[0] for row in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            known = {"batches", "questions"} <= tables
+            columns = "label, model, file_id, batch_id, outcome, begun"
+            batches = source.execute(f"SELECT {columns} FROM batches").fetchall() if known else []  # noqa: S608 - a constant
+            questions = source.execute("SELECT label, key FROM questions").fetchall() if known else []
+    except DATABASE_ERRORS as error:
+        raise StoreError(
+            f"{old}, the batches of version 0.1, cannot be read: {error}. Move it away; batches under way are then "
+            "looked for at the endpoint."
+        ) from error
+    with database.transaction(durable=True) as new:
+        new.executemany("INSERT OR IGNORE INTO batches VALUES (?, ?, ?, ?, ?, ?)", batches)
+        new.executemany("INSERT OR IGNORE INTO questions VALUES (?, ?)", questions)
+    # Another command may have done the same just now.
+    with suppress(FileNotFoundError):
+        old.rename(old.with_name("batches.sqlite.copied"))

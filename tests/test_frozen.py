@@ -18,6 +18,7 @@ from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import load_prompt, load_protocol
 from lvlm_ad.prompts import Questioner
 from lvlm_ad.regions import Regions
+from lvlm_ad.store import open_answers
 from lvlm_ad.text2seg import parse
 
 FROZEN = Path(__file__).with_name("data") / "v0_1"
@@ -142,13 +143,14 @@ def test_comparisons_of_runs_of_before_are_the_same(frozen, saved, first, second
 
 def test_batches_under_way_are_known(frozen):
     """A batch that was sent off and not fetched is found again; one that has ended is not."""
-    ledger = BatchLedger(frozen / "out" / "batches.sqlite")
+    database = open_answers(frozen / "out" / "answers.sqlite")
+    ledger = BatchLedger(database)
     identity = KEYS["identities"]["gpt-4o"]["identity"]
     (batch,) = ledger.open_batches(identity)
     assert (batch.file_id, batch.batch_id, batch.keys) == ("file-1", "batch-1", {"11" * 32, "22" * 32})
     assert ledger.waits_in(identity, "11" * 32) == "batch-1"
     assert ledger.waits_in(identity, "33" * 32) is None
-    ledger.close()
+    database.close()
 
 
 @pytest.mark.usefixtures("frozen")

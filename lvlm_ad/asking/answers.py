@@ -1,9 +1,8 @@
-"""Stored answers: one SQLite file, keyed by exactly what was asked; an answer is written before it is used."""
+"""Stored answers, keyed by exactly what was asked; an answer is on the disk before anything else is done with it."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,45 +13,19 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from lvlm_ad.backend import Answer, Outcome, Usage
 from lvlm_ad.backend.probabilities import Token, sound_tokens
 from lvlm_ad.errors import StoreError
-from lvlm_ad.store import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lvlm_ad.backend import Request
+    from lvlm_ad.store import Database
 
 __all__ = ["AnswerStore", "is_sound", "storable"]
 
 _LONGEST_TEXT, _LONGEST_DETAIL = 1_000_000, 1000
-"""Characters kept of an answer, and of what stands beside it."""
-
-SCHEMA_VERSION = 3
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY,
-    outcome TEXT NOT NULL,
-    text TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    model TEXT NOT NULL,
-    input_tokens INTEGER,
-    cached_tokens INTEGER,
-    output_tokens INTEGER,
-    seconds REAL NOT NULL,
-    answered_at TEXT NOT NULL,
-    identity TEXT NOT NULL,
-    question TEXT NOT NULL,
-    options TEXT NOT NULL,
-    images TEXT NOT NULL,
-    batch INTEGER NOT NULL DEFAULT 0,
-    tokens TEXT NOT NULL DEFAULT '[]'
-) WITHOUT ROWID
-"""
-
-_STEPS = {
-    2: "ALTER TABLE answers ADD COLUMN batch INTEGER NOT NULL DEFAULT 0",
-    3: "ALTER TABLE answers ADD COLUMN tokens TEXT NOT NULL DEFAULT '[]'",
-}
+"""Characters kept of an answer's text, and of its model and detail."""
+_AT_ONCE = 500
+"""Keys in one query."""
 
 
 @dataclass
@@ -65,40 +38,41 @@ class _Row:
 
 
 class AnswerStore:
-    """Answers on disk; safe for several threads and several processes.
+    """Answers in ``answers.sqlite``; safe for several threads and several processes.
 
-    Once ``put`` has returned, the answer survives the death of the process and of the machine. Beside each answer
-    stands what was asked (text, options, the pictures' digests, the model's identity; never a key), so that the file is
-    a record by itself.
+    Once ``put`` has returned, the answer survives the death of the process and of the machine. The question (text,
+    options, digests of the pictures, the model's identity; never a key) is stored beside its answer, so that the file
+    is a record by itself.
 
     Args:
-        path: the file; created if absent.
+        database: what ``store.open_answers`` returns.
 
-    Attributes:
-        path: the file.
-
-    Raises:
-        StoreError: the file cannot be opened, is no such store, or was written by a newer version.
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from lvlm_ad.backend import Answer, Request
+        >>> from lvlm_ad.store import open_answers
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     database = open_answers(Path(folder) / "answers.sqlite")
+        ...     answers, request = AnswerStore(database), Request((), "Is it broken?")
+        ...     answers.put(request.key({}), Answer("No."), request=request, identity={})
+        ...     print(answers.get(request.key({})).text)
+        ...     database.close()
+        No.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._write_lock, self._read_lock, self._waiting_lock = (threading.Lock() for _ in range(3))
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turn, self._waiting_lock = threading.Lock(), threading.Lock()
         self._waiting: list[_Row] = []
-        self._db, self._reading = (self._opened() for _ in range(2))
 
-    def _opened(self) -> sqlite3.Connection:
-        return open_database(
-            self.path,
-            schema=_SCHEMA,
-            version=SCHEMA_VERSION,
-            name="answer store",
-            advice="It holds paid answers: move it away rather than delete it.",
-            steps=_STEPS,
-        )
+    @property
+    def folder(self) -> Path:
+        """The output folder."""
+        return self._database.path.parent
 
     def __len__(self) -> int:
-        return int(self._read("SELECT count(*) FROM answers")[0][0])
+        return int(self._database.read("SELECT count(*) FROM answers")[0][0])
 
     def known(self, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that have a stored answer.
@@ -107,12 +81,13 @@ class AnswerStore:
             StoreError: the file cannot be read.
         """
         wanted = list(keys)
-        found: set[str] = set()
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
+        stored: set[str] = set()
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            found |= {row[0] for row in self._read(f"SELECT key FROM answers WHERE key IN ({marks})", part)}  # nosec B608 # noqa: S608 - marks only
-        return found
+            rows = self._database.read(f"SELECT key FROM answers WHERE key IN ({marks})", part)  # nosec B608 # noqa: S608 - marks only
+            stored |= {row[0] for row in rows}
+        return stored
 
     def get(self, key: str, *, since: datetime | None = None) -> Answer | None:
         """Return the stored answer, or None.
@@ -124,96 +99,75 @@ class AnswerStore:
         Raises:
             StoreError: the file cannot be read.
         """
-        rows = self._read(
+        rows = self._database.read(
             "SELECT text, outcome, input_tokens, cached_tokens, output_tokens, seconds, model, detail, batch, tokens "
             "FROM answers WHERE key = ? AND answered_at >= ?",
             (key, "" if since is None else _time(since)),
         )
         if not rows:
             return None
-        row = rows[0]
-        if not is_sound(text=row[0], outcome=row[1], counts=row[2:5], seconds=row[5], beside=row[6:8]):
+        text, outcome, *counts, seconds, model, detail, batch, tokens = rows[0]
+        if not is_sound(text=text, outcome=outcome, counts=counts, seconds=seconds, beside=(model, detail)):
             raise StoreError(
-                f"The answer store {self.path} is damaged at {key}; 'lvlm-ad doctor --repair' saves what can be read."
+                f"The answer store {self._database.path} is damaged at {key}; 'lvlm-ad doctor --repair' saves what can "
+                "be read."
             )
-        usage = Usage(input_tokens=row[2], cached_tokens=row[3], output_tokens=row[4])
-        outcome = cast("Outcome", row[1])
-        return Answer(
-            row[0], outcome, usage, row[5], row[6], row[7], batch=bool(row[8]), tokens=_tokens(row[9], row[0])
-        )
+        usage = Usage(*counts)
+        read = _tokens(tokens, text)
+        return Answer(text, cast("Outcome", outcome), usage, seconds, model, detail, batch=bool(batch), tokens=read)
 
     def put(
         self, key: str, answer: Answer, *, request: Request, identity: Mapping[str, Any], replace: bool = False
     ) -> None:
-        """Store an answer, one that is ``storable``, durably; the first to a question stays, unless to be replaced.
+        """Store an answer durably.
+
+        Threads that store at the same time share one transaction, so that they wait for the disk once together.
+
+        Args:
+            key: what was asked.
+            answer: the answer, ``storable``.
+            request: the question.
+            identity: the model's identity.
+            replace: take the place of an answer that is stored already; otherwise the first one stays.
 
         Raises:
             StoreError: the file cannot be written.
         """
-        row = (
-            key,
-            answer.outcome,
-            answer.text,
-            answer.detail,
-            answer.model,
-            answer.usage.input_tokens,
-            answer.usage.cached_tokens,
-            answer.usage.output_tokens,
-            answer.seconds,
-            _time(datetime.now(UTC)),
-            json.dumps(dict(identity), sort_keys=True),
-            request.text,
+        usage = answer.usage
+        tokens = [(token.start, token.text, token.alternatives) for token in answer.tokens]
+        values = (
+            *(key, answer.outcome, answer.text, answer.detail, answer.model),
+            *(usage.input_tokens, usage.cached_tokens, usage.output_tokens, answer.seconds, _time(datetime.now(UTC))),
+            *(json.dumps(dict(identity), sort_keys=True), request.text),
             json.dumps(dict(request.options), sort_keys=True),
             json.dumps([picture.digest for picture in request.images]),
-            answer.batch,
-            json.dumps(
-                [(token.start, token.text, token.alternatives) for token in answer.tokens], separators=(",", ":")
-            ),
+            *(answer.batch, json.dumps(tokens, separators=(",", ":"))),
         )
-        verb = "REPLACE" if replace else "IGNORE"
-        mine = _Row(f"INSERT OR {verb} INTO answers VALUES ({','.join('?' * len(row))})", row)  # noqa: S608 - marks only
+        verb, marks = "REPLACE" if replace else "IGNORE", ",".join("?" * len(values))
+        mine = _Row(f"INSERT OR {verb} INTO answers VALUES ({marks})", values)  # noqa: S608 - marks only
         with self._waiting_lock:
             self._waiting.append(mine)
-        with self._write_lock:
-            # Whoever comes to write writes for all who wait: one synchronisation of the disk, not one for each.
+        with self._turn:
+            # The thread whose turn it is writes the rows of all that wait.
             with self._waiting_lock:
                 rows, self._waiting = self._waiting, []
             if rows:
                 self._write(rows)
         if mine.error is not None:
-            raise StoreError(f"The answer store {self.path} cannot be written: {mine.error}.") from mine.error
-
-    def close(self) -> None:
-        """Close the file, once no thread is in it: closed under a thread's hands, SQLite ends the process."""
-        with self._read_lock:
-            self._reading.close()
-        with self._write_lock:
-            self._db.close()
+            raise mine.error
 
     def _write(self, rows: Sequence[_Row]) -> None:
         """Write rows in one transaction; if that fails, one by one, so that one bad row costs no other answer."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with self._database.transaction(durable=True) as database:
                 for row in rows:
-                    self._db.execute(row.statement, row.values)
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, each writer must hear of it
+                    database.execute(row.statement, row.values)
+        except Exception as error:  # noqa: BLE001 - each of the waiting threads must get an error, whatever it is
             if len(rows) == 1:
                 rows[0].error = error
                 return
             for row in rows:
                 self._write([row])
-
-    def _read(self, query: str, values: Sequence[str] = ()) -> list[Any]:
-        try:
-            with self._read_lock:
-                return self._reading.execute(query, values).fetchall()
-        except DATABASE_ERRORS as error:
-            raise StoreError(f"The answer store {self.path} cannot be read: {error}.") from error
 
 
 def _time(when: datetime) -> str:
@@ -223,7 +177,7 @@ def _time(when: datetime) -> str:
 def storable(answer: Answer) -> Answer:
     """Return an answer as it is kept: at most a million characters ("truncated" if there were more), all of them UTF-8.
 
-    A server's JSON can hold lone surrogates, which no file can, and megabytes of text whatever ``max_tokens`` said.
+    A server's JSON can contain lone surrogates, which no file can, and megabytes of text whatever ``max_tokens`` says.
     """
     cut = len(answer.text) > _LONGEST_TEXT
     return replace(
@@ -237,7 +191,7 @@ def storable(answer: Answer) -> Answer:
 
 
 def is_sound(*, text: Any, outcome: Any, counts: Sequence[Any], seconds: Any, beside: Sequence[Any]) -> bool:
-    """Whether what was read can be an answer that ``put`` wrote: a damaged page may give anything.
+    """Whether a stored row can be an answer: reading a damaged page may give anything.
 
     Args:
         text: the answer's.
@@ -252,7 +206,7 @@ def is_sound(*, text: Any, outcome: Any, counts: Sequence[Any], seconds: Any, be
 
 
 def _tokens(stored: str, text: str) -> tuple[Token, ...]:
-    """Read the tokens of an answer as ``put`` wrote them; whatever else the file holds gives none."""
+    """Read the tokens of an answer as ``put`` writes them; anything else gives none."""
     try:
         tokens = [Token(start, spelled, tuple(map(tuple, likely))) for start, spelled, likely in json.loads(stored)]
     except (RecursionError, TypeError, ValueError):

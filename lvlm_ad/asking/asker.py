@@ -79,7 +79,7 @@ class Asker:
         budget: the limit on what may be spent.
         pacing: limits a minute, and how often a failed question is asked again.
         concurrency: questions under way at once, at first; see ``RateLimiter``.
-        claims: what other processes are asking; None: no other process uses the store.
+        locks: what other processes are asking; None: no other process uses the store.
         withheld: from a key to the error that says why it may not be asked now; None: it may. None: all may.
         fresh: keys of stored answers that belong to this run: a batch has just brought them.
         estimate: from a question to the tokens it may use, for a limit a minute before the first answer.
@@ -98,7 +98,7 @@ class Asker:
         *,
         pacing: Pacing | None = None,
         concurrency: int = 16,
-        claims: Locks | None = None,
+        locks: Locks | None = None,
         withheld: Callable[[str], LvlmAdError | None] | None = None,
         fresh: Container[str] = frozenset(),
         estimate: Callable[[Request], float | None] | None = None,
@@ -110,7 +110,7 @@ class Asker:
         self._price = price
         self._budget = budget
         self._pacing = pacing or Pacing()
-        self._claims = claims
+        self._locks = locks
         self._withheld = withheld or (lambda _: None)
         self._fresh = fresh
         self._estimate = estimate or (lambda _: None)
@@ -204,12 +204,12 @@ class Asker:
     @contextmanager
     def _claimed(self, key: str) -> Iterator[None]:
         """Hold the claim on a question; wait while another process holds it, for it may be answering."""
-        if self._claims is None:
+        if self._locks is None:
             yield
             return
         while True:
             self._take_place()
-            if self._claims.take(key):
+            if self._locks.take(key):
                 break
             self._give_place()
             if self._stopped.wait(_POLL):
@@ -217,7 +217,7 @@ class Asker:
         try:
             yield
         finally:
-            self._claims.release(key)
+            self._locks.release(key)
             self._give_place()
 
     def _take_place(self) -> None:

@@ -73,7 +73,7 @@ class Batcher:
         store: where answers are kept.
         ledger: where batches are written down.
         note: is told what the user should know.
-        claims: what other processes are asking.
+        locks: what other processes are asking.
         most: from a question to what it may cost at most, in USD.
         allowance: USD that the questions sent off may cost together; None: no limit.
         stale: from a question and its stored answer to whether it is to be asked anew; None: none is.
@@ -90,7 +90,7 @@ class Batcher:
         store: AnswerStore,
         ledger: BatchLedger,
         *,
-        claims: Locks,
+        locks: Locks,
         note: Callable[[str], None],
         most: Callable[[Request], float] = lambda _: 0.0,
         allowance: float | None = None,
@@ -102,7 +102,7 @@ class Batcher:
         self._store = store
         self._ledger = ledger
         self._note = note
-        self._claims = claims
+        self._locks = locks
         self._most, self._allowance, self._planned = most, allowance, 0.0
         self._stale = stale or (lambda _request, _answer: False)
         self._sleep = sleep
@@ -126,7 +126,7 @@ class Batcher:
         name = f"batches of {hashlib.sha256(repr(sorted(self._identity.items())).encode()).hexdigest()}"
         said = False
         # One process at a time: what another is just sending off must not be taken for what a killed one left.
-        while not self._claims.take(name):
+        while not self._locks.take(name):
             if not said:
                 self._note("Another process is at this model's batches; waiting for it.")
                 said = True
@@ -134,7 +134,7 @@ class Batcher:
         try:
             self._rounds(questions, progress)
         finally:
-            self._claims.release(name)
+            self._locks.release(name)
 
     def _rounds(self, questions: Callable[[], Iterable[Question]], progress: Callable[[int, int], None]) -> None:
         for _ in range(_ROUNDS):
@@ -169,8 +169,8 @@ class Batcher:
         """Write the questions that have no answer into files within the endpoint's limits, and send each off."""
         self._asked, self.reasons, self._planned = {}, {}, 0.0
         sent, current = 0, None
-        _clear(self._store.path.parent)
-        with tempfile.TemporaryDirectory(dir=self._store.path.parent, prefix=".batch-") as folder:
+        _clear(self._store.folder)
+        with tempfile.TemporaryDirectory(dir=self._store.folder, prefix=".batch-") as folder:
             for question in questions:
                 key = question.key
                 if key in self._asked:
@@ -212,7 +212,7 @@ class Batcher:
         if self._allowance is not None and self._planned + most > self._allowance:
             self.reasons[key] = BudgetSpentError("not asked: it could exceed the limit on what may be spent")
             return False
-        if not self._claims.take(key):
+        if not self._locks.take(key):
             self.reasons[key] = UnaskedError("not asked: another process is asking it; the same command goes on")
             return False
         self._planned += most
@@ -241,7 +241,7 @@ class Batcher:
         finally:
             path.unlink()
             for key in batch.keys:
-                self._claims.release(key)
+                self._locks.release(key)
         self._ledger.started(label, batch_id)
         self._note(f"Batch {batch_id}: {len(batch.keys)} questions sent off; answers come within a day.")
         return len(batch.keys)

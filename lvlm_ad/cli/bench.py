@@ -182,10 +182,10 @@ def _public(run: Run) -> dict[str, Any]:
 def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
     """Print the leaderboard of all runs on this data in the output folder, and write it there."""
     from lvlm_ad.cli.tables import print_board
+    from lvlm_ad.files import write_file
     from lvlm_ad.leaderboard import FORMATS, make_board
     from lvlm_ad.report.board_page import board_page
     from lvlm_ad.runs import read_runs
-    from lvlm_ad.store import write_file
 
     fingerprint = runs[0].manifest.dataset.fingerprint
     every, problems = read_runs(config.out)

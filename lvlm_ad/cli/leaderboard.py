@@ -73,9 +73,9 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
     from rich.console import Console
 
     from lvlm_ad.cli.tables import print_board
+    from lvlm_ad.files import write_file
     from lvlm_ad.leaderboard import FORMATS
     from lvlm_ad.report.board_page import board_page
-    from lvlm_ad.store import write_file
 
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

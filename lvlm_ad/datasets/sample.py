@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
-from lvlm_ad.datasets.hashing import FileDigests, FileHashes, hash_files, hash_rows
+from lvlm_ad.datasets.hashing import FileHashes, hash_files, hash_rows
 from lvlm_ad.datasets.images import image_size, read_image, read_mask, shown
 from lvlm_ad.errors import DataError, ImageError, nearest
 
@@ -226,12 +226,9 @@ class Dataset(Sequence[Sample]):
     @cached_property
     def file_hashes(self) -> Mapping[str, tuple[str, str]]:
         """Sample id -> SHA-256 (hex) of its image file and of its mask file ("" without one)."""
-
-        def files() -> Iterator[File]:
-            return (file for sample in self.samples for file in sample.files)
-
-        found = hash_files(files()) if self.hashed is None else self.hashed.of_all(files)
-        return FileDigests(self.places, (sample.has_mask for sample in self.samples), found)
+        files = (file for sample in self.samples for file in sample.files)
+        hashes = hash_files(files) if self.hashed is None else self.hashed.of(files)
+        return {sample.id: (next(hashes), next(hashes) if sample.has_mask else "") for sample in self.samples}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from lvlm_ad.asking import Locks
 from lvlm_ad.doctor.finding import Finding, State
-from lvlm_ad.doctor.stores import is_damage, put_aside, store_findings
-from lvlm_ad.errors import LvlmAdError, StoreError
+from lvlm_ad.doctor.stores import is_damage, store_findings
+from lvlm_ad.errors import StoreError
 from lvlm_ad.runs import read_runs
+from lvlm_ad.store import open_answers
 
 __all__ = ["folder_findings"]
 
@@ -46,13 +47,12 @@ def folder_findings(out: Path) -> Iterator[Finding]:
     busy = _owners(out)
     if busy is None:
         text = "it cannot be read, so nobody knows whether a command is at work on this folder; nothing is repaired"
-        yield Finding("folder", "claims.sqlite", "warning", text)
+        yield Finding("folder", "answers.sqlite", "warning", text)
     elif busy:
         yield Finding(
-            "folder", "claims.sqlite", "ok", f"{busy} commands are at work on this folder; nothing is repaired"
+            "folder", "answers.sqlite", "ok", f"{busy} commands are at work on this folder; nothing is repaired"
         )
     yield from store_findings(out, busy=busy is None or busy > 0)
-    yield from _claims(out, busy)
     runs, problems = read_runs(out)
     yield Finding("folder", "runs", "ok", f"{len(runs)} can be read")
     for problem in problems:
@@ -62,28 +62,14 @@ def folder_findings(out: Path) -> Iterator[Finding]:
 
 def _owners(out: Path) -> int | None:
     """Count the living commands that work on a folder; None where that cannot be known, as of a newer version's."""
-    path = out / "claims.sqlite"
+    path = out / "answers.sqlite"
     if not path.is_file():
         return 0
     try:
-        with closing(Locks(path)) as claims:
-            return claims.others()
+        with closing(open_answers(path)) as database, closing(Locks(database)) as locks:
+            return locks.others()
     except StoreError as error:
         return 0 if error.__cause__ is not None and is_damage(error.__cause__) else None
-
-
-def _claims(out: Path, busy: int | None) -> Iterator[Finding]:
-    path = out / "claims.sqlite"
-    if not path.is_file() or busy != 0:
-        return
-    try:
-        Locks(path).close()
-    except LvlmAdError as error:
-
-        def repair() -> str:
-            return f"claims.sqlite is put aside as {put_aside(path).name}; it holds no answers"
-
-        yield Finding("folder", "claims.sqlite", "problem", str(error), "it is put aside", repair)
 
 
 def _leftovers(out: Path) -> Iterator[Finding]:

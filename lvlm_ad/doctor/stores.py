@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lvlm_ad.asking import AnswerStore, BatchLedger
-from lvlm_ad.datasets.hashing import FileHashes
 from lvlm_ad.doctor.finding import Finding
 from lvlm_ad.doctor.salvage import missing_from, salvage
 from lvlm_ad.errors import LvlmAdError
-from lvlm_ad.regions import DivisionStore
-from lvlm_ad.store import DATABASE_ERRORS
+from lvlm_ad.store import DATABASE_ERRORS, Database, open_answers, open_cache
 
 __all__ = ["is_damage", "put_aside", "store_findings"]
 
@@ -26,24 +23,21 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 _BESIDE = ("-wal", "-shm")
 """What SQLite keeps beside a file."""
 
-_Store = AnswerStore | BatchLedger | DivisionStore | FileHashes
-
 
 @dataclass(frozen=True)
 class _Kind:
     """A store: what opens it, and what is done if it is damaged."""
 
-    opened: Callable[[Path], _Store]
+    opened: Callable[[Path], Database]
+    table: str
     remedy: str
 
 
 _KINDS = {
     "answers.sqlite": _Kind(
-        AnswerStore, "what can still be read is saved into a new file, and the damaged one is kept"
+        open_answers, "answers", "what can still be read is saved into a new file, and the damaged one is kept"
     ),
-    "divisions.sqlite": _Kind(DivisionStore, "it is put aside; images are divided again"),
-    "batches.sqlite": _Kind(BatchLedger, "it is put aside; batches under way are looked for at the endpoint"),
-    "files.sqlite": _Kind(FileHashes, "it is put aside; files are read again"),
+    "cache.sqlite": _Kind(open_cache, "divisions", "it is put aside; images are divided again"),
 }
 
 
@@ -92,7 +86,7 @@ def _look(path: Path, kind: _Kind, *, busy: bool) -> Finding:
     if not path.stat().st_size:
         return found("ok", "empty")
     try:
-        said, tables, count = _read(path)
+        said, tables, count = _read(path, kind.table)
     except DATABASE_ERRORS as error:
         if is_damage(error):
             return _damaged(path, kind, str(error), busy=busy)
@@ -106,13 +100,13 @@ def _look(path: Path, kind: _Kind, *, busy: bool) -> Finding:
     return found("ok", f"sound, {count:,} entries, {path.stat().st_size / 1e6:.1f} MB")
 
 
-def _read(path: Path) -> tuple[str, set[str], int]:
+def _read(path: Path, table: str) -> tuple[str, set[str], int]:
     """Return what SQLite's own check says, the tables, and how many entries the store has."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
         said = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
         tables = {str(row[0]) for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        query = f"SELECT count(*) FROM {path.stem}"  # nosec B608 # noqa: S608 - names of ours
-        count = int(database.execute(query).fetchone()[0]) if path.stem in tables else 0
+        query = f"SELECT count(*) FROM {table}"  # nosec B608 # noqa: S608 - names of ours
+        count = int(database.execute(query).fetchone()[0]) if table in tables else 0
     return said, tables, count
 
 
@@ -125,8 +119,8 @@ def _unusable(path: Path, kind: _Kind, tables: set[str]) -> str:
         return str(error)
     return (
         ""
-        if path.stem in tables
-        else f"it holds {', '.join(sorted(tables)) or 'nothing'}, not {path.stem}; move it away"
+        if kind.table in tables
+        else f"it holds {', '.join(sorted(tables)) or 'nothing'}, not {kind.table}; move it away"
     )
 
 
@@ -146,7 +140,7 @@ def _save_answers(path: Path) -> str:
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as workshop:
         new = Path(workshop) / path.name
-        AnswerStore(new).close()
+        open_answers(new).close()
         saved = sum(salvage(source, new) for source in (path, *_damaged_before(path)))
         aside = put_aside(path)
         new.rename(path)
@@ -174,7 +168,7 @@ def _kept(out: Path, *, busy: bool) -> Iterator[Finding]:
             continue
 
         def repair(kept: Path = kept) -> str:
-            AnswerStore(path).close()
+            open_answers(path).close()
             return f"{salvage(kept, path):,} answers of {kept.name} were saved into answers.sqlite"
 
         text = f"a damaged store of before; {missing:,} answers that can be read of it are not in answers.sqlite"

@@ -31,7 +31,7 @@ from lvlm_ad.evaluate.forecast import Planned, forecast, input_tokens, most_cost
 from lvlm_ad.evaluate.manifest import facts_of, hash_of
 from lvlm_ad.evaluate.places import remember_place
 from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult, measure
-from lvlm_ad.evaluate.stores import Stores, opened
+from lvlm_ad.evaluate.stores import Stores, open_stores
 from lvlm_ad.log import event
 from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.runs import Manifest, Run, Runs, write_run
@@ -78,7 +78,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     with ExitStack() as stack:
         engine = _engine(config, stack, progress)
         built = _built(plan, engine, stack)
-        stores = opened(config.out, stack)
+        stores = stack.enter_context(open_stores(config.out))
         plan = _remembering(plan, stores)
         event(
             "bench",
@@ -115,7 +115,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     with ExitStack() as stack:
         engine = _engine(config, stack, progress)
         built = _built(plan, engine, stack)
-        stores = opened(config.out, stack)
+        stores = stack.enter_context(open_stores(config.out))
         plan = _remembering(plan, stores)
         divisions = divide_dataset(plan, stores.divisions, progress, engine)
         return [

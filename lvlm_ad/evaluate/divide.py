@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.hashing import hash_rows, is_digest
+from lvlm_ad.datasets.hashing import hash_rows
 from lvlm_ad.engines import Cutting, Engine, LocalEngine
 from lvlm_ad.errors import DataError
 from lvlm_ad.metrics import CellCounts
@@ -28,9 +28,6 @@ __all__ = ["Divisions", "divide_dataset"]
 DIVISION_VERSION = 1
 """Raised when the same settings give other regions or counts, so that what older versions stored is not used."""
 
-_BYTES = 32
-"""Of a SHA-256."""
-
 _AT_ONCE = 900
 """Samples looked up at a time."""
 
@@ -44,7 +41,7 @@ class _Keys:
     """
 
     def __init__(self, plan: Plan, identity: Mapping[str, Any]) -> None:
-        self._files, self._fingerprint = plan.dataset.file_hashes, plan.dataset.fingerprint
+        self._files = plan.dataset.file_hashes
         self._shared = {
             "version": DIVISION_VERSION,
             "image_size": plan.protocol.image_size,
@@ -59,12 +56,6 @@ class _Keys:
         image, mask = self._files[sample.id]
         return hashlib.sha256(f'{before}["{image}", "{mask}"]{after}'.encode()).hexdigest()
 
-    @cached_property
-    def of_all(self) -> str:
-        """The key of all samples together, SHA-256 (hex)."""
-        whole = {**self._shared, "fingerprint": self._fingerprint}
-        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
-
     def _written(self, label: bool, threshold: int | None) -> tuple[str, str]:  # noqa: FBT001 - a value of the JSON
         """Write what is hashed once for all samples that differ in their files alone: what stands around these."""
         decides = {**self._shared, "files": [], "label": label, "threshold": threshold}
@@ -73,7 +64,7 @@ class _Keys:
 
 
 class Divisions:
-    """The divisions of a data set, read from the store one at a time; 32 bytes a sample are held.
+    """The divisions of a data set, read from the store one at a time.
 
     Args:
         store: where they are.
@@ -88,33 +79,8 @@ class Divisions:
 
     def __init__(self, store: DivisionStore, dataset: Dataset, keys: _Keys, record: Mapping[str, Any]) -> None:
         self._store, self._dataset, self._keys, self.record = store, dataset, keys, record
-        self._hashes = bytearray(_BYTES * len(dataset))
-        self._kept = False
+        self._hashes: dict[str, str] = {}
         self.empty = 0
-
-    def look_for_all(self) -> list[Sample]:
-        """Note which samples are divided, and how; at one look, where all were when this was last asked.
-
-        Returns:
-            Those that are not.
-
-        Raises:
-            StoreError: the store is damaged.
-        """
-        whole = self._store.whole(self._keys.of_all)
-        if whole is not None and len(whole[0]) == len(self._hashes):
-            self._hashes, self.empty, self._kept = bytearray(whole[0]), whole[1], True
-            return []
-        return self.look_for(self._dataset)
-
-    def keep_all(self) -> None:
-        """Note in the store that all samples are divided, if it does not say so.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        if not self._kept:
-            self._store.put_whole(self._keys.of_all, bytes(self._hashes), self.empty)
 
     def look_for(self, samples: Iterable[Sample]) -> list[Sample]:
         """Note which samples are divided, and how.
@@ -138,10 +104,7 @@ class Divisions:
         return missing
 
     def _note(self, sample: Sample, digest: str, n_regions: int) -> None:
-        place = _BYTES * self._dataset.places[sample.id]
-        if not is_digest(digest):
-            raise self._store.damaged(ValueError(f"{digest!r:.80} is no hash"))
-        self._hashes[place : place + _BYTES] = bytes.fromhex(digest)
+        self._hashes[sample.id] = digest
         self.empty += n_regions == 0
 
     def has(self, sample: Sample) -> bool:
@@ -167,8 +130,7 @@ class Divisions:
 
     def hash_of(self, sample: Sample) -> str:
         """Return the hash of a sample's division."""
-        place = _BYTES * self._dataset.places[sample.id]
-        return self._hashes[place : place + _BYTES].hex()
+        return self._hashes[sample.id]
 
     @cached_property
     def hash(self) -> str:
@@ -193,7 +155,7 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     """
     identity, record = plan.division.identity(), plan.division.record()
     divisions = Divisions(store, plan.dataset, _Keys(plan, identity), record)
-    missing = divisions.look_for_all()
+    missing = divisions.look_for(plan.dataset)
     problems: list[str] = []
     progress.start("dividing", len(plan.dataset))
     progress.advance(len(plan.dataset) - len(missing), stored=True)
@@ -223,8 +185,7 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     if problems:
         others = f" {len(problems) - 1} more cannot be used either." if len(problems) > 1 else ""
         raise DataError(f"{problems[0]}{others} 'lvlm-ad data check' lists all problems.")
-    if not divisions.look_for(missing):
-        divisions.keep_all()
+    divisions.look_for(missing)
     if divisions.empty:
         progress.note(
             f"{divisions.empty} of {len(plan.dataset)} images keep no region within the area limits; their maps are "

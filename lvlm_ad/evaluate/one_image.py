@@ -15,7 +15,7 @@ from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.asking import make_detector
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.stores import opened
+from lvlm_ad.evaluate.stores import open_stores
 from lvlm_ad.plugins import build
 from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.prompts import MarkStyle, draw_marks
@@ -90,7 +90,7 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         stack.callback(plugin.close)
         if getattr(plugin, "sees_truth", False):
             raise ConfigError(f"{model.preset.name} answers with the ground truth, which a single image does not have.")
-        stores = opened(config.out, stack)
+        stores = stack.enter_context(open_stores(config.out))
         asking = make_detector(
             plan,
             model,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.store import write_file
+from lvlm_ad.files import write_file
 from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:

@@ -1,47 +1,49 @@
-"""The files in the output folder that outlive a run: answers, claims, batches, divisions."""
+"""The stores of an output folder, opened together."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lvlm_ad.asking import AnswerStore, BatchLedger, Locks
 from lvlm_ad.datasets.hashing import FileHashes
 from lvlm_ad.regions import DivisionStore
+from lvlm_ad.store import open_answers, open_cache
 
-__all__ = ["Stores", "opened"]
+__all__ = ["Stores", "open_stores"]
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Opened files of one output folder.
+    """What an output folder keeps from one run to the next.
 
     Attributes:
-        answers: what was answered.
-        claims: what is being asked, by whom.
-        batches: what was sent off in batches.
-        divisions: how images were cut.
+        answers: stored answers.
+        locks: which questions are being asked, and by which command.
+        batches: which questions were sent in batches.
+        divisions: how images are divided.
         files: hashes of the data set's files.
     """
 
     answers: AnswerStore
-    claims: Locks
+    locks: Locks
     batches: BatchLedger
     divisions: DivisionStore
     files: FileHashes
 
 
-def opened(out: Path, stack: ExitStack) -> Stores:
-    """Open the files of an output folder and have them closed with the stack.
+@contextmanager
+def open_stores(out: Path) -> Iterator[Stores]:
+    """Open ``answers.sqlite`` and ``cache.sqlite`` of an output folder; close them at the end.
 
     Raises:
         StoreError: one of them cannot be opened.
     """
-    return Stores(
-        answers=stack.enter_context(closing(AnswerStore(out / "answers.sqlite"))),
-        claims=stack.enter_context(closing(Locks(out / "claims.sqlite"))),
-        batches=stack.enter_context(closing(BatchLedger(out / "batches.sqlite"))),
-        divisions=stack.enter_context(closing(DivisionStore(out / "divisions.sqlite"))),
-        files=stack.enter_context(closing(FileHashes(out / "files.sqlite"))),
-    )
+    with (
+        closing(open_answers(out / "answers.sqlite")) as answers,
+        closing(open_cache(out / "cache.sqlite")) as cache,
+        closing(Locks(answers)) as locks,
+    ):
+        yield Stores(AnswerStore(answers), locks, BatchLedger(answers), DivisionStore(cache), FileHashes(cache))

@@ -1,50 +1,31 @@
-"""Divisions on disk: computed once for an image and its settings, reused by every model and every later run."""
+"""Stored divisions: computed once for an image and its settings, reused by every model and every later run."""
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 import zipfile
 import zlib
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.arrays import read_arrays
 from lvlm_ad.errors import StoreError
+from lvlm_ad.files import read_arrays
 from lvlm_ad.regions.regions import Regions
-from lvlm_ad.store import DATABASE_ERRORS, open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from lvlm_ad.store import Database
+
 __all__ = ["DivisionStore", "StoredDivision"]
 
-SCHEMA_VERSION = 2
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS divisions (
-    key TEXT PRIMARY KEY,
-    hash TEXT NOT NULL,
-    n_regions INTEGER NOT NULL,
-    regions BLOB NOT NULL,
-    counts BLOB
-);
-CREATE INDEX IF NOT EXISTS known ON divisions (key, hash, n_regions);
-CREATE TABLE IF NOT EXISTS sets (key TEXT PRIMARY KEY, hashes BLOB NOT NULL, empty INTEGER NOT NULL)
-"""
-# The index answers which images are cut, and how, without a look at a gigabyte of cells. A set is all images of a data
-# set, once all are cut: nothing is ever taken out of the file, so one look tells that all are there.
-
 _AT_ONCE = 900
-"""Keys in one statement; no SQLite refuses so many."""
+"""Keys in one query; no version of SQLite refuses so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +57,17 @@ class StoredDivision:
 
 
 class DivisionStore:
-    """Divisions by key in one SQLite file; each is written whole or not at all.
+    """Divisions in ``cache.sqlite``; each is written whole or not at all.
 
     Args:
-        path: the file; created if absent.
-
-    Raises:
-        StoreError: the file cannot be opened, is no such store, or was written by a newer version.
+        database: what ``store.open_cache`` returns.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._db = open_database(
-            path, schema=_SCHEMA, version=SCHEMA_VERSION, name="division store", advice="Delete it to start anew."
-        )
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def known(self, keys: Iterable[str]) -> Iterator[tuple[str, str, int]]:
-        """Give (key, ``Regions.hash``, number of regions) for those of the keys that are stored.
+        """Yield (key, ``Regions.hash``, number of regions) for each key that is stored.
 
         Raises:
             StoreError: the file is damaged.
@@ -101,32 +75,9 @@ class DivisionStore:
         rest = iter(keys)
         while part := list(islice(rest, _AT_ONCE)):
             marks = ",".join("?" * len(part))
-            # SQLite would rather look the rows up, among their cells.
+            # Left to itself, SQLite reads the rows, and their cells with them.
             query = f"SELECT key, hash, n_regions FROM divisions INDEXED BY known WHERE key IN ({marks})"  # nosec B608 # noqa: S608 - marks only
-            yield from self._read(partial(_rows, query, part))
-
-    def whole(self, key: str) -> tuple[bytes, int] | None:
-        """Return what ``put_whole`` stored, or None.
-
-        Raises:
-            StoreError: the file is damaged.
-        """
-        query = "SELECT hashes, empty FROM sets WHERE key = ? AND typeof(hashes) = 'blob' AND typeof(empty) = 'integer'"
-        rows = self._read(partial(_rows, query, [key]))
-        return (bytes(rows[0][0]), int(rows[0][1])) if rows else None
-
-    def put_whole(self, key: str, hashes: bytes, empty: int) -> None:
-        """Note that all images of a data set are cut.
-
-        Args:
-            key: what decides the divisions of all of them.
-            hashes: of each image's division, 32 bytes.
-            empty: how many have no region.
-
-        Raises:
-            StoreError: the file cannot be written.
-        """
-        self._write("INSERT OR REPLACE INTO sets VALUES (?, ?, ?)", (key, hashes, empty))
+            yield from self._database.read(query, part)
 
     def regions(self, key: str) -> Regions:
         """Read one division.
@@ -136,7 +87,7 @@ class DivisionStore:
         """
         arrays = self._arrays("regions", key)
         if arrays is None:
-            raise StoreError(f"The division store {self._path} has no division {key}. Delete it to start anew.")
+            raise StoreError(f"The cache {self._database.path} has no division {key}. Delete it: it is made again.")
         return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
 
     def counts(self, key: str) -> dict[str, NDArray[Any]] | None:
@@ -154,44 +105,21 @@ class DivisionStore:
             StoreError: the file cannot be written.
         """
         row = (key, division.hash, division.n_regions, division.regions, division.counts)
-        self._write("INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)", row)
-
-    def _write(self, statement: str, row: Sequence[Any]) -> None:
-        try:
-            with self._lock:
-                self._db.execute(statement, row)
-        except DATABASE_ERRORS as error:
-            raise StoreError(f"The division store {self._path} cannot be written: {error}.") from error
-
-    def close(self) -> None:
-        """Close the file, once no thread is in it: closed under a thread's hands, SQLite ends the process."""
-        with self._lock:
-            self._db.close()
+        with self._database.transaction(durable=False) as database:
+            database.execute("INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)", row)
 
     def _arrays(self, column: str, key: str) -> dict[str, NDArray[Any]] | None:
         query = f"SELECT {column} FROM divisions WHERE key = ?"  # nosec B608 # noqa: S608 - the column is one of two constants
-        row = self._read(lambda db: db.execute(query, (key,)).fetchone())
-        if row is None or row[0] is None:
+        rows = self._database.read(query, (key,))
+        if not rows or rows[0][0] is None:
             return None
         try:
-            return _unpack(row[0])
-        except (ValueError, OSError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-            raise self.damaged(error) from error
-
-    def _read(self, query: Callable[[sqlite3.Connection], Any]) -> Any:
-        try:
-            with self._lock:
-                return query(self._db)
-        except DATABASE_ERRORS as error:
-            raise self.damaged(error) from error
-
-    def damaged(self, error: Exception) -> StoreError:
-        """Return the error that says what is wrong with the file."""
-        return StoreError(f"The division store {self._path} is damaged: {error}. Delete it to start anew.")
-
-
-def _rows(query: str, values: Sequence[str], db: sqlite3.Connection) -> list[Any]:
-    return db.execute(query, values).fetchall()
+            return read_arrays(BytesIO(rows[0][0]))
+        except (
+            *(ValueError, TypeError, OSError, KeyError, EOFError, NotImplementedError),
+            *(zipfile.BadZipFile, zlib.error),
+        ) as error:
+            raise self._database.error("read", error) from error
 
 
 def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -199,7 +127,3 @@ def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     buffer = BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
     return buffer.getvalue()
-
-
-def _unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    return read_arrays(BytesIO(data))

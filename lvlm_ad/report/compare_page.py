@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad import __version__
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
+from lvlm_ad.files import write_file
 from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.report.cards import gallery, letter, names_of
 from lvlm_ad.report.page import render
 from lvlm_ad.report.run_page import HEADS, condition_of
 from lvlm_ad.report.sources import find_sources
 from lvlm_ad.runs import METRIC_NAMES
-from lvlm_ad.store import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

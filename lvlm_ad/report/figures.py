@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvlm_ad.files import own_folder
 from lvlm_ad.report.drawing import DEFECT, GOOD, MUTED, Plot, finished, legend, new_axes
 from lvlm_ad.report.summary import Curves, Reliability, named_regions, reliability_of, times_of
-from lvlm_ad.store import own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

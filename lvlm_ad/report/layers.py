@@ -11,9 +11,9 @@ from PIL import Image
 
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.files import own_folder
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report.overview import heat
-from lvlm_ad.store import own_folder
 from lvlm_ad.text2seg import paint
 
 if TYPE_CHECKING:

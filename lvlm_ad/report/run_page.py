@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad import __version__
 from lvlm_ad.errors import RunError
+from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import usd
 from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.report.cards import gallery
@@ -15,7 +16,6 @@ from lvlm_ad.report.page import number, percent, render
 from lvlm_ad.report.sources import find_sources
 from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_NAMES
-from lvlm_ad.store import write_file
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:

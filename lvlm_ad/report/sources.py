@@ -15,6 +15,7 @@ from lvlm_ad.evaluate.divide import Divisions, divide_dataset
 from lvlm_ad.evaluate.places import Place, find_place
 from lvlm_ad.progress import Progress
 from lvlm_ad.regions import METHODS, DivisionStore
+from lvlm_ad.store import open_cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,9 +105,9 @@ def _divided(
     settings = {"image_size": side, "division": recorded.method, **options}
     out = run.dir.resolve().parent
     plan = resolve(RunConfig(settings=settings, out=out), chosen)
-    stored = out / "divisions.sqlite"
+    stored = out / "cache.sqlite"
     # A run that was copied elsewhere is read, and nothing is written beside it.
     if not stored.is_file():
-        stored = Path(stack.enter_context(TemporaryDirectory())) / "divisions.sqlite"
-    store = stack.enter_context(closing(DivisionStore(stored)))
-    return divide_dataset(plan, store, progress)
+        stored = Path(stack.enter_context(TemporaryDirectory())) / "cache.sqlite"
+    cache = stack.enter_context(closing(open_cache(stored)))
+    return divide_dataset(plan, DivisionStore(cache), progress)

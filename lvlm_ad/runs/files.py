@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from lvlm_ad.arrays import read_arrays
 from lvlm_ad.errors import MetricError, RunError
+from lvlm_ad.files import read_arrays, write_file
 from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.runs.records import SCHEMA_VERSION, Manifest, Measures, PredictionRecord
 from lvlm_ad.runs.run import Run
-from lvlm_ad.store import write_file
 
 __all__ = ["find_runs", "only_run", "read_run", "read_runs", "write_run"]
 

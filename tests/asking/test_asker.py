@@ -9,13 +9,14 @@ from lvlm_ad.asking import asker as caller_module
 from lvlm_ad.backend import Answer, Backend, Request, ScriptedBackend, Usage
 from lvlm_ad.errors import FatalError, RateLimitError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.presets import Pacing, Price
+from lvlm_ad.store import open_answers
 
 PRICE = Price(price_input=1.0, price_output=10.0)
 
 
 @pytest.fixture
 def store(tmp_path):
-    return AnswerStore(tmp_path / "answers.sqlite")
+    return AnswerStore(open_answers(tmp_path / "answers.sqlite"))
 
 
 def caller(store, script, price=PRICE, limit=None):

@@ -12,6 +12,7 @@ from lvlm_ad.asking import locks as claims_module
 from lvlm_ad.backend import Answer, Backend, Request
 from lvlm_ad.errors import StoreError, UnaskedError
 from lvlm_ad.presets import Price
+from lvlm_ad.store import open_answers
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def opened(tmp_path):
     made = []
 
     def make():
-        made.append(Locks(tmp_path / "claims.sqlite"))
+        made.append(Locks(open_answers(tmp_path / "answers.sqlite")))
         return made[-1]
 
     yield make
@@ -43,10 +44,10 @@ def test_one_of_two_has_the_claim(opened):
 
 def test_closing_gives_claims_up(tmp_path):
     """What a process still held is free when it ends in order."""
-    first = Locks(tmp_path / "claims.sqlite")
+    first = Locks(open_answers(tmp_path / "answers.sqlite"))
     assert first.take("k")
     first.close()
-    second = Locks(tmp_path / "claims.sqlite")
+    second = Locks(open_answers(tmp_path / "answers.sqlite"))
     assert second.take("k")
     second.close()
 
@@ -54,11 +55,11 @@ def test_closing_gives_claims_up(tmp_path):
 def test_a_dead_owners_claim_is_free_at_once(opened, tmp_path):
     """After kill -9 of the process that held it, a claim can be taken without waiting."""
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom lvlm_ad.asking import Locks\n"
-        "claims = Locks(Path(sys.argv[1]))\nprint(claims.take('k'), flush=True)\ntime.sleep(600)\n"
+        "import sys, time\nfrom pathlib import Path\nfrom lvlm_ad.asking import Locks\nfrom lvlm_ad.store import open_answers\n"
+        "claims = Locks(open_answers(Path(sys.argv[1])))\nprint(claims.take('k'), flush=True)\ntime.sleep(600)\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "claims.sqlite")], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(tmp_path / "answers.sqlite")], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "True\n"
     ours = opened()
@@ -94,9 +95,9 @@ def test_an_owner_gives_signs_of_life(opened, monkeypatch):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     """Another file under that name gives one clear error."""
-    (tmp_path / "claims.sqlite").write_bytes(b"something else entirely, and long enough" * 50)
+    (tmp_path / "answers.sqlite").write_bytes(b"something else entirely, and long enough" * 50)
     with pytest.raises(StoreError, match="file of claims"):
-        Locks(tmp_path / "claims.sqlite")
+        Locks(open_answers(tmp_path / "answers.sqlite"))
 
 
 class Gated(Backend):
@@ -116,7 +117,7 @@ def test_two_processes_do_not_ask_the_same_question(opened, tmp_path):
     """Two callers on one store, as two processes have them: one asks, the other waits and gets the same answer."""
     backend = Gated()
     callers = [
-        Asker(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=opened()) for _ in range(2)
+        Asker(backend, AnswerStore(open_answers(tmp_path / "a.sqlite")), Price(), Budget(None), locks=opened()) for _ in range(2)
     ]
     found = []
     threads = [threading.Thread(target=lambda c=c: found.append(c.ask(Request((), "q")))) for c in callers]
@@ -136,7 +137,7 @@ def test_after_a_failure_the_other_process_asks(opened, tmp_path):
     assert theirs.take(Request((), "q").key(Gated().identity()))
     backend = Gated()
     backend.gate.release()
-    caller = Asker(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=ours)
+    caller = Asker(backend, AnswerStore(open_answers(tmp_path / "a.sqlite")), Price(), Budget(None), locks=ours)
     done = []
     thread = threading.Thread(target=lambda: done.append(caller.ask(Request((), "q"))))
     thread.start()
@@ -150,7 +151,7 @@ def test_who_waits_for_another_process_can_be_stopped(opened, tmp_path):
     ours, theirs = opened(), opened()
     backend = Gated()
     assert theirs.take(Request((), "q").key(backend.identity()))
-    caller = Asker(backend, AnswerStore(tmp_path / "a.sqlite"), Price(), Budget(None), claims=ours)
+    caller = Asker(backend, AnswerStore(open_answers(tmp_path / "a.sqlite")), Price(), Budget(None), locks=ours)
     caller.stop()
     with pytest.raises(UnaskedError, match="the run was ended"):
         caller.ask(Request((), "q"))

@@ -14,6 +14,7 @@ from lvlm_ad.asking import AnswerStore, Locks
 from lvlm_ad.backend import Answer, Request
 from lvlm_ad.doctor import folder_findings, machine_findings
 from lvlm_ad.errors import StoreError
+from lvlm_ad.store import open_answers
 
 SMALL = {"image_size": 96, "n_segments": 12, "min_area": 0}
 
@@ -31,7 +32,7 @@ def contents(folder):
 def fill(path, count):
     """A store with many answers; their keys."""
     keys = []
-    with closing(AnswerStore(path)) as store:
+    with closing(AnswerStore(open_answers(path))) as store:
         store._db.execute("PRAGMA synchronous=OFF")  # a disk's time, not what is tested
         for number in range(count):
             request = Request((), f"question {number}")
@@ -67,7 +68,7 @@ def test_answers_on_sound_pages_are_saved(tmp_path):
     found = findings(tmp_path)["answers.sqlite", "problem"]
     assert found.text.startswith("damaged: ")
     said = found.repair()
-    with closing(AnswerStore(path)) as store:
+    with closing(AnswerStore(open_answers(path))) as store:
         saved = len(store)
         assert f"{saved:,} answers were saved" in said
         assert 1800 < saved < 2000
@@ -100,7 +101,7 @@ def test_a_store_that_was_cut_off_gives_all_that_is_left(kept, tmp_path):
     assert "may go" in findings(tmp_path)["answers.sqlite.damaged1", "ok"].text
 
 
-@pytest.mark.parametrize("name", ["answers.sqlite", "divisions.sqlite", "batches.sqlite", "claims.sqlite"])
+@pytest.mark.parametrize("name", ["answers.sqlite", "divisions.sqlite", "batches.sqlite", "answers.sqlite"])
 @pytest.mark.parametrize("how", ["garbage", "cut", "empty header"])
 def test_what_is_no_store_any_more_is_put_aside(name, how, small_data, tmp_path):
     """A bench fails with one line, the doctor mends it, and the bench runs; nothing is thrown away."""
@@ -145,10 +146,10 @@ def test_a_newer_store_and_a_held_one_are_left_alone(tmp_path):
 def test_nothing_is_repaired_under_a_living_command(tmp_path):
     """Another process works on the folder: its files are not moved away."""
     (tmp_path / "answers.sqlite").write_bytes(b"x" * 5000)
-    with closing(Locks(tmp_path / "claims.sqlite")):
+    with closing(Locks(open_answers(tmp_path / "answers.sqlite"))):
         found = findings(tmp_path)
         assert found["answers.sqlite", "problem"].repair is None
-        assert "1 commands are at work" in found["claims.sqlite", "ok"].text
+        assert "1 commands are at work" in found["answers.sqlite", "ok"].text
     assert findings(tmp_path)["answers.sqlite", "problem"].repair is not None
 
 
@@ -188,7 +189,7 @@ def test_a_full_disk_is_no_damage(small_disk):
     assert (place / "answers.sqlite").read_bytes() == before
     assert not list(place.glob("*damaged*"))
     filler.unlink()
-    with closing(AnswerStore(place / "answers.sqlite")) as store:
+    with closing(AnswerStore(open_answers(place / "answers.sqlite"))) as store:
         assert all(store.get(key) for key in keys)
 
 
@@ -224,7 +225,7 @@ def test_answers_of_a_repair_that_was_cut_short_are_found_again(tmp_path):
     found = findings(tmp_path)["answers.sqlite.damaged1", "warning"]
     assert "20 answers that can be read of it are not in answers.sqlite" in found.text
     assert found.repair().startswith("20 answers of answers.sqlite.damaged1 were saved")
-    with closing(AnswerStore(path)) as store:
+    with closing(AnswerStore(open_answers(path))) as store:
         assert all(store.get(key) for key in keys)
     assert "it may go" in findings(tmp_path)["answers.sqlite.damaged1", "ok"].text
 
@@ -234,18 +235,18 @@ def test_what_is_of_another_kind_is_not_repaired(tmp_path):
     fill(tmp_path / "answers.sqlite", 3)
     (tmp_path / "divisions.sqlite").mkdir()
     (tmp_path / "files.sqlite").touch()
-    with closing(Locks(tmp_path / "claims.sqlite")):
+    with closing(Locks(open_answers(tmp_path / "answers.sqlite"))):
         pass
     with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as database:
         database.execute("ALTER TABLE answers RENAME TO replies")
         database.execute("PRAGMA user_version=99")
-    with closing(sqlite3.connect(tmp_path / "claims.sqlite")) as database:
+    with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as database:
         database.execute("PRAGMA user_version=99")
     found = findings(tmp_path)
     assert "written by a newer lvlm-ad" in found["answers.sqlite", "problem"].text
     assert "it is no file" in found["divisions.sqlite", "problem"].text
     assert found["files.sqlite", "ok"].text == "empty"
-    assert "nothing is repaired" in found["claims.sqlite", "warning"].text
+    assert "nothing is repaired" in found["answers.sqlite", "warning"].text
     assert not any(one.repair for one in found.values())
 
 

@@ -16,6 +16,7 @@ from lvlm_ad.asking import AnswerStore, Batcher, BatchLedger, Locks, Question
 from lvlm_ad.backend import Request
 from lvlm_ad.errors import FatalError, StoreError, TransientError
 from lvlm_ad.plugins import build, find_model
+from lvlm_ad.store import open_answers
 
 SECRET = "sk-batch-secret-0123"
 PRICE = ("--set", "price_input=1000", "--set", "price_output=1000", "--set", "price_batch=0.5")
@@ -218,8 +219,8 @@ def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command,
 @pytest.fixture
 def batcher(batches, tmp_path):
     """Make a Batcher against the endpoint, on the same files each time."""
-    store, ledger = AnswerStore(tmp_path / "a.sqlite"), BatchLedger(tmp_path / "b.sqlite")
-    claims = Locks(tmp_path / "c.sqlite")
+    store, ledger = AnswerStore(open_answers(tmp_path / "a.sqlite")), BatchLedger(open_answers(tmp_path / "b.sqlite"))
+    claims = Locks(open_answers(tmp_path / "c.sqlite"))
     backends = []
 
     def make(**options):
@@ -227,7 +228,7 @@ def batcher(batches, tmp_path):
         backend = build(model)
         backends.append(backend)
         notes = []
-        made = Batcher(backend, store, ledger, claims=claims, note=notes.append, sleep=lambda _: None, **options)
+        made = Batcher(backend, store, ledger, locks=claims, note=notes.append, sleep=lambda _: None, **options)
         made.backend, made.store, made.ledger, made.notes = backend, store, ledger, notes
         return made
 
@@ -295,7 +296,7 @@ def test_one_process_at_a_time_sends_batches(batcher, batches, tmp_path):
     gate = threading.Event()
     batches.state = lambda _: "completed" if gate.is_set() else "in_progress"
     first, second = batcher(), batcher()
-    second._claims = Locks(tmp_path / "c.sqlite")
+    second._locks = Locks(open_answers(tmp_path / "c.sqlite"))
     waiting = threading.Event()
     first._sleep = lambda _: waiting.set() or time.sleep(0.01)
     second._sleep = lambda _: gate.set() or time.sleep(0.01)
@@ -304,14 +305,14 @@ def test_one_process_at_a_time_sends_batches(batcher, batches, tmp_path):
     assert waiting.wait(30)
     run(second, 3)
     thread.join(timeout=30)
-    second._claims.close()
+    second._locks.close()
     assert (len(batches.batches), len(first.store)) == (1, 3)
     assert any("Another process" in note for note in second.notes)
 
 
 def test_a_question_that_another_process_asks_stays_out(batcher, batches, tmp_path):
     """What a live run has claimed does not go into a batch."""
-    live = Locks(tmp_path / "c.sqlite")
+    live = Locks(open_answers(tmp_path / "c.sqlite"))
     first = batcher()
     claimed = questions(first.backend, 3)[1].key
     assert live.take(claimed)
@@ -437,14 +438,14 @@ def test_an_endpoint_that_stumbles_is_called_again(batcher, batches):
 
 def test_the_ledger_survives_and_refuses_newer_files(tmp_path):
     """What was written down is there after reopening; a file of a newer version is refused."""
-    ledger = BatchLedger(tmp_path / "b.sqlite")
+    ledger = BatchLedger(open_answers(tmp_path / "b.sqlite"))
     label = ledger.begin({"m": 1}, ["k1", "k2"])
     ledger.started(label, "batch_7")
     ledger.close()
-    (found,) = BatchLedger(tmp_path / "b.sqlite").open_batches({"m": 1})
+    (found,) = BatchLedger(open_answers(tmp_path / "b.sqlite")).open_batches({"m": 1})
     assert (found.label, found.batch_id, found.keys) == (label, "batch_7", {"k1", "k2"})
     with sqlite3.connect(tmp_path / "b.sqlite") as database:
         database.execute("PRAGMA user_version=99")
     database.close()
     with pytest.raises(StoreError, match="newer lvlm-ad"):
-        BatchLedger(tmp_path / "b.sqlite")
+        BatchLedger(open_answers(tmp_path / "b.sqlite"))

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from lvlm_ad.backend import Request
 from lvlm_ad.errors import FatalError, RejectedError, TransientError
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import Pacing, Price
+from lvlm_ad.store import open_answers
 
 WHY = "the mock server llmock is not installed (it comes with the extra dev)"
 testing = pytest.importorskip("llmock.testing", reason=WHY)
@@ -89,9 +91,8 @@ def mock(server):
 
 @pytest.fixture
 def store(tmp_path):
-    opened = AnswerStore(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
+    with closing(open_answers(tmp_path / "answers.sqlite")) as database:
+        yield AnswerStore(database)
 
 
 @pytest.fixture
@@ -289,10 +290,11 @@ def test_the_command_in_a_batch(lvlm_ad_command, mock, small_data, monkeypatch):
     assert (done.returncode, batch["outcomes"], batch["answers"]["ok"]) == (0, {"ok": 12}, 12), done.stderr
     usage = batch["usage"]
     assert usage["spent_usd"] == pytest.approx((usage["input_tokens"] + usage["output_tokens"]) / 1000 * 0.5)
-    store = AnswerStore(Path("runs/answers.sqlite"))
+    database = open_answers(Path("runs/answers.sqlite"))
+    store = AnswerStore(database)
     lines = Path(json.loads(done.stdout)["runs"][0]["dir"], "predictions.jsonl").read_text().splitlines()
     stored = [store.get(json.loads(line)["key"]) for line in lines]
-    store.close()
+    database.close()
     assert [one.batch for one in stored] == [True] * 12
     after, live = bench(lvlm_ad_command, mock, small_data)
     assert (after.returncode, live["mean"]) == (0, batch["mean"]), after.stderr

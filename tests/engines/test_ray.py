@@ -319,9 +319,9 @@ def test_ctrl_c_while_it_divides(kept_data, tmp_path):
 
 def divided(out):
     """How many divisions are stored."""
-    if not (out / "divisions.sqlite").is_file():
+    if not (out / "cache.sqlite").is_file():
         return 0
-    with closing(sqlite3.connect(out / "divisions.sqlite", timeout=30)) as store:
+    with closing(sqlite3.connect(out / "cache.sqlite", timeout=30)) as store:
         try:
             return store.execute("SELECT count(*) FROM divisions").fetchone()[0]
         except sqlite3.OperationalError:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.metrics import pixel_metrics
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
+from lvlm_ad.store import open_answers
 
 SECRET = "sk-never-to-be-seen-42"
 
@@ -107,7 +109,7 @@ def test_predictions_hold_the_evidence(lvlm_ad_command, answering, small_data, e
     folder = Path(json.loads(done.stdout)["runs"][0]["dir"])
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == list(expected)
-    store = AnswerStore(Path("runs/answers.sqlite"))
+    store = AnswerStore(open_answers(Path("runs/answers.sqlite")))
     for line in lines:
         _, regions, _, image_score, scores, text = expected[line["id"]]
         assert (line["text"], line["image_score"], line["division"]) == (text, image_score, regions.hash)
@@ -158,7 +160,10 @@ def test_a_wider_run_asks_only_what_is_new(lvlm_ad_command, endpoint, small_data
 
 
 def stored_answers(path):
-    return len(AnswerStore(path)) if path.exists() else 0
+    if not path.exists():
+        return 0
+    with closing(open_answers(path)) as database:
+        return len(AnswerStore(database))
 
 
 def test_kill_9_loses_and_repeats_nothing(answering, small_data, tmp_path):

@@ -1,17 +1,16 @@
 """A data set is divided once, and that it is can be told at a look."""
 
-import sqlite3
 from contextlib import closing
 
 import pytest
 
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.errors import StoreError
 from lvlm_ad.evaluate import RunConfig
 from lvlm_ad.evaluate.config import resolve
 from lvlm_ad.evaluate.divide import divide_dataset
 from lvlm_ad.progress import Silent
 from lvlm_ad.regions import DivisionStore
+from lvlm_ad.store import open_cache
 
 
 class Counting(Silent):
@@ -30,9 +29,9 @@ def divided(small_data, tmp_path):
 
     def divide(limit=None, **settings):
         config = RunConfig(data=small_data, out=tmp_path, limit=limit, settings={"image_size": 96, **settings})
-        with closing(DivisionStore(tmp_path / "divisions.sqlite")) as store:
+        with closing(open_cache(tmp_path / "cache.sqlite")) as cache:
             counting = Counting()
-            divisions = divide_dataset(resolve(config), store, counting)
+            divisions = divide_dataset(resolve(config), DivisionStore(cache), counting)
             regions = [
                 divisions.regions(sample).hash for sample in load_dataset("folder", small_data).select((), limit)
             ]
@@ -54,37 +53,7 @@ def test_a_data_set_is_divided_once(divided):
     assert part.hash != first.hash
 
 
-def test_that_all_is_divided_is_told_at_a_look(divided, tmp_path):
-    """With the set on record no single division is looked up; without it, each is, and the record is made anew."""
-    first, _, _ = divided(division="grid")
-
-    def changed(statement):
-        with closing(sqlite3.connect(tmp_path / "divisions.sqlite")) as db, db:
-            db.execute(statement)
-
-    changed("UPDATE divisions SET hash = replace(hash, 'a', 'b')")
-    assert divided(division="grid")[0].hash == first.hash
-    changed("UPDATE sets SET hashes = x'00'")
-    other = divided(division="grid")[0]
-    assert other.hash != first.hash
-    changed("DELETE FROM divisions WHERE rowid = 3")
-    with pytest.raises(StoreError, match="has no division"):
-        divided(division="grid")
-    changed("DELETE FROM sets")
-    assert divided(division="grid")[1] == 1
-
-
 def test_images_without_regions_are_counted_both_times(divided):
     """What the user is told of empty maps does not depend on whether they were cut now."""
     counts = [divided(division="grid", max_area=1)[0].empty for _ in range(2)]
     assert counts == [12, 12]
-
-
-def test_a_hash_that_is_none_is_damage(divided, tmp_path):
-    """A damaged page may give anything for a hash."""
-    divided(division="grid")
-    with closing(sqlite3.connect(tmp_path / "divisions.sqlite")) as db, db:
-        db.execute("DELETE FROM sets")
-        db.execute("UPDATE divisions SET hash = 'x' WHERE rowid = 3")
-    with pytest.raises(StoreError, match="is damaged: 'x' is no hash"):
-        divided(division="grid")

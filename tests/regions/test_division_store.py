@@ -7,14 +7,15 @@ import pytest
 
 from lvlm_ad.errors import StoreError
 from lvlm_ad.regions import DivisionStore, StoredDivision, divide
+from lvlm_ad.store import open_cache
 
 
 def test_a_division_comes_back_as_it_was(tmp_path, photo):
     """Cells, membership, hash and counts survive storing, also in a new process's view of the file."""
     regions = divide(photo)
     counts = {"normal": np.arange(5, dtype=np.int64)}
-    DivisionStore(tmp_path / "d.sqlite").put("key", StoredDivision.pack(regions, counts))
-    store = DivisionStore(tmp_path / "d.sqlite")
+    DivisionStore(open_cache(tmp_path / "d.sqlite")).put("key", StoredDivision.pack(regions, counts))
+    store = DivisionStore(open_cache(tmp_path / "d.sqlite"))
     back = store.regions("key")
     assert np.array_equal(back.cells, regions.cells)
     assert back.cells.dtype == np.int32
@@ -26,14 +27,14 @@ def test_a_division_comes_back_as_it_was(tmp_path, photo):
 
 def test_an_image_without_ground_truth_has_no_counts(tmp_path, photo):
     """Counts are None where there was nothing to count."""
-    store = DivisionStore(tmp_path / "d.sqlite")
+    store = DivisionStore(open_cache(tmp_path / "d.sqlite"))
     store.put("key", StoredDivision.pack(divide(photo), None))
     assert store.counts("key") is None
 
 
 def test_divisions_without_regions_are_counted(tmp_path, photo):
     """How many images keep no region can be told without reading the divisions."""
-    store = DivisionStore(tmp_path / "d.sqlite")
+    store = DivisionStore(open_cache(tmp_path / "d.sqlite"))
     store.put("some", StoredDivision.pack(divide(photo), None))
     store.put("none", StoredDivision.pack(divide(photo, max_area=1), None))
     assert {key: count > 0 for key, _, count in store.known(["some", "none"])} == {"some": True, "none": False}
@@ -42,19 +43,19 @@ def test_divisions_without_regions_are_counted(tmp_path, photo):
 def test_what_is_not_stored_is_said(tmp_path):
     """Asking for an unknown division is an error with the key, not an empty division."""
     with pytest.raises(StoreError, match="no division nothing"):
-        DivisionStore(tmp_path / "d.sqlite").regions("nothing")
+        DivisionStore(open_cache(tmp_path / "d.sqlite")).regions("nothing")
 
 
 def test_damaged_and_newer_files_are_refused(tmp_path):
     """A file that is no database, and one from a newer version, each give one clear error."""
     (tmp_path / "bad.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 50)
     with pytest.raises(StoreError, match="cannot be opened"):
-        DivisionStore(tmp_path / "bad.sqlite")
+        DivisionStore(open_cache(tmp_path / "bad.sqlite"))
     with sqlite3.connect(tmp_path / "new.sqlite") as database:
         database.execute("PRAGMA user_version=99")
     database.close()
     with pytest.raises(StoreError, match="newer lvlm-ad"):
-        DivisionStore(tmp_path / "new.sqlite")
+        DivisionStore(open_cache(tmp_path / "new.sqlite"))
 
 
 def test_a_store_is_closed_though_threads_read_it(tmp_path):
@@ -67,7 +68,7 @@ from lvlm_ad.regions import DivisionStore, StoredDivision, divide
 import numpy as np
 heard = []
 for turn in range(20):
-    store = DivisionStore(Path({str(tmp_path)!r}) / f"{{turn}}.sqlite")
+    store = DivisionStore(open_cache(Path({str(tmp_path)!r}) / f"{{turn}}.sqlite"))
     store.put("key", StoredDivision.pack(divide(np.zeros((64, 64, 3), np.uint8), "grid"), None))
     def read(store=store):
         try:

@@ -464,10 +464,10 @@ def test_ctrl_c_keeps_what_was_divided(tiny_sam, small_data, tmp_path):
 
 def stored(out):
     """Count the divisions in an output folder."""
-    if not (out / "divisions.sqlite").exists():
+    if not (out / "cache.sqlite").exists():
         return 0
     try:
-        with sqlite3.connect(out / "divisions.sqlite") as db:
+        with sqlite3.connect(out / "cache.sqlite") as db:
             return db.execute("SELECT count(*) FROM divisions").fetchone()[0]
     except sqlite3.OperationalError:  # its table is not there yet
         return 0

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvlm_ad.arrays import read_arrays
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate import bench
+from lvlm_ad.files import read_arrays
 from lvlm_ad.runs import read_run
 
 WATCH = """

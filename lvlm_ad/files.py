@@ -1,0 +1,123 @@
+"""Files that are written whole or not at all, and arrays read from files of unknown origin."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["own_folder", "read_arrays", "write_file"]
+
+_LARGEST = 1 << 30
+"""Bytes that an archive of arrays may unpack to."""
+
+
+def own_folder(path: Path) -> None:
+    """Create a folder whose files are written in place, unless a link in it would lead the writing elsewhere.
+
+    Raises:
+        OSError: it is a link, contains links or pipes, or cannot be created.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    inside = () if path.is_symlink() else path.iterdir()
+    for one in (path, *inside):
+        if one.is_symlink() or not (one.is_file() or one.is_dir()):
+            raise OSError(errno.ELOOP, f"{one} is a link or no plain file; remove it", str(one))
+
+
+def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: bool = False) -> None:
+    """Write a file under another name and move it into place: readers see the old file or the whole new one.
+
+    A link or a pipe of that name is replaced, not followed: the folder may come from somebody else.
+
+    Args:
+        path: the file.
+        content: text is written as UTF-8 (what UTF-8 cannot hold, as "?"); parts are written one after the other.
+        through: the user named the file: if it is no plain file, such as /dev/stdout, it is written to directly.
+
+    Raises:
+        OSError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_file(Path(folder) / "note.txt", "0.5")
+        ...     (Path(folder) / "note.txt").read_text()
+        '0.5'
+    """
+    if isinstance(content, str):
+        content = content.encode("utf-8", errors="replace")
+    parts = [content] if isinstance(content, bytes) else content
+    if through and path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            file.writelines(parts)
+        return
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        # The user never asked for the temporary name.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp lets the owner alone read it; others may, as with any new file.
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_arrays(file: IO[bytes], largest: int = _LARGEST) -> dict[str, NDArray[Any]]:
+    """Read an npz archive of unknown origin: no pickled objects, and no more memory than its list of files says.
+
+    Args:
+        file: the archive, as ``numpy.savez_compressed`` writes it.
+        largest: the most bytes that it may unpack to.
+
+    Returns:
+        Name -> array.
+
+    Raises:
+        ValueError: it unpacks to more, the length of an array disagrees with its header, or it contains objects.
+        zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError: it is no such archive, or damaged.
+    """
+    import numpy as np  # noqa: PLC0415 - this module is imported where NumPy is not needed
+
+    arrays: dict[str, NDArray[Any]] = {}
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(info.file_size for info in archive.infolist())
+        if unpacked > largest:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes, more than {largest:,}")
+        for info in archive.infolist():
+            # An archive may contain more than its list of files says; no more than that is unpacked.
+            with archive.open(info) as member:
+                data = BytesIO(member.read(info.file_size))
+            _check_length(data, info.filename)
+            arrays[info.filename.removesuffix(".npy")] = np.lib.format.read_array(data, allow_pickle=False)
+    return arrays
+
+
+def _check_length(data: BytesIO, name: str) -> None:
+    """Compare the header's shape with the data: NumPy allocates memory by the header before it reads."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    version = np.lib.format.read_magic(data)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(data)
+    expected, actual = math.prod(shape) * dtype.itemsize, len(data.getbuffer()) - data.tell()
+    if expected != actual:
+        raise ValueError(f"{name}: {actual:,} bytes of data, but its header announces {expected:,}")
+    data.seek(0)
