@@ -172,7 +172,7 @@ def runs(folder: Path) -> Target:
     from lvlm_ad.leaderboard import FORMATS, make_board
     from lvlm_ad.runs import read_run
 
-    made = bench(dataset="demo", limit=2, categories=["bottle_top"], out=folder / "made", resamples=50)
+    made = bench(dataset="demo", limit=2, categories=["washer"], out=folder / "made", resamples=50)
     names = ["run.json", "metrics.json", "predictions.jsonl", "pixels.npz"]
     source, copy = made[0].dir, folder / "copy"
     seeds = folder / "seeds"

@@ -68,9 +68,9 @@ def check(
 @guarded
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to; it must not exist yet, or hold the same demo.")],
-    images: Annotated[int, typer.Option(min=2, help="Test images a category.")] = 10,
+    images: Annotated[int, typer.Option(min=2, help="Test images of each category.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other images.")] = 0,
-    size: Annotated[int, typer.Option(min=64, max=1024, help="Side of an image in pixels.")] = 384,
+    size: Annotated[int, typer.Option(min=64, max=1024, help="Side of an image in pixels.")] = 256,
 ) -> None:
     """Make the built-in demo: six categories with defects and masks, in the MVTec layout."""
     from lvlm_ad.datasets.demo import make_demo

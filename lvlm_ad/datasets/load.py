@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lvlm_ad.datasets.demo import SETTINGS_FILE, VERSION, make_demo
 from lvlm_ad.datasets.folder import read_folder
 from lvlm_ad.datasets.listing import Listing, is_file
 from lvlm_ad.datasets.mvtec import read_demo, read_mvtec
@@ -18,7 +19,7 @@ from lvlm_ad.weights import user_cache
 if TYPE_CHECKING:
     from lvlm_ad.datasets.sample import Dataset
 
-__all__ = ["list_dataset", "load_dataset"]
+__all__ = ["default_root", "list_dataset", "load_dataset"]
 
 _READERS: dict[str, Callable[[Path, int | None], Listing]] = {
     "demo": read_demo,
@@ -61,6 +62,12 @@ def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: i
     return dataset
 
 
+def default_root(name: str) -> Path:
+    """Return the folder in the user's cache where a data set is looked for if no root is given."""
+    # A demo that an older version has drawn shows other pictures.
+    return user_cache() / (f"demo-{VERSION}" if name == "demo" else name)
+
+
 def list_dataset(name: str, root: Path | str | None, mask_threshold: int | None) -> Listing:
     """List a data set with all that is wrong in its listing.
 
@@ -73,11 +80,11 @@ def list_dataset(name: str, root: Path | str | None, mask_threshold: int | None)
     if mask_threshold is not None and not 0 <= mask_threshold <= _TOP_THRESHOLD:
         raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_TOP_THRESHOLD}.")
     if name == "demo":
-        at = _demo_at(Path(root).expanduser() if root else user_cache() / "demo")
+        at = _demo_at(Path(root).expanduser() if root else default_root("demo"))
         # Its masks are 0 or 255 by construction; there is nothing to choose and to tell.
         return read_demo(at, _DEMO_THRESHOLD if mask_threshold is None else mask_threshold)
     if not root:
-        root = user_cache() / name
+        root = default_root(name)
         if name == "folder" or not root.is_dir():
             had = "" if name == "folder" else f", or have it downloaded: lvlm-ad data download {name}"
             raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH){had}.")
@@ -99,9 +106,6 @@ def _no_collection() -> Iterator[None]:
 
 def _demo_at(root: Path) -> Path:
     """Make the demo unless one is there, with whatever settings."""
-    if is_file(root / "demo.json"):
+    if is_file(root / SETTINGS_FILE):
         return root
-    # Drawing it needs scikit-image, which takes a second to import.
-    from lvlm_ad.datasets.demo import make_demo  # noqa: PLC0415 - see above
-
     return make_demo(root)

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 
 from lvlm_ad import __version__
 from lvlm_ad.datasets import load_dataset
+from lvlm_ad.datasets.load import default_root
 from lvlm_ad.doctor.finding import Finding, State
 from lvlm_ad.errors import LvlmAdError, where
 from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_installed, owner, unreadable
 from lvlm_ad.presets import preset_names
-from lvlm_ad.weights import user_cache
 
 __all__ = ["machine_findings"]
 
@@ -106,7 +106,7 @@ def _keys() -> Iterator[Finding]:
 
 def _data_sets() -> Iterator[Finding]:
     for name in ("mvtec", "visa", "demo"):
-        folder = user_cache() / name
+        folder = default_root(name)
         if not folder.is_dir():
             had = "drawn when it is needed" if name == "demo" else f"lvlm-ad data download {name}, or --data PATH"
             yield Finding("data sets", name, "absent", f"not in {folder}: {had}")

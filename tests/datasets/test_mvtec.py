@@ -300,5 +300,5 @@ def test_demo_is_made_where_it_is_not(tmp_path):
 def test_demo_in_a_folder_of_other_things_is_an_error(tmp_path):
     """A folder with something else in it is neither overwritten nor read as the demo."""
     category(tmp_path / "wood")
-    with pytest.raises(DataError, match="something else"):
+    with pytest.raises(DataError, match="something other"):
         load_dataset("demo", tmp_path)

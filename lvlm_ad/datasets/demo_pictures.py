@@ -1,0 +1,290 @@
+"""The pictures of the demo data set: three photographed textures and three drawn products, with their defects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import cos, pi, sin
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+
+from lvlm_ad.datasets.demo_canvas import Canvas, coloured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.datasets.demo_canvas import Colour, Field, Part
+
+__all__ = ["CATEGORIES", "draw_picture"]
+
+_SMALLEST = 0.0004
+"""Part of the picture that a mask covers at least: 26 pixels of 256 x 256."""
+
+
+def draw_picture(
+    category: str, folder: str, index: int, *, seed: int, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Draw one picture. It depends on the arguments alone, not on pictures drawn before.
+
+    Args:
+        category: a key of ``CATEGORIES``.
+        folder: "train/good", "test/good" or "test/" and one of the category's defects.
+        index: the picture's number in its folder, from 0.
+        seed: 0 or more.
+        size: pixels a side.
+
+    Returns:
+        The image, uint8 ``(size, size, 3)``, RGB, and its mask, bool ``(size, size)``, True where defective.
+
+    Example:
+        >>> image, mask = draw_picture("washer", "test/scratch", 0, seed=0, size=64)
+        >>> image.shape, bool(mask.any())
+        ((64, 64, 3), True)
+    """
+    defect = folder.rpartition("/")[2]
+    key, attempt = (seed, crc32(category.encode()), crc32(folder.encode()), index), 0
+    while True:
+        canvas = Canvas(np.random.default_rng((*key, attempt)), size)
+        CATEGORIES[category].draw(canvas)
+        if defect != "good":
+            CATEGORIES[category].defects[defect](canvas)
+        # A defect may be too small, or lie outside the part: draw another one.
+        if defect == "good" or canvas.mask.mean() >= _SMALLEST:
+            return canvas.photograph(), canvas.mask
+        attempt += 1
+
+
+def _draw_brick(canvas: Canvas) -> None:
+    grey = canvas.photo("brick", 0.6)
+    # In the photograph mortar is brighter than brick.
+    mortar = np.clip((grey - 0.44) / 0.16, 0, 1)
+    red = 1 + 0.07 * canvas.noise(8)
+    tint = coloured((1 - mortar) * red, (1.62, 0.98, 0.78)) + coloured(mortar, (1.22, 1.16, 1.06))
+    canvas.image = grey[:, :, None] * tint
+
+
+def _draw_gravel(canvas: Canvas) -> None:
+    canvas.image = coloured(canvas.photo("gravel", 0.6), (1.16, 1.1, 1.02))
+    canvas.image *= 1 + coloured(canvas.noise(30), (0.05, 0, -0.06))
+    for x, y in canvas.rng.uniform(0, 1, (int(canvas.rng.integers(3, 9)), 2)):
+        # Some stones of a good gravel are red.
+        canvas.shade((1.15, 0.85, 0.75), canvas.blob((x, y), 0.014))
+
+
+def _draw_lawn(canvas: Canvas) -> None:
+    canvas.image = coloured(canvas.photo("grass", 0.65) * (1 + 0.08 * canvas.noise(5)), (0.72, 1.02, 0.42))
+    for x, y in canvas.rng.uniform(0, 1, (int(canvas.rng.integers(0, 7)), 2)):
+        # Daisies are part of a good lawn.
+        canvas.paint((0.9, 0.9, 0.86), canvas.blob((x, y), 0.009))
+        canvas.paint((0.85, 0.7, 0.2), canvas.blob((x, y), 0.003))
+
+
+def _draw_fabric(canvas: Canvas) -> None:
+    """Weave threads over and under one another."""
+    turn, threads = canvas.rng.normal(0, 0.05), min(34, canvas.size // 5)
+    # Places in threads; the offset keeps them positive where the fabric is turned.
+    x = threads * (1 + canvas.x * cos(turn) + canvas.y * sin(turn) + 0.004 * canvas.noise(6))
+    y = threads * (1 + canvas.y * cos(turn) - canvas.x * sin(turn) + 0.004 * canvas.noise(6))
+    round_x, round_y = np.sin(pi * (x % 1)), np.sin(pi * (y % 1))
+    tones = canvas.rng.normal(1, 0.1, (2, 3 * threads))
+    warp = tones[0][x.astype(int)] * (0.45 + 0.55 * round_x * (0.6 + 0.4 * round_y))
+    weft = tones[1][y.astype(int)] * (0.45 + 0.55 * round_y * (0.6 + 0.4 * round_x))
+    canvas.image = coloured(weft, (0.66, 0.68, 0.7))
+    canvas.paint(coloured(warp, (0.3, 0.42, 0.62)), (x.astype(int) + y.astype(int)) % 2 * 1.0)
+
+
+def _draw_washer(canvas: Canvas) -> None:
+    """Lay a turned steel ring on a dark mat."""
+    rng = canvas.rng
+    canvas.image = coloured(1 + 0.1 * canvas.noise(4) + 0.12 * canvas.noise(canvas.size // 2), (0.17, 0.2, 0.23))
+    x, y, outer = rng.uniform(0.46, 0.54), rng.uniform(0.46, 0.54), rng.uniform(0.36, 0.4)
+    radius, angle = canvas.distance((x, y)), np.arctan2(canvas.y - y, canvas.x - x)
+    outline = abs(radius - 0.74 * outer) - 0.26 * outer
+    canvas.shade((0.35, 0.35, 0.35), canvas.shifted(canvas.inside(outline, 0.03), 0.02))
+    grooves = np.interp(radius, np.linspace(0, 1, 400), rng.normal(0, 0.05, 400))
+    # Turned metal shines in two opposite sectors; its bevelled edges shine where they face the light.
+    shine = 0.2 * np.cos(2 * (angle - rng.uniform(0, pi))) + 0.08 * np.cos(3 * angle + rng.uniform(0, 2 * pi))
+    bevel = np.clip(1 + outline / 0.022, 0, 1) * np.cos(angle - 4) * np.where(radius > 0.74 * outer, 0.35, -0.35)
+    canvas.paint(coloured(np.clip(0.56 + grooves + shine + bevel, 0.05, 1), (1, 1, 1.03)), canvas.inside(outline))
+    canvas.area = outline < -0.035  # noqa: PLR2004 - inside the bevel
+    canvas.parts = [(x, y, outer)]
+
+
+_WHITE: Colour = (0.93, 0.9, 0.86)
+
+
+def _draw_blister(canvas: Canvas) -> None:
+    """Fill a blister pack with tablets."""
+    turn, (right, down) = canvas.rng.normal(0, 0.06), canvas.rng.uniform(0.48, 0.52, 2)
+    pattern = np.sin(90 * (canvas.x + canvas.y)) * np.sin(90 * (canvas.x - canvas.y))
+    canvas.image = coloured(0.66 + 0.03 * canvas.noise(4) + 0.05 * pattern, (0.97, 1, 1.04))
+    for row in range(4):
+        for column in range(3):
+            x, y = 0.29 * (column - 1), 0.23 * (row - 1.5)
+            part = (right + x * cos(turn) - y * sin(turn), down + y * cos(turn) + x * sin(turn), 0.085)
+            canvas.parts.append(part)
+            _draw_pocket(canvas, part)
+            _draw_tablet(canvas, part, _WHITE)
+
+
+def _draw_pocket(canvas: Canvas, part: Part) -> None:
+    """Draw an empty pocket: a round hollow with a lit edge below and a dark one above."""
+    x, y, radius = part
+    deep = 1.2 * radius
+    distance = canvas.distance((x, y)) / deep
+    slope = (canvas.y - y + 0.6 * (canvas.x - x)) / deep
+    rim = np.exp(-(((distance - 0.93) / 0.16) ** 2))
+    hollow = coloured(0.5 + 0.06 * slope + 0.28 * slope * rim, (0.98, 1, 1.03))
+    canvas.paint(hollow, canvas.inside(deep * (distance - 1)))
+
+
+def _draw_tablet(canvas: Canvas, part: Part, colour: Colour, kept: Field | float = 1.0) -> None:
+    """Draw a tablet with a score line; ``kept`` is the shape of what is left of it."""
+    x, y, radius = part
+    turn, distance = canvas.rng.uniform(0, pi), canvas.distance((x, y))
+    slope = (canvas.y - y + 0.6 * (canvas.x - x)) / radius
+    dome = 1 - 0.16 * slope * np.clip(distance / radius, 0, 1) ** 3 + 0.012 * canvas.noise(canvas.size // 3)
+    from_line = abs((canvas.x - x) * sin(turn) - (canvas.y - y) * cos(turn))
+    groove = canvas.inside(np.maximum(from_line - 0.06 * radius, distance - 0.8 * radius))
+    canvas.paint(coloured(dome * (1 - 0.2 * groove), colour), canvas.inside(distance - radius) * kept)
+
+
+def _crack(canvas: Canvas) -> None:
+    rng, start, turn = canvas.rng, canvas.spot(), canvas.rng.uniform(0, 2 * pi)
+    shape = canvas.line(start, turn, rng.uniform(0.2, 0.5), rng.uniform(0.006, 0.012), 0.35)
+    for side in rng.choice([-1, 1], 2):
+        branch = canvas.line(start, turn + side * rng.uniform(0.5, 1.2), rng.uniform(0.1, 0.2), 0.007, 0.35)
+        shape = np.maximum(shape, branch)
+    dark = rng.uniform(0.3, 0.6)
+    canvas.shade((dark, dark, dark), shape)
+    canvas.mark(shape, above=0.25)
+
+
+def _hole(canvas: Canvas) -> None:
+    centre, radius = canvas.spot(), canvas.rng.uniform(0.02, 0.05)
+    shape = canvas.blob(centre, radius, ragged=0.2)
+    canvas.shade((1.3, 1.28, 1.25), canvas.shifted(shape, 0.008))
+    ground = 0.12 + 0.12 * np.clip((canvas.y - centre[1]) / radius, -1, 1) + 0.02 * canvas.noise(60)
+    canvas.paint(coloured(ground, (1.1, 0.95, 0.85)), shape)
+    canvas.mark(shape)
+
+
+def _stain(*colours: Colour) -> Callable[[Canvas], None]:
+    """Return a defect: a soft patch of one of the colours, through which the ground is seen."""
+
+    def draw(canvas: Canvas) -> None:
+        shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.04, 0.12), ragged=0.3, softness=0.03)
+        canvas.shade(colours[canvas.rng.integers(len(colours))], shape)
+        canvas.mark(shape, above=0.25)
+
+    return draw
+
+
+def _spill(texture: str, part: float, colour: Colour) -> Callable[[Canvas], None]:
+    """Return a defect: another material on the ground, cut out of a photograph."""
+
+    def draw(canvas: Canvas) -> None:
+        shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.03, 0.09), ragged=0.4)
+        canvas.shade((0.55, 0.55, 0.55), canvas.shifted(shape, 0.02))
+        canvas.paint(coloured(canvas.photo(texture, part), colour), shape)
+        canvas.mark(shape)
+
+    return draw
+
+
+def _thread(canvas: Canvas) -> None:
+    rng, colours = canvas.rng, ((0.75, 0.75, 0.72), (0.36, 0.44, 0.6), (0.14, 0.16, 0.22))
+    shape = canvas.line(canvas.spot(), rng.uniform(0, 2 * pi), rng.uniform(0.25, 0.5), 0.014, 0.5)
+    canvas.shade((0.5, 0.5, 0.5), canvas.shifted(shape, 0.012))
+    canvas.paint(colours[rng.integers(3)], shape)
+    canvas.mark(shape, above=0.25)
+
+
+def _scratch(canvas: Canvas) -> None:
+    rng = canvas.rng
+    line = canvas.line(canvas.spot(), rng.uniform(0, 2 * pi), rng.uniform(0.15, 0.3), rng.uniform(0.006, 0.012), 0.06)
+    shape = line * canvas.area
+    canvas.shade((0.4, 0.4, 0.42), canvas.shifted(shape, 0.004))
+    canvas.paint((0.96, 0.96, 0.98), 0.7 * shape)
+    canvas.mark(shape, above=0.25)
+
+
+def _chip(canvas: Canvas) -> None:
+    """Break a piece out of the ring's rim, so that the mat shows."""
+    (x, y, radius), turn = canvas.parts[0], canvas.rng.uniform(0, 2 * pi)
+    centre = (x + radius * cos(turn), y + radius * sin(turn))
+    ring = canvas.inside(canvas.distance((x, y)) - radius)
+    shape = canvas.blob(centre, canvas.rng.uniform(0.035, 0.08), ragged=0.2) * ring
+    canvas.paint(coloured(0.13 + 0.03 * canvas.noise(canvas.size // 3), (1, 1.1, 1.2)), shape)
+    canvas.mark(shape)
+
+
+def _rust(canvas: Canvas) -> None:
+    shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.03, 0.08), ragged=0.5, softness=0.02) * canvas.area
+    canvas.paint(coloured(canvas.photo("gravel", 0.9), (0.95, 0.5, 0.24)), 0.9 * shape)
+    canvas.mark(shape, above=0.25)
+
+
+def _any_tablet(canvas: Canvas) -> tuple[Part, Field]:
+    """Choose a tablet and return it with its shape."""
+    x, y, radius = part = canvas.parts[canvas.rng.integers(len(canvas.parts))]
+    return part, canvas.inside(canvas.distance((x, y)) - radius)
+
+
+def _missing(canvas: Canvas) -> None:
+    part, shape = _any_tablet(canvas)
+    _draw_pocket(canvas, part)
+    canvas.mark(shape)
+
+
+def _broken(canvas: Canvas) -> None:
+    """Break a piece off one tablet."""
+    part, shape = _any_tablet(canvas)
+    x, y, radius = part
+    turn, depth = canvas.rng.uniform(0, 2 * pi), canvas.rng.uniform(-0.1, 0.45)
+    beyond = (canvas.x - x) * cos(turn) + (canvas.y - y) * sin(turn)
+    kept = canvas.inside(beyond + radius * (0.12 * canvas.noise(30) - depth))
+    _draw_pocket(canvas, part)
+    _draw_tablet(canvas, part, _WHITE, kept)
+    canvas.mark(shape * (1 - kept))
+
+
+def _wrong_colour(canvas: Canvas) -> None:
+    part, shape = _any_tablet(canvas)
+    colours = ((0.93, 0.84, 0.74), (0.82, 0.86, 0.93), (0.9, 0.78, 0.76))
+    _draw_tablet(canvas, part, colours[canvas.rng.integers(3)])
+    canvas.mark(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A kind of part or texture.
+
+    Attributes:
+        draw: draws a good one.
+        defects: name -> draws the defect over it and marks it in the mask.
+    """
+
+    draw: Callable[[Canvas], None]
+    defects: Mapping[str, Callable[[Canvas], None]]
+
+
+_OIL, _WATER, _LIME, _COFFEE = (0.55, 0.53, 0.53), (0.76, 0.75, 0.75), (1.3, 1.4, 1.5), (0.8, 0.68, 0.52)
+
+CATEGORIES: Mapping[str, Category] = {
+    "blister": Category(_draw_blister, {"broken": _broken, "missing": _missing, "wrong_colour": _wrong_colour}),
+    "brick": Category(_draw_brick, {"crack": _crack, "hole": _hole, "stain": _stain(_OIL, _WATER, _LIME)}),
+    "fabric": Category(_draw_fabric, {"hole": _hole, "stain": _stain(_COFFEE, _OIL), "thread": _thread}),
+    "gravel": Category(_draw_gravel, {"oil": _stain(_OIL), "weeds": _spill("grass", 0.6, (0.72, 1.0, 0.4))}),
+    "lawn": Category(
+        _draw_lawn,
+        {
+            "dry_patch": _stain((1.25, 0.95, 1.1)),
+            "soil": _spill("gravel", 0.9, (0.5, 0.36, 0.25)),
+            "stones": _spill("gravel", 0.6, (1.16, 1.1, 1.02)),
+        },
+    ),
+    "washer": Category(_draw_washer, {"chip": _chip, "rust": _rust, "scratch": _scratch}),
+}
