@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lvlm_ad_backends._openai_headers import announced_limits, asked_wait, seconds_in
+from lvlm_ad_backends.openai.headers import announced_limits, seconds_in, wait_in
 
 from lvlm_ad.backend import Limits
 
@@ -44,7 +44,7 @@ def test_every_form_of_a_wait_is_read(value, seconds):
 def test_no_header_breaks_the_reading(value):
     """Any text gives seconds of at least 0, or nothing."""
     assert (seconds_in(value, NOW) or 0) >= 0
-    assert (asked_wait({"retry-after": value, "x-ratelimit-reset": value}, NOW) or 0) >= 0
+    assert (wait_in({"retry-after": value, "x-ratelimit-reset": value}, NOW) or 0) >= 0
     announced_limits({"x-ratelimit-limit-requests": value})
 
 
@@ -72,7 +72,7 @@ def test_no_header_breaks_the_reading(value):
 )
 def test_the_wait_asked_for_is_found(headers, seconds):
     """Retry-After counts before resets, milliseconds before seconds; of used-up limits the longest reset."""
-    assert asked_wait(headers, NOW) == (None if seconds is None else pytest.approx(seconds, abs=1e-3))
+    assert wait_in(headers, NOW) == (None if seconds is None else pytest.approx(seconds, abs=1e-3))
 
 
 def test_announced_limits_are_read():

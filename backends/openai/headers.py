@@ -1,4 +1,4 @@
-"""Reads from a reply's headers how long an endpoint wants to be left alone, and what limits it announces."""
+"""Rate limits in the headers of a reply: how long to wait, and how many requests a minute are allowed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ from lvlm_ad.backend import Limits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["announced_limits", "asked_wait", "seconds_in"]
+__all__ = ["announced_limits", "seconds_in", "wait_in"]
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|µs|ns|d|h|m|s)")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _EPOCH_SECONDS, _EPOCH_MILLISECONDS = 1e9, 1e11
-"""A plain number above these is a point in time, in seconds or milliseconds since 1970."""
+"""A number above these is a point in time, in seconds or milliseconds since 1970."""
 
 
 def seconds_in(value: str, now: datetime | None = None) -> float | None:
-    """Read a wait in any of the forms in use.
+    """Read a waiting time in any usual format.
 
     Args:
-        value: a number of seconds ("2", "0.5"), a duration ("1m30s", "17ms"), a point in time (as HTTP
-            writes it, as ISO 8601 writes it, or in seconds or milliseconds since 1970).
-        now: the time from which points in time are counted; None: the clock's.
+        value: a number of seconds ("2", "0.5"), a duration ("1m30s", "17ms"), or a point in time (in the format of
+            HTTP, of ISO 8601, or as seconds or milliseconds since 1970).
+        now: the present, for points in time; None: the clock's time.
 
     Returns:
-        Seconds, at least 0; None if it is none of these.
+        Seconds, at least 0; None if the format is unknown.
+
+    Example:
+        >>> seconds_in("1m30s")
+        90.0
     """
     text = value.strip()[:100]
     now = now or datetime.now(UTC)
@@ -45,31 +49,36 @@ def seconds_in(value: str, now: datetime | None = None) -> float | None:
     parts = list(_PART.finditer(text))
     if parts and "".join(part.group() for part in parts) == text:
         return sum(float(part[1]) * _UNITS[part[2]] for part in parts)
-    for read in (parsedate_to_datetime, datetime.fromisoformat):
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            when = read(text)
-            return max((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now.timestamp(), 0.0)
+            time = parse(text)
+            return max((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() - now.timestamp(), 0.0)
         except (ValueError, TypeError, OverflowError):
             continue
     return None
 
 
-def asked_wait(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Read how long an endpoint wants to be left alone.
+def wait_in(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Read how long an endpoint asks to wait.
 
-    ``retry-after-ms`` and ``retry-after`` say it; without them, the reset of each limit that is used up does, and the
-    longest counts. A limit whose remainder is not told counts as used up.
+    ``retry-after-ms`` and ``retry-after`` come first. Without them, the longest reset of an exhausted limit counts; a
+    limit without a remainder counts as exhausted.
 
     Args:
         headers: the reply's headers, names in lower case.
         now: as for ``seconds_in``.
 
     Returns:
-        Seconds, None if it does not say.
+        Seconds; None if there is no such header.
+
+    Example:
+        >>> wait_in({"retry-after": "7"})
+        7.0
     """
-    if (milliseconds := headers.get("retry-after-ms")) is not None and _NUMBER.fullmatch(milliseconds.strip()):
+    milliseconds = headers.get("retry-after-ms", "").strip()
+    if _NUMBER.fullmatch(milliseconds):
         return max(float(milliseconds) / 1000, 0.0)
-    if (after := headers.get("retry-after")) is not None and (seconds := seconds_in(after, now)) is not None:
+    if (seconds := seconds_in(headers.get("retry-after", ""), now)) is not None:
         return seconds
     resets = []
     for name, value in headers.items():
@@ -81,22 +90,26 @@ def asked_wait(headers: Mapping[str, str], now: datetime | None = None) -> float
 
 
 def announced_limits(headers: Mapping[str, str]) -> Limits | None:
-    """Read the limits a minute that an endpoint announces with each answer.
+    """Read the limits per minute that OpenAI and Anthropic announce with each answer.
 
     Args:
         headers: the reply's headers, names in lower case.
 
     Returns:
-        The limits, None if there are none.
+        The limits; None if there are none.
+
+    Example:
+        >>> announced_limits({"x-ratelimit-limit-requests": "60"})
+        Limits(requests_per_minute=60.0, tokens_per_minute=None)
     """
 
-    def of(*names: str) -> float | None:
+    def first(*names: str) -> float | None:
         for name in names:
-            found = re.match(r"[0-9]{1,15}", headers.get(name, "").strip())
-            if found and float(found[0]) > 0:
-                return float(found[0])
+            number = re.match(r"[0-9]{1,15}", headers.get(name, "").strip())
+            if number and float(number[0]) > 0:
+                return float(number[0])
         return None
 
-    requests = of("x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit")
-    tokens = of("x-ratelimit-limit-tokens", "anthropic-ratelimit-tokens-limit")
+    requests = first("x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit")
+    tokens = first("x-ratelimit-limit-tokens", "anthropic-ratelimit-tokens-limit")
     return Limits(requests, tokens) if requests or tokens else None

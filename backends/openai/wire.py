@@ -1,0 +1,249 @@
+"""HTTP client for OpenAI-compatible endpoints: the key, the connection, and failures of the transport."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import SecretStr
+
+from lvlm_ad.errors import ConfigError, TransientError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from .options import OpenAIOptions
+
+__all__ = ["Reply", "StatusError", "Wire"]
+
+_FILE_SECONDS = 3600.0
+"""Time limit for downloading the answers of a batch, which may be hundreds of megabytes."""
+_DEFAULT_VARIABLE = "OPENAI_API_KEY"
+_SHORTEST_KEY = 8
+"""Characters that a real key has at least."""
+_KIND = 12
+"""Characters at the beginning of a key that only tell its kind, such as "sk-proj-"."""
+_LISTED = 20
+"""Most models named in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful reply: its body, and its headers with names in lower case."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
+class StatusError(Exception):
+    """A reply with an HTTP status other than success.
+
+    Attributes:
+        status: the status.
+        content: the body.
+        headers: names in lower case.
+    """
+
+    def __init__(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__(status)
+        self.status, self.content, self.headers = status, content, headers
+
+
+class Wire:
+    """Client of one endpoint.
+
+    Args:
+        options: address, key and time-out.
+
+    Raises:
+        ConfigError: the key's file cannot be read, or the key is missing.
+    """
+
+    def __init__(self, options: OpenAIOptions) -> None:
+        self._url = options.base_url
+        self._timeout = options.timeout
+        self._key, self._source = _find_key(options)
+        self.client: OpenAI = _client(self._key, options)
+
+    def hide(self, text: str) -> str:
+        """Replace the key in a text, also where it is URL-encoded or cut off."""
+        key = self._key.get_secret_value()
+        if len(key) < _SHORTEST_KEY:
+            # A dummy such as "1" or "none" is no secret, and occurs in many answers.
+            return text
+        spellings = {key, quote(key, safe=""), quote(key)}
+        for head in {spelling[:_KIND] for spelling in spellings}:
+            start = text.find(head)
+            while start >= 0:
+                rest = text[start:]
+                length = max(len(os.path.commonprefix([spelling, rest])) for spelling in spellings)  # noqa: RUF071 - texts
+                text = f"{text[:start]}[key]{rest[length:]}"
+                start = text.find(head, start + 1)
+        return text
+
+    def key_source(self) -> str:
+        """Return a sentence about the origin of the key; empty if no key is needed."""
+        return f" {self._source} holds {'it' if self._key else 'none'}." if self._source else ""
+
+    def post(self, path: str, body: bytes) -> Reply:
+        """Post JSON.
+
+        Raises:
+            StatusError: the status is not success.
+            TransientError: there is no complete reply.
+        """
+        # The client's own methods would copy and check every picture.
+        json = {"headers": {"Content-Type": "application/json"}}
+        reply = self.call(
+            lambda: self.client.post(path, cast_to=_http().Response, content=body, options=json)  # type: ignore[call-overload]
+        )
+        return Reply(reply.content, reply.headers)
+
+    def call(self, call: Callable[[], Any]) -> Any:
+        """Call the client and translate its exceptions.
+
+        Raises:
+            StatusError: the status is not success.
+            TransientError: there is no complete reply.
+        """
+        import openai  # noqa: PLC0415 - takes half a second
+
+        failure: StatusError | TransientError
+        try:
+            return call()
+        except openai.APIStatusError as error:
+            failure = StatusError(error.status_code, error.response.content, error.response.headers)
+        except openai.APITimeoutError:
+            failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
+        except openai.APIConnectionError as error:
+            failure = TransientError(
+                f"no connection ({error.__cause__ or error}); is the server running, and base_url right?",
+                unreached=isinstance(error.__cause__, _http().ConnectError),
+            )
+        except RuntimeError:
+            if not self.client.is_closed():
+                raise
+            failure = TransientError("the backend was closed")
+        except (openai.OpenAIError, ValueError) as error:
+            # ValueError: the client does not catch a body that is not JSON.
+            failure = TransientError(f"an unreadable reply: {type(error).__name__}")
+        # Outside of the handlers, so that the client's exception, which holds the key, is not this one's context.
+        raise failure
+
+    def served(self) -> str:
+        """Return a sentence that lists the models of the endpoint, or says why it cannot; begins with a space."""
+        import openai  # noqa: PLC0415 - as above
+
+        try:
+            models = self.client.with_options(timeout=5, max_retries=0).models.list()
+            names = sorted({self.hide(str(model.id)) for model in models.data})
+        except openai.APIConnectionError:
+            return f" No server answers at {self._url}; start it, or give its address with --set base_url=URL."
+        except Exception:  # noqa: BLE001 - it only completes another message; a wrong address may return anything
+            hint = "" if re.search(r"/v\d[^/]*(/openai)?$", self._url) else " Most end in /v1."
+            return f" {self._url}/models does not say what it serves; is the address right?{hint}"
+        if not names:
+            return " It lists no models; set model=NAME."
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        return f" It serves {', '.join(name[:80] for name in names[:_LISTED])}{more}; choose one with --set model=NAME."
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+
+def _find_key(options: OpenAIOptions) -> tuple[SecretStr, str]:
+    """Return the key and where it comes from."""
+    key, source = "", ""
+    if options.api_key_file is not None:
+        try:
+            # Files often begin with a byte order mark or end with a line break.
+            key = options.api_key_file.expanduser().read_text(encoding="utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+            raise ConfigError(f"The key's file {options.api_key_file} cannot be read: {reason}.") from None
+        source = f"The file {options.api_key_file}"
+    elif options.api_key_env:
+        key = os.environ.get(options.api_key_env, "").strip()
+        source = f"The environment variable {options.api_key_env}"
+    if not key.isascii() or any(character.isspace() for character in key):
+        raise ConfigError(f"{source} holds no key: there are spaces, line breaks or characters in it that no key has.")
+    # Local servers seldom need a key, so the default variable may be unset; one that the user chose may not.
+    chosen = options.api_key_file is not None or options.api_key_env != _DEFAULT_VARIABLE
+    if not key and source and (chosen or not _is_local(options.base_url)):
+        raise ConfigError(
+            f"{source} holds no key for {options.base_url}; set it, or name another with --set api_key_env=NAME or "
+            "--set api_key_file=PATH. If the endpoint needs no key: --set api_key_env="
+        )
+    return SecretStr(key), source
+
+
+def _is_local(url: str) -> bool:
+    """Tell whether an address is on this machine or in its local network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".internal", ".lan", ".local"))
+
+
+def _client(key: SecretStr, options: OpenAIOptions) -> OpenAI:
+    from openai import DefaultHttpxClient, OpenAI, Timeout  # noqa: PLC0415 - as above
+
+    secret = key.get_secret_value()
+    return OpenAI(
+        # The client requires a key; an endpoint that needs none ignores this one.
+        api_key=secret or "none",
+        base_url=options.base_url,
+        timeout=Timeout(options.timeout, connect=min(options.timeout, 15.0)),
+        # The framework retries, since it knows the waits of the whole run.
+        max_retries=0,
+        default_headers={"api-key": secret} if secret and options.key_header == "api-key" else None,
+        default_query={"api-version": options.api_version} if options.api_version else None,
+        # A redirect would send pictures and key to a host that the user did not name.
+        http_client=DefaultHttpxClient(
+            follow_redirects=False, event_hooks={"response": [_time_limit(options.timeout)]}
+        ),
+    )
+
+
+def _http() -> Any:
+    """Return the client's HTTP library, which was renamed."""
+    try:
+        import httpx2  # noqa: PLC0415 - the client's own dependency
+    except ModuleNotFoundError:
+        import httpx  # noqa: PLC0415 - before the client's version 3
+
+        return httpx
+    return httpx2
+
+
+def _time_limit(seconds: float) -> Callable[[Any], None]:
+    """Return a hook that limits the time for a whole reply; the client's own time-out restarts with each byte."""
+    http = _http()
+    stream_type: Any = http.SyncByteStream
+
+    class Limited(stream_type):  # type: ignore[misc]
+        def __init__(self, stream: Any, seconds: float) -> None:
+            self._stream, self._until = stream, monotonic() + seconds
+
+        def __iter__(self) -> Iterator[bytes]:
+            for chunk in self._stream:
+                if monotonic() > self._until:
+                    raise http.ReadTimeout("the reply did not end in time")
+                yield chunk
+
+        def close(self) -> None:
+            self._stream.close()
+
+    def hook(response: Any) -> None:
+        is_file = response.request.url.path.endswith("/content")
+        response.stream = Limited(response.stream, max(seconds, _FILE_SECONDS) if is_file else seconds)
+
+    return hook
