@@ -247,26 +247,6 @@ def test_a_connection_that_breaks_is_a_failed_question(backend, endpoint, broken
             backend().answer(REQUEST)
 
 
-def test_a_body_is_built_once_for_all_tries(backend, endpoint, monkeypatch):
-    """Asked again after a failure, the pictures are not encoded anew; another question is."""
-    import base64 as encoder
-
-    encoded = []
-    original = encoder.b64encode
-    monkeypatch.setattr(encoder, "b64encode", lambda data: encoded.append(1) or original(data))
-    replies = iter([(500, {}, {}), (500, {}, {}), "yes", "yes"])
-    endpoint.reply = lambda _: next(replies)
-    asked = backend()
-    for _ in range(2):
-        with pytest.raises(TransientError):
-            asked.answer(REQUEST)
-    asked.answer(REQUEST)
-    assert len(encoded) == 1
-    assert endpoint.asked[0] == endpoint.asked[1] == endpoint.asked[2]
-    asked.answer(Request(REQUEST.images, "another"))
-    assert len(encoded) == 2
-
-
 def test_no_connection_is_a_failed_question(backend):
     """A port where nobody listens fails the question with the address."""
     with socket.socket() as free:

@@ -17,6 +17,7 @@ from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import Pacing, Price
 from lvlm_ad.store import open_answers
 
+pytestmark = pytest.mark.heavy
 WHY = "the mock server llmock is not installed (it comes with the extra dev)"
 testing = pytest.importorskip("llmock.testing", reason=WHY)
 scenarios = pytest.importorskip("llmock.scenarios", reason=WHY)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 IMAGE_TOKENS = {"llava": 256, "idefics3": 5 * 64}
 """How many tokens of a question the marked picture is; the words come on top."""
 
