@@ -134,19 +134,21 @@ def images(folder: Path) -> Target:
 def store(folder: Path) -> Target:
     """Open, read, write and repair a store of answers."""
     from lvlm_ad.asking import AnswerStore
+    from lvlm_ad.asking.salvage import salvage
     from lvlm_ad.backend import Answer, Request
-    from lvlm_ad.doctor.salvage import salvage
     from lvlm_ad.errors import LvlmAdError
+    from lvlm_ad.store import open_answers
 
     path, saved = folder / "answers.sqlite", folder / "saved.sqlite"
 
     def one(data: bytes) -> None:
         path.write_bytes(data)
         try:
-            answers = AnswerStore(path)
+            database = open_answers(path)
         except LvlmAdError:
             pass
         else:
+            answers = AnswerStore(database)
             try:
                 answers.known(["k0", "k1", "k2"])
                 answers.get("k0")
@@ -154,10 +156,9 @@ def store(folder: Path) -> Target:
             except LvlmAdError:
                 pass
             finally:
-                answers.close()
-        AnswerStore(saved).close()
+                database.close()
         with contextlib.suppress(LvlmAdError):
-            salvage(path, saved)
+            salvage([path], saved)
         for left in folder.iterdir():
             left.unlink()
 
@@ -231,12 +232,14 @@ def seeds(name: str, folder: Path) -> Path:
     elif name == "store":
         from lvlm_ad.asking import AnswerStore
         from lvlm_ad.backend import Answer, Request
+        from lvlm_ad.store import open_answers
 
         path = folder / "seed.sqlite"
-        answers = AnswerStore(path)
+        database = open_answers(path)
+        answers = AnswerStore(database)
         for index in range(3):
             answers.put(f"k{index}", Answer("image anomaly score: 0.5"), request=Request((), "q"), identity={"a": 1})
-        answers.close()
+        database.close()
         found = [path.read_bytes()]
         path.unlink()
     for index, data in enumerate(found):

@@ -19,8 +19,11 @@ from lvlm_ad.errors import StoreError
 from lvlm_ad.files import own_folder, read_arrays, write_file  # for call sites that are yet to move
 
 __all__ = [
+    "ANSWERS",
+    "CACHE",
     "DATABASE_ERRORS",
     "Database",
+    "Kind",
     "open_answers",
     "open_cache",
     "own_folder",
@@ -38,7 +41,7 @@ _WAIT = 60.0
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """One of the two files.
 
     Attributes:
@@ -56,7 +59,7 @@ class _Kind:
     steps: Mapping[int, str] = field(default_factory=dict)
 
 
-_ANSWERS = _Kind(
+ANSWERS = Kind(
     name="answer store",
     advice="It holds paid answers: keep it; 'lvlm-ad doctor --repair' saves every answer that is still whole.",
     version=4,
@@ -102,7 +105,7 @@ CREATE TABLE IF NOT EXISTS questions (label TEXT NOT NULL, key TEXT NOT NULL, PR
     },
 )
 
-_CACHE = _Kind(
+CACHE = Kind(
     name="cache",
     advice="Delete it: it is made again.",
     version=1,
@@ -129,7 +132,7 @@ def open_answers(path: Path) -> Database:
     Raises:
         StoreError: the file cannot be opened or is damaged, comes from a newer version, or contains triggers.
     """
-    database = Database(path, _ANSWERS)
+    database = Database(path, ANSWERS)
     try:
         _take_over_batches(database, path.with_name("batches.sqlite"))
     except BaseException:
@@ -144,7 +147,7 @@ def open_cache(path: Path) -> Database:
     Raises:
         StoreError: the file cannot be opened or is damaged, comes from a newer version, or contains triggers.
     """
-    return Database(path, _CACHE)
+    return Database(path, CACHE)
 
 
 class Database:
@@ -164,7 +167,7 @@ class Database:
         StoreError: see ``open_answers``.
     """
 
-    def __init__(self, path: Path, kind: _Kind) -> None:
+    def __init__(self, path: Path, kind: Kind) -> None:
         self.path = path
         self._kind = kind
         self._reading, self._writing = threading.Lock(), threading.Lock()
@@ -226,7 +229,7 @@ class Database:
             self._writer.close()
 
 
-def _connect(path: Path, kind: _Kind) -> sqlite3.Connection:
+def _connect(path: Path, kind: Kind) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -272,7 +275,7 @@ def _configure(database: sqlite3.Connection) -> int:
             return version
 
 
-def _refusal(database: sqlite3.Connection, version: int, kind: _Kind) -> str:
+def _refusal(database: sqlite3.Connection, version: int, kind: Kind) -> str:
     """Return why a file must not be written to; empty: it may be."""
     if version > kind.version:
         return f"was written by a newer lvlm-ad (version {version}); upgrade to read it."
@@ -285,7 +288,7 @@ def _refusal(database: sqlite3.Connection, version: int, kind: _Kind) -> str:
     )
 
 
-def _upgrade(database: sqlite3.Connection, kind: _Kind) -> None:
+def _upgrade(database: sqlite3.Connection, kind: Kind) -> None:
     """Bring a file to the newest version, whole or not at all; another process may be doing the same."""
     database.execute("BEGIN IMMEDIATE")
     try:
@@ -300,7 +303,7 @@ def _upgrade(database: sqlite3.Connection, kind: _Kind) -> None:
         raise
 
 
-def _store_error(path: Path, kind: _Kind, action: str, error: Exception) -> StoreError:
+def _store_error(path: Path, kind: Kind, action: str, error: Exception) -> StoreError:
     """Say what cannot be done, why, and what to do: the reason often lies outside of the file."""
     advice = kind.advice
     if "locked" in str(error):

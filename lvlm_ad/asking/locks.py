@@ -15,7 +15,7 @@ from lvlm_ad.errors import StoreError
 if TYPE_CHECKING:
     from lvlm_ad.store import Database
 
-__all__ = ["Locks"]
+__all__ = ["Locks", "is_alive"]
 
 _BEAT = 5.0
 """Seconds between two signs of life."""
@@ -38,10 +38,10 @@ class Locks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._owner, self._host = uuid.uuid4().hex, socket.gethostname()
+        self._owner = uuid.uuid4().hex
         # What a killed process left behind.
         for owner, host, pid, seen in self._owners():
-            if not self._is_alive(host, pid, seen):
+            if not is_alive(host, pid, seen):
                 self._forget(owner)
         self._sign()
         self._closed = threading.Event()
@@ -62,7 +62,7 @@ class Locks:
                 "SELECT host, pid, seen FROM locks JOIN owners USING (owner) WHERE key = ? AND owner != ?",
                 (key, self._owner),
             ).fetchone()
-            if other is not None and self._is_alive(*other):
+            if other is not None and is_alive(*other):
                 return False
             database.execute("INSERT OR REPLACE INTO locks VALUES (?, ?)", (key, self._owner))
             return True
@@ -75,16 +75,6 @@ class Locks:
         """
         with self._database.transaction(durable=False) as database:
             database.execute("DELETE FROM locks WHERE key = ? AND owner = ?", (key, self._owner))
-
-    def others(self) -> int:
-        """Count the other living commands on this folder.
-
-        Raises:
-            StoreError: the file cannot be read.
-        """
-        return sum(
-            owner != self._owner and self._is_alive(host, pid, seen) for owner, host, pid, seen in self._owners()
-        )
 
     def close(self) -> None:
         """Give all locks back. Where the file cannot be written, they end with this process."""
@@ -101,15 +91,9 @@ class Locks:
             database.execute("DELETE FROM locks WHERE owner = ?", (owner,))
             database.execute("DELETE FROM owners WHERE owner = ?", (owner,))
 
-    def _is_alive(self, host: str, pid: int, seen: float) -> bool:
-        # After a clock was set back, a sign of life seems to come from the future; it counts all the same.
-        if time.time() - seen > _EXPIRY:
-            return False
-        return host != self._host or os.name != "posix" or _runs(pid)
-
     def _sign(self) -> None:
         """Give a sign of life; the row is gone if this process was suspended for so long that it counted as dead."""
-        row = (self._owner, self._host, os.getpid(), time.time())
+        row = (self._owner, socket.gethostname(), os.getpid(), time.time())
         with self._database.transaction(durable=False) as database:
             database.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", row)
 
@@ -118,6 +102,20 @@ class Locks:
             # The next beat may succeed; if the disk is gone, storing an answer says so.
             with suppress(StoreError):
                 self._sign()
+
+
+def is_alive(host: str, pid: int, seen: float) -> bool:
+    """Return whether the owner of a lock lives.
+
+    Args:
+        host: the name of its machine.
+        pid: its process.
+        seen: the time of its last sign of life.
+    """
+    # After a clock was set back, a sign of life seems to come from the future; it counts all the same.
+    if time.time() - seen > _EXPIRY:
+        return False
+    return host != socket.gethostname() or os.name != "posix" or _runs(pid)
 
 
 def _runs(pid: int) -> bool:

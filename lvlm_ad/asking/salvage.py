@@ -1,0 +1,146 @@
+"""Copies every whole answer and every batch out of damaged stores."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from lvlm_ad.asking.answers import is_sound
+from lvlm_ad.errors import StoreError
+from lvlm_ad.store import ANSWERS, DATABASE_ERRORS, Database
+
+__all__ = ["salvage", "whole_answers"]
+
+_KEY = re.compile(rb"(?=([0-9a-f]{64}))")
+_BATCHES = {"batches": "label, model, file_id, batch_id, outcome, begun", "questions": "label, key"}
+"""Table -> its columns."""
+_LONGEST = 1 << 40
+"""Bytes; no store is longer."""
+
+
+def salvage(sources: Sequence[Path], target: Path) -> int:
+    """Copy every whole answer and every batch out of damaged stores.
+
+    Args:
+        sources: the damaged files.
+        target: a sound store, created if absent; what it contains stays.
+
+    Returns:
+        How many answers the target did not have.
+
+    Raises:
+        StoreError: the target cannot be written, or there is no space to examine a source; then nothing is copied.
+    """
+    saved = 0
+    with closing(Database(target, ANSWERS)) as new, new.transaction(durable=True) as database:
+        for source in sources:
+            try:
+                for row in whole_answers(source):
+                    query = f"INSERT OR IGNORE INTO answers ({', '.join(row)}) VALUES ({_marks(row)})"  # noqa: S608 - names of ours
+                    saved += database.execute(query, tuple(row.values())).rowcount
+                for table, values in _batches(source):
+                    database.execute(f"INSERT OR IGNORE INTO {table} VALUES ({_marks(values)})", values)  # noqa: S608 - likewise
+            except OSError as error:
+                raise StoreError(f"{source} cannot be examined: {error.strerror}. Nothing was changed.") from error
+    return saved
+
+
+def whole_answers(damaged: Path) -> Iterator[dict[str, Any]]:
+    """Yield the whole answers of a damaged store as column -> value.
+
+    Every key that stands anywhere in the file is looked up by itself, so that a damaged page costs its own rows alone.
+
+    Raises:
+        OSError: there is no space to examine it.
+    """
+    with closing(sqlite3.connect(":memory:")) as empty, _opened(damaged) as database:
+        empty.executescript(ANSWERS.schema)
+        there = [row[1] for row in _rows(database, "PRAGMA table_info(answers)")]
+        names = [row[1] for row in _rows(empty, "PRAGMA table_info(answers)") if row[1] in there]
+        if "key" not in names:
+            return
+        query = f"SELECT {', '.join(names)} FROM answers WHERE key = ?"  # nosec B608 # noqa: S608 - names of ours
+        for key in _keys_in(damaged):
+            for values in _rows(database, query, key):
+                row = dict(zip(names, values, strict=True))
+                if _is_whole(row):
+                    yield row
+
+
+def _batches(damaged: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield table and row; read from both ends, so that a damaged page costs its own rows alone."""
+    with _opened(damaged) as database:
+        for table, columns in _BATCHES.items():
+            for order in ("ASC", "DESC"):
+                query = f"SELECT {columns} FROM {table} ORDER BY {'key' if 'key' in columns else 'label'} {order}"  # nosec B608 # noqa: S608 - names of ours
+                yield from ((table, row) for row in _rows(database, query) if all(isinstance(one, str) for one in row))
+
+
+def _rows(database: sqlite3.Connection, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
+    """Yield rows up to the first that cannot be read."""
+    with suppress(*DATABASE_ERRORS):
+        yield from database.execute(query, values)
+
+
+def _keys_in(damaged: Path) -> Iterator[str]:
+    """Yield everything in the file, or in what SQLite keeps beside it, that may be a key; each once."""
+    seen: set[bytes] = set()
+    for path in (damaged, damaged.with_name(f"{damaged.name}-wal")):
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                # Not closed by hand: a caller that ends early still uses it.
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            for match in _KEY.finditer(content):
+                if match[1] not in seen:
+                    seen.add(match[1])
+                    yield match[1].decode()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a damaged file; if it was cut off, a copy of the full length, since SQLite reads no other."""
+    with ExitStack() as stack:
+        length = _length_by_header(path)
+        if length > path.stat().st_size:
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / path.name
+            for suffix in ("", "-wal"):
+                if path.with_name(path.name + suffix).is_file():
+                    shutil.copyfile(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
+            # Zeros, which take no space; a page of zeros is a damaged one.
+            os.truncate(copy, length)
+            path = copy
+        yield stack.enter_context(closing(sqlite3.connect(path, timeout=5)))
+
+
+def _length_by_header(path: Path) -> int:
+    """Return the length in bytes that a database's header gives (https://www.sqlite.org/fileformat.html, 1.3), or 0."""
+    with path.open("rb") as file:
+        head = file.read(32)
+    if len(head) < 32 or not head.startswith(b"SQLite format 3\0"):  # noqa: PLR2004 - up to its size in pages
+        return 0
+    page = int.from_bytes(head[16:18], "big")
+    # 1 stands for 65,536, which two bytes cannot hold. A damaged header may give any number of pages.
+    return min((65536 if page == 1 else page) * int.from_bytes(head[28:32], "big"), _LONGEST)
+
+
+def _is_whole(row: dict[str, Any]) -> bool:
+    """Whether a row can be an answer: reading a damaged page may give anything. Older versions lack some columns."""
+    return is_sound(
+        text=row.get("text"),
+        outcome=row.get("outcome"),
+        counts=[row.get(name) for name in ("input_tokens", "cached_tokens", "output_tokens")],
+        seconds=row.get("seconds"),
+        beside=[row.get(name) for name in ("key", "model", "detail")],
+    )
+
+
+def _marks(row: Any) -> str:
+    return ", ".join("?" * len(row))

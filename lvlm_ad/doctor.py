@@ -1,0 +1,272 @@
+"""``lvlm-ad doctor``: what is installed, which devices, keys and data sets there are, whether the stores are sound."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from lvlm_ad import __version__
+from lvlm_ad.asking.locks import is_alive
+from lvlm_ad.asking.salvage import salvage, whole_answers
+from lvlm_ad.datasets import load_dataset
+from lvlm_ad.datasets.load import default_root
+from lvlm_ad.errors import LvlmAdError, StoreError, where
+from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_installed, owner, unreadable
+from lvlm_ad.presets import preset_names
+from lvlm_ad.runs import read_runs
+from lvlm_ad.store import ANSWERS, CACHE, DATABASE_ERRORS, Database, Kind
+from lvlm_ad.weights import chosen_device, device_name
+
+__all__ = ["Finding", "State", "folder_findings", "machine_findings"]
+
+State = Literal["ok", "absent", "warning", "problem"]
+"""``absent``: not here, and not always needed. ``warning``: worth knowing. ``problem``: something does not work."""
+
+_PACKAGES = {
+    **dict.fromkeys(("numpy", "scipy", "scikit-image", "pillow", "pydantic", "matplotlib", "openai"), ""),
+    **dict.fromkeys(("torch", "transformers", "accelerate"), "local"),
+    "xgrammar": "constrain",
+    "open_clip_torch": "clip",
+    "ray": "ray",
+}
+"""Package -> the extra of lvlm-ad that installs it; empty: it is always installed."""
+
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
+"""What SQLite says of a damaged file. Anything else, such as a full disk, has its reason elsewhere."""
+_LITTLE = 2 * 10**9
+"""Bytes of free disk below which there is a warning."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was examined.
+
+    Attributes:
+        about: the part it belongs to: "installed", "devices", "keys", "data sets" or "folder".
+        name: what was examined.
+        state: how it is.
+        text: what there is to know, one line.
+        remedy: what mends it, in words; empty: nothing does, or nothing need.
+        repair: mends it and returns what was done; None: the user must.
+    """
+
+    about: str
+    name: str
+    state: State
+    text: str
+    remedy: str = ""
+    repair: Callable[[], str] | None = field(default=None, compare=False, repr=False)
+
+
+def machine_findings() -> Iterator[Finding]:
+    """Examine the installation, the devices, the keys (whether they are set, never what they are), the data sets."""
+    system = f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
+    yield Finding("installed", "lvlm-ad", "ok", system)
+    for name, extra in _PACKAGES.items():
+        try:
+            yield Finding("installed", name, "ok", version(name))
+        except PackageNotFoundError:
+            wanted = f"'lvlm-ad[{extra}]'" if extra else name
+            text = f"not installed: pip install {wanted}"
+            yield Finding("installed", name, "absent" if extra else "problem", text)
+    yield from _plugins()
+    yield from _devices()
+    yield from _keys()
+    yield from _data_sets()
+
+
+def _plugins() -> Iterator[Finding]:
+    """Load what other packages bring; a broken one stops no other."""
+    for name, problem in clashes(preset_names("models")).items():
+        yield Finding("installed", name, "problem", problem)
+    for problem in unreadable():
+        yield Finding("installed", "entry points", "problem", problem)
+    for kind in ("backend", "baseline"):
+        for name, entries in sorted(installed(kind).items()):
+            if is_ours(entries[0]):
+                continue
+            try:
+                load_installed(kind, name)
+            except LvlmAdError as error:
+                yield Finding("installed", f"{kind} {name}", "problem", str(error))
+            else:
+                yield Finding("installed", f"{kind} {name}", "ok", owner(entries[0]))
+
+
+def _devices() -> Iterator[Finding]:
+    yield Finding("devices", "processors", "ok", str(os.cpu_count()))
+    if find_spec("torch") is None:
+        return
+    try:
+        yield Finding("devices", "torch", "ok", device_name(chosen_device("auto")))
+    except Exception as error:  # noqa: BLE001 - a broken installation of torch can raise anything
+        yield Finding("devices", "torch", "problem", f"it cannot be used: {where(error)}")
+
+
+def _keys() -> Iterator[Finding]:
+    users: dict[str, list[str]] = {}
+    for name in preset_names("models"):
+        with suppress(LvlmAdError):
+            model, _ = find_model(name, {})
+            default = model.plugin.Options.model_fields.get("api_key_env")
+            variable = model.preset.options.get("api_key_env", default.default if default else "")
+            if variable:
+                users.setdefault(str(variable), []).append(name)
+    for variable, names in sorted(users.items()):
+        is_set = bool(os.environ.get(variable, "").strip())
+        text = f"{'set' if is_set else 'not set'}: {', '.join(names)}"
+        yield Finding("keys", variable, "ok" if is_set else "absent", text)
+
+
+def _data_sets() -> Iterator[Finding]:
+    for name in ("mvtec", "visa", "demo"):
+        folder = default_root(name)
+        if not folder.is_dir():
+            source = "drawn when it is needed" if name == "demo" else f"lvlm-ad data download {name}, or --data PATH"
+            yield Finding("data sets", name, "absent", f"not in {folder}: {source}")
+            continue
+        try:
+            yield Finding("data sets", name, "ok", f"{len(load_dataset(name))} test images in {folder}")
+        except LvlmAdError as error:
+            yield Finding("data sets", name, "problem", str(error))
+
+
+def folder_findings(out: Path) -> Iterator[Finding]:
+    """Examine an output folder: free space, stores and runs.
+
+    Args:
+        out: the folder given to ``bench`` as ``--out``.
+    """
+    if not out.is_dir():
+        yield Finding("folder", str(out), "absent", "there is no such folder; bench creates it")
+        return
+    free = shutil.disk_usage(out).free
+    if os.access(out, os.W_OK):
+        yield Finding("folder", str(out), "warning" if free < _LITTLE else "ok", f"{free / 1e9:.1f} GB free")
+    else:
+        yield Finding("folder", str(out), "problem", "it cannot be written; give another --out")
+    answers, cache = out / "answers.sqlite", out / "cache.sqlite"
+    busy = _commands_at_work(answers)
+    if busy:
+        text = f"{busy} commands are at work on this folder; nothing is repaired"
+        yield Finding("folder", answers.name, "ok", text)
+    remedy = "every answer that is still whole is saved into a new file, and the damaged one is kept"
+    yield from _store_finding(answers, ANSWERS, "answers", remedy, None if busy else lambda: _save_answers(answers))
+    remedy = "it is renamed, and made again"
+    yield from _store_finding(cache, CACHE, "divisions", remedy, None if busy else lambda: _put_aside(cache))
+    yield from _damaged_before(answers, busy=busy > 0)
+    runs, problems = read_runs(out)
+    yield Finding("folder", "runs", "ok", f"{len(runs)} can be read")
+    for problem in problems:
+        yield Finding("folder", "runs", "problem", problem, "the same bench command writes it anew from stored answers")
+
+
+def _commands_at_work(answers: Path) -> int:
+    """Count the living commands that use the folder.
+
+    A damaged store may not tell. Repaired under a living command, it loses nothing: what that command still writes goes
+    into the file that is kept.
+    """
+    if not answers.is_file():
+        return 0
+    with suppress(*DATABASE_ERRORS), closing(_read_only(answers)) as database:
+        return sum(is_alive(*row) for row in database.execute("SELECT host, pid, seen FROM owners"))
+    return 0
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def _store_finding(
+    path: Path, kind: Kind, table: str, remedy: str, repair: Callable[[], str] | None
+) -> Iterator[Finding]:
+    if not path.is_file():
+        if path.exists() or path.is_symlink():
+            yield Finding("folder", path.name, "problem", "it is no file; move it away")
+        return
+    try:
+        with closing(Database(path, kind)) as database:
+            verdict = str(database.read("PRAGMA integrity_check(1)")[0][0])
+            count = database.read(f"SELECT count(*) FROM {table}")[0][0]  # nosec B608 # noqa: S608 - a table of ours
+    except StoreError as error:
+        if not _is_damage(error.__cause__):
+            yield Finding("folder", path.name, "problem", str(error))
+            return
+        verdict, count = str(error.__cause__), 0
+    if verdict == "ok":
+        text = f"sound, {count:,} entries, {path.stat().st_size / 1e6:.1f} MB"
+        yield Finding("folder", path.name, "ok", text)
+    else:
+        yield Finding("folder", path.name, "problem", f"damaged: {verdict:.200}", remedy, repair)
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    """Whether an error says that the file itself is damaged; text that is no UTF-8 is a sign of that too."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+    return isinstance(error, UnicodeDecodeError | OverflowError)
+
+
+def _put_aside(path: Path) -> str:
+    """Rename a store, and what SQLite keeps beside it."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return f"{path.name} is renamed to {aside.name}"
+
+
+def _kept(answers: Path) -> list[Path]:
+    """Return the damaged stores that earlier repairs kept."""
+    names = sorted(answers.parent.glob(f"{answers.name}.damaged*"))
+    return [name for name in names if name.is_file() and not name.name.endswith(("-wal", "-shm"))]
+
+
+def _damaged_before(answers: Path, *, busy: bool) -> Iterator[Finding]:
+    """Examine kept damaged stores: a repair may have been interrupted before its new store was in place."""
+    for kept in _kept(answers):
+        known: set[str] = set()
+        with suppress(*DATABASE_ERRORS), closing(_read_only(answers)) as database:
+            known = {row[0] for row in database.execute("SELECT key FROM answers")}
+        try:
+            missing = sum(row["key"] not in known for row in whole_answers(kept))
+        except OSError as error:
+            yield Finding("folder", kept.name, "warning", f"it could not be examined: {error.strerror}")
+            continue
+        if not missing:
+            text = "a damaged store; every answer that can be read is in answers.sqlite, so you may delete it"
+            yield Finding("folder", kept.name, "ok", text)
+            continue
+
+        def repair(kept: Path = kept) -> str:
+            return f"{salvage([kept], answers):,} answers of {kept.name} were saved into answers.sqlite"
+
+        text = f"a damaged store; {missing:,} answers that can be read are not in answers.sqlite"
+        remedy = "they are saved into answers.sqlite"
+        yield Finding("folder", kept.name, "warning", text, remedy, None if busy else repair)
+
+
+def _save_answers(path: Path) -> str:
+    """Build a new store from what can be read; only then does it take the damaged one's place.
+
+    Whenever this is interrupted, the damaged file is there under one of its names, and is examined again.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as workshop:
+        new = Path(workshop) / path.name
+        saved = salvage([path, *_kept(path)], new)
+        moved = _put_aside(path)
+        new.rename(path)
+    return f"{saved:,} answers were saved into a new {path.name}; the damaged {moved}"

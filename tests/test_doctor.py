@@ -1,0 +1,223 @@
+"""What the doctor reports about a folder, and what it repairs: real stores, damaged on purpose."""
+
+import json
+import os
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+
+import pytest
+
+import lvlm_ad
+from lvlm_ad.asking import AnswerStore, BatchLedger, Locks
+from lvlm_ad.backend import Answer, Request
+from lvlm_ad.doctor import folder_findings, machine_findings
+from lvlm_ad.errors import StoreError
+from lvlm_ad.store import open_answers, open_cache
+
+SMALL = {"image_size": 96, "division": "grid"}
+KEY = "sk-never-to-be-seen-42"
+COUNT = 300
+
+
+def findings(folder):
+    return {(one.name, one.state): one for one in folder_findings(folder)}
+
+
+def fill(path, count):
+    """Store many answers and a batch; return the keys of the answers."""
+    requests = [Request((), f"question {number}") for number in range(count)]
+    with closing(open_answers(path)) as database, ThreadPoolExecutor(32) as pool:
+        store = AnswerStore(database)
+
+        def put(number):
+            text = f"image anomaly score: 0.{number}. {'x' * 300}"
+            store.put(requests[number].key({}), Answer(text), request=requests[number], identity={})
+
+        list(pool.map(put, range(count)))
+        BatchLedger(database).begin({"m": 1}, [requests[0].key({})])
+    return [request.key({}) for request in requests]
+
+
+def answers_in(path):
+    with closing(open_answers(path)) as database:
+        rows = database.read("SELECT key, text FROM answers")
+        return dict(rows)
+
+
+def batches_in(path):
+    with closing(open_answers(path)) as database:
+        return BatchLedger(database).open_batches({"m": 1})
+
+
+def test_a_sound_folder_is_only_examined(kept_data, tmp_path, lvlm_ad_command):
+    """Stores and runs are counted; neither examining nor repairing changes a run."""
+    lvlm_ad.bench(models=["contrast"], frame=False, data=kept_data, settings=SMALL, out=tmp_path / "runs", resamples=0)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
+    done = lvlm_ad_command("doctor", "--json", "--repair")
+    assert done.returncode == 0, done.stdout
+    found = {(one["about"], one["name"]): one for one in json.loads(done.stdout)["findings"]}
+    assert found["folder", "runs"]["text"] == "2 can be read"
+    assert found["folder", "answers.sqlite"]["text"].startswith("sound, 0 entries")
+    assert found["folder", "cache.sqlite"]["text"].startswith("sound, 12 entries")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json*")} == before
+
+
+def test_answers_on_sound_pages_are_saved(tmp_path):
+    """Pages are overwritten: answers on others are saved, word for word, batches too, and the damaged file is kept."""
+    path = tmp_path / "answers.sqlite"
+    keys = fill(path, COUNT)
+    content = bytearray(path.read_bytes())
+    for page in (20, 21, 30):
+        content[4096 * page : 4096 * (page + 1)] = os.urandom(4096)
+    path.write_bytes(bytes(content))
+    problem = findings(tmp_path)["answers.sqlite", "problem"]
+    assert problem.text.startswith("damaged: ")
+    done = problem.repair()
+    saved = answers_in(path)
+    assert f"{len(saved):,} answers were saved" in done
+    assert 0.8 * COUNT < len(saved) < COUNT
+    texts = {key: f"image anomaly score: 0.{number}. {'x' * 300}" for number, key in enumerate(keys)}
+    assert saved.items() <= texts.items()
+    assert len(batches_in(path)) == 1
+    assert (tmp_path / "answers.sqlite.damaged1").read_bytes() == bytes(content)
+    assert ("answers.sqlite", "ok") in findings(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_store_that_was_cut_off_gives_everything_that_is_left(kept, tmp_path):
+    """Every answer that is still whole in the file is saved, those between two missing pages too."""
+    path = tmp_path / "answers.sqlite"
+    keys = fill(path, COUNT)
+    whole = path.read_bytes()
+    cut = whole[: int(kept * len(whole))]
+    path.write_bytes(cut)
+    (tmp_path / "padded").write_bytes(cut + bytes(len(whole) - len(cut)))
+    left = 0
+    with closing(sqlite3.connect(tmp_path / "padded")) as database:
+        for key in keys:
+            with suppress(sqlite3.DatabaseError):
+                left += len(database.execute("SELECT * FROM answers WHERE key = ?", (key,)).fetchall())
+    assert 20 < left < COUNT
+    assert f"{left:,} answers were saved" in findings(tmp_path)["answers.sqlite", "problem"].repair()
+    assert path.with_name("answers.sqlite.damaged1").read_bytes() == cut
+    assert "may delete it" in findings(tmp_path)["answers.sqlite.damaged1", "ok"].text
+
+
+@pytest.mark.parametrize("name", ["answers.sqlite", "cache.sqlite"])
+@pytest.mark.parametrize("how", ["garbage", "cut", "empty header"])
+def test_a_store_that_is_no_store_any_more_is_repaired(name, how, tmp_path):
+    """It cannot be opened, which one line says; the doctor mends that and throws nothing away."""
+    path = tmp_path / name
+    fill(tmp_path / "answers.sqlite", 50)
+    open_cache(tmp_path / "cache.sqlite").close()
+    content = path.read_bytes()
+    damaged = {
+        "garbage": os.urandom(len(content)),
+        "cut": content[: len(content) // 2 + 100],
+        "empty header": bytes(100) + content[100:],
+    }[how]
+    path.write_bytes(damaged)
+    (problem,) = [one for one in folder_findings(tmp_path) if one.state == "problem"]
+    assert path.name in problem.repair()
+    assert (tmp_path / f"{name}.damaged1").read_bytes() == damaged
+    assert not any(one.state == "problem" for one in folder_findings(tmp_path))
+    (open_answers if name == "answers.sqlite" else open_cache)(path).close()
+
+
+def test_nothing_is_repaired_that_is_not_damaged(tmp_path):
+    """A newer version's store and a folder of that name are reported and left alone."""
+    fill(tmp_path / "answers.sqlite", 3)
+    (tmp_path / "cache.sqlite").mkdir()
+    with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as database:
+        database.execute("ALTER TABLE answers RENAME TO replies")
+        database.execute("PRAGMA user_version=99")
+    found = findings(tmp_path)
+    assert "written by a newer lvlm-ad" in found["answers.sqlite", "problem"].text
+    assert "it is no file" in found["cache.sqlite", "problem"].text
+    assert not any(one.repair for one in found.values())
+
+
+def test_nothing_is_repaired_under_a_living_command(tmp_path):
+    """Another command works on the folder: its files are not moved away."""
+    (tmp_path / "cache.sqlite").write_bytes(b"x" * 5000)
+    with closing(open_answers(tmp_path / "answers.sqlite")) as database, closing(Locks(database)):
+        found = list(folder_findings(tmp_path))
+        assert any("1 commands are at work" in one.text for one in found)
+        assert not any(one.repair for one in found)
+    assert findings(tmp_path)["cache.sqlite", "problem"].repair is not None
+
+
+def test_a_full_disk_is_no_damage(small_disk):
+    """SQLite has no space to examine a sound store: nothing is moved, nothing lost, and space mends it."""
+    place, _ = small_disk
+    keys = fill(place / "answers.sqlite", 5)
+    filler = place / "fill"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    before = (place / "answers.sqlite").read_bytes()
+    found = [one for one in folder_findings(place) if one.name == "answers.sqlite"]
+    assert all(one.repair is None and not one.text.startswith("damaged") for one in found)
+    assert (place / "answers.sqlite").read_bytes() == before
+    assert not list(place.glob("*damaged*"))
+    filler.unlink()
+    assert answers_in(place / "answers.sqlite").keys() == set(keys)
+
+
+def test_a_repair_without_space_changes_nothing(small_disk):
+    """A repair needs space first; until then the damaged store stays where it is."""
+    place, mount_again = small_disk
+    assert mount_again("size=8m")
+    path = place / "answers.sqlite"
+    fill(path, COUNT)
+    content = bytearray(path.read_bytes())
+    content[4096 * 10 : 4096 * 11] = os.urandom(4096)
+    path.write_bytes(bytes(content))
+    filler = place / "fill"
+    with filler.open("wb", buffering=0) as file:
+        while shutil.disk_usage(place).free > 200_000:
+            file.write(bytes(4096))
+    problem = findings(place)["answers.sqlite", "problem"]
+    with pytest.raises(StoreError, match="cannot be"):
+        problem.repair()
+    assert path.read_bytes() == bytes(content)
+    assert sorted(one.name for one in place.iterdir() if "-" not in one.name) == ["answers.sqlite", "fill"]
+    filler.unlink()
+    assert "answers were saved" in findings(place)["answers.sqlite", "problem"].repair()
+
+
+def test_answers_of_an_interrupted_repair_are_saved(tmp_path):
+    """A kept damaged store is reported while it has answers that the new one lacks, and they can be saved."""
+    path = tmp_path / "answers.sqlite"
+    keys = fill(path, 20)
+    path.rename(tmp_path / "answers.sqlite.damaged1")
+    found = findings(tmp_path)["answers.sqlite.damaged1", "warning"]
+    assert "20 answers that can be read are not in answers.sqlite" in found.text
+    assert found.repair().startswith("20 answers of answers.sqlite.damaged1 were saved")
+    assert answers_in(path).keys() == set(keys)
+    assert "may delete it" in findings(tmp_path)["answers.sqlite.damaged1", "ok"].text
+
+
+def test_a_damaged_run_is_reported(tmp_path, lvlm_ad_command):
+    """With what writes it anew; exit status 2."""
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "run.json").write_text("{")
+    done = lvlm_ad_command("doctor", "--json")
+    assert done.returncode == 2
+    (problem,) = (one for one in json.loads(done.stdout)["findings"] if one["state"] == "problem")
+    assert "stored answers" in problem["remedy"]
+
+
+def test_keys_are_reported_by_name_alone(lvlm_ad_command, monkeypatch):
+    """Whether they are set, for which presets, and not a character of them."""
+    done = lvlm_ad_command("doctor", "--out", "nowhere", env={"OPENAI_API_KEY": KEY, "GEMINI_API_KEY": " "})
+    assert done.returncode == 0, done.stdout
+    assert "bench creates it" in " ".join(done.stdout.split())
+    assert KEY[:6] not in done.stdout + done.stderr
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+    found = {one.name: one for one in machine_findings() if one.about == "keys"}
+    assert (found["OPENAI_API_KEY"].state, found["GEMINI_API_KEY"].state) == ("ok", "absent")
+    assert "gpt-4v" in found["OPENAI_API_KEY"].text
