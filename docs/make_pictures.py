@@ -15,12 +15,11 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from lvlm_ad import bench
-from lvlm_ad.baseline import References
-from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.detectors import BaselineDetector
+from lvlm_ad.engines import LocalEngine
+from lvlm_ad.evaluate import RunConfig, resolve
+from lvlm_ad.evaluate.session import Session
 from lvlm_ad.leaderboard import make_board
-from lvlm_ad.plugins import build, find_model
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
 from lvlm_ad.report import overview
@@ -36,12 +35,12 @@ SHOWN = "gravel/weeds/000"
 def pipeline() -> None:
     """Draw the three steps on one demo image; the answer is the oracle's, written in the published format."""
     with TemporaryDirectory() as folder:
-        sample = next(sample for sample in load_dataset("demo", Path(folder) / "demo") if sample.id == SHOWN)
+        plan = resolve(RunConfig(models=["oracle"], dataset="demo", out=Path(folder), reference_rows=False))
+        sample = next(sample for sample in plan.dataset if sample.id == SHOWN)
         image, mask = resize_image(sample.image, SIZE), sample.mask
         regions = divide(image)
-        oracle = build(find_model("oracle", {})[0])
-        detector = BaselineDetector("oracle", oracle, image_size=SIZE[0], references=lambda _: References(), seed=0)
-        prediction = detector.detect(sample, regions)
+        (oracle,) = plan.models
+        prediction = Session(plan, LocalEngine()).detector(oracle).detect(sample, regions)
     marked = draw_marks(image, regions, MarkStyle())
     truth = None if mask is None else resize_mask(mask, SIZE)
     picture = overview(image, marked, prediction.text, prediction.score_map.dense(), truth)

@@ -1,4 +1,4 @@
-"""How the stages of a run report their progress; the command line shows it, the library is silent."""
+"""Progress reports of long work: the command line shows them, the library is silent."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["Progress", "Silent"]
 
 
 class Progress(Protocol):
-    """Hears how far a bench has come; the command line shows it, the library is silent."""
+    """Receives reports on how far a bench has come."""
 
     def start(self, stage: str, total: int) -> None:
-        """Hear that a stage of ``total`` steps begins."""
+        """Start a stage of ``total`` steps."""
 
     def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
-        """Hear that steps are done.
+        """Count finished steps.
 
         Args:
             steps: how many.
@@ -24,13 +24,13 @@ class Progress(Protocol):
         """
 
     def finish(self) -> None:
-        """Hear that the stage is over."""
+        """End the stage."""
 
     def at(self, stage: str, done: int, total: int) -> None:
-        """Hear how far something is that others do: a batch at an endpoint."""
+        """Show the state of work done elsewhere: a batch at an endpoint."""
 
     def note(self, text: str) -> None:
-        """Hear something that the user should know."""
+        """Show a note for the user."""
 
 
 class Silent:

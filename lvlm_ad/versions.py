@@ -1,4 +1,4 @@
-"""The versions of what a run's numbers depend on."""
+"""Versions of the packages that a run's numbers depend on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["versions"]
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what the numbers depend on, as far as it is installed."""
+    """Return the versions of Python, the platform and the installed packages that the numbers depend on."""
     names: tuple[str, ...] = (
         "lvlm-ad",
         "numpy",

@@ -35,7 +35,6 @@ STAGES = (
     "prompts",
     "asking",
     "text2seg",
-    "detectors",
     "metrics",
     "runs",
     "plugins",

@@ -1,11 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from lvlm_ad.baseline import Baseline, DenseScores, References, View
+from lvlm_ad.baseline import Baseline, DenseScores, View
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.detectors import BaselineDetector
 from lvlm_ad.errors import PluginError
+from lvlm_ad.evaluate.baseline_detector import BaselineDetector
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.regions import divide
 
@@ -22,9 +24,15 @@ def regions(sample):
     return divide(resize_image(sample.image, (SIZE, SIZE)), n_segments=12, max_area=1e9)
 
 
-def detector(baseline, **options):
-    defaults = {"image_size": SIZE, "references": lambda _category: References(), "seed": 0}
-    return BaselineDetector("test", baseline, **{**defaults, **options})
+def detector(baseline, seed=0):
+    """A detector of a baseline, in a bench of images of 128 x 128 pixels."""
+    plan = SimpleNamespace(
+        config=SimpleNamespace(seed=seed),
+        protocol=SimpleNamespace(image_size=SIZE, shots=0, binary=False),
+        dataset=SimpleNamespace(references={}),
+    )
+    model = SimpleNamespace(preset=SimpleNamespace(name="test"))
+    return BaselineDetector(SimpleNamespace(plan=plan), model, baseline)
 
 
 class Fixed(Baseline):

@@ -146,7 +146,7 @@ def bench(
     _show(config, runs, console)
     if json:
         print_json({"runs": [_public(run) for run in runs]})
-    missing = _missing(runs)
+    missing = _missing(runs, retried=retry_failed)
     for line in missing:
         say(line)
     if missing:
@@ -200,29 +200,29 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
     say(f"leaderboard: {config.out / 'leaderboard.html'}")
 
 
-def _missing(runs: list[Run]) -> list[str]:
-    """Say for each run how many images have no usable answer, and why."""
-    from collections import Counter
+def _missing(runs: list[Run], *, retried: bool) -> list[str]:
+    """Return lines that say for each run how many images have no usable answer, and why.
 
-    from lvlm_ad.detectors import IN_VAIN
+    Args:
+        runs: the runs.
+        retried: whether the command has asked again already.
+    """
     from lvlm_ad.leaderboard import outcomes
     from lvlm_ad.text2seg import UNANSWERED
 
     lines = []
     for run in runs:
         answers = run.metrics["answers"]
-        if answers["usable"] < answers["total"]:
-            found = Counter(record.status for record in run.predictions if record.image_score is None)
-            lines.append(f"{run.manifest.row_name}: {outcomes(answers)}.")
-            for status in UNANSWERED:
-                first = next((record for record in run.predictions if record.status == status), None)
-                if first is not None:
-                    lines.append(f"  {first.id}: {first.notes[0][:300]}")
-            in_vain = [(one.id, note) for one in run.predictions for note in one.notes if note.startswith(IN_VAIN)]
-            if in_vain:
-                lines.append(f"  {len(in_vain)} were asked anew in vain. {in_vain[0][0]}: {in_vain[0][1][:300]}")
-            elif set(found) - set(UNANSWERED):
-                lines.append("  --retry-failed asks anew where an answer is refused, cut off or unreadable.")
+        if answers["usable"] == answers["total"]:
+            continue
+        lines.append(f"{run.manifest.row_name}: {outcomes(answers)}.")
+        for status in UNANSWERED:
+            first = next((record for record in run.predictions if record.status == status), None)
+            if first is not None:
+                lines.append(f"  {first.id}: {first.notes[0][:300]}")
+        answered = {record.status for record in run.predictions if record.image_score is None} - set(UNANSWERED)
+        if answered and not retried:
+            lines.append("  --retry-failed asks anew where an answer is refused, cut off or unreadable.")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""From a configuration to runs: the only module that knows the whole order."""
+"""From a configuration to runs: the only package that knows the whole order."""
 
 from lvlm_ad.evaluate.bench import bench, dry_run
 from lvlm_ad.evaluate.config import Plan, RunConfig, resolve

@@ -1,9 +1,9 @@
-"""What a bench is asked to do, and what that resolves to; what can be wrong is found here, before any work."""
+"""What a bench measures: the user's configuration, and the plan that results once every name in it is found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import InitVar, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -17,42 +17,46 @@ from lvlm_ad.plugins import Model, clashes, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol, preset_names
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
 
-__all__ = ["FRAME", "Plan", "RunConfig", "claimed_twice", "not_a_config", "resolve"]
+__all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "claimed_twice", "not_a_config", "resolve"]
 
-FRAME = ("contrast", "chance", "oracle")
-"""The rows that frame every table, by the names of their presets."""
-
+REFERENCE_ROWS = ("contrast", "chance", "oracle")
+"""The rows beside which every model is shown, by the names of their presets."""
 
 FEWEST_RESAMPLES = 50
-"""From fewer no interval can be told."""
+"""Fewer give no interval worth the name."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What to measure, on what, and how.
+    """What to measure, on which data, and how.
 
     Attributes:
-        models: names of presets or plugins, paths of preset files (``x.toml``) or of files with a class of one's own
-            (``x.py``, ``x.py:Class``), or classes in modules (``package.module:Class``); empty: the frame rows alone.
+        models: names of presets or plugins, paths of preset files (``x.toml``) or of files with your own class
+            (``x.py``, ``x.py:Class``), or classes in modules (``package.module:Class``); empty: only the reference rows.
         dataset: "mvtec", "visa", "folder" or "demo"; None: "folder" if ``data`` is given, else "demo".
-        data: where the data is; the demo needs none.
+        data: the data set's folder; the demo needs none.
         categories: those to measure; all if empty.
         limit: at most this many images a category.
         protocol: the protocol preset, or a file's path.
         settings: key -> value, over the fields of the protocol, the model presets and the plugins' options.
         out: the folder for runs and stores.
-        concurrency: questions under way at once, at first; the endpoint's own limit is found from there.
+        concurrency: questions under way at once, at first; the endpoint's own limit is then found.
         max_cost: USD that may be spent.
-        on_failure: "zero": an image without usable answer counts as "no anomaly reported"; "exclude": it is left out.
+        on_failure: "zero": an image without a usable answer counts as "no anomaly reported"; "exclude": it is left out.
         seed: chooses reference images and random scores.
-        frame: whether chance, contrast and oracle are run beside the models.
+        reference_rows: whether chance, contrast and oracle run beside the models.
         mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.images.read_mask``.
-        retry_failed: ask anew where a stored answer is refused, cut off, empty or unreadable.
-        resamples: of the test images, for confidence intervals, 50 or more; 0: none.
+        retry_failed: ask again where a stored answer is refused, cut off, empty or unreadable.
         batch: ask in batches, where the endpoint takes them: slower and cheaper.
-        engine: "local": all on this machine; "ray": images are divided and ``distributable`` models run on a Ray
-            cluster. The numbers are the same.
-        ray_address: of a running cluster; None: the one that RAY_ADDRESS names, or one on this machine alone.
+        resamples: bootstrap resamples of the test images for confidence intervals, 50 or more; 0: no intervals.
+        engine: "local": all on this machine; "ray": images are divided and local models run on a Ray cluster. The
+            numbers are the same.
+        ray_address: address of a running cluster; None: the one that RAY_ADDRESS names, or one on this machine alone.
+        frame: old name of ``reference_rows``.
+
+    Example:
+        >>> RunConfig(models="contrast", limit="5").models
+        ('contrast',)
     """
 
     models: Sequence[str] = ()
@@ -67,29 +71,32 @@ class RunConfig:
     max_cost: float | None = None
     on_failure: Literal["zero", "exclude"] = "zero"
     seed: int = 0
-    frame: bool = True
+    reference_rows: bool = True
     mask_threshold: int | None = None
     retry_failed: bool = False
     batch: bool = False
     resamples: int = 1000
     engine: Literal["local", "ray"] = "local"
     ray_address: str | None = None
+    frame: InitVar[bool | None] = None
 
-    def __post_init__(self) -> None:
-        """Accept paths and numbers as texts, and one model or category as a text; refuse what a field cannot hold."""
+    def __post_init__(self, frame: bool | None) -> None:
+        """Convert paths and numbers given as text, and one model or category given as text; refuse other types."""
+        if frame is not None:
+            object.__setattr__(self, "reference_rows", frame)
         for name in ("models", "categories"):
             value = getattr(self, name)
             several = isinstance(value, Sequence) and not isinstance(value, str)
             object.__setattr__(self, name, tuple(value) if several else (value,))
         for model in self.models:
             if not isinstance(model, str):
-                raise ConfigError(_no_name(model))
+                raise ConfigError(_not_a_name(model))
         for name, field_type in _field_types().items():
             try:
                 value = field_type.validate_python(getattr(self, name))
             except ValidationError as error:
-                said = error.errors(include_url=False)[0]["msg"]
-                raise ConfigError(f"{name}: {said}; got {getattr(self, name)!r:.80}.") from None
+                reason = error.errors(include_url=False)[0]["msg"]
+                raise ConfigError(f"{name}: {reason}; got {getattr(self, name)!r:.80}.") from None
             object.__setattr__(self, name, value)
 
     def with_options(self, options: Mapping[str, Any]) -> RunConfig:
@@ -98,7 +105,7 @@ class RunConfig:
         Raises:
             ConfigError: there is no such field (the nearest are named), or it cannot hold the value.
         """
-        known = [one.name for one in fields(self)]
+        known = [*(one.name for one in fields(self)), "frame"]
         for name in options:
             if name not in known:
                 raise ConfigError(f"RunConfig has no field {name!r}.{nearest(name, known)}")
@@ -107,42 +114,42 @@ class RunConfig:
 
 @cache
 def _field_types() -> dict[str, TypeAdapter[Any]]:
-    """Return what each field of ``RunConfig`` takes; the settings are their owners' business."""
-    types = {one.name: one.type for one in fields(RunConfig)}
+    """Return the type of each field of ``RunConfig``; the settings are checked by their owners."""
     hints = get_type_hints(RunConfig)
-    return {name: TypeAdapter(hints[name]) for name in types if name not in ("models", "categories", "settings")}
+    names = {one.name for one in fields(RunConfig)} - {"models", "categories", "settings"}
+    return {name: TypeAdapter(hints[name]) for name in names}
 
 
-def _no_name(model: Any) -> str:
-    """Say how a model is given that is none by name, such as a class."""
+def _not_a_name(model: Any) -> str:
+    """Return the error's message for an entry of ``models`` that is no text."""
     if not isinstance(model, type):
         return f"models takes names; {model!r:.80} is {type(model).__name__}."
     return (
-        f"models takes names, not classes: a class must be in a file, so that stored answers are told from those of "
-        f"its edited form. Put {model.__name__} into one and give models=['FILE.py:{model.__name__}']."
+        "models takes names, not classes: a class must be in a file, so that its stored answers are kept apart from "
+        f"those of later versions of it. Put {model.__name__} into a file and give models=['FILE.py:{model.__name__}']."
     )
 
 
 def not_a_config(given: Any) -> str:
-    """Say how a bench is told what to measure, where the first argument is something else."""
+    """Return the error's message where the first argument of ``bench`` is no ``RunConfig``."""
     if isinstance(given, str):
         return f"bench takes a RunConfig or its fields by name: bench(models=[{given!r}])."
     return f"bench takes a RunConfig or its fields by name, as bench(models=['contrast']); {given!r:.80} is neither."
 
 
 def claimed_twice(models: Sequence[Model]) -> list[str]:
-    """Return what is to be said of names of these models that a stranger's package claims too."""
-    said = clashes(preset_names("models"))
-    asked = dict.fromkeys(name for model in models for name in (model.preset.name, model.preset.plugin))
-    return [said[name] for name in asked if name in said]
+    """Return warnings about names of these models that another installed package claims too."""
+    warnings = clashes(preset_names("models"))
+    names = dict.fromkeys(name for model in models for name in (model.preset.name, model.preset.plugin))
+    return [warnings[name] for name in names if name in warnings]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A configuration with every name resolved.
+    """A configuration in which every name is found.
 
     Attributes:
-        config: what was asked.
+        config: the configuration.
         models: the models in the order to run.
         protocol: the conditions.
         prompt: the question.
@@ -164,50 +171,54 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     """Find everything that a configuration names.
 
     Args:
-        config: what is asked.
+        config: the configuration.
         dataset: the data set itself; None: the one that the configuration names.
 
     Raises:
         ConfigError: a name, setting or value is wrong.
         PluginError: a plugin cannot be loaded.
-        DataError: the data set cannot be read as what it is said to be.
+        DataError: the data set cannot be read.
     """
+    _check_numbers(config)
+    settings = dict(config.settings)
+    fields_of_protocol = set(Protocol.model_fields) - {"name"}
+    protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
+    references = REFERENCE_ROWS if config.reference_rows or not config.models else ()
+    models = [find_model(name, settings) for name in dict.fromkeys([*config.models, *references])]
+    known = fields_of_protocol.union(*(keys for _, keys in models))
+    known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
+    for key in settings:
+        if key not in known:
+            hint = " A key is never given on the command line: name its environment variable." if "key" in key else ""
+            raise ConfigError(f"Nothing has a setting {key!r}.{nearest(key, known)}{hint}")
+    _check_prices([model for model, _ in models], config)
+    whole = dataset if dataset is not None else _load(config)
+    selected = whole.select(config.categories, config.limit)
+    return Plan(
+        config,
+        tuple(model for model, _ in models),
+        protocol,
+        load_prompt(protocol.prompt),
+        division_options(protocol.division, _division_settings(protocol, settings)),
+        selected,
+        whole=whole.complete and len(selected) == len(whole),
+    )
+
+
+def _check_numbers(config: RunConfig) -> None:
+    """Refuse values out of range."""
     if config.concurrency < 1:
         raise ConfigError(f"--concurrency takes 1 or more, not {config.concurrency}.")
     if config.max_cost is not None and config.max_cost < 0:
         raise ConfigError(f"--max-cost takes USD of 0 or more, not {config.max_cost}.")
     if config.resamples and config.resamples < FEWEST_RESAMPLES:
         raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
-    if config.engine not in ("local", "ray"):
-        raise ConfigError(f"--engine takes local or ray, not {config.engine!r}.")
     if config.ray_address is not None and config.engine != "ray":
         raise ConfigError("--ray-address is used with --engine ray.")
-    settings = dict(config.settings)
-    protocol_settings = {
-        key: value for key, value in settings.items() if key in Protocol.model_fields and key != "name"
-    }
-    protocol = load_protocol(config.protocol, protocol_settings)
-    names = [*config.models, *(FRAME if config.frame or not config.models else ())]
-    found = [find_model(name, settings) for name in dict.fromkeys(names)]
-    known = (set(Protocol.model_fields) - {"name"}).union(*(keys for _, keys in found))
-    known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
-    for key in settings:
-        if key not in known:
-            hint = " A key is never given on the command line: name its environment variable." if "key" in key else ""
-            raise ConfigError(f"Nothing has a setting {key!r}.{nearest(key, known)}{hint}")
-    models = tuple(model for model, _ in found)
-    _check_prices(models, config)
-    prompt = load_prompt(protocol.prompt)
-    division = division_options(protocol.division, _division_settings(protocol, settings))
-    whole = dataset if dataset is not None else _load(config)
-    selected = whole.select(config.categories, config.limit)
-    return Plan(
-        config, models, protocol, prompt, division, selected, whole=whole.complete and len(selected) == len(whole)
-    )
 
 
 def _division_settings(protocol: Protocol, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is set for the division. A protocol may set several methods; --set may not set another method's."""
+    """Return the division's settings. A protocol may set several methods; --set may not set another method's."""
     own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
     return {name: value for name, value in protocol.division_options().items() if name in own or name in settings}
 

@@ -1,44 +1,40 @@
-"""What questions will cost, before one is asked: tokens by the model family's rule or by what earlier answers used."""
+"""``--dry-run``: what a model's questions would cost, by stored answers or by the model family's rule for pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.asking import image_tokens, text_tokens
+from lvlm_ad.evaluate.questions import all_requests, is_unusable
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request
+    from lvlm_ad.evaluate.workspace import Workspace
     from lvlm_ad.plugins import Model
+    from lvlm_ad.prompts import Questioner
 
-__all__ = ["Planned", "forecast", "input_tokens", "most_cost"]
+__all__ = ["forecast", "input_tokens", "most_cost"]
 
 _USUAL_OUTPUT = 120
-"""Tokens of an answer in the published format with some ten regions; reasoning comes on top and is not foreseen."""
+"""Tokens of an answer in the published format with some ten regions; reasoning would come on top."""
 _FIRST_TOKEN, _TOKENS_A_SECOND = 2.0, 50.0
-"""Seconds until an answer begins, and its speed: what hosted models of this kind do, roughly."""
+"""Seconds until an answer begins, and its speed: typical of hosted models."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A question of a dry run.
+class _Estimate:
+    """Input tokens of a question, and the most it may cost in USD; None where unknown."""
 
-    Attributes:
-        key: the hash of what would be asked.
-        tokens: its input tokens by the rule; None where the preset has none.
-        most: what it may cost at most by that estimate, in USD; None if unknown.
-    """
-
-    key: str
     tokens: int | None
     most: float | None
 
 
 def input_tokens(model: Model, backend: Backend, request: Request) -> int | None:
-    """Estimate the input tokens of a question; None where the model's preset has no rule for pictures."""
+    """Estimate a question's input tokens; None where the model's preset has no rule for pictures."""
     rule = model.preset.price.image_tokens
     sizes = [picture.size for picture in request.images]
     if not rule or None in sizes:
@@ -48,7 +44,7 @@ def input_tokens(model: Model, backend: Backend, request: Request) -> int | None
 
 
 def most_cost(model: Model, backend: Backend, request: Request, *, batch: bool = True) -> float | None:
-    """Bound the cost of a question in USD: its input as estimated, and an answer as long as it may be."""
+    """Bound a question's cost in USD: its estimated input, and the longest answer possible; None if unknown."""
     if model.preset.price.free:
         return 0.0
     tokens, longest = input_tokens(model, backend, request), backend.capabilities.max_output_tokens
@@ -57,60 +53,85 @@ def most_cost(model: Model, backend: Backend, request: Request, *, batch: bool =
     return model.preset.price.cost(tokens, None, longest, batch=batch)
 
 
-def forecast(
-    model: Model,
-    backend: Backend,
-    questions: Sequence[Planned],
-    answers: Iterable[Answer],
-    *,
-    concurrency: int,
-    batch: bool,
-) -> dict[str, Any]:
-    """Sum up what a bench would ask.
+def forecast(workspace: Workspace, model: Model, backend: Backend, questioner: Questioner) -> dict[str, Any]:
+    """Look up which questions are answered already, and estimate the cost of the others.
 
-    Where the model has answered questions of this run before, their mean decides; else the rule and a usual answer do.
+    Where the model has answered questions of this run before, their mean decides; else the rule and a usual answer.
 
     Args:
+        workspace: plan, stores and divisions.
         model: the model.
         backend: its backend.
-        questions: the questions without a stored answer.
-        answers: the stored answers to the others.
-        concurrency: questions under way at once.
-        batch: whether they would go in a batch.
+        questioner: writes the questions.
 
     Returns:
-        "input_tokens", "output_tokens", "cost_usd", "at_most_usd" and "seconds", None where unknown, and "basis":
-        "stored answers", "rule" or "none".
+        "model", "questions", "stored", "to_ask", "gathers" (whether the backend batches internally), "input_tokens",
+        "output_tokens", "cost_usd", "at_most_usd" and "seconds" (None where unknown), and "basis": "stored answers",
+        "rule" or "none".
     """
-    count = len(questions)
+    config, progress, identity = workspace.plan.config, workspace.progress, backend.identity()
+    progress.start(f"{model.preset.name}: looking for stored answers", len(workspace.plan.dataset))
+    to_ask: dict[str, _Estimate] = {}
+    answers: dict[str, Answer] = {}
+    for request in all_requests(workspace, questioner):
+        key = request.key(identity)
+        answer = workspace.stores.answers.get(key)
+        if answer is None or (config.retry_failed and is_unusable(answer, request.options["n_regions"])):
+            at_most = most_cost(model, backend, request, batch=config.batch)
+            to_ask[key] = _Estimate(input_tokens(model, backend, request), at_most)
+        else:
+            answers[key] = answer
+        progress.advance()
+    progress.finish()
+    own_batches, price, count = backend.capabilities.batches_internally, model.preset.price, len(to_ask)
+    usual = _usual(backend, list(to_ask.values()), list(answers.values()))
+    tokens_in = None if usual.input_tokens is None else round(count * usual.input_tokens)
+    tokens_out = round(count * usual.output_tokens)
+    free = count == 0 or price.free
+    cost = None if tokens_in is None else price.cost(tokens_in, None, tokens_out, batch=config.batch)
+    most = [one.most for one in to_ask.values()]
+    # Where a backend batches internally, the seconds of an answer are its share of a batch.
+    at_once = 1 if own_batches else min(config.concurrency, backend.capabilities.concurrency or config.concurrency)
+    unknown = config.batch or (usual.seconds is None and count > 0)
+    return {
+        "model": model.preset.name,
+        "questions": count + len(answers),
+        "stored": len(answers),
+        "to_ask": count,
+        "gathers": own_batches,
+        "input_tokens": tokens_in if count else 0,
+        "output_tokens": tokens_out,
+        "cost_usd": 0.0 if free else cost,
+        "at_most_usd": None if None in most else sum(one or 0.0 for one in most),
+        "seconds": None if unknown else ceil(count / at_once) * (usual.seconds or 0.0),
+        "basis": usual.basis,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What one question uses; None where unknown."""
+
+    input_tokens: float | None
+    output_tokens: float
+    seconds: float | None
+    basis: str
+
+
+def _usual(backend: Backend, to_ask: Sequence[_Estimate], answers: Sequence[Answer]) -> _Usual:
+    """Estimate what one question uses: as the stored answers, else by the rule."""
     used = [
         (one.usage.input_tokens, one.usage.output_tokens, one.seconds)
         for one in answers
         if one.usage.input_tokens is not None and one.usage.output_tokens is not None
     ]
-    fresh: float | None = None
+    by_rule = [one.tokens for one in to_ask if one.tokens is not None]
     longest = backend.capabilities.max_output_tokens
-    written, basis = float(min(_USUAL_OUTPUT, longest or _USUAL_OUTPUT)), "none"
-    by_rule = [one.tokens for one in questions if one.tokens is not None]
+    written = fmean(one[1] for one in used) if used else float(min(_USUAL_OUTPUT, longest or _USUAL_OUTPUT))
+    # The speed of a model on this machine is unknown until it has answered.
+    seconds = None if backend.capabilities.batches_internally else _FIRST_TOKEN + written / _TOKENS_A_SECOND
+    timed = [one[2] for one in used if one[2] > 0]
+    seconds = fmean(timed) if timed else seconds
     if used:
-        fresh, written, basis = fmean(one[0] for one in used), fmean(one[1] for one in used), "stored answers"
-    elif by_rule:
-        fresh, basis = fmean(by_rule), "rule"
-    timed = [seconds for _, _, seconds in used if seconds > 0]
-    # Nothing is known of a model's speed on this machine.
-    usual = None if backend.capabilities.batches_internally else _FIRST_TOKEN + written / _TOKENS_A_SECOND
-    seconds = fmean(timed) if timed else usual
-    input_total = None if fresh is None else round(count * fresh)
-    output_total = round(count * written)
-    most = [one.most for one in questions]
-    nothing = 0.0 if count == 0 or model.preset.price.free else None
-    return {
-        "input_tokens": input_total if count else 0,
-        "output_tokens": output_total,
-        "cost_usd": nothing
-        if input_total is None or nothing is not None
-        else model.preset.price.cost(input_total, None, output_total, batch=batch),
-        "at_most_usd": None if None in most else sum(cost or 0.0 for cost in most),
-        "seconds": None if batch or (seconds is None and count) else ceil(count / concurrency) * (seconds or 0.0),
-        "basis": basis,
-    }
+        return _Usual(fmean(one[0] for one in used), written, seconds, "stored answers")
+    return _Usual(fmean(by_rule) if by_rule else None, written, seconds, "rule" if by_rule else "none")

@@ -1,84 +1,111 @@
-"""Everything that a run's numbers depend on, for its manifest."""
+"""A row's manifest: everything that its numbers depend on, and the hash of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.backend import Backend
-from lvlm_ad.baseline import Baseline, Row
+from lvlm_ad.runs import Manifest
+from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
+    from lvlm_ad.baseline import Row
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.divide import Divisions
-    from lvlm_ad.plugins import Model
+    from lvlm_ad.evaluate.detector import Detector
+    from lvlm_ad.evaluate.workspace import Workspace
 
-__all__ = ["facts_of", "hash_of"]
+__all__ = ["Stopwatch", "dataset_facts", "facts_of", "hash_of", "make_manifest", "run_folder"]
 
 
-def facts_of(
-    plan: Plan, model: Model, plugin: Backend | Baseline, row: Row, divisions: Divisions, prompt: dict[str, Any]
-) -> dict[str, Any]:
-    """Return everything that decides the numbers."""
-    frame, sees_truth = (plugin.reference_row, plugin.sees_truth) if isinstance(plugin, Baseline) else (False, False)
-    dataset = plan.dataset
+@dataclass(frozen=True)
+class Stopwatch:
+    """When a run began. A clock that is set in the meantime does not change the seconds."""
+
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _clock: float = field(default_factory=perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since then."""
+        return perf_counter() - self._clock
+
+
+def facts_of(workspace: Workspace, detector: Detector, row: Row) -> dict[str, Any]:
+    """Return everything that decides a row's numbers."""
+    plan, own, preset = workspace.plan, detector.facts(row), detector.model.preset
+    division = {"method": "", "options": {}, "hash": ""}
+    if row == "regions":
+        options = dict(workspace.divisions.record)
+        division = {"method": plan.protocol.division, "options": options, "hash": workspace.divisions.hash}
     return {
         "model": {
-            "name": model.preset.name,
-            "kind": model.preset.kind,
-            "plugin": model.preset.plugin,
-            "identity": plugin.identity(),
+            "name": preset.name,
+            "kind": preset.kind,
+            "plugin": preset.plugin,
+            "identity": detector.plugin.identity(),
             "row": row,
-            "frame": frame,
-            "sees_truth": sees_truth,
-            "price": model.preset.price.model_dump(),
-            "label": plugin.label if isinstance(plugin, Baseline) else model.label,
-            "notes": list(plugin.notes) if isinstance(plugin, Baseline) else [],
+            "price": preset.price.model_dump(),
+            **own.model,
         },
-        "dataset": {
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "n_images": len(dataset),
-            "categories": list(dataset.categories),
-            "whole": plan.whole,
-            "notes": list(dataset.notes),
-        },
-        "protocol": plan.protocol.model_dump(mode="json", include=_shaping(plan, plugin, row)),
-        "division": {
-            "method": plan.protocol.division if row == "regions" else "",
-            "options": dict(divisions.record) if row == "regions" else {},
-            "hash": divisions.hash if row == "regions" else "",
-        },
-        "prompt": prompt,
-        # A baseline does not fail.
-        "on_failure": plan.config.on_failure if isinstance(plugin, Backend) else "zero",
-        "seed": plan.config.seed if _seeded(plan, plugin) else 0,
+        "dataset": dataset_facts(plan),
+        "protocol": plan.protocol.model_dump(mode="json", include=own.protocol),
+        "division": division,
+        "prompt": dict(own.prompt),
+        "on_failure": own.on_failure,
+        "seed": own.seed,
     }
 
 
-def _shaping(plan: Plan, plugin: Backend | Baseline, row: Row) -> set[str]:
-    """Return the fields of a protocol that shape a row; the division is recorded by itself, defaults filled in."""
-    if isinstance(plugin, Backend):
-        marks = {"prompt", "visual", "border_width", "number_size", "number_style"}
-        # Only where it is not as ever: runs of versions that knew no other scoring keep their hash.
-        scoring = {"scoring"} if plan.protocol.scoring != "text" else set()
-        return {"image_size", "binary", "shots", *marks, *scoring}
-    regions = {"binary"} if row == "regions" else set()
-    return {"image_size"} | regions | (set() if plugin.reference_row else {"shots"})
-
-
-def _seeded(plan: Plan, plugin: Backend | Baseline) -> bool:
-    """Say whether the seed decides anything: random scores, or which reference images are shown."""
-    if isinstance(plugin, Baseline) and (plugin.seeded or plugin.reference_row):
-        return plugin.seeded
-    return plan.protocol.shots > 0
+def dataset_facts(plan: Plan) -> dict[str, Any]:
+    """Return the manifest's "dataset"."""
+    dataset = plan.dataset
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "n_images": len(dataset),
+        "categories": list(dataset.categories),
+        "whole": plan.whole,
+        "notes": list(dataset.notes),
+    }
 
 
 def hash_of(facts: Mapping[str, Any]) -> str:
-    """Hash what decides the answers and the metrics; a price or a note does not, nor where a division's model lay."""
+    """Hash what decides the answers and the metrics: neither prices nor notes, nor where the model that divides is."""
     model = {name: value for name, value in facts["model"].items() if name not in {"price", "label", "notes"}}
     options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
     decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def make_manifest(facts: Mapping[str, Any], watch: Stopwatch, environment: Mapping[str, str] | None = None) -> Manifest:
+    """Make the manifest of a run that ends now.
+
+    Args:
+        facts: everything that decides the numbers.
+        watch: when the run began.
+        environment: what the plugin says of where it runs.
+    """
+    return Manifest.model_validate(
+        {
+            "config_hash": hash_of(facts),
+            **facts,
+            "versions": {**versions(), **(environment or {})},
+            "started": watch.started.isoformat(timespec="seconds"),
+            "seconds": watch.seconds,
+        }
+    )
+
+
+def run_folder(out: Path, manifest: Manifest) -> Path:
+    """Return where a run is written."""
+    model = manifest.model
+    kind = ["maps"] if model.kind == "maps" else ["dense"] if model.row == "dense" else []
+    name = "-".join([model.name, *kind, manifest.dataset.name, manifest.config_hash[:8]])
+    return out / re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")

@@ -1,4 +1,4 @@
-"""Anomaly maps that somebody else made: found by their images' names, read and brought to a size."""
+"""Files with anomaly maps and image scores that another program made."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ __all__ = ["MAP_SUFFIXES", "find_maps", "read_image_scores", "read_map", "resize
 
 MAP_SUFFIXES = (".npy", ".tiff", ".tif", ".png")
 
-_WIDEST = 8
-"""Bytes of a score."""
-
 _PLANE = 2
 """Axes of a map: rows and columns."""
 
@@ -47,28 +44,28 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {shown(folder)} with maps.")
-    found: dict[str, Path] = {}
-    absent: list[str] = []
+    maps: dict[str, Path] = {}
+    missing: list[str] = []
     for sample in dataset:
-        names = dict.fromkeys(_names(sample, dataset))
+        names = _names(sample, dataset)
         files = [path for name in names for suffix in MAP_SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
         if len(files) > 1:
             raise DataError(f"{sample.id} has several maps: {shown(files[0])} and {shown(files[1])}; leave one.")
         if files:
-            found[sample.id] = files[0]
+            maps[sample.id] = files[0]
         else:
-            absent.append(" or ".join(f"{name}{{{','.join(MAP_SUFFIXES)}}}" for name in names))
-    if absent:
-        others = f" {len(absent) - 1} more are missing." if len(absent) > 1 else ""
-        raise DataError(f"{shown(folder)} holds no {absent[0]}.{others}")
-    return found
+            missing.append(" or ".join(f"{name}{{{','.join(MAP_SUFFIXES)}}}" for name in names))
+    if missing:
+        others = f" {len(missing) - 1} more are missing." if len(missing) > 1 else ""
+        raise DataError(f"{shown(folder)} holds no {missing[0]}.{others}")
+    return maps
 
 
 def _names(sample: Sample, dataset: Dataset) -> list[str]:
-    """Return the names, without suffix, by which a sample's file may go; the path in the data set comes first."""
+    """Return the names, without suffix, that a sample's file may have; the path in the data set comes first."""
     inside = sample.image_path.is_relative_to(dataset.root)
     path = [sample.image_path.relative_to(dataset.root).with_suffix("").as_posix()] if inside else []
-    return [*path, sample.id]
+    return list(dict.fromkeys([*path, sample.id]))
 
 
 def read_map(path: Path) -> NDArray[Any]:
@@ -81,7 +78,7 @@ def read_map(path: Path) -> NDArray[Any]:
         ``(H, W)`` in the file's dtype, finite; higher is more anomalous.
 
     Raises:
-        DataError: the file cannot be read, holds no single plane of real numbers, or NaN or infinite ones.
+        DataError: the file cannot be read, or is no single plane of finite real numbers.
     """
     try:
         values = np.asarray(_read(path))
@@ -93,8 +90,8 @@ def read_map(path: Path) -> NDArray[Any]:
         plane = plane[0] if plane.shape[0] == 1 else plane[..., 0]
     if plane.ndim != _PLANE or plane.dtype.kind not in "iufb" or not plane.size:
         raise DataError(f"The map {shown(path)} is {values.dtype} {values.shape}; it must be real numbers (H, W).")
-    # What is wider than 64 bits must fit into them.
-    if plane.dtype.itemsize > _WIDEST and plane.dtype.kind == "f":
+    if plane.dtype == np.longdouble:
+        # The metrics compute with 64 bits; a larger number becomes infinite and is refused below.
         with np.errstate(over="ignore"):
             plane = plane.astype(np.float64)
     if not np.isfinite(plane).all():
@@ -120,6 +117,10 @@ def resize_map(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
     Returns:
         The map itself if it has that size; else floats of at least 32 bits.
+
+    Example:
+        >>> resize_map(np.array([[0.0, 1.0]]), (1, 4)).tolist()
+        [[0.0, 0.25, 0.75, 1.0]]
     """
     if values.shape == size:
         return values
@@ -144,59 +145,50 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
     Raises:
         DataError: the file cannot be read, a sample has no score, or one is no finite number.
     """
-    given = _given(path)
-    plain: dict[str, Any] = {}
-    for name, value in given.items():
-        stem = name.removesuffix(Path(name).suffix)
-        if stem in plain:
-            raise DataError(f"{shown(path)} has two scores for {stem}.")
-        plain[stem] = value
-    found: dict[str, float] = {}
+    given: dict[str, list[Any]] = {}
+    for name, value in _pairs(path):
+        for known_as in {name, name.removesuffix(Path(name).suffix)}:
+            given.setdefault(known_as, []).append(value)
+    scores: dict[str, float] = {}
     for sample in dataset:
         names = _names(sample, dataset)
-        values = [table[name] for name in names for table in (given, plain) if name in table]
+        values = [value for name in names for value in given.get(name, ())]
         if not values:
-            raise DataError(f"{shown(path)} has no score for {' or '.join(dict.fromkeys(names))}.")
+            raise DataError(f"{shown(path)} has no score for {' or '.join(names)}.")
+        if len(values) > 1:
+            raise DataError(f"{shown(path)} has two scores for {sample.id}.")
         try:
-            found[sample.id] = float(values[0])
+            scores[sample.id] = float(values[0])
         except (TypeError, ValueError, OverflowError):
-            found[sample.id] = math.nan
-        if not math.isfinite(found[sample.id]):
+            scores[sample.id] = math.nan
+        if not math.isfinite(scores[sample.id]):
             raise DataError(f"{shown(path)}: the score of {sample.id} is {values[0]!r:.50}, no finite number.")
-    return found
+    return scores
 
 
-def _given(path: Path) -> dict[str, Any]:
-    """Read names and what stands beside them.
+def _pairs(path: Path) -> list[tuple[str, Any]]:
+    """Read the names and scores in a file, those that occur twice too.
 
     Raises:
-        DataError: the file is neither such a JSON object nor such a table, or names an image twice.
+        DataError: the file is neither such a JSON object nor such a table.
     """
     is_json = path.suffix.lower() == ".json"
     try:
         # Spreadsheets put a byte-order mark first.
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise DataError(f"{shown(path)} cannot be read: {why}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise DataError(f"{shown(path)} cannot be read: {reason}.") from error
     try:
         if is_json:
-            pairs = json.loads(text, object_pairs_hook=list)
-            listing = [(name, value) for name, value in pairs if isinstance(name, str)]
-            fits = len(listing) == len(pairs) and text.lstrip().startswith("{")
+            pairs = json.loads(text, object_pairs_hook=lambda members: members)
+            if text.lstrip().startswith("{"):
+                return list(pairs)
         else:
-            table = csv.DictReader(text.splitlines())
-            rows = list(table)
-            fits = {"image", "score"} <= set(table.fieldnames or ()) and all(row["image"] is not None for row in rows)
-            listing = [(row["image"], row["score"]) for row in rows] if fits else []
-    except (ValueError, TypeError, RecursionError, csv.Error):
-        fits = False
-    if not fits:
-        wanted = "one object, name -> score" if is_json else "a table with commas and the columns image and score"
-        raise DataError(f"{shown(path)} must be {wanted}.")
-    found: dict[str, Any] = {}
-    for name, value in listing:
-        if name in found:
-            raise DataError(f"{shown(path)} has two scores for {name!r:.200}.")
-        found[name] = value
-    return found
+            rows = list(csv.DictReader(text.splitlines()))
+            if all(row.get("image") is not None and "score" in row for row in rows):
+                return [(row["image"], row["score"]) for row in rows]
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise DataError(f"{shown(path)} is no {'JSON' if is_json else 'CSV'} file: {error}.") from error
+    wanted = "one object, name -> score" if is_json else "a table with commas and the columns image and score"
+    raise DataError(f"{shown(path)} must be {wanted}.")

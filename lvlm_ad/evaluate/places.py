@@ -1,11 +1,11 @@
-"""Where the images of runs are on this machine: a note in the user's cache, never beside runs, which are given away."""
+"""Remembers where the images of runs are on this machine: in the user's cache, never beside runs, which are shared."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "find_place", "remember_place"]
 
 _MOST = 1000
-"""Data sets, each with a folder of runs, that are remembered; the oldest go first."""
+"""Notes that are kept; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,11 @@ class Place:
     """How a data set was loaded.
 
     Attributes:
-        name: as ``load_dataset`` takes it.
-        root: the folder.
+        name: the data set, as ``load_dataset`` takes it.
+        root: its folder.
         mask_threshold: as ``load_dataset`` takes it.
-        divided_by: names and folders of the models that divided it here; a run's own word for them is not taken.
+        divided_by: names and folders of the models that divided it on this machine. A run's own manifest is not trusted
+            with that: it may come from a stranger.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Place:
 
 
 def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divided_by: str = "") -> None:
-    """Note where a data set is. It is a convenience: what cannot be written is left out.
+    """Note where a data set is. Nothing depends on it, so a note that cannot be written is left out.
 
     Args:
         out: the folder of runs.
@@ -49,33 +50,20 @@ def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divi
     """
     known, file = find_place(out, dataset.fingerprint), _file(out, dataset.fingerprint)
     models = {*(known.divided_by if known else ()), *([divided_by] if divided_by else [])}
-    place = {
-        "out": str(out.resolve()),
-        "fingerprint": dataset.fingerprint,
-        "name": dataset.name,
-        "root": str(dataset.root.resolve()),
-        "mask_threshold": mask_threshold,
-        "divided_by": sorted(models),
-    }
+    place = Place(dataset.name, dataset.root.resolve(), mask_threshold, tuple(sorted(models)))
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        # A file each: of two commands that end at once, neither takes the other's note.
-        write_file(file, json.dumps(place, indent=2))
+        # One file each, so that two commands that end at once do not overwrite each other's note.
+        write_file(file, json.dumps(asdict(place), indent=2, default=str))
         for old in sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-_MOST]:
             old.unlink(missing_ok=True)
 
 
 def find_place(out: Path, fingerprint: str) -> Place | None:
-    """Return where a data set was when runs in a folder were made on this machine; None if nobody noted it."""
+    """Return where a data set was when the runs in a folder were made on this machine; None if there is no note."""
     try:
-        found = json.loads(_file(out, fingerprint).read_text(encoding="utf-8"))
-        threshold, models = found["mask_threshold"], found["divided_by"]
-        return Place(
-            str(found["name"]),
-            Path(str(found["root"])),
-            None if threshold is None else int(str(threshold)),
-            tuple(map(str, models)) if isinstance(models, list) else (),
-        )
+        note = json.loads(_file(out, fingerprint).read_text(encoding="utf-8"))
+        return Place(note["name"], Path(note["root"]), note["mask_threshold"], tuple(note["divided_by"]))
     except (OSError, LookupError, TypeError, ValueError):
         return None
 

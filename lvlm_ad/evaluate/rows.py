@@ -1,17 +1,17 @@
-"""Gathers one method's predictions into the rows of a table: records, and metrics as each category is complete."""
+"""Collects one method's predictions into the rows of the leaderboard: records, histograms and metrics."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.errors import LvlmAdError, PluginError, where
 from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category
 from lvlm_ad.evaluate.summary import answer_counts, summary
 from lvlm_ad.metrics.histograms import THRESHOLDS, ScoreHistograms
@@ -19,33 +19,28 @@ from lvlm_ad.runs import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.detectors import Prediction
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.divide import Divisions
-    from lvlm_ad.text2seg import Status
+    from lvlm_ad.evaluate.detector import Finalize, Prediction
+    from lvlm_ad.evaluate.workspace import Workspace
 
-__all__ = ["COUNTED", "Measured", "RowResult", "measure"]
+__all__ = ["COUNTED", "RowImage", "RowResult", "answer_metrics", "images_of_rows"]
 
 COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
 
-_Number = TypeVar("_Number", int, float)
-
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class RowImage:
     """One image's contribution to one row.
 
     Attributes:
         record: the line of predictions.jsonl.
         scored: what the metrics need.
-        stored: whether the answer was asked in an earlier run.
+        stored: whether an earlier run asked the question.
         expected: how many of its scores are expected values.
-        parts: what the method needs of it for the final image scores of the category; empty: the score is final.
+        parts: what ``Baseline.finalize_category`` needs of this image; empty where the image score is final.
     """
 
     record: PredictionRecord
@@ -55,12 +50,11 @@ class Measured:
     parts: tuple[float, ...] = ()
 
 
-def measure(
-    sample: Sample, prediction: Prediction, rows: Sequence[Row], divisions: Divisions, image_size: int
-) -> dict[Row, Measured]:
+def images_of_rows(
+    workspace: Workspace, rows: Sequence[Row], sample: Sample, prediction: Prediction
+) -> dict[Row, RowImage]:
     """Take from a prediction what each row needs, and no pixel array that it does not need."""
-    found: dict[Row, Measured] = {}
-    scores = prediction.scores
+    scores, dense, divisions = prediction.scores, prediction.dense, workspace.divisions
     record = PredictionRecord(
         id=sample.id,
         category=sample.category,
@@ -80,25 +74,24 @@ def measure(
         seconds=prediction.seconds,
         division=divisions.hash_of(sample),
     )
+    parts = () if dense is None else dense.parts
+    images: dict[Row, RowImage] = {}
     if "regions" in rows:
         scored = Scored(sample.label, scores.image, prediction.score_map.values, divisions.counts(sample))
-        found["regions"] = Measured(record, scored, prediction.stored, scores.expected, _parts(prediction))
-    if "dense" in rows and prediction.dense is not None:
+        images["regions"] = RowImage(record, scored, prediction.stored, scores.expected, parts)
+    if "dense" in rows and dense is not None:
+        side = workspace.plan.protocol.image_size
         mask = sample.mask
-        truth = None if mask is None else resize_mask(mask, (image_size, image_size))
-        own = {"image_score": prediction.dense.image, "regions": {}, "n_regions": 0, "status": "ok", "notes": []}
-        scored = Scored(sample.label, prediction.dense.image, np.asarray(prediction.dense.map), truth)
-        dense_record = record.model_copy(update={**own, "text": "", "division": ""})
-        found["dense"] = Measured(dense_record, scored, stored=False, parts=_parts(prediction))
-    return found
+        truth = None if mask is None else resize_mask(mask, (side, side))
+        own = {"image_score": dense.image, "regions": {}, "n_regions": 0, "status": "ok", "notes": []}
+        record = record.model_copy(update={**own, "text": "", "division": ""})
+        scored = Scored(sample.label, dense.image, np.asarray(dense.map), truth)
+        images["dense"] = RowImage(record, scored, stored=False, parts=parts)
+    return images
 
 
-def _parts(prediction: Prediction) -> tuple[float, ...]:
-    return () if prediction.dense is None else prediction.dense.parts
-
-
-class _Gathering:
-    """A category while its images come in, in any order; its records are kept in theirs.
+class _Category:
+    """A category whose images arrive in any order and are kept in the data set's.
 
     Args:
         ids: the category's samples in order.
@@ -107,185 +100,142 @@ class _Gathering:
 
     def __init__(self, ids: Sequence[str], folder: Path) -> None:
         self._ids = ids
-        self._early: dict[str, Measured] = {}
+        self._early: dict[str, RowImage] = {}
         self.records: list[PredictionRecord] = []
-        self.images = Images(folder=folder)
         self.parts: list[tuple[float, ...]] = []
+        self.images = Images(folder=folder)
 
     @property
     def complete(self) -> bool:
-        """Whether the last image is in."""
-        return len(self.images) == len(self._ids)
+        """Whether the last image has arrived."""
+        return len(self.records) == len(self._ids)
 
-    def add(self, measured: Measured) -> None:
-        """Take an image, and all that waited for it."""
-        self._early[measured.record.id] = measured
-        while not self.complete and (one := self._early.pop(self._ids[len(self.images)], None)) is not None:
+    def add(self, image: RowImage) -> None:
+        """Add an image, and those that waited for it."""
+        self._early[image.record.id] = image
+        while not self.complete and (one := self._early.pop(self._ids[len(self.records)], None)) is not None:
             self.records.append(one.record)
-            self.images.add(one.scored)
             self.parts.append(one.parts)
+            self.images.add(one.scored)
 
-    def settled(self, scores: Sequence[float]) -> None:
-        """Give the images their final scores."""
-        self.records = [settled(record, score) for record, score in zip(self.records, scores, strict=True)]
+    def finalize(self, scores: Sequence[float]) -> None:
+        """Replace the image scores by the final ones."""
+        self.records = [_with_score(record, score) for record, score in zip(self.records, scores, strict=True)]
         self.images.settle([record.image_score or 0.0 for record in self.records])
 
 
 class RowResult:
-    """A row while it is being gathered, image by image in any order.
+    """A row in progress.
 
     Args:
         plan: what is measured.
-        settle: gives the final image scores of a category from its samples' parts; see ``Baseline.finalize_category``.
-        counted: how pixels are counted for intervals: "exact", or "256 thresholds".
-
-    Attributes:
-        spent: USD paid for answers of this run, as far as known.
-        expected: how many scores are expected values.
+        row: through the regions, or a baseline's own map.
+        finalize: gives the final image scores of a category whose images have parts.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        settle: Callable[[Sequence[tuple[float, ...]]], Sequence[float]] | None = None,
-        *,
-        counted: str = "exact",
-    ) -> None:
-        self._plan, self._settle, self._counted = plan, settle, counted
-        self.spent, self.expected = 0.0, 0
-        self._categories: dict[str, CategoryResult] = {}
-        # Both are in the data set's order: it goes by category.
-        self._records: dict[str, list[PredictionRecord]] = {}
-        self._histograms: dict[str, ScoreHistograms] = {}
-        self._waiting: dict[str, _Gathering] = {}
+    def __init__(self, plan: Plan, row: Row, finalize: Finalize | None = None) -> None:
+        self._plan, self._row, self._finalize = plan, row, finalize
+        self._spent, self._expected = 0.0, 0
         self._ids: dict[str, list[str]] = {}
         for sample in plan.dataset:
             self._ids.setdefault(sample.category, []).append(sample.id)
+        self._open: dict[str, _Category] = {}
+        self._records: dict[str, list[PredictionRecord]] = {}
+        self._results: dict[str, CategoryResult] = {}
 
-    def add(self, measured: Measured) -> None:
-        """Add one image; with the last of a category its metrics are computed and its arrays let go.
+    def add(self, image: RowImage) -> None:
+        """Add one image; with the last of a category, compute its metrics and release its arrays.
 
         Raises:
-            PluginError: the method gave scores of a wrong number or range.
+            PluginError: the final image scores are wrong in number or range.
             RunError: there is no room for the category's maps.
         """
-        category = measured.record.category
-        self.expected += measured.expected
-        if not measured.stored:
-            self.spent += measured.record.cost_usd or 0.0
-        gathered = self._waiting.setdefault(category, _Gathering(self._ids[category], self._plan.config.out))
-        gathered.add(measured)
-        if gathered.complete:
-            if self._settle is not None and any(gathered.parts):
-                gathered.settled(_final(category, self._settle, gathered.parts))
-            config = self._plan.config
-            found = measure_category(gathered.images, config.on_failure, category, config.resamples)
-            self._records[category], self._histograms[category] = gathered.records, found.histograms
-            # Held once: they are let go while they are joined.
-            self._categories[category] = replace(found, histograms=ScoreHistograms.of(()))
-            del self._waiting[category]
+        name, config = image.record.category, self._plan.config
+        self._expected += image.expected
+        if not image.stored:
+            self._spent += image.record.cost_usd or 0.0
+        category = self._open.setdefault(name, _Category(self._ids[name], config.out))
+        category.add(image)
+        if not category.complete:
+            return
+        if self._finalize is not None and any(category.parts):
+            category.finalize(self._finalize(name, category.parts))
+        self._results[name] = measure_category(category.images, config.on_failure, name, config.resamples)
+        self._records[name] = category.records
+        del self._open[name]
 
-    @cached_property
+    @property
     def predictions(self) -> list[PredictionRecord]:
-        """The records in the data set's order, once all are in."""
-        return [record for name in self._plan.dataset.categories for record in self._records[name]]
+        """The records in the data set's order, once all images are there."""
+        return list(chain.from_iterable(self._records[name] for name in self._plan.dataset.categories))
 
-    @cached_property
+    @property
     def histograms(self) -> ScoreHistograms:
-        """What is kept of each image's pixels, in the data set's order, once all are in."""
-        return ScoreHistograms.joined(self._histograms.pop(name) for name in self._plan.dataset.categories)
+        """The score histogram of each image, in the data set's order, once all images are there."""
+        return ScoreHistograms.joined(self._results[name].histograms for name in self._plan.dataset.categories)
 
     def metrics(self, *, paid: bool) -> dict[str, Any]:
         """Return the content of metrics.json.
 
         Args:
-            paid: whether the answers cost money; a baseline's do not.
+            paid: whether the answers may cost money.
         """
-        statuses: Counter[Status] = Counter()
-        outcomes: Counter[str] = Counter()
-        usage = _Usage()
-        total = usable = scores = 0
-        for record in self.predictions:
-            total += 1
-            statuses[record.status] += 1
-            usable += record.image_score is not None
-            scores += len(record.regions) + (record.image_score is not None)
-            usage.add(record)
-            if record.status not in UNANSWERED:
-                outcomes[record.outcome] += 1
-        measured = {name: self._categories[name] for name in self._plan.dataset.categories}
-        resamples = self._plan.config.resamples
-        counted = {"scores": {"total": scores, "expected": self.expected}}
-        return {
-            "mean": summary(measured),
-            "categories": {name: one.metrics for name, one in measured.items()},
-            **({"intervals": {"level": 0.95, "resamples": resamples, "pixels": self._counted}} if resamples else {}),
-            "answers": answer_counts(statuses, usable),
-            "outcomes": dict(sorted(outcomes.items())) if paid else {},
-            **(counted if paid and self._plan.protocol.scoring == "expected" else {}),
-            "coverage": usable / total,
-            "usage": usage.summed(self.spent, paid=paid),
+        results = {name: self._results[name] for name in self._plan.dataset.categories}
+        records, resamples = self.predictions, self._plan.config.resamples
+        intervals = {"level": 0.95, "resamples": resamples, "pixels": COUNTED[self._row]}
+        metrics = {
+            "mean": summary(results),
+            "categories": {name: one.metrics for name, one in results.items()},
+            **({"intervals": intervals} if resamples else {}),
+            **answer_metrics(records, paid=paid),
         }
+        if paid and self._plan.protocol.scoring == "expected":
+            total = sum(len(record.regions) + (record.image_score is not None) for record in records)
+            metrics["scores"] = {"total": total, "expected": self._expected}
+        spent = self._spent if metrics["usage"]["cost_usd"] is not None else None
+        metrics["usage"]["spent_usd"] = spent if paid else 0.0
+        return metrics
 
 
-class _Usage:
-    """Adds up what answers took; a sum is unknown where one of them is."""
+def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool) -> dict[str, Any]:
+    """Return the part of metrics.json that counts answers, tokens and costs.
 
-    def __init__(self) -> None:
-        self._input: int | None = 0
-        self._output: int | None = 0
-        self._cost: float | None = 0
-        self._seconds = 0.0
-        self._answers = 0
+    Args:
+        records: all predictions of a run.
+        paid: whether the answers may cost money.
 
-    def add(self, record: PredictionRecord) -> None:
-        self._seconds += record.seconds
-        if record.status not in UNANSWERED:
-            self._answers += 1
-            self._input = _plus(self._input, record.input_tokens)
-            self._output = _plus(self._output, record.output_tokens)
-            self._cost = _plus(self._cost, record.cost_usd)
-
-    def summed(self, spent: float, *, paid: bool) -> dict[str, Any]:
-        # Where nothing was answered, what failed may have been billed all the same.
-        known = self._cost is not None and bool(self._answers)
-        return {
-            "input_tokens": self._input,
-            "output_tokens": self._output,
-            "cost_usd": (self._cost if known else None) if paid else 0.0,
-            "spent_usd": (spent if known else None) if paid else 0.0,
-            "seconds": self._seconds,
-        }
-
-
-def _plus(sum_so_far: _Number | None, one: _Number | None) -> _Number | None:
-    return None if sum_so_far is None or one is None else sum_so_far + one
-
-
-def _final(
-    category: str,
-    settle: Callable[[Sequence[tuple[float, ...]]], Sequence[float]],
-    parts: Sequence[tuple[float, ...]],
-) -> list[float]:
-    """Take the final image scores of a category, and check them.
-
-    Raises:
-        PluginError: they cannot be had, or are of a wrong number or range.
+    Returns:
+        "answers", "outcomes", "coverage" and "usage" without "spent_usd".
     """
-    try:
-        scores = [float(score) for score in settle(parts)]
-    except LvlmAdError:
-        raise
-    # Whatever a stranger's code raises: a bench ends with one line.
-    except Exception as error:
-        raise PluginError(f"{category}: finalize_category() raised {where(error)}.") from error
-    if len(scores) != len(parts) or not all(0 <= score <= 1 for score in scores):
-        raise PluginError(f"{category}: finalize_category() must give {len(parts)} image scores in [0, 1].")
-    return scores
+    answered = [record for record in records if record.status not in UNANSWERED]
+    usable = sum(record.image_score is not None for record in records)
+    cost = _total(record.cost_usd for record in answered) if paid else 0.0
+    return {
+        "answers": answer_counts(Counter(record.status for record in records), usable),
+        "outcomes": dict(sorted(Counter(record.outcome for record in answered).items())) if paid else {},
+        "coverage": usable / len(records),
+        "usage": {
+            "input_tokens": _total(record.input_tokens for record in answered),
+            "output_tokens": _total(record.output_tokens for record in answered),
+            # Where nothing was answered, what failed may have been billed all the same.
+            "cost_usd": cost if answered or not paid else None,
+            "seconds": sum(record.seconds for record in records),
+        },
+    }
 
 
-def settled(record: PredictionRecord, score: float) -> PredictionRecord:
-    """Return the record with the image's final score; through the regions it is written and read like others."""
+def _total(values: Iterable[float | None]) -> Any:
+    """Add up; None if one value is unknown."""
+    total: float = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def _with_score(record: PredictionRecord, score: float) -> PredictionRecord:
+    """Return the record with its final image score; through the regions it is written and read like any other."""
     text = ""
     if record.text:
         text = write(score, record.regions)

@@ -1,27 +1,23 @@
-"""Measures anomaly maps that somebody else made, as a row that stands beside the others."""
+"""Measures anomaly maps that another program made, as a row beside the others."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.manifest import hash_of
+from lvlm_ad.evaluate.manifest import Stopwatch, dataset_facts, make_manifest, run_folder
 from lvlm_ad.evaluate.map_files import find_maps, read_image_scores, read_map, resize_map
+from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.evaluate.measure import Scored
-from lvlm_ad.evaluate.rows import COUNTED, Measured, RowResult
 from lvlm_ad.presets import Price
 from lvlm_ad.progress import Progress, Silent
-from lvlm_ad.runs import Manifest, PredictionRecord, Run, write_run
-from lvlm_ad.versions import versions
+from lvlm_ad.runs import PredictionRecord, Run, write_run
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
@@ -43,19 +39,18 @@ def score_maps(
     Args:
         maps: the folder with a map for every test image; see ``lvlm_ad.evaluate.map_files.find_maps``.
         config: the data set and how to measure; its models are not asked.
-        name: of the row; empty: the folder's.
-        image_scores: a file with image scores; None: each is the highest score of its map, as it is in its file.
+        name: the row's name; empty: the folder's.
+        image_scores: a file with image scores; None: each is the highest score in the map's file.
         own_size: measure each map at its image's own size, not at the protocol's; maps of other sizes are stretched
             bilinearly in both cases.
-        progress: hears how far it has come.
+        progress: receives reports.
 
     Raises:
         ConfigError: a name or value is wrong.
         DataError: the data set, a map or a score cannot be used.
         RunError: the run cannot be written.
     """
-    progress = progress or Silent()
-    started, clock = datetime.now(UTC), perf_counter()
+    progress, watch = progress or Silent(), Stopwatch()
     plan = resolve(config)
     for note in plan.dataset.notes:
         progress.note(note)
@@ -64,17 +59,14 @@ def score_maps(
         raise ConfigError("The row needs a name; give it with --name.")
     files = find_maps(plan.dataset, maps)
     scores = None if image_scores is None else read_image_scores(image_scores, plan.dataset)
-    scored_by = "highest" if image_scores is None else _hash(image_scores)
     side = None if own_size else plan.protocol.image_size
-    result = RowResult(plan, counted=COUNTED["dense"])
+    result = RowResult(plan, "dense")
     digest = hashlib.sha256()
     progress.start(name, len(plan.dataset))
-    for category in plan.dataset.categories:
-        for sample in plan.dataset:
-            if sample.category == category:
-                digest.update(json.dumps([sample.id, _hash(files[sample.id])]).encode())
-                result.add(_measured(sample, files[sample.id], scores, side))
-                progress.advance()
+    for sample in sorted(plan.dataset, key=lambda sample: plan.dataset.categories.index(sample.category)):
+        digest.update(json.dumps([sample.id, _hash(files[sample.id])]).encode())
+        result.add(_measured(sample, files[sample.id], scores, side))
+        progress.advance()
     progress.finish()
     facts = {
         "model": {
@@ -83,20 +75,13 @@ def score_maps(
             "plugin": "",
             "identity": {
                 "maps": digest.hexdigest(),
-                "image_scores": scored_by,
+                "image_scores": "highest" if image_scores is None else _hash(image_scores),
             },
             "row": "dense",
             "price": Price().model_dump(),
             "notes": ["image score: " + ("the map's highest" if scores is None else "given")],
         },
-        "dataset": {
-            "name": plan.dataset.name,
-            "fingerprint": plan.dataset.fingerprint,
-            "n_images": len(plan.dataset),
-            "categories": list(plan.dataset.categories),
-            "whole": plan.whole,
-            "notes": list(plan.dataset.notes),
-        },
+        "dataset": dataset_facts(plan),
         # 0 stands for each image's own size.
         "protocol": {"image_size": side or 0},
         "division": {"method": "", "options": {}, "hash": ""},
@@ -104,23 +89,14 @@ def score_maps(
         "on_failure": "zero",
         "seed": 0,
     }
-    config_hash = hash_of(facts)
-    manifest = Manifest.model_validate(
-        {
-            "config_hash": config_hash,
-            **facts,
-            "versions": versions(),
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": perf_counter() - clock,
-        }
-    )
-    folder = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-maps-{plan.dataset.name}-{config_hash[:8]}").lstrip(".-")
-    run = Run(config.out / folder, manifest, result.metrics(paid=False), result.predictions, result.histograms)
+    manifest = make_manifest(facts, watch)
+    folder = run_folder(config.out, manifest)
+    run = Run(folder, manifest, result.metrics(paid=False), result.predictions, result.histograms)
     write_run(run)
     return run
 
 
-def _measured(sample: Sample, path: Path, scores: Mapping[str, float] | None, side: int | None) -> Measured:
+def _measured(sample: Sample, path: Path, scores: Mapping[str, float] | None, side: int | None) -> RowImage:
     values, mask = read_map(path), sample.mask
     image_score = float(values.max()) if scores is None else scores[sample.id]
     truth = None
@@ -145,7 +121,7 @@ def _measured(sample: Sample, path: Path, scores: Mapping[str, float] | None, si
         seconds=0.0,
         division="",
     )
-    return Measured(record, Scored(sample.label, image_score, values, truth), stored=False)
+    return RowImage(record, Scored(sample.label, image_score, values, truth), stored=False)
 
 
 def _hash(path: Path) -> str:

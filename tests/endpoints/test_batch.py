@@ -212,7 +212,7 @@ def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command,
     assert (done.returncode, "takes no batches" in done.stderr) == (2, True)
     (Path("a.json")).write_text('["x"]')
     done = lvlm_ad_command("bench", "--model", "scripted", "--set", "file=a.json", "--batch", "--no-frame")
-    assert (done.returncode, "scripted takes no batches" in done.stderr) == (2, True)
+    assert (done.returncode, "ScriptedBackend takes no batches" in done.stderr) == (2, True)
     assert batches.batches == {}
 
 

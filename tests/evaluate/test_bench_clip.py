@@ -3,7 +3,6 @@
 import gc
 import threading
 import weakref
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +10,8 @@ from lvlm_ad_baselines.contrast import Contrast
 
 from lvlm_ad.baseline import DenseScores
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate import bench
-from lvlm_ad.evaluate.measure import Scored
-from lvlm_ad.evaluate.rows import Measured, RowResult
 from lvlm_ad.leaderboard import FORMATS, make_board
-from lvlm_ad.runs import PredictionRecord
 from lvlm_ad.text2seg import parse
 
 ROWS = [
@@ -118,27 +113,3 @@ def test_dense_maps_of_one_category_at_most_are_held(small_data, tmp_path, monke
     assert not alive
     assert len(most) == 12
     assert 6 <= max(most) <= 6 + 2 * 2
-
-
-def recorded(sample_id):
-    """A record of an image that is not looked at any further."""
-    facts = {"id": sample_id, "category": "bolt", "label": False, "defect": "good", "image_score": 0.5, "regions": {}}
-    answer = {"status": "ok", "notes": [], "key": "", "text": "", "seconds": 0.0, "division": "", "n_regions": 0}
-    return PredictionRecord(**facts, **answer, input_tokens=None, output_tokens=None, cost_usd=0.0)
-
-
-def test_scores_over_a_category_are_checked(tmp_path):
-    """A baseline that gives too few scores, or one out of range, is told so."""
-
-    class Dataset(list):
-        categories = ("bolt",)
-
-    samples = Dataset(SimpleNamespace(id=str(number), category="bolt") for number in range(2))
-    plan = SimpleNamespace(dataset=samples, config=SimpleNamespace(on_failure="zero", out=tmp_path))
-    for wrong in ([0.5], [0.5, 1.5], [0.5, float("nan")]):
-        result = RowResult(plan, settle=lambda _, wrong=wrong: wrong)
-        scored = Scored(label=False, image_score=0.5, values=np.empty(0), truth=None)
-        first, last = (Measured(recorded(sample.id), scored, stored=False, parts=(1.0,)) for sample in samples)
-        result.add(first)
-        with pytest.raises(PluginError, match="must give 2 image scores"):
-            result.add(last)

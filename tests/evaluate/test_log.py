@@ -1,9 +1,6 @@
 """What a watched run tells: every question by its key, nothing of what it holds."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,23 +10,6 @@ from lvlm_ad.log import event, logged_to
 from lvlm_ad.runs import find_runs, read_run
 
 KEY = "sk-never-to-be-seen-42"
-
-SHORT_OF_ROOM = """
-import resource
-from pathlib import Path
-from lvlm_ad.log import event, logged_to
-
-limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-log = Path("a.jsonl")
-with logged_to(log):
-    event("one")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + 10, limits[1]))
-    event("two")
-    event("three")
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    event("four")
-"""
-
 
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -134,35 +114,3 @@ def test_a_log_without_room_costs_nothing(kept_data, lvlm_ad_command):
     assert done.stderr.splitlines()[-8:] == whole.stderr.splitlines()[-8:]
     assert "leaderboard: " in done.stderr
     assert done.stderr.count("The log /dev/full is incomplete: No space left on device.") == 1
-
-
-@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
-def test_a_log_goes_on_when_there_is_room_again(tmp_path):
-    """A line cut for want of room stays a line by itself; what follows is whole, and the lack is told once."""
-    command = [sys.executable, "-c", SHORT_OF_ROOM]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stderr == "The log a.jsonl is incomplete: File too large.\n"
-    one, cut, *others = (tmp_path / "a.jsonl").read_text().splitlines()
-    assert len(cut) == 10
-    assert [json.loads(line)["event"] for line in (one, *others)] == ["one", "four", "ended"]
-
-
-@pytest.mark.parametrize(("before", "kept"), [("", 0), ("{}\n", 1), ('{}\n{"time": "20', 2)])
-def test_a_log_begins_on_a_line_of_its_own(before, kept, tmp_path):
-    """After whatever a killed command left, without empty lines."""
-    log = tmp_path / "a.jsonl"
-    log.write_text(before)
-    with logged_to(log):
-        event("begun")
-    found = log.read_text().splitlines()
-    assert found[:kept] == before.splitlines()
-    assert [json.loads(line)["event"] for line in found[kept:]] == ["begun", "ended"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
-def test_a_log_is_no_pipe(tmp_path, lvlm_ad_command):
-    """One line at once; a pipe that nobody reads would be waited for."""
-    os.mkfifo(tmp_path / "pipe")
-    done = lvlm_ad_command("bench", "--log", tmp_path / "pipe", timeout=60)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "is no plain file" in done.stderr

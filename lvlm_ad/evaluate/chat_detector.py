@@ -1,0 +1,219 @@
+"""A chat model in a bench: draw the picture, ask, read the answer, paint the scores."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.asking import Asker, Batcher
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.errors import LvlmAdError, RejectedError, TransientError, UnaskedError
+from lvlm_ad.evaluate.batches import run_batches
+from lvlm_ad.evaluate.detector import Prediction, RowFacts
+from lvlm_ad.evaluate.forecast import forecast, input_tokens
+from lvlm_ad.evaluate.questions import is_unusable, make_questioner
+from lvlm_ad.text2seg import Scores, paint, read
+
+if TYPE_CHECKING:
+    from lvlm_ad.backend import Answer, Backend, Request
+    from lvlm_ad.baseline import Row
+    from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.workspace import Workspace
+    from lvlm_ad.plugins import Model
+    from lvlm_ad.regions import Regions
+
+__all__ = ["ChatDetector"]
+
+_UNANSWERED = (UnaskedError, TransientError, RejectedError)
+
+
+class ChatDetector:
+    """A chat model, asked about the marked picture.
+
+    Args:
+        workspace: what the models of the bench share.
+        model: the model.
+        backend: its backend.
+
+    Raises:
+        ConfigError: the prompt is wrong, reference images are missing, or the backend cannot do what the plan needs.
+    """
+
+    paid = True
+    finalize = None
+
+    def __init__(self, workspace: Workspace, model: Model, backend: Backend) -> None:
+        self._workspace, self.model, self.plugin = workspace, model, backend
+        self.rows: tuple[Row, ...] = ("regions",)
+        self.workers = 1
+        # A model that runs here says now, not after an hour of dividing, that its weights are missing.
+        backend.identity()
+        self._questioner = make_questioner(workspace.plan, backend)
+        if workspace.plan.config.batch:
+            backend.check_batch()
+        # Many more threads wait for answers than can draw at once.
+        self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._noted: set[str] = set()
+        self._noting = threading.Lock()
+
+    def start(self) -> None:
+        """Get ready to ask; with ``--batch``, have all questions answered.
+
+        Raises:
+            ConfigError: ``--batch`` with a limit in money, and the cost of a question is unknown.
+            FatalError: the endpoint refuses the batch.
+        """
+        workspace, model, plugin = self._workspace, self.model, self.plugin
+        workspace.start_budget(free=model.preset.price.free)
+        batch = None
+        if workspace.plan.config.batch:
+            batch = run_batches(workspace, model, plugin, self._questioner)
+        self._asker = Asker(
+            plugin,
+            workspace.stores.answers,
+            model.preset.price,
+            workspace.budget,
+            pacing=model.preset.pacing,
+            concurrency=workspace.plan.config.concurrency,
+            locks=workspace.stores.locks,
+            withheld=_waiting(workspace, plugin) if batch is None else _not_in(batch),
+            fresh=frozenset() if batch is None else batch.answered,
+            estimate=lambda request: input_tokens(model, plugin, request),
+            note=self._note,
+        )
+        self._retries = workspace.plan.config.retry_failed and batch is None
+        self.workers = self._asker.workers
+
+    def detect(self, sample: Sample, regions: Regions) -> Prediction:
+        """Ask about one sample.
+
+        A question that fails gives a prediction with status "failed"; one that was not asked, because it could exceed
+        the limit in money or waits in a batch, "unasked".
+
+        Raises:
+            FatalError: no further question can succeed.
+            StoreError: the answer could not be stored.
+            ImageError: the image cannot be read.
+        """
+        protocol = self._workspace.plan.protocol
+        with self._drawing:
+            image = resize_image(sample.image, (protocol.image_size, protocol.image_size))
+            request = self._questioner.request(sample, image, regions)
+        try:
+            asked = self._asker.ask(request)
+        except _UNANSWERED as error:
+            scores = Scores(None, {}, "unasked" if isinstance(error, UnaskedError) else "failed", (_text(error),))
+            return Prediction(sample.id, scores, paint({}, regions), key=request.key(self._asker.identity))
+        retry_error = ""
+        if self._retries and asked.stored and is_unusable(asked.answer, regions.count):
+            try:
+                asked = self._asker.ask(request, again=True)
+            except _UNANSWERED as error:
+                retry_error = _text(error)
+        answer = asked.answer
+        scores = read(answer, regions.count, protocol.scoring)
+        notes = [*scores.notes, *self._schema_notes(request, answer)]
+        if retry_error:
+            notes.append(f"The question was asked again, without success: {retry_error}")
+        if protocol.scoring == "expected" and scores.usable and not answer.tokens:
+            self._note_once(
+                "An answer came without probabilities of its tokens that fit its text; its scores are taken as written."
+            )
+        return Prediction(
+            sample_id=sample.id,
+            scores=replace(scores, notes=tuple(notes)),
+            score_map=paint(scores.regions, regions, binary=protocol.binary),
+            text=answer.text,
+            outcome=answer.outcome,
+            key=asked.key,
+            stored=asked.stored,
+            usage=answer.usage,
+            cost=asked.cost,
+            seconds=answer.seconds,
+            retry_error=retry_error,
+        )
+
+    def stop(self) -> None:
+        """Ask nothing more."""
+        self._asker.stop()
+
+    def forecast(self) -> dict[str, Any] | None:
+        """Return what a run would ask and cost."""
+        return forecast(self._workspace, self.model, self.plugin, self._questioner)
+
+    def facts(self, row: Row) -> RowFacts:  # noqa: ARG002 - a chat model fills one row
+        """Return this detector's part of a row's manifest."""
+        plan = self._workspace.plan
+        prompt = {
+            "name": plan.prompt.name,
+            "hash": self._questioner.hash,
+            "zero_knowledge": plan.prompt.zero_knowledge,
+            **({"with_schema": self.plugin.capabilities.schema} if plan.prompt.format == "json" else {}),
+        }
+        protocol = {"image_size", "binary", "shots", "prompt", "visual", "border_width", "number_size", "number_style"}
+        # Recorded only where it is not the default, so that runs of versions without the setting keep their hash.
+        if plan.protocol.scoring != "text":
+            protocol.add("scoring")
+        model = {"frame": False, "sees_truth": False, "label": self.model.label, "notes": []}
+        return RowFacts(model, protocol, prompt, plan.config.on_failure, plan.config.seed if plan.protocol.shots else 0)
+
+    def _schema_notes(self, request: Request, answer: Answer) -> list[str]:
+        """Check an answer against its schema: some servers take a schema and ignore it."""
+        demanded = self.plugin.capabilities.schema and "schema" in request.options and answer.outcome == "ok"
+        if not demanded or _is_object_of(request.options["schema"], answer.text):
+            return []
+        self._note_once(
+            "The endpoint takes a JSON schema but ignores the schema: an answer came that is not the object "
+            "that was asked for. Answers are read all the same."
+        )
+        return ["The answer is not the JSON object that was asked for."]
+
+    def _note(self, text: str) -> None:
+        self._workspace.progress.note(f"{self.model.preset.name}: {text}")
+
+    def _note_once(self, text: str) -> None:
+        with self._noting:
+            new = text not in self._noted
+            self._noted.add(text)
+        if new:
+            self._note(text)
+
+
+def _text(error: LvlmAdError) -> str:
+    """Return a message without characters that no file can hold; a server may send them."""
+    return str(error).encode("utf-8", "replace").decode("utf-8")
+
+
+def _is_object_of(schema: Mapping[str, Any], text: str) -> bool:
+    """Return whether a text is a JSON object with exactly the members that a schema names."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and set(value) == set(schema["required"])
+
+
+def _waiting(workspace: Workspace, backend: Backend) -> Callable[[str], LvlmAdError | None]:
+    """Return a function that says why a question is not asked: those that wait in a batch are paid for already."""
+    batches, identity = workspace.stores.batches, backend.identity()
+    count = sum(len(batch.keys) for batch in batches.open_batches(identity) if batch.file_id)
+    if count:
+        workspace.progress.note(
+            f"{count} questions wait in batches and are not asked again; --batch collects their answers."
+        )
+
+    def reason(key: str) -> LvlmAdError | None:
+        # Looked up each time: another process may send a batch in the meantime.
+        batch = batches.waits_in(identity, key)
+        return None if batch is None else UnaskedError(f"waits in batch {batch}; --batch collects it")
+
+    return reason
+
+
+def _not_in(batch: Batcher) -> Callable[[str], LvlmAdError | None]:
+    """Return a function that says why a question has no answer after its batch."""
+    return lambda key: batch.reasons.get(key) or TransientError("not answered in a batch")
