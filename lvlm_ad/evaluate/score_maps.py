@@ -13,8 +13,8 @@ from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.manifest import Stopwatch, dataset_facts, make_manifest, run_folder
 from lvlm_ad.evaluate.map_files import find_maps, read_image_scores, read_map, resize_map
-from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.evaluate.measure import Scored
+from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.presets import Price
 from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.runs import PredictionRecord, Run, write_run
