@@ -1,20 +1,21 @@
 """The expected value of a written score, from the probabilities of the tokens that spell it.
 
-The tokens "0", ".", "7" spell 0.7. Each comes with the probabilities of what could have stood in its place. Of these,
-at each place:
+The tokens "0", ".", "7" spell 0.7. Each token comes with the probabilities of what could have stood in its place, its
+alternatives. At each place:
 
-1. Only those count that make, after what was written so far, a number in [0, 1]; what counts is renormalised to 1.
-2. One that agrees with what was written, as far as it goes, stands for what was written.
-3. One with as many decimals as the written token is worth its own digits, and what was written after the token adds to
-   it as much as it adds to the number. No value exceeds 1.
-4. One with more or fewer decimals is worth the number that it completes.
+1. Only alternatives count that make, after what was written so far, a number in [0, 1]; their probabilities are
+   renormalised to 1.
+2. An alternative that agrees with what was written, as far as it goes, stands for what was written.
+3. An alternative with as many decimals as the written token is worth its own digits, and what was written after the
+   token adds to it as much as it adds to the number. No value exceeds 1.
+4. An alternative with more or fewer decimals is worth the number that it completes.
 
 The expected value at the first token is the score. For tokens of one character, where d is a digit of the decimals:
 
     E = P(1) + P(0) (sum_d P(d1 = d) d / 10 + sum_d P(d2 = d) d / 100 + ...)
 
-if the number begins with 0. Its limits: what would have followed an alternative is not known, so what followed the
-written token stands for it; a number has as many decimals as were written; after a written 1, a 0 is worth 0.
+if the number begins with 0. Limits: what would have followed an alternative is not known, so what followed the written
+token stands for it; a number has as many decimals as were written; after a written 1, a 0 is worth 0.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _SCORE = re.compile(r"0|0?\.[0-9]{1,16}|1(?:\.0{0,16})?")
 
 
 class Expected:
-    """Gives the expected values of the numbers in one answer.
+    """The expected values of the numbers in one answer.
 
     Args:
         tokens: the tokens that spell its numbers, in their order.
@@ -51,9 +52,8 @@ class Expected:
         """Return a number's expected value in [0, 1].
 
         Returns:
-            None where it is to be taken as written: it is no plain decimal such as 0.7, .75 or 1, the tokens that spell
-            it are not all known, or the probability of one of them is not. A number without alternatives keeps its
-            value exactly.
+            None where the number counts as written: it is no plain decimal such as 0.7, .75 or 1, or a token that
+            spells it, or the token's probability, is not known. A number without alternatives keeps its value exactly.
         """
         written = number.written
         tokens = self._spelling(number.at, written) if _SCORE.fullmatch(written) else ()
@@ -66,7 +66,7 @@ class Expected:
         return min(max(float(written) + change, 0.0), 1.0)
 
     def _spelling(self, start: int, written: str) -> Sequence[Token]:
-        """Return the tokens from ``start`` on, one after the other, that spell a number; none if they do not."""
+        """Return the successive tokens from ``start`` on that spell a number; none if they do not."""
         first = last = bisect_left(self._starts, start)
         spelled = ""
         while len(spelled) < len(written) and self._starts[last : last + 1] == [start + len(spelled)]:
@@ -76,16 +76,16 @@ class Expected:
 
 
 def _change(written: str, at: int, token: Token, after: float) -> float | None:
-    """Return by how much the expected value differs from the number written, from one of its tokens on.
+    """Return how much the alternatives at one token, and at those after it, change a number's expected value.
 
     Args:
         written: the number.
-        at: where in it the token begins.
+        at: where in the number the token begins.
         token: the token.
-        after: the same from the next token on.
+        after: the change that the tokens after it make.
 
     Returns:
-        None where the written token's own probability is not known.
+        The change; None where the written token's own probability is not known.
     """
     before, rest = written[:at], written[at:]
     value, so_far = float(written), before + token.text
@@ -104,10 +104,10 @@ def _change(written: str, at: int, token: Token, after: float) -> float | None:
             changes.append((log_probability, change))
     if not known:
         return None
-    # Relative to the likeliest, so that not all of them can vanish.
+    # Relative to the likeliest alternative, so that not all weights underflow.
     most = max(log_probability for log_probability, _ in changes)
-    weighed = [(math.exp(log_probability - most), change) for log_probability, change in changes]
-    return sum(weight * change for weight, change in weighed) / sum(weight for weight, _ in weighed)
+    weighted = [(math.exp(log_probability - most), change) for log_probability, change in changes]
+    return sum(weight * change for weight, change in weighted) / sum(weight for weight, _ in weighted)
 
 
 def _decimals(number: str) -> int:

@@ -55,20 +55,13 @@ class Scalar:
 
 
 @dataclass(slots=True)
-class Array:
-    """A JSON array."""
-
-    items: list[Value] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class Object:
     """A JSON object; a key may occur more than once."""
 
     pairs: list[tuple[str, Value]] = field(default_factory=list)
 
 
-Value: TypeAlias = Scalar | Array | Object
+Value: TypeAlias = "Scalar | list[Value] | Object"
 
 
 def json_statements(source: Text) -> Iterator[tuple[int, int, list[Statement]]]:
@@ -114,8 +107,8 @@ def _walk(value: Value, place: Place) -> Iterator[Statement]:
             numbered = place == "regions" or (place == "top" and any(_is(key, "image") for key, _ in value.pairs))
             for key, item in value.pairs:
                 yield from _pair(key, item, place, numbered=numbered)
-        case Array():
-            for item in value.items:
+        case list():
+            for item in value:
                 yield from _item(item, place)
 
 
@@ -124,7 +117,7 @@ def _item(item: Value, place: Place) -> Iterator[Statement]:
     match item:
         case Object():
             yield from _walk(item, place)
-        case Array([Scalar() as region, Scalar() as score]) if place == "regions":
+        case [Scalar() as region, Scalar() as score] if place == "regions":
             regions, number = _regions(region.text), _number(score)
             if regions and number is not None:
                 yield Statement(number, regions)
@@ -154,7 +147,7 @@ def _entry(value: Object, place: Place) -> Statement | None:
     for key, item in value.pairs:
         if not (_is(key, "region") or (place == "regions" and _is(key, "id"))):
             continue
-        named = item.items if isinstance(item, Array) else [item]
+        named = item if isinstance(item, list) else [item]
         scalars = [part for part in named if isinstance(part, Scalar) and not part.word]
         regions = tuple(span for part in scalars for span in _regions(part.text))
         number = _score_of(value)
@@ -209,7 +202,7 @@ def _read_object(source: Text, start: int) -> tuple[Object, int, bool]:
     """
     text = source.text
     root = Object()
-    unclosed: list[Object | Array] = [root]
+    unclosed: list[Object | list[Value]] = [root]
     position = start + 1
     while True:
         position = _end(_SKIPPED, text, position)
@@ -231,7 +224,7 @@ def _read_object(source: Text, start: int) -> tuple[Object, int, bool]:
         if text[position : position + 1] in {"{", "["}:
             if len(unclosed) == _DEEPEST:
                 return root, position, False
-            value = nested = Object() if text[position] == "{" else Array()
+            value = nested = Object() if text[position] == "{" else list[Value]()
             unclosed.append(nested)
             position += 1
         else:
@@ -242,7 +235,7 @@ def _read_object(source: Text, start: int) -> tuple[Object, int, bool]:
         if isinstance(inner, Object):
             inner.pairs.append((key, value))
         else:
-            inner.items.append(value)
+            inner.append(value)
 
 
 def _end(pattern: re.Pattern[str], text: str, position: int) -> int:

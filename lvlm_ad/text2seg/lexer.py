@@ -204,6 +204,10 @@ class Tokens:
         letter = self.shape[index] if 0 <= index < len(self.shape) else self.shape[-1]
         return letter in _letters(names)
 
+    def contain(self, start: int, end: int, names: str) -> bool:
+        """Tell whether a token from ``start`` up to ``end`` is of one of these classes."""
+        return not _letters(names).isdisjoint(self.shape[start:end])
+
     def is_mark(self, index: int, marks: str) -> bool:
         """Tell whether the token is one of these signs."""
         token = self[index]

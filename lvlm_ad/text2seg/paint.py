@@ -1,4 +1,4 @@
-"""Paints the scores of regions into their cells."""
+"""Paint the scores of regions into a map."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ class ScoreMap:
     Attributes:
         values: float64 ``(C,)`` in [0, 1], the score of each cell; higher is more anomalous.
         regions: the division whose cells these are.
+
+    Example:
+        >>> import numpy as np
+        >>> from lvlm_ad.regions import Regions
+        >>> regions = Regions.from_labels(np.array([[1, 1, 2]]))
+        >>> ScoreMap(values=np.array([0.2, 0.7]), regions=regions).dense()
+        array([[0.2, 0.2, 0.7]])
     """
 
     values: NDArray[np.float64]
@@ -38,15 +45,22 @@ def paint(scores: Mapping[int, float], regions: Regions, *, binary: bool = False
     """Give each cell the highest score among the regions that cover it; 0 where none does.
 
     Args:
-        scores: region number (from 1) -> score in [0, 1]; regions left out score 0.
+        scores: region number (from 1) -> score in [0, 1]; other regions score 0.
         regions: the division.
-        binary: paint 1 for every region named with a score above 0, as the published code reads answers.
+        binary: paint 1 for every region with a score above 0, as the published code does.
 
     Returns:
         The map.
 
     Raises:
-        IndexError: a number is not that of a region; ``parse`` never returns such.
+        IndexError: the division has no region of that number; ``parse`` never returns such a number.
+
+    Example:
+        >>> import numpy as np
+        >>> from lvlm_ad.regions import Regions
+        >>> regions = Regions.from_labels(np.array([[1, 1, 2, 0]]))
+        >>> paint({2: 0.7}, regions).dense()
+        array([[0. , 0. , 0.7, 0. ]])
     """
     values = np.zeros(regions.n_cells)
     for number, score in scores.items():

@@ -33,22 +33,21 @@ _LABEL = form(
 )
 """Where something to read may begin."""
 
-_QUALIFIERS = form(r"(?: (?: {qualifier} | '-' ){0,7} {qualifier} )? \Z")
-_OF_IMAGE = form("'(['?+ (?: {to_or_for|of} {article}?+ )?+ {image}")
-_OF_PRODUCT = form("{of_or_for} (?: (?! {region|score|is} ) {word} ){0,6}+ (?= {is} | ':=' )")
-_TO_REGION = form("{to_or_for} {article}?+ (?= {region} )")
-_MEASURED = form("(?: {qualifier|measure} | '-' (?= {qualifier} ) ){0,7}+")
-_IS_BULLET = form("'-' | {number} '.)'")
-_QUANTITY = form("(?<= {number|quantity} ) | (?<= {touching} ) '='")
-"""What comes before a separator where the number after it is no score: "x=0.7"."""
-_NEXT_REGION = form("(?: ',;' | {and|line} )++ '-'?+ (?P<region> {INTEGER} )", INTEGER=INTEGER)
-_NEXT_IN_LIST = form("',' {and}?+ | {and}")
-_OPENS_SCORES = form("';,' {region}")
-_COORDINATES = form("',' '(['")
-_IN_BRACKET = form("'([' (?P<words> {filler}*+ ) ':='*+")
-_SIGN = form("(?<= {mark} | (?! {touching} ) {word} ) (?= {touching} ) '-+'")
-"""A number's sign: it touches the number and stands apart from the word before it."""
+# Around "score".
+_QUALIFIERS = form(r"(?: (?: {qualifier} | '-' ){0,7} {qualifier} )? \Z")  # "image-level anomaly" score
+_OF_IMAGE = form("'(['?+ (?: {to_or_for|of} {article}?+ )?+ {image}")  # score "for the image"
+_OF_PRODUCT = form("{of_or_for} (?: (?! {region|score|is} ) {word} ){0,6}+ (?= {is} | ':=' )")  # "of this nut" is
+_TO_REGION = form("{to_or_for} {article}?+ (?= {region} )")  # a score of 0.7 "for the" region 3
+# After "image", and after "region 3: 0.7".
+_MEASURED = form("(?: {qualifier|measure} | '-' (?= {qualifier} ) ){0,7}+")  # image "-level anomaly probability"
+_NEXT_REGION = form("(?: ',;' | {and|line} )++ '-'?+ (?P<region> {INTEGER} )", INTEGER=INTEGER)  # "; 5" (0.4)
+# Before and after numbers.
+_SIGN = form("(?<= {mark} | (?! {touching} ) {word} ) (?= {touching} ) '-+'")  # is "-"0.2; but: region 3 - 0.2
+_IN_BRACKET = form("'([' (?P<words> {filler}*+ ) ':='*+")  # "(score: " 0.7)
+_NEXT_IN_LIST = form("',' {and}?+ | {and}")  # 0.7 ", and" 0.6
+_QUANTITY = form("(?<= {number|quantity} ) | (?<= {touching} ) '='")  # width: 0.7; x"="0.7
 _LIST_DASH = form("(?! {touching} ) '-'")
+_BULLET = form("'-' | {number} '.)'")
 
 
 @dataclass(slots=True)
@@ -60,9 +59,9 @@ class _Waiting:
         heading: whether they head what follows ("Region 3: a scratch. Score: 0.7"), not just occur in a sentence.
         clause: whether they begin a clause.
         after_for: whether "for" stands before them.
-        fills_line: whether the heading fills its line.
-        indent: the indent of the heading's line, in characters.
-        bullet: whether the heading is an item of a list.
+        fills_line: whether the heading fills the line.
+        indent: the indent of their line, in characters.
+        bullet: whether their line is an item of a list.
         same_line: whether no line has begun since.
         comma: whether a comma has come since.
     """
@@ -118,10 +117,9 @@ class _Reader:
         """Read the line if it is a table's row; otherwise decide whether the regions of a heading still wait."""
         row = self._table.read_row(at)
         if row is not None:
-            statements, at = row
-            self._statements += statements
+            self._statements += row[0]
             self._waiting = None
-            return at
+            return row[1]
         self._line = at
         waiting = self._waiting
         if waiting is not None:
@@ -136,7 +134,7 @@ class _Reader:
         return len(before) - before.rfind("\n") - 1 if self._line else 0
 
     def _is_bullet(self) -> bool:
-        return _IS_BULLET.match(self._tokens.shape, self._line) is not None
+        return _BULLET.match(self._tokens.shape, self._line) is not None
 
     def _mark(self, at: int) -> int:
         """Read the score after a separator or in a bracket, as in "Region 3: a scratch (0.7)"."""
@@ -144,7 +142,7 @@ class _Reader:
         if waiting is None or not waiting.same_line:
             return at + 1
         if waiting.heading:
-            number = separated(tokens, at)
+            number = _separated(tokens, at)
             if number is not None and not _QUANTITY.match(tokens.shape, at):
                 return self._add(number, waiting.regions)
         elif tokens.is_mark(at, ".;!?"):
@@ -160,11 +158,11 @@ class _Reader:
             return at + 1
         regions, end = read
         heads_clause, heads_line = tokens.has(at - 1, "opens|line"), tokens.has(at - 1, "line")
-        number = attached(tokens, end, heads_clause=heads_clause, heads_line=heads_line)
+        number = _attached(tokens, end, heads_clause=heads_clause, heads_line=heads_line)
         if number is not None:
             return self._more_regions(self._add_each(number, regions))
         # "Region 3 (top left)" is followed by what follows the bracket.
-        closed = closing(tokens, end) if tokens.is_mark(end, "([") else None
+        closed = _closing(tokens, end) if tokens.is_mark(end, "([") else None
         after = end if closed is None else closed + 1
         after += tokens.is_mark(after, ")]")
         sign = tokens.is_mark(after, ":-=.")
@@ -182,7 +180,7 @@ class _Reader:
 
     def _add_each(self, number: Number, regions: tuple[Span, ...]) -> int:
         """Add the score of several regions, or one score for each."""
-        numbers = listed(self._tokens, number) if len(regions) > 1 else [number]
+        numbers = _listed(self._tokens, number) if len(regions) > 1 else [number]
         if len(numbers) == len(regions):
             for each, region in zip(numbers, regions, strict=True):
                 self._add(each, (region,))
@@ -198,9 +196,9 @@ class _Reader:
         tokens = self._tokens
         while True:
             after = at + tokens.is_mark(at, ")]")
-            closed = closing(tokens, after) if tokens.is_mark(after, "([") else None
+            closed = _closing(tokens, after) if tokens.is_mark(after, "([") else None
             following = _NEXT_REGION.match(tokens.shape, after if closed is None else closed + 1)
-            number = separated(tokens, following.end()) if following else None
+            number = _separated(tokens, following.end()) if following else None
             if following is None or number is None:
                 return at
             region = read_integer(tokens, following.start("region"))
@@ -214,10 +212,9 @@ class _Reader:
         first = at if qualifiers is None else qualifiers.start()
         if first == at and tokens.has(at - 1, "word") and not tokens.has(at - 1, "before_score"):
             return at + 1
-        of_image = any(tokens.has(index, "image") for index in range(first, at))
-        of_image = of_image or _OF_IMAGE.match(tokens.shape, at + 1) is not None
+        of_image = tokens.contain(first, at, "image") or tokens.skip(_OF_IMAGE, at + 1) > at + 1
         after = tokens.skip(_OF_PRODUCT, at + 1) if of_image or tokens.has(at + 2, "this") else at + 1
-        number = attached(tokens, after, after_score=True, heads_line=tokens.has(first - 1, "line"))
+        number = _attached(tokens, after, after_score=True, heads_line=tokens.has(first - 1, "line"))
         if number is None:
             return at + 1
         if of_image:
@@ -237,7 +234,8 @@ class _Reader:
         tokens = self._tokens
         if waiting.heading:
             # "Region 3: a scratch.\n Anomaly score: 0.8; region 3: 0.8." begins a verdict on the image.
-            return waiting.same_line or not _OPENS_SCORES.match(tokens.shape, number.end)
+            lists_regions = tokens.is_mark(number.end, ";,") and tokens.has(number.end + 1, "region")
+            return waiting.same_line or not lists_regions
         # "A scratch in region 3, with a score of 0.7", but "with a scratch in region 3, I give a score of 0.7".
         close = not waiting.comma or waiting.clause or tokens.has(first - 2, "with")
         # "Region 3 has the score 0.7", "For region 3, the score is 0.7": the clause is about the region.
@@ -251,8 +249,7 @@ class _Reader:
             return False
         if tokens.has(number.end, "defines"):
             return True
-        nearby = range(max(first - _NEARBY, self._line), first)
-        return first == at and not any(tokens.has(index, "image") for index in nearby)
+        return first == at and not tokens.contain(max(first - _NEARBY, self._line), first, "image")
 
     def _image(self, at: int) -> int:
         """Read "Image: 0.9" and "Overall anomaly: 0.9"."""
@@ -261,18 +258,18 @@ class _Reader:
         if tokens.has(end, "score"):
             self._waiting = None
             return end
-        number = separated(tokens, end)
-        if number is None and tokens.is_mark(end, ":=") and any(tokens.has(i, "anomaly") for i in range(at + 1, end)):
+        number = _separated(tokens, end)
+        if number is None and tokens.is_mark(end, ":=") and tokens.contain(at + 1, end, "anomaly"):
             number = read_number(tokens, end + 1)
         if number is None or not tokens.has(at - 1, "opens|line"):
             return at + 1
         return self._add(number)
 
 
-def attached(
+def _attached(
     tokens: Tokens, start: int, *, after_score: bool = False, heads_clause: bool = True, heads_line: bool = False
 ) -> Number | None:
-    """Return the number attached to a label.
+    """Return the number attached to the label that ends before ``start``.
 
     Args:
         tokens: the answer.
@@ -280,9 +277,6 @@ def attached(
         after_score: whether the label itself says "score", so that a number may follow it at once.
         heads_clause: whether the label begins a clause; otherwise a comma ends what belongs to it.
         heads_line: whether the label begins a line; then the number may fill the next one.
-
-    Returns:
-        The number, in range or not; None if nothing is attached here.
     """
     at = start + tokens.is_mark(start, ")]")
     separator, verb, score = False, False, after_score
@@ -328,13 +322,8 @@ def _is_score(tokens: Tokens, number: Number | None, *, separator: bool, verb: b
     return verb and not counts and not number.plain
 
 
-def separated(tokens: Tokens, at: int) -> Number | None:
-    """Return the decimal that follows a separator or stands in a bracket here, with nothing but a comment after it.
-
-    Args:
-        tokens: the answer.
-        at: index of the separator or opening bracket.
-    """
+def _separated(tokens: Tokens, at: int) -> Number | None:
+    """Return the decimal that follows a separator or stands in a bracket here, with nothing but a comment after it."""
     number = None
     if tokens.is_mark(at, "(["):
         number = _bracketed(tokens, at)
@@ -345,7 +334,7 @@ def separated(tokens: Tokens, at: int) -> Number | None:
     return None if number is None or number.plain or number.percent else number
 
 
-def listed(tokens: Tokens, number: Number) -> list[Number]:
+def _listed(tokens: Tokens, number: Number) -> list[Number]:
     """Return a score and those that follow it in a list, as in "regions 3 and 5: 0.7 and 0.6"."""
     numbers = [number]
     while joint := _NEXT_IN_LIST.match(tokens.shape, numbers[-1].end):
@@ -357,7 +346,7 @@ def listed(tokens: Tokens, number: Number) -> list[Number]:
     return numbers
 
 
-def closing(tokens: Tokens, at: int) -> int | None:
+def _closing(tokens: Tokens, at: int) -> int | None:
     """Return the index of the bracket that closes the one here; None if it is far away, deep or on another line."""
     opening = tokens[at].text
     depth = 0
@@ -376,7 +365,7 @@ def closing(tokens: Tokens, at: int) -> int | None:
 def _bracket(tokens: Tokens, at: int, *, score: bool) -> tuple[Number | None, int | None]:
     """Return the score in a bracket, or else where to read on: after a comment, as in "Region 3 (top left): 0.7"."""
     number = _bracketed(tokens, at)
-    end = closing(tokens, at)
+    end = _closing(tokens, at)
     if end is None:
         return number, None
     later = tokens.is_mark(end + 1, ":=") and tokens.has(end + 2, "number")
@@ -393,10 +382,10 @@ def _bracketed(tokens: Tokens, at: int) -> Number | None:
         return None
     end = number.end
     if tokens.is_mark(end, _CLOSING[tokens[at].text]):
-        return None if _COORDINATES.match(tokens.shape, end + 1) else number
+        coordinates = tokens.is_mark(end + 1, ",") and tokens.is_mark(end + 2, "([")  # "(0,1),(2,3)"
+        return None if coordinates else number
     if number.plain or number.percent:
-        scored = any(tokens.has(index, "score") for index in range(*words.span("words")))
-        return number if scored else None
+        return number if tokens.contain(*words.span("words"), "score") else None
     if tokens.has(end, "word"):
         return None if tokens.has(end, "not_anomaly") else number
     return number if tokens.is_mark(end, ",;:-") and not tokens.has(end + 1, "number") else None

@@ -83,22 +83,18 @@ class _Verdict:
     """An image score and the region scores that belong to it.
 
     Attributes:
-        image: the image score, if it can be used.
-        opened: whether an image score was stated.
         complete: whether it is a JSON object that names all its regions itself.
+        image: the image score, if it can be used.
         regions: region number -> score.
         named: whether regions were named, drawn or not.
-        notes: what was wrong; the keys alone count.
-        before: regions that were named before the image score.
+        notes: what was wrong; only the keys count.
     """
 
-    image: Number | None = None
-    opened: bool = False
     complete: bool = False
+    image: Number | None = None
     regions: dict[int, Number] = field(default_factory=dict)
     named: bool = False
     notes: dict[str, None] = field(default_factory=dict)
-    before: _Verdict | None = None
 
     def note(self, text: str) -> None:
         self.notes[text] = None
@@ -130,14 +126,6 @@ class _Verdict:
                 self.note(f"{one if first == last else several} not drawn; there are {n_regions}.")
         return drawn
 
-    def merged(self) -> _Verdict:
-        """Return the verdict with the regions that were named before its image score, if none was named after."""
-        if self.before is None or self.named or self.complete:
-            return self
-        self.before.image = self.image
-        self.before.notes |= self.notes
-        return self.before
-
     def repeats(self, other: _Verdict) -> bool:
         """Tell whether this is a remark on another verdict: its image score again, and no regions."""
         if self.image is None or other.image is None or self.named or self.complete:
@@ -163,29 +151,37 @@ def scores_of(
     Returns:
         Scores with the status "ok" or "partial"; "unparsable", with an ``image`` of None, if nothing is usable.
     """
-    verdicts = [_Verdict()]
+    before, verdicts = _Verdict(), list[_Verdict]()
     for statement in statements:
-        current = verdicts[-1]
         if statement.score is not None and not statement.regions:
-            opened = _Verdict(opened=True, complete=statement.complete)
-            if not current.opened:
-                verdicts.pop()
-                opened.before = current if current.named else None
-                opened.notes = {} if current.named else current.notes
-            verdicts.append(opened)
-            opened.image = opened.checked(statement.score, "the image score")
-        elif statement.score is not None and (statement.complete or not current.complete):
+            verdicts.append(_Verdict(statement.complete))
+            verdicts[-1].image = verdicts[-1].checked(statement.score, "the image score")
+        current = verdicts[-1] if verdicts else before
+        if statement.regions and (statement.complete or not current.complete):
             current.add_regions(statement, n_regions)
         if statement.note:
-            verdicts[-1].note(statement.note)
-    return _with_values(_last(verdicts), expected)
+            current.note(statement.note)
+    return _with_values(_last(_with_regions_before(before, verdicts)), expected)
+
+
+def _with_regions_before(before: _Verdict, verdicts: list[_Verdict]) -> list[_Verdict]:
+    """Give the regions that were named before the first image score to its verdict, if that names none."""
+    if not verdicts:
+        return [before]
+    first = verdicts[0]
+    if first.named or first.complete:
+        first.notes = first.notes if before.named else before.notes | first.notes
+        return verdicts
+    before.image = first.image
+    before.notes |= first.notes
+    return [before, *verdicts[1:]]
 
 
 def _last(verdicts: Iterable[_Verdict]) -> _Verdict:
     """Return the last usable verdict, with the notes on what came after it; where none is usable, notes alone."""
     chosen = _Verdict()
     unread: dict[str, None] = {}
-    for verdict in (one.merged() for one in verdicts):
+    for verdict in verdicts:
         if verdict.repeats(chosen):
             continue
         if verdict.image is not None or verdict.regions:

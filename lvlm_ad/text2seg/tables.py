@@ -62,7 +62,7 @@ class TableReader:
         return cells
 
     def _has(self, cell: range, names: str) -> bool:
-        return any(self._tokens.has(index, names) for index in cell)
+        return self._tokens.contain(cell.start, cell.stop, names)
 
     def _is_header(self, cells: list[range]) -> bool:
         """Tell whether a row has a cell "Region" and a cell "Score", and remember where."""
