@@ -1,4 +1,4 @@
-"""BootstrapSamples a division on its image: region borders in white and a readable number in each region."""
+"""Draw a division on its image: region borders in white and a readable number in each region."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["MarkStyle", "NumberBox", "borders", "draw_marks", "place_numbers"]
 
 _GREY = 128
-"""The box under a number in the published pictures, and the level between dark and light ground."""
+"""The box under a number in the published pictures, and the level between a dark and a light background."""
 
 _SMALLEST_NUMBER = 7
-"""Below this height in pixels digits cannot be told apart."""
+"""Digits of a smaller height, in pixels, look alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class MarkStyle:
 
     Attributes:
         border_width: width of a region's border in pixels; 0 draws none.
-        number_size: height of the type in pixels.
-        number_style: "contrast", black on white over dark ground and white on black over light ground; "grey", white
-            on grey as published.
+        number_size: font size in pixels.
+        number_style: "contrast" writes black on white where the image is dark, and white on black where it is light;
+            "grey" writes white on grey, as published.
     """
 
     border_width: int = 2
@@ -50,7 +50,7 @@ class NumberBox:
         left: first column.
         height: rows.
         width: columns.
-        size: height of the type in pixels.
+        size: font size in pixels.
     """
 
     number: int
@@ -85,38 +85,41 @@ def borders(regions: Regions, width: int = 1) -> NDArray[np.bool_]:
 
     Returns:
         bool ``(H, W)``.
+
+    Example:
+        >>> from lvlm_ad.regions import Regions
+        >>> borders(Regions.from_labels(np.array([[1, 1, 2, 2]])))
+        array([[False,  True,  True, False]])
     """
-    # Floating point, for its matrix product is fast; the counts are far below where it would round.
+    # Floating point because its matrix product is fast; the counts are too small to be rounded.
     inside = regions.membership.astype(np.float32)
     # leaves[a, b]: a region covers cell a but not cell b, so a pixel of a beside one of b lies on its boundary.
     leaves = (inside.T @ (1 - inside)) > 0
     cells = regions.cells
-    found = np.zeros(cells.shape, dtype=np.bool_)
+    edge = np.zeros(cells.shape, dtype=np.bool_)
     for here, there in (
         (np.s_[:-1, :], np.s_[1:, :]),
         (np.s_[1:, :], np.s_[:-1, :]),
         (np.s_[:, :-1], np.s_[:, 1:]),
         (np.s_[:, 1:], np.s_[:, :-1]),
     ):
-        found[here] |= leaves[cells[here], cells[there]]
-    if width > 1:
-        found = binary_dilation(found, iterations=width - 1)
-    return found
+        edge[here] |= leaves[cells[here], cells[there]]
+    return binary_dilation(edge, iterations=width - 1) if width > 1 else edge
 
 
 def place_numbers(regions: Regions, size: int) -> list[NumberBox]:
-    """Choose a box for each number: whole inside the image, free of other numbers, centred on a pixel of its region.
+    """Choose a box for each number: inside the image, free of other numbers, centred on a pixel of its region.
 
-    The first choice is the pixel nearest to the region's centroid. Where another number stands there, the nearest free
-    pixel of the region is taken; where the region has none, the number is made smaller; where even the smallest
-    does not fit, the place of least overlap is taken.
+    The first choice is the pixel nearest to the region's centroid. If another number stands there, the nearest free
+    pixel of the region is next; if the region has none, the number becomes smaller; if even the smallest does not fit,
+    the number stands where it overlaps others least.
 
     Args:
         regions: the division.
-        size: height of the type in pixels.
+        size: font size in pixels.
 
     Returns:
-        One box a region, in order.
+        One box for each region, in the order of their numbers.
     """
     placed: list[NumberBox] = []
     taken = np.zeros(regions.shape, dtype=np.bool_)
@@ -134,7 +137,7 @@ def _area(box: NumberBox) -> tuple[slice, slice]:
 
 
 def _box(shape: tuple[int, int], number: int, row: int, column: int, size: int) -> NumberBox:
-    """Centre a box on a pixel, moved as little as needed to lie inside the image (cut only by a smaller image)."""
+    """Centre a box on a pixel, moved as little as needed to lie inside the image; cut only if the image is smaller."""
     height, width = (min(a, b) for a, b in zip(_glyphs(number, size).shape, shape, strict=True))
     top = min(max(row - height // 2, 0), shape[0] - height)
     left = min(max(column - width // 2, 0), shape[1] - width)
@@ -142,10 +145,11 @@ def _box(shape: tuple[int, int], number: int, row: int, column: int, size: int) 
 
 
 def _nudge(regions: Regions, number: int, start: tuple[int, int], size: int, taken: NDArray[np.bool_]) -> NumberBox:
+    """Return the largest box on a pixel of the region that hides no other number, or the one that hides least."""
     rows, columns = np.nonzero(regions.membership[number - 1][regions.cells])
     order = np.argsort((rows - start[0]) ** 2 + (columns - start[1]) ** 2, kind="stable")
     rows, columns = rows[order], columns[order]
-    # Summed areas give the pixels taken under any box at once.
+    # A summed-area table counts the pixels taken under any box in one step.
     total = np.pad(taken.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     best: tuple[int, NumberBox] | None = None
     for smaller in range(size, _SMALLEST_NUMBER - 1, -2):
@@ -178,6 +182,13 @@ def draw_marks(
 
     Returns:
         uint8 ``(H, W, 3)``.
+
+    Example:
+        >>> from lvlm_ad.regions import divide
+        >>> image = np.zeros((96, 96, 3), np.uint8)
+        >>> regions = divide(image, "grid", grid_rows=3, grid_columns=3)
+        >>> draw_marks(image, regions, MarkStyle()).shape
+        (96, 96, 3)
     """
     out = image.copy()
     if style.border_width:

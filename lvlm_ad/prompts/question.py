@@ -1,4 +1,4 @@
-"""Writes the question about one sample: pictures, text, and what the answer must look like."""
+"""Ask about one sample: the pictures, the text, and the format of the answer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import threading
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lvlm_ad.backend import Picture, Request
 from lvlm_ad.datasets.images import read_image, resize_image
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.prompts.marks import MarkStyle
-from lvlm_ad.prompts.pictures import Visual, visual_prompt
+from lvlm_ad.prompts.marks import MarkStyle, draw_marks
 
 if TYPE_CHECKING:
-    import numpy as np
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from lvlm_ad.datasets import Dataset, Sample
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Questioner", "answer_schema", "class_name", "reference_paths"]
 
-_PICTURES: dict[Visual, str] = {
+_PICTURES = {
     "marked": "The picture shows the product under inspection.",
     "image+marked": (
         "There are two pictures of the same product: the first as it is, the second with white borders and numbers."
@@ -39,15 +41,19 @@ _PICTURES: dict[Visual, str] = {
 _REFERENCE = "First comes one picture of a flawless product, for comparison; judge only what follows it. "
 _REFERENCES = "First come $shots pictures of flawless products, for comparison; judge only what follows them. "
 _NO_KIND = frozenset({"anomaly", "anomalous", "bad", "defect", "defective", "ng"})
-"""Names of defect folders that say nothing about the kind of defect."""
+"""Names of defect folders that do not name a kind of defect."""
 
 
 def class_name(category: str, names: dict[str, str] | None = None) -> str:
-    """Return a category's name as a question says it: ``pcb1`` -> "pcb", ``metal_nut`` -> "metal nut".
+    """Return a category's name as a question writes it.
 
     Args:
-        category: the data set's name.
-        names: category -> name, where the rule's result is not wanted.
+        category: the category's name in the data set.
+        names: category -> name, for categories whose name the rule gets wrong.
+
+    Example:
+        >>> class_name("pcb1"), class_name("metal_nut"), class_name("pcb1", {"pcb1": "circuit board"})
+        ('pcb', 'metal nut', 'circuit board')
     """
     if names and category in names:
         return names[category]
@@ -55,7 +61,12 @@ def class_name(category: str, names: dict[str, str] | None = None) -> str:
 
 
 def answer_schema(n_regions: int) -> dict[str, Any]:
-    """Return the JSON schema of an answer about so many regions."""
+    """Return the JSON schema of an answer about this many regions.
+
+    Example:
+        >>> answer_schema(9)["properties"]["regions"]["items"]["properties"]["region"]
+        {'type': 'integer', 'minimum': 1, 'maximum': 9}
+    """
     score = {"type": "number", "minimum": 0, "maximum": 1}
     region = {
         "type": "object",
@@ -74,22 +85,23 @@ def answer_schema(n_regions: int) -> dict[str, Any]:
     }
 
 
-def reference_paths(dataset: Dataset, category: str, shots: int, seed: int) -> list[Any]:
-    """Choose the reference images of a category: always the same for a seed, never from the test split.
+def reference_paths(dataset: Dataset, category: str, shots: int, seed: int) -> list[Path]:
+    """Choose the reference images of a category; they depend on the seed only, and never come from the test split.
 
     Returns:
         Paths of ``shots`` normal training images.
 
     Raises:
-        ConfigError: the category has fewer.
+        ConfigError: the category has fewer normal training images.
     """
     paths = list(dataset.references.get(category, ()))
     if len(paths) < shots:
         raise ConfigError(
-            f"shots = {shots} needs as many normal training images; {category} in {dataset.root} has {len(paths)}."
+            f"The protocol shows {shots} reference images (shots={shots}), but {category} in {dataset.root} has only "
+            f"{len(paths)} normal training images. Set fewer shots."
         )
-    # Seeded by the category's name, so that a run over one category shows the same images as a run over all.
-    return random.Random(f"{seed}/{category}").sample(paths, shots)  # noqa: S311 - a choice to repeat, not a secret
+    # The category's name is part of the seed, so that a run over one category shows the same images as one over all.
+    return random.Random(f"{seed}/{category}").sample(paths, shots)  # noqa: S311 - reproducible, not secret
 
 
 class Questioner:
@@ -97,13 +109,13 @@ class Questioner:
 
     Args:
         dataset: where reference images and kinds of defect come from.
-        protocol: visual prompt and number of reference images.
-        prompt: the question.
+        protocol: which pictures a question shows, how marks look, and how many reference images come first.
+        prompt: the text of the question.
         seed: chooses the reference images.
-        schema: whether a JSON question carries its schema; not every endpoint takes one.
+        schema: whether a question for JSON carries the schema; not every endpoint accepts one.
 
     Raises:
-        ConfigError: the prompt has a placeholder that does not exist, or reference images are wanting.
+        ConfigError: the prompt has an unknown placeholder, or there are too few reference images.
     """
 
     def __init__(
@@ -124,7 +136,7 @@ class Questioner:
 
     @property
     def hash(self) -> str:
-        """SHA-256 (hex) over everything that shapes a question, sample and division aside."""
+        """SHA-256 (hex) over everything that a question depends on, except the sample and its division."""
         shaped: dict[str, Any] = {
             "prompt": self._prompt.model_dump(mode="json", exclude={"name", "description"}),
             "sentences": [_PICTURES, _REFERENCE, _REFERENCES],
@@ -143,7 +155,7 @@ class Questioner:
 
     @property
     def n_images(self) -> int:
-        """How many pictures a question shows."""
+        """Number of pictures in a question."""
         return self._protocol.shots + (1 if self._protocol.visual == "marked" else 2)
 
     def request(self, sample: Sample, image: NDArray[np.uint8], regions: Regions) -> Request:
@@ -151,15 +163,17 @@ class Questioner:
 
         Args:
             sample: only its category is used; label, defect and mask never enter a question.
-            image: uint8 ``(S, S, 3)``, the sample's image at the protocol's size.
+            image: uint8 ``(S, S, 3)``, RGB, the sample's image at the protocol's size.
             regions: the image's division.
         """
         options: dict[str, Any] = {"format": self._prompt.format, "n_regions": regions.count}
         if self._prompt.format == "json" and self._schema:
             options["schema"] = answer_schema(regions.count)
-        shown = visual_prompt(image, regions, self._style, self._protocol.visual)
+        visual = self._protocol.visual
+        marked = draw_marks(np.zeros_like(image) if visual == "image+marks" else image, regions, self._style)
+        shown = [marked] if visual == "marked" else [image, marked]
         return Request(
-            images=(*self._reference_pictures(sample.category), *shown),
+            images=(*self._reference_pictures(sample.category), *map(Picture.from_pixels, shown)),
             text=self._text(sample.category, regions.count),
             options=options,
         )
@@ -189,6 +203,6 @@ class Questioner:
             return Template(self._prompt.text).substitute(values).strip()
         except (KeyError, ValueError) as error:
             raise ConfigError(
-                f"prompt {self._prompt.name} has a placeholder that cannot be filled ({error}); those that can are "
-                f"{', '.join('$' + name for name in sorted(values))}, and '$$' writes a '$'."
+                f"The prompt {self._prompt.name} has a placeholder that cannot be filled: {error}. Use "
+                f"{', '.join('$' + name for name in sorted(values))}; '$$' writes a '$'."
             ) from error

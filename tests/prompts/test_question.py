@@ -11,8 +11,8 @@ from lvlm_ad.text2seg import parse
 
 
 @pytest.fixture
-def dataset(small_data):
-    return load_dataset("folder", small_data)
+def dataset(kept_data):
+    return load_dataset("folder", kept_data)
 
 
 def ask(dataset, prompt="class", seed=0, **settings):
@@ -25,7 +25,7 @@ def ask(dataset, prompt="class", seed=0, **settings):
 
 
 @pytest.mark.parametrize(
-    ("category", "said"),
+    ("category", "name"),
     [
         ("pcb1", "pcb"),
         ("macaroni2", "macaroni"),
@@ -34,9 +34,9 @@ def ask(dataset, prompt="class", seed=0, **settings):
         ("12", "12"),
     ],
 )
-def test_class_names(category, said):
+def test_class_names(category, name):
     """A trailing number goes and underscores become spaces."""
-    assert class_name(category) == said
+    assert class_name(category) == name
 
 
 def test_a_prompt_file_may_name_classes():
@@ -46,11 +46,11 @@ def test_a_prompt_file_may_name_classes():
 
 @pytest.mark.parametrize("prompt", preset_names("prompts"))
 def test_every_prompt_says_what_the_method_needs(dataset, prompt):
-    """Each preset speaks of borders, numbers from 1, scores from 0 to 1, and shows a format that can be read."""
+    """Each preset mentions borders, numbers from 1 and scores from 0 to 1, and shows a format that can be read."""
     request, regions, _ = ask(dataset, prompt)
     text = request.text
-    for said in ("White borders", "counted from 1", "from 0 to 1", "higher score means more anomalous", "ny region"):
-        assert said in text
+    for phrase in ("White borders", "counted from 1", "from 0 to 1", "higher score means more anomalous", "ny region"):
+        assert phrase in text
     assert f"{regions.count} regions" in text
     assert ("nut" in text) == (prompt != "general")
     assert "$" not in text
@@ -59,7 +59,7 @@ def test_every_prompt_says_what_the_method_needs(dataset, prompt):
 
 
 def test_only_the_types_prompt_tells_the_kinds_of_defect(dataset):
-    """The folder names of defects enter the prompt that says so, and no other; it is marked as not zero-knowledge."""
+    """Only the prompt "types" contains the folder names of defects; it is marked as not zero-knowledge."""
     for prompt in preset_names("prompts"):
         assert (": hole." in ask(dataset, prompt)[0].text) == (prompt == "types")
         assert load_prompt(prompt).zero_knowledge == (prompt != "types")
@@ -76,7 +76,7 @@ def test_the_json_prompt_demands_a_schema(dataset):
 
 @pytest.mark.parametrize(("visual", "count"), [("marked", 1), ("image+marked", 2), ("image+marks", 2)])
 def test_visual_decides_the_pictures(dataset, visual, count):
-    """The pictures come in the order that the setting's name says, and the text says what they are."""
+    """The pictures come in the order that the setting names, and the text describes them."""
     request, _, questioner = ask(dataset, visual=visual)
     assert len(request.images) == count == questioner.n_images
     assert all(picture.data.startswith(b"\x89PNG") for picture in request.images)
@@ -105,8 +105,8 @@ def test_reference_images_come_first_and_are_always_the_same(dataset):
 
 
 def test_too_few_reference_images_is_an_error(dataset):
-    """More shots than training images is said before anything is asked."""
-    with pytest.raises(ConfigError, match=r"shots = 4 needs as many.*has 3"):
+    """More shots than training images are an error before anything is asked."""
+    with pytest.raises(ConfigError, match=r"shots=4.*has only 3"):
         ask(dataset, shots=4)
 
 
