@@ -1,8 +1,8 @@
-"""The ways of cutting an image into regions, with the published settings as defaults.
+"""The methods that divide an image into regions, with the published settings as defaults.
 
-Zhang et al., arXiv 2311.02612, and the code released with it: images of 768 x 768, a grid of 16 x 16 cells, SLIC with
-about 60 segments and compactness 20, or the masks of Segment Anything (ViT-H); a region is kept if its area lies
-strictly between 600 and 120,000 pixels.
+Published (Zhang et al., arXiv 2311.02612, and its code): images of 768 x 768 pixels; a grid of 16 x 16 cells, SLIC with
+about 60 segments and compactness 20, or the masks of Segment Anything (ViT-H); regions of more than 600 and less than
+120,000 pixels.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class SuperpixelOptions(DivisionOptions):
     """Options of SLIC superpixels."""
 
     n_segments: Annotated[int, Field(ge=1, le=10_000)] = 60
-    """About how many segments."""
+    """Approximate number of segments."""
     compactness: Annotated[float, Field(gt=0)] = 20.0
-    """Weight of nearness in space against nearness in colour (Lab)."""
+    """Weight of distance in space against distance in colour (Lab)."""
 
 
 def _grid(image: NDArray[np.uint8], options: GridOptions) -> Regions:
-    """Cut into rows x columns cells; where sides do not divide evenly, cells differ by one pixel and none is lost."""
+    """Cut into rows x columns cells; if a side does not divide evenly, cells differ by one pixel and none is lost."""
     height, width = image.shape[:2]
-    # An image with fewer pixels than cells along a side has one cell a pixel there.
+    # A side of fewer pixels than cells has one cell for each pixel.
     rows, columns = min(options.grid_rows, height), min(options.grid_columns, width)
     row = np.arange(height) * rows // height
     column = np.arange(width) * columns // width
@@ -56,7 +56,7 @@ def _grid(image: NDArray[np.uint8], options: GridOptions) -> Regions:
 
 def _superpixel(image: NDArray[np.uint8], options: SuperpixelOptions) -> Regions:
     """Cut into SLIC superpixels, numbered in SLIC's label order."""
-    from skimage.segmentation import slic  # noqa: PLC0415 - a second of imports that a stored division does not need
+    from skimage.segmentation import slic  # noqa: PLC0415 - a stored division does not need this slow import
 
     if image.shape[0] * image.shape[1] <= options.n_segments:
         return _kept(np.arange(1, image.shape[0] * image.shape[1] + 1).reshape(image.shape[:2]), options)
@@ -65,7 +65,7 @@ def _superpixel(image: NDArray[np.uint8], options: SuperpixelOptions) -> Regions
 
 
 def _kept(labels: NDArray[np.int64], options: DivisionOptions) -> Regions:
-    """Keep the regions of a partition whose area fits, renumbered from 1; 0 is no region."""
+    """Keep the regions of a partition whose area fits, renumbered from 1; label 0 is no region."""
     areas = np.bincount(labels.ravel())
     kept = options.fits(areas, labels.size)
     kept[0] = False
@@ -84,7 +84,11 @@ def division_options(method: str, options: dict[str, Any]) -> DivisionOptions:
     """Check a method's name and options.
 
     Raises:
-        ConfigError: the method or an option does not exist (the nearest names are given), or a value is out of range.
+        ConfigError: the method or an option does not exist, or a value is out of range.
+
+    Example:
+        >>> division_options("grid", {"grid_rows": 8}).grid_columns
+        16
     """
     if method not in METHODS:
         raise ConfigError(f"There is no division {method!r}.{nearest(method, METHODS)}")
@@ -102,21 +106,26 @@ def division_options(method: str, options: dict[str, Any]) -> DivisionOptions:
 
 
 def divide(image: NDArray[Any], method: str = "superpixel", **options: Any) -> Regions:
-    """Cut an image into numbered regions. A pure function: same input, same regions.
+    """Divide an image into numbered regions; the same image and options give the same regions.
 
     Args:
-        image: ``(H, W)`` or ``(H, W, C)``, see ``lvlm_ad.datasets.images.as_rgb``. It is cut at the size it has; the
+        image: ``(H, W)`` or ``(H, W, C)``, see ``lvlm_ad.datasets.images.as_rgb``. It is divided at its own size; the
             published settings are for 768 x 768, and the area limits scale with the area.
         method: "superpixel", "grid" or "sam".
         **options: ``min_area``, ``max_area``; for grid ``grid_rows``, ``grid_columns``; for superpixel ``n_segments``,
             ``compactness``; for sam see ``lvlm_ad.regions.sam.SamOptions``.
 
     Returns:
-        The regions that survive the area filter, numbered from 1 in the method's order; perhaps none.
+        The regions within the area limits, numbered from 1 in the method's order; perhaps none.
 
     Raises:
         ConfigError: the method or an option is wrong, or the model of the sam division cannot be used.
         ImageError: the array is no image.
+
+    Example:
+        >>> import numpy as np
+        >>> divide(np.zeros((96, 96, 3), np.uint8), "grid", grid_rows=4, grid_columns=4).count
+        16
     """
     checked = division_options(method, options)
     return METHODS[method][1](as_rgb(image), checked)

@@ -1,4 +1,4 @@
-"""What every method of division has in common: the area limits, and what decides its regions."""
+"""What all methods of division have in common: the area limits, and what identifies a division."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DivisionOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     in_one_process: ClassVar[bool] = False
-    """Images are divided one after the other in this process: a model is too large to be loaded in several."""
+    """Whether one process divides all images, because its model is too large to be loaded in several."""
 
     min_area: Annotated[float, Field(ge=0)] = 600
     """A region is kept if it is larger than this many pixels of a 768 x 768 image."""
@@ -30,26 +30,26 @@ class DivisionOptions(BaseModel):
     """A region is kept if it is smaller than this many pixels of a 768 x 768 image."""
 
     def identity(self) -> dict[str, Any]:
-        """Return, as JSON, everything that decides the regions of an image, and nothing that does not.
+        """Return, as JSON, everything that the regions of an image depend on, and nothing else.
 
         Raises:
-            ConfigError: what decides them cannot be found.
+            ConfigError: a model's weights cannot be found.
         """
         return self.model_dump(mode="json")
 
     def record(self) -> dict[str, Any]:
-        """Return what a run's manifest says: the identity, and the names under which its parts were given.
+        """Return what a run's manifest records: the identity, and the names that the user gave.
 
         Raises:
-            ConfigError: what decides the regions cannot be found.
+            ConfigError: a model's weights cannot be found.
         """
         return self.identity()
 
     def release(self) -> None:
-        """Give back what dividing took; called when a data set is divided."""
+        """Free the memory of a model; called when a data set is divided."""
 
     def fits(self, areas: NDArray[np.int64], pixels: int) -> NDArray[np.bool_]:
-        """Say which regions are neither too small nor too large.
+        """Tell which regions are neither too small nor too large.
 
         Args:
             areas: int64 ``(R,)``, the pixels of each region.

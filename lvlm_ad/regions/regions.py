@@ -19,13 +19,18 @@ __all__ = ["Regions"]
 class Regions:
     """The division of one image.
 
-    R regions are numbered from 1; C cells are the finest pieces, so that any scoring of regions is constant on a cell.
-    In a partition each region is one cell, and one more cell holds the pixels that no region covers. Masks that overlap
-    give one cell for each set of regions that meet somewhere.
+    R regions are numbered from 1. C cells are the finest pieces: whatever scores the regions get, a map of them is
+    constant on each cell. In a partition each region is one cell, and one more cell holds the pixels that no region
+    covers. Masks that overlap give one cell for each set of regions that meet somewhere.
 
     Attributes:
         cells: int32 ``(H, W)``, the cell of each pixel, 0..C-1; every cell has at least one pixel.
-        membership: bool ``(R, C)``; row r-1 says which cells region number r covers.
+        membership: bool ``(R, C)``; row r-1 tells which cells region number r covers.
+
+    Example:
+        >>> regions = Regions.from_labels(np.array([[1, 1, 2, 0]]))
+        >>> regions.count, regions.n_cells, regions.cells.tolist()
+        (2, 3, [[0, 0, 1, 2]])
     """
 
     cells: NDArray[np.int32]
@@ -36,7 +41,7 @@ class Regions:
         """Make the regions of a partition.
 
         Args:
-            labels: integers ``(H, W)``; 0 where no region is, otherwise the region's number, 1..R without gaps.
+            labels: integers ``(H, W)``: the region's number, 1..R without gaps; 0 in no region.
         """
         count = int(labels.max(initial=0))
         uncovered = bool((labels == 0).any())
@@ -54,7 +59,7 @@ class Regions:
         count, height, width = masks.shape
         flat = masks.reshape(count, height * width)
         cells, first = np.zeros(height * width, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        # 64 masks at a time are one number a pixel: numbers sort much faster than rows of bits.
+        # 64 masks at a time become one number for each pixel: numbers sort much faster than rows of bits.
         for start in range(0, count, 64):
             bits = np.zeros((height * width, 8), dtype=np.uint8)
             packed = np.packbits(flat[start : start + 64], axis=0)
@@ -81,7 +86,7 @@ class Regions:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 (hex) over cells and membership: equal if and only if the division is the same."""
+        """SHA-256 (hex) over cells and membership; equal for equal divisions only."""
         digest = hashlib.sha256(repr((self.cells.shape, self.membership.shape)).encode())
         digest.update(np.ascontiguousarray(self.cells, dtype="<i4").tobytes())
         digest.update(np.packbits(self.membership).tobytes())
@@ -107,19 +112,19 @@ class Regions:
         return pooled
 
     def positions(self) -> NDArray[np.int64]:
-        """Find where each region's number stands: the pixel of the region that is nearest to its centroid.
+        """Return where each region's number stands: the pixel of the region that is nearest to its centroid.
 
         Returns:
             int64 ``(R, 2)``, (row, column); the first in reading order where several are equally near.
         """
         order = np.argsort(self.cells, axis=None, kind="stable")
         bounds = np.concatenate(([0], np.cumsum(self.cell_areas)))
-        found = np.empty((self.count, 2), dtype=np.int64)
+        positions = np.empty((self.count, 2), dtype=np.int64)
         for region, covered in enumerate(self.membership):
             pixels = np.concatenate([order[bounds[c] : bounds[c + 1]] for c in np.flatnonzero(covered)])
             if covered.sum() > 1:
                 pixels.sort()
             rows, columns = np.divmod(pixels, self.cells.shape[1])
             nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-            found[region] = rows[nearest], columns[nearest]
-        return found
+            positions[region] = rows[nearest], columns[nearest]
+        return positions
