@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from sklearn.metrics import adjusted_rand_score
+from scipy.special import comb
 
 from lvlm_ad.datasets.images import read_image, resize_image
 from lvlm_ad.errors import ConfigError, ImageError
@@ -21,6 +21,15 @@ def labels_of(regions):
     for region, covered in enumerate(regions.membership, start=1):
         numbers[covered] = region
     return numbers[regions.cells]
+
+
+def adjusted_rand_index(one, other):
+    """Agreement of two label maps: 1 for the same partition, about 0 for unrelated ones."""
+    table = np.zeros((one.max() + 1, other.max() + 1))
+    np.add.at(table, (one.ravel(), other.ravel()), 1)
+    pairs, rows, columns = (comb(counts, 2).sum() for counts in (table, table.sum(axis=1), table.sum(axis=0)))
+    expected = rows * columns / comb(one.size, 2)
+    return (pairs - expected) / ((rows + columns) / 2 - expected)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +53,11 @@ def test_grid_is_the_published_grid(published, index):
 
 @pytest.mark.parametrize("index", range(4))
 def test_superpixels_agree_with_the_published_ones(published, index):
-    """The default superpixels agree with those of the published code up to one grey level's difference in resizing."""
+    """The default superpixels agree with the published ones, apart from one grey level's difference in resizing."""
     regions = divide(published_image(published, index))
     expected = published[f"{index}/superpixel"]
     assert regions.count == expected.max()
-    assert adjusted_rand_score(expected.ravel(), labels_of(regions).ravel()) >= 0.93
+    assert adjusted_rand_index(expected, labels_of(regions)) >= 0.93
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -58,7 +67,7 @@ def test_numbers_stand_where_the_published_code_puts_them(published, index):
     assert np.array_equal(regions.positions(), published[f"{index}/superpixel_pos"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(size=SIZES, rows=st.integers(1, 20), columns=st.integers(1, 20))
 def test_grid_loses_no_pixel(size, rows, columns):
     """Without an area filter every pixel lies in exactly one cell, also where sides do not divide evenly."""

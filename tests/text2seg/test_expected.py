@@ -65,6 +65,7 @@ digits = st.dictionaries(st.sampled_from("0123456789"), st.floats(1e-6, 1), min_
 
 
 @given(st.floats(1e-6, 1), st.floats(0, 1), st.lists(digits, min_size=1, max_size=5))
+@settings(deadline=None)
 def test_the_formula(zero, one, decimals):
     """Digit by digit, E = P(1) + P(0) (sum of each decimal's mean digit times its weight)."""
     first = {"0": zero, **({"1": one} if one else {})}
@@ -77,8 +78,8 @@ def test_the_formula(zero, one, decimals):
     "written",
     ["70%", "7/10", "7 out of 10", "0,7", "\uff10.\uff17", "0.7/1.0", "0.70000000000000007", "7e-1", "+0.7"],
 )
-def test_what_is_no_plain_decimal_is_taken_as_written(written):
-    """Percentages, fractions, decimal commas and the like keep the value that they had."""
+def test_a_number_that_is_no_plain_decimal_is_taken_as_written(written):
+    """Percentages, fractions, decimal commas and the like keep their written value."""
     pieces = [{letter: 0.5, "1": 0.25, "0": 0.25} if letter.isdigit() else letter for letter in written]
     scores = read(answer("image anomaly score: ", *pieces, "."), N, "expected")
     assert scores == parse(f"image anomaly score: {written}.", N)
@@ -102,12 +103,12 @@ HALF = {"7": 0.5, "9": 0.5}
         ("Image score: 0.2\n\n| Region | Score |\n|---|---|\n| 4 | 0.1 |\n| 3 | ", " |"),
         ("image score: 0.2<table><tr><td>Region 3</td><td>", "</td></tr></table>"),
         ("<box>0.5 0.5</box> image score: 0.2. The model's region's 9, regions 3 and 4: ", " and 0.1"),
-        ("  \u2003 x" * 30_000 + "\nimage anomaly score: 0.2; region 3: ", "  "),
+        ("  \u2003 x" * 25_000 + "\nimage anomaly score: 0.2; region 3: ", "  "),
     ],
     ids=["text", "bold", "reasoning", "template", "json", "json string", "json list", "table", "html", "list", "long"],
 )
-def test_the_number_is_found_in_the_answer(before, after):
-    """Wherever the parser took a score from, its own tokens are weighed, and no other score changes."""
+def test_a_score_is_weighed_wherever_it_stands(before, after):
+    """Wherever the reader takes a score from, the score's own tokens are weighed, and no other score changes."""
     given = answer(*before, "0", ".", HALF, *after)
     scores = read(given, N, "expected")
     written = parse(given.text, N)
@@ -117,8 +118,8 @@ def test_the_number_is_found_in_the_answer(before, after):
     assert scores.expected == 1 + len(scores.regions)
 
 
-def test_what_is_found_does_not_depend_on_probabilities():
-    """Which statement counts, and whether a region has two scores, is decided by the text."""
+def test_which_scores_there_are_does_not_depend_on_probabilities():
+    """The text alone decides which verdict counts, and whether a region has two scores."""
     given = answer(
         *"image score: 0.",
         HALF,
@@ -151,7 +152,7 @@ def test_a_number_whose_tokens_are_not_known_is_taken_as_written():
 
 
 def test_a_token_that_holds_more_than_the_number_is_not_weighed():
-    """Where the tokens' borders are not the number's, nothing is guessed."""
+    """If the borders of the tokens are not those of the number, the number counts as written."""
     assert image_score("0", ".", {"7.": 0.5, "8.": 0.5}) == 0.7
     assert image_score("0", ".", {"7;": 0.5, "8;": 0.5}) == 0.7
 
@@ -180,7 +181,7 @@ def split(data, text):
 
 
 @given(soups, st.data(), st.sampled_from(["ok", "truncated"]))
-@settings(max_examples=300)
+@settings(deadline=None)
 def test_what_is_certain_is_as_written(text, data, outcome):
     """Where every token is certain, both scorings agree exactly."""
     given = answer(*split(data, text), outcome=outcome)
@@ -189,7 +190,7 @@ def test_what_is_certain_is_as_written(text, data, outcome):
 
 
 @given(soups, st.data())
-@settings(max_examples=300)
+@settings(deadline=None)
 def test_expected_values_lie_in_range(text, data):
     """Whatever the alternatives: the same scores are there, in [0, 1], with the same status."""
     pieces = [{piece: 1.0, **data.draw(probabilities)} for piece in split(data, text)]
@@ -213,6 +214,7 @@ def test_expected_values_lie_in_range(text, data):
         max_size=20,
     ),
 )
+@settings(deadline=None)
 def test_no_tokens_raise(text, tokens):
     """Tokens that have nothing to do with the text change nothing but, at most, a score within [0, 1]."""
     scores = read(Answer(text, tokens=tuple(tokens)), N, "expected")
@@ -244,7 +246,7 @@ def test_number_tokens_are_the_digits_and_points():
     ],
 )
 def test_tokens_are_found_in_a_text(pieces, text, starts):
-    """The text may lack what the tokens say around its numbers; where the numbers differ, nothing is known."""
+    """The text may lack what the tokens spell around its numbers; if the numbers differ, no token is kept."""
     tokens = number_tokens([(piece, [(piece, -0.1)]) for piece in pieces], text)
     assert [token.start for token in tokens] == starts
     assert all(text.startswith(token.text, token.start) for token in tokens)
