@@ -10,10 +10,13 @@ from pydantic import ValidationError
 from lvlm_ad.backend import Picture, Request
 from lvlm_ad.errors import ConfigError, FatalError, RejectedError
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("torch", "transformers", "accelerate")),
-    reason="the extra 'local' (torch, transformers, accelerate) is not installed",
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("torch", "transformers", "accelerate")),
+        reason="the extra 'local' (torch, transformers, accelerate) is not installed",
+    ),
+]
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def test_tokens_that_end_an_answer_are_the_models_own(backend, folder, request_)
     first = backend(folder, max_tokens=1).answer(request_)
     assert answer.outcome == "truncated"
     model = backend(folder, max_tokens=12)
-    token = model._started()[0].generate(model._started()[0].prepare([request_]))[0][0].ids[0]
+    token = model._start()[0].generate(model._start()[0].prepare([request_]))[0][0].ids[0]
     settings_of(folder, eos_token_id=[2, token])
     ended = backend(folder, max_tokens=12).answer(request_)
     assert ended.usage.output_tokens == 1

@@ -16,10 +16,13 @@ from lvlm_ad.backend import Picture, Request
 from lvlm_ad.errors import ConfigError, FatalError, RejectedError
 from lvlm_ad.text2seg import parse, read
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("torch", "transformers", "accelerate")),
-    reason="the extra 'local' (torch, transformers, accelerate) is not installed",
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("torch", "transformers", "accelerate")),
+        reason="the extra 'local' (torch, transformers, accelerate) is not installed",
+    ),
+]
 
 MODELS = ("llava", "qwen2_5_vl", "smolvlm", "idefics3", "gemma3")
 needs_xgrammar = pytest.mark.skipif(find_spec("xgrammar") is None, reason="the extra 'constrain' is not installed")
@@ -81,12 +84,12 @@ def test_a_batch_decides_nothing_about_what_is_drawn(backend):
 def test_draws_follow_the_probabilities():
     """Over many streams, tokens come as often as the softmax says, sharpened by the temperature."""
     import torch
-    from lvlm_ad_backends._local_tokens import Draw, Record
+    from lvlm_ad_backends.transformers.tokens import Recorder, Sampler
 
     logits, temperature, rows = torch.tensor([2.0, 1.0, 0.0, -1.0]), 0.7, 20_000
     requests = [Request((), str(number)) for number in range(rows)]
-    record, before, places = Record(), torch.zeros(rows, 1), logits.repeat(rows, 1)
-    draw = Draw(temperature, 3, requests, torch.device("cpu"), record)
+    record, before, places = Recorder(), torch.zeros(rows, 1), logits.repeat(rows, 1)
+    draw = Sampler(temperature, 3, requests, torch.device("cpu"), record)
     scores = draw(before, record(before, places))
     drawn = scores.argmax(dim=-1)
     shares = torch.bincount(drawn, minlength=4) / rows
@@ -106,7 +109,7 @@ def test_only_the_new_tokens_are_the_answer(backend, tiny_lvlm, tmp_path):
     folder = shutil.copytree(tiny_lvlm("llava"), tmp_path / "llava")
     request = question(1)
     # Random weights never end by themselves: a token that they write late for the first time is made one that ends.
-    written, _ = backend(folder, max_tokens=12)._started()[0].generate(backend(folder)._started()[0].prepare([request]))
+    written, _ = backend(folder, max_tokens=12)._start()[0].generate(backend(folder)._start()[0].prepare([request]))
     late = max(written[0].ids, key=written[0].ids.index)
     settings = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": [2, late]}))
@@ -140,7 +143,7 @@ def test_only_the_new_tokens_are_the_answer(backend, tiny_lvlm, tmp_path):
 @pytest.mark.parametrize("n_regions", [0, 1, 12])
 def test_a_held_answer_can_always_be_read(backend, name, n_regions):
     """Whatever the model: the answer is in the format, its regions were drawn, its scores lie in [0, 1]."""
-    from lvlm_ad_backends._local_tokens import answer_pattern
+    from lvlm_ad_backends.transformers.tokens import answer_pattern
 
     held = backend(name, constrain=True, max_tokens=400)
     for answer in ask_all(held, [question(number, n_regions) for number in range(4)]):

@@ -1,4 +1,4 @@
-"""Where a model runs, whether it fits there, and how it is loaded; everything that can go wrong is one clear line."""
+"""Loads a model: data type, memory, configuration, processor, weights. Every problem becomes one clear line."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from lvlm_ad.errors import ConfigError
 from lvlm_ad.weights import weights_size
 
 if TYPE_CHECKING:
-    from .transformers import TransformersOptions
+    from .options import TransformersOptions
 
 __all__ = [
+    "check_memory",
+    "check_stored_weights",
     "checked_config",
     "chosen_dtype",
     "first_line",
     "free_memory",
-    "loaded",
+    "load_model",
     "needed_memory",
-    "room_for",
-    "room_for_weights",
 ]
 
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "8bit": 8, "4bit": 4}
 _FEW_WORDS = 3
-"""A message of no more words, such as a KeyError's, does not say what went wrong."""
+"""A message of no more words, such as a KeyError's, explains nothing."""
 _OVERHEAD = 1.2
-"""Memory that answering takes beside the weights, as a factor: caches and pictures of a small batch."""
+"""Factor for the memory of a small batch beside the weights: caches and pictures."""
 
 
 def chosen_dtype(wanted: str, device: str) -> str:
-    """Return the type of the weights: "auto" is bfloat16 on a GPU (float16 where it has none), float32 on a CPU."""
+    """Return the weights' data type: "auto" is bfloat16 on a GPU (float16 if it has no bfloat16), float32 on a CPU."""
     if wanted != "auto":
         return wanted
     if device.startswith("cuda"):
@@ -45,7 +45,7 @@ def chosen_dtype(wanted: str, device: str) -> str:
 
 
 def free_memory(device: str) -> int | None:
-    """Return the bytes free on the device, on all GPUs together for "cuda"; None where it cannot be told."""
+    """Return the free bytes on the device, on all GPUs together for "cuda"; None if unknown."""
     if device == "cuda":
         return sum(int(torch.cuda.mem_get_info(index)[0]) for index in range(torch.cuda.device_count()))
     if device.startswith("cuda"):
@@ -58,17 +58,17 @@ def free_memory(device: str) -> int | None:
 
 
 def needed_memory(parameters: float, kind: str) -> float:
-    """Return about how many bytes a model takes that answers, its weights being of this type, "8bit" or "4bit"."""
+    """Return approximately how many bytes a model needs to answer; ``kind`` is its data type, "8bit" or "4bit"."""
     return parameters * _BITS[kind] / 8 * _OVERHEAD
 
 
-def room_for(parameters: float, kind: str, device: str) -> None:
-    """Look whether a model fits.
+def check_memory(parameters: float, kind: str, device: str) -> None:
+    """Check that a model fits.
 
     Args:
-        parameters: how many it has.
-        kind: the type of its weights, "8bit" or "4bit".
-        device: where it is to go.
+        parameters: number of its parameters.
+        kind: data type of its weights, "8bit" or "4bit".
+        device: where it will run.
 
     Raises:
         ConfigError: it does not.
@@ -76,20 +76,20 @@ def room_for(parameters: float, kind: str, device: str) -> None:
     needed, free = needed_memory(parameters, kind), free_memory(device)
     if free is not None and needed > free:
         raise ConfigError(
-            f"It needs about {needed / 1e9:.0f} GB as {kind} and {free / 1e9:.0f} GB are free on {device}; take a "
-            "smaller model, or set quantize=4bit on a CUDA GPU."
+            f"It needs about {needed / 1e9:.0f} GB as {kind} and {free / 1e9:.0f} GB are free on {device}; choose "
+            "a smaller model, or set quantize=4bit on a CUDA GPU."
         )
 
 
-def room_for_weights(folder: Path, config: Any, quantize: str, dtype: str, device: str) -> None:
-    """Look whether the weights in a folder fit; raises as ``room_for`` does."""
+def check_stored_weights(folder: Path, config: Any, kind: str, device: str) -> None:
+    """Check that the weights in a folder fit; raises as ``check_memory`` does."""
     stored = getattr(config, "dtype", None)
     bits = torch.finfo(stored).bits if isinstance(stored, torch.dtype) else _BITS["bfloat16"]
-    room_for(weights_size(folder) * 8 / bits, dtype if quantize == "none" else quantize, device)
+    check_memory(weights_size(folder) * 8 / bits, kind, device)
 
 
 def checked_config(folder: Path, options: TransformersOptions) -> Any:
-    """Read a model's configuration and look whether it answers questions about pictures."""
+    """Read a model's configuration and check that the model answers questions about pictures."""
     try:
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=options.trust_remote_code
@@ -100,10 +100,8 @@ def checked_config(folder: Path, options: TransformersOptions) -> Any:
         raise ConfigError(
             f"transformers {transformers.__version__} cannot read the configuration of {folder}: {first_line(error)}"
         ) from error
-    of_its_own = options.trust_remote_code and "AutoModelForImageTextToText" in (
-        getattr(config, "auto_map", None) or {}
-    )
-    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES and not of_its_own:
+    own_class = options.trust_remote_code and "AutoModelForImageTextToText" in (getattr(config, "auto_map", None) or {})
+    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES and not own_class:
         raise ConfigError(
             f"{folder} is a {config.model_type}, which transformers {transformers.__version__} does not load as a "
             "model that answers questions about pictures."
@@ -115,21 +113,21 @@ def _untrusted(folder: Path) -> ConfigError:
     return ConfigError(f"{folder} needs code of its own. Read it, and if you trust it, set trust_remote_code=true.")
 
 
-def loaded(folder: Path, options: TransformersOptions, device: str) -> tuple[Any, Any]:
+def load_model(folder: Path, options: TransformersOptions, device: str) -> tuple[Any, Any]:
     """Load a model.
 
     Returns:
         The model and its processor.
 
     Raises:
-        ConfigError: it is no model that answers questions about pictures, needs code of its own, or does not fit.
+        ConfigError: files are missing or damaged, the model needs code of its own, or it does not fit.
     """
-    # Its bars and advice would stand among our own lines.
+    # Its progress bars and advice would interrupt our own output.
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     dtype = chosen_dtype(options.dtype, device)
     shared = {"local_files_only": True, "trust_remote_code": options.trust_remote_code}
-    processor = _loaded_processor(folder, options, shared)
+    processor = _load_processor(folder, options, shared)
     try:
         model, report = transformers.AutoModelForImageTextToText.from_pretrained(
             folder,
@@ -138,25 +136,25 @@ def loaded(folder: Path, options: TransformersOptions, device: str) -> tuple[Any
             quantization_config=_quantization(options.quantize, dtype),
             use_safetensors=True,
             output_loading_info=True,
-            # accelerate spreads it over all GPUs; one named device takes it whole.
+            # "auto": accelerate distributes the model over all GPUs.
             device_map="auto" if device == "cuda" else device,
             **shared,
         )
     except torch.OutOfMemoryError as error:
         raise ConfigError(f"{folder} does not fit into the memory of {device}: {first_line(error)}") from error
     except Exception as error:
-        # Damaged files, a package that is missing, an attention that the model has not: each raises something else.
+        # Damaged files, a missing package, an unsupported attention: each raises another exception.
         raise ConfigError(f"{folder} cannot be loaded: {first_line(error)}") from error
     if report["missing_keys"]:
         raise ConfigError(
             f"{folder} lacks {len(report['missing_keys'])} of the model's weights, such as "
             f"{min(report['missing_keys'])}; they would be random."
         )
-    model.generation_config = _only_ends(folder, model.generation_config)
+    model.generation_config = _special_tokens(folder, model.generation_config)
     return model.eval(), processor
 
 
-def _loaded_processor(folder: Path, options: TransformersOptions, shared: dict[str, Any]) -> Any:
+def _load_processor(folder: Path, options: TransformersOptions, shared: dict[str, Any]) -> Any:
     try:
         processor = transformers.AutoProcessor.from_pretrained(folder, **shared, **options.processor)
     except Exception as error:
@@ -164,17 +162,17 @@ def _loaded_processor(folder: Path, options: TransformersOptions, shared: dict[s
             raise _untrusted(folder) from None
         raise ConfigError(f"The processor of {folder} cannot be loaded: {first_line(error)}") from error
     if not getattr(processor, "chat_template", None) or not hasattr(processor, "tokenizer"):
-        raise ConfigError(f"{folder} holds no chat template, so it is not known how to put a question to it.")
+        raise ConfigError(f"{folder} holds no chat template, so the format of its questions is unknown.")
     if processor.tokenizer.pad_token_id is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return processor
 
 
-def _only_ends(folder: Path, own: Any) -> Any:
-    """Return a model's generation settings without all that would change its answers: tokens that begin, end and pad.
+def _special_tokens(folder: Path, own: Any) -> Any:
+    """Return the begin, end and padding tokens of a model's generation settings; its other settings change answers.
 
     Raises:
-        ConfigError: its file is damaged, so that the tokens that end an answer may be unknown.
+        ConfigError: the file is damaged, so the tokens that end an answer may be unknown.
     """
     file = folder / "generation_config.json"
     if file.is_file():
@@ -187,7 +185,7 @@ def _only_ends(folder: Path, own: Any) -> Any:
 
 
 def _attention(wanted: str, device: str) -> str | None:
-    """Return the implementation of attention; None lets transformers choose, which is sdpa where the model has it."""
+    """Return the implementation of attention; None lets transformers choose, usually sdpa."""
     if wanted != "auto":
         return wanted
     flash = device.startswith("cuda") and importlib.util.find_spec("flash_attn") is not None
@@ -207,10 +205,10 @@ def _quantization(kind: str, dtype: str) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """Return an exception's first line; its type before it where that says next to nothing."""
+    """Return an exception's first line, with its type if the line explains little."""
     first = next(iter(str(error).strip().splitlines()), "")
     if "ignore_mismatched_sizes" in first:
-        first = "its weights have other shapes than its config.json says"
+        first = "the shapes of its weights do not match its config.json"
     kind = type(error).__name__
-    told = first if len(first.split()) > _FEW_WORDS else f"{kind}: {first}" if first else kind
-    return f"{told[:400].rstrip('.')}."
+    text = first if len(first.split()) > _FEW_WORDS else f"{kind}: {first}" if first else kind
+    return f"{text[:400].rstrip('.')}."

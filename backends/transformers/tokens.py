@@ -1,4 +1,4 @@
-"""What happens to the probabilities of each next token: held to the answer format, written down, drawn from."""
+"""Processing of each next token's scores: force the answer format, record alternatives, sample."""
 
 from __future__ import annotations
 
@@ -15,20 +15,17 @@ from lvlm_ad.errors import ConfigError
 if TYPE_CHECKING:
     from lvlm_ad.backend import Request
 
-__all__ = ["Draw", "Grammars", "Record", "answer_pattern"]
+__all__ = ["Grammars", "Recorder", "Sampler", "answer_pattern"]
 
 _ALTERNATIVES = 20
-"""How many of the likeliest tokens are written down at each place."""
+"""Number of the most likely tokens recorded at each step."""
 
 _SCORE = r"(0|1|0\.[0-9][0-9]?|1\.0)"
-"""Digits are spelled out: in a regular expression of Unicode any script has digits."""
+"""With [0-9], since the class of all digits includes those of other scripts."""
 
 
 def answer_pattern(n_regions: int) -> str:
-    """Return the regular expression of the published answer format, with the regions that were drawn.
-
-    Regions may come in any order; not more are named than there are.
-    """
+    """Return the regular expression of the published answer format with this number of regions, in any order."""
     if n_regions == 0:
         return rf"image anomaly score: {_SCORE}\."
     numbers = "|".join(str(number) for number in range(1, n_regions + 1))
@@ -36,11 +33,11 @@ def answer_pattern(n_regions: int) -> str:
 
 
 class Grammars:
-    """Holds answers to their format. Each different question's grammar is compiled once.
+    """Forces answers into their format; compiles each format once.
 
     Args:
-        tokenizer: the model's.
-        vocabulary: how many scores the model gives at each place; may be more than the tokenizer has tokens.
+        tokenizer: the model's tokenizer.
+        vocabulary: number of scores at each step; may exceed the tokenizer's number of tokens.
         stops: the tokens that end an answer.
 
     Raises:
@@ -58,31 +55,30 @@ class Grammars:
         self._compiled: dict[str, Any] = {}
 
     def processor(self, requests: Sequence[Request]) -> Any:
-        """Return what holds each row of a batch to its question's format; it serves one ``generate`` alone."""
-        from xgrammar.contrib.hf import LogitsProcessor as Held  # noqa: PLC0415 - as above
+        """Return a processor for one call of ``generate`` that forces each row into its question's format."""
+        from xgrammar.contrib.hf import LogitsProcessor as Constraint  # noqa: PLC0415 - as above
 
-        return Held([self._grammar(request) for request in requests])
+        return Constraint([self._grammar(request) for request in requests])
 
     def _grammar(self, request: Request) -> Any:
         schema = request.options.get("schema")
-        wanted = (
-            json.dumps(schema, sort_keys=True) if schema else answer_pattern(int(request.options.get("n_regions", 0)))
-        )
-        if wanted not in self._compiled:
-            # Blanks between the parts of an object are free otherwise, and a model may write them for ever.
-            self._compiled[wanted] = (
-                self._compiler.compile_json_schema(wanted, any_whitespace=False)
+        n_regions = int(request.options.get("n_regions", 0))
+        grammar = json.dumps(schema, sort_keys=True) if schema else answer_pattern(n_regions)
+        if grammar not in self._compiled:
+            # Without any_whitespace=False a model may write spaces without end.
+            self._compiled[grammar] = (
+                self._compiler.compile_json_schema(grammar, any_whitespace=False)
                 if schema
-                else self._compiler.compile_regex(wanted)
+                else self._compiler.compile_regex(grammar)
             )
-        return self._compiled[wanted]
+        return self._compiled[grammar]
 
 
-class Record(LogitsProcessor):
-    """Writes down the likeliest tokens at each place, with the probabilities from which the next token is taken.
+class Recorder(LogitsProcessor):
+    """Records the most likely tokens of each step with their probabilities.
 
     Attributes:
-        steps: for each place, token ids int64 and natural-log probabilities float32, both ``(B, K)``; an id may stand
+        steps: for each step, token ids int64 and natural-log probabilities float32, both ``(B, K)``; an id may occur
             twice.
     """
 
@@ -90,47 +86,47 @@ class Record(LogitsProcessor):
         self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def __call__(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Look at one place; nothing is changed."""
+        """Record one step; return the scores unchanged."""
         best = torch.log_softmax(scores.float(), dim=-1).topk(min(_ALTERNATIVES, scores.shape[-1]), dim=-1)
         self.steps.append((best.indices, best.values))
         return scores
 
     def add(self, tokens: torch.Tensor, scores: torch.Tensor) -> None:
-        """Write down another token, int64 ``(B, 1)``, at the last place."""
+        """Add the tokens int64 ``(B, 1)`` to the last step."""
         ids, values = self.steps[-1]
         own = torch.log_softmax(scores.float(), dim=-1).gather(1, tokens)
         self.steps[-1] = (torch.cat([ids, tokens], dim=1), torch.cat([values, own], dim=1))
 
 
-class Draw(LogitsProcessor):
-    """BootstrapSamples the next token at random, each row from a stream of its own, so that a batch decides nothing.
+class Sampler(LogitsProcessor):
+    """Samples the next token; each row has its own random stream, so the batch does not change an answer.
 
-    The largest of log-probability / temperature + Gumbel noise is a draw from the softmax; ``generate`` must then take
-    the largest.
+    The largest of log-probability / temperature + Gumbel noise is a sample from the softmax, which ``generate`` then
+    takes.
 
     Args:
         temperature: above 0.
-        seed: the run's.
+        seed: the run's seed.
         requests: the question of each row.
-        device: where the scores are; the same seed draws otherwise on another kind of device.
-        record: gets the token that is drawn, which need not be among the likeliest.
+        device: device of the scores. Other kinds of device give other samples for the same seed.
+        recorder: records the sampled token, which may not be among the most likely.
     """
 
     def __init__(
-        self, temperature: float, seed: int, requests: Sequence[Request], device: torch.device, record: Record
+        self, temperature: float, seed: int, requests: Sequence[Request], device: torch.device, recorder: Recorder
     ) -> None:
         self._temperature = temperature
-        self._record = record
+        self._recorder = recorder
         self._streams = [torch.Generator(device).manual_seed(_seed_of(seed, request) % 2**63) for request in requests]
 
     def __call__(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return scores of which the largest is a random draw."""
+        """Return scores of which the largest is the sampled token."""
         noise = torch.stack(
             [torch.empty(scores.shape[-1], device=scores.device).exponential_(generator=one) for one in self._streams]
         )
-        # Minus the logarithm of an exponential variable has Gumbel's distribution.
+        # Minus the logarithm of an exponential variable is Gumbel distributed.
         noisy = scores.float() / self._temperature - noise.log()
-        self._record.add(noisy.argmax(dim=-1, keepdim=True), scores)
+        self._recorder.add(noisy.argmax(dim=-1, keepdim=True), scores)
         return noisy
 
 
