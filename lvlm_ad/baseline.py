@@ -190,9 +190,14 @@ class Baseline:
     def __init__(self, options: BaselineOptions | None = None) -> None:
         self.options = options if options is not None else self.Options()
 
+    @property
+    def implementation(self) -> type:
+        """The class that messages and the identity name; a wrapper returns the class that it wraps."""
+        return type(self)
+
     def identity(self) -> dict[str, Any]:
         """Return what decides the scores besides the view: JSON values, the same on every machine."""
-        named = {"baseline": f"{type(self).__module__}:{type(self).__qualname__}"}
+        named = {"baseline": f"{self.implementation.__module__}:{self.implementation.__qualname__}"}
         return {**named, **({"source": self.source} if self.source else {}), **self.options.identity()}
 
     def score(self, view: View) -> DenseScores:

@@ -177,9 +177,14 @@ class Backend:
     def __init__(self, options: BackendOptions | None = None) -> None:
         self.options = options if options is not None else self.Options()
 
+    @property
+    def implementation(self) -> type:
+        """The class that messages and the identity name; a wrapper returns the class that it wraps."""
+        return type(self)
+
     def identity(self) -> dict[str, Any]:
         """Return what decides an answer besides the request: JSON values, the same on every machine."""
-        named = {"backend": f"{type(self).__module__}:{type(self).__qualname__}"}
+        named = {"backend": f"{self.implementation.__module__}:{self.implementation.__qualname__}"}
         return {**named, **({"source": self.source} if self.source else {}), **self.options.identity()}
 
     def answer(self, request: Request) -> Answer | str:
@@ -210,7 +215,7 @@ class Backend:
         Raises:
             ConfigError: it does not; no backend does, unless it is a ``BatchBackend``.
         """
-        raise ConfigError(f"{type(self).__name__} takes no batches; leave --batch out.")
+        raise ConfigError(f"{self.implementation.__name__} takes no batches; leave --batch out.")
 
     def make_detector(self, session: ChatSession[Model_contra, Detector_co], model: Model_contra) -> Detector_co:
         """Make what a bench runs: a chat model is asked through stored answers, limits and retries."""

@@ -1,46 +1,86 @@
-"""What an engine does: cut images and hold models, wherever that is."""
+"""What an engine does: run a task on many items, and build models, on this machine or elsewhere."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from lvlm_ad.backend import Backend
     from lvlm_ad.baseline import Baseline
-    from lvlm_ad.datasets import Sample
-    from lvlm_ad.engines.cutting import Cutting
     from lvlm_ad.plugins import Model
-    from lvlm_ad.regions import StoredDivision
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Task", "in_order"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Task(Protocol):
+    """Work that an engine does for many items. It travels to other processes by pickle."""
+
+    def load(self, item: Any) -> Any:
+        """Read what ``run`` needs, where the item's files are.
+
+        Raises:
+            ImageError: a file cannot be used; ``Engine.map`` gives the error in place of a result.
+        """
+
+    def run(self, loaded: Any) -> Any:
+        """Do the work; it reads no files of the item, so any machine can do it."""
 
 
 class Engine(Protocol):
-    """Does the work that can be done elsewhere. It writes nothing: what it gives is stored by whoever asked."""
+    """Where work is done. An engine writes no files: whoever asked stores the results."""
 
-    def divide(
-        self, samples: Sequence[Sample], cutting: Cutting, done: Callable[[Sample], bool]
-    ) -> Iterator[tuple[Sample, StoredDivision | str | None]]:
-        """Cut images into regions and count their ground truth, in any order.
+    def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Iterator[tuple[T, Any]]:
+        """Do a task for each item, several at a time.
 
         Args:
-            samples: the images.
-            cutting: how.
-            done: whether somebody else has cut an image meanwhile; asked where cutting is slow.
+            task: what to do.
+            items: taken one by one, shortly before their turn.
+            holds_model: the task loads a model, so few processes do it and each does many items.
 
         Yields:
-            A sample with its division, with what is wrong with its files, or with None where it was done.
+            Each item with its result, or with the ImageError that ``load`` raised; in the order of the items.
 
         Raises:
-            ConfigError: the model that divides cannot be found or used, or machines differ.
+            ConfigError: the task cannot be done, for instance because a model is missing.
         """
 
-    def placed(self, model: Model) -> Backend | Baseline:
-        """Return a model, built; its ``identity`` is what decides its answers where it will run.
+    def place(self, model: Model) -> Backend | Baseline:
+        """Build a model where it will run.
 
         Raises:
-            ConfigError: an option is wrong, or it cannot run there.
+            ConfigError: an option is wrong, or the model cannot run there.
             PluginError: it cannot be built.
         """
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[tuple[T, R]]:
+    """Call a function for each item from several threads, and yield items with results in order.
+
+    At most four results a thread wait for their turn, since each may be large.
+
+    Example:
+        >>> list(in_order(str.upper, ["a", "b"], threads=2))
+        [('a', 'A'), ('b', 'B')]
+    """
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(function, item)))
+            if len(waiting) > 4 * threads:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

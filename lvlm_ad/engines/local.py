@@ -1,91 +1,141 @@
-"""All on this machine: images are cut in a process for each processor, models run in this process."""
+"""Work on this machine: tasks run in one process per processor, models in this process."""
 
 from __future__ import annotations
 
 import os
+import pickle
+import subprocess
+import sys
 import threading
-import time
-from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lvlm_ad.engines.cutting import cut
+from lvlm_ad.engines.engine import in_order
+from lvlm_ad.errors import ImageError, LvlmAdError
 from lvlm_ad.plugins import build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
-
     from lvlm_ad.backend import Backend
     from lvlm_ad.baseline import Baseline
-    from lvlm_ad.datasets import Sample
-    from lvlm_ad.engines.cutting import Cutting
+    from lvlm_ad.engines.engine import Task
     from lvlm_ad.plugins import Model
-    from lvlm_ad.regions import StoredDivision
 
 __all__ = ["LocalEngine"]
 
+T = TypeVar("T")
+
 _WORTH_PROCESSES = 4
-"""Below so many images, starting processes takes longer than dividing."""
-
-_AHEAD = 16
-"""Images under way for each process."""
-
-
-_LOOKS = 1.0
-"""Seconds between a worker's looks at whether its parent lives."""
+"""For fewer items, starting processes takes longer than the work."""
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""There are as many processes as processors."""
+_WORKER = "import sys; sys.path[:] = sys.argv[1:]; from lvlm_ad.engines.local import serve; serve()"
 
 
 class LocalEngine:
-    """This machine; see ``Engine``."""
+    """The engine of this machine; see ``Engine``."""
 
-    def divide(
-        self, samples: Sequence[Sample], cutting: Cutting, done: Callable[[Sample], bool]
-    ) -> Iterator[tuple[Sample, StoredDivision | str | None]]:
-        """Cut images, in parallel where the method allows it and there are enough of them."""
-        if cutting.in_one_process or len(samples) < _WORTH_PROCESSES:
-            for sample in samples:
-                yield sample, None if done(sample) else cutting.cut(sample)
+    def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Iterator[tuple[T, Any]]:
+        """Do a task for each item: in several processes, or in this one if there are few or the task holds a model."""
+        rest = iter(items)
+        first = [] if holds_model else list(islice(rest, _WORTH_PROCESSES))
+        if len(first) < _WORTH_PROCESSES:
+            for item in chain(first, rest):
+                yield item, _done(task, item)
             return
-        # loky's processes need no `if __name__ == "__main__"` in a caller's script.
-        from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415 - where images are divided
-
-        # One thread each: there are as many processes as processors.
-        single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        workers = min(len(samples), os.cpu_count() or 1)
-        processes = ProcessPoolExecutor(
-            max_workers=workers, env=single, initializer=_end_with_parent, initargs=(os.getpid(),)
-        )
+        processes = _Processes(task)
         try:
-            # A result is a compressed image: no more are under way than keep the processes busy.
-            ahead: deque[tuple[Sample, Future[StoredDivision | str]]] = deque()
-            for sample in samples:
-                ahead.append((sample, processes.submit(cut, sample, cutting.method, cutting.options, cutting.side)))
-                if len(ahead) > _AHEAD * workers:
-                    yield _first(ahead)
-            while ahead:
-                yield _first(ahead)
+            yield from in_order(processes.call, chain(first, rest), os.cpu_count() or 1)
         finally:
-            # They would be kept for later; a bench divides once and may then wait for answers for hours.
-            processes.shutdown(wait=True, kill_workers=True)
+            processes.close()
 
-    def placed(self, model: Model) -> Backend | Baseline:
+    def place(self, model: Model) -> Backend | Baseline:
         """Build a model in this process."""
         plugin: Backend | Baseline = build(model)
         return plugin
 
-
-def _end_with_parent(parent: int) -> None:
-    """Have this process end with the one that started it: killed, that one cannot see to it, and loky never does."""
-
-    def watch() -> None:
-        # An orphan gets another parent, but for Windows, where this ends nothing.
-        while os.getppid() == parent:
-            time.sleep(_LOOKS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="watch the parent").start()
+    def close(self) -> None:
+        """Nothing is held between calls."""
 
 
-def _first(ahead: deque[tuple[Sample, Future[StoredDivision | str]]]) -> tuple[Sample, StoredDivision | str]:
-    sample, future = ahead.popleft()
-    return sample, future.result()
+class _Processes:
+    """One worker process for each thread that calls; the two exchange pickles through pipes.
+
+    ``multiprocessing`` would run the caller's script again in each process unless the script guards against it, and
+    its processes outlive a parent that is killed. These end when their pipe does.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._own = threading.local()
+        self._all: list[subprocess.Popen[bytes]] = []
+
+    def call(self, item: Any) -> Any:
+        """Have the task done by this thread's process.
+
+        Raises:
+            LvlmAdError: what the task raised, or that the process ended.
+        """
+        process = getattr(self._own, "process", None) or self._start()
+        try:
+            pickle.dump((self._task, item), process.stdin)
+            process.stdin.flush()
+            result = pickle.load(process.stdout)  # nosec B301 # noqa: S301 - from our own process
+        except (EOFError, OSError) as error:
+            raise LvlmAdError(
+                f"A worker process ended with status {process.wait()}, perhaps for lack of memory; run it again."
+            ) from error
+        if isinstance(result, _Raised):
+            raise result.error
+        return result
+
+    def close(self) -> None:
+        """End the processes: each finishes its item and reads the end of its pipe."""
+        for process in self._all:
+            process.kill()
+            process.communicate()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._own.process = process = subprocess.Popen(  # noqa: S603 - this Python, our own module
+            [sys.executable, "-c", _WORKER, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **_ONE_THREAD},
+            # Ctrl-C reaches only this process, which then ends the workers.
+            start_new_session=True,
+        )
+        self._all.append(process)
+        return process
+
+
+class _Raised:
+    """An exception on its way from a worker process."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def serve() -> None:
+    """Do tasks from stdin until it ends, and write the results to stdout; the main loop of a worker process."""
+    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    # What a library prints must not get between the results.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    while True:
+        try:
+            task, item = pickle.load(requests)  # nosec B301 # noqa: S301 - from our own process
+        except EOFError:
+            return
+        try:
+            result = _done(task, item)
+        except Exception as error:  # noqa: BLE001 - raised again in the process that asked
+            result = _Raised(error)
+        pickle.dump(result, replies)
+        replies.flush()
+
+
+def _done(task: Task, item: Any) -> Any:
+    """Return the result of a task for an item, or the error of a file that cannot be used."""
+    try:
+        return task.run(task.load(item))
+    except ImageError as error:
+        return error

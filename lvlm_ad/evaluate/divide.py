@@ -6,22 +6,28 @@ import hashlib
 import json
 import os
 import random
+from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets.hashing import hash_rows
-from lvlm_ad.engines import Cutting, Engine, LocalEngine
+from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.engines import Engine, LocalEngine
 from lvlm_ad.errors import DataError
-from lvlm_ad.metrics import CellCounts
+from lvlm_ad.metrics import CellCounts, count_cells
+from lvlm_ad.regions import StoredDivision, divide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.progress import Progress
-    from lvlm_ad.regions import DivisionStore, Regions, StoredDivision
+    from lvlm_ad.regions import DivisionStore, Regions
 
 __all__ = ["Divisions", "divide_dataset"]
 
@@ -30,6 +36,35 @@ DIVISION_VERSION = 1
 
 _AT_ONCE = 900
 """Samples looked up at a time."""
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Divide one image and count its ground truth; a task for an engine.
+
+    Attributes:
+        method: the division's name.
+        options: its options, defaults filled in.
+        side: of the square that images are stretched to, in pixels.
+    """
+
+    method: str
+    options: Mapping[str, Any]
+    side: int
+
+    def load(self, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """Read an image and its mask."""
+        return sample.image, sample.mask
+
+    def run(self, loaded: tuple[NDArray[np.uint8], NDArray[np.bool_] | None]) -> StoredDivision:
+        """Divide the image into regions and count the mask's pixels in their cells."""
+        image, mask = loaded
+        size = (self.side, self.side)
+        regions = divide(resize_image(image, size), self.method, **self.options)
+        counts = None
+        if mask is not None:
+            counts = count_cells(regions.cells, resize_mask(mask, size), regions.n_cells).to_arrays()
+        return StoredDivision.pack(regions, counts)
 
 
 class _Keys:
@@ -163,23 +198,22 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
         # Slow, and several commands may divide the same images at once: each begins elsewhere and leaves out what the
         # others have done meanwhile.
         random.Random(os.getpid()).shuffle(missing)  # noqa: S311 - nothing is kept secret by it
-    cutting = Cutting(
-        plan.protocol.division,
-        plan.division.model_dump(),
-        plan.protocol.image_size,
-        plan.division.in_one_process,
-        plan.dataset.file_hashes,
-    )
+    cut = _Cut(plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size)
 
-    def done(sample: Sample) -> bool:
-        return divisions.has(sample)
+    def undivided() -> Iterator[Sample]:
+        for sample in missing:
+            if plan.division.in_one_process and divisions.has(sample):
+                progress.advance(stored=True)
+            else:
+                yield sample
 
-    for sample, result in (engine or LocalEngine()).divide(missing, cutting, done):
-        if isinstance(result, str):
-            problems.append(result)
-        elif result is not None:
+    engine = engine or LocalEngine()
+    for sample, result in engine.map(cut, undivided(), holds_model=plan.division.in_one_process):
+        if isinstance(result, DataError):
+            problems.append(str(result))
+        else:
             divisions.put(sample, result)
-        progress.advance(failed=isinstance(result, str), stored=result is None)
+        progress.advance(failed=isinstance(result, DataError))
     progress.finish()
     plan.division.release()
     if problems:

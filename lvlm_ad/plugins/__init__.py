@@ -1,20 +1,33 @@
-"""Finds backends and baselines: those of installed packages by name, the user's own by file or module."""
+"""Backends and baselines of installed packages and of the user: found, made to keep their contract, and built.
 
-from lvlm_ad.plugins.classes import Kind
-from lvlm_ad.plugins.installed import clashes, installed, is_ours, load_installed, owner, plugin_names, unreadable
-from lvlm_ad.plugins.models import Model, build, find_model, load_plugin
+A name that ``--model`` takes leads to a ``Plugin`` (a class that can answer or score), with a preset to a ``Model`` (the
+plugin and its settings), and ``build`` makes the backend or baseline.
+"""
+
+from lvlm_ad.plugins.adapt import Kind, Plugin, as_plugin
+from lvlm_ad.plugins.find import (
+    Model,
+    build,
+    clashes,
+    find_model,
+    installed,
+    is_ours,
+    load_plugin,
+    owner,
+    plugin_names,
+)
 
 __all__ = [
     "Kind",
     "Model",
+    "Plugin",
+    "as_plugin",
     "build",
     "clashes",
     "find_model",
     "installed",
     "is_ours",
-    "load_installed",
     "load_plugin",
     "owner",
     "plugin_names",
-    "unreadable",
 ]

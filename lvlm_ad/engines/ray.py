@@ -1,0 +1,194 @@
+"""Work on a Ray cluster: tasks on its processors, copies of models as actors. Nothing is written there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lvlm_ad.engines.engine import in_order
+from lvlm_ad.engines.local import LocalEngine
+from lvlm_ad.engines.remote import (
+    Pool,
+    RemoteBackend,
+    RemoteBaseline,
+    Size,
+    WorkersDiedError,
+    cause_of,
+    describe,
+    first_line,
+    run_task,
+)
+from lvlm_ad.errors import ConfigError, DataError, ImageError
+from lvlm_ad.versions import versions
+
+if TYPE_CHECKING:
+    from lvlm_ad.backend import Backend
+    from lvlm_ad.baseline import Baseline
+    from lvlm_ad.engines.engine import Task
+    from lvlm_ad.engines.options import RayOptions
+    from lvlm_ad.plugins import Model
+
+__all__ = ["RayEngine", "size_of"]
+
+T = TypeVar("T")
+
+_STORE = 512 << 20
+"""Bytes of Ray's object store if this machine alone is the cluster: images under way, and references."""
+
+
+class RayEngine:
+    """The engine of a Ray cluster; see ``Engine``.
+
+    Models whose class is ``distributable`` run on the cluster. Others, such as endpoints, are asked from this process.
+
+    Args:
+        options: how models are spread.
+        address: see ``make_engine``.
+        concurrency: questions at the same time for each copy of a model that has no limit of its own.
+        note: called with what the user should know.
+
+    Raises:
+        ConfigError: ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(
+        self, options: RayOptions, *, address: str | None, concurrency: int, note: Callable[[str], None]
+    ) -> None:
+        try:
+            import ray  # noqa: PLC0415 - comes with the extra "ray"
+        except ModuleNotFoundError as error:
+            raise ConfigError("--engine ray needs ray; pip install 'lvlm-ad[ray]'.") from error
+        self._ray: Any = ray
+        self._options, self._concurrency, self._note = options, concurrency, note
+        self._started = not ray.is_initialized()
+        if self._started:
+            self._connect(address or os.environ.get("RAY_ADDRESS") or "local")
+
+    def _connect(self, address: str) -> None:
+        # No usage statistics are sent unless the user wants it.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray's coming default; the present one hides GPUs from workers that asked for none, with a warning.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        own: dict[str, Any] = {"object_store_memory": _STORE, "include_dashboard": False} if address == "local" else {}
+        if address != "local":
+            self._note(f"Connecting to the Ray cluster at {address}.")
+        try:
+            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            raise ConfigError(
+                f"There is no Ray cluster at {address}: {first_line(error)} Start one with 'ray start --head', or give "
+                "--ray-address the address that it printed."
+            ) from error
+
+    def close(self) -> None:
+        """Leave the cluster; stop it if this engine started it."""
+        if self._started:
+            self._ray.shutdown()
+
+    def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Iterator[tuple[T, Any]]:
+        """Do a task for each item: files are read here, the work is done by tasks or, with a model, by actors."""
+        if holds_model:
+            size = self._size("dividing")
+            pool = Pool(self._ray, "dividing", lambda: task, size, 2, self._note)
+            work, threads = partial(pool.call, "run"), 2 * size.copies
+        else:
+            pool = None
+            remote = self._ray.remote(run_task).options(num_cpus=1, max_retries=5)
+            work = partial(self._run, remote, task, versions())
+            threads = 2 * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+
+        def one(item: T) -> Any:
+            try:
+                return work(task.load(item))
+            except ImageError as error:
+                return error
+            except WorkersDiedError as error:
+                raise DataError(f"{item!r:.200}: {error}") from error
+
+        try:
+            yield from in_order(one, items, threads)
+        finally:
+            if pool is not None:
+                pool.close()
+
+    def _run(self, remote: Any, task: Task, expected: Mapping[str, str], loaded: Any) -> Any:
+        try:
+            return self._ray.get(remote.remote(task, loaded, expected))
+        except self._ray.exceptions.RayTaskError as error:
+            raise cause_of(error, "A worker") from None
+        except self._ray.exceptions.RayError as error:
+            raise WorkersDiedError(f"the workers that took it died: {first_line(error)}") from error
+
+    def place(self, model: Model) -> Backend | Baseline:
+        """Return a model whose copies run on the cluster, or one of this process if it is not distributable.
+
+        Raises:
+            ConfigError: no machine has room for a copy, or the machines' versions differ.
+            PluginError: it cannot be built there.
+        """
+        if not model.plugin.distributable:
+            return LocalEngine().place(model)
+        size = self._size(model.preset.name)
+        _send_code_of(model, self._ray)
+        remote = self._ray.remote(describe).options(num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_retries=2)
+        try:
+            described = self._ray.get(remote.remote(model, versions()))
+        except self._ray.exceptions.RayTaskError as error:
+            raise cause_of(error, model.preset.name) from None
+        except self._ray.exceptions.RayError as error:
+            raise ConfigError(f"{model.preset.name} cannot be built on a worker: {first_line(error)}") from error
+        make = RemoteBackend if model.plugin.kind == "backend" else RemoteBaseline
+        return make(self._ray, model, described, size, self._concurrency, self._note)
+
+    def _size(self, name: str) -> Size:
+        """Choose how many copies of a model there are, and check that a machine has room for one.
+
+        Raises:
+            ConfigError: no machine has so many GPUs or processors; Ray would wait for one without end.
+        """
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        size = size_of(machines, self._options)
+        for kind, wanted, setting in (("GPU", size.num_gpus, "num_gpus"), ("CPU", size.num_cpus, "num_cpus")):
+            largest = max((machine.get(kind, 0.0) for machine in machines), default=0.0)
+            if wanted > largest:
+                raise ConfigError(
+                    f"{name}: a copy takes {wanted:g} {kind}s, and no machine of the cluster has more than "
+                    f"{largest:g}; set {setting}."
+                )
+        return size
+
+
+def size_of(machines: Sequence[Mapping[str, float]], options: RayOptions) -> Size:
+    """Choose how many copies of a model there are, and what each takes.
+
+    Args:
+        machines: the "GPU" and "CPU" of each.
+        options: the user's settings.
+
+    Example:
+        >>> from lvlm_ad.engines.options import RayOptions
+        >>> size_of([{"GPU": 8.0, "CPU": 64.0}], RayOptions())
+        Size(copies=8, num_gpus=1.0, num_cpus=8.0)
+    """
+    with_gpus = [machine for machine in machines if machine.get("GPU", 0.0) > 0]
+    num_gpus = options.num_gpus if options.num_gpus is not None else float(bool(with_gpus))
+    if num_gpus > 0:
+        # A copy stays on one machine.
+        copies = options.actors or max(1, sum(int(machine["GPU"] / num_gpus) for machine in with_gpus))
+        num_cpus = min((machine.get("CPU", 0.0) / machine["GPU"] * num_gpus for machine in with_gpus), default=1.0)
+    else:
+        copies = options.actors or max(1, len(machines))
+        copies_on_one = -(-copies // max(1, len(machines)))
+        num_cpus = min((machine.get("CPU", 0.0) for machine in machines), default=1.0) / copies_on_one
+    return Size(copies, num_gpus, max(1.0, float(int(num_cpus))) if options.num_cpus is None else options.num_cpus)
+
+
+def _send_code_of(model: Model, ray: Any) -> None:
+    """Have Ray send the user's own modules with their content; installed packages are imported on the workers."""
+    files = {str(file) for file in model.plugin.files.values()}
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) in files:
+            ray.cloudpickle.register_pickle_by_value(module)

@@ -1,0 +1,190 @@
+"""Make a backend or a baseline of any class that can answer or score."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lvlm_ad.backend import Backend, BackendOptions, Capabilities, ManyBackend
+from lvlm_ad.baseline import Baseline
+from lvlm_ad.errors import PluginError
+from lvlm_ad.plugins.source import hash_of
+from lvlm_ad.presets import Pacing, Price
+
+__all__ = ["METHODS", "Kind", "Plugin", "as_plugin"]
+
+Kind = Literal["backend", "baseline"]
+
+METHODS = {"answer": "a request", "answer_many": "a list of requests", "score": "a view"}
+"""A class with one of these methods can be a plugin; each takes one argument."""
+_TAKEN = {"name", "description", "backend", "baseline", *Price.model_fields, *Pacing.model_fields}
+"""Settings of every model: ``--set`` could not reach an option of the same name."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A class that can be a backend or a baseline.
+
+    Attributes:
+        kind: which of them.
+        cls: the class, as its author wrote it.
+        source: see ``Backend.source``.
+        files: the files that ``source`` is the hash of, by name.
+
+    Example:
+        >>> class Half:
+        ...     def answer(self, request):
+        ...         return "image anomaly score: 0.5"
+        >>> plugin = as_plugin(Half, "Half")
+        >>> plugin.kind, plugin.build().answer(None)
+        ('backend', 'image anomaly score: 0.5')
+    """
+
+    kind: Kind
+    cls: type[Any]
+    source: str = ""
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def contract(self) -> type[Any]:
+        """The class of the contract that its objects are made to keep."""
+        if self.kind == "baseline":
+            return Baseline
+        return ManyBackend if hasattr(self.cls, "answer_many") else Backend
+
+    @property
+    def Options(self) -> type[BackendOptions]:  # noqa: N802 - as on the contract
+        """The class of its options."""
+        options: type[BackendOptions] = getattr(self.cls, "Options", self.contract.Options)
+        return options
+
+    @property
+    def billed(self) -> bool:
+        """Whether answers cost money; see ``Backend``."""
+        return bool(getattr(self.cls, "billed", getattr(self.contract, "billed", False)))
+
+    @property
+    def distributable(self) -> bool:
+        """Whether copies may run on a cluster; see ``Backend``."""
+        old = getattr(self.cls, "spreads", self.contract.distributable)
+        return bool(getattr(self.cls, "distributable", old))
+
+    def build(self, options: BackendOptions | None = None) -> Any:
+        """Make the backend or baseline.
+
+        Args:
+            options: an object of ``Options``; None: the defaults.
+        """
+        options = self.Options() if options is None else options
+        if issubclass(self.cls, self.contract):
+            plugin = self.cls(options)
+        else:
+            takes_options = issubclass(self.cls, Backend) or _takes_options(self.cls)
+            own = self.cls(options) if takes_options else self.cls()
+            if not hasattr(own, "options"):
+                with suppress(AttributeError):
+                    own.options = options
+            adapter = _BaselineAdapter if self.kind == "baseline" else _BackendAdapter
+            plugin = (_ManyAdapter if self.contract is ManyBackend else adapter)(own, options)
+        if self.source:
+            plugin.source = self.source
+        return plugin
+
+
+def _takes_options(cls: type[Any]) -> bool:
+    """Say whether a class is built with its options: its first parameter is called so, or has no default."""
+    first = list(inspect.signature(cls).parameters.values())[:1]
+    return any(
+        one.name == "options"
+        or (one.default is one.empty and one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD})
+        for one in first
+    )
+
+
+class _Adapter:
+    """Makes an object of any class keep a contract: it uses what the object has, the contract adds the rest."""
+
+    _not_delegated: tuple[str, ...] = ("Options", "implementation", "make_detector")
+
+    def __init__(self, own: Any, options: Any) -> None:
+        super().__init__(options)  # type: ignore[call-arg]
+        self._own = own
+        for name in {name for name in dir(type(self)) if not name.startswith("_")} - {*self._not_delegated}:
+            inherited = isinstance(own, Backend) and getattr(type(own), name, None) is getattr(Backend, name, own)
+            if hasattr(own, name) and not inherited:
+                setattr(self, name, getattr(own, name))
+
+    @property
+    def implementation(self) -> type:
+        """The class of the user's object, which messages and the identity name."""
+        return type(self._own)
+
+
+class _BackendAdapter(_Adapter, Backend):
+    """A backend made of an object with ``answer``."""
+
+
+class _ManyAdapter(_Adapter, ManyBackend):
+    """A backend made of an object with ``answer_many``, whatever its ``answer`` does."""
+
+    _not_delegated = (*_Adapter._not_delegated, "answer", "close")  # noqa: SLF001 - of its own base class
+
+    def close(self) -> None:
+        """Close the batches, then the object."""
+        super().close()
+        if callable(getattr(self._own, "close", None)):
+            self._own.close()
+
+
+class _BaselineAdapter(_Adapter, Baseline):
+    """A baseline made of an object with ``score``."""
+
+
+def as_plugin(cls: Any, name: str, files: Mapping[str, Path] | None = None) -> Plugin:
+    """Make a plugin of a class that has ``answer``, ``answer_many`` or ``score``; no base class is needed.
+
+    Args:
+        cls: the class.
+        name: what the user calls it, for messages.
+        files: the files that decide what it does, by name, if it has no version.
+
+    Raises:
+        PluginError: it is no such class.
+    """
+    if not isinstance(cls, type):
+        raise PluginError(f"{name} is {type(cls).__name__}, not a class with answer or score.")
+    options = getattr(cls, "Options", BackendOptions)
+    if not (isinstance(options, type) and issubclass(options, BackendOptions)):
+        raise PluginError(f"{name}: Options is {options!r:.60}; it must be a class derived from BackendOptions.")
+    for option in options.model_fields:
+        if option in _TAKEN:
+            raise PluginError(f"{name}: every model has a setting {option!r}; give your option another name.")
+    capabilities = getattr(cls, "capabilities", Capabilities())
+    if not isinstance(capabilities, Capabilities) and not hasattr(capabilities, "__get__"):
+        raise PluginError(f"{name}: capabilities is {capabilities!r:.60}; it must be a Capabilities.")
+    for method in METHODS:
+        _check_method(cls, method, name)
+    if not any(hasattr(cls, method) for method in METHODS):
+        raise PluginError(f"{name} has none of the methods {', '.join(METHODS)}, so it is no backend or baseline.")
+    answers = hasattr(cls, "answer") or hasattr(cls, "answer_many")
+    kind: Kind = "backend" if answers and not issubclass(cls, Baseline) else "baseline"
+    return Plugin(kind, cls, hash_of(files or {}), files or {})
+
+
+def _check_method(cls: type[Any], method: str, name: str) -> None:
+    """Refuse a method that is async or cannot be called with one argument."""
+    function = inspect.getattr_static(cls, method, None)
+    if inspect.iscoroutinefunction(function):
+        raise PluginError(f"{name}: {method} is async; it must be a plain method, which is called from threads.")
+    if inspect.isfunction(function):
+        signature = inspect.signature(function)
+        try:
+            signature.bind(None, None)
+        except TypeError:
+            raise PluginError(
+                f"{name}: {method}{signature} must be callable with self and {METHODS[method]}."
+            ) from None
