@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Baseline", "BaselineOptions", "DenseScores", "References", "Row", "Truth", "View", "flaw_of"]
+__all__ = ["Baseline", "BaselineOptions", "DenseScores", "References", "Row", "Truth", "View", "finalizes", "flaw_of"]
 
 Row = Literal["regions", "dense"]
 """``regions``: scored through the division and Text2Segmentation. ``dense``: a baseline's own map, pixel by pixel."""
@@ -85,6 +85,12 @@ class DenseScores:
     image: float
     map: NDArray[np.floating[Any]]
     parts: tuple[float, ...] = ()
+
+
+def finalizes(baseline: Baseline) -> bool:
+    """Say whether a baseline has a ``finalize_category`` of its own."""
+    method = baseline.finalize_category
+    return getattr(method, "__func__", method) is not Baseline.finalize_category
 
 
 def flaw_of(scores: Any, shape: tuple[int, ...]) -> str:

@@ -21,7 +21,7 @@ from lvlm_ad.asking.salvage import salvage, whole_answers
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.load import default_root
 from lvlm_ad.errors import LvlmAdError, StoreError, where
-from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_installed, owner, unreadable
+from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_plugin, owner
 from lvlm_ad.presets import preset_names
 from lvlm_ad.runs import read_runs
 from lvlm_ad.store import ANSWERS, CACHE, DATABASE_ERRORS, Database, Kind
@@ -89,14 +89,12 @@ def _plugins() -> Iterator[Finding]:
     """Load what other packages bring; a broken one stops no other."""
     for name, problem in clashes(preset_names("models")).items():
         yield Finding("installed", name, "problem", problem)
-    for problem in unreadable():
-        yield Finding("installed", "entry points", "problem", problem)
     for kind in ("backend", "baseline"):
         for name, entries in sorted(installed(kind).items()):
             if is_ours(entries[0]):
                 continue
             try:
-                load_installed(kind, name)
+                load_plugin(kind, name)
             except LvlmAdError as error:
                 yield Finding("installed", f"{kind} {name}", "problem", str(error))
             else:

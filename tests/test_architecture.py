@@ -18,8 +18,7 @@ MODULES = {
 
 STAGES = (
     "errors",
-    "guard",
-    "missing",
+    "plugin_errors",
     "keys",
     "log",
     "files",
@@ -59,7 +58,8 @@ HEAVY = {"torch", "torchvision", "transformers", "safetensors", "huggingface_hub
 DEFERRED = {
     "lvlm_ad.regions.sam": {"torch", "transformers"},
     "lvlm_ad.weights": {"huggingface_hub", "torch"},
-    "lvlm_ad.engines.cluster": {"ray"},
+    "lvlm_ad.engines.ray": {"ray"},
+    "lvlm_ad.engines.remote": {"ray"},
 }
 """Where the framework itself uses a heavy package, inside a function: no plugin stands between it and the user."""
 

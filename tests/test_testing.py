@@ -37,7 +37,7 @@ def test_the_scripted_backend_keeps_the_contract(tmp_path):
 @pytest.mark.parametrize("name", ["chance", "contrast", "oracle"])
 def test_baselines_keep_the_contract(name):
     """Those that need no weights; a class does as well as an object."""
-    assert check_baseline(find_model(name, {})[0].plugin) == list(BASELINE_CHECKS)
+    assert check_baseline(find_model(name, {})[0].plugin.cls) == list(BASELINE_CHECKS)
 
 
 @pytest.mark.parametrize("name", ["clip-ac", "clip-ad", "winclip"])

@@ -14,10 +14,9 @@ from lvlm_ad.asking.answers import storable
 from lvlm_ad.asking.limiter import RateLimiter, Signal, StoppedError
 from lvlm_ad.backend import Limits, as_answer
 from lvlm_ad.backend.contract import check_answer
-from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError, where
-from lvlm_ad.guard import guarded
+from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.log import event
-from lvlm_ad.missing import missing_module
+from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.presets import Pacing, Price
 
 if TYPE_CHECKING:
@@ -355,21 +354,19 @@ class Asker:
 
     def _timed(self, request: Request) -> Answer:
         start = perf_counter()
-        try:
-            who = f"{type(self.backend).__name__}.answer"
-            with guarded():
-                answer = as_answer(self.backend.answer(request), who)
-            check_answer(answer, who)
-        except LvlmAdError:
-            raise
-        except ModuleNotFoundError as error:
-            # Asked again it would be missing still.
-            named = f"the backend {type(self.backend).__name__}"
-            said = missing_module(named, error, of=type(self.backend).__module__, whole_path=False)
-            raise FatalError(said) from error
-        except (Exception, SystemExit) as error:
-            name = type(self.backend).__name__
-            raise TransientError(f"the backend {name} raised {where(error, whole_path=False)}") from error
+        cls = self.backend.implementation
+        with plugin_code(
+            f"the backend {cls.__name__} raised",
+            name=f"the backend {cls.__name__}",
+            module=cls.__module__,
+            error=TransientError,
+            # Another try would not find the module either.
+            missing=FatalError,
+            whole_path=False,
+            after="",
+        ):
+            answer = as_answer(self.backend.answer(request), f"{cls.__name__}.answer")
+            check_answer(answer, f"{cls.__name__}.answer")
         return replace(storable(answer), seconds=answer.seconds or perf_counter() - start)
 
     def _expected_tokens(self, request: Request) -> float:

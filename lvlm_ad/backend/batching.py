@@ -326,7 +326,7 @@ class ManyBackend(Backend):
             return self._queue
 
     def _run_batch(self, requests: Sequence[Request]) -> tuple[Sequence[Answer | BackendError], None]:
-        name, start = f"{type(self).__name__}.answer_many", perf_counter()
+        name, start = f"{self.implementation.__name__}.answer_many", perf_counter()
         # A copy: ``answer_many`` may consume its list.
         results = self.answer_many(list(requests))
         if isinstance(results, str) or not isinstance(results, Sequence):

@@ -35,7 +35,7 @@ def described(name: str) -> dict[str, Any]:
     model, _ = find_model(name, {})
     preset = model.preset
     entries = installed(preset.kind).get(preset.plugin, [])
-    about = preset.description or inspect.cleandoc(model.plugin.__doc__ or "").partition("\n\n")[0]
+    about = preset.description or inspect.cleandoc(model.plugin.cls.__doc__ or "").partition("\n\n")[0]
     options = _options(model.plugin.Options, preset.options)
     if preset.kind == "backend":
         options += _options(Price, preset.price.model_dump()) + _options(Pacing, preset.pacing.model_dump())

@@ -82,11 +82,11 @@ def _listing() -> list[dict[str, Any]]:
 
 
 def _notes() -> list[str]:
-    """Say of names that two claim, and of packages that cannot be read."""
-    from lvlm_ad.plugins import clashes, unreadable
+    """Say which names two packages offer."""
+    from lvlm_ad.plugins import clashes
     from lvlm_ad.presets import preset_names
 
-    return [*clashes(preset_names("models")).values(), *unreadable()]
+    return [*clashes(preset_names("models")).values()]
 
 
 def _described(name: str) -> dict[str, Any]:

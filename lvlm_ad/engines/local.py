@@ -76,7 +76,9 @@ class _Processes:
         Raises:
             LvlmAdError: what the task raised, or that the process ended.
         """
-        process = getattr(self._own, "process", None) or self._start()
+        process: subprocess.Popen[bytes] = getattr(self._own, "process", None) or self._start()
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101 - likewise
         try:
             pickle.dump((self._task, item), process.stdin)
             process.stdin.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -118,7 +119,8 @@ def _check_versions(expected: Mapping[str, str]) -> None:
 def _machine() -> str:
     import ray  # noqa: PLC0415 - workers have it
 
-    return f"{ray.util.get_node_ip_address()} (node {ray.get_runtime_context().get_node_id()[:8]})"
+    context: Any = ray.get_runtime_context()
+    return f"{socket.gethostname()} (node {context.get_node_id()[:8]})"
 
 
 class Worker:
@@ -475,9 +477,8 @@ class RemoteBaseline(_Remote, Baseline):
 
     def _sent(self, view: View) -> Any:
         """Put the references of a category into Ray's object store once; its samples share the same objects."""
-        pool = self._pool
         with self._lock:
-            if pool is not None and view.references is not self._references[0]:
+            if view.references is not self._references[0]:
                 reference = self._ray.put((view.references, view.original_references))
                 self._references = (view.references, reference)
             return self._references[1]

@@ -11,9 +11,9 @@ import numpy as np
 
 from lvlm_ad.baseline import DenseScores, References, Truth, View, flaw_of
 from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
-from lvlm_ad.errors import LvlmAdError, PluginError, where
+from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.detector import Prediction, RowFacts
-from lvlm_ad.missing import missing_module
+from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.prompts import reference_paths
 from lvlm_ad.text2seg import paint, parse, write
 
@@ -102,32 +102,23 @@ class BaselineDetector:
             PluginError: the baseline failed, or gave scores of a wrong number or range.
         """
         try:
-            scores = [float(score) for score in self.plugin.finalize_category(parts)]
-        except LvlmAdError:
+            with plugin_code(f"{category}: finalize_category() raised"):
+                scores = [float(score) for score in self.plugin.finalize_category(parts)]
+        except PluginError as error:
+            if isinstance(error.__cause__, NotImplementedError):
+                raise PluginError(
+                    f"The baseline {self._name} gave parts, and has no finalize_category() to make image scores of them."
+                ) from error
             raise
-        except NotImplementedError as error:
-            raise PluginError(
-                f"The baseline {self._name} gave parts, and has no finalize_category() to make image scores of them."
-            ) from error
-        # A stranger's code may raise anything: a bench ends with one line.
-        except Exception as error:
-            raise PluginError(f"{category}: finalize_category() raised {where(error)}.") from error
         if len(scores) != len(parts) or not all(0 <= score <= 1 for score in scores):
             raise PluginError(f"{category}: finalize_category() must give {len(parts)} image scores in [0, 1].")
         return scores
 
     def _scored(self, sample: Sample) -> Any:
-        view = self._view(sample)
-        try:
+        view, name = self._view(sample), f"The baseline {self._name}"
+        module = self.plugin.implementation.__module__
+        with plugin_code(f"{name} raised", name=name, module=module, after=f" ({sample.id})."):
             return self.plugin.score(view)
-        except LvlmAdError:
-            raise
-        except ModuleNotFoundError as error:
-            named = f"The baseline {self._name}"
-            raise PluginError(missing_module(named, error, of=type(self.plugin).__module__)) from error
-        # SystemExit too: it would end the whole command without a message.
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"The baseline {self._name} raised {where(error)} ({sample.id}).") from error
 
     def _view(self, sample: Sample) -> View:
         truth = None

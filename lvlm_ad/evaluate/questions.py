@@ -29,7 +29,7 @@ def make_questioner(plan: Plan, backend: Backend) -> Questioner:
         ConfigError: the prompt is wrong, reference images are missing, the backend takes fewer pictures, or it gives no
             probabilities where ``scoring=expected`` needs them.
     """
-    able, name = backend.capabilities, type(backend).__name__
+    able, name = backend.capabilities, backend.implementation.__name__
     questioner = Questioner(plan.dataset, plan.protocol, plan.prompt, seed=plan.config.seed, schema=able.schema)
     if able.max_images is not None and questioner.n_images > able.max_images:
         raise ConfigError(

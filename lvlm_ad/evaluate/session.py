@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from lvlm_ad.engines import engine_for
+from lvlm_ad.engines import make_engine
 from lvlm_ad.evaluate.baseline_detector import BaselineDetector
 from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.places import remember_place
@@ -36,7 +36,7 @@ class Session(Workspace):
             ConfigError: an option, the prompt or the scoring does not fit the model.
             PluginError: it cannot be built.
         """
-        plugin = self.engine.placed(model)
+        plugin = self.engine.place(model)
         try:
             detector: Detector = plugin.make_detector(self, model)
         except BaseException:
@@ -67,14 +67,14 @@ class Session(Workspace):
         """
         config = plan.config
         with ExitStack() as stack:
-            engine = engine_for(
+            engine = make_engine(
                 config.engine,
-                stack,
                 address=config.ray_address,
                 settings=config.settings,
                 concurrency=config.concurrency,
                 note=progress.note,
             )
+            stack.callback(engine.close)
             session = cls(plan, engine, progress)
             detectors: deque[Detector] = deque()
             stack.callback(lambda: [detector.plugin.close() for detector in detectors])

@@ -1,7 +1,7 @@
 """Backends and baselines of installed packages and of the user: found, made to keep their contract, and built.
 
-A name that ``--model`` takes leads to a ``Plugin`` (a class that can answer or score), with a preset to a ``Model`` (the
-plugin and its settings), and ``build`` makes the backend or baseline.
+A name that ``--model`` takes leads to a ``Plugin`` (a class that can answer or score); with settings it is a ``Model``;
+and ``build`` makes the backend or baseline.
 """
 
 from lvlm_ad.plugins.adapt import Kind, Plugin, as_plugin

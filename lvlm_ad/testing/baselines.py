@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.baseline import Baseline, DenseScores, Truth, View, flaw_of
+from lvlm_ad.baseline import Baseline, DenseScores, Truth, View, finalizes, flaw_of
 from lvlm_ad.errors import where
-from lvlm_ad.missing import missing_module
+from lvlm_ad.plugin_errors import missing_module
 from lvlm_ad.testing.contract import (
     built,
     built_anew_it_is_the_same,
@@ -116,8 +116,7 @@ def a_category_is_settled(baseline: Baseline) -> None:
     parts = [_scored(baseline, _view(baseline, _noise(number))).parts for number in range(3)]
     if not any(parts):
         return
-    own = type(baseline).finalize_category is not Baseline.finalize_category
-    expect(own, "its scores hold parts, and it has no finalize_category() to make image scores of them")
+    expect(finalizes(baseline), "its scores hold parts, and it has no finalize_category() to make image scores of them")
     scores = list(baseline.finalize_category(parts))
     expect(len(scores) == len(parts), f"finalize_category() gave {len(scores)} scores of {len(parts)} samples")
     expect(all(0 <= score <= 1 for score in scores), "finalize_category() gave scores outside [0, 1]")
@@ -195,7 +194,7 @@ def _scored(baseline: Baseline, view: View) -> DenseScores:
     except BaseException as error:
         note_leaks(str(error))
         if isinstance(error, ModuleNotFoundError):
-            raise ContractError(missing_module("score()", error, of=type(baseline).__module__)) from error
+            raise ContractError(missing_module("score()", error, of=baseline.implementation.__module__)) from error
         raise ContractError(f"score() raised {where(error)}") from error
     finally:
         alive()

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from lvlm_ad.backend import Backend, BackendOptions
 from lvlm_ad.baseline import Baseline
-from lvlm_ad.errors import where
-from lvlm_ad.guard import guarded
-from lvlm_ad.plugins.classes import Kind, as_plugin
+from lvlm_ad.errors import PluginError
+from lvlm_ad.plugin_errors import plugin_code
+from lvlm_ad.plugins import Kind, as_plugin
 from lvlm_ad.testing.fresh import in_a_fresh_python
 from lvlm_ad.testing.running import PATIENCE, ContractError, expect, patience, run_alone, so_far
 from lvlm_ad.testing.state import look
@@ -45,13 +45,13 @@ def built(given: Any, kind: Kind) -> Any:
         return given
     if not isinstance(given, type):
         raise ContractError(f"{type(given).__name__} is no subclass of the contract's class; give the class itself")
-    is_kind, plugin = as_plugin(given, given.__name__)
-    expect(is_kind == kind, f"{given.__name__} is a {is_kind}, not a {kind}")
+    plugin = as_plugin(given, given.__name__)
+    expect(plugin.kind == kind, f"{given.__name__} is a {plugin.kind}, not a {kind}")
     try:
-        with guarded():
-            return plugin()
-    except (Exception, SystemExit) as error:
-        raise ContractError(f"{given.__name__} cannot be built: {where(error)}") from error
+        with plugin_code(f"{given.__name__} cannot be built:", after=""):
+            return plugin.build()
+    except PluginError as error:
+        raise ContractError(str(error)) from error
 
 
 def one_check(kind: Kind, check: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -89,7 +89,8 @@ def options_are_typed(plugin: Backend | Baseline) -> None:
 def built_anew_it_is_the_same(plugin: Backend | Baseline) -> None:
     """Its options can be sent to another process; built from them alone it has the same identity."""
     again = pickle.loads(pickle.dumps(plugin.options))  # nosec B301 # noqa: S301 - what was pickled here a moment ago
-    other = type(plugin)(again)
+    other = as_plugin(plugin.implementation, "it").build(again)
+    other.source = plugin.source
     identity = plugin.identity()
     alike = identity != plugin.identity() or other.identity() == identity
     # Whether it can be closed is another check's.

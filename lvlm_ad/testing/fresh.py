@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from lvlm_ad.errors import where
-from lvlm_ad.plugins.classes import as_plugin
+from lvlm_ad.plugins import as_plugin
 from lvlm_ad.testing.running import alive, so_far
 from lvlm_ad.testing.state import changes, draw, look
 
@@ -70,7 +70,7 @@ def in_a_fresh_python(plugin: Any, limit: float, *, again: bool = False) -> Fres
     Returns:
         What happened; None for a class of a notebook, of a prompt or of a script: nothing imports it.
     """
-    kind = type(plugin)
+    kind = plugin.implementation
     try:
         file = inspect.getsourcefile(kind)
     except (OSError, TypeError):
@@ -183,7 +183,7 @@ def _build(module: Any, asked: dict[str, Any]) -> None:
         found = getattr(found, name, None)
     if not isinstance(found, type) or not asked["options"]:
         return
-    plugin = as_plugin(found, asked["name"])[1]
+    plugin = as_plugin(found, asked["name"]).build
     try:
         options = pickle.loads(base64.b64decode(asked["options"]))  # nosec B301 # noqa: S301 - pickled by our parent
         plugin(options)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lvlm_ad.backend import Answer, Backend, Outcome, Picture, Request, as_answer
 from lvlm_ad.errors import BackendError, FatalError, RejectedError, where
-from lvlm_ad.missing import missing_module
+from lvlm_ad.plugin_errors import missing_module
 from lvlm_ad.testing.running import ContractError, alive, expect
 from lvlm_ad.testing.secrecy import note_leaks
 
@@ -52,7 +52,7 @@ def asked(backend: Backend, request: Request, *, may_reject: bool = False) -> An
     except BaseException as error:
         note_leaks(str(error))
         if isinstance(error, ModuleNotFoundError):
-            raise ContractError(missing_module("answer()", error, of=type(backend).__module__)) from error
+            raise ContractError(missing_module("answer()", error, of=backend.implementation.__module__)) from error
         raise ContractError(f"answer() raised {where(error)}; what goes wrong must be a BackendError") from error
     finally:
         alive()

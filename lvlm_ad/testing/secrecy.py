@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lvlm_ad.backend import Backend, Request
 from lvlm_ad.keys import holds_secret, is_variable_of_secret, named_variables
+from lvlm_ad.plugins import as_plugin
 from lvlm_ad.testing.running import expect, so_far
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def _shown(plugin: Backend | Baseline) -> list[str]:
 def _said_with_a_marker(plugin: Backend | Baseline) -> list[str]:
     """Build it anew where keys are set to a marker, and have it say all that it can."""
     try:
-        kind: Any = type(plugin)
-        other = kind(plugin.options)
+        other = as_plugin(plugin.implementation, "it").build(plugin.options)
     except BaseException as error:  # noqa: BLE001 - what it says is looked at
         return [str(error)]
     said = _shown(other)
@@ -81,7 +81,7 @@ def _variables(plugin: Backend | Baseline) -> set[str]:
     values = [getattr(plugin.options, name, None) for name in plugin.Options.model_fields]
     found = {one for one in values if isinstance(one, str) and one.isupper() and is_variable_of_secret(one)}
     with suppress(OSError, TypeError, UnicodeDecodeError):
-        found |= named_variables(Path(inspect.getsourcefile(type(plugin)) or "").read_text(encoding="utf-8"))
+        found |= named_variables(Path(inspect.getsourcefile(plugin.implementation) or "").read_text(encoding="utf-8"))
     return found
 
 
