@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from lvlm_ad.leaderboard import plain
+from lvlm_ad.leaderboard import printable
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def print_comparison(found: Comparison, console: Console, images: int) -> None:
     if found.delong_mean is not None and found.delong_mean.p_value is not None:
         console.print(Text(f"  image_auroc by DeLong's test: p {_p(found.delong_mean.p_value)}", style="dim"))
     for note in found.notes:
-        console.print(Text(f"  {plain(note)}", style="dim"))
+        console.print(Text(f"  {printable(note)}", style="dim"))
     console.print()
     if len(found.categories) > 1:
         console.print(_categories(found))
@@ -45,9 +45,9 @@ def print_comparison(found: Comparison, console: Console, images: int) -> None:
 
 
 def _mean(found: Comparison) -> Table:
-    first, second = (plain(name) for name in found.names)
+    first, second = (printable(name) for name in found.names)
     several = len(found.categories) > 1
-    of = f"mean of {len(found.categories)} categories" if several else plain("".join(found.categories))
+    of = f"mean of {len(found.categories)} categories" if several else printable("".join(found.categories))
     table = _table(f"{first} minus {second}: {of}, percent")
     heads = ["", first, second, "difference", "95 % interval", "p", *(["categories drawn, too"] if several else [])]
     for head in heads:
@@ -65,17 +65,17 @@ def _categories(found: Comparison) -> Table:
     for head in ("", *(name.replace("_", "\n", 1) for name in METRIC_NAMES)):
         table.add_column(head, justify="right" if head else "left")
     for category, metrics in found.categories.items():
-        table.add_row(Text(plain(category)), *(_marked(metrics[name]) for name in METRIC_NAMES))
+        table.add_row(Text(printable(category)), *(_marked(metrics[name]) for name in METRIC_NAMES))
     return table
 
 
 def _images(found: Comparison, chosen: Sequence[ImageDifference]) -> Table:
     table = _table("images ranked most differently: share of the other kind's images on whose right side each is")
-    for head in ("", "", *(plain(name) for name in found.names)):
+    for head in ("", "", *(printable(name) for name in found.names)):
         table.add_column(Text(head), justify="right" if head else "left", overflow="fold")
     for image in chosen:
         kind = "defect" if image.label else "good"
-        table.add_row(Text(plain(image.id)), kind, *(f"{100 * share:.0f} %" for share in image.placements))
+        table.add_row(Text(printable(image.id)), kind, *(f"{100 * share:.0f} %" for share in image.placements))
     return table
 
 

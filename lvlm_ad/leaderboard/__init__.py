@@ -1,25 +1,21 @@
-"""Reads runs, groups those that can be compared, ranks and writes them; needs no model, GPU or key."""
+"""Groups runs that can be compared, ranks them, and writes tables. To add a column, see ``columns.py``."""
 
-from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board
-from lvlm_ad.leaderboard.cells import HEADERS, NO_INTERVAL, cells, plain, usd
-from lvlm_ad.leaderboard.formats import FORMATS, read_json
-from lvlm_ad.leaderboard.outcomes import outcomes
-from lvlm_ad.leaderboard.sections import Section, lacks_intervals, sections
+from lvlm_ad.leaderboard.board import Board, Group, make_board
+from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, printable, usd
+from lvlm_ad.leaderboard.entries import Entry, outcomes
+from lvlm_ad.leaderboard.formats import FORMATS
 
 __all__ = [
+    "COLUMNS",
     "FORMATS",
-    "HEADERS",
-    "NO_INTERVAL",
+    "NUMBERS",
     "Board",
+    "Column",
     "Entry",
     "Group",
-    "Section",
     "cells",
-    "lacks_intervals",
     "make_board",
     "outcomes",
-    "plain",
-    "read_json",
-    "sections",
+    "printable",
     "usd",
 ]

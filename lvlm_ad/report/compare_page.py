@@ -1,25 +1,23 @@
-"""Runs side by side as a page; where they disagree comes first."""
+"""Runs side by side as a page; the images on which they differ most come first."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad import __version__
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.files import write_file
 from lvlm_ad.progress import Progress, Silent
-from lvlm_ad.report.cards import gallery, letter, names_of
+from lvlm_ad.report.gallery import display_names, gallery, letter
 from lvlm_ad.report.page import render
-from lvlm_ad.report.run_page import HEADS, condition_of
+from lvlm_ad.report.run_page import conditions_of, metric_cells
 from lvlm_ad.report.sources import find_sources
-from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from lvlm_ad.compare import Comparison
     from lvlm_ad.runs import Run
 
@@ -38,16 +36,16 @@ def write_comparison(
     pictures: bool = True,
     progress: Progress | None = None,
 ) -> Path:
-    """Write a page that compares the first run with each of the others, and shows all on each image.
+    """Write a page that compares the first run with each of the others and shows every image under all of them.
 
     Args:
         runs: two or more on the same images, read with their predictions.
         out: the folder; files of an earlier page in it are replaced.
         resamples: as in ``compare_runs``.
         across_conditions: as in ``compare_runs``.
-        data: where the data set is; None: where it was when the first run was made.
-        pictures: whether images are shown.
-        progress: hears how far it is.
+        data: where the data set is; None: where it was when this machine made the first run.
+        pictures: whether to show images.
+        progress: is told how many images are done.
 
     Returns:
         The page, ``index.html``.
@@ -55,56 +53,50 @@ def write_comparison(
     Raises:
         ConfigError: there are fewer than two runs.
         RunError: runs are not comparable, or the folder cannot be written.
-        DataError: the images are not found, or are others; ``pictures=False`` needs none.
+        DataError: the images are missing, or are others; ``pictures=False`` needs none.
     """
-    if len(runs) < 2:  # noqa: PLR2004 - one run compares with nothing
-        raise ConfigError("A comparison takes two runs or more.")
+    if len(runs) < 2:  # noqa: PLR2004 - one run cannot be compared
+        raise ConfigError("A comparison needs two runs or more.")
     progress = progress or Silent()
-    first = runs[0]
-    found = [compare_runs(first, other, resamples, across_conditions=across_conditions) for other in runs[1:]]
+    first, *others = runs
+    comparisons = [compare_runs(first, other, resamples, across_conditions=across_conditions) for other in others]
     try:
         out.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            # Marks and maps are drawn by the first division that there is; comparable runs share it.
+            # An own map has no division; comparable runs share theirs.
             divided = next((run for run in runs if run.manifest.division.hash), first)
             sources = find_sources(divided, data, progress, stack) if pictures else None
             cards, legend = gallery(runs, sources, out, progress)
-        page = render("compare.html", _SCRIPTS, cards=cards, legend=legend, **_content(runs, found, resamples))
+        page = render("compare.html", _SCRIPTS, cards=cards, legend=legend, **_content(runs, comparisons, resamples))
         write_file(out / "index.html", page)
     except OSError as error:
         raise RunError(f"The page cannot be written to {out}: {error.strerror}.") from error
     return out / "index.html"
 
 
-def _content(runs: Sequence[Run], found: Sequence[Comparison], resamples: int) -> dict[str, Any]:
-    names = [f"{letter(at)} {name}" for at, name in enumerate(names_of(runs))]
-    rows = []
-    for name, run in zip(names, runs, strict=True):
-        mean = run.metrics["mean"]
-        cells = [{"value": mean.get(one), "ends": mean.get("interval", {}).get(one)} for one in METRIC_NAMES]
-        rows.append({"name": name, "cells": cells})
+def _content(runs: Sequence[Run], comparisons: Sequence[Comparison], resamples: int) -> dict[str, Any]:
+    names = [f"{letter(index)} {name}" for index, name in enumerate(display_names(runs))]
+    rows = [{"name": name, "cells": metric_cells(run.metrics["mean"])} for name, run in zip(names, runs, strict=True)]
     pairs = [
         {
-            "first": names[0],
             "second": name,
             "rows": [
-                {"name": category, "cells": [of[metric] for metric in METRIC_NAMES]}
-                for category, of in one.categories.items()
+                {"name": category, "cells": [differences[metric] for metric in METRIC_NAMES]}
+                for category, differences in comparison.categories.items()
             ],
-            "mean": [one.mean[metric] for metric in METRIC_NAMES],
+            "mean": [comparison.mean[metric] for metric in METRIC_NAMES],
         }
-        for name, one in zip(names[1:], found, strict=True)
+        for name, comparison in zip(names[1:], comparisons, strict=True)
     ]
     return {
         "title": " against ".join(names),
-        "version": __version__,
         "made": "",
         "names": names,
-        "condition": condition_of(runs[0]),
-        "notes": list(dict.fromkeys(note for one in found for note in one.notes)),
-        "heads": list(HEADS.values()),
+        "condition": conditions_of(runs[0]),
+        "notes": list(dict.fromkeys(note for comparison in comparisons for note in comparison.notes)),
+        "heads": list(METRIC_TITLES.values()),
         "rows": rows,
         "pairs": pairs,
         "resamples": f"{resamples:,}",
-        "heading": "Images, where the runs differ most first",
+        "heading": "Images, largest differences first",
     }

@@ -1,4 +1,4 @@
-"""How plots are drawn: axes in the page's colours, and SVG that takes them from its style."""
+"""How plots are drawn: axes in the page's colours, and SVG that takes its colours from the page's style."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["DEFECT", "GOOD", "INK", "MUTED", "PAPER", "Plot", "finished", "label", "legend", "new_axes"]
+__all__ = ["DASHED", "DEFECT", "GOOD", "INK", "MUTED", "PAPER", "Plot", "as_plot", "as_text", "new_axes"]
 
-# Each colour is one of page.css; blue and orange stay apart without colour vision.
+# The colours of page.css; blue and orange differ for colour-blind readers, too.
 INK, MUTED, GRID, GOOD, DEFECT, PAPER = "#1a1a1f", "#5b5b66", "#dedee5", "#0b5fb0", "#b84a05", "#ffffff"
 _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", GOOD: "good", DEFECT: "defect", PAPER: "paper"}
 
-_SIZE = (4.0, 3.0)
+DASHED: Any = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
+"""Lines that help to read a plot."""
+
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -27,30 +29,34 @@ class Plot:
     """A plot.
 
     Attributes:
-        name: of its files.
-        title: what stands above it.
-        alt: what it shows, in words, for those who do not see it.
+        name: the name of its files, and the prefix of every id in the SVG; unique on a page.
+        title: the heading above it.
+        alt: what it shows, in words.
         svg: an ``svg`` element.
-        save: writes it to a file, of the kind that the suffix names.
+        figure: the Matplotlib figure.
     """
 
     name: str
     title: str
     alt: str
     svg: Markup
-    save: Callable[[Path], None]
+    figure: Any
+
+    def save(self, path: Path) -> None:
+        """Write the plot to a file; its suffix decides the format."""
+        self.figure.savefig(path, dpi=200, metadata={}, facecolor=PAPER)
 
 
-def new_axes(x: str, y: str, size: tuple[float, float] = _SIZE) -> tuple[Any, Any]:
-    """Return a figure, ``size`` inches large, and its axes.
+def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[Any, Any]:
+    """Return a figure and its axes.
 
     Args:
-        x: what the abscissa is.
-        y: what the ordinate is.
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
         size: width and height in inches.
     """
-    # The object interface alone: pyplot would hold every figure, and may want a display.
-    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second
+    # Not pyplot, which would keep every figure and may need a display.
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
 
     figure = Figure(figsize=size, layout="constrained", facecolor="none")
     axes = figure.add_subplot(facecolor="none")
@@ -64,43 +70,28 @@ def new_axes(x: str, y: str, size: tuple[float, float] = _SIZE) -> tuple[Any, An
     return figure, axes
 
 
-def legend(axes: Any) -> None:
-    """Add the legend of what has a label."""
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
-
-
-def label(name: str) -> str:
-    """Names are a stranger's: no control characters, and no mathematics, which matplotlib reads between dollars."""
-    printable = "".join(character if character.isprintable() else " " for character in name[:60])
+def as_text(name: str) -> str:
+    """Return a name that Matplotlib writes as it is: it would read text between dollars as mathematics."""
+    printable = "".join(character if character.isprintable() else " " for character in name[:_LONGEST_NAME])
     return printable.replace("$", r"\$")
 
 
-def finished(name: str, title: str, alt: str, figure: Any) -> Plot:
-    """Return a figure as a plot.
+def as_plot(name: str, title: str, alt: str, figure: Any) -> Plot:
+    """Return a figure as a plot; the arguments are the plot's attributes."""
+    from matplotlib import rc_context  # noqa: PLC0415 - slow to import
 
-    Args:
-        name: of its files.
-        title: what stands above it.
-        alt: what it shows, in words.
-        figure: what was drawn.
-    """
-    from matplotlib import rc_context  # noqa: PLC0415 - half a second
-
+    if figure.axes[0].get_legend_handles_labels()[1]:
+        figure.axes[0].legend(frameon=False, fontsize=8, labelcolor=INK)
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "lvlm-ad", "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    whole = buffer.getvalue()
-    svg = whole[whole.index("<svg") :]
+    text = buffer.getvalue()
+    svg = text[text.index("<svg") :]
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
-    # The page's own font and size; identifiers are kept apart from other plots' by the salt and the name.
+    # The page decides font and size, and an id occurs once on a page.
     svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
-    svg = re.sub(r"<style.*?</style>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r"<style.*?</style>|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
-    svg = re.sub(r'id="(?=figure|axes|text|patch|line|matplotlib|xtick|ytick|legend|Path)', f'id="{name}-', svg)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-
-    def save(path: Path) -> None:
-        figure.savefig(path, dpi=200, metadata={}, facecolor=PAPER)
-
-    return Plot(name, title, alt, Markup(svg), save)  # nosec B704 # noqa: S704 - matplotlib escapes what it writes
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    return Plot(name, title, alt, Markup(svg), figure)  # nosec B704 # noqa: S704 - Matplotlib escapes what it writes

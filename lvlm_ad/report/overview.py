@@ -1,4 +1,4 @@
-"""One picture of the whole path: image, marked image, answer, anomaly map, and the ground truth where there is one."""
+"""One picture of the three steps: image, marked image, answer, anomaly map, and the ground truth if there is one."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ if TYPE_CHECKING:
 __all__ = ["heat", "overview"]
 
 _RAMP = np.array([[0, 32, 77], [60, 77, 110], [124, 123, 120], [188, 175, 111], [255, 234, 70]], dtype=np.float64)
-"""Dark blue over grey to yellow: rising in lightness, and the same to the eye with and without colour blindness."""
+"""Dark blue over grey to yellow: lightness rises, and colour-blind readers see the same order."""
 
-_SIDE = 384
-_GAP = 16
-_HEAD = 30
+_SIDE, _GAP, _HEAD = 384, 16, 30
 _INK = (32, 32, 32)
 
 
 def heat(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Colour an anomaly map; 0 is dark blue, 1 is yellow.
+    """Colour an anomaly map: 0 is dark blue, 1 is yellow.
 
     Args:
         values: float ``(H, W)`` in [0, 1].
 
     Returns:
         uint8 ``(H, W, 3)``.
+
+    Example:
+        >>> heat(np.array([[0.0, 1.0]])).tolist()
+        [[[0, 32, 77], [255, 234, 70]]]
     """
     stops = np.linspace(0, 1, len(_RAMP))
     return np.stack([np.interp(values, stops, channel) for channel in _RAMP.T], axis=-1).round().astype(np.uint8)
@@ -49,12 +51,17 @@ def overview(
         image: uint8 ``(H, W, 3)``.
         marked: uint8 ``(H, W, 3)``, the image with borders and numbers.
         answer: the model's answer; its first lines are shown.
-        values: float ``(H, W)`` in [0, 1], the anomaly map; drawn from its lowest score to its highest.
+        values: float ``(H, W)`` in [0, 1], the anomaly map; colours cover its own range.
         truth: bool ``(H, W)``, the ground truth; None: not shown.
-        title: what stands above the answer.
+        title: the heading above the answer.
 
     Returns:
         uint8 ``(h, w, 3)``.
+
+    Example:
+        >>> image = np.zeros((96, 96, 3), np.uint8)
+        >>> overview(image, image, "image anomaly score: 0.1.", np.zeros((96, 96))).shape
+        (446, 1616, 3)
     """
     lowest, highest = float(values.min()), float(values.max())
     panels: list[tuple[str, NDArray[np.uint8] | str]] = [
@@ -65,32 +72,26 @@ def overview(
     ]
     if truth is not None:
         panels.append(("ground truth", heat(truth.astype(np.float64))))
-    width = len(panels) * (_SIDE + _GAP) + _GAP
-    sheet = Image.new("RGB", (width, _HEAD + _SIDE + 2 * _GAP), "white")
+    sheet = Image.new("RGB", (len(panels) * (_SIDE + _GAP) + _GAP, _HEAD + _SIDE + 2 * _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for at, (head, panel) in enumerate(panels):
-        left = _GAP + at * (_SIDE + _GAP)
+    for number, (head, panel) in enumerate(panels):
+        left, top = _GAP + number * (_SIDE + _GAP), _GAP + _HEAD - 6
         draw.text((left, _GAP - 4), head, fill=_INK, font=ImageFont.load_default(size=18))
-        top = _GAP + _HEAD - 6
         if isinstance(panel, str):
-            _write(draw, (left, top), panel)
+            _draw_answer(draw, left, top, panel)
         else:
             sheet.paste(Image.fromarray(panel).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), (left, top))
     return np.asarray(sheet)
 
 
-def _write(draw: ImageDraw.ImageDraw, corner: tuple[int, int], answer: str) -> None:
+def _draw_answer(draw: ImageDraw.ImageDraw, left: int, top: int, answer: str) -> None:
     """Write as much of an answer as fits into a panel."""
-    left, top = corner
     draw.rectangle((left, top, left + _SIDE - 1, top + _SIDE - 1), fill=(244, 244, 240), outline=(200, 200, 196))
-    # An answer can hold anything; the font has printable characters only.
-    lines = textwrap.wrap(_printable(answer[:4000]), width=38) or ["(no text)"]
-    fits = (_SIDE - 24) // 24
-    if len(lines) > fits:
-        lines = [*lines[: fits - 1], "..."]
-    for at, line in enumerate(lines):
-        draw.text((left + 14, top + 12 + 24 * at), line, fill=_INK, font=ImageFont.load_default(size=17))
+    lines = textwrap.wrap(_printable(answer), width=38, max_lines=(_SIDE - 24) // 24, placeholder=" ...")
+    for number, line in enumerate(lines or ["(no text)"]):
+        draw.text((left + 14, top + 12 + 24 * number), line, fill=_INK, font=ImageFont.load_default(size=17))
 
 
 def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    """Replace what the font cannot draw, and cut a very long answer."""
+    return "".join(character if character.isprintable() else " " for character in text[:4000])

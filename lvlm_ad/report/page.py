@@ -1,4 +1,4 @@
-"""Makes self-contained pages: one HTML file that holds its style and scripts and asks nothing of the network."""
+"""Self-contained HTML pages: one file with its style and scripts, which loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -6,69 +6,77 @@ import base64
 import hashlib
 import json
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from lvlm_ad import __version__
 
+if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["data_block", "render", "visible"]
+__all__ = ["data_block", "percent", "render", "signed", "thousands", "visible"]
 
-_PARTS = "templates"
-
-_ENDS = {"\u2028", "\u2029"}
+_UNKNOWN = "\N{EN DASH}"
 
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - takes a while to import
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - slow to import
 
-    found = Environment(
-        loader=PackageLoader("lvlm_ad.report", _PARTS),
+    environment = Environment(
+        loader=PackageLoader("lvlm_ad.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"percent": percent, "visible": visible, "number": number, "signed": signed}
-    return found
+    environment.filters |= {"percent": percent, "visible": visible, "signed": signed}
+    return environment
 
 
 def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
-    """Fill a template.
+    """Fill a template and return the page.
 
-    The page's content-security policy lets in pictures from beside the page, its own style, and the scripts named here
-    by their hashes; whatever a model's answer holds, it is text.
+    The page's content-security policy allows pictures beside the page, the page's own style, and the scripts given
+    here by their hashes. Nothing in a model's answer can run.
 
     Args:
         template: a file of ``templates/``.
         scripts: files of ``templates/`` that the page runs, in order.
         **values: what the template needs. Texts are escaped.
-
-    Returns:
-        The page.
     """
-    codes = [_part(name) for name in scripts]
+    codes = [_template_file(name) for name in scripts]
     hashes = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in codes]
     allowed = " ".join(f"'sha256-{one}'" for one in hashes) or "'none'"
     policy = (
         "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'; "
         f"script-src {allowed}; base-uri 'none'; form-action 'none'"
     )
-    page = _environment().get_template(template)
-    own = {"policy": policy, "style": Markup(_part("page.css")), "scripts": [Markup(code) for code in codes]}  # nosec B704 # noqa: S704 - our own files
-    return page.render(**own, **values)
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            policy=policy,
+            style=Markup(_template_file("page.css")),  # nosec B704 # noqa: S704 - our own file
+            scripts=[Markup(code) for code in codes],  # nosec B704 # noqa: S704 - our own files
+            version=__version__,
+            **values,
+        )
+    )
 
 
 def data_block(value: Any) -> Markup:
-    """Return a value as JSON that may stand in a ``script`` element of type ``application/json``.
+    r"""Return a value as JSON for a ``script`` element of type ``application/json``.
 
-    No ``<`` remains, so that no text can end the element.
+    The result contains no ``<``, so no text can close the element.
+
+    Example:
+        >>> print(data_block({"answer": "</script>"}))
+        {"answer":"\u003c/script\u003e"}
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
@@ -77,15 +85,15 @@ def data_block(value: Any) -> Markup:
 
 
 def visible(text: str) -> str:
-    """Show characters that act instead of standing for something, as terminal escapes and marks of direction do.
+    """Make control characters and marks of writing direction visible; line breaks and tabs stay.
 
-    Line breaks and tabs stay. Control characters become their pictures (U+2400 onwards), others their code point.
+    Control characters of ASCII become their pictures (U+2400 onwards), others their code point.
     """
-    return "".join(_shown(character) for character in text)
+    return "".join(_visible_character(character) for character in text)
 
 
-def _shown(character: str) -> str:
-    if character in "\n\t" or (character.isprintable() and character not in _ENDS):
+def _visible_character(character: str) -> str:
+    if character in "\n\t" or character.isprintable():
         return character
     code = ord(character)
     if code < 0x20:  # noqa: PLR2004 - the control characters of ASCII
@@ -95,23 +103,23 @@ def _shown(character: str) -> str:
     return f"\N{MATHEMATICAL LEFT ANGLE BRACKET}U+{code:04X}\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return a fraction as percent; a dash where it is undefined."""
-    return "\N{EN DASH}" if value is None else f"{100 * value:.{digits}f}"
+def percent(fraction: float | None) -> str:
+    """Write a fraction as percent with one decimal; a dash if it is undefined."""
+    return _UNKNOWN if fraction is None else f"{100 * fraction:.1f}"
 
 
-def signed(value: float | None) -> str:
-    """Return a difference of fractions in points, with its sign; a dash where it is undefined."""
-    if value is None:
-        return "\N{EN DASH}"
-    text = f"{100 * value:+.1f}"
+def signed(difference: float | None) -> str:
+    """Write a difference of fractions in percentage points with its sign; a dash if it is undefined."""
+    if difference is None:
+        return _UNKNOWN
+    text = f"{100 * difference:+.1f}"
     return text[1:] if float(text) == 0 else text
 
 
-def number(value: float | None, digits: int = 0) -> str:
-    """Return a number with thousands set apart; a dash where it is unknown."""
-    return "\N{EN DASH}" if value is None else f"{value:,.{digits}f}"
+def thousands(count: int | None) -> str:
+    """Write a count with thousands separators; a dash if it is unknown."""
+    return _UNKNOWN if count is None else f"{count:,}"
 
 
-def _part(name: str) -> str:
-    return (resources.files("lvlm_ad.report") / _PARTS / name).read_text(encoding="utf-8")
+def _template_file(name: str) -> str:
+    return (resources.files("lvlm_ad.report") / "templates" / name).read_text(encoding="utf-8")

@@ -1,8 +1,9 @@
-"""What a run's page says in figures: curves, calibration, which regions are named, where each image stands."""
+"""The numbers behind a run's plots: curves, calibration, how often regions are named, times, separation."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,33 +12,40 @@ import numpy as np
 from lvlm_ad.metrics.histograms import ScoreHistograms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["Curves", "Reliability", "Times", "curves_of", "named_regions", "placed", "reliability_of", "times_of"]
+__all__ = [
+    "Calibration",
+    "Curves",
+    "Times",
+    "calibration_of",
+    "curves_of",
+    "naming_rates",
+    "separations_of",
+    "times_of",
+]
 
-_POINTS = 400
-"""Of a curve that is drawn; finer steps than these no screen shows."""
+_CURVE_POINTS = 400
+"""Points of a curve that is drawn; a screen shows no more."""
 
 _BINS = 10
 
 _MINUTES = 180
-"""Seconds from which on a time is given in minutes."""
+"""From so many seconds on, a time is given in minutes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """One category's curves; each an array ``(2, n)`` of abscissas and ordinates in 0..1, None where undefined.
+    """One category's curves: arrays ``(2, n)`` of x and y in 0..1; None where a curve is undefined.
 
     Attributes:
-        image_roc: false-positive rate and true-positive rate, over images.
-        image_pr: recall and precision, over images.
-        pixel_roc: as above, over pixels.
-        pixel_pr: as above, over pixels.
-        pro: false-positive rate and the mean overlap of regions.
+        image_roc: false-positive rate and true-positive rate of images.
+        image_pr: recall and precision of images.
+        pixel_roc: false-positive rate and true-positive rate of pixels.
+        pixel_pr: recall and precision of pixels.
+        pro: false-positive rate of pixels and mean overlap with the defects.
     """
 
     image_roc: NDArray[np.float64] | None
@@ -48,14 +56,14 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Reliability:
+class Calibration:
     """Whether image scores are probabilities.
 
     Attributes:
-        scores: mean image score of each bin of a tenth.
-        rates: fraction of its images that are anomalous.
-        counts: its images.
-        error: expected calibration error, the mean of |score - rate| over images (Naeini et al., AAAI 2015).
+        scores: mean image score of each bin; bins are a tenth wide, empty ones are left out.
+        rates: fraction of the bin's images that are defective.
+        counts: number of the bin's images.
+        error: expected calibration error: the mean of |score - rate| over images (Naeini et al., AAAI 2015).
     """
 
     scores: Sequence[float]
@@ -66,51 +74,53 @@ class Reliability:
 
 @dataclass(frozen=True, eq=False)
 class Times:
-    """How long answers took, in a unit that makes handy numbers.
+    """How long answers took.
 
     Attributes:
-        unit: "ms", "s" or "min".
-        values: of each answer.
-        median: half of them took no longer.
-        late: 95 % of them took no longer.
+        unit: "ms", "s" or "min", whichever suits the times.
+        values: the time of each answer, in that unit.
+        median: half of the answers took no longer.
+        p95: 95 % of the answers took no longer.
     """
 
     unit: str
     values: NDArray[np.float64]
     median: float
-    late: float
+    p95: float
 
     def text(self, value: float) -> str:
-        """Write a value of these with its unit."""
-        return f"{value:.0f} {self.unit}" if value >= 100 else f"{value:.3g} {self.unit}"  # noqa: PLR2004 - three digits
+        """Write a time with its unit."""
+        return f"{value:.0f} {self.unit}" if value >= 100 else f"{value:.3g} {self.unit}"  # noqa: PLR2004 - 3 digits
 
 
 def curves_of(run: Run) -> dict[str, Curves]:
-    """Return the curves of each category, of the images that entered its metrics.
+    """Return each category's curves, of the images that were measured.
 
-    Pixels of a dense row were counted at fixed thresholds, and its pixel curves go through those.
+    The pixel curves of an own map go through the thresholds at which its pixels were counted.
     """
-    found: dict[str, Curves] = {}
+    by_category: dict[str, Curves] = {}
     histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
-    for category in run.manifest.dataset.categories:
-        chosen = [at for at in measured_places(run) if run.predictions[at].category == category]
-        labels = np.array([run.predictions[at].label for at in chosen], dtype=np.float64)
-        scores = np.array([run.predictions[at].image_score or 0.0 for at in chosen])
+    for category, indices in _measured(run).items():
+        labels = np.array([run.predictions[index].label for index in indices], dtype=np.float64)
+        scores = np.array([run.predictions[index].image_score or 0.0 for index in indices])
         roc, pr, _ = _curves(scores, 1 - labels, labels)
-        pixels = histograms.take(chosen)
-        if not chosen or not pixels.complete:
-            found[category] = Curves(roc, pr)
+        pixels = histograms.take(indices)
+        if not indices or not pixels.complete:
+            by_category[category] = Curves(roc, pr)
             continue
-        every = [pixels.arrays[name] for name in ("scores", "normal", "anomalous", "overlap")]
+        columns = {name: pixels.arrays[name] for name in ("scores", "normal", "anomalous", "overlap")}
         regions = int(pixels.arrays["n_regions"].sum())
-        found[category] = Curves(roc, pr, *_curves(every[0], every[1], every[2], every[3], regions))
-    return found
+        by_category[category] = Curves(roc, pr, *_curves(**columns, regions=regions))
+    return by_category
 
 
-def measured_places(run: Run) -> list[int]:
-    """Return the places of the images that entered the metrics."""
-    keep_all = run.manifest.on_failure == "zero"
-    return [at for at, record in enumerate(run.predictions) if keep_all or record.image_score is not None]
+def _measured(run: Run) -> dict[str, list[int]]:
+    """Return the indices of each category's images that were measured: failed images may be excluded."""
+    indices: dict[str, list[int]] = {category: [] for category in run.manifest.dataset.categories}
+    for index, record in enumerate(run.predictions):
+        if run.manifest.on_failure == "zero" or record.image_score is not None:
+            indices[record.category].append(index)
+    return indices
 
 
 def _curves(
@@ -120,79 +130,78 @@ def _curves(
     overlap: NDArray[np.float64] | None = None,
     regions: int = 0,
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return ROC, precision over recall, and region overlap over the false-positive rate, thinned for drawing."""
+    """Return ROC, precision over recall, and PRO from counts at scores; a score may occur several times."""
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1) if scores.size else np.zeros(0, np.int64)
-    false, true = np.cumsum(normal[order])[ends], np.cumsum(anomalous[order])[ends]
-    if not ends.size or not true[-1] or not false[-1]:
+    last = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1) if scores.size else np.zeros(0, np.int64)
+    false, true = np.cumsum(normal[order])[last], np.cumsum(anomalous[order])[last]
+    if not last.size or not true[-1] or not false[-1]:
         return None, None, None
     rate, recall = np.append(0, false / false[-1]), np.append(0, true / true[-1])
     precision = true / (true + false)
     pro = None
     if overlap is not None and regions:
-        pro = _thinned(rate, np.append(0, np.cumsum(overlap[order])[ends] / regions))
+        pro = _thinned(rate, np.append(0, np.cumsum(overlap[order])[last] / regions))
     return _thinned(rate, recall), _thinned(recall, np.append(precision[0], precision)), pro
 
 
 def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    keep = np.unique(np.linspace(0, x.size - 1, min(x.size, _POINTS)).round().astype(int))
+    keep = np.unique(np.linspace(0, x.size - 1, min(x.size, _CURVE_POINTS)).round().astype(int))
     return np.stack([x[keep], y[keep]])
 
 
-def reliability_of(records: Sequence[PredictionRecord]) -> Reliability | None:
-    """Return how often images of a given score are anomalous; None without any score."""
-    known = [(one.image_score, one.label) for one in records if one.image_score is not None]
+def calibration_of(records: Sequence[PredictionRecord]) -> Calibration | None:
+    """Return how often images with a given score are defective; None if no image has a score."""
+    known = [(record.image_score, record.label) for record in records if record.image_score is not None]
     if not known:
         return None
     scores, labels = np.array([score for score, _ in known]), np.array([label for _, label in known])
     bins = np.minimum((scores * _BINS).astype(int), _BINS - 1)
-    filled = [number for number in range(_BINS) if (bins == number).any()]
-    means = [float(scores[bins == number].mean()) for number in filled]
-    rates = [float(labels[bins == number].mean()) for number in filled]
-    counts = [int((bins == number).sum()) for number in filled]
-    error = sum(count * abs(a - b) for a, b, count in zip(means, rates, counts, strict=True)) / len(known)
-    return Reliability(means, rates, counts, error)
+    filled = [bins == number for number in range(_BINS) if (bins == number).any()]
+    means = [float(scores[images].mean()) for images in filled]
+    rates = [float(labels[images].mean()) for images in filled]
+    counts = [int(images.sum()) for images in filled]
+    error = sum(n * abs(mean - rate) for mean, rate, n in zip(means, rates, counts, strict=True)) / len(known)
+    return Calibration(means, rates, counts, error)
 
 
-def named_regions(records: Sequence[PredictionRecord]) -> tuple[list[int], list[float]]:
-    """Return region numbers, and how often each is given a score above 0 where an image has it.
+def naming_rates(records: Sequence[PredictionRecord]) -> dict[int, float]:
+    """Return for each region number how often it gets a score above 0, among the images that have it.
 
     Numbers run from the top left to the bottom right, so a slope is a habit of the model, not of the defects.
     """
-    have: Counter[int] = Counter()
+    present: Counter[int] = Counter()
     named: Counter[int] = Counter()
     for record in records:
-        have.update(range(1, record.n_regions + 1))
+        present.update(range(1, record.n_regions + 1))
         named.update(number for number, score in record.regions.items() if score > 0)
-    numbers = sorted(have)
-    return numbers, [named[number] / have[number] for number in numbers]
+    return {number: named[number] / present[number] for number in sorted(present)}
 
 
 def times_of(records: Sequence[PredictionRecord]) -> Times | None:
-    """Return how long each answer of a model took; None where no model was asked."""
-    seconds = np.array([one.seconds for one in records if one.key and one.seconds > 0])
+    """Return how long a model's answers took; None if no model was asked."""
+    seconds = np.array([record.seconds for record in records if record.key and record.seconds > 0])
     if not seconds.size:
         return None
-    median, late = np.quantile(seconds, [0.5, 0.95])
-    scale, unit = (0.001, "ms") if late < 1 else (1, "s") if late < _MINUTES else (60, "min")
-    return Times(unit, seconds / scale, float(median) / scale, float(late) / scale)
+    median, p95 = np.quantile(seconds, [0.5, 0.95])
+    scale, unit = (0.001, "ms") if p95 < 1 else (1, "s") if p95 < _MINUTES else (60, "min")
+    return Times(unit, seconds / scale, float(median) / scale, float(p95) / scale)
 
 
-def placed(run: Run) -> list[float | None]:
-    """Return for each image on the right side of how many of its category's images of the other kind it stands, 0..1.
+def separations_of(run: Run) -> list[float | None]:
+    """Return how well each image is separated from its category's images of the other kind, 0..1.
 
-    1: a defective image above all good ones, or a good one below all defective ones. None where the other kind is
-    absent, or the image was left out.
+    The value of a defective image is the fraction of good images that score lower; of a good image, the fraction of
+    defective images that score higher. Equal scores count half. None where a category has one kind only, or the image
+    was left out.
     """
-    from lvlm_ad.metrics.delong import placements  # noqa: PLC0415 - brings scipy
+    from lvlm_ad.metrics.delong import placements  # noqa: PLC0415 - brings SciPy
 
-    found: list[float | None] = [None] * len(run.predictions)
-    for category in run.manifest.dataset.categories:
-        chosen = [at for at in measured_places(run) if run.predictions[at].category == category]
-        labels = np.array([run.predictions[at].label for at in chosen], dtype=np.bool_)
+    separations: list[float | None] = [None] * len(run.predictions)
+    for indices in _measured(run).values():
+        labels = np.array([run.predictions[index].label for index in indices], dtype=np.bool_)
         if labels.all() or not labels.any():
             continue
-        scores = np.array([run.predictions[at].image_score or 0.0 for at in chosen])
-        for at, value in zip(chosen, placements(labels, scores), strict=True):
-            found[at] = float(value)
-    return found
+        scores = np.array([run.predictions[index].image_score or 0.0 for index in indices])
+        for index, value in zip(indices, placements(labels, scores), strict=True):
+            separations[index] = float(value)
+    return separations

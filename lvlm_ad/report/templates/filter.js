@@ -1,42 +1,42 @@
-// Hides the rows that the search of all tables, or the filter of their own, does not ask for, and their notes with them.
+// Hides rows that do not match the search over all tables or their own table's filter, together with their notes.
 "use strict";
 (() => {
   const search = document.getElementById("search");
   if (!search) return;
   const LIMITS = { "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b, "=": (a, b) => a === b };
 
-  // What a cell shows, without its interval.
-  const shown = (cell) => (cell.querySelector(".value") || cell).textContent.trim();
+  // A cell's text without its interval.
+  const text = (cell) => (cell.querySelector(".value") || cell).textContent.trim();
 
-  // A comparison holds for what is a number, as it is shown; anything else is looked for as text.
-  const asks = (text) => {
-    const limit = /^(<=|>=|<|>|=)\s*(-?\d*[.,]?\d+)\s*%?$/.exec(text);
-    if (!limit) return (cell) => shown(cell).toLowerCase().includes(text);
-    const holds = LIMITS[limit[1]];
+  // "<0.5" compares numbers as they are shown; anything else is searched as text.
+  const condition = (wanted) => {
+    const limit = /^(<=|>=|<|>|=)\s*(-?\d*[.,]?\d+)\s*%?$/.exec(wanted);
+    if (!limit) return (cell) => text(cell).toLowerCase().includes(wanted);
+    const compare = LIMITS[limit[1]];
     const bound = Number(limit[2].replace(",", "."));
     return (cell) => {
-      const value = shown(cell).replace(/\s*%$/, "");
-      return value !== "" && !isNaN(value) && holds(Number(value), bound);
+      const value = text(cell).replace(/\s*%$/, "");
+      return value !== "" && !isNaN(value) && compare(Number(value), bound);
     };
   };
 
-  const counted = (count) => (count || "no") + (count === 1 ? " row" : " rows");
+  const rowCount = (count) => (count || "no") + (count === 1 ? " row" : " rows");
 
   const apply = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let all = 0;
+    let total = 0;
     document.querySelectorAll(".group").forEach((group) => {
       const column = group.querySelector(".column").value;
       const wanted = group.querySelector(".wanted").value.trim().toLowerCase();
       const kind = group.querySelector(".kind").value;
-      const ask = asks(wanted);
+      const meets = condition(wanted);
       const matches = (row) => {
-        const text = (row.textContent + " " + row.dataset.words).toLowerCase();
+        const all = (row.textContent + " " + row.dataset.words).toLowerCase();
         const cells = column === "" ? [...row.cells] : [row.cells[column]];
         return (
-          words.every((word) => text.includes(word)) &&
+          words.every((word) => all.includes(word)) &&
           (!kind || row.classList.contains(kind)) &&
-          (!wanted || cells.some(ask) || (column === "" && row.dataset.words.toLowerCase().includes(wanted)))
+          (!wanted || cells.some(meets) || (column === "" && row.dataset.words.toLowerCase().includes(wanted)))
         );
       };
       const kept = new Set();
@@ -48,14 +48,14 @@
       group.querySelectorAll(".board tbody.heading").forEach((heading) => {
         heading.hidden = !heading.nextElementSibling.querySelector("tr:not([hidden])");
       });
-      group.querySelector(".found").textContent = wanted || kind ? counted(kept.size) : "";
+      group.querySelector(".count").textContent = wanted || kind ? rowCount(kept.size) : "";
       const own = Boolean(wanted || kind);
-      // A table that its own filter empties keeps the filter in sight.
+      // A table that is empty because of its own filter stays, so that the filter can be changed.
       group.hidden = kept.size === 0 && !own;
       group.querySelector(".all").parentElement.hidden = kept.size > 0 || !own;
-      all += kept.size;
+      total += kept.size;
     });
-    document.getElementById("kept").textContent = words.length ? counted(all) : "";
+    document.getElementById("kept").textContent = words.length ? rowCount(total) : "";
   };
 
   document.querySelectorAll("form").forEach((form) => {
@@ -71,7 +71,7 @@
     });
   });
 
-  // Paper has no triangle to click.
+  // Print every table: paper cannot be unfolded.
   const closed = () => document.querySelectorAll("details:not([open])");
   let opened = [];
   window.addEventListener("beforeprint", () => {

@@ -1,4 +1,4 @@
-// Fills the gallery from the page's data. Whatever an answer holds goes through textContent: it is text and nothing else.
+// Fills the gallery from the page's data. Texts are only ever set as textContent, so nothing in an answer can run.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -18,7 +18,7 @@
     return element;
   };
 
-  // What scrolls can be reached by keyboard.
+  // What scrolls must be reachable by keyboard.
   const scrolling = (tag, text) => {
     const element = make(tag, "", text);
     element.tabIndex = 0;
@@ -52,17 +52,17 @@
   if (many) inputs.order.value = "apart";
   $("cards").classList.toggle("many", many);
 
-  const place = (card) => Math.min(...card.runs.map((run) => (run.placed === null ? 2 : run.placed)));
+  const worst = (card) => Math.min(...card.runs.map((run) => (run.separation === null ? 2 : run.separation)));
   const apart = (card) => {
-    const places = card.runs.map((run) => run.placed).filter((one) => one !== null);
-    return places.length ? Math.max(...places) - Math.min(...places) : -1;
+    const all = card.runs.map((run) => run.separation).filter((one) => one !== null);
+    return all.length ? Math.max(...all) - Math.min(...all) : -1;
   };
   const top = (card) => Math.max(...card.runs.map((run) => (run.score === null ? -1 : run.score)));
-  const ranks = { high: (card) => -top(card), low: top, wrong: place, right: (card) => -place(card), apart: (card) => -apart(card) };
+  const ranks = { high: (card) => -top(card), low: top, wrong: worst, right: (card) => -worst(card), apart: (card) => -apart(card) };
 
-  // What is searched, in small letters: written once, since answers may be long and many.
+  // Each card's text in lower case, built at the first search: answers may be long and many.
   const searched = new Map();
-  const said = (card) => {
+  const searchText = (card) => {
     if (!searched.has(card)) {
       const texts = card.runs.flatMap((run) => [run.text, ...run.notes]);
       searched.set(card, [card.id, ...texts].join("\n").toLowerCase());
@@ -78,7 +78,7 @@
       (!inputs.defect.value || kind(card) === inputs.defect.value) &&
       (!inputs.status.value || card.runs.some((run) => run.status === inputs.status.value)) &&
       (!wanted || card.runs.some((run) => (run.verdict || "none") === wanted)) &&
-      (!text || said(card).includes(text));
+      (!text || searchText(card).includes(text));
     shown = data.cards.map((_, at) => at).filter((at) => keep(data.cards[at]));
     const rank = ranks[inputs.order.value];
     if (rank) shown = shown.map((at) => [rank(data.cards[at]), at]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((pair) => pair[1]);
@@ -86,8 +86,8 @@
     draw();
   };
 
-  // Whose a map or a line is; the letter stays where the name is cut short.
-  const whose = (number, name) => {
+  // The run that a map or a line belongs to; the letter stays visible if the name is cut off.
+  const runLabel = (number, name) => {
     const label = make("span", name);
     label.append(make("b", "", data.letters[number]), " " + data.runs[number]);
     return label;
@@ -118,7 +118,7 @@
     card.runs.forEach((run, number) => {
       if (!run.map) return;
       const alt = "anomaly map" + (many ? " of " + data.letters[number] + " " + data.runs[number] : "");
-      pair.append(stackOf(card, [run.map, card.truth], alt, many && whose(number, "whose")));
+      pair.append(stackOf(card, [run.map, card.truth], alt, many && runLabel(number, "run-label")));
     });
     const panels = pair.children.length;
     const columns = panels <= 3 ? panels : Math.ceil(Math.sqrt(panels));
@@ -127,7 +127,7 @@
     words.append(make("span", "name", card.id));
     card.runs.forEach((run, number) => {
       const row = make("span", "row");
-      if (many) row.append(whose(number, ""));
+      if (many) row.append(runLabel(number, ""));
       else row.append(make("span", card.label ? "is-defect" : "is-good", kind(card)));
       row.append(make("span", "", score(run.score)));
       const judged = verdict(run);
@@ -147,13 +147,13 @@
     const from = page * PAGE;
     $("cards").replaceChildren(...shown.slice(from, from + PAGE).map(drawn));
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
-    $("found").textContent = shown.length + " of " + data.cards.length + " images";
+    $("count").textContent = shown.length + " of " + data.cards.length + " images";
     $("clear").hidden = shown.length === data.cards.length;
     $("page-at").textContent = "page " + (page + 1) + " of " + pages;
     $("before").disabled = page === 0;
     $("after").disabled = page + 1 >= pages;
     $("pages").hidden = !shown.length;
-    // What is not on the screen comes when there is time: printing waits for no picture.
+    // Load the pictures outside of the screen when the browser is idle: printing does not wait for them.
     later(() => $("cards").querySelectorAll("img").forEach((image) => (image.loading = "eager")));
   };
 
@@ -218,13 +218,18 @@
     card.runs.forEach((run, number) => {
       if (many) {
         const head = make("h3");
-        head.append(whose(number, ""));
+        head.append(runLabel(number, ""));
         words.append(head);
       }
       const line = make("p");
-      line.append((run.score === null ? "No image score" + (run.placed === null ? "" : ", counted as 0") : "Image score " + score(run.score)) + ", answer " + run.status);
-      if (run.placed !== null) line.append(", on the right side of " + Math.round(100 * run.placed) + " % of the " + (card.label ? "good" : "defective") + " images" + (run.verdict ? ": " + run.verdict : ""));
-      line.append(".");
+      let text = run.score === null ? "No image score" : "Image score " + score(run.score);
+      if (run.separation !== null) {
+        const than = card.label ? ["above", "good"] : ["below", "defective"];
+        const share = Math.round(100 * run.separation) + " % of the " + than[1] + " images";
+        text += (run.score === null ? ", which counts as 0" : "") + ": " + than[0] + " " + share;
+        if (run.verdict) text += ", " + run.verdict;
+      }
+      line.append(text + ". Answer: " + run.status + ".");
       words.append(line);
       run.notes.forEach((note) => words.append(make("p", "note", note)));
       if (run.text) words.append(scrolling("pre", run.text + (run.more ? "\n\u2026 " + run.more : "")));
@@ -235,7 +240,7 @@
     if (!$("large").open) $("large").showModal();
   };
 
-  // The address names the image that is enlarged: it can be sent to others, and going back closes the view.
+  // The address contains the enlarged image's name: it can be sent to others, and going back closes the view.
   const PREFIX = "#image=";
   const named = () => {
     try {

@@ -1,0 +1,181 @@
+"""The columns of the leaderboard, for every format: terminal, Markdown, CSV, LaTeX and HTML.
+
+To add a column, add a field to ``Entry`` (entries.py), fill it in ``entry_of``, and add a ``Column`` to ``COLUMNS``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.runs import METRIC_NAMES
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard.board import Group
+    from lvlm_ad.leaderboard.entries import Entry
+
+__all__ = [
+    "COLUMNS",
+    "INTERVALS",
+    "NO_INTERVAL",
+    "NUMBERS",
+    "OWN_MAPS",
+    "REFERENCE_ROWS",
+    "Column",
+    "cells",
+    "interval",
+    "legend",
+    "printable",
+    "usd",
+]
+
+_UNKNOWN = "\N{EN DASH}"
+"""In a cell: unknown or undefined."""
+
+
+def _percent(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{100 * value:.1f}"
+
+
+def _coverage(value: float | None) -> str:
+    # Rounding must not claim that every image was answered.
+    return _UNKNOWN if value is None else "100 %" if value == 1 else f"{min(100 * value, 99.9):.1f} %"
+
+
+def usd(value: float | None) -> str:
+    """Write an amount in USD with two significant digits, and with cents from 1 USD on; a dash if it is unknown.
+
+    Example:
+        >>> usd(12.345), usd(0.01234)
+        ('12.35', '0.012')
+    """
+    if value is None:
+        return _UNKNOWN
+    return f"{value:.2f}" if value >= 1 or value == 0 else format(Decimal(f"{value:.2g}"), "f")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the leaderboard.
+
+    Attributes:
+        name: a field of ``Entry`` or a key of ``Entry.metrics``; also the column's name in CSV.
+        head: the heading of tables.
+        terminal_head: the heading in the terminal: two lines, as narrow as possible.
+        write: turns the value into a cell's text.
+        drop: a terminal that is too narrow leaves out the column with drop 1 first, then 2 and so on; 0: never.
+        paid: whether the column is left out in the terminal when no row costs anything.
+    """
+
+    name: str
+    head: str
+    terminal_head: str
+    write: Callable[[Any], str]
+    drop: int = 0
+    paid: bool = False
+
+    def value(self, entry: Entry) -> Any:
+        """Return what the column shows of a row; a number is a fraction or USD, None is unknown or undefined."""
+        return entry.metrics[self.name] if self.name in METRIC_NAMES else getattr(entry, self.name)
+
+    def text(self, entry: Entry) -> str:
+        """Return the cell's text. Published rows have no coverage and no cost: those cells are empty."""
+        value = self.value(entry)
+        if self.name == "rank" and entry.kind in {"frame", "published"}:
+            return "ref." if entry.kind == "frame" else "publ."
+        if value is None and entry.kind == "published" and self.name not in METRIC_NAMES:
+            return ""
+        return self.write(value)
+
+
+def printable(text: str) -> str:
+    """Replace control characters and marks of writing direction by spaces: a name or note may be a stranger's."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", " ", text)
+
+
+COLUMNS = (
+    Column("rank", "#", "#", lambda rank: str(rank or _UNKNOWN)),
+    Column("name", "Model", "Model", printable),
+    Column("image_auroc", "I-AUROC", "image\nAUROC", _percent),
+    Column("image_ap", "I-AP", "image\nAP", _percent, drop=6),
+    Column("image_f1_max", "I-F1", "image\nF1", _percent, drop=4),
+    Column("pixel_auroc", "P-AUROC", "pixel\nAUROC", _percent, drop=8),
+    Column("pixel_ap", "P-AP", "pixel\nAP", _percent, drop=5),
+    Column("pixel_f1_max", "P-F1", "pixel\nF1", _percent, drop=3),
+    Column("pixel_aupro", "PRO", "pixel\nPRO", _percent, drop=7),
+    Column("coverage", "Answered", "ans.\n%", _coverage),
+    Column("cost_usd", "USD", "cost\nUSD", usd, drop=9),
+    Column("usd_per_image", "USD/image", "USD/\nimage", usd, drop=2, paid=True),
+    Column("usd_per_point", "USD/point", "USD/\npoint", usd, drop=1, paid=True),
+)
+"""All columns, in their order."""
+
+NUMBERS = COLUMNS[2:]
+"""The columns after rank and name."""
+
+_HEADS = (
+    "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. USD/point: cost of each "
+    "percent of I-AUROC above 50, which is chance."
+)
+
+REFERENCE_ROWS = (
+    "Reference rows show what the numbers are worth: chance guesses, contrast looks for unusual pixels without a "
+    "model, and oracle scores each region by the ground truth. They are not ranked."
+)
+
+OWN_MAPS = (
+    "A row marked (dense) is measured on the method's own anomaly map, pixel by pixel. It is not ranked, because "
+    "ranked rows score whole regions."
+)
+
+INTERVALS = (
+    "A 95 % interval shows how much a value would vary with other test images of the same categories. A row ranks "
+    "below another only if the intervals of the two do not overlap."
+)
+
+NO_INTERVAL = (
+    "Some rows have no interval, because of --resamples 0 or because a category has only one good or one defective "
+    "image. Their values alone decide the rank."
+)
+
+
+def cells(entry: Entry, sort: str = "") -> list[str]:
+    """Return a row's texts, in the order of ``COLUMNS``.
+
+    Args:
+        entry: the row.
+        sort: the metric whose interval follows its value, in brackets; empty: none.
+    """
+    texts = {column.name: column.text(entry) for column in COLUMNS}
+    if sort in entry.intervals:
+        texts[sort] += f" ({interval(entry, sort)})"
+    return list(texts.values())
+
+
+def interval(entry: Entry, metric: str) -> str:
+    """Return the ends of a metric's interval in percent; empty without one."""
+    return "\N{EN DASH}".join(_end(end) for end in entry.intervals.get(metric, ()))
+
+
+def _end(value: float) -> str:
+    # Whole percent, but only exactly 100 % is written "100".
+    whole = f"{100 * value:.0f}"
+    return whole if whole != "100" or value == 1 else f"{min(100 * value, 99.9):.1f}"
+
+
+def legend(groups: Sequence[Group], sort: str) -> str:
+    """Explain what stands in the given tables: columns, intervals, reference rows and own maps."""
+    entries = [entry for group in groups for entry in group.entries]
+    parts = [_HEADS]
+    if any(sort in entry.intervals for entry in entries):
+        parts.append(INTERVALS)
+    if any(group.lacks_interval(sort) for group in groups):
+        parts.append(NO_INTERVAL)
+    if any(entry.kind == "frame" for entry in entries):
+        parts.append(REFERENCE_ROWS)
+    if any("(dense" in entry.name for entry in entries):
+        parts.append(OWN_MAPS)
+    return " ".join(parts)
