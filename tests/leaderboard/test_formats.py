@@ -1,0 +1,190 @@
+"""The same rows in every format: terminal, Markdown, CSV, JSON, LaTeX and HTML."""
+
+import csv
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from lvlm_ad.cli.tables import print_board
+from lvlm_ad.leaderboard import COLUMNS, FORMATS, NUMBERS, cells, make_board, usd
+from lvlm_ad.leaderboard.columns import INTERVALS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
+from lvlm_ad.report.board_page import board_page
+from lvlm_ad.runs import METRIC_NAMES
+
+
+def terminal(board, width=140):
+    """The leaderboard as a terminal of this width shows it."""
+    out = io.StringIO()
+    print_board(board, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_every_column_is_in_every_format(make_run):
+    """A column of the list needs no second place."""
+    board = make_board([make_run("a")])
+    for column in COLUMNS:
+        head = column.head.replace("#", r"\#")
+        assert f"| {column.head} |" in FORMATS["md"](board)
+        assert re.search(rf"[ &]{re.escape(head)} (&|\\\\)", FORMATS["tex"](board)), column.head
+        assert f">{column.head}</th>" in board_page(board)
+        assert all(line in terminal(board) for line in column.terminal_head.split("\n"))
+    (line,) = csv.DictReader(io.StringIO(FORMATS["csv"](board)))
+    (entry,) = json.loads(FORMATS["json"](board))["groups"][0]["entries"]
+    for column in NUMBERS:
+        value = column.value(board.groups[0].entries[0])
+        assert line[column.name] == ("" if value is None else str(value))
+        assert value == (entry["metrics"] if column.name in METRIC_NAMES else entry)[column.name]
+
+
+def test_every_format_has_every_row(make_run, make_reference_row):
+    """Reference and published rows included, in the same order; the headings of sections stand before their rows."""
+    board = make_board([make_run("alpha", 0.7, dataset="visa"), make_reference_row("oracle", 1.0, dataset="visa")])
+    for text in (*(FORMATS[form](board) for form in FORMATS), terminal(board)):
+        places = [re.search(rf"\b{name}\b", text).start() for name in ("alpha", "oracle", "GPT-4V-AD", "WinCLIP")]
+        assert places == sorted(places)
+    for text in (FORMATS["md"](board), FORMATS["tex"](board), terminal(board)):
+        assert text.index("alpha") < text.index("reference rows") < text.index("oracle") < text.index("published")
+        assert "70.0" in text
+
+
+def test_csv_and_json_have_the_same_numbers(make_run):
+    """Fractions with their intervals; empty or null where undefined."""
+    mean = {"pixel_ap": None, "interval": {"image_auroc": [0.6, 0.8]}}
+    board = make_board([make_run("a", 1 / 3, mean=mean), make_run("b", 0.9, dataset="mvtec")])
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](board))))
+    groups = json.loads(FORMATS["json"](board))["groups"]
+    entries = [(group, entry) for group in groups for entry in group["entries"]]
+    for row, (group, entry) in zip(rows, entries, strict=True):
+        texts = {"group": group["title"], "model": entry["name"], "kind": entry["kind"], "run": entry["run"]}
+        numbers = {"rank": entry["rank"], "coverage": entry["coverage"], **entry["metrics"]}
+        numbers |= {name: entry[name] for name in ("cost_usd", "usd_per_image", "usd_per_point")}
+        for name in METRIC_NAMES:
+            numbers |= dict(
+                zip((f"{name}_low", f"{name}_high"), entry["intervals"].get(name, (None, None)), strict=True)
+            )
+        assert {name: float(row[name]) if row[name] else None for name in numbers} == numbers
+        assert row == {**row, **texts, "notes": "; ".join(entry["notes"])}
+        assert row.keys() == {*texts, *numbers, "notes"}
+    assert rows[0]["image_auroc"] == str(1 / 3)
+    assert rows[0]["pixel_ap"] == ""
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 140])
+def test_a_narrow_terminal_keeps_names_and_the_metric_that_ranks(make_run, width):
+    """Other columns are left out and named; no line is longer than the terminal."""
+    board = make_board([make_run("gpt-4o-2024-08-06", 0.5), make_run("a local model", 0.25)], "pixel_aupro")
+    lines = terminal(board, width).splitlines()
+    assert max(map(len, lines)) <= width
+    for name, value in (("gpt-4o-2024-08-06", "50.0"), ("a local model", "25.0")):
+        assert sum(name in line and value in line for line in lines) == 1
+    heads = next(line for line in lines if "Model" in line)
+    left_out = re.search(r"No room here for: (.*?);", " ".join(lines))
+    assert "PRO" in heads
+    assert heads.split()[-2:] == ["image", "point"] if left_out is None else "USD/point" in left_out[1]
+    assert left_out is None or "PRO" not in left_out[1]
+
+
+def test_intervals_are_shown_by_their_ends(make_run):
+    """In whole percent, but "100" means exactly 100: a shown end never hides a difference in rank."""
+    top = make_run("top", 1.0, mean={"interval": {"image_auroc": [1.0, 1.0]}})
+    second = make_run("second", 0.969, mean={"interval": {"image_auroc": [0.846, 0.9996]}})
+    board = make_board([top, second])
+    shown = [cells(entry, "image_auroc")[2] for entry in board.groups[0].entries]
+    assert shown == ["100.0 (100\u2013100)", "96.9 (85\u201399.9)"]
+    assert r"96.9} {\scriptsize 85--99.9}" in FORMATS["tex"](board)
+
+
+def test_what_is_in_a_table_is_explained(make_run, make_reference_row, make_own_map):
+    """Intervals and their absence, reference rows and own maps; each only where the table has them."""
+    without = make_board([make_run("a")])
+    assert NO_INTERVAL in FORMATS["md"](without)
+    assert NO_INTERVAL.split(",", maxsplit=1)[0] in terminal(without)
+    assert not any(text in FORMATS["md"](without) for text in (INTERVALS, REFERENCE_ROWS, OWN_MAPS))
+    ends = {"interval": {"image_auroc": [0.6, 0.8]}}
+    runs = [make_run("a", mean=ends), make_own_map("b", mean=ends), make_reference_row("oracle", mean=ends)]
+    every = make_board(runs)
+    for text in (INTERVALS, REFERENCE_ROWS, OWN_MAPS):
+        assert text in FORMATS["md"](every)
+        assert text in html.unescape(board_page(every))
+    assert NO_INTERVAL not in FORMATS["md"](every)
+    assert "95 % interval" in terminal(every)
+
+
+def test_best_and_second_are_marked(make_run, make_reference_row):
+    """Among ranked rows only; undefined values, and a row that is ranked alone, have no mark."""
+    runs = [make_run("a", 0.7, mean={"pixel_ap": None}), make_run("b", 0.9, mean={"pixel_ap": None})]
+    text = FORMATS["tex"](make_board([*runs, make_reference_row("oracle", 1.0)]))
+    assert text.count(r"\textbf{90.0}") == text.count(r"\underline{70.0}") == 6
+    assert r"\textbf{100.0}" not in text
+    assert r"{--}" not in text
+    assert r"\textbf" not in FORMATS["tex"](make_board(runs[:1]))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "\u2013"), (0.0, "0.00"), (12.345, "12.35"), (0.0123, "0.012"), (0.1572625, "0.16"), (3e-8, "0.00000003")],
+)
+def test_amounts_have_two_digits(value, text):
+    """However small they are."""
+    assert usd(value) == text
+
+
+def test_a_strangers_name_does_no_harm(make_run):
+    """Markup, HTML, terminal escapes, formulas and LaTeX in a model's name stay text in every format."""
+    name = "=<b>x</b>|\x1b[31m`rm`\\input{/etc/passwd}_$&%#\u202e"
+    board = make_board([make_run(name)])
+    texts = {form: FORMATS[form](board) for form in ("md", "tex", "csv")} | {"terminal": terminal(board)}
+    for text in texts.values():
+        assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", text)
+    assert "<b>" not in texts["md"] + board_page(board)
+    assert r"\|" in texts["md"]
+    assert r"\input" not in texts["tex"]
+    assert r"\_\$\&\%\#" in texts["tex"]
+    (row,) = csv.DictReader(io.StringIO(texts["csv"]))
+    assert row["model"].startswith("'=<b>"), "a spreadsheet runs what begins with ="
+
+
+def test_markdown_renders_as_the_table_it_is(make_run, make_reference_row):
+    """Each cell, whatever a name contains, arrives as written in a renderer's HTML, and no other element."""
+    from markdown_it import MarkdownIt
+
+    runs = [make_run("a|b*c*_d_`e`<b>f</b>&amp;[g](h)\\", 0.7), make_run("b", 0.9), make_reference_row("oracle", 1.0)]
+    board = make_board(runs)
+    page = ET.fromstring(f"<page>{MarkdownIt('commonmark').enable('table').render(FORMATS['md'](board))}</page>")
+    rows = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")]
+    shown = [cells(entry, board.sort) for entry in board.groups[0].entries]
+    heading = ["", "reference rows", *[""] * len(NUMBERS)]
+    assert rows == [[column.head for column in COLUMNS], *shown[:2], heading, shown[2]]
+    allowed = {"page", "h3", "p", "table", "thead", "tbody", "tr", "th", "td", "em", "ul", "li"}
+    assert {element.tag for element in page.iter()} <= allowed
+
+
+def test_a_long_name_leaves_room_in_latex(make_run):
+    """Its middle is left out: the table is scaled to the page, and names often differ at their end."""
+    text = FORMATS["tex"](make_board([make_run(f"{'n' * 400}-{end}") for end in "ab"]))
+    assert "n" * 29 not in text
+    assert {f"...{'n' * 12}-a", f"...{'n' * 12}-b"} <= set(re.findall(r"\.\.\.n+-\w", text))
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here: apt-get install texlive-latex-base")
+@pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
+def test_the_table_compiles(make_run, make_reference_row, tmp_path, columns):
+    """With LaTeX and the two packages that it needs, whatever a name contains; it fits the page."""
+    wild = 'a_b & c% $x$ #1 {y} ~ ^ \\z <t> | " ± é · µ \u2764 \u6f22 \u2013 \u201cq\u201d ß Ż \ufb01 \x1b'
+    long = {"model": "w" * 400, "base_url": "http://127.0.0.1:8000/" + "v" * 200}
+    runs = [make_run(wild, 0.7), make_run("b", 0.9, model={"identity": long}), make_run("n" * 400, dataset="mvtec")]
+    board = make_board([*runs, make_reference_row("chance", dataset="mvtec")])
+    packages = rf"\documentclass[{columns}]{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}"
+    (tmp_path / "t.tex").write_text(f"{packages}\n{FORMATS['tex'](board)}\\end{{document}}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout

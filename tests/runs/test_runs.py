@@ -1,0 +1,258 @@
+"""Run folders: written and read back, damaged, newer, or a stranger's."""
+
+import io
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from lvlm_ad.errors import RunError
+from lvlm_ad.files import read_arrays
+from lvlm_ad.runs import Runs, find_runs, only_run, read_run, read_runs, write_run
+
+FROZEN = Path(__file__).parents[1] / "data" / "v0_1" / "out"
+FILES = ("run.json", "metrics.json", "predictions.jsonl", "pixels.npz")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a run: chance on 22 images of two categories."""
+    return Path(shutil.copytree(next(FROZEN.glob("chance-*")), tmp_path / "runs" / "chance"))
+
+
+def change(file, place, value):
+    """Set one field of a JSON file, named as in "mean.image_auroc"."""
+    content = part = json.loads(file.read_text())
+    *parents, last = place.split(".")
+    for name in parents:
+        part = part[name]
+    part[last] = value
+    file.write_text(json.dumps(content))
+
+
+def test_a_run_is_written_and_read_back(folder, tmp_path):
+    """Manifest, metrics, predictions and histograms survive, and so do odd characters in an answer."""
+    run = read_run(folder)
+    odd = run.predictions[0].model_copy(update={"text": "a\nb\r\u2028\x00\x1b \U0001f600", "regions": {2: 0.5}})
+    run = replace(run, dir=tmp_path / "again", predictions=[odd, *run.predictions[1:]])
+    write_run(run)
+    back = read_run(run.dir)
+    assert (back.manifest, back.metrics, back.predictions) == (run.manifest, run.metrics, run.predictions)
+    for one, other in zip(run.histograms, back.histograms, strict=True):
+        assert all((getattr(one, name) == getattr(other, name)).all() for name in ("scores", "normal", "overlap"))
+    write_run(replace(run, histograms=None))
+    assert read_run(run.dir).histograms is None
+
+
+def test_runs_are_found(folder):
+    """In a folder of runs, or the folder itself; where one run is needed, none and several are errors."""
+    root = folder.parent
+    assert find_runs(root) == find_runs(folder) == [only_run(root)] == [folder]
+    shutil.copytree(folder, root / "other")
+    with pytest.raises(RunError, match=r"contains 2 runs; name one, such as .*chance"):
+        only_run(root)
+    with pytest.raises(RunError, match="is not a run and contains none"):
+        only_run(root.parent)
+
+
+def test_one_damaged_run_does_not_hide_the_others(folder):
+    """The others are read, and each damaged or half-copied run has its message."""
+    root = folder.parent
+    for name in ("damaged", "without manifest"):
+        shutil.copytree(folder, root / name)
+    (root / "damaged" / "run.json").write_text("{")
+    (root / "without manifest" / "run.json").unlink()
+    runs, problems = read_runs(root)
+    assert [(run.dir, run.predictions) for run in runs] == [(folder, [])]
+    assert len(problems) == 2
+    assert "without manifest is incomplete: run.json is missing" in problems[0]
+    assert "damaged is damaged: run.json: it: Invalid JSON" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("run.json", '{"schema_version": 99}', "A newer lvlm-ad wrote"),
+        ("run.json", '{"schema_version": 1}', "run.json: config_hash: Field required"),
+        ("run.json", "[]", "run.json: it: "),
+        ("run.json", "[" * 100_000, "damaged: run.json"),
+        ("metrics.json", "{}", "metrics.json: mean: Field required"),
+        ("metrics.json", "[" * 100_000, "damaged: metrics.json"),
+        ("metrics.json", None, "incomplete: metrics.json cannot be read"),
+        ("predictions.jsonl", "{}\n", "damaged: predictions.jsonl"),
+        ("predictions.jsonl", "", "incomplete: it has 0 of 22 predictions"),
+        ("pixels.npz", "PK", "damaged: pixels.npz: BadZipFile"),
+    ],
+)
+def test_damaged_and_newer_files_are_refused(folder, file, content, message):
+    """One line names the folder, the file and what is wrong."""
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(content)
+    with pytest.raises(RunError, match=message) as caught:
+        read_run(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("mean", []),
+        ("mean.image_auroc", float("nan")),
+        ("mean.image_auroc", "0.5"),
+        ("mean.pixel_ap", 7),
+        ("mean.interval", None),
+        ("mean.interval", {"image_auroc": ["a", "b"]}),
+        ("mean.interval", {"image_auroc": [0.5]}),
+        ("mean.interval", {"image_auroc": [0.6, 0.5]}),
+        ("mean.range", {"image_auroc": [None, 1]}),
+        ("mean.undefined", {"pixel_ap": {}}),
+        ("mean.n_images", "many"),
+        ("categories.bolt", []),
+        ("answers", {}),
+        ("answers.refused", "many"),
+        ("answers.total", 0),
+        ("usage.cost_usd", "0.5"),
+        ("usage.cost_usd", -5.0),
+        ("usage.seconds", 1e300),
+        ("coverage", 2.5),
+    ],
+)
+def test_every_field_of_metrics_is_checked(folder, place, value):
+    """Valid JSON with a wrong value is refused, and the message names the field."""
+    change(folder / "metrics.json", place, value)
+    _, (problem,) = read_runs(folder.parent)
+    assert f"chance is damaged: metrics.json: {place}" in problem
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("dataset.categories", []),
+        ("dataset.n_images", 0),
+        ("protocol", {"shots": "two"}),
+        ("protocol", {"image_size": -1}),
+        ("seconds", 1e300),
+        ("started", "yesterday"),
+    ],
+)
+def test_every_field_of_a_manifest_is_checked(folder, place, value):
+    """Tables and pages can rely on the kind of each value."""
+    change(folder / "run.json", place, value)
+    with pytest.raises(RunError, match=f"run.json: {place}"):
+        read_run(folder)
+
+
+def test_files_of_different_runs_are_refused(folder):
+    """Predictions must have the manifest's categories, and scores in 0..1 unless they come from files of maps."""
+    change(folder / "run.json", "dataset.categories", ["bolt", "../../etc"])
+    with pytest.raises(RunError, match="names other categories"):
+        read_run(folder)
+    change(folder / "run.json", "dataset.categories", ["bolt", "nut1"])
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    first = {**json.loads(lines[0]), "image_score": 7.0}
+    (folder / "predictions.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]))
+    with pytest.raises(RunError, match="is not in 0..1"):
+        read_run(folder)
+    change(folder / "run.json", "model.kind", "maps")
+    assert read_run(folder).predictions[0].image_score == 7.0
+
+
+def without_last_image(arrays):
+    """The arrays of one image less."""
+    end = len(arrays["scores"]) - max(0, arrays["lengths"][-1])
+    cut = {name: arrays[name][:end] for name in ("scores", "normal", "anomalous", "overlap")}
+    return {**cut, "lengths": arrays["lengths"][:-1], "n_regions": arrays["n_regions"][:-1]}
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        without_last_image,
+        lambda one: {**one, "normal": one["normal"] * 0 + 2**62},
+        lambda one: {**one, "n_regions": one["n_regions"] * 0 + 2**62},
+        lambda one: {**one, "n_regions": one["n_regions"] * 0},
+        lambda one: {**one, "n_regions": one["n_regions"] + 10**6},
+        lambda one: {**one, "lengths": one["lengths"] * 0 - 2},
+    ],
+)
+def test_impossible_pixel_counts_are_refused(folder, forge):
+    """A damaged or forged pixels.npz gives one line, whatever reads it later."""
+    with np.load(folder / "pixels.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    np.savez_compressed(folder / "pixels.npz", **forge(arrays))
+    with pytest.raises(RunError, match=r"is damaged: .*pixels\.npz"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", ["link out", "pipe", "folder", "link to nothing"])
+def test_only_regular_files_of_the_run_are_read(name, kind, folder, tmp_path):
+    """A link to somebody's file and a pipe that never ends are refused at once."""
+    path = folder / name
+    path.unlink()
+    if kind == "link out":
+        (tmp_path / "secret.txt").write_text("secret words")
+        path.symlink_to(tmp_path / "secret.txt")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "nothing")
+    with pytest.raises(RunError, match=name) as caught:
+        read_run(folder)
+    assert "secret words" not in str(caught.value)
+
+
+class _Trap:
+    def __reduce__(self):
+        return (os.system, ("touch trapped",))
+
+
+def npz(path, name, data):
+    """Write an archive with one member."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+
+
+def array_header(shape, dtype):
+    """The header of an array's file."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def test_an_archive_runs_nothing_and_needs_no_more_memory_than_its_size(folder, tmp_path, monkeypatch):
+    """A pickle, a header that announces a petabyte, and zeros that unpack to gigabytes are refused."""
+    monkeypatch.chdir(tmp_path)
+    npz(folder / "pixels.npz", "lengths.npy", array_header((1,), "|O") + pickle.dumps([_Trap()]))
+    with pytest.raises(RunError, match="damaged"):
+        read_run(folder)
+    assert not (tmp_path / "trapped").exists()
+    npz(folder / "pixels.npz", "lengths.npy", array_header((1 << 50,), "<i8"))
+    with pytest.raises(RunError, match="damaged"):
+        read_run(folder)
+    npz(folder / "pixels.npz", "lengths.npy", array_header((1 << 20,), "|u1") + bytes(1 << 20))
+    with (folder / "pixels.npz").open("rb") as archive, pytest.raises(ValueError, match="unpack"):
+        read_arrays(archive, largest=1 << 19)
+
+
+def test_notebooks_show_tables_of_runs(folder):
+    """One row per category and the mean, or one row per run, in percent; a stranger's name is escaped."""
+    run = read_run(folder)
+    table = ET.fromstring(run._repr_html_())
+    rows = [["".join(cell.itertext()) for cell in row] for row in table.findall("tbody/tr")]
+    assert [row[0] for row in rows] == ["bolt", "nut1", "mean"]
+    assert rows[2][1] == f"{100 * run.metrics['mean']['image_auroc']:.1f}"
+    model = run.manifest.model.model_copy(update={"name": "<script>"})
+    hostile = replace(run, manifest=run.manifest.model_copy(update={"model": model}))
+    assert "<script>" not in Runs([hostile])._repr_html_() + hostile._repr_html_()
