@@ -1,243 +1,277 @@
-"""The report in a real browser, opened from disk."""
+"""The pages in a real browser, opened from disk."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from lvlm_ad.compare import compare_runs
+from lvlm_ad.leaderboard import Board
+from lvlm_ad.report.board_page import board_page
+from lvlm_ad.report.page import signed
 from lvlm_ad.report.run_page import write_report
+
+pytestmark = pytest.mark.heavy
 
 HOSTILE = (
     "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-    "<a href='javascript:alert(1)'>x</a> \x1b]0;owned\x07\x1b[31m \u202eevil\u202c " + "w" * 1_000_000
+    "<a href='javascript:alert(1)'>x</a> \x1b]0;owned\x07\x1b[31m \u202eevil\u202c " + "w" * 30_000
 )
 
 
-@pytest.fixture(scope="module")
-def report(kept_run, tmp_path_factory):
-    return write_report(kept_run, tmp_path_factory.mktemp("report"))
-
-
 def names(page):
+    """The names of the cards on the screen."""
     return page.locator(".card .name").all_text_contents()
 
 
-def test_it_opens_from_disk_and_asks_nothing_of_the_network(report, open_page):
-    """Every picture comes from beside the page; nothing complains."""
-    opened = open_page(report)
-    opened.page.locator("#images").scroll_into_view_if_needed()
-    opened.page.locator(".card img").first.wait_for()
-    opened.page.wait_for_function("[...document.images].some((one) => one.naturalWidth > 0)")
-    folder = report.parent.resolve().as_uri()
-    assert [url for url in opened.asked if not url.startswith((folder, "data:"))] == []
+def rows(page, table=0):
+    """The models of a leaderboard's visible rows."""
+    return page.locator("table.board").nth(table).locator("tbody.rows tr:not([hidden]) th").all_text_contents()
+
+
+@pytest.mark.parametrize("name", ["report", "comparison", "leaderboard"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
+def test_pages_are_quiet_fit_the_screen_and_have_no_barrier(name, width, scheme, request, open_page):
+    """No request leaves the page, no error, nothing wider than the screen; axe-core finds nothing serious."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    opened = open_page(request.getfixturevalue(name), width=width, scheme=scheme)
+    page = opened.page
+    assert [url for url in opened.requested if not url.startswith(("file:", "data:"))] == []
     assert opened.complaints == []
-    assert opened.page.title() == "contrast on folder"
+    # The checker enters by the debugger, which the page's policy does not bind.
+    for view in ("page",) if name == "leaderboard" else ("page", "large view"):
+        if view == "large view":
+            page.locator(".card").first.click()
+        violations = axe.Axe().run(page).response["violations"]
+        serious = [one["id"] for one in violations if one["impact"] in {"serious", "critical"}]
+        assert serious == [], view
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_cards_filter_and_sort(report, open_page, kept_run):
-    """Filters keep what they name; the order follows the scores; text finds names."""
+def test_the_gallery_filters_and_orders(report, open_page, kept_run):
+    """By category, kind, status, verdict and words; the number of images is shown, and one button clears all."""
     page = open_page(report).page
-    assert len(names(page)) == len(kept_run.predictions)
+    records = kept_run.predictions
+    assert names(page) == [one.id for one in records]
     page.select_option("#f-category", "bolt")
-    page.select_option("#f-defect", "hole")
-    wanted = {one.id: one.image_score for one in kept_run.predictions if one.category == "bolt" and one.label}
-    assert set(names(page)) == set(wanted)
+    assert names(page) == [one.id for one in records if one.category == "bolt"]
+    page.select_option("#f-status", "refused")
+    refused = [one.id for one in records if one.category == "bolt" and one.status == "refused"]
+    assert names(page) == refused
+    assert page.locator("#count").text_content() == f"{len(refused)} of {len(records)} images"
+    page.locator("#clear").click()
+    page.fill("#f-text", records[5].id.upper())
+    assert names(page) == [records[5].id]
+    page.locator("#clear").click()
     page.select_option("#f-order", "high")
-    assert names(page) == sorted(wanted, key=lambda one: -wanted[one])
-    page.select_option("#f-order", "low")
-    assert names(page) == sorted(wanted, key=lambda one: wanted[one])
-    page.fill("#f-text", "001")
-    assert names(page) == ["bolt/hole/001"]
-    assert page.locator("#found").text_content() == f"1 of {len(kept_run.predictions)} images"
-    page.fill("#f-text", "nothing like it")
-    assert names(page) == []
-    assert not page.locator("#pages").is_visible()
-    page.click("#clear")
-    assert len(names(page)) == len(kept_run.predictions)
-    assert not page.locator("#clear").is_visible()
+    scores = {one.id: -1 if one.image_score is None else one.image_score for one in records}
+    shown = [scores[name] for name in names(page)]
+    assert shown == sorted(scores.values(), reverse=True)
+    page.select_option("#f-verdict", "wrong")
+    assert all("wrong" in text for text in page.locator(".card .words").all_text_contents())
 
 
-def test_the_address_names_the_enlarged_image(report, open_page):
-    """It can be sent to others; the browser's back closes the view and stays on the page."""
+def test_the_large_view_shows_layers_and_its_address(report, open_page, kept_run):
+    """Keys open, step, switch layers and close; the address opens the same image elsewhere; the words are plain."""
     page = open_page(report).page
     start = page.url
-    page.locator(".card").nth(1).click()
-    page.locator("#large-after").click()
-    shown = page.locator("#large-name").text_content()
-    assert shown == names(page)[2]
-    address = page.url
-    assert address.startswith(f"{start}#image=")
-    page.go_back()
-    page.locator("#large").wait_for(state="hidden")
-    assert page.url == start
-    other = open_page(report).page
-    other.goto(address)
-    other.reload()
-    assert other.locator("#large-name").text_content() == shown
-    other.locator("#large-close").click()
-    other.wait_for_function("location.hash === ''")
-    other.goto(f"{start}#image=%22%3E%3Cimg%20src=x%3E")
-    assert not other.locator("#large").is_visible()
-    broken = open_page(report)
-    broken.page.goto(f"{start}#image=%")
-    broken.page.reload()
-    assert len(names(broken.page)) > 0
-    assert broken.complaints == []
-
-
-def test_the_keyboard_steps_opens_and_toggles(report, open_page):
-    """Arrows move between cards and images, Enter opens, digits switch layers, Escape comes back to the card."""
-    page = open_page(report).page
-    page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert page.locator("#large-name").text_content() == names(page)[1]
+    assert page.locator("#large-name").text_content() == names(page)[0]
     page.keyboard.press("ArrowRight")
-    assert page.locator("#large-name").text_content() == names(page)[2]
+    shown = names(page)[1]
+    assert page.locator("#large-name").text_content() == shown
+    text = page.locator("#large-words p").nth(1).text_content()
+    score = r"(Image score 0\.\d\d|No image score, which counts as 0)"
+    assert re.match(rf"{score}: (above|below) \d+ % of the (good|defective) images\b", text), text
     before = page.locator("#large-stack img").count()
     page.keyboard.press("3")
     assert page.locator("#large-stack img").count() == before + 1
-    page.keyboard.press("3")
-    assert page.locator("#large-stack img").count() == before
+    address = page.url
+    assert address.startswith(f"{start}#image=")
     page.keyboard.press("Escape")
-    assert not page.locator("#large").is_visible()
-    # The close event comes after the browser has put the focus back by itself.
-    focused = "document.activeElement.querySelector('.name')?.textContent"
-    page.wait_for_function(f"(name) => {focused} === name", arg=names(page)[2])
+    page.wait_for_function("location.hash === ''")
+    page.wait_for_function("(name) => document.activeElement.querySelector('.name')?.textContent === name", arg=shown)
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "f-text"
+    other = open_page(report)
+    other.page.goto(address)
+    other.page.reload()
+    assert other.page.locator("#large-name").text_content() == shown
+    other.page.goto(f"{start}#image=%")
+    other.page.reload()
+    assert len(names(other.page)) == len(kept_run.predictions)
+    assert other.complaints == []
 
 
-def test_a_card_shows_every_step(report, open_page):
-    """The picture with its ground truth, the marked picture, and the map with its ground truth."""
-    page = open_page(report).page
-    page.select_option("#f-defect", "hole")
-    stacks = page.locator(".card").first.locator(".stack")
-    shown = [stacks.nth(at).locator("img").evaluate_all("all => all.map((one) => one.src)") for at in range(3)]
-    kinds = [[name.rpartition("/")[2].partition(".")[0].partition("-")[2] for name in names] for names in shown]
-    assert kinds == [["", "truth"], ["", "marks"], ["map0", "truth"]]
-    assert stacks.count() == 3
-    page.select_option("#f-defect", "good")
-    assert page.locator(".card").first.locator(".stack").nth(1).locator("img").count() == 2
-
-
-def test_the_large_view_keeps_its_buttons_in_sight(report, open_page):
-    """On a telephone, wherever the words are scrolled to."""
+def test_the_large_view_keeps_its_buttons_on_a_narrow_screen(report, open_page):
+    """Wherever the words are scrolled to."""
     page = open_page(report, width=390).page
     page.locator(".card").first.click()
     large = page.locator("#large")
     large.evaluate("dialog => { dialog.style.maxHeight = '300px'; dialog.scrollTop = 1e6; }")
-    assert large.evaluate("dialog => dialog.scrollTop") > 0
     edge = large.bounding_box()
-    for name in ("#large-before", "#large-after", "#large-close", "#large-layers button >> nth=0"):
+    for name in ("#large-before", "#large-close", "#large-layers button >> nth=0"):
         box = page.locator(name).bounding_box()
         assert edge["y"] <= box["y"]
         assert box["y"] + box["height"] <= edge["y"] + edge["height"]
 
 
-def test_an_even_image_is_called_so(kept_run, tmp_path, open_page):
-    """Where all scores are the same no image is right or wrong, and the filter finds them; the page says what it is."""
-    records = [one.model_copy(update={"image_score": 0.5}) for one in kept_run.predictions]
-    records[0] = records[0].model_copy(update={"image_score": None, "status": "refused"})
-    run = replace(kept_run, predictions=records, histograms=None)
-    page = open_page(write_report(run, tmp_path / "even", pictures=False)).page
-    others = records[0].category
-    page.select_option("#f-category", next(one.category for one in records if one.category != others))
-    page.select_option("#f-verdict", "even")
-    assert len(names(page)) == sum(one.category != others for one in records)
-    assert "even" in page.locator(".card .row").first.text_content()
-    page.select_option("#f-verdict", "right")
-    assert names(page) == []
-    page.select_option("#f-category", others)
-    page.select_option("#f-verdict", "none")
-    assert names(page) == [records[0].id]
-    assert "Even: exactly half" in page.locator("#images + .note").text_content()
-
-
-def test_the_table_sorts(report, open_page, kept_run):
-    """A click orders the categories by a column, by value, and the mean stays below."""
-    page = open_page(report).page
-    heads = page.locator("table.sortable").first.locator("thead th")
-    heads.nth(5).click()
-    page.wait_for_function("document.querySelector('th[aria-sort]')")
-    page.wait_for_timeout(50)
-    shown = page.locator("table.sortable tbody th").all_text_contents()
-    values = {name: one["pixel_auroc"] for name, one in kept_run.metrics["categories"].items()}
-    assert shown == sorted(values, key=lambda name: -values[name])
-    heads.nth(5).press("Enter")
-    page.wait_for_timeout(50)
-    assert page.locator("table.sortable tbody th").all_text_contents() == shown[::-1]
-    assert page.locator("table.sortable tfoot th").text_content() == "mean"
-
-
 def test_an_answer_is_text_and_runs_nothing(kept_run, tmp_path, open_page):
-    """Markup, scripts, terminal escapes, marks of direction and a megabyte: shown as characters, cut, and counted."""
-    records = [
-        one.model_copy(
-            update={"text": HOSTILE, "defect": "<b>x</b>" if one.label else "good", "notes": [HOSTILE[:300]]}
-        )
-        for one in kept_run.predictions
-    ]
-    run = replace(kept_run, predictions=records)
-    page_file = write_report(run, tmp_path / "hostile")
-    opened = open_page(page_file)
+    """Markup, scripts, terminal escapes and marks of direction are shown as characters; a long answer is cut."""
+    changes = {"text": HOSTILE, "notes": [HOSTILE[:300]], "defect": "<b>x</b>"}
+    hostile = [one.model_copy(update=changes) for one in kept_run.predictions]
+    opened = open_page(write_report(replace(kept_run, predictions=hostile), tmp_path / "hostile", pictures=False))
     page = opened.page
     page.locator(".card").first.click()
-    said = page.locator("#large-words pre").text_content()
-    assert said.startswith("</script><script>document.title=")
-    assert "\u241b]0;owned\u2407\u241b[31m \u27e8U+202E\u27e9evil" in said
-    assert said.endswith("cut after 20,000 characters; the whole answer is in answers.sqlite")
-    assert len(said) < 21_000
-    assert page.title() == "contrast on folder"
+    text = page.locator("#large-words pre").text_content()
+    assert text.startswith("</script><script>document.title=")
+    assert "\u241b]0;owned\u2407\u241b[31m \u27e8U+202E\u27e9evil" in text
+    assert text.endswith("cut after 20,000 characters; answers.sqlite has the whole answer")
+    assert page.title() == "gpt-4o on folder"
     assert page.locator("#large-words img").count() == 0
     assert opened.complaints == []
-
-
-def test_what_is_injected_does_not_run(report, open_page):
-    """The policy stops a script even if one came into the page."""
-    opened = open_page(report)
-    opened.page.evaluate(
+    page.evaluate(
         "() => { const one = document.createElement('script'); one.textContent = 'document.title = 1';"
         " document.body.append(one); }"
     )
-    assert opened.page.title() == "contrast on folder"
+    assert page.title() == "gpt-4o on folder"
     assert any("Content Security Policy" in text for text in opened.complaints)
 
 
 def test_four_thousand_images_stay_fluid(kept_run, tmp_path, open_page):
-    """The page holds all, draws sixty, and fetches pictures only where the reader is."""
+    """The page contains all of them and draws sixty at a time."""
     records = [
         one.model_copy(update={"id": f"{one.category}/{number:04}", "text": "image anomaly score: 0.5 " * 40})
-        for number, one in enumerate(list(kept_run.predictions) * (4000 // len(kept_run.predictions) + 1))
+        for number, one in enumerate(kept_run.predictions * (4000 // len(kept_run.predictions) + 1))
     ][:4000]
-    page_file = write_report(replace(kept_run, predictions=records, histograms=None), tmp_path / "many", pictures=False)
-    page = open_page(page_file).page
-    sync_api = pytest.importorskip("playwright.sync_api")
-    sync_api.expect(page.locator("#found")).to_have_text("4000 of 4000 images")
-    sync_api.expect(page.locator(".card")).to_have_count(60)
+    path = write_report(replace(kept_run, predictions=records, histograms=None), tmp_path / "many", pictures=False)
+    page = open_page(path).page
+    assert page.locator("#count").text_content() == "4000 of 4000 images"
+    assert len(names(page)) == 60
     page.locator("#after").click()
-    sync_api.expect(page.locator("#page-at")).to_have_text("page 2 of 67")
+    assert page.locator("#page-at").text_content() == "page 2 of 67"
     assert names(page)[0] == records[60].id
     page.fill("#f-text", "3999")
-    sync_api.expect(page.locator(".card")).to_have_count(1)
-    images = page.evaluate("document.images.length")
-    assert images == 0
+    assert names(page) == [records[3999].id]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_no_serious_barrier(report, open_page, width, scheme):
-    """axe-core finds nothing serious or critical, with the large view open and closed; a phone scrolls one way."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = open_page(report, width=width, scheme=scheme).page
-    # Rows are heads of rows, not buttons.
-    assert page.locator("tbody th[tabindex], tfoot th[tabindex]").count() == 0
-    assert page.locator("thead th[tabindex]").count() > 0
-    # The checker is a script from elsewhere: it enters by the debugger, which the page's policy does not bind.
-    for view in ("page", "large"):
-        if view == "large":
-            page.locator(".card").first.click()
-        found = axe.Axe().run(page).response["violations"]
-        serious = [
-            f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found if one["impact"] in {"serious", "critical"}
-        ]
-        assert serious == [], view
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_runs_side_by_side(comparison, two_runs, open_page):
+    """A letter says whose each map and line is, however narrow the screen; the largest differences come first."""
+    page = open_page(comparison, width=390).page
+    card = page.locator(".card").first
+    for index, wanted in enumerate("AB"):
+        label = card.locator(".run-label").nth(index)
+        mark, box = label.locator("b").bounding_box(), label.bounding_box()
+        assert label.locator("b").text_content() == wanted
+        assert box["x"] <= mark["x"]
+        assert mark["x"] + mark["width"] <= box["x"] + box["width"]
+        assert card.locator(".row b").nth(index).text_content() == wanted
+    difference = compare_runs(*two_runs, 50).mean["image_auroc"].difference
+    assert page.locator("table").nth(1).locator("tfoot td").first.text_content().startswith(signed(difference))
+    apart = page.evaluate(
+        "JSON.parse(document.getElementById('data').textContent).cards.map((card) =>"
+        " [card.id, Math.abs(card.runs[0].separation - card.runs[1].separation)])"
+    )
+    order = sorted(range(len(apart)), key=lambda index: -apart[index][1])
+    assert names(page) == [apart[index][0] for index in order]
+    card.click()
+    assert page.locator("#large-layers button").all_text_contents()[-2:] == ["Map A", "Map B"]
+
+
+def test_tables_sort(report, leaderboard, open_page, kept_run):
+    """By value, upwards and downwards; empty cells last; the mean and the sections stay where they are."""
+    page = open_page(report).page
+    head = page.locator("table.sortable").first.locator("thead th").nth(5)
+    values = {name: one["pixel_auroc"] for name, one in kept_run.metrics["categories"].items()}
+    down = sorted(values, key=lambda name: -values[name])
+    for expected in (down, down[::-1]):
+        head.press("Enter")
+        page.wait_for_timeout(50)
+        assert page.locator("table.sortable tbody th").all_text_contents() == expected
+    page = open_page(leaderboard).page
+    heads = page.locator("table.board").first.locator("thead th")
+    cost, rank = heads.filter(has_text="USD/image"), heads.first
+    for head, orders in ((cost, ["best cheap", "cheap best"]), (rank, ["best cheap", "cheap best"])):
+        for order in orders:
+            head.click()
+            page.wait_for_timeout(50)
+            assert rows(page) == [*order.split(), "chance", "paper"]
+    assert page.locator("tbody.heading th").all_text_contents() == ["reference rows", "published"]
+
+
+@pytest.mark.parametrize(
+    ("column", "wanted", "kind", "left"),
+    [
+        ("I-AUROC", ">= 80", "", ["best", "cheap", "paper"]),
+        ("I-AUROC", "95", "", ["paper"]),
+        ("USD/image", "< 0,02", "", ["cheap", "chance"]),
+        ("Answered", "=100", "", ["best", "cheap", "chance"]),
+        ("rank", "<2", "", ["best"]),
+        ("all", "a note of its own", "", ["cheap"]),
+        ("all", "", "frame", ["chance"]),
+        ("I-AUROC", ">50", "ranked", ["best", "cheap"]),
+        ("Model", ">80", "", []),
+    ],
+)
+def test_a_table_filters_by_column(leaderboard, open_page, column, wanted, kind, left):
+    """A text, or a limit for numbers as they are shown; notes and the rows by category follow, other tables do not."""
+    page = open_page(leaderboard).page
+    group = page.locator(".group").first
+    group.get_by_label("Column").select_option(label=column)
+    group.get_by_label("Rows").select_option(value=kind)
+    group.get_by_label("Text, or a limit").fill(wanted)
+    assert (rows(page), rows(page, 1)) == (left, ["alone"])
+    assert group.locator(".count").text_content() == f"{len(left) or 'no'} row{'' if len(left) == 1 else 's'}"
+    by_category = group.locator(".heat").first.locator("tbody tr:visible th").all_text_contents()
+    assert by_category == [name for name in left if name != "paper"]
+    assert group.locator(".notes li:visible").count() == ("cheap" in left)
+    headings = [name for name, row in (("reference rows", "chance"), ("published", "paper")) if row in left]
+    assert group.locator("tbody.heading:visible th").all_text_contents() == headings
+    if not left:
+        group.get_by_role("button", name="Show all rows").click()
+        assert len(rows(page)) == 4
+
+
+def test_one_search_goes_over_all_tables(leaderboard, open_page):
+    """Names and notes are searched; tables without a match are hidden; all tables are printed unfolded."""
+    page = open_page(leaderboard).page
+    for words, found in (("CHEA", ["cheap"]), ("a note of its own", ["cheap"]), ("nowhere", [])):
+        page.fill("#search", words)
+        assert (rows(page), rows(page, 1)) == (found, [])
+        assert page.locator("#kept").text_content() == ("1 row" if found else "no rows")
+    assert not page.locator(".group").nth(1).is_visible()
+    page.fill("#search", "")
+    assert len(rows(page)) == 4
+    closed = page.locator("details:not([open])")
+    before = closed.count()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert (before > 0, closed.count()) == (True, 0)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert closed.count() == before
+
+
+def test_a_narrow_screen_keeps_names_in_sight(leaderboard, open_page):
+    """The model's column stays while a table scrolls, links can be touched, and one plot fits the screen."""
+    page = open_page(leaderboard, width=390).page
+    table = page.locator(".scroll").first
+    table.evaluate("box => box.scrollLeft = 300")
+    name, box = page.locator("tbody.rows th").first.bounding_box(), table.bounding_box()
+    assert box["x"] <= name["x"] < box["x"] + 5
+    assert page.locator("tbody.rows th a").first.bounding_box()["height"] >= 24
+    plot = page.locator("figure svg:visible")
+    assert plot.count() == 1
+    assert plot.bounding_box()["width"] <= 390
+
+
+def test_a_strangers_name_is_text(board, make_entry, tmp_path, open_page):
+    """Markup, quotes, escapes and dollars in a name run nothing and break nothing."""
+    wild = "<img src=x onerror=alert(1)>\"' $\\frac{x} \x1b[31m\u202e"
+    entries = (make_entry(wild, 0.9, cost_usd=1.0, usd_per_image=0.1, notes=(wild,)), make_entry("b", 0.8))
+    group = replace(board.groups[0], title=wild, entries=entries, conditions={"categories": [wild, "b"]})
+    path = tmp_path / "leaderboard.html"
+    path.write_text(board_page(Board((group,))), encoding="utf-8")
+    opened = open_page(path)
+    assert opened.complaints == []
+    assert opened.page.locator("img").count() == 0
+    assert rows(opened.page)[0].startswith("<img src=x onerror=alert(1)>")

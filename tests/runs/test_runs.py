@@ -160,7 +160,7 @@ def test_files_of_different_runs_are_refused(folder):
     lines = (folder / "predictions.jsonl").read_text().splitlines()
     first = {**json.loads(lines[0]), "image_score": 7.0}
     (folder / "predictions.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]))
-    with pytest.raises(RunError, match="is not in 0..1"):
+    with pytest.raises(RunError, match=r"is not in 0\.\.1"):
         read_run(folder)
     change(folder / "run.json", "model.kind", "maps")
     assert read_run(folder).predictions[0].image_score == 7.0

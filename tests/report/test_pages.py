@@ -1,0 +1,357 @@
+"""What the pages contain, without a browser."""
+
+import json
+import re
+import shutil
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lvlm_ad.compare import compare_runs
+from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.errors import ConfigError, DataError, RunError
+from lvlm_ad.leaderboard import Board
+from lvlm_ad.progress import Silent
+from lvlm_ad.prompts import MarkStyle, draw_marks
+from lvlm_ad.report.board_page import board_page
+from lvlm_ad.report.compare_page import write_comparison
+from lvlm_ad.report.cost_plot import cost_plot
+from lvlm_ad.report.gallery import gallery, letter
+from lvlm_ad.report.overview import heat
+from lvlm_ad.report.page import data_block, percent, render, signed, thousands, visible
+from lvlm_ad.report.run_page import write_report
+from lvlm_ad.report.sources import find_sources
+from lvlm_ad.runs import METRIC_NAMES, read_run
+from lvlm_ad.text2seg import paint
+
+
+def data_of(page):
+    """The gallery's data in a page."""
+    return json.loads(page.read_text().partition('id="data">')[2].partition("</script>")[0])
+
+
+def pixels(path, mode="RGB"):
+    """A picture as an array."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert(mode))
+
+
+def test_a_report_has_every_image_with_its_files(report, kept_run):
+    """Each image is a card; its picture, marks and map stand beside the page, and the outline of a defect."""
+    cards = data_of(report)["cards"]
+    assert [card["id"] for card in cards] == [record.id for record in kept_run.predictions]
+    for card, record in zip(cards, kept_run.predictions, strict=True):
+        (answer,) = card["runs"]
+        assert (answer["score"], answer["status"], answer["text"]) == (record.image_score, record.status, record.text)
+        for name in (card["image"], card["marks"], answer["map"]):
+            assert (report.parent / "pictures" / name).is_file()
+        assert bool(card["truth"]) == card["label"]
+    text = report.read_text()
+    for part in (f"{100 * kept_run.metrics['mean']['pixel_auroc']:.1f}", kept_run.manifest.config_hash, "16 of 22"):
+        assert part in text
+
+
+def test_layers_are_what_the_model_saw_and_answered(report, kept_run, images):
+    """Marks on the image are the marked image; the map has each region's score; the outline surrounds the defect."""
+    with ExitStack() as stack:
+        sources = find_sources(kept_run, images, Silent(), stack)
+        highest = max(max(one.regions.values(), default=0) for one in kept_run.predictions)
+        for card, record in list(zip(data_of(report)["cards"], kept_run.predictions, strict=True))[::5]:
+            sample = sources.samples[record.id]
+            image, regions = resize_image(sample.image, (192, 192)), sources.divisions.regions(sample)
+            marks = pixels(report.parent / "pictures" / card["marks"], "RGBA")
+            stacked = np.where(marks[..., 3:] > 0, marks[..., :3], image)
+            assert (stacked == draw_marks(image, regions, MarkStyle())).all()
+            expected = heat(paint(record.regions, regions).dense() / highest)
+            assert (pixels(report.parent / "pictures" / card["runs"][0]["map"]) == expected).all()
+            if record.label:
+                outline = pixels(report.parent / "pictures" / card["truth"], "RGBA")[..., 3] > 0
+                mask = resize_mask(sample.mask, (192, 192))
+                assert outline.any()
+                assert not (outline & mask).any()
+                rows, inside = np.nonzero(outline.any(axis=1))[0], np.nonzero(mask.any(axis=1))[0]
+                assert rows.min() in {inside.min() - 1, 0}
+
+
+def test_a_report_needs_the_measured_images(kept_run, images, tmp_path):
+    """It asks for --data if it does not know them, and refuses other images; without pictures it needs none."""
+    with pytest.raises(DataError, match="name their folder with --data"):
+        write_report(kept_run, tmp_path / "page")
+    other = shutil.copytree(images, tmp_path / "other")
+    first, second = sorted(other.glob("bolt/test/good/*"))[:2]
+    shutil.copy(second, first)
+    with pytest.raises(DataError, match="are not those that"):
+        write_report(kept_run, tmp_path / "page", data=other)
+    first.unlink()
+    with pytest.raises(DataError, match="lacks 1 images"):
+        write_report(kept_run, tmp_path / "page", data=other)
+    page = write_report(kept_run, tmp_path / "page", pictures=False)
+    assert {card["image"] for card in data_of(page)["cards"]} == {""}
+
+
+def test_the_command_writes_a_report(run_folder, images, lvlm_ad_command):
+    """Beside the run, which stays as it is; a run that was copied here gets nothing else beside it."""
+    done = lvlm_ad_command("report", run_folder, "--data", images, "--json", "--figures")
+    assert done.returncode == 0, done.stderr
+    page = run_folder / "report" / "index.html"
+    assert json.loads(done.stdout) == {"page": str(page)}
+    assert all(card["marks"] for card in data_of(page)["cards"])
+    assert {path.suffix for path in (page.parent / "figures").iterdir()} == {".pdf", ".png"}
+    assert [path.name for path in run_folder.parent.iterdir()] == ["run"]
+    read_run(run_folder)
+    done = lvlm_ad_command("report", "nowhere")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+
+
+def test_a_division_that_cannot_be_repeated_is_explained(kept_run, images):
+    """Pictures then have no marks and no maps."""
+    division = kept_run.manifest.division.model_copy(update={"hash": "other"})
+    run = replace(kept_run, manifest=kept_run.manifest.model_copy(update={"division": division}))
+    with ExitStack() as stack:
+        sources = find_sources(run, images, Silent(), stack)
+    assert sources.divisions is None
+    assert "divides the images differently" in sources.note
+
+
+def test_verdicts(kept_run, tmp_path):
+    """Right above half of the other kind, even at half; an image without a score counts as 0 and has no verdict."""
+    data, legend = gallery([kept_run], None, tmp_path, Silent())
+    answers = [card["runs"][0] for card in json.loads(data)["cards"]]
+    for answer in answers:
+        expected = (
+            {True: "right", False: "wrong"}[answer["separation"] > 0.5] if answer["separation"] != 0.5 else "even"
+        )
+        assert answer["verdict"] == ("" if answer["score"] is None else expected)
+    assert "" in {answer["verdict"] for answer in answers}
+    assert "Even: exactly half" in legend
+
+
+def test_answers_are_whole_while_there_is_room(kept_run, tmp_path):
+    """Up to 20 MB of answers; beyond that the beginning of each. A cut answer says where its rest is."""
+    texts = ["short", "a" * 4000, "b" * 4001, "c" * 20_000]
+
+    def shown(more):
+        records = [
+            one.model_copy(update={"text": text}) for one, text in zip(kept_run.predictions, texts, strict=False)
+        ]
+        records += [records[0].model_copy(update={"text": "d" * 20_000})] * more
+        data, legend = gallery([replace(kept_run, predictions=records)], None, tmp_path, Silent())
+        cards = [card["runs"][0] for card in json.loads(data)["cards"]]
+        return [(len(card["text"]), card["more"]) for card in cards[:4]], "Answers are cut" in legend
+
+    whole = "answers.sqlite has the whole answer"
+    assert shown(0) == ([(5, ""), (4000, ""), (4001, ""), (20_000, f"cut after 20,000 characters; {whole}")], False)
+    answers, cut = shown(1000)
+    assert answers[:2] == [(5, ""), (4000, "")]
+    assert answers[2] == (4000, "cut after 4,000 characters; predictions.jsonl has 1 more")
+    assert answers[3] == (4000, f"cut after 4,000 characters; predictions.jsonl has 16,000 more; {whole}")
+    assert cut
+
+
+def test_runs_side_by_side(comparison, two_runs):
+    """Every image with the map of every run, and each pair's differences; the page says where runs are not alike."""
+    text, data = comparison.read_text(), data_of(comparison)
+    assert data["letters"] == ["A", "B"]
+    assert all(all(run["map"] for run in card["runs"]) for card in data["cards"])
+    found = compare_runs(*two_runs, 50)
+    for difference in found.mean.values():
+        assert signed(difference.difference) in text
+    assert f"A {two_runs[0].manifest.row_name} minus B {two_runs[1].manifest.row_name}" in text
+
+
+def test_an_own_map_has_no_map_in_the_gallery(kept_run, images, tmp_path):
+    """Marks come from the run that is divided; the other's panel is left out. A run beside itself is mentioned."""
+    manifest = kept_run.manifest
+    update = {"model": manifest.model.model_copy(update={"row": "dense"})}
+    update["division"] = manifest.division.model_copy(update={"hash": "", "method": ""})
+    own = replace(kept_run, manifest=manifest.model_copy(update=update), dir=kept_run.dir.with_name("own"))
+    page = write_comparison([own, kept_run], tmp_path / "page", resamples=50, data=images)
+    for card in data_of(page)["cards"]:
+        assert card["marks"]
+        assert [bool(run["map"]) for run in card["runs"]] == [False, True]
+    page = write_comparison([kept_run] * 2, tmp_path / "page", resamples=50, pictures=False)
+    assert "a run is compared with itself" in page.read_text()
+    with pytest.raises(ConfigError, match="two runs or more"):
+        write_comparison([kept_run], tmp_path / "page")
+
+
+@pytest.mark.parametrize(("index", "shown"), [(0, "A"), (25, "Z"), (26, "A2"), (53, "B3")])
+def test_there_are_letters_for_any_number_of_runs(index, shown):
+    """A to Z, then A2 and so on."""
+    assert letter(index) == shown
+
+
+def test_best_and_second_are_marked(leaderboard):
+    """Among the ranked rows of a table; a row that is ranked alone is not called best, and costs nothing."""
+    first, _, second = leaderboard.read_text().partition("visa: 2 categories")
+    assert first.count('class="best"') == first.count('class="second"') == len(METRIC_NAMES)
+    assert 'class="best"' not in second
+    assert "Accuracy against cost" in first
+    assert "Accuracy against cost" not in second
+
+
+def test_reports_are_linked_where_they_are(board, leaderboard, tmp_path):
+    """From beside the runs and from another folder; a run without a report has no link."""
+    assert 'href="best-run/report/index.html"' in leaderboard.read_text()
+    assert "cheap-run/report" not in leaderboard.read_text()
+    shutil.copytree(leaderboard.parent, tmp_path / "runs")
+    assert 'href="runs/best-run/report/index.html"' in board_page(board, tmp_path / "runs", tmp_path)
+    assert "best-run/report" not in board_page(board)
+
+
+def test_no_two_elements_share_an_id(board, report):
+    """Two tables with plots of the same rows, and the plots of a report: what one defines, no other does."""
+    again = Board((*board.groups, replace(board.groups[0], title="the same once more")))
+    for page in (board_page(again), report.read_text()):
+        ids = re.findall(r' id="([^"]*)"', page)
+        assert len(ids) > 100
+        assert len(set(ids)) == len(ids)
+        assert {name for _, name in re.findall(r'(url\(#|xlink:href="#)([^)"]*)', page)} <= set(ids)
+
+
+def test_the_front_is_of_ranked_rows(board, make_entry):
+    """Reference rows are lines; rows that are not ranked are points beside the front and change nothing of it."""
+    rows = board.groups[0].entries[:3]
+    assert cost_plot(rows).alt == (
+        "Image AUROC over the cost of an image: cheap 80.0 % at 0.01 USD; best 90.0 % at 0.02 USD; chance 50.0 %."
+    )
+
+    def front(entries):
+        pattern = r'id="cost-line2d_\d+">\s*<path d="([^"]*)"[^>]*style="[^"]*--defect'
+        return re.search(pattern, cost_plot(entries).svg)[1]
+
+    # Within what is drawn already, so that the axes stay as they are.
+    apart = make_entry("a", 0.9, kind="apart", usd_per_image=0.01)
+    assert front([*rows, apart]) == front(rows)
+    assert front([*rows, replace(apart, kind="ranked")]) != front(rows)
+    assert "a (not ranked) 90.0 % at 0.01 USD" in cost_plot([*rows, apart]).alt
+    assert cost_plot([make_entry("free", 0.8, usd_per_image=0.0)]) is None
+    assert cost_plot([make_entry("silent", 0.5, kind="apart", coverage=0.0, usd_per_image=0.1)]) is None
+
+
+def test_rows_at_one_point_share_a_label(board, make_entry):
+    """Two names are written, the others counted; the words below the plot have all names."""
+    twins = [make_entry(f"twin {at}", 0.8, usd_per_image=0.01) for at in range(5)]
+    plot = cost_plot([*board.groups[0].entries[2:3], *twins])
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg)
+    assert [text for text in texts if "twin" in text or "more" in text] == ["twin 0", "twin 1", "and 3 more"]
+    assert "twin 4" in plot.alt
+
+
+def test_a_bench_ends_with_a_leaderboard_and_a_report(lvlm_ad_command, small_data):
+    """The leaderboard is linked to the report; a later command writes it elsewhere, in any format."""
+    options = ("--division", "grid", "--set", "image_size=96", "--resamples", 0)
+    done = lvlm_ad_command("bench", "--data", small_data, "--report", *options, "--out", "runs")
+    assert done.returncode == 0, done.stderr
+    (report,) = Path("runs").glob("*/report/index.html")
+    assert report.parent.parent.name.startswith("contrast-folder")
+    assert f'href="{report.relative_to("runs")}"' in Path("runs/leaderboard.html").read_text()
+    for form in ("html", "md", "table"):
+        file = Path("new") / form / "board"
+        done = lvlm_ad_command("leaderboard", "runs", "-f", form, "-o", file)
+        assert (done.returncode, "contrast" in file.read_text()) == (0, True), done.stderr
+    assert f'href="../../{report}"' in Path("new/html/board").read_text()
+    Path("empty").mkdir()
+    done = lvlm_ad_command("leaderboard", "empty")
+    assert (done.returncode, "There is no run in empty;" in done.stderr) == (2, True)
+    folders = [next(Path("runs").glob(f"{name}-folder-*")) for name in ("chance", "contrast")]
+    done = lvlm_ad_command("compare", *folders, "--html", "page", "--no-pictures", "--json", "--resamples", 100)
+    assert json.loads(done.stdout) == {"page": "page/index.html"}
+
+
+@given(st.text())
+def test_data_cannot_end_its_element(text):
+    """No text closes the script element or opens another; the browser reads what was written."""
+    block = str(data_block({"text": text}))
+    assert not set("<>&\u2028\u2029") & set(block)
+    assert json.loads(block) == {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text,\n\tÄ 漢字 \U0001f600", "plain text,\n\tÄ 漢字 \U0001f600"),
+        ("\x1b[31mred\x07\x00", "\u241b[31mred\u2407\u2400"),
+        ("abc\u202edef\u2066", "abc\u27e8U+202E\u27e9def\u27e8U+2066\u27e9"),
+        ("a\xa0b\x9b", "a b\u27e8U+009B\u27e9"),
+        ("\ud800", "\u27e8U+D800\u27e9"),
+    ],
+)
+def test_control_characters_are_visible(text, shown):
+    """Terminal escapes, marks of direction and lone surrogates are shown as such; ordinary text stays as it is."""
+    assert visible(text) == shown
+
+
+def test_only_the_pages_own_scripts_may_run():
+    """The policy names each script by its hash and allows nothing else."""
+    page = render("base.html", ["sortable.js"], title="</title><script>alert(1)</script>", made="2026-01-01")
+    assert "<script>alert" not in page
+    assert page.count("<script>") == 1
+    policy = page.partition('Content-Security-Policy" content="')[2].partition('"')[0]
+    assert "default-src &#39;none&#39;" in policy
+    assert policy.count("sha256-") == 1
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
+    assert "http" not in policy
+
+
+def test_numbers_are_written_for_readers():
+    """Percent with one decimal, signs of differences, thousands separators, a dash where there is nothing."""
+    assert [percent(0.12345), thousands(1234567)] == ["12.3", "1,234,567"]
+    assert [signed(value) for value in (0.123, -0.5, 0.0, -0.0001)] == ["+12.3", "-50.0", "0.0", "0.0"]
+    assert {percent(None), thousands(None), signed(None)} == {"\N{EN DASH}"}
+
+
+@pytest.mark.parametrize("place", ["report", "report/pictures", "report/pictures/00000.webp", "report/figures"])
+def test_nothing_is_written_through_a_strangers_links(place, run_folder, images, tmp_path, lvlm_ad_command):
+    """Folders and files that lead elsewhere are refused, in one line."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "index.html").write_text("mine")
+    link = run_folder / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(victim / "index.html" if place.endswith("webp") else victim)
+    done = lvlm_ad_command("report", run_folder, "--data", images, "--figures")
+    assert (done.returncode, "remove it" in done.stderr) == (2, True), done.stderr
+    assert [path.name for path in victim.iterdir()] == ["index.html"]
+    assert (victim / "index.html").read_text() == "mine"
+
+
+def test_a_page_replaces_a_strangers_link(run_folder, tmp_path, lvlm_ad_command):
+    """It is not followed. A file that the user names may be a device."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    pages = [run_folder / "report" / "index.html", run_folder.parent / "leaderboard.html"]
+    (run_folder / "report").mkdir()
+    for page in pages:
+        page.symlink_to(victim)
+    assert lvlm_ad_command("report", run_folder, "--no-pictures").returncode == 0
+    assert lvlm_ad_command("leaderboard", run_folder.parent, "-f", "html").returncode == 0
+    assert all(page.is_file() and not page.is_symlink() for page in pages)
+    assert victim.read_text() == "mine"
+    assert lvlm_ad_command("leaderboard", run_folder.parent, "-f", "csv", "-o", "/dev/null").returncode == 0
+
+
+def test_a_model_that_a_run_names_is_not_looked_for(kept_run, images, tmp_path):
+    """A run that says that it was divided by SAM names weights; they are neither opened nor downloaded."""
+    division = kept_run.manifest.division.model_copy(
+        update={"method": "sam", "options": {"sam_model": str(tmp_path), "sam_weights": "0" * 64}}
+    )
+    run = replace(kept_run, manifest=kept_run.manifest.model_copy(update={"division": division}))
+    with ExitStack() as stack:
+        sources = find_sources(run, images, Silent(), stack)
+    assert "which this machine has never used" in sources.note
+
+
+def test_a_report_that_is_a_link_is_refused(kept_run, tmp_path):
+    """Whoever made the run may have set it."""
+    run = replace(kept_run, dir=tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "report").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="is a link"):
+        write_report(run, tmp_path / "report", pictures=False)
