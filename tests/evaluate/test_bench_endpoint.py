@@ -370,7 +370,7 @@ def test_the_schema_is_on_record(lvlm_ad_command, endpoint, small_data, tmp_path
     assert len(endpoint.asked) == 12
     records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/run.json")]
     assert sorted(record["prompt"]["with_schema"] for record in records) == [False, True]
-    assert "was not told the schema" in (tmp_path / "runs" / "leaderboard.md").read_text()
+    assert "was not given the JSON schema" in (tmp_path / "runs" / "leaderboard.md").read_text()
 
 
 def test_two_processes_on_one_folder_share_the_work(endpoint, small_data, tmp_path):
