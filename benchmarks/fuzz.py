@@ -112,7 +112,8 @@ def images(folder: Path) -> Target:
     """Read an image and a mask."""
     import warnings
 
-    from lvlm_ad.datasets.images import image_size, read_image, read_mask
+    from lvlm_ad.datasets.images import image_size, read_image
+    from lvlm_ad.datasets.masks import read_mask
     from lvlm_ad.errors import LvlmAdError
 
     warnings.simplefilter("error")

@@ -1,18 +1,18 @@
-"""Reads a whole data set before any money is spent on it, and reports all that is wrong at once."""
+"""Check a whole data set before any money is spent on it, and report everything that is wrong at once."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.images import image_size, read_mask, shown
+from lvlm_ad.datasets.images import image_size, shown
 from lvlm_ad.datasets.listing import Problem
 from lvlm_ad.datasets.load import list_dataset
+from lvlm_ad.datasets.masks import read_mask
 from lvlm_ad.errors import DataError, ImageError
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckReport", "check_dataset"]
 
-_READERS = 8
+_THREADS = 8
 """Images read at the same time; the largest allowed take a gigabyte each while they are decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         dataset: the samples that could be listed, those with damaged files included; None if there is nothing to list.
-        problems: all that is wrong: the listing's first, then file by file in the data set's order.
+        problems: everything that is wrong: the listing's problems first, then file by file in the data set's order.
     """
 
     dataset: Dataset | None
@@ -59,6 +59,10 @@ def check_dataset(
 
     Raises:
         ConfigError: the name is unknown, the root is missing or the threshold is out of range.
+
+    Example:
+        >>> check_dataset("mvtec", "/no/such/folder").problems[0].message[:31]
+        '/no/such/folder does not exist;'
     """
     try:
         listing = list_dataset(name, root, mask_threshold)
@@ -70,18 +74,19 @@ def check_dataset(
         if all(problem.severity == "warning" for problem in listing.problems):
             listing.report(listing.root, str(error))
         return CheckReport(None, tuple(listing.problems))
-    problems = [*listing.problems, *_one_sided(dataset), *_without_masks(dataset)]
+    problems = [*listing.problems, *_single_labels(dataset), *_missing_masks(dataset)]
     readable = []
-    with ThreadPoolExecutor(_READERS) as pool:
-        for done, (sample, found) in enumerate(zip(dataset, pool.map(_check_sample, dataset), strict=True), start=1):
-            problems += found
-            if not found:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, (sample, faults) in enumerate(zip(dataset, pool.map(_check_sample, dataset), strict=True), start=1):
+            problems += faults
+            if not faults:
                 readable.append(sample)
             if progress is not None:
                 progress(done)
-        for category, paths in dataset.references.items():
-            problems += [p for found in pool.map(partial(_check_reference, category), paths) for p in found]
-    problems += _contradictions(dataset, readable)
+        references = [(category, path) for category, paths in dataset.references.items() for path in paths]
+        for faults in pool.map(_check_reference, references):
+            problems += faults
+    problems += _contradictions(replace(dataset, samples=tuple(readable)))
     return CheckReport(dataset, tuple(problems))
 
 
@@ -89,26 +94,25 @@ def _check_sample(sample: Sample) -> list[Problem]:
     messages = []
     try:
         sample.image  # noqa: B018 - reading is the check
-        sound = True
     except ImageError as error:
         messages.append(str(error))
-        sound = False
     if sample.label and sample.mask_path is not None:
         try:
-            # The size of a damaged image cannot be compared, but its mask may have faults of its own.
-            mask = sample.mask if sound else read_mask(sample.mask_path, sample.threshold)
+            # A damaged image has no size to compare, but its mask may have faults of its own.
+            mask = read_mask(sample.mask_path, sample.threshold) if messages else sample.mask
         except ImageError as error:
             messages.append(str(error))
         else:
             if mask is not None and not mask.any():
                 messages.append(
-                    f"The mask {shown(sample.mask_path)} of a defect has no defective pixel; mend it, list the image "
-                    "as good, or set the mask threshold."
+                    f"The mask {shown(sample.mask_path)} of a defect has no defective pixel; correct it, list the "
+                    "image as good, or set the mask threshold."
                 )
     return [Problem(shown(sample.id), message) for message in messages]
 
 
-def _check_reference(category: str, path: Path) -> list[Problem]:
+def _check_reference(reference: tuple[str, Path]) -> list[Problem]:
+    category, path = reference
     try:
         image_size(path)
     except ImageError as error:
@@ -116,7 +120,8 @@ def _check_reference(category: str, path: Path) -> list[Problem]:
     return []
 
 
-def _one_sided(dataset: Dataset) -> Iterator[Problem]:
+def _single_labels(dataset: Dataset) -> Iterator[Problem]:
+    """Yield categories that have good images only, or defects only."""
     for category in dataset.categories:
         labels = {sample.label for sample in dataset if sample.category == category}
         if len(labels) == 1:
@@ -128,22 +133,20 @@ def _one_sided(dataset: Dataset) -> Iterator[Problem]:
             )
 
 
-def _without_masks(dataset: Dataset) -> Iterator[Problem]:
-    """Find defects without a mask where others have one; where none has, none is meant to."""
+def _missing_masks(dataset: Dataset) -> Iterator[Problem]:
+    """Yield defects without a mask if others have one; if none has, the data set is meant to have none."""
     defects = [sample for sample in dataset if sample.label]
-    if any(sample.mask_path is not None for sample in defects):
-        for sample in defects:
-            if sample.mask_path is None:
-                message = f"{shown(sample.image_path)} has no mask, though other defects have; pixel metrics lack it."
-                yield Problem(shown(sample.id), message, "warning")
+    without = [sample for sample in defects if sample.mask_path is None]
+    for sample in without if len(without) < len(defects) else ():
+        message = f"{shown(sample.image_path)} has no mask, though other defects have; pixel metrics leave it out."
+        yield Problem(shown(sample.id), message, "warning")
 
 
-def _contradictions(dataset: Dataset, readable: Sequence[Sample]) -> Iterator[Problem]:
-    """Find files that are listed both as good and as a defect."""
+def _contradictions(dataset: Dataset) -> Iterator[Problem]:
+    """Yield files that are listed both as good and as a defect."""
     same: defaultdict[str, list[Sample]] = defaultdict(list)
-    part = replace(dataset, samples=tuple(readable))
-    for sample in part:
-        same[part.file_hashes[sample.id][0]].append(sample)
+    for sample in dataset:
+        same[dataset.file_hashes[sample.id][0]].append(sample)
     for samples in same.values():
         if len({sample.label for sample in samples}) > 1:
             names = ", ".join(shown(sample.id) for sample in samples)

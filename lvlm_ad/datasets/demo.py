@@ -51,13 +51,6 @@ def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) ->
 
     Raises:
         DataError: a setting is out of range, ``root`` holds something else, or it cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     root = make_demo(Path(folder) / "demo", images=2, size=64)
-        ...     sorted(path.name for path in root.iterdir())
-        ['blister', 'brick', 'demo.json', 'fabric', 'gravel', 'lawn', 'washer']
     """
     if images < 2:  # noqa: PLR2004 - a good one and a defective one
         raise DataError(

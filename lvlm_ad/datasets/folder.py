@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.layout import Layout, check_root, own_name, read_category, read_kinds
-from lvlm_ad.datasets.listing import Listing, files_in, folders_in, found_in, is_file
+from lvlm_ad.datasets.listing import Listing, check_root, contents_of, files_in, folders_in, is_file, name_of
+from lvlm_ad.datasets.mvtec import Layout, read_category, read_kinds
 from lvlm_ad.datasets.table import Row, Table
 from lvlm_ad.errors import DataError
 
@@ -19,16 +19,16 @@ _LAYOUT = Layout(
     masks_required=False,
 )
 
-_NO_KINDS = frozenset({*_LAYOUT.mask_folders, "train"})
-"""Folders beside good/ that hold no test images."""
+_NOT_TEST_IMAGES = frozenset({*_LAYOUT.mask_folders, "train"})
+"""Folders beside good/ that are not kinds of defect."""
 
 _GOOD_LABELS = frozenset({*_LAYOUT.good, "0", "0.0", "false"})
 _BAD_LABELS = frozenset({"1", "1.0", "abnormal", "anomalous", "anomaly", "bad", "defect", "defective", "true"})
-"""Labels that name no kind of defect."""
+"""Labels that do not name the kind of defect."""
 
 
 def read_folder(root: Path, threshold: int | None) -> Listing:
-    """List a user's data, in the first of the forms that fits: see docs/datasets.md.
+    """List a user's data, in the first form that fits: see docs/datasets.md.
 
     Args:
         root: the folder, or a CSV file.
@@ -39,41 +39,32 @@ def read_folder(root: Path, threshold: int | None) -> Listing:
     """
     if root.suffix.lower() == ".csv" and is_file(root):
         return _read_table(root, threshold)
-    check_root(root, "")
+    check_root(root)
     listing = Listing("folder", root, threshold)
-    if (root / "test").is_dir():
-        read_category(listing, root, own_name(root), _LAYOUT)
-        return listing
     folders = folders_in(root)
     categories = [folder for folder in folders if (folder / "test").is_dir()]
+    if (root / "test").is_dir():
+        read_category(listing, root, name_of(root), _LAYOUT)
+        return listing
     if categories:
-        _read_categories(listing, folders, categories)
+        for folder in categories:
+            read_category(listing, folder, folder.name, _LAYOUT)
+        others = [shown(folder.name) for folder in folders if folder not in categories]
+        if others:
+            listing.notes.append(f"Ignored folders without test/ in them: {', '.join(others)}.")
         return listing
     if any(folder.name.lower() in _LAYOUT.good for folder in folders):
-        _read_side_by_side(listing, folders)
+        kinds = [folder for folder in folders if folder.name.lower() not in _NOT_TEST_IMAGES]
+        read_kinds(listing, root, kinds, name_of(root), _LAYOUT)
         return listing
     tables = [path for path in files_in(root) if path.suffix.lower() == ".csv"]
     if len(tables) == 1:
         return _read_table(tables[0], threshold)
-    hint = " Several CSV files are there; give the one to read." if tables else ""
+    hint = " It holds several CSV files; give the one to read." if tables else ""
     raise DataError(
-        f"{shown(root)} holds {found_in(root)}; expected are <category>/test/good and <category>/test/<defect>, "
+        f"{shown(root)} holds {contents_of(root)}; expected are <category>/test/good and <category>/test/<defect>, "
         f"or good/ beside folders named after defects, or one CSV file with the columns image and label.{hint}"
     )
-
-
-def _read_categories(listing: Listing, folders: list[Path], categories: list[Path]) -> None:
-    for folder in categories:
-        read_category(listing, folder, folder.name, _LAYOUT)
-    others = [shown(folder.name) for folder in folders if folder not in categories]
-    if others:
-        listing.notes.append(f"Ignored folders without test/ in them: {', '.join(others)}.")
-
-
-def _read_side_by_side(listing: Listing, folders: list[Path]) -> None:
-    category = own_name(listing.root)
-    kinds = [folder for folder in folders if folder.name.lower() not in _NO_KINDS]
-    read_kinds(listing, listing.root, kinds, category, _LAYOUT)
 
 
 def _read_table(path: Path, threshold: int | None) -> Listing:
@@ -85,31 +76,31 @@ def _read_table(path: Path, threshold: int | None) -> Listing:
 
 
 def _read_row(listing: Listing, table: Table, row: Row) -> None:
-    category = row["category"] or own_name(listing.root)
+    category = row["category"] or name_of(listing.root)
     defect = _defect(row["label"])
     split = row["split"].lower() or "test"
-    fault = _fault(row, category, defect, split)
-    if fault is not None:
-        listing.report(table.path, f"{row.where}{fault}")
+    problem = _problem(row, category, defect, split)
+    if problem is not None:
+        listing.report(table.path, f"{row.where}{problem}")
         return
     image = table.file(row, "image")
     mask = table.file(row, "mask") if row["mask"] else None
     if image is None or (row["mask"] and mask is None):
         return
     if split == "test" or (mask is not None and defect == "good"):
-        # A normal image with a mask is wrong in either split; the listing says so.
+        # A normal image with a mask is wrong in either split; the listing reports it.
         listing.add(category, defect, image, mask, row.where)
     elif defect == "good":
-        listing.refer(category, image)
+        listing.add_reference(category, image)
 
 
-def _fault(row: Row, category: str, defect: str, split: str) -> str | None:
+def _problem(row: Row, category: str, defect: str, split: str) -> str | None:
     if not _is_name(defect):
-        return f"{row['label']!r} is no label; give good, or the kind of defect."
+        return f"{row['label']!r} is not a label; give good, or the kind of defect."
     if not _is_name(category):
-        return f"{category!r} is no category; give a name without slashes."
+        return f"{category!r} is not a category; give a name without slashes."
     if split not in {"train", "test"}:
-        return f"{row['split']!r} is no split; give train or test."
+        return f"{row['split']!r} is not a split; give train or test."
     return None
 
 
@@ -120,5 +111,5 @@ def _defect(label: str) -> str:
 
 
 def _is_name(text: str) -> bool:
-    # Names become parts of ids, and those of file names in reports.
+    # Names become parts of ids and of file names in reports.
     return text not in {"", ".", ".."} and not any(sign in text for sign in "/\\\0")

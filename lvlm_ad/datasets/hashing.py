@@ -15,7 +15,8 @@ from lvlm_ad.datasets.images import shown
 from lvlm_ad.errors import DataError
 
 if TYPE_CHECKING:
-    from lvlm_ad.datasets.sample import File
+    from pathlib import Path
+
     from lvlm_ad.store import Database
 
 __all__ = ["FileHashes", "hash_files", "hash_rows"]
@@ -37,7 +38,7 @@ class FileHashes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, files: Iterable[File]) -> Iterator[str]:
+    def of(self, files: Iterable[Path]) -> Iterator[str]:
         """Yield the SHA-256 (hex) of each file, in order.
 
         Raises:
@@ -69,7 +70,7 @@ class FileHashes:
                 database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
 
 
-def hash_files(files: Iterable[File]) -> Iterator[str]:
+def hash_files(files: Iterable[Path]) -> Iterator[str]:
     """Read files and yield the SHA-256 (hex) of each, in order.
 
     Raises:
@@ -86,7 +87,7 @@ def hash_rows(rows: Iterable[list[Any]]) -> str:
 
     Example:
         >>> hash_rows([["bolt/good/000", "ab"]])[:8]
-        '7db26056'
+        '88a6fcca'
     """
     return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
 

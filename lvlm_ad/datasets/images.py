@@ -1,4 +1,4 @@
-"""Reads image and mask files as arrays, whatever their mode, and resizes them as the published code does."""
+"""Read image files as RGB arrays, whatever their mode, and resize them as the published code does."""
 
 from __future__ import annotations
 
@@ -17,49 +17,53 @@ from lvlm_ad.errors import ImageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "as_rgb",
-    "file_threshold",
-    "image_size",
-    "mask_threshold",
-    "read_image",
-    "read_mask",
-    "resize_image",
-    "resize_mask",
-    "shown",
-]
+__all__ = ["IMAGE_SUFFIXES", "as_rgb", "decode", "image_size", "read_image", "resize_image", "shown"]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-"""What a file may hold, whatever its suffix: Pillow would hand an EPS file to Ghostscript, which runs it."""
+"""What a file may hold, whatever its suffix: Pillow would run Ghostscript on an EPS file."""
 
 _MAX_PIXELS = 120_000_000
-"""Larger files are taken for decompression bombs; industrial line scans stay below (12,000 x 10,000)."""
+"""Larger files are refused as decompression bombs; industrial line scans are smaller (12,000 x 10,000)."""
 
-_FEW_VALUES = 32
-"""A mask whose largest value is at most this holds defect ids (VisA: 1, 2, ...), not grey levels."""
-
+_WARNINGS = threading.Lock()
+"""Warning filters belong to the whole process, so one thread at a time changes them."""
 
 _TURNED = (5, 6, 7, 8)
 """The EXIF orientations that swap height and width."""
 
-_WARNINGS = threading.Lock()
-"""Warning filters belong to the whole process: changed by one thread at a time."""
-
 
 def shown(path: Path | os.PathLike[str] | str) -> str:
-    """Return a path or name as one printable line: quoted and escaped if it holds newlines or control characters."""
+    """Return a path or name as one printable line: quoted and escaped if it holds newlines or control characters.
+
+    Example:
+        >>> shown("a b.png"), len(shown(chr(10)))
+        ('a b.png', 4)
+    """
     text = str(path)
     return text if text.isprintable() else repr(text)
 
 
-def _begin(path: Path) -> Image.Image:
-    """Open a file and read its header; the pixels follow at ``load()``."""
+def decode(path: Path) -> Image.Image:
+    """Read an image file fully: its first frame, turned upright by its EXIF orientation.
+
+    Raises:
+        ImageError: the file is missing, damaged, truncated or too large.
+    """
+    with _open(path) as opened:
+        try:
+            opened.load()
+            return ImageOps.exif_transpose(opened)
+        except Exception as error:
+            raise _damaged(path, error) from error
+
+
+def _open(path: Path) -> Image.Image:
+    """Open a file and read its header."""
     try:
         with _WARNINGS, warnings.catch_warnings():
-            # Our own limit decides, below; Pillow's would only warn up to twice its own.
+            # The limit below decides; Pillow's own limit only warns up to twice its value.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             opened = Image.open(path, formats=_FORMATS)
     except FileNotFoundError as error:
@@ -72,11 +76,10 @@ def _begin(path: Path) -> Image.Image:
         raise ImageError(
             f"{shown(path)} is not an image file that can be read ({', '.join(_FORMATS)}); replace it."
         ) from error
-    except OSError as error:
-        if error.strerror is None:  # Pillow's own, not the operating system's
-            raise _damaged(path, error) from error
-        raise ImageError(f"{shown(path)} cannot be read: {error.strerror}.") from error
     except Exception as error:
+        # An OSError with a reason comes from the operating system, one without from Pillow.
+        if isinstance(error, OSError) and error.strerror is not None:
+            raise ImageError(f"{shown(path)} cannot be read: {error.strerror}.") from error
         raise _damaged(path, error) from error
     if opened.width * opened.height > _MAX_PIXELS:
         opened.close()
@@ -88,34 +91,24 @@ def _begin(path: Path) -> Image.Image:
 
 
 def _damaged(path: Path, error: Exception) -> ImageError:
-    # What Pillow raises for a damaged file depends on its format: OSError, SyntaxError, struct.error, zlib.error, ...
+    # For a damaged file Pillow raises OSError, SyntaxError, struct.error, zlib.error and others, by its format.
     why = " ".join(str(error).split()) or type(error).__name__
     return ImageError(f"{shown(path)} is damaged or truncated ({why}); replace it.")
-
-
-def _open(path: Path) -> Image.Image:
-    """Decode a file fully, the first frame of it, upright."""
-    with _begin(path) as opened:
-        try:
-            opened.load()
-            return ImageOps.exif_transpose(opened)
-        except Exception as error:
-            raise _damaged(path, error) from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return (height, width) of an upright image without decoding its pixels.
 
     Raises:
-        ImageError: the file is absent, no image or too large.
+        ImageError: the file is missing, not an image or too large.
     """
-    with _begin(path) as opened:
+    with _open(path) as opened:
         try:
             width, height = opened.size
             if isinstance(opened, TiffImageFile):
-                # Some versions of Pillow turn the size of a TIFF file when they open it, others when they load it.
+                # Some versions of Pillow swap a TIFF file's sides when they open it, others when they load it.
                 width, height = (opened.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
-            # For PNG, getexif() decodes the pixels to reach what may follow them.
+            # PngImageFile.getexif() decodes the pixels, because metadata may follow them.
             early = opened.format == "PNG" and not _has_late_metadata(path)
             exif = Image.Image.getexif(opened) if early else opened.getexif()
             turned = exif.get(ExifTags.Base.Orientation) in _TURNED
@@ -125,7 +118,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def _has_late_metadata(path: Path) -> bool:
-    """Whether a PNG file holds chunks that may give an orientation after its pixels."""
+    """Return whether a PNG file holds metadata after its pixels, which may give an orientation."""
     pixels_seen = False
     with path.open("rb") as file:
         file.seek(len(b"\x89PNG\r\n\x1a\n"))
@@ -139,15 +132,15 @@ def _has_late_metadata(path: Path) -> bool:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image as RGB: grey, palette, alpha (over black), CMYK, 16-bit and turned files included.
+    """Read an image as RGB: grey, palette, alpha (over black), CMYK, 16-bit and EXIF-turned files included.
 
     Returns:
         uint8 ``(H, W, 3)``.
 
     Raises:
-        ImageError: the file is absent, damaged, truncated or too large.
+        ImageError: the file is missing, damaged, truncated or too large.
     """
-    image = _open(path)
+    image = decode(path)
     if image.mode.startswith(("I", "F")):
         return as_rgb(np.asarray(image))
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
@@ -157,7 +150,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring an array to RGB.
+    """Convert an array to RGB.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)`` with C of 1, 3 or 4 (alpha is dropped); bool, uint8, integers of up to 16
@@ -168,6 +161,10 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
 
     Raises:
         ImageError: the array has another shape or no pixels.
+
+    Example:
+        >>> as_rgb(np.array([[0.0, 1.0]])).tolist()
+        [[[0, 0, 0], [255, 255, 255]]]
     """
     channels_at = 3
     if image.ndim not in {2, channels_at} or (image.ndim == channels_at and image.shape[2] not in {1, 3, 4}):
@@ -179,70 +176,18 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
         pixels = pixels * np.uint8(255)
     elif pixels.dtype != np.uint8:
         top = float(pixels.max(initial=0, where=np.isfinite(pixels)))
-        # Which range was meant shows in the values; 16 bits are scaled by the type's range, not stretched per image.
+        # The values show the range; 16 bits are scaled by the type's range, not stretched for each image.
         unit = np.issubdtype(pixels.dtype, np.floating) and top <= 1.0
         scale = 255.0 if unit else (255.0 / 65535.0 if top > 255.0 else 1.0)  # noqa: PLR2004
         pixels = np.clip(np.rint(np.nan_to_num(pixels.astype(np.float64)) * scale), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
-def read_mask(path: Path, threshold: int | None = None) -> NDArray[np.bool_]:
-    """Read a ground-truth mask.
-
-    Args:
-        path: the mask's file.
-        threshold: a pixel is defective above this value; None: above 0 if no value exceeds 32 (defect ids, as VisA
-            has them), else above 127 (grey levels, JPEG noise).
-
-    Returns:
-        bool ``(H, W)``, True where defective.
-
-    Raises:
-        ImageError: the file is absent, damaged or too large.
-    """
-    values = _mask_values(path)
-    return np.asarray(values > (mask_threshold(values) if threshold is None else threshold))
-
-
-def _mask_values(path: Path) -> NDArray[Any]:
-    """Read what a mask file holds, one value a pixel, ``(H, W)``."""
-    image = _open(path)
-    if image.mode == "P":
-        return _palette_values(image)
-    # A colour mask is defective where any channel is.
-    if len(image.getbands()) > 1:
-        return np.asarray(np.asarray(image.convert("RGB")).max(axis=2))
-    return np.asarray(image)
-
-
-def _palette_values(image: Image.Image) -> NDArray[np.uint8]:
-    """Read a palette mask: its indices are defect ids, unless it is a grey picture that a tool has packed.
-
-    Packed, black may have any index; as a defect id it has index 0.
-    """
-    ids = np.asarray(image)
-    colours = np.asarray(image.convert("RGB"))
-    palette = image.getpalette("RGB") or [0, 0, 0]
-    grey = bool((colours == colours[:, :, :1]).all())
-    return colours[:, :, 0] if grey and any(palette[:3]) else ids
-
-
-def file_threshold(path: Path) -> int:
-    """Read a mask file and return the value above which its pixels are taken for defective if none is given.
-
-    Raises:
-        ImageError: the file is absent, damaged or too large.
-    """
-    return mask_threshold(_mask_values(path))
-
-
-def mask_threshold(values: NDArray[Any]) -> int:
-    """Choose the value above which a mask's pixel is defective, from the values it holds."""
-    return 0 if values.dtype == np.bool_ or int(values.max(initial=0)) <= _FEW_VALUES else 127
-
-
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Stretch an image bilinearly with half-pixel centres and no antialiasing, as the published code does.
+    """Stretch an image bilinearly with half-pixel centres and without antialiasing, as the published code does.
+
+    Anomaly maps have resizers of their own: ``map_files.resize_map`` keeps float64 scores exact, where this one
+    rounds to bytes, and CLIP's small maps are enlarged by a matrix product that also joins tiles.
 
     Args:
         image: uint8 ``(H, W, 3)``.
@@ -250,11 +195,15 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
 
     Returns:
         uint8 ``(*size, 3)``; the image itself if it already has that size.
+
+    Example:
+        >>> resize_image(np.zeros((4, 6, 3), np.uint8), (8, 8)).shape
+        (8, 8, 3)
     """
     height, width = image.shape[:2]
     if (height, width) == size:
         return image
-    # Pillow's resize() widens its filter when shrinking; an affine transform samples as OpenCV does. On bytes it would
+    # Pillow's resize() widens its filter when it shrinks; an affine transform samples as OpenCV does. On bytes it would
     # cut the fraction off, half a grey level too dark on average, so it works on floats, which are rounded after.
     matrix = (width / size[1], 0.0, 0.0, 0.0, height / size[0], 0.0)
     channels = [
@@ -265,21 +214,3 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     ]
     floats = np.stack([np.asarray(channel) for channel in channels], axis=2)
     return np.asarray(np.rint(floats), dtype=np.uint8)
-
-
-def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Stretch a mask to the nearest pixel.
-
-    Args:
-        mask: bool ``(H, W)``.
-        size: the new (height, width).
-
-    Returns:
-        bool ``size``.
-    """
-    height, width = mask.shape
-    if (height, width) == size:
-        return mask
-    rows = (np.arange(size[0]) * height) // size[0]
-    columns = (np.arange(size[1]) * width) // size[1]
-    return mask[np.ix_(rows, columns)]

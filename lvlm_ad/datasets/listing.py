@@ -1,24 +1,133 @@
-"""What every loader writes into: samples, references, notes and problems, gathered from names alone."""
+"""List a data set from the names of its files: what every layout reads, and the ``Listing`` that it fills."""
 
 from __future__ import annotations
 
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from lvlm_ad.datasets.images import IMAGE_SUFFIXES, file_threshold, shown
-from lvlm_ad.datasets.sample import Dataset, File, Sample
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
+from lvlm_ad.datasets.masks import file_threshold
+from lvlm_ad.datasets.sample import Dataset, Sample
 from lvlm_ad.errors import DataError, ImageError
 
-__all__ = ["Listing", "Problem", "files_in", "folders_in", "found_in", "is_file", "name_of"]
+__all__ = [
+    "Listing",
+    "Problem",
+    "check_root",
+    "contents_of",
+    "files_in",
+    "find_root",
+    "folders_in",
+    "is_file",
+    "name_of",
+    "normalized",
+]
+
+Severity: TypeAlias = Literal["error", "warning"]
 
 _SYSTEM_FILES = frozenset({"__macosx", "desktop.ini", "thumbs.db"})
 _SHOWN_NAMES = 6
 _PROBED_MASKS = 3
+
+
+def normalized(name: str) -> str:
+    """Return a name as ids hold it: macOS splits accented letters in file names, ids are the same on all machines.
+
+    Example:
+        >>> normalized("gro\u0308ße") == "größe"
+        True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def name_of(folder: Path) -> str:
+    """Return a folder's name, also that of "." and of a link."""
+    return Path(os.path.abspath(folder)).name or "root"  # noqa: PTH100 - resolve() would follow the link
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file is there, also for a name that is too long for any file."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file() raises for names that are too long
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """List the folders in a folder by name, without hidden ones.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    return [path for path in _entries(folder) if path.is_dir()]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """List the files in a folder by name, without hidden ones and those of the operating system; with dead links.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    return [path for path in _entries(folder) if not path.is_dir()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names are enough
+    except OSError as error:
+        raise DataError(f"{shown(folder)} cannot be listed: {error.strerror}.") from error
+    visible = [name for name in names if not name.startswith(".") and name.casefold() not in _SYSTEM_FILES]
+    return [folder / name for name in sorted(visible, key=normalized)]
+
+
+def contents_of(folder: Path) -> str:
+    """Describe what a folder holds, for a message."""
+    names = [shown(path.name) + ("/" if path.is_dir() else "") for path in _entries(folder)]
+    more = len(names) - _SHOWN_NAMES
+    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "") if names else "an empty folder"
+
+
+def check_root(root: Path, source: str = "") -> None:
+    """Make sure that a root is a folder.
+
+    Args:
+        root: the path that the user gave.
+        source: a sentence on where to get the data.
+
+    Raises:
+        DataError: it does not exist or is a file.
+    """
+    if not os.path.exists(root):  # noqa: PTH110 - Path.exists() raises for names that are too long
+        raise DataError(f"{shown(root)} does not exist; give the folder with the data. {source}".rstrip())
+    if not root.is_dir():
+        raise DataError(f"{shown(root)} is a file, not a folder; unpack it if it is an archive. {source}".rstrip())
+
+
+def find_root(root: Path, levels: Iterable[Iterable[Path]], fits: Callable[[Path], bool]) -> Path | None:
+    """Find the folder that holds the data set: the root itself or one near it.
+
+    Args:
+        root: the path that the user gave.
+        levels: folders to look at, the likeliest level first.
+        fits: whether a folder is the data set's.
+
+    Returns:
+        The only fitting folder of the first level that has one; None if none fits.
+
+    Raises:
+        DataError: several folders of a level fit.
+    """
+    for level in levels:
+        hits = [folder for folder in level if fits(folder)]
+        if len(hits) > 1:
+            names = ", ".join(shown(hit.name) for hit in hits)
+            raise DataError(f"{shown(root)} holds this data set more than once ({names}); give one of these folders.")
+        if hits:
+            return hits[0]
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,74 +137,24 @@ class Problem:
     Attributes:
         where: the sample's id, or the file or folder.
         message: what is wrong, where, and what to do; one line.
-        severity: "error" if no run may start with it, "warning" if it may be meant.
+        severity: "error" if no run may start with it, "warning" if it may be intended.
     """
 
     where: str
     message: str
-    severity: Literal["error", "warning"] = "error"
-
-
-def name_of(text: str) -> str:
-    """Return a name as ids hold it: macOS decomposes accented letters in file names, and ids agree on all machines."""
-    return unicodedata.normalize("NFC", text)
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            entries = list(found)
-    except OSError as error:
-        raise DataError(f"{shown(folder)} cannot be listed: {error.strerror}.") from error
-    seen = [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in _SYSTEM_FILES]
-    return sorted(seen, key=lambda entry: name_of(entry.name))
-
-
-def _is_listed(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file, or a link that may be meant to lead to one."""
-    return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """List the folders in a folder by name, hidden ones left out.
-
-    Raises:
-        DataError: the folder cannot be listed.
-    """
-    return [folder / entry.name for entry in _entries(folder) if entry.is_dir()]
-
-
-def files_in(folder: Path) -> list[Path]:
-    """List the files in a folder by name, hidden ones and those of the operating system left out; dead links stay in.
-
-    Raises:
-        DataError: the folder cannot be listed.
-    """
-    return [folder / entry.name for entry in _entries(folder) if _is_listed(entry)]
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there; also for a name that no file can have."""
-    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file() raises for names that are too long
-
-
-def found_in(folder: Path) -> str:
-    """Say what a folder holds, for a message."""
-    names = [shown(e.name) + ("/" if e.is_dir() else "") for e in _entries(folder)]
-    more = len(names) - _SHOWN_NAMES
-    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "") if names else "an empty folder"
+    severity: Severity = "error"
 
 
 class Listing:
-    """Gathers what a loader finds; what is wrong is noted and left out, so that all of it can be reported at once.
+    """Collects samples, references, notes and problems, so that all problems can be reported at once.
 
     Args:
         name: the data set's name.
-        root: the folder that everything must lie in, after links are followed.
+        root: the folder that every file must lie in, also after links are followed.
         threshold: see ``Sample.threshold``.
 
     Attributes:
-        problems: what is wrong so far.
+        problems: what is wrong so far; the files concerned are left out.
         notes: choices made so far that the user should see.
     """
 
@@ -106,68 +165,49 @@ class Listing:
         self.notes: list[str] = []
         self._threshold = threshold
         self._samples: dict[str, Sample] = {}
-        self._references: dict[str, list[File]] = {}
+        self._references: dict[str, list[Path]] = {}
         self._ignored: Counter[str] = Counter()
-        self._real_root = os.path.realpath(root)
-        self._folder_inside: dict[str, bool] = {}
+        self._real_root = Path(os.path.realpath(root))
+        self._resolved = cache(os.path.realpath)
 
-    def report(self, subject: Path | File | str, message: str, severity: Literal["error", "warning"] = "error") -> None:
+    def report(self, subject: Path | str, message: str, severity: Severity = "error") -> None:
         """Note a problem."""
         self.problems.append(Problem(shown(subject), message, severity))
 
-    def images_in(self, folder: Path) -> list[File]:
-        """List the image files in a folder by name; other files are counted for a note, dead links reported."""
+    def images_in(self, folder: Path) -> list[Path]:
+        """List the image files in a folder by name; count other files for a note, report links that cannot be used."""
         images = []
-        place = str(folder)
-        inside = self._folder_is_inside(place)
-        for entry in _entries(folder):
-            if not _is_listed(entry):
-                continue
-            suffix = entry.name[entry.name.rfind(".") :].lower()
-            if suffix not in IMAGE_SUFFIXES:
-                # Endings that are not known are told as Python tells them.
-                self._ignored[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1  # noqa: PTH122 - of an entry
-                continue
-            # A file of a folder that lies inside does too, unless it is a link; most are settled without a system call.
-            if (inside and entry.is_file(follow_symlinks=False)) or self.usable(folder / entry.name):
-                images.append(File(place, entry.name))
+        for path in files_in(folder):
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
+                self._ignored[path.suffix.lower() or "no suffix"] += 1
+            elif self.is_usable(path):
+                images.append(path)
         return images
 
-    def usable(self, path: Path, where: str = "") -> bool:
-        """Whether a file exists and lies in the root; if not, that is reported.
+    def is_usable(self, path: Path, where: str = "") -> bool:
+        """Return whether a file exists and lies in the root; if not, report it.
 
         Args:
             path: the file.
-            where: where it is listed, with a trailing ": "; empty if the folder itself lists it.
+            where: the list and line that name it, with a trailing ": "; empty if the folder itself lists it.
         """
+        is_link = os.path.islink(path)  # noqa: PTH114 - as in is_file
         if not is_file(path):
-            what = "is a link to nothing" if os.path.islink(path) else "does not exist"  # noqa: PTH114 - as in is_file
-            self.report(path, f"{where}{shown(path)} {what}; restore the file or take it off the list.")
-        elif not self._inside(path):
-            target = shown(os.path.realpath(path))
+            what = "is a link to nothing" if is_link else "does not exist"
+            self.report(path, f"{where}{shown(path)} {what}; restore the file or remove it from the list.")
+            return False
+        # A folder is resolved once for all its files.
+        real = Path(os.path.realpath(path) if is_link else self._resolved(path.parent))
+        if not real.is_relative_to(self._real_root):
             self.report(
                 path,
-                f"{where}{shown(path)} leads out of {shown(self.root)}, to {target}; put the file itself there, "
-                "or give the folder that holds the files.",
+                f"{where}{shown(path)} leads out of {shown(self.root)}, to {shown(os.path.realpath(path))}; put the "
+                "file itself there, or give the folder that holds the files.",
             )
-        else:
-            return True
-        return False
+            return False
+        return True
 
-    def _inside(self, path: Path) -> bool:
-        if path.is_symlink():
-            return self._real_inside(os.path.realpath(path))
-        return self._folder_is_inside(str(path.parent))
-
-    def _folder_is_inside(self, folder: str) -> bool:
-        if folder not in self._folder_inside:
-            self._folder_inside[folder] = self._real_inside(os.path.realpath(folder))
-        return self._folder_inside[folder]
-
-    def _real_inside(self, real: str) -> bool:
-        return Path(real).is_relative_to(self._real_root)
-
-    def add(self, category: str, defect: str, image: Path | File, mask: Path | File | None, where: str = "") -> None:
+    def add(self, category: str, defect: str, image: Path, mask: Path | None, where: str = "") -> None:
         """Add a test image.
 
         Args:
@@ -175,11 +215,10 @@ class Listing:
             defect: the kind of defect, "good" if normal.
             image: a usable file.
             mask: a usable file, if there is one.
-            where: see ``usable``.
+            where: see ``is_usable``.
         """
-        category, defect = name_of(category), name_of(defect)
-        identity = f"{category}/{defect}/{name_of(image.stem)}"
-        label = defect != "good"
+        category, defect = normalized(category), normalized(defect)
+        identity = f"{category}/{defect}/{normalized(image.stem)}"
         known = self._samples.get(identity)
         if not _is_text(identity):
             self.report(image, f"{where}{shown(image)} has a name that is not valid UTF-8; rename it.")
@@ -189,71 +228,72 @@ class Listing:
                 f"{where}{shown(image)} and {shown(known.image_path)} would both have the id {shown(identity)}; "
                 "rename one of them.",
             )
-        elif mask is not None and not label:
+        elif mask is not None and defect == "good":
             self.report(
                 identity,
                 f"{where}{shown(image)} is listed as good but has a mask, {shown(mask)}; "
                 "remove the mask or list the image as a defect.",
             )
         else:
-            self._samples[identity] = Sample(identity, category, label, defect, image, mask, self._threshold)
+            sample = Sample(identity, category, defect != "good", defect, image, mask, self._threshold)
+            self._samples[identity] = sample
 
-    def refer(self, category: str, image: Path | File) -> None:
+    def add_reference(self, category: str, image: Path) -> None:
         """Add a normal training image."""
-        self._references.setdefault(name_of(category), []).append(File.of(image))
+        self._references.setdefault(normalized(category), []).append(image)
 
     def dataset(self) -> Dataset:
-        """Put what was found in order.
+        """Return the data set in its order.
 
         Raises:
             DataError: there is no test image at all.
         """
         if not self._samples:
-            first = next((p.message for p in self.problems if p.severity == "error"), None)
+            first = next((problem.message for problem in self.problems if problem.severity == "error"), None)
             raise DataError(
                 first
-                or f"{shown(self.root)} has no test images; it holds {found_in(self.root)}. "
+                or f"{shown(self.root)} has no test images; it holds {contents_of(self.root)}. "
                 f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
             )
-        samples = tuple(
-            sorted(self._samples.values(), key=lambda s: (s.category, s.label, s.defect, name_of(s.image_name)))
+        samples = sorted(
+            self._samples.values(), key=lambda s: (s.category, s.label, s.defect, normalized(s.image_path.name))
         )
         references = {
-            category: tuple(map(Path, sorted(images, key=lambda file: (name_of(file.name), str(file)))))
+            category: tuple(sorted(images, key=lambda path: (normalized(path.name), str(path))))
             for category, images in sorted(self._references.items())
         }
-        notes = [*self.notes, *self._mask_notes(samples)]
+        notes = [*self.notes, *_mask_notes(samples, self._threshold)]
         if self._ignored:
             counts = ", ".join(f"{count} {shown(suffix)}" for suffix, count in sorted(self._ignored.items()))
-            notes.append(f"Ignored files that are no images: {counts}.")
-        return Dataset(self.name, self.root, samples, references, tuple(notes))
+            notes.append(f"Ignored files that are not images: {counts}.")
+        return Dataset(self.name, self.root, tuple(samples), references, tuple(notes))
 
-    def _mask_notes(self, samples: Sequence[Sample]) -> list[str]:
-        defects = [sample for sample in samples if sample.label]
-        masks = {s.category: s for s in reversed(defects) if s.has_mask}
-        if not masks:
-            return ["No masks: pixel metrics will be undefined."] if defects else []
-        without = [sample for sample in defects if not sample.has_mask]
-        notes = []
-        if without:
-            notes.append(
-                f"{len(without)} of {len(defects)} defect images have no mask, the first {shown(without[0].id)}."
-            )
-        if self._threshold is not None:
-            return notes
-        thresholds = set()
-        for sample in list(masks.values())[-_PROBED_MASKS:]:
-            try:
-                thresholds.add(file_threshold(Path(sample.files[-1])))
-            except ImageError:  # reported where the mask is used; `data check` reads all of them
-                continue
-        if thresholds:
-            values = " or ".join(str(value) for value in sorted(thresholds))
-            notes.append(
-                f"Mask pixels above {values} count as defective (chosen for each mask from the values it holds; "
-                "mask_threshold sets it)."
-            )
+
+def _mask_notes(samples: Sequence[Sample], threshold: int | None) -> list[str]:
+    """Note defects without a mask, and which mask values count as defective if the user gave no threshold."""
+    defects = [sample for sample in samples if sample.label]
+    masks = {sample.category: sample.mask_path for sample in reversed(defects) if sample.mask_path is not None}
+    if not masks:
+        return ["No masks: pixel metrics will be undefined."] if defects else []
+    notes = []
+    without = [sample for sample in defects if sample.mask_path is None]
+    if without:
+        notes.append(f"{len(without)} of {len(defects)} defect images have no mask, the first {shown(without[0].id)}.")
+    if threshold is not None:
         return notes
+    thresholds = set()
+    for path in list(masks.values())[-_PROBED_MASKS:]:
+        try:
+            thresholds.add(file_threshold(path))
+        except ImageError:  # reported when the mask is used, and by `lvlm-ad data check`
+            continue
+    if thresholds:
+        values = " or ".join(map(str, sorted(thresholds)))
+        notes.append(
+            f"Mask pixels above {values} count as defective (chosen for each mask from the values it holds; "
+            "mask_threshold sets it)."
+        )
+    return notes
 
 
 def _is_text(name: str) -> bool:

@@ -1,10 +1,8 @@
-"""Loads a data set by name."""
+"""Load a data set by name."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,26 +19,27 @@ if TYPE_CHECKING:
 
 __all__ = ["default_root", "list_dataset", "load_dataset"]
 
-_READERS: dict[str, Callable[[Path, int | None], Listing]] = {
+_LAYOUTS: dict[str, Callable[[Path, int | None], Listing]] = {
     "demo": read_demo,
     "folder": read_folder,
     "mvtec": read_mvtec,
     "visa": read_visa,
 }
+"""Name -> lists a data set from (root, mask threshold). A new layout is a function here, in a file of its own."""
 
 _DEMO_THRESHOLD = 127
 
-_TOP_THRESHOLD = 65534
+_HIGHEST_THRESHOLD = 65534
 """Masks have up to 16 bits; above this no pixel could be defective."""
 
 
 def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: int | None = None) -> Dataset:
-    """Load a data set's test split. Files are listed, not decoded; see ``check_dataset`` for that.
+    """Load a data set's test split. Files are listed, not decoded; ``check_dataset`` decodes them.
 
     Args:
         name: "mvtec", "visa", "folder" or "demo".
-        root: where the data is; None: in the user's cache, where ``lvlm-ad data download`` puts it and the demo is
-            drawn.
+        root: the folder with the data; None: the user's cache, where ``lvlm-ad data download`` puts it and where the
+            demo is drawn.
         mask_threshold: a mask's pixel is defective above this value, 0..65534; None: chosen for each mask, as the
             data set's notes say.
 
@@ -49,63 +48,51 @@ def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: i
 
     Raises:
         ConfigError: the name is unknown, the root is missing or the threshold is out of range.
-        DataError: the root is not what the name says, or something in it is wrong; see docs/datasets.md.
+        DataError: the root does not hold this data set, or something in it is wrong; see docs/datasets.md.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for kind in ("good", "bent"):
+        ...         folder = Path(root, "bolts", kind)
+        ...         folder.mkdir(parents=True)
+        ...         Image.new("L", (4, 4)).save(folder / "0.png")
+        ...     [sample.id for sample in load_dataset("folder", Path(root, "bolts"))]
+        ['bolts/good/0', 'bolts/bent/0']
     """
     listing = list_dataset(name, root, mask_threshold)
-    with _no_collection():
-        dataset = listing.dataset()
+    dataset = listing.dataset()
     errors = [problem.message for problem in listing.problems if problem.severity == "error"]
-    if len(errors) > 1:
-        raise DataError(f"{errors[0]} (The first of {len(errors)} problems; `lvlm-ad data check` lists them all.)")
     if errors:
-        raise DataError(errors[0])
+        more = f" (The first of {len(errors)} problems; `lvlm-ad data check` lists them all.)"
+        raise DataError(errors[0] + (more if len(errors) > 1 else ""))
     return dataset
 
 
-def default_root(name: str) -> Path:
-    """Return the folder in the user's cache where a data set is looked for if no root is given."""
-    # A demo that an older version has drawn shows other pictures.
-    return user_cache() / (f"demo-{VERSION}" if name == "demo" else name)
-
-
 def list_dataset(name: str, root: Path | str | None, mask_threshold: int | None) -> Listing:
-    """List a data set with all that is wrong in its listing.
+    """List a data set together with everything that is wrong in its listing.
 
     Raises:
         ConfigError: the name is unknown, the root is missing or the threshold is out of range.
-        DataError: the root is not what the name says.
+        DataError: the root does not hold this data set.
     """
-    if name not in _READERS:
-        raise ConfigError(f"There is no data set {name!r}.{nearest(name, _READERS)}")
-    if mask_threshold is not None and not 0 <= mask_threshold <= _TOP_THRESHOLD:
-        raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_TOP_THRESHOLD}.")
+    if name not in _LAYOUTS:
+        raise ConfigError(f"There is no data set {name!r}.{nearest(name, _LAYOUTS)}")
+    if mask_threshold is not None and not 0 <= mask_threshold <= _HIGHEST_THRESHOLD:
+        raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_HIGHEST_THRESHOLD}.")
+    folder = Path(root).expanduser() if root else default_root(name)
     if name == "demo":
-        at = _demo_at(Path(root).expanduser() if root else default_root("demo"))
-        # Its masks are 0 or 255 by construction; there is nothing to choose and to tell.
-        return read_demo(at, _DEMO_THRESHOLD if mask_threshold is None else mask_threshold)
-    if not root:
-        root = default_root(name)
-        if name == "folder" or not root.is_dir():
-            had = "" if name == "folder" else f", or have it downloaded: lvlm-ad data download {name}"
-            raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH){had}.")
-    with _no_collection():
-        return _READERS[name](Path(root).expanduser(), mask_threshold)
+        # A demo that is there is read whatever its settings. Its masks hold 0 or 255: there is no threshold to choose.
+        drawn = folder if is_file(folder / SETTINGS_FILE) else make_demo(folder)
+        return read_demo(drawn, _DEMO_THRESHOLD if mask_threshold is None else mask_threshold)
+    if not root and (name == "folder" or not folder.is_dir()):
+        download = "" if name == "folder" else f", or download it: lvlm-ad data download {name}"
+        raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH){download}.")
+    return _LAYOUTS[name](folder, mask_threshold)
 
 
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Make a million objects without looking again and again for garbage among them: there is none."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _demo_at(root: Path) -> Path:
-    """Make the demo unless one is there, with whatever settings."""
-    if is_file(root / SETTINGS_FILE):
-        return root
-    return make_demo(root)
+def default_root(name: str) -> Path:
+    """Return the folder in the user's cache that holds a data set if no root is given."""
+    # A demo that an older version has drawn shows other pictures.
+    return user_cache() / (f"demo-{VERSION}" if name == "demo" else name)

@@ -1,15 +1,16 @@
-"""MVTec AD, and the built-in demo, which has its layout."""
+"""The layout of MVTec AD, which VisA's reorganised form, the demo and most users' data share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.layout import Layout, check_root, find_root, own_name, read_category
-from lvlm_ad.datasets.listing import Listing, folders_in, found_in
+from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of, normalized
 from lvlm_ad.errors import DataError
 
-__all__ = ["MVTEC_CATEGORIES", "read_demo", "read_mvtec"]
+__all__ = ["MVTEC_CATEGORIES", "Layout", "read_category", "read_demo", "read_kinds", "read_mvtec"]
 
 MVTEC_CATEGORIES = (
     "bottle",
@@ -29,7 +30,24 @@ MVTEC_CATEGORIES = (
     "zipper",
 )
 
-_SOURCE = "MVTec AD is to be had from its page at mvtec.com (research, data sets), licence CC BY-NC-SA 4.0."
+_SOURCE = "MVTec AD is available on its page at mvtec.com (research, data sets), licence CC BY-NC-SA 4.0."
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a data set varies the layout.
+
+    Attributes:
+        good: the names of folders with normal images, in lower case.
+        mask_folders: the folders beside ``test`` that may hold ``<defect>/`` folders with masks.
+        mask_endings: what may follow the image's stem in its mask's, the preferred one first.
+        masks_required: whether a defect without a mask is an error.
+    """
+
+    good: frozenset[str] = frozenset({"good"})
+    mask_folders: tuple[str, ...] = ("ground_truth",)
+    mask_endings: tuple[str, ...] = ("_mask",)
+    masks_required: bool = True
 
 
 def read_mvtec(root: Path, threshold: int | None) -> Listing:
@@ -43,50 +61,111 @@ def read_mvtec(root: Path, threshold: int | None) -> Listing:
         DataError: the root is not MVTec AD.
     """
     check_root(root, _SOURCE)
-    if (root / "test").is_dir() and own_name(root) in MVTEC_CATEGORIES:
-        listing = Listing("mvtec", root, threshold)
-        read_category(listing, root, own_name(root), Layout())
-        _note_subset(listing, 1)
-        return listing
-    home = find_root(root, ([root], folders_in(root)), lambda folder: bool(_categories(folder)))
-    if home is None:
+    if (root / "test").is_dir() and name_of(root) in MVTEC_CATEGORIES:
+        home, categories = root, [root]
+    else:
+        home = find_root(root, ([root], folders_in(root)), lambda folder: bool(_categories(folder))) or root
+        categories = _categories(home)
+    if not categories:
         raise DataError(
-            f"{shown(root)} is not MVTec AD: it holds {found_in(root)}, but folders such as bottle/test/good were "
+            f"{shown(root)} is not MVTec AD: it holds {contents_of(root)}, but folders such as bottle/test/good were "
             f"expected. {_SOURCE} For data of your own, choose the data set 'folder'."
         )
     listing = Listing("mvtec", home, threshold)
-    categories = _categories(home)
     for folder in categories:
-        read_category(listing, folder, folder.name, Layout())
-    _note_subset(listing, len(categories))
+        read_category(listing, folder, name_of(folder), Layout())
+    if len(categories) < len(MVTEC_CATEGORIES):
+        listing.notes.append(f"{len(categories)} of the {len(MVTEC_CATEGORIES)} categories of MVTec AD are read.")
     others = [shown(folder.name) for folder in folders_in(home) if folder not in categories]
-    if others:
+    if others and home not in categories:
         names = ", ".join(others)
         listing.notes.append(
-            f"Ignored folders that are no categories of MVTec AD: {names} (the data set 'folder' takes any)."
+            f"Ignored folders that are not categories of MVTec AD: {names} (the data set 'folder' reads any)."
         )
     return listing
 
 
-def _note_subset(listing: Listing, count: int) -> None:
-    if count < len(MVTEC_CATEGORIES):
-        listing.notes.append(f"{count} of the {len(MVTEC_CATEGORIES)} categories of MVTec AD are read.")
-
-
 def _categories(folder: Path) -> list[Path]:
-    return [
-        folder / name for name in MVTEC_CATEGORIES if any((folder / name / part).is_dir() for part in ("test", "train"))
-    ]
+    paths = [folder / name for name in MVTEC_CATEGORIES]
+    return [path for path in paths if (path / "test").is_dir() or (path / "train").is_dir()]
 
 
 def read_demo(root: Path, threshold: int | None) -> Listing:
-    """List the built-in demo where it has been made.
+    """List the built-in demo in a folder where it has been drawn.
 
     Raises:
         DataError: the root cannot be listed.
     """
-    check_root(root, "")
+    check_root(root)
     listing = Listing("demo", root, threshold)
     for folder in folders_in(root):
         read_category(listing, folder, folder.name, Layout())
     return listing
+
+
+def read_category(listing: Listing, folder: Path, category: str, layout: Layout) -> None:
+    """Read ``test``, ``train`` and the masks of one category's folder."""
+    test, train = folder / "test", folder / "train"
+    if not test.is_dir():
+        listing.report(folder, f"{shown(folder)} has no folder test/; it holds {contents_of(folder)}.")
+        return
+    loose = listing.images_in(test)
+    if loose:
+        listing.notes.append(
+            f"Ignored {len(loose)} images directly in {shown(test)}: those in folders such as test/good have a label."
+        )
+    if not read_kinds(listing, folder, folders_in(test), category, layout):
+        listing.report(
+            test, f"{shown(test)} is an empty split: no folder in it holds an image; it holds {contents_of(test)}."
+        )
+    for kind in folders_in(train) if train.is_dir() else ():
+        if kind.name.lower() in layout.good:
+            for image in listing.images_in(kind):
+                listing.add_reference(category, image)
+
+
+def read_kinds(listing: Listing, folder: Path, kinds: Iterable[Path], category: str, layout: Layout) -> int:
+    """Read folders of test images, one for each kind of defect.
+
+    Args:
+        listing: collects the samples.
+        folder: the category's folder, in which the mask folders lie.
+        kinds: the folders of images, each named after its defect.
+        category: the category's name.
+        layout: the names of folders and masks.
+
+    Returns:
+        The number of images.
+    """
+    count = 0
+    for kind in kinds:
+        masks = _masks_by_stem(listing, folder, kind.name, layout)
+        unused = {mask for group in masks.values() for mask in group}
+        is_good = kind.name.lower() in layout.good
+        for image in listing.images_in(kind):
+            count += 1
+            names = [normalized(image.stem) + ending for ending in layout.mask_endings]
+            fitting = next((masks[name] for name in names if name in masks), [])
+            unused.difference_update(fitting)
+            if len(fitting) > 1:
+                both = " and ".join(shown(path.name) for path in fitting)
+                listing.report(image, f"{shown(image)} has more than one mask, {both}; remove all but one.")
+            elif not fitting and not is_good and layout.masks_required:
+                expected = folder / layout.mask_folders[0] / kind.name / f"{image.stem}{layout.mask_endings[0]}.png"
+                listing.report(
+                    image, f"{shown(image)} has no mask; {shown(expected)} is expected. Restore it from the archive."
+                )
+            else:
+                listing.add(category, "good" if is_good else kind.name, image, fitting[0] if fitting else None)
+        for mask in sorted(unused):
+            listing.report(mask, f"{shown(mask)} is a mask without an image in {shown(kind)}.", "warning")
+    return count
+
+
+def _masks_by_stem(listing: Listing, folder: Path, kind: str, layout: Layout) -> dict[str, list[Path]]:
+    masks: dict[str, list[Path]] = {}
+    for name in layout.mask_folders:
+        place = folder / name / kind
+        for path in listing.images_in(place) if place.is_dir() else ():
+            masks.setdefault(normalized(path.stem), []).append(path)
+    return masks

@@ -1,4 +1,4 @@
-"""Reads data sets that are listed in a CSV file, trusting nothing that it says."""
+"""Read data sets that a CSV file lists. No path in it may leave the data set's folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["Row", "Table"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: where it stands ("file, line 7: ", for messages) and column name in lower case -> text, stripped."""
+    """One row: its place ("file, line 7: ", for messages) and column name in lower case -> text, stripped."""
 
     where: str
     values: Mapping[str, str]
 
     def __getitem__(self, column: str) -> str:
-        """Return a column's text, "" where the table has no such column or the row no such field."""
+        """Return a column's text; "" if the table has no such column or the row no such field."""
         return self.values.get(column, "")
 
 
@@ -35,9 +35,9 @@ class Table:
 
     Args:
         path: the file.
-        listing: where problems go, and whose root no path may leave.
-        required: the columns it must have.
-        optional: the columns it may have; others are noted as ignored.
+        listing: collects problems; no path may leave its root.
+        required: the columns that the file must have.
+        optional: the columns that it may have; others are noted as ignored.
     """
 
     def __init__(self, path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str]) -> None:
@@ -47,10 +47,10 @@ class Table:
         self._optional = optional
 
     def rows(self) -> Iterator[Row]:
-        """Read the rows; those with too many fields are reported and left out.
+        """Yield the rows; report and leave out those with too many fields.
 
         Raises:
-            DataError: the file cannot be read, is no CSV in UTF-8, or lacks a required column.
+            DataError: the file cannot be read, is not CSV in UTF-8, or lacks a required column.
         """
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
@@ -80,7 +80,7 @@ class Table:
             what = f"has no column {', '.join(missing)}" if missing else f"has two columns {', '.join(twice)}"
             raise DataError(
                 f"{shown(self.path)} {what}; its first line names {', '.join(map(repr, header)) or 'nothing'}, "
-                f"expected are {', '.join(self._required)} and, if wanted, {', '.join(self._optional)}."
+                f"expected are {', '.join(self._required)}; optional are {', '.join(self._optional) or 'none'}."
             )
         unknown = [name for name in columns if name not in {*self._required, *self._optional}]
         if unknown:
@@ -88,9 +88,9 @@ class Table:
         return columns
 
     def file(self, row: Row, column: str) -> Path | None:
-        """Return the file that a row names; None, and a problem, if it cannot be used.
+        """Return the image file that a row names; report it and return None if it cannot be used.
 
-        A path must be relative, stay in the listing's root even after links are followed, and name an image.
+        A path must be relative, stay in the listing's root also after links are followed, and name an image.
         """
         text = row[column]
         path = self._listing.root / text
@@ -102,14 +102,15 @@ class Table:
             )
         elif path.suffix.lower() not in IMAGE_SUFFIXES:
             self._listing.report(
-                self.path, f"{row.where}{text!r} is no image; its name must end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+                self.path,
+                f"{row.where}{text!r} is not an image; its name must end in {', '.join(sorted(IMAGE_SUFFIXES))}.",
             )
-        elif self._listing.usable(path, row.where):
+        elif self._listing.is_usable(path, row.where):
             return path
         return None
 
 
 def _leaves(text: str) -> bool:
-    # A path of either system is refused on both, so that a list means the same everywhere.
+    # Absolute paths of Windows are refused on Linux too, so that a list means the same everywhere.
     absolute = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
     return absolute or Path(os.path.normpath(text)).parts[:1] == (os.pardir,)

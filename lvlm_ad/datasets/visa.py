@@ -1,12 +1,12 @@
-"""VisA, as released (listed by split_csv/1cls.csv) and as reorganised into the layout of MVTec AD."""
+"""VisA, as released (listed in split_csv/1cls.csv) and as reorganised into the layout of MVTec AD."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.layout import Layout, check_root, find_root, own_name, read_category
-from lvlm_ad.datasets.listing import Listing, folders_in, found_in
+from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of
+from lvlm_ad.datasets.mvtec import Layout, read_category
 from lvlm_ad.datasets.table import Row, Table
 from lvlm_ad.errors import DataError, nearest
 
@@ -29,7 +29,7 @@ VISA_CATEGORIES = (
 
 _LIST = Path("split_csv", "1cls.csv")
 _REORGANISED = Layout(mask_endings=("",))
-_SOURCE = 'VisA is to be had through the repository "amazon-science/spot-diff" on GitHub, licence CC BY 4.0.'
+_SOURCE = 'VisA is available through the repository "amazon-science/spot-diff" on GitHub, licence CC BY 4.0.'
 
 
 def read_visa(root: Path, threshold: int | None) -> Listing:
@@ -44,23 +44,25 @@ def read_visa(root: Path, threshold: int | None) -> Listing:
     """
     check_root(root, _SOURCE)
     around = root.absolute().parent
-    if own_name(root) in VISA_CATEGORIES:
+    if name_of(root) in VISA_CATEGORIES:
         if (root / "test").is_dir():
             return _read_folders(around, [root], threshold)
         if (around / _LIST).is_file():
-            return _read_list(around, threshold, only=own_name(root))
-    near = [root, *folders_in(root)]
-    far = [folder / "1cls" for folder in near]
-    if own_name(root) == _LIST.parent.name:
-        near.append(around)
-    released = find_root(root, ([near[0]], near[1:]), lambda folder: (folder / _LIST).is_file())
+            return _read_list(around, threshold, only=name_of(root))
+    near = folders_in(root)
+    released = find_root(
+        root,
+        ([root], [*near, around] if name_of(root) == _LIST.parent.name else near),
+        lambda folder: (folder / _LIST).is_file(),
+    )
     if released is not None:
         return _read_list(released, threshold)
-    home = find_root(root, ([near[0]], near[1:], far), lambda folder: bool(_categories(folder)))
+    deeper = [folder / "1cls" for folder in (root, *near)]
+    home = find_root(root, ([root], near, deeper), lambda folder: bool(_categories(folder)))
     if home is not None:
         return _read_folders(home, _categories(home), threshold)
     raise DataError(
-        f"{shown(root)} is not VisA: it holds {found_in(root)}, but {_LIST.as_posix()} or folders such as "
+        f"{shown(root)} is not VisA: it holds {contents_of(root)}, but {_LIST.as_posix()} or folders such as "
         f"candle/test/good were expected. {_SOURCE} For data of your own, choose the data set 'folder'."
     )
 
@@ -72,7 +74,7 @@ def _categories(folder: Path) -> list[Path]:
 def _read_folders(home: Path, categories: list[Path], threshold: int | None) -> Listing:
     listing = Listing("visa", categories[0] if len(categories) == 1 else home, threshold)
     for folder in categories:
-        read_category(listing, folder, own_name(folder), _REORGANISED)
+        read_category(listing, folder, name_of(folder), _REORGANISED)
     _note_subset(listing, len(categories))
     return listing
 
@@ -84,16 +86,16 @@ def _note_subset(listing: Listing, count: int) -> None:
 
 def _read_list(home: Path, threshold: int | None, only: str | None = None) -> Listing:
     listing = Listing("visa", home, threshold)
-    # A part of VisA comes with the list of the whole; what was left out on purpose lacks its whole folder.
-    there = {name for name in VISA_CATEGORIES if (home / name).is_dir() and only in {None, name}}
+    # A part of VisA comes with the list of the whole: a category without a folder was left out on purpose.
+    present = {name for name in VISA_CATEGORIES if (home / name).is_dir() and only in {None, name}}
     table = Table(home / _LIST, listing, ("object", "split", "label", "image", "mask"), ())
     for row in table.rows():
         if row["object"] not in VISA_CATEGORIES:
             hint = nearest(row["object"], VISA_CATEGORIES)
-            listing.report(table.path, f"{row.where}{row['object']!r} is no category of VisA.{hint}")
-        elif row["object"] in there or not there:
+            listing.report(table.path, f"{row.where}{row['object']!r} is not a category of VisA.{hint}")
+        elif row["object"] in present or not present:
             _read_row(listing, table, row)
-    _note_subset(listing, len(there))
+    _note_subset(listing, len(present))
     return listing
 
 
@@ -109,11 +111,11 @@ def _read_row(listing: Listing, table: Table, row: Row) -> None:
     mask = table.file(row, "mask") if row["mask"] else None
     if image is None or (row["mask"] and mask is None):
         return
-    normal = label == "normal"
-    if split == "train" and not (normal and mask):
-        if normal:
-            listing.refer(row["object"], image)
-    elif not normal and mask is None:
+    is_normal = label == "normal"
+    if split == "train" and not (is_normal and mask):
+        if is_normal:
+            listing.add_reference(row["object"], image)
+    elif not is_normal and mask is None:
         listing.report(image, f"{row.where}{shown(image)} is an anomaly without a mask; restore the list as released.")
     else:
-        listing.add(row["object"], "good" if normal else "bad", image, mask, row.where)
+        listing.add(row["object"], "good" if is_normal else "bad", image, mask, row.where)

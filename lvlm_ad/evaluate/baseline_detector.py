@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.baseline import DenseScores, References, Truth, View, flaw_of
-from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
+from lvlm_ad.datasets.images import read_image, resize_image
+from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.detector import Prediction, RowFacts
 from lvlm_ad.plugin_errors import plugin_code

@@ -12,7 +12,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets.hashing import hash_rows
-from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.engines import Engine, LocalEngine
 from lvlm_ad.errors import DataError
 from lvlm_ad.metrics import CellCounts, count_cells

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category
 from lvlm_ad.evaluate.summary import answer_counts, summary
 from lvlm_ad.metrics.histograms import THRESHOLDS, ScoreHistograms

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.manifest import Stopwatch, dataset_facts, make_manifest, run_folder

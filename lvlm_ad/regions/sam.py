@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.regions.options import DivisionOptions
 from lvlm_ad.regions.regions import Regions

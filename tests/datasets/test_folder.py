@@ -165,7 +165,7 @@ def test_csv_file_as_root_chooses_among_several(tmp_path):
     """With two CSV files in a folder, none is picked silently; either can be given itself."""
     listing(tmp_path, "image,label\na.png,good\n")
     listing(tmp_path, "image,label\nb.png,good\n", "other.CSV")
-    with pytest.raises(DataError, match="Several CSV files"):
+    with pytest.raises(DataError, match="several CSV files"):
         load_dataset("folder", tmp_path)
     assert ids(tmp_path / "other.CSV") == [f"{tmp_path.name}/good/b"]
 
@@ -195,14 +195,14 @@ def test_csv_with_unusual_file_names(tmp_path):
         ("link.png,good,,", "link.png leads out of"),
         ("linked/a.png,good,,", "a.png leads out of"),
         ("none.png,good,,", "none.png does not exist"),
-        ("sub,good,,", "'sub' is no image"),
-        (",good,,", "'' is no image"),
-        ("a.png,,,", "'' is no label"),
-        ("a.png,../x,,", "'../x' is no label"),
-        ("a.png,good,,../x", "'../x' is no category"),
+        ("sub,good,,", "'sub' is not an image"),
+        (",good,,", "'' is not an image"),
+        ("a.png,,,", "'' is not a label"),
+        ("a.png,../x,,", "'../x' is not a label"),
+        ("a.png,good,,../x", "'../x' is not a category"),
         ("a.png,good,m.png,", "is listed as good but has a mask"),
         ("a.png,good,,gear,test,surplus", "6 fields, but 5 columns"),
-        ("a.png,good,,gear,valid", "'valid' is no split"),
+        ("a.png,good,,gear,valid", "'valid' is not a split"),
         ("a.png,good,m.png,gear,train", "is listed as good but has a mask"),
         (f"{'x' * 300}.png,good,,", "does not exist"),
     ],

@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.datasets.images import (
-    as_rgb,
-    file_threshold,
-    image_size,
-    read_image,
-    read_mask,
-    resize_image,
-    resize_mask,
-    shown,
-)
+from lvlm_ad.datasets.images import as_rgb, image_size, read_image, resize_image, shown
+from lvlm_ad.datasets.masks import file_threshold, read_mask, resize_mask
 from lvlm_ad.errors import ImageError
 
 RNG = np.random.default_rng(7)

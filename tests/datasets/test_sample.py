@@ -13,7 +13,6 @@ from PIL import Image
 
 from lvlm_ad.datasets import Dataset, Sample, hashing
 from lvlm_ad.datasets.hashing import FileHashes, hash_files, hash_rows
-from lvlm_ad.datasets.sample import File
 from lvlm_ad.errors import DataError, ImageError
 from lvlm_ad.store import open_cache
 
@@ -137,7 +136,7 @@ def test_a_sample_is_a_value(tmp_path):
     """It knows its paths, is equal to its like, travels to other processes, and cannot be changed."""
     image, mask = tmp_path / "0.png", Path("masks/0_mask.png")
     sample = Sample("a/bad/0", "a", label=True, defect="bad", image_path=image, mask_path=mask, threshold=7)
-    assert (sample.image_path, sample.mask_path, sample.image_name) == (image, mask, "0.png")
+    assert sample.files == (image, mask)
     assert pickle.loads(pickle.dumps(sample)) == sample
     assert len({sample, pickle.loads(pickle.dumps(sample)), sample.at(mask, None)}) == 2
     assert (sample.at(mask, None).image_path, sample.at(mask, None).mask_path) == (mask, None)
@@ -145,28 +144,18 @@ def test_a_sample_is_a_value(tmp_path):
         sample.label = False
 
 
-@pytest.mark.parametrize("path", ["/a.png", "a.png", "./b/a.b.png", "/x/.png", "/x/noending", "../y/end."])
-def test_a_file_is_named_as_a_path_names_it(path):
-    """A file's place and stem are those of its path."""
-    file = File.of(Path(path))
-    assert Path(file) == Path(path)
-    assert Path(str(file)) == Path(path)
-    assert file.stem == Path(path).stem
-
-
 def test_kept_hashes_are_those_of_the_files(tmp_path, monkeypatch):
     """From the cache or from the files, however many: the same; only a file that has changed is read again."""
     files = [tmp_path / f"{number}.bin" for number in range(1000)]
     for number, file in enumerate(files):
         file.write_bytes(b"%d" % number)
-    places = [File.of(file) for file in files]
 
     def kept():
         with closing(open_cache(tmp_path / "cache.sqlite")) as cache:
-            return list(FileHashes(cache).of(places))
+            return list(FileHashes(cache).of(files))
 
     wanted = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(1000)]
-    assert list(hash_files(places)) == wanted
+    assert list(hash_files(files)) == wanted
     assert kept() == wanted
     with closing(sqlite3.connect(tmp_path / "cache.sqlite")) as db, db:
         assert db.execute("SELECT count(*) FROM files").fetchone() == (0,), "a new file could change unseen"

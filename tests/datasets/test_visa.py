@@ -182,11 +182,11 @@ def test_listed_link_out_of_the_root_is_an_error(tmp_path):
     [
         ({"label": "abnormal"}, "label 'abnormal'; expected"),
         ({"split": "val"}, "split 'val'"),
-        ({"object": "candel"}, "'candel' is no category of VisA. Did you mean 'candle'"),
+        ({"object": "candel"}, "'candel' is not a category of VisA. Did you mean 'candle'"),
         ({"mask": ""}, "is an anomaly without a mask"),
         ({"label": "normal"}, "is listed as good but has a mask"),
         ({"label": "normal", "split": "train"}, "is listed as good but has a mask"),
-        ({"image": "candle/Data/Images/Anomaly/000.txt"}, "is no image"),
+        ({"image": "candle/Data/Images/Anomaly/000.txt"}, "is not an image"),
         ({"image": "candle/Data/Images/Anomaly/000.JPG"}, "would both have the id candle/bad/000"),
     ],
 )

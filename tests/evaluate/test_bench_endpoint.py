@@ -21,7 +21,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.metrics import pixel_metrics
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
