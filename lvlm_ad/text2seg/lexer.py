@@ -1,4 +1,4 @@
-"""Turn an answer's text into tokens, and say of each token to which classes of words and signs it belongs.
+"""Turn an answer's text into tokens, and tell to which classes of words and signs each token belongs.
 
 ``CLASSES`` is the reader's vocabulary: to teach it a word, such as one for "region" in another language, add the word
 to its class. Patterns over tokens are regular expressions over the names of classes, see ``form``.
@@ -90,8 +90,8 @@ def _members() -> dict[str, frozenset[str]]:
 
 _MEMBERS = _members()
 _CODES = {item: 0x1000 + 2 * code for code, item in enumerate(sorted(frozenset[str]().union(*_MEMBERS.values())))}
-"""Member -> the code of the letter that stands for it in ``Tokens.shape``. The code after it stands for the same before
-a token that touches it."""
+"""Member -> the code of its letter in ``Tokens.shape``; the code after it is the letter of a member that touches the next
+token."""
 
 
 @cache
@@ -126,7 +126,7 @@ def form(pattern: str, **parts: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text made from an answer, each character of which knows where in the answer it stood.
+    """A text made from an answer, and where in the answer each of its characters stood.
 
     Attributes:
         text: the text.
@@ -178,11 +178,11 @@ class Token(NamedTuple):
 
 
 class Tokens:
-    """The tokens of a text; beyond its ends there are only line breaks.
+    """The tokens of a text; before its first and after its last token there are only line breaks.
 
     Attributes:
-        shape: one letter for each token, which says what classes it belongs to, and one for the line break at the end;
-            patterns made by ``form`` are matched against it, so that an index in it is the index of a token.
+        shape: one letter for each token, by which ``form`` knows the token's classes, and one for the line break at the
+            end. An index in it is the index of a token.
     """
 
     def __init__(self, source: Text, items: list[Token]) -> None:
@@ -236,6 +236,10 @@ def _letter(token: Token, following: int) -> str:
     return chr(_CODES[name] + (token.end == following))
 
 
+_INVISIBLE = "\u200b"
+"""Stands for every invisible character, until ``plain`` removes them."""
+
+
 def _plain_characters() -> dict[int, str]:
     table: dict[int, str] = {}
     # Unicode keeps its spaces, dashes and invisible characters in these ranges.
@@ -260,9 +264,8 @@ def _plain_characters() -> dict[int, str]:
     return table | {ord(variant): sign for sign, listed in variants.items() for variant in listed}
 
 
-_INVISIBLE = "\u200b"
 _PLAIN = _plain_characters()
-_NOTHING = re.compile(f"{_INVISIBLE}++")
+_INVISIBLES = re.compile(f"{_INVISIBLE}++")
 _ARROW = re.compile("[-=]>")
 _REASONING = re.compile(r"(?:<|\u25c1)(/?)(?:think|thinking|thought|reasoning|reflection)(?:>|\u25b7)", re.IGNORECASE)
 _BOX = re.compile(r"<(?:\|box_start\||box|bbox)>[^<>\n]{0,200}<(?:\|box_end\||/box|/bbox)>", re.IGNORECASE)
@@ -295,7 +298,7 @@ def tail(text: str) -> Text:
 def plain(text: Text) -> Text:
     """Write typographic variants (full-width forms, dashes, quotation marks, spaces, arrows) as plain characters."""
     translated = Text(text.text.translate(_PLAIN), text.origins)
-    return translated.replaced(_NOTHING, lambda _: "").replaced(_ARROW, lambda _: "=")
+    return translated.replaced(_INVISIBLES, lambda _: "").replaced(_ARROW, lambda _: "=")
 
 
 def without_reasoning(text: Text) -> Text:

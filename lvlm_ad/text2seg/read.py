@@ -29,6 +29,10 @@ Scoring = Literal["text", "expected"]
 """``text``: scores as written. ``expected``: where the tokens of a score are known, its expected value over what else
 the model could have written, see ``expected``."""
 
+TOO_LONG = f"Only the last {LONGEST} characters were read."
+"""The note on a text of which only the end was read."""
+_DECLINED = {"refused": "The model", "filtered": "The content filter"}
+
 
 def parse(text: str, n_regions: int) -> Scores:
     """Read the scores from a text.
@@ -80,9 +84,6 @@ def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
     return replace(scores, status="truncated", notes=(*scores.notes, "The answer was cut off."))
 
 
-_DECLINED = {"refused": "The model", "filtered": "The content filter"}
-
-
 def _scores(text: str, n_regions: int, expected: Callable[[Number], float | None]) -> Scores:
     end = tail(text)
     answer = without_reasoning(plain(end))
@@ -93,9 +94,6 @@ def _scores(text: str, n_regions: int, expected: Callable[[Number], float | None
     if not scores.usable and _is_refusal(answer.text):
         scores = replace(scores, status="refused")
     return scores
-
-
-TOO_LONG = f"Only the last {LONGEST} characters were read."
 
 
 def _statements(answer: Text) -> list[Statement]:
@@ -140,8 +138,8 @@ def _without_half_number(text: str) -> str:
     return text if point and whole.isdecimal() and decimals.isdecimal() else before
 
 
-_SHOWN = 4000
-"""Refusals stand at the beginning."""
+_BEGINNING = 4000
+"""How many characters are searched for a refusal; refusals stand at the beginning."""
 
 _WHO = r"(?:^ ?|[.!?] |\b(?:i|we|model|assistant|ai)\b ?|\b(?:sorry|unfortunately|apologies)[,:]? )"
 _CANNOT = (
@@ -174,10 +172,10 @@ _SPACES = re.compile(r"\s+")
 
 
 def _is_refusal(text: str) -> bool:
-    """Whether an answer without scores declines the question; "I cannot find any defects" does not.
+    """Tell whether an answer without scores declines the question; "I cannot find any defects" does not.
 
     Args:
         text: plain text, see ``lexer.plain``.
     """
-    shown = _SPACES.sub(" ", text[:_SHOWN].lower().replace("*", ""))
-    return _REFUSAL.search(_FINDS_NONE.sub(" ", shown)) is not None
+    beginning = _SPACES.sub(" ", text[:_BEGINNING].lower().replace("*", ""))
+    return _REFUSAL.search(_FINDS_NONE.sub(" ", beginning)) is not None
