@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.report.layers import map_range, write_layers
+from lvlm_ad.report.layers import highest_score, write_layers
 from lvlm_ad.report.page import data_block, visible
 from lvlm_ad.report.summary import separations_of
 from lvlm_ad.runs import TEXT_KEPT
@@ -59,8 +59,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
         legend.append(f"Answers are cut after {kept:,} characters, because all together they are larger than {limit}.")
     if sources is not None:
         if sources.divisions:
-            low, high = map_range(runs)
-            legend.append(f"Maps: from {low:g} (dark blue) to {high:.2g} (yellow), the same for all images.")
+            legend.append(f"Maps: from 0 (dark blue) to {highest_score(runs):.2g} (yellow), the same for all images.")
         legend += ["Magenta: outline of the ground truth.", sources.note]
     letters = [letter(index) for index in range(len(runs))]
     data = {"runs": display_names(runs), "letters": letters, "folder": _FOLDER, "cards": cards}
@@ -105,6 +104,8 @@ def _cards(
 
 
 def _answer(record: PredictionRecord, separation: float | None, picture: str, kept: int) -> dict[str, Any]:
+    # An answer of TEXT_KEPT characters was cut when the run was written.
+    cut = min(kept + 1, TEXT_KEPT)
     verdict = ""
     if separation is not None and record.image_score is not None:
         verdict = "even" if separation == 0.5 else "right" if separation > 0.5 else "wrong"  # noqa: PLR2004 - half
@@ -115,7 +116,7 @@ def _answer(record: PredictionRecord, separation: float | None, picture: str, ke
         "status": record.status,
         "notes": [visible(note)[:_NOTE_LENGTH] for note in record.notes[:_NOTES]],
         "text": visible(record.text[:kept]),
-        "more": _cut_note(len(record.text), kept),
+        "more": f"cut after {kept:,} characters; the run's files have the rest" if len(record.text) >= cut else "",
         "map": picture,
     }
 
@@ -125,12 +126,3 @@ def _answer_length(runs: Sequence[Run]) -> int:
     texts = (record.text for run in runs for record in run.predictions)
     total = sum(len(text[:TEXT_KEPT].encode(errors="replace")) for text in texts)
     return TEXT_KEPT if total <= _LARGEST else _SHORT
-
-
-def _cut_note(length: int, kept: int) -> str:
-    """Return where the rest of an answer is; empty if the page has the whole answer."""
-    if length < TEXT_KEPT:
-        rest = f"predictions.jsonl has {length - kept:,} more"
-        return f"cut after {kept:,} characters; {rest}" if length > kept else ""
-    more = f"; predictions.jsonl has {TEXT_KEPT - kept:,} more" if kept < TEXT_KEPT else ""
-    return f"cut after {kept:,} characters{more}; answers.sqlite has the whole answer"

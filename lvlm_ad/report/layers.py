@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lvlm_ad.report.sources import Sources
     from lvlm_ad.runs import Run
 
-__all__ = ["map_range", "write_layers"]
+__all__ = ["highest_score", "write_layers"]
 
 _LARGEST_SIDE = 768
 
@@ -39,10 +39,10 @@ _OUTLINE_WIDTH = 1 / 192
 """Of the longer side: one pixel where a card shows the picture 190 pixels wide."""
 
 
-def map_range(runs: Sequence[Run]) -> tuple[float, float]:
-    """Return the range of region scores that the colours of all maps cover: from 0 to the highest score of any run."""
-    scores = [score for run in runs for record in run.predictions for score in record.regions.values()]
-    return 0.0, max(scores, default=0.0) or 1.0
+def highest_score(runs: Sequence[Run]) -> float:
+    """Return the highest score of any region, which is yellow on all maps; 0 is dark blue."""
+    scores = (score for run in runs for record in run.predictions for score in record.regions.values())
+    return max(scores, default=0.0) or 1.0
 
 
 def write_layers(runs: Sequence[Run], sources: Sources, folder: Path, progress: Progress) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def write_layers(runs: Sequence[Run], sources: Sources, folder: Path, progress: 
         one per run, "" for a run with another division. "problem" says why an image cannot be shown.
     """
     own_folder(folder)
-    writer = _Writer(runs, sources, folder, map_range(runs), _mark_style(runs[0]))
+    writer = _Writer(runs, sources, folder, highest_score(runs), _mark_style(runs[0]))
     count = len(runs[0].predictions)
     progress.start("pictures", count)
     layers = []
@@ -83,7 +83,7 @@ class _Writer:
     runs: Sequence[Run]
     sources: Sources
     folder: Path
-    span: tuple[float, float]
+    highest: float
     style: MarkStyle
 
     def write(self, index: int) -> dict[str, Any]:
@@ -113,10 +113,8 @@ class _Writer:
             # A run that divides the images otherwise, or not at all, has no scores for these regions.
             if run.manifest.division.hash == self.sources.divisions.hash:
                 scores, binary = run.predictions[index].regions, bool(run.manifest.protocol.get("binary"))
-                low, high = self.span
-                values = (paint(scores, regions, binary=binary).dense() - low) / (high - low)
                 files["maps"][number] = f"{index:05}-map{number}.webp"
-                self._save(files["maps"][number], heat(values))
+                self._save(files["maps"][number], heat(paint(scores, regions, binary=binary).dense() / self.highest))
         return files
 
     def _save(self, name: str, pixels: NDArray[np.uint8]) -> None:

@@ -127,7 +127,7 @@ def test_an_answer_is_text_and_runs_nothing(kept_run, tmp_path, open_page):
     text = page.locator("#large-words pre").text_content()
     assert text.startswith("</script><script>document.title=")
     assert "\u241b]0;owned\u2407\u241b[31m \u27e8U+202E\u27e9evil" in text
-    assert text.endswith("cut after 20,000 characters; answers.sqlite has the whole answer")
+    assert text.endswith("cut after 20,000 characters; the run's files have the rest")
     assert page.title() == "gpt-4o on folder"
     assert page.locator("#large-words img").count() == 0
     assert opened.complaints == []

@@ -134,7 +134,7 @@ def test_verdicts(kept_run, tmp_path):
 
 
 def test_answers_are_whole_while_there_is_room(kept_run, tmp_path):
-    """Up to 20 MB of answers; beyond that the beginning of each. A cut answer says where its rest is."""
+    """Up to 20 MB of answers; beyond that the beginning of each. A cut answer says so."""
     texts = ["short", "a" * 4000, "b" * 4001, "c" * 20_000]
 
     def shown(more):
@@ -146,13 +146,10 @@ def test_answers_are_whole_while_there_is_room(kept_run, tmp_path):
         cards = [card["runs"][0] for card in json.loads(data)["cards"]]
         return [(len(card["text"]), card["more"]) for card in cards[:4]], "Answers are cut" in legend
 
-    whole = "answers.sqlite has the whole answer"
-    assert shown(0) == ([(5, ""), (4000, ""), (4001, ""), (20_000, f"cut after 20,000 characters; {whole}")], False)
-    answers, cut = shown(1000)
-    assert answers[:2] == [(5, ""), (4000, "")]
-    assert answers[2] == (4000, "cut after 4,000 characters; predictions.jsonl has 1 more")
-    assert answers[3] == (4000, f"cut after 4,000 characters; predictions.jsonl has 16,000 more; {whole}")
-    assert cut
+    rest = "the run's files have the rest"
+    assert shown(0) == ([(5, ""), (4000, ""), (4001, ""), (20_000, f"cut after 20,000 characters; {rest}")], False)
+    cut = (4000, f"cut after 4,000 characters; {rest}")
+    assert shown(1000) == ([(5, ""), (4000, ""), cut, cut], True)
 
 
 def test_runs_side_by_side(comparison, two_runs):
