@@ -85,24 +85,26 @@ def download(
     name: Annotated[str, typer.Argument(metavar="NAME", help="mvtec, visa, or a file of your own, ending in .toml.")],
     to: Annotated[Path | None, typer.Option(help="The folder.  [default: NAME in the user's cache]")] = None,
     url: Annotated[str | None, typer.Option(help="Another address of the same archive.")] = None,
-    accept_license: Annotated[bool, typer.Option("--accept-license", help="Accept the licence, unasked.")] = False,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the licence without being asked.")
+    ] = False,
     keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Keep the archive beside the folder.")] = False,
 ) -> None:
-    """Download a data set to where --dataset finds it. Interrupted, the same command goes on."""
+    """Download a data set to where --dataset finds it. After an interruption, run the same command to resume."""
     from lvlm_ad.datasets import load_dataset
-    from lvlm_ad.datasets.download import download as fetched
-    from lvlm_ad.datasets.download import place_of
+    from lvlm_ad.datasets.download import download as run
+    from lvlm_ad.datasets.download import folder_of
     from lvlm_ad.presets import load_download
 
     preset = load_download(name)
     preset = preset.model_copy(update={"url": url}) if url else preset
-    if not place_of(preset, to).exists():
+    if not folder_of(preset, to).exists():
         _licence(preset, accept_license)
-    with _transfer() as heard:
+    with _transfer() as progress:
         try:
-            folder = fetched(preset, to, keep_archive=keep_archive, heard=heard, note=say)
+            folder = run(preset, to, keep_archive=keep_archive, progress=progress, note=say)
         except KeyboardInterrupt:
-            say("lvlm-ad: interrupted. What came is kept; the same command goes on.")
+            say("lvlm-ad: interrupted. The bytes received are kept; run the same command again to resume.")
             raise typer.Exit(EXIT_INTERRUPTED) from None
     loaded = load_dataset(preset.layout, folder)
     say(f"{preset.name}: {len(loaded)} test images, {len(loaded.categories)} categories in {folder}")
@@ -117,13 +119,13 @@ def _licence(preset: DownloadPreset, accepted: bool) -> None:
     if accepted:
         return
     if not sys.stdin.isatty():
-        raise ConfigError("Nobody is here to accept the licence; give --accept-license if you do.")
+        raise ConfigError("The licence must be accepted; give --accept-license if you accept it.")
     try:
         yes = typer.confirm("Do you accept it?", err=True)
     except typer.Abort as ended:
         # Typer makes one of both: Ctrl-C, and an input that has ended.
         if not isinstance(ended.__context__, KeyboardInterrupt):
-            raise ConfigError("Nobody is here to accept the licence; give --accept-license if you do.") from None
+            raise ConfigError("The licence must be accepted; give --accept-license if you accept it.") from None
         say("lvlm-ad: interrupted. Nothing was downloaded.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not yes:
@@ -143,14 +145,14 @@ def _transfer() -> Iterator[Callable[[str, int, int], None]]:
     ) as bars:
         tasks: dict[str, Any] = {}
 
-        def heard(stage: str, done: int, total: int) -> None:
+        def progress(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=None)
                 if not console.is_terminal:
                     say(stage)
             bars.update(tasks[stage], completed=done, total=total or None)
 
-        yield heard
+        yield progress
 
 
 @data.command()

@@ -1,29 +1,29 @@
-"""Downloads a data set into the cache, where ``load_dataset`` finds it."""
+"""Download a data set into the cache, where ``load_dataset`` finds it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.fetch import fetch
-from lvlm_ad.datasets.load import load_dataset
+from lvlm_ad.datasets.load import default_root, load_dataset
 from lvlm_ad.datasets.unpack import unpack
 from lvlm_ad.errors import DataError
-from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
     from lvlm_ad.presets import DownloadPreset
 
-__all__ = ["download", "place_of"]
+__all__ = ["download", "folder_of"]
 
 
-def place_of(preset: DownloadPreset, to: Path | None = None) -> Path:
+def folder_of(preset: DownloadPreset, to: Path | None = None) -> Path:
     """Return the folder that a data set is downloaded to."""
-    return (to or user_cache() / preset.name).expanduser()
+    return (to or default_root(preset.name)).expanduser()
 
 
 def download(
@@ -31,93 +31,66 @@ def download(
     to: Path | None = None,
     *,
     keep_archive: bool = False,
-    heard: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Download, check and unpack a data set. Interrupted by anything, the next call goes on.
+    """Fetch, verify and unpack a data set. After an interruption the next call resumes.
 
-    The licence is the caller's business.
+    The caller asks the user to accept the licence.
 
     Args:
-        preset: what it is and where it is.
+        preset: the data set, its address and its checksum.
         to: the folder; None: the cache.
-        keep_archive: whether the archive stays, beside the folder as ``FOLDER.archive``.
-        heard: is told what is done, how many bytes of it, and of how many (0: not known).
-        note: is told what went wrong and is tried again.
+        keep_archive: whether to keep the archive, beside the folder as ``FOLDER.archive``.
+        progress: called with the stage, bytes done and bytes in all (0: unknown).
+        note: called with a sentence for each transfer that broke.
 
     Returns:
         The folder. If it is there already, nothing is done.
 
     Raises:
-        ConfigError: the address is none.
-        DataError: another process is at it; the file cannot be had, is another one, or cannot be unpacked safely; or
-            it is not the data set. Nothing is left in the folder's place.
+        ConfigError: the address is not one of the web.
+        DataError: another process downloads into the same place, the file cannot be fetched or is not the expected
+            one, cannot be unpacked safely, or is not the data set. The folder is then not created.
     """
-    folder = place_of(preset, to)
+    folder = folder_of(preset, to)
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     archive = folder.with_name(f"{folder.name}.archive")
-    with _alone(folder):
-        if folder.exists():
-            return folder
-        fetch(preset.url, archive, preset.sha256, heard, note)
-        # Under another name until it is whole: a killed run leaves no half data set.
-        begun = folder.with_name(f"{folder.name}.unpacking")
-        shutil.rmtree(begun, ignore_errors=True)
+    # Under another name until it is complete: a killed run leaves no incomplete data set.
+    unpacked = folder.with_name(f"{folder.name}.unpacking")
+    with _lock(folder.parent):
+        fetch(preset.url, archive, preset.sha256, progress, note)
+        shutil.rmtree(unpacked, ignore_errors=True)
         try:
-            _unpack(preset, archive, begun, keep_archive=keep_archive, heard=heard)
-            load_dataset(preset.layout, begun)
-            begun.rename(folder)
-        except BaseException:
-            shutil.rmtree(begun, ignore_errors=True)
-            raise
+            progress("unpacking", 0, 0)
+            unpack(archive, unpacked, preset.unpacked_bytes, lambda size: progress("unpacking", size, 0))
+            load_dataset(preset.layout, unpacked)
+            unpacked.rename(folder)
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)
         if not keep_archive:
             archive.unlink()
     return folder
 
 
-def _unpack(
-    preset: DownloadPreset, archive: Path, begun: Path, *, keep_archive: bool, heard: Callable[[str, int, int], None]
-) -> None:
-    """Unpack an archive; one that is refused is removed, for it would be refused again."""
-    heard("unpacking", 0, 0)
-    room = shutil.disk_usage(begun.parent).free
-    try:
-        unpack(archive, begun, min(preset.unpacked_bytes, room), lambda size: heard("unpacking", size, 0))
-    except DataError:
-        # Where the disk was too small, it may fit the next time.
-        if not keep_archive and room >= preset.unpacked_bytes:
-            archive.unlink(missing_ok=True)
-        raise
-
-
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends; its file is left only by one that was killed."""
-    path = folder.with_name(f"{folder.name}.lock")
+def _lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time download into a folder. The lock ends with its process, however that ends."""
     try:
-        import fcntl  # noqa: PLC0415 - not on every system
+        import fcntl  # noqa: PLC0415 - not on Windows
     except ImportError:
         yield
         return
-    while True:
-        held = False
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems have no locks; then the user must not start two downloads at once.
+        with contextlib.suppress(OSError):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise DataError(f"Another process is downloading {folder}; wait for it.") from error
-            # Whoever held it before may have removed the file meanwhile: a lock on that keeps nobody out.
-            with suppress(FileNotFoundError):
-                held = os.path.samestat(os.fstat(handle), path.stat())
-            if not held:
-                continue
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
-        finally:
-            os.close(handle)
+            except BlockingIOError as error:
+                raise DataError(f"Another process is downloading into {folder}; wait for it.") from error
+        yield
+    finally:
+        os.close(handle)
