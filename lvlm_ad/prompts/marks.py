@@ -120,6 +120,12 @@ def place_numbers(regions: Regions, size: int) -> list[NumberBox]:
 
     Returns:
         One box for each region, in the order of their numbers.
+
+    Example:
+        >>> from lvlm_ad.regions import Regions
+        >>> (box,) = place_numbers(Regions.from_labels(np.ones((40, 40), int)), size=18)
+        >>> box.number, box.size
+        (1, 18)
     """
     placed: list[NumberBox] = []
     taken = np.zeros(regions.shape, dtype=np.bool_)

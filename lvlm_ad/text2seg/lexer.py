@@ -90,8 +90,7 @@ def _members() -> dict[str, frozenset[str]]:
 
 _MEMBERS = _members()
 _CODES = {item: 0x1000 + 2 * code for code, item in enumerate(sorted(frozenset[str]().union(*_MEMBERS.values())))}
-"""Member -> the code of its letter in ``Tokens.shape``; the code after it is the letter of a member that touches the next
-token."""
+"""Member -> the code of its letter in ``Tokens.shape``; the next code is its letter where it touches the next token."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Read the numbers in an answer: scores as decimals, percentages and fractions, and lists of region numbers."""
+"""Read the numbers in an answer: scores in their many forms, in brackets and in lists, and lists of region numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ from dataclasses import dataclass
 
 from lvlm_ad.text2seg.lexer import Tokens, form
 
-__all__ = ["BEYOND", "INTEGER", "Number", "Span", "read_integer", "read_list", "read_number", "read_regions"]
+__all__ = [
+    "BEYOND",
+    "INTEGER",
+    "Number",
+    "Span",
+    "read_bracketed",
+    "read_integer",
+    "read_list",
+    "read_more",
+    "read_number",
+    "read_regions",
+    "read_separated",
+    "skip_bracket",
+]
 
 BEYOND = 10**9
 """Stands for every larger integer: no image has so many regions, and a long one would be slow to convert."""
@@ -41,6 +54,13 @@ _ITEM = form(
 """A number or a range; "Region 3 - 70%" and "Region 3 - 7/10" are a number and its score."""
 _NEXT = form("','?+ (?: {and} | '&+' ) (?: {region} {numbered}*+ )?+ | ','")
 _NEXT_REPEATING = form("(?: ',' (?: {and} | '&+' )?+ | {and} | '&+' ) (?: {region} {numbered}*+ )?+")
+_IN_BRACKET = form("'([' (?P<words> {filler}*+ ) ':='*+")  # "(score: " 0.7)
+_NEXT_SCORE = form("',' {and}?+ | {and}")  # 0.7 ", and" 0.6
+
+_CLOSING = {"(": ")", "[": "]"}
+_LONGEST_COMMENT = 60
+"""How many tokens a comment in brackets may have."""
+_DEEPEST_BRACKET = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +182,59 @@ def read_list(tokens: Tokens, index: int, *, repeats: bool = False) -> tuple[tup
             break
         index = joint.end()
     return (tuple(spans), end) if spans else None
+
+
+def read_separated(tokens: Tokens, at: int) -> Number | None:
+    """Return the decimal that follows a separator or stands in a bracket here, with nothing but a comment after it."""
+    number = None
+    if tokens.is_mark(at, "(["):
+        number = read_bracketed(tokens, at)
+    elif tokens.is_mark(at, ":=-"):
+        number = read_number(tokens, at + 1)
+        if number is not None and tokens.has(number.end, "word") and not tokens.has(number.end, "connective"):
+            return None
+    return None if number is None or number.plain or number.percent else number
+
+
+def read_bracketed(tokens: Tokens, at: int) -> Number | None:
+    """Return the score in a bracket: "(0.7)", "(score: 0.7)", "(0.7, scratch)"; None for any other content."""
+    words = _IN_BRACKET.match(tokens.shape, at)
+    number = read_number(tokens, words.end()) if words else None
+    if words is None or number is None:
+        return None
+    end = number.end
+    if tokens.is_mark(end, _CLOSING[tokens[at].text]):
+        coordinates = tokens.is_mark(end + 1, ",") and tokens.is_mark(end + 2, "([")  # "(0,1),(2,3)"
+        return None if coordinates else number
+    if number.plain or number.percent:
+        return number if tokens.contain(*words.span("words"), "score") else None
+    if tokens.has(end, "word"):
+        return None if tokens.has(end, "not_anomaly") else number
+    return number if tokens.is_mark(end, ",;:-") and not tokens.has(end + 1, "number") else None
+
+
+def skip_bracket(tokens: Tokens, at: int) -> int:
+    """Return the index of the token after the bracket here; ``at`` if none is here, or it is long, deep or unclosed."""
+    if not tokens.is_mark(at, "(["):
+        return at
+    opening = tokens[at].text
+    depth = 0
+    for index in range(at, at + _LONGEST_COMMENT):
+        depth += tokens.is_mark(index, opening) - tokens.is_mark(index, _CLOSING[opening])
+        if tokens.has(index, "line") or depth > _DEEPEST_BRACKET:
+            break
+        if depth == 0:
+            return index + 1
+    return at
+
+
+def read_more(tokens: Tokens, number: Number) -> list[Number]:
+    """Return a score and those that follow it in a list, as in "regions 3 and 5: 0.7 and 0.6"."""
+    numbers = [number]
+    while joint := _NEXT_SCORE.match(tokens.shape, numbers[-1].end):
+        following = read_number(tokens, joint.end())
+        # "0.7, 5: 0.4" continues with another region, "0.7, 2 scratches" with a comment.
+        if following is None or following.plain or tokens.is_mark(following.end, ":="):
+            break
+        numbers.append(following)
+    return numbers

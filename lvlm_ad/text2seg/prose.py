@@ -1,7 +1,7 @@
 """Read prose, lists and lines: every number that they explicitly give to the image or to regions.
 
-``_Reader`` looks for labels ("region 3", "anomaly score", "overall"). The functions below it find the number that is
-attached to a label: by a separator, a bracket or a phrase such as "has a score of".
+``_Reader`` looks for labels ("region 3", "anomaly score", "overall"); ``_attached`` finds the number that belongs to a
+label: after a separator, in a bracket, or after a phrase such as "has a score of".
 """
 
 from __future__ import annotations
@@ -10,7 +10,18 @@ import math
 from dataclasses import dataclass, replace
 
 from lvlm_ad.text2seg.lexer import Text, Tokens, form, lex
-from lvlm_ad.text2seg.numbers import INTEGER, Number, Span, read_integer, read_number, read_regions
+from lvlm_ad.text2seg.numbers import (
+    INTEGER,
+    Number,
+    Span,
+    read_bracketed,
+    read_integer,
+    read_more,
+    read_number,
+    read_regions,
+    read_separated,
+    skip_bracket,
+)
 from lvlm_ad.text2seg.scores import Statement
 from lvlm_ad.text2seg.tables import TableReader
 
@@ -20,10 +31,6 @@ _REACH = 24
 """How many tokens, or comments in brackets, may stand between a label and its number."""
 _NEARBY = 12
 """How many tokens before a score may tell whose it is."""
-_LONGEST_COMMENT = 60
-"""How many tokens a comment in brackets may have."""
-_DEEPEST_BRACKET = 3
-_CLOSING = {"(": ")", "[": "]"}
 
 _LABEL = form(
     """
@@ -43,8 +50,6 @@ _MEASURED = form("(?: {qualifier|measure} | '-' (?= {qualifier} ) ){0,7}+")  # i
 _NEXT_REGION = form("(?: ',;' | {and|line} )++ '-'?+ (?P<region> {INTEGER} )", INTEGER=INTEGER)  # "; 5" (0.4)
 # Before and after numbers.
 _SIGN = form("(?<= {mark} | (?! {touching} ) {word} ) (?= {touching} ) '-+'")  # is "-"0.2; but: region 3 - 0.2
-_IN_BRACKET = form("'([' (?P<words> {filler}*+ ) ':='*+")  # "(score: " 0.7)
-_NEXT_IN_LIST = form("',' {and}?+ | {and}")  # 0.7 ", and" 0.6
 _QUANTITY = form("(?<= {number|quantity} ) | (?<= {touching} ) '='")  # width: 0.7; x"="0.7
 _LIST_DASH = form("(?! {touching} ) '-'")
 _BULLET = form("'-' | {number} '.)'")
@@ -142,7 +147,7 @@ class _Reader:
         if waiting is None or not waiting.same_line:
             return at + 1
         if waiting.heading:
-            number = _separated(tokens, at)
+            number = read_separated(tokens, at)
             if number is not None and not _QUANTITY.match(tokens.shape, at):
                 return self._add(number, waiting.regions)
         elif tokens.is_mark(at, ".;!?"):
@@ -162,8 +167,7 @@ class _Reader:
         if number is not None:
             return self._more_regions(self._add_each(number, regions))
         # "Region 3 (top left)" is followed by what follows the bracket.
-        closed = _closing(tokens, end) if tokens.is_mark(end, "([") else None
-        after = end if closed is None else closed + 1
+        after = skip_bracket(tokens, end)
         after += tokens.is_mark(after, ")]")
         sign = tokens.is_mark(after, ":-=.")
         fills_line = tokens.has(after + sign, "line")
@@ -180,7 +184,7 @@ class _Reader:
 
     def _add_each(self, number: Number, regions: tuple[Span, ...]) -> int:
         """Add the score of several regions, or one score for each."""
-        numbers = _listed(self._tokens, number) if len(regions) > 1 else [number]
+        numbers = read_more(self._tokens, number) if len(regions) > 1 else [number]
         if len(numbers) == len(regions):
             for each, region in zip(numbers, regions, strict=True):
                 self._add(each, (region,))
@@ -195,10 +199,9 @@ class _Reader:
         """Read on in "region 1: 0.9, 3: 0.7; 5: 0.4"."""
         tokens = self._tokens
         while True:
-            after = at + tokens.is_mark(at, ")]")
-            closed = _closing(tokens, after) if tokens.is_mark(after, "([") else None
-            following = _NEXT_REGION.match(tokens.shape, after if closed is None else closed + 1)
-            number = _separated(tokens, following.end()) if following else None
+            after = skip_bracket(tokens, at + tokens.is_mark(at, ")]"))
+            following = _NEXT_REGION.match(tokens.shape, after)
+            number = read_separated(tokens, following.end()) if following else None
             if following is None or number is None:
                 return at
             region = read_integer(tokens, following.start("region"))
@@ -258,7 +261,7 @@ class _Reader:
         if tokens.has(end, "score"):
             self._waiting = None
             return end
-        number = _separated(tokens, end)
+        number = read_separated(tokens, end)
         if number is None and tokens.is_mark(end, ":=") and tokens.contain(at + 1, end, "anomaly"):
             number = read_number(tokens, end + 1)
         if number is None or not tokens.has(at - 1, "opens|line"):
@@ -322,73 +325,15 @@ def _is_score(tokens: Tokens, number: Number | None, *, separator: bool, verb: b
     return verb and not counts and not number.plain
 
 
-def _separated(tokens: Tokens, at: int) -> Number | None:
-    """Return the decimal that follows a separator or stands in a bracket here, with nothing but a comment after it."""
-    number = None
-    if tokens.is_mark(at, "(["):
-        number = _bracketed(tokens, at)
-    elif tokens.is_mark(at, ":=-"):
-        number = read_number(tokens, at + 1)
-        if number is not None and tokens.has(number.end, "word") and not tokens.has(number.end, "connective"):
-            return None
-    return None if number is None or number.plain or number.percent else number
-
-
-def _listed(tokens: Tokens, number: Number) -> list[Number]:
-    """Return a score and those that follow it in a list, as in "regions 3 and 5: 0.7 and 0.6"."""
-    numbers = [number]
-    while joint := _NEXT_IN_LIST.match(tokens.shape, numbers[-1].end):
-        following = read_number(tokens, joint.end())
-        # "0.7, 5: 0.4" continues with another region, "0.7, 2 scratches" with a comment.
-        if following is None or following.plain or tokens.is_mark(following.end, ":="):
-            break
-        numbers.append(following)
-    return numbers
-
-
-def _closing(tokens: Tokens, at: int) -> int | None:
-    """Return the index of the bracket that closes the one here; None if it is far away, deep or on another line."""
-    opening = tokens[at].text
-    depth = 0
-    for index in range(at, at + _LONGEST_COMMENT):
-        if tokens.is_mark(index, opening):
-            depth += 1
-        elif tokens.is_mark(index, _CLOSING[opening]):
-            depth -= 1
-        if tokens.has(index, "line") or depth > _DEEPEST_BRACKET:
-            return None
-        if depth == 0:
-            return index
-    return None
-
-
 def _bracket(tokens: Tokens, at: int, *, score: bool) -> tuple[Number | None, int | None]:
     """Return the score in a bracket, or else where to read on: after a comment, as in "Region 3 (top left): 0.7"."""
-    number = _bracketed(tokens, at)
-    end = _closing(tokens, at)
-    if end is None:
+    number, after = read_bracketed(tokens, at), skip_bracket(tokens, at)
+    if after == at:
         return number, None
-    later = tokens.is_mark(end + 1, ":=") and tokens.has(end + 2, "number")
+    later = tokens.is_mark(after, ":=") and tokens.has(after + 1, "number")
     if number is not None and number.plain and (later or (score and number.value > 1)):
         number = None
-    return number, end + 1
-
-
-def _bracketed(tokens: Tokens, at: int) -> Number | None:
-    """Return the score in a bracket: "(0.7)", "(score: 0.7)", "(0.7, scratch)"; None for any other content."""
-    words = _IN_BRACKET.match(tokens.shape, at)
-    number = read_number(tokens, words.end()) if words else None
-    if words is None or number is None:
-        return None
-    end = number.end
-    if tokens.is_mark(end, _CLOSING[tokens[at].text]):
-        coordinates = tokens.is_mark(end + 1, ",") and tokens.is_mark(end + 2, "([")  # "(0,1),(2,3)"
-        return None if coordinates else number
-    if number.plain or number.percent:
-        return number if tokens.contain(*words.span("words"), "score") else None
-    if tokens.has(end, "word"):
-        return None if tokens.has(end, "not_anomaly") else number
-    return number if tokens.is_mark(end, ",;:-") and not tokens.has(end + 1, "number") else None
+    return number, after
 
 
 def _fills_line(tokens: Tokens, at: int, *, plain: bool) -> Number | None:

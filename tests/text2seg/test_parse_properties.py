@@ -78,7 +78,7 @@ def test_any_answer_can_be_read(text, outcome):
 
 
 @given(soups)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=800, deadline=None)
 def test_every_score_stands_in_the_text(text):
     """Each score is a number of the text, and each region is a number of the text or lies between two."""
     result = parse(text, N)
