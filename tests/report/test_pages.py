@@ -26,6 +26,7 @@ from lvlm_ad.report.cost_plot import cost_plot
 from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.overview import heat
 from lvlm_ad.report.page import data_block, percent, render, signed, thousands, visible
+from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.run_page import write_report
 from lvlm_ad.report.sources import find_sources
 from lvlm_ad.runs import METRIC_NAMES, read_run
@@ -98,16 +99,22 @@ def test_a_report_needs_the_measured_images(kept_run, images, tmp_path):
 
 def test_the_command_writes_a_report(run_folder, images, lvlm_ad_command):
     """Beside the run, which stays as it is; a run that was copied here gets nothing else beside it."""
-    done = lvlm_ad_command("report", run_folder, "--data", images, "--json", "--figures")
+    done = lvlm_ad_command("report", run_folder, "--data", images, "--json")
     assert done.returncode == 0, done.stderr
     page = run_folder / "report" / "index.html"
     assert json.loads(done.stdout) == {"page": str(page)}
     assert all(card["marks"] for card in data_of(page)["cards"])
-    assert {path.suffix for path in (page.parent / "figures").iterdir()} == {".pdf", ".png"}
     assert [path.name for path in run_folder.parent.iterdir()] == ["run"]
     read_run(run_folder)
     done = lvlm_ad_command("report", "nowhere")
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+
+
+def test_plots_are_written_as_figures(kept_run, tmp_path):
+    """As PDF and as PNG."""
+    plots = run_plots(kept_run, {})[:1]
+    save_plots(plots, tmp_path / "figures")
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"scores.pdf", "scores.png"}
 
 
 def test_a_division_that_cannot_be_repeated_is_explained(kept_run, images):
@@ -199,8 +206,10 @@ def test_reports_are_linked_where_they_are(board, leaderboard, tmp_path):
     assert 'href="best-run/report/index.html"' in leaderboard.read_text()
     assert "cheap-run/report" not in leaderboard.read_text()
     shutil.copytree(leaderboard.parent, tmp_path / "runs")
-    assert 'href="runs/best-run/report/index.html"' in board_page(board, tmp_path / "runs", tmp_path)
-    assert "best-run/report" not in board_page(board)
+    rows = (replace(board.groups[0].entries[0], usd_per_image=None),)
+    free = Board((replace(board.groups[0], entries=rows),))
+    assert 'href="runs/best-run/report/index.html"' in board_page(free, tmp_path / "runs", tmp_path)
+    assert "best-run/report" not in board_page(free)
 
 
 def test_no_two_elements_share_an_id(board, report):
@@ -226,9 +235,9 @@ def test_the_front_is_of_ranked_rows(board, make_entry):
 
     # Within what is drawn already, so that the axes stay as they are.
     apart = make_entry("a", 0.9, kind="apart", usd_per_image=0.01)
-    assert front([*rows, apart]) == front(rows)
-    assert front([*rows, replace(apart, kind="ranked")]) != front(rows)
-    assert "a (not ranked) 90.0 % at 0.01 USD" in cost_plot([*rows, apart]).alt
+    line = front(rows)
+    assert front([*rows, apart]) == line
+    assert front([*rows, replace(apart, kind="ranked")]) != line
     assert cost_plot([make_entry("free", 0.8, usd_per_image=0.0)]) is None
     assert cost_plot([make_entry("silent", 0.5, kind="apart", coverage=0.0, usd_per_image=0.1)]) is None
 
@@ -250,7 +259,7 @@ def test_a_bench_ends_with_a_leaderboard_and_a_report(lvlm_ad_command, small_dat
     (report,) = Path("runs").glob("*/report/index.html")
     assert report.parent.parent.name.startswith("contrast-folder")
     assert f'href="{report.relative_to("runs")}"' in Path("runs/leaderboard.html").read_text()
-    for form in ("html", "md", "table"):
+    for form in ("html", "table"):
         file = Path("new") / form / "board"
         done = lvlm_ad_command("leaderboard", "runs", "-f", form, "-o", file)
         assert (done.returncode, "contrast" in file.read_text()) == (0, True), done.stderr
@@ -314,7 +323,8 @@ def test_nothing_is_written_through_a_strangers_links(place, run_folder, images,
     link = run_folder / place
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(victim / "index.html" if place.endswith("webp") else victim)
-    done = lvlm_ad_command("report", run_folder, "--data", images, "--figures")
+    options = ["--data", images] if "pictures" in place else ["--no-pictures", "--figures"]
+    done = lvlm_ad_command("report", run_folder, *options)
     assert (done.returncode, "remove it" in done.stderr) == (2, True), done.stderr
     assert [path.name for path in victim.iterdir()] == ["index.html"]
     assert (victim / "index.html").read_text() == "mine"
