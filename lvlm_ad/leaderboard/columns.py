@@ -167,7 +167,7 @@ def _end(value: float) -> str:
 
 
 def legend(groups: Sequence[Group], sort: str) -> str:
-    """Explain what stands in the given tables: columns, intervals, reference rows and own maps."""
+    """Explain columns, intervals, reference rows and own maps, as far as the given tables have them."""
     entries = [entry for group in groups for entry in group.entries]
     parts = [_HEADS]
     if any(sort in entry.intervals for entry in entries):

@@ -1,4 +1,4 @@
-"""Pictures of what a model saw, said and was read to mean."""
+"""Pages of runs, comparisons and leaderboards, and a picture of the three steps for one image."""
 
 from lvlm_ad.report.overview import heat, overview
 

@@ -45,7 +45,7 @@ def write_comparison(
         across_conditions: as in ``compare_runs``.
         data: where the data set is; None: where it was when this machine made the first run.
         pictures: whether to show images.
-        progress: is told how many images are done.
+        progress: receives how many images are done.
 
     Returns:
         The page, ``index.html``.

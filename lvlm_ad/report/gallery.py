@@ -46,7 +46,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
         runs: read with their predictions, with the images in the same order.
         sources: the images; None: no pictures.
         out: the page's folder.
-        progress: is told how many images are done.
+        progress: receives how many images are done.
 
     Returns:
         The gallery's data for ``gallery.js``, and its legend.
@@ -67,7 +67,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
 
 
 def letter(index: int) -> str:
-    """Return the letter that stands for a run where there is no room for its name: A to Z, then A2 and so on."""
+    """Return a run's letter, used where there is no room for its name: A to Z, then A2 and so on."""
     number, place = divmod(index, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(number + 1) if number else "")
 

@@ -52,7 +52,7 @@ def write_layers(runs: Sequence[Run], sources: Sources, folder: Path, progress: 
         runs: read with their predictions.
         sources: their images and divisions.
         folder: where the pictures go; it is created.
-        progress: is told how many images are done.
+        progress: receives how many images are done.
 
     Returns:
         For each image, in order, the names of its files: "image", "marks", "truth" ("" if there is none) and "maps",
@@ -110,7 +110,7 @@ class _Writer:
         files["marks"] = f"{index:05}-marks.webp"
         self._save(files["marks"], np.dstack([marked, opacity]))
         for number, run in enumerate(self.runs):
-            # A run that divides the images otherwise, or not at all, has no scores for these regions.
+            # A run with other regions, or none, has no scores for these.
             if run.manifest.division.hash == self.sources.divisions.hash:
                 scores, binary = run.predictions[index].regions, bool(run.manifest.protocol.get("binary"))
                 files["maps"][number] = f"{index:05}-map{number}.webp"

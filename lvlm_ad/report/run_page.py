@@ -46,7 +46,7 @@ def write_report(
         data: where the data set is; None: where it was when this machine made the run.
         pictures: whether to show images, or only scores and answers.
         figures: whether to write the plots as PDF and PNG, too, to ``figures/``.
-        progress: is told how many images are done.
+        progress: receives how many images are done.
 
     Returns:
         The page, ``index.html``.

@@ -48,7 +48,7 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
     Args:
         run: read with its predictions.
         data: where the data set is; None: where it was when this machine made the run.
-        progress: is told how many images are divided, if they must be divided again.
+        progress: receives how many images are divided, if they must be divided again.
         stack: closes the store of divisions.
 
     Raises:

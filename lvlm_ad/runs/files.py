@@ -129,7 +129,7 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
 
 @contextmanager
 def _reading(folder: Path, name: str) -> Iterator[Path]:
-    """Give the path of one of a run's files, and turn whatever is wrong with it into a ``RunError``."""
+    """Give the path of one of a run's files, and turn every error about it into a ``RunError``."""
     path = folder / name
     # A link out of the folder would read somebody else's file; a pipe never ends.
     if not path.resolve().is_relative_to(folder.resolve()):

@@ -136,7 +136,7 @@
       words.append(row);
     });
     const first = card.runs[0].text || card.runs[0].notes[0];
-    if (!many && first) words.append(make("span", "said", first.slice(0, 200)));
+    if (!many && first) words.append(make("span", "excerpt", first.slice(0, 200)));
     button.append(pair, words);
     button.addEventListener("click", () => enter(shown.indexOf(at)));
     item.append(button);
