@@ -16,10 +16,15 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
+
+# On a busy machine any example may take long; how long is never what a test is about.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -106,7 +106,8 @@ def test_offline_rows_give_the_same_numbers(frozen):
 def test_scored_maps_give_the_same_numbers(frozen):
     """``score --maps`` measures maps as before."""
     expected = json.loads((frozen / "score-maps.json").read_text())
-    shutil.rmtree(next((frozen / "out").glob("maps-*")))
+    (folder,) = (frozen / "out").glob("maps-*")
+    shutil.rmtree(folder)
     data = ("--dataset", "folder", "--data", "images", "--size", "192", "--resamples", "200")
     found = json.loads(printed("score", "--maps", "maps", *data, "--out", "out", "--json"))
     same(without_prose(found), without_prose(expected))
