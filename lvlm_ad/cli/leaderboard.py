@@ -40,20 +40,29 @@ def leaderboard(
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Recompute each run from its predictions; what differs is left out, exit status 2."
+            "--verify", help="Recompute each run from its files; runs that differ are left out, exit status 2."
         ),
     ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="With --verify: the data set, to check labels and pixel counts against it.")
+    ] = None,
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
-    from lvlm_ad.errors import RunError
+    from lvlm_ad.errors import ConfigError, RunError
     from lvlm_ad.leaderboard import make_board
     from lvlm_ad.runs import read_runs
 
+    if data is not None and not verify:
+        raise ConfigError("--data is used with --verify.")
     runs, problems = read_runs(folder)
     if verify:
-        from lvlm_ad.evaluate.verify_all import verify_runs
+        from rich.console import Console
 
-        runs, wrong = verify_runs(runs)
+        from lvlm_ad.cli.progress import Bars
+        from lvlm_ad.evaluate.verify import verify_runs
+
+        with Bars(Console(stderr=True)) as bars:
+            runs, wrong = verify_runs(runs, data, bars)
         problems += wrong
     for problem in problems:
         say(f"left out: {problem}")

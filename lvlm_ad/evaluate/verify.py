@@ -1,157 +1,193 @@
-"""Checks that a run says what its own answers say: for leaderboards that take runs from others."""
+"""``leaderboard --verify``: recompute a run's numbers from its files with the code of a bench, and report differences."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from lvlm_ad.asking import AnswerStore
 from lvlm_ad.backend import Answer
 from lvlm_ad.datasets.hashing import hash_rows
+from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
+from lvlm_ad.errors import DataError, RunError
 from lvlm_ad.evaluate.manifest import hash_of
 from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category
-from lvlm_ad.evaluate.summary import answer_counts, summary
+from lvlm_ad.evaluate.rows import answer_metrics
+from lvlm_ad.evaluate.sources import Sources, find_sources
+from lvlm_ad.evaluate.summary import summary
+from lvlm_ad.metrics import count_cells
+from lvlm_ad.metrics.histograms import ScoreHistogram, histogram_of_cells
 from lvlm_ad.presets import Price
-from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run
-from lvlm_ad.text2seg import UNANSWERED, Scoring, read
+from lvlm_ad.progress import Progress, Silent
+from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run, read_run
+from lvlm_ad.store import open_answers
+from lvlm_ad.text2seg import UNANSWERED, Scoring, paint, read
 
 if TYPE_CHECKING:
-    from lvlm_ad.metrics.histograms import ScoreHistogram
+    from lvlm_ad.datasets import Sample
 
-__all__ = ["verify_run"]
+__all__ = ["verify_run", "verify_runs"]
 
-_EXACT = 1e-9
-"""Sums in another order may differ in the last digits."""
+_EXACT, _INTERVAL, _COUNTED = 1e-9, 1e-4, 0.02
+"""Tolerances: of sums in another order; of an interval's ends, whose quantiles and logarithms other versions of NumPy
+round differently; of an own map's pixel metrics, recomputed from counts at 256 thresholds."""
 
-_COUNTED = 0.02
-"""Pixel metrics of a dense row follow from counts at 256 thresholds to this much."""
-
-_INTERVAL = 1e-4
-"""Ends of intervals pass through quantiles and logarithms, which other versions of NumPy round otherwise."""
+_SCORE = 5e-7
+"""Half of the last decimal that a baseline writes."""
 
 _MOST_RESAMPLES = 100_000
 
-_NO_VALUES = np.empty(0)
-"""A finished run's maps are gone."""
-
-_FIGURES = 6
-"""Decimals of the scores that a baseline writes."""
+_SHOWN = 5
+"""Problems reported of one run."""
 
 
-def verify_run(run: Run) -> list[str]:
-    """Recompute what can be recomputed of a run, and say what does not agree.
+def verify_runs(
+    runs: Sequence[Run], data: Path | None = None, progress: Progress | None = None
+) -> tuple[list[Run], list[str]]:
+    """Verify runs; see ``verify_run``. Answers are re-read from ``answers.sqlite`` beside the runs, where there is one.
 
-    The hashes from the manifest and the predictions; the scores of each image from the text of its answer; every metric
-    of ``metrics.json``, with intervals, ranges and what is undefined, from the predictions and ``pixels.npz``, whose
-    counts must fit the predicted scores; tokens, costs and seconds. What cannot be known without the images and without
-    asking again: whether the answers, the tokens and the prices are the model's, and whether labels and counts are the
-    ground truth's.
+    Args:
+        runs: read with or without predictions.
+        data: the data set, to check labels and pixel counts against its images and masks; None: they are trusted.
+        progress: receives reports, if images must be divided again.
+
+    Returns:
+        The runs without problems, and the problems of the others, each with its folder.
+    """
+    sound: list[Run] = []
+    problems: list[str] = []
+    for run in runs:
+        if run.dir.is_symlink():
+            problems.append(f"{run.dir} is a link; put the folder itself there.")
+            continue
+        with ExitStack() as stack:
+            try:
+                whole = read_run(run.dir)
+                sources = None if data is None else find_sources(whole, data, progress or Silent(), stack)
+            except (RunError, DataError) as error:
+                problems.append(str(error))
+                continue
+            stored, answers = run.dir.parent / "answers.sqlite", None
+            if stored.is_file():
+                answers = AnswerStore(stack.enter_context(closing(open_answers(stored))))
+            wrong = verify_run(whole, answers, sources)
+        if not wrong:
+            sound.append(run)
+        more = [f"... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+        problems += [f"{run.dir}: {one}" for one in [*wrong[:_SHOWN], *more]]
+    return sound, problems
+
+
+def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | None = None) -> list[str]:
+    """Recompute what can be recomputed of a run, and report what differs.
+
+    Recomputed are the hashes of configuration and division, the scores of each image from its answer, every number of
+    ``metrics.json`` from the predictions and ``pixels.npz``, and from the data set, if it is given, labels and pixel
+    counts. What nobody can know without asking again is whether answers, token counts and prices are the model's.
 
     Args:
         run: read with its predictions.
+        answers: stored answers; None: those in ``predictions.jsonl``, which are cut after 20,000 characters.
+        sources: the images, masks and divisions that the run measured; None: labels and pixel counts are trusted.
 
     Returns:
-        What is wrong, a sentence each; empty: everything agrees.
+        What differs, a sentence each.
     """
-    return [*_manifest(run), *_answers(run), *_counts(run), *_metrics(run), *_coverage(run), *_usage(run)]
-
-
-def _manifest(run: Run) -> list[str]:
-    """Hold the manifest against its hash and against the predictions."""
-    manifest = run.manifest
-    facts = manifest.model_dump(mode="json")
-    for name in ("schema_version", "config_hash", "versions", "started", "seconds"):
-        del facts[name]
-    problems = []
-    # What was not said about the question when the hash was made stands in the file with its default.
-    asked = manifest.prompt.model_dump(mode="json")
-    said = [{}, asked, {name: value for name, value in asked.items() if value is not None}]
-    if all(hash_of({**facts, "prompt": prompt}) != manifest.config_hash for prompt in said):
-        problems.append("run.json: the configuration is not the one that its hash was made of")
-    if manifest.protocol.get("scoring", "text") not in get_args(Scoring):
-        problems.append(f"run.json: there is no scoring {manifest.protocol['scoring']!r:.40}")
-    if manifest.model.kind != "maps" and not manifest.protocol.get("image_size"):
-        problems.append("run.json: images were measured at no size")
-    published = PUBLISHED_IMAGES.get(manifest.dataset.name)
-    if manifest.dataset.whole and published not in {None, len(run.predictions)}:
-        problems.append(f"run.json: the whole of {manifest.dataset.name} has {published} images")
-    return [*problems, *_images(run)]
-
-
-def _images(run: Run) -> list[str]:
-    """Hold what the manifest says of images and of the way to the model against the predictions."""
-    manifest, problems = run.manifest, []
-    ids = Counter(record.id for record in run.predictions)
-    if len(ids) < len(run.predictions):
-        problems.append(_first([name for name, count in ids.items() if count > 1], "predictions.jsonl: an image twice"))
-    found = dict.fromkeys(record.category for record in run.predictions)
-    if list(found) != manifest.dataset.categories:
-        problems.append("run.json: the categories are not those of the predictions")
-    if manifest.model.kind != "maps" and manifest.model.row == "regions":
-        cut = hash_rows([record.id, record.division] for record in run.predictions)
-        if cut != manifest.division.hash:
-            problems.append("run.json: the division is not that of the predictions")
-    if manifest.model.kind != "backend" and any(
-        record.key or record.input_tokens is not None or record.output_tokens is not None for record in run.predictions
-    ):
-        problems.append("run.json: a model that was asked is called a baseline")
+    problems = [*_manifest(run), *_answers(run, answers), *_pixels(run)]
+    if run.histograms is not None:
+        problems += _metrics(run, run.histograms)
+        problems += [] if sources is None else _truth(run, run.histograms, sources)
     return problems
 
 
-def _answers(run: Run) -> list[str]:
+def _manifest(run: Run) -> Iterator[str]:
+    """Compare the manifest with its hash and with the predictions."""
+    manifest, records = run.manifest, run.predictions
+    facts = manifest.model_dump(mode="json", exclude={"schema_version", "config_hash", "versions", "started", "seconds"})
+    if manifest.model.kind == "maps":
+        for name in ("frame", "sees_truth"):
+            del facts["model"][name]
+    # Fields that the row does not have were not hashed; read again, they have their default.
+    prompt = facts["prompt"]
+    prompts = [{}, prompt, {name: value for name, value in prompt.items() if value is not None}]
+    if all(hash_of({**facts, "prompt": one}) != manifest.config_hash for one in prompts):
+        yield "run.json: the configuration is not the one that its hash was made of"
+    if manifest.protocol.get("scoring", "text") not in get_args(Scoring):
+        yield f"run.json: there is no scoring {manifest.protocol['scoring']!r:.40}"
+    if manifest.model.kind != "maps" and not manifest.protocol.get("image_size"):
+        yield "run.json: the images' size is missing"
+    published = PUBLISHED_IMAGES.get(manifest.dataset.name)
+    if manifest.dataset.whole and published not in {None, len(records)}:
+        yield f"run.json: the whole of {manifest.dataset.name} has {published} images"
+    twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
+    yield from _listed(twice, "predictions.jsonl: an image occurs twice")
+    if manifest.model.kind != "maps" and manifest.model.row == "regions":
+        if hash_rows([record.id, record.division] for record in records) != manifest.division.hash:
+            yield "run.json: the division is not that of the predictions"
+    if manifest.model.kind != "backend" and any(record.key or record.input_tokens is not None for record in records):
+        yield "run.json: a chat model is called a baseline"
+
+
+def _answers(run: Run, answers: AnswerStore | None) -> Iterator[str]:
     """Read the answers again."""
-    if run.manifest.model.row == "dense" or run.manifest.protocol.get("scoring", "text") != "text":
-        return []
-    wrong, cut = [], []
+    if run.manifest.model.row == "dense":
+        return
+    other, wrong, cut, price = [], [], [], []
+    scoring = run.manifest.protocol.get("scoring", "text")
     for record in run.predictions:
-        if len(record.text) >= TEXT_KEPT:
-            # What is left of a cut answer need not give its scores; that it gives none can be believed.
-            if record.image_score is not None or record.regions:
-                cut.append(record.id)
-            continue
-        found = read(Answer(record.text, record.outcome), record.n_regions)
-        agree = _same(found.image, record.image_score) and _same_regions(found.regions, record.regions)
-        if not agree or record.status not in {*UNANSWERED, found.status}:
-            wrong.append(record.id)
-    return [
-        *([_first(wrong, "predictions.jsonl: scores or status are not those of the answer's text")] if wrong else []),
-        *([_first(cut, "predictions.jsonl: the answer is cut, so its scores cannot be checked")] if cut else []),
-    ]
+        stored = answers.get(record.key) if answers is not None and record.key else None
+        if stored is not None and (stored.text[:TEXT_KEPT], stored.outcome) != (record.text, record.outcome):
+            other.append(record.id)
+        elif stored is None and len(record.text) >= TEXT_KEPT:
+            # A cut answer need not give its scores any more; that it gave none can be believed.
+            cut += [record.id] if record.image_score is not None or record.regions else []
+        elif stored is not None or scoring == "text":
+            scores = read(stored or Answer(record.text, record.outcome), record.n_regions, scoring)
+            same = _close([scores.image, scores.regions], [record.image_score, record.regions], _SCORE)
+            wrong += [] if same and record.status in {*UNANSWERED, scores.status} else [record.id]
+        if record.status not in UNANSWERED and not _is_priced(record, run.manifest):
+            price.append(record.id)
+    yield from _listed(other, "predictions.jsonl: the answer is not the one in answers.sqlite")
+    yield from _listed(wrong, "predictions.jsonl: scores or status are not those of the answer's text")
+    yield from _listed(cut, "predictions.jsonl: the answer is cut, so its scores cannot be checked")
+    yield from _listed(price, "predictions.jsonl: the cost is not that of the tokens at the run's own price")
 
 
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=0, abs_tol=0.5 * 10**-_FIGURES)
+def _is_priced(record: PredictionRecord, manifest: Manifest) -> bool:
+    """Return whether a cost can be that of the tokens: how many were cached, or asked in a batch, is not recorded."""
+    if manifest.model.kind != "backend" or record.input_tokens is None or record.output_tokens is None:
+        return True
+    price = Price.model_validate(manifest.model.price)
+    most = price.cost(record.input_tokens, 0, record.output_tokens)
+    least = price.cost(record.input_tokens, record.input_tokens, record.output_tokens, batch=True)
+    if most is None or least is None or record.cost_usd is None:
+        return most is record.cost_usd is None
+    return min(most, least) - _EXACT <= record.cost_usd <= max(most, least) + _EXACT
 
 
-def _same_regions(one: Mapping[int, float], other: Mapping[int, float]) -> bool:
-    return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-
-
-def _counts(run: Run) -> list[str]:
-    """Hold the pixel counts against the predicted scores and the size of images."""
+def _pixels(run: Run) -> Iterator[str]:
+    """Compare the pixel counts with the scores and the size of images."""
     if run.histograms is None:
-        return ["pixels.npz is missing: pixel metrics cannot be checked"]
-    if len(run.histograms) != len(run.predictions):
-        return [f"pixels.npz: {len(run.histograms)} images, but {len(run.predictions)} predictions"]
+        yield "pixels.npz is missing: pixel metrics cannot be checked"
+        return
+    pairs = zip(run.predictions, run.histograms, strict=True)
+    wrong = [record.id for record, histogram in pairs if histogram is not None and not _fits(run, record, histogram)]
+    yield from _listed(wrong, "pixels.npz: counts do not fit the predicted scores")
+
+
+def _fits(run: Run, record: PredictionRecord, histogram: ScoreHistogram) -> bool:
+    normal, anomalous = int(histogram.normal.sum()), int(histogram.anomalous.sum())
     side = run.manifest.protocol.get("image_size") or 0
-    wrong = []
-    for record, histogram in zip(run.predictions, run.histograms, strict=True):
-        if histogram is not None and not _fits(run, record, histogram, side):
-            wrong.append(record.id)
-    return [_first(wrong, "pixels.npz: counts do not fit the predicted scores")] if wrong else []
-
-
-def _fits(run: Run, record: PredictionRecord, histogram: ScoreHistogram, side: int) -> bool:
-    anomalous = int(histogram.anomalous.sum())
-    if side and int(histogram.normal.sum()) + anomalous != side * side:
+    if side and normal + anomalous != side * side:
         return False
-    # A mask may vanish when it is brought to the size of measuring; a good image has none.
+    # A good image has no defect; a small one may vanish when its mask is resized.
     if (anomalous and not record.label) or bool(anomalous) != bool(histogram.n_regions):
         return False
     if not math.isclose(float(histogram.overlap.sum()), histogram.n_regions, rel_tol=0, abs_tol=1e-6):
@@ -159,174 +195,130 @@ def _fits(run: Run, record: PredictionRecord, histogram: ScoreHistogram, side: i
     if run.manifest.model.row == "dense":
         return True
     binary = bool(run.manifest.protocol.get("binary"))
-    values = [float(score > 0) if binary else score for score in record.regions.values()]
-    known = np.array([0.0, *values])
+    known = np.array([0.0, *(float(score > 0) if binary else score for score in record.regions.values())])
     return bool(np.isclose(histogram.scores[:, None], known[None], rtol=0, atol=_EXACT).any(axis=1).all())
 
 
-def _metrics(run: Run) -> list[str]:
-    """Measure each category again, and the mean."""
-    histograms = run.histograms or [None] * len(run.predictions)
-    dense = run.manifest.model.row == "dense"
-    resamples = _resamples(run)
-    if resamples is None:
-        return ["metrics.json: the number of resamples is none"]
-    if not resamples:
-        return ["metrics.json: there are no intervals, without which nobody's rank is fair; bench --resamples 1000"]
-    if len(histograms) != len(run.predictions):
-        return []
-    problems = []
+def _metrics(run: Run, histograms: Sequence[ScoreHistogram | None]) -> Iterator[str]:
+    """Compute every number of metrics.json again."""
+    intervals = run.metrics.get("intervals")
+    resamples = intervals.get("resamples") if isinstance(intervals, dict) else 0
+    if not isinstance(resamples, int) or not 0 < resamples <= _MOST_RESAMPLES:
+        yield "metrics.json: there are no intervals, and without them no fair rank; run bench with --resamples 1000"
+        return
     images = {category: Images() for category in run.manifest.dataset.categories}
     for record, histogram in zip(run.predictions, histograms, strict=True):
-        of_category = images.setdefault(record.category, Images())
-        of_category.add(Scored(record.label, record.image_score, _NO_VALUES, histogram))
-    again: dict[str, CategoryResult] = {}
+        images[record.category].add(Scored(record.label, record.image_score, np.empty(0), histogram))
+    results: dict[str, CategoryResult] = {}
     for category, scored in images.items():
-        said = run.metrics["categories"].get(category, {})
-        # Pixels of a dense row were measured exactly; its counts only tell how sure that is, and whether it can be.
-        exact = {name: said.get(name) for name in METRIC_NAMES if name.startswith("pixel")} if dense else {}
-        again[category] = measure_category(scored, run.manifest.on_failure, category, resamples, _numbers(exact))
-        problems += _compared(_checked(scored, again[category].metrics, run), said, category, dense=dense)
-    if again.keys() != run.metrics["categories"].keys():
-        problems.append("metrics.json: the categories are not those of the predictions")
-    problems += _compared(_known(summary(again), run), run.metrics["mean"], "the mean", dense=dense)
-    return problems
+        exact = None
+        if run.manifest.model.row == "dense":
+            # Pixels of an own map were measured exactly; their counts say how sure that is, and whether it can be.
+            recorded = run.metrics["categories"].get(category, {})
+            exact = {name: recorded.get(name) for name in METRIC_NAMES if name.startswith("pixel")}
+            counted = measure_category(scored, run.manifest.on_failure).metrics
+            for name in exact:
+                yield from _differences(counted[name], exact[name], f"{name} of {category}", _COUNTED)
+        results[category] = measure_category(scored, run.manifest.on_failure, category, resamples, exact)
+    recomputed = answer_metrics(run.predictions, paid=run.manifest.model.kind == "backend")
+    for name in ("answers", "outcomes", "coverage", "usage"):
+        recorded = run.metrics.get(name)
+        if name == "usage" and isinstance(recorded, dict):
+            recorded = dict(recorded)
+            spent, cost = recorded.pop("spent_usd", None), recomputed["usage"]["cost_usd"]
+            if spent is not None and not 0 <= spent <= (cost or 0.0) + _EXACT:
+                yield "metrics.json: more was spent than the answers cost"
+        yield from _differences(recomputed[name], recorded, name)
+    places = {"the mean": (summary(results), run.metrics["mean"])}
+    for category in dict.fromkeys([*results, *run.metrics["categories"]]):
+        own = results[category].metrics if category in results else None
+        places[category] = (own, run.metrics["categories"].get(category))
+    for place, (own, recorded) in places.items():
+        if own is None or recorded is None:
+            yield f"metrics.json: {place} is not a category of the predictions, or is missing"
+            continue
+        expected, found = _recomputable(own, run.manifest), _recomputable(recorded, run.manifest)
+        for name in dict.fromkeys([*expected, *found]):
+            tolerance = _INTERVAL if name.startswith("interval") else _EXACT
+            yield from _differences(expected.get(name), found.get(name), f"{name} of {place}", tolerance)
 
 
-def _coverage(run: Run) -> list[str]:
-    """Count the answers again."""
-    problems = []
-    statuses = Counter(record.status for record in run.predictions)
-    usable = sum(record.image_score is not None for record in run.predictions)
-    if run.metrics["answers"] != answer_counts(statuses, usable):
-        problems.append("metrics.json: the counts of answers are not those of the predictions")
-    if run.manifest.model.kind == "backend":
-        outcomes = Counter(record.outcome for record in run.predictions if record.status not in UNANSWERED)
-        if run.metrics.get("outcomes") != outcomes:
-            problems.append("metrics.json: the outcomes are not those of the predictions")
-    if not _same(run.metrics.get("coverage"), usable / len(run.predictions)):
-        problems.append("metrics.json: the coverage is not that of the predictions")
-    return problems
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return what can be a metric's value of what a stranger's file gives."""
-    return {
-        name: value
-        for name, value in metrics.items()
-        if value is None or (isinstance(value, float) and 0 <= value <= 1)
-    }
-
-
-def _checked(images: Images, again: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Return a category's metrics as far as they can be recomputed; of a dense row's pixels from the counts alone."""
-    found = _known(again, run)
-    if run.manifest.model.row == "dense":
-        counted = measure_category(images, run.manifest.on_failure).metrics
-        found |= {name: counted[name] for name in METRIC_NAMES}
-    return found
-
-
-def _known(again: Mapping[str, Any], run: Run) -> dict[str, Any]:
+def _recomputable(measures: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     """Leave out what does not follow from the files of a run."""
-    found = dict(again)
-    if run.manifest.model.row == "dense":
-        for name in ("pixel_aupro_rescaled", "pixels_at_lowest_score"):
-            found.pop(name, None)
-    if run.manifest.on_failure == "exclude" and "range" in found:
-        # Of images that are left out no counts are kept.
-        found["range"] = {name: ends for name, ends in found["range"].items() if name.startswith("image")}
-    return found
+    kept = dict(measures)
+    if manifest.model.row == "dense":
+        kept.pop("pixel_aupro_rescaled", None)
+        kept.pop("pixels_at_lowest_score", None)
+    if manifest.on_failure == "exclude" and isinstance(kept.get("range"), dict):
+        # Of images that are left out no pixel counts are kept.
+        kept["range"] = {name: ends for name, ends in kept["range"].items() if name.startswith("image")}
+    return kept
 
 
-def _resamples(run: Run) -> int | None:
-    """Return how often images were drawn anew for the intervals; None where what is said of it cannot be."""
-    said = run.metrics.get("intervals", {"resamples": 0})
-    count = said.get("resamples") if isinstance(said, dict) else None
-    return count if isinstance(count, int) and 0 <= count <= _MOST_RESAMPLES else None
+def _truth(run: Run, histograms: Sequence[ScoreHistogram | None], sources: Sources) -> Iterator[str]:
+    """Compare labels and pixel counts with the data set."""
+    if sources.note:
+        yield sources.note
+    binary = bool(run.manifest.protocol.get("binary"))
+    labels, pixels = [], []
+    for record, histogram in zip(run.predictions, histograms, strict=True):
+        sample = sources.samples[record.id]
+        if (record.category, record.label, record.defect) != (sample.category, sample.label, sample.defect):
+            labels.append(record.id)
+        if histogram is None:
+            left_out = run.manifest.on_failure == "exclude" and record.image_score is None
+            pixels += [] if left_out or sample.mask is None else [record.id]
+            continue
+        true = _true_histogram(record, sample, sources, binary=binary)
+        if true is None or not _same_pixels(histogram, true, exactly=sources.divisions is not None):
+            pixels.append(record.id)
+    yield from _listed(labels, "predictions.jsonl: label, kind of defect or category is not the data set's")
+    yield from _listed(pixels, "pixels.npz: the pixel counts are not those of the data set's masks")
 
 
-def _usage(run: Run) -> list[str]:
-    """Add up tokens, costs and seconds."""
-    said, answered = run.metrics["usage"], [one for one in run.predictions if one.status not in UNANSWERED]
-    found: dict[str, float | None] = {"seconds": sum(record.seconds for record in run.predictions)}
-    for name in ("input_tokens", "output_tokens", "cost_usd"):
-        values = [getattr(record, name) for record in answered]
-        found[name] = None if None in values else sum(values)
-    if run.manifest.model.kind == "baseline":
-        found["cost_usd"] = 0.0
-    elif not answered:
-        found["cost_usd"] = None
-    negative = any((getattr(record, name) or 0) < 0 for record in run.predictions for name in found)
-    problems = []
-    if negative or any(not _near(found[name], said.get(name)) for name in found):
-        problems.append("metrics.json: tokens, cost or seconds are not those of the predictions")
-    total, spent = found["cost_usd"], said.get("spent_usd")
-    if spent is not None and not (total is not None and 0 <= spent <= total + _EXACT):
-        problems.append("metrics.json: more was spent than the answers cost")
-    if wrong := [record.id for record in answered if not _is_priced(record, run.manifest)]:
-        problems.append(_first(wrong, "predictions.jsonl: the cost is not that of the tokens at the run's own price"))
-    return problems
+def _true_histogram(
+    record: PredictionRecord, sample: Sample, sources: Sources, *, binary: bool
+) -> ScoreHistogram | None:
+    """Count the pixels again; without a division, as if all had one score."""
+    if sources.divisions is not None:
+        counts = sources.divisions.counts(sample)
+        values = paint(record.regions, sources.divisions.regions(sample), binary=binary).values
+        return None if counts is None else histogram_of_cells(counts, values)
+    mask = sample.mask
+    if mask is None:
+        return None
+    truth = resize_mask(mask, (sources.side, sources.side)) if sources.side else mask
+    return histogram_of_cells(count_cells(np.zeros(truth.shape, np.int32), truth, 1), np.zeros(1))
 
 
-def _is_priced(record: PredictionRecord, manifest: Manifest) -> bool:
-    """Whether a cost can be that of the tokens: how many of them were cached, or asked in a batch, is not recorded."""
-    if manifest.model.kind != "backend" or record.input_tokens is None or record.output_tokens is None:
-        return True
-    price = Price.model_validate(manifest.model.price)
-    most = price.cost(record.input_tokens, 0, record.output_tokens)
-    least = price.cost(record.input_tokens, record.input_tokens, record.output_tokens, batch=True)
-    if most is None or least is None:
-        return record.cost_usd is None
-    return record.cost_usd is not None and min(most, least) - _EXACT <= record.cost_usd <= max(most, least) + _EXACT
+def _same_pixels(one: ScoreHistogram, other: ScoreHistogram, *, exactly: bool) -> bool:
+    if exactly:
+        columns = ((one.scores, other.scores), (one.normal, other.normal), (one.anomalous, other.anomalous))
+        same = all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=_EXACT) for a, b in columns)
+        return same and np.allclose(one.overlap, other.overlap, rtol=0, atol=1e-6)
+    return (one.normal.sum(), one.anomalous.sum(), one.n_regions) == (
+        other.normal.sum(),
+        other.anomalous.sum(),
+        other.n_regions,
+    )
 
 
-def _near(one: float | None, other: Any) -> bool:
-    if one is None or other is None:
-        return one is other
-    return isinstance(other, int | float) and math.isclose(one, other, rel_tol=1e-9, abs_tol=_EXACT)
+def _differences(expected: Any, recorded: Any, place: str, tolerance: float = _EXACT) -> Iterator[str]:
+    if not _close(expected, recorded, tolerance):
+        yield f"metrics.json: {place} is {recorded!r:.60}, the predictions give {expected!r:.60}"
 
 
-def _compared(found: Mapping[str, Any], said: Mapping[str, Any], place: str, *, dense: bool) -> list[str]:
-    """Compare what was measured again with what a run says."""
-    problems = []
-    for name, value in found.items():
-        told = said.get(name)
-        if name in {"interval", "interval_over_categories"}:
-            if not _agree(value, told, _INTERVAL):
-                problems.append(f"metrics.json: the intervals of {place} are not those of the predictions")
-        elif name in {"range", "undefined"}:
-            # Where only a part can be recomputed, that part must be there.
-            part = {key: told[key] for key in value if key in told} if isinstance(told, dict) else told
-            whole = told if name == "undefined" else part
-            if not _agree(value, whole, _EXACT):
-                problems.append(f"metrics.json: what is {name} in {place} is not what the predictions give")
-        elif not _agree(value, told, _COUNTED if dense and name.startswith("pixel") else _EXACT):
-            problems.append(f"metrics.json: {name} of {place} is {told!r:.40}, the predictions give {value!r:.40}")
-    shown = {"interval", "interval_over_categories", "range", "undefined", *METRIC_NAMES}
-    if unfounded := sorted((said.keys() & shown) - found.keys()):
-        problems.append(f"metrics.json: {unfounded[0]} of {place} does not follow from the predictions")
-    return problems
+def _close(one: Any, other: Any, tolerance: float) -> bool:
+    """Return whether two JSON values are the same, numbers within a tolerance."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_close(one[key], other[key], tolerance) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_close(*pair, tolerance) for pair in zip(one, other, strict=True))
+    if isinstance(one, float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=0, abs_tol=tolerance)
+    return bool(one == other)
 
 
-def _agree(found: Any, said: Any, within: float) -> bool:
-    """Whether two values from JSON are the same but for rounding."""
-    if isinstance(found, dict):
-        return (
-            isinstance(said, dict)
-            and found.keys() == said.keys()
-            and all(_agree(value, said[name], within) for name, value in found.items())
-        )
-    if isinstance(found, list):
-        return (
-            isinstance(said, list)
-            and len(found) == len(said)
-            and all(_agree(one, other, within) for one, other in zip(found, said, strict=True))
-        )
-    if isinstance(found, float) and isinstance(said, float | int):
-        return abs(found - said) <= within
-    return bool(found == said)
-
-
-def _first(ids: list[str], what: str) -> str:
-    return f"{what}: {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")
+def _listed(ids: Sequence[str], problem: str) -> Iterator[str]:
+    if ids:
+        yield f"{problem}: {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")

@@ -14,7 +14,7 @@ from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.report.gallery import display_names, gallery, letter
 from lvlm_ad.report.page import render
 from lvlm_ad.report.run_page import conditions_of, metric_cells
-from lvlm_ad.report.sources import find_sources
+from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES
 
 if TYPE_CHECKING:

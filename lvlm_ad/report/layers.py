@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.progress import Progress
-    from lvlm_ad.report.sources import Sources
+    from lvlm_ad.evaluate.sources import Sources
     from lvlm_ad.runs import Run
 
 __all__ = ["highest_score", "write_layers"]

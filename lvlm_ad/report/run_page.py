@@ -14,7 +14,7 @@ from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.report.gallery import gallery
 from lvlm_ad.report.page import percent, render, thousands
 from lvlm_ad.report.plots import run_plots, save_plots
-from lvlm_ad.report.sources import find_sources
+from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES
 from lvlm_ad.text2seg import UNANSWERED

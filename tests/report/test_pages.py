@@ -28,7 +28,7 @@ from lvlm_ad.report.overview import heat
 from lvlm_ad.report.page import data_block, percent, render, signed, thousands, visible
 from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.run_page import write_report
-from lvlm_ad.report.sources import find_sources
+from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.runs import METRIC_NAMES, read_run
 from lvlm_ad.text2seg import paint
 
