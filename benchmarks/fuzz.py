@@ -170,7 +170,7 @@ def runs(folder: Path) -> Target:
     """Read, verify and rank a stranger's run; one of its files is the input."""
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.evaluate import bench
-    from lvlm_ad.evaluate.verify_all import verify_runs
+    from lvlm_ad.evaluate.verify import verify_runs
     from lvlm_ad.leaderboard import FORMATS, make_board
     from lvlm_ad.runs import read_run
 

@@ -1,18 +1,12 @@
-"""CLIP baselines through a whole bench: rows, labels, tables, and how much is held in memory."""
+"""CLIP baselines through a whole bench: rows, labels and tables."""
 
-import gc
-import threading
-import weakref
-
-import numpy as np
 import pytest
-from lvlm_ad_baselines.contrast import Contrast
 
-from lvlm_ad.baseline import DenseScores
-from lvlm_ad.datasets import load_dataset
 from lvlm_ad.evaluate import bench
 from lvlm_ad.leaderboard import FORMATS, make_board
 from lvlm_ad.text2seg import parse
+
+pytestmark = pytest.mark.heavy
 
 ROWS = [
     "winclip (random weights)",
@@ -24,14 +18,16 @@ ROWS = [
 
 
 @pytest.fixture
-def benched(tiny_clip, small_data, tmp_path):
+def benched(tiny_clip, kept_data, tmp_path):
     """Run the three CLIP baselines on a tiny model; more options may be given."""
 
     def run(**options):
         settings = {"model": tiny_clip, "pretrained": "random", "text_cache": str(tmp_path / "texts"), "image_size": 96}
         settings |= {"min_area": 0, **options.pop("settings", {})}
         models = ["winclip", "clip-ad", "clip-ac"]
-        return bench(models=models, data=small_data, settings=settings, out=tmp_path / "runs", frame=False, **options)
+        return bench(
+            models=models, data=kept_data, settings=settings, out=tmp_path / "runs", reference_rows=False, **options
+        )
 
     return run
 
@@ -81,35 +77,13 @@ def test_references_make_winclip_plus(benched):
     assert zero[0].predictions[0].image_score != few[0].predictions[0].image_score
 
 
-def test_a_file_that_is_not_there_ends_before_anything_is_divided(small_data, lvlm_ad_command, tmp_path):
+def test_a_file_that_is_not_there_ends_before_anything_is_divided(kept_data, lvlm_ad_command, tmp_path):
     """One line, exit status 2, no store."""
     pytest.importorskip("open_clip")
     settings = ["--set", "pretrained=weights.pt"]
-    done = lvlm_ad_command("bench", "--model", "winclip", *settings, "--data", small_data)
+    done = lvlm_ad_command("bench", "--model", "winclip", *settings, "--data", kept_data)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "dividing" not in done.stderr
     assert "lvlm-ad: There are no weights 'weights.pt' for ViT-B-16-plus-240" in done.stderr
     assert not (tmp_path / "runs").exists()
-
-
-def test_dense_maps_of_one_category_at_most_are_held(small_data, tmp_path, monkeypatch):
-    """However many categories there are, no more maps live than one has images and threads have under way."""
-    alive, most, lock = set(), [], threading.Lock()
-
-    def score(_self, view):
-        pixels = np.full(view.image.shape[:2], 0.5)
-        with lock:
-            alive.add(id(pixels))
-            most.append(len(alive))
-        weakref.finalize(pixels, alive.discard, id(pixels))
-        return DenseScores(0.5, pixels)
-
-    monkeypatch.setattr(Contrast, "score", score)
-    assert len(load_dataset("folder", small_data).categories) == 2
-    monkeypatch.setattr(Contrast, "concurrency", 2)
-    bench(models=["contrast"], data=small_data, settings={"image_size": 32}, out=tmp_path, frame=False)
-    gc.collect()
-    assert not alive
-    assert len(most) == 12
-    assert 6 <= max(most) <= 6 + 2 * 2

@@ -1,34 +1,31 @@
-"""The whole path against a real HTTP endpoint on the loopback interface."""
+"""A bench of a chat model behind a real HTTP endpoint on the loopback interface."""
 
 import base64
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import threading
-import time
 from contextlib import closing
 from io import BytesIO
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import average_precision_score, roc_auc_score
+from scipy.stats import mannwhitneyu
 
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.errors import FatalError
 from lvlm_ad.metrics import pixel_metrics
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
+from lvlm_ad.runs import read_run
 from lvlm_ad.store import open_answers
 
 SECRET = "sk-never-to-be-seen-42"
+SIZE = (96, 96)
+PRICE = {"price_input": 1000, "price_output": 1000}
+"""An answer of the endpoint has 820 tokens, so it costs 0.82 USD."""
 
 
 def picture_of(body):
@@ -37,18 +34,23 @@ def picture_of(body):
     return np.asarray(Image.open(BytesIO(base64.b64decode(uris[-1].partition(",")[2]))))
 
 
+def refusal(completion):
+    """A reply with which the model declines."""
+    return 200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {}
+
+
 @pytest.fixture
-def expected(small_data):
-    """For each sample: the picture that should be sent, and a made-up answer with its scores."""
-    found = {}
-    for index, sample in enumerate(load_dataset("folder", small_data)):
-        image = resize_image(sample.image, (768, 768))
-        regions = divide(image)
+def expected(kept_data):
+    """For each sample: its regions, the picture that should be sent, a made-up image score, region scores and text."""
+    rows = {}
+    for index, sample in enumerate(load_dataset("folder", kept_data)):
+        image = resize_image(sample.image, SIZE)
+        regions = divide(image, "grid", grid_rows=4, grid_columns=4, min_area=0)
         scores = {1 + (7 * index) % regions.count: round(0.05 * (index + 1), 2), regions.count: 0.3}
         image_score = round((0.37 * index) % 1, 2)
         text = f"image anomaly score: {image_score}; " + "; ".join(f"region {n}: {s}" for n, s in scores.items()) + "."
-        found[sample.id] = (sample, regions, draw_marks(image, regions, MarkStyle()), image_score, scores, text)
-    return found
+        rows[sample.id] = (sample, regions, draw_marks(image, regions, MarkStyle()), image_score, scores, text)
+    return rows
 
 
 @pytest.fixture
@@ -64,148 +66,81 @@ def answering(endpoint, expected):
     return endpoint
 
 
-def bench(command, endpoint, data, *more, env=None):
-    return command(
-        *("bench", "--model", "gpt-4v", "--no-frame", "--dataset", "folder", "--data", data, "--json"),
-        *("--set", f"base_url={endpoint.url}", "--set", "max_retries=0"),
-        *more,
-        env={"OPENAI_API_KEY": SECRET, **(env or {})},
-    )
-
-
-def test_metrics_equal_a_hand_computation(lvlm_ad_command, answering, small_data, expected):
-    """One question an image, with the marked picture and the prompt; metrics equal those computed from the answers."""
-    done = bench(lvlm_ad_command, answering, small_data)
-    assert (done.returncode, len(answering.asked)) == (0, 12), done.stderr
+def test_metrics_equal_a_computation_from_the_answers(bench, answering, expected):
+    """One question an image, with marked picture and class name; metrics are those of the answers' scores, painted."""
+    run = bench()
+    assert len(answering.asked) == 12
     texts = {body["messages"][0]["content"][-1]["text"] for body in answering.asked}
     assert any("nut" in text and "nut1" not in text for text in texts)
-    (run,) = json.loads(done.stdout)["runs"]
-    metrics = run["metrics"]
     for category in ("bolt", "nut1"):
         rows = [row for row in expected.values() if row[0].category == category]
-        labels, scores = [row[0].label for row in rows], [row[3] for row in rows]
-        assert metrics["categories"][category]["image_auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+        good, bad = ([row[3] for row in rows if row[0].label is label] for label in (False, True))
+        auroc = mannwhitneyu(bad, good).statistic / (len(bad) * len(good))
+        measured = run.metrics["categories"][category]
+        assert measured["image_auroc"] == pytest.approx(auroc, abs=1e-12)
         masks, maps = [], []
         for sample, regions, _, _, region_scores, _ in rows:
-            masks.append(resize_mask(sample.mask, (768, 768)))
+            masks.append(resize_mask(sample.mask, SIZE))
             painted = np.zeros(regions.count + 1)
             for number, score in region_scores.items():
                 painted[number - 1] = score
             maps.append(painted[regions.cells])
-        truth, values = np.concatenate(masks).ravel(), np.concatenate(maps).ravel()
-        by_hand = metrics["categories"][category]
-        assert by_hand["pixel_auroc"] == pytest.approx(roc_auc_score(truth, values), abs=1e-12)
-        assert by_hand["pixel_ap"] == pytest.approx(average_precision_score(truth, values), abs=1e-12)
-        assert by_hand["pixel_aupro"] == pytest.approx(pixel_metrics(masks, maps).aupro, abs=1e-12)
-    both = [metrics["categories"][category]["pixel_auroc"] for category in ("bolt", "nut1")]
-    assert metrics["mean"]["pixel_auroc"] == pytest.approx(sum(both) / 2, abs=1e-12)
-    assert metrics["answers"] | {"ok": 12, "total": 12} == metrics["answers"]
-    assert metrics["usage"]["input_tokens"] == 12 * 800
-    assert metrics["usage"]["cost_usd"] is None
+        by_pixel = pixel_metrics(masks, maps)
+        for name in ("auroc", "ap", "f1_max", "aupro"):
+            assert measured[f"pixel_{name}"] == pytest.approx(getattr(by_pixel, name), abs=1e-12)
+    both = [run.metrics["categories"][category]["pixel_auroc"] for category in ("bolt", "nut1")]
+    assert run.metrics["mean"]["pixel_auroc"] == pytest.approx(sum(both) / 2, abs=1e-12)
+    assert run.metrics["answers"] | {"ok": 12, "total": 12} == run.metrics["answers"]
+    assert run.metrics["usage"] | {"input_tokens": 12 * 800, "cost_usd": None} == run.metrics["usage"]
 
 
-def test_predictions_hold_the_evidence(lvlm_ad_command, answering, small_data, expected):
+def test_predictions_hold_the_evidence(bench, answering, expected, out):
     """Each line of predictions.jsonl has the answer, its key in the store, and the scores read from it."""
-    done = bench(lvlm_ad_command, answering, small_data)
-    folder = Path(json.loads(done.stdout)["runs"][0]["dir"])
-    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    run = bench()
+    lines = [json.loads(line) for line in (run.dir / "predictions.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == list(expected)
-    store = AnswerStore(open_answers(Path("runs/answers.sqlite")))
-    for line in lines:
-        _, regions, _, image_score, scores, text = expected[line["id"]]
-        assert (line["text"], line["image_score"], line["division"]) == (text, image_score, regions.hash)
-        assert {int(number): score for number, score in line["regions"].items()} == scores
-        assert store.get(line["key"]).text == text
-    manifest = json.loads((folder / "run.json").read_text())
-    assert next(iter(manifest)) == "schema_version"
+    with closing(open_answers(out / "answers.sqlite")) as database:
+        for line in lines:
+            _, regions, _, image_score, scores, text = expected[line["id"]]
+            assert (line["text"], line["image_score"], line["division"]) == (text, image_score, regions.hash)
+            assert {int(number): score for number, score in line["regions"].items()} == scores
+            assert AnswerStore(database).get(line["key"]).text == text
+    assert next(iter(json.loads((run.dir / "run.json").read_text()))) == "schema_version"
+    assert len(answering.asked) == 12
 
 
-def test_nothing_is_asked_twice(lvlm_ad_command, answering, small_data):
-    """The same command asks nothing; nor does another concurrency, time-out or key, nor a server that is gone."""
-    first = bench(lvlm_ad_command, answering, small_data)
+def test_nothing_is_asked_twice(bench, answering, monkeypatch):
+    """The same bench asks nothing; nor does another concurrency, time-out or key, nor one without the server."""
+    first, again = bench(), bench()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
+    other = bench({"timeout": 9}, concurrency=2)
     assert len(answering.asked) == 12
-    again = bench(lvlm_ad_command, answering, small_data)
-    other = bench(
-        *(lvlm_ad_command, answering, small_data, "--concurrency", 2, "--set", "timeout=9"),
-        env={"OPENAI_API_KEY": "sk-another"},
-    )
-    assert len(answering.asked) == 12
-    answering.close()
-    offline = bench(lvlm_ad_command, answering, small_data)
-    metrics = [json.loads(done.stdout)["runs"][0]["metrics"] for done in (first, again, other, offline)]
+    answering.reply = lambda _: (500, {"error": {"message": "gone"}}, {})
+    metrics = [dict(run.metrics) for run in (first, again, other, bench())]
     for usage in (one.pop("usage") for one in metrics):
         assert usage["input_tokens"] == 9600
-    assert metrics[0] == metrics[1] == metrics[2] == metrics[3]
-    answering._thread.join()
+    assert all(one == metrics[0] for one in metrics)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [["--prompt", "general"], ["--set", "temperature=0.5"], ["--set", "number_size=20"], ["--set", "model=other"]],
-    ids=["prompt", "option", "picture", "model"],
-)
-def test_a_changed_question_is_asked_anew(lvlm_ad_command, endpoint, small_data, change):
-    """Another prompt, picture, sampling option or model is another question."""
-    few = ("--category", "bolt", "--limit", 2)
-    bench(lvlm_ad_command, endpoint, small_data, *few)
-    assert len(endpoint.asked) == 2
-    bench(lvlm_ad_command, endpoint, small_data, *few, *change)
+def test_a_changed_question_is_asked_again(bench, endpoint):
+    """Another prompt, sampling option, picture or model is another question; more images ask only for the new ones."""
+    few = {"categories": ("bolt",), "limit": 2}
+    bench(**few)
+    changes = ({"prompt": "general"}, {"temperature": 0.5}, {"number_size": 20}, {"model": "other"})
+    for asked, change in enumerate(changes, start=1):
+        assert len(endpoint.asked) == 2 * asked
+        bench(change, **few)
+    assert len(endpoint.asked) == 10
+    bench()
+    assert len(endpoint.asked) == 20
+
+
+def test_a_price_is_no_other_run(bench, endpoint):
+    """The price does not enter the run's identity; a sampling option does."""
+    first = bench(limit=1)
+    assert bench(PRICE, limit=1).dir == first.dir
+    assert bench({"temperature": 1}, limit=1).dir != first.dir
     assert len(endpoint.asked) == 4
-
-
-def test_a_wider_run_asks_only_what_is_new(lvlm_ad_command, endpoint, small_data):
-    """Answers of a limited run serve the whole run."""
-    bench(lvlm_ad_command, endpoint, small_data, "--limit", 2)
-    bench(lvlm_ad_command, endpoint, small_data)
-    assert len(endpoint.asked) == 12
-
-
-def stored_answers(path):
-    if not path.exists():
-        return 0
-    with closing(open_answers(path)) as database:
-        return len(AnswerStore(database))
-
-
-def test_kill_9_loses_and_repeats_nothing(answering, small_data, tmp_path):
-    """After kill -9 in the middle, the same command asks for no image whose answer was stored, and ends with all."""
-    inner, gate = answering.reply, threading.Semaphore(5)
-
-    def slowly(body):
-        gate.acquire()
-        return inner(body)
-
-    answering.reply = slowly
-    command = [
-        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-frame", "--data", str(small_data)),
-        *("--set", f"base_url={answering.url}", "--concurrency", "3", "--out", str(tmp_path / "out"), "--json"),
-    ]
-    environment = {**os.environ, "OPENAI_API_KEY": SECRET}
-    store = tmp_path / "out" / "answers.sqlite"
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while stored_answers(store) < 5:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    known = stored_answers(store)
-    asked_before = [picture_of(body).tobytes() for body in answering.answered]
-    assert known == 5
-    in_flight = len(answering.asked) - len(answering.answered)
-    for _ in range(50):
-        gate.release()
-    answering.asked.clear()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    asked_again = [picture_of(body).tobytes() for body in answering.asked]
-    assert len(asked_again) == 12 - known
-    assert len(set(asked_again)) == len(asked_again)
-    assert not set(asked_again) & set(asked_before[:known])
-    assert in_flight <= 3
-    assert stored_answers(store) == 12
-    assert json.loads(done.stdout)["runs"][0]["metrics"]["answers"]["ok"] == 12
 
 
 FAILURES = {
@@ -222,73 +157,62 @@ FAILURES = {
 
 
 def completion_of(text, **message):
+    """A completion with as little in it as a server may send."""
     return {"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": text, **message}}]}
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-def test_no_key_is_left_behind(lvlm_ad_command, endpoint, small_data, tmp_path, kind):
-    """No file and no output of a run holds the key, whatever the endpoint does with it, also not in a debug log."""
+def test_no_key_is_left_behind(bench_command, endpoint, out, kind):
+    """No file and no output of a run holds the key, whatever the endpoint does with it."""
     status, reply = FAILURES[kind]
     endpoint.reply = lambda _: reply()
     endpoint.models = [f"model-{SECRET}"]
-    done = bench(
-        *(lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--limit", 2),
-        env={"OPENAI_LOG": "debug"},
-    )
+    done = bench_command("--category", "bolt", "--limit", 2, "--log", out / "log.jsonl")
     assert done.returncode == status, done.stderr
     assert len(endpoint.asked) > 0
     assert SECRET not in done.stdout + done.stderr
-    for path in (tmp_path / "runs").rglob("*"):
+    for path in out.rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
 
 
-@pytest.mark.parametrize("limit", [1, 6], ids=["fewer than eight questions", "more"])
 @pytest.mark.parametrize(
     ("address", "says"),
     [
         ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1, model gpt-4o: no connection ("),
-        ("http://no-such-host.invalid/v1", "http://no-such-host.invalid/v1, model gpt-4o: no connection ("),
         ("https://{}/v1", ", model gpt-4o: no connection ("),
         ("http://{}/html", "base_url may be wrong"),
         ("http://{}/v1", "status 500: out of order"),
     ],
 )
-def test_an_endpoint_out_of_reach_is_no_row(lvlm_ad_command, endpoint, small_data, tmp_path, address, says, limit):
-    """Where every question fails: exit status 2, one line, no run; answers of earlier runs stay what they were."""
+def test_an_endpoint_out_of_reach_is_no_row(bench_command, endpoint, out, address, says):
+    """Where every question fails: exit status 2, one line, no run."""
     page, failure = (200, b"<html>sign in</html>", {}), (500, {"error": {"message": "out of order"}}, {})
     endpoint.reply = lambda _: page if "html" in address else failure
     address = address.format(urlsplit(endpoint.url).netloc)
-    done = bench(
-        *(lvlm_ad_command, endpoint, small_data, "--limit", limit),
-        *("--set", f"base_url={address}", "--set", "timeout=5"),
-    )
-    assert done.returncode == 2, done.stderr
+    done = bench_command("--limit", 1, "--set", f"base_url={address}", "--set", "timeout=5")
+    assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    assert not list((tmp_path / "runs").glob("*/run.json"))
+    assert not list(out.glob("*/run.json"))
 
 
-def test_a_refused_key_ends_the_run_and_keeps_the_answers(lvlm_ad_command, endpoint, small_data):
-    """After a fatal error: exit status 2, one line, no traceback, and what was answered is not asked again."""
-    bench(lvlm_ad_command, endpoint, small_data, "--category", "bolt")
+def test_a_fatal_error_keeps_the_answers(bench, endpoint):
+    """After a fatal error, what was answered is not asked again."""
+    bench(categories="bolt")
     endpoint.reply = lambda _: (404, {"error": {"message": "The model does not exist"}}, {})
-    failed = bench(lvlm_ad_command, endpoint, small_data)
-    assert failed.returncode == 2
-    assert "The model does not exist" in failed.stderr
-    assert "Traceback" not in failed.stderr
-    assert failed.stdout == ""
+    with pytest.raises(FatalError, match="The model does not exist"):
+        bench()
     endpoint.asked.clear()
     endpoint.reply = lambda _: "image anomaly score: 0.1."
-    assert bench(lvlm_ad_command, endpoint, small_data).returncode == 0
+    assert bench().metrics["answers"]["ok"] == 12
     assert len(endpoint.asked) == 6
 
 
-def test_failures_are_counted_and_asked_again(lvlm_ad_command, endpoint, small_data, completion):
+def test_failures_are_counted_and_asked_again(bench_command, endpoint, completion):
     """Refused, truncated, unparsable and failed are four outcomes; exit status 3; only what failed is asked again."""
     odd = iter(
         [
-            (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {}),
+            refusal(completion),
             (200, completion("image ano", finish_reason="length"), {}),
             "What a nice bolt.",
             (400, {"error": {"message": "bad luck"}}, {}),
@@ -296,157 +220,92 @@ def test_failures_are_counted_and_asked_again(lvlm_ad_command, endpoint, small_d
         ]
     )
     endpoint.reply = lambda _: next(odd, "image anomaly score: 0.5.")
-    done = bench(lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1)
+    done = bench_command("--category", "bolt", "--concurrency", 1)
     answers = json.loads(done.stdout)["runs"][0]["metrics"]["answers"]
     assert done.returncode == 3
-    assert {k: answers[k] for k in ("ok", "refused", "truncated", "unparsable", "failed", "usable")} == {
-        "ok": 1,
-        "refused": 2,
-        "truncated": 1,
-        "unparsable": 1,
-        "failed": 1,
-        "usable": 1,
-    }
+    counts = {"ok": 1, "refused": 2, "truncated": 1, "unparsable": 1, "failed": 1, "usable": 1}
+    assert answers | counts == answers
     assert "5 of 6 images have no usable answer (2 refused, 1 unparsable, 1 truncated, 1 failed)" in done.stderr
     assert "bad luck" in done.stderr
+    assert "--retry-failed" in done.stderr
     endpoint.asked.clear()
-    again = bench(lvlm_ad_command, endpoint, small_data, "--category", "bolt")
+    again = bench_command("--category", "bolt")
     assert len(endpoint.asked) == 1
     assert json.loads(again.stdout)["runs"][0]["metrics"]["answers"]["failed"] == 0
 
 
-def test_retry_failed_asks_again_what_gave_no_scores(lvlm_ad_command, endpoint, small_data, completion):
+def test_retry_failed_asks_again_what_gave_no_scores(bench, bench_command, endpoint, completion):
     """Only with --retry-failed are refused, filtered, cut off, empty and unreadable answers asked for again, once."""
-    odd = [
-        (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {}),
-        (200, completion("", finish_reason="content_filter"), {}),
-        (200, completion("image anomaly score: 0.5; region 1", finish_reason="length"), {}),
-        (200, completion(""), {}),
-        "What a nice bolt.",
-    ]
-    replies = iter(odd)
+    replies = iter(
+        [
+            refusal(completion),
+            (200, completion("", finish_reason="content_filter"), {}),
+            (200, completion("image anomaly score: 0.5; region 1", finish_reason="length"), {}),
+            (200, completion(""), {}),
+            "What a nice bolt.",
+        ]
+    )
     endpoint.reply = lambda _: next(replies, "image anomaly score: 0.5.")
-    arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1)
-    first = json.loads(bench(*arguments).stdout)["runs"][0]["metrics"]
-    assert first["outcomes"] == {"empty": 1, "filtered": 1, "ok": 2, "refused": 1, "truncated": 1}
+    options = {"categories": "bolt", "concurrency": 1}
+    first = bench(**options)
+    assert first.metrics["outcomes"] == {"empty": 1, "filtered": 1, "ok": 2, "refused": 1, "truncated": 1}
+    bench(**options)
     assert len(endpoint.asked) == 6
-    bench(*arguments)
-    assert len(endpoint.asked) == 6
-    forecast = bench(*arguments, "--retry-failed", "--dry-run")
+    forecast = bench_command("--category", "bolt", "--retry-failed", "--dry-run")
     assert json.loads(forecast.stdout)["forecast"][0]["to_ask"] == 5
-    done = bench(*arguments, "--retry-failed")
-    assert (done.returncode, len(endpoint.asked)) == (0, 11)
-    assert json.loads(done.stdout)["runs"][0]["metrics"]["outcomes"] == {"ok": 6}
-    bench(*arguments, "--retry-failed")
+    assert bench(**options, retry_failed=True).metrics["outcomes"] == {"ok": 6}
+    bench(**options, retry_failed=True)
     assert len(endpoint.asked) == 11
 
 
-def test_retries_in_vain_are_told(lvlm_ad_command, endpoint, small_data, completion):
-    """Asked anew without success, the answers stay what they were, and the command says why."""
-    refusal = (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {})
-    price = ("--set", "price_input=1000", "--set", "price_output=1000")
-    arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1, *price)
-    endpoint.reply = lambda _: refusal
-    bench(*arguments)
+def test_retries_without_success_are_reported(bench, bench_command, endpoint, completion):
+    """If asking again fails, the answers stay what they were, and the command says why."""
+    endpoint.reply = lambda _: refusal(completion)
+    bench(PRICE, categories="bolt")
     endpoint.reply = lambda _: (500, {"error": {"message": "out of order"}}, {})
-    done = bench(*arguments, "--retry-failed")
+    price = [part for name, value in PRICE.items() for part in ("--set", f"{name}={value}")]
+    arguments = ("--category", "bolt", "--concurrency", 1, "--retry-failed", *price)
+    done = bench_command(*arguments)
     assert done.returncode == 3
     assert json.loads(done.stdout)["runs"][0]["metrics"]["answers"]["refused"] == 6
-    said = " ".join(done.stderr.split())
-    assert "6 questions were asked again without success. bolt/good/000: " in said
+    assert "6 questions were asked again without success. bolt/good/000: " in " ".join(done.stderr.split())
     assert "status 500: out of order" in done.stderr
     endpoint.reply = lambda _: "image anomaly score: 0.5."
-    limited = bench(*arguments, "--retry-failed", "--max-cost", 1)
-    assert "5 questions were asked again without success" in " ".join(limited.stderr.split())
-    assert "could exceed the limit of 1 USD" in limited.stderr
+    limited = " ".join(bench_command(*arguments, "--max-cost", 1).stderr.split())
+    assert "5 questions were asked again without success" in limited
+    assert "could exceed the limit of 1 USD" in limited
 
 
-def test_the_schema_is_on_record(lvlm_ad_command, endpoint, small_data, tmp_path):
-    """With a schema and without one, the JSON prompt makes two rows, and the table tells them apart."""
-    answer = '{"image_anomaly_score": 0.5, "regions": []}'
-    endpoint.reply = lambda _: answer
-    arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--prompt", "json")
-    bench(*arguments)
-    bench(*arguments, "--set", 'takes=["temperature"]')
-    assert len(endpoint.asked) == 12
-    records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/run.json")]
-    assert sorted(record["prompt"]["with_schema"] for record in records) == [False, True]
-    assert "was not given the JSON schema" in (tmp_path / "runs" / "leaderboard.md").read_text()
-
-
-def test_two_processes_on_one_folder_share_the_work(endpoint, small_data, tmp_path):
-    """Two commands at once on one output folder: every question is asked once, and both end with all answers."""
-    both = threading.Barrier(2)
-    endpoint.reply = lambda _: time.sleep(0.2) or "image anomaly score: 0.5."
-    command = [
-        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-frame", "--data", str(small_data)),
-        *("--set", f"base_url={endpoint.url}", "--concurrency", "2", "--out", str(tmp_path / "out"), "--json"),
-    ]
-    done = []
-
-    def run():
-        both.wait()
-        environment = {**os.environ, "OPENAI_API_KEY": SECRET}
-        done.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=False))
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
-    assert len(endpoint.asked) == 12
-    assert [json.loads(one.stdout)["runs"][0]["metrics"]["answers"]["ok"] for one in done] == [12, 12]
-
-
-def test_an_ignored_schema_is_noticed(lvlm_ad_command, endpoint, small_data):
-    """A server that takes the schema and answers in prose is named once; its answers are read all the same."""
-    done = bench(lvlm_ad_command, endpoint, small_data, "--prompt", "json")
+def test_an_ignored_schema_is_noticed_and_on_record(bench_command, endpoint, out):
+    """A server that takes the schema and answers in prose is named once; runs with and without schema are two rows."""
+    done = bench_command("--prompt", "json")
     assert done.returncode == 0
-    assert done.stderr.count("ignores the schema") == 1
+    assert " ".join(done.stderr.split()).count("ignores the schema") == 1
     assert endpoint.asked[0]["response_format"]["type"] == "json_schema"
-    endpoint.reply = lambda _: '{"image_anomaly_score": 0.5, "regions": []}'
-    kept = bench(lvlm_ad_command, endpoint, small_data, "--prompt", "json", "--out", "other")
-    assert (kept.returncode, "ignores" in kept.stderr) == (0, False)
-    bench(
-        *(lvlm_ad_command, endpoint, small_data, "--prompt", "json", "--out", "none"), "--set", 'takes=["temperature"]'
-    )
+    done = bench_command("--prompt", "json", "--set", 'takes=["temperature"]')
+    assert "ignores" not in done.stderr
     assert "response_format" not in endpoint.asked[-1]
+    records = [json.loads(path.read_text()) for path in out.glob("*/run.json")]
+    assert sorted(record["prompt"]["with_schema"] for record in records) == [False, True]
 
 
-def test_what_it_costs_stands_in_the_leaderboard(lvlm_ad_command, answering, small_data):
-    """Cost of the run, of an image, and of a point of image AUROC above 50."""
-    done = bench(lvlm_ad_command, answering, small_data, "--set", "price_input=1000", "--set", "price_output=1000")
-    metrics = json.loads(done.stdout)["runs"][0]["metrics"]
-    board = json.loads(lvlm_ad_command("leaderboard", "--format", "json").stdout)
-    (entry,) = board["groups"][0]["entries"]
-    assert entry["cost_usd"] == pytest.approx(12 * 0.82)
-    assert entry["usd_per_image"] == pytest.approx(0.82)
-    points = 100 * metrics["mean"]["image_auroc"] - 50
-    assert entry["usd_per_point"] == (pytest.approx(12 * 0.82 / points) if points > 0 else None)
-
-
-def test_excluding_failures_changes_what_is_measured(lvlm_ad_command, endpoint, small_data, completion):
+def test_excluding_failures_changes_what_is_measured(bench, endpoint, completion):
     """By default a refused image counts as normal; with exclude it is left out. Both say how many were measured."""
-    refusal = (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}), {})
     seen = set()
 
     def reply(body):
         """Know defects by their red; decline the first good and the first defective image, whichever they are."""
-        url = body["messages"][0]["content"][0]["image_url"]["url"]
-        with Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
-            red = (np.asarray(picture).astype(int) @ (1, -1, -1) > 100).any()
+        red = (picture_of(body).astype(int) @ (1, -1, -1) > 100).any()
         if red not in seen:
             seen.add(red)
-            return refusal
+            return refusal(completion)
         return f"image anomaly score: {0.9 if red else 0.1}."
 
     endpoint.reply = reply
-    arguments = (lvlm_ad_command, endpoint, small_data, "--category", "bolt", "--concurrency", 1)
-    zero = json.loads(bench(*arguments).stdout)["runs"][0]["metrics"]["categories"]["bolt"]
-    exclude = json.loads(bench(*arguments, "--on-failure", "exclude").stdout)["runs"][0]["metrics"]["categories"][
-        "bolt"
-    ]
+    zero, exclude = (
+        bench(categories="bolt", concurrency=1, on_failure=mode).metrics["categories"]["bolt"]
+        for mode in ("zero", "exclude")
+    )
     assert (zero["n_images"], zero["n_measured"], exclude["n_images"], exclude["n_measured"]) == (6, 6, 6, 4)
     low, high = zero["range"]["image_auroc"]
     # Two of three defective images beat all good ones; the third, counted as 0, ties with one of them.
@@ -455,48 +314,42 @@ def test_excluding_failures_changes_what_is_measured(lvlm_ad_command, endpoint, 
     assert len(endpoint.asked) == 6
 
 
-def test_the_budget_stops_the_asking(lvlm_ad_command, endpoint, small_data):
+def test_the_budget_stops_the_asking(bench, bench_command, endpoint):
     """No question is asked that could exceed --max-cost; the run ends with status 3 and goes on with a higher limit."""
-    price = ("--set", "price_input=1000", "--set", "price_output=1000", "--concurrency", 4)
-    done = bench(lvlm_ad_command, endpoint, small_data, *price, "--max-cost", 2.5)
-    assert len(endpoint.asked) == 3
-    assert done.returncode == 3
+    price = [part for name, value in PRICE.items() for part in ("--set", f"{name}={value}")]
+    done = bench_command(*price, "--concurrency", 4, "--max-cost", 2.5)
+    assert (done.returncode, len(endpoint.asked)) == (3, 3)
     assert "could exceed the limit of 2.5 USD" in done.stderr
     metrics = json.loads(done.stdout)["runs"][0]["metrics"]
-    assert {name: metrics["answers"][name] for name in ("ok", "failed", "unasked")} == {
-        "ok": 3,
-        "failed": 0,
-        "unasked": 9,
-    }
-    usage = metrics["usage"]
-    assert usage["cost_usd"] == usage["spent_usd"] == pytest.approx(3 * 0.82)
-    rest = bench(lvlm_ad_command, endpoint, small_data, *price, "--max-cost", 100)
-    assert rest.returncode == 0
-    usage = json.loads(rest.stdout)["runs"][0]["metrics"]["usage"]
+    assert metrics["answers"] | {"ok": 3, "failed": 0, "unasked": 9} == metrics["answers"]
+    assert metrics["usage"]["cost_usd"] == metrics["usage"]["spent_usd"] == pytest.approx(3 * 0.82)
+    usage = bench(PRICE, max_cost=100).metrics["usage"]
     assert usage["cost_usd"] == pytest.approx(12 * 0.82)
     assert usage["spent_usd"] == pytest.approx(9 * 0.82)
     assert len(endpoint.asked) == 12
 
 
-def test_a_dry_run_asks_nothing(lvlm_ad_command, endpoint, small_data):
+def test_a_dry_run_asks_nothing(bench, bench_command, endpoint):
     """It says how many questions there are, how many are answered, and what the rest will cost by what was paid."""
-    price = ("--set", "price_input=1000", "--set", "price_output=1000")
-    before = bench(lvlm_ad_command, endpoint, small_data, *price, "--dry-run")
+    price = [part for name, value in PRICE.items() for part in ("--set", f"{name}={value}")]
+    before = bench_command(*price, "--dry-run")
     assert endpoint.asked == []
-    bench(lvlm_ad_command, endpoint, small_data, *price, "--category", "bolt")
-    after = bench(lvlm_ad_command, endpoint, small_data, *price, "--dry-run")
+    bench(PRICE, categories="bolt")
+    after = bench_command(*price, "--dry-run")
     assert len(endpoint.asked) == 6
     (first,), (second,) = (json.loads(done.stdout)["forecast"] for done in (before, after))
     assert (first["questions"], first["stored"], first["cost_usd"]) == (12, 0, None)
-    assert (second["stored"], second["to_ask"]) == (6, 6)
+    assert (second["stored"], second["to_ask"], second["basis"]) == (6, 6, "stored answers")
     assert second["cost_usd"] == pytest.approx(6 * 0.82)
 
 
-def test_a_dry_run_estimates_by_the_rule_of_the_models_family(lvlm_ad_command, small_data):
+def test_a_dry_run_estimates_by_the_rule_of_the_models_family(lvlm_ad_command, kept_data, out):
     """Before anything is asked: pictures by the preset's rule, the cost expected and at most; in a batch half."""
-    asked = ("bench", "--model", "gpt-4o", "--no-frame", "--data", small_data, "--dry-run", "--json")
+    asked = ("bench", "--model", "gpt-4o", "--no-frame", "--data", kept_data, "--dry-run", "--json", "--out", out)
     live, batch = (
-        json.loads(lvlm_ad_command(*asked, *more, env={"OPENAI_API_KEY": SECRET}).stdout)["forecast"][0]
+        json.loads(lvlm_ad_command(*asked, "--division", "grid", *more, env={"OPENAI_API_KEY": SECRET}).stdout)[
+            "forecast"
+        ][0]
         for more in ((), ("--batch",))
     )
     text = live["input_tokens"] / 12 - 765
@@ -509,11 +362,18 @@ def test_a_dry_run_estimates_by_the_rule_of_the_models_family(lvlm_ad_command, s
     assert batch["seconds"] is None
 
 
-def test_hostile_answers_do_no_harm(lvlm_ad_command, endpoint, small_data):
+def test_hostile_answers_do_no_harm(bench_command, endpoint):
     """HTML, terminal escapes and a megabyte of digits are data: the run ends, and no escape reaches the terminal."""
     hostile = ["\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>", "9" * 1_000_000, "[" * 500_000, "\u202eanomaly \x00"]
     endpoint.reply = lambda _: hostile[len(endpoint.asked) % 4]
-    done = bench(lvlm_ad_command, endpoint, small_data, "--category", "bolt")
+    done = bench_command("--category", "bolt")
     assert done.returncode == 3
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_runs_of_a_chat_model_are_read_as_they_were_returned(bench):
+    """A run read from its folder is the run that the bench returned."""
+    run = bench()
+    back = read_run(run.dir)
+    assert (back.manifest, back.metrics, list(back.predictions)) == (run.manifest, run.metrics, list(run.predictions))

@@ -11,6 +11,7 @@ from lvlm_ad.runs import find_runs, read_run
 
 KEY = "sk-never-to-be-seen-42"
 
+
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -1,3 +1,5 @@
+"""A baseline's map becomes region scores, and what it must not give is refused."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,8 +18,8 @@ SIZE = 128
 
 
 @pytest.fixture
-def sample(small_data):
-    return load_dataset("folder", small_data)[-1]
+def sample(kept_data):
+    return load_dataset("folder", kept_data)[-1]
 
 
 @pytest.fixture

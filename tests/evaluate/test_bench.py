@@ -1,0 +1,198 @@
+"""A bench from Python: what it returns, what it is told, and how much it holds."""
+
+import gc
+import threading
+import weakref
+from dataclasses import replace
+from types import SimpleNamespace
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from lvlm_ad_baselines.contrast import Contrast
+
+import lvlm_ad
+from lvlm_ad.baseline import DenseScores
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.evaluate import RunConfig, resolve
+from lvlm_ad.evaluate.measure import Scored
+from lvlm_ad.evaluate.rows import RowImage, RowResult
+from lvlm_ad.runs import PredictionRecord, Runs, read_run
+
+ROWS = ["contrast", "contrast (dense)", "chance", "chance (dense)", "oracle", "oracle (dense)"]
+
+
+def test_a_bench_returns_its_runs_as_they_are_on_disk(finished, kept_data):
+    """The reference rows, each with manifest, metrics, and a prediction for each image in the data set's order."""
+    names = [run.manifest.row_name for run in finished]
+    assert names == [name for name in ROWS if name in names]
+    assert {"contrast", "contrast (dense)", "chance", "oracle"} <= set(names)
+    ids = [sample.id for sample in lvlm_ad.load_dataset("folder", kept_data)]
+    for run in finished:
+        back = read_run(run.dir)
+        assert [record.id for record in run.predictions] == ids
+        assert (back.manifest, back.metrics, list(back.predictions)) == (run.manifest, run.metrics, run.predictions)
+        assert len(back.histograms) == len(ids)
+    assert finished.named("oracle").metrics["mean"]["image_auroc"] == 1.0
+
+
+def test_all_rows_share_one_division(finished):
+    """Every row through the regions has the same division, and so has each image's record; own maps have none."""
+    hashes = {}
+    for run in finished:
+        divisions = tuple(record.division for record in run.predictions)
+        hashes.setdefault(run.manifest.model.row, set()).add((run.manifest.division.hash, divisions))
+    assert len(hashes["regions"]) == 1
+    assert hashes["dense"] == {("", ("",) * 12)}
+
+
+def test_runs_are_frames_and_tables(finished):
+    """A row an image, and a row a run, with the numbers as they are; in a notebook as tables, of any name."""
+    pytest.importorskip("pandas")
+    run = finished.named("contrast")
+    frame = run.to_frame()
+    assert list(frame.columns) == list(PredictionRecord.model_fields)
+    assert frame["image_score"].tolist() == [one.image_score for one in run.predictions]
+    rows = finished.to_frame().set_index("model")
+    assert rows.index.tolist() == [one.manifest.row_name for one in finished]
+    assert rows.loc["contrast", "pixel_aupro"] == run.metrics["mean"]["pixel_aupro"]
+    shown = ET.fromstring(run._repr_html_())
+    cells = ["".join(cell.itertext()) for cell in shown.findall("tbody/tr")[-1]]
+    assert cells[:2] == ["mean", f"{100 * run.metrics['mean']['image_auroc']:.1f}"]
+    with pytest.raises(ConfigError, match=r"no run of 'contrst'\. Did you mean 'contrast'"):
+        finished.named("contrst")
+    model = run.manifest.model.model_copy(update={"name": "<script>"})
+    hostile = replace(run, manifest=run.manifest.model_copy(update={"model": model}))
+    assert "<script>" not in Runs([hostile])._repr_html_() + hostile._repr_html_()
+
+
+def test_texts_will_do_for_paths_numbers_and_one_model(kept_data, out):
+    """As in a notebook; ``frame`` is the old name of ``reference_rows``."""
+    old = RunConfig(models="oracle", data=str(kept_data), out=str(out), frame=False, limit="2")
+    new = RunConfig(models=["oracle"], data=kept_data, out=out, reference_rows=False, limit=2)
+    assert old == new
+    assert old.with_options({"frame": True}).reference_rows is True
+    assert old.with_options({"limit": 1}).reference_rows is False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"modles": []}, r"no field 'modles'\. Did you mean 'models'"),
+        ({"models": [Contrast]}, r"models takes names, not classes.*FILE\.py:Contrast"),
+        ({"limit": "many"}, "limit: .*got 'many'"),
+        ({"engine": "rey"}, "engine: .*got 'rey'"),
+        ({"concurrency": 0}, "--concurrency takes 1 or more, not 0"),
+        ({"max_cost": -1}, "--max-cost takes USD of 0 or more, not -1"),
+        ({"resamples": 20}, "--resamples takes 0, or 50 or more, not 20"),
+        ({"ray_address": "auto"}, "--ray-address is used with --engine ray"),
+        ({"settings": {"temperature": 1}}, "Nothing has a setting 'temperature'"),
+        ({"settings": {"grid_row": 1}}, "Nothing has a setting 'grid_row'.*grid_rows"),
+        ({"models": ["gpt-5-of-nobody"]}, "There is no model 'gpt-5-of-nobody'"),
+        ({"models": ["vllm"], "settings": {"model": "m", "price_input": 1}, "max_cost": 1}, "price of vllm is unknown"),
+    ],
+)
+def test_a_mistake_is_named_before_any_work(kept_data, options, message):
+    """A wrong name, value or combination ends with one line that says what to change."""
+    with pytest.raises(ConfigError, match=message):
+        lvlm_ad.bench(**{"data": kept_data, **options})
+
+
+@pytest.mark.parametrize("given", ["contrast", {"models": ["contrast"]}])
+def test_bench_takes_a_config_or_its_fields(given):
+    """Anything else as the first argument is answered with how to call it."""
+    with pytest.raises(ConfigError, match=r"bench takes a RunConfig or its fields by name"):
+        lvlm_ad.bench(given)
+
+
+def test_settings_reach_their_owner(kept_data):
+    """A setting goes to the protocol and to each model that has it."""
+    plan = resolve(RunConfig(data=kept_data, settings={"n_segments": "30", "shots": "1"}))
+    assert (plan.protocol.n_segments, plan.protocol.shots) == (30, 1)
+
+
+def test_a_limit_keeps_both_labels(kept_data):
+    """A limited run takes good and anomalous images in turn from each category."""
+    dataset = resolve(RunConfig(data=kept_data, limit=2)).dataset
+    labels = [(sample.category, sample.label) for sample in dataset]
+    assert labels == [("bolt", False), ("bolt", True), ("nut1", False), ("nut1", True)]
+
+
+def test_own_maps_of_one_category_at_most_are_held(kept_data, out, monkeypatch):
+    """However many categories there are, no more maps live than one has images and threads have under way."""
+    alive, most, lock = set(), [], threading.Lock()
+
+    def score(_self, view):
+        pixels = np.full(view.image.shape[:2], 0.5)
+        with lock:
+            alive.add(id(pixels))
+            most.append(len(alive))
+        weakref.finalize(pixels, alive.discard, id(pixels))
+        return DenseScores(0.5, pixels)
+
+    monkeypatch.setattr(Contrast, "score", score)
+    monkeypatch.setattr(Contrast, "concurrency", 2)
+    settings = {"image_size": 96, "division": "grid", "grid_rows": 4, "grid_columns": 4, "min_area": 0}
+    lvlm_ad.bench(models=["contrast"], data=kept_data, settings=settings, out=out, reference_rows=False, resamples=0)
+    gc.collect()
+    assert not alive
+    assert len(most) == 12
+    assert 6 <= max(most) <= 6 + 2 * 2
+
+
+def record(name, score):
+    """A record with an image score and nothing else."""
+    return PredictionRecord(
+        id=name,
+        category="bolt",
+        label=name != "0",
+        defect="good",
+        image_score=score,
+        regions={},
+        n_regions=0,
+        status="ok",
+        notes=[],
+        key="",
+        text="",
+        input_tokens=None,
+        output_tokens=None,
+        cost_usd=None,
+        seconds=0.0,
+        division="",
+    )
+
+
+@pytest.fixture
+def row(tmp_path):
+    """A row of three images of one category, in progress; their final image scores are halves."""
+
+    class Dataset(list):
+        categories = ("bolt",)
+
+    dataset = Dataset(SimpleNamespace(id=str(number), category="bolt") for number in range(3))
+    config = SimpleNamespace(on_failure="zero", out=tmp_path, resamples=0)
+    plan = SimpleNamespace(dataset=dataset, config=config, protocol=SimpleNamespace(scoring="text"))
+    return RowResult(plan, "regions", lambda _, parts: [score / 2 for (score,) in parts])
+
+
+def test_images_may_arrive_in_any_order(row):
+    """Records are in the data set's order, with the category's final scores; reading them twice gives the same."""
+    for name, score in (("2", 0.4), ("0", 0.8), ("1", 0.6)):
+        scored = Scored(label=name != "0", image_score=score, values=np.empty(0), truth=None)
+        row.add(RowImage(record(name, score), scored, stored=False, parts=(score,)))
+    for _ in range(2):
+        assert [(one.id, one.image_score) for one in row.predictions] == [("0", 0.4), ("1", 0.3), ("2", 0.2)]
+        assert len(row.histograms) == 3
+    assert row.metrics(paid=False)["categories"]["bolt"]["image_auroc"] == 0.0
+
+
+def test_public_functions():
+    """The functions that the documentation names do what it says."""
+    assert lvlm_ad.regions.divide(np.zeros((96, 96, 3), np.uint8), "grid").count == 256
+    assert lvlm_ad.text2seg.parse("image anomaly score: 0.9; region 3: 0.7.", 5).regions == {3: 0.7}
+    assert lvlm_ad.metrics.image_metrics([0, 1], [0.1, 0.2]).auroc == 1.0
+    perfect = lvlm_ad.metrics.pixel_metrics([np.eye(4)], [np.eye(4)], fpr_limit=0.3)
+    assert (perfect.auroc, perfect.ap, perfect.f1_max, perfect.aupro) == (1.0, 1.0, 1.0, 1.0)
+    with pytest.raises(AttributeError, match="no attribute 'benhc'"):
+        lvlm_ad.benhc  # noqa: B018 - the access is the test
+    assert set(lvlm_ad.__all__) <= set(dir(lvlm_ad))
