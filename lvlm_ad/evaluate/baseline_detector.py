@@ -108,7 +108,7 @@ class BaselineDetector:
         except PluginError as error:
             if isinstance(error.__cause__, NotImplementedError):
                 raise PluginError(
-                    f"The baseline {self._name} gave parts, and has no finalize_category() to make image scores of them."
+                    f"The baseline {self._name} gave parts but has no finalize_category() to make image scores of them."
                 ) from error
             raise
         if len(scores) != len(parts) or not all(0 <= score <= 1 for score in scores):

@@ -179,16 +179,14 @@ def _pairs(path: Path) -> list[tuple[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise DataError(f"{shown(path)} cannot be read: {reason}.") from error
-    try:
-        if is_json:
-            pairs = json.loads(text, object_pairs_hook=lambda members: members)
-            if text.lstrip().startswith("{"):
-                return list(pairs)
-        else:
-            rows = list(csv.DictReader(text.splitlines()))
-            if all(row.get("image") is not None and "score" in row for row in rows):
-                return [(row["image"], row["score"]) for row in rows]
-    except (ValueError, RecursionError, csv.Error) as error:
-        raise DataError(f"{shown(path)} is no {'JSON' if is_json else 'CSV'} file: {error}.") from error
     wanted = "one object, name -> score" if is_json else "a table with commas and the columns image and score"
+    try:
+        if is_json and text.lstrip().startswith("{"):
+            # As pairs, so that a name that occurs twice is noticed.
+            return list(json.loads(text, object_pairs_hook=lambda members: members))
+        rows = [] if is_json else list(csv.DictReader(text.splitlines()))
+        if not is_json and all(row.get("image") is not None and "score" in row for row in rows):
+            return [(row["image"], row["score"]) for row in rows]
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise DataError(f"{shown(path)} must be {wanted}; {error}.") from error
     raise DataError(f"{shown(path)} must be {wanted}.")

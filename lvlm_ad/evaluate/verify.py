@@ -1,4 +1,4 @@
-"""``leaderboard --verify``: recompute a run's numbers from its files with the code of a bench, and report differences."""
+"""``leaderboard --verify``: recompute a run's numbers from its files, with the code of a bench."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.backend import Answer
 from lvlm_ad.datasets.hashing import hash_rows
-from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
 from lvlm_ad.errors import DataError, RunError
 from lvlm_ad.evaluate.manifest import hash_of
@@ -43,6 +43,8 @@ _SCORE = 5e-7
 """Half of the last decimal that a baseline writes."""
 
 _MOST_RESAMPLES = 100_000
+
+_PIXEL_METRICS = tuple(name for name in METRIC_NAMES if name.startswith("pixel"))
 
 _SHOWN = 5
 """Problems reported of one run."""
@@ -100,7 +102,7 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
     Returns:
         What differs, a sentence each.
     """
-    problems = [*_manifest(run), *_answers(run, answers), *_pixels(run)]
+    problems = [*_manifest(run), *_answers(run, answers), *_pixels(run), *_usage(run)]
     if run.histograms is not None:
         problems += _metrics(run, run.histograms)
         problems += [] if sources is None else _truth(run, run.histograms, sources)
@@ -110,7 +112,8 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
 def _manifest(run: Run) -> Iterator[str]:
     """Compare the manifest with its hash and with the predictions."""
     manifest, records = run.manifest, run.predictions
-    facts = manifest.model_dump(mode="json", exclude={"schema_version", "config_hash", "versions", "started", "seconds"})
+    passing = {"schema_version", "config_hash", "versions", "started", "seconds"}
+    facts = manifest.model_dump(mode="json", exclude=passing)
     if manifest.model.kind == "maps":
         for name in ("frame", "sees_truth"):
             del facts["model"][name]
@@ -128,8 +131,9 @@ def _manifest(run: Run) -> Iterator[str]:
         yield f"run.json: the whole of {manifest.dataset.name} has {published} images"
     twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
     yield from _listed(twice, "predictions.jsonl: an image occurs twice")
-    if manifest.model.kind != "maps" and manifest.model.row == "regions":
-        if hash_rows([record.id, record.division] for record in records) != manifest.division.hash:
+    if manifest.model.row == "regions":
+        divided = hash_rows([record.id, record.division] for record in records)
+        if divided != manifest.division.hash:
             yield "run.json: the division is not that of the predictions"
     if manifest.model.kind != "backend" and any(record.key or record.input_tokens is not None for record in records):
         yield "run.json: a chat model is called a baseline"
@@ -200,11 +204,14 @@ def _fits(run: Run, record: PredictionRecord, histogram: ScoreHistogram) -> bool
 
 
 def _metrics(run: Run, histograms: Sequence[ScoreHistogram | None]) -> Iterator[str]:
-    """Compute every number of metrics.json again."""
+    """Compute every metric again, with intervals, ranges and reasons."""
     intervals = run.metrics.get("intervals")
     resamples = intervals.get("resamples") if isinstance(intervals, dict) else 0
     if not isinstance(resamples, int) or not 0 < resamples <= _MOST_RESAMPLES:
         yield "metrics.json: there are no intervals, and without them no fair rank; run bench with --resamples 1000"
+        return
+    if run.metrics["categories"].keys() != set(run.manifest.dataset.categories):
+        yield "metrics.json: the categories are not those of the predictions"
         return
     images = {category: Images() for category in run.manifest.dataset.categories}
     for record, histogram in zip(run.predictions, histograms, strict=True):
@@ -214,33 +221,29 @@ def _metrics(run: Run, histograms: Sequence[ScoreHistogram | None]) -> Iterator[
         exact = None
         if run.manifest.model.row == "dense":
             # Pixels of an own map were measured exactly; their counts say how sure that is, and whether it can be.
-            recorded = run.metrics["categories"].get(category, {})
-            exact = {name: recorded.get(name) for name in METRIC_NAMES if name.startswith("pixel")}
+            exact = {name: run.metrics["categories"][category].get(name) for name in _PIXEL_METRICS}
             counted = measure_category(scored, run.manifest.on_failure).metrics
-            for name in exact:
+            for name in _PIXEL_METRICS:
                 yield from _differences(counted[name], exact[name], f"{name} of {category}", _COUNTED)
         results[category] = measure_category(scored, run.manifest.on_failure, category, resamples, exact)
-    recomputed = answer_metrics(run.predictions, paid=run.manifest.model.kind == "backend")
-    for name in ("answers", "outcomes", "coverage", "usage"):
-        recorded = run.metrics.get(name)
-        if name == "usage" and isinstance(recorded, dict):
-            recorded = dict(recorded)
-            spent, cost = recorded.pop("spent_usd", None), recomputed["usage"]["cost_usd"]
-            if spent is not None and not 0 <= spent <= (cost or 0.0) + _EXACT:
-                yield "metrics.json: more was spent than the answers cost"
-        yield from _differences(recomputed[name], recorded, name)
     places = {"the mean": (summary(results), run.metrics["mean"])}
-    for category in dict.fromkeys([*results, *run.metrics["categories"]]):
-        own = results[category].metrics if category in results else None
-        places[category] = (own, run.metrics["categories"].get(category))
+    places |= {category: (one.metrics, run.metrics["categories"][category]) for category, one in results.items()}
     for place, (own, recorded) in places.items():
-        if own is None or recorded is None:
-            yield f"metrics.json: {place} is not a category of the predictions, or is missing"
-            continue
         expected, found = _recomputable(own, run.manifest), _recomputable(recorded, run.manifest)
         for name in dict.fromkeys([*expected, *found]):
             tolerance = _INTERVAL if name.startswith("interval") else _EXACT
             yield from _differences(expected.get(name), found.get(name), f"{name} of {place}", tolerance)
+
+
+def _usage(run: Run) -> Iterator[str]:
+    """Count answers, tokens, costs and seconds again."""
+    recomputed = answer_metrics(run.predictions, paid=run.manifest.model.kind == "backend")
+    usage = dict(run.metrics["usage"])
+    spent = usage.pop("spent_usd", None) or 0.0
+    for name, expected in recomputed.items():
+        yield from _differences(expected, usage if name == "usage" else run.metrics.get(name), name)
+    if not 0 <= spent <= (recomputed["usage"]["cost_usd"] or 0.0) + _EXACT:
+        yield "metrics.json: more was spent than the answers cost"
 
 
 def _recomputable(measures: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
@@ -292,15 +295,12 @@ def _true_histogram(
 
 
 def _same_pixels(one: ScoreHistogram, other: ScoreHistogram, *, exactly: bool) -> bool:
-    if exactly:
-        columns = ((one.scores, other.scores), (one.normal, other.normal), (one.anomalous, other.anomalous))
-        same = all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=_EXACT) for a, b in columns)
-        return same and np.allclose(one.overlap, other.overlap, rtol=0, atol=1e-6)
-    return (one.normal.sum(), one.anomalous.sum(), one.n_regions) == (
-        other.normal.sum(),
-        other.anomalous.sum(),
-        other.n_regions,
-    )
+    if not exactly:
+        totals = [(float(h.normal.sum()), float(h.anomalous.sum()), h.n_regions) for h in (one, other)]
+        return totals[0] == totals[1]
+    names = ("scores", "normal", "anomalous", "overlap")
+    columns = [(getattr(one, name), getattr(other, name)) for name in names]
+    return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6) for a, b in columns)
 
 
 def _differences(expected: Any, recorded: Any, place: str, tolerance: float = _EXACT) -> Iterator[str]:

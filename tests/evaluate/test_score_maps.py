@@ -16,8 +16,8 @@ from lvlm_ad.runs import METRIC_NAMES, read_run
 
 
 @pytest.fixture
-def dataset(small_data):
-    return load_dataset("folder", small_data)
+def dataset(kept_data):
+    return load_dataset("folder", kept_data)
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def maps(dataset, tmp_path):
     return folder
 
 
-def test_the_numbers_are_those_of_the_metrics(dataset, maps, small_data, tmp_path):
+def test_the_numbers_are_those_of_the_metrics(dataset, maps, kept_data, tmp_path):
     """At the images' own size every metric is what ``pixel_metrics`` gives for the files."""
-    config = RunConfig(data=small_data, out=tmp_path / "runs", resamples=50)
+    config = RunConfig(data=kept_data, out=tmp_path / "runs", resamples=50)
     run = score_maps(maps, config, own_size=True)
     assert run.manifest.row_name == "maps (dense)"
     for category in dataset.categories:
@@ -53,11 +53,11 @@ def test_the_numbers_are_those_of_the_metrics(dataset, maps, small_data, tmp_pat
     assert len(again.histograms) == len(dataset)
 
 
-def test_formats_and_places_hold_the_same_map(dataset, maps, small_data, tmp_path):
+def test_formats_and_places_hold_the_same_map(dataset, maps, kept_data, tmp_path):
     """A map of 16 bits, in any of the formats and both places, gives the same numbers."""
     import tifffile
 
-    config = RunConfig(data=small_data, out=tmp_path / "runs", resamples=0)
+    config = RunConfig(data=kept_data, out=tmp_path / "runs", resamples=0)
     other = tmp_path / "other"
     for at, (sample_id, path) in enumerate(find_maps(dataset, maps).items()):
         values = np.round(read_map(path) / 1.5 * 65535).astype(np.uint16)
@@ -75,7 +75,7 @@ def test_formats_and_places_hold_the_same_map(dataset, maps, small_data, tmp_pat
     assert runs[0].manifest.config_hash != runs[1].manifest.config_hash
 
 
-def test_image_scores_may_be_given(dataset, maps, small_data, tmp_path):
+def test_image_scores_may_be_given(dataset, maps, kept_data, tmp_path):
     """From CSV by file name or from JSON by id; they then decide the image metrics alone."""
     scores = {sample.id: float(sample.label) for sample in dataset}
     (tmp_path / "scores.json").write_text(json.dumps(scores))
@@ -85,7 +85,7 @@ def test_image_scores_may_be_given(dataset, maps, small_data, tmp_path):
         writer.writerows((str(s.image_path.relative_to(dataset.root)), scores[s.id]) for s in dataset)
     assert read_image_scores(tmp_path / "scores.json", dataset) == scores
     assert read_image_scores(tmp_path / "scores.csv", dataset) == scores
-    config = RunConfig(data=small_data, out=tmp_path / "runs", resamples=0)
+    config = RunConfig(data=kept_data, out=tmp_path / "runs", resamples=0)
     found = [score_maps(maps, config, image_scores=tmp_path / name) for name in ("scores.csv", "scores.json")]
     plain = score_maps(maps, config)
     assert [run.metrics["mean"]["image_auroc"] for run in found] == [1.0, 1.0]
@@ -128,7 +128,7 @@ def test_a_map_that_is_none_is_named(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_and_ambiguous_maps_are_told(dataset, maps, small_data, tmp_path):
+def test_missing_and_ambiguous_maps_are_told(dataset, maps, kept_data, tmp_path):
     """No folder, no map for an image, or two of them."""
     with pytest.raises(DataError, match="There is no folder"):
         find_maps(dataset, tmp_path / "nowhere")
@@ -142,7 +142,7 @@ def test_missing_and_ambiguous_maps_are_told(dataset, maps, small_data, tmp_path
     with pytest.raises(DataError, match=r"holds no .*\.npy,\.tiff.* 1 more are missing"):
         find_maps(dataset, maps)
     with pytest.raises(ConfigError, match="needs a name"):
-        score_maps(maps, RunConfig(data=small_data, out=tmp_path), name=" ")
+        score_maps(maps, RunConfig(data=kept_data, out=tmp_path), name=" ")
 
 
 def test_scores_that_do_not_fit_are_told(dataset, tmp_path):
@@ -178,9 +178,9 @@ def test_a_spreadsheets_table_is_read(dataset, tmp_path):
     assert list(read_image_scores(tmp_path / "a.csv", dataset).values()) == list(range(len(dataset)))
 
 
-def test_the_command_puts_maps_on_the_leaderboard(lvlm_ad_command, maps, small_data):
+def test_the_command_puts_maps_on_the_leaderboard(lvlm_ad_command, maps, kept_data):
     """One line of JSON, a row on the leaderboard, and a comparison with itself."""
-    done = lvlm_ad_command("score", "--maps", maps, "--data", small_data, "--name", "patchy", "--json")
+    done = lvlm_ad_command("score", "--maps", maps, "--data", kept_data, "--name", "patchy", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["model"] == "patchy (dense)"

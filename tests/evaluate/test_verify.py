@@ -131,7 +131,7 @@ def test_every_kind_of_tampering_is_named(on_disk):
         ("image_auroc of the mean", with_metrics(run, "mean", image_auroc=0.5)),
         ("n_images of the mean", with_metrics(run, "mean", n_images=6000)),
         ("undefined of the mean", with_metrics(run, "mean", undefined={"image_ap": "the best model"})),
-        ("extra is not a category", with_metrics(run, "categories", extra=run.metrics["categories"]["bolt"])),
+        ("the categories are not those", with_metrics(run, "categories", extra=run.metrics["categories"]["bolt"])),
         ("coverage", with_metrics(run, "", coverage=0.5)),
         ("answers", with_metrics(run, "answers", ok=0)),
         ("there are no intervals", with_metrics(run, "intervals", resamples=0)),

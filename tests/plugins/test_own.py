@@ -284,7 +284,7 @@ def test_a_bench_of_own_classes(write, small_data, lvlm_ad_command):
         ("score", "import nobodys_lib", "The baseline odd needs the module 'nobodys_lib'"),
         ("score", "return DenseScores(0.5, MAP[..., None])", "of shape (96, 96, 1); it must be the image's (96, 96)"),
         ("score", "return DenseScores('0.5', MAP)", "gave '0.5' as image score; it must be a float"),
-        ("score", "return DenseScores(0.5, MAP, parts=(0.5,))", "gave parts, and has no "),
+        ("score", "return DenseScores(0.5, MAP, parts=(0.5,))", "gave parts but has no "),
     ],
 )
 def test_an_odd_result_ends_the_command_with_one_line(method, body, message, write, kept_data, lvlm_ad_command):
