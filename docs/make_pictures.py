@@ -30,7 +30,7 @@ from lvlm_ad.runs import read_run
 
 IMAGES = Path(__file__).with_name("images")
 SIZE = (768, 768)
-SHOWN = "gravel/weeds/000"
+SHOWN = "blister/wrong_colour/000"
 
 
 def pipeline() -> None:
@@ -65,7 +65,7 @@ def pages() -> None:
         _shoot(page, "report.png", height=860)
         page.locator("#plots").evaluate("heading => heading.scrollIntoView()")
         _shoot(page, "plots.png", height=860)
-        page.select_option("#f-defect", "weeds")
+        page.select_option("#f-order", "high")
         page.locator("#images").evaluate("heading => heading.scrollIntoView()")
         page.wait_for_load_state("networkidle")
         _shoot(page, "gallery.png", height=760)
