@@ -1,10 +1,9 @@
-"""What surrounds a backend: stored answers, claims, traffic, retries, the budget, batches, and when to give up."""
+"""What surrounds a backend: stored answers, locks, limits, retries, the budget and batches."""
 
 from lvlm_ad.asking.answers import AnswerStore
 from lvlm_ad.asking.asker import Asked, Asker
 from lvlm_ad.asking.batch import Batcher, Question
-from lvlm_ad.asking.budget import Budget, BudgetSpentError
-from lvlm_ad.asking.cost import image_tokens, text_tokens
+from lvlm_ad.asking.cost import Budget, BudgetSpentError, image_tokens, text_tokens
 from lvlm_ad.asking.ledger import BatchLedger
 from lvlm_ad.asking.locks import Locks
 

@@ -4,22 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lvlm_ad.asking import AnswerStore, Asker, Budget, BudgetSpentError
-from lvlm_ad.asking import asker as caller_module
+from lvlm_ad.asking import Asker, Budget, BudgetSpentError, retries
 from lvlm_ad.backend import Answer, Backend, Request, ScriptedBackend, Usage
 from lvlm_ad.errors import FatalError, RateLimitError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.presets import Pacing, Price
-from lvlm_ad.store import open_answers
 
 PRICE = Price(price_input=1.0, price_output=10.0)
 
 
-@pytest.fixture
-def store(tmp_path):
-    return AnswerStore(open_answers(tmp_path / "answers.sqlite"))
-
-
-def caller(store, script, price=PRICE, limit=None):
+def asker_of(store, script, price=PRICE, limit=None):
     backend = ScriptedBackend(script=script)
     return Asker(backend, store, price, Budget(limit), pacing=Pacing(max_retries=0)), backend
 
@@ -30,10 +23,10 @@ def question(text):
 
 def test_a_question_is_asked_once(store):
     """The second time, and in a second run, the stored answer is given and the backend is not asked."""
-    first, backend = caller(store, lambda _: "yes")
+    first, backend = asker_of(store, lambda _: "yes")
     assert first.ask(question("a")).stored is False
     assert first.ask(question("a")).stored is True
-    second, other = caller(store, lambda _: "no")
+    second, other = asker_of(store, lambda _: "no")
     asked = second.ask(question("a"))
     assert (asked.answer.text, asked.stored) == ("yes", True)
     assert (len(backend.requests), len(other.requests)) == (1, 0)
@@ -41,7 +34,7 @@ def test_a_question_is_asked_once(store):
 
 def test_refusals_are_kept_as_refusals(store):
     """A refusal is paid for: it is recorded with its outcome and comes back as a refusal, never as an answer."""
-    asking, backend = caller(store, lambda _: Answer("no", "refused"))
+    asking, backend = asker_of(store, lambda _: Answer("no", "refused"))
     for _ in range(2):
         assert asking.ask(question("a")).answer.outcome == "refused"
     assert len(backend.requests) == 1
@@ -57,7 +50,7 @@ def test_failures_are_not_stored(store):
             raise given
         return given
 
-    asking, _ = caller(store, script)
+    asking, _ = asker_of(store, script)
     with pytest.raises(TransientError):
         asking.ask(question("a"))
     assert len(store) == 0
@@ -88,9 +81,9 @@ def test_stored_answers_show_that_the_endpoint_was_in_reach(store):
             raise TransientError("status 400")
         return "yes"
 
-    first, _ = caller(store, script)
+    first, _ = asker_of(store, script)
     first.ask(question("a"))
-    again, _ = caller(store, script)
+    again, _ = asker_of(store, script)
     again.ask(question("a"))
     for n in range(12):
         with pytest.raises(TransientError):
@@ -99,7 +92,7 @@ def test_stored_answers_show_that_the_endpoint_was_in_reach(store):
 
 def test_a_lone_surrogate_is_replaced(store):
     """What UTF-8 cannot hold is replaced on the way in, so that no later step stumbles on it."""
-    asking, _ = caller(store, lambda _: Answer("score \ud800", detail="\udfff"))
+    asking, _ = asker_of(store, lambda _: Answer("score \ud800", detail="\udfff"))
     assert asking.ask(question("a")).answer.text == "score ?" == asking.ask(question("a")).answer.text
 
 
@@ -109,7 +102,7 @@ def test_a_foreign_exception_fails_one_question(store):
     def script(_request):
         raise ConnectionError("reset")
 
-    asking, _ = caller(store, script)
+    asking, _ = asker_of(store, script)
     with pytest.raises(TransientError, match="ScriptedBackend raised ConnectionError: reset"):
         asking.ask(question("a"))
 
@@ -117,14 +110,14 @@ def test_a_foreign_exception_fails_one_question(store):
 def test_a_script_in_order_is_not_stored(store):
     """Each run asks a list of answers from its beginning: the n-th answer belongs to the n-th question."""
     for _ in range(2):
-        asking, _ = caller(store, ["one", "two"])
+        asking, _ = asker_of(store, ["one", "two"])
         assert [asking.ask(question(text)).answer.text for text in "ab"] == ["one", "two"]
     assert len(store) == 0
 
 
 def test_a_limit_needs_token_counts(store):
     """Under a limit, an answer of unknown cost ends the asking; without a limit it does not."""
-    asking, backend = caller(store, lambda _: "no usage", limit=5)
+    asking, backend = asker_of(store, lambda _: "no usage", limit=5)
     asking.ask(question("a"))
     with pytest.raises(BudgetSpentError, match="without token counts"):
         asking.ask(question("b"))
@@ -147,7 +140,7 @@ def test_after_a_fatal_error_nothing_is_asked(store):
             raise FatalError("the key is refused")
         return "yes"
 
-    asking, _ = caller(store, script)
+    asking, _ = asker_of(store, script)
     asking.ask(question("a"))
     for text in ("bad", "b"):
         with pytest.raises(FatalError, match="key is refused"):
@@ -164,7 +157,7 @@ def test_an_endpoint_out_of_reach_is_given_up(store):
         asked.append(request)
         raise TransientError("no connection")
 
-    asking, _ = caller(store, script)
+    asking, _ = asker_of(store, script)
     for n in range(7):
         with pytest.raises(TransientError):
             asking.ask(question(str(n)))
@@ -178,7 +171,7 @@ def test_cost_comes_from_tokens_and_prices(store):
     """Cached tokens are billed at their own price; without a price or a count the cost is unknown, not 0."""
     answer = Answer("yes", usage=Usage(input_tokens=1000, cached_tokens=400, output_tokens=100))
     price = Price(price_input=2.0, price_cached=1.0, price_output=10.0)
-    asking, _ = caller(store, [answer, Answer("no usage")], price)
+    asking, _ = asker_of(store, [answer, Answer("no usage")], price)
     assert asking.ask(question("a")).cost == pytest.approx((600 * 2 + 400 * 1 + 100 * 10) / 1e6)
     assert asking.ask(question("b")).cost is None
     assert Asker(ScriptedBackend(script=[]), store, Price(), Budget(None)).cost(answer) is None
@@ -267,8 +260,8 @@ def asking_all(store, script, questions, *, threads=32, **options):
 @pytest.fixture
 def _quick(monkeypatch):
     """Waits between tries are a hundredth of what they are."""
-    monkeypatch.setattr(caller_module, "_FIRST_WAIT", 0.005)
-    monkeypatch.setattr(caller_module, "_LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retries, "_FIRST_WAIT", 0.005)
+    monkeypatch.setattr(retries, "_LONGEST_WAIT", 0.02)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -330,15 +323,15 @@ def test_a_wait_that_is_asked_for_is_waited(store):
 
 
 def test_a_wait_of_hours_ends_the_run(store):
-    """An endpoint that wants to be left alone for long is left alone: the run ends and says for how long."""
+    """When the endpoint asks for a wait of hours, the run ends and says so; it does not wait."""
     _, (error,) = asking_all(store, lambda *_: RateLimitError("daily limit", wait=7200), ["a"])
     assert isinstance(error, FatalError)
-    assert "left alone for 7200 s (daily limit)" in str(error)
+    assert "Rate limited for 7200 s (daily limit)" in str(error)
 
 
 def test_being_turned_away_for_ever_ends(store, monkeypatch):
     """A question that is turned away beyond patience fails."""
-    monkeypatch.setattr(caller_module, "_PATIENCE", 0.0)
+    monkeypatch.setattr(retries, "PATIENCE", 0.0)
     _, (error,) = asking_all(store, lambda *_: RateLimitError("slow down"), ["a"])
     assert type(error) is RateLimitError
 
@@ -368,10 +361,10 @@ def test_a_rejection_does_not_forestall_the_answers_under_way(store):
 def test_what_was_declined_without_counts_costs_nothing(store):
     """A filter's reply without token counts does not make the cost of all unknown; without prices it stays unknown."""
     filtered = Answer("", "filtered")
-    asking, _ = caller(store, [], Price(price_input=2.0, price_output=10.0))
+    asking, _ = asker_of(store, [], Price(price_input=2.0, price_output=10.0))
     assert asking.cost(filtered) == 0.0
     assert asking.cost(Answer("yes")) is None
-    unpriced, _ = caller(store, [], Price())
+    unpriced, _ = asker_of(store, [], Price())
     assert unpriced.cost(filtered) is None
 
 
@@ -396,9 +389,9 @@ def test_one_wrong_question_among_answers_fails_alone(store):
 
 def test_asking_again_replaces_the_stored_answer(store):
     """An answer of an earlier run is asked for anew on demand, once; one of this run is not."""
-    first, _ = caller(store, lambda _: Answer("no", "refused"))
+    first, _ = asker_of(store, lambda _: Answer("no", "refused"))
     first.ask(question("a"))
-    second, backend = caller(store, lambda _: "yes")
+    second, backend = asker_of(store, lambda _: "yes")
     assert second.ask(question("a")).answer.outcome == "refused"
     assert second.ask(question("a"), again=True).answer.text == "yes"
     assert second.ask(question("a"), again=True).stored is True
@@ -408,13 +401,13 @@ def test_asking_again_replaces_the_stored_answer(store):
 
 def test_a_failed_second_asking_keeps_the_first_answer(store):
     """When asking again fails, what was stored stays."""
-    first, _ = caller(store, lambda _: Answer("half", "truncated"))
+    first, _ = asker_of(store, lambda _: Answer("half", "truncated"))
     key = first.ask(question("a")).key
 
     def fail(_request):
         raise TransientError("reset")
 
-    second, _ = caller(store, fail)
+    second, _ = asker_of(store, fail)
     with pytest.raises(TransientError):
         second.ask(question("a"), again=True)
     assert store.get(key).text == "half"
@@ -457,7 +450,7 @@ def test_a_batchs_answer_costs_a_batchs_price(store):
     """An answer that came through a batch is priced as such, also when it is read again."""
     price = Price(price_input=2.0, price_output=10.0, price_batch=0.5)
     answer = Answer("yes", usage=Usage(1000, None, 100), batch=True)
-    asking, _ = caller(store, lambda _: answer, price)
+    asking, _ = asker_of(store, lambda _: answer, price)
     assert asking.ask(question("a")).cost == pytest.approx((2000 + 1000) / 1e6 / 2)
     assert asking.ask(question("a")).cost == pytest.approx((2000 + 1000) / 1e6 / 2)
 
@@ -510,7 +503,7 @@ def test_a_filtered_first_question_does_not_open_the_gate(store):
 @pytest.mark.parametrize("outcome", ["ok", "truncated", "empty"])
 def test_an_answer_without_token_counts_blinds_the_limit(store, outcome):
     """However it ended, an answer of unknown cost ends the asking under a limit; one that was declined does not."""
-    asking, _ = caller(store, lambda _: Answer("x", outcome), limit=5)
+    asking, _ = asker_of(store, lambda _: Answer("x", outcome), limit=5)
     asking.ask(question("a"))
     with pytest.raises(BudgetSpentError, match="without token counts"):
         asking.ask(question("b"))
@@ -535,10 +528,10 @@ def test_a_wait_of_nothing_does_not_spin(store):
 
 def test_patience_begins_when_a_question_is_first_turned_away(store, monkeypatch):
     """Time spent in line before does not count as being turned away."""
-    monkeypatch.setattr(caller_module, "_PATIENCE", 5.0)
-    monkeypatch.setattr(caller_module, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "PATIENCE", 5.0)
+    monkeypatch.setattr(retries, "_FIRST_WAIT", 0.001)
     clock = [0.0]
-    monkeypatch.setattr(caller_module, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(retries, "monotonic", lambda: clock[0])
 
     def script(_, times):
         clock[0] += 3.0

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lvlm_ad.asking import limiter as traffic_module
+from lvlm_ad.asking import limiter as limiter_module
 from lvlm_ad.asking.limiter import RateLimiter, StoppedError
 from lvlm_ad.backend import Limits
 
@@ -16,9 +16,9 @@ class Simulation:
 
     def __init__(self, start, *, seconds=0.2, room=32, queues=False, most=128, limits=None):
         self.now = 0.0
-        self.traffic = RateLimiter(start, most, limits, clock=lambda: self.now)
+        self.limiter = RateLimiter(start, most, limits, clock=lambda: self.now)
         # There is always another in line: the limit decides how fast answers come.
-        self.traffic._queue.append(traffic_module._Waiter((True, 10**9), 0.0))
+        self.limiter._queue.append(limiter_module._Waiter((True, 10**9), 0.0))
         self.seconds, self.room, self.queues = seconds, room, queues
         self.free_at = [0.0] * room
         self.under_way = []
@@ -29,13 +29,13 @@ class Simulation:
         """Answer so many questions; returns the time it took."""
         again, left, answered, number = [], questions, 0, 0
         while answered < questions:
-            while (left or again) and self.traffic._delay(tokens) == 0:
+            while (left or again) and self.limiter._delay(tokens) == 0:
                 left -= 0 if again else 1
                 if again:
                     again.pop()
                 self._send(number, tokens)
                 number += 1
-            delay = self.traffic._delay(tokens) if left or again else None
+            delay = self.limiter._delay(tokens) if left or again else None
             if delay is not None and not (self.under_way and self.under_way[0][0] <= self.now + delay):
                 self.now += delay
                 continue
@@ -45,12 +45,12 @@ class Simulation:
                 answered += 1
             else:
                 again.append(1)
-            self.traffic.leave(mine, "answered" if ok else "crowded")
-            self.limits_seen.append(self.traffic.limit)
+            self.limiter.leave(mine, "answered" if ok else "crowded")
+            self.limits_seen.append(self.limiter.limit)
         return self.now
 
     def _send(self, number, tokens):
-        mine = self.traffic.enter(tokens)
+        mine = self.limiter.enter(tokens)
         busy = sum(ok for *_, ok in self.under_way)
         self.peak = max(self.peak, len(self.under_way) + 1)
         if self.queues:
@@ -91,7 +91,7 @@ def test_an_endpoint_that_takes_all_is_used_up_to_the_widest():
     """Without any trouble the limit grows to the most that is allowed, not further."""
     simulation = Simulation(16, room=10_000)
     simulation.go(3000)
-    assert simulation.traffic.limit == 128 == simulation.peak
+    assert simulation.limiter.limit == 128 == simulation.peak
 
 
 def test_a_limit_is_a_limit():
@@ -103,31 +103,31 @@ def test_a_limit_is_a_limit():
 
 def test_turned_away_together_shrinks_once():
     """Of questions that were sent before the limit shrank, the first shrinks it by a fifth and the others do not."""
-    traffic = RateLimiter(20, 128)
-    passes = [traffic.enter() for _ in range(20)]
+    limiter = RateLimiter(20, 128)
+    passes = [limiter.enter() for _ in range(20)]
     for mine in passes:
-        traffic.leave(mine, "crowded")
-    assert traffic.limit == 16
-    traffic.leave(traffic.enter(), "crowded")
-    assert traffic.limit == 12
+        limiter.leave(mine, "crowded")
+    assert limiter.limit == 16
+    limiter.leave(limiter.enter(), "crowded")
+    assert limiter.limit == 12
 
 
 def test_failures_of_the_server_hold_the_limit():
     """A round in which the server failed neither widens nor narrows."""
-    traffic = RateLimiter(4, 128)
+    limiter = RateLimiter(4, 128)
     for _ in range(20):
         for _ in range(3):
-            traffic.leave(traffic.enter(), "answered")
-        traffic.leave(traffic.enter(), "failed")
-    assert traffic.limit == 4
+            limiter.leave(limiter.enter(), "answered")
+        limiter.leave(limiter.enter(), "failed")
+    assert limiter.limit == 4
 
 
 def test_requests_a_minute_are_kept():
     """In no minute do more questions go than are allowed, and no fewer over a long time."""
     simulation = Simulation(16, room=1000, limits=Limits(requests_per_minute=60))
     starts = []
-    enter = simulation.traffic.enter
-    simulation.traffic.enter = lambda tokens: starts.append(simulation.now) or enter(tokens)
+    enter = simulation.limiter.enter
+    simulation.limiter.enter = lambda tokens: starts.append(simulation.now) or enter(tokens)
     took = simulation.go(300)
     assert all(later - earlier >= 60 for earlier, later in zip(starts, starts[60:], strict=False))
     assert took == pytest.approx(4 * 60, abs=5)
@@ -143,11 +143,11 @@ def test_what_the_user_gives_comes_before_what_is_announced():
     """An announced limit is kept unless the user gave one."""
     for given, allowed in ((None, 2), (Limits(requests_per_minute=4), 4)):
         now = [0.0]
-        traffic = RateLimiter(16, 16, given, clock=lambda now=now: now[0])
-        traffic.leave(traffic.enter(), "answered", limits=Limits(requests_per_minute=2))
+        limiter = RateLimiter(16, 16, given, clock=lambda now=now: now[0])
+        limiter.leave(limiter.enter(), "answered", limits=Limits(requests_per_minute=2))
         count = 1
-        while traffic._delay(0) == 0:
-            traffic.leave(traffic.enter(), "answered")
+        while limiter._delay(0) == 0:
+            limiter.leave(limiter.enter(), "answered")
             count += 1
         assert count == allowed
 
@@ -155,32 +155,32 @@ def test_what_the_user_gives_comes_before_what_is_announced():
 def test_a_wait_that_was_asked_for_holds_everybody():
     """After a hold of seven seconds nothing goes before they are over."""
     now = [0.0]
-    traffic = RateLimiter(16, 16, clock=lambda: now[0])
-    traffic.hold(7)
-    assert traffic._delay(0) == 7
+    limiter = RateLimiter(16, 16, clock=lambda: now[0])
+    limiter.hold(7)
+    assert limiter._delay(0) == 7
     now[0] = 6.5
-    assert traffic._delay(0) == 0.5
+    assert limiter._delay(0) == 0.5
     now[0] = 7
-    assert traffic._delay(0) == 0
+    assert limiter._delay(0) == 0
 
 
 def test_those_asked_again_go_first():
     """When a pass comes free, a question that was turned away before goes ahead of new ones."""
-    traffic = RateLimiter(1, 1)
-    mine = traffic.enter()
+    limiter = RateLimiter(1, 1)
+    mine = limiter.enter()
     order = []
 
     def wait(name, again):
-        taken = traffic.enter(again=again)
+        taken = limiter.enter(again=again)
         order.append(name)
-        traffic.leave(taken, "answered")
+        limiter.leave(taken, "answered")
 
     threads = [threading.Thread(target=wait, args=("new", False)), threading.Thread(target=wait, args=("again", True))]
     for at, thread in enumerate(threads, start=1):
         thread.start()
-        while len(traffic._queue) < at:
+        while len(limiter._queue) < at:
             pass
-    traffic.leave(mine, "answered")
+    limiter.leave(mine, "answered")
     for thread in threads:
         thread.join(timeout=30)
     assert order == ["again", "new"]
@@ -189,13 +189,13 @@ def test_those_asked_again_go_first():
 def test_a_long_wait_is_told_once():
     """Who waits for a limit a minute hears how long, once; short waits are not told."""
     told = []
-    traffic = RateLimiter(8, 8, Limits(requests_per_minute=2), waits=told.append)
+    limiter = RateLimiter(8, 8, Limits(requests_per_minute=2), waits=told.append)
     for _ in range(2):
-        traffic.leave(traffic.enter(), "answered")
+        limiter.leave(limiter.enter(), "answered")
 
     def wait():
         with pytest.raises(StoppedError):
-            traffic.enter()
+            limiter.enter()
 
     threads = [threading.Thread(target=wait) for _ in range(3)]
     for thread in threads:
@@ -203,7 +203,7 @@ def test_a_long_wait_is_told_once():
     deadline = time.monotonic() + 30
     while not told and time.monotonic() < deadline:
         time.sleep(0.01)
-    traffic.stop()
+    limiter.stop()
     for thread in threads:
         thread.join(timeout=30)
     assert len(told) == 1
@@ -212,22 +212,22 @@ def test_a_long_wait_is_told_once():
 
 def test_stopping_tells_all_who_wait():
     """After a stop nothing goes: those in line and those who come later are told."""
-    traffic = RateLimiter(1, 1)
-    traffic.enter()
+    limiter = RateLimiter(1, 1)
+    limiter.enter()
     told = []
 
     def wait():
         try:
-            traffic.enter()
+            limiter.enter()
         except StoppedError:
             told.append(1)
 
     threads = [threading.Thread(target=wait) for _ in range(5)]
     for thread in threads:
         thread.start()
-    traffic.stop()
+    limiter.stop()
     for thread in threads:
         thread.join(timeout=30)
     assert len(told) == 5
     with pytest.raises(StoppedError):
-        traffic.enter()
+        limiter.enter()

@@ -1,107 +1,32 @@
+"""Locks on questions: two commands on one folder never ask the same question twice."""
+
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lvlm_ad.asking import AnswerStore, Asker, Budget, Locks
-from lvlm_ad.asking import locks as claims_module
+from lvlm_ad.asking import AnswerStore, Asker, Budget, locks
 from lvlm_ad.backend import Answer, Backend, Request
-from lvlm_ad.errors import StoreError, UnaskedError
+from lvlm_ad.errors import UnaskedError
 from lvlm_ad.presets import Price
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from lvlm_ad.asking import Locks
 from lvlm_ad.store import open_answers
-
-
-@pytest.fixture
-def opened(tmp_path):
-    """Open the same file of claims again and again."""
-    made = []
-
-    def make():
-        made.append(Locks(open_answers(tmp_path / "answers.sqlite")))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-def test_one_of_two_has_the_claim(opened):
-    """A claimed question cannot be claimed by another until it is released; one's own claim can be taken again."""
-    ours, theirs = opened(), opened()
-    assert ours.take("k")
-    assert ours.take("k")
-    assert not theirs.take("k")
-    assert theirs.take("other")
-    ours.release("k")
-    assert theirs.take("k")
-    ours.release("k")
-    assert not ours.take("k")
-
-
-def test_closing_gives_claims_up(tmp_path):
-    """What a process still held is free when it ends in order."""
-    first = Locks(open_answers(tmp_path / "answers.sqlite"))
-    assert first.take("k")
-    first.close()
-    second = Locks(open_answers(tmp_path / "answers.sqlite"))
-    assert second.take("k")
-    second.close()
-
-
-def test_a_dead_owners_claim_is_free_at_once(opened, tmp_path):
-    """After kill -9 of the process that held it, a claim can be taken without waiting."""
-    script = (
-        "import sys, time\nfrom pathlib import Path\nfrom lvlm_ad.asking import Locks\nfrom lvlm_ad.store import open_answers\n"
-        "claims = Locks(open_answers(Path(sys.argv[1])))\nprint(claims.take('k'), flush=True)\ntime.sleep(600)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "answers.sqlite")], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "True\n"
-    ours = opened()
-    assert not ours.take("k")
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    assert ours.take("k")
-
-
-def test_an_owner_that_gives_no_sign_of_life_is_dead(opened):
-    """A claim expires when its owner has not been seen for long, though a process of its number runs."""
-    theirs, ours = opened(), opened()
-    assert theirs.take("k")
-    assert not ours.take("k")
-    theirs._closed.set()
-    theirs._heart.join()
-    ours._write("UPDATE owners SET seen = ? WHERE owner = ?", (time.time() - 31, theirs._owner))
-    assert ours.take("k")
-
-
-def test_an_owner_gives_signs_of_life(opened, monkeypatch):
-    """While a process lives, its last sign of life grows younger by itself, also after it was taken for dead."""
-    monkeypatch.setattr(claims_module, "_BEAT", 0.01)
-    ours = opened()
-    for loss in ("UPDATE owners SET seen = 0", "DELETE FROM owners"):
-        ours._write(loss)
-        deadline = time.monotonic() + 30
-        while not any(time.time() - seen < 5 for (seen,) in ours._write("SELECT seen FROM owners")):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-
-def test_a_file_that_is_none_is_refused(tmp_path):
-    """Another file under that name gives one clear error."""
-    (tmp_path / "answers.sqlite").write_bytes(b"something else entirely, and long enough" * 50)
-    with pytest.raises(StoreError, match="file of claims"):
-        Locks(open_answers(tmp_path / "answers.sqlite"))
+print(Locks(open_answers(Path(sys.argv[1]))).take("k"), flush=True)
+time.sleep(600)
+"""
 
 
 class Gated(Backend):
-    """Answers when told to."""
+    """Answers once for each release of its gate."""
 
     def __init__(self):
         super().__init__()
@@ -113,46 +38,96 @@ class Gated(Backend):
         return Answer(f"answer to {request.text}")
 
 
-def test_two_processes_do_not_ask_the_same_question(opened, tmp_path):
-    """Two callers on one store, as two processes have them: one asks, the other waits and gets the same answer."""
+def asker(backend, command):
+    database, taken = command
+    return Asker(backend, AnswerStore(database), Price(), Budget(None), locks=taken)
+
+
+def test_one_of_two_has_the_lock(another):
+    """A locked question cannot be locked by another command until it is released; one's own lock can be taken again."""
+    (_, ours), (_, theirs) = another(), another()
+    assert ours.take("k")
+    assert ours.take("k")
+    assert not theirs.take("k")
+    assert theirs.take("other")
+    ours.release("k")
+    assert theirs.take("k")
+    ours.release("k")
+    assert not ours.take("k")
+    theirs.close()
+    assert ours.take("k"), "a command that ends gives its locks back"
+
+
+def test_the_lock_of_a_killed_command_is_free_at_once(another, tmp_path):
+    """After kill -9 of the process that has it, a lock can be taken without waiting."""
+    arguments = [sys.executable, "-c", HOLDER, str(tmp_path / "answers.sqlite")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "True\n"
+        _, ours = another()
+        assert not ours.take("k")
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert ours.take("k")
+
+
+def test_a_command_without_a_sign_of_life_is_dead(another):
+    """A lock expires when its owner has given no sign of life for long, though a process of its number runs."""
+    (_, theirs), (database, ours) = another(), another()
+    assert theirs.take("k")
+    assert not ours.take("k")
+    theirs._closed.set()
+    theirs._heart.join()
+    with database.transaction(durable=False) as db:
+        db.execute("UPDATE owners SET seen = ? WHERE owner = ?", (time.time() - 31, theirs._owner))
+    assert ours.take("k")
+
+
+def test_a_living_command_gives_signs_of_life(another, monkeypatch):
+    """Its last sign of life stays young by itself, also after it counted as dead and its row was deleted."""
+    monkeypatch.setattr(locks, "_BEAT", 0.01)
+    database, _ = another()
+    for loss in ("UPDATE owners SET seen = 0", "DELETE FROM owners"):
+        with database.transaction(durable=False) as db:
+            db.execute(loss)
+        deadline = time.monotonic() + 30
+        while not any(time.time() - seen < 5 for (seen,) in database.read("SELECT seen FROM owners")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_two_commands_do_not_ask_the_same_question(another):
+    """One asks; the other waits and gets the same answer."""
     backend = Gated()
-    callers = [
-        Asker(backend, AnswerStore(open_answers(tmp_path / "a.sqlite")), Price(), Budget(None), locks=opened()) for _ in range(2)
-    ]
-    found = []
-    threads = [threading.Thread(target=lambda c=c: found.append(c.ask(Request((), "q")))) for c in callers]
-    for thread in threads:
-        thread.start()
-    for _ in range(4):
-        backend.gate.release()
-    for thread in threads:
-        thread.join(timeout=30)
+    commands = [asker(backend, another()) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(one.ask, Request((), "q")) for one in commands]
+        for _ in range(4):
+            backend.gate.release()
     assert backend.asked == ["q"]
-    assert sorted((one.answer.text, one.stored) for one in found) == [("answer to q", False), ("answer to q", True)]
+    given = sorted((one.result().answer.text, one.result().stored) for one in answers)
+    assert given == [("answer to q", False), ("answer to q", True)]
 
 
-def test_after_a_failure_the_other_process_asks(opened, tmp_path):
-    """A claim is released when the question fails, so that who waits for its answer asks itself."""
-    ours, theirs = opened(), opened()
-    assert theirs.take(Request((), "q").key(Gated().identity()))
+def test_after_a_failure_the_other_command_asks(another):
+    """The lock is released when the question fails, so that a waiting command asks itself."""
+    ours, (_, theirs) = another(), another()
     backend = Gated()
+    key = Request((), "q").key(backend.identity())
+    assert theirs.take(key)
     backend.gate.release()
-    caller = Asker(backend, AnswerStore(open_answers(tmp_path / "a.sqlite")), Price(), Budget(None), locks=ours)
-    done = []
-    thread = threading.Thread(target=lambda: done.append(caller.ask(Request((), "q"))))
-    thread.start()
-    theirs.release(Request((), "q").key(backend.identity()))
-    thread.join(timeout=30)
-    assert done[0].answer.text == "answer to q"
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(asker(backend, ours).ask, Request((), "q"))
+        theirs.release(key)
+        assert answer.result(timeout=30).answer.text == "answer to q"
 
 
-def test_who_waits_for_another_process_can_be_stopped(opened, tmp_path):
+def test_a_command_that_waits_for_another_can_be_stopped(another):
     """A run that ends does not wait for the answers of others."""
-    ours, theirs = opened(), opened()
+    ours, (_, theirs) = another(), another()
     backend = Gated()
     assert theirs.take(Request((), "q").key(backend.identity()))
-    caller = Asker(backend, AnswerStore(open_answers(tmp_path / "a.sqlite")), Price(), Budget(None), locks=ours)
-    caller.stop()
+    waiting = asker(backend, ours)
+    waiting.stop()
     with pytest.raises(UnaskedError, match="the run was ended"):
-        caller.ask(Request((), "q"))
+        waiting.ask(Request((), "q"))
     assert backend.asked == []

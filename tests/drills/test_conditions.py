@@ -76,7 +76,7 @@ def test_a_network_that_is_gone_for_a_while_costs_no_question(endpoint, asking):
     done = asking()
     breaks.join()
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("it is looked for again for 15 minutes") == 1
+    assert done.stderr.count("trying again for up to 15 minutes") == 1
     assert len(pictures(endpoint)) == len(set(pictures(endpoint))) == 12
 
 

@@ -3,28 +3,29 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lvlm_ad.asking import AnswerStore, Batcher, BatchLedger, Locks, Question
 from lvlm_ad.backend import Request
-from lvlm_ad.errors import FatalError, StoreError, TransientError
+from lvlm_ad.errors import FatalError, TransientError
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.store import open_answers
 
 SECRET = "sk-batch-secret-0123"
+SMALL = ("--division", "grid", "--set", "image_size=96", "--resamples", "0", "--no-report")
 PRICE = ("--set", "price_input=1000", "--set", "price_output=1000", "--set", "price_batch=0.5")
 
 
 def bench(command, endpoint, data, *more):
     return command(
-        *("bench", "--model", "gpt-4o", "--no-frame", "--dataset", "folder", "--data", data, "--json", *PRICE),
+        *("bench", "--model", "gpt-4o", "--no-frame", "--dataset", "folder", "--data", data, "--json", *PRICE, *SMALL),
         *("--set", f"base_url={endpoint.url}"),
         *more,
         env={"OPENAI_API_KEY": SECRET},
@@ -63,13 +64,14 @@ def test_a_live_question_has_the_same_body_and_key(lvlm_ad_command, batches, sma
     assert sorted(in_batch, key=order) == sorted(batches.live, key=order)
 
 
+@pytest.mark.slow
 def test_kill_9_while_waiting(batches, small_data, tmp_path):
     """Killed while a batch is under way, the same command picks it up; a live run meanwhile asks nothing either."""
     gate = threading.Event()
     batches.state = lambda _: "completed" if gate.is_set() else "in_progress"
     command = [
         *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4o", "--no-frame", "--data", str(small_data)),
-        *("--set", f"base_url={batches.url}", "--out", str(tmp_path / "out"), "--json"),
+        *("--set", f"base_url={batches.url}", "--out", str(tmp_path / "out"), "--json", *SMALL),
     ]
     environment = {**os.environ, "OPENAI_API_KEY": SECRET}
     process = subprocess.Popen([*command, "--batch"], env=environment, stderr=subprocess.PIPE, text=True)
@@ -181,6 +183,7 @@ def test_a_limit_in_money_bounds_a_batch(lvlm_ad_command, batches, small_data):
     assert "image_tokens=RULE" in refused.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_counts_towards_the_limit(lvlm_ad_command, batches, small_data):
     """The same command, interrupted and given again, sends no more than its limit allows."""
     limits = ("--batch", "--max-cost", 5, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
@@ -189,7 +192,7 @@ def test_an_interrupted_batch_counts_towards_the_limit(lvlm_ad_command, batches,
     batches.batches.clear()
     gate, looks = [], []
     batches.state = lambda _: looks.append(1) or ("completed" if gate else "in_progress")
-    asked = ("--model", "gpt-4o", "--no-frame", "--no-report", "--dataset", "folder", "--data", small_data, *PRICE)
+    asked = ("--model", "gpt-4o", "--no-frame", "--dataset", "folder", "--data", small_data, *PRICE, *SMALL)
     command = [sys.executable, "-m", "lvlm_ad", "bench", *asked, "--set", f"base_url={batches.url}", *limits]
     for _ in range(2):
         # Killed once it has looked after its batch.
@@ -218,26 +221,32 @@ def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command,
 
 @pytest.fixture
 def batcher(batches, tmp_path):
-    """Make a Batcher against the endpoint, on the same files each time."""
-    store, ledger = AnswerStore(open_answers(tmp_path / "a.sqlite")), BatchLedger(open_answers(tmp_path / "b.sqlite"))
-    claims = Locks(open_answers(tmp_path / "c.sqlite"))
+    """Make a Batcher against the endpoint, on the same file each time."""
+    database = open_answers(tmp_path / "answers.sqlite")
+    locks = Locks(database)
     backends = []
 
     def make(**options):
         model, _ = find_model("openai", {"model": "m", "base_url": batches.url})
-        backend = build(model)
+        backend, notes = build(model), []
         backends.append(backend)
-        notes = []
-        made = Batcher(backend, store, ledger, locks=claims, note=notes.append, sleep=lambda _: None, **options)
+        store, ledger = AnswerStore(database), BatchLedger(database)
+        made = Batcher(backend, store, ledger, locks=locks, note=notes.append, sleep=lambda _: None, **options)
         made.backend, made.store, made.ledger, made.notes = backend, store, ledger, notes
         return made
 
     yield make
     for backend in backends:
         backend.close()
-    claims.close()
-    store.close()
-    ledger.close()
+    locks.close()
+    database.close()
+
+
+@pytest.fixture
+def other_locks(tmp_path):
+    """The locks of another command on the same file."""
+    with closing(open_answers(tmp_path / "answers.sqlite")) as database, closing(Locks(database)) as locks:
+        yield locks
 
 
 def questions(backend, count):
@@ -266,7 +275,7 @@ def test_a_start_that_was_not_written_down_is_found_again(batcher, batches):
     first = batcher()
     keys = [question.key for question in questions(first.backend, 3)]
     label = first.ledger.begin(first.backend.identity(), keys)
-    path = first.store.path.parent / "f.jsonl"
+    path = first.store.folder / "f.jsonl"
     path.write_bytes(b"".join(first.backend.batch_line(q.key, q.request) for q in questions(first.backend, 3)))
     file_id = first.backend.upload_batch(path)
     first.ledger.uploaded(label, file_id)
@@ -291,12 +300,12 @@ def test_a_start_whose_reply_is_lost_is_not_repeated(batcher, batches):
     assert (len(batches.batches), len(first.store)) == (1, 3)
 
 
-def test_one_process_at_a_time_sends_batches(batcher, batches, tmp_path):
+def test_one_process_at_a_time_sends_batches(batcher, batches, other_locks):
     """While another process is at the batches of a model, this one waits, and then finds the answers stored."""
     gate = threading.Event()
     batches.state = lambda _: "completed" if gate.is_set() else "in_progress"
     first, second = batcher(), batcher()
-    second._locks = Locks(open_answers(tmp_path / "c.sqlite"))
+    second._locks = other_locks
     waiting = threading.Event()
     first._sleep = lambda _: waiting.set() or time.sleep(0.01)
     second._sleep = lambda _: gate.set() or time.sleep(0.01)
@@ -305,21 +314,18 @@ def test_one_process_at_a_time_sends_batches(batcher, batches, tmp_path):
     assert waiting.wait(30)
     run(second, 3)
     thread.join(timeout=30)
-    second._locks.close()
     assert (len(batches.batches), len(first.store)) == (1, 3)
-    assert any("Another process" in note for note in second.notes)
+    assert any("Another command" in note for note in second.notes)
 
 
-def test_a_question_that_another_process_asks_stays_out(batcher, batches, tmp_path):
-    """What a live run has claimed does not go into a batch."""
-    live = Locks(open_answers(tmp_path / "c.sqlite"))
+def test_a_question_that_another_process_asks_stays_out(batcher, batches, other_locks):
+    """What a live run has locked does not go into a batch."""
     first = batcher()
-    claimed = questions(first.backend, 3)[1].key
-    assert live.take(claimed)
+    locked = questions(first.backend, 3)[1].key
+    assert other_locks.take(locked)
     run(first, 3)
-    live.close()
-    assert claimed not in batches.asked
-    assert "another process is asking it" in str(first.reasons[claimed])
+    assert locked not in batches.asked
+    assert "another command is asking it" in str(first.reasons[locked])
 
 
 def test_a_renewed_answer_takes_its_place_after_an_interruption(batcher, batches, completion):
@@ -370,7 +376,7 @@ def test_an_upload_that_was_written_down_is_used(batcher, batches):
     """Killed after the upload, the next run starts the batch from the file that is there."""
     first = batcher()
     label = first.ledger.begin(first.backend.identity(), [q.key for q in questions(first.backend, 3)])
-    path = first.store.path.parent / "f.jsonl"
+    path = first.store.folder / "f.jsonl"
     path.write_bytes(b"".join(first.backend.batch_line(q.key, q.request) for q in questions(first.backend, 3)))
     first.ledger.uploaded(label, first.backend.upload_batch(path))
     run(batcher(), 3)
@@ -434,18 +440,3 @@ def test_an_endpoint_that_stumbles_is_called_again(batcher, batches):
     batches.stumbles = 0
     run(batcher(), 3)
     assert (len(first.store), len(batches.batches)) == (3, 2)
-
-
-def test_the_ledger_survives_and_refuses_newer_files(tmp_path):
-    """What was written down is there after reopening; a file of a newer version is refused."""
-    ledger = BatchLedger(open_answers(tmp_path / "b.sqlite"))
-    label = ledger.begin({"m": 1}, ["k1", "k2"])
-    ledger.started(label, "batch_7")
-    ledger.close()
-    (found,) = BatchLedger(open_answers(tmp_path / "b.sqlite")).open_batches({"m": 1})
-    assert (found.label, found.batch_id, found.keys) == (label, "batch_7", {"k1", "k2"})
-    with sqlite3.connect(tmp_path / "b.sqlite") as database:
-        database.execute("PRAGMA user_version=99")
-    database.close()
-    with pytest.raises(StoreError, match="newer lvlm-ad"):
-        BatchLedger(open_answers(tmp_path / "b.sqlite"))
