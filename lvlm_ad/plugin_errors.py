@@ -53,7 +53,7 @@ def plugin_code(
         ...     raise SystemExit(3)
         Traceback (most recent call last):
         ...
-        lvlm_ad.errors.PluginError: The backend 'b' raised SystemExit: 3.
+        lvlm_ad.errors.PluginError: The backend 'b' raised SystemExit: 3 (...line 2).
     """
     try:
         with _own_interrupts_are_errors():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.keys import holds_secret
+from lvlm_ad.keys import is_secret_option
 
 __all__ = [
     "DownloadPreset",
@@ -365,7 +365,7 @@ def validated(model: type[M], values: dict[str, Any], where: str) -> M:
         remedy = "" if model is DownloadPreset else f"; give it with --set {field}=VALUE"
         raise ConfigError(f"{where} lacks the setting {field!r}{remedy}.")
     # Pydantic's own messages quote no value, so a wrong key does not appear in them.
-    got = "" if any(holds_secret(str(part)) for part in first["loc"]) else f"; got {first['input']!r:.80}"
+    got = "" if any(is_secret_option(str(part)) for part in first["loc"]) else f"; got {first['input']!r:.80}"
     raise ConfigError(f"{where}, setting {field}: {first['msg']}{got}.")
 
 

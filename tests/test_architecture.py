@@ -43,7 +43,6 @@ STAGES = (
     "leaderboard",
     "report",
     "testing",
-    "pytest_plugin",
     "new_plugin",
     "doctor",
     "cli",
@@ -177,7 +176,7 @@ def test_what_is_not_used_is_not_imported(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     helping, benching = (set(line.split()) for line in done.stdout.splitlines()[-2:])
-    assert not helping & (HEAVY | {"sklearn", "skimage", "scipy", "numpy", "PIL", "pydantic", "joblib"})
+    assert not helping & (HEAVY | {"sklearn", "skimage", "scipy", "numpy", "PIL", "pydantic"})
     assert not benching & HEAVY
 
 

@@ -1,4 +1,4 @@
-"""``lvlm-ad new-backend`` and ``new-baseline``: a package to begin with."""
+"""``lvlm-ad new-backend`` and ``new-baseline``: a package to start from."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["new_backend", "new_baseline"]
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What --model will call it, such as my-model.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name for --model, such as my-model.")]
 Out = Annotated[Path | None, typer.Option(help="The package's folder.  [default: NAME]")]
 
 
 @guarded
 def new_backend(name: Name, out: Out = None) -> None:
-    """Write a small package with a backend that works as it stands: class, entry point, test of the contract."""
+    """Write a small package with a working backend: class, entry point, test of the contract."""
     _write("backend", name, out)
 
 
 @guarded
 def new_baseline(name: Name, out: Out = None) -> None:
-    """Write a small package with a baseline that works as it stands: class, entry point, test of the contract."""
+    """Write a small package with a working baseline: class, entry point, test of the contract."""
     _write("baseline", name, out)
 
 

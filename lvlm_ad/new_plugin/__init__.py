@@ -1,4 +1,4 @@
-"""Writes a package with a backend or a baseline in it that works as it stands, for others to begin with."""
+"""Write a package with a working backend or baseline, for users to start from."""
 
 from __future__ import annotations
 
@@ -28,27 +28,33 @@ def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
     """Write a package with one backend or baseline, its entry point and a test of its contract.
 
     Args:
-        kind: what it holds.
-        name: what ``--model`` will call it: small letters, digits and single dashes.
-        folder: where it goes; None: a folder of that name in the current one.
+        kind: backend or baseline.
+        name: name for ``--model``: small letters, digits and single dashes.
+        folder: folder to create; None: one of that name in the current folder.
 
     Returns:
-        Its folder.
+        The folder.
 
     Raises:
-        ConfigError: the name is none, or is taken by a model that is there; or the folder exists or cannot be written.
+        ConfigError: the name is invalid or taken by another model, or the folder exists or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = new_plugin("backend", "my-model", Path(tempfile.mkdtemp(), "made"))
+        >>> (folder / "src" / "lvlm_ad_my_model" / "__init__.py").is_file()
+        True
     """
     module = name.replace("-", "_")
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or len(name) > _LONGEST:
         raise ConfigError(
-            f"{name!r:.80} cannot be a {kind}'s name; give small letters and digits, with single dashes between, "
-            "such as my-model."
+            f"{name!r:.80} cannot be the name of a {kind}; give small letters and digits, with single dashes between "
+            "them, such as my-model."
         )
     if name in {*preset_names("models"), *plugin_names("backend"), *plugin_names("baseline")}:
-        raise ConfigError(f"There is a model {name!r} already ('lvlm-ad models {name}'); give another name.")
+        raise ConfigError(f"There is a model {name!r} already ('lvlm-ad models {name}' shows it); give another name.")
     if find_spec(f"lvlm_ad_{module}") is not None:
         raise ConfigError(
-            f"There is a package lvlm_ad_{module} already, which {name!r} would replace; give another name."
+            f"A package lvlm_ad_{module} is installed already, which {name!r} would replace; give another name."
         )
     target = folder or Path(name)
     words = {
@@ -82,7 +88,7 @@ def _template(name: str) -> str:
 
 
 def _class_name(kind: Kind, name: str) -> str:
-    """Return the name of the class; its kind stands behind it where the file knows something else by the name alone."""
+    """Return the name of the class, with the kind added if the template uses the plain name for something else."""
     camel = "".join(part.capitalize() for part in name.split("-"))
-    known = set(re.findall(r"[A-Z]\w*", _template(f"{kind}.py")))
-    return camel + kind.capitalize() if camel in known or keyword.iskeyword(camel) else camel
+    used = set(re.findall(r"[A-Z]\w*", _template(f"{kind}.py")))
+    return camel + kind.capitalize() if camel in used or keyword.iskeyword(camel) else camel

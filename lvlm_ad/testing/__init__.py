@@ -1,31 +1,158 @@
-"""Checks whether a backend or baseline keeps its contract, in the manner of scikit-learn's ``check_estimator``.
+"""Check whether a backend or a baseline keeps its contract, in the manner of scikit-learn's ``check_estimator``.
 
-In a package's own tests, one test a check, by the pytest plugin that comes with lvlm-ad::
-
-    def test_contract(backend_check):
-        backend_check(MyBackend)
-
-It takes an object as well, built as the test needs it. Or all of them at once::
+All checks at once::
 
     from lvlm_ad.testing import check_backend
 
     def test_contract():
         check_backend(MyBackend)
+
+Or one test for each check, by a fixture that this module brings to pytest::
+
+    pytest_plugins = ["lvlm_ad.testing"]
+
+    def test_contract(backend_check):
+        backend_check(MyBackend)
+
+Both take a class, which is built with its default options, or an object.
 """
 
-from lvlm_ad.testing.backends import BACKEND_CHECKS, check_backend
-from lvlm_ad.testing.baselines import BASELINE_CHECKS, check_baseline
-from lvlm_ad.testing.contract import one_check
-from lvlm_ad.testing.running import PATIENCE, ContractError, problems, sentence
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.testing.any_plugin import ContractError, built, expect_no_error
+from lvlm_ad.testing.backends import BACKEND_CHECKS
+from lvlm_ad.testing.baselines import BASELINE_CHECKS
+
+if TYPE_CHECKING:
+    import pytest
+
+    from lvlm_ad.plugins import Kind
 
 __all__ = [
     "BACKEND_CHECKS",
     "BASELINE_CHECKS",
-    "PATIENCE",
+    "CHECKS",
     "ContractError",
     "check_backend",
     "check_baseline",
-    "one_check",
     "problems",
+    "pytest_generate_tests",
     "sentence",
 ]
+
+Checks = Mapping[str, Callable[[Any], None]]
+
+CHECKS: dict[Kind, Checks] = {"backend": BACKEND_CHECKS, "baseline": BASELINE_CHECKS}
+"""Kind of plugin -> its checks by name."""
+_FIRST = ("answers_are_valid", "scores_are_valid")
+"""If one of these fails, the checks behind it would fail for the same reason; they are not made."""
+
+
+def check_backend(backend: Any) -> list[str]:
+    """Check a backend: ask it about fifty questions, up to 130 if it has ``answer_many``, and close it at the end.
+
+    Args:
+        backend: an object that can answer (its endpoint is up, its weights are here), or a class.
+
+    Returns:
+        The names of the checks.
+
+    Raises:
+        ContractError: some checks failed; one line for each.
+
+    Example:
+        >>> class Half:
+        ...     def answer(self, request):
+        ...         return "image anomaly score: 0.5"
+        >>> len(check_backend(Half)) == len(BACKEND_CHECKS)
+        True
+    """
+    return _check("backend", backend)
+
+
+def check_baseline(baseline: Any) -> list[str]:
+    """Check a baseline: have it score about forty images of 96 pixels, and close it at the end.
+
+    Args:
+        baseline: an object that can score (its weights are here), or a class.
+
+    Returns:
+        The names of the checks.
+
+    Raises:
+        ContractError: some checks failed; one line for each.
+
+    Example:
+        >>> from lvlm_ad.plugins import load_plugin
+        >>> "scores_are_valid" in check_baseline(load_plugin("baseline", "chance").cls)
+        True
+    """
+    return _check("baseline", baseline)
+
+
+def _check(kind: Kind, given: Any) -> list[str]:
+    checks = CHECKS[kind]
+    failed = problems(built(given, kind), checks)
+    if failed:
+        raise ContractError("\n".join(f"{name}: {text}" for name, text in failed.items()))
+    return list(checks)
+
+
+def problems(plugin: Any, checks: Checks, report: Callable[[str, str], None] = lambda *_: None) -> dict[str, str]:
+    """Run checks one after the other.
+
+    Args:
+        plugin: a backend or baseline.
+        checks: name -> check.
+        report: called after each check with its name and what is wrong; "" if nothing is.
+
+    Returns:
+        Name -> what is wrong, for each check that failed.
+    """
+    found: dict[str, str] = {}
+    for name, check in checks.items():
+        failed_first = next((first for first in _FIRST if first in found), "")
+        if failed_first:
+            found[name] = f"not checked, because {failed_first} failed"
+        else:
+            try:
+                with expect_no_error("the plugin"):
+                    check(plugin)
+            except ContractError as error:
+                found[name] = str(error)
+        report(name, found.get(name, ""))
+    return found
+
+
+def sentence(check: Callable[..., None]) -> str:
+    """Return what a check demands: the first sentence of its documentation.
+
+    Example:
+        >>> sentence(BACKEND_CHECKS["request_is_unchanged"])
+        'Nothing of the request is changed.'
+    """
+    return " ".join((inspect.getdoc(check) or "").split("\n\n")[0].split())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test per check of each test that asks for ``backend_check`` or ``baseline_check``."""
+    for kind, checks in CHECKS.items():
+        if f"{kind}_check" in metafunc.fixturenames:
+            tests = [_of_given(kind, check) for check in checks.values()]
+            metafunc.parametrize(f"{kind}_check", tests, ids=list(checks))
+
+
+def _of_given(kind: Kind, check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Make a check that takes a class too, as ``check_backend`` does."""
+
+    @wraps(check)
+    def run(given: Any) -> None:
+        with expect_no_error("the plugin"):
+            check(built(given, kind))
+
+    return run

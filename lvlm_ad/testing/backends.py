@@ -2,203 +2,248 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, get_args
 
-from lvlm_ad.backend import Answer, Backend, ManyBackend, Request
-from lvlm_ad.errors import BackendError, LvlmAdError, where
+import numpy as np
+
+from lvlm_ad.backend import Answer, Backend, ManyBackend, Outcome, Picture, Request, as_answer
+from lvlm_ad.errors import BackendError, FatalError, LvlmAdError, RejectedError
 from lvlm_ad.prompts.question import answer_schema
-from lvlm_ad.testing.contract import (
-    built,
-    built_anew_it_is_the_same,
-    changed_elsewhere,
-    identity_is_json,
-    import_is_light,
-    options_are_typed,
-)
-from lvlm_ad.testing.questions import answered_alike, asked, fits, looked_at, question
-from lvlm_ad.testing.running import (
-    PATIENCE,
+from lvlm_ad.testing.any_plugin import (
     ContractError,
-    alive,
+    changes_of_the_process,
     expect,
-    patience,
-    problems,
-    report,
+    expect_no_error,
+    identity_is_json,
+    import_is_fast,
+    options_are_typed,
+    rebuilt_it_is_the_same,
+    secrets_in,
     together,
 )
-from lvlm_ad.testing.secrecy import nothing_secret_is_shown
-from lvlm_ad.testing.state import look, state_is_kept
 
-__all__ = ["BACKEND_CHECKS", "check_backend"]
+__all__ = ["BACKEND_CHECKS"]
 
 _LARGEST_BATCH = 64
-"""Questions in one call of ``answer_many``, at most, however many it declares."""
+"""Most questions in one call of ``answer_many``, whatever the backend declares."""
+_CLOSING = 30.0
+"""Seconds within which close() and the questions under way return."""
 
 
-def check_backend(backend: Backend | type[Any], *, limit: float = PATIENCE) -> list[str]:
-    """Run every check on a backend, which is asked about fifty questions and closed at the end.
-
-    One with ``answer_many`` is asked up to 130 small ones besides.
-
-    Args:
-        backend: one that can be asked: its endpoint is up, its weights are there; or a class, to be built with its
-            default options.
-        limit: seconds without an answer after which a check is taken to hang.
-
-    Returns:
-        The names of the checks that passed.
-
-    Raises:
-        ContractError: some did not; a line for each says what is wrong.
-    """
-    began = look()
-    report(problems(built(backend, "backend"), BACKEND_CHECKS, limit=limit, began=began))
-    return list(BACKEND_CHECKS)
-
-
-def an_answer_is_an_answer(backend: Backend) -> None:
-    """A plain question gets an answer of the right types, or a text."""
-    asked(backend, question("a plain one"))
+def answers_are_valid(backend: Backend) -> None:
+    """A plain question gets a text, or an Answer with values of the right types."""
+    _ask(backend, _question("a plain one"))
 
 
 def pictures_of_any_size(backend: Backend) -> None:
-    """None, one small, one wide, one large, and as many as it takes: an answer, or a clear rejection."""
-    most = backend.capabilities.max_images or 2
-    for sizes in ([], [(8, 8)], [(16, 400)], [(1500, 1100)], [(64, 64)] * min(most, 3)):
-        asked(backend, question(f"{len(sizes)} pictures", sizes), may_reject=True)
+    """No picture, a small, a wide, a large one and several get an answer, or a RejectedError."""
+    several = min(backend.capabilities.max_images or 2, 3)
+    for sizes in ([], [(8, 8)], [(16, 400)], [(1500, 1100)], [(64, 64)] * several):
+        _ask(backend, _question(f"{len(sizes)} pictures", sizes), may_reject=True)
 
 
 def any_text(backend: Backend) -> None:
-    """Unicode, control characters, markup and a long text: an answer, or a clear rejection."""
+    """Unicode, control characters, markup and a long text get an answer, or a RejectedError."""
     for text in ("Größe 缺陷 🔍 \u202e", "\x00\x1b[31m", "<image> <|im_end|> {{ x }}", "word " * 2000, " "):
-        asked(backend, question(text), may_reject=True)
+        _ask(backend, _question(text), may_reject=True)
 
 
-def both_formats(backend: Backend) -> None:
-    """A question for text and one for a JSON object under a schema, with no region, one and many, gets an answer."""
+def text_and_json(backend: Backend) -> None:
+    """Questions for text and for JSON, about no region, one and many, get an answer; a declared schema is kept."""
     for count in (0, 1, 60):
-        asked(backend, question("text", n_regions=count))
+        _ask(backend, _question("text", n_regions=count))
         schema = answer_schema(count)
-        demands = {"format": "json", "schema": schema, "n_regions": count}
-        answer = asked(backend, Request(question("json").images, "Answer with a JSON object.", demands))
+        options = {"format": "json", "schema": schema, "n_regions": count}
+        answer = _ask(backend, Request(_question("json").images, "Answer with a JSON object.", options))
         if backend.capabilities.schema and answer is not None and answer.outcome == "ok":
-            expect(fits(answer.text, schema), "capabilities.schema is declared, but the answer breaks the schema")
-    asked(backend, Request((), "A question that demands nothing."), may_reject=True)
+            fits = _is_json_of(answer.text, schema)
+            expect(fits, "capabilities.schema is declared, but the answer breaks the schema")
+    _ask(backend, Request((), "A question without options."), may_reject=True)
 
 
-def many_at_once(backend: Backend) -> None:
-    """As many threads as it declares, and more questions than that: each gets the answer that it gets alone.
+def threads_get_their_own_answers(backend: Backend) -> None:
+    """Asked from as many threads as it declares, each question gets the answer that it gets alone.
 
-    A model that does not answer alike when asked alike is only held to answer; one that puts questions together, whose
-    numbers depend on the company, to give each its own.
+    A model that answers the same question differently is only required to answer. One that batches questions may
+    answer a little differently in company, but never with the answer to another question.
     """
     threads = min(backend.capabilities.concurrency or 8, 8)
-    questions = [question(f"number {number}") for number in range(threads + 4)]
-    given = together(threads, lambda one: asked(backend, one), questions)
-    if not backend.capabilities.stored or isinstance(backend, ManyBackend):
-        # Answers that belong to places in line, not to questions; what a_batch_is_its_questions looks at.
-        return
-    alike, own = answered_alike(given, questions, lambda one: asked(backend, one))
-    expect(own, "asked from several threads, a question gets the answer of another")
-    expect(
-        alike or backend.capabilities.batches_internally, "asked from several threads it answers otherwise than alone"
-    )
+    questions = [_question(f"number {number}") for number in range(threads + 4)]
+    answers = together(threads, lambda one: _ask(backend, one), questions)
+    if backend.capabilities.stored and not isinstance(backend, ManyBackend):
+        same, own = _compare(answers, questions, lambda one: _ask(backend, one))
+        expect(own, "asked from several threads, a question gets the answer to another")
+        expect(same or backend.capabilities.batches_internally, "asked from several threads it answers differently")
 
 
-def a_batch_is_its_questions(backend: Backend) -> None:
-    """``answer_many`` answers each question, in order, as it answers it alone, and takes as many as it declares."""
+def batches_keep_order(backend: Backend) -> None:
+    """``answer_many`` takes as many questions as it declares and answers each as alone, in order."""
     if not isinstance(backend, ManyBackend):
         return
     expect(backend.max_batch_size >= 1, "max_batch_size must be 1 or more")
     count = min(backend.max_batch_size, _LARGEST_BATCH)
-    questions = [question(f"number {number}", [(32, 48)]) for number in range(count)]
+    questions = [_question(f"number {number}", [(32, 48)]) for number in range(count)]
 
-    def answers(several: list[Request]) -> list[Answer | None]:
-        given: Any = backend.answer_many(list(several))
-        alive()
-        listed = isinstance(given, Sequence) and not isinstance(given, str)
-        expect(listed, f"answer_many returned {type(given).__name__}; it must return a list")
-        expect(len(given) == len(several), f"answer_many returned {len(given)} answers to {len(several)} questions")
-        return [None if isinstance(one, BackendError) else looked_at(one, "answer_many") for one in given]
+    def answers(requests: list[Request]) -> list[Answer | None]:
+        results: Any = backend.answer_many(list(requests))
+        is_list = isinstance(results, Sequence) and not isinstance(results, str)
+        expect(is_list, f"answer_many returned {type(results).__name__}; it must return a list")
+        expect(len(results) == len(requests), f"{len(requests)} questions got {len(results)} answers from answer_many")
+        return [None if isinstance(one, BackendError) else _checked(one, "answer_many") for one in results]
 
-    try:
+    with expect_no_error(f"answer_many(), asked {count} questions as max_batch_size says,"):
         given = answers(questions)
-    except (BackendError, ContractError):
-        raise
-    except BaseException as error:
-        raise ContractError(
-            f"answer_many raised {where(error)} when asked {count} questions, and max_batch_size is "
-            f"{backend.max_batch_size}"
-        ) from error
-    alike, _ = answered_alike(given, questions, lambda one: answers([one])[0])
-    expect(alike, "answer_many answers otherwise, or in another order, than one by one")
+    same, _ = _compare(given, questions, lambda one: answers([one])[0])
+    expect(same, "answer_many answers differently, or in another order, than one by one")
 
 
-def the_request_is_left_alone(backend: Backend) -> None:
-    """Nothing of the request is changed: the question is kept as it was asked."""
-    request = question("what is written to", [(16, 16), (8, 24)])
+def request_is_unchanged(backend: Backend) -> None:
+    """Nothing of the request is changed."""
+    request = _question("what is written to", [(16, 16), (8, 24)])
     before = deepcopy(request)
-    asked(backend, request, may_reject=True)
+    _ask(backend, request, may_reject=True)
     expect(request == before, "answer() changes the request")
 
 
-def nothing_else_changes(backend: Backend) -> None:
-    """Random streams, the environment, the working folder and what else the process shares are left as they are."""
-    with state_is_kept() as changed:
-        asked(backend, question("what changes"))
+def process_is_unchanged(backend: Backend) -> None:
+    """The environment, the working folder and what else all code of the process shares stay as they are."""
+    changed = changes_of_the_process(lambda: backend.answer(_question("what changes")))
     expect(not changed, f"answer() changes {', '.join(changed)}")
-    elsewhere = changed_elsewhere(backend)
-    expect(not elsewhere, "; ".join(elsewhere))
 
 
-def closing_ends_it(backend: Backend) -> None:
-    """Closed while a question is under way it lets go of it in time, with an answer or an error of this package."""
+def no_secret_is_shown(backend: Backend) -> None:
+    """No option holds a key, and no key is shown in the identity, repr, answers or errors."""
+
+    def use(other: Backend) -> str:
+        shown = []
+        for request in (_question("with a wrong key"), Request((), "A question with a wrong key.")):
+            try:
+                shown.append(repr(other.answer(request)))
+            except BaseException as error:  # noqa: BLE001 - its text is what matters
+                shown.append(str(error))
+        return "\n".join(shown)
+
+    secrets_in(backend, use)
+
+
+def close_returns(backend: Backend) -> None:
+    """close() returns soon, and a question under way gets an answer or an error of lvlm-ad."""
     wrong: list[str] = []
 
-    def attempt(what: str, act: Callable[[], object]) -> threading.Thread:
-        def run() -> None:
-            try:
+    def run(what: str, act: Callable[[], object]) -> None:
+        try:
+            with expect_no_error(what):
                 act()
-            except LvlmAdError:
-                pass
-            except BaseException as error:  # noqa: BLE001 - to be reported
-                wrong.append(f"{what} raised {where(error)}")
+        except ContractError as error:
+            if not isinstance(error.__cause__, LvlmAdError):
+                wrong.append(str(error))
 
-        thread = threading.Thread(target=run, daemon=True)
+    question = _question("while it is closed")
+    threads = {
+        "close() leaves a question waiting": ("answer(), closed meanwhile,", lambda: backend.answer(question)),
+        "close() does not return": ("close()", backend.close),
+    }
+    running = {
+        problem: threading.Thread(target=run, args=arguments, daemon=True) for problem, arguments in threads.items()
+    }
+    for thread in running.values():
         thread.start()
-        return thread
-
-    limit = patience()
-    asking = attempt("answer(), closed meanwhile,", lambda: backend.answer(question("while it is closed")))
-    closing = attempt("close()", backend.close)
-    for thread, what in ((closing, "close() does not return"), (asking, "close() leaves a question hanging")):
-        # The two share what a check may take.
-        thread.join(limit / 2)
-        expect(not thread.is_alive(), f"{what} within {limit / 2:g} seconds")
-        alive()
+    for problem, thread in running.items():
+        thread.join(_CLOSING)
+        expect(not thread.is_alive(), f"{problem} within {_CLOSING:g} seconds")
     expect(not wrong, "; ".join(wrong))
 
 
 BACKEND_CHECKS: dict[str, Callable[[Backend], None]] = {
     check.__name__: check
     for check in (
-        import_is_light,
+        import_is_fast,
         options_are_typed,
         identity_is_json,
-        built_anew_it_is_the_same,
-        an_answer_is_an_answer,
+        rebuilt_it_is_the_same,
+        # Before other questions: a library that loads with the first one must not change the process either.
+        process_is_unchanged,
+        answers_are_valid,
         pictures_of_any_size,
         any_text,
-        both_formats,
-        many_at_once,
-        a_batch_is_its_questions,
-        the_request_is_left_alone,
-        nothing_else_changes,
-        nothing_secret_is_shown,
-        closing_ends_it,
+        text_and_json,
+        threads_get_their_own_answers,
+        batches_keep_order,
+        request_is_unchanged,
+        no_secret_is_shown,
+        close_returns,
     )
 }
-"""Name -> check. Each is independent of the others, but the last closes the backend."""
+"""Name -> check. Each is independent of the others, but the last one closes the backend."""
+
+
+def _question(text: str, sizes: Sequence[tuple[int, int]] = ((96, 128),), n_regions: int = 5) -> Request:
+    """Return a question with pictures of the sizes (height, width), which show noise that depends on the text."""
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    random = np.random.default_rng(seed)
+    pixels = [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    return Request(tuple(map(Picture.from_pixels, pixels)), text, {"format": "text", "n_regions": n_regions})
+
+
+def _ask(backend: Backend, request: Request, *, may_reject: bool = False) -> Answer | None:
+    """Ask and check the answer; None if the question was rejected and may be."""
+    try:
+        with expect_no_error("answer()"):
+            answer = backend.answer(request)
+    except ContractError as error:
+        if may_reject and isinstance(error.__cause__, RejectedError):
+            return None
+        raise
+    return _checked(answer, "answer()")
+
+
+def _checked(answer: Answer | str, who: str) -> Answer:
+    try:
+        answer = as_answer(answer, who)
+    except FatalError as error:
+        raise ContractError(str(error)) from error
+    expect(isinstance(answer.text, str), "Answer.text must be text")
+    expect(answer.outcome in get_args(Outcome), f"Answer.outcome must be one of {', '.join(get_args(Outcome))}")
+    expect(answer.outcome != "empty" or not answer.text.strip(), "an answer with the outcome empty must have no text")
+    expect(answer.outcome != "ok" or answer.text.strip(), "an answer without text must have the outcome empty")
+    expect(0 <= answer.seconds < math.inf, "Answer.seconds must be a finite number, 0 or more")
+    for name in ("input_tokens", "cached_tokens", "output_tokens"):
+        count = getattr(answer.usage, name)
+        is_count = isinstance(count, int) and not isinstance(count, bool) and count >= 0
+        expect(count is None or is_count, f"Usage.{name} must be a count, or None")
+    return answer
+
+
+def _compare(
+    answers: Sequence[Answer | None], questions: Sequence[Request], ask_alone: Callable[[Request], Answer | None]
+) -> tuple[bool, bool]:
+    """Compare answers with those that the questions get alone.
+
+    Returns:
+        Whether all are equal, or the model answers differently each time; and whether none belongs to another question.
+    """
+
+    def texts(given: Sequence[Answer | None]) -> list[str | None]:
+        return [None if answer is None else answer.text for answer in given]
+
+    alone = texts([ask_alone(question) for question in questions])
+    if texts(answers) == alone or texts([ask_alone(question) for question in questions]) != alone:
+        return True, True
+    swapped = any(text != own and text in alone for text, own in zip(texts(answers), alone, strict=True))
+    return False, not swapped
+
+
+def _is_json_of(text: str, schema: Mapping[str, Any]) -> bool:
+    """Say whether a text is a JSON object with the members of a schema of ``answer_schema``, scores in [0, 1]."""
+    try:
+        value = json.loads(text)
+        scores = [value["image_anomaly_score"], *(region["score"] for region in value["regions"])]
+        return set(value) == set(schema["required"]) and all(0 <= score <= 1 for score in scores)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False

@@ -118,7 +118,8 @@ def test_members_of_the_object_replace_those_of_the_contract(write):
         "    def identity(self): return {'mine': 1}\n"
         "    def answer(self, request): return self.options.identity()\n"
         "class OldNames:\n    most = 5\n    def answer_many(self, requests): return []\n"
-        "class OldBaseline:\n    frame = True\n    def score(self, view): pass\n    def over_category(self, parts): return [1]\n",
+        "class OldBaseline:\n    frame = True\n    def score(self, view): pass\n"
+        "    def over_category(self, parts): return [1]\n",
     )
     found, _ = find_model("own.py:Own", {})
     assert (found.plugin.distributable, found.plugin.billed, found.preset.price.price_input) == (True, False, 0.0)

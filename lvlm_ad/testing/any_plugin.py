@@ -1,0 +1,252 @@
+"""Checks of backends and baselines alike: import, options, identity, secrets, the process."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from lvlm_ad.backend import Backend, BackendOptions
+from lvlm_ad.baseline import Baseline
+from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.keys import is_secret_option, is_secret_variable
+from lvlm_ad.plugin_errors import plugin_code
+from lvlm_ad.plugins import Kind, as_plugin
+
+if TYPE_CHECKING:
+    Plugin = Backend | Baseline
+
+__all__ = [
+    "ContractError",
+    "built",
+    "changes_of_the_process",
+    "expect",
+    "expect_no_error",
+    "identity_is_json",
+    "import_is_fast",
+    "options_are_typed",
+    "rebuilt_it_is_the_same",
+    "secrets_in",
+    "together",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_LONGEST_IMPORT = 2.0
+"""Seconds of processor time."""
+_HEAVY = ("torch", "tensorflow", "jax", "transformers", "open_clip", "vllm", "ray")
+_SHORTEST_SECRET = 8
+"""Characters from which the value of a variable is taken for a secret."""
+_MARKER = "lvlm-ad-secret-that-must-not-be-seen"
+_PROBE = """
+import importlib.util, json, sys, time
+name, file, sys.path[:] = json.loads(sys.argv[1])
+import lvlm_ad.plugins, numpy, PIL.Image
+spec = importlib.util.spec_from_file_location(name, file)
+before, start = set(sys.modules), time.process_time()
+sys.modules[name] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+sys.stdout = sys.__stdout__
+print("\\n" + json.dumps([time.process_time() - start, sorted(set(sys.modules) - before)]))
+"""
+
+
+class ContractError(LvlmAdError, AssertionError):
+    """A backend or baseline breaks its contract."""
+
+
+def expect(condition: object, otherwise: str) -> None:
+    """Raise a ContractError unless a condition holds."""
+    if not condition:
+        raise ContractError(otherwise)
+
+
+@contextmanager
+def expect_no_error(what: str) -> Iterator[None]:
+    """Turn every error of some code, an end of the process included, into a ContractError that names the line.
+
+    Args:
+        what: the code, such as "answer()".
+    """
+    try:
+        with plugin_code(f"{what} raised", name=what, error=ContractError, after=""):
+            yield
+    except ContractError:
+        raise
+    except LvlmAdError as error:
+        raise ContractError(f"{what} raised {type(error).__name__}: {error}") from error
+
+
+def built(given: Any, kind: Kind) -> Any:
+    """Return a backend or baseline: the object itself, or one of a class with its default options.
+
+    Raises:
+        ContractError: it is neither, or cannot be built.
+    """
+    if isinstance(given, Backend if kind == "backend" else Baseline):
+        return given
+    name = getattr(given, "__name__", type(given).__name__)
+    expect(isinstance(given, type), f"{name} is no {kind}; give a {kind} object or a class")
+    with expect_no_error(f"building {name}"):
+        plugin = as_plugin(given, name)
+        expect(plugin.kind == kind, f"{name} is a {plugin.kind}, not a {kind}")
+        return plugin.build()
+
+
+def together(threads: int, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Call a function for each item from several threads; raise the first error."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, items))
+
+
+def import_is_fast(plugin: Plugin) -> None:
+    """Its module is imported within two seconds and without torch and the like, which belong into the methods."""
+    cls = plugin.implementation
+    try:
+        file = Path(inspect.getsourcefile(cls) or "").resolve()
+    except TypeError:
+        return
+    if not file.is_file() or cls.__module__ == "__main__":
+        # A class of a notebook or a script: nothing imports it.
+        return
+    seconds, modules = _import_anew(cls.__module__, str(file))
+    heavy = [name for name in _HEAVY if name in modules]
+    expect(not heavy, f"importing it loads {', '.join(heavy)}; import them where they are used")
+    expect(seconds < _LONGEST_IMPORT, f"importing it takes {seconds:.1f} seconds; import what is slow where it is used")
+
+
+@cache
+def _import_anew(module: str, file: str) -> tuple[float, list[str]]:
+    """Import a file in a Python of its own; return the seconds and the modules that it loaded."""
+    given = json.dumps([module, file, sys.path])
+    done = subprocess.run(  # noqa: S603 - this Python
+        [sys.executable, "-c", _PROBE, given], capture_output=True, text=True, check=False
+    )
+    lines = done.stdout.splitlines() if done.returncode == 0 else []
+    last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    expect(lines, f"in a fresh Python its import fails: {last}")
+    seconds, modules = json.loads(lines[-1])
+    return seconds, modules
+
+
+def options_are_typed(plugin: Plugin) -> None:
+    """The options are a model that refuses an option that it does not know."""
+    options = plugin.Options
+    expect(issubclass(options, BackendOptions), "Options must be a subclass of BackendOptions")
+    required = {name: "x" for name, info in options.model_fields.items() if info.is_required()}
+    unknown = "an_option_that_nobody_has"
+    try:
+        options(**{**required, unknown: "1"})
+    except ValidationError as error:
+        named = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
+        expect(unknown in named, "Options must refuse an unknown option by its name")
+    else:
+        raise ContractError("Options must refuse an unknown option")
+
+
+def identity_is_json(plugin: Plugin) -> None:
+    """The identity holds JSON values only, and is the same each time."""
+    identity = plugin.identity()
+    text = json.dumps(identity, sort_keys=True)
+    expect(json.loads(text) == identity, "identity() must hold JSON values only, with text as keys")
+    expect(json.dumps(plugin.identity(), sort_keys=True) == text, "identity() must be the same each time")
+
+
+def rebuilt_it_is_the_same(plugin: Plugin) -> None:
+    """Its options can be sent to another process, and an object built from them alone has the same identity."""
+    other = _rebuilt(plugin, pickle.loads(pickle.dumps(plugin.options)))  # nosec B301 # noqa: S301 - our own pickle
+    # close() has a check of its own.
+    with suppress(Exception):
+        other.close()
+    expect(other.identity() == plugin.identity(), "rebuilt from its options it has another identity()")
+
+
+def _rebuilt(plugin: Plugin, options: Any) -> Any:
+    other = as_plugin(plugin.implementation, "it").build(options)
+    if plugin.source:
+        other.source = plugin.source
+    return other
+
+
+def changes_of_the_process(act: Callable[[], object]) -> list[str]:
+    """Do something, whatever it raises, and return what it changed of the process; that is put back."""
+    before = _state()
+    with suppress(ContractError), expect_no_error("it"):
+        act()
+    changed = [name for name, value in _state().items() if value != before[name]]
+    os.chdir(before["the working folder"])
+    for name in set(os.environ) - set(before["the environment"]):
+        del os.environ[name]
+    os.environ.update(before["the environment"])
+    sys.path[:] = before["sys.path"]
+    logging.disable(before["logging.disable"])
+    np.seterr(**before["np.seterr"])
+    return changed
+
+
+def _state() -> dict[str, Any]:
+    return {
+        # scikit-learn sets variables that begin so when it is imported.
+        "the environment": {name: value for name, value in os.environ.items() if not name.startswith("KMP_")},
+        "the working folder": Path.cwd(),
+        "sys.path": list(sys.path),
+        "logging.disable": logging.root.manager.disable,
+        "np.seterr": np.geterr(),
+    }
+
+
+def secrets_in(plugin: Plugin, use: Callable[[Any], str]) -> None:
+    """Expect that no option holds a key, and that no key is shown.
+
+    Args:
+        plugin: the backend or baseline.
+        use: uses it and returns what came of that, errors included.
+    """
+    for name in plugin.Options.model_fields:
+        expect(
+            not is_secret_option(name),
+            f"the option {name!r} holds a secret, and options are written into run.json: take the name of a variable "
+            f"instead, as in {name}_env: str = 'MY_KEY', and read that variable when it asks",
+        )
+    variables = {name for name in os.environ if is_secret_variable(name) and len(os.environ[name]) >= _SHORTEST_SECRET}
+    before = dict(os.environ)
+    os.environ.update({name: f"{_MARKER}-{name}" for name in _variables_of(plugin)})
+    variables |= _variables_of(plugin)
+    try:
+        # A plugin that holds a model would load it a second time.
+        other = plugin if plugin.distributable else _rebuilt(plugin, plugin.options)
+        texts = [use(other), str(other.identity()), repr(other), str(other), repr(other.options)]
+        with suppress(Exception):
+            texts.append(str(other.environment()))
+        shown = sorted(name for name in variables if any(os.environ[name] in text for text in texts))
+        if other is not plugin:
+            other.close()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    expect(not shown, f"identity(), repr(), environment(), an answer or an error contains {', '.join(shown)}")
+
+
+def _variables_of(plugin: Plugin) -> set[str]:
+    """Return the variables with keys that its options name, or its file in quotes."""
+    values = [getattr(plugin.options, name, None) for name in plugin.Options.model_fields]
+    names = {value for value in values if isinstance(value, str) and value.isupper()}
+    with suppress(OSError, TypeError, UnicodeDecodeError):
+        code = Path(inspect.getsourcefile(plugin.implementation) or "").read_text(encoding="utf-8")
+        names |= set(re.findall(r"[\"']([A-Z][A-Z0-9_]*)[\"']", code))
+    return {name for name in names if is_secret_variable(name)}
