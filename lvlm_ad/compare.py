@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.metrics.bootstrap import BootstrapSamples, mean_of, mean_over_drawn
-from lvlm_ad.metrics.delong import DeLong, delong, placements, two_sided
+from lvlm_ad.metrics.delong import DeLong, delong, placements, two_sided_p_value
 from lvlm_ad.metrics.histograms import ScoreHistograms
-from lvlm_ad.metrics.intervals import CategoryImages, drawn_categories, draws_of
+from lvlm_ad.metrics.intervals import (
+    BootstrapSamples,
+    CategoryImages,
+    bootstrap,
+    mean_of,
+    mean_of_resampled_categories,
+)
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
 from lvlm_ad.text2seg import UNANSWERED
 
@@ -93,12 +98,12 @@ class _Category:
     Attributes:
         tested: the images that were measured.
         metrics: its entry in metrics.json.
-        draws: metric -> its values over resamples.
+        samples: metric -> its values on resamples.
     """
 
     tested: CategoryImages
     metrics: Mapping[str, Any]
-    draws: Mapping[str, BootstrapSamples]
+    samples: Mapping[str, BootstrapSamples]
 
 
 def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_conditions: bool = False) -> Comparison:
@@ -254,8 +259,8 @@ def _categories(run: Run, resamples: int) -> dict[str, _Category]:
             pixels if pixels.complete else None,
         )
         metrics = run.metrics["categories"].get(name, {})
-        draws = draws_of(tested, metrics, resamples, name) if chosen else {}
-        found[name] = _Category(tested, metrics, draws)
+        samples = bootstrap(tested, metrics, resamples, name) if chosen else {}
+        found[name] = _Category(tested, metrics, samples)
     return found
 
 
@@ -263,9 +268,9 @@ def _difference(metric: str, sides: Sequence[_Category]) -> Difference:
     first, second = (side.metrics.get(metric) for side in sides)
     if first is None or second is None:
         return Difference(first, second)
-    if any(metric not in side.draws for side in sides):
+    if any(metric not in side.samples for side in sides):
         return Difference(first, second, first - second)
-    draws = sides[0].draws[metric].minus(sides[1].draws[metric])
+    draws = sides[0].samples[metric].minus(sides[1].samples[metric])
     return Difference(first, second, first - second, draws.interval(), draws.p_value())
 
 
@@ -278,9 +283,9 @@ def _mean_difference(
     first, second = (float(np.mean([getattr(one, side) for one in chosen.values()])) for side in ("first", "second"))
     if any(one.interval is None for one in chosen.values()):
         return Difference(first, second, first - second)
-    table = [both[0][name].draws[metric].minus(both[1][name].draws[metric]) for name in chosen]
+    table = [both[0][name].samples[metric].minus(both[1][name].samples[metric]) for name in chosen]
     fixed = mean_of(table)
-    wider = mean_over_drawn(table, drawn_categories(categories)).interval() if len(chosen) > 1 else None
+    wider = mean_of_resampled_categories(table, categories).interval() if len(chosen) > 1 else None
     return Difference(first, second, first - second, fixed.interval(), fixed.p_value(), wider)
 
 
@@ -293,7 +298,7 @@ def _mean_delong(tests: Sequence[DeLong]) -> DeLong | None:
     if None in variances:
         return DeLong(difference, None, None)
     variance = math.fsum(one for one in variances if one is not None) / len(tests) ** 2
-    return DeLong(difference, variance, two_sided(difference, variance))
+    return DeLong(difference, variance, two_sided_p_value(difference, variance))
 
 
 def _images(first: Run, second: Run) -> list[ImageDifference]:

@@ -10,8 +10,7 @@ from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.measure import Scored, measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.metrics import count_cells
-from lvlm_ad.metrics.bootstrap import BootstrapSamples
-from lvlm_ad.metrics.intervals import CategoryImages, draws_of, measured
+from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstrap, metrics_from_counts
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run
 
 CATEGORIES = ("bolt", "nut")
@@ -247,6 +246,6 @@ def test_one_image_of_a_kind_tells_nothing_about_others():
     """It would be drawn each time: no interval, rather than one without width. A difference stays within its bounds."""
     labels = np.array([True, False, False])
     tested = CategoryImages(labels, np.array([0.5, 0.1, 0.7]), None)
-    assert draws_of(tested, measured(tested), 100) == {}
+    assert bootstrap(tested, metrics_from_counts(tested), 100) == {}
     wide = BootstrapSamples(0.9, np.linspace(-1, 1, 100)).interval()
     assert wide[1] == 1.0

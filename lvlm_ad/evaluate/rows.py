@@ -14,7 +14,8 @@ import numpy as np
 from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category
 from lvlm_ad.evaluate.summary import answer_counts, summary
-from lvlm_ad.metrics.histograms import THRESHOLDS, ScoreHistograms
+from lvlm_ad.metrics.histograms import ScoreHistograms
+from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.runs import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import UNANSWERED, parse, write
 

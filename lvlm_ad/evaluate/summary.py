@@ -39,7 +39,7 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
             place = f"undefined in {len(absent)} of {len(found)} categories ({some}): {reason}"
             undefined[name] = f"mean of the other {len(defined)}; {place}" if defined else place
     if any("interval" in one for one in found.values()):
-        mean |= mean_intervals({category: one.draws for category, one in categories.items()})
+        mean |= mean_intervals({category: one.samples for category, one in categories.items()})
     if any("range" in one for one in found.values()):
         mean["range"] = _mean_ranges(found)
     totals = {name: sum(one[name] for one in found.values()) for name in ("n_images", "n_measured")}

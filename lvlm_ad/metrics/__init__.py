@@ -1,8 +1,13 @@
-"""The seven metrics, exact, from pixel arrays or from counts; pure functions."""
+"""The seven metrics, exact.
 
-from lvlm_ad.metrics.counts import CellCounts, count_cells, pixel_metrics_from_counts
+``curves`` computes AUROC, AP, F1-max and AUPRO from the counts at each threshold. The other modules make these counts:
+``image`` from image scores, ``histograms`` and ``cells`` from maps that are constant on regions, ``own_maps`` from maps
+pixel by pixel, ``resampling`` from bootstrap resamples. ``intervals`` and ``delong`` say how sure the numbers are.
+"""
+
+from lvlm_ad.metrics.cells import CellCounts, count_cells
 from lvlm_ad.metrics.image import ImageMetrics, image_metrics
-from lvlm_ad.metrics.pixel import PixelMetrics, pixel_metrics
+from lvlm_ad.metrics.pixel import PixelMetrics, pixel_metrics, pixel_metrics_from_counts
 
 __all__ = [
     "CellCounts",

@@ -1,4 +1,4 @@
-"""Whether two AUROCs on the same images differ: the test of DeLong et al. (Biometrics 44:837-845, 1988)."""
+"""DeLong's test of whether two AUROCs on the same images differ (Biometrics 44:837-845, 1988)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lvlm_ad.errors import MetricError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DeLong", "delong", "placements", "two_sided"]
+__all__ = ["DeLong", "delong", "placements", "two_sided_p_value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class DeLong:
     Attributes:
         difference: the first minus the second.
         variance: of the difference; None with fewer than two images of a kind.
-        p_value: two-sided, of there being none; None likewise, and where a difference has no variance.
+        p_value: two-sided, that there is no difference; None without a variance, and for a difference of variance 0.
     """
 
     difference: float
@@ -33,20 +33,20 @@ class DeLong:
 
 
 def placements(labels: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Return for each image the fraction of the other kind's images on whose right side it stands, ties counting half.
+    """Return for each image the fraction of the other kind's images that it is ranked correctly against.
 
-    Its mean over either kind is the AUROC.
+    Ties count half. The mean over either kind is the AUROC.
 
     Args:
         labels: bool ``(n,)``, True if anomalous; both kinds occur.
         scores: ``(n,)``, finite.
     """
-    found = np.empty(labels.size)
+    fractions = np.empty(labels.size)
     for kind, sign in ((True, 1), (False, -1)):
         own, other = sign * scores[labels == kind], np.sort(sign * scores[labels != kind])
-        beaten = np.searchsorted(other, own, side="left") + np.searchsorted(other, own, side="right")
-        found[labels == kind] = beaten / (2 * other.size)
-    return found
+        twice_won = np.searchsorted(other, own, side="left") + np.searchsorted(other, own, side="right")
+        fractions[labels == kind] = twice_won / (2 * other.size)
+    return fractions
 
 
 def delong(labels: NDArray[np.bool_], first: NDArray[Any], second: NDArray[Any]) -> DeLong:
@@ -68,11 +68,11 @@ def delong(labels: NDArray[np.bool_], first: NDArray[Any], second: NDArray[Any])
     if min(one.size for one in kinds) < 2:  # noqa: PLR2004 - one image has no variance
         return DeLong(difference, None, None)
     variance = float(sum(one.var(ddof=1) / one.size for one in kinds))
-    return DeLong(difference, variance, two_sided(difference, variance))
+    return DeLong(difference, variance, two_sided_p_value(difference, variance))
 
 
-def two_sided(difference: float, variance: float) -> float | None:
-    """Return the p-value of a normal difference: 1 where two methods never differ, None where they always do alike."""
+def two_sided_p_value(difference: float, variance: float) -> float | None:
+    """Return the p-value of a normal difference: without variance 1 if it is 0, else None."""
     if variance == 0:
         return None if difference else 1.0
     return float(2 * ndtr(-abs(difference) / math.sqrt(variance)))

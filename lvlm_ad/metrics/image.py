@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics.curves import Steps, summed_weights
+from lvlm_ad.metrics.curves import ap, auroc, f1_max, steps_of
+from lvlm_ad.metrics.inputs import as_array, as_truth, check_scores
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-__all__ = ["ImageMetrics", "check_real", "image_metrics", "steps_of_samples"]
+__all__ = ["ImageMetrics", "image_metrics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,82 +45,27 @@ def image_metrics(labels: Sequence[Any] | ArrayLike, scores: Sequence[Any] | Arr
         scores: ``(n,)``, higher is more anomalous; compared in their own dtype.
 
     Raises:
-        MetricError: there are no images, the lengths differ, labels or scores are no real numbers, or one is NaN or
+        MetricError: there are no images, the lengths differ, labels or scores are not real numbers, or one is NaN or
             infinite (its index is named).
+
+    Example:
+        >>> found = image_metrics([0, 0, 1, 1], [0.1, 0.5, 0.4, 0.9])
+        >>> found.auroc, round(found.ap, 3), found.f1_max, found.f1_threshold
+        (0.75, 0.833, 0.8, 0.4)
     """
-    truth, values = truth_of(labels, "the labels"), _array(scores, "the image scores")
+    truth, values = as_truth(labels, "the labels"), as_array(scores, "the image scores")
     if truth.ndim != 1 or values.shape != truth.shape:
         raise MetricError(f"Labels of shape {truth.shape} and scores of shape {values.shape}: both must be (n,).")
     if not truth.size:
         raise MetricError("There are no images to measure.")
-    check_real(values, "the image scores")
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if wrong.size:
-        raise MetricError(f"The score of image {wrong[0]} is {values[wrong[0]]}; scores must be finite numbers.")
+    if values.dtype.kind in "fc" and not np.isfinite(values).all():
+        wrong = np.flatnonzero(~np.isfinite(values))[0]
+        raise MetricError(f"The score of image {wrong} is {values[wrong]}; scores must be finite numbers.")
+    check_scores(values, "the image scores")
     if not truth.any():
         return ImageMetrics(undefined=dict.fromkeys(("auroc", "ap", "f1_max"), "no image is anomalous"))
-    steps = steps_of_samples(values[truth], values[~truth])
-    f1, threshold = steps.f1_max()
-    if truth.all():
-        reason = {"auroc": "no image is normal"}
-        return ImageMetrics(None, steps.ap(), f1, threshold, reason)
-    return ImageMetrics(steps.auroc(), steps.ap(), f1, threshold)
-
-
-def _array(values: Any, what: str) -> NDArray[Any]:
-    """Return values as an array.
-
-    Raises:
-        MetricError: they are no array: rows of different lengths, say.
-    """
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise MetricError(f"{what.capitalize()} are no array of numbers: {error}.") from error
-
-
-def truth_of(values: Any, what: str) -> NDArray[np.bool_]:
-    """Return what is anomalous: everything that is not 0.
-
-    Raises:
-        MetricError: the values are texts or other things that are no numbers, or NaN.
-    """
-    found = _array(values, what)
-    if found.dtype == np.bool_:
-        return found
-    if found.dtype.kind not in "iuf":
-        raise MetricError(f"The dtype of {what} is {found.dtype}; ground truth is boolean, or numbers.")
-    if found.dtype.kind == "f" and np.isnan(found).any():
-        raise MetricError(f"NaN is among {what}; ground truth is 0, or not.")
-    return np.asarray(found != 0, dtype=np.bool_)
-
-
-def check_real(values: NDArray[Any], what: str) -> None:
-    """Raise MetricError unless an array holds real numbers; complex ones would be ordered by mere convention."""
-    if values.dtype.kind not in "biuf":
-        raise MetricError(f"The dtype of {what} is {values.dtype}; scores must be real numbers.")
-
-
-def steps_of_samples(
-    positives: NDArray[Any], negatives: NDArray[Any], weights: NDArray[np.float64] | None = None
-) -> Steps:
-    """Count at the distinct scores of positives.
-
-    Args:
-        positives: ``(P,)`` scores, P > 0.
-        negatives: ``(N,)`` scores; sorted in place.
-        weights: float64 ``(P,)``, what each positive adds to the mean overlap.
-    """
-    negatives.sort()
-    ascending, place, counts = np.unique(positives, return_inverse=True, return_counts=True)
-    overlap = None
-    if weights is not None:
-        overlap = summed_weights(place, weights, ascending.size)[::-1]
-    return Steps(
-        scores=ascending[::-1],
-        positives=counts[::-1].astype(np.int64),
-        above=negatives.size - np.searchsorted(negatives, ascending, side="right")[::-1].astype(np.int64),
-        reached=negatives.size - np.searchsorted(negatives, ascending, side="left")[::-1].astype(np.int64),
-        n_negatives=int(negatives.size),
-        overlap=overlap,
-    )
+    steps = steps_of(values, truth, ~truth)
+    f1, index = f1_max(steps)
+    undefined = {"auroc": "no image is normal"} if truth.all() else {}
+    area = None if undefined else float(auroc(steps))
+    return ImageMetrics(area, float(ap(steps)), float(f1), float(steps.scores[index]), undefined)

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics import CellCounts, count_cells, pixel_metrics, pixel_metrics_from_counts
-from lvlm_ad.metrics.counts import pixel_metrics_from_histograms
 from lvlm_ad.metrics.histograms import histogram_of_cells
+from lvlm_ad.metrics.pixel import pixel_metrics_from_histograms
 
 NEAR = {"rel": 0, "abs": 1e-12}
 FIELDS = ("auroc", "ap", "f1_max", "aupro", "f1_threshold", "aupro_rescaled", "lowest_fraction")
@@ -56,7 +56,7 @@ def test_shared_piecewise_cases_come_out_exactly(shared):
         assert_same(pixel_metrics_from_histograms(histograms), found)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(one_image, min_size=1, max_size=4), st.sampled_from([0.1, 0.3, 0.5, 1.0]))
 def test_counts_give_what_the_painted_maps_give(images, limit):
     """Counts and painted maps agree in every value, with empty cells, ties, and no positives or negatives at all."""
@@ -68,7 +68,7 @@ def test_counts_give_what_the_painted_maps_give(images, limit):
     assert_same(pixel_metrics_from_histograms(histograms, limit), found)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(one_image)
 def test_counts_hold_every_pixel_once(image):
     """Normal and anomalous pixels of a cell add up to its area, and components to their sizes."""

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lvlm_ad.metrics import count_cells, image_metrics, pixel_metrics_from_counts
-from lvlm_ad.metrics.histograms import histogram_of_cells
+from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
 from lvlm_ad.metrics.resampling import (
     draw_weights,
-    generator_of,
     pool_images,
     pool_pixels,
     resampled,
+    seeded_generator,
 )
 
 
@@ -30,7 +30,9 @@ def category(seed, images=6, side=12, cells=9, levels=5):
 
 def pooled(counts, scores):
     """Pool the histograms of images."""
-    return pool_pixels([histogram_of_cells(count, one) for count, one in zip(counts, scores, strict=True)])
+    return pool_pixels(
+        ScoreHistograms.of(histogram_of_cells(count, one) for count, one in zip(counts, scores, strict=True))
+    )
 
 
 @settings(deadline=None, max_examples=40)
@@ -98,6 +100,6 @@ def test_without_anything_anomalous_nothing_is_defined():
 def test_the_same_names_draw_the_same_resamples():
     """Two runs on the same images are compared on the same resamples; other categories have their own."""
     labels = np.arange(9) < 4
-    first, again, other = (draw_weights(labels, 6, generator_of("images", name)) for name in ("a", "a", "b"))
+    first, again, other = (draw_weights(labels, 6, seeded_generator("images", name)) for name in ("a", "a", "b"))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from lvlm_ad.metrics.bootstrap import BootstrapSamples, mean_of, mean_over_drawn
-from lvlm_ad.metrics.intervals import CategoryImages, draws_of, measured
+from lvlm_ad.metrics.intervals import (
+    BootstrapSamples,
+    CategoryImages,
+    bootstrap,
+    mean_of,
+    mean_of_resampled_categories,
+    metrics_from_counts,
+)
 
 
 def draws(values, point, edge=None):
@@ -72,24 +78,25 @@ def test_categories_fixed_or_drawn():
     """The mean over fixed categories varies with their images alone; with drawn ones also with the kinds of objects."""
     draw = np.random.default_rng(0)
     table = [draws(point + draw.normal(0, 0.01, 2000), point) for point in (0.2, 0.5, 0.8)]
-    fixed, drawn = mean_of(table), mean_over_drawn(table, np.random.default_rng(1))
+    fixed, drawn = mean_of(table), mean_of_resampled_categories(table, ["a", "b", "c"])
     assert fixed.point == drawn.point == pytest.approx(0.5)
     assert fixed.values.std() == pytest.approx(0.01 / np.sqrt(3), rel=0.1)
     assert drawn.values.std() == pytest.approx(np.sqrt(0.06 / 3), rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("separation", "anomalous", "good"), [(1.0, 60, 40), (2.0, 40, 30)])
 def test_intervals_cover_the_truth(separation, anomalous, good):
     """Of 400 simulated test sets 93 to 97 % hold the true AUROC; of AP, and of the optimistic F1-max, a few more."""
     draw = np.random.default_rng(7)
     labels = np.arange(anomalous + good) < anomalous
     many = np.arange(200_000) < 200_000 * anomalous / labels.size
-    truth = measured(CategoryImages(many, draw.normal(separation * many), None))
+    truth = metrics_from_counts(CategoryImages(many, draw.normal(separation * many), None))
     truth["image_auroc"] = float(norm.cdf(separation / np.sqrt(2)))
     inside = dict.fromkeys(truth, 0)
     for trial in range(400):
         tested = CategoryImages(labels, draw.normal(separation * labels), None)
-        for name, one in draws_of(tested, measured(tested), 400, trial).items():
+        for name, one in bootstrap(tested, metrics_from_counts(tested), 400, trial).items():
             low, high = one.interval()
             inside[name] += low <= truth[name] <= high
     assert 0.93 <= inside["image_auroc"] / 400 <= 0.97
@@ -97,6 +104,7 @@ def test_intervals_cover_the_truth(separation, anomalous, good):
     assert 0.93 <= inside["image_f1_max"] / 400 <= 0.99
 
 
+@pytest.mark.slow
 def test_differences_cover_the_truth_and_claim_no_more():
     """For 1,000 pairs of equally good methods 93 to 97 % of the intervals hold 0; of AP a little fewer."""
     draw = np.random.default_rng(1)
@@ -107,7 +115,7 @@ def test_differences_cover_the_truth_and_claim_no_more():
         seen = draw.normal(1.2 * labels)
         for _ in range(2):
             tested = CategoryImages(labels, seen + draw.normal(0, 0.7, labels.size), None)
-            both.append(draws_of(tested, measured(tested), 200, trial))
+            both.append(bootstrap(tested, metrics_from_counts(tested), 200, trial))
         for name, one in both[0].items():
             low, high = one.minus(both[1][name]).interval()
             inside[name] = inside.get(name, 0) + (low <= 0 <= high)

@@ -1,0 +1,289 @@
+"""Anomaly maps, pixel by pixel: each map is sorted once, and a merge by ranges of score counts the thresholds.
+
+The scores of normal pixels are most of the data. They stay in memory up to a limit, beyond it in one temporary file,
+and the merge reads one range of scores of all maps at a time: memory is bounded, however many maps there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lvlm_ad.metrics.curves import Steps, false_positives_below
+from lvlm_ad.metrics.histograms import ScoreHistogram
+from lvlm_ad.metrics.inputs import components
+from lvlm_ad.metrics.spill import SpillStore
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["THRESHOLDS", "MergedMaps", "PooledMaps"]
+
+RANGE_BYTES = 80e6
+"""Normal scores that the merge reads at once."""
+
+THRESHOLDS = 256
+"""Most thresholds at which own maps are counted for resamples."""
+
+_MOST_PASSES = 16
+"""Ranges into which maps that are not sorted are cut at most: each range is a pass over all of them."""
+
+_SAMPLE = 100_000
+"""Scores from which the ranges are chosen."""
+
+_LOWEST_RATE = 1e-6
+"""The false-positive rate of the highest threshold that is chosen from normal pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class MergedMaps:
+    """The pooled pixels of a category's maps.
+
+    Attributes:
+        steps: counts at each threshold.
+        grid: ``(G,)``, ascending: the thresholds at which each map is counted for resamples; the first is the lowest
+            score of all. Half are quantiles of the anomalous pixels. Half are of the normal pixels, at false-positive
+            rates that fall by a constant factor: precision is decided where few normal pixels score high.
+    """
+
+    steps: Steps
+    grid: NDArray[Any]
+
+
+class PooledMaps:
+    """A category's anomaly maps with their ground truth, added one by one.
+
+    Args:
+        folder: where a temporary file is made if they are too many for memory; see ``SpillStore``.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._store = SpillStore(folder)
+        self._normal: list[_Sorted | _Unsorted] = []
+        self._anomalous: list[_Sorted] = []
+        self._regions: list[int] = []
+        self._lowest: list[Any] = []
+        self._dtype: np.dtype[Any] = np.dtype(np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._normal)
+
+    def add(self, scores: NDArray[Any], mask: NDArray[np.bool_], *, copy: bool = True) -> None:
+        """Add a map.
+
+        Args:
+            scores: ``(H, W)``, finite real numbers, one or more.
+            mask: ``(H, W)``, True where anomalous.
+            copy: whether normal scores are copied and sorted. Without a copy, map and mask must stay as they are; the
+                merge takes less memory, and a pass over all maps for each range of scores.
+
+        Raises:
+            RunError: the temporary file cannot be written.
+        """
+        if scores.dtype == np.float16:
+            # Single precision sorts faster and compares alike.
+            scores = scores.astype(np.float32)
+        self._dtype = np.result_type(self._dtype, scores.dtype)
+        self._lowest.append(scores.min())
+        self._normal.append(_Sorted(self._store, _sorted(scores[~mask])) if copy else _Unsorted(scores, mask))
+        inside = scores[mask]
+        order = np.argsort(inside, kind="stable")
+        columns = np.zeros(order.size, [("score", scores.dtype), ("share", np.float64), ("pixel", np.int32)])
+        columns["score"], columns["pixel"] = inside[order], order
+        n_regions = 0
+        if order.size:
+            labels, n_regions = components(mask)
+            region = labels[mask][order]
+            columns["share"] = (1.0 / np.bincount(region)[1:])[region - 1]
+        self._anomalous.append(_Sorted(self._store, columns))
+        self._regions.append(n_regions)
+
+    def merge(self, fpr_limit: float = 0.3) -> MergedMaps:
+        """Pool the pixels of all maps.
+
+        Args:
+            fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
+        """
+        total = sum(one.size for one in self._normal)
+        # The threshold that gives most false positives below the limit lies just above the score of this rank.
+        limit_rank = np.array([total - 1]) - false_positives_below(fpr_limit, total)
+        ranks = _quantile_ranks(1 - np.geomspace(_LOWEST_RATE, 1.0, (THRESHOLDS - 1) // 2), total)
+        lowest = np.array([min(self._lowest)], self._dtype)
+        grid = [lowest]
+        columns = []
+        n_lowest = n_below_limit = 0
+        for pixels in self._ranges(total):
+            if pixels.border == lowest[0]:
+                n_lowest = pixels.n_equal
+            levels, positives, overlap = pixels.levels()
+            columns.append((levels, positives, *(total - ranked for ranked in pixels.ranked(levels)), overlap))
+            grid.append(pixels.at_ranks(ranks))
+            at_limit = pixels.at_ranks(limit_rank)
+            if at_limit.size:
+                n_below_limit = total - int(pixels.ranked(at_limit)[0][0])
+        # The buffer of the ranges goes before the columns are joined.
+        del pixels
+        levels, positives, above, reached, overlap = (np.concatenate(one)[::-1] for one in zip(*columns, strict=True))
+        overlap /= max(1, sum(self._regions))
+        steps = Steps(levels, positives, above, reached, total, overlap, n_lowest, n_below_limit)
+        ranks = _quantile_ranks(np.linspace(0, 1, (THRESHOLDS - 1) // 2), steps.n_positives)
+        grid.append(levels[::-1][np.searchsorted(np.cumsum(positives[::-1]), ranks, side="right")])
+        return MergedMaps(steps, np.unique(np.concatenate(grid)))
+
+    def histograms(self, grid: NDArray[Any]) -> Iterator[ScoreHistogram]:
+        """Count each map on a grid: a pixel has the score of the highest threshold that it reaches.
+
+        Args:
+            grid: ``(G,)``, ascending; the first is not above any score.
+        """
+        for kept, columns, n_regions in zip(self._normal, self._anomalous, self._regions, strict=True):
+            normal = np.diff(np.searchsorted(kept.scores(grid.dtype), grid, side="left"), append=kept.size)
+            place = np.empty(columns.size, np.intp)
+            shares = np.empty(columns.size)
+            inside = columns.all()
+            place[inside["pixel"]] = np.searchsorted(grid, columns.scores(grid.dtype), side="right") - 1
+            shares[inside["pixel"]] = inside["share"]
+            pixels, overlap = np.bincount(place, minlength=grid.size), np.bincount(place, shares, grid.size)
+            yield ScoreHistogram.of(grid, normal, pixels, overlap, n_regions)
+
+    def _ranges(self, total: int) -> Iterator[_Range]:
+        """Cut all pixels into ranges of score, lowest first; a range is valid until the next one."""
+        wanted = math.ceil(total * self._dtype.itemsize / RANGE_BYTES)
+        if any(isinstance(one, _Unsorted) for one in self._normal):
+            wanted = min(wanted, _MOST_PASSES)
+        borders = np.array([min(self._lowest)], self._dtype)
+        if wanted > 1:
+            step = max(1, total // _SAMPLE)
+            # Copies: a view would keep all scores of its map.
+            sample = np.sort(np.concatenate([one.scores(self._dtype)[::step].copy() for one in self._normal]))
+            quantiles = sample[np.linspace(0, sample.size - 1, wanted + 1).astype(int)[1:-1]]
+            borders = np.unique(np.concatenate([borders, quantiles]))
+        for one in (*self._normal, *self._anomalous):
+            one.locate(borders)
+        # One buffer for all ranges, which are about equally large.
+        buffer = np.empty(min(total, 2 * total // max(1, wanted)), self._dtype)
+        before = 0
+        for at, border in enumerate(borders):
+            n_equal = size = 0
+            for one in self._normal:
+                count, scores = one.above(at)
+                if size + scores.size > buffer.size:
+                    buffer = np.concatenate([buffer, np.empty_like(buffer), scores])
+                buffer[size : size + scores.size] = scores
+                n_equal, size = n_equal + count, size + scores.size
+            anomalous = np.concatenate([one.within(at) for one in self._anomalous])
+            yield _Range(border, before, n_equal, _sorted(buffer[:size]), anomalous)
+            before += n_equal + size
+
+
+class _Range(NamedTuple):
+    """The pixels of a range of scores.
+
+    Attributes:
+        border: the lowest score.
+        before: normal pixels with a lower score.
+        n_equal: normal pixels with the lowest score; they may be very many.
+        normal: the other normal pixels' scores, ascending.
+        anomalous: the columns of the anomalous pixels.
+    """
+
+    border: Any
+    before: int
+    n_equal: int
+    normal: NDArray[Any]
+    anomalous: NDArray[Any]
+
+    def levels(self) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]:
+        """Return the distinct scores of anomalous pixels, ascending, their number, and the sum of their shares."""
+        order = np.argsort(self.anomalous["score"], kind="stable")
+        scores = self.anomalous["score"][order]
+        starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1])[: scores.size])
+        # Added pairwise, so that millions of equal scores lose no digits.
+        shares = np.add.reduceat(self.anomalous["share"][order], starts)
+        return scores[starts], np.diff(starts, append=scores.size), shares
+
+    def ranked(self, scores: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Count the normal pixels up to each score of this range, and below it."""
+        start = self.before + self.n_equal
+        below = start + np.searchsorted(self.normal, scores, side="left")
+        up_to = start + np.searchsorted(self.normal, scores, side="right")
+        return up_to, np.where(scores == self.border, self.before, below)
+
+    def at_ranks(self, ranks: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the scores at some ranks among all normal pixels; ranks outside this range are ignored."""
+        inside = ranks[(ranks >= self.before) & (ranks < self.before + self.n_equal + self.normal.size)]
+        places = inside - self.before - self.n_equal
+        return np.array([self.border if at < 0 else self.normal[at] for at in places], self.normal.dtype)
+
+
+def _quantile_ranks(shares: NDArray[np.float64], total: int) -> NDArray[np.intp]:
+    """Return the ranks, from 0, of quantiles that are values of the data (the inverted distribution function)."""
+    return np.ceil(total * shares - 1).clip(0, total - 1).astype(np.intp) if total else np.empty(0, np.intp)
+
+
+def _sorted(scores: NDArray[Any]) -> NDArray[Any]:
+    """Sort in place."""
+    scores.sort()
+    return scores
+
+
+class _Sorted:
+    """Scores in ascending order, or columns ordered by their score, in the store."""
+
+    def __init__(self, store: SpillStore, values: NDArray[Any]) -> None:
+        self.size = values.size
+        self._read = store.keep(values)
+        self._left = self._right = np.empty(0, np.intp)
+
+    def all(self) -> NDArray[Any]:
+        return self._read(0, self.size)
+
+    def scores(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        values = self.all()
+        return (values["score"] if values.dtype.names else values).astype(dtype, copy=False)
+
+    def locate(self, borders: NDArray[Any]) -> None:
+        """Find the borders of the ranges."""
+        scores = self.scores(borders.dtype)
+        self._left = np.append(np.searchsorted(scores, borders, side="left"), self.size)
+        self._right = np.searchsorted(scores, borders, side="right")
+
+    def within(self, at: int) -> NDArray[Any]:
+        """Return a range, its lower border included."""
+        return self._read(int(self._left[at]), int(self._left[at + 1]))
+
+    def above(self, at: int) -> tuple[int, NDArray[Any]]:
+        """Return how many scores lie at the lower border of a range, and the scores above."""
+        return int(self._right[at] - self._left[at]), self._read(int(self._right[at]), int(self._left[at + 1]))
+
+
+class _Unsorted:
+    """The normal scores of a map that the caller keeps, filtered for each range."""
+
+    def __init__(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+        self._values, self._mask = values, mask
+        self.size = mask.size - int(np.count_nonzero(mask))
+        self._borders = np.empty(0)
+
+    def scores(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        return self._values[~self._mask].astype(dtype, copy=False)
+
+    def locate(self, borders: NDArray[Any]) -> None:
+        """Remember the borders of the ranges."""
+        self._borders = borders
+
+    def above(self, at: int) -> tuple[int, NDArray[Any]]:
+        """Return how many scores lie at the lower border of a range, and the scores above."""
+        scores = self.scores(self._borders.dtype)
+        inside = scores >= self._borders[at]
+        if at + 1 < self._borders.size:
+            inside &= scores < self._borders[at + 1]
+        scores = scores[inside]
+        higher = scores > self._borders[at]
+        n_equal = scores.size - int(np.count_nonzero(higher))
+        return n_equal, scores[higher] if n_equal else scores
