@@ -1,4 +1,4 @@
-"""Data sets: MVTec AD, VisA, a folder of the user's own, and the built-in demo, each an ordered sequence of samples."""
+"""Data sets: MVTec AD, VisA, a folder of your own and the built-in demo, each an ordered sequence of samples."""
 
 from lvlm_ad.datasets.check import check_dataset
 from lvlm_ad.datasets.load import load_dataset
