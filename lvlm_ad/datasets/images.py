@@ -186,8 +186,9 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Stretch an image bilinearly with half-pixel centres and without antialiasing, as the published code does.
 
-    Anomaly maps have resizers of their own: ``map_files.resize_map`` keeps float64 scores exact, where this one
-    rounds to bytes, and CLIP's small maps are enlarged by a matrix product that also joins tiles.
+    This is for pictures: the result is rounded to bytes. Anomaly maps are interpolated in the same places by two other
+    functions: ``evaluate.map_files.resize_map`` keeps the digits of float64 scores, and the CLIP baselines use a matrix
+    product that also joins tiles.
 
     Args:
         image: uint8 ``(H, W, 3)``.

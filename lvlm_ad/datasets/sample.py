@@ -86,10 +86,6 @@ class Sample:
             )
         return mask
 
-    def at(self, image_path: Path, mask_path: Path | None) -> Sample:
-        """Return the same sample with its files in another place."""
-        return replace(self, image_path=image_path, mask_path=mask_path)
-
 
 @dataclass(frozen=True)
 class Dataset(Sequence[Sample]):

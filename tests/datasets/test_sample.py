@@ -133,13 +133,11 @@ def test_hashes_are_of_image_and_mask(tmp_path):
 
 
 def test_a_sample_is_a_value(tmp_path):
-    """It knows its paths, is equal to its like, travels to other processes, and cannot be changed."""
+    """A sample knows its files, equals its copy in another process, and cannot be changed."""
     image, mask = tmp_path / "0.png", Path("masks/0_mask.png")
     sample = Sample("a/bad/0", "a", label=True, defect="bad", image_path=image, mask_path=mask, threshold=7)
     assert sample.files == (image, mask)
-    assert pickle.loads(pickle.dumps(sample)) == sample
-    assert len({sample, pickle.loads(pickle.dumps(sample)), sample.at(mask, None)}) == 2
-    assert (sample.at(mask, None).image_path, sample.at(mask, None).mask_path) == (mask, None)
+    assert {sample, pickle.loads(pickle.dumps(sample))} == {sample}
     with pytest.raises(FrozenInstanceError):
         sample.label = False
 
