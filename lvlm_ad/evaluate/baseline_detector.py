@@ -21,7 +21,7 @@ from lvlm_ad.text2seg import paint, parse, write
 if TYPE_CHECKING:
     from lvlm_ad.baseline import Baseline, Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.workspace import Workspace
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
 
@@ -32,17 +32,17 @@ class BaselineDetector:
     """A baseline. Its regions are scored by the very path that a chat model's answer takes.
 
     Args:
-        workspace: what the models of the bench share.
+        session: the bench.
         model: the model.
         baseline: the method.
     """
 
     paid = False
 
-    def __init__(self, workspace: Workspace, model: Model, baseline: Baseline) -> None:
-        self._workspace, self.model, self.plugin = workspace, model, baseline
-        self._name, self._seed = model.preset.name, workspace.plan.config.seed
-        side = workspace.plan.protocol.image_size
+    def __init__(self, session: Session, model: Model, baseline: Baseline) -> None:
+        self._session, self.model, self.plugin = session, model, baseline
+        self._name, self._seed = model.preset.name, session.plan.config.seed
+        side = session.plan.protocol.image_size
         self._size = (side, side)
         # Two: while the last images of a category are scored, the first ones of the next are.
         self._references = lru_cache(maxsize=2)(self._read_references)
@@ -66,7 +66,7 @@ class BaselineDetector:
         # As the questions ask: regions that are not anomalous at all are left out.
         text = write(dense.image, {number: score for number, score in enumerate(pooled.tolist(), start=1) if score > 0})
         scores = parse(text, regions.count)
-        score_map = paint(scores.regions, regions, binary=self._workspace.plan.protocol.binary)
+        score_map = paint(scores.regions, regions, binary=self._session.plan.protocol.binary)
         return Prediction(sample.id, scores, score_map, text=text, dense=dense)
 
     def stop(self) -> None:
@@ -77,7 +77,7 @@ class BaselineDetector:
 
     def facts(self, row: Row) -> RowFacts:
         """Return this detector's part of a row's manifest."""
-        baseline, plan = self.plugin, self._workspace.plan
+        baseline, plan = self.plugin, self._session.plan
         model = {
             "frame": baseline.reference_row,
             "sees_truth": baseline.sees_truth,
@@ -138,7 +138,7 @@ class BaselineDetector:
         )
 
     def _read_references(self, category: str) -> References:
-        plan = self._workspace.plan
+        plan = self._session.plan
         paths = reference_paths(plan.dataset, category, plan.protocol.shots, self._seed)
         originals = tuple(read_image(path) for path in paths)
         return References(tuple(resize_image(image, self._size) for image in originals), originals)

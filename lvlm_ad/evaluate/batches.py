@@ -12,18 +12,18 @@ from lvlm_ad.evaluate.questions import all_requests, is_unusable
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, BatchBackend, Request
-    from lvlm_ad.evaluate.workspace import Workspace
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.prompts import Questioner
 
 __all__ = ["run_batches"]
 
 
-def run_batches(workspace: Workspace, model: Model, backend: Backend, questioner: Questioner) -> Batcher:
-    """Have all questions of a model answered in batches; the workspace's budget pays.
+def run_batches(session: Session, model: Model, backend: Backend, questioner: Questioner) -> Batcher:
+    """Have all questions of a model answered in batches; the session's budget pays.
 
     Args:
-        workspace: plan, stores, divisions and budget.
+        session: plan, stores, divisions and budget.
         model: the model.
         backend: its backend, whose ``check_batch`` has passed.
         questioner: writes the questions.
@@ -32,12 +32,12 @@ def run_batches(workspace: Workspace, model: Model, backend: Backend, questioner
         ConfigError: a limit in money is set and the cost of a question cannot be bounded.
         FatalError: the endpoint refuses the batch.
     """
-    plan, stores, budget, progress = workspace.plan, workspace.stores, workspace.budget, workspace.progress
+    plan, stores, budget, progress = session.plan, session.stores, session.budget, session.progress
     identity, name, price = backend.identity(), model.preset.name, model.preset.price
 
     def questions() -> Iterator[Question]:
         progress.start(f"{name}: writing questions", len(plan.dataset))
-        for request in all_requests(workspace, questioner):
+        for request in all_requests(session, questioner):
             yield Question(request.key(identity), request)
             progress.advance()
         progress.finish()

@@ -86,7 +86,7 @@ def _runs_of(session: Session, detector: Detector) -> list[Run]:
         _report(session, detector, next(iter(images.values())))
     session.progress.finish()
     if retries:
-        session.progress.note(f"{name}: {len(retries)} questions were asked again without success. {retries[0]}")
+        session.progress.note(f"{name}: {len(retries)} questions were asked again without success. {min(retries)}")
     runs = []
     for row, result in results.items():
         records = result.predictions

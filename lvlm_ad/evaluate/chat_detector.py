@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.workspace import Workspace
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
 
@@ -35,7 +35,7 @@ class ChatDetector:
     """A chat model, asked about the marked picture.
 
     Args:
-        workspace: what the models of the bench share.
+        session: the bench.
         model: the model.
         backend: its backend.
 
@@ -46,14 +46,14 @@ class ChatDetector:
     paid = True
     finalize = None
 
-    def __init__(self, workspace: Workspace, model: Model, backend: Backend) -> None:
-        self._workspace, self.model, self.plugin = workspace, model, backend
+    def __init__(self, session: Session, model: Model, backend: Backend) -> None:
+        self._session, self.model, self.plugin = session, model, backend
         self.rows: tuple[Row, ...] = ("regions",)
         self.workers = 1
         # A model that runs here says now, not after an hour of dividing, that its weights are missing.
         backend.identity()
-        self._questioner = make_questioner(workspace.plan, backend)
-        if workspace.plan.config.batch:
+        self._questioner = make_questioner(session.plan, backend)
+        if session.plan.config.batch:
             backend.check_batch()
         # Many more threads wait for answers than can draw at once.
         self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -67,25 +67,25 @@ class ChatDetector:
             ConfigError: ``--batch`` with a limit in money, and the cost of a question is unknown.
             FatalError: the endpoint refuses the batch.
         """
-        workspace, model, plugin = self._workspace, self.model, self.plugin
-        workspace.start_budget(free=model.preset.price.free)
+        session, model, plugin = self._session, self.model, self.plugin
+        session.start_budget(free=model.preset.price.free)
         batch = None
-        if workspace.plan.config.batch:
-            batch = run_batches(workspace, model, plugin, self._questioner)
+        if session.plan.config.batch:
+            batch = run_batches(session, model, plugin, self._questioner)
         self._asker = Asker(
             plugin,
-            workspace.stores.answers,
+            session.stores.answers,
             model.preset.price,
-            workspace.budget,
+            session.budget,
             pacing=model.preset.pacing,
-            concurrency=workspace.plan.config.concurrency,
-            locks=workspace.stores.locks,
-            withheld=_waiting(workspace, plugin) if batch is None else _not_in(batch),
+            concurrency=session.plan.config.concurrency,
+            locks=session.stores.locks,
+            withheld=_waiting(session, plugin) if batch is None else _not_in(batch),
             fresh=frozenset() if batch is None else batch.answered,
             estimate=lambda request: input_tokens(model, plugin, request),
             note=self._note,
         )
-        self._retries = workspace.plan.config.retry_failed and batch is None
+        self._retries = session.plan.config.retry_failed and batch is None
         self.workers = self._asker.workers
 
     def detect(self, sample: Sample, regions: Regions) -> Prediction:
@@ -99,7 +99,7 @@ class ChatDetector:
             StoreError: the answer could not be stored.
             ImageError: the image cannot be read.
         """
-        protocol = self._workspace.plan.protocol
+        protocol = self._session.plan.protocol
         with self._drawing:
             image = resize_image(sample.image, (protocol.image_size, protocol.image_size))
             request = self._questioner.request(sample, image, regions)
@@ -143,11 +143,11 @@ class ChatDetector:
 
     def forecast(self) -> dict[str, Any] | None:
         """Return what a run would ask and cost."""
-        return forecast(self._workspace, self.model, self.plugin, self._questioner)
+        return forecast(self._session, self.model, self.plugin, self._questioner)
 
     def facts(self, row: Row) -> RowFacts:  # noqa: ARG002 - a chat model fills one row
         """Return this detector's part of a row's manifest."""
-        plan = self._workspace.plan
+        plan = self._session.plan
         prompt = {
             "name": plan.prompt.name,
             "hash": self._questioner.hash,
@@ -173,7 +173,7 @@ class ChatDetector:
         return ["The answer is not the JSON object that was asked for."]
 
     def _note(self, text: str) -> None:
-        self._workspace.progress.note(f"{self.model.preset.name}: {text}")
+        self._session.progress.note(f"{self.model.preset.name}: {text}")
 
     def _note_once(self, text: str) -> None:
         with self._noting:
@@ -197,12 +197,12 @@ def _is_object_of(schema: Mapping[str, Any], text: str) -> bool:
     return isinstance(value, dict) and set(value) == set(schema["required"])
 
 
-def _waiting(workspace: Workspace, backend: Backend) -> Callable[[str], LvlmAdError | None]:
+def _waiting(session: Session, backend: Backend) -> Callable[[str], LvlmAdError | None]:
     """Return a function that says why a question is not asked: those that wait in a batch are paid for already."""
-    batches, identity = workspace.stores.batches, backend.identity()
+    batches, identity = session.stores.batches, backend.identity()
     count = sum(len(batch.keys) for batch in batches.open_batches(identity) if batch.file_id)
     if count:
-        workspace.progress.note(
+        session.progress.note(
             f"{count} questions wait in batches and are not asked again; --batch collects their answers."
         )
 

@@ -13,7 +13,7 @@ from lvlm_ad.evaluate.questions import all_requests, is_unusable
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request
-    from lvlm_ad.evaluate.workspace import Workspace
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.prompts import Questioner
 
@@ -53,13 +53,13 @@ def most_cost(model: Model, backend: Backend, request: Request, *, batch: bool =
     return model.preset.price.cost(tokens, None, longest, batch=batch)
 
 
-def forecast(workspace: Workspace, model: Model, backend: Backend, questioner: Questioner) -> dict[str, Any]:
+def forecast(session: Session, model: Model, backend: Backend, questioner: Questioner) -> dict[str, Any]:
     """Look up which questions are answered already, and estimate the cost of the others.
 
     Where the model has answered questions of this run before, their mean decides; else the rule and a usual answer.
 
     Args:
-        workspace: plan, stores and divisions.
+        session: plan, stores and divisions.
         model: the model.
         backend: its backend.
         questioner: writes the questions.
@@ -69,13 +69,13 @@ def forecast(workspace: Workspace, model: Model, backend: Backend, questioner: Q
         "output_tokens", "cost_usd", "at_most_usd" and "seconds" (None where unknown), and "basis": "stored answers",
         "rule" or "none".
     """
-    config, progress, identity = workspace.plan.config, workspace.progress, backend.identity()
-    progress.start(f"{model.preset.name}: looking for stored answers", len(workspace.plan.dataset))
+    config, progress, identity = session.plan.config, session.progress, backend.identity()
+    progress.start(f"{model.preset.name}: looking for stored answers", len(session.plan.dataset))
     to_ask: dict[str, _Estimate] = {}
     answers: dict[str, Answer] = {}
-    for request in all_requests(workspace, questioner):
+    for request in all_requests(session, questioner):
         key = request.key(identity)
-        answer = workspace.stores.answers.get(key)
+        answer = session.stores.answers.get(key)
         if answer is None or (config.retry_failed and is_unusable(answer, request.options["n_regions"])):
             at_most = most_cost(model, backend, request, batch=config.batch)
             to_ask[key] = _Estimate(input_tokens(model, backend, request), at_most)

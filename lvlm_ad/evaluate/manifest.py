@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lvlm_ad.baseline import Row
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detector import Detector
-    from lvlm_ad.evaluate.workspace import Workspace
+    from lvlm_ad.evaluate.session import Session
 
 __all__ = ["Stopwatch", "dataset_facts", "facts_of", "hash_of", "make_manifest", "run_folder"]
 
@@ -37,13 +37,13 @@ class Stopwatch:
         return perf_counter() - self._clock
 
 
-def facts_of(workspace: Workspace, detector: Detector, row: Row) -> dict[str, Any]:
+def facts_of(session: Session, detector: Detector, row: Row) -> dict[str, Any]:
     """Return everything that decides a row's numbers."""
-    plan, own, preset = workspace.plan, detector.facts(row), detector.model.preset
+    plan, own, preset = session.plan, detector.facts(row), detector.model.preset
     division = {"method": "", "options": {}, "hash": ""}
     if row == "regions":
-        options = dict(workspace.divisions.record)
-        division = {"method": plan.protocol.division, "options": options, "hash": workspace.divisions.hash}
+        options = dict(session.divisions.record)
+        division = {"method": plan.protocol.division, "options": options, "hash": session.divisions.hash}
     return {
         "model": {
             "name": preset.name,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.engines.engine import in_order
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.prompts import Questioner
 from lvlm_ad.text2seg import read
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.workspace import Workspace
+    from lvlm_ad.evaluate.session import Session
 
 __all__ = ["all_requests", "is_unusable", "make_questioner"]
 
@@ -44,23 +43,15 @@ def make_questioner(plan: Plan, backend: Backend) -> Questioner:
     return questioner
 
 
-def all_requests(workspace: Workspace, questioner: Questioner) -> Iterator[Request]:
+def all_requests(session: Session, questioner: Questioner) -> Iterator[Request]:
     """Write the question about each sample, several at a time but never many ahead, since they hold pictures."""
-    side = workspace.plan.protocol.image_size
+    side = session.plan.protocol.image_size
 
     def request(sample: Sample) -> Request:
         image = resize_image(sample.image, (side, side))
-        return questioner.request(sample, image, workspace.divisions.regions(sample))
+        return questioner.request(sample, image, session.divisions.regions(sample))
 
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[Future[Request]] = deque()
-        for sample in workspace.plan.dataset:
-            ahead.append(pool.submit(request, sample))
-            if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    return (written for _, written in in_order(request, session.plan.dataset, os.cpu_count() or 1))
 
 
 def is_unusable(answer: Answer, n_regions: int) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detector import Finalize, Prediction
-    from lvlm_ad.evaluate.workspace import Workspace
+    from lvlm_ad.evaluate.session import Session
 
 __all__ = ["COUNTED", "RowImage", "RowResult", "answer_metrics", "images_of_rows"]
 
@@ -52,10 +52,10 @@ class RowImage:
 
 
 def images_of_rows(
-    workspace: Workspace, rows: Sequence[Row], sample: Sample, prediction: Prediction
+    session: Session, rows: Sequence[Row], sample: Sample, prediction: Prediction
 ) -> dict[Row, RowImage]:
     """Take from a prediction what each row needs, and no pixel array that it does not need."""
-    scores, dense, divisions = prediction.scores, prediction.dense, workspace.divisions
+    scores, dense, divisions = prediction.scores, prediction.dense, session.divisions
     record = PredictionRecord(
         id=sample.id,
         category=sample.category,
@@ -81,7 +81,7 @@ def images_of_rows(
         scored = Scored(sample.label, scores.image, prediction.score_map.values, divisions.counts(sample))
         images["regions"] = RowImage(record, scored, prediction.stored, scores.expected, parts)
     if "dense" in rows and dense is not None:
-        side = workspace.plan.protocol.image_size
+        side = session.plan.protocol.image_size
         mask = sample.mask
         truth = None if mask is None else resize_mask(mask, (side, side))
         own = {"image_score": dense.image, "regions": {}, "n_regions": 0, "status": "ok", "notes": []}

@@ -1,18 +1,22 @@
-"""One bench in progress."""
+"""One bench in progress: what its models share, and the detectors that they make of it."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lvlm_ad.engines import make_engine
+from lvlm_ad.asking import Budget
+from lvlm_ad.engines import Engine, make_engine
 from lvlm_ad.evaluate.baseline_detector import BaselineDetector
 from lvlm_ad.evaluate.chat_detector import ChatDetector
+from lvlm_ad.evaluate.divide import Divisions, divide_dataset
 from lvlm_ad.evaluate.places import remember_place
-from lvlm_ad.evaluate.workspace import Workspace
+from lvlm_ad.evaluate.stores import Stores, open_stores
 from lvlm_ad.log import event
+from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
@@ -21,16 +25,36 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detector import Detector
     from lvlm_ad.plugins import Model
-    from lvlm_ad.progress import Progress
 
 __all__ = ["Session"]
 
 
-class Session(Workspace):
-    """One bench in progress: the workspace, and the detectors that backends and baselines make from it."""
+class Session:
+    """One bench in progress.
+
+    Args:
+        plan: what to measure.
+        engine: divides images and runs models.
+        progress: receives reports; None: nobody does.
+
+    Attributes:
+        plan: what to measure.
+        engine: divides images and runs models.
+        progress: receives reports.
+        budget: the limit on money for the model that runs now.
+        stores: the output folder's files; there after ``open_stores``.
+        divisions: the regions of every image; there after ``divide``.
+    """
+
+    stores: Stores
+    divisions: Divisions
+
+    def __init__(self, plan: Plan, engine: Engine, progress: Progress | None = None) -> None:
+        self.plan, self.engine, self.progress = plan, engine, progress or Silent()
+        self.budget = Budget(None)
 
     def detector(self, model: Model) -> Detector:
-        """Build a model and have it make its detector.
+        """Build a model, and let it make its detector.
 
         Raises:
             ConfigError: an option, the prompt or the scoring does not fit the model.
@@ -51,6 +75,29 @@ class Session(Workspace):
     def baseline_detector(self, baseline: Baseline, model: Model) -> Detector:
         """Make the detector of a baseline; the baseline calls this."""
         return BaselineDetector(self, model, baseline)
+
+    def open_stores(self, stack: ExitStack) -> None:
+        """Open the output folder's files; the stack closes them.
+
+        Raises:
+            StoreError: one of them cannot be opened.
+        """
+        self.stores = stack.enter_context(open_stores(self.plan.config.out))
+        # Without stored hashes every start would read the whole data set.
+        self.plan = replace(self.plan, dataset=replace(self.plan.dataset, hashed=self.stores.files))
+
+    def divide(self) -> None:
+        """Divide the images that are not divided yet.
+
+        Raises:
+            DataError: images or masks cannot be used.
+            ConfigError: the model that divides cannot be used.
+        """
+        self.divisions = divide_dataset(self.plan, self.stores.divisions, self.progress, self.engine)
+
+    def start_budget(self, *, free: bool) -> None:
+        """Start the next model's budget, which includes what the models before it have spent."""
+        self.budget = Budget(None if free else self.plan.config.max_cost, self.budget.spent)
 
     @classmethod
     @contextmanager
@@ -80,18 +127,19 @@ class Session(Workspace):
             stack.callback(lambda: [detector.plugin.close() for detector in detectors])
             detectors.extend(session.detector(model) for model in plan.models)
             session.open_stores(stack)
+            dataset = session.plan.dataset
             event(
                 "bench",
                 models=[detector.model.preset.name for detector in detectors],
-                dataset=session.plan.dataset.name,
-                fingerprint=session.plan.dataset.fingerprint,
-                images=len(session.plan.dataset),
+                dataset=dataset.name,
+                fingerprint=dataset.fingerprint,
+                images=len(dataset),
                 versions=versions(),
             )
             session.divide()
             event("divided", method=plan.protocol.division, hash=session.divisions.hash)
             sam = str(session.divisions.record.get("sam_model", ""))
-            remember_place(config.out, session.plan.dataset, config.mask_threshold, sam)
+            remember_place(config.out, dataset, config.mask_threshold, sam)
             yield session, _closing(detectors)
 
 

@@ -14,7 +14,8 @@ from scipy.stats import mannwhitneyu
 
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import FatalError
 from lvlm_ad.metrics import pixel_metrics
 from lvlm_ad.prompts import MarkStyle, draw_marks
@@ -225,7 +226,7 @@ def test_failures_are_counted_and_asked_again(bench_command, endpoint, completio
     assert done.returncode == 3
     counts = {"ok": 1, "refused": 2, "truncated": 1, "unparsable": 1, "failed": 1, "usable": 1}
     assert answers | counts == answers
-    assert "5 of 6 images have no usable answer (2 refused, 1 unparsable, 1 truncated, 1 failed)" in done.stderr
+    assert "5 of 6 images have no usable answer: 2 refused, 1 unparsable, 1 truncated, 1 failed" in done.stderr
     assert "bad luck" in done.stderr
     assert "--retry-failed" in done.stderr
     endpoint.asked.clear()
