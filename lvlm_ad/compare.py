@@ -1,8 +1,7 @@
-"""Two runs on the same images: by how much their metrics differ, how sure that is, and on which images they differ."""
+"""Compares two runs on the same images: paired differences with intervals, and the images that differ most."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +9,15 @@ from typing import Any
 import numpy as np
 
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.metrics.delong import DeLong, delong, placements, two_sided_p_value
+from lvlm_ad.metrics.delong import DeLong, delong, mean_delong, placements
 from lvlm_ad.metrics.histograms import ScoreHistograms
-from lvlm_ad.metrics.intervals import (
-    BootstrapSamples,
-    CategoryImages,
-    bootstrap,
-    mean_of,
-    mean_of_resampled_categories,
-)
-from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
+from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstrap, mean_of, mean_of_resampled_categories
+from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 
 __all__ = ["Comparison", "Difference", "ImageDifference", "compare_runs"]
 
-_FEWEST = 50
-"""Resamples; from fewer no interval can be told."""
+_FEWEST_RESAMPLES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +25,12 @@ class Difference:
     """The first run's metric minus the second's; fractions in 0..1.
 
     Attributes:
-        first: the first run's; None if undefined.
+        first: the first run's metric; None if undefined.
         second: the second run's.
         difference: None if either is undefined.
-        interval: 95 %, of a paired bootstrap over images; None without one.
+        interval: 95 %, of a paired bootstrap over images; None where there is none.
         p_value: two-sided, that there is no difference; None without an interval.
-        interval_over_categories: of a mean: the same where categories are drawn too; None elsewhere.
+        interval_over_categories: of a mean: the same where categories are drawn, too; otherwise None.
     """
 
     first: float | None
@@ -51,13 +43,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ImageDifference:
-    """An image that two runs see differently.
+    """One image under two runs.
 
     Attributes:
         id: the sample.
         label: True if anomalous.
         scores: the image scores of both runs; None where an answer holds none.
-        placements: for each run the fraction of the category's images of the other kind on whose right side it stands.
+        placements: for each run the fraction of the category's images of the other kind that this image is ranked
+            correctly against.
     """
 
     id: str
@@ -72,13 +65,13 @@ class Comparison:
 
     Attributes:
         names: of both.
-        resamples: of the images, the same for both runs.
+        resamples: bootstrap resamples of the images, the same for both runs.
         notes: what a reader must know.
-        mean: metric -> difference of the means over categories in which both are defined.
+        mean: metric -> difference of the means over the categories in which both are defined.
         categories: category -> metric -> difference.
         delong: category -> DeLong's test of image AUROC, where it is defined.
-        delong_mean: the same of the mean; None where no category has one.
-        images: where image scores rank most differently, most first.
+        delong_mean: DeLong's test of the mean; None where no category has one.
+        images: the images, those that are ranked most differently first.
     """
 
     names: tuple[str, str]
@@ -96,12 +89,14 @@ class _Category:
     """A category of one run.
 
     Attributes:
-        tested: the images that were measured.
+        indices: the places of its measured images among the run's predictions.
+        images: these images.
         metrics: its entry in metrics.json.
         samples: metric -> its values on resamples.
     """
 
-    tested: CategoryImages
+    indices: list[int]
+    images: CategoryImages
     metrics: Mapping[str, Any]
     samples: Mapping[str, BootstrapSamples]
 
@@ -109,213 +104,193 @@ class _Category:
 def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_conditions: bool = False) -> Comparison:
     """Compare two runs, read with their predictions.
 
-    Both are measured on the same resamples of the images, stratified by label within each category, so that what makes
-    an image hard for both does not count as doubt.
+    Both are measured on the same resamples of the images, stratified by label within each category: an image that is
+    hard for both runs does not make their difference uncertain.
 
     Args:
         first: a run.
-        second: another one on the same images.
-        resamples: how many times the images are drawn anew, at least 50.
-        across_conditions: whether runs of different models may differ in how they were measured, too.
+        second: another run on the same images.
+        resamples: how many bootstrap resamples are drawn, at least 50.
+        across_conditions: whether runs of different models may also differ in prompt, division and so on.
 
     Raises:
         RunError: the runs are not comparable; the message says why.
         ConfigError: there are too few resamples.
     """
-    if resamples < _FEWEST:
-        raise ConfigError(f"A comparison takes {_FEWEST} resamples or more, not {resamples}.")
-    notes = _checked(first, second, across_conditions=across_conditions)
+    if resamples < _FEWEST_RESAMPLES:
+        raise ConfigError(f"A comparison needs {_FEWEST_RESAMPLES} resamples or more, not {resamples}.")
+    notes = _check(first, second, across_conditions=across_conditions)
     if first.dir.resolve() == second.dir.resolve():
         notes.insert(0, "a run is compared with itself: every difference is 0")
-    both = (_categories(first, resamples), _categories(second, resamples))
-    categories = {
-        name: {metric: _difference(metric, [side[name] for side in both]) for metric in METRIC_NAMES}
-        for name in both[0]
-    }
-    tests = {}
-    for name, one in both[0].items():
-        labels = one.tested.labels
-        if labels.any() and not labels.all():
-            tests[name] = delong(labels, one.tested.scores, both[1][name].tested.scores)
-    if any(run.histograms is None for run in (first, second)):
-        notes.append("a run was made by an older version and holds no pixel counts: run the same bench again for them")
+    if first.histograms is None or second.histograms is None:
+        notes.append("an older version made one of the runs, without pixel counts: run the same bench again for them")
     elif any(run.manifest.model.row == "dense" and any(run.histograms or ()) for run in (first, second)):
-        notes.append("intervals of a dense row's pixel metrics come from counts at fixed thresholds")
+        notes.append("pixel intervals of a dense row come from counts at fixed thresholds")
+    ours, theirs = _categories(first, resamples), _categories(second, resamples)
+    categories = {
+        name: {metric: _difference(metric, ours[name], theirs[name]) for metric in METRIC_NAMES} for name in ours
+    }
+    both_kinds = [name for name, one in ours.items() if one.images.labels.any() and not one.images.labels.all()]
+    tests = {
+        name: delong(ours[name].images.labels, ours[name].images.scores, theirs[name].images.scores)
+        for name in both_kinds
+    }
+    images = [one for name in both_kinds for one in _image_differences(first, second, ours[name], theirs[name])]
     return Comparison(
-        names=_names(first, second),
+        names=_names(first.manifest, second.manifest),
         resamples=resamples,
         notes=tuple(notes),
-        mean={metric: _mean_difference(metric, both, categories) for metric in METRIC_NAMES},
+        mean={metric: _mean_difference(metric, ours, theirs, categories) for metric in METRIC_NAMES},
         categories=categories,
         delong=tests,
-        delong_mean=_mean_delong(list(tests.values())),
-        images=_images(first, second),
+        delong_mean=mean_delong(list(tests.values())),
+        images=sorted(images, key=lambda one: (-abs(one.placements[0] - one.placements[1]), one.id)),
     )
 
 
-def _names(first: Run, second: Run) -> tuple[str, str]:
-    one, other = first.manifest, second.manifest
+def _names(one: Manifest, other: Manifest) -> tuple[str, str]:
     if one.row_name != other.row_name:
         return one.row_name, other.row_name
     return f"{one.row_name} #{one.config_hash[:6]}", f"{other.row_name} #{other.config_hash[:6]}"
 
 
-def _checked(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
-    """Return in which conditions two runs differ.
+def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
+    """Return notes on the conditions in which two runs differ.
 
     Raises:
-        RunError: a difference between them would mean nothing.
+        RunError: their difference would mean nothing.
     """
-    one, other = first.manifest, second.manifest
     for run in (first, second):
-        if len(run.predictions) != run.manifest.dataset.n_images:
-            raise RunError(
-                f"{run.dir}: {len(run.predictions)} predictions for {run.manifest.dataset.n_images} images; "
-                "read it with them."
-            )
-        failed = sum(record.status in UNANSWERED for record in run.predictions)
-        if failed:
-            raise RunError(
-                f"{run.dir}: {failed} of {len(run.predictions)} questions were not answered, so a difference would "
-                "measure the way to the endpoint. The same bench command asks for the others."
-            )
-    if one.dataset.fingerprint != other.dataset.fingerprint or _order(first) != _order(second):
-        raise RunError(
-            f"The runs cannot be compared: {first.dir.name} was measured on {_images_of(one)}, {second.dir.name} on "
-            f"{_images_of(other)}, and the images are not the same."
-        )
+        _check_complete(run)
+    one, other = first.manifest, second.manifest
+    images = [[(record.id, record.label) for record in run.predictions] for run in (first, second)]
+    if one.dataset.fingerprint != other.dataset.fingerprint or images[0] != images[1]:
+        measured = [
+            f"{run.dir.name} was measured on {run.manifest.dataset.n_images} images of {run.manifest.dataset.name} "
+            f"({run.manifest.dataset.fingerprint[:8]})"
+            for run in (first, second)
+        ]
+        raise RunError(f"The runs cannot be compared, because the images are not the same: {' and '.join(measured)}.")
     sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
     if sizes[0] != sizes[1]:
         named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
-        raise RunError(f"The runs cannot be compared: images measured at {named[0]} and at {named[1]}.")
+        raise RunError(f"The runs cannot be compared: one measured images at {named[0]}, the other at {named[1]}.")
     if _left_out(first) != _left_out(second):
         raise RunError(
             "The runs cannot be compared: they leave out different images without a usable answer. Run both with "
             "--on-failure zero."
         )
-    differ = _conditions(one, other)
-    model = one.model.name != other.model.name or one.model.identity != other.model.identity
-    if model and differ and not across_conditions:
+    differ = _differing_conditions(one, other)
+    other_model = one.model.name != other.model.name or one.model.identity != other.model.identity
+    if other_model and differ and not across_conditions:
         raise RunError(
-            f"The runs cannot be compared: not only the model differs but also {', '.join(differ)}, so a difference "
-            "could not be put down to either. --across-conditions compares them all the same."
+            f"The runs cannot be compared: not only the model differs but also {', '.join(differ)}, so the cause of a "
+            "difference would be unknown. Compare them anyway with --across-conditions."
         )
     return [f"they differ in {', '.join(differ)}"] if differ else []
 
 
-def _conditions(one: Manifest, other: Manifest) -> list[str]:
-    """Say in which conditions two runs differ; a baseline is asked nothing, and a dense row is not divided."""
+def _check_complete(run: Run) -> None:
+    """Raise RunError unless a run has every prediction, every answer and pixel counts that fit."""
+    n_images = run.manifest.dataset.n_images
+    if len(run.predictions) != n_images:
+        raise RunError(f"{run.dir}: {len(run.predictions)} predictions for {n_images} images; read the run with them.")
+    failed = sum(record.status in UNANSWERED for record in run.predictions)
+    if failed:
+        raise RunError(
+            f"{run.dir}: {failed} of {n_images} questions were not answered, so a comparison would measure the "
+            "connection, not the model. Run the same bench command again: it asks only these questions."
+        )
+    if run.histograms is not None and len(run.histograms) != n_images:
+        raise RunError(f"{run.dir} is damaged: pixels.npz holds {len(run.histograms)} images, not {n_images}.")
+
+
+def _differing_conditions(one: Manifest, other: Manifest) -> list[str]:
+    """Name the conditions that differ; a baseline has no prompt and a dense row no division, which do not count."""
     pairs = {
         "row": (one.model.row, other.model.row),
         "division": (one.division.hash[:8], other.division.hash[:8]),
         "prompt": (one.prompt.hash[:8], other.prompt.hash[:8]),
-        # A baseline that takes no references says nothing of shots; a model that is shown none says 0.
+        # A baseline without references does not mention shots.
         "shots": (one.protocol.get("shots") or 0, other.protocol.get("shots") or 0),
         **{
             name: (one.protocol.get(name), other.protocol.get(name))
             for name in ("binary", "scoring", "visual", "border_width", "number_size", "number_style")
         },
     }
-    found = []
+    differ = []
     for name, values in pairs.items():
         absent = None in values or "" in values
         if values[0] != values[1] and not (absent and name != "scoring"):
-            found.append(f"{name} ({values[0]} and {values[1]})")
-    return found
-
-
-def _order(run: Run) -> list[tuple[str, bool]]:
-    return [(record.id, record.label) for record in run.predictions]
-
-
-def _images_of(manifest: Manifest) -> str:
-    dataset = manifest.dataset
-    return f"{dataset.n_images} images of {dataset.name} ({dataset.fingerprint[:8]})"
+            differ.append(f"{name} ({values[0]} and {values[1]})")
+    return differ
 
 
 def _left_out(run: Run) -> set[str]:
+    """Return the images that the metrics leave out."""
     if run.manifest.on_failure == "zero":
         return set()
     return {record.id for record in run.predictions if record.image_score is None}
 
 
 def _categories(run: Run, resamples: int) -> dict[str, _Category]:
-    """Take a run apart by category, and draw the metrics of its resamples."""
+    """Split a run by category, and resample its metrics."""
     left_out = _left_out(run)
     histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
-    if len(histograms) != len(run.predictions):
-        raise RunError(
-            f"{run.dir} is damaged: {len(histograms)} images in pixels.npz, {len(run.predictions)} predicted."
-        )
-    found: dict[str, _Category] = {}
-    for name in run.manifest.dataset.categories:
-        chosen = [
-            at for at, record in enumerate(run.predictions) if record.category == name and record.id not in left_out
-        ]
+    indices: dict[str, list[int]] = {name: [] for name in run.manifest.dataset.categories}
+    for index, record in enumerate(run.predictions):
+        if record.id not in left_out:
+            indices.setdefault(record.category, []).append(index)
+    categories = {}
+    for name, chosen in indices.items():
         pixels = histograms.take(chosen)
-        tested = CategoryImages(
-            np.array([run.predictions[at].label for at in chosen], dtype=np.bool_),
-            np.array([run.predictions[at].image_score or 0.0 for at in chosen]),
+        images = CategoryImages(
+            np.array([run.predictions[index].label for index in chosen], dtype=np.bool_),
+            np.array([run.predictions[index].image_score or 0.0 for index in chosen]),
             pixels if pixels.complete else None,
         )
         metrics = run.metrics["categories"].get(name, {})
-        samples = bootstrap(tested, metrics, resamples, name) if chosen else {}
-        found[name] = _Category(tested, metrics, samples)
-    return found
+        samples = bootstrap(images, metrics, resamples, name) if chosen else {}
+        categories[name] = _Category(chosen, images, metrics, samples)
+    return categories
 
 
-def _difference(metric: str, sides: Sequence[_Category]) -> Difference:
-    first, second = (side.metrics.get(metric) for side in sides)
+def _difference(metric: str, ours: _Category, theirs: _Category) -> Difference:
+    first, second = ours.metrics.get(metric), theirs.metrics.get(metric)
     if first is None or second is None:
         return Difference(first, second)
-    if any(metric not in side.samples for side in sides):
+    if metric not in ours.samples or metric not in theirs.samples:
         return Difference(first, second, first - second)
-    draws = sides[0].samples[metric].minus(sides[1].samples[metric])
-    return Difference(first, second, first - second, draws.interval(), draws.p_value())
+    samples = ours.samples[metric].minus(theirs.samples[metric])
+    return Difference(first, second, first - second, samples.interval(), samples.p_value())
 
 
 def _mean_difference(
-    metric: str, both: Sequence[Mapping[str, _Category]], categories: Mapping[str, Mapping[str, Difference]]
+    metric: str,
+    ours: Mapping[str, _Category],
+    theirs: Mapping[str, _Category],
+    categories: Mapping[str, Mapping[str, Difference]],
 ) -> Difference:
-    chosen = {name: found[metric] for name, found in categories.items() if found[metric].difference is not None}
-    if not chosen:
+    defined = {name: one[metric] for name, one in categories.items() if one[metric].difference is not None}
+    if not defined:
         return Difference(None, None)
-    first, second = (float(np.mean([getattr(one, side) for one in chosen.values()])) for side in ("first", "second"))
-    if any(one.interval is None for one in chosen.values()):
+    first, second = (float(np.mean([getattr(one, side) for one in defined.values()])) for side in ("first", "second"))
+    if any(one.interval is None for one in defined.values()):
         return Difference(first, second, first - second)
-    table = [both[0][name].samples[metric].minus(both[1][name].samples[metric]) for name in chosen]
-    fixed = mean_of(table)
-    wider = mean_of_resampled_categories(table, categories).interval() if len(chosen) > 1 else None
-    return Difference(first, second, first - second, fixed.interval(), fixed.p_value(), wider)
+    samples = [ours[name].samples[metric].minus(theirs[name].samples[metric]) for name in defined]
+    mean = mean_of(samples)
+    wider = mean_of_resampled_categories(samples, categories).interval() if len(defined) > 1 else None
+    return Difference(first, second, first - second, mean.interval(), mean.p_value(), wider)
 
 
-def _mean_delong(tests: Sequence[DeLong]) -> DeLong | None:
-    """Test the mean over categories, whose images are independent."""
-    if not tests:
-        return None
-    difference = float(np.mean([one.difference for one in tests]))
-    variances = [one.variance for one in tests]
-    if None in variances:
-        return DeLong(difference, None, None)
-    variance = math.fsum(one for one in variances if one is not None) / len(tests) ** 2
-    return DeLong(difference, variance, two_sided_p_value(difference, variance))
-
-
-def _images(first: Run, second: Run) -> list[ImageDifference]:
-    """Order the images by how differently they are ranked within their category."""
-    found = []
-    by_category: dict[str, list[tuple[PredictionRecord, PredictionRecord]]] = {}
-    left_out = _left_out(first)
-    for pair in zip(first.predictions, second.predictions, strict=True):
-        if pair[0].id not in left_out:
-            by_category.setdefault(pair[0].category, []).append(pair)
-    for pairs in by_category.values():
-        labels = np.array([one.label for one, _ in pairs])
-        if labels.all() or not labels.any():
-            continue
-        placed = [placements(labels, np.array([pair[side].image_score or 0.0 for pair in pairs])) for side in (0, 1)]
-        found += [
-            ImageDifference(one.id, one.label, (one.image_score, other.image_score), (float(at[0]), float(at[1])))
-            for (one, other), *at in zip(pairs, *placed, strict=True)
-        ]
-    return sorted(found, key=lambda one: (-abs(one.placements[0] - one.placements[1]), one.id))
+def _image_differences(first: Run, second: Run, ours: _Category, theirs: _Category) -> list[ImageDifference]:
+    places = [placements(one.images.labels, one.images.scores).tolist() for one in (ours, theirs)]
+    return [
+        ImageDifference(
+            id=first.predictions[index].id,
+            label=first.predictions[index].label,
+            scores=(first.predictions[index].image_score, second.predictions[index].image_score),
+            placements=(place, other_place),
+        )
+        for index, place, other_place in zip(ours.indices, *places, strict=True)
+    ]

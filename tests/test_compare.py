@@ -155,7 +155,7 @@ def test_images_are_named_where_ranks_differ_most(make_run):
     ("changes", "message"),
     [
         ({"fingerprint": "g"}, "the images are not the same"),
-        ({"image_size": 512}, "at 768 x 768 pixels and at 512 x 512 pixels"),
+        ({"image_size": 512}, "one measured images at 768 x 768 pixels, the other at 512 x 512 pixels"),
         ({"division": "e"}, r"not only the model differs but also division \(d and e\)"),
         ({"prompt": "q"}, "but also prompt"),
         ({"shots": 2}, "but also shots"),
@@ -212,34 +212,10 @@ def test_runs_read_from_disk_compare_alike(make_run):
         write_run(run)
     again = [read_run(run.dir) for run in runs]
     assert compare_runs(*again) == compare_runs(*runs)
-    with pytest.raises(RunError, match="read it with them"):
+    with pytest.raises(RunError, match="read the run with them"):
         compare_runs(read_run(runs[0].dir, predictions=False), again[1])
     with pytest.raises(ConfigError, match="50 resamples or more, not 0"):
         compare_runs(*again, 0)
-
-
-def test_damaged_files_of_a_run_are_told(make_run):
-    """Whatever becomes of a file, reading it ends with a run or with the one error that says what is wrong."""
-    run = make_run("a", 0.3)
-    write_run(run)
-    whole = (run.dir / "pixels.npz").read_bytes()
-    draw = np.random.default_rng(0)
-    refused = 0
-    for damaged in (b"", b"PK nonsense", *(bytearray(whole) for _ in range(60))):
-        if isinstance(damaged, bytearray):
-            damaged[draw.integers(len(damaged))] ^= 1 << draw.integers(8)
-        (run.dir / "pixels.npz").write_bytes(damaged)
-        try:
-            read_run(run.dir)
-        except RunError:
-            refused += 1
-    assert refused > 30
-    assert read_run(run.dir, predictions=False).histograms is None
-    (run.dir / "pixels.npz").write_bytes(whole)
-    lines = (run.dir / "predictions.jsonl").read_text().splitlines(keepends=True)
-    (run.dir / "predictions.jsonl").write_text("".join(lines[:3]))
-    with pytest.raises(RunError, match=f"incomplete: it has 3 of {len(lines)} predictions"):
-        read_run(run.dir)
 
 
 def test_one_image_of_a_kind_tells_nothing_about_others():

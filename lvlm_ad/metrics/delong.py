@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from lvlm_ad.errors import MetricError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DeLong", "delong", "placements", "two_sided_p_value"]
+__all__ = ["DeLong", "delong", "mean_delong", "placements", "two_sided_p_value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,15 @@ def two_sided_p_value(difference: float, variance: float) -> float | None:
     if variance == 0:
         return None if difference else 1.0
     return float(2 * ndtr(-abs(difference) / math.sqrt(variance)))
+
+
+def mean_delong(tests: Sequence[DeLong]) -> DeLong | None:
+    """Test the mean over categories, whose images are independent; None without a category."""
+    if not tests:
+        return None
+    difference = float(np.mean([one.difference for one in tests]))
+    variances = [one.variance for one in tests if one.variance is not None]
+    if len(variances) < len(tests):
+        return DeLong(difference, None, None)
+    variance = math.fsum(variances) / len(tests) ** 2
+    return DeLong(difference, variance, two_sided_p_value(difference, variance))
