@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
+from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
 from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.report.gallery import display_names, gallery, letter
 from lvlm_ad.report.page import render
 from lvlm_ad.report.run_page import conditions_of, metric_cells
-from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES
 
 if TYPE_CHECKING:

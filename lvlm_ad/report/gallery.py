@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from lvlm_ad.progress import Progress
     from lvlm_ad.evaluate.sources import Sources
+    from lvlm_ad.progress import Progress
     from lvlm_ad.runs import PredictionRecord, Run
 
 __all__ = ["display_names", "gallery", "letter"]

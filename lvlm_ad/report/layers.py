@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lvlm_ad.progress import Progress
     from lvlm_ad.evaluate.sources import Sources
+    from lvlm_ad.progress import Progress
     from lvlm_ad.runs import Run
 
 __all__ = ["highest_score", "write_layers"]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import RunError
+from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import usd
 from lvlm_ad.progress import Progress, Silent
 from lvlm_ad.report.gallery import gallery
 from lvlm_ad.report.page import percent, render, thousands
 from lvlm_ad.report.plots import run_plots, save_plots
-from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES
 from lvlm_ad.text2seg import UNANSWERED

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvlm_ad.metrics.curves import Steps, steps_of
 from lvlm_ad.metrics.histograms import ScoreHistograms
 
 if TYPE_CHECKING:
@@ -101,16 +102,18 @@ def curves_of(run: Run) -> dict[str, Curves]:
     by_category: dict[str, Curves] = {}
     histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
     for category, indices in _measured(run).items():
-        labels = np.array([run.predictions[index].label for index in indices], dtype=np.float64)
+        labels = np.array([run.predictions[index].label for index in indices], dtype=np.int64)
         scores = np.array([run.predictions[index].image_score or 0.0 for index in indices])
-        roc, pr, _ = _curves(scores, 1 - labels, labels)
+        roc, pr, _ = _curves(steps_of(scores, labels, 1 - labels))
         pixels = histograms.take(indices)
         if not indices or not pixels.complete:
             by_category[category] = Curves(roc, pr)
             continue
-        columns = {name: pixels.arrays[name] for name in ("scores", "normal", "anomalous", "overlap")}
-        regions = int(pixels.arrays["n_regions"].sum())
-        by_category[category] = Curves(roc, pr, *_curves(**columns, regions=regions))
+        of = pixels.arrays
+        overlap = of["overlap"] / max(1, int(of["n_regions"].sum()))
+        by_category[category] = Curves(
+            roc, pr, *_curves(steps_of(of["scores"], of["anomalous"], of["normal"], overlap))
+        )
     return by_category
 
 
@@ -124,24 +127,25 @@ def _measured(run: Run) -> dict[str, list[int]]:
 
 
 def _curves(
-    scores: NDArray[np.float64],
-    normal: NDArray[np.float64],
-    anomalous: NDArray[np.float64],
-    overlap: NDArray[np.float64] | None = None,
-    regions: int = 0,
+    steps: Steps,
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return ROC, precision over recall, and PRO from counts at scores; a score may occur several times."""
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1) if scores.size else np.zeros(0, np.int64)
-    false, true = np.cumsum(normal[order])[last], np.cumsum(anomalous[order])[last]
-    if not last.size or not true[-1] or not false[-1]:
+    """Return ROC, precision over recall, and PRO; None where undefined."""
+    if not steps.n_positives or not steps.n_negatives:
         return None, None, None
-    rate, recall = np.append(0, false / false[-1]), np.append(0, true / true[-1])
-    precision = true / (true + false)
-    pro = None
-    if overlap is not None and regions:
-        pro = _thinned(rate, np.append(0, np.cumsum(overlap[order])[last] / regions))
-    return _thinned(rate, recall), _thinned(recall, np.append(precision[0], precision)), pro
+    true = np.cumsum(steps.positives)
+    rate = _joined(steps.above, steps.reached, steps.n_negatives) / steps.n_negatives
+    recall = _joined(true - steps.positives, true, steps.n_positives) / steps.n_positives
+    precision = true / (true + steps.reached)
+    pr = np.append(0, true / steps.n_positives), np.append(precision[0], precision)
+    if steps.overlap is None:
+        return _thinned(rate, recall), _thinned(*pr), None
+    overlap = np.cumsum(steps.overlap)
+    return _thinned(rate, recall), _thinned(*pr), _thinned(rate, _joined(overlap - steps.overlap, overlap, 1.0))
+
+
+def _joined(starts: NDArray[Any], ends: NDArray[Any], last: float) -> NDArray[np.float64]:
+    """Return the start and the end of each step in turn, and the curve's last value."""
+    return np.append(np.stack([starts, ends], axis=1).ravel(), last).astype(np.float64)
 
 
 def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
