@@ -1,4 +1,4 @@
-"""What exact metrics cost, and what other ways make of the same maps.
+"""What exact metrics cost, and what other packages compute from the same maps.
 
 One category of drawn maps, twice: smooth maps, as most detectors give, and maps that are constant on cells with scores
 in tenths, as language models give. Each way runs in a process of its own, on one thread; its values are compared with
@@ -7,7 +7,11 @@ exact ones, counted at every distinct score. Then the counting path at the size 
     python -m venv peers && peers/bin/pip install anomalib adeval
     python benchmarks/metrics_speed.py --peers-python peers/bin/python
 
-It needs the development environment of this package, 10 GB of memory, and Linux. The tables are Markdown.
+Without ``--peers-python`` the other packages are left out. ``--before FOLDER`` also measures another checkout of this
+package in the same run, and prints the ratios. ``--large 4000`` measures only one category, of so many maps of a
+baseline: the time and the memory of a bench, with a temporary file of 2.4 MB a map.
+
+The peers need 10 GB of memory. All of it needs Linux. The tables are Markdown.
 """
 # ruff: noqa: PLC0415 - a side's packages exist in its own environment only
 
@@ -186,11 +190,13 @@ WAYS: dict[str, tuple[Callable[[np.ndarray, np.ndarray], Values], tuple[str, ...
     "exact": (exact, ()),
     "ours": (ours, ("numpy",)),
     "ours, one map at a time": (streamed, ("numpy",)),
+    "before": (ours, ("numpy",)),
+    "before, one map at a time": (streamed, ("numpy",)),
     "scikit-learn": (scikit_learn, ("scikit-learn",)),
     "anomalib": (anomalib, ("anomalib", "torch")),
     "adeval": (adeval, ("adeval",)),
 }
-PEERS = ("anomalib", "adeval")
+PEERS = ("scikit-learn", "anomalib", "adeval")
 
 
 def child(way: str, folder: Path) -> None:
@@ -203,11 +209,14 @@ def child(way: str, folder: Path) -> None:
     (folder / "found.json").write_text(json.dumps(found))
 
 
-def run_child(python: str, way: str, folder: Path) -> dict[str, Any]:
+def run_child(way: str, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Measure one way in a process of its own, on one thread."""
+    python = given.peers_python if way in PEERS and way != "scikit-learn" else sys.executable
     command = [python, __file__, "--way", way, "--folder", str(folder)]
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **threads})
+    environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    if way.startswith("before"):
+        environment["PYTHONPATH"] = given.before
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     if done.returncode:
         sys.exit(f"{way} failed:\n{done.stderr[-2000:]}")
     return dict(json.loads((folder / "found.json").read_text()))
@@ -218,11 +227,16 @@ def compare_ways(kind: str, given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         drawn(folder, kind, given.images, given.size)
-        runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+        ways = [
+            way
+            for way in WAYS
+            if (given.peers_python or way not in PEERS) and (given.before or not way.startswith("before"))
+        ]
+        runs: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
         for turn in range(given.repeats):
-            for way in WAYS:
+            for way in ways:
                 if way != "exact" or not turn:
-                    runs[way].append(run_child(given.peers_python if way in PEERS else sys.executable, way, folder))
+                    runs[way].append(run_child(way, folder, given))
         rows = {
             way: (median(one["cpu"] for one in found), median(one["growth"] for one in found))
             for way, found in runs.items()
@@ -244,9 +258,13 @@ def compare_ways(kind: str, given: argparse.Namespace) -> None:
             "" if way == "exact" else f"{apart:.0e}",
             "|",
         )
-    peers = rows["scikit-learn"][0] + rows["anomalib"][0]
-    print(f"\nscikit-learn and anomalib together / ours: {peers / rows['ours'][0]:.0f} (goal {FASTER});", end=" ")
-    print(f"ours above the maps: {1000 * rows['ours'][1]:.0f} MB (goal {1000 * MEMORY:.0f})")
+    print(f"\nours above the maps: {1000 * rows['ours'][1]:.0f} MB (goal {1000 * MEMORY:.0f})")
+    if given.peers_python:
+        peers = rows["scikit-learn"][0] + rows["anomalib"][0]
+        print(f"scikit-learn and anomalib together / ours: {peers / rows['ours'][0]:.0f} (goal {FASTER})")
+    if given.before:
+        for way in ("ours", "ours, one map at a time"):
+            print(f"before / {way}: {rows[way.replace('ours', 'before')][0] / rows[way][0]:.2f}")
     if kind == "cells":
         print(f"counting the ground truth in cells, once for all models: {once.cpu:.2f} CPU s")
     print("versions:", {name: text for found in runs.values() for name, text in found[0]["versions"].items()})
@@ -292,14 +310,38 @@ def whole_set(name: str, size: int, *, tenths: bool) -> None:
         return summary({name: measure_category(of, "zero", name, resamples) for name, of in every.items()})
 
     all_metrics(10)
-    plain, drawn_anew = measured(lambda: all_metrics(0)), measured(lambda: all_metrics(1000))
-    low, high = drawn_anew.result["interval"]["pixel_auroc"]
+    plain, resampled = measured(lambda: all_metrics(0)), measured(lambda: all_metrics(1000))
+    low, high = resampled.result["interval"]["pixel_auroc"]
     auroc = f"{plain.result['pixel_auroc']:.4f}, {low:.4f} to {high:.4f}"
     scores = "tenths" if tenths else "any"
     print(
         f"| {name}, {scores} | {images:,} | {stored / 1e6:.1f} | {plain.cpu:.3f} | {1000 * plain.growth:.0f} |", end=" "
     )
-    print(f"{drawn_anew.cpu:.1f} | {1000 * drawn_anew.growth:.0f} | {auroc} |")
+    print(f"{resampled.cpu:.1f} | {1000 * resampled.growth:.0f} | {auroc} |")
+
+
+def large_category(count: int, size: int) -> None:
+    """Print what a bench's category of so many maps of a baseline costs."""
+    from lvlm_ad.evaluate.measure import Images, Scored, measure_category
+
+    draw = np.random.default_rng(0)
+    coarse = draw.random((64, 64), dtype=np.float32)
+    ground = np.kron(coarse, np.ones((size // 64, size // 64), dtype=np.float32))
+
+    def category(number: int) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            images = Images(folder=Path(folder))
+            for at in range(number):
+                mask = blobs(draw, size) if at % 3 else np.zeros((size, size), dtype=bool)
+                one = 0.4 * ground + 0.4 * draw.random(ground.shape, dtype=np.float32) + np.float32(0.2) * mask
+                images.add(Scored(bool(at % 3), float(one.max()), one, mask))
+            return measure_category(images, "zero", "large", 1000).metrics
+
+    category(6)
+    took = measured(lambda: category(count))
+    values = {name: took.result[f"pixel_{name}"] for name in NAMES}
+    print(f"{count:,} maps of {size} x {size}, {count * size * size * 4 / 1e9:.1f} GB, drawn one by one:")
+    print(f"{took.cpu:.0f} CPU s, {took.wall:.0f} s, at most {took.peak:.2f} GB of memory;", values)
 
 
 def main() -> None:
@@ -309,14 +351,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--size", type=int, default=768, help="of the maps; a multiple of 32")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--before", help="the root of another checkout of this package, to be measured beside it")
+    parser.add_argument("--large", type=int, help="how many maps; measures one large category of a baseline alone")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
         child(given.way, given.folder)
         return
-    if not given.peers_python:
-        parser.error("--peers-python is wanted; see the head of this file")
+    if given.large:
+        large_category(given.large, given.size)
+        return
     for kind in KINDS:
         compare_ways(kind, given)
     print(f"\nA further model on a counted data set ({CELLS} cells an image)\n")

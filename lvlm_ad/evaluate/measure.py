@@ -93,7 +93,7 @@ class Images:
         self._labels.append(image.label)
         self._scores.append(np.nan if image.image_score is None else image.image_score)
 
-    def settle(self, scores: Sequence[float]) -> None:
+    def replace_scores(self, scores: Sequence[float]) -> None:
         """Replace the score of each image."""
         self._scores = list(scores)
 

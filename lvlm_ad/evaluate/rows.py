@@ -122,7 +122,7 @@ class _Category:
     def finalize(self, scores: Sequence[float]) -> None:
         """Replace the image scores by the final ones."""
         self.records = [_with_score(record, score) for record, score in zip(self.records, scores, strict=True)]
-        self.images.settle([record.image_score or 0.0 for record in self.records])
+        self.images.replace_scores([record.image_score or 0.0 for record in self.records])
 
 
 class RowResult:
