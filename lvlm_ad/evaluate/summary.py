@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -16,56 +16,58 @@ if TYPE_CHECKING:
 
 __all__ = ["answer_counts", "summary"]
 
+_SHOWN = 5
+"""Categories that a reason names."""
+
 
 def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
-    """Average over the categories in which a metric is defined.
+    """Average each metric over the categories in which it is defined.
 
     Returns:
         The metrics by name, "n_images", "n_measured", "undefined" (name -> which categories are left out, or why there
-        is no mean), where images were resampled "interval" (name -> [low, high], the categories being fixed) and
-        "interval_over_categories" (the same where categories are drawn too; none for a single one), and perhaps
-        "range".
+        is no mean). With resamples also "interval" (name -> [low, high], the categories being fixed) and, for several
+        categories, "interval_over_categories" (the categories being drawn, too). Where answers are missing, "range".
     """
-    found = {category: one.metrics for category, one in categories.items()}
+    entries = {category: one.metrics for category, one in categories.items()}
     mean: dict[str, Any] = {}
     undefined: dict[str, str] = {}
     for name in (*METRIC_NAMES, "pixel_aupro_rescaled"):
-        defined = {category: one[name] for category, one in found.items() if one.get(name) is not None}
-        mean[name] = float(np.mean(list(defined.values()))) if defined else None
-        absent = [category for category in found if category not in defined]
+        values = {category: one[name] for category, one in entries.items() if one.get(name) is not None}
+        mean[name] = float(np.mean(list(values.values()))) if values else None
+        absent = [category for category in entries if category not in values]
         if absent and name in METRIC_NAMES:
-            reason = found[absent[0]]["undefined"][name]
-            some = ", ".join([*absent[:5], *(["..."] if len(absent) > 5 else [])])  # noqa: PLR2004 - enough to see
-            place = f"undefined in {len(absent)} of {len(found)} categories ({some}): {reason}"
-            undefined[name] = f"mean of the other {len(defined)}; {place}" if defined else place
-    if any("interval" in one for one in found.values()):
+            some = ", ".join([*absent[:_SHOWN], *(["..."] if len(absent) > _SHOWN else [])])
+            reason = entries[absent[0]]["undefined"][name]
+            where = f"undefined in {len(absent)} of {len(entries)} categories ({some}): {reason}"
+            undefined[name] = f"mean of the other {len(values)}; {where}" if values else where
+    if any("interval" in one for one in entries.values()):
         mean |= mean_intervals({category: one.samples for category, one in categories.items()})
-    if any("range" in one for one in found.values()):
-        mean["range"] = _mean_ranges(found)
-    totals = {name: sum(one[name] for one in found.values()) for name in ("n_images", "n_measured")}
+    if any("range" in one for one in entries.values()):
+        mean["range"] = _mean_ranges(entries.values())
+    totals = {name: sum(one[name] for one in entries.values()) for name in ("n_images", "n_measured")}
     return {**mean, **totals, "undefined": undefined}
 
 
-def _mean_ranges(found: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Average the bounds of each metric; where no answer is missing, both are the value itself."""
+def _mean_ranges(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Average the bounds of each metric; where no answer is missing, both bounds are the value itself."""
     ranges = {}
     for name in METRIC_NAMES:
-        ends = [
+        bounds = [
             one["range"].get(name) if "range" in one else [one[name]] * 2
-            for one in found.values()
+            for one in entries
             if one.get(name) is not None
         ]
-        if ends and None not in ends:
-            ranges[name] = [float(np.mean([end[at] for end in ends])) for at in (0, 1)]
+        if bounds and None not in bounds:
+            ranges[name] = [float(np.mean([bound[end] for bound in bounds])) for end in (0, 1)]
     return ranges
 
 
 def answer_counts(statuses: Mapping[Status, int], usable: int) -> dict[str, int]:
-    """Return the counts of a run's outcomes, those that did not occur too.
+    """Count the images of a run by status, statuses without an image included.
 
     Args:
-        statuses: how many images have each.
-        usable: how many have a score.
+        statuses: how many images have each status.
+        usable: how many images have a score.
     """
     counts = {status: statuses.get(status, 0) for status in get_args(Status)}
     return {"total": sum(counts.values()), **counts, "usable": usable}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,13 +52,7 @@ class CellCounts:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return plain arrays to store."""
-        return {
-            "normal": self.normal,
-            "cell": self.cell,
-            "component": self.component,
-            "pixels": self.pixels,
-            "n_components": np.array(self.n_components, dtype=np.int64),
-        }
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> CellCounts:
