@@ -1,1 +1,1 @@
-"""Ways of reaching a chat model, one file each; found through the entry-point group ``lvlm_ad.backends``."""
+"""Backends of this repository: ways of reaching a model, one package each."""

@@ -1,1 +1,1 @@
-"""Methods that are not chat models, one file each; found through the entry-point group ``lvlm_ad.baselines``."""
+"""Baselines of this repository: methods that are not chat models, one file each."""

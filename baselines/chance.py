@@ -1,4 +1,4 @@
-"""Random scores: what a method earns that knows nothing."""
+"""Random scores: the result of a method that knows nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lvlm_ad.baseline import Baseline, DenseScores, View
 __all__ = ["Chance"]
 
 _CELLS = 16
-"""Scores are drawn on a coarse grid: the mean of independent pixels over any region would be 0.5, no chance in it."""
+"""Scores are drawn on a coarse grid: the mean of independent pixels over a region would always be about 0.5."""
 
 
 class Chance(Baseline):
@@ -22,8 +22,8 @@ class Chance(Baseline):
     seeded = True
 
     def score(self, view: View) -> DenseScores:
-        """Draw scores from the view's seed alone; the image is not looked at."""
-        # Philox is specified, so that the same seed gives the same scores on every machine and with every numpy.
+        """Draw scores from the view's seed; the image is ignored."""
+        # Philox gives the same numbers on every machine and with every NumPy.
         key = int.from_bytes(hashlib.sha256(f"chance/{view.seed}".encode()).digest()[:16], "little")
         draw = np.random.Generator(np.random.Philox(key=key))
         height, width = view.image.shape[:2]

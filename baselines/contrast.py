@@ -1,4 +1,4 @@
-"""How much each place stands out in its own image: no weights, no training, no reference images."""
+"""Local contrast: how much each place differs from the rest of its image; no weights, training or references."""
 
 from __future__ import annotations
 
@@ -18,40 +18,39 @@ if TYPE_CHECKING:
 __all__ = ["Contrast", "contrast_map"]
 
 _SIDE = 256
-"""Images are averaged down to this square: of 768 pixels three become one, which removes noise but keeps a scratch."""
+"""Images are averaged down to this side: a third of 768, which removes noise but keeps a scratch."""
 
 _GRID = 64
-"""Places along a side; one every 4 working pixels. All pairs of places are compared: 4096 x 4096 distances."""
+"""Places along a side, one every 4 working pixels. All pairs of places are compared: 4096 x 4096 distances."""
 
 _SCALES = (1.0, 2.0)
-"""Standard deviations, in working pixels, of what counts as the centre; its surround is twice as wide. Larger scales
-see the shape of the object and its illumination rather than a defect."""
+"""Standard deviations of the centre, in working pixels; the surround is twice as wide. Larger scales respond to the
+object's shape and illumination rather than to a defect."""
 
 _NOISE = 1.0
-"""Differences of about one Lab unit, the least that the eye can tell, are noise. Added to each feature's spread, so
-that sensor noise on a plain ground is not stretched into an anomaly, and a constant image scores 0."""
+"""Lab units that count as noise, about the least visible difference. Added to each feature's variance, so that sensor
+noise on a plain surface is not amplified to an anomaly, and a constant image scores 0."""
 
 _ALIKE = 1 / 40
-"""A place is ordinary if this fraction of the image is like it. So is one of many screws, or a line of print."""
+"""A place is normal if this fraction of the image is similar, such as one of many screws, or a line of print."""
 
 _OWN = 6
-"""Places nearer than this, in grid cells, do not vouch for one another: the filters make neighbours alike, and a defect
-of up to about 9 % of the image's side would vouch for itself."""
+"""Places closer than this, in grid cells, are not compared: the filters make neighbours similar, and a defect of up to
+about 9 % of the image's side would look normal beside itself."""
 
 _HALF = 2.0
-"""The distance, in standard deviations of the image's own features, that scores 0.5. Fixed, never taken from the
-image, so that scores of different images can be ranked together."""
+"""Distance with a score of 0.5, in standard deviations of the image's features. The same for all images, so that their
+scores can be ranked together."""
 
 _TOP = 0.01
-"""The image score is the mean of the map over this fraction: a defect is small, and one pixel is not a defect."""
+"""The image score is the mean over this fraction of the highest scores: a defect is small, but not a single pixel."""
 
 
 def contrast_map(image: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
-    """Score each place by how few others in the same image look like it.
+    """Score each place by its distance to the most similar places elsewhere in the image.
 
-    Places are described by colour, by centre-surround differences of colour (dark and bright spots) and by the strength
-    of texture; the score is the distance to the nearest places elsewhere in the image. Nothing is normalised by the
-    image's own extremes.
+    Features are colour, centre-surround differences of colour (dark and bright spots) and strength of texture. Scores
+    are not normalised by the image's minimum and maximum.
 
     Args:
         image: uint8 ``(H, W, 3)``, RGB, of any size.
@@ -61,8 +60,8 @@ def contrast_map(image: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
     """
     height, width = image.shape[:2]
     distance = _distance_to_alike(_whiten(_features(image)))
-    # The square weights a few strong pixels above many weak ones: a defect fills only a part of its region. Rounded,
-    # for the filters leave traces of about 1e-7 even on a constant image.
+    # Squared, as a few strong pixels matter more than many weak ones: a defect fills only a part of its region.
+    # Rounded, as the filters leave about 1e-7 even on a constant image.
     scores = np.round(distance**2 / (distance**2 + _HALF**2), 6).astype(np.float32)
     top = max(1, round(scores.size * _TOP))
     image_score = float(np.sort(scores, axis=None)[-top:].mean())
@@ -71,7 +70,7 @@ def contrast_map(image: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
 
 
 def _features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Describe each place of the grid.
+    """Compute the features of each place of the grid.
 
     Returns:
         float32 ``(_GRID * _GRID, 11)``, in Lab units: colour (3) and, per scale, centre-surround differences (3) and
@@ -83,7 +82,7 @@ def _features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     parts = [_blur(lab, 2.0)]
     for scale in _SCALES:
         spots = _blur(lab, scale) - _blur(lab, 2 * scale)
-        # The local strength, whatever the sign, is what a texture has in common where its phase differs.
+        # A texture has the same local strength everywhere, whatever its phase.
         strength = np.sqrt(_blur(spots[:, :, :1] ** 2, 2 * scale))
         parts += [spots, strength]
     step = _SIDE // _GRID
@@ -92,25 +91,25 @@ def _features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Smooth each channel of float32 ``(H, W, C)`` alone; sigma in pixels."""
+    """Smooth each channel of float32 ``(H, W, C)``; sigma in pixels."""
     return np.asarray(gaussian_filter(values, (sigma, sigma, 0)), dtype=np.float32)
 
 
 def _whiten(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale float32 ``(N, C)`` so that distances count in standard deviations of the image itself (Mahalanobis).
+    """Scale float32 ``(N, C)`` to standard deviations of the image (Mahalanobis distance).
 
-    What varies all over the image (its texture, its shading) counts little, what is otherwise constant counts much.
+    Features that vary all over the image, such as its texture, then count little; constant ones count much.
     """
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
     channels = features.shape[1]
     covariance = centred.T @ centred / len(centred) + _NOISE**2 * np.eye(channels)
     white = solve_triangular(np.linalg.cholesky(covariance), centred.T, lower=True).T
-    # Divided by the root of C, a typical distance is about 1 however many features there are.
+    # Divided by the root of C, so that a typical distance is about 1 for any number of features.
     return np.asarray(white / np.sqrt(channels), dtype=np.float32)
 
 
 def _distance_to_alike(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return each place's root mean squared distance to the places most like it, float32 ``(_GRID, _GRID)``."""
+    """Return each place's root mean squared distance to the most similar places, float32 ``(_GRID, _GRID)``."""
     norms = (features**2).sum(axis=1)
     squared = norms[:, None] + norms[None, :] - 2 * features @ features.T
     steps = np.arange(_GRID)
@@ -124,7 +123,7 @@ def _distance_to_alike(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Contrast(Baseline):
-    """How much each place's colour and texture stand out in its own image.
+    """Scores places by how much their colour and texture differ from the rest of their image.
 
     A model that does not beat this row is not worth its price.
     """
@@ -132,6 +131,6 @@ class Contrast(Baseline):
     reference_row = True
 
     def score(self, view: View) -> DenseScores:
-        """Score one image from its own pixels alone."""
+        """Score one image from its pixels."""
         image_score, pixels = contrast_map(view.image)
         return DenseScores(image=image_score, map=pixels)

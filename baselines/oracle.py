@@ -1,4 +1,4 @@
-"""The ground truth, answered through the same regions and format: the most that a division can earn."""
+"""The ground truth through the same regions and format: the upper limit of a division."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Oracle"]
 
 
 class Oracle(Baseline):
-    """The label as image score; in each region, the fraction of its pixels that are defective.
+    """Uses the label as image score, and the mask as map, which the framework averages over each region.
 
-    Among maps that are constant on regions, ranking them by this fraction gives the highest pixel AUROC there is
-    (the likelihood ratio of a region grows with it; Neyman-Pearson). Without a mask the map is empty.
+    Among all maps that are constant on regions, the fraction of defective pixels gives the highest pixel AUROC
+    (Neyman-Pearson lemma: a region's likelihood ratio grows with it). Without a mask the map is 0.
     """
 
     rows = ("regions",)

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
-from ._clip_baseline import ClipBaseline, ClipOptions
+from .clip.baseline import ClipBaseline
+from .clip.options import WinClipOptions
 
 if TYPE_CHECKING:
     from lvlm_ad.baseline import BaselineOptions
 
-    from ._winclip import Windows
+    from .clip.model import Clip
+    from .clip.prompts import Prototypes
+    from .clip.winclip import Windows
 
 __all__ = ["WinClip", "WinClipOptions"]
 
 
-class WinClipOptions(ClipOptions):
-    """Options of WinCLIP."""
-
-    variant: Literal["paper", "zqhang"] = "paper"
-    """paper: what comes closest to the published scores. zqhang: prompts, names, temperature and squeezed pictures of
-    that re-implementation, whose tables others cite."""
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Of the softmax over cosines; None: the model's own, or 0.07 for zqhang."""
-
-
 class WinClip(ClipBaseline):
-    """Scores a picture by CLIP's words for its states, its map by overlapping windows.
+    """Scores a picture by CLIP's words for its states, and its map by overlapping windows.
 
-    A picture that is not square is looked at in square tiles. With reference images (``shots``) it is WinCLIP+: windows
-    and patches are also compared with those of the references.
+    Pictures that are not square are cut into square tiles. With reference images (``shots``) it is WinCLIP+, which also
+    compares windows and patches with those of the references.
     """
 
     Options: ClassVar[type[BaselineOptions]] = WinClipOptions
 
-    def make(self) -> Windows:
-        """Build what scores."""
-        from ._winclip import Windows  # noqa: PLC0415 - it imports torch
+    def __init__(self, options: WinClipOptions) -> None:
+        super().__init__(options)
+        self._variant, self._temperature = options.variant, options.temperature
 
-        assert isinstance(self.options, WinClipOptions)  # noqa: S101 - narrows the type; Options fixes it
-        return Windows(self.clip, self.prototypes, self.options)
+    def make(self, clip: Clip, prototypes: Prototypes) -> Windows:
+        """Build the method."""
+        from .clip.winclip import Windows  # noqa: PLC0415 - imports torch
+
+        return Windows(clip, prototypes, variant=self._variant, temperature=self._temperature)

@@ -11,14 +11,17 @@ from lvlm_ad.baseline import View
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.plugins import build, find_model
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
+    ),
+]
 
 
 @pytest.fixture
 def clip(tiny_clip):
-    from lvlm_ad_baselines._clip import Clip
+    from lvlm_ad_baselines.clip.model import Clip
 
     return Clip(tiny_clip, "random", "cpu", "float32")
 
@@ -67,7 +70,7 @@ def test_cutting_texts_at_their_longest_is_exact(clip):
 
 def test_prompts_are_encoded_once_for_all_runs(clip, tmp_path, monkeypatch):
     """A vector on the disk is not computed again; a damaged one is; other prompts or ways have files of their own."""
-    from lvlm_ad_baselines._prompts import Prototypes, mean, raw_mean
+    from lvlm_ad_baselines.clip.prompts import Prototypes, mean, raw_mean
 
     encoded = []
     texts = clip.texts
@@ -89,7 +92,7 @@ def test_prompts_are_encoded_once_for_all_runs(clip, tmp_path, monkeypatch):
 
 def test_a_cache_that_cannot_be_written_costs_time_only(clip, tmp_path):
     """Where the folder is a file, vectors are computed and used all the same."""
-    from lvlm_ad_baselines._prompts import Prototypes, mean
+    from lvlm_ad_baselines.clip.prompts import Prototypes, mean
 
     (tmp_path / "file").write_text("")
     assert len(Prototypes(clip, tmp_path / "file").get(("a",), mean, "mean")) == 48
@@ -97,7 +100,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(clip, tmp_path):
 
 def test_the_cache_lies_where_the_system_says(monkeypatch, tmp_path):
     """XDG_CACHE_HOME decides; else .cache in the home folder."""
-    from lvlm_ad_baselines._prompts import cache_folder
+    from lvlm_ad_baselines.clip.prompts import cache_folder
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "lvlm-ad" / "clip-text"
@@ -140,7 +143,7 @@ def test_weights_of_a_file_are_named_by_their_content(tiny_clip, tmp_path, suffi
 def test_the_same_weights_under_another_activation_are_another_model(tiny_clip, tmp_path):
     """OpenAI's weights load into either model; neither run nor cached prompts may pass for the other's."""
     import open_clip
-    from lvlm_ad_baselines._clip import Clip
+    from lvlm_ad_baselines.clip.model import Clip
 
     config = {**open_clip.get_model_config(tiny_clip), "quick_gelu": True}
     (tmp_path / "tiny-quick.json").write_text(json.dumps(config))
@@ -154,13 +157,13 @@ def test_the_same_weights_under_another_activation_are_another_model(tiny_clip, 
 def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
     """Some models' tokenizers come from the hub, others' need a package."""
     from huggingface_hub import constants
-    from lvlm_ad_baselines._clip_loading import tokenizer
+    from lvlm_ad_baselines.clip.loading import load_tokenizer
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ConfigError, match="The tokenizer of ViT-B-16-SigLIP cannot be had") as caught:
-        tokenizer("ViT-B-16-SigLIP")
+    with pytest.raises(ConfigError, match="The tokenizer of ViT-B-16-SigLIP cannot be loaded") as caught:
+        load_tokenizer("ViT-B-16-SigLIP")
     assert "\n" not in str(caught.value)
 
 
@@ -174,7 +177,7 @@ def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
         ({"pretrained": "nothing.pt"}, "no such file"),
         (
             {"pretrained": "laion400m_e32"},
-            "would fetch timm/vit_base_patch16_plus_clip_240.laion400m_e31 for laion400m_e32",
+            "would load timm/vit_base_patch16_plus_clip_240.laion400m_e31 for laion400m_e32",
         ),
     ],
 )

@@ -7,9 +7,12 @@ import pytest
 
 from lvlm_ad.baseline import View
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
+    ),
+]
 
 
 def test_with_winclips_prompts_it_gives_winclips_image_score(tiny_clip, tmp_path):

@@ -8,9 +8,12 @@ import pytest
 from lvlm_ad.baseline import View
 from lvlm_ad.errors import ConfigError
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
+    ),
+]
 
 
 @pytest.fixture
@@ -55,9 +58,9 @@ def published(check_drawn, tmp_path_factory):
 
 def test_prototypes_equal_the_reference(cases, published):
     """The mean of 198 and 220 prompts to 1e-6; their largest cluster, too, once rounded as the release rounds it."""
-    from lvlm_ad_baselines._clip_ad import ABNORMAL, NORMAL
-    from lvlm_ad_baselines._dual_path import largest_cluster
-    from lvlm_ad_baselines._prompts import ensemble
+    from lvlm_ad_baselines.clip.clip_ad import ABNORMAL, NORMAL
+    from lvlm_ad_baselines.clip.dual_path import largest_cluster
+    from lvlm_ad_baselines.clip.prompts import ensemble
 
     built = published(representative="mean")
     assert np.abs(built.method.text("brick").numpy().T - cases["official/text_mvtec_mean"]).max() < 1e-6
@@ -74,7 +77,7 @@ def test_prototypes_equal_the_reference(cases, published):
 def test_the_largest_cluster_equals_the_reference(cases):
     """Of two clusters and noise, the mean of the larger."""
     import torch
-    from lvlm_ad_baselines._dual_path import largest_cluster
+    from lvlm_ad_baselines.clip.dual_path import largest_cluster
 
     found = largest_cluster(torch.from_numpy(cases["official/cloud"]).float(), 0.5, 15)
     found = found / found.norm()
@@ -90,7 +93,7 @@ def test_scores_and_maps_equal_the_reference(cases, published, alias, kind):
     given = cases["official/text_mvtec_dbscan"].T if kind == "real" else cases["synth_text"]
     text = torch.from_numpy(given.copy())
     with torch.inference_mode():
-        found = published(alias=alias).method.found(cases["images_u8"], text)
+        found = published(alias=alias).method.score_squares(cases["images_u8"], text)
     prefix = f"official/{kind}" if alias else f"clean/noalias_{kind}"
     tokens = cases[f"{prefix}_sim"]
     assert np.abs(found.tokens.numpy() - (tokens[..., 1] if tokens.ndim == 3 else tokens)).max() < 2e-6
@@ -103,7 +106,7 @@ def test_scores_and_maps_equal_the_reference(cases, published, alias, kind):
 def test_where_all_is_noise_the_mean_stands():
     """No prompt has enough neighbours: the mean of all, where the release fails."""
     import torch
-    from lvlm_ad_baselines._dual_path import largest_cluster
+    from lvlm_ad_baselines.clip.dual_path import largest_cluster
 
     vectors = torch.eye(6)
     assert torch.allclose(largest_cluster(vectors, 0.1, 3), torch.full((6,), 1 / 6))
@@ -112,7 +115,7 @@ def test_where_all_is_noise_the_mean_stands():
 def test_surgery_is_what_the_release_writes_out():
     """p_a c_a - p_n c_n equals weighting, multiplying element by element and taking off the mean over the states."""
     import torch
-    from lvlm_ad_baselines._dual_path import surgery
+    from lvlm_ad_baselines.clip.dual_path import surgery
 
     torch.manual_seed(0)
     features, text = (torch.nn.functional.normalize(torch.randn(*shape), dim=-1) for shape in ((2, 5, 8), (2, 8)))
@@ -127,7 +130,7 @@ def test_surgery_is_what_the_release_writes_out():
 def test_the_plain_path_is_clip(clip_ad):
     """Beside the second path the image embedding stays CLIP's own, whether patches are wanted or not."""
     import torch
-    from lvlm_ad_baselines._dual_path import dual_path
+    from lvlm_ad_baselines.clip.dual_path import dual_path
 
     clip = clip_ad().clip
     squares = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
@@ -145,12 +148,12 @@ def test_the_plain_path_is_clip(clip_ad):
 
 def test_a_number_of_blocks_that_cannot_be_parted_is_refused(clip_ad, monkeypatch):
     """CLIP-AD's stages are quarters of the tower."""
-    from lvlm_ad_baselines._clip import Clip
+    from lvlm_ad_baselines.clip.model import Clip
 
     built = clip_ad()
     blocks = built.clip.blocks
     monkeypatch.setattr(Clip, "blocks", blocks[:3])
-    with pytest.raises(ConfigError, match="into 4; this one has 3"):
+    with pytest.raises(ConfigError, match="multiple of 4 blocks; this one has 3"):
         built.score(View(np.zeros((64, 64, 3), np.uint8), "bolt", ""))
 
 
@@ -178,7 +181,7 @@ def test_maps_keep_their_order(clip_ad):
     built = clip_ad(sigma=1.0)
     pictures = np.random.default_rng(2).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
     for picture in pictures:
-        raw = built.method.found(picture[None], built.method.text("bolt")).smoothed[0]
+        raw = built.method.score_squares(picture[None], built.method.text("bolt")).smoothed[0]
         dense = built.score(View(picture, "bolt", "")).map
         assert np.allclose(dense, (1 + raw) / 2, atol=1e-6)
         assert 0 < dense.min() < dense.max() < 1
@@ -202,7 +205,7 @@ def heads(tmp_path):
 def test_heads_add_their_probabilities(clip_ad, heads, tmp_path, suffix):
     """SDP+: per stage the softmax of 100 times the cosines of mapped patches, enlarged, added to the untrained map."""
     import torch
-    from lvlm_ad_baselines._dual_path import dual_path
+    from lvlm_ad_baselines.clip.dual_path import dual_path
     from safetensors.torch import save_file
 
     path = tmp_path / f"heads.{suffix}"
@@ -212,7 +215,7 @@ def test_heads_add_their_probabilities(clip_ad, heads, tmp_path, suffix):
     squares = np.random.default_rng(4).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
     text = built.method.text("bolt")
     with torch.inference_mode():
-        found, plain = built.method.found(squares, text), without.method.found(squares, text)
+        found, plain = built.method.score_squares(squares, text), without.method.score_squares(squares, text)
         paths = dual_path(built.clip, built.clip.tokens(built.clip.pictures(squares)), alias=True, with_patches=True)
         expected = torch.from_numpy(plain.map)
         for stage, patches in enumerate(paths.patches):

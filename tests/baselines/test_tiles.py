@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lvlm_ad_baselines._tiles import Tile, grown, squared, stitched, tiles
+from lvlm_ad_baselines.clip.tiles import Tile, enlarged, merged, squared, tiles
 from scipy.ndimage import zoom
 
 sides = st.integers(1, 400)
@@ -48,28 +48,28 @@ def test_growing_keeps_a_constant_and_the_range(rows, columns, height, width):
     """Bilinear values lie between those that they come from."""
     draw = np.random.default_rng(rows * 7 + columns)
     small = draw.random((rows, columns))
-    large = grown(small, (height, width))
+    large = enlarged(small, (height, width))
     assert large.shape == (height, width)
     assert small.min() - 1e-6 <= large.min() <= large.max() <= small.max() + 1e-6
-    assert np.allclose(grown(np.full((rows, columns), 0.25), (height, width)), 0.25)
+    assert np.allclose(enlarged(np.full((rows, columns), 0.25), (height, width)), 0.25)
 
 
 def test_growing_is_bilinear_with_half_pixel_centres():
     """It equals scipy's linear zoom on pixel areas, edges held."""
     small = np.random.default_rng(0).random((15, 15))
     expected = zoom(small, 16, order=1, mode="nearest", grid_mode=True)
-    assert np.allclose(grown(small, (240, 240)), expected, atol=1e-6)
+    assert np.allclose(enlarged(small, (240, 240)), expected, atol=1e-6)
 
 
 def test_maps_of_tiles_meet_in_the_middle():
     """Where two tiles see a pixel their mean stands, elsewhere each alone; the same lying down and upright."""
     parts = tiles(100, 160)
     maps = [np.full((4, 4), 0.2), np.full((4, 4), 0.6)]
-    wide = stitched(maps, parts, (100, 160), (50, 80))
+    wide = merged(maps, parts, (100, 160), (50, 80))
     assert np.allclose(wide[:, :29], 0.2)
     assert np.allclose(wide[:, 31:49], 0.4)
     assert np.allclose(wide[:, 51:], 0.6)
-    assert np.allclose(stitched(maps, tiles(160, 100), (160, 100), (80, 50)), wide.T)
+    assert np.allclose(merged(maps, tiles(160, 100), (160, 100), (80, 50)), wide.T)
 
 
 def test_a_map_of_tiles_is_where_its_picture_is():
@@ -77,6 +77,6 @@ def test_a_map_of_tiles_is_where_its_picture_is():
     parts = tiles(60, 150)
     centres = (np.arange(30) + 0.5) / 30 * 60
     maps = [np.tile((tile.left + centres) / 150, (30, 1)) for tile in parts]
-    found = stitched(maps, parts, (60, 150), (32, 64))
+    found = merged(maps, parts, (60, 150), (32, 64))
     expected = (np.arange(64) + 0.5) / 64
     assert np.allclose(found[:, 2:-2], expected[2:-2], atol=0.01)

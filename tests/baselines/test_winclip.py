@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from lvlm_ad.baseline import View
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("torch", "open_clip")), reason="the extra 'clip' is not installed"
+    ),
+]
 PUBLISHED = "ViT-B-16-plus-240"
 
 
@@ -65,8 +68,8 @@ def test_prototypes_equal_the_reference(cases, published):
 @pytest.mark.parametrize(("kind", "temperature"), [("tau001", 0.01), ("tau007", 0.07)])
 def test_scores_and_maps_equal_the_reference(cases, published, kind, temperature):
     """Window scores, both scales, the aggregated grid, the enlarged map and the image score, to 2e-6."""
-    from lvlm_ad_baselines._tiles import grown
-    from lvlm_ad_baselines._windows import window_scores
+    from lvlm_ad_baselines.clip.tiles import enlarged
+    from lvlm_ad_baselines.clip.windows import window_scores
 
     built, embedded = published
     text = built.method.text("brick")
@@ -75,14 +78,14 @@ def test_scores_and_maps_equal_the_reference(cases, published, kind, temperature
     parts |= {"a3": found.scales[3], "grid": found.map}
     for name, values in parts.items():
         assert np.abs(values.numpy() - cases[f"recommended/{kind}_{name}"]).max() < 2e-6, name
-    maps = np.stack([grown(grid, (240, 240)) for grid in found.map.numpy()])
+    maps = np.stack([enlarged(grid, (240, 240)) for grid in found.map.numpy()])
     assert np.abs(maps - cases[f"recommended/{kind}_map"]).max() < 2e-6
 
 
 def test_the_other_variant_scores_as_its_reference(cases, published):
     """The scoring of zqhang's re-implementation, with given vectors in place of prompts."""
     import torch
-    from lvlm_ad_baselines._windows import window_scores
+    from lvlm_ad_baselines.clip.windows import window_scores
 
     _, embedded = published
     text = torch.nn.functional.normalize(torch.from_numpy(cases["synth_text"]), dim=-1)
@@ -141,7 +144,7 @@ def keep(asked, variant, prompts, texts):
 def scores_of(windows, image, temperature=0.1, grid=5):
     """Window scores whose cosine differences are given."""
     import torch
-    from lvlm_ad_baselines._windows import window_scores
+    from lvlm_ad_baselines.clip.windows import window_scores
 
     text = torch.tensor([[0.0], [1.0]])
     as_vectors = {side: torch.tensor(values, dtype=torch.float32)[None, :, None] for side, values in windows.items()}
@@ -182,7 +185,7 @@ def test_extreme_cosines_stay_numbers():
 
 def test_windows_are_row_by_row():
     """The first window is the upper left corner, the second one patch to the right."""
-    from lvlm_ad_baselines._windows import window_index
+    from lvlm_ad_baselines.clip.windows import window_index
 
     index = window_index(15, 2)
     assert index.shape == (196, 4)
@@ -194,7 +197,7 @@ def test_windows_are_row_by_row():
 def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
     """Windows of one picture differ; pictures may come in any order and number, windows in any portions."""
     import torch
-    from lvlm_ad_baselines import _winclip
+    from lvlm_ad_baselines.clip import winclip as windows_method
 
     method = winclip().method
     squares = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)
@@ -204,8 +207,8 @@ def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
         assert rms(together.windows[3]) > 1e-3
         turned = method.embedded(squares[::-1].copy(), with_patches=False)
         alone = method.embedded(squares[2:3], with_patches=False)
-        monkeypatch.setattr(_winclip, "_AT_ONCE", 1)
-        monkeypatch.setattr(method._clip, "_rows", 12)
+        monkeypatch.setattr(windows_method, "_WINDOW_BYTES", 1)
+        monkeypatch.setattr(method._clip, "_tokens_at_once", 12)
         in_portions = method.embedded(squares, with_patches=False)
     for side in (2, 3):
         assert torch.allclose(turned.windows[side].flip(0), together.windows[side], atol=1e-6)
@@ -240,17 +243,17 @@ def test_a_picture_like_its_reference_halves_its_scores(winclip):
     assert unlike.image > built.score(View(picture, "nut", "")).image / 2
 
 
-def test_differences_from_references_follow_their_formulas(winclip):
+def test_differences_reference_map_follow_their_formulas(winclip):
     """(1 - cosine) / 2 to the nearest of all references' vectors; windows by harmonic, scales by arithmetic means."""
     import torch
-    from lvlm_ad_baselines._windows import from_references, window_index
+    from lvlm_ad_baselines.clip.windows import reference_map, window_index
 
     picture, *others = np.random.default_rng(4).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
     method = winclip().method
     with torch.inference_mode():
         one = method.embedded(picture[None], with_patches=True)
-        kept = method._memory(View(picture, "bolt", "", original_references=tuple(others)))[0]
-        found = from_references(one.windows, one.patches, kept.windows, kept.patches, 4)[0]
+        kept = method._embedded_references(View(picture, "bolt", "", original_references=tuple(others)))[0]
+        found = reference_map(one.windows, one.patches, kept.windows, kept.patches, 4)[0]
     assert len(kept.patches) == 2 * 16
     maps = [(1 - (one.patches[0] @ kept.patches.T).max(dim=1).values) / 2]
     for side in (2, 3):

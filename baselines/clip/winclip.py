@@ -1,4 +1,4 @@
-"""WinCLIP at work: from pictures to tiles, windows, scores and maps."""
+"""The method of WinCLIP: pictures are cut into tiles and windows, and these are scored."""
 
 from __future__ import annotations
 
@@ -12,31 +12,18 @@ import torch
 
 from lvlm_ad.baseline import DenseScores, View
 
-from ._clip_baseline import Method, whole_picture
-from ._prompts import TEMPLATES, ensemble, mean, raw_mean
-from ._tiles import Tile, squared, stitched, tiles
-from ._windows import SCALES, from_references, window_index, window_scores
+from .baseline import Method, whole_picture
+from .prompts import ANOMALOUS, NORMAL, TEMPLATES, ensemble, mean, raw_mean
+from .tiles import Tile, merged, squared, tiles
+from .windows import SCALES, reference_map, window_index, window_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ._clip import Clip
-    from ._prompts import Prototypes
-    from .winclip import WinClipOptions
+    from .model import Clip
+    from .prompts import Prototypes
 
-__all__ = ["ANOMALOUS", "NORMAL", "Windows"]
-
-NORMAL = (
-    "{}",
-    "flawless {}",
-    "perfect {}",
-    "unblemished {}",
-    "{} without flaw",
-    "{} without defect",
-    "{} without damage",
-)
-ANOMALOUS = ("damaged {}", "{} with flaw", "{} with defect", "{} with damage")
-"""Words for states, ``{}`` being the class (Jeong et al., section 3.2)."""
+__all__ = ["Windows"]
 
 _TWICE = "a jpeg corrupted photo of the {}."
 _ZQHANG = tuple(
@@ -44,23 +31,24 @@ _ZQHANG = tuple(
     for template in TEMPLATES
     if template != "a cropped photo of a {}."
 )
-"""The 21 frames of the best known re-implementation (zqhang/Accurate-WinCLIP-pytorch): one lacks, one stands twice."""
+"""The 21 templates of the best known re-implementation (zqhang/Accurate-WinCLIP-pytorch): one is missing, one occurs
+twice."""
 
 _ZQHANG_TEMPERATURE = 0.07
 
-_AT_ONCE = 0.25e9
-"""Bytes that the tokens of all windows may take at once."""
+_WINDOW_BYTES = 0.25e9
+"""Memory for the tokens of all windows of a batch."""
 
-_MEMORIES = 2
-"""Categories whose references are kept: one ends while the next begins."""
+_CACHED_CATEGORIES = 2
+"""Categories whose references are cached: one ends while the next begins."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """A batch on its way to the model.
+    """A prepared batch.
 
     Attributes:
-        views: each view, and where its tiles lie in it.
+        views: each view with its tiles.
         squares: uint8 ``(T, side, side, 3)``, the pixels of all tiles, view by view.
     """
 
@@ -75,8 +63,8 @@ class Embedded:
     Attributes:
         image: ``(T, D)``, the whole tiles.
         windows: side -> ``(T, W, D)``.
-        patches: ``(T, grid * grid, width)`` as the last block leaves them, before the norm behind it; ``(T, 0, width)``
-            if they are not wanted.
+        patches: ``(T, grid * grid, width)``, the last block's output before the final norm; ``(T, 0, width)`` if not
+            requested.
     """
 
     image: torch.Tensor
@@ -95,30 +83,31 @@ class Windows(Method[Pictures]):
     Args:
         clip: the model.
         prototypes: the vectors of prompts.
-        options: variant and temperature.
+        variant: "paper" or "zqhang".
+        temperature: temperature of the softmax over cosines; None: the variant's own.
     """
 
-    def __init__(self, clip: Clip, prototypes: Prototypes, options: WinClipOptions) -> None:
+    def __init__(self, clip: Clip, prototypes: Prototypes, *, variant: str, temperature: float | None) -> None:
         self._clip, self._prototypes = clip, prototypes
-        self._zqhang = options.variant == "zqhang"
-        self._temperature = options.temperature or (_ZQHANG_TEMPERATURE if self._zqhang else clip.temperature)
-        self._memories: OrderedDict[str, list[Embedded]] = OrderedDict()
+        self._zqhang = variant == "zqhang"
+        self._temperature = temperature or (_ZQHANG_TEMPERATURE if self._zqhang else clip.temperature)
+        self._references: OrderedDict[str, list[Embedded]] = OrderedDict()
 
-    def prepared(self, views: Sequence[View]) -> Pictures:
+    def prepare(self, views: Sequence[View]) -> Pictures:
         """Cut pictures into tiles."""
         cut = [(view, self._tiles(whole_picture(view))) for view in views]
         squares = [squared(whole_picture(view), tile, self._clip.side) for view, parts in cut for tile in parts]
         return Pictures(cut, np.stack(squares))
 
-    def scored(self, prepared: Pictures) -> list[DenseScores]:
+    def score(self, prepared: Pictures) -> list[DenseScores]:
         """Score a batch."""
         with_patches = any(view.original_references for view, _ in prepared.views)
         embedded = self.embedded(prepared.squares, with_patches=with_patches)
-        found, start = [], 0
+        scores, start = [], 0
         for view, parts in prepared.views:
-            found.append(self._one(view, parts, embedded.part(start, start + len(parts))))
+            scores.append(self._score_view(view, parts, embedded.part(start, start + len(parts))))
             start += len(parts)
-        return found
+        return scores
 
     def text(self, category: str) -> torch.Tensor:
         """Return the unit vectors of normal and anomalous, float32 ``(2, D)``."""
@@ -128,20 +117,20 @@ class Windows(Method[Pictures]):
         return torch.stack([self._prototypes.get(each, choose, choose.__name__) for each in prompts])
 
     def embedded(self, squares: NDArray[np.uint8], *, with_patches: bool) -> Embedded:
-        """Embed tiles with their windows, a bounded number at once.
+        """Embed tiles with their windows, in portions that bound the memory.
 
         Args:
             squares: uint8 ``(T, side, side, 3)``.
-            with_patches: whether the patches are wanted too.
+            with_patches: whether to return the patches too.
         """
         clip, parts = self._clip, []
-        # Around each window's patches all others are dropped, the class token is kept (Jeong et al., section 3.3).
+        # A window keeps its patches and the class token; other patches are dropped (Jeong et al., section 3.3).
         whole = torch.arange(1 + clip.grid**2, device=clip.device)[None]
         index = [window_index(clip.grid, side).to(clip.device) + 1 for side in SCALES]
         indices = [whole, *(torch.cat([torch.zeros_like(one[:, :1]), one], dim=1) for one in index)]
-        # Each window has a copy of its tokens.
-        each = sum(one.numel() for one in indices) * clip.width * clip.dtype.itemsize
-        step = max(1, int(_AT_ONCE / each))
+        # Each window copies its tokens.
+        bytes_per_tile = sum(one.numel() for one in indices) * clip.width * clip.dtype.itemsize
+        step = max(1, int(_WINDOW_BYTES / bytes_per_tile))
         for start in range(0, len(squares), step):
             tokens = clip.tokens(clip.pictures(squares[start : start + step]))
             image, *windows = clip.sequences(tokens, indices)
@@ -158,46 +147,49 @@ class Windows(Method[Pictures]):
         height, width = image.shape[:2]
         return [Tile(0, 0, height, width)] if self._zqhang else tiles(height, width)
 
-    def _one(self, view: View, parts: list[Tile], embedded: Embedded) -> DenseScores:
+    def _score_view(self, view: View, parts: list[Tile], embedded: Embedded) -> DenseScores:
         """Score one view from the vectors of its tiles."""
         grid = self._clip.grid
-        found = window_scores(embedded.image, embedded.windows, self.text(view.category), self._temperature, grid)
-        scores, maps = found.image, found.map
+        zero_shot = window_scores(embedded.image, embedded.windows, self.text(view.category), self._temperature, grid)
+        scores, maps = zero_shot.image, zero_shot.map
         if view.original_references:
-            memory = self._memory(view)
-            # A tile is compared with the same tile of the references, if they are cut into as many.
-            kept = memory if len(memory) == len(parts) else [_joined(memory)] * len(parts)
-            apart = [embedded.part(at, at + 1) for at in range(len(parts))]
-            differences = torch.cat(
+            references = self._embedded_references(view)
+            # A tile is compared with the same tile of the references, if these have as many tiles.
+            if len(references) != len(parts):
+                references = [_joined(references)] * len(parts)
+            tile_vectors = [embedded.part(number, number + 1) for number in range(len(parts))]
+            distances = torch.cat(
                 [
-                    from_references(one.windows, one.patches, of.windows, of.patches, grid)
-                    for one, of in zip(apart, kept, strict=True)
+                    reference_map(tile.windows, tile.patches, of_tile.windows, of_tile.patches, grid)
+                    for tile, of_tile in zip(tile_vectors, references, strict=True)
                 ]
             )
-            # Both parts lie in [0, 1]; halved, their sums do.
-            scores, maps = (scores + differences.amax(dim=(1, 2))) / 2, (maps + differences) / 2
+            # Means, to stay in [0, 1].
+            scores, maps = (scores + distances.amax(dim=(1, 2))) / 2, (maps + distances) / 2
         height, width = whole_picture(view).shape[:2]
-        pixels = stitched(list(maps.cpu().numpy()), parts, (height, width), (view.image.shape[0], view.image.shape[1]))
-        # Rounding may go beyond 1 by a last digit. The order matters: a score that is no number must stay so.
+        pixels = merged(list(maps.cpu().numpy()), parts, (height, width), (view.image.shape[0], view.image.shape[1]))
+        # Rounding may exceed 1 by a last digit. min(NaN, 1) is NaN, in this order only, and must stay NaN.
         return DenseScores(min(float(scores.mean()), 1.0), np.clip(pixels, 0.0, 1.0))
 
-    def _memory(self, view: View) -> list[Embedded]:
-        """Return what a category's references look like: each tile's windows ``(R, D)`` and patches ``(R, width)``."""
-        known = self._memories.get(view.category)
-        if known is None:
+    def _embedded_references(self, view: View) -> list[Embedded]:
+        """Return a category's references: for each tile its windows ``(R, D)`` and patches ``(R, width)``."""
+        references = self._references.get(view.category)
+        if references is None:
             by_tile: dict[int, list[NDArray[np.uint8]]] = {}
             for image in view.original_references:
-                for at, tile in enumerate(self._tiles(image)):
-                    by_tile.setdefault(at, []).append(squared(image, tile, self._clip.side))
-            known = [_joined([self.embedded(np.stack(squares), with_patches=True)]) for squares in by_tile.values()]
-            self._memories[view.category] = known
-            if len(self._memories) > _MEMORIES:
-                self._memories.popitem(last=False)
-        return known
+                for number, tile in enumerate(self._tiles(image)):
+                    by_tile.setdefault(number, []).append(squared(image, tile, self._clip.side))
+            references = [
+                _joined([self.embedded(np.stack(squares), with_patches=True)]) for squares in by_tile.values()
+            ]
+            self._references[view.category] = references
+            if len(self._references) > _CACHED_CATEGORIES:
+                self._references.popitem(last=False)
+        return references
 
 
 def _joined(parts: Sequence[Embedded]) -> Embedded:
-    """Put the windows and patches of all tiles into one list each, ``(R, D)`` and ``(R, width)``."""
+    """Concatenate the windows and patches of all tiles, ``(R, D)`` and ``(R, width)``."""
     return Embedded(
         torch.cat([part.image for part in parts]),
         {side: torch.cat([_rows(part.windows[side]) for part in parts]) for side in SCALES},

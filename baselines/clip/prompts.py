@@ -1,25 +1,25 @@
-"""Words for the states of an object, and the vector that stands for all prompts of a state; kept on disk."""
+"""Prompts for the states of an object, and one vector for all prompts of a state; vectors are cached on disk."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from lvlm_ad.files import write_file
 from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
-    from ._clip import Clip
+    from .model import Clip
 
-__all__ = ["TEMPLATES", "Prototypes", "cache_folder", "ensemble", "mean", "raw_mean"]
+__all__ = ["ANOMALOUS", "NORMAL", "TEMPLATES", "Prototypes", "cache_folder", "ensemble", "mean", "raw_mean"]
 
 TEMPLATES = (
     "a cropped photo of the {}.",
@@ -45,18 +45,30 @@ TEMPLATES = (
     "a photo of the {} for anomaly detection.",
     "a photo of a {} for anomaly detection.",
 )
-"""The 22 frames of the compositional prompt ensemble (Jeong et al., CVPR 2023), as CLIP-AD's and InCTRL's authors
+"""The 22 templates of the compositional prompt ensemble (Jeong et al., CVPR 2023), as the authors of CLIP-AD and InCTRL
 released them."""
 
+NORMAL = (
+    "{}",
+    "flawless {}",
+    "perfect {}",
+    "unblemished {}",
+    "{} without flaw",
+    "{} without defect",
+    "{} without damage",
+)
+ANOMALOUS = ("damaged {}", "{} with flaw", "{} with defect", "{} with damage")
+"""WinCLIP's words for states; ``{}`` is the class (Jeong et al., section 3.2)."""
+
 _VERSION = 1
-"""Raised when the same prompts give other vectors."""
+"""To be raised when the same prompts give other vectors."""
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
-"""From the raw embeddings of many prompts, float32 ``(P, D)``, to one vector ``(D,)`` of any length."""
+"""From the embeddings of many prompts, float32 ``(P, D)``, to one vector ``(D,)``; neither needs length 1."""
 
 
 def ensemble(states: Sequence[str], name: str, templates: Sequence[str] = TEMPLATES) -> tuple[str, ...]:
-    """Return every state of a thing in every template, states outside."""
+    """Return every state in every template, state by state."""
     return tuple(template.format(state.format(name)) for state in states for template in templates)
 
 
@@ -66,23 +78,23 @@ def mean(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def raw_mean(vectors: torch.Tensor) -> torch.Tensor:
-    """Average the vectors as they are: long ones count more."""
+    """Average the vectors without normalising them: long ones count more."""
     return vectors.mean(dim=0)
 
 
 def cache_folder() -> Path:
-    """Return where vectors are kept unless the user says otherwise: ``lvlm-ad/clip-text`` in the user's cache."""
+    """Return the default folder for cached vectors: ``lvlm-ad/clip-text`` in the user's cache."""
     return user_cache() / "clip-text"
 
 
 class Prototypes:
-    """Unit vectors that stand for many prompts; each is computed once for all runs on this machine.
+    """Unit vectors that represent many prompts, computed once for all runs on this machine.
 
-    A file's name is the hash of the weights, the prompts and how they become one, so that no other vector is ever read.
+    A cache file's name is the hash of the weights, the prompts and the way they are combined.
 
     Args:
         clip: encodes the prompts.
-        folder: where the vectors are kept; it need not be writable.
+        folder: the cache; it may be read-only.
     """
 
     def __init__(self, clip: Clip, folder: Path) -> None:
@@ -94,34 +106,33 @@ class Prototypes:
         """Return the vector, float32 ``(D,)``, of length 1, on the model's device.
 
         Args:
-            prompts: what it stands for.
-            choose: makes one vector of many.
-            name: of ``choose`` and its options; part of the key.
+            prompts: the texts.
+            choose: combines their embeddings.
+            name: name of ``choose`` and its options; part of the file's name.
         """
         facts = [_VERSION, self._clip.weights_hash, name, prompts]
         key = hashlib.sha256(json.dumps(facts, ensure_ascii=False).encode()).hexdigest()
         if key not in self._known:
-            found = self._read(key)
-            if found is None:
-                found = torch.nn.functional.normalize(choose(self._clip.texts(prompts)), dim=-1)
-                self._write(key, found)
-            self._known[key] = found.to(self._clip.device)
+            vector = self._read(key)
+            if vector is None:
+                vector = torch.nn.functional.normalize(choose(self._clip.texts(prompts)), dim=-1)
+                self._write(key, vector)
+            self._known[key] = vector.to(self._clip.device)
         return self._known[key]
 
     def _read(self, key: str) -> torch.Tensor | None:
-        """Return what is kept, None if there is nothing or something else."""
+        """Return the cached vector; None if there is none, or the file is damaged."""
         try:
             values = np.load(self._folder / f"{key}.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        whole = values.dtype == np.float32 and values.ndim == 1 and abs(float(np.linalg.norm(values)) - 1) < 1e-3  # noqa: PLR2004
-        return torch.from_numpy(values) if whole else None
+        intact = values.dtype == np.float32 and values.ndim == 1 and abs(float(np.linalg.norm(values)) - 1) < 1e-3  # noqa: PLR2004
+        return torch.from_numpy(values) if intact else None
 
     def _write(self, key: str, vector: torch.Tensor) -> None:
-        """Keep a vector; where that cannot be, it is computed again next time."""
+        """Cache a vector; if that fails, the next run computes it again."""
+        buffer = BytesIO()
+        np.save(buffer, vector.cpu().numpy(), allow_pickle=False)
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, vector.cpu().numpy(), allow_pickle=False)
-            Path(temporary).replace(self._folder / f"{key}.npy")
+            write_file(self._folder / f"{key}.npy", buffer.getvalue())
