@@ -254,7 +254,7 @@ def test_heads_of_something_else_are_refused(clip_ad, heads, tmp_path, monkeypat
     torch.save({name: value.to(torch.complex64) for name, value in heads.items()}, "complex.pth")
     for name in ("text.pth", "evil.pth"):
         with pytest.raises(
-            ConfigError, match=r"cannot be read \(it is damaged, or holds something else than tensors\)"
+            ConfigError, match=r"cannot be read \(it is damaged, or holds other things than tensors\)"
         ):
             clip_ad(heads=name).identity()
     for name in ("list.pth", "complex.pth"):
