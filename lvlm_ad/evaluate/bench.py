@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError, FatalError
 from lvlm_ad.evaluate.config import RunConfig, claimed_twice, not_a_config, resolve
-from lvlm_ad.evaluate.manifest import Stopwatch, facts_of, make_manifest, run_folder
+from lvlm_ad.evaluate.manifest import Stopwatch, make_manifest, run_folder
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.log import event
@@ -67,13 +67,13 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
         return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
 
 
-def _runs_of(session: Session, detector: Detector) -> list[Run]:
+def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
     """Run one model and write a run for each of its rows.
 
     Raises:
         FatalError: not one question was answered: the row would measure the connection, not the model.
     """
-    watch, plan, name = Stopwatch(), session.plan, detector.model.preset.name
+    watch, plan, name = Stopwatch(), session.plan, detector.name
     detector.start()
     results = {row: RowResult(plan, row, detector.finalize) for row in detector.rows}
     retries: list[str] = []
@@ -95,7 +95,7 @@ def _runs_of(session: Session, detector: Detector) -> list[Run]:
                 f"{name}: not one of {len(records)} questions was answered. {records[0].id}: "
                 f"{' '.join(records[0].notes)}"
             )
-        manifest = make_manifest(facts_of(session, detector, row), watch, detector.plugin.environment())
+        manifest = make_manifest(plan, detector.facts(row), watch, detector.plugin.environment())
         folder = run_folder(plan.config.out, manifest)
         run = Run(folder, manifest, result.metrics(paid=detector.paid), records, result.histograms)
         write_run(run)
@@ -105,7 +105,7 @@ def _runs_of(session: Session, detector: Detector) -> list[Run]:
     return runs
 
 
-def _report(session: Session, detector: Detector, image: RowImage) -> None:
+def _report(session: Session, detector: Detector[Any], image: RowImage) -> None:
     """Report one image's progress: its cost counts if it was asked now."""
     record = image.record
     asked_now = detector.paid and not image.stored and record.status not in UNANSWERED
@@ -114,7 +114,7 @@ def _report(session: Session, detector: Detector, image: RowImage) -> None:
     )
 
 
-def _predictions(session: Session, detector: Detector) -> Iterator[tuple[Prediction, Mapping[Row, RowImage]]]:
+def _predictions(session: Session, detector: Detector[Any]) -> Iterator[tuple[Prediction, Mapping[Row, RowImage]]]:
     """Predict every sample in a pool of threads, started in the data set's order; results come in any order.
 
     No more are started than can be under way while results are taken: each may hold a map. After an error or Ctrl-C no

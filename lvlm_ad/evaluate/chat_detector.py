@@ -13,8 +13,9 @@ from lvlm_ad.asking import Asker, Batcher
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import LvlmAdError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.evaluate.batches import run_batches
-from lvlm_ad.evaluate.detector import Prediction, RowFacts
+from lvlm_ad.evaluate.detector import Detector, Prediction
 from lvlm_ad.evaluate.forecast import forecast, input_tokens
+from lvlm_ad.evaluate.manifest import RowFacts
 from lvlm_ad.evaluate.questions import is_unusable, make_questioner
 from lvlm_ad.text2seg import Scores, paint, read
 
@@ -31,7 +32,7 @@ __all__ = ["ChatDetector"]
 _UNANSWERED = (UnaskedError, TransientError, RejectedError)
 
 
-class ChatDetector:
+class ChatDetector(Detector["Backend"]):
     """A chat model, asked about the marked picture.
 
     Args:
@@ -44,14 +45,9 @@ class ChatDetector:
     """
 
     paid = True
-    finalize = None
 
     def __init__(self, session: Session, model: Model, backend: Backend) -> None:
-        self._session, self.model, self.plugin = session, model, backend
-        self.rows: tuple[Row, ...] = ("regions",)
-        self.workers = 1
-        # A model that runs here says now, not after an hour of dividing, that its weights are missing.
-        backend.identity()
+        super().__init__(session, model, backend)
         self._questioner = make_questioner(session.plan, backend)
         if session.plan.config.batch:
             backend.check_batch()
@@ -67,7 +63,7 @@ class ChatDetector:
             ConfigError: ``--batch`` with a limit in money, and the cost of a question is unknown.
             FatalError: the endpoint refuses the batch.
         """
-        session, model, plugin = self._session, self.model, self.plugin
+        session, model, plugin = self.session, self.model, self.plugin
         session.start_budget(free=model.preset.price.free)
         batch = None
         if session.plan.config.batch:
@@ -99,7 +95,7 @@ class ChatDetector:
             StoreError: the answer could not be stored.
             ImageError: the image cannot be read.
         """
-        protocol = self._session.plan.protocol
+        protocol = self.session.plan.protocol
         with self._drawing:
             image = resize_image(sample.image, (protocol.image_size, protocol.image_size))
             request = self._questioner.request(sample, image, regions)
@@ -143,23 +139,28 @@ class ChatDetector:
 
     def forecast(self) -> dict[str, Any] | None:
         """Return what a run would ask and cost."""
-        return forecast(self._session, self.model, self.plugin, self._questioner)
+        return forecast(self.session, self.model, self.plugin, self._questioner)
 
-    def facts(self, row: Row) -> RowFacts:  # noqa: ARG002 - a chat model fills one row
+    def facts(self, row: Row) -> RowFacts:
         """Return this detector's part of a row's manifest."""
-        plan = self._session.plan
+        plan = self.session.plan
         prompt = {
             "name": plan.prompt.name,
             "hash": self._questioner.hash,
             "zero_knowledge": plan.prompt.zero_knowledge,
             **({"with_schema": self.plugin.capabilities.schema} if plan.prompt.format == "json" else {}),
         }
-        protocol = {"image_size", "binary", "shots", "prompt", "visual", "border_width", "number_size", "number_style"}
+        fields = {"image_size", "binary", "shots", "prompt", "visual", "border_width", "number_size", "number_style"}
         # Recorded only where it is not the default, so that runs of versions without the setting keep their hash.
-        if plan.protocol.scoring != "text":
-            protocol.add("scoring")
-        model = {"frame": False, "sees_truth": False, "label": self.model.label, "notes": []}
-        return RowFacts(model, protocol, prompt, plan.config.on_failure, plan.config.seed if plan.protocol.shots else 0)
+        fields |= {"scoring"} if plan.protocol.scoring != "text" else set()
+        return RowFacts(
+            self.model_facts(row),
+            plan.protocol.model_dump(mode="json", include=fields),
+            self.session.divisions.facts,
+            prompt,
+            plan.config.on_failure,
+            plan.config.seed if plan.protocol.shots else 0,
+        )
 
     def _schema_notes(self, request: Request, answer: Answer) -> list[str]:
         """Check an answer against its schema: some servers take a schema and ignore it."""
@@ -173,7 +174,7 @@ class ChatDetector:
         return ["The answer is not the JSON object that was asked for."]
 
     def _note(self, text: str) -> None:
-        self._session.progress.note(f"{self.model.preset.name}: {text}")
+        self.session.progress.note(f"{self.name}: {text}")
 
     def _note_once(self, text: str) -> None:
         with self._noting:

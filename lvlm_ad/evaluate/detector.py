@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lvlm_ad.backend import Outcome, Usage
 
@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
     from lvlm_ad.baseline import Baseline, DenseScores, Row
     from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.manifest import RowFacts
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg import ScoreMap, Scores
 
-__all__ = ["Detector", "Finalize", "Prediction", "RowFacts"]
+__all__ = ["Detector", "Finalize", "Prediction"]
+
+PluginT = TypeVar("PluginT", bound="Backend | Baseline")
 
 Finalize = Callable[[str, Sequence[tuple[float, ...]]], Sequence[float]]
 """From a category's name and the parts of its images to its final image scores."""
@@ -55,59 +59,64 @@ class Prediction:
     dense: DenseScores | None = None
 
 
-@dataclass(frozen=True)
-class RowFacts:
-    """The part of a row's manifest that only its detector knows.
-
-    Attributes:
-        model: fields of the manifest's "model".
-        protocol: names of the protocol's fields that influence the row; the division is recorded separately.
-        prompt: the manifest's "prompt"; empty for a baseline.
-        on_failure: "zero" or "exclude".
-        seed: 0 where nothing depends on it.
-    """
-
-    model: Mapping[str, Any]
-    protocol: set[str]
-    prompt: Mapping[str, Any]
-    on_failure: str
-    seed: int
-
-
-class Detector(Protocol):
+class Detector(Generic[PluginT]):
     """One method in a bench: from a sample and its regions to a prediction.
 
-    Attributes:
+    Args:
+        session: the bench.
         model: the preset and the plugin's class.
+        plugin: the backend or baseline.
+
+    Attributes:
         rows: the rows of the leaderboard that it fills.
         paid: whether its answers may cost money.
+        sees_truth: whether it is given the ground truth.
         workers: how many threads should call ``detect``; known after ``start``.
+        finalize: computes the final image scores of a category; None where image scores are final.
     """
 
-    model: Model
-    rows: tuple[Row, ...]
-    paid: bool
-    workers: int
+    rows: tuple[Row, ...] = ("regions",)
+    paid: bool = False
+    sees_truth: bool = False
+    workers: int = 1
+    finalize: Finalize | None = None
 
-    @property
-    def plugin(self) -> Backend | Baseline:
-        """The backend or baseline."""
-
-    @property
-    def finalize(self) -> Finalize | None:
-        """Gives the final image scores of a category; None where the image scores are final."""
+    def __init__(self, session: Session, model: Model, plugin: PluginT) -> None:
+        self.session, self.model, self.plugin = session, model, plugin
+        self.name = model.preset.name
+        # A model that runs on this machine says now, not after an hour of dividing, that its weights are missing.
+        plugin.identity()
 
     def start(self) -> None:
         """Get ready to predict; with ``--batch``, have all questions answered."""
 
     def detect(self, sample: Sample, regions: Regions) -> Prediction:
         """Score one sample. Several threads call it."""
+        raise NotImplementedError
 
     def stop(self) -> None:
         """Start no new question; called when a run ends, early or not."""
 
     def forecast(self) -> dict[str, Any] | None:
         """Return what a run would ask and cost; None for a method that asks nothing."""
+        return None
 
     def facts(self, row: Row) -> RowFacts:
         """Return this detector's part of a row's manifest."""
+        raise NotImplementedError
+
+    def model_facts(self, row: Row) -> dict[str, Any]:
+        """Return the manifest's "model", which ``facts`` completes."""
+        preset = self.model.preset
+        return {
+            "name": preset.name,
+            "kind": preset.kind,
+            "plugin": preset.plugin,
+            "identity": self.plugin.identity(),
+            "row": row,
+            "price": preset.price.model_dump(),
+            "frame": False,
+            "sees_truth": self.sees_truth,
+            "label": self.model.label,
+            "notes": [],
+        }

@@ -76,7 +76,7 @@ class Divisions:
     """
 
     def __init__(self, plan: Plan, store: DivisionStore) -> None:
-        self._dataset, self._store = plan.dataset, store
+        self._dataset, self._method, self._store = plan.dataset, plan.protocol.division, store
         self.record = plan.division.record()
         shared = {
             "version": DIVISION_VERSION,
@@ -134,6 +134,11 @@ class Divisions:
     def hash(self) -> str:
         """SHA-256 (hex) over every sample's id and division: equal if and only if every image is divided alike."""
         return hash_rows([sample.id, self.hash_of(sample)] for sample in self._dataset)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The manifest's "division"."""
+        return {"method": self._method, "options": dict(self.record), "hash": self.hash}
 
     def _key_of(self, sample: Sample) -> str:
         return self._keys[sample.id]

@@ -16,12 +16,33 @@ from lvlm_ad.runs import Manifest
 from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
-    from lvlm_ad.baseline import Row
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.detector import Detector
-    from lvlm_ad.evaluate.session import Session
 
-__all__ = ["Stopwatch", "dataset_facts", "facts_of", "hash_of", "make_manifest", "run_folder"]
+__all__ = ["NO_DIVISION", "RowFacts", "Stopwatch", "hash_of", "make_manifest", "run_folder"]
+
+NO_DIVISION: Mapping[str, Any] = {"method": "", "options": {}, "hash": ""}
+"""Of an own map, which is not divided."""
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """The part of a row's manifest that depends on its method: fields of the manifest by their names.
+
+    Attributes:
+        model: name, kind, plugin, identity and more.
+        protocol: those fields of the protocol that influence the row.
+        division: method, options and hash; empty for an own map, which is not divided.
+        prompt: empty for a method that asks nothing.
+        on_failure: "zero" or "exclude".
+        seed: 0 where nothing depends on it.
+    """
+
+    model: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    division: Mapping[str, Any] = field(default_factory=lambda: NO_DIVISION)
+    prompt: Mapping[str, Any] = field(default_factory=dict)
+    on_failure: str = "zero"
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,61 +58,34 @@ class Stopwatch:
         return perf_counter() - self._clock
 
 
-def facts_of(session: Session, detector: Detector, row: Row) -> dict[str, Any]:
-    """Return everything that decides a row's numbers."""
-    plan, own, preset = session.plan, detector.facts(row), detector.model.preset
-    division = {"method": "", "options": {}, "hash": ""}
-    if row == "regions":
-        options = dict(session.divisions.record)
-        division = {"method": plan.protocol.division, "options": options, "hash": session.divisions.hash}
-    return {
-        "model": {
-            "name": preset.name,
-            "kind": preset.kind,
-            "plugin": preset.plugin,
-            "identity": detector.plugin.identity(),
-            "row": row,
-            "price": preset.price.model_dump(),
-            **own.model,
-        },
-        "dataset": dataset_facts(plan),
-        "protocol": plan.protocol.model_dump(mode="json", include=own.protocol),
-        "division": division,
-        "prompt": dict(own.prompt),
-        "on_failure": own.on_failure,
-        "seed": own.seed,
-    }
-
-
-def dataset_facts(plan: Plan) -> dict[str, Any]:
-    """Return the manifest's "dataset"."""
-    dataset = plan.dataset
-    return {
-        "name": dataset.name,
-        "fingerprint": dataset.fingerprint,
-        "n_images": len(dataset),
-        "categories": list(dataset.categories),
-        "whole": plan.whole,
-        "notes": list(dataset.notes),
-    }
-
-
-def hash_of(facts: Mapping[str, Any]) -> str:
-    """Hash what decides the answers and the metrics: neither prices nor notes, nor where the model that divides is."""
-    model = {name: value for name, value in facts["model"].items() if name not in {"price", "label", "notes"}}
-    options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
-    decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def make_manifest(facts: Mapping[str, Any], watch: Stopwatch, environment: Mapping[str, str] | None = None) -> Manifest:
+def make_manifest(
+    plan: Plan, row: RowFacts, watch: Stopwatch, environment: Mapping[str, str] | None = None
+) -> Manifest:
     """Make the manifest of a run that ends now.
 
     Args:
-        facts: everything that decides the numbers.
+        plan: what was measured.
+        row: what depends on the method.
         watch: when the run began.
         environment: what the plugin says of where it runs.
     """
+    dataset = plan.dataset
+    facts = {
+        "model": dict(row.model),
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "n_images": len(dataset),
+            "categories": list(dataset.categories),
+            "whole": plan.whole,
+            "notes": list(dataset.notes),
+        },
+        "protocol": dict(row.protocol),
+        "division": dict(row.division),
+        "prompt": dict(row.prompt),
+        "on_failure": row.on_failure,
+        "seed": row.seed,
+    }
     return Manifest.model_validate(
         {
             "config_hash": hash_of(facts),
@@ -101,6 +95,14 @@ def make_manifest(facts: Mapping[str, Any], watch: Stopwatch, environment: Mappi
             "seconds": watch.seconds,
         }
     )
+
+
+def hash_of(facts: Mapping[str, Any]) -> str:
+    """Hash what decides the answers and the metrics: neither prices nor notes, nor where the model that divides is."""
+    model = {name: value for name, value in facts["model"].items() if name not in {"price", "label", "notes"}}
+    options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
+    decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def run_folder(out: Path, manifest: Manifest) -> Path:

@@ -80,9 +80,8 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         session = Session(plan, LocalEngine(), progress)
         detector = session.detector(plan.models[0])
         stack.callback(detector.plugin.close)
-        if detector.facts("regions").model["sees_truth"]:
-            name = detector.model.preset.name
-            raise ConfigError(f"{name} answers with the ground truth, which a single image does not have.")
+        if detector.sees_truth:
+            raise ConfigError(f"{detector.name} answers with the ground truth, which a single image does not have.")
         session.open_stores(stack)
         detector.start()
         prediction = detector.detect(sample, parts.regions)

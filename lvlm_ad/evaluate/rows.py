@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.detector import Finalize, Prediction
     from lvlm_ad.evaluate.session import Session
 
-__all__ = ["COUNTED", "RowImage", "RowResult", "answer_metrics", "images_of_rows"]
+__all__ = ["RowImage", "RowResult", "answer_metrics", "images_of_rows", "own_map_record"]
 
-COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
+_COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
 
 
@@ -84,11 +84,31 @@ def images_of_rows(
         side = session.plan.protocol.image_size
         mask = sample.mask
         truth = None if mask is None else resize_mask(mask, (side, side))
-        own = {"image_score": dense.image, "regions": {}, "n_regions": 0, "status": "ok", "notes": []}
-        record = record.model_copy(update={**own, "text": "", "division": ""})
         scored = Scored(sample.label, dense.image, np.asarray(dense.map), truth)
-        images["dense"] = RowImage(record, scored, stored=False, parts=parts)
+        images["dense"] = RowImage(own_map_record(sample, dense.image), scored, stored=False, parts=parts)
     return images
+
+
+def own_map_record(sample: Sample, image_score: float) -> PredictionRecord:
+    """Return the record of an image that is measured by a map of its own: no question, no regions."""
+    return PredictionRecord(
+        id=sample.id,
+        category=sample.category,
+        label=sample.label,
+        defect=sample.defect,
+        image_score=image_score,
+        regions={},
+        n_regions=0,
+        status="ok",
+        notes=[],
+        key="",
+        text="",
+        input_tokens=None,
+        output_tokens=None,
+        cost_usd=None,
+        seconds=0.0,
+        division="",
+    )
 
 
 class _Category:
@@ -183,7 +203,7 @@ class RowResult:
         """
         results = {name: self._results[name] for name in self._plan.dataset.categories}
         records, resamples = self.predictions, self._plan.config.resamples
-        intervals = {"level": 0.95, "resamples": resamples, "pixels": COUNTED[self._row]}
+        intervals = {"level": 0.95, "resamples": resamples, "pixels": _COUNTED[self._row]}
         metrics = {
             "mean": summary(results),
             "categories": {name: one.metrics for name, one in results.items()},

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.manifest import Stopwatch, dataset_facts, make_manifest, run_folder
+from lvlm_ad.evaluate.manifest import RowFacts, Stopwatch, make_manifest, run_folder
 from lvlm_ad.evaluate.map_files import find_maps, read_image_scores, read_map, resize_map
 from lvlm_ad.evaluate.measure import Scored
-from lvlm_ad.evaluate.rows import RowImage, RowResult
+from lvlm_ad.evaluate.rows import RowImage, RowResult, own_map_record
 from lvlm_ad.presets import Price
 from lvlm_ad.progress import Progress, Silent
-from lvlm_ad.runs import PredictionRecord, Run, write_run
+from lvlm_ad.runs import Run, write_run
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
@@ -63,35 +63,27 @@ def score_maps(
     result = RowResult(plan, "dense")
     digest = hashlib.sha256()
     progress.start(name, len(plan.dataset))
-    for sample in sorted(plan.dataset, key=lambda sample: plan.dataset.categories.index(sample.category)):
+    for sample in plan.dataset:
         digest.update(json.dumps([sample.id, _hash(files[sample.id])]).encode())
         result.add(_measured(sample, files[sample.id], scores, side))
         progress.advance()
     progress.finish()
-    facts = {
-        "model": {
-            "name": name,
-            "kind": "maps",
-            "plugin": "",
-            "identity": {
-                "maps": digest.hexdigest(),
-                "image_scores": "highest" if image_scores is None else _hash(image_scores),
-            },
-            "row": "dense",
-            "price": Price().model_dump(),
-            "notes": ["image score: " + ("the map's highest" if scores is None else "given")],
+    model = {
+        "name": name,
+        "kind": "maps",
+        "plugin": "",
+        "identity": {
+            "maps": digest.hexdigest(),
+            "image_scores": "highest" if image_scores is None else _hash(image_scores),
         },
-        "dataset": dataset_facts(plan),
-        # 0 stands for each image's own size.
-        "protocol": {"image_size": side or 0},
-        "division": {"method": "", "options": {}, "hash": ""},
-        "prompt": {},
-        "on_failure": "zero",
-        "seed": 0,
+        "row": "dense",
+        "price": Price().model_dump(),
+        "notes": ["image score: " + ("the map's highest" if scores is None else "given")],
     }
-    manifest = make_manifest(facts, watch)
-    folder = run_folder(config.out, manifest)
-    run = Run(folder, manifest, result.metrics(paid=False), result.predictions, result.histograms)
+    # An image size of 0 stands for each image's own.
+    manifest = make_manifest(plan, RowFacts(model, {"image_size": side or 0}), watch)
+    metrics = result.metrics(paid=False)
+    run = Run(run_folder(config.out, manifest), manifest, metrics, result.predictions, result.histograms)
     write_run(run)
     return run
 
@@ -103,25 +95,8 @@ def _measured(sample: Sample, path: Path, scores: Mapping[str, float] | None, si
     if mask is not None:
         size = mask.shape if side is None else (side, side)
         values, truth = resize_map(values, size), resize_mask(mask, size)
-    record = PredictionRecord(
-        id=sample.id,
-        category=sample.category,
-        label=sample.label,
-        defect=sample.defect,
-        image_score=image_score,
-        regions={},
-        n_regions=0,
-        status="ok",
-        notes=[],
-        key="",
-        text="",
-        input_tokens=None,
-        output_tokens=None,
-        cost_usd=None,
-        seconds=0.0,
-        division="",
-    )
-    return RowImage(record, Scored(sample.label, image_score, values, truth), stored=False)
+    scored = Scored(sample.label, image_score, values, truth)
+    return RowImage(own_map_record(sample, image_score), scored, stored=False)
 
 
 def _hash(path: Path) -> str:

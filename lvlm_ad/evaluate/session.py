@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.asking import Budget
 from lvlm_ad.engines import Engine, make_engine
@@ -53,7 +53,7 @@ class Session:
         self.plan, self.engine, self.progress = plan, engine, progress or Silent()
         self.budget = Budget(None)
 
-    def detector(self, model: Model) -> Detector:
+    def detector(self, model: Model) -> Detector[Any]:
         """Build a model, and let it make its detector.
 
         Raises:
@@ -62,17 +62,17 @@ class Session:
         """
         plugin = self.engine.place(model)
         try:
-            detector: Detector = plugin.make_detector(self, model)
+            detector: Detector[Any] = plugin.make_detector(self, model)
         except BaseException:
             plugin.close()
             raise
         return detector
 
-    def chat_detector(self, backend: Backend, model: Model) -> Detector:
+    def chat_detector(self, backend: Backend, model: Model) -> Detector[Any]:
         """Make the detector of a chat model; its backend calls this."""
         return ChatDetector(self, model, backend)
 
-    def baseline_detector(self, baseline: Baseline, model: Model) -> Detector:
+    def baseline_detector(self, baseline: Baseline, model: Model) -> Detector[Any]:
         """Make the detector of a baseline; the baseline calls this."""
         return BaselineDetector(self, model, baseline)
 
@@ -101,7 +101,7 @@ class Session:
 
     @classmethod
     @contextmanager
-    def started(cls, plan: Plan, progress: Progress) -> Iterator[tuple[Session, Iterator[Detector]]]:
+    def started(cls, plan: Plan, progress: Progress) -> Iterator[tuple[Session, Iterator[Detector[Any]]]]:
         """Build every model, open the output folder and divide the images, in this order.
 
         So a mistake in a model or its questions is reported before anything is divided or paid.
@@ -123,14 +123,14 @@ class Session:
             )
             stack.callback(engine.close)
             session = cls(plan, engine, progress)
-            detectors: deque[Detector] = deque()
+            detectors: deque[Detector[Any]] = deque()
             stack.callback(lambda: [detector.plugin.close() for detector in detectors])
             detectors.extend(session.detector(model) for model in plan.models)
             session.open_stores(stack)
             dataset = session.plan.dataset
             event(
                 "bench",
-                models=[detector.model.preset.name for detector in detectors],
+                models=[detector.name for detector in detectors],
                 dataset=dataset.name,
                 fingerprint=dataset.fingerprint,
                 images=len(dataset),
@@ -143,7 +143,7 @@ class Session:
             yield session, _closing(detectors)
 
 
-def _closing(detectors: deque[Detector]) -> Iterator[Detector]:
+def _closing(detectors: deque[Detector[Any]]) -> Iterator[Detector[Any]]:
     """Yield each detector and close its model: the next one may need the memory."""
     while detectors:
         yield detectors[0]

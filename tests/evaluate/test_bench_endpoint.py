@@ -344,20 +344,22 @@ def test_a_dry_run_asks_nothing(bench, bench_command, endpoint):
     assert second["cost_usd"] == pytest.approx(6 * 0.82)
 
 
-def test_a_dry_run_estimates_by_the_rule_of_the_models_family(lvlm_ad_command, kept_data, out):
+def test_a_dry_run_estimates_by_the_rule_of_the_models_family(lvlm_ad_command, kept_data, tmp_path):
     """Before anything is asked: pictures by the preset's rule, the cost expected and at most; in a batch half."""
-    asked = ("bench", "--model", "gpt-4o", "--no-frame", "--data", kept_data, "--dry-run", "--json", "--out", out)
+    asked = ("bench", "--model", "gpt-4o", "--no-frame", "--data", kept_data, "--limit", 1, "--division", "grid")
     live, batch = (
-        json.loads(lvlm_ad_command(*asked, "--division", "grid", *more, env={"OPENAI_API_KEY": SECRET}).stdout)[
-            "forecast"
-        ][0]
+        json.loads(
+            lvlm_ad_command(
+                *(*asked, "--dry-run", "--json", "--out", tmp_path / "runs", *more), env={"OPENAI_API_KEY": SECRET}
+            ).stdout
+        )["forecast"][0]
         for more in ((), ("--batch",))
     )
-    text = live["input_tokens"] / 12 - 765
-    assert (live["basis"], live["to_ask"]) == ("rule", 12)
+    text = live["input_tokens"] / 2 - 765
+    assert (live["basis"], live["to_ask"]) == ("rule", 2)
     assert 100 < text < 400
     assert live["cost_usd"] == pytest.approx((live["input_tokens"] * 2.5 + live["output_tokens"] * 10) / 1e6)
-    assert live["at_most_usd"] == pytest.approx((live["input_tokens"] * 2.5 + 12 * 1024 * 10) / 1e6)
+    assert live["at_most_usd"] == pytest.approx((live["input_tokens"] * 2.5 + 2 * 1024 * 10) / 1e6)
     assert live["seconds"] > 0
     assert batch["cost_usd"] == pytest.approx(live["cost_usd"] / 2)
     assert batch["seconds"] is None
