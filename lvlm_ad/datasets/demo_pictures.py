@@ -15,7 +15,7 @@ from lvlm_ad.datasets.demo_canvas import Canvas, coloured
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.datasets.demo_canvas import Colour, Field, Part
+    from lvlm_ad.datasets.demo_canvas import Colour, Field
 
 __all__ = ["CATEGORIES", "draw_picture"]
 
@@ -113,42 +113,48 @@ def _draw_washer(canvas: Canvas) -> None:
 
 
 _WHITE: Colour = (0.93, 0.9, 0.86)
+_RADIUS = 0.085
 
 
 def _draw_blister(canvas: Canvas) -> None:
     """Fill a blister pack with tablets."""
-    turn, (right, down) = canvas.rng.normal(0, 0.06), canvas.rng.uniform(0.48, 0.52, 2)
+    rng, turn, (right, down) = canvas.rng, canvas.rng.normal(0, 0.06), canvas.rng.uniform(0.48, 0.52, 2)
     pattern = np.sin(90 * (canvas.x + canvas.y)) * np.sin(90 * (canvas.x - canvas.y))
     canvas.image = coloured(0.66 + 0.03 * canvas.noise(4) + 0.05 * pattern, (0.97, 1, 1.04))
-    for row in range(4):
-        for column in range(3):
-            x, y = 0.29 * (column - 1), 0.23 * (row - 1.5)
-            part = (right + x * cos(turn) - y * sin(turn), down + y * cos(turn) + x * sin(turn), 0.085)
-            canvas.parts.append(part)
-            _draw_pocket(canvas, part)
-            _draw_tablet(canvas, part, _WHITE)
+    centres = [
+        (
+            right + 0.29 * column * cos(turn) - 0.23 * row * sin(turn),
+            down + 0.23 * row * cos(turn) + 0.29 * column * sin(turn),
+        )
+        for row in (-1.5, -0.5, 0.5, 1.5)
+        for column in (-1, 0, 1)
+    ]
+    canvas.parts = [(x, y, _RADIUS) for x, y in centres]
+    # All at once, by each pixel's place relative to the nearest centre.
+    nearest = np.argmin([(canvas.x - x) ** 2 + (canvas.y - y) ** 2 for x, y in centres], axis=0)
+    x, y = (canvas.x - np.array(centres)[nearest, 0], canvas.y - np.array(centres)[nearest, 1])
+    _draw_pockets(canvas, x, y)
+    _draw_tablets(canvas, x, y, rng.uniform(0, pi, len(centres))[nearest], _WHITE)
 
 
-def _draw_pocket(canvas: Canvas, part: Part) -> None:
-    """Draw an empty pocket: a round hollow with a lit edge below and a dark one above."""
-    x, y, radius = part
-    deep = 1.2 * radius
-    distance = canvas.distance((x, y)) / deep
-    slope = (canvas.y - y + 0.6 * (canvas.x - x)) / deep
+def _draw_pockets(canvas: Canvas, x: Field, y: Field) -> None:
+    """Draw empty pockets, round hollows with a lit edge below and a dark one above, around where x and y are 0."""
+    deep = 1.2 * _RADIUS
+    distance, slope = np.hypot(x, y) / deep, (y + 0.6 * x) / deep
     rim = np.exp(-(((distance - 0.93) / 0.16) ** 2))
     hollow = coloured(0.5 + 0.06 * slope + 0.28 * slope * rim, (0.98, 1, 1.03))
     canvas.paint(hollow, canvas.inside(deep * (distance - 1)))
 
 
-def _draw_tablet(canvas: Canvas, part: Part, colour: Colour, kept: Field | float = 1.0) -> None:
-    """Draw a tablet with a score line; ``kept`` is the shape of what is left of it."""
-    x, y, radius = part
-    turn, distance = canvas.rng.uniform(0, pi), canvas.distance((x, y))
-    slope = (canvas.y - y + 0.6 * (canvas.x - x)) / radius
-    dome = 1 - 0.16 * slope * np.clip(distance / radius, 0, 1) ** 3 + 0.012 * canvas.noise(canvas.size // 3)
-    from_line = abs((canvas.x - x) * sin(turn) - (canvas.y - y) * cos(turn))
-    groove = canvas.inside(np.maximum(from_line - 0.06 * radius, distance - 0.8 * radius))
-    canvas.paint(coloured(dome * (1 - 0.2 * groove), colour), canvas.inside(distance - radius) * kept)
+def _draw_tablets(
+    canvas: Canvas, x: Field, y: Field, turn: Field | float, colour: Colour, kept: Field | float = 1.0
+) -> None:
+    """Draw tablets with a score line, turned by an angle; ``kept`` is the shape of what is left of them."""
+    distance, slope = np.hypot(x, y), (y + 0.6 * x) / _RADIUS
+    dome = 1 - 0.16 * slope * np.clip(distance / _RADIUS, 0, 1) ** 3 + 0.012 * canvas.noise(canvas.size // 3)
+    from_line = abs(x * np.sin(turn) - y * np.cos(turn))
+    groove = canvas.inside(np.maximum(from_line - 0.06 * _RADIUS, distance - 0.8 * _RADIUS))
+    canvas.paint(coloured(dome * (1 - 0.2 * groove), colour), canvas.inside(distance - _RADIUS) * kept)
 
 
 def _crack(canvas: Canvas) -> None:
@@ -227,34 +233,33 @@ def _rust(canvas: Canvas) -> None:
     canvas.mark(shape, above=0.25)
 
 
-def _any_tablet(canvas: Canvas) -> tuple[Part, Field]:
-    """Choose a tablet and return it with its shape."""
-    x, y, radius = part = canvas.parts[canvas.rng.integers(len(canvas.parts))]
-    return part, canvas.inside(canvas.distance((x, y)) - radius)
+def _any_tablet(canvas: Canvas) -> tuple[Field, Field, Field]:
+    """Choose a tablet; return each pixel's place relative to its centre, and its shape."""
+    right, down, radius = canvas.parts[canvas.rng.integers(len(canvas.parts))]
+    x, y = canvas.x - right, canvas.y - down
+    return x, y, canvas.inside(np.hypot(x, y) - radius)
 
 
 def _missing(canvas: Canvas) -> None:
-    part, shape = _any_tablet(canvas)
-    _draw_pocket(canvas, part)
+    x, y, shape = _any_tablet(canvas)
+    _draw_pockets(canvas, x, y)
     canvas.mark(shape)
 
 
 def _broken(canvas: Canvas) -> None:
     """Break a piece off one tablet."""
-    part, shape = _any_tablet(canvas)
-    x, y, radius = part
+    x, y, shape = _any_tablet(canvas)
     turn, depth = canvas.rng.uniform(0, 2 * pi), canvas.rng.uniform(-0.1, 0.45)
-    beyond = (canvas.x - x) * cos(turn) + (canvas.y - y) * sin(turn)
-    kept = canvas.inside(beyond + radius * (0.12 * canvas.noise(30) - depth))
-    _draw_pocket(canvas, part)
-    _draw_tablet(canvas, part, _WHITE, kept)
+    kept = canvas.inside(x * cos(turn) + y * sin(turn) + _RADIUS * (0.12 * canvas.noise(30) - depth))
+    _draw_pockets(canvas, x, y)
+    _draw_tablets(canvas, x, y, turn, _WHITE, kept)
     canvas.mark(shape * (1 - kept))
 
 
 def _wrong_colour(canvas: Canvas) -> None:
-    part, shape = _any_tablet(canvas)
+    x, y, shape = _any_tablet(canvas)
     colours = ((0.93, 0.84, 0.74), (0.82, 0.86, 0.93), (0.9, 0.78, 0.76))
-    _draw_tablet(canvas, part, colours[canvas.rng.integers(3)])
+    _draw_tablets(canvas, x, y, canvas.rng.uniform(0, pi), colours[canvas.rng.integers(3)])
     canvas.mark(shape)
 
 
