@@ -204,7 +204,7 @@ class Drill:
     def _asking(self, live: list[Run]) -> list[Run]:
         """Wait until all have asked something; returns those that have.
 
-        A process that finds every question claimed by the other asks nothing, so it is not waited for long.
+        A process all of whose questions the other has locked asks nothing, so it is not waited for long.
         """
         began = time.monotonic()
         while True:
@@ -233,7 +233,7 @@ class Drill:
             victim.process.kill()
             at = time.monotonic()
             endpoint.killed.add(victim.name)
-        # Waited for, so that no zombie is taken for a living owner of claims.
+        # Waited for: otherwise the zombie would count as a living owner of locks.
         self.statuses.append(victim.process.wait(PATIENCE))
         if self.statuses[-1] >= 0:
             raise DrillError(victim.failure())

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from lvlm_ad.errors import StoreError
-from lvlm_ad.files import own_folder, read_arrays, write_file  # for call sites that are yet to move
 
 __all__ = [
     "ANSWERS",
@@ -26,9 +25,6 @@ __all__ = [
     "Kind",
     "open_answers",
     "open_cache",
-    "own_folder",
-    "read_arrays",
-    "write_file",
 ]
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, OverflowError)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from lvlm_ad.asking import Batcher, Question
+from lvlm_ad.asking.cost import most_cost
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.evaluate.forecast import most_cost
 from lvlm_ad.evaluate.questions import all_requests, is_unusable
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run_batches(session: Session, model: Model, backend: Backend, questioner: Qu
     def most(request: Request) -> float:
         if budget.limit is None:
             return 0.0
-        cost = most_cost(model, backend, request)
+        cost = most_cost(price, backend.capabilities, request, batch=True)
         if cost is None:
             raise ConfigError(
                 "--max-cost with --batch needs to know what a question costs at most; set image_tokens=RULE as "

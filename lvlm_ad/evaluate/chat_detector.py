@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.asking import Asker, Batcher
+from lvlm_ad.asking.cost import input_tokens
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import LvlmAdError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.evaluate.batches import run_batches
 from lvlm_ad.evaluate.detector import Detector, Prediction
-from lvlm_ad.evaluate.forecast import forecast, input_tokens
+from lvlm_ad.evaluate.forecast import forecast
 from lvlm_ad.evaluate.manifest import RowFacts
 from lvlm_ad.evaluate.questions import is_unusable, make_questioner
 from lvlm_ad.text2seg import Scores, paint, read
@@ -78,7 +79,7 @@ class ChatDetector(Detector["Backend"]):
             locks=session.stores.locks,
             withheld=_waiting(session, plugin) if batch is None else _not_in(batch),
             fresh=frozenset() if batch is None else batch.answered,
-            estimate=lambda request: input_tokens(model, plugin, request),
+            estimate=lambda request: input_tokens(model.preset.price, plugin.capabilities, request),
             note=self._note,
         )
         self._retries = session.plan.config.retry_failed and batch is None

@@ -8,16 +8,16 @@ from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.asking import image_tokens, text_tokens
+from lvlm_ad.asking.cost import input_tokens, most_cost
 from lvlm_ad.evaluate.questions import all_requests, is_unusable
 
 if TYPE_CHECKING:
-    from lvlm_ad.backend import Answer, Backend, Request
+    from lvlm_ad.backend import Answer, Backend
     from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.prompts import Questioner
 
-__all__ = ["forecast", "input_tokens", "most_cost"]
+__all__ = ["forecast"]
 
 _USUAL_OUTPUT = 120
 """Tokens of an answer in the published format with some ten regions; reasoning would come on top."""
@@ -31,26 +31,6 @@ class _Estimate:
 
     tokens: int | None
     most: float | None
-
-
-def input_tokens(model: Model, backend: Backend, request: Request) -> int | None:
-    """Estimate a question's input tokens; None where the model's preset has no rule for pictures."""
-    rule = model.preset.price.image_tokens
-    sizes = [picture.size for picture in request.images]
-    if not rule or None in sizes:
-        return None
-    pictures = (image_tokens(rule, *size, backend.capabilities.detail) for size in sizes if size is not None)
-    return sum(pictures) + text_tokens(request.text)
-
-
-def most_cost(model: Model, backend: Backend, request: Request, *, batch: bool = True) -> float | None:
-    """Bound a question's cost in USD: its estimated input, and the longest answer possible; None if unknown."""
-    if model.preset.price.free:
-        return 0.0
-    tokens, longest = input_tokens(model, backend, request), backend.capabilities.max_output_tokens
-    if tokens is None or longest is None:
-        return None
-    return model.preset.price.cost(tokens, None, longest, batch=batch)
 
 
 def forecast(session: Session, model: Model, backend: Backend, questioner: Questioner) -> dict[str, Any]:
@@ -70,6 +50,7 @@ def forecast(session: Session, model: Model, backend: Backend, questioner: Quest
         "rule" or "none".
     """
     config, progress, identity = session.plan.config, session.progress, backend.identity()
+    price = model.preset.price
     progress.start(f"{model.preset.name}: looking for stored answers", len(session.plan.dataset))
     to_ask: dict[str, _Estimate] = {}
     answers: dict[str, Answer] = {}
@@ -77,13 +58,13 @@ def forecast(session: Session, model: Model, backend: Backend, questioner: Quest
         key = request.key(identity)
         answer = session.stores.answers.get(key)
         if answer is None or (config.retry_failed and is_unusable(answer, request.options["n_regions"])):
-            at_most = most_cost(model, backend, request, batch=config.batch)
-            to_ask[key] = _Estimate(input_tokens(model, backend, request), at_most)
+            at_most = most_cost(price, backend.capabilities, request, batch=config.batch)
+            to_ask[key] = _Estimate(input_tokens(price, backend.capabilities, request), at_most)
         else:
             answers[key] = answer
         progress.advance()
     progress.finish()
-    own_batches, price, count = backend.capabilities.batches_internally, model.preset.price, len(to_ask)
+    own_batches, count = backend.capabilities.batches_internally, len(to_ask)
     usual = _usual(backend, list(to_ask.values()), list(answers.values()))
     tokens_in = None if usual.input_tokens is None else round(count * usual.input_tokens)
     tokens_out = round(count * usual.output_tokens)

@@ -1,4 +1,4 @@
-"""What a machine can do to a run: no network, no disk, no files left, stores in a bad state. Nothing paid is lost."""
+"""What can happen to a run: no network, no disk, few open files, stores in a bad state. Nothing paid is lost."""
 
 import json
 import os
@@ -12,18 +12,21 @@ from contextlib import closing
 
 import pytest
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="mounts, limits and signals are POSIX's")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="mounts, limits and signals are POSIX's"),
+    pytest.mark.slow,
+]
 
 OPTIONS = ("--no-frame", "--no-report", "--resamples", "0", "--division", "grid", "--concurrency", "1")
 
 
 @pytest.fixture
-def asking(endpoint, kept_data, lvlm_ad_command):
+def asking(endpoint, kept_data, lvlm_ad_process):
     """Run a bench of twelve questions against the endpoint; more options may be given."""
 
     def run(*more, out="runs", **kwargs):
         settings = ("--set", f"base_url={endpoint.url}", "--set", "image_size=128", "--set", "max_retries=1")
-        return lvlm_ad_command(
+        return lvlm_ad_process(
             *("bench", "--model", "gpt-4o", *settings, "--data", kept_data, "--out", out, *OPTIONS, *more),
             env={"OPENAI_API_KEY": "sk-x"},
             **kwargs,
@@ -36,8 +39,8 @@ def one_line(done):
     """Check that a command failed with one line of its own."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    (said,) = [line for line in done.stderr.splitlines() if line.startswith("lvlm-ad: ")]
-    return said
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("lvlm-ad: ")]
+    return line
 
 
 def pictures(endpoint):
@@ -46,7 +49,7 @@ def pictures(endpoint):
 
 
 def test_a_network_that_is_gone_for_a_while_costs_no_question(endpoint, asking):
-    """No connection for five seconds amid a run: it is waited out though one retry alone is allowed, and said once."""
+    """Five seconds without a connection are waited out, though only one retry is allowed, with one note."""
     port, handler = endpoint._server.server_port, endpoint._server.RequestHandlerClass
 
     def reply(_body):
@@ -81,7 +84,7 @@ def test_a_network_that_is_gone_for_a_while_costs_no_question(endpoint, asking):
 
 
 def test_an_endpoint_that_never_answered_is_not_waited_for(asking, endpoint):
-    """A wrong address is said at once."""
+    """A wrong address is reported at once."""
     endpoint.close()
     began = time.monotonic()
     try:
@@ -93,7 +96,7 @@ def test_an_endpoint_that_never_answered_is_not_waited_for(asking, endpoint):
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(endpoint, asking, small_disk):
-    """The run ends with one line; with more room, the same command asks only what has no stored answer."""
+    """The run ends with one line; with more space, the same command asks only what has no stored answer."""
     place, again = small_disk
     endpoint.reply = lambda _body: "All else is fine. " * 8000 + "Image anomaly score: 0.5; region 1: 0.5."
     said = one_line(asking(out=place))
@@ -107,7 +110,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(endpoint, asking, small_disk
     assert len(pictures(endpoint)) == 12 + 1
 
 
-def test_an_output_folder_that_cannot_be_written_is_said_before_anything_is_paid(endpoint, asking, small_disk):
+def test_an_output_folder_that_cannot_be_written_is_reported_before_anything_is_paid(endpoint, asking, small_disk):
     """A disk mounted read-only, empty or with stores in it: one line, no question."""
     place, again = small_disk
     assert again("ro")
@@ -121,14 +124,14 @@ def test_an_output_folder_that_cannot_be_written_is_said_before_anything_is_paid
 
 
 def test_few_open_files_are_enough(asking):
-    """With two hundred files at most, and as many questions at once as it likes."""
+    """Two hundred open files allow 64 questions at once."""
     limit = (200, 200)
     done = asking("--concurrency", "64", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
     assert done.returncode == 0, done.stderr
 
 
 def test_a_store_held_by_another_program_is_waited_for(asking, tmp_path, endpoint):
-    """For seconds in which somebody else writes to the store, nothing goes wrong."""
+    """While another program writes to the store for seconds, nothing goes wrong."""
     assert asking("--limit", "2").returncode == 0
     holder = sqlite3.connect(tmp_path / "runs" / "answers.sqlite", isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN EXCLUSIVE")
@@ -151,7 +154,7 @@ def test_a_store_held_by_another_program_is_waited_for(asking, tmp_path, endpoin
 
 
 @pytest.mark.parametrize("harm", ["truncated", "overwritten", "newer", "no database"])
-def test_a_store_in_a_bad_state_is_told_and_mended(harm, endpoint, asking, tmp_path, lvlm_ad_command):
+def test_a_store_in_a_bad_state_is_reported_and_repaired(harm, endpoint, asking, tmp_path, lvlm_ad_process):
     """One line and no question; after the doctor's repair the same command asks only what could not be saved."""
     assert asking().returncode == 0
     store = tmp_path / "runs" / "answers.sqlite"
@@ -172,7 +175,7 @@ def test_a_store_in_a_bad_state_is_told_and_mended(harm, endpoint, asking, tmp_p
     if harm == "newer":
         assert "newer" in said
         return
-    lvlm_ad_command("doctor", "--out", "runs", "--repair")
+    lvlm_ad_process("doctor", "--out", "runs", "--repair")
     done = asking()
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("runs/answers.sqlite.damaged*"))
@@ -180,15 +183,15 @@ def test_a_store_in_a_bad_state_is_told_and_mended(harm, endpoint, asking, tmp_p
 
 
 def test_a_clock_set_back_changes_nothing(asking, tmp_path, endpoint):
-    """What was stored and claimed tomorrow, by this machine's clock, is used today."""
+    """Answers and locks with a date in the future are used all the same."""
     assert asking("--limit", "2").returncode == 0
     tomorrow = time.time() + 86400
     with closing(sqlite3.connect(tmp_path / "runs" / "answers.sqlite", isolation_level=None)) as database:
         assert database.execute("UPDATE answers SET answered_at = '2999-01-01T00:00:00.000000+00:00'").rowcount == 4
-    # A process that was killed before it could give its claims up.
+    # A process that was killed before it could give its locks back.
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    with closing(sqlite3.connect(tmp_path / "runs" / "claims.sqlite", isolation_level=None)) as database:
+    with closing(sqlite3.connect(tmp_path / "runs" / "answers.sqlite", isolation_level=None)) as database:
         database.execute("INSERT INTO owners VALUES ('x', ?, ?, ?)", (os.uname().nodename, gone.pid, tomorrow))
     for path in tmp_path.glob("runs/**/*"):
         os.utime(path, (tomorrow, tomorrow))

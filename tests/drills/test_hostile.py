@@ -1,4 +1,4 @@
-"""What models and data sets could send to harm: the run ends in time, in bounded memory, with a result or one line."""
+"""Harmful answers and data sets: the run ends in time, in bounded memory, with a result or one line."""
 
 import json
 import os
@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes, links and limits are POSIX's")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="pipes, links and limits are POSIX's"),
+    pytest.mark.slow,
+]
 
 MEASURED = """
 import resource, subprocess, sys
@@ -53,14 +56,14 @@ def test_an_answer_of_50_mb_is_cut_off(kind, endpoint, kept_data, tmp_path):
 
 
 @pytest.fixture
-def bench(small_data, lvlm_ad_command):
+def bench(small_data, lvlm_ad_process):
     """Run contrast on the data, in at most 2 GB and two minutes."""
 
     def run():
         def limited():
             resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
 
-        return lvlm_ad_command(
+        return lvlm_ad_process(
             *("bench", "--model", "contrast", "--no-frame", "--resamples", "0", "--division", "grid", "--data"),
             *(small_data, "--set", "image_size=128"),
             timeout=120,
@@ -74,8 +77,8 @@ def one_line(done):
     """Check that a command failed with one line of its own, and return it."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    (said,) = [line for line in done.stderr.splitlines() if line.startswith("lvlm-ad: ")]
-    return said
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("lvlm-ad: ")]
+    return line
 
 
 @pytest.mark.parametrize("size", [(100_000, 1), (1, 100_000)])

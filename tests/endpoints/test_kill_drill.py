@@ -10,7 +10,7 @@ import pytest
 
 DRILL = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_drill.py"
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's"), pytest.mark.slow]
 
 
 def drilled(folder, *arguments):
