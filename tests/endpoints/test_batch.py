@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -55,15 +56,6 @@ def test_a_bench_in_a_batch(lvlm_ad_command, batches, small_data, tmp_path):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
 
 
-def test_a_live_question_has_the_same_body_and_key(lvlm_ad_command, batches, small_data):
-    """What goes into a batch file is what a live question sends."""
-    bench(lvlm_ad_command, batches, small_data, "--batch", "--limit", 1)
-    in_batch = [line["body"] for line in batches.files["file-0"]]
-    bench(lvlm_ad_command, batches, small_data, "--limit", 1, "--out", "elsewhere")
-    order = lambda body: json.dumps(body, sort_keys=True)  # noqa: E731 - a key for sorting
-    assert sorted(in_batch, key=order) == sorted(batches.live, key=order)
-
-
 @pytest.mark.slow
 def test_kill_9_while_waiting(batches, small_data, tmp_path):
     """Killed while a batch is under way, the same command picks it up; a live run meanwhile asks nothing either."""
@@ -93,69 +85,7 @@ def test_kill_9_while_waiting(batches, small_data, tmp_path):
     assert metrics(done)["answers"]["ok"] == 12
 
 
-def test_what_expired_goes_into_the_next_batch(lvlm_ad_command, batches, small_data, completion):
-    """A batch that expired half-way keeps its answers; only the others are sent again, within the same command."""
-    order = {}
-
-    def reply(body):
-        at = order.setdefault(json.dumps(body), len(order))
-        return None if len(batches.batches) == 1 and at >= 5 else (200, completion("image anomaly score: 0.5."))
-
-    batches.reply = reply
-    batches.state = lambda number: "expired" if number == 0 else "completed"
-    done = bench(lvlm_ad_command, batches, small_data, "--batch")
-    assert done.returncode == 0, done.stderr
-    assert "left 7 of 12 questions unanswered" in done.stderr
-    assert [len(batches.files[batch["input_file_id"]]) for batch in batches.batches.values()] == [12, 7]
-
-
-def test_a_batch_that_answers_nothing_is_not_sent_for_ever(lvlm_ad_command, batches, small_data):
-    """When nothing of a batch is answered, the run ends with the reason and no row."""
-    batches.reply = lambda _: None
-    batches.state = lambda _: "expired"
-    done = bench(lvlm_ad_command, batches, small_data, "--batch")
-    assert done.returncode == 2
-    assert len(batches.batches) == 1
-    assert "not one of 12 questions was answered" in done.stderr
-    assert "could not be done in time" in done.stderr
-
-
-def test_a_refused_batch_ends_the_run(lvlm_ad_command, batches, small_data):
-    """A batch that fails validation is named with its reason; the next command sends a new one."""
-    batches.state = lambda number: "failed" if number == 0 else "completed"
-    done = bench(lvlm_ad_command, batches, small_data, "--batch")
-    assert done.returncode == 2
-    assert "Batch batch_0 was refused by the endpoint: failed: enqueued token limit reached" in done.stderr
-    assert bench(lvlm_ad_command, batches, small_data, "--batch").returncode == 0
-    assert len(batches.batches) == 2
-
-
-def test_single_questions_may_fail_and_be_declined(lvlm_ad_command, batches, small_data, completion):
-    """In a batch too, a filter and a refusal are outcomes and a wrong request fails by itself, sent once."""
-    odd = {
-        0: (400, {"error": {"message": "filtered", "code": "content_filter"}}),
-        1: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."})),
-        2: (400, {"error": {"message": "this image is odd"}}),
-        3: (200, completion("image ano", finish_reason="length")),
-        4: (500, {"error": {"message": "oops"}}),
-    }
-    order = {}
-
-    def reply(body):
-        at = order.setdefault(json.dumps(body), len(order))
-        return odd.get(at, (200, completion("image anomaly score: 0.5.")))
-
-    batches.reply = reply
-    done = bench(lvlm_ad_command, batches, small_data, "--batch")
-    found = metrics(done)
-    assert done.returncode == 3
-    assert found["outcomes"] == {"filtered": 1, "ok": 7, "refused": 1, "truncated": 1}
-    assert found["answers"]["failed"] == 2
-    sent = [len(batches.files[batch["input_file_id"]]) for batch in batches.batches.values()]
-    assert sent == [12, 1]
-    assert "this image is odd" in done.stderr
-
-
+@pytest.mark.slow
 def test_retry_failed_in_a_batch(lvlm_ad_command, batches, small_data, completion):
     """With --retry-failed what was declined is asked anew in a batch and replaced; without it is not."""
     batches.reply = lambda _: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}))
@@ -169,9 +99,10 @@ def test_retry_failed_in_a_batch(lvlm_ad_command, batches, small_data, completio
     assert metrics(done)["usage"]["spent_usd"] == pytest.approx(12 * 0.82 / 2)
 
 
+@pytest.mark.slow
 def test_a_limit_in_money_bounds_a_batch(lvlm_ad_command, batches, small_data):
     """No question goes into a batch that could exceed the limit, counted with an answer as long as it may be."""
-    limits = ("--batch", "--max-cost", 5, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
+    limits = ("--batch", "--max-cost", 2, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
     done = bench(lvlm_ad_command, batches, small_data, *limits)
     assert done.returncode == 3
     each = metrics(done)["answers"]["ok"]
@@ -186,7 +117,7 @@ def test_a_limit_in_money_bounds_a_batch(lvlm_ad_command, batches, small_data):
 @pytest.mark.slow
 def test_an_interrupted_batch_counts_towards_the_limit(lvlm_ad_command, batches, small_data):
     """The same command, interrupted and given again, sends no more than its limit allows."""
-    limits = ("--batch", "--max-cost", 5, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
+    limits = ("--batch", "--max-cost", 2, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
     batches.state = lambda _: "failed"
     assert bench(lvlm_ad_command, batches, small_data, *limits).returncode == 2
     batches.batches.clear()
@@ -206,7 +137,7 @@ def test_an_interrupted_batch_counts_towards_the_limit(lvlm_ad_command, batches,
     gate.append(1)
     done = bench(lvlm_ad_command, batches, small_data, *limits)
     assert done.returncode == 3
-    assert metrics(done)["usage"]["spent_usd"] <= 5
+    assert metrics(done)["usage"]["spent_usd"] <= 2
 
 
 def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command, batches, small_data):
@@ -256,6 +187,102 @@ def questions(backend, count):
 
 def run(batcher, count):
     batcher.run(lambda: questions(batcher.backend, count), lambda *_: None)
+
+
+def test_a_question_in_a_batch_is_that_of_a_live_run(batcher, batches):
+    """What goes into a file is what a live question sends."""
+    one = batcher()
+    run(one, 1)
+    one.backend.answer(questions(one.backend, 1)[0].request)
+    ((line,),) = batches.files.values()
+    assert [line["body"]] == batches.live
+
+
+def test_what_expired_goes_into_the_next_batch(batcher, batches, completion):
+    """A batch that expired half-way keeps its answers; only the others are sent again, by the same command."""
+    order = {}
+
+    def reply(body):
+        at = order.setdefault(json.dumps(body), len(order))
+        return None if len(batches.batches) == 1 and at >= 5 else (200, completion("image anomaly score: 0.5."))
+
+    batches.reply = reply
+    batches.state = lambda number: "expired" if number == 0 else "completed"
+    one = batcher()
+    run(one, 12)
+    assert any("left 7 of 12 questions unanswered" in note for note in one.notes)
+    assert sizes(batches) == [12, 7]
+    assert (len(one.store), one.reasons) == (12, {})
+
+
+def test_a_batch_that_answers_nothing_is_not_sent_for_ever(batcher, batches):
+    """When nothing of a batch is answered, nothing is sent again, and each question has a reason."""
+    batches.reply = lambda _: None
+    batches.state = lambda _: "expired"
+    one = batcher()
+    run(one, 12)
+    assert sizes(batches) == [12]
+    assert len(one.reasons) == 12
+    assert all("could not be done in time" in str(reason) for reason in one.reasons.values())
+
+
+def test_a_refused_batch_ends_the_run(batcher, batches):
+    """A batch that fails validation is named with its reason; the next command sends a new one."""
+    batches.state = lambda number: "failed" if number == 0 else "completed"
+    with pytest.raises(FatalError, match="batch_0 was refused by the endpoint: failed: enqueued token limit reached"):
+        run(batcher(), 3)
+    run(batcher(), 3)
+    assert sizes(batches) == [3, 3]
+
+
+def test_single_questions_may_fail_and_be_declined(batcher, batches, completion):
+    """In a batch too, a filter and a refusal are outcomes; a wrong request fails by itself, sent once."""
+    odd = {
+        0: (400, {"error": {"message": "filtered", "code": "content_filter"}}),
+        1: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."})),
+        2: (400, {"error": {"message": "this image is odd"}}),
+        3: (200, completion("image ano", finish_reason="length")),
+        4: (500, {"error": {"message": "oops"}}),
+    }
+    order = {}
+
+    def reply(body):
+        at = order.setdefault(json.dumps(body), len(order))
+        return odd.get(at, (200, completion("image anomaly score: 0.5.")))
+
+    batches.reply = reply
+    one = batcher()
+    run(one, 12)
+    answers = [one.store.get(asked.key) for asked in questions(one.backend, 12)]
+    outcomes = Counter(answer.outcome for answer in answers if answer is not None)
+    assert outcomes == {"filtered": 1, "ok": 7, "refused": 1, "truncated": 1}
+    assert sizes(batches) == [12, 1]
+    assert sorted(str(reason).split()[-1].strip(".") for reason in one.reasons.values()) == ["odd", "oops"]
+
+
+def test_no_question_that_could_exceed_the_limit_is_sent(batcher, batches):
+    """The questions sent may cost together what is allowed; those under way from before count too."""
+    run(batcher(most=lambda _: 1.0, allowance=5.0), 12)
+    assert sizes(batches) == [5]
+    batches.state = lambda _: "in_progress"
+    first = batcher(most=lambda _: 1.0, allowance=3.0)
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    first._sleep = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(first, 12)
+    batches.state = lambda _: "completed"
+    second = batcher(most=lambda _: 1.0, allowance=3.0)
+    run(second, 12)
+    assert sizes(batches) == [5, 3]
+    assert sum("could exceed the limit" in str(reason) for reason in second.reasons.values()) == 4
+
+
+def sizes(batches):
+    """How many questions were in each batch."""
+    return [len(batches.files[batch["input_file_id"]]) for batch in batches.batches.values()]
 
 
 def test_files_stay_within_the_endpoints_limits(batcher, batches):
