@@ -62,10 +62,18 @@ class Engine(Protocol):
         """Release what the engine holds."""
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[tuple[T, R]]:
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], threads: int, stop: Callable[[], None] = lambda: None
+) -> Iterator[tuple[T, R]]:
     """Call a function for each item from several threads, and yield items with results in order.
 
-    At most four results a thread wait for their turn, since each may be large.
+    At most four results per thread wait for their turn, since each may be large.
+
+    Args:
+        function: what to call.
+        items: taken one by one.
+        threads: number of threads.
+        stop: called at the end, also after an error: makes calls under way return.
 
     Example:
         >>> list(in_order(str.upper, ["a", "b"], threads=2))
@@ -83,4 +91,6 @@ def in_order(function: Callable[[T], R], items: Iterable[T], threads: int) -> It
             first, future = waiting.popleft()
             yield first, future.result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        stop()
+        pool.shutdown()

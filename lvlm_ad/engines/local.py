@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,7 +46,7 @@ class LocalEngine:
             return
         processes = _Processes(task)
         try:
-            yield from in_order(processes.call, chain(first, rest), os.cpu_count() or 1)
+            yield from in_order(processes.call, chain(first, rest), os.cpu_count() or 1, stop=processes.kill)
         finally:
             processes.close()
 
@@ -68,7 +69,9 @@ class _Processes:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._own = threading.local()
+        self._lock = threading.Lock()
         self._all: list[subprocess.Popen[bytes]] = []
+        self._killed = False
 
     def call(self, item: Any) -> Any:
         """Have the task done by this thread's process.
@@ -91,22 +94,36 @@ class _Processes:
             raise result.error
         return result
 
+    def kill(self) -> None:
+        """End the processes; calls under way fail."""
+        with self._lock:
+            self._killed = True
+            for process in self._all:
+                process.kill()
+                process.wait()
+
     def close(self) -> None:
-        """End the processes: each finishes its item and reads the end of its pipe."""
+        """Close the pipes, when no thread uses them."""
         for process in self._all:
-            process.kill()
-            process.communicate()
+            for pipe in (process.stdin, process.stdout):
+                # What is left in a pipe to a process that has ended cannot be written.
+                with suppress(BrokenPipeError):
+                    assert pipe is not None  # noqa: S101 - both are pipes
+                    pipe.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._own.process = process = subprocess.Popen(  # noqa: S603 - this Python, our own module
-            [sys.executable, "-c", _WORKER, *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **_ONE_THREAD},
-            # Ctrl-C reaches only this process, which then ends the workers.
-            start_new_session=True,
-        )
-        self._all.append(process)
+        with self._lock:
+            if self._killed:
+                raise LvlmAdError("The worker processes have ended.")
+            self._own.process = process = subprocess.Popen(  # noqa: S603 - this Python, our own module
+                [sys.executable, "-c", _WORKER, *sys.path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **_ONE_THREAD},
+                # Ctrl-C reaches only this process, which then ends the workers.
+                start_new_session=True,
+            )
+            self._all.append(process)
         return process
 
 
@@ -125,14 +142,18 @@ def serve() -> None:
     while True:
         try:
             task, item = pickle.load(requests)  # nosec B301 # noqa: S301 - from our own process
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):
             return
         try:
             result = _done(task, item)
         except Exception as error:  # noqa: BLE001 - raised again in the process that asked
             result = _Raised(error)
-        pickle.dump(result, replies)
-        replies.flush()
+        try:
+            pickle.dump(result, replies)
+            replies.flush()
+        except BrokenPipeError:
+            # The process that asked is gone.
+            os._exit(1)
 
 
 def _done(task: Task, item: Any) -> Any:

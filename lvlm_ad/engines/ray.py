@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lvlm_ad.engines.engine import in_order
 from lvlm_ad.engines.local import LocalEngine
-from lvlm_ad.engines.remote import (
-    Pool,
-    RemoteBackend,
-    RemoteBaseline,
-    Size,
-    WorkersDiedError,
-    cause_of,
-    describe,
-    first_line,
-    run_task,
-)
+from lvlm_ad.engines.pool import Pool, Size, WorkersDiedError, cause_of, check_versions, first_line
+from lvlm_ad.engines.remote import RemoteBackend, RemoteBaseline, describe
 from lvlm_ad.errors import ConfigError, DataError, ImageError
+from lvlm_ad.plugins import build
 from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
@@ -90,14 +82,14 @@ class RayEngine:
 
     def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Iterator[tuple[T, Any]]:
         """Do a task for each item: files are read here, the work is done by tasks or, with a model, by actors."""
+        pool = None
         if holds_model:
             size = self._size("dividing")
-            pool = Pool(self._ray, "dividing", lambda: task, size, 2, self._note)
-            work, threads = partial(pool.call, "run"), 2 * size.copies
+            pool = Pool(self._ray, "dividing", lambda: task, size, 2, _measuring(), self._note)
+            work, threads = partial(pool.call, "run"), pool.concurrency
         else:
-            pool = None
-            remote = self._ray.remote(run_task).options(num_cpus=1, max_retries=5)
-            work = partial(self._run, remote, task, versions())
+            remote = self._ray.remote(_run).options(num_cpus=1, max_retries=5)
+            work = partial(self._get, "dividing", remote, task, _measuring())
             threads = 2 * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
         def one(item: T) -> Any:
@@ -108,19 +100,7 @@ class RayEngine:
             except WorkersDiedError as error:
                 raise DataError(f"{item!r:.200}: {error}") from error
 
-        try:
-            yield from in_order(one, items, threads)
-        finally:
-            if pool is not None:
-                pool.close()
-
-    def _run(self, remote: Any, task: Task, expected: Mapping[str, str], loaded: Any) -> Any:
-        try:
-            return self._ray.get(remote.remote(task, loaded, expected))
-        except self._ray.exceptions.RayTaskError as error:
-            raise cause_of(error, "A worker") from None
-        except self._ray.exceptions.RayError as error:
-            raise WorkersDiedError(f"the workers that took it died: {first_line(error)}") from error
+        yield from in_order(one, items, threads, stop=pool.close if pool is not None else lambda: None)
 
     def place(self, model: Model) -> Backend | Baseline:
         """Return a model whose copies run on the cluster, or one of this process if it is not distributable.
@@ -131,17 +111,24 @@ class RayEngine:
         """
         if not model.plugin.distributable:
             return LocalEngine().place(model)
-        size = self._size(model.preset.name)
+        name, size = model.preset.name, self._size(model.preset.name)
         _send_code_of(model, self._ray)
         remote = self._ray.remote(describe).options(num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_retries=2)
+        description = self._get(name, remote, model, _measuring())
+        slots = description.concurrency or self._concurrency
+        make, identity = partial(build, model), description.identity
+        pool = Pool(self._ray, name, make, size, slots, description.versions, self._note, identity)
+        proxy = RemoteBackend if model.plugin.kind == "backend" else RemoteBaseline
+        return proxy(model.plugin.cls, description, pool, f"ray {self._ray.__version__}")
+
+    def _get(self, name: str, remote: Any, *arguments: Any) -> Any:
+        """Run a function as a Ray task and return its result."""
         try:
-            described = self._ray.get(remote.remote(model, versions()))
+            return self._ray.get(remote.remote(*arguments))
         except self._ray.exceptions.RayTaskError as error:
-            raise cause_of(error, model.preset.name) from None
+            raise cause_of(error, name) from None
         except self._ray.exceptions.RayError as error:
-            raise ConfigError(f"{model.preset.name} cannot be built on a worker: {first_line(error)}") from error
-        make = RemoteBackend if model.plugin.kind == "backend" else RemoteBaseline
-        return make(self._ray, model, described, size, self._concurrency, self._note)
+            raise WorkersDiedError(f"the workers of {name} died: {first_line(error)}") from error
 
     def _size(self, name: str) -> Size:
         """Choose how many copies of a model there are, and check that a machine has room for one.
@@ -184,6 +171,18 @@ def size_of(machines: Sequence[Mapping[str, float]], options: RayOptions) -> Siz
         copies_on_one = -(-copies // max(1, len(machines)))
         num_cpus = min((machine.get("CPU", 0.0) for machine in machines), default=1.0) / copies_on_one
     return Size(copies, num_gpus, max(1.0, float(int(num_cpus))) if options.num_cpus is None else options.num_cpus)
+
+
+def _measuring() -> dict[str, str]:
+    """Return the versions of this process that decide numbers here and on workers."""
+    names = ("lvlm-ad", "numpy", "pillow", "scikit-image", "scipy")
+    return {name: version for name, version in versions().items() if name in names}
+
+
+def _run(task: Task, expected: Mapping[str, str], loaded: Any) -> Any:
+    """Do a task on a worker."""
+    check_versions(expected)
+    return task.run(loaded)
 
 
 def _send_code_of(model: Model, ray: Any) -> None:

@@ -1,5 +1,7 @@
-"""Cutting on this machine alone: nothing of it outlives the command."""
+"""Tasks on this machine: in order, from any program, and nothing of them outlives the command."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -7,45 +9,102 @@ from pathlib import Path
 
 import pytest
 
-BENCH = """
-import sys, time
-from lvlm_ad.evaluate import RunConfig, bench
-from lvlm_ad.progress import Silent
+from lvlm_ad.engines import LocalEngine
+from lvlm_ad.errors import DataError
 
-class Stopping(Silent):
-    def advance(self, steps=1, **_):
-        if steps:
-            print("one is divided", flush=True)
-            time.sleep(600)
+TASKS = """
+import os, time
+from lvlm_ad.errors import DataError, ImageError
 
-bench(RunConfig(models=("chance",), dataset="folder", data=sys.argv[1], out=sys.argv[2], frame=False), Stopping())
+class Square:
+    def load(self, item):
+        if item % 2:
+            raise ImageError(f"{item} cannot be read.")
+        return item
+
+    def run(self, loaded):
+        if loaded == 8:
+            raise DataError("8 is too large.")
+        print("a library prints")
+        return loaded**2, os.getpid()
+
+class Sleep:
+    def load(self, item):
+        return item
+
+    def run(self, loaded):
+        time.sleep(2 if loaded > 1 else 0)
+"""
+
+SCRIPT = """
+from lvlm_ad.engines import LocalEngine
+from tasks_of_test import Sleep
+
+for _ in LocalEngine().map(Sleep(), range(10)):
+    print("one is done", flush=True)
 """
 
 
+@pytest.fixture
+def tasks(tmp_path, monkeypatch):
+    """A module of tasks that worker processes can import."""
+    (tmp_path / "tasks_of_test.py").write_text(TASKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import tasks_of_test
+
+    yield tasks_of_test
+    del sys.modules["tasks_of_test"]
+
+
+@pytest.mark.parametrize("holds_model", [True, False])
+def test_results_come_in_order(tasks, holds_model):
+    """An unreadable file gives its error in place of a result; a task that holds a model runs in this process."""
+    results = list(LocalEngine().map(tasks.Square(), iter(range(7)), holds_model=holds_model))
+    assert [item for item, _ in results] == list(range(7))
+    assert [str(result) for item, result in results if item % 2] == [f"{n} cannot be read." for n in (1, 3, 5)]
+    assert [result[0] for item, result in results if item % 2 == 0] == [0, 4, 16, 36]
+    assert (os.getpid() in {result[1] for item, result in results if item % 2 == 0}) == holds_model
+
+
+def test_an_error_of_a_task_ends_the_work(tasks):
+    """What a worker process raises is raised here."""
+    with pytest.raises(DataError, match="8 is too large"):
+        list(LocalEngine().map(tasks.Square(), range(0, 20, 2)))
+
+
 def children(process):
-    """The processes that a process started, however they are called."""
+    """The processes that a process started."""
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [line.split() for line in listed.splitlines()]
     return [int(pid) for pid, parent in pairs if int(parent) == process]
 
 
 def lives(process):
-    """Whether a process runs; one that has ended may stay listed until somebody asks how."""
+    """Whether a process runs; one that has ended stays listed until its parent asks for its status."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are watched as Linux tells of them")
-def test_a_killed_bench_leaves_no_process(kept_data, tmp_path):
-    """Killed amid dividing, it can end nobody: its workers see to that themselves, and so do those that tidy up."""
-    command = [sys.executable, "-c", BENCH, str(kept_data), str(tmp_path / "runs")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout.readline() == "one is divided\n"
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the states of processes as Linux shows them")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_the_command(number, tmp_path):
+    """A script without ``if __name__ == "__main__"``, killed or interrupted amid the work, leaves no process."""
+    (tmp_path / "tasks_of_test.py").write_text(TASKS)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, str(tmp_path / "script.py")]
+    # A test run in the background may pass on an ignored SIGINT.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes, **heed) as running:
+        assert running.stdout.readline() == "one is done\n"
         started = children(running.pid)
-        running.kill()
-    assert len(started) >= 2, "a worker, and who tidies up"
+        running.send_signal(number)
+        _, errors = running.communicate(timeout=60)
+    assert started
+    assert errors.count("Traceback") == (number == signal.SIGINT), "the script's own"
     end = time.monotonic() + 60
     while left := [process for process in started if lives(process)]:
         assert time.monotonic() < end, f"{len(left)} of {len(started)} are left"

@@ -1,23 +1,20 @@
-"""A real Ray cluster of several nodes on this machine: the same numbers as without it, whatever dies meanwhile."""
+"""A Ray cluster of several nodes on this machine gives the numbers of the local engine, whatever dies meanwhile."""
 
 import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 # Ray's own code warns of what it does itself.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.heavy]
 
 MODEL = '''
 """A model that scores by what it is shown, and says in a file who was asked what."""
@@ -159,7 +156,7 @@ def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
     models = ("--model", "mine.py", "--model", "near.py", "--set", "shots=2")
     bench(None, kept_data, tmp_path / "here", *models)
     said = bench(cluster, kept_data, tmp_path / "there", *models, "--set", "num_cpus=0.5")
-    assert "lost" not in said
+    assert "died" not in said
     assert results(tmp_path / "there") == results(tmp_path / "here")
     run = json.loads(next((tmp_path / "there").glob("mine-*/run.json")).read_text())
     assert run["versions"]["engine"].startswith("ray ")
@@ -193,7 +190,7 @@ def test_a_killed_worker_takes_no_answer_along(cluster, kept_data, tmp_path):
     printed, said = running.communicate(timeout=240)
     assert running.returncode == 0, said
     assert len(json.loads(printed)["runs"]) == 1, "Ray tells of dead workers on stdout"
-    assert "was lost; its questions are asked elsewhere" in said
+    assert "died; its questions are asked elsewhere" in said
     asked = [question for question, _ in lines(log)]
     assert len(set(asked)) == 12
     assert len(asked) <= 12 + 1, "only what the dead worker was at is asked again"
@@ -255,7 +252,7 @@ def test_what_raises_on_a_worker_is_said_here(cluster, kept_data, tmp_path):
 
 @pytest.fixture
 def other_node(cluster, tmp_path):
-    """A machine where lvlm-ad says that it is version 9.9.9; it alone has a GPU."""
+    """A machine where lvlm-ad claims to be version 9.9.9; it alone has a GPU."""
     record = tmp_path / "site" / "lvlm_ad-9.9.9.dist-info"
     record.mkdir(parents=True)
     (record / "METADATA").write_text("Metadata-Version: 2.1\nName: lvlm-ad\nVersion: 9.9.9\n")
@@ -265,28 +262,11 @@ def other_node(cluster, tmp_path):
 
 
 @pytest.mark.usefixtures("other_node")
-def test_workers_of_another_version_take_no_part(cluster, kept_data, tmp_path):
-    """This process's version decides, whichever copy comes first; the run records it, and how many copies worked."""
-    # Slow enough for every copy to come up meanwhile.
-    log = write_model(tmp_path, "time.sleep(1.5)")
-    # Images are cut beforehand, since a machine that differs ends that.
-    bench(None, kept_data, tmp_path / "runs", "--model", "chance")
-    settings = ("--set", "num_gpus=0", "--set", "num_cpus=1", "--set", "actors=3")
-    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1", *settings)
-    told = rf"takes no part: \S+ \(\S+ node [0-9a-f]{{8}}\) has lvlm-ad 9\.9\.9, not {re.escape(version('lvlm-ad'))};"
-    assert len(re.findall(told, said)) == 1
-    recorded = json.loads(next((tmp_path / "runs").glob("mine-*/run.json")).read_text())["versions"]
-    assert (recorded["lvlm-ad"], recorded["workers"]) == (version("lvlm-ad"), "2")
-    assert len(lines(log)) == 12
-
-
-@pytest.mark.usefixtures("other_node")
-def test_no_worker_of_this_version_is_an_error(cluster, kept_data, tmp_path):
-    """Where every copy falls to machines of another version nothing is asked, and one line says so."""
+def test_a_machine_of_another_version_ends_the_command(cluster, kept_data, tmp_path):
+    """Nothing is asked, and one line names the machine and both versions."""
     log = write_model(tmp_path)
-    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "num_cpus=1", status=2)
-    assert "No worker of mine can take part: " in said
-    assert "has lvlm-ad 9.9.9, not " in said
+    message = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "num_cpus=1", status=2)
+    assert re.search(r"\S+ \(node [0-9a-f]{8}\) has lvlm-ad 9\.9\.9, not \S+; install the same", message)
     assert not lines(log)
 
 
@@ -298,8 +278,7 @@ def test_unlike_workers_are_told_apart(cluster, kept_data, tmp_path):
         "    def answer(self, request):\n        return ''\n"
     )
     said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "actors=2", status=2)
-    named = r"\S+ \([0-9a-f.:]+, node [0-9a-f]{8}\)"
-    assert re.search(rf"lvlm-ad: {named} is not as {named}: identity weights \d+, not \d+", said)
+    assert re.search(r"\S+ \(node [0-9a-f]{8}\) differs from the other machines: identity weights is \d+, not", said)
 
 
 def test_ctrl_c_while_it_divides(kept_data, tmp_path):
@@ -332,61 +311,25 @@ def divided(out):
     ("options", "expected"),
     [
         (["--ray-address", "127.0.0.1:1"], "--ray-address is used with --engine ray"),
-        (["--engine", "ray", "--ray-address", "nowhere"], "There is no Ray cluster to be had at nowhere"),
-        # Ports that nothing listens at.
-        (["--engine", "ray", "--ray-address", "127.0.0.1:1"], "at 127.0.0.1:1: Connection refused. Start one there"),
-        (["--engine", "ray", "--ray-address", "ray://localhost:1"], "at ray://localhost:1: Connection refused."),
-        (["--engine", "ray", "--ray-address", "no.such.invalid:6379"], "There is no Ray cluster to be had at no.such"),
-        (["--engine", "ray", "--ray-address", "127.0.0.1:99999"], "99999: Port out of range"),
-        (
-            ["--engine", "ray", "--ray-address", ":6379"],
-            "There is no Ray cluster to be had at :6379: it names no host.",
-        ),
+        (["--engine", "ray", "--ray-address", "nowhere"], "There is no Ray cluster at nowhere"),
         (["--engine", "ray", "--set", "actors=0"], "--engine ray, setting actors"),
         (["--set", "actors=2"], "Nothing has a setting 'actors'"),
     ],
 )
 def test_wrong_options_are_one_line(options, expected, kept_data, tmp_path):
-    """What is wrong is said before anything is done."""
+    """The command says what is wrong before it does anything."""
     pytest.importorskip("ray")
     write_model(tmp_path)
-    said = bench(None, kept_data, tmp_path / "runs", "--model", "mine.py", *options, status=2)
-    assert expected in said
-    assert "Traceback" not in said
-
-
-@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
-def test_a_port_of_something_else_is_told_at_once(says, kept_data, tmp_path):
-    """Ray would try for a minute: a web server, what hangs up, and what keeps silent."""
-    pytest.importorskip("ray")
-    write_model(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve():
-            connection, _ = listening.accept()
-            with connection:
-                if says is None:
-                    # Until the other side goes.
-                    while connection.recv(64):
-                        pass
-                else:
-                    connection.recv(64)
-                    connection.sendall(says)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        address = f"127.0.0.1:{listening.getsockname()[1]}"
-        options = ["--model", "mine.py", "--engine", "ray", "--ray-address", address]
-        said = bench(None, kept_data, tmp_path / "runs", *options, status=2)
-        thread.join()
-    assert f"There is no Ray cluster to be had at {address}: what listens there is not Ray." in said
+    message = bench(None, kept_data, tmp_path / "runs", "--model", "mine.py", *options, status=2)
+    assert expected in message
+    assert "Traceback" not in message
 
 
 def test_room_that_no_machine_has_is_said(cluster, kept_data, tmp_path):
     """A copy that fits nowhere would be waited for without end."""
     write_model(tmp_path)
     said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "num_gpus=1", status=2)
-    assert "takes 1 GPUs, and no machine of the cluster has more than 0; set num_gpus" in said
+    assert "a copy takes 1 GPUs, and no machine of the cluster has more than 0; set num_gpus" in said
 
 
 def test_without_an_address_this_machine_is_the_cluster(kept_data, tmp_path):
