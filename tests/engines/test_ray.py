@@ -20,6 +20,7 @@ MODEL = '''
 """A model that scores by what it is shown, and says in a file who was asked what."""
 import hashlib, os, time
 from pathlib import Path
+from beside_mine import STEPS
 
 class Mine:
     distributable = True
@@ -30,7 +31,7 @@ class Mine:
             file.write(f"{{digest}} {{os.getpid()}}\\n")
         {extra}
         number = int(digest, 16)
-        return f"image anomaly score: {{number % 101 / 100}}, region 1: {{number // 101 % 101 / 100}}"
+        return f"image anomaly score: {{number % 101 / STEPS}}, region 1: {{number // 101 % 101 / STEPS}}"
 '''
 
 BASELINE = '''
@@ -84,6 +85,7 @@ def add_node(cluster, **more):
 def write_model(folder, extra="pass"):
     """Write a model's file and return where it says who was asked."""
     log = folder / "asked.txt"
+    (folder / "beside_mine.py").write_text("STEPS = 100\n")
     (folder / "mine.py").write_text(MODEL.format(log=str(log), extra=extra))
     return log
 
