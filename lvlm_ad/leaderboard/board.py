@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -136,28 +135,14 @@ def _breadth(run: Run) -> int:
 
 def _group(conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, *, verified: bool) -> Group:
     manifest = runs[0].manifest  # of the run that began the table
-    shown = _newest(runs)
-    entries = []
-    for run, copies in shown:
-        namesakes = [one.manifest for one, _ in shown if one.manifest.row_name == run.manifest.row_name]
-        entries.append(entry_of(run, copies, namesakes, verified=verified))
+    by_name: dict[str, list[Manifest]] = {}
+    for run in runs:
+        by_name.setdefault(run.manifest.row_name, []).append(run.manifest)
+    entries = [entry_of(run, by_name[run.manifest.row_name], verified=verified) for run in runs]
     entries.sort(key=lambda entry: (entry.kind == "frame", -_value(entry, sort), -_value(entry, "pixel_auroc")))
     # Published numbers are of the whole test split.
     published = published_entries(manifest.dataset.name) if manifest.dataset.whole else []
     return Group(_title(manifest), conditions, (*_ranked(entries, sort), *published))
-
-
-def _newest(runs: Sequence[Run]) -> list[tuple[Run, int]]:
-    """Keep the newest of the runs with the same configuration and the same results, and count them.
-
-    Runs with the same configuration but different results all stay: nobody can replace another's row.
-    """
-    newest: dict[tuple[str, str], tuple[Run, int]] = {}
-    for run in sorted(runs, key=lambda run: run.manifest.started):
-        mean = {name: round(value, 6) for name in METRIC_NAMES if (value := run.metrics["mean"].get(name)) is not None}
-        key = run.manifest.config_hash, json.dumps([mean, run.metrics["answers"]], sort_keys=True)
-        newest[key] = (run, newest[key][1] + 1 if key in newest else 1)
-    return list(newest.values())
 
 
 def _ranked(entries: Sequence[Entry], sort: str) -> list[Entry]:

@@ -55,12 +55,11 @@ class Entry:
     categories: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
-def entry_of(run: Run, copies: int, namesakes: Sequence[Manifest], *, verified: bool) -> Entry:
+def entry_of(run: Run, namesakes: Sequence[Manifest], *, verified: bool) -> Entry:
     """Return a run's row, without its rank.
 
     Args:
         run: the run.
-        copies: how many runs have this configuration and these results.
         namesakes: the manifests of the table's runs with the same name, this run's among them.
         verified: whether runs were recomputed.
     """
@@ -70,6 +69,7 @@ def entry_of(run: Run, copies: int, namesakes: Sequence[Manifest], *, verified: 
     cost = metrics["usage"]["cost_usd"]
     answered = answers["total"] - sum(answers.get(status, 0) for status in UNANSWERED)
     points = 100 * (mean.get("image_auroc") or 0.0) - _CHANCE
+    copies = sum(one.config_hash == manifest.config_hash for one in namesakes)
     reference_row = manifest.model.frame and manifest.model.row != "dense"
     return Entry(
         name=f"{manifest.row_name} #{manifest.config_hash[:6]}" if len(namesakes) > 1 else manifest.row_name,
@@ -82,7 +82,7 @@ def entry_of(run: Run, copies: int, namesakes: Sequence[Manifest], *, verified: 
         usd_per_image=None if cost is None or not answered else cost / answered,
         usd_per_point=None if cost is None or points <= 0 or answered < answers["total"] else cost / points,
         notes=(
-            *_copies(run, copies, namesakes),
+            *([f"one of {copies} runs with the same configuration: {run.dir.name}"] if copies > 1 else []),
             *([] if reference_row or not why_apart else [why_apart]),
             *_model_notes(manifest, namesakes),
             *_result_notes(run),
@@ -150,17 +150,6 @@ def _why_apart(run: Run, *, verified: bool) -> str:
         f"measured on {mean['n_measured']} of {mean['n_images']} images; failed images were left out": excluded,
     }
     return next((reason for reason, applies in reasons.items() if applies), "")
-
-
-def _copies(run: Run, copies: int, namesakes: Sequence[Manifest]) -> list[str]:
-    """Return notes about other runs with the same configuration."""
-    different = sum(one.config_hash == run.manifest.config_hash for one in namesakes)
-    notes = []
-    if different > 1:
-        notes.append(f"one of {different} runs with the same configuration but different results: {run.dir.name}")
-    if copies > 1:
-        notes.append(f"newest of {copies} runs with the same configuration: {run.dir.name}")
-    return notes
 
 
 def _model_notes(manifest: Manifest, namesakes: Sequence[Manifest]) -> list[str]:
