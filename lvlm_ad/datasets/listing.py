@@ -71,7 +71,8 @@ def files_in(folder: Path) -> list[Path]:
     Raises:
         DataError: the folder cannot be listed.
     """
-    return [path for path in _entries(folder) if not path.is_dir()]
+    # Pipes and devices are not listed.
+    return [path for path in _entries(folder) if path.is_file() or (path.is_symlink() and not path.is_dir())]
 
 
 def _entries(folder: Path) -> list[Path]:

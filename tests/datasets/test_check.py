@@ -1,3 +1,5 @@
+"""The check of a whole data set: everything wrong is reported at once."""
+
 import struct
 import zlib
 

@@ -1,3 +1,5 @@
+"""A folder of the user: the layout of MVTec AD, folders side by side, or a CSV file."""
+
 from collections import Counter
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Images of every mode and format become RGB; what is damaged or too large is an error."""
+
 import io
 import struct
 import zlib

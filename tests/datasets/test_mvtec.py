@@ -1,3 +1,6 @@
+"""MVTec AD and the demo as data sets; names, links and odd files in the layout."""
+
+import os
 import unicodedata
 from pathlib import Path
 
@@ -263,6 +266,14 @@ def test_link_to_nothing_is_an_error(tmp_path):
     (folder / "test" / "good" / "x.png").symlink_to(Path("gone.png"))
     with pytest.raises(DataError, match="link to nothing"):
         load_dataset("mvtec", tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_is_not_opened(tmp_path):
+    """A pipe named like an image is ignored; reading it would wait for ever."""
+    folder = category(tmp_path / "wood")
+    os.mkfifo(folder / "test" / "good" / "pipe.png")
+    assert "wood/good/pipe" not in {sample.id for sample in load_dataset("mvtec", tmp_path)}
 
 
 def test_name_that_is_not_text_is_an_error(tmp_path):

@@ -1,3 +1,5 @@
+"""Samples and data sets: masks, selection, hashes."""
+
 import hashlib
 import json
 import pickle

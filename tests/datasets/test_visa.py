@@ -1,3 +1,5 @@
+"""VisA, as released and as reorganised."""
+
 import csv
 import os
 from pathlib import Path
