@@ -17,6 +17,7 @@ from lvlm_ad.compare import compare_runs
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import ConfigError, DataError, RunError
+from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.leaderboard import Board
 from lvlm_ad.progress import Silent
 from lvlm_ad.prompts import MarkStyle, draw_marks
@@ -28,7 +29,6 @@ from lvlm_ad.report.overview import heat
 from lvlm_ad.report.page import data_block, percent, render, signed, thousands, visible
 from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.run_page import write_report
-from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.runs import METRIC_NAMES, read_run
 from lvlm_ad.text2seg import paint
 
