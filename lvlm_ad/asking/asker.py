@@ -130,9 +130,9 @@ class Asker:
         # More than may be under way: threads that wait before they ask again must not keep others from asking.
         self.workers = most if most <= 1 else most + most // 2
         self._stopped = threading.Event()
-        self._changed = threading.Condition()
-        self._being_asked: set[str] = set()
-        self._locked_keys = 0
+        self._keys, self._being_asked = threading.Condition(), set[str]()
+        self._places, self._locked_keys = threading.Condition(), 0
+        self._counting = threading.Lock()
         self._tokens, self._counted = 0, 0
 
     def ask(self, request: Request, *, again: bool = False) -> Asked:
@@ -186,15 +186,15 @@ class Asker:
     @contextmanager
     def _one_thread(self, key: str) -> Iterator[None]:
         """Let other threads that have the same question wait; they find its answer stored."""
-        with self._changed:
-            self._changed.wait_for(lambda: key not in self._being_asked)
+        with self._keys:
+            self._keys.wait_for(lambda: key not in self._being_asked)
             self._being_asked.add(key)
         try:
             yield
         finally:
-            with self._changed:
+            with self._keys:
                 self._being_asked.remove(key)
-                self._changed.notify_all()
+                self._keys.notify_all()
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
@@ -203,11 +203,11 @@ class Asker:
             yield
             return
         while True:
-            with self._changed:
+            with self._places:
                 # Of questions that wait long for their turn, most are left to other commands.
                 while self._locked_keys >= 2 * self._limiter.limit and not self._stopped.is_set():
                     # The limit grows without notice.
-                    self._changed.wait(1.0)
+                    self._places.wait(1.0)
                 self._locked_keys += 1
             if self._locks.take(key):
                 break
@@ -221,9 +221,9 @@ class Asker:
             self._unlocked()
 
     def _unlocked(self) -> None:
-        with self._changed:
+        with self._places:
             self._locked_keys -= 1
-            self._changed.notify_all()
+            self._places.notify(2)
 
     def _ask(self, key: str, request: Request, *, replace: bool = False) -> Asked:
         """Ask within the budget, and store the answer."""
@@ -299,12 +299,12 @@ class Asker:
         if answer.usage.input_tokens is None or answer.usage.output_tokens is None:
             return None
         tokens = answer.usage.input_tokens + answer.usage.output_tokens
-        with self._changed:
+        with self._counting:
             self._tokens, self._counted = self._tokens + tokens, self._counted + 1
         return tokens
 
     def _expected_tokens(self, request: Request) -> float:
         """Return what a question may use: the mean of the answers so far, before them an estimate."""
-        with self._changed:
+        with self._counting:
             tokens, counted = self._tokens, self._counted
         return tokens / counted if counted else self._estimate(request) or 0.0
