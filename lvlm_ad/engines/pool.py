@@ -161,7 +161,8 @@ class Pool:
         self._free: queue.SimpleQueue[_Copy | LvlmAdError] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._copies: list[_Copy] = []
-        self._to_start, self._starting = size.copies, 0
+        self._actors: list[Any] = []
+        self._to_start, self._starting, self._closed = size.copies, 0, False
         self.concurrency, self.largest = size.copies * slots, 0
 
     def call(self, method: str, *arguments: Any) -> Any:
@@ -194,13 +195,14 @@ class Pool:
     def close(self) -> None:
         """Stop all copies; calls that wait for one fail."""
         with self._lock:
+            self._closed = True
             copies, self._copies, self._to_start = self._copies, [], 0
             self._free.put(FatalError(f"{self._name} was closed."))
         closing = [copy.actor.close.remote() for copy in copies if copy.machine and not copy.lost]
         if closing:
             self._ray.wait(closing, num_returns=len(closing), timeout=10)
-        for copy in copies:
-            self._ray.kill(copy.actor)
+        for actor in self._actors:
+            self._ray.kill(actor)
 
     def _start_copies(self) -> None:
         with self._lock:
@@ -215,15 +217,21 @@ class Pool:
         copy = _Copy(None)
         for _ in range(_ATTEMPTS):
             try:
-                copy.actor = self._actor.remote(*self._arguments)
+                with self._lock:
+                    if self._closed:
+                        return
+                    copy.actor = self._actor.remote(*self._arguments)
+                    self._actors.append(copy.actor)
                 copy.machine = self._ray.get(copy.actor.start.remote())
                 break
             except self._ray.exceptions.RayTaskError as error:
                 problem = cause_of(error, self._name)
                 break
-            except Exception as error:  # noqa: BLE001 - Ray raises much, and a call may wait for this copy
+            except Exception as error:  # noqa: BLE001 - Ray raises many types, and a call may wait for this copy
                 problem = WorkersDiedError(f"a worker died before it was ready: {first_line(error)}")
         with self._lock:
+            if self._closed:
+                return
             self._starting -= 1
             if copy.machine:
                 self._copies.append(copy)
