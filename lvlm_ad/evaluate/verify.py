@@ -35,25 +35,19 @@ if TYPE_CHECKING:
 
 __all__ = ["verify_run", "verify_runs"]
 
-_EXACT, _INTERVAL, _COUNTED = 1e-9, 1e-4, 0.02
-"""Tolerances: of sums in another order; of an interval's ends, whose quantiles and logarithms other versions of NumPy
-round differently; of an own map's pixel metrics, recomputed from counts at 256 thresholds."""
-
-_SCORE = 5e-7
-"""Half of the last decimal that a baseline writes."""
+_EXACT, _SCORE, _INTERVAL, _COUNTED = 1e-9, 5e-7, 1e-4, 0.02
+which other versions of NumPy round differently; of an own map's pixel metrics, recomputed at 256 thresholds."""
+which other versions of NumPy round differently; of an own map's pixel metrics, recomputed from 256 thresholds."""
 
 _MOST_RESAMPLES = 100_000
 
 _PIXEL_METRICS = tuple(name for name in METRIC_NAMES if name.startswith("pixel"))
 
-_SHOWN = 5
-"""Problems reported of one run."""
-
 
 def verify_runs(
     runs: Sequence[Run], data: Path | None = None, progress: Progress | None = None
 ) -> tuple[list[Run], list[str]]:
-    """Verify runs; see ``verify_run``. Answers are re-read from ``answers.sqlite`` beside the runs, where there is one.
+    """Verify runs; see ``verify_run``. Answers are read again from ``answers.sqlite`` beside a run, if there is one.
 
     Args:
         runs: read with or without predictions.
@@ -61,7 +55,7 @@ def verify_runs(
         progress: receives reports, if images must be divided again.
 
     Returns:
-        The runs without problems, and the problems of the others, each with its folder.
+        The runs without problems, and the problems of the others, at most six of each, with its folder.
     """
     sound: list[Run] = []
     problems: list[str] = []
@@ -76,14 +70,13 @@ def verify_runs(
             except (RunError, DataError) as error:
                 problems.append(str(error))
                 continue
-            stored, answers = run.dir.parent / "answers.sqlite", None
-            if stored.is_file():
-                answers = AnswerStore(stack.enter_context(closing(open_answers(stored))))
-            wrong = verify_run(whole, answers, sources)
+            stored = run.dir.parent / "answers.sqlite"
+            answers = stack.enter_context(closing(open_answers(stored))) if stored.is_file() else None
+            wrong = verify_run(whole, AnswerStore(answers) if answers else None, sources)
         if not wrong:
             sound.append(run)
-        more = [f"... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        problems += [f"{run.dir}: {one}" for one in [*wrong[:_SHOWN], *more]]
+        more = [f"... and {len(wrong) - 5} more"] if len(wrong) > 5 else []  # noqa: PLR2004 - enough to see
+        problems += [f"{run.dir}: {one}" for one in [*wrong[:5], *more]]
     return sound, problems
 
 
@@ -102,11 +95,13 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
     Returns:
         What differs, a sentence each.
     """
-    problems = [*_manifest(run), *_answers(run, answers), *_pixels(run), *_usage(run)]
-    if run.histograms is not None:
-        problems += _metrics(run, run.histograms)
-        problems += [] if sources is None else _truth(run, run.histograms, sources)
-    return problems
+    problems = [*_manifest(run), *_answers(run, answers), *_usage(run)]
+    if run.histograms is None:
+        return [*problems, "pixels.npz is missing: pixel metrics cannot be checked"]
+    pairs = list(zip(run.predictions, run.histograms, strict=True))
+    wrong = [record.id for record, histogram in pairs if histogram is not None and not _fits(run, record, histogram)]
+    problems += [*_listed(wrong, "pixels.npz: counts do not fit the predicted scores"), *_metrics(run, pairs)]
+    return problems if sources is None else [*problems, *_truth(run, pairs, sources)]
 
 
 def _manifest(run: Run) -> Iterator[str]:
@@ -115,11 +110,10 @@ def _manifest(run: Run) -> Iterator[str]:
     passing = {"schema_version", "config_hash", "versions", "started", "seconds"}
     facts = manifest.model_dump(mode="json", exclude=passing)
     if manifest.model.kind == "maps":
-        for name in ("frame", "sees_truth"):
-            del facts["model"][name]
+        facts["model"] = {name: facts["model"][name] for name in facts["model"].keys() - {"frame", "sees_truth"}}
     # Fields that the row does not have were not hashed; read again, they have their default.
-    prompt = facts["prompt"]
-    prompts = [{}, prompt, {name: value for name, value in prompt.items() if value is not None}]
+    asked = facts["prompt"]
+    prompts: list[dict[str, Any]] = [{}, asked, {name: asked[name] for name in asked if asked[name] is not None}]
     if all(hash_of({**facts, "prompt": one}) != manifest.config_hash for one in prompts):
         yield "run.json: the configuration is not the one that its hash was made of"
     if manifest.protocol.get("scoring", "text") not in get_args(Scoring):
@@ -141,11 +135,9 @@ def _manifest(run: Run) -> Iterator[str]:
 
 def _answers(run: Run, answers: AnswerStore | None) -> Iterator[str]:
     """Read the answers again."""
-    if run.manifest.model.row == "dense":
-        return
     other, wrong, cut, price = [], [], [], []
     scoring = run.manifest.protocol.get("scoring", "text")
-    for record in run.predictions:
+    for record in run.predictions if run.manifest.model.row == "regions" else ():
         stored = answers.get(record.key) if answers is not None and record.key else None
         if stored is not None and (stored.text[:TEXT_KEPT], stored.outcome) != (record.text, record.outcome):
             other.append(record.id)
@@ -156,8 +148,8 @@ def _answers(run: Run, answers: AnswerStore | None) -> Iterator[str]:
             scores = read(stored or Answer(record.text, record.outcome), record.n_regions, scoring)
             same = _close([scores.image, scores.regions], [record.image_score, record.regions], _SCORE)
             wrong += [] if same and record.status in {*UNANSWERED, scores.status} else [record.id]
-        if record.status not in UNANSWERED and not _is_priced(record, run.manifest):
-            price.append(record.id)
+        if run.manifest.model.kind == "backend" and record.status not in UNANSWERED:
+            price += [] if _is_priced(record, run.manifest) else [record.id]
     yield from _listed(other, "predictions.jsonl: the answer is not the one in answers.sqlite")
     yield from _listed(wrong, "predictions.jsonl: scores or status are not those of the answer's text")
     yield from _listed(cut, "predictions.jsonl: the answer is cut, so its scores cannot be checked")
@@ -166,7 +158,7 @@ def _answers(run: Run, answers: AnswerStore | None) -> Iterator[str]:
 
 def _is_priced(record: PredictionRecord, manifest: Manifest) -> bool:
     """Return whether a cost can be that of the tokens: how many were cached, or asked in a batch, is not recorded."""
-    if manifest.model.kind != "backend" or record.input_tokens is None or record.output_tokens is None:
+    if record.input_tokens is None or record.output_tokens is None:
         return True
     price = Price.model_validate(manifest.model.price)
     most = price.cost(record.input_tokens, 0, record.output_tokens)
@@ -174,65 +166,6 @@ def _is_priced(record: PredictionRecord, manifest: Manifest) -> bool:
     if most is None or least is None or record.cost_usd is None:
         return most is record.cost_usd is None
     return min(most, least) - _EXACT <= record.cost_usd <= max(most, least) + _EXACT
-
-
-def _pixels(run: Run) -> Iterator[str]:
-    """Compare the pixel counts with the scores and the size of images."""
-    if run.histograms is None:
-        yield "pixels.npz is missing: pixel metrics cannot be checked"
-        return
-    pairs = zip(run.predictions, run.histograms, strict=True)
-    wrong = [record.id for record, histogram in pairs if histogram is not None and not _fits(run, record, histogram)]
-    yield from _listed(wrong, "pixels.npz: counts do not fit the predicted scores")
-
-
-def _fits(run: Run, record: PredictionRecord, histogram: ScoreHistogram) -> bool:
-    normal, anomalous = int(histogram.normal.sum()), int(histogram.anomalous.sum())
-    side = run.manifest.protocol.get("image_size") or 0
-    if side and normal + anomalous != side * side:
-        return False
-    # A good image has no defect; a small one may vanish when its mask is resized.
-    if (anomalous and not record.label) or bool(anomalous) != bool(histogram.n_regions):
-        return False
-    if not math.isclose(float(histogram.overlap.sum()), histogram.n_regions, rel_tol=0, abs_tol=1e-6):
-        return False
-    if run.manifest.model.row == "dense":
-        return True
-    binary = bool(run.manifest.protocol.get("binary"))
-    known = np.array([0.0, *(float(score > 0) if binary else score for score in record.regions.values())])
-    return bool(np.isclose(histogram.scores[:, None], known[None], rtol=0, atol=_EXACT).any(axis=1).all())
-
-
-def _metrics(run: Run, histograms: Sequence[ScoreHistogram | None]) -> Iterator[str]:
-    """Compute every metric again, with intervals, ranges and reasons."""
-    intervals = run.metrics.get("intervals")
-    resamples = intervals.get("resamples") if isinstance(intervals, dict) else 0
-    if not isinstance(resamples, int) or not 0 < resamples <= _MOST_RESAMPLES:
-        yield "metrics.json: there are no intervals, and without them no fair rank; run bench with --resamples 1000"
-        return
-    if run.metrics["categories"].keys() != set(run.manifest.dataset.categories):
-        yield "metrics.json: the categories are not those of the predictions"
-        return
-    images = {category: Images() for category in run.manifest.dataset.categories}
-    for record, histogram in zip(run.predictions, histograms, strict=True):
-        images[record.category].add(Scored(record.label, record.image_score, np.empty(0), histogram))
-    results: dict[str, CategoryResult] = {}
-    for category, scored in images.items():
-        exact = None
-        if run.manifest.model.row == "dense":
-            # Pixels of an own map were measured exactly; their counts say how sure that is, and whether it can be.
-            exact = {name: run.metrics["categories"][category].get(name) for name in _PIXEL_METRICS}
-            counted = measure_category(scored, run.manifest.on_failure).metrics
-            for name in _PIXEL_METRICS:
-                yield from _differences(counted[name], exact[name], f"{name} of {category}", _COUNTED)
-        results[category] = measure_category(scored, run.manifest.on_failure, category, resamples, exact)
-    places = {"the mean": (summary(results), run.metrics["mean"])}
-    places |= {category: (one.metrics, run.metrics["categories"][category]) for category, one in results.items()}
-    for place, (own, recorded) in places.items():
-        expected, found = _recomputable(own, run.manifest), _recomputable(recorded, run.manifest)
-        for name in dict.fromkeys([*expected, *found]):
-            tolerance = _INTERVAL if name.startswith("interval") else _EXACT
-            yield from _differences(expected.get(name), found.get(name), f"{name} of {place}", tolerance)
 
 
 def _usage(run: Run) -> Iterator[str]:
@@ -246,60 +179,107 @@ def _usage(run: Run) -> Iterator[str]:
         yield "metrics.json: more was spent than the answers cost"
 
 
-def _recomputable(measures: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
+def _fits(run: Run, record: PredictionRecord, histogram: ScoreHistogram) -> bool:
+    """Return whether pixel counts fit the image's size, its label and the predicted scores."""
+    normal, anomalous = int(histogram.normal.sum()), int(histogram.anomalous.sum())
+    side = run.manifest.protocol.get("image_size") or 0
+    # A good image has no defect; a small one may vanish when its mask is resized.
+    good_is_good = record.label or not anomalous
+    counted = bool(anomalous) == bool(histogram.n_regions)
+    counted &= math.isclose(float(histogram.overlap.sum()), histogram.n_regions, rel_tol=0, abs_tol=1e-6)
+    if (side and normal + anomalous != side * side) or not good_is_good or not counted:
+        return False
+    binary = bool(run.manifest.protocol.get("binary"))
+    known = np.array([0.0, *(float(score > 0) if binary else score for score in record.regions.values())])
+    near = np.isclose(histogram.scores[:, None], known[None], rtol=0, atol=_EXACT).any(axis=1)
+    return run.manifest.model.row == "dense" or bool(near.all())
+
+
+_Pairs = Sequence[tuple[PredictionRecord, ScoreHistogram | None]]
+
+
+def _metrics(run: Run, pairs: _Pairs) -> Iterator[str]:
+    """Compute every metric again, with intervals, ranges and reasons."""
+    manifest, recorded = run.manifest, run.metrics["categories"]
+    intervals = run.metrics.get("intervals")
+    resamples = intervals.get("resamples") if isinstance(intervals, dict) else 0
+    if not isinstance(resamples, int) or not 0 < resamples <= _MOST_RESAMPLES:
+        yield "metrics.json: there are no intervals, and without them no fair rank; run bench with --resamples 1000"
+        return
+    if recorded.keys() != set(manifest.dataset.categories):
+        yield "metrics.json: the categories are not those of the predictions"
+        return
+    images = {category: Images() for category in manifest.dataset.categories}
+    for record, histogram in pairs:
+        images[record.category].add(Scored(record.label, record.image_score, np.empty(0), histogram))
+    results: dict[str, CategoryResult] = {}
+    for category, scored in images.items():
+        exact = None
+        if manifest.model.row == "dense":
+            # Pixels of an own map were measured exactly; their counts say how sure that is, and whether it can be.
+            exact = {name: recorded[category].get(name) for name in _PIXEL_METRICS}
+            counted = measure_category(scored, manifest.on_failure).metrics
+            for name in _PIXEL_METRICS:
+                yield from _differences(counted[name], exact[name], f"{name} of {category}", _COUNTED)
+        results[category] = measure_category(scored, manifest.on_failure, category, resamples, exact)
+    places = {"the mean": (summary(results), run.metrics["mean"])}
+    places |= {category: (one.metrics, recorded[category]) for category, one in results.items()}
+    for place, both in places.items():
+        expected, found = (_recomputable(metrics, manifest) for metrics in both)
+        for name in dict.fromkeys([*expected, *found]):
+            tolerance = _INTERVAL if name.startswith("interval") else _EXACT
+            yield from _differences(expected.get(name), found.get(name), f"{name} of {place}", tolerance)
+
+
+def _recomputable(metrics: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     """Leave out what does not follow from the files of a run."""
-    kept = dict(measures)
-    if manifest.model.row == "dense":
-        kept.pop("pixel_aupro_rescaled", None)
-        kept.pop("pixels_at_lowest_score", None)
+    exactly = {"pixel_aupro_rescaled", "pixels_at_lowest_score"} if manifest.model.row == "dense" else set()
+    kept = {name: value for name, value in metrics.items() if name not in exactly}
     if manifest.on_failure == "exclude" and isinstance(kept.get("range"), dict):
         # Of images that are left out no pixel counts are kept.
         kept["range"] = {name: ends for name, ends in kept["range"].items() if name.startswith("image")}
     return kept
 
 
-def _truth(run: Run, histograms: Sequence[ScoreHistogram | None], sources: Sources) -> Iterator[str]:
+def _truth(run: Run, pairs: _Pairs, sources: Sources) -> Iterator[str]:
     """Compare labels and pixel counts with the data set."""
     if sources.note:
         yield sources.note
     binary = bool(run.manifest.protocol.get("binary"))
     labels, pixels = [], []
-    for record, histogram in zip(run.predictions, histograms, strict=True):
+    for record, histogram in pairs:
         sample = sources.samples[record.id]
         if (record.category, record.label, record.defect) != (sample.category, sample.label, sample.defect):
             labels.append(record.id)
-        if histogram is None:
-            left_out = run.manifest.on_failure == "exclude" and record.image_score is None
-            pixels += [] if left_out or sample.mask is None else [record.id]
-            continue
-        true = _true_histogram(record, sample, sources, binary=binary)
-        if true is None or not _same_pixels(histogram, true, exactly=sources.divisions is not None):
+        left_out = run.manifest.on_failure == "exclude" and record.image_score is None
+        if not left_out and not _same_pixels(histogram, *_true_pixels(record, sample, sources, binary=binary)):
             pixels.append(record.id)
     yield from _listed(labels, "predictions.jsonl: label, kind of defect or category is not the data set's")
     yield from _listed(pixels, "pixels.npz: the pixel counts are not those of the data set's masks")
 
 
-def _true_histogram(
+def _true_pixels(
     record: PredictionRecord, sample: Sample, sources: Sources, *, binary: bool
-) -> ScoreHistogram | None:
-    """Count the pixels again; without a division, as if all had one score."""
+) -> tuple[ScoreHistogram | None, bool]:
+    """Count an image's pixels again; return also whether by score, which takes a division."""
     if sources.divisions is not None:
         counts = sources.divisions.counts(sample)
         values = paint(record.regions, sources.divisions.regions(sample), binary=binary).values
-        return None if counts is None else histogram_of_cells(counts, values)
+        return (None if counts is None else histogram_of_cells(counts, values)), True
     mask = sample.mask
     if mask is None:
-        return None
+        return None, False
     truth = resize_mask(mask, (sources.side, sources.side)) if sources.side else mask
-    return histogram_of_cells(count_cells(np.zeros(truth.shape, np.int32), truth, 1), np.zeros(1))
+    return histogram_of_cells(count_cells(np.zeros(truth.shape, np.int32), truth, 1), np.zeros(1)), False
 
 
-def _same_pixels(one: ScoreHistogram, other: ScoreHistogram, *, exactly: bool) -> bool:
-    if not exactly:
+def _same_pixels(one: ScoreHistogram | None, other: ScoreHistogram | None, by_score: bool) -> bool:  # noqa: FBT001
+    if one is None or other is None:
+        return one is other
+    if not by_score:
         totals = [(float(h.normal.sum()), float(h.anomalous.sum()), h.n_regions) for h in (one, other)]
         return totals[0] == totals[1]
-    names = ("scores", "normal", "anomalous", "overlap")
-    columns = [(getattr(one, name), getattr(other, name)) for name in names]
+    columns = [(getattr(one, name), getattr(other, name)) for name in ("scores", "normal", "anomalous", "overlap")]
     return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6) for a, b in columns)
 
 
