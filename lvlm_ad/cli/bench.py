@@ -66,7 +66,14 @@ def bench(
     on_failure: Annotated[
         OnFailure, typer.Option(help="An image without usable answer counts as normal (zero) or is left out (exclude).")
     ] = OnFailure.zero,
-    frame: Annotated[bool, typer.Option(help="Run chance, contrast and oracle beside the models.")] = True,
+    reference_rows: Annotated[
+        bool,
+        typer.Option(
+            "--reference-rows/--no-reference-rows",
+            "--frame/--no-frame",
+            help="Run chance, contrast and oracle beside the models.",
+        ),
+    ] = True,
     mask_threshold: Annotated[
         int | None,
         typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
@@ -124,7 +131,7 @@ def bench(
         max_cost=max_cost,
         on_failure=on_failure.value,
         seed=seed,
-        frame=frame,
+        reference_rows=reference_rows,
         mask_threshold=mask_threshold,
         retry_failed=retry_failed,
         batch=batch,

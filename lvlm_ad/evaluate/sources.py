@@ -27,13 +27,13 @@ __all__ = ["Sources", "find_sources"]
 
 @dataclass(frozen=True)
 class Sources:
-    """What the pictures of a page are made of.
+    """What a run measured, found again.
 
     Attributes:
         samples: sample id -> sample.
         divisions: the regions of each image; None for an own map, or if the images cannot be divided as they were.
         side: width and height to which images are resized; 0: each image keeps its size.
-        note: what is missing and why; empty if nothing is.
+        note: why there are no divisions; empty if there are, or need not be.
     """
 
     samples: Mapping[str, Sample]
@@ -68,9 +68,9 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
     try:
         divisions = _divide(run, dataset, place.divided_by, progress, stack)
     except LvlmAdError as error:
-        return Sources(samples, None, side, f"Marks and maps are not shown: {error}")
+        return Sources(samples, None, side, f"the images cannot be divided again: {error}")
     if divisions.hash != run.manifest.division.hash:
-        note = "Marks and maps are not shown: this version of lvlm-ad divides the images differently."
+        note = "this version of lvlm-ad divides the images differently."
         return Sources(samples, None, side, note)
     return Sources(samples, divisions, side)
 

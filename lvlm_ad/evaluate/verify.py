@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["verify_run", "verify_runs"]
 
 _EXACT, _SCORE, _INTERVAL, _COUNTED = 1e-9, 5e-7, 1e-4, 0.02
-which other versions of NumPy round differently; of an own map's pixel metrics, recomputed at 256 thresholds."""
-which other versions of NumPy round differently; of an own map's pixel metrics, recomputed from 256 thresholds."""
+"""Tolerances: of sums in another order; of a score, half of its last decimal in an answer's text; of an interval's
+ends, which other versions of NumPy round differently; of an own map's pixel metrics, recomputed at 256 thresholds."""
 
 _MOST_RESAMPLES = 100_000
 
@@ -244,7 +244,7 @@ def _recomputable(metrics: Mapping[str, Any], manifest: Manifest) -> dict[str, A
 def _truth(run: Run, pairs: _Pairs, sources: Sources) -> Iterator[str]:
     """Compare labels and pixel counts with the data set."""
     if sources.note:
-        yield sources.note
+        yield f"pixels.npz: not compared with the data set by region: {sources.note}"
     binary = bool(run.manifest.protocol.get("binary"))
     labels, pixels = [], []
     for record, histogram in pairs:

@@ -60,7 +60,9 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
     if sources is not None:
         if sources.divisions:
             legend.append(f"Maps: from 0 (dark blue) to {highest_score(runs):.2g} (yellow), the same for all images.")
-        legend += ["Magenta: outline of the ground truth.", sources.note]
+        legend.append("Magenta: outline of the ground truth.")
+        if sources.note:
+            legend.append(f"Marks and maps are not shown: {sources.note}")
     letters = [letter(index) for index in range(len(runs))]
     data = {"runs": display_names(runs), "letters": letters, "folder": _FOLDER, "cards": cards}
     return data_block(data), " ".join(legend).rstrip()

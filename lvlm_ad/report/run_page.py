@@ -63,7 +63,7 @@ def write_report(
         with ExitStack() as stack:
             sources = find_sources(run, data, progress, stack) if pictures else None
             if sources is not None and sources.note:
-                progress.note(sources.note)
+                progress.note(f"Marks and maps are not shown: {sources.note}")
             cards, legend = gallery([run], sources, out, progress)
         plots = run_plots(run, curves_of(run))
         if figures:
