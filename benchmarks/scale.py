@@ -117,7 +117,7 @@ def measured(count: int, url: str, folder: Path) -> tuple[Cost, Cost, dict[str, 
         *("--set", f"base_url={url}", "--set", f"image_size={SIDE}", "--set", "min_area=0"),
         *("--set", "grid_rows=4", "--set", "grid_columns=4"),
         *("--data", str(folder / "data"), "--dataset", "folder", "--division", "grid", "--out", str(out)),
-        *("--no-frame", "--no-report", "--concurrency", "64"),
+        *("--no-reference-rows", "--no-report", "--concurrency", "64"),
     ]
     logs = [folder / "first.jsonl", folder / "again.jsonl"]
     first, again = (timed([*command, "--log", str(log)], log) for log in logs)

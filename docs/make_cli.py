@@ -53,7 +53,7 @@ def _section(path: str, command: Any) -> str:
     lines = [f"## {path}", "", usage, "", *(" ".join(p.split()) + "\n" for p in (command.help or "").split("\n\n"))]
     rows = []
     for parameter in command.params:
-        if parameter.name == "help":
+        if parameter.name == "help" or getattr(parameter, "hidden", False):
             continue
         if parameter.param_type_name == "argument":
             name = parameter.metavar or parameter.name.upper()

@@ -1,4 +1,4 @@
-"""Puts the commands together."""
+"""The command line: all commands together."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import Annotated
 import typer
 
 from lvlm_ad import __version__
-from lvlm_ad.cli.ask import ask
 from lvlm_ad.cli.bench import bench
-from lvlm_ad.cli.check import check_backend, check_baseline
 from lvlm_ad.cli.compare import compare
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.doctor import doctor
+from lvlm_ad.cli.image import ask, regions
 from lvlm_ad.cli.leaderboard import leaderboard
 from lvlm_ad.cli.models import models
-from lvlm_ad.cli.new import new_backend, new_baseline
-from lvlm_ad.cli.regions import regions
+from lvlm_ad.cli.plugin import check_backend, check_baseline, new_backend, new_baseline
 from lvlm_ad.cli.report import report
 from lvlm_ad.cli.score import score
 
@@ -32,8 +30,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"lvlm-ad {__version__}")
         raise typer.Exit
 
@@ -41,7 +39,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Benchmark large vision-language models on zero-shot visual anomaly detection."""

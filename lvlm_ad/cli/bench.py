@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lvlm_ad.cli.options import (
+    Categories,
+    DataFolder,
+    DatasetName,
+    Division,
+    Json,
+    MaskThreshold,
+    Out,
+    Protocol,
+    Resamples,
+    Settings,
+)
 from lvlm_ad.cli.shell import EXIT_INCOMPLETE, guarded, merged_settings, print_json, say
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from lvlm_ad.cli.progress import Bars
-    from lvlm_ad.evaluate import RunConfig
     from lvlm_ad.runs import Run
 
-__all__ = ["OnFailure", "bench"]
+__all__ = ["bench"]
 
 
 class OnFailure(StrEnum):
-    """What becomes of an image without a usable answer."""
+    """How an image without a usable answer counts."""
 
     zero = "zero"
     exclude = "exclude"
 
 
 class EngineName(StrEnum):
-    """Where the work is done."""
+    """Where images are divided and local models run."""
 
     local = "local"
     ray = "ray"
@@ -34,111 +49,77 @@ class EngineName(StrEnum):
 
 @guarded
 def bench(
-    model: Annotated[
+    models: Annotated[
         list[str],
-        typer.Option("--model", "-m", help="Model preset, plugin or preset file; may be given several times."),
+        typer.Option("--model", "-m", help="Model preset, plugin, preset file or class of your own; may be repeated."),
     ] = [],
-    dataset: Annotated[
-        str | None, typer.Option(help="mvtec, visa, folder or demo.  [default: folder if --data is given, else demo]")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the data set is.")] = None,
-    category: Annotated[
-        list[str], typer.Option("--category", "-c", help="Only this category; may be given several times.")
-    ] = [],
+    dataset: DatasetName = None,
+    data: DataFolder = None,
+    categories: Categories = [],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most N images a category, good and anomalous in turn.")
+        int | None, typer.Option(min=1, help="At most N images per category, alternately good and anomalous.")
     ] = None,
-    division: Annotated[str | None, typer.Option(help="superpixel, grid or sam.  [default: the protocol's]")] = None,
+    division: Division = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
-    protocol: Annotated[str, typer.Option(help="Protocol preset or file.")] = "default",
-    settings: Annotated[
-        list[str],
-        typer.Option("--set", metavar="KEY=VALUE", help="Set a field of the model preset, its plugin or the protocol."),
-    ] = [],
-    out: Annotated[Path, typer.Option(help="Folder for runs, stored answers and divisions.")] = Path("runs"),
+    protocol: Protocol = "default",
+    settings: Settings = [],
+    out: Out = Path("runs"),
     concurrency: Annotated[
-        int,
-        typer.Option(min=1, help="Questions under way at once, at first; the endpoint's limit is found from there."),
+        int, typer.Option(min=1, help="Concurrent questions at the start; adapts to the endpoint's limit.")
     ] = 16,
     max_cost: Annotated[
-        float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this.")
+        float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this cost.")
     ] = None,
     on_failure: Annotated[
-        OnFailure, typer.Option(help="An image without usable answer counts as normal (zero) or is left out (exclude).")
+        OnFailure, typer.Option(help="Images without a usable answer count as normal (zero) or are left out (exclude).")
     ] = OnFailure.zero,
-    reference_rows: Annotated[
-        bool,
-        typer.Option(
-            "--reference-rows/--no-reference-rows",
-            "--frame/--no-frame",
-            help="Run chance, contrast and oracle beside the models.",
-        ),
-    ] = True,
-    mask_threshold: Annotated[
-        int | None,
-        typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses reference images and random scores.")] = 0,
-    resamples: Annotated[
-        int, typer.Option(min=0, max=100_000, help="How often test images are drawn anew for intervals; 0: none.")
-    ] = 1000,
+    reference_rows: Annotated[bool, typer.Option(help="Run chance, contrast and oracle beside the models.")] = True,
+    frame: Annotated[bool | None, typer.Option("--frame/--no-frame", hidden=True)] = None,
+    mask_threshold: MaskThreshold = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for reference images and random scores.")] = 0,
+    resamples: Resamples = 1000,
     retry_failed: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Ask anew where a stored answer is refused, cut off, empty or unreadable."),
+        typer.Option("--retry-failed", help="Ask again if a stored answer is refused, cut off, empty or unreadable."),
     ] = False,
     batch: Annotated[
-        bool, typer.Option("--batch", help="Ask in batches, where the endpoint takes them: within a day, cheaper.")
+        bool, typer.Option("--batch", help="Ask in batches if the endpoint takes them: within a day, cheaper.")
     ] = False,
     engine: Annotated[
         EngineName, typer.Option(help="Divide images and run local models here (local) or on a Ray cluster (ray).")
     ] = EngineName.local,
     ray_address: Annotated[
         str | None,
-        typer.Option(help="With --engine ray: a running cluster.  [default: RAY_ADDRESS, else this machine alone]"),
+        typer.Option(help="With --engine ray: a running cluster.  [default: RAY_ADDRESS, else this machine only]"),
     ] = None,
-    report: Annotated[bool, typer.Option(help="Write a page for each model with all images and answers.")] = True,
+    report: Annotated[bool, typer.Option(help="Write a page per model with all images and answers.")] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be asked and what it would cost, and ask nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be asked and what it would cost; ask nothing.")
     ] = False,
     log: Annotated[
-        Path | None,
-        typer.Option(help="Append what happens to FILE as JSON lines: keys, no contents."),
+        Path | None, typer.Option(help="Append events to FILE as JSON lines: keys of answers, not their contents.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
-    """Measure models on a data set; without arguments, the offline rows on the built-in demo.
+    """Measure models on a data set. Without arguments: the reference rows on the built-in demo.
 
-    Exit status: 0 every image answered; 3 some images have no usable answer, or
-    --max-cost ended the asking; 2 bad usage, configuration or data; 130
-    interrupted. Stored answers are never asked for again: the same command goes on where it stopped.
+    Stored answers are never asked for again: after an interruption, the same command continues.
+
+    Exit status: 0 every image answered; 3 some images have no usable answer, or --max-cost stopped the run; 2 bad
+    usage, configuration or data; 130 interrupted.
     """
+    given = dict(locals())
+
     from rich.console import Console
 
     from lvlm_ad import evaluate
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.log import logged_to
 
-    config = evaluate.RunConfig(
-        models=tuple(model),
-        dataset=dataset,
-        data=data,
-        categories=tuple(category),
-        limit=limit,
-        protocol=protocol,
-        settings=merged_settings(settings, division=division, prompt=prompt),
-        out=out,
-        concurrency=concurrency,
-        max_cost=max_cost,
-        on_failure=on_failure.value,
-        seed=seed,
-        reference_rows=reference_rows,
-        mask_threshold=mask_threshold,
-        retry_failed=retry_failed,
-        batch=batch,
-        resamples=resamples,
-        engine=engine.value,
-        ray_address=ray_address,
-    )
+    given["settings"] = merged_settings(settings, division=division, prompt=prompt)
+    given["reference_rows"] = reference_rows if frame is None else frame
+    # Every field of the configuration is an option of the same name.
+    config = evaluate.RunConfig(**{field.name: given[field.name] for field in fields(evaluate.RunConfig)})
     console = Console(stderr=True)
     with Bars(console) as bars, logged_to(log, bars.note):
         if dry_run:
@@ -146,48 +127,44 @@ def bench(
         else:
             runs = evaluate.bench(config, bars)
             if report:
-                _report(runs, bars)
+                _write_reports(runs, bars)
     if dry_run:
         _show_forecast(forecast, json=json)
         return
-    _show(config, runs, console)
+    _show_board(runs, out, console)
     if json:
-        print_json({"runs": [_public(run) for run in runs]})
-    missing = _missing(runs, retried=retry_failed)
+        print_json({"runs": [_as_json(run) for run in runs]})
+    missing = _missing_answers(runs, retried=retry_failed)
     for line in missing:
         say(line)
     if missing:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _report(runs: list[Run], bars: Bars) -> None:
-    """Write the reports of the models that were asked for, or of the first row if none was.
+def _write_reports(runs: list[Run], bars: Bars) -> None:
+    """Write the reports of the models, or of the first row if there are only reference rows.
 
-    What was measured is on disk by now; a page that cannot be written takes nothing from it.
+    The measurements are on disk already, so a page that cannot be written is only a note.
     """
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.report.run_page import write_report
 
-    asked = [run for run in runs if not run.manifest.model.frame]
-    for run in asked or runs[:1]:
+    of_models = [run for run in runs if not run.manifest.model.frame]
+    for run in of_models or runs[:1]:
         try:
             write_report(run, run.dir / "report", progress=bars)
         except LvlmAdError as error:
             bars.note(f"No report of {run.manifest.row_name}: {error}")
 
 
-def _public(run: Run) -> dict[str, Any]:
+def _as_json(run: Run) -> dict[str, Any]:
     manifest = run.manifest
-    return {
-        "model": manifest.row_name,
-        "dataset": manifest.dataset.name,
-        "dir": str(run.dir),
-        "metrics": run.metrics,
-    }
+    names = {"model": manifest.row_name, "dataset": manifest.dataset.name, "dir": str(run.dir)}
+    return {**names, "metrics": run.metrics}
 
 
-def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
-    """Print the leaderboard of all runs on this data in the output folder, and write it there."""
+def _show_board(runs: list[Run], out: Path, console: Console) -> None:
+    """Print the leaderboard of all runs on this data in the output folder; write the leaderboard of all its runs."""
     from lvlm_ad.cli.tables import print_board
     from lvlm_ad.files import write_file
     from lvlm_ad.leaderboard import FORMATS, make_board
@@ -195,24 +172,24 @@ def _show(config: RunConfig, runs: list[Run], console: Any) -> None:
     from lvlm_ad.runs import read_runs
 
     fingerprint = runs[0].manifest.dataset.fingerprint
-    every, problems = read_runs(config.out)
+    all_runs, problems = read_runs(out)
     for problem in problems:
         say(f"left out: {problem}")
-    print_board(make_board([run for run in every if run.manifest.dataset.fingerprint == fingerprint]), console)
-    board = make_board(every)
-    write_file(config.out / "leaderboard.md", FORMATS["md"](board))
-    write_file(config.out / "leaderboard.html", board_page(board, config.out))
+    print_board(make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint]), console)
+    board = make_board(all_runs)
+    write_file(out / "leaderboard.md", FORMATS["md"](board))
+    write_file(out / "leaderboard.html", board_page(board, out))
     for run in runs:
         say(f"{run.manifest.row_name}: {run.dir}")
-    say(f"leaderboard: {config.out / 'leaderboard.html'}")
+    say(f"leaderboard: {out / 'leaderboard.html'}")
 
 
-def _missing(runs: list[Run], *, retried: bool) -> list[str]:
-    """Return lines that say for each run how many images have no usable answer, and why.
+def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
+    """Return lines with the number of images without a usable answer, per run, and the reasons.
 
     Args:
         runs: the runs.
-        retried: whether the command has asked again already.
+        retried: whether --retry-failed was given.
     """
     from lvlm_ad.leaderboard import outcomes
     from lvlm_ad.text2seg import UNANSWERED
@@ -229,7 +206,7 @@ def _missing(runs: list[Run], *, retried: bool) -> list[str]:
                 lines.append(f"  {first.id}: {first.notes[0][:300]}")
         answered = {record.status for record in run.predictions if record.image_score is None} - set(UNANSWERED)
         if answered and not retried:
-            lines.append("  --retry-failed asks anew where an answer is refused, cut off or unreadable.")
+            lines.append("  --retry-failed asks again if an answer is refused, cut off or unreadable.")
     return lines
 
 
@@ -238,36 +215,31 @@ def _show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
         print_json({"forecast": forecast})
         return
     if not forecast:
-        say("Nothing would be asked: none of the models is a chat model.")
+        say("No questions to ask: none of the models is a chat model.")
     for model in forecast:
         say(
-            f"{model['model']}: {model['questions']} questions, {model['stored']} answered before, "
+            f"{model['model']}: {model['questions']} questions, {model['stored']} already answered, "
             f"{model['to_ask']} to ask; {_estimate(model)}."
         )
 
 
 def _estimate(model: dict[str, Any]) -> str:
-    """Say what asking would use, as far as it can be told."""
+    """Describe tokens, cost and time of the questions to ask."""
     if not model["to_ask"]:
         return "nothing to pay"
     tokens = "unknown" if model["input_tokens"] is None else f"about {model['input_tokens']:,}"
     cost = "unknown" if model["cost_usd"] is None else f"about {model['cost_usd']:.4f} USD"
     if model["at_most_usd"] is not None:
-        cost += f", at most about {model['at_most_usd']:.4f} USD if every answer is as long as it may be"
-    # No time is given of a batch, and of a model in this process that has answered nothing yet.
+        cost += f", at most about {model['at_most_usd']:.4f} USD if every answer has the most tokens allowed"
+    # The time is unknown for a batch, and for a local model that has answered nothing yet.
     unknown = "unknown" if model["gathers"] else "within a day"
-    duration = unknown if model["seconds"] is None else _duration(model["seconds"])
+    duration = unknown if model["seconds"] is None else f"about {timedelta(seconds=round(model['seconds']))}"
     basis = {
-        "stored answers": "by the answers stored",
-        "rule": "by the preset's rule for pictures and a usual answer; reasoning is not foreseen",
+        "stored answers": "from stored answers",
+        "rule": "from the preset's rule for pictures and an answer of usual length, without reasoning",
         "none": "the preset has no rule for pictures",
     }
     return (
-        f"tokens in {tokens}, out about {model['output_tokens']:,}; cost {cost}; time {duration} "
+        f"input tokens {tokens}, output tokens about {model['output_tokens']:,}; cost {cost}; time {duration} "
         f"({basis[model['basis']]})"
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    return f"about {seconds:.0f} s" if minutes < 2 else f"about {minutes:.0f} min"  # noqa: PLR2004 - reads better

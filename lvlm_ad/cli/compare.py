@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lvlm_ad.cli.shell import guarded, print_json, say
+from lvlm_ad.cli.options import Json, RunFolder
+from lvlm_ad.cli.shell import guarded, print_json, say, table_console
 
 __all__ = ["compare"]
+
+_WIDTH = 140
+"""Columns of the tables in a file or a pipe."""
 
 
 @guarded
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
-    others: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Another one on the same images, or several.")],
-    resamples: Annotated[int, typer.Option(min=100, max=1_000_000, help="How often the images are drawn anew.")] = 1000,
-    images: Annotated[int, typer.Option(min=0, help="Name N images that are ranked most differently.")] = 10,
+    first: RunFolder,
+    others: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more other runs on the same images.")],
+    resamples: Annotated[
+        int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples for intervals and p-values.")
+    ] = 1000,
+    images: Annotated[int, typer.Option(min=0, help="List the N images with the largest differences.")] = 10,
     across_conditions: Annotated[
         bool,
-        typer.Option("--across-conditions", help="Different models may also differ in division, prompt and so on."),
+        typer.Option("--across-conditions", help="Allow different divisions, prompts and so on for different models."),
     ] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a page to this folder instead; it takes several runs.")
+        Path | None, typer.Option(metavar="DIR", help="Write a page to this folder instead; takes several runs.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="--html: where the data set is.  [default: where it was when the run was made]")
+        Path | None,
+        typer.Option(help="With --html: folder of the data set.  [default: its folder at the time of the run]"),
     ] = None,
-    pictures: Annotated[bool, typer.Option(help="--html: show the images.")] = True,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    pictures: Annotated[bool, typer.Option(help="With --html: show the images.")] = True,
+    json: Json = False,
 ) -> None:
-    """Compare two runs on the same images: differences of all metrics, how sure they are, and where they come from.
+    """Compare two runs on the same images.
 
-    Intervals and p-values are of a paired bootstrap: both runs are measured on the same resamples of the
-    images, as many good and as many defective ones of each category as there are.
+    Shows the differences of all metrics, their significance, and the images with the largest differences.
+
+    Intervals and p-values come from a paired bootstrap: both runs are measured on the same resamples of the images,
+    drawn separately from the good and the anomalous images of each category.
     """
     from rich.console import Console
 
-    from lvlm_ad.cli.comparison import print_comparison
     from lvlm_ad.cli.progress import Bars
+    from lvlm_ad.cli.tables import print_comparison
     from lvlm_ad.compare import compare_runs
     from lvlm_ad.errors import ConfigError
     from lvlm_ad.report.compare_page import write_comparison
@@ -63,10 +71,10 @@ def compare(
         if json:
             print_json({"page": str(page)})
         return
-    if len(runs) > 2:  # noqa: PLR2004 - the first and one other
+    if len(others) > 1:
         raise ConfigError("The terminal shows two runs; --html DIR writes a page of several.")
-    found = compare_runs(runs[0], runs[1], resamples, across_conditions=across_conditions)
+    comparison = compare_runs(runs[0], runs[1], resamples, across_conditions=across_conditions)
     if json:
-        print_json({**asdict(found), "images": [asdict(one) for one in found.images[:images]]})
+        print_json({**asdict(comparison), "images": [asdict(image) for image in comparison.images[:images]]})
         return
-    print_comparison(found, Console(width=None if sys.stdout.isatty() else 140), images)
+    print_comparison(comparison, table_console(_WIDTH), images)

@@ -1,4 +1,4 @@
-"""``lvlm-ad data``: look at a data set before spending on it, and make the demo."""
+"""``lvlm-ad data``: check, describe and download data sets, and make the demo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lvlm_ad.cli.shell import EXIT_INTERRUPTED, EXIT_USAGE, guarded, print_json, say
+from lvlm_ad.cli.options import DataFolder, Json, MaskThreshold
+from lvlm_ad.cli.shell import EXIT_INTERRUPTED, EXIT_USAGE, escaped, guarded, print_json, say, table_console
 from lvlm_ad.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,44 +23,28 @@ data = typer.Typer(
     help="Download, check or describe a data set; make the demo.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Dataset = Annotated[str | None, typer.Option(help="mvtec, visa, folder or demo.  [default: folder]")]
-Root = Annotated[Path | None, typer.Option("--data", help="Where the data set is.")]
-Threshold = Annotated[
-    int | None,
-    typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="mvtec, visa, folder or demo.")]
 
 
 @data.command()
 @guarded
 def check(
-    dataset: Dataset = None,
-    root: Root = None,
-    mask_threshold: Threshold = None,
-    json: Json = False,
+    dataset: DatasetName = "folder", data: DataFolder = None, mask_threshold: MaskThreshold = None, json: Json = False
 ) -> None:
-    """Read every image and mask and report all problems at once. Exit status 2 if there is an error."""
+    """Read every image and mask, and report all problems at once. Exit status 2 if there is an error."""
     from lvlm_ad.datasets import check_dataset
 
-    report = check_dataset(dataset or "folder", root, mask_threshold=mask_threshold)
+    report = check_dataset(dataset, data, mask_threshold=mask_threshold)
+    images = len(report.dataset) if report.dataset is not None else 0
     errors = [problem for problem in report.problems if problem.severity == "error"]
     if json:
-        print_json(
-            {
-                "images": len(report.dataset) if report.dataset is not None else 0,
-                "problems": [
-                    {"severity": problem.severity, "where": problem.where, "message": problem.message}
-                    for problem in report.problems
-                ],
-            }
-        )
+        names = ("severity", "where", "message")
+        problems = [{name: getattr(problem, name) for name in names} for problem in report.problems]
+        print_json({"images": images, "problems": problems})
     else:
         for problem in report.problems:
             say(f"{problem.severity}: {problem.message}")
-        count = len(report.dataset) if report.dataset is not None else 0
-        warnings = len(report.problems) - len(errors)
-        say(f"{count} test images; {len(errors)} errors, {warnings} warnings.")
+        say(f"{images} test images; {len(errors)} errors, {len(report.problems) - len(errors)} warnings.")
     if errors:
         raise typer.Exit(EXIT_USAGE)
 
@@ -67,9 +52,9 @@ def check(
 @data.command()
 @guarded
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder to write to; it must not exist yet, or hold the same demo.")],
-    images: Annotated[int, typer.Option(min=2, help="Test images of each category.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other images.")] = 0,
+    out: Annotated[Path, typer.Option(help="Output folder; must not exist, or contain the same demo.")],
+    images: Annotated[int, typer.Option(min=2, help="Test images per category.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the images.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side of an image in pixels.")] = 256,
 ) -> None:
     """Make the built-in demo: six categories with defects and masks, in the MVTec layout."""
@@ -83,7 +68,7 @@ def demo(
 @guarded
 def download(
     name: Annotated[str, typer.Argument(metavar="NAME", help="mvtec, visa, or a file of your own, ending in .toml.")],
-    to: Annotated[Path | None, typer.Option(help="The folder.  [default: NAME in the user's cache]")] = None,
+    to: Annotated[Path | None, typer.Option(help="Target folder.  [default: NAME in the user's cache]")] = None,
     url: Annotated[str | None, typer.Option(help="Another address of the same archive.")] = None,
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="Accept the licence without being asked.")
@@ -113,7 +98,7 @@ def download(
 
 
 def _licence(preset: DownloadPreset, accepted: bool) -> None:
-    """Show the licence and have it accepted."""
+    """Show the licence and ask the user to accept it."""
     say(f"{preset.description or preset.name} ({preset.page})")
     say(f"Licence: {preset.licence} ({preset.licence_url}): {preset.terms}.")
     if accepted:
@@ -123,7 +108,7 @@ def _licence(preset: DownloadPreset, accepted: bool) -> None:
     try:
         yes = typer.confirm("Do you accept it?", err=True)
     except typer.Abort as ended:
-        # Typer makes one of both: Ctrl-C, and an input that has ended.
+        # Typer raises it for Ctrl-C and for the end of the input.
         if not isinstance(ended.__context__, KeyboardInterrupt):
             raise ConfigError("The licence must be accepted; give --accept-license if you accept it.") from None
         say("lvlm-ad: interrupted. Nothing was downloaded.")
@@ -158,15 +143,12 @@ def _transfer() -> Iterator[Callable[[str, int, int], None]]:
 @data.command()
 @guarded
 def info(
-    dataset: Dataset = None,
-    root: Root = None,
-    mask_threshold: Threshold = None,
-    json: Json = False,
+    dataset: DatasetName = "folder", data: DataFolder = None, mask_threshold: MaskThreshold = None, json: Json = False
 ) -> None:
     """Describe a data set: categories, counts, reference images, fingerprint."""
     from lvlm_ad.datasets import load_dataset
 
-    loaded = load_dataset(dataset or "folder", root, mask_threshold=mask_threshold)
+    loaded = load_dataset(dataset, data, mask_threshold=mask_threshold)
     categories: list[dict[str, Any]] = []
     for category in loaded.categories:
         samples = [sample for sample in loaded if sample.category == category]
@@ -191,16 +173,15 @@ def info(
     if json:
         print_json(described)
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table("Category", "Good", "Anomalous", "Masks", "References", "Defects", box=None, pad_edge=False)
     for row in categories:
         numbers = [str(row[name]) for name in ("good", "anomalous", "masks", "references")]
-        table.add_row(Text(row["category"]), *numbers, Text(", ".join(row["defects"])))
-    console = Console()
+        table.add_row(Text(escaped(row["category"])), *numbers, Text(escaped(", ".join(row["defects"]))))
+    console = table_console()
     console.print(Text(f"{loaded.name}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}"))
     for note in loaded.notes:
-        console.print(Text(note))
+        console.print(Text(escaped(note)))
     console.print(table)

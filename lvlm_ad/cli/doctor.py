@@ -1,4 +1,4 @@
-"""``lvlm-ad doctor``: what is here, what is wrong with it, and its repair."""
+"""``lvlm-ad doctor``: check the installation and the stored files, and repair them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvlm_ad.cli.shell import EXIT_USAGE, guarded, print_json, say
+from lvlm_ad.cli.options import Json
+from lvlm_ad.cli.shell import EXIT_USAGE, escaped, guarded, print_json, say, table_console
 
 if TYPE_CHECKING:
     from lvlm_ad.doctor import Finding
@@ -21,40 +22,42 @@ _STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "problem": "red"
 @guarded
 def doctor(
     out: Annotated[Path, typer.Option(help="The folder given to bench as --out.")] = Path("runs"),
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended without losing anything.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair whatever can be repaired without loss.")] = False,
+    json: Json = False,
 ) -> None:
-    """Say what is installed, which devices, keys and data sets there are, and whether the stores of a folder are sound.
+    """Check the installation and the stored files.
 
-    Of a key it says whether it is set, never what it is. Exit status 2 if there is a problem.
+    Shows packages, devices, keys and data sets, and checks the stored files of a folder.
+
+    It shows whether a key is set, never the key itself. Exit status 2 if there is a problem.
     """
     from lvlm_ad.doctor import folder_findings, machine_findings
 
-    found = [*machine_findings(), *folder_findings(out)]
+    findings = [*machine_findings(), *folder_findings(out)]
     if json:
-        fields = ("about", "name", "state", "text", "remedy")
-        print_json({"findings": [{name: getattr(one, name) for name in fields} for one in found]})
+        names = ("about", "name", "state", "text", "remedy")
+        print_json({"findings": [{name: getattr(finding, name) for name in names} for finding in findings]})
     else:
-        _show(found)
+        _print(findings)
     if repair:
-        for one in found:
-            if one.repair is not None:
-                say(f"repaired: {one.repair()}")
-        found = list(folder_findings(out))
-    if any(one.state == "problem" for one in found):
+        for finding in findings:
+            if finding.repair is not None:
+                say(f"repaired: {finding.repair()}")
+        findings = list(folder_findings(out))
+    if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(EXIT_USAGE)
 
 
-def _show(found: list[Finding]) -> None:
-    from rich.console import Console
+def _print(findings: list[Finding]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    for about, findings in groupby(found, key=lambda one: one.about):
+    console = table_console()
+    for about, group in groupby(findings, key=lambda finding: finding.about):
         console.print(Text(about, style="bold"))
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
-        for one in findings:
-            remedy = f"; with --repair {one.remedy}" if one.repair else f"; {one.remedy}" if one.remedy else ""
-            table.add_row(Text(one.state, style=_STYLES[one.state]), Text(one.name), Text(f"{one.text}{remedy}"))
+        for finding in group:
+            remedy = f"; {'with --repair ' if finding.repair else ''}{finding.remedy}" if finding.remedy else ""
+            text = escaped(f"{finding.text}{remedy}")
+            table.add_row(Text(finding.state, style=_STYLES[finding.state]), Text(escaped(finding.name)), Text(text))
         console.print(table)

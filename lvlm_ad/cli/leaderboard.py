@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvlm_ad.cli.shell import EXIT_USAGE, guarded, say
+from lvlm_ad.cli.shell import EXIT_USAGE, guarded, say, table_console
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board
 
 __all__ = ["leaderboard"]
 
+_WIDTH = 140
+"""Columns of a table in a file or a pipe; it needs about 110."""
+
 
 class Format(StrEnum):
-    """How the leaderboard is written."""
+    """Format of the leaderboard."""
 
     table = "table"
     md = "md"
@@ -31,17 +34,15 @@ class Format(StrEnum):
 @guarded
 def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder given to bench as --out.")] = Path("runs"),
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.table,
+    form: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.table,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file.  [default: stdout; for html leaderboard.html in DIR]"),
+        typer.Option("--output", "-o", help="Output file.  [default: stdout; for html leaderboard.html in DIR]"),
     ] = None,
-    sort: Annotated[str, typer.Option(help="The metric that ranks.")] = "image_auroc",
+    sort: Annotated[str, typer.Option(help="Metric that decides the ranks.")] = "image_auroc",
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify", help="Recompute each run from its files; runs that differ are left out, exit status 2."
-        ),
+        typer.Option("--verify", help="Recompute each run from its files; leave out runs that differ, exit status 2."),
     ] = False,
     data: Annotated[
         Path | None, typer.Option(help="With --verify: the data set, to check labels and pixel counts against it.")
@@ -75,9 +76,14 @@ def leaderboard(
 
 
 def _write(board: Board, folder: Path, form: Format, output: Path | None, *, link: bool) -> None:
-    """Write a leaderboard to a file, whose folder is made, or to stdout.
+    """Write a leaderboard to a file or to stdout.
 
-    Pages that came with runs are linked where they are one's own.
+    Args:
+        board: the leaderboard.
+        folder: the folder of its runs.
+        form: the format.
+        output: the file, whose folder is created; None: stdout.
+        link: whether to link the runs' own pages. Pages of runs that need verification may be a stranger's.
     """
     from rich.console import Console
 
@@ -89,16 +95,17 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
     if form is Format.html:
-        named, output = output is not None, output or folder / "leaderboard.html"
-        write_file(output, board_page(board, folder if link else None, output.parent), through=named)
-        say(f"leaderboard: {output}")
-    elif form is Format.table and output is None:
-        # A pipe has no width; the table needs about 110 columns.
-        print_board(board, Console(width=None if sys.stdout.isatty() else 140))
-    elif form is Format.table and output is not None:
-        with output.open("w", encoding="utf-8") as file:
-            print_board(board, Console(file=file, width=140))
+        path = output or folder / "leaderboard.html"
+        write_file(path, board_page(board, folder if link else None, path.parent), through=output is not None)
+        say(f"leaderboard: {path}")
+    elif form is not Format.table:
+        text = FORMATS[form.value](board)
+        if output is None:
+            sys.stdout.write(text)
+        else:
+            write_file(output, text, through=True)
     elif output is None:
-        sys.stdout.write(FORMATS[form.value](board))
+        print_board(board, table_console(_WIDTH))
     else:
-        write_file(output, FORMATS[form.value](board), through=True)
+        with output.open("w", encoding="utf-8") as file:
+            print_board(board, Console(file=file, width=_WIDTH))

@@ -1,12 +1,19 @@
-"""``lvlm-ad models``: what can be run here, and what a model can be told."""
+"""``lvlm-ad models``: list the models, or describe one with its options."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import inspect
+from enum import Enum
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from lvlm_ad.cli.shell import guarded, print_json, table_width
+from lvlm_ad.cli.options import Json
+from lvlm_ad.cli.shell import escaped, guarded, print_json, table_console
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = ["models"]
 
@@ -14,55 +21,25 @@ __all__ = ["models"]
 @guarded
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A model: show its options, as --set takes them.")
+        str | None, typer.Argument(metavar="[NAME]", help="A model, to list its options for --set.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
-    """List model presets and plugins, and whether each can run here; or describe one."""
+    """List the models and whether they can run here. With NAME: list a model's options."""
     if name is not None:
-        from lvlm_ad.cli.described import described, print_description
+        model = _details(name)
+        return print_json(model) if json else _print_details(model)
+    from lvlm_ad.plugins import clashes
+    from lvlm_ad.presets import preset_names
 
-        found = described(name)
-        return print_json(found) if json else print_description(found)
-    listing, notes = _listing(), _notes()
-    if json:
-        return print_json({"models": listing, "notes": notes})
-    _print(listing, notes)
-    return None
-
-
-def _print(listing: list[dict[str, Any]], notes: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    about_it = Column("What it is, and what it lacks", overflow="fold")
-    table = Table("Model", "Through", "Ready", about_it, box=None, pad_edge=False)
-    for model in listing:
-        # A stranger's code is not run by a listing.
-        ready = Text("not loaded", style="dim")
-        if model["ready"] is not None:
-            ready = Text("yes", style="green") if model["ready"] else Text("no", style="yellow")
-        about = Text(model["description"])
-        if model["needs"]:
-            about.append(f"{' · ' if about else ''}{model['needs']}")
-        if model["why_not"]:
-            # The remedy after the semicolon is for who asks for this model; here it would be said many times.
-            about.append(f"{' · ' if about else ''}{model['why_not'].partition(';')[0]}", style="yellow")
-        table.add_row(Text(model["name"]), Text(model["plugin"]), ready, about)
-    console = Console(width=table_width())
-    console.print(table)
-    # What is to be installed is said once for all.
-    lacking = {model["why_not"] for model in listing if "pip install" in model["why_not"]}
-    for remedy in sorted({text.partition("; ")[2] for text in lacking}):
-        console.print(Text(remedy))
-    for note in notes:
-        console.print(Text(note, style="yellow"))
-    console.print(Text("lvlm-ad models NAME shows what a model can be told.", style="dim"))
+    listing = _listing()
+    # Names that two packages offer.
+    notes = list(clashes(preset_names("models")).values())
+    return print_json({"models": listing, "notes": notes}) if json else _print_listing(listing, notes)
 
 
 def _listing() -> list[dict[str, Any]]:
-    """Describe the presets and plugins; of strangers' packages what their records say, without importing them."""
+    """Describe presets and plugins. Plugins of other packages are not imported; their entry points are listed."""
     from lvlm_ad.plugins import Kind, installed, is_ours, owner
     from lvlm_ad.presets import preset_names
 
@@ -70,38 +47,30 @@ def _listing() -> list[dict[str, Any]]:
     kinds: tuple[Kind, ...] = ("backend", "baseline")
     plugins = [(name, kind, entries) for kind in kinds for name, entries in sorted(installed(kind).items())]
     ours = [name for name, _, entries in plugins if is_ours(entries[0])]
-    found = [_described(name) for name in dict.fromkeys([*presets, *ours])]
+    listing = [_summary(name) for name in dict.fromkeys([*presets, *ours])]
     for name, kind, entries in plugins:
-        if name in {*presets, *ours}:
-            continue
-        owners = " and of ".join(owner(entry) for entry in entries)
-        entry = {"name": name, "kind": kind, "plugin": name, "description": f"{kind} of {owners}"}
-        wrong = "offered twice; uninstall one of them" if len(entries) > 1 else ""
-        found.append(entry | {"ready": False if wrong else None, "why_not": wrong, "needs": ""})
-    return found
+        if name not in {*presets, *ours}:
+            owners = " and of ".join(owner(entry) for entry in entries)
+            why_not = "offered twice; uninstall one of them" if len(entries) > 1 else ""
+            description = f"{kind} of {owners}"
+            ready = False if why_not else None
+            listing.append(_entry(name, kind, name, description=description, ready=ready, why_not=why_not))
+    return listing
 
 
-def _notes() -> list[str]:
-    """Say which names two packages offer."""
-    from lvlm_ad.plugins import clashes
-    from lvlm_ad.presets import preset_names
+def _entry(
+    name: str, kind: str = "", plugin: str = "", *, description: str = "", ready: bool | None = False, why_not: str = ""
+) -> dict[str, Any]:
+    named = {"name": name, "kind": kind, "plugin": plugin, "description": description}
+    return {**named, "ready": ready, "why_not": why_not, "needs": ""}
 
-    return [*clashes(preset_names("models")).values()]
 
-
-def _described(name: str) -> dict[str, Any]:
+def _summary(name: str) -> dict[str, Any]:
+    """Describe a preset or a plugin of this package; find out whether it can run by building it."""
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.plugins import build, find_model
 
-    entry: dict[str, Any] = {
-        "name": name,
-        "kind": "",
-        "plugin": "",
-        "description": "",
-        "ready": False,
-        "why_not": "",
-        "needs": "",
-    }
+    entry = _entry(name)
     try:
         model, _ = find_model(name, {})
         entry |= {"kind": model.preset.kind, "plugin": model.preset.plugin, "description": model.preset.description}
@@ -113,3 +82,136 @@ def _described(name: str) -> dict[str, Any]:
     except LvlmAdError as error:
         entry["why_not"] = str(error)
     return entry
+
+
+def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    about_column = Column("Description, and what is missing", overflow="fold")
+    table = Table("Model", "Plugin", "Ready", about_column, box=None, pad_edge=False)
+    for model in listing:
+        ready = Text("not loaded", style="dim")
+        if model["ready"] is not None:
+            ready = Text("yes", style="green") if model["ready"] else Text("no", style="yellow")
+        about = Text(escaped(model["description"]))
+        if model["needs"]:
+            about.append(f"{' · ' if about else ''}{escaped(model['needs'])}")
+        if model["why_not"]:
+            # The remedy after the semicolon would be repeated in many rows.
+            about.append(f"{' · ' if about else ''}{escaped(model['why_not'].partition(';')[0])}", style="yellow")
+        table.add_row(Text(escaped(model["name"])), Text(escaped(model["plugin"])), ready, about)
+    console = table_console()
+    console.print(table)
+    remedies = {model["why_not"].partition("; ")[2] for model in listing if "pip install" in model["why_not"]}
+    for remedy in sorted(remedies):
+        console.print(Text(escaped(remedy)))
+    for note in notes:
+        console.print(Text(escaped(note), style="yellow"))
+    console.print(Text("lvlm-ad models NAME lists a model's options.", style="dim"))
+
+
+def _details(name: str) -> dict[str, Any]:
+    """Describe a model with its options.
+
+    Returns:
+        "name", "kind", "plugin", "owner" (the package that provides it, with its version; empty for a user's own
+        class), "description", "options": each with "name", "type", "value", "required", "about" and "changes_answers".
+    """
+    from lvlm_ad.plugins import find_model, installed, owner
+    from lvlm_ad.presets import Pacing, Price
+
+    model, _ = find_model(name, {})
+    preset = model.preset
+    entries = installed(preset.kind).get(preset.plugin, [])
+    description = preset.description or inspect.cleandoc(model.plugin.__doc__ or "").partition("\n\n")[0]
+    options = _options(model.plugin.Options, preset.options)
+    if preset.kind == "backend":
+        options += _options(Price, preset.price.model_dump()) + _options(Pacing, preset.pacing.model_dump())
+    return {
+        "name": preset.name,
+        "kind": preset.kind,
+        "plugin": preset.plugin,
+        "owner": owner(entries[0]) if entries else "",
+        "description": " ".join(description.split()),
+        "options": options,
+    }
+
+
+def _options(options: type[BaseModel], values: dict[str, Any]) -> list[dict[str, Any]]:
+    from lvlm_ad.backend import Transport
+    from lvlm_ad.presets import Pacing, Price
+
+    described = []
+    for name, info in options.model_fields.items():
+        default = None if info.is_required() else _json_value(info.get_default(call_default_factory=True))
+        described.append(
+            {
+                "name": name,
+                "type": _type_name(info.annotation),
+                "value": values.get(name, default),
+                "required": info.is_required() and name not in values,
+                "about": " ".join((info.description or "").split()),
+                "changes_answers": Transport not in info.metadata and options not in {Price, Pacing},
+            }
+        )
+    return described
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_json_value(one) for one in value]
+    if isinstance(value, Enum):
+        return _json_value(value.value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _type_name(annotation: Any) -> str:
+    """Write a type for people: ``int or None``, ``one of low, high``."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_name(parts[0])
+    if origin in {Union, UnionType}:
+        return " or ".join(map(_type_name, parts))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return f"one of {', '.join(str(member.value) for member in annotation)}"
+    if origin is not None:
+        inner = [_type_name(part) for part in parts if part is not Ellipsis]
+        return f"{origin.__name__} of {', '.join(inner)}" if inner else str(origin.__name__)
+    return "None" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
+
+
+def _print_details(model: dict[str, Any]) -> None:
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    console = table_console()
+    owner = f" of {model['owner']}" if model["owner"] else ""
+    console.print(
+        Text(escaped(model["name"]), style="bold"), Text(escaped(f"{model['kind']} {model['plugin']}{owner}"))
+    )
+    if model["description"]:
+        console.print(Text(escaped(model["description"])))
+    console.print()
+    if not model["options"]:
+        console.print(Text("It has no options."))
+        return
+    table = Table("--set", Column("Value", overflow="fold"), "Description", box=None, pad_edge=False)
+    for option in model["options"]:
+        value = Text("required", style="yellow") if option["required"] else Text(escaped(_shown(option["value"])))
+        about = Text(escaped(option["about"]))
+        about.append(f"{' ' if about else ''}({option['type']})", style="dim")
+        if not option["changes_answers"]:
+            about.append(" *", style="dim")
+        table.add_row(Text(option["name"]), value, about)
+    console.print(table)
+    if not all(option["changes_answers"] for option in model["options"]):
+        console.print(Text("* does not change answers: stored answers stay valid.", style="dim"))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return "-" if value is None or value == "" else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Shows how far a bench has come: what is done, what failed, what it cost, and the time left."""
+"""Progress bars of a bench: images done, unusable answers, cost, remaining time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from lvlm_ad.cli.shell import escaped
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,7 +16,11 @@ __all__ = ["Bars"]
 
 
 class Bars:
-    """A progress bar a stage, on stderr; where that is no terminal, one line a finished stage."""
+    """One progress bar per stage on a terminal; elsewhere one line per finished stage. See ``Progress``.
+
+    Args:
+        console: where to print.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -41,7 +47,7 @@ class Bars:
         self._bars.stop()
 
     def start(self, stage: str, total: int) -> None:
-        """Begin a bar."""
+        """Start a bar."""
         self._stage, self._total, self._failed, self._stored, self._cost = stage, total, 0, 0, 0.0
         self._task = self._bars.add_task(stage, total=total, state="")
 
@@ -59,7 +65,7 @@ class Bars:
             self._console.print(Text(f"{self._stage}: {self._total}{f' ({state})' if state else ''}"))
 
     def at(self, stage: str, done: int, total: int) -> None:
-        """Show how far something is that others do; where that is no terminal, only when it is all done."""
+        """Show the state of work done elsewhere; without a terminal only its end."""
         if stage != self._stage:
             self.start(stage, total)
         ended = done == total and (done, total) != self._shown
@@ -70,12 +76,10 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        self._bars.console.print(Text(text))
+        self._console.print(Text(escaped(text)))
 
     def _state(self) -> str:
-        parts = []
-        if self._stored:
-            parts.append(f"{self._stored} stored")
+        parts = [f"{self._stored} stored"] if self._stored else []
         if self._failed:
             parts.append(f"{self._failed} unusable")
         if self._cost is None:

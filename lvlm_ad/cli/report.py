@@ -1,4 +1,4 @@
-"""``lvlm-ad report``: a run as a page."""
+"""``lvlm-ad report``: a run as a web page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lvlm_ad.cli.options import Json, RunFolder
 from lvlm_ad.cli.shell import guarded, print_json, say
 
 __all__ = ["report"]
@@ -14,21 +15,22 @@ __all__ = ["report"]
 
 @guarded
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the page.  [default: report in the run's folder]")
+        Path | None, typer.Option("--output", "-o", help="The page's folder.  [default: report in the run's folder]")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Where the data set is.  [default: where it was when the run was made]")
+        Path | None, typer.Option(help="Folder of the data set.  [default: its folder at the time of the run]")
     ] = None,
-    pictures: Annotated[bool, typer.Option(help="Show the images with their marks and maps.")] = True,
-    figures: Annotated[bool, typer.Option("--figures", help="Write the plots as PDF and PNG, too.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    pictures: Annotated[bool, typer.Option(help="Show the images with marks and maps.")] = True,
+    figures: Annotated[bool, typer.Option("--figures", help="Write the plots as PDF and PNG too.")] = False,
+    json: Json = False,
 ) -> None:
-    """Write a run as a page: metrics with intervals, curves, outcomes, and every image with its answer and map.
+    """Write a run as a web page.
 
-    The page is a folder with index.html. It opens from disk, asks nothing of the network and can be given away;
-    mind that it holds the images.
+    It shows metrics with intervals, curves, outcomes, and every image with its answer and map. The page is a folder
+    with index.html. It opens from disk and loads nothing from the network. Note before you pass it on: it contains the
+    images.
     """
     from rich.console import Console
 
@@ -37,10 +39,14 @@ def report(
     from lvlm_ad.runs import only_run, read_run
 
     folder = only_run(run)
-    found = read_run(folder)
     with Bars(Console(stderr=True)) as bars:
         page = write_report(
-            found, output or folder / "report", data=data, pictures=pictures, figures=figures, progress=bars
+            read_run(folder),
+            output or folder / "report",
+            data=data,
+            pictures=pictures,
+            figures=figures,
+            progress=bars,
         )
     say(f"report: {page}")
     if json:

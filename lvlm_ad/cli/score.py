@@ -1,4 +1,4 @@
-"""``lvlm-ad score``: the metrics of anybody's anomaly maps."""
+"""``lvlm-ad score``: metrics of anomaly maps from any method."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lvlm_ad.cli.options import Categories, DataFolder, DatasetName, Json, MaskThreshold, Out, Resamples
 from lvlm_ad.cli.shell import guarded, print_json, say
 
 __all__ = ["score"]
@@ -14,37 +15,29 @@ __all__ = ["score"]
 
 @guarded
 def score(
-    maps: Annotated[Path, typer.Option(metavar="DIR", help="The maps, in folders and under names as the images'.")],
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset", "-d", help="mvtec, visa, folder or demo.  [default: folder if --data is given, else demo]"
-        ),
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the data set is.")] = None,
-    category: Annotated[list[str], typer.Option("--category", "-c", help="Measure these categories only.")] = [],
-    name: Annotated[str, typer.Option(help="Of the row.  [default: the folder's]")] = "",
+    maps: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the maps, named and nested like the images.")],
+    dataset: DatasetName = None,
+    data: DataFolder = None,
+    category: Categories = [],
+    name: Annotated[str, typer.Option(help="Name of the row.  [default: the folder's name]")] = "",
     image_scores: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="CSV (image,score) or JSON.  [default: the highest score of each map]"),
+        typer.Option(metavar="FILE", help="Image scores as CSV (image,score) or JSON.  [default: each map's maximum]"),
     ] = None,
     size: Annotated[
-        int, typer.Option(help="Measure at N x N pixels, stretching maps bilinearly; 0: at each image's own size.")
+        int, typer.Option(help="Measure at N x N pixels; maps are resized bilinearly. 0: each image's own size.")
     ] = 768,
-    mask_threshold: Annotated[
-        int | None,
-        typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: by the mask's values]"),
-    ] = None,
-    resamples: Annotated[
-        int, typer.Option(min=0, max=100_000, help="How often test images are drawn anew for intervals; 0: none.")
-    ] = 1000,
-    out: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    mask_threshold: MaskThreshold = None,
+    resamples: Resamples = 1000,
+    out: Out = Path("runs"),
+    json: Json = False,
 ) -> None:
-    """Measure anomaly maps of any method, and put them on the leaderboard beside the others.
+    """Measure the anomaly maps of any method.
+
+    The result is a run like any other, which the leaderboard shows.
 
     Every test image needs a map: .npy, .tiff or .png (8 or 16 bits) at the image's path in the data set, such as
-    DIR/bottle/test/crack/000.npy, or without "test". Any range and size; higher is more anomalous.
+    DIR/bottle/test/crack/000.npy; "test" may be left out. Any range and size; higher is more anomalous.
     """
     from rich.console import Console
 
@@ -56,7 +49,7 @@ def score(
     config = RunConfig(
         dataset=dataset,
         data=data,
-        categories=tuple(category),
+        categories=category,
         settings={"image_size": size} if size else {},
         out=out,
         mask_threshold=mask_threshold,

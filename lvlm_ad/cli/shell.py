@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, one-line errors, and settings."""
+"""What all commands share: exit statuses, one-line errors, text and JSON output."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
 from lvlm_ad.errors import LvlmAdError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = [
     "EXIT_INCOMPLETE",
     "EXIT_INTERRUPTED",
     "EXIT_USAGE",
+    "escaped",
     "guarded",
     "merged_settings",
     "print_json",
     "say",
-    "table_width",
+    "table_console",
 ]
 
 EXIT_USAGE = 2
@@ -30,9 +34,7 @@ EXIT_USAGE = 2
 EXIT_INCOMPLETE = 3
 """The run finished, but some images have no usable answer."""
 EXIT_INTERRUPTED = 130
-"""Interrupted; what was answered is kept."""
-
-_WIDE = 1000
+"""Interrupted; stored answers are kept."""
 
 _STDOUT: ContextVar[TextIO] = ContextVar("stdout")
 """Where a command's JSON object goes."""
@@ -41,15 +43,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def escaped(text: str) -> str:
+    r"""Escape control characters: a file name or a server's message must not control the terminal.
+
+    Example:
+        >>> escaped("odd\x1b[31mname")
+        'odd\\x1b[31mname'
+    """
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def say(text: str) -> None:
-    """Print a line on stderr, without the control characters that a file name or a server's message may hold."""
-    shown = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    print(shown, file=sys.stderr)  # noqa: T201 - this is the command line
-
-
-def table_width() -> int | None:
-    """Return how wide a table may be; None: as the terminal is. What goes into a file or a pipe is not cut."""
-    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _WIDE
+    """Print a line on stderr."""
+    print(escaped(text), file=sys.stderr)  # noqa: T201 - this is the command line
 
 
 def print_json(value: Any) -> None:
@@ -60,14 +66,22 @@ def print_json(value: Any) -> None:
     print(text, file=_STDOUT.get(sys.stdout))
 
 
+def table_console(width: int = 1000) -> Console:
+    """Return a console for tables on stdout, as wide as the terminal; a file or a pipe gets ``width`` columns."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
+    return Console(width=None if terminal else width)
+
+
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a command raises into one line and the right exit status."""
+    """Turn a command's exceptions into one line and the right exit status."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             if kwargs.get("json"):
-                # What a model of the user's own prints must not come between the object's lines.
+                # A user's own model may print; that must not mix with the JSON.
                 _STDOUT.set(sys.stdout)
                 with redirect_stdout(sys.stderr):
                     return command(*args, **kwargs)
@@ -76,26 +90,26 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             say(f"lvlm-ad: {error}")
             raise typer.Exit(EXIT_USAGE) from None
         except BrokenPipeError:
-            # The reader, such as `head`, has seen enough. Python would complain once more when it flushes at exit.
+            # The reader, such as `head`, has closed the pipe. Without this, Python complains when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except OSError as error:
             say(f"lvlm-ad: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}.")
             raise typer.Exit(EXIT_USAGE) from None
         except KeyboardInterrupt:
-            say("lvlm-ad: interrupted. What was answered is kept; the same command goes on from here.")
+            say("lvlm-ad: interrupted. Stored answers are kept; the same command continues from here.")
             sys.stderr.flush()
-            # Threads that still wait for an answer would hold up an ordinary exit until their time-out.
+            # A normal exit would wait for threads that still wait for an answer.
             os._exit(EXIT_INTERRUPTED)
 
     return run
 
 
 def merged_settings(settings: list[str], **options: str | None) -> dict[str, Any]:
-    """Read ``--set`` settings; an option such as ``--division`` overrides the setting of its name.
+    """Read ``--set`` settings; an option such as ``--division`` overrides the setting of the same name.
 
     Raises:
-        ConfigError: a setting is no KEY=VALUE.
+        ConfigError: a setting is not KEY=VALUE.
     """
     from lvlm_ad.presets import parse_settings
 

@@ -1,4 +1,4 @@
-"""Prints leaderboards in the terminal."""
+"""Tables in the terminal: leaderboards and comparisons."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from rich.text import Text
 
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, printable
 from lvlm_ad.leaderboard.columns import NO_INTERVAL
+from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
+    from lvlm_ad.compare import Comparison, Difference, ImageDifference
     from lvlm_ad.leaderboard import Column, Entry, Group
 
-__all__ = ["print_board"]
+__all__ = ["print_board", "print_comparison"]
 
 _NAME_WIDTH = 36
 """A longer name is folded, so that it does not push columns out."""
+
+_SIGNIFICANT = 0.05
+"""Differences with a smaller p-value are marked."""
 
 _STYLES = {"ranked": "bold", "frame": "dim", "apart": "", "published": "italic"}
 
@@ -91,3 +96,90 @@ def _widths(columns: list[Column], rows: list[dict[str, str]]) -> Mapping[str, i
         ]
         widths[column.name] = max(cell_len(line) for line in lines)
     return {**widths, "name": min(widths["name"], _NAME_WIDTH)}
+
+
+def print_comparison(comparison: Comparison, console: Console, images: int) -> None:
+    """Print the differences of the mean and of each category, and the images with the largest differences.
+
+    Args:
+        comparison: the comparison.
+        console: where to print.
+        images: how many images to list.
+    """
+    console.print(_mean(comparison))
+    if comparison.delong_mean is not None and comparison.delong_mean.p_value is not None:
+        console.print(Text(f"  image_auroc by DeLong's test: p {_p(comparison.delong_mean.p_value)}", style="dim"))
+    for note in comparison.notes:
+        console.print(Text(f"  {printable(note)}", style="dim"))
+    console.print()
+    if len(comparison.categories) > 1:
+        console.print(_categories(comparison))
+        console.print()
+    differing = [image for image in comparison.images if image.placements[0] != image.placements[1]][:images]
+    if differing:
+        console.print(_images(comparison, differing))
+
+
+def _mean(comparison: Comparison) -> Table:
+    first, second = comparison.names
+    several = len(comparison.categories) > 1
+    what = f"mean of {len(comparison.categories)} categories" if several else "".join(comparison.categories)
+    heads = [first, second, "difference", "95 % interval", "p", *(["interval over categories"] if several else [])]
+    table = _table(f"{first} minus {second}: {what}, percent", heads)
+    for name in METRIC_NAMES:
+        metric = comparison.mean[name]
+        row = [name, _percent(metric.first), _percent(metric.second), _signed(metric.difference)]
+        row += [_interval(metric.interval), _p(metric.p_value)]
+        table.add_row(*row, *([_interval(metric.interval_over_categories)] if several else []))
+    return table
+
+
+def _categories(comparison: Comparison) -> Table:
+    heads = [name.replace("_", "\n", 1) for name in METRIC_NAMES]
+    table = _table(f"difference in each category, percent; * where p < {_SIGNIFICANT}", heads)
+    for category, metrics in comparison.categories.items():
+        table.add_row(Text(printable(category)), *(_marked(metrics[name]) for name in METRIC_NAMES))
+    return table
+
+
+def _images(comparison: Comparison, chosen: Sequence[ImageDifference]) -> Table:
+    title = (
+        "images with the largest differences: share of the other kind's images that each is ranked correctly against"
+    )
+    table = _table(title, ["", *comparison.names])
+    for image in chosen:
+        kind = "anomalous" if image.label else "good"
+        table.add_row(Text(printable(image.id)), kind, *(f"{100 * share:.0f} %" for share in image.placements))
+    return table
+
+
+def _table(title: str, heads: Sequence[str]) -> Table:
+    """Return a table whose first column has no head; all others are numbers."""
+    table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", overflow="fold")
+    for head in heads:
+        lines = "\n".join(printable(line) for line in head.split("\n"))
+        table.add_column(Text(lines), justify="right" if head else "left", overflow="fold")
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _signed(value: float | None) -> str:
+    # A difference that rounds to 0 has no sign.
+    return "-" if value is None else f"{100 * value:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0")
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else f"{_signed(interval[0])} to {_signed(interval[1])}"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 - three digits
+
+
+def _marked(difference: Difference) -> str:
+    significant = difference.p_value is not None and difference.p_value < _SIGNIFICANT
+    return f"{_signed(difference.difference)}{'*' if significant else ' '}"

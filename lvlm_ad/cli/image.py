@@ -1,0 +1,146 @@
+"""``lvlm-ad ask`` and ``lvlm-ad regions``: one image."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lvlm_ad.cli.options import Division, Image, Json, Out, Protocol, Settings
+from lvlm_ad.cli.shell import EXIT_INCOMPLETE, guarded, merged_settings, print_json, say
+
+__all__ = ["ask", "drawing", "regions"]
+
+_PART = 4096
+"""Bytes of one message of kitty's protocol."""
+
+
+@guarded
+def ask(
+    image: Image,
+    model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin or preset file.")],
+    category: Annotated[
+        str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
+    ] = None,
+    division: Division = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's; without --category: general]")
+    ] = None,
+    protocol: Protocol = "default",
+    settings: Settings = [],
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Ask one model about one image.
+
+    Writes the marked picture, the answer and the map side by side as a PNG.
+    """
+    from PIL import Image as Picture
+
+    from lvlm_ad import evaluate
+    from lvlm_ad.report import overview
+
+    values = merged_settings(settings, division=division, prompt=prompt)
+    if category is None:
+        values.setdefault("prompt", "general")
+    config = evaluate.RunConfig(models=(model,), protocol=protocol, settings=values, out=out)
+    asked = evaluate.ask(image, config, category or "product")
+    prediction, scores = asked.prediction, asked.prediction.scores
+    name = model.rpartition("/")[2].removesuffix(".toml")
+    score = "no score" if scores.image is None else f"image score {scores.image:.2f}"
+    picture = overview(
+        asked.image,
+        asked.marked,
+        prediction.text or "; ".join(scores.notes),
+        prediction.score_map.dense(),
+        title=f"{name}: {score}, {scores.status}",
+    )
+    path = out / f"ask-{name}-{image.stem}-{asked.digest[:8]}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Picture.fromarray(picture).save(path)
+    if json:
+        print_json(
+            {
+                "image_score": scores.image,
+                "regions": {str(number): score for number, score in scores.regions.items()},
+                "status": scores.status,
+                "notes": list(scores.notes),
+                "text": prediction.text,
+                "cost_usd": prediction.cost,
+                "picture": str(path),
+            }
+        )
+    else:
+        highest = sorted(scores.regions.items(), key=lambda item: -item[1])[:10]
+        say(f"image score: {'none' if scores.image is None else f'{scores.image:.3f}'} ({scores.status})")
+        say("regions: " + (", ".join(f"{number}: {score:.3f}" for number, score in highest) or "none"))
+        for note in scores.notes:
+            say(f"note: {note}")
+        _show(path)
+    if not scores.usable:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@guarded
+def regions(
+    image: Image,
+    division: Division = None,
+    protocol: Protocol = "default",
+    settings: Settings = [],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The picture's file.  [default: IMAGE-regions.png here]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Divide an image into regions, and draw them as a model sees them."""
+    from PIL import Image as Picture
+
+    from lvlm_ad import evaluate
+    from lvlm_ad.errors import ConfigError
+
+    config = evaluate.RunConfig(protocol=protocol, settings=merged_settings(settings, division=division))
+    cut = evaluate.cut(image, config)
+    path = output or Path(f"{image.stem}-regions.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Picture.fromarray(cut.marked).save(path)
+    except ValueError as error:
+        raise ConfigError(f"{path} names no kind of picture; end it in .png, .webp or .jpg.") from error
+    if json:
+        print_json({"count": cut.regions.count, "hash": cut.regions.hash, "picture": str(path)})
+        return
+    say(f"regions: {cut.regions.count}")
+    _show(path)
+
+
+def _show(path: Path) -> None:
+    """Name a picture, and draw it if the terminal can."""
+    if sys.stderr.isatty() and (sequence := drawing(path.read_bytes(), os.environ)):
+        print(sequence, file=sys.stderr)  # noqa: T201 - this is the command line
+    say(f"picture: {path}")
+
+
+def drawing(png: bytes, environment: Mapping[str, str]) -> str:
+    """Return the escape sequence that draws a PNG in this terminal; empty if the terminal is not known to draw.
+
+    Kitty: https://sw.kovidgoyal.net/kitty/graphics-protocol/ . iTerm2: https://iterm2.com/documentation-images.html .
+    """
+    terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
+    data = base64.b64encode(png).decode("ascii")
+    if environment.get("TMUX") or terminal.startswith("screen"):
+        return ""  # tmux and screen do not pass pictures on by default
+    if terminal in {"xterm-kitty", "xterm-ghostty"} or program == "ghostty":
+        parts = [data[start : start + _PART] for start in range(0, len(data), _PART)]
+        heads = ["a=T,f=100,", *[""] * (len(parts) - 1)]
+        more = [1] * (len(parts) - 1) + [0]
+        return "".join(
+            f"\x1b_G{head}m={flag};{part}\x1b\\" for head, flag, part in zip(heads, more, parts, strict=True)
+        )
+    if program in {"iTerm.app", "WezTerm"}:
+        return f"\x1b]1337;File=inline=1;width=100%:{data}\x07"
+    return ""
