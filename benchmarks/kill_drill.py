@@ -348,7 +348,8 @@ def run_drill(args: argparse.Namespace, work: Path) -> tuple[dict[str, Any], lis
         # Small pictures: what is drilled is the asking, not the cutting into regions.
         options = [f"base_url={url}", f"timeout={TIMEOUT:g}", retries, "image_size=192"]
         command = [
-            *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4o", "--no-reference-rows", "--dataset", "folder"),
+            *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4o", "--no-reference-rows"),
+            *("--dataset", "folder"),
             *("--data", str(work / "data"), *(part for option in options for part in ("--set", option))),
             *("--concurrency", str(args.concurrency), "--out", str(work / "out"), "--json"),
         ]

@@ -159,7 +159,8 @@ def bench(settings: argparse.Namespace, address: str, prompt: str, work: Path) -
     """
     options = [f"base_url={address}", "model=tiny", f"max_tokens={settings.max_tokens}", *settings.set]
     command = [
-        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-reference-rows", "--prompt", prompt, "--json"),
+        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-reference-rows"),
+        *("--prompt", prompt, "--json"),
         *("--dataset", "folder", "--data", str(settings.data.resolve()), "--limit", str(settings.limit)),
         *(part for option in options for part in ("--set", option)),
     ]

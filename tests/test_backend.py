@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from lvlm_ad.plugins.classes import as_plugin
 from PIL import Image
 
 from lvlm_ad.backend import Answer, Backend, Capabilities, ManyBackend, Picture, Request, ScriptedBackend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import ConfigError, FatalError
-from lvlm_ad.plugins.classes import as_plugin
 from lvlm_ad.presets import validated
 
 
