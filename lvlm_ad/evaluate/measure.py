@@ -120,7 +120,7 @@ class Images:
             return ScoreHistograms.of(self._histograms), None
         merged = self._own_maps.merge(_FPR_LIMIT)
         histograms = list(self._histograms)
-        for index, histogram in zip(self._own_indices, self._own_maps.histograms(merged.grid), strict=True):
+        for index, histogram in zip(self._own_indices, self._own_maps.histograms(merged.thresholds), strict=True):
             histograms[index] = histogram
         return ScoreHistograms.of(histograms), pixel_metrics_of_steps(merged.steps, _FPR_LIMIT)
 

@@ -46,13 +46,13 @@ class MergedMaps:
 
     Attributes:
         steps: counts at each threshold.
-        grid: ``(G,)``, ascending: the thresholds at which each map is counted for resamples; the first is the lowest
-            score of all. Half are quantiles of the anomalous pixels. Half are of the normal pixels, at false-positive
-            rates that fall by a constant factor: precision is decided where few normal pixels score high.
+        thresholds: ``(T,)``, ascending, where each map is counted for resamples; the first is the lowest score of all.
+            Half are quantiles of the anomalous pixels. Half are quantiles of the normal pixels, at false-positive rates
+            that fall by a constant factor: precision is decided where few normal pixels score high.
     """
 
     steps: Steps
-    grid: NDArray[Any]
+    thresholds: NDArray[Any]
 
 
 class PooledMaps:
@@ -114,7 +114,7 @@ class PooledMaps:
         limit_rank = np.array([total - 1]) - false_positives_below(fpr_limit, total)
         ranks = _quantile_ranks(1 - np.geomspace(_LOWEST_RATE, 1.0, (THRESHOLDS - 1) // 2), total)
         lowest = np.array([min(self._lowest)], self._dtype)
-        grid = [lowest]
+        thresholds = [lowest]
         columns = []
         n_lowest = n_below_limit = 0
         for pixels in self._ranges(total):
@@ -122,7 +122,7 @@ class PooledMaps:
                 n_lowest = pixels.n_equal
             levels, positives, overlap = pixels.levels()
             columns.append((levels, positives, *(total - ranked for ranked in pixels.ranked(levels)), overlap))
-            grid.append(pixels.at_ranks(ranks))
+            thresholds.append(pixels.at_ranks(ranks))
             at_limit = pixels.at_ranks(limit_rank)
             if at_limit.size:
                 n_below_limit = total - int(pixels.ranked(at_limit)[0][0])
@@ -132,24 +132,25 @@ class PooledMaps:
         overlap /= max(1, sum(self._regions))
         steps = Steps(levels, positives, above, reached, total, overlap, n_lowest, n_below_limit)
         ranks = _quantile_ranks(np.linspace(0, 1, (THRESHOLDS - 1) // 2), steps.n_positives)
-        grid.append(levels[::-1][np.searchsorted(np.cumsum(positives[::-1]), ranks, side="right")])
-        return MergedMaps(steps, np.unique(np.concatenate(grid)))
+        thresholds.append(levels[::-1][np.searchsorted(np.cumsum(positives[::-1]), ranks, side="right")])
+        return MergedMaps(steps, np.unique(np.concatenate(thresholds)))
 
-    def histograms(self, grid: NDArray[Any]) -> Iterator[ScoreHistogram]:
-        """Count each map on a grid: a pixel has the score of the highest threshold that it reaches.
+    def histograms(self, thresholds: NDArray[Any]) -> Iterator[ScoreHistogram]:
+        """Count each map at a few thresholds: a pixel gets the highest threshold that it reaches as its score.
 
         Args:
-            grid: ``(G,)``, ascending; the first is not above any score.
+            thresholds: ``(T,)``, ascending; the first is not above any score.
         """
-        for kept, columns, n_regions in zip(self._normal, self._anomalous, self._regions, strict=True):
-            normal = np.diff(np.searchsorted(kept.scores(grid.dtype), grid, side="left"), append=kept.size)
-            place = np.empty(columns.size, np.intp)
-            shares = np.empty(columns.size)
-            inside = columns.all()
-            place[inside["pixel"]] = np.searchsorted(grid, columns.scores(grid.dtype), side="right") - 1
-            shares[inside["pixel"]] = inside["share"]
-            pixels, overlap = np.bincount(place, minlength=grid.size), np.bincount(place, shares, grid.size)
-            yield ScoreHistogram.of(grid, normal, pixels, overlap, n_regions)
+        for scores, columns, n_regions in zip(self._normal, self._anomalous, self._regions, strict=True):
+            from_below = np.searchsorted(scores.all_scores(thresholds.dtype), thresholds, side="left")
+            normal = np.diff(from_below, append=scores.size)
+            # In the order of the mask, so that sums are those of version 0.1.0 to the last digit.
+            pixel, share = columns.all()["pixel"], columns.all()["share"]
+            place, shares = np.empty(columns.size, np.intp), np.empty(columns.size)
+            place[pixel] = np.searchsorted(thresholds, columns.all_scores(thresholds.dtype), side="right") - 1
+            shares[pixel] = share
+            anomalous, overlap = (np.bincount(place, weights, thresholds.size) for weights in (None, shares))
+            yield ScoreHistogram.of(thresholds, normal, anomalous, overlap, n_regions)
 
     def _ranges(self, total: int) -> Iterator[_Range]:
         """Cut all pixels into ranges of score, lowest first; a range is valid until the next one."""
@@ -160,7 +161,7 @@ class PooledMaps:
         if wanted > 1:
             step = max(1, total // _SAMPLE)
             # Copies: a view would keep all scores of its map.
-            sample = np.sort(np.concatenate([one.scores(self._dtype)[::step].copy() for one in self._normal]))
+            sample = np.sort(np.concatenate([one.all_scores(self._dtype)[::step].copy() for one in self._normal]))
             quantiles = sample[np.linspace(0, sample.size - 1, wanted + 1).astype(int)[1:-1]]
             borders = np.unique(np.concatenate([borders, quantiles]))
         for one in (*self._normal, *self._anomalous):
@@ -243,13 +244,13 @@ class _Sorted:
     def all(self) -> NDArray[Any]:
         return self._read(0, self.size)
 
-    def scores(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def all_scores(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         values = self.all()
         return (values["score"] if values.dtype.names else values).astype(dtype, copy=False)
 
     def locate(self, borders: NDArray[Any]) -> None:
         """Find the borders of the ranges."""
-        scores = self.scores(borders.dtype)
+        scores = self.all_scores(borders.dtype)
         self._left = np.append(np.searchsorted(scores, borders, side="left"), self.size)
         self._right = np.searchsorted(scores, borders, side="right")
 
@@ -270,7 +271,7 @@ class _Unsorted:
         self.size = mask.size - int(np.count_nonzero(mask))
         self._borders = np.empty(0)
 
-    def scores(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def all_scores(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         return self._values[~self._mask].astype(dtype, copy=False)
 
     def locate(self, borders: NDArray[Any]) -> None:
@@ -279,7 +280,7 @@ class _Unsorted:
 
     def above(self, at: int) -> tuple[int, NDArray[Any]]:
         """Return how many scores lie at the lower border of a range, and the scores above."""
-        scores = self.scores(self._borders.dtype)
+        scores = self.all_scores(self._borders.dtype)
         inside = scores >= self._borders[at]
         if at + 1 < self._borders.size:
             inside &= scores < self._borders[at + 1]

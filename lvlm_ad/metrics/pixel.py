@@ -66,7 +66,7 @@ def pixel_metrics(
 ) -> PixelMetrics:
     """Compute the metrics of anomaly maps, exactly.
 
-    Beside arrays, lists and tuples this takes about 100 MB, or a 16th of the scores, and 40 bytes for each anomalous
+    Beside arrays, lists and tuples this takes about 100 MB, or a 16th of the scores, and 70 bytes for each anomalous
     pixel. Other iterables are read once; their scores stay in memory up to a gigabyte, then in a temporary file.
 
     Args:

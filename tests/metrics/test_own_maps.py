@@ -1,4 +1,4 @@
-"""Own maps, pooled pixel by pixel: exact in any number of ranges, in memory or in a file, and counted on a grid."""
+"""Own maps, pooled pixel by pixel: exact in any number of ranges, in memory or in a file, and counted at thresholds."""
 
 import os
 import subprocess
@@ -101,9 +101,9 @@ def test_maps_of_several_dtypes_are_compared_in_the_common_one(tmp_path, monkeyp
     monkeypatch.setattr(spill, "IN_MEMORY", 10_000)
     far = pooled(masks, maps, folder=tmp_path)
     assert exact(far) == whole
-    grid = near.merge().grid
-    assert np.array_equal(grid, far.merge().grid)
-    for one, other in zip(near.histograms(grid), far.histograms(grid), strict=True):
+    thresholds = near.merge().thresholds
+    assert np.array_equal(thresholds, far.merge().thresholds)
+    for one, other in zip(near.histograms(thresholds), far.histograms(thresholds), strict=True):
         assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("scores", "normal", "overlap"))
     if os.name == "posix":
         assert not list(tmp_path.iterdir()), "the file has no name"
@@ -145,15 +145,15 @@ def test_cells_and_pixels_are_counted_alike(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_grid_is_close_to_every_score(seed):
+def test_few_thresholds_are_close_to_all(seed):
     """On smooth maps the thresholds miss the exact metrics by less than half a point; every pixel is counted."""
     masks, maps = smooth(seed)
     found = pooled(masks, maps)
-    grid = found.merge().grid
-    assert 100 < grid.size <= THRESHOLDS
-    assert (np.diff(grid) > 0).all()
-    assert grid[0] == min(one.min() for one in maps)
-    histograms = list(found.histograms(grid))
+    thresholds = found.merge().thresholds
+    assert 100 < thresholds.size <= THRESHOLDS
+    assert (np.diff(thresholds) > 0).all()
+    assert thresholds[0] == min(one.min() for one in maps)
+    histograms = list(found.histograms(thresholds))
     for one, mask in zip(histograms, masks, strict=True):
         assert (one.normal.sum(), one.anomalous.sum()) == ((~mask).sum(), mask.sum())
         assert one.overlap.sum() == pytest.approx(one.n_regions)
@@ -161,16 +161,16 @@ def test_a_grid_is_close_to_every_score(seed):
     assert from_histograms(histograms) == pytest.approx(wanted, abs=0.005)
 
 
-def test_a_grid_is_made_of_quantiles():
+def test_thresholds_are_quantiles():
     """Of 1,000 scores 0 to 999, half of them anomalous, the thresholds are the quantiles that are scores themselves."""
     scores = np.arange(1000.0).reshape(20, 50)
     mask = scores >= 500
-    grid = pooled([mask], [scores]).merge().grid
+    thresholds = pooled([mask], [scores]).merge().thresholds
     inside, outside = scores[mask], scores[~mask]
     rates = np.geomspace(1e-6, 1, 127)
     wanted = [np.quantile(inside, np.linspace(0, 1, 127), method="inverted_cdf")]
     wanted.append(np.quantile(outside, 1 - rates, method="inverted_cdf"))
-    assert np.array_equal(grid, np.unique(np.concatenate([[0.0], *wanted])))
+    assert np.array_equal(thresholds, np.unique(np.concatenate([[0.0], *wanted])))
 
 
 def test_a_place_that_takes_no_file_is_named(tmp_path, monkeypatch):
@@ -202,7 +202,7 @@ for at in range(int(sys.argv[1])):
     mask = np.zeros((256, 256), dtype=bool)
     mask[:8, :8] = at % 2
     maps.add(draw.random(mask.shape, dtype=np.float32), mask)
-list(maps.histograms(maps.merge().grid))
+list(maps.histograms(maps.merge().thresholds))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
