@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from lvlm_ad.plugins.classes import as_plugin
 from PIL import Image
 
 from lvlm_ad.backend import Answer, Backend, Capabilities, ManyBackend, Picture, Request, ScriptedBackend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.plugins import as_plugin
 from lvlm_ad.presets import validated
 
 
@@ -134,5 +134,5 @@ def test_any_class_with_answer_works_under_old_names():
         def answer_many(self, requests):
             return ["ok"] * len(requests)
 
-    _, backend = as_plugin(Stranger, "stranger.py")
+    backend = as_plugin(Stranger, "stranger.py").build()
     assert (backend.max_batch_size, backend.distributable) == (2, False)
