@@ -26,6 +26,9 @@ def event(name: str, **facts: Any) -> None:
     Args:
         name: the event, in a word.
         **facts: JSON values; never pictures, questions or answers.
+
+    Example:
+        >>> event("stored", key="3f9a", outcome="ok")
     """
     _LOGGER.info(name, extra={"facts": facts})
 

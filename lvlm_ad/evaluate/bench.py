@@ -46,6 +46,15 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         FatalError: a model cannot be asked any further, or answered nothing; every answer so far is kept.
         StoreError: a store cannot be read or written.
         RunError: a run cannot be written.
+
+    Example:
+        >>> runs = bench(models=["contrast"], dataset="mvtec", data="mvtec")  # doctest: +SKIP
+        >>> runs.named("contrast").metrics["mean"]["image_auroc"]  # doctest: +SKIP
+        0.63
+        >>> bench(modles=["contrast"])
+        Traceback (most recent call last):
+        ...
+        lvlm_ad.errors.ConfigError: RunConfig has no field 'modles'. Did you mean 'models'?
     """
     if config is not None and not isinstance(config, RunConfig):
         raise ConfigError(not_a_config(config))

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "find_place", "remember_place"]
 
-_MOST = 1000
-"""Notes that are kept; the oldest go first."""
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -55,8 +52,6 @@ def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divi
         file.parent.mkdir(parents=True, exist_ok=True)
         # One file each, so that two commands that end at once do not overwrite each other's note.
         write_file(file, json.dumps(asdict(place), indent=2, default=str))
-        for old in sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-_MOST]:
-            old.unlink(missing_ok=True)
 
 
 def find_place(out: Path, fingerprint: str) -> Place | None:

@@ -49,6 +49,10 @@ def score_maps(
         ConfigError: a name or value is wrong.
         DataError: the data set, a map or a score cannot be used.
         RunError: the run cannot be written.
+
+    Example:
+        >>> score_maps(Path("maps"), RunConfig(data="mvtec"), name="patchcore")  # doctest: +SKIP
+        <Run patchcore (dense) on folder: 1725 images, in runs/patchcore-maps-folder-b935c0bd>
     """
     progress, watch = progress or Silent(), Stopwatch()
     plan = resolve(config)

@@ -1,10 +1,12 @@
 """A data set is divided once, and that it is can be told at a look."""
 
+import shutil
 from contextlib import closing
 
 import pytest
 
 from lvlm_ad.datasets import load_dataset
+from lvlm_ad.errors import DataError
 from lvlm_ad.evaluate import RunConfig
 from lvlm_ad.evaluate.config import resolve
 from lvlm_ad.evaluate.divide import divide_dataset
@@ -57,3 +59,16 @@ def test_images_without_regions_are_counted_both_times(divided):
     """What the user is told of empty maps does not depend on whether they were cut now."""
     counts = [divided(division="grid", max_area=1)[0].empty for _ in range(2)]
     assert counts == [12, 12]
+
+
+def test_files_that_cannot_be_used_end_the_dividing(divided, small_data):
+    """The first is named and the others are counted, before any model is asked; what was divided stays divided."""
+    for name in ("000", "001"):
+        (small_data / "bolt" / "test" / "hole" / f"{name}.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"bolt/test/hole/000\.png.* 1 more cannot be used either.*data check"):
+        divided(division="grid")
+    for name in ("000", "001"):
+        shutil.copy(
+            small_data / "bolt" / "test" / "hole" / "002.png", small_data / "bolt" / "test" / "hole" / f"{name}.png"
+        )
+    assert divided(division="grid")[1] == 2
