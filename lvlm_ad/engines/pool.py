@@ -86,13 +86,13 @@ class Worker:
         """
         check_versions(self._expected)
         self._copy = self._make()
-        own = self._identity if self._identity is None else self._copy.identity()
-        if own != self._identity:
-            assert own is not None  # noqa: S101 - then both are None
-            assert self._identity is not None  # noqa: S101 - likewise
-            name = next(name for name in {**own, **self._identity} if own.get(name) != self._identity.get(name))
-            values = f"{own.get(name)!r:.80}, not {self._identity.get(name)!r:.80}"
-            raise ConfigError(f"{_machine()} differs from the other machines: identity {name} is {values}")
+        if self._identity is not None:
+            own = self._copy.identity()
+            for name in {**own, **self._identity}:
+                here, there = own.get(name), self._identity.get(name)
+                if here != there:
+                    differs = f"{_machine()} differs from the other machines"
+                    raise ConfigError(f"{differs}: identity {name} is {here!r:.80}, not {there!r:.80}")
         return _machine()
 
     def call(self, method: str, *arguments: Any) -> Any:

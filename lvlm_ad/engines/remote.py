@@ -69,6 +69,7 @@ class _Remote:
     def __init__(self, implementation: type, description: Description, pool: Pool, engine: str) -> None:
         for name, value in description.attributes.items():
             setattr(self, name, value)
+        self.Options: Any = type(description.attributes["options"])
         self._implementation, self._description, self._pool, self._engine = implementation, description, pool, engine
 
     @property

@@ -108,7 +108,7 @@ def _takes_options(cls: type[Any]) -> bool:
 class _Adapter:
     """Makes an object of any class keep a contract: it uses what the object has, the contract adds the rest."""
 
-    _not_delegated: tuple[str, ...] = ("Options", "implementation", "make_detector")
+    _not_delegated: tuple[str, ...] = ("implementation", "make_detector")
 
     def __init__(self, own: Any, options: Any) -> None:
         super().__init__(options)  # type: ignore[call-arg]

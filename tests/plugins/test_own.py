@@ -112,8 +112,9 @@ def test_members_of_the_object_replace_those_of_the_contract(write):
     """Capabilities and identity that an object sets itself are used, under their old names too."""
     write(
         "own.py",
-        "from lvlm_ad.backend import Capabilities\n"
-        "class Own:\n    spreads = True\n    billed = False\n"
+        "from lvlm_ad.backend import BackendOptions, Capabilities\n"
+        "class Options(BackendOptions):\n    word: str = None\n"
+        "class Own:\n    Options = Options\n    spreads = True\n    billed = False\n"
         "    def __init__(self): self.capabilities = Capabilities(concurrency=2)\n"
         "    def identity(self): return {'mine': 1}\n"
         "    def answer(self, request): return self.options.identity()\n"
@@ -127,6 +128,7 @@ def test_members_of_the_object_replace_those_of_the_contract(write):
     assert own.capabilities == Capabilities(concurrency=2)
     assert own.identity() == {"mine": 1}
     assert own.answer(None) == {}
+    assert own.Options.model_fields.keys() == {"word"}
     assert model("own.py:OldNames").max_batch_size == 5
     baseline = model("own.py:OldBaseline")
     assert (baseline.reference_row, baseline.finalize_category([()])) == (True, [1])
