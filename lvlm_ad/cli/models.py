@@ -124,7 +124,7 @@ def _details(name: str) -> dict[str, Any]:
     model, _ = find_model(name, {})
     preset = model.preset
     entries = installed(preset.kind).get(preset.plugin, [])
-    description = preset.description or inspect.cleandoc(model.plugin.__doc__ or "").partition("\n\n")[0]
+    description = preset.description or inspect.cleandoc(model.plugin.cls.__doc__ or "").partition("\n\n")[0]
     options = _options(model.plugin.Options, preset.options)
     if preset.kind == "backend":
         options += _options(Price, preset.price.model_dump()) + _options(Pacing, preset.pacing.model_dump())
