@@ -115,20 +115,22 @@ class PooledMaps:
         ranks = _quantile_ranks(1 - np.geomspace(_LOWEST_RATE, 1.0, (THRESHOLDS - 1) // 2), total)
         lowest = np.array([min(self._lowest)], self._dtype)
         thresholds = [lowest]
-        columns = []
+        columns: list[list[NDArray[Any]]] = [[], [], [], [], []]
         n_lowest = n_below_limit = 0
         for pixels in self._ranges(total):
             if pixels.border == lowest[0]:
                 n_lowest = pixels.n_equal
             levels, positives, overlap = pixels.levels()
-            columns.append((levels, positives, *(total - ranked for ranked in pixels.ranked(levels)), overlap))
+            up_to, below = pixels.ranked(levels)
+            for column, part in zip(columns, (levels, positives, total - up_to, total - below, overlap), strict=True):
+                column.append(part)
             thresholds.append(pixels.at_ranks(ranks))
             at_limit = pixels.at_ranks(limit_rank)
             if at_limit.size:
                 n_below_limit = total - int(pixels.ranked(at_limit)[0][0])
-        # The buffer of the ranges goes before the columns are joined.
+        # Free the buffer of the ranges, and each column's parts when they are joined.
         del pixels
-        levels, positives, above, reached, overlap = (np.concatenate(one)[::-1] for one in zip(*columns, strict=True))
+        levels, positives, above, reached, overlap = (np.concatenate(columns.pop(0))[::-1] for _ in range(5))
         overlap /= max(1, sum(self._regions))
         steps = Steps(levels, positives, above, reached, total, overlap, n_lowest, n_below_limit)
         ranks = _quantile_ranks(np.linspace(0, 1, (THRESHOLDS - 1) // 2), steps.n_positives)
