@@ -7,22 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 __all__ = ["versions"]
 
+_PACKAGES = (
+    *("lvlm-ad", "numpy", "open_clip_torch", "openai", "pillow", "scikit-image", "scikit-learn", "scipy"),
+    *("torch", "transformers", "xgrammar"),
+)
+
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, the platform and the installed packages that the numbers depend on."""
-    names: tuple[str, ...] = (
-        "lvlm-ad",
-        "numpy",
-        "open_clip_torch",
-        "openai",
-        "pillow",
-        "scikit-image",
-        "scikit-learn",
-        "scipy",
-    )
-    names += ("torch", "transformers", "xgrammar")
-    found = {name: of for name in names if (of := _version(name))}
-    return {"python": platform.python_version(), "platform": platform.platform(), **found}
+    installed = {name: number for name in _PACKAGES if (number := _version(name))}
+    return {"python": platform.python_version(), "platform": platform.platform(), **installed}
 
 
 def _version(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a bench measures: the user's configuration, and the plan that results once every name in it is found."""
+"""What a bench measures: the user's configuration, and the plan, in which every name is resolved."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RunConfig:
         protocol: the protocol preset, or a file's path.
         settings: key -> value, over the fields of the protocol, the model presets and the plugins' options.
         out: the folder for runs and stores.
-        concurrency: questions under way at once, at first; the endpoint's own limit is then found.
+        concurrency: questions under way at once, at the start; the number then adapts to the endpoint's limit.
         max_cost: USD that may be spent.
         on_failure: "zero": an image without a usable answer counts as "no anomaly reported"; "exclude": it is left out.
         seed: chooses reference images and random scores.
@@ -146,7 +146,7 @@ def claimed_twice(models: Sequence[Model]) -> list[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A configuration in which every name is found.
+    """A configuration in which every name is resolved.
 
     Attributes:
         config: the configuration.
@@ -168,7 +168,7 @@ class Plan:
 
 
 def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
-    """Find everything that a configuration names.
+    """Find the models, presets and data set that a configuration names, and check its values.
 
     Args:
         config: the configuration.

@@ -153,7 +153,7 @@ def _key(sample: Sample, files: tuple[str, str], shared: Mapping[str, Any]) -> s
 def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine: Engine | None = None) -> Divisions:
     """Divide the images that are not divided yet; each division is stored as soon as it is made.
 
-    This reads every image and mask, so files that cannot be used are found before a model is asked anything.
+    This reads every image and mask, so a file that cannot be used ends the bench before a model is asked anything.
 
     Args:
         plan: the data set, and how it is divided.

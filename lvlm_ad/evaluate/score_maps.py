@@ -34,7 +34,7 @@ def score_maps(
     own_size: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Measure anomaly maps and write a run; one category's maps are held at a time.
+    """Measure anomaly maps and write a run; one category's maps are in memory at a time.
 
     Args:
         maps: the folder with a map for every test image; see ``lvlm_ad.evaluate.map_files.find_maps``.

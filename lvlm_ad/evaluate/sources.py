@@ -27,7 +27,7 @@ __all__ = ["Sources", "find_sources"]
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run measured, found again.
+    """The images that a run measured, and their divisions.
 
     Attributes:
         samples: sample id -> sample.

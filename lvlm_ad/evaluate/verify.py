@@ -225,10 +225,10 @@ def _metrics(run: Run, pairs: _Pairs) -> Iterator[str]:
     places = {"the mean": (summary(results), run.metrics["mean"])}
     places |= {category: (one.metrics, recorded[category]) for category, one in results.items()}
     for place, both in places.items():
-        expected, found = (_recomputable(metrics, manifest) for metrics in both)
-        for name in dict.fromkeys([*expected, *found]):
+        expected, written = (_recomputable(metrics, manifest) for metrics in both)
+        for name in dict.fromkeys([*expected, *written]):
             tolerance = _INTERVAL if name.startswith("interval") else _EXACT
-            yield from _differences(expected.get(name), found.get(name), f"{name} of {place}", tolerance)
+            yield from _differences(expected.get(name), written.get(name), f"{name} of {place}", tolerance)
 
 
 def _recomputable(metrics: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
