@@ -102,7 +102,7 @@ def test_retry_failed_in_a_batch(lvlm_ad_command, batches, small_data, completio
 @pytest.mark.slow
 def test_a_limit_in_money_bounds_a_batch(lvlm_ad_command, batches, small_data):
     """No question goes into a batch that could exceed the limit, counted with an answer as long as it may be."""
-    limits = ("--batch", "--max-cost", 2, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
+    limits = ("--batch", "--max-cost", 2, "--set", "max_tokens=100", "--set", "image_tokens=fixed 800")
     done = bench(lvlm_ad_command, batches, small_data, *limits)
     assert done.returncode == 3
     each = metrics(done)["answers"]["ok"]
@@ -117,7 +117,7 @@ def test_a_limit_in_money_bounds_a_batch(lvlm_ad_command, batches, small_data):
 @pytest.mark.slow
 def test_an_interrupted_batch_counts_towards_the_limit(lvlm_ad_command, batches, small_data):
     """The same command, interrupted and given again, sends no more than its limit allows."""
-    limits = ("--batch", "--max-cost", 2, "--set", "max_tokens=100", "--set", "image_tokens=tiles 85 170")
+    limits = ("--batch", "--max-cost", 2, "--set", "max_tokens=100", "--set", "image_tokens=fixed 800")
     batches.state = lambda _: "failed"
     assert bench(lvlm_ad_command, batches, small_data, *limits).returncode == 2
     batches.batches.clear()
