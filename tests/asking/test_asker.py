@@ -91,13 +91,13 @@ def test_stored_answers_show_that_the_endpoint_was_in_reach(store):
 
 
 def test_a_lone_surrogate_is_replaced(store):
-    """What UTF-8 cannot hold is replaced on the way in, so that no later step stumbles on it."""
+    """Characters that UTF-8 cannot encode are replaced before the answer is stored."""
     asking, _ = asker_of(store, lambda _: Answer("score \ud800", detail="\udfff"))
     assert asking.ask(question("a")).answer.text == "score ?" == asking.ask(question("a")).answer.text
 
 
 def test_a_foreign_exception_fails_one_question(store):
-    """What a backend raises that is not ours fails the question with its name, and does not end the run."""
+    """An exception of a backend's own fails the question, names the backend, and does not end the run."""
 
     def script(_request):
         raise ConnectionError("reset")
@@ -125,7 +125,7 @@ def test_a_limit_needs_token_counts(store):
 
 
 def test_money_spent_on_another_model_counts():
-    """A budget begins with what was spent before, and learns each model's cost anew."""
+    """Money spent on another model counts against the limit."""
     with pytest.raises(BudgetSpentError), Budget(1.0, spent=1.0).question():
         pass
 
@@ -178,7 +178,7 @@ def test_cost_comes_from_tokens_and_prices(store):
 
 
 class Slow(Backend):
-    """Answers when told to; each answer costs one dollar."""
+    """Answers once for each release of its gate; each answer costs one dollar."""
 
     def __init__(self):
         super().__init__()
@@ -224,7 +224,7 @@ def test_keys_depend_on_what_is_asked_alone():
 
 
 class Replying(Backend):
-    """Gives what a function of the question and of how often it came says: a text, an answer, or an error to raise."""
+    """Calls a function with the question and how often it came; it returns a text, an answer, or an error to raise."""
 
     def __init__(self, script):
         super().__init__()
@@ -243,7 +243,7 @@ class Replying(Backend):
 
 
 def asking_all(store, script, questions, *, threads=32, **options):
-    """Ask every question, many at once or in order; returns the backend and what came of each, in order."""
+    """Ask every question, many at once or in order; return the backend and each answer or error, in order."""
     backend = Replying(script)
     asking = Asker(backend, store, PRICE, Budget(None), **options)
 
@@ -259,7 +259,7 @@ def asking_all(store, script, questions, *, threads=32, **options):
 
 @pytest.fixture
 def _quick(monkeypatch):
-    """Waits between tries are a hundredth of what they are."""
+    """Waits between attempts take a hundredth of their time."""
     monkeypatch.setattr(retries, "_FIRST_WAIT", 0.005)
     monkeypatch.setattr(retries, "_LONGEST_WAIT", 0.02)
 
@@ -280,7 +280,7 @@ def test_a_transient_error_is_asked_again_so_often_and_no_more(store):
 
 @pytest.mark.usefixtures("_quick")
 def test_being_turned_away_is_no_failure(store):
-    """A rate limit is waited for however often it comes: no question is lost to it, whatever the number of retries."""
+    """After a rate limit a question is asked again, however often, whatever the number of retries."""
     backend, found = asking_all(
         store,
         lambda _, times: RateLimitError("slow down") if times < 9 else "yes",
@@ -293,7 +293,7 @@ def test_being_turned_away_is_no_failure(store):
 
 @pytest.mark.usefixtures("_quick")
 def test_an_outage_is_waited_out_if_the_endpoint_has_answered_before(store):
-    """What never reached an endpoint that has answered is asked again without counting; else retries decide."""
+    """During an outage of an endpoint that has answered, attempts do not count as retries; otherwise they do."""
     gone = TransientError("no connection", unreached=True)
     _, found = asking_all(
         store,
@@ -308,7 +308,7 @@ def test_an_outage_is_waited_out_if_the_endpoint_has_answered_before(store):
 
 
 def test_a_wait_that_is_asked_for_is_waited(store):
-    """After a rate limit with a wait, nobody asks anything until it is over."""
+    """After a rate limit with a wait, nothing is sent until it is over."""
     times_asked = []
 
     def script(text, times):
@@ -330,7 +330,7 @@ def test_a_wait_of_hours_ends_the_run(store):
 
 
 def test_being_turned_away_for_ever_ends(store, monkeypatch):
-    """A question that is turned away beyond patience fails."""
+    """A question that is turned away for longer than the patience fails."""
     monkeypatch.setattr(retries, "PATIENCE", 0.0)
     _, (error,) = asking_all(store, lambda *_: RateLimitError("slow down"), ["a"])
     assert type(error) is RateLimitError
@@ -359,7 +359,7 @@ def test_a_rejection_does_not_forestall_the_answers_under_way(store):
 
 
 def test_what_was_declined_without_counts_costs_nothing(store):
-    """A filter's reply without token counts does not make the cost of all unknown; without prices it stays unknown."""
+    """A filtered question without token counts costs nothing; without prices its cost is unknown."""
     filtered = Answer("", "filtered")
     asking, _ = asker_of(store, [], Price(price_input=2.0, price_output=10.0))
     assert asking.cost(filtered) == 0.0
@@ -388,7 +388,7 @@ def test_one_wrong_question_among_answers_fails_alone(store):
 
 
 def test_asking_again_replaces_the_stored_answer(store):
-    """An answer of an earlier run is asked for anew on demand, once; one of this run is not."""
+    """On demand, a question answered in an earlier run is asked again, once; one of this run is not."""
     first, _ = asker_of(store, lambda _: Answer("no", "refused"))
     first.ask(question("a"))
     second, backend = asker_of(store, lambda _: "yes")
@@ -414,7 +414,7 @@ def test_a_failed_second_asking_keeps_the_first_answer(store):
 
 
 def test_a_withheld_question_is_not_asked(store):
-    """What waits in a batch is not asked, and says why; what is stored is given."""
+    """A question that waits in a batch is not asked; the error says why."""
     backend = Replying(lambda *_: "yes")
     asking = Asker(backend, store, PRICE, Budget(None), withheld=lambda _: UnaskedError("waits in batch b1"))
     with pytest.raises(UnaskedError, match="waits in batch b1"):
@@ -456,7 +456,7 @@ def test_a_batchs_answer_costs_a_batchs_price(store):
 
 
 def test_a_limit_waits_for_cheaper_answers(store):
-    """A dear first answer does not end the run: questions under way that come back cheaper make room for more."""
+    """An expensive first answer does not end the run: cheaper answers make room for more questions."""
 
     def script(text, _):
         return Answer("yes", usage=Usage(100_000 if text == "0" else 1_000, None, 0))
@@ -479,7 +479,7 @@ def test_a_limit_waits_for_cheaper_answers(store):
 
 
 def test_a_filtered_first_question_does_not_open_the_gate(store):
-    """What cost nothing says nothing of what the next costs: the next goes alone again, and the limit is kept."""
+    """After a free answer the next question is asked alone again, and the limit is kept."""
 
     def script(text, _):
         return Answer("", "filtered") if text == "0" else Answer("yes", usage=Usage(10**6, None, 0))
@@ -502,7 +502,7 @@ def test_a_filtered_first_question_does_not_open_the_gate(store):
 
 @pytest.mark.parametrize("outcome", ["ok", "truncated", "empty"])
 def test_an_answer_without_token_counts_blinds_the_limit(store, outcome):
-    """However it ended, an answer of unknown cost ends the asking under a limit; one that was declined does not."""
+    """Under a limit, an answer of unknown cost ends the asking, however it ended."""
     asking, _ = asker_of(store, lambda _: Answer("x", outcome), limit=5)
     asking.ask(question("a"))
     with pytest.raises(BudgetSpentError, match="without token counts"):
@@ -527,7 +527,7 @@ def test_a_wait_of_nothing_does_not_spin(store):
 
 
 def test_patience_begins_when_a_question_is_first_turned_away(store, monkeypatch):
-    """Time spent in line before does not count as being turned away."""
+    """Time that a question waited before it was first turned away does not count."""
     monkeypatch.setattr(retries, "PATIENCE", 5.0)
     monkeypatch.setattr(retries, "_FIRST_WAIT", 0.001)
     clock = [0.0]
@@ -542,7 +542,7 @@ def test_patience_begins_when_a_question_is_first_turned_away(store, monkeypatch
 
 
 def test_the_first_questions_count_towards_a_token_limit(store):
-    """Before any answer an estimate says what a question uses, so that a limit a minute holds from the first on."""
+    """Before any answer, an estimate of tokens makes a limit per minute hold from the first question on."""
     gate = threading.Event()
     backend = Replying(lambda *_: gate.wait(30) and Answer("yes", usage=Usage(100, None, 0)))
     asking = Asker(backend, store, PRICE, Budget(None), pacing=Pacing(tokens_per_minute=1000), estimate=lambda _: 400)

@@ -59,7 +59,7 @@ rules = st.sampled_from(RULES)
     ],
 )
 def test_examples_of_the_providers(rule, size, detail, tokens):
-    """What the providers' pages work out comes out, and a turned picture costs the same."""
+    """The examples on the providers' pages come out, and a turned picture costs the same."""
     assert image_tokens(rule, *size, detail) == tokens
     assert image_tokens(rule, size[1], size[0], detail) == tokens
 
@@ -185,7 +185,7 @@ def test_a_malformed_rule(rule):
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_rule_or_an_error(text):
-    """No text makes anything else happen."""
+    """Any text is a rule or gives this error."""
     try:
         tokens = image_tokens(text, 300, 200)
     except ConfigError:

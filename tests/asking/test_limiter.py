@@ -81,7 +81,7 @@ def test_300_questions_take_little_longer_than_they_must(start):
 
 
 def test_an_endpoint_that_queues_is_not_flooded():
-    """Where more at once brings no faster answers, the limit does not grow away from what is served at once."""
+    """If more questions at once bring no faster answers, the limit does not grow far beyond what is served at once."""
     simulation = Simulation(16, room=4, queues=True)
     simulation.go(1000)
     assert simulation.peak <= 2 * 16
@@ -113,7 +113,7 @@ def test_turned_away_together_shrinks_once():
 
 
 def test_failures_of_the_server_hold_the_limit():
-    """A round in which the server failed neither widens nor narrows."""
+    """A round in which the server failed does not change the limit."""
     limiter = RateLimiter(4, 128)
     for _ in range(20):
         for _ in range(3):
@@ -153,7 +153,7 @@ def test_what_the_user_gives_comes_before_what_is_announced():
 
 
 def test_a_wait_that_was_asked_for_holds_everybody():
-    """After a hold of seven seconds nothing goes before they are over."""
+    """After a hold of seven seconds nothing is sent before they are over."""
     now = [0.0]
     limiter = RateLimiter(16, 16, clock=lambda: now[0])
     limiter.hold(7)
@@ -165,7 +165,7 @@ def test_a_wait_that_was_asked_for_holds_everybody():
 
 
 def test_those_asked_again_go_first():
-    """When a pass comes free, a question that was turned away before goes ahead of new ones."""
+    """A question that was turned away before goes ahead of new ones."""
     limiter = RateLimiter(1, 1)
     mine = limiter.enter()
     order = []
@@ -187,7 +187,7 @@ def test_those_asked_again_go_first():
 
 
 def test_a_long_wait_is_told_once():
-    """Who waits for a limit a minute hears how long, once; short waits are not told."""
+    """A long wait for a limit per minute gives one note with its length; short waits give none."""
     told = []
     limiter = RateLimiter(8, 8, Limits(requests_per_minute=2), waits=told.append)
     for _ in range(2):
@@ -211,7 +211,7 @@ def test_a_long_wait_is_told_once():
 
 
 def test_stopping_tells_all_who_wait():
-    """After a stop nothing goes: those in line and those who come later are told."""
+    """After a stop nothing is sent: waiting and later questions get an error."""
     limiter = RateLimiter(1, 1)
     limiter.enter()
     told = []

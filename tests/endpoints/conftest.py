@@ -1,4 +1,4 @@
-"""A small Batch API on the loopback interface, for what no mock server offers: partial, expired and failed batches."""
+"""A small Batch API on the loopback interface with partial, expired and failed batches, which no mock server offers."""
 
 import json
 import re

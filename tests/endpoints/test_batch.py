@@ -58,7 +58,7 @@ def test_a_bench_in_a_batch(lvlm_ad_command, batches, small_data, tmp_path):
 
 @pytest.mark.slow
 def test_kill_9_while_waiting(batches, small_data, tmp_path):
-    """Killed while a batch is under way, the same command picks it up; a live run meanwhile asks nothing either."""
+    """Killed while a batch is under way, the same command continues it; a live run meanwhile asks nothing."""
     gate = threading.Event()
     batches.state = lambda _: "completed" if gate.is_set() else "in_progress"
     command = [
@@ -87,7 +87,7 @@ def test_kill_9_while_waiting(batches, small_data, tmp_path):
 
 @pytest.mark.slow
 def test_retry_failed_in_a_batch(lvlm_ad_command, batches, small_data, completion):
-    """With --retry-failed what was declined is asked anew in a batch and replaced; without it is not."""
+    """With --retry-failed, declined questions are asked again in a batch and replaced; without it they are not."""
     batches.reply = lambda _: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}))
     assert bench(lvlm_ad_command, batches, small_data, "--batch").returncode == 3
     batches.reply = lambda _: (200, completion("image anomaly score: 0.5."))
@@ -101,7 +101,7 @@ def test_retry_failed_in_a_batch(lvlm_ad_command, batches, small_data, completio
 
 @pytest.mark.slow
 def test_a_limit_in_money_bounds_a_batch(lvlm_ad_command, batches, small_data):
-    """No question goes into a batch that could exceed the limit, counted with an answer as long as it may be."""
+    """No question that could exceed the limit goes into a batch; each counts with the longest answer possible."""
     limits = ("--batch", "--max-cost", 2, "--set", "max_tokens=100", "--set", "image_tokens=fixed 800")
     done = bench(lvlm_ad_command, batches, small_data, *limits)
     assert done.returncode == 3
@@ -328,7 +328,7 @@ def test_a_start_whose_reply_is_lost_is_not_repeated(batcher, batches):
 
 
 def test_one_process_at_a_time_sends_batches(batcher, batches, other_locks):
-    """While another process is at the batches of a model, this one waits, and then finds the answers stored."""
+    """While another command sends batches for a model, this one waits, and then finds the answers stored."""
     gate = threading.Event()
     batches.state = lambda _: "completed" if gate.is_set() else "in_progress"
     first, second = batcher(), batcher()
@@ -356,7 +356,7 @@ def test_a_question_that_another_process_asks_stays_out(batcher, batches, other_
 
 
 def test_a_renewed_answer_takes_its_place_after_an_interruption(batcher, batches, completion):
-    """Asked anew in a batch, interrupted and picked up, the new answer replaces the old one."""
+    """After a question is asked again in a batch that is interrupted and continued, the new answer replaces the old one."""
     stale = {"stale": lambda _request, answer: answer.outcome != "ok"}
     batches.reply = lambda _: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}))
     run(batcher(), 2)
@@ -411,7 +411,7 @@ def test_an_upload_that_was_written_down_is_used(batcher, batches):
 
 
 def test_what_was_never_uploaded_is_forgotten(batcher, batches):
-    """Killed before the upload, nothing waits at the endpoint; the questions are sent off as if new."""
+    """Killed before the upload, nothing waits at the endpoint; the questions are sent as if they were new."""
     first = batcher()
     first.ledger.begin(first.backend.identity(), [q.key for q in questions(first.backend, 3)])
     run(batcher(), 3)
@@ -420,7 +420,7 @@ def test_what_was_never_uploaded_is_forgotten(batcher, batches):
 
 
 def test_answers_of_another_selection_are_kept(batcher, batches):
-    """A batch that is picked up by a run over fewer images brings all its answers into the store."""
+    """A batch that is continued by a run over fewer images brings all its answers into the store."""
     gate = []
     batches.state = lambda _: "completed" if gate else "in_progress"
     first = batcher()
@@ -437,7 +437,7 @@ def test_answers_of_another_selection_are_kept(batcher, batches):
 
 
 def test_two_models_batches_are_kept_apart(batcher):
-    """A batch belongs to the model that it was sent off for."""
+    """A batch belongs to the model that it was sent for."""
     first = batcher()
     first.ledger.begin({"other": "model"}, ["k"])
     run(batcher(), 2)
@@ -445,7 +445,7 @@ def test_two_models_batches_are_kept_apart(batcher):
 
 
 def test_a_refused_key_is_fatal(batcher, batches):
-    """An endpoint that refuses the upload ends the run with its reason; nothing is taken to be under way."""
+    """An endpoint that refuses the upload ends the run with its reason; nothing counts as under way."""
     batches.refuse = (401, {"error": {"message": "wrong key"}})
     first = batcher()
     with pytest.raises(FatalError, match="key is refused: wrong key"):
@@ -456,7 +456,7 @@ def test_a_refused_key_is_fatal(batcher, batches):
 
 
 def test_an_endpoint_that_stumbles_is_called_again(batcher, batches):
-    """Failures of the server between two looks do not lose the batch; one that lasts ends the run, the batch kept."""
+    """Failures of the server between two looks do not lose the batch; a lasting one ends the run and keeps it."""
     batches.stumbles = 3
     first = batcher()
     run(first, 2)
