@@ -186,10 +186,10 @@ def test_those_asked_again_go_first():
     assert order == ["again", "new"]
 
 
-def test_a_long_wait_is_told_once():
+def test_a_long_wait_gives_one_note():
     """A long wait for a limit per minute gives one note with its length; short waits give none."""
-    told = []
-    limiter = RateLimiter(8, 8, Limits(requests_per_minute=2), waits=told.append)
+    notes = []
+    limiter = RateLimiter(8, 8, Limits(requests_per_minute=2), waits=notes.append)
     for _ in range(2):
         limiter.leave(limiter.enter(), "answered")
 
@@ -201,26 +201,26 @@ def test_a_long_wait_is_told_once():
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + 30
-    while not told and time.monotonic() < deadline:
+    while not notes and time.monotonic() < deadline:
         time.sleep(0.01)
     limiter.stop()
     for thread in threads:
         thread.join(timeout=30)
-    assert len(told) == 1
-    assert 50 < told[0] <= 60
+    assert len(notes) == 1
+    assert 50 < notes[0] <= 60
 
 
-def test_stopping_tells_all_who_wait():
+def test_stopping_ends_all_waits():
     """After a stop nothing is sent: waiting and later questions get an error."""
     limiter = RateLimiter(1, 1)
     limiter.enter()
-    told = []
+    errors = []
 
     def wait():
         try:
             limiter.enter()
         except StoppedError:
-            told.append(1)
+            errors.append(1)
 
     threads = [threading.Thread(target=wait) for _ in range(5)]
     for thread in threads:
@@ -228,6 +228,6 @@ def test_stopping_tells_all_who_wait():
     limiter.stop()
     for thread in threads:
         thread.join(timeout=30)
-    assert len(told) == 5
+    assert len(errors) == 5
     with pytest.raises(StoppedError):
         limiter.enter()

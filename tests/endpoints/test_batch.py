@@ -356,7 +356,7 @@ def test_a_question_that_another_process_asks_stays_out(batcher, batches, other_
 
 
 def test_a_renewed_answer_takes_its_place_after_an_interruption(batcher, batches, completion):
-    """After a question is asked again in a batch that is interrupted and continued, the new answer replaces the old one."""
+    """Asked again in a batch that is interrupted and continued, a question gets its new answer."""
     stale = {"stale": lambda _request, answer: answer.outcome != "ok"}
     batches.reply = lambda _: (200, completion("", message={"role": "assistant", "content": None, "refusal": "No."}))
     run(batcher(), 2)
