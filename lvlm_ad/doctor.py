@@ -154,32 +154,32 @@ def folder_findings(out: Path) -> Iterator[Finding]:
     else:
         yield Finding("folder", str(out), "problem", "it cannot be written; give another --out")
     answers, cache = out / "answers.sqlite", out / "cache.sqlite"
-    busy = _commands_at_work(answers)
+    busy = _is_busy(answers)
     if busy:
-        text = f"{busy} commands are at work on this folder; nothing is repaired"
+        text = "another command is at work on this folder; nothing is repaired"
         yield Finding("folder", answers.name, "ok", text)
     remedy = "every answer that is still whole is saved into a new file, and the damaged one is kept"
     yield from _store_finding(answers, ANSWERS, "answers", remedy, None if busy else lambda: _save_answers(answers))
     remedy = "it is renamed, and made again"
     yield from _store_finding(cache, CACHE, "divisions", remedy, None if busy else lambda: _put_aside(cache))
-    yield from _damaged_before(answers, busy=busy > 0)
+    yield from _damaged_before(answers, busy=busy)
     runs, problems = read_runs(out)
     yield Finding("folder", "runs", "ok", f"{len(runs)} can be read")
     for problem in problems:
         yield Finding("folder", "runs", "problem", problem, "the same bench command writes it anew from stored answers")
 
 
-def _commands_at_work(answers: Path) -> int:
-    """Count the living commands that use the folder.
+def _is_busy(answers: Path) -> bool:
+    """Return whether a living command uses the folder.
 
     A damaged store may not tell. Repaired under a living command, it loses nothing: what that command still writes goes
     into the file that is kept.
     """
     if not answers.is_file():
-        return 0
+        return False
     with suppress(*DATABASE_ERRORS), closing(_read_only(answers)) as database:
-        return sum(is_alive(*row) for row in database.execute("SELECT host, pid, seen FROM owners"))
-    return 0
+        return any(is_alive(*row) for row in database.execute("SELECT host, pid, seen FROM owners"))
+    return False
 
 
 def _read_only(path: Path) -> sqlite3.Connection:

@@ -75,9 +75,7 @@ def test_batches_of_before_are_taken_over_once(tmp_path):
 def test_damaged_batches_of_before_are_not_ignored(tmp_path):
     """They are paid for: one error names the file and says what to do."""
     (tmp_path / "batches.sqlite").write_bytes(os.urandom(9000))
-    with pytest.raises(
-        StoreError, match=r"batches of version 0\.1, cannot be read: .* Move it away"
-    ):
+    with pytest.raises(StoreError, match=r"batches of version 0\.1, cannot be read: .* Move it away"):
         open_answers(tmp_path / "answers.sqlite")
     assert (tmp_path / "batches.sqlite").is_file()
 

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-OPTIONS = ("--no-frame", "--no-report", "--resamples", "0", "--division", "grid", "--concurrency", "1")
+OPTIONS = ("--no-reference-rows", "--no-report", "--resamples", "0", "--division", "grid", "--concurrency", "1")
 
 
 @pytest.fixture

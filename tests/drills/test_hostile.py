@@ -37,7 +37,7 @@ def test_an_answer_of_50_mb_is_cut_off(kind, endpoint, kept_data, tmp_path):
     endpoint.reply = lambda _body: TEXTS[kind](50_000_000)
     bench = [
         *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4o", "--set", f"base_url={endpoint.url}"),
-        *("--data", str(kept_data), "--limit", "1", "--category", "bolt", "--no-frame", "--division", "grid"),
+        *("--data", str(kept_data), "--limit", "1", "--category", "bolt", "--no-reference-rows", "--division", "grid"),
         *("--set", "image_size=128", "--resamples", "0", "--json", "--out", str(tmp_path / "runs")),
     ]
     done = subprocess.run(
@@ -64,8 +64,8 @@ def bench(small_data, lvlm_ad_process):
             resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
 
         return lvlm_ad_process(
-            *("bench", "--model", "contrast", "--no-frame", "--resamples", "0", "--division", "grid", "--data"),
-            *(small_data, "--set", "image_size=128"),
+            *("bench", "--model", "contrast", "--no-reference-rows", "--resamples", "0", "--division", "grid"),
+            *("--data", small_data, "--set", "image_size=128"),
             timeout=120,
             preexec_fn=limited,
         )

@@ -252,7 +252,7 @@ def test_announced_limits_are_kept(mock, caller, monkeypatch):
 
 def bench(command, mock, data, *more):
     done = command(
-        *("bench", "--model", "gpt-4o", "--no-frame", "--dataset", "folder", "--data", data, "--json"),
+        *("bench", "--model", "gpt-4o", "--no-reference-rows", "--dataset", "folder", "--data", data, "--json"),
         *("--division", "grid", "--prompt", "json", "--set", f"base_url={mock.url}"),
         *("--set", "price_input=1000", "--set", "price_output=1000", "--set", "price_batch=0.5"),
         *more,
