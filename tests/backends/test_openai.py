@@ -28,7 +28,7 @@ def backend(endpoint, monkeypatch):
     def make(**options):
         plugin = load_plugin("backend", "openai")
         values = {"model": "m", "base_url": endpoint.url, "timeout": 5, **options}
-        made.append(plugin(validated(plugin.Options, values, "test")))
+        made.append(plugin.build(validated(plugin.Options, values, "test")))
         return made[-1]
 
     yield make
