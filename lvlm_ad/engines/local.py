@@ -9,7 +9,8 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lvlm_ad.engines.engine import in_order
@@ -26,27 +27,35 @@ __all__ = ["LocalEngine"]
 
 T = TypeVar("T")
 
-_WORTH_PROCESSES = 4
-"""For fewer items, starting processes takes longer than the work."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """There are as many processes as processors."""
 _WORKER = "import sys; sys.path[:] = sys.argv[1:]; from lvlm_ad.engines.local import serve; serve()"
 
 
 class LocalEngine:
-    """The engine of this machine; see ``Engine``."""
+    """The engine of this machine; see ``Engine``.
+
+    Args:
+        seconds_here: work begins in this process and moves to several after so many seconds: starting them takes longer
+            than little work.
+    """
+
+    def __init__(self, seconds_here: float = 0.5) -> None:
+        self._seconds_here = seconds_here
 
     def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Iterator[tuple[T, Any]]:
-        """Do a task for each item: in several processes, or in this one if there are few or the task holds a model."""
-        rest = iter(items)
-        first = [] if holds_model else list(islice(rest, _WORTH_PROCESSES))
-        if len(first) < _WORTH_PROCESSES:
-            for item in chain(first, rest):
-                yield item, _done(task, item)
+        """Do a task for each item: in several processes, unless there is little to do or the task holds a model."""
+        rest, started = iter(items), perf_counter()
+        for item in rest:
+            if not holds_model and perf_counter() - started >= self._seconds_here:
+                rest = chain([item], rest)
+                break
+            yield item, _done(task, item)
+        else:
             return
         processes = _Processes(task)
         try:
-            yield from in_order(processes.call, chain(first, rest), os.cpu_count() or 1, stop=processes.kill)
+            yield from in_order(processes.call, rest, os.cpu_count() or 1, stop=processes.kill)
         finally:
             processes.close()
 

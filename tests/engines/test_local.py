@@ -40,7 +40,7 @@ SCRIPT = """
 from lvlm_ad.engines import LocalEngine
 from tasks_of_test import Sleep
 
-for _ in LocalEngine().map(Sleep(), range(10)):
+for _ in LocalEngine(seconds_here=0).map(Sleep(), range(10)):
     print("one is done", flush=True)
 """
 
@@ -59,7 +59,7 @@ def tasks(tmp_path, monkeypatch):
 @pytest.mark.parametrize("holds_model", [True, False])
 def test_results_come_in_order(tasks, holds_model):
     """An unreadable file gives its error in place of a result; a task that holds a model runs in this process."""
-    results = list(LocalEngine().map(tasks.Square(), iter(range(7)), holds_model=holds_model))
+    results = list(LocalEngine(seconds_here=0).map(tasks.Square(), iter(range(7)), holds_model=holds_model))
     assert [item for item, _ in results] == list(range(7))
     assert [str(result) for item, result in results if item % 2] == [f"{n} cannot be read." for n in (1, 3, 5)]
     assert [result[0] for item, result in results if item % 2 == 0] == [0, 4, 16, 36]
@@ -69,7 +69,13 @@ def test_results_come_in_order(tasks, holds_model):
 def test_an_error_of_a_task_ends_the_work(tasks):
     """What a worker process raises is raised here."""
     with pytest.raises(DataError, match="8 is too large"):
-        list(LocalEngine().map(tasks.Square(), range(0, 20, 2)))
+        list(LocalEngine(seconds_here=0).map(tasks.Square(), range(0, 20, 2)))
+
+
+def test_little_work_starts_no_process(tasks):
+    """What is done within half a second is done in this process."""
+    results = list(LocalEngine(seconds_here=60).map(tasks.Square(), range(0, 8, 2)))
+    assert {process for _, (_, process) in results} == {os.getpid()}
 
 
 def children(process):
