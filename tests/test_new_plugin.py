@@ -54,7 +54,7 @@ def test_a_new_package_works_when_installed(kind, tmp_path):
     if built.returncode:
         pytest.skip(f"pip cannot build a package here: {built.stderr.strip().splitlines()[-1:]}")
     here = {"PYTHONPATH": str(target)}
-    bench = ("bench", "--model", "my-model2", "--no-frame", "--no-report", "--limit", "2", "--json")
+    bench = ("bench", "--model", "my-model2", "--no-reference-rows", "--no-report", "--limit", "2", "--json")
     done = run(sys.executable, "-m", "lvlm_ad", *bench, cwd=empty, env=here)
     assert done.returncode == 0, done.stderr
     rows = {row["model"] for row in json.loads(done.stdout)["runs"]}

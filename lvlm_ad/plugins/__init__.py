@@ -1,4 +1,4 @@
-"""Backends and baselines of installed packages and of the user: found, made to keep their contract, and built.
+"""Find backends and baselines, installed ones and the user's own, and build models with them.
 
 A name that ``--model`` takes leads to a ``Plugin`` (a class that can answer or score); with settings it is a ``Model``;
 and ``build`` makes the backend or baseline.

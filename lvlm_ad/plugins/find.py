@@ -38,12 +38,12 @@ _CLASS = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)"
 
 def installed(kind: Kind) -> dict[str, list[EntryPoint]]:
     """Return the entry points of installed packages by name; those of lvlm-ad itself come first."""
-    found: dict[str, list[EntryPoint]] = {}
+    offers: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=f"lvlm_ad.{kind}s"):
         # Two metadata folders on the path can list the same installation twice.
-        if all(entry.value != other.value for other in found.setdefault(entry.name, [])):
-            found[entry.name].append(entry)
-    return {name: sorted(entries, key=lambda entry: not is_ours(entry)) for name, entries in found.items()}
+        if all(entry.value != other.value for other in offers.setdefault(entry.name, [])):
+            offers[entry.name].append(entry)
+    return {name: sorted(entries, key=lambda entry: not is_ours(entry)) for name, entries in offers.items()}
 
 
 def plugin_names(kind: Kind) -> list[str]:
@@ -75,7 +75,7 @@ def clashes(presets: list[str]) -> dict[str, str]:
     Returns:
         Name -> a sentence that names both owners.
     """
-    found: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     plugins = [(kind, name, entry) for kind in _KINDS for name, es in installed(kind).items() for entry in es]
     ours = {name: f"the {kind} of {owner(entry)}" for kind, name, entry in plugins if is_ours(entry)}
     ours |= {name: f"a preset of lvlm-ad {__version__}" for name in presets if name not in ours}
@@ -84,10 +84,10 @@ def clashes(presets: list[str]) -> dict[str, str]:
         if is_ours(entry):
             continue
         if name in ours:
-            found[name] = f"{name} means {ours[name]}; the {kind} {name!r} of {owner(entry)} has no other name."
+            sentences[name] = f"{name} means {ours[name]}; the {kind} {name!r} of {owner(entry)} cannot be reached."
         elif others:
-            found.setdefault(name, f"{name} is offered by {' and by '.join([owner(entry), *others])}.")
-    return found
+            sentences.setdefault(name, f"{name} is offered by {' and by '.join([owner(entry), *others])}.")
+    return sentences
 
 
 def load_plugin(kind: Kind, name: str) -> Plugin:

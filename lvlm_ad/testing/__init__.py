@@ -114,19 +114,19 @@ def problems(plugin: Any, checks: Checks, report: Callable[[str, str], None] = l
     Returns:
         Name -> what is wrong, for each check that failed.
     """
-    found: dict[str, str] = {}
+    failed: dict[str, str] = {}
     for name, check in checks.items():
-        failed_first = next((first for first in _FIRST if first in found), "")
+        failed_first = next((first for first in _FIRST if first in failed), "")
         if failed_first:
-            found[name] = f"not checked, because {failed_first} failed"
+            failed[name] = f"not checked, because {failed_first} failed"
         else:
             try:
                 with expect_no_error("the plugin"):
                     check(plugin)
             except ContractError as error:
-                found[name] = str(error)
-        report(name, found.get(name, ""))
-    return found
+                failed[name] = str(error)
+        report(name, failed.get(name, ""))
+    return failed
 
 
 def sentence(check: Callable[..., None]) -> str:

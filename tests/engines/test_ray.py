@@ -17,7 +17,7 @@ import pytest
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.heavy]
 
 MODEL = '''
-"""A model that scores by what it is shown, and says in a file who was asked what."""
+"""A model whose scores depend on the request; it notes each request and its process in a file."""
 import hashlib, os, time
 from pathlib import Path
 from beside_mine import STEPS
@@ -43,7 +43,7 @@ class Near(Baseline):
     distributable = True
 
     def score(self, view):
-        view.image[0, 0] = 0  # It may: a view is the method's own.
+        view.image[0, 0] = 0  # A copy: the contract would forbid it otherwise.
         away = [np.abs(view.image.astype(float) - one).mean(axis=2) for one in view.references]
         away = np.min(away, axis=0) / 255
         assert len(view.original_references) == len(view.references) == 2
@@ -57,13 +57,13 @@ class Near(Baseline):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """A head that takes no work and two nodes of a processor each, started elsewhere than commands run."""
+    """A head without processors and two nodes with one each, started in another folder than the commands."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     there = Path.cwd()
-    # Deeper than commands, so that a relative path leads elsewhere.
+    # A deeper folder, so that a relative path leads elsewhere.
     deep = tmp_path_factory.mktemp("nodes") / "some" / "where"
     deep.mkdir(parents=True)
     os.chdir(deep)
@@ -78,12 +78,12 @@ def cluster(tmp_path_factory):
 
 
 def add_node(cluster, **more):
-    """Add a machine of one processor."""
+    """Add a machine with one processor."""
     return cluster.add_node(num_cpus=1, object_store_memory=80 << 20, **more)
 
 
 def write_model(folder, extra="pass"):
-    """Write a model's file and return where it says who was asked."""
+    """Write a model's file and return the file with its notes."""
     log = folder / "asked.txt"
     (folder / "beside_mine.py").write_text("STEPS = 100\n")
     (folder / "mine.py").write_text(MODEL.format(log=str(log), extra=extra))
@@ -91,21 +91,32 @@ def write_model(folder, extra="pass"):
 
 
 def command(cluster, data, out, *more):
-    """The command of a bench; the data's path is relative, so that workers do not find it."""
+    """The command of a bench; the path of the data is relative, so workers cannot read it."""
     ray = ["--engine", "ray", "--ray-address", cluster.address] if cluster else []
     return [
         *(sys.executable, "-m", "lvlm_ad", "bench", "--data", os.path.relpath(data, out.parent), "--dataset", "folder"),
-        *("--out", str(out), "--no-report", "--resamples", "0", "--no-frame", "--division", "grid", *ray, *more),
+        *(
+            "--out",
+            str(out),
+            "--no-report",
+            "--resamples",
+            "0",
+            "--no-reference-rows",
+            "--division",
+            "grid",
+            *ray,
+            *more,
+        ),
     ]
 
 
 def wide():
-    """An environment in which no line is cut."""
+    """An environment in which no line is cut off."""
     return {**os.environ, "COLUMNS": "400"}
 
 
 def bench(cluster, data, out, *more, status=0):
-    """Run a bench in the folder above ``out`` and return what it said."""
+    """Run a bench in the folder above ``out`` and return its messages."""
     asked = command(cluster, data, out, *more)
     ran = subprocess.run(asked, check=False, cwd=out.parent, env=wide(), capture_output=True, text=True, timeout=240)
     assert ran.returncode == status, ran.stderr
@@ -130,7 +141,7 @@ def results(out):
 
 
 def wait_for(there, seconds=120):
-    """Wait until something holds."""
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < end, "it did not happen in time"
@@ -138,39 +149,39 @@ def wait_for(there, seconds=120):
 
 
 def lines(log):
-    """What the models of a run wrote down: (question, process)."""
+    """The notes of a run's models: (request, process)."""
     return [tuple(line.split()) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 def begun(cluster, data, out, *more):
-    """Start a bench and go on."""
+    """Start a bench without waiting for its end."""
     asked = command(cluster, data, out, *more)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A test run that was itself started in the background may pass on an ignored SIGINT.
+    # A test run in the background may pass on an ignored SIGINT.
     heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     return subprocess.Popen(asked, cwd=out.parent, env=wide(), text=True, **pipes, **heed)
 
 
 def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
-    """Divisions by tasks, a chat model and a baseline by actors: every file is that of the local engine, time aside."""
+    """A chat model and a baseline on a cluster write the files of the local engine, except for times."""
     write_model(tmp_path)
     (tmp_path / "near.py").write_text(BASELINE)
     models = ("--model", "mine.py", "--model", "near.py", "--set", "shots=2")
     bench(None, kept_data, tmp_path / "here", *models)
-    said = bench(cluster, kept_data, tmp_path / "there", *models, "--set", "num_cpus=0.5")
-    assert "died" not in said
+    messages = bench(cluster, kept_data, tmp_path / "there", *models, "--set", "num_cpus=0.5")
+    assert "died" not in messages
     assert results(tmp_path / "there") == results(tmp_path / "here")
     run = json.loads(next((tmp_path / "there").glob("mine-*/run.json")).read_text())
     assert run["versions"]["engine"].startswith("ray ")
     there = len({process for _, process in lines(tmp_path / "asked.txt")}) - 1
-    assert there >= 1, "one process here, others there"
-    # A machine of three has three copies, but a quick one may have answered all before the last is up.
+    assert there >= 1, "one process on this machine, the others on the cluster"
+    # Three machines run three copies, but the first may answer everything before the last is ready.
     assert there <= int(run["versions"]["workers"]) <= 3
 
 
 @pytest.mark.parametrize(("model", "status"), [("clip-ac", 0), ("transformers", 3)])
 def test_real_models_give_the_same_on_a_cluster(cluster, kept_data, tmp_path, request, model, status):
-    """A CLIP baseline with random weights, and a tiny LVLM, whose words are no answers."""
+    """A CLIP baseline with random weights, and a tiny LVLM whose answers are unreadable."""
     pytest.importorskip("torch")
     if model == "clip-ac":
         pytest.importorskip("open_clip")
@@ -184,22 +195,22 @@ def test_real_models_give_the_same_on_a_cluster(cluster, kept_data, tmp_path, re
 
 
 def test_a_killed_worker_takes_no_answer_along(cluster, kept_data, tmp_path):
-    """A worker killed amid its questions: they are asked elsewhere, none twice; stdout is only what was asked for."""
+    """Questions of a killed worker are asked elsewhere, no other one twice; stdout holds the JSON alone."""
     log = write_model(tmp_path, "time.sleep(0.4)")
     running = begun(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1", "--json")
     wait_for(lambda: len(lines(log)) >= 4)
     os.kill(int(lines(log)[-1][1]), signal.SIGKILL)
-    printed, said = running.communicate(timeout=240)
-    assert running.returncode == 0, said
-    assert len(json.loads(printed)["runs"]) == 1, "Ray tells of dead workers on stdout"
-    assert "died; its questions are asked elsewhere" in said
+    printed, messages = running.communicate(timeout=240)
+    assert running.returncode == 0, messages
+    assert len(json.loads(printed)["runs"]) == 1, "Ray reports dead workers on stdout"
+    assert "died; its questions are asked elsewhere" in messages
     asked = [question for question, _ in lines(log)]
     assert len(set(asked)) == 12
-    assert len(asked) <= 12 + 1, "only what the dead worker was at is asked again"
+    assert len(asked) <= 12 + 1, "only the question of the dead worker is asked again"
 
 
 def test_a_lost_node_and_a_killed_driver(cluster, kept_data, tmp_path):
-    """A machine goes, then the driver is killed: the same command asks only what has no answer, and finishes."""
+    """After a lost machine and a killed command, the same command asks only what has no answer yet."""
     log = write_model(tmp_path, "time.sleep(0.5)")
     extra = add_node(cluster)
     more = ("--model", "mine.py", "--concurrency", "1", "--set", "actors=3", "--log", "log.jsonl")
@@ -212,7 +223,7 @@ def test_a_lost_node_and_a_killed_driver(cluster, kept_data, tmp_path):
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     answered = {event["key"] for event in events if event["event"] == "answered"}
     before = len(lines(log))
-    # One copy may still be at a question when its driver dies.
+    # A copy may still answer a question when its command dies.
     time.sleep(1.0)
     bench(cluster, kept_data, tmp_path / "runs", *more)
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -223,33 +234,33 @@ def test_a_lost_node_and_a_killed_driver(cluster, kept_data, tmp_path):
 
 
 def test_a_question_that_kills_is_given_up(cluster, kept_data, tmp_path):
-    """After three dead workers a question counts as failed; all others are answered."""
+    """A question that kills three workers counts as failed; all others are answered."""
     log = write_model(tmp_path)
     bench(None, kept_data, tmp_path / "first", "--model", "mine.py")
-    # The first, before there is any answer: it must not be taken for a sign that no question succeeds.
+    # The first question, before there is any answer: one failure must not end the run.
     poison = lines(log)[0][0]
     log = write_model(tmp_path, f"os._exit(1) if digest == {poison!r} else None")
-    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1", status=3)
+    messages = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--concurrency", "1", status=3)
     metrics = json.loads(next((tmp_path / "runs").glob("mine-*/metrics.json")).read_text())
     assert metrics["answers"]["ok"] == 11
     assert metrics["answers"]["failed"] == 1
-    assert "3 workers died" in said
+    assert "3 workers died" in messages
     assert [question for question, _ in lines(log)].count(poison) == 1 + 3
 
 
-def test_what_raises_on_a_worker_is_said_here(cluster, kept_data, tmp_path):
-    """An error of the model's own names its line; a model that cannot be built ends the command with one line."""
+def test_an_error_on_a_worker_is_reported(cluster, kept_data, tmp_path):
+    """An error of the model names its line; a model that cannot be built ends the command with one line."""
     write_model(tmp_path, "raise ValueError('too dark')")
     more = ("--model", "mine.py", "--set", "max_retries=0")
-    said = bench(cluster, kept_data, tmp_path / "runs", *more, status=2)
-    assert "ValueError: too dark (mine.py, line" in said
+    messages = bench(cluster, kept_data, tmp_path / "runs", *more, status=2)
+    assert "ValueError: too dark (mine.py, line" in messages
     (tmp_path / "broken.py").write_text(
         "class Broken:\n    distributable = True\n"
         "    def __init__(self):\n        raise OSError('no weights')\n    def answer(self, request): return ''\n"
     )
-    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "broken.py", status=2)
-    assert "no weights" in said
-    assert "Traceback" not in said
+    messages = bench(cluster, kept_data, tmp_path / "runs", "--model", "broken.py", status=2)
+    assert "no weights" in messages
+    assert "Traceback" not in messages
 
 
 @pytest.fixture
@@ -272,19 +283,21 @@ def test_a_machine_of_another_version_ends_the_command(cluster, kept_data, tmp_p
     assert not lines(log)
 
 
-def test_unlike_workers_are_told_apart(cluster, kept_data, tmp_path):
-    """Two machines of one name are named by Ray's ids of them too."""
+def test_a_copy_that_differs_takes_no_part(cluster, kept_data, tmp_path):
+    """A copy with another identity takes no part, and the message names its machine."""
     (tmp_path / "mine.py").write_text(
         "import os\nfrom lvlm_ad.backend import Backend\n\nclass Mine(Backend):\n    distributable = True\n"
         "    def identity(self):\n        return {**super().identity(), 'weights': os.getpid()}\n"
         "    def answer(self, request):\n        return ''\n"
     )
-    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "actors=2", status=2)
-    assert re.search(r"\S+ \(node [0-9a-f]{8}\) differs from the other machines: identity weights is \d+, not", said)
+    messages = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "actors=2", status=2)
+    assert re.search(
+        r"\S+ \(node [0-9a-f]{8}\) differs from the other machines: identity weights is \d+, not", messages
+    )
 
 
 def test_ctrl_c_while_it_divides(kept_data, tmp_path):
-    """It ends with its usual line, and nothing of Ray's own."""
+    """The command ends with its usual line, without messages of Ray."""
     pytest.importorskip("ray")
     write_model(tmp_path)
     out = tmp_path / "runs"
@@ -292,10 +305,10 @@ def test_ctrl_c_while_it_divides(kept_data, tmp_path):
     process = begun(None, kept_data, out, "--model", "mine.py", *slow)
     wait_for(lambda: divided(out) >= 2)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
-    assert "StackTrace" not in said
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
+    assert "Traceback" not in messages
+    assert "StackTrace" not in messages
 
 
 def divided(out):
@@ -327,15 +340,15 @@ def test_wrong_options_are_one_line(options, expected, kept_data, tmp_path):
     assert "Traceback" not in message
 
 
-def test_room_that_no_machine_has_is_said(cluster, kept_data, tmp_path):
-    """A copy that fits nowhere would be waited for without end."""
+def test_a_copy_that_fits_nowhere_is_an_error(cluster, kept_data, tmp_path):
+    """A copy that fits on no machine is an error: Ray would wait without end."""
     write_model(tmp_path)
-    said = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "num_gpus=1", status=2)
-    assert "a copy takes 1 GPUs, and no machine of the cluster has more than 0; set num_gpus" in said
+    messages = bench(cluster, kept_data, tmp_path / "runs", "--model", "mine.py", "--set", "num_gpus=1", status=2)
+    assert "a copy takes 1 GPUs, and no machine of the cluster has more than 0; set num_gpus" in messages
 
 
 def test_without_an_address_this_machine_is_the_cluster(kept_data, tmp_path):
-    """One command starts Ray, uses it and ends it; nothing of it is left."""
+    """One command starts Ray, uses it and ends it; no process is left."""
     pytest.importorskip("ray")
     log = write_model(tmp_path)
     bench(None, kept_data, tmp_path / "runs", "--model", "mine.py", "--engine", "ray", "--limit", "2")

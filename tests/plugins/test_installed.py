@@ -32,7 +32,7 @@ def test_a_package_of_somebody_else_works_from_another_folder(tmp_path):
     if built.returncode:
         pytest.skip(f"pip cannot build a package here: {built.stderr.strip().splitlines()[-1:]}")
     code = f"import sys; sys.path.insert(0, {str(target)!r}); from lvlm_ad.cli import app; app()"
-    models = ("-m", "example-backend", "-m", "example-baseline", "--no-frame", "--no-report")
+    models = ("-m", "example-backend", "-m", "example-baseline", "--no-reference-rows", "--no-report")
     done = subprocess.run(
         [sys.executable, "-c", code, "bench", *models, "--limit", "2", "--set", "score=0.75"],
         capture_output=True,
@@ -95,8 +95,8 @@ def test_a_name_of_lvlm_ad_stays_its_own(install, kept_data, lvlm_ad_command):
     found = clashes(preset_names("models"))
     assert set(found) == {"contrast", "oracle", "gpt-4o"}
     assert found["contrast"] == (
-        f"contrast means the baseline of lvlm-ad {version('lvlm-ad')}; the baseline 'contrast' of of-one 1.5 has no "
-        "other name."
+        f"contrast means the baseline of lvlm-ad {version('lvlm-ad')}; the baseline 'contrast' of of-one 1.5 cannot "
+        "be reached."
     )
     done = lvlm_ad_command("bench", "-m", "contrast", "--limit", "1", "--data", kept_data, "--division", "grid")
     assert "of-one 1.5" in " ".join(done.stderr.split())

@@ -255,7 +255,7 @@ def test_a_bench_of_own_classes(write, small_data, lvlm_ad_command):
     for name, content in (("my", PLAIN), ("many", TOGETHER), ("scores", SCORES), ("options", OPTIONS)):
         write(f"{name}.py", content)
     models = [part for name in ("my", "many", "scores", "options") for part in ("-m", f"{name}.py")]
-    common = ("--no-frame", "--data", small_data, *GRID, "--set", "word=0.875", "--resamples", "0", "--json")
+    common = ("--no-reference-rows", "--data", small_data, *GRID, "--set", "word=0.875", "--resamples", "0", "--json")
     done = lvlm_ad_command("bench", "--category", "bolt", *models, *common)
     assert done.returncode == 0, done.stderr
     assert {run["model"] for run in json.loads(done.stdout)["runs"]} == {
@@ -298,7 +298,18 @@ def test_an_odd_result_ends_the_command_with_one_line(method, body, message, wri
         f"    def {method}(self, given):\n        {body}\n"
         "from lvlm_ad.baseline import DenseScores\nMAP = np.zeros((96, 96), np.float32)\n",
     )
-    common = ("--limit", "1", "--category", "bolt", "--no-frame", "--data", kept_data, *GRID, "--set", "max_retries=0")
+    common = (
+        "--limit",
+        "1",
+        "--category",
+        "bolt",
+        "--no-reference-rows",
+        "--data",
+        kept_data,
+        *GRID,
+        "--set",
+        "max_retries=0",
+    )
     done = lvlm_ad_command("bench", "--model", "odd.py", *common)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
@@ -309,7 +320,7 @@ def test_an_odd_result_ends_the_command_with_one_line(method, body, message, wri
 def test_an_odd_category_ends_the_command_with_one_line(body, write, kept_data, lvlm_ad_command):
     """Whatever ``finalize_category`` does."""
     write("odd.py", SCORES.replace("return [part for part, in parts]", body))
-    common = ("--limit", "1", "--category", "bolt", "--no-frame", "--data", kept_data, *GRID)
+    common = ("--limit", "1", "--category", "bolt", "--no-reference-rows", "--data", kept_data, *GRID)
     done = lvlm_ad_command("bench", "--model", "odd.py", *common)
     assert done.returncode == 2, done.stderr
     assert "finalize_category" in done.stderr
@@ -320,7 +331,7 @@ def test_output_of_a_plugin_is_not_in_the_json(write, small_data, lvlm_ad_proces
     """With --json, stdout holds one JSON object; what the model prints goes to stderr."""
     write("loud.py", "print('loading')\n" + PLAIN.replace("return", "print('asked'); return"))
     done = lvlm_ad_process(
-        "bench", "-m", "loud.py", "--no-frame", "--data", small_data, "--limit", "1", *GRID, "--json"
+        "bench", "-m", "loud.py", "--no-reference-rows", "--data", small_data, "--limit", "1", *GRID, "--json"
     )
     assert isinstance(json.loads(done.stdout), dict), done.stderr
     assert "loading" in done.stderr
