@@ -50,7 +50,7 @@ def test_a_script_may_be_a_file(tmp_path, content):
 
 @pytest.mark.parametrize("content", ["{", '[{"txt": "a"}]', "[1]", '"a"\nb'])
 def test_a_file_that_is_no_script_is_an_error(tmp_path, content):
-    """Broken JSON, unknown fields and numbers are named as such."""
+    """Broken JSON, unknown fields and numbers are clear errors."""
     (tmp_path / "s.json").write_text(content)
     with pytest.raises(ConfigError, match="no JSON array or JSON Lines"):
         scripted(file=tmp_path / "s.json")
@@ -73,7 +73,7 @@ def test_a_pictures_digest_is_that_of_its_pixels():
 
 
 def test_a_key_is_stable():
-    """The key of a fixed question is this one: stored answers of earlier versions must be found."""
+    """The key of a fixed question never changes, so that stored answers stay valid."""
     request = Request((Picture(b"", "image/png", "d"),), "text", {"format": "text"})
     identity = {"backend": "B", "model": "m"}
     asked = json.dumps(

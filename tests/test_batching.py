@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_answered_in_smaller_batches(room):
 
 
 def test_a_question_that_does_not_even_fit_alone_fails():
-    """It is told, and does not go round for ever."""
+    """A question that does not fit alone raises TooLargeError."""
     batches = batches_of(Device(room=0))
     with pytest.raises(TooLargeError, match="1 do not fit"):
         batches.ask(3)
@@ -80,7 +80,7 @@ def test_a_question_that_does_not_even_fit_alone_fails():
 
 @pytest.mark.parametrize(("odd", "error"), [("bad", ValueError), ("broken", RuntimeError)])
 def test_one_bad_question_does_not_fail_the_others(odd, error):
-    """Where one of a batch cannot be prepared or answered, it alone fails."""
+    """If one question of a batch cannot be prepared or answered, only that one fails."""
     device = Device()
     batches = batches_of(device, start=8, most=8)
     device.gate.clear()
@@ -94,7 +94,7 @@ def test_one_bad_question_does_not_fail_the_others(odd, error):
 
 
 def test_questions_of_like_length_go_together():
-    """What is much longer than the rest waits for its like, so that the rest need no padding."""
+    """Questions of similar length share a batch."""
     device = Device()
     size = BatchSize(1, 1)
     batches = Batches(device.prepare, device.run, length=lambda item: 1000.0 * (item % 2), size=size)
@@ -118,7 +118,7 @@ def test_questions_of_like_length_go_together():
 
 
 def test_the_next_batch_is_prepared_while_one_is_answered():
-    """The device does not wait for pictures where there are enough questions."""
+    """The next batch is prepared while the current one is answered."""
     device = Device()
     batches = batches_of(device, start=4, most=4)
     device.gate.clear()
@@ -135,7 +135,7 @@ def test_the_next_batch_is_prepared_while_one_is_answered():
 
 
 def test_closing_answers_what_is_under_way_and_nothing_more():
-    """A question that is being answered gets its answer; those that wait are told, and later ones too."""
+    """The current question is answered; waiting and later ones raise ClosedError."""
     device = Device()
     batches = batches_of(device, start=1, most=1)
     device.gate.clear()
@@ -158,7 +158,7 @@ def test_closing_answers_what_is_under_way_and_nothing_more():
 
 
 def test_the_size_grows_into_the_memory_and_not_beyond():
-    """It doubles while twice as many fit into nine tenths of the memory, and never back to what failed."""
+    """The size doubles while twice as many questions fit into 90 % of the memory; it never returns to a failed size."""
     size = BatchSize(4, 64)
     size.succeeded(4, 0.1)
     assert size.limit == 8
@@ -179,7 +179,7 @@ def test_the_size_grows_into_the_memory_and_not_beyond():
 
 @pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt])
 def test_an_end_of_the_process_is_heard_by_who_asked(ends):
-    """It is raised where it was asked, and what was asked with it is answered: no thread is lost."""
+    """SystemExit reaches the thread that asked, and the other questions of its batch are answered."""
 
     def run(items):
         if 3 in items:

@@ -29,7 +29,7 @@ def values_of(name):
 
 @pytest.mark.parametrize("name", preset_names("models"))
 def test_a_preset_loads(name):
-    """Its plugin takes its options as they stand, and one line describes it."""
+    """A preset's plugin accepts its options, and one line describes it."""
     preset = load_model(name)
     validated(load_plugin(preset.kind, preset.plugin).Options, preset.options, name)
     assert preset.description
@@ -44,7 +44,7 @@ def test_each_endpoint_has_a_preset():
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_prices_are_complete_and_dated(name):
-    """Input and output are priced together, with the day they were read and a comment that names the source."""
+    """Prices of input and output come together, with their date and source."""
     values = values_of(name)
     priced = "price_input" in values
     assert priced == ("price_output" in values) == ("price_date" in values)
@@ -61,7 +61,7 @@ def test_prices_are_complete_and_dated(name):
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_a_batch_has_a_price_where_it_can_be_had(name):
-    """Half price is claimed only where the endpoint takes batches."""
+    """A preset has a batch price exactly if the endpoint takes batches."""
     values = values_of(name)
     assert ("batch" in values["takes"]) == ("price_batch" in values) == (name in BY_OPENAI)
     assert values.get("price_batch", 0.5) == 0.5
@@ -69,7 +69,7 @@ def test_a_batch_has_a_price_where_it_can_be_had(name):
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_the_rule_for_pictures_is_one(name):
-    """A preset with a price says what a picture costs by a rule that can be read, in the range of all known models."""
+    """A preset with a price has a valid rule for pictures, within the range of known models."""
     values = values_of(name)
     assert ("image_tokens" in values) == ("price_input" in values)
     if "image_tokens" in values:
@@ -80,7 +80,7 @@ def test_the_rule_for_pictures_is_one(name):
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_the_key_is_named_never_held(name):
-    """Each preset names the variable of its key, or that none is needed; only Azure's key goes in another header."""
+    """Each preset names the variable of its key, or none; only Azure's key has another header."""
     values = values_of(name)
     assert re.fullmatch(r"[A-Z]+(_[A-Z]+)*_API_KEY" if name not in LOCAL else "", values["api_key_env"])
     assert values.get("key_header", "authorization") == ("api-key" if name == "azure" else "authorization")
@@ -89,7 +89,7 @@ def test_the_key_is_named_never_held(name):
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_addresses(name):
-    """Local servers are on this machine, all others are reached with TLS; only Azure's address is the user's."""
+    """Local servers are on this machine, all others use TLS; only Azure's address is the user's."""
     address = values_of(name).get("base_url")
     if name == "azure":
         assert address == ""
@@ -101,7 +101,7 @@ def test_addresses(name):
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_only_what_the_endpoint_takes_is_set(name):
-    """The most likely answer is asked for where a temperature is taken; who thinks first has room for it."""
+    """The temperature is 0 if the endpoint supports one; reasoning models have a larger token limit."""
     values = values_of(name)
     assert values["temperature"] == (0.0 if "temperature" in values["takes"] else "none")
     assert ("temperature" not in values["takes"]) == (name in THINKING)
@@ -112,7 +112,7 @@ def test_only_what_the_endpoint_takes_is_set(name):
 
 
 def test_gpt_4v_is_gpt_4o():
-    """The two presets differ only in what they say of themselves."""
+    """The two presets differ only in their description."""
     one, other = values_of("gpt-4v"), values_of("gpt-4o")
     assert one.pop("description") != other.pop("description")
     assert one == other
@@ -175,7 +175,7 @@ def test_local_models_are_those_of_the_documentation():
 
 @pytest.mark.parametrize("name", LOCAL_MODELS)
 def test_a_local_model_asks_for_nothing_dangerous(name):
-    """It runs no code of its own, and its description names its licence."""
+    """A preset trusts no remote code, and its description names the licence."""
     preset = load_model(name)
     assert "trust_remote_code" not in preset.options
     assert re.search("licence|Apache 2.0|MIT", preset.description)

@@ -58,13 +58,13 @@ def test_published_rows_are_those_of_the_papers():
     ],
 )
 def test_settings(settings, expected):
-    """A value is text, or TOML where it begins like a list, a table or a string."""
+    """A value is text, or TOML if it begins like a list, a table or a string."""
     assert parse_settings(settings) == expected
 
 
 @pytest.mark.parametrize("setting", ["novalue", "=x", "l=[1"])
 def test_a_setting_that_is_none(setting):
-    """Without key or "=", or with broken TOML, it is an error that does not quote the value."""
+    """A setting without key or "=", or with broken TOML, is an error that does not quote the value."""
     with pytest.raises(ConfigError, match="--set"):
         parse_settings([setting])
 
@@ -82,13 +82,13 @@ def test_names_are_answered_with_the_nearest():
 
 
 def test_values_out_of_range_are_quoted():
-    """A wrong value says which field, what is wanted and what was given."""
+    """The error names the field, the accepted values and the given value."""
     with pytest.raises(ConfigError, match=r"protocol default, setting image_size: .*16; got 3"):
         load_protocol("default", {"image_size": 3})
 
 
 def test_an_unknown_options_value_is_never_quoted(tmp_path):
-    """It may be a key that was put in the wrong place."""
+    """The value of an unknown option is not quoted: it may be a key."""
     path = tmp_path / "mine.toml"
     path.write_text('backend = "openai"\nmodel = "m"\napi_key = "sk-secret"\n')
     with pytest.raises(ConfigError, match="no setting 'api_key'") as caught:
@@ -115,7 +115,7 @@ def test_files_of_ones_own(tmp_path):
 
 
 def test_an_unknown_price_is_unknown():
-    """Cost needs both prices and both counts; it is never 0 for want of one."""
+    """Without a price or a count the cost is None, never 0."""
     assert Price().cost(10, 0, 10) is None
     assert Price(price_input=1.0).cost(10, 0, 10) is None
     assert Price(price_input=1.0, price_output=2.0).cost(None, None, 10) is None

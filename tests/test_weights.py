@@ -26,7 +26,7 @@ def model(tmp_path):
 
 
 def offline(code, home):
-    """Run code with the hub's cache in ``home`` and the hub out of reach; both are read when its package is loaded."""
+    """Run code with the hub's cache in ``home`` and without a network."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home)}
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         environment.pop(name, None)
@@ -37,7 +37,7 @@ def offline(code, home):
 
 
 def kept_by_the_hub(home, files):
-    """Lay files as the hub's cache does: contents under their hashes, and a folder of links for a commit."""
+    """Write files as the hub's cache does: contents under their hashes, and a folder of links for a commit."""
     root = home / "hub" / f"models--{NAME.replace('/', '--')}"
     snapshot = root / "snapshots" / COMMIT
     for folder in (root / "refs", root / "blobs", snapshot):
@@ -50,7 +50,7 @@ def kept_by_the_hub(home, files):
 
 
 def test_a_folder_is_taken_as_it_is(model, monkeypatch):
-    """A folder with configuration and safetensors is a model, by whatever path it is named."""
+    """A folder with configuration and safetensors is a model, by absolute, relative or home path."""
     assert find_weights(str(model)) == model
     monkeypatch.chdir(model.parent)
     assert find_weights("model").resolve() == model
@@ -59,7 +59,7 @@ def test_a_folder_is_taken_as_it_is(model, monkeypatch):
 
 
 def test_a_folder_that_is_no_model_is_one_line(model):
-    """Without configuration, or with pickled weights alone, a folder is refused, and the reason given."""
+    """A folder without configuration, or with pickled weights only, is refused with the reason."""
     for weights in model.glob("*.safetensors"):
         weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(ConfigError, match=r"holds no weights as safetensors.*a pickle may run any code"):
@@ -71,14 +71,14 @@ def test_a_folder_that_is_no_model_is_one_line(model):
 
 @pytest.mark.parametrize("name", ["./nowhere", "../nowhere", "nowhere/else/entirely", "/nowhere", "a model"])
 def test_what_is_no_folder_and_no_name_is_not_looked_up(name, tmp_path, monkeypatch):
-    """A path that does not exist is said to be missing; the hub is not asked about it."""
+    """A path that does not exist is an error, without asking the hub."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="There is no folder"):
         find_weights(name)
 
 
 def test_a_name_needs_the_hubs_package_or_the_hub(tmp_path):
-    """A name at the hub that is not here, without a network or without the hub's package: what to do is said."""
+    """Without a network, or without the hub's package, the error says what to do."""
     code = f"try:\n    find_weights({NAME!r})\nexcept ConfigError as error:\n    print(error)\n"
     done = offline(code, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -91,7 +91,7 @@ def test_a_name_needs_the_hubs_package_or_the_hub(tmp_path):
 
 
 def test_what_was_fetched_before_needs_no_network(tmp_path):
-    """The hub's cache is used offline, and its hash is that of the same files in a plain folder."""
+    """The hub's cache works offline, and has the same hash as the same files in a folder."""
     pytest.importorskip("huggingface_hub", reason="the hub needs huggingface_hub, not installed here")
     weights, config = b"weights", b'{"model_type": "sam"}'
     files = {
@@ -111,7 +111,7 @@ def test_what_was_fetched_before_needs_no_network(tmp_path):
 
 
 def test_the_hash_is_that_of_the_content(model):
-    """Contents and names of a model's files decide the hash; the folder's name and other files do not."""
+    """The hash depends on names and contents of a model's files, not on the folder's name or other files."""
     before = weights_hash(model)
     (model / "README.md").write_text("a model")
     (model / "model.bin").write_bytes(b"pickled")
@@ -131,7 +131,7 @@ def test_the_hash_is_that_of_the_content(model):
 
 
 def test_the_hubs_own_hashes_are_trusted(tmp_path):
-    """A link to a content that the hub keeps under its SHA-256 is not read; any other link is."""
+    """A link into the hub's cache is hashed by its name; any other link is read."""
     real = hashlib.sha256(b"gigabytes").hexdigest()
     # Were they read, the hashes would differ: neither file holds what it is called.
     one = kept_by_the_hub(tmp_path / "one", {"model.safetensors": (real, b"never read")})
@@ -156,7 +156,7 @@ def test_the_size_is_that_of_the_weights(model):
 
 
 def test_code_counts_and_the_same_weights_in_another_layout_do_not(model):
-    """A file of code is part of what a model is; Mistral's consolidated weights are neither hashed nor counted."""
+    """Code is part of a model; Mistral's duplicate weights are not."""
     before, size = weights_hash(model), weights_size(model)
     (model / "consolidated.safetensors").write_bytes(b"first second")
     assert weights_hash(model) == before
@@ -176,7 +176,7 @@ def test_a_folder_has_no_revision(model):
 
 
 def test_large_files_are_read_once(model, tmp_path, monkeypatch):
-    """A large file's hash is kept outside the model until the file changes, even with its time set back."""
+    """A large file's hash is cached until the file changes, even if its time is set back."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     large = model / "model-00001-of-00002.safetensors"
     large.write_bytes(bytes(11_000_000))
@@ -194,7 +194,7 @@ def test_large_files_are_read_once(model, tmp_path, monkeypatch):
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(model, tmp_path, monkeypatch):
-    """Where the cache's place is a file, the hash is the same."""
+    """If the cache cannot be written, the hash is the same."""
     (model / "model-00001-of-00002.safetensors").write_bytes(bytes(11_000_000))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))

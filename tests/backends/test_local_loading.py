@@ -76,7 +76,7 @@ def test_a_models_own_generation_settings_change_nothing(backend, folder, reques
 
 
 def test_tokens_that_end_an_answer_are_the_models_own(backend, folder, request_):
-    """A list of end tokens in the generation settings ends answers; a damaged file is told, not passed over."""
+    """Each end token of the generation settings ends an answer; a damaged settings file is an error."""
     answer = backend(folder, max_tokens=12).answer(request_)
     first = backend(folder, max_tokens=1).answer(request_)
     assert answer.outcome == "truncated"
@@ -92,7 +92,7 @@ def test_tokens_that_end_an_answer_are_the_models_own(backend, folder, request_)
 
 
 def test_scores_that_are_no_numbers_are_no_answer(backend, folder, request_):
-    """A model whose weights are NaN rejects each question instead of writing zeros, held to the format or not."""
+    """A model with NaN weights rejects each question, with and without a forced format."""
     from safetensors.torch import load_file, save_file
 
     path = folder / "model.safetensors"
@@ -106,7 +106,7 @@ def test_scores_that_are_no_numbers_are_no_answer(backend, folder, request_):
 
 
 def test_a_question_that_does_not_fit_is_rejected(backend, folder, request_):
-    """Question and longest answer together must fit into the model's context; nothing is cut off in silence."""
+    """A question that leaves no room for the longest answer in the model's context is rejected, not cut."""
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["max_position_embeddings"] = 300
     (folder / "config.json").write_text(json.dumps(config))
@@ -116,7 +116,7 @@ def test_a_question_that_does_not_fit_is_rejected(backend, folder, request_):
 
 
 def test_code_of_a_model_is_part_of_what_it_is(backend, folder):
-    """Edited code is another model; a processor that needs code asks for trust by the option's name."""
+    """Edited code is another model; a processor that needs code names the option trust_remote_code."""
     before = backend(folder).identity()["weights"]
     (folder / "processing_x.py").write_text("x = 1\n")
     changed = backend(folder).identity()["weights"]
@@ -138,19 +138,19 @@ def test_code_of_a_model_is_part_of_what_it_is(backend, folder):
     ],
 )
 def test_options_that_cannot_be_are_refused(backend, folder, options, message):
-    """A temperature next to 0, and arguments that lvlm-ad itself gives."""
+    """A temperature close to 0 is refused, and so are arguments that lvlm-ad sets itself."""
     with pytest.raises(ValidationError, match=message):
         backend(folder, **options)
 
 
 def test_a_folder_has_no_revision(backend, folder):
-    """A revision beside a folder would only make another identity."""
+    """A revision together with a folder is an error."""
     with pytest.raises(ConfigError, match="has no revisions"):
         backend(folder, revision="main").identity()
 
 
 def test_a_batchs_seconds_are_shared(backend, folder, photo):
-    """The seconds of questions answered together add up to the time that the device was busy."""
+    """The seconds of all answers of a batch add up to the device's busy time."""
     from concurrent.futures import ThreadPoolExecutor
 
     asked = backend(folder, max_tokens=8, batch_size=4)
@@ -175,7 +175,7 @@ def test_another_models_size_is_not_the_presets(folder):
 
 
 def test_what_costs_nothing_is_not_held_back(lvlm_ad_command, small_data, tiny_lvlm):
-    """A model in this process costs nothing: a dry run says so and names no time; a limit of 0 USD lets it answer."""
+    """A local model is free: a dry run shows no cost and no time, and --max-cost 0 allows its questions."""
     asked = ("bench", "--model", "transformers", "--no-frame", "--data", small_data, "--limit", 1, "--json")
     asked = (*asked, "--set", f"model={tiny_lvlm('llava')}", "--set", "device=cpu", "--set", "max_tokens=15")
     (forecast,) = json.loads(lvlm_ad_command(*asked, "--dry-run").stdout)["forecast"]

@@ -37,7 +37,7 @@ def backend(endpoint, monkeypatch):
 
 
 def test_a_question_is_sent_as_chat_completion(backend, endpoint):
-    """Pictures go as data URIs before the text, lossless; sampling options and the key go where the API wants them."""
+    """Pictures are sent losslessly as data URIs before the text, with sampling options and the key."""
     answer = backend(temperature=0.5, seed=3, max_tokens=77, detail="low").answer(REQUEST)
     (body,) = endpoint.asked
     image, text = body["messages"][0]["content"]
@@ -59,13 +59,13 @@ def test_a_question_is_sent_as_chat_completion(backend, endpoint):
 
 
 def test_options_can_be_left_to_the_endpoint(backend, endpoint):
-    """Temperature "none" sends none, and the token limit has the name that the endpoint knows."""
+    """Temperature "none" sends no temperature, and token_parameter names the token limit."""
     backend(temperature="none", token_parameter="max_tokens").answer(REQUEST)
     assert set(endpoint.asked[0]) == {"model", "messages", "max_tokens"}
 
 
 def test_a_json_question_carries_its_schema(backend, endpoint):
-    """The schema goes as response_format, strict."""
+    """A question's schema is sent as a strict response_format."""
     backend().answer(Request((), "q", {"format": "json", "schema": {"type": "object"}}))
     wanted = endpoint.asked[0]["response_format"]
     assert wanted["type"] == "json_schema"
@@ -86,7 +86,7 @@ def test_a_json_question_carries_its_schema(backend, endpoint):
     ],
 )
 def test_outcomes(backend, endpoint, completion, choice, outcome, detail):
-    """Refusals, the content filter, the token limit and an empty text are told apart; text may come in parts."""
+    """Refusal, content filter, token limit and empty text are different outcomes; a text may come in parts."""
     endpoint.reply = lambda _: (200, completion("a text", **choice), {})
     answer = backend().answer(REQUEST)
     assert (answer.outcome, answer.detail) == (outcome, detail)
@@ -100,7 +100,7 @@ def test_outcomes(backend, endpoint, completion, choice, outcome, detail):
     ],
 )
 def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, status, error, detail):
-    """Filters that answer with an error status, as Azure's and OpenRouter's do, are an outcome, not a failure."""
+    """A content filter that sends an error status, as Azure's and OpenRouter's do, gives an outcome, not an error."""
     endpoint.reply = lambda _: (status, {"error": error}, {})
     answer = backend().answer(REQUEST)
     assert (answer.outcome, answer.text, answer.detail) == ("filtered", "", detail)
@@ -156,7 +156,7 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
     ],
 )
 def test_errors_by_kind(backend, endpoint, status, body, error, says):
-    """What ends the run, what may pass and what is wrong with one question are told apart; none holds the key."""
+    """Each reply gives the right kind of error, and no error contains the key."""
     endpoint.reply = lambda _: (status, body, {})
     with pytest.raises(error, match=says) as caught:
         backend().answer(REQUEST)
@@ -170,7 +170,7 @@ def test_errors_by_kind(backend, endpoint, status, body, error, says):
 
 
 def test_an_unknown_model_is_answered_with_what_is_served(backend, endpoint):
-    """The error lists the endpoint's models and names the setting; without a list it doubts the address."""
+    """The error lists the endpoint's models and the setting; without a list it suggests a wrong address."""
     endpoint.reply = lambda _: (404, {"error": {"message": "no model m"}}, {})
     with pytest.raises(FatalError, match=r"model m: not found: no model m.*/models does not say .* address right\?"):
         backend().answer(REQUEST)
@@ -182,7 +182,7 @@ def test_an_unknown_model_is_answered_with_what_is_served(backend, endpoint):
 
 
 def test_a_wrong_address_is_called_one(backend, endpoint):
-    """Where no server listens, or the version is left out, the error says so."""
+    """The error says that no server answers, or that the version is missing in the address."""
     with pytest.raises(ConfigError, match=r"No server answers at http://127\.0\.0\.1:9/v1; start it"):
         backend(base_url="http://127.0.0.1:9/v1", model="")
     endpoint.reply = lambda _: (404, {"detail": "Not Found"}, {})
@@ -191,7 +191,7 @@ def test_a_wrong_address_is_called_one(backend, endpoint):
 
 
 def test_a_key_file_may_begin_with_a_byte_order_mark(backend, endpoint, tmp_path):
-    """Some editors write one; it is no part of the key."""
+    """A byte order mark in the key's file is not part of the key."""
     (tmp_path / "key").write_text(SECRET, encoding="utf-8-sig")
     backend(api_key_file=tmp_path / "key").answer(REQUEST)
     assert endpoint.headers[0]["authorization"] == f"Bearer {SECRET}"
@@ -208,7 +208,7 @@ def test_a_key_file_may_begin_with_a_byte_order_mark(backend, endpoint, tmp_path
     ],
 )
 def test_the_wait_that_is_asked_for_comes_with_the_error(backend, endpoint, headers, body, wait):
-    """Retry-After in its forms, the reset of a used-up limit, and Gemini's retryDelay."""
+    """The error carries the waiting time of Retry-After, of an exhausted limit's reset, and of Gemini's retryDelay."""
     endpoint.reply = lambda _: (429, body, headers)
     with pytest.raises(RateLimitError) as caught:
         backend().answer(REQUEST)
@@ -216,14 +216,14 @@ def test_the_wait_that_is_asked_for_comes_with_the_error(backend, endpoint, head
 
 
 def test_announced_limits_come_with_the_answer(backend, endpoint, completion):
-    """What the endpoint says of its limits a minute is handed on."""
+    """An answer carries the limits per minute that the endpoint announces."""
     headers = {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "30000"}
     endpoint.reply = lambda _: (200, completion("yes"), headers)
     assert backend().answer(REQUEST).limits == Limits(500, 30000)
 
 
 def test_no_answer_in_time_is_a_sign_of_crowding(backend, endpoint):
-    """A time-out may pass, and too many questions under way may be its cause."""
+    """A time-out is transient, and too many concurrent questions may be the reason."""
     release = threading.Event()
     endpoint.reply = lambda _: release.wait(10) and "late"
     with pytest.raises(TransientError, match=r"no answer within 0.2 s") as caught:
@@ -233,14 +233,14 @@ def test_no_answer_in_time_is_a_sign_of_crowding(backend, endpoint):
 
 
 def test_an_answer_that_drips_in_is_given_up(backend, endpoint, broken):
-    """A body that comes byte by byte, each in time, ends with the time-out all the same."""
+    """A reply that arrives byte by byte also ends with the time-out."""
     endpoint.reply = lambda _: broken("drip")
     with pytest.raises(TransientError, match=r"no answer within 0.5 s"):
         backend(timeout=0.5).answer(REQUEST)
 
 
 def test_a_connection_that_breaks_is_a_failed_question(backend, endpoint, broken):
-    """A reset and a body that ends too early may pass."""
+    """A connection reset and an incomplete body are transient."""
     for how in ("reset", "half"):
         endpoint.reply = lambda _, how=how: broken(how)
         with pytest.raises(TransientError, match=r"no connection|unreadable"):
@@ -248,7 +248,7 @@ def test_a_connection_that_breaks_is_a_failed_question(backend, endpoint, broken
 
 
 def test_no_connection_is_a_failed_question(backend):
-    """A port where nobody listens fails the question with the address."""
+    """The error of a closed port names the address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -257,7 +257,7 @@ def test_no_connection_is_a_failed_question(backend):
 
 
 def test_the_client_does_not_ask_again_by_itself(backend, endpoint):
-    """One call, one question: asking again is the framework's business."""
+    """The client asks once, since the framework retries."""
     endpoint.reply = lambda _: (500, {}, {"retry-after-ms": "1", "x-should-retry": "true"})
     with pytest.raises(TransientError):
         backend().answer(REQUEST)
@@ -265,7 +265,7 @@ def test_the_client_does_not_ask_again_by_itself(backend, endpoint):
 
 
 def test_a_key_is_wanted_by_endpoints_far_away(backend, monkeypatch, endpoint, tmp_path):
-    """Without a key an address in the internet is refused before anything is sent; one nearby is asked."""
+    """Without a key, an internet address is an error before anything is sent; a local address is asked."""
     monkeypatch.delenv("OPENAI_API_KEY")
     for url in ("https://api.openai.com/v1", "https://openrouter.ai/api/v1", "https://8.8.8.8/v1"):
         with pytest.raises(ConfigError, match=re.escape(f"OPENAI_API_KEY holds no key for {url}")):
@@ -282,7 +282,7 @@ def test_a_key_is_wanted_by_endpoints_far_away(backend, monkeypatch, endpoint, t
 
 
 def test_a_key_may_come_from_a_file_and_go_into_another_header(backend, endpoint, tmp_path):
-    """A file's key is taken without its line break; Azure's header carries it too; what cannot be a key is refused."""
+    """A key file may end with a line break, Azure's header carries the key too, and a text with spaces is no key."""
     (tmp_path / "key").write_text("from-a-file\n")
     backend(api_key_file=tmp_path / "key", key_header="api-key").answer(REQUEST)
     assert endpoint.headers[0]["api-key"] == "from-a-file"
@@ -293,7 +293,7 @@ def test_a_key_may_come_from_a_file_and_go_into_another_header(backend, endpoint
 
 
 def test_what_an_endpoint_does_not_take_is_not_sent(backend, endpoint):
-    """Without temperature and schema among what is taken, neither is sent; asking for one is an error."""
+    """Unsupported features are not sent; setting one is an error."""
     asked = backend(takes=["seed"], detail="none", reasoning_effort="low", seed=4)
     asked.answer(Request(REQUEST.images, "q", {"format": "json", "schema": {"type": "object"}}))
     (body,) = endpoint.asked
@@ -305,7 +305,7 @@ def test_what_an_endpoint_does_not_take_is_not_sent(backend, endpoint):
 
 
 def test_logprobs_are_asked_for(backend, endpoint):
-    """The number of alternatives goes where the API wants it."""
+    """The number of alternatives is sent as top_logprobs."""
     backend(logprobs=5).answer(REQUEST)
     assert (endpoint.asked[0]["logprobs"], endpoint.asked[0]["top_logprobs"]) == (True, 5)
 
@@ -317,7 +317,7 @@ def logprob(token, value=-0.1, others=(), **fields):
 
 
 def test_probabilities_come_with_the_answer(backend, endpoint, completion):
-    """Tokens of digits and points come with what could have stood there; a letter of two tokens confuses nothing."""
+    """Tokens of numbers come with their alternatives, also after a letter that consists of two tokens."""
     letter = "\U0001f600".encode()
     content = [
         logprob("Score"),
@@ -339,7 +339,7 @@ def test_probabilities_come_with_the_answer(backend, endpoint, completion):
 
 
 def test_without_logprobs_there_are_no_probabilities(backend):
-    """Unless alternatives are asked for, none are promised."""
+    """Without the option logprobs the backend offers no probabilities."""
     assert backend().answer(REQUEST).tokens == ()
     assert not backend().capabilities.probabilities
     assert not backend(logprobs=0).capabilities.probabilities
@@ -366,14 +366,14 @@ def test_without_logprobs_there_are_no_probabilities(backend):
     ],
 )
 def test_malformed_logprobs_cost_no_answer(backend, endpoint, completion, logprobs):
-    """Whatever comes in the place of log-probabilities, the answer is there, without tokens."""
+    """Malformed log-probabilities give an answer without tokens."""
     endpoint.reply = lambda _: (200, completion("0.7", logprobs=logprobs), {})
     answer = backend(logprobs=5).answer(REQUEST)
     assert (answer.text, answer.outcome, answer.tokens) == ("0.7", "ok", ())
 
 
 def test_where_the_key_is_hidden_no_tokens_are_kept(backend, endpoint, completion):
-    """With the key taken out of a text, the tokens' places are no longer its own, and they may spell parts of it."""
+    """If the key was removed from a text, the tokens are dropped: they may spell parts of the key."""
     content = [logprob("sk-very-secret-"), logprob("0123456789"), logprob(" "), logprob("0.7")]
     endpoint.reply = lambda _: (200, completion(f"{SECRET} 0.7", logprobs={"content": content}), {})
     assert backend(logprobs=5).answer(REQUEST).tokens == ()
@@ -383,13 +383,13 @@ def test_where_the_key_is_hidden_no_tokens_are_kept(backend, endpoint, completio
     "url", ["http://user:pw@127.0.0.1/v1", "http://127.0.0.1/v1?api-key=x", "127.0.0.1", "file:///x"]
 )
 def test_addresses_with_secrets_or_without_host_are_refused(backend, url):
-    """What would put a secret into the manifest, or is no address, is refused."""
+    """An address with a secret, or without a host, is refused."""
     with pytest.raises(ConfigError, match="address"):
         backend(base_url=url)
 
 
 def test_a_redirect_is_not_followed(backend, endpoint):
-    """Neither key nor pictures go to a host that the user did not name."""
+    """A redirect is an error: key and pictures are not sent to another host."""
     elsewhere = endpoint.url.replace("127.0.0.1", "localhost")
     endpoint.reply = lambda _: (307, {}, {"Location": f"{elsewhere}/chat/completions"})
     with pytest.raises(FatalError, match="redirects elsewhere"):
@@ -398,7 +398,7 @@ def test_a_redirect_is_not_followed(backend, endpoint):
 
 
 def test_a_key_is_hidden_also_where_a_message_is_cut(backend, endpoint):
-    """The key is taken out before a long message is shortened; a dummy key such as "1" is not taken out of answers."""
+    """The key is removed before a long message is shortened."""
     endpoint.reply = lambda _: (401, {"error": {"message": "x" * 960 + SECRET + "y" * 5000}}, {})
     with pytest.raises(FatalError) as caught:
         backend().answer(REQUEST)
@@ -407,21 +407,21 @@ def test_a_key_is_hidden_also_where_a_message_is_cut(backend, endpoint):
 
 
 def test_a_dummy_key_leaves_answers_alone(backend, endpoint, monkeypatch):
-    """Local servers want any key, such as "1"; it is no secret and not taken out of answers."""
+    """A dummy key such as "1" is no secret and is not removed from answers."""
     monkeypatch.setenv("OPENAI_API_KEY", "1")
     endpoint.reply = lambda _: "image anomaly score: 0.11."
     assert backend().answer(REQUEST).text == "image anomaly score: 0.11."
 
 
 def test_a_key_in_the_place_of_its_variables_name_is_not_quoted(backend):
-    """Given where the variable's name belongs, a key is refused without being shown."""
+    """A key in place of its variable's name is refused without being shown."""
     with pytest.raises(ConfigError, match="name of an environment variable") as caught:
         backend(api_key_env=SECRET)
     assert SECRET not in str(caught.value)
 
 
 def test_reasoning_beside_the_completion_is_counted(backend, endpoint, completion):
-    """Where the total shows that reasoning is not part of the completion, it is added; where it is part, it is not."""
+    """Reasoning tokens are added to the completion only if the total shows that they are not part of it."""
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 7}}
     for total, output in ((22, 12), (15, 5)):
         endpoint.reply = lambda _, total=total: (200, completion("x") | {"usage": usage | {"total_tokens": total}}, {})
@@ -429,7 +429,7 @@ def test_reasoning_beside_the_completion_is_counted(backend, endpoint, completio
 
 
 def test_identity_is_what_decides_an_answer(backend):
-    """Model, address and sampling options are part of it; time-outs, retries and the key's variable are not."""
+    """Model, address and sampling options are part of the identity; time-outs and the key's variable are not."""
     same = backend().identity()
     assert same == backend(timeout=9, api_key_env="", takes=("temperature", "schema")).identity()
     others = [{"model": "n"}, {"temperature": 1}, {"max_tokens": 5}, {"detail": "low"}, {"seed": 1}]
@@ -439,7 +439,7 @@ def test_identity_is_what_decides_an_answer(backend):
 
 
 def test_a_key_is_hidden_however_it_is_spelled(backend, monkeypatch):
-    """As it is, as an address spells it, and where a server quotes no more than its beginning."""
+    """The key is removed also if it is URL-encoded or cut off."""
     key = "sk-FAKEsecret/abc+DEFghijklmnop="
     monkeypatch.setenv("OPENAI_API_KEY", key)
     hide = backend()._wire.hide

@@ -1,3 +1,5 @@
+import doctest
+import importlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -36,13 +38,13 @@ NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_every_form_of_a_wait_is_read(value, seconds):
-    """Seconds, durations, HTTP dates, ISO dates and epochs; what is past is 0; anything else is no wait."""
+    """Seconds, durations, HTTP dates, ISO dates and epochs are read; the past is 0; anything else is None."""
     assert seconds_in(value, NOW) == (None if seconds is None else pytest.approx(seconds, abs=1e-3))
 
 
 @given(st.text(max_size=200))
 def test_no_header_breaks_the_reading(value):
-    """Any text gives seconds of at least 0, or nothing."""
+    """Any text gives at least 0 seconds, or None."""
     assert (seconds_in(value, NOW) or 0) >= 0
     assert (wait_in({"retry-after": value, "x-ratelimit-reset": value}, NOW) or 0) >= 0
     announced_limits({"x-ratelimit-limit-requests": value})
@@ -71,13 +73,21 @@ def test_no_header_breaks_the_reading(value):
     ],
 )
 def test_the_wait_asked_for_is_found(headers, seconds):
-    """Retry-After counts before resets, milliseconds before seconds; of used-up limits the longest reset."""
+    """Milliseconds come before seconds, Retry-After before resets; the longest reset of exhausted limits counts."""
     assert wait_in(headers, NOW) == (None if seconds is None else pytest.approx(seconds, abs=1e-3))
 
 
 def test_announced_limits_are_read():
-    """OpenAI's and Anthropic's headers; what is no positive number is not a limit."""
+    """The headers of OpenAI and Anthropic are read; only a positive number is a limit."""
     assert announced_limits({"x-ratelimit-limit-requests": "60", "x-ratelimit-limit-tokens": "0"}) == Limits(60, None)
     assert announced_limits({"anthropic-ratelimit-tokens-limit": "40000"}) == Limits(None, 40000)
     assert announced_limits({"x-ratelimit-limit-requests": "many"}) is None
     assert announced_limits({}) is None
+
+
+@pytest.mark.parametrize("name", ["openai", "openai.headers", "openai.options", "transformers.options"])
+def test_examples_in_docstrings_run(name):
+    """The examples of these modules print what they say."""
+    result = doctest.testmod(importlib.import_module(f"lvlm_ad_backends.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -47,7 +47,7 @@ def backend(tiny_lvlm):
 
 
 def question(number, n_regions=5, **options):
-    """A question with a picture and a text that no other has, of another size each."""
+    """A question whose picture and text depend on its number."""
     pixels = np.random.default_rng(number).integers(0, 255, (96 + 40 * (number % 3), 128, 3), dtype=np.uint8)
     text = f"Question {number}. " + "Is there any defect? " * (1 + number % 4)
     return Request((Picture.from_pixels(pixels),), text, {"format": "text", "n_regions": n_regions, **options})
@@ -60,7 +60,7 @@ def ask_all(backend, requests):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_batched_answers_equal_single_answers(backend, name):
-    """Greedy, float32: who else is in the batch, and how much is padded, decides nothing."""
+    """In float32 without sampling, neither the other questions of a batch nor the padding change an answer."""
     requests = [question(number) for number in range(6)]
     single, batched = backend(name, batch_size=1), backend(name, batch_size=6)
     alone = [single.answer(request) for request in requests]
@@ -72,7 +72,7 @@ def test_batched_answers_equal_single_answers(backend, name):
 
 
 def test_a_batch_decides_nothing_about_what_is_drawn(backend):
-    """With a temperature the draw belongs to the question and the seed, not to the batch."""
+    """With a temperature, an answer depends on question and seed, not on the batch."""
     requests = [question(number) for number in range(5)]
     alone = [backend(batch_size=1, temperature=1.0).answer(request).text for request in requests]
     together = ask_all(backend(batch_size=5, temperature=1.0), requests)
@@ -82,7 +82,7 @@ def test_a_batch_decides_nothing_about_what_is_drawn(backend):
 
 
 def test_draws_follow_the_probabilities():
-    """Over many streams, tokens come as often as the softmax says, sharpened by the temperature."""
+    """Over many streams, sampled tokens follow the softmax at the temperature."""
     import torch
     from lvlm_ad_backends.transformers.tokens import Recorder, Sampler
 
@@ -102,7 +102,7 @@ def test_draws_follow_the_probabilities():
 
 
 def test_only_the_new_tokens_are_the_answer(backend, tiny_lvlm, tmp_path):
-    """The text is what generate appended, without special tokens; cut off and ended are told apart; all is counted."""
+    """The answer is the new text without special tokens; its outcome and its tokens are right."""
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -142,7 +142,7 @@ def test_only_the_new_tokens_are_the_answer(backend, tiny_lvlm, tmp_path):
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
 @pytest.mark.parametrize("n_regions", [0, 1, 12])
 def test_a_held_answer_can_always_be_read(backend, name, n_regions):
-    """Whatever the model: the answer is in the format, its regions were drawn, its scores lie in [0, 1]."""
+    """A forced answer has the format, existing regions, and scores in [0, 1], whatever the model."""
     from lvlm_ad_backends.transformers.tokens import answer_pattern
 
     held = backend(name, constrain=True, max_tokens=400)
@@ -157,7 +157,7 @@ def test_a_held_answer_can_always_be_read(backend, name, n_regions):
 
 @needs_xgrammar
 def test_a_held_answer_keeps_its_schema(backend):
-    """A JSON question's answer is an object of its schema; each question of a batch has its own."""
+    """A forced JSON answer follows its own question's schema, also in a batch."""
     from lvlm_ad.prompts.question import answer_schema
 
     held = backend("qwen2_5_vl", constrain=True, max_tokens=600)
@@ -172,7 +172,7 @@ def test_a_held_answer_keeps_its_schema(backend):
 
 
 def test_too_little_memory_loses_nothing(backend, monkeypatch):
-    """Where more than three questions do not fit, all are answered, each once, and as they are alone."""
+    """If only three questions fit into memory, all are answered once, with the same answers as alone."""
     import torch
     from transformers import LlavaForConditionalGeneration
 
@@ -194,7 +194,7 @@ def test_too_little_memory_loses_nothing(backend, monkeypatch):
 
 
 def test_a_question_for_which_there_is_no_memory_at_all(backend, monkeypatch):
-    """It ends the run with one line that says so."""
+    """A question that does not fit alone ends the run with one clear line."""
     import torch
     from transformers import LlavaForConditionalGeneration
 
@@ -218,7 +218,7 @@ def test_one_bad_question_fails_alone(backend):
 
 
 def test_the_identity_is_the_weights(backend, tiny_lvlm, tmp_path):
-    """Another place is the same model, other weights are another; what cannot change an answer does not enter."""
+    """A moved folder is the same model, other weights are another; batch size and attention do not matter."""
     folder = tmp_path / "elsewhere" / "llava"
     shutil.copytree(tiny_lvlm("llava"), folder)
     here = backend().identity()
@@ -234,7 +234,7 @@ def test_the_identity_is_the_weights(backend, tiny_lvlm, tmp_path):
 
 
 def test_what_cannot_be_loaded_is_said_in_one_line(backend, tmp_path):
-    """A text model, a model with code of its own, a type that is not known, no chat template."""
+    """A text model, an unknown type and a model with its own code are clear errors."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -254,7 +254,7 @@ def test_what_cannot_be_loaded_is_said_in_one_line(backend, tmp_path):
 
 
 def test_damaged_or_foreign_weights_are_not_used(backend, tiny_lvlm, tmp_path):
-    """Weights that are cut off, or that lack some of the model's, end the run instead of answering at random."""
+    """Truncated or incomplete weights end the run."""
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "llava"
@@ -270,7 +270,7 @@ def test_damaged_or_foreign_weights_are_not_used(backend, tiny_lvlm, tmp_path):
 
 
 def test_a_batch_size_is_a_number_or_auto(backend):
-    """Other values are refused with what is wanted."""
+    """Other batch sizes are refused with the accepted values."""
     for size in (0, -1, "many"):
         with pytest.raises(ValueError, match="auto or a number from 1 is wanted"):
             backend(batch_size=size)
@@ -278,7 +278,7 @@ def test_a_batch_size_is_a_number_or_auto(backend):
 
 
 def test_without_a_chat_template_nothing_is_asked(backend, tiny_lvlm, tmp_path):
-    """It is not known how the model wants to be asked; every question says so, and the model is loaded once."""
+    """Without a chat template every question fails with the same clear error."""
     folder = tmp_path / "llava"
     shutil.copytree(tiny_lvlm("llava"), folder)
     (folder / "chat_template.jinja").unlink()
@@ -298,13 +298,13 @@ def test_without_a_chat_template_nothing_is_asked(backend, tiny_lvlm, tmp_path):
     ],
 )
 def test_what_this_machine_lacks_is_said_before_anything_is_fetched(backend, options, says):
-    """No device, too little memory: one line, without looking for the model."""
+    """A missing device or too little memory is an error before the model is looked for."""
     with pytest.raises(ConfigError, match=says):
         backend("llava", **options)
 
 
 def test_a_model_that_is_not_here(backend, tmp_path, monkeypatch):
-    """Offline, a hub name says what to do; a folder without a model says what it lacks."""
+    """Offline, the error for a hub name says what to do; that for a folder names the missing file."""
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -325,7 +325,7 @@ def bench(command, data, folder, *more, limit=2):
 
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
 def test_the_whole_bench(lvlm_ad_command, small_data, tiny_lvlm, tmp_path, name):
-    """Noise answers are counted as what they are; the same command asks nothing; the manifest names the weights."""
+    """A bench counts random answers by outcome, asks nothing the second time, and records the weights."""
     done = bench(lvlm_ad_command, small_data, tiny_lvlm(name))
     assert done.returncode == 3, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
@@ -370,7 +370,7 @@ def test_on_a_gpu(backend):
 
 @needs_xgrammar
 def test_expected_scores_equal_a_hand_computation_from_the_logits(backend):
-    """The model's raw scores at the places of "0", "." and the digits give the same expected value, digit by digit."""
+    """Expected scores equal those computed by hand from the model's raw scores."""
     import torch
 
     held = backend("gemma3", constrain=True, max_tokens=60)

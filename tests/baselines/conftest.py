@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def check_drawn(shared):
-    """A function that skips the test unless a model's random weights are those which the cases were made with.
+    """A function that skips the test if this torch draws other random weights than the reference cases have.
 
     ``weights_hash`` covers more than weights; the cases name the hash of the names and values alone.
     """

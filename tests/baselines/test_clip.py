@@ -38,7 +38,7 @@ def winclip(tmp_path, **options):
 
 
 def test_the_class_token_alone_is_the_image_embedding(clip, squares):
-    """Leaving the other tokens out of the last block changes nothing: it equals encode_image."""
+    """The class token alone gives the same embedding as encode_image."""
     import torch
 
     with torch.inference_mode():
@@ -50,14 +50,14 @@ def test_the_class_token_alone_is_the_image_embedding(clip, squares):
 
 
 def test_pictures_are_normalised_as_the_weights_were_trained(clip, squares):
-    """Values are scaled to 0..1, then by CLIP's mean and spread, channels first."""
+    """Pictures are scaled to 0..1 and normalised by CLIP's mean and standard deviation, channels first."""
     mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     expected = (squares / 255 - mean) / std
     assert np.allclose(clip.pictures(squares).numpy(), expected.transpose(0, 3, 1, 2), atol=1e-6)
 
 
 def test_cutting_texts_at_their_longest_is_exact(clip):
-    """Prompts of any length, alone or together, repeated or not, have the embeddings that encode_text gives."""
+    """Prompts of any length, alone or together, have the embeddings of encode_text."""
     import open_clip
     import torch
 
@@ -69,7 +69,7 @@ def test_cutting_texts_at_their_longest_is_exact(clip):
 
 
 def test_prompts_are_encoded_once_for_all_runs(clip, tmp_path, monkeypatch):
-    """A vector on the disk is not computed again; a damaged one is; other prompts or ways have files of their own."""
+    """A cached vector is not computed again, a damaged one is; other prompts and other means have their own files."""
     from lvlm_ad_baselines.clip.prompts import Prototypes, mean, raw_mean
 
     encoded = []
@@ -91,7 +91,7 @@ def test_prompts_are_encoded_once_for_all_runs(clip, tmp_path, monkeypatch):
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(clip, tmp_path):
-    """Where the folder is a file, vectors are computed and used all the same."""
+    """If the cache's folder is a file, vectors are still computed."""
     from lvlm_ad_baselines.clip.prompts import Prototypes, mean
 
     (tmp_path / "file").write_text("")
@@ -110,7 +110,7 @@ def test_the_cache_lies_where_the_system_says(monkeypatch, tmp_path):
 
 
 def test_methods_on_the_same_weights_share_them(tiny_clip, tmp_path):
-    """Two baselines of a bench hold one model; with both closed it is let go."""
+    """Two baselines share one model, which is released when both are closed."""
     import gc
     import weakref
 
@@ -125,7 +125,7 @@ def test_methods_on_the_same_weights_share_them(tiny_clip, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_weights_of_a_file_are_named_by_their_content(tiny_clip, tmp_path, suffix):
-    """The same weights are the same model, whatever file they come from; and no longer labelled random."""
+    """The same weights are the same model whatever their file, and are not labelled as random."""
     import torch
     from safetensors.torch import save_file
 
@@ -141,7 +141,7 @@ def test_weights_of_a_file_are_named_by_their_content(tiny_clip, tmp_path, suffi
 
 
 def test_the_same_weights_under_another_activation_are_another_model(tiny_clip, tmp_path):
-    """OpenAI's weights load into either model; neither run nor cached prompts may pass for the other's."""
+    """The same weights with another activation have another hash."""
     import open_clip
     from lvlm_ad_baselines.clip.model import Clip
 
@@ -155,7 +155,7 @@ def test_the_same_weights_under_another_activation_are_another_model(tiny_clip, 
 
 
 def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
-    """Some models' tokenizers come from the hub, others' need a package."""
+    """A tokenizer that cannot be loaded is a one-line error."""
     from huggingface_hub import constants
     from lvlm_ad_baselines.clip.loading import load_tokenizer
 
@@ -182,7 +182,7 @@ def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(tmp_path, options, message):
-    """An unknown model, another kind of tower, an unknown tag and an absent file."""
+    """An unknown model, another kind of tower, an unknown tag and a missing file are one-line errors."""
     with pytest.raises(ConfigError) as caught:
         winclip(tmp_path, **options).identity()
     assert message in str(caught.value)
@@ -190,7 +190,7 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path, options, message):
 
 
 def test_without_a_network_the_message_names_the_file(tmp_path, monkeypatch):
-    """Weights that are not here and cannot be fetched: which file is wanted, and where to put it."""
+    """Without a network, the error names the missing file and how to give it."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -209,7 +209,7 @@ class Evil:
 
 
 def test_pickled_code_in_a_file_of_weights_does_not_run(tiny_clip, tmp_path, monkeypatch):
-    """A file of other things, of another model's weights or with code in it ends with one line."""
+    """A file with other content, another model's weights or code is a one-line error, and no code runs."""
     import torch
 
     monkeypatch.chdir(tmp_path)
@@ -223,13 +223,13 @@ def test_pickled_code_in_a_file_of_weights_does_not_run(tiny_clip, tmp_path, mon
 
 
 def test_listing_models_loads_none():
-    """``lvlm-ad models`` builds each plugin; that must not fetch or load weights."""
+    """Building a CLIP baseline, as ``lvlm-ad models`` does, loads no weights."""
     for name in ("winclip", "clip-ad", "clip-ac"):
         assert build(find_model(name, {})[0])._clip is None
 
 
 def test_many_threads_get_their_own_scores(tiny_clip, tmp_path):
-    """Pictures asked for at the same time go in batches, and each thread gets what its picture scores alone."""
+    """Concurrent pictures are scored in batches, with the same scores as alone."""
     from concurrent.futures import ThreadPoolExecutor
 
     draw = np.random.default_rng(1)

@@ -16,7 +16,7 @@ pytestmark = [
 
 
 def test_with_winclips_prompts_it_gives_winclips_image_score(tiny_clip, tmp_path):
-    """On a square picture both compare the same embedding with the same texts."""
+    """With WinCLIP's prompts, CLIP-AC gives WinCLIP's image score on a square picture."""
     from lvlm_ad_baselines.clip_ac import ClipAc, ClipAcOptions
     from lvlm_ad_baselines.winclip import WinClip, WinClipOptions
 
@@ -37,7 +37,7 @@ def test_with_winclips_prompts_it_gives_winclips_image_score(tiny_clip, tmp_path
 
 @pytest.mark.parametrize("name", ["ClipAc", "WinClip", "ClipAd"])
 def test_damaged_weights_give_no_score(tiny_clip, tmp_path, name):
-    """One weight that is no number must not become a score of 1, or any other."""
+    """A NaN weight gives no score."""
     import open_clip
     import torch
     from lvlm_ad_baselines import clip_ac, clip_ad, winclip
@@ -55,7 +55,7 @@ def test_damaged_weights_give_no_score(tiny_clip, tmp_path, name):
 
 
 def test_the_plain_question_has_two_prompts(tiny_clip, tmp_path):
-    """A photo of a normal thing against one of an anomalous thing, softmax at the model's temperature."""
+    """The plain prompts are compared by a softmax at the model's temperature."""
     import torch
     from lvlm_ad_baselines.clip_ac import ClipAc, ClipAcOptions
 

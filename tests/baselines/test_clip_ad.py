@@ -57,7 +57,7 @@ def published(check_drawn, tmp_path_factory):
 
 
 def test_prototypes_equal_the_reference(cases, published):
-    """The mean of 198 and 220 prompts to 1e-6; their largest cluster, too, once rounded as the release rounds it."""
+    """The mean of 198 and 220 prompts and, after the release's rounding, their largest cluster agree to 1e-6."""
     from lvlm_ad_baselines.clip.clip_ad import ABNORMAL, NORMAL
     from lvlm_ad_baselines.clip.dual_path import largest_cluster
     from lvlm_ad_baselines.clip.prompts import ensemble
@@ -75,7 +75,7 @@ def test_prototypes_equal_the_reference(cases, published):
 
 
 def test_the_largest_cluster_equals_the_reference(cases):
-    """Of two clusters and noise, the mean of the larger."""
+    """The vector is the mean of the larger of two clusters."""
     import torch
     from lvlm_ad_baselines.clip.dual_path import largest_cluster
 
@@ -87,7 +87,7 @@ def test_the_largest_cluster_equals_the_reference(cases):
 @pytest.mark.parametrize("alias", [True, False])
 @pytest.mark.parametrize("kind", ["real", "synth"])
 def test_scores_and_maps_equal_the_reference(cases, published, alias, kind):
-    """Token scores, the map, its smoothing, both image scores, to 2e-6; as released and as the method is written."""
+    """Token scores, maps and image scores agree to 2e-6, for the released code and for the method as published."""
     import torch
 
     given = cases["official/text_mvtec_dbscan"].T if kind == "real" else cases["synth_text"]
@@ -104,7 +104,7 @@ def test_scores_and_maps_equal_the_reference(cases, published, alias, kind):
 
 
 def test_where_all_is_noise_the_mean_stands():
-    """No prompt has enough neighbours: the mean of all, where the release fails."""
+    """Without any cluster the vector is the mean of all."""
     import torch
     from lvlm_ad_baselines.clip.dual_path import largest_cluster
 
@@ -113,7 +113,7 @@ def test_where_all_is_noise_the_mean_stands():
 
 
 def test_surgery_is_what_the_release_writes_out():
-    """p_a c_a - p_n c_n equals weighting, multiplying element by element and taking off the mean over the states."""
+    """The formula p_a c_a - p_n c_n equals the released computation."""
     import torch
     from lvlm_ad_baselines.clip.dual_path import surgery
 
@@ -128,7 +128,7 @@ def test_surgery_is_what_the_release_writes_out():
 
 
 def test_the_plain_path_is_clip(clip_ad):
-    """Beside the second path the image embedding stays CLIP's own, whether patches are wanted or not."""
+    """The second path does not change CLIP's image embedding."""
     import torch
     from lvlm_ad_baselines.clip.dual_path import dual_path
 
@@ -147,7 +147,7 @@ def test_the_plain_path_is_clip(clip_ad):
 
 
 def test_a_number_of_blocks_that_cannot_be_parted_is_refused(clip_ad, monkeypatch):
-    """CLIP-AD's stages are quarters of the tower."""
+    """A tower whose blocks cannot be divided into four stages is refused."""
     from lvlm_ad_baselines.clip.model import Clip
 
     built = clip_ad()
@@ -158,7 +158,7 @@ def test_a_number_of_blocks_that_cannot_be_parted_is_refused(clip_ad, monkeypatc
 
 
 def test_image_scores_are_stretched_over_the_category(clip_ad):
-    """Both scores between their extremes in the category, added and halved; where all are alike they say nothing."""
+    """Both scores are stretched to 0..1 over the category and averaged; equal scores become 0."""
     built = clip_ad()
     assert built.finalize_category([(0.2, -1.0), (0.6, 0.0), (0.4, 1.0)]) == pytest.approx([0.0, 0.75, 0.75])
     assert built.finalize_category([(0.5, 0.1), (0.5, 0.3)]) == pytest.approx([0.0, 0.5])
@@ -166,7 +166,7 @@ def test_image_scores_are_stretched_over_the_category(clip_ad):
 
 
 def test_image_scores_by_themselves(clip_ad):
-    """Text and map give one of both, sum their mean; only the published way needs the category, and says so."""
+    """Text and map use one score, sum their mean; only category depends on other images, with a note."""
     view = View(np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8), "bolt", "")
     found = {kind: clip_ad(image_score=kind).score(view) for kind in ("text", "map", "sum", "category")}
     assert found["sum"].image == pytest.approx((found["text"].image + found["map"].image) / 2)
@@ -177,7 +177,7 @@ def test_image_scores_by_themselves(clip_ad):
 
 
 def test_maps_keep_their_order(clip_ad):
-    """The map in 0..1 is a straight line of the scores: nothing is cut off and no ranks change."""
+    """The map in 0..1 is a linear function of the scores, without clipping."""
     built = clip_ad(sigma=1.0)
     pictures = np.random.default_rng(2).integers(0, 255, (3, 64, 64, 3), dtype=np.uint8)
     for picture in pictures:
@@ -203,7 +203,7 @@ def heads(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_heads_add_their_probabilities(clip_ad, heads, tmp_path, suffix):
-    """SDP+: per stage the softmax of 100 times the cosines of mapped patches, enlarged, added to the untrained map."""
+    """Heads add, per stage, the softmax of 100 times the cosines of mapped patches to the untrained map."""
     import torch
     from lvlm_ad_baselines.clip.dual_path import dual_path
     from safetensors.torch import save_file
@@ -234,7 +234,7 @@ def test_heads_add_their_probabilities(clip_ad, heads, tmp_path, suffix):
 
 
 def test_heads_of_something_else_are_refused(clip_ad, heads, tmp_path, monkeypatch):
-    """An absent file, another model's heads, a text, code in a pickle: one line each, and no code runs."""
+    """A missing file, another model's heads, a text and a pickle with code are one-line errors, and no code runs."""
     import torch
 
     class Evil:
@@ -253,9 +253,7 @@ def test_heads_of_something_else_are_refused(clip_ad, heads, tmp_path, monkeypat
     torch.save([1, 2], "list.pth")
     torch.save({name: value.to(torch.complex64) for name, value in heads.items()}, "complex.pth")
     for name in ("text.pth", "evil.pth"):
-        with pytest.raises(
-            ConfigError, match=r"cannot be read \(it is damaged, or holds other things than tensors\)"
-        ):
+        with pytest.raises(ConfigError, match=r"cannot be read \(it is damaged, or holds other things than tensors\)"):
             clip_ad(heads=name).identity()
     for name in ("list.pth", "complex.pth"):
         with pytest.raises(ConfigError, match="no heads"):
@@ -264,7 +262,7 @@ def test_heads_of_something_else_are_refused(clip_ad, heads, tmp_path, monkeypat
 
 
 def test_heads_are_named_by_their_values(clip_ad, heads, tmp_path):
-    """The same heads from another kind of file are the same; another value is another method."""
+    """The heads' hash depends on their values, not on their file."""
     import torch
     from safetensors.torch import save_file
 

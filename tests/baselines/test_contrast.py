@@ -28,7 +28,7 @@ def test_an_image_gives_a_score_and_a_map_in_range(photo):
 
 
 def test_the_same_image_gives_the_same_scores(photo):
-    """Nothing is drawn at random, and the image is not changed."""
+    """Scores are deterministic, and the image is not modified."""
     before = photo.copy()
     first, second = contrast_map(photo), contrast_map(photo)
     assert np.array_equal(photo, before)
@@ -64,7 +64,7 @@ def test_a_spot_raises_the_image_score_in_absolute_terms():
 
 
 def test_what_is_repeated_is_ordinary():
-    """One of many equal spots scores below a single one: what has likes elsewhere is part of the texture."""
+    """One of many equal spots scores lower than a single spot."""
     single, many = noisy(110, 2, (256, 256)), noisy(110, 2, (256, 256))
     many[12::32, 12::32] = many[13::32, 12::32] = many[12::32, 13::32] = many[13::32, 13::32] = 240
     single[108:110, 108:110] = 240
@@ -82,7 +82,7 @@ def test_an_image_of_any_size_has_scores(size):
 
 
 def test_the_baseline_looks_at_the_image_alone(photo):
-    """Category, seed and references do not change what the class gives, and that is what the function gives."""
+    """Category, seed and references do not change the scores."""
     score, pixels = contrast_map(photo)
     for view in (View(photo, "cup", "0/a"), View(photo, "tile", "1/b", references=(photo[::-1],))):
         dense = Contrast().score(view)

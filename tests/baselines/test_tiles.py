@@ -12,7 +12,7 @@ sides = st.integers(1, 400)
 
 @given(sides, sides)
 def test_tiles_cover_the_picture_and_stay_in_it(height, width):
-    """Each pixel is in a tile; up to an aspect of 25 tiles are squares; the last one ends where the picture does."""
+    """Tiles cover the picture and stay inside it; up to an aspect ratio of 25 they are squares."""
     parts = tiles(height, width)
     side = min(height, width)
     (across, extent) = min((tile.height, tile.width) for tile in parts), max(max(t.height, t.width) for t in parts)
@@ -29,7 +29,7 @@ def test_tiles_cover_the_picture_and_stay_in_it(height, width):
 
 @pytest.mark.parametrize(("height", "width", "count"), [(300, 300, 1), (1000, 1500, 2), (500, 890, 2), (100, 500, 6)])
 def test_a_square_is_one_tile_and_a_longer_side_gets_more(height, width, count):
-    """Tiles are 0.8 of a side apart: below an aspect of 1.8 there are two."""
+    """Tiles are 0.8 of a side apart, so a picture with an aspect ratio below 1.8 has two."""
     assert len(tiles(height, width)) == len(tiles(width, height)) == count
 
 
@@ -45,7 +45,7 @@ def test_a_picture_is_squeezed_whole():
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 40), st.integers(1, 40))
 def test_growing_keeps_a_constant_and_the_range(rows, columns, height, width):
-    """Bilinear values lie between those that they come from."""
+    """An enlarged map stays within the range of its values."""
     draw = np.random.default_rng(rows * 7 + columns)
     small = draw.random((rows, columns))
     large = enlarged(small, (height, width))
@@ -55,14 +55,14 @@ def test_growing_keeps_a_constant_and_the_range(rows, columns, height, width):
 
 
 def test_growing_is_bilinear_with_half_pixel_centres():
-    """It equals scipy's linear zoom on pixel areas, edges held."""
+    """Enlarging equals SciPy's linear zoom on pixel areas."""
     small = np.random.default_rng(0).random((15, 15))
     expected = zoom(small, 16, order=1, mode="nearest", grid_mode=True)
     assert np.allclose(enlarged(small, (240, 240)), expected, atol=1e-6)
 
 
 def test_maps_of_tiles_meet_in_the_middle():
-    """Where two tiles see a pixel their mean stands, elsewhere each alone; the same lying down and upright."""
+    """Overlapping tiles are averaged, in wide and in tall pictures."""
     parts = tiles(100, 160)
     maps = [np.full((4, 4), 0.2), np.full((4, 4), 0.6)]
     wide = merged(maps, parts, (100, 160), (50, 80))
@@ -73,7 +73,7 @@ def test_maps_of_tiles_meet_in_the_middle():
 
 
 def test_a_map_of_tiles_is_where_its_picture_is():
-    """Tiles of one smooth surface give that surface back, stretched."""
+    """The merged tiles of a smooth surface are that surface."""
     parts = tiles(60, 150)
     centres = (np.arange(30) + 0.5) / 30 * 60
     maps = [np.tile((tile.left + centres) / 150, (30, 1)) for tile in parts]

@@ -60,14 +60,14 @@ def rms(vectors):
 
 
 def test_prototypes_equal_the_reference(cases, published):
-    """154 and 88 prompts, each normalised, then their mean."""
+    """The vectors of 154 and 88 prompts equal the reference."""
     built, _ = published
     assert np.abs(built.method.text("brick").numpy() - cases["recommended/text"]).max() < 1e-6
 
 
 @pytest.mark.parametrize(("kind", "temperature"), [("tau001", 0.01), ("tau007", 0.07)])
 def test_scores_and_maps_equal_the_reference(cases, published, kind, temperature):
-    """Window scores, both scales, the aggregated grid, the enlarged map and the image score, to 2e-6."""
+    """Scores of windows, scales, grid, map and image agree with the reference to 2e-6."""
     from lvlm_ad_baselines.clip.tiles import enlarged
     from lvlm_ad_baselines.clip.windows import window_scores
 
@@ -83,7 +83,7 @@ def test_scores_and_maps_equal_the_reference(cases, published, kind, temperature
 
 
 def test_the_other_variant_scores_as_its_reference(cases, published):
-    """The scoring of zqhang's re-implementation, with given vectors in place of prompts."""
+    """With given text vectors, the scores equal those of zqhang's re-implementation."""
     import torch
     from lvlm_ad_baselines.clip.windows import window_scores
 
@@ -96,7 +96,7 @@ def test_the_other_variant_scores_as_its_reference(cases, published):
 
 
 def test_embeddings_equal_the_reference_and_windows_differ(cases, published):
-    """Unit image embeddings to 1e-6. Windows of one picture differ: where attention runs across them they do not."""
+    """Image embeddings agree to 1e-6, and windows of one picture differ: attention does not run across them."""
     _, embedded = published
     expected = cases["image_emb"] / np.linalg.norm(cases["image_emb"], axis=1, keepdims=True)
     assert np.abs(embedded.image.numpy() - expected).max() < 1e-6
@@ -105,7 +105,7 @@ def test_embeddings_equal_the_reference_and_windows_differ(cases, published):
 
 
 def test_one_picture_scores_as_the_reference(cases, published):
-    """The whole way, from pixels through threads to the enlarged map."""
+    """From pixels to the map, one picture scores as the reference."""
     from lvlm_ad_baselines.winclip import WinClip, WinClipOptions
 
     built, _ = published
@@ -119,7 +119,7 @@ def test_one_picture_scores_as_the_reference(cases, published):
 
 
 def test_both_variants_have_their_prompts(winclip, monkeypatch):
-    """paper: 22 templates, "metal nut". zqhang: 21 templates, one of them twice, the folder's name as it is."""
+    """The variant paper uses 22 templates and "metal nut"; zqhang 21 with a duplicate, and the folder's name."""
     asked = {}
     for variant in ("paper", "zqhang"):
         built = winclip(variant=variant)
@@ -154,7 +154,7 @@ def scores_of(windows, image, temperature=0.1, grid=5):
 @settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 1.0))
 def test_invariants_of_the_harmonic_means(seed, temperature):
-    """A corner patch has its one window's score; a mean lies between its parts and is at most the arithmetic one."""
+    """A corner patch has its window's score; a harmonic mean lies within its range and below the arithmetic mean."""
     draw = np.random.default_rng(seed)
     windows = {2: draw.uniform(-0.3, 0.3, 16), 3: draw.uniform(-0.3, 0.3, 9)}
     found = scores_of(windows, float(draw.uniform(-0.3, 0.3)), temperature)
@@ -170,13 +170,13 @@ def test_invariants_of_the_harmonic_means(seed, temperature):
 
 
 def test_equal_scores_give_that_score_everywhere():
-    """Constant window scores s, and the picture's too: the map is s."""
+    """Equal scores of all windows and the picture give a constant map."""
     found = scores_of({2: np.full(16, 0.05), 3: np.full(9, 0.05)}, 0.05)
     assert np.allclose(found.map.numpy(), float(found.image), atol=1e-6)
 
 
 def test_extreme_cosines_stay_numbers():
-    """At the widest differences and a temperature of 0.01 nothing is NaN; the map is 0 where one window is normal."""
+    """Extreme cosines at temperature 0.01 give no NaN; one clearly normal window gives 0."""
     found = scores_of({2: np.array([-2.0] + [2.0] * 15), 3: np.full(9, 2.0)}, 2.0, temperature=0.01)
     assert bool(found.map.isfinite().all())
     assert float(found.map[0, 0, 0]) < 1e-20
@@ -195,7 +195,7 @@ def test_windows_are_row_by_row():
 
 
 def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
-    """Windows of one picture differ; pictures may come in any order and number, windows in any portions."""
+    """Windows of one picture differ, and neither order, number nor portions change their vectors."""
     import torch
     from lvlm_ad_baselines.clip import winclip as windows_method
 
@@ -218,7 +218,7 @@ def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
 
 
 def test_a_long_picture_is_looked_at_in_tiles(winclip):
-    """Its score is the mean of its tiles' scores; its map has theirs at both ends; zqhang squeezes it."""
+    """A long picture's score is the mean over its tiles, and its map has theirs; zqhang resizes it."""
     original = np.random.default_rng(2).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     image = np.zeros((48, 48, 3), np.uint8)
     built = winclip()
@@ -232,7 +232,7 @@ def test_a_long_picture_is_looked_at_in_tiles(winclip):
 
 
 def test_a_picture_like_its_reference_halves_its_scores(winclip):
-    """WinCLIP+: differences from itself are 0, so half of the zero-shot score and map remain."""
+    """With itself as a reference, half of the zero-shot score and map remain."""
     picture, other = np.random.default_rng(3).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
     built = winclip()
     without = built.score(View(picture, "bolt", ""))
@@ -244,7 +244,7 @@ def test_a_picture_like_its_reference_halves_its_scores(winclip):
 
 
 def test_differences_reference_map_follow_their_formulas(winclip):
-    """(1 - cosine) / 2 to the nearest of all references' vectors; windows by harmonic, scales by arithmetic means."""
+    """The reference map follows its formula: (1 - cosine) / 2, harmonic over windows, arithmetic over scales."""
     import torch
     from lvlm_ad_baselines.clip.windows import reference_map, window_index
 
@@ -265,7 +265,7 @@ def test_differences_reference_map_follow_their_formulas(winclip):
 
 
 def test_tiles_are_compared_with_the_same_tiles_of_references(winclip):
-    """A long picture against itself differs by 0; references cut otherwise are compared as a whole."""
+    """Tiles are compared with the same tiles of the references, or with all tiles if these have another number."""
     draw = np.random.default_rng(5)
     long, square = (draw.integers(0, 255, (64, width, 3), dtype=np.uint8) for width in (96, 64))
     image = np.zeros((32, 32, 3), np.uint8)
