@@ -101,6 +101,7 @@ def tiles(root):
             yield defect != "good", resize_image(read_image(path), SIZE), mask
 
 
+@pytest.mark.slow
 def test_defects_of_real_tiles_stand_out(shared):
     """On 40 magnetic tiles, pixel AUROC is above 0.86 and image AUROC above 0.54, the floors set for this baseline."""
     root = shared / "data" / "magnetic_tile"
