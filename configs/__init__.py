@@ -1,1 +1,1 @@
-"""Presets as TOML: ``models/``, ``prompts/``, ``protocols/`` and the published rows in ``published.toml``."""
+"""Presets in TOML: ``models/``, ``prompts/``, ``protocols/``, ``downloads/``, and published numbers."""
