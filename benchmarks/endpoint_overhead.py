@@ -1,13 +1,13 @@
-"""What asking costs beside the endpoint's own time: lvlm-ad, the plain openai client and inspect-ai on one stub server.
+"""Measure what asking costs beside the endpoint's own time: wall and CPU seconds against a stub endpoint.
+
+Compares lvlm-ad with the plain openai client and with inspect-ai, each in a process of its own:
 
     python benchmarks/endpoint_overhead.py --inspect OTHER_ENVIRONMENT/bin/python
 
-inspect-ai lives in an environment of its own (``pip install inspect-ai openai``). Each caller asks the same questions,
-one picture each, in a fresh process, against a fresh ``stub_endpoint.py`` whose processor time does not count. The
-clock runs over the asking alone: after the imports, after one question to warm up, with the pictures in memory
-(inspect-ai is given their paths, as its users give them). Ours stores each answer durably in SQLite while the clock
-runs; inspect's eval writes its log, by default with the pictures in it ("lean": without); the plain client keeps
-nothing. Absolute times say something of the machine; the ratios at the end are the result.
+inspect-ai has an environment of its own (``pip install inspect-ai openai``); without ``--inspect`` it is left out. The
+clock runs while the questions are asked, one picture each: not during imports and one question to warm up. lvlm-ad
+stores each answer durably meanwhile, inspect-ai writes its log without pictures, the plain client keeps nothing.
+Absolute times depend on the machine; the ratios at the end are the result.
 """
 # ruff: noqa: PLC0415 - a caller's packages exist in its own environment only
 
@@ -16,47 +16,50 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
-import resource
-import shutil
 import statistics
-import struct
-import subprocess
 import sys
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import urllib.request
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from process import cpu_seconds, run_json, versions
+from stub_endpoint import serving
+
 QUESTION = "Which of the numbered regions look anomalous? Answer with one score for the image and one for each region."
 
 Ask = Callable[[], int]
-"""Asks everything and returns how many answers came."""
+"""Ask everything and return the number of answers."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a caller is given.
+    """What a caller gets.
 
     Attributes:
-        url: the endpoint, version included.
-        pictures: PNG files, a question each.
-        in_flight: questions under way at once; 0: the caller finds out.
-        folder: an empty folder for what it keeps.
+        caller: a name in ``CALLERS``.
+        url: the endpoint.
+        pictures: folder of PNG files, one question each.
+        in_flight: questions under way at once, at first.
+        folder: an empty folder for what the caller keeps.
     """
 
+    caller: str
     url: str
-    pictures: list[Path]
+    pictures: str
     in_flight: int
-    folder: Path
+    folder: str
+
+    def paths(self) -> list[Path]:
+        """Return the pictures."""
+        return sorted(Path(self.pictures).iterdir())
 
 
-def _body(picture: bytes) -> dict[str, Any]:
+def _arguments_of(picture: bytes) -> dict[str, Any]:
     """Return the arguments of chat.completions.create as the client's tutorials write them."""
     import base64
 
@@ -70,16 +73,16 @@ def _body(picture: bytes) -> dict[str, Any]:
 
 
 def openai_threads(job: Job) -> Ask:
-    """The plain client, one thread a question under way."""
+    """Ask with the plain client, one thread per question under way."""
     from concurrent.futures import ThreadPoolExecutor
 
     from openai import OpenAI
 
     client = OpenAI(base_url=job.url, max_retries=0)
-    pictures = [path.read_bytes() for path in job.pictures]
+    pictures = [path.read_bytes() for path in job.paths()]
 
     def one(picture: bytes) -> str | None:
-        text: str | None = client.chat.completions.create(**_body(picture)).choices[0].message.content
+        text: str | None = client.chat.completions.create(**_arguments_of(picture)).choices[0].message.content
         return text
 
     def ask() -> int:
@@ -90,20 +93,20 @@ def openai_threads(job: Job) -> Ask:
     return ask
 
 
-def openai_async(job: Job) -> Ask:
-    """The plain asynchronous client, a semaphore around it."""
+def openai_asyncio(job: Job) -> Ask:
+    """Ask with the plain asynchronous client and a semaphore."""
     import asyncio
 
     from openai import AsyncOpenAI
 
     client = AsyncOpenAI(base_url=job.url, max_retries=0)
-    pictures = [path.read_bytes() for path in job.pictures]
+    pictures = [path.read_bytes() for path in job.paths()]
     places = asyncio.Semaphore(job.in_flight)
     runner = asyncio.Runner()
 
     async def one(picture: bytes) -> str | None:
         async with places:
-            completion = await client.chat.completions.create(**_body(picture))
+            completion = await client.chat.completions.create(**_arguments_of(picture))
         text: str | None = completion.choices[0].message.content
         return text
 
@@ -114,72 +117,42 @@ def openai_async(job: Job) -> Ask:
     return lambda: runner.run(everything())
 
 
-def inspect_eval(job: Job) -> Ask:
-    """A task of one sample a picture and one ``generate()``, run by ``eval``; its log holds the pictures."""
-    return _eval(job)
-
-
-def inspect_lean(job: Job) -> Ask:
-    """The same without the pictures in the log, which then holds about what our store does."""
-    return _eval(job, log_images=False)
-
-
-def _eval(job: Job, **options: Any) -> Ask:
+def inspect_ai(job: Job) -> Ask:
+    """Run ``eval`` on a task of one sample per picture and one ``generate()``."""
     from inspect_ai import Task, eval  # type: ignore[import-not-found] # noqa: A004 - its name
     from inspect_ai.dataset import MemoryDataset, Sample  # type: ignore[import-not-found]
-    from inspect_ai.model import GenerateConfig  # type: ignore[import-not-found]
+    from inspect_ai.model import (  # type: ignore[import-not-found]
+        ChatMessageUser,
+        ContentImage,
+        ContentText,
+        GenerateConfig,
+    )
     from inspect_ai.solver import generate  # type: ignore[import-not-found]
 
-    # Without max_connections it looks for the endpoint's limit by itself.
-    options |= {"max_connections": job.in_flight} if job.in_flight else {}
+    def sample(path: Path) -> Any:
+        content = [ContentImage(image=str(path), detail="high"), ContentText(text=QUESTION)]
+        return Sample(id=path.stem, input=[ChatMessageUser(content=content)])
 
-    def run(pictures: list[Path]) -> int:
-        samples = [Sample(id=path.stem, input=[_inspect_message(str(path))]) for path in pictures]
+    def run(paths: list[Path]) -> int:
+        config = GenerateConfig(max_tokens=1024, temperature=0.0)
         (log,) = eval(
-            Task(MemoryDataset(samples), solver=generate(), config=GenerateConfig(max_tokens=1024, temperature=0.0)),
+            Task(MemoryDataset([sample(path) for path in paths]), solver=generate(), config=config),
             model="openai/stub",
             model_base_url=job.url,
             model_args={"responses_api": False},
-            log_dir=str(job.folder),
+            max_connections=job.in_flight,
+            log_dir=job.folder,
+            log_images=False,
             display="none",
-            **options,
         )
         return sum(bool(sample.output.completion) for sample in log.samples or [])
 
-    run(job.pictures[:1])
-    return lambda: run(job.pictures)
-
-
-def inspect_generate(job: Job) -> Ask:
-    """inspect-ai's model called directly, without task or log."""
-    import asyncio
-
-    from inspect_ai.model import GenerateConfig, get_model
-    from inspect_ai.util import materialize_media  # type: ignore[import-not-found]
-
-    config = GenerateConfig(max_connections=job.in_flight, max_tokens=1024, temperature=0.0)
-    model = get_model("openai/stub", base_url=job.url, config=config, responses_api=False)
-    runner = asyncio.Runner()
-
-    async def one(path: Path) -> str:
-        output = await model.generate([_inspect_message(await materialize_media(str(path)))])
-        return str(output.completion)
-
-    async def everything() -> int:
-        return sum(map(bool, await asyncio.gather(*map(one, job.pictures))))
-
-    runner.run(one(job.pictures[0]))
-    return lambda: runner.run(everything())
-
-
-def _inspect_message(picture: str) -> Any:
-    from inspect_ai.model import ChatMessageUser, ContentImage, ContentText
-
-    return ChatMessageUser(content=[ContentImage(image=picture, detail="high"), ContentText(text=QUESTION)])
+    run(job.paths()[:1])
+    return lambda: run(job.paths())
 
 
 def lvlm_ad(job: Job) -> Ask:
-    """Our caller around our backend; every answer is stored durably before it is used."""
+    """Ask as a bench does; every answer is stored durably before it is used."""
     from concurrent.futures import ThreadPoolExecutor
     from hashlib import sha256
 
@@ -190,80 +163,41 @@ def lvlm_ad(job: Job) -> Ask:
 
     model, _ = find_model("openai", {"model": "stub", "base_url": job.url})
     backend = build(model)
-    pictures = [path.read_bytes() for path in job.pictures]
+    pictures = [path.read_bytes() for path in job.paths()]
     requests = [Request((Picture(data, "image/png", sha256(data).hexdigest()),), QUESTION) for data in pictures]
-    database = open_answers(job.folder / "answers.sqlite")
+    database = open_answers(Path(job.folder) / "answers.sqlite")
     store, locks = AnswerStore(database), Locks(database)
-    caller = Asker(backend, store, model.preset.price, Budget(None), concurrency=job.in_flight, locks=locks)
+    asker = Asker(backend, store, model.preset.price, Budget(None), concurrency=job.in_flight, locks=locks)
 
     def ask() -> int:
-        with ThreadPoolExecutor(caller.workers) as pool:
-            return sum(bool(asked.answer.text) for asked in pool.map(caller.ask, requests))
+        with ThreadPoolExecutor(asker.workers) as pool:
+            return sum(bool(asked.answer.text) for asked in pool.map(asker.ask, requests))
 
     backend.answer(requests[0])
     return ask
 
 
 CALLERS: dict[str, Callable[[Job], Ask]] = {
-    found.__name__: found
-    for found in (openai_threads, openai_async, inspect_eval, inspect_lean, inspect_generate, lvlm_ad)
+    caller.__name__: caller for caller in (openai_threads, openai_asyncio, inspect_ai, lvlm_ad)
 }
-PACKAGES = {"openai": "openai", "inspect": "inspect_ai", "lvlm": "lvlm-ad"}
-"""First word of a caller's name -> the package whose version is reported."""
-KEPT = {
-    "lvlm_ad": "each answer, durably",
-    "inspect_eval": "a log with the pictures",
-    "inspect_lean": "a log",
-}
-"""A caller's name -> what it writes while the clock runs."""
-PAIRS = (
-    ("ours", "openai"),
-    ("ours", "openai_async"),
-    ("inspect", "ours"),
-    ("inspect_lean", "ours"),
-    ("inspect_generate", "ours"),
-    ("ours_finding", "ours"),
-    ("inspect_finding", "ours_finding"),
-    ("ours_at_once", "openai_at_once"),
-    ("ours_at_once", "openai_async_at_once"),
-)
-"""Rows of which the first is divided by the second."""
+PACKAGES = {"openai_threads": "openai", "openai_asyncio": "openai", "inspect_ai": "inspect_ai", "lvlm_ad": "lvlm-ad"}
 
 
-def act(name: str, job: Job) -> dict[str, Any]:
-    """Be one caller: prepare, ask under the clock, and return what it took and what the endpoint counted."""
-    from importlib.metadata import version
-
-    ask = CALLERS[name](job)
-    _stats(job.url, "DELETE")
-    cpu, start = _cpu(), perf_counter()
+def run_caller(job: Job) -> dict[str, Any]:
+    """Be one caller: prepare, ask, and return what it took and what the endpoint counted."""
+    ask = CALLERS[job.caller](job)
+    _stats(job.url)
+    cpu, start = cpu_seconds(), perf_counter()
     answers = ask()
     wall = perf_counter() - start
-    spent = _cpu() - cpu
-    package = PACKAGES[name.partition("_")[0]]
-    return {
-        "wall": wall,
-        "cpu": spent,
-        "answers": answers,
-        "versions": {package: version(package), "openai": version("openai")},
-        "endpoint": _stats(job.url, "GET"),
-    }
+    cpu = cpu_seconds() - cpu
+    installed = versions(PACKAGES[job.caller], "openai")
+    return {"wall": wall, "cpu": cpu, "answers": answers, "versions": installed, "endpoint": _stats(job.url)}
 
 
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def _stats(url: str, method: str) -> dict[str, Any]:
-    from http.client import HTTPConnection
-    from urllib.parse import urlsplit
-
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
-    connection.request(method, "/stats")
-    found: dict[str, Any] = json.load(connection.getresponse())
-    connection.close()
-    return found
+def _stats(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as reply:  # noqa: S310 - our own endpoint
+        return dict(json.load(reply))
 
 
 @dataclass
@@ -271,203 +205,129 @@ class Row:
     """One line of the table.
 
     Attributes:
-        key: its name in the claims and in the JSON file.
-        label: its name in the table.
+        name: its name.
         caller: a name in ``CALLERS``.
-        in_flight: questions under way at once; 0: the caller finds out.
+        in_flight: questions under way at once, at first.
         latency: of the endpoint, seconds.
-        runs: what ``act`` returned, one a repeat.
+        runs: results of ``run_caller``, one per round.
     """
 
-    key: str
-    label: str
+    name: str
     caller: str
     in_flight: int
     latency: float
     runs: list[dict[str, Any]] = field(default_factory=list)
 
-    def median(self, name: str) -> float:
+    def median(self, key: str) -> float:
         """Return the median of "wall" or "cpu" in seconds."""
-        return statistics.median(float(run[name]) for run in self.runs)
+        return statistics.median(float(run[key]) for run in self.runs)
 
-    def most(self, name: str) -> int:
-        """Return the largest of the endpoint's counts of this name."""
-        return max(int(run["endpoint"][name]) for run in self.runs)
+    def highest(self, key: str) -> int:
+        """Return the highest of the endpoint's counts."""
+        return max(int(run["endpoint"][key]) for run in self.runs)
+
+
+PAIRS = (
+    ("lvlm_ad", "openai_threads"),
+    ("lvlm_ad", "openai_asyncio"),
+    ("inspect_ai", "lvlm_ad"),
+    ("lvlm_ad, no latency", "openai_threads, no latency"),
+    ("lvlm_ad, no latency", "openai_asyncio, no latency"),
+)
+"""Rows of which the first is divided by the second."""
 
 
 def plan(args: argparse.Namespace) -> list[Row]:
     """Return the rows to measure."""
-    full, half, latency = args.limit, max(1, args.limit // 2), args.latency
-    rows = [
-        Row("openai", "openai, threads", "openai_threads", full, latency),
-        Row("openai_async", "openai, asyncio", "openai_async", full, latency),
-        Row("inspect", "inspect-ai, eval", "inspect_eval", full, latency),
-        Row("inspect_lean", "inspect-ai, eval, lean log", "inspect_lean", full, latency),
-        Row("inspect_generate", "inspect-ai, generate", "inspect_generate", full, latency),
-        Row("ours", "lvlm-ad", "lvlm_ad", full, latency),
-        Row("inspect_finding", "inspect-ai, lean log, no limit given", "inspect_lean", 0, latency),
-        Row("ours_finding", f"lvlm-ad, begins at {half}", "lvlm_ad", half, latency),
-        Row("openai_at_once", "openai, threads", "openai_threads", full, 0.0),
-        Row("openai_async_at_once", "openai, asyncio", "openai_async", full, 0.0),
-        Row("ours_at_once", "lvlm-ad", "lvlm_ad", full, 0.0),
+    callers = [caller for caller in CALLERS if args.inspect or caller != "inspect_ai"]
+    half = max(1, args.limit // 2)
+    return [
+        *(Row(caller, caller, args.limit, args.latency) for caller in callers),
+        Row(f"lvlm_ad, starts at {half}", "lvlm_ad", half, args.latency),
+        *(Row(f"{caller}, no latency", caller, args.limit, 0.0) for caller in callers if caller != "inspect_ai"),
     ]
-    return [row for row in rows if args.inspect or not row.caller.startswith("inspect")]
 
 
 def make_pictures(folder: Path, count: int, kilobytes: float) -> None:
-    """Write PNG files of random pixels, each another, about ``kilobytes`` large."""
+    """Write PNG files of random pixels, about ``kilobytes`` each."""
+    from PIL import Image
+
     side = max(1, math.isqrt(int(kilobytes * 1000 / 3)))
-    source = random.Random(0)  # noqa: S311 - noise, no secret
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    draw = random.Random(0)  # noqa: S311 - noise, no secret
     for index in range(count):
-        # Each line of pixels begins with a byte that names its filter: none.
-        lines = b"".join(b"\0" + source.randbytes(3 * side) for _ in range(side))
-        parts = [(b"IHDR", header), (b"IDAT", zlib.compress(lines, 1)), (b"IEND", b"")]
-        chunks = [
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-            for name, data in parts
-        ]
-        (folder / f"{index:05}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+        picture = Image.frombytes("RGB", (side, side), draw.randbytes(3 * side * side))
+        picture.save(folder / f"{index:05}.png", compress_level=1)
 
 
-@contextmanager
-def endpoint(latency: float, limit: int, retry_after: float | None) -> Iterator[str]:
-    """Run a stub server and give its address."""
-    command = [sys.executable, str(Path(__file__).with_name("stub_endpoint.py"))]
-    command += ["--latency", str(latency), "--limit", str(limit)]
-    command += [] if retry_after is None else ["--retry-after", str(retry_after)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None  # noqa: S101 - narrows the type
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
-        finally:
-            server.kill()
+def measure(row: Row, args: argparse.Namespace, pictures: str) -> None:
+    """Run a row's caller once.
 
-
-def measure(row: Row, args: argparse.Namespace, pictures: Path) -> None:
-    """Run a row's caller once and keep what it says; a failure is reported and the run does not count."""
-    python = args.inspect if row.caller.startswith("inspect") else sys.executable
-    environment = {**os.environ, "OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1"}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        endpoint(row.latency, args.limit, args.retry_after) as url,
-    ):
-        command = [python, str(Path(__file__).resolve()), "--act", row.caller]
-        command += [url, str(pictures), str(row.in_flight), folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
-    # Whatever else a caller prints stands before the line with its result.
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        print(f"{row.label}: failed with status {done.returncode}: {reason}", file=sys.stderr)
-        return
-    run = json.loads(lines[-1])
+    Raises:
+        SystemExit: the caller failed, or not every question was answered.
+    """
+    python = args.inspect if row.caller == "inspect_ai" else sys.executable
+    with tempfile.TemporaryDirectory() as folder, serving(row.latency, args.limit) as url:
+        job = json.dumps(asdict(Job(row.caller, url, pictures, row.in_flight, folder)))
+        run = run_json(python, __file__, "--job", job, OPENAI_API_KEY="none", NO_PROXY="127.0.0.1")
     if run["answers"] != args.pictures:
-        print(f"{row.label}: {run['answers']} of {args.pictures} answered; the run does not count", file=sys.stderr)
-        return
+        sys.exit(f"{row.name}: {run['answers']} of {args.pictures} questions were answered.")
     row.runs.append(run)
 
 
-def print_table(rows: list[Row], args: argparse.Namespace) -> None:
-    """Print what was measured."""
-    versions = {name: number for row in rows for run in row.runs for name, number in run["versions"].items()}
-    print(
-        f"{args.pictures} questions with a picture of about {args.kilobytes:g} kB each; "
-        f"the endpoint takes {args.limit} at once; median of {args.repeat}"
-    )
-    print(", ".join(f"{name} {number}" for name, number in sorted(versions.items())))
-    head = ("caller", "latency", "in flight", "wall s", "CPU s", "CPU ms/q", "wall/ideal", "peak", "429", "keeps")
-    form = "{:36} {:>7} {:>9} {:>7} {:>7} {:>8} {:>10} {:>5} {:>4}  {}"
-    print("\n" + form.format(*head))
+def print_results(rows: list[Row], args: argparse.Namespace) -> None:
+    """Print the table and the ratios."""
+    installed = {name: number for row in rows for run in row.runs for name, number in run["versions"].items()}
+    print(f"{args.pictures} questions, {args.kilobytes:g} kB a picture, {args.limit} at once, median of {args.repeat}")
+    print(", ".join(f"{name} {number}" for name, number in sorted(installed.items())))
+    print(f"\n{'caller':30} {'wall s':>7} {'CPU s':>7} {'CPU ms/question':>15} {'peak':>5} {'429':>5}")
     for row in rows:
-        if not row.runs:
-            continue
         wall, cpu = row.median("wall"), row.median("cpu")
-        cells = (f"{wall:.2f}", f"{cpu:.2f}", f"{1000 * cpu / args.pictures:.1f}", _over_ideal(row, args))
-        keeps = KEPT.get(row.caller, "nothing")
-        seen = (row.most("peak"), row.most("turned_away"))
-        print(form.format(row.label, f"{row.latency:g}", row.in_flight or "-", *cells, *seen, keeps))
-    server = max((run["endpoint"]["cpu"] / run["wall"] for row in rows for run in row.runs), default=0.0)
-    print(f"The endpoint itself used at most {server:.0%} of one core.\n")
-
-
-def _over_ideal(row: Row, args: argparse.Namespace) -> str:
-    return f"{row.median('wall') / ideal(args):.2f}" if row.latency else "-"
-
-
-def ideal(args: argparse.Namespace) -> float:
-    """Return the seconds that the endpoint alone needs when it is always full."""
-    rounds: int = math.ceil(args.pictures / args.limit)
-    return rounds * float(args.latency)
-
-
-def claims(rows: list[Row], args: argparse.Namespace) -> dict[str, list[float]]:
-    """Return what the rows show: claim -> the ratio of the medians, then the least and the largest of any round."""
-    found = {row.key: row for row in rows if row.runs}
-    ratios = {}
+        counts = f"{row.highest('peak'):5} {row.highest('turned_away'):5}"
+        print(f"{row.name:30} {wall:7.2f} {cpu:7.2f} {1000 * cpu / args.pictures:15.1f} {counts}")
+    server = max(run["endpoint"]["cpu"] / run["wall"] for row in rows for run in row.runs)
+    print(f"The endpoint used at most {server:.0%} of one core.\n")
+    print(f"{'ratio':60} {'median':>6} {'least':>6} {'most':>6}")
+    named = {row.name: row for row in rows}
     for over, under in PAIRS:
-        if over in found and under in found:
-            for name in ("wall", "cpu"):
-                ours, theirs = found[over], found[under]
-                rounds = [mine[name] / other[name] for mine, other in zip(ours.runs, theirs.runs, strict=False)]
-                ratios[f"{name} {over}/{under}"] = [ours.median(name) / theirs.median(name), min(rounds), max(rounds)]
-    for key, row in found.items():
+        if over in named and under in named:
+            for key in ("wall", "cpu"):
+                pairs = zip(named[over].runs, named[under].runs, strict=True)
+                print_ratio(f"{key}: {over} / {under}", [one[key] / other[key] for one, other in pairs])
+    # What the endpoint alone needs when it is always full.
+    ideal = math.ceil(args.pictures / args.limit) * args.latency
+    for row in rows:
         if row.latency:
-            rounds = [run["wall"] / ideal(args) for run in row.runs]
-            ratios[f"wall {key}/ideal"] = [statistics.median(rounds), min(rounds), max(rounds)]
-    return ratios
+            print_ratio(f"wall: {row.name} / ideal", [run["wall"] / ideal for run in row.runs])
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="What asking costs beside the endpoint's own time, against peers.")
-    parser.add_argument("--inspect", metavar="PYTHON", help="interpreter of an environment that holds inspect-ai")
-    parser.add_argument("--pictures", type=int, default=300, help="questions, a picture each")
-    parser.add_argument("--kilobytes", type=float, default=700.0, help="size of a picture")
-    parser.add_argument("--latency", type=float, default=0.2, help="seconds that the endpoint takes for an answer")
-    parser.add_argument("--limit", type=int, default=32, help="questions that the endpoint takes at once")
-    parser.add_argument("--retry-after", type=float, help="seconds that it names when it turns a question away")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each caller, of which the median counts")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
-    parser.add_argument("--act", nargs=5, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if min(args.pictures, args.limit, args.repeat) < 1:
-        parser.error("--pictures, --limit and --repeat take 1 or more")
-    if args.inspect:
-        found = shutil.which(args.inspect)
-        if found is None:
-            parser.error(f"--inspect: there is no program {args.inspect!r}")
-        # Callers run in a folder of their own. Links stay: an environment's interpreter is one.
-        args.inspect = str(Path(found).absolute())
-    return args
+def print_ratio(name: str, rounds: list[float]) -> None:
+    """Print median, least and most of a ratio."""
+    print(f"{name:60} {statistics.median(rounds):6.2f} {min(rounds):6.2f} {max(rounds):6.2f}")
 
 
 def main() -> None:
-    """Measure all callers and print the table, or be one of them."""
-    args = _arguments()
-    if args.act:
-        name, url, pictures, in_flight, folder = args.act
-        job = Job(url, sorted(Path(pictures).glob("*.png")), int(in_flight), Path(folder))
-        print(json.dumps(act(name, job)))
+    """Measure all callers and print the results, or be one caller."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--inspect", metavar="PYTHON", help="Python of an environment with inspect-ai")
+    parser.add_argument("--pictures", type=int, default=300, help="questions, a picture each")
+    parser.add_argument("--kilobytes", type=float, default=700.0, help="size of a picture")
+    parser.add_argument("--latency", type=float, default=0.2, help="seconds that the endpoint takes for an answer")
+    parser.add_argument("--limit", type=int, default=32, help="questions that the endpoint answers at once")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds; medians are printed")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.job:
+        print(json.dumps(run_caller(Job(**json.loads(args.job)))))
         return
     rows = plan(args)
     with tempfile.TemporaryDirectory() as folder:
         make_pictures(Path(folder), args.pictures, args.kilobytes)
-        # Round by round, so that whatever else the machine does meets all callers alike.
+        # Round by round, so that other work on the machine affects all callers alike.
         for number in range(args.repeat):
             for row in rows:
-                print(f"round {number + 1} of {args.repeat}: {row.key}", file=sys.stderr)
-                measure(row, args, Path(folder))
-    print_table(rows, args)
-    if not args.inspect:
-        print("inspect-ai was skipped: give --inspect PYTHON, where that has inspect-ai and openai.\n")
-    ratios = claims(rows, args)
-    print(f"{'ratio':40} {'median':>6} {'least':>6} {'most':>6}")
-    for claim, values in ratios.items():
-        print(f"{claim:40} " + " ".join(f"{value:6.2f}" for value in values))
-    if args.json:
-        settings = {name: value for name, value in vars(args).items() if name not in {"json", "act", "inspect"}}
-        record = {"settings": settings, "rows": [asdict(row) for row in rows], "ratios": ratios}
-        args.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+                print(f"round {number + 1} of {args.repeat}: {row.name}", file=sys.stderr)
+                measure(row, args, folder)
+    print_results(rows, args)
 
 
 if __name__ == "__main__":

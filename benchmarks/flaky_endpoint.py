@@ -1,4 +1,8 @@
-"""An endpoint for ``kill_drill.py``: a third of its replies is no answer, and it knows what was under way at a kill."""
+"""A chat endpoint for the kill drills: some of its replies fail, and it records which answers it gave to whom and when.
+
+Each process that asks has an API key of its own, which is no part of a question. Each answer has a name of its own in
+the field "model", which is stored with the answer, so each stored answer names the given answer that it is.
+"""
 
 from __future__ import annotations
 
@@ -15,137 +19,174 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["TIMEOUT", "Endpoint", "is_gone", "serving"]
+if TYPE_CHECKING:
+    from bench_command import Command
+
+__all__ = ["Endpoint", "Exchange", "Lost", "serving"]
 
 FAULTS = ("429", "429 with a wait", "500", "reset", "hang", "no JSON", "broken off", "no choices")
-TIMEOUT = 1.0
-"""Seconds that the command waits for an answer."""
+DISK_DELAY = 0.25
+"""Seconds from the moment when an answer was handed to the socket until it must be on the disk."""
 
 
 @dataclass(eq=False)
 class Exchange:
-    """One request, from its arrival on.
+    """One question and its reply.
 
     Attributes:
-        run: the process that asked.
-        question: the hash of the request's body.
-        name: of the answer, if one is given.
-        kind: one of ``FAULTS``, "answer", or "busy".
+        asker: key of the process that asked.
+        question: hash of the request's body.
+        answer: name of the answer.
+        kind: "answer", one of ``FAULTS``, or "busy".
         connection: the client's.
-        arrived: seconds.
+        arrived: when the question came, in seconds.
+        given: when a whole answer was handed to the socket, in seconds.
     """
 
-    run: str
+    asker: str
     question: str
-    name: str
+    answer: str
     kind: str
     connection: socket.socket
-    arrived: float
+    arrived: float = field(default_factory=time.monotonic)
+    given: float = math.nan
 
 
-@dataclass(frozen=True)
-class Given:
-    """A complete, well-formed answer whose bytes were handed to the socket: by whom asked, to what, and when."""
+@dataclass
+class Lost:
+    """Given answers that are not stored, by reason.
 
-    run: str
-    question: str
-    at: float
+    Attributes:
+        in_flight: how many were under way when their asker was killed.
+        not_yet_stored: seconds from giving to the kill, of those given shortly before it.
+        unexplained: how many were lost for another reason.
+    """
+
+    in_flight: int = 0
+    not_yet_stored: list[float] = field(default_factory=list)
+    unexplained: int = 0
 
 
 class Endpoint:
     """What the connections share.
 
     Args:
-        seed: decides on faults and latencies, by question and by how often it came.
+        seed: decides on faults and latencies.
         latency: seconds, on average.
+        faults: share of the replies that fail.
+        timeout: seconds that a client waits for an answer.
 
     Attributes:
         lock: guards everything below.
-        allowed: questions that may have been answered by now; further ones are put off with status 503.
-        kinds: how many requests of which kind came; "too late": answers that nobody waited for any more.
-        given: name -> the answer.
-        arrived: run -> how many requests came from it.
-        under_way: requests received and not yet completely answered.
-        killed: runs that were killed.
-        posthumous: names of the answers to questions that came out of the connection after their sender's death.
-        settled: questions known to have a stored answer.
-        needless: requests for those.
-        doubled: requests for what another living process was being answered.
+        allowed: questions that may have been answered by now; further ones get status 503.
+        kinds: number of replies of each kind; "too late": answers that no living client waited for.
+        askers: keys of all processes that asked.
+        given: name -> exchange, of all answers that were given.
+        answered: questions with a given answer.
+        in_flight: names of the answers that were under way when their asker was killed.
+        settled: questions that are known to have a stored answer.
+        needless: number of requests for those.
+        doubled: number of requests for a question that another living process was asking.
     """
 
-    def __init__(self, seed: int, latency: float) -> None:
-        self._seed = seed
-        self._latency = latency
+    def __init__(self, seed: int, latency: float, faults: float = 0.0, timeout: float = 60.0) -> None:
+        self._seed, self._latency, self._faults, self._timeout = seed, latency, faults, timeout
         self.lock = threading.Lock()
         self.allowed = math.inf
         self.kinds: Counter[str] = Counter()
-        self.given: dict[str, Given] = {}
+        self.askers: set[str] = set()
+        self.given: dict[str, Exchange] = {}
         self.answered: set[str] = set()
-        self.arrived: Counter[str] = Counter()
-        self.under_way: set[Exchange] = set()
-        self.killed: set[str] = set()
-        self.posthumous: set[str] = set()
+        self.in_flight: set[str] = set()
         self.settled: set[str] = set()
         self.needless = self.doubled = 0
+        self._under_way: set[Exchange] = set()
+        self._killed: dict[str, float] = {}
         self._times: Counter[str] = Counter()
 
-    def receive(self, run: str, body: bytes, connection: socket.socket) -> tuple[Exchange, float]:
-        """Take a question in; returns it and the seconds that its answer is to take."""
+    def receive(self, asker: str, body: bytes, connection: socket.socket) -> tuple[Exchange, float]:
+        """Take a question; return its exchange and the seconds until its reply."""
         question = hashlib.sha256(body).hexdigest()
         with self.lock:
             self._times[question] += 1
             name = f"{question[:16]}-{self._times[question]}"
             draw = random.Random(f"{self._seed} {name}")  # noqa: S311 - faults, no secret
-            kind = draw.choice(FAULTS) if draw.random() < 1 / 3 else "answer"
-            waiting = {other.question for other in self.under_way if other.kind == "answer"}
-            if len(self.answered | waiting) >= self.allowed:
+            kind = draw.choice(FAULTS) if draw.random() < self._faults else "answer"
+            due = {other.question for other in self._under_way if other.kind == "answer"}
+            if len(self.answered | due) >= self.allowed:
                 kind = "busy"
+            exchange = Exchange(asker, question, name, kind, connection)
             self.kinds[kind] += 1
-            self.arrived[run] += 1
-            if run in self.killed:
-                self.posthumous.add(name)
-            self.needless += question in self.settled and run not in self.killed
-            self.doubled += any(
-                other.question == question and other.run not in {run, *self.killed} for other in self.under_way
-            )
-            exchange = Exchange(run, question, name, kind, connection, time.monotonic())
-            self.under_way.add(exchange)
+            self.askers.add(asker)
+            if asker in self._killed:
+                self.in_flight.add(name)
+            else:
+                self.needless += question in self.settled
+            dead = {asker, *self._killed}
+            self.doubled += any(other.question == question and other.asker not in dead for other in self._under_way)
+            self._under_way.add(exchange)
             return exchange, self._latency * draw.uniform(0.5, 1.5)
 
     def send(self, exchange: Exchange, data: bytes) -> None:
-        """Hand a reply to the socket, and count it if it is an answer.
+        """Hand a reply to the socket, and record it if it is an answer.
 
-        What was under way for a process that was then killed counts as given: an endpoint bills it.
+        An answer that was under way for a killed process counts as given, because an endpoint bills it. An answer that
+        comes too late for a living client, because the machine is busy, does not.
         """
         with self.lock:
-            self.under_way.discard(exchange)
-            dead = exchange.run in self.killed
-            # A machine that is too busy may make any answer late; one that a living client cannot take is none.
-            late = time.monotonic() - exchange.arrived > 0.8 * TIMEOUT or is_gone(exchange.connection)
-            if exchange.kind == "answer" and late and not dead:
+            self._under_way.discard(exchange)
+            killed = exchange.asker in self._killed
+            late = time.monotonic() - exchange.arrived > 0.8 * self._timeout or _closed(exchange.connection)
+            if exchange.kind == "answer" and late and not killed:
                 self.kinds["too late"] += 1
                 return
             try:
                 exchange.connection.sendall(data)
             except OSError:
-                if not dead:
+                if not killed:
                     raise
             if exchange.kind == "answer":
-                self.given[exchange.name] = Given(exchange.run, exchange.question, time.monotonic())
+                exchange.given = time.monotonic()
+                self.given[exchange.answer] = exchange
                 self.answered.add(exchange.question)
 
-    def drop(self, exchange: Exchange) -> None:
+    def forget(self, exchange: Exchange) -> None:
         """Forget a request that gets no reply."""
         with self.lock:
-            self.under_way.discard(exchange)
+            self._under_way.discard(exchange)
+
+    def kill(self, command: Command) -> int:
+        """Kill a process that asks, record what was under way, and return its exit status."""
+        # The lock holds all answers back, so what is under way at the kill is known exactly.
+        with self.lock:
+            mine = [one for one in self._under_way if one.asker == command.key and not _closed(one.connection)]
+            command.process.kill()
+            self._killed[command.key] = time.monotonic()
+            self.in_flight |= {one.answer for one in mine}
+        return command.process.wait()
+
+    def lost(self, stored: set[str]) -> Lost:
+        """Compare the given answers with the names of the stored ones."""
+        lost = Lost()
+        for name, exchange in self.given.items():
+            before_kill = self._killed.get(exchange.asker, math.inf) - exchange.given
+            if name in stored:
+                continue
+            if name in self.in_flight:
+                lost.in_flight += 1
+            elif before_kill < DISK_DELAY:
+                lost.not_yet_stored.append(before_kill)
+            else:
+                lost.unexplained += 1
+        return lost
 
 
-def is_gone(connection: socket.socket) -> bool:
-    """Say whether the other side has closed a connection."""
+def _closed(connection: socket.socket) -> bool:
+    """Check whether the other side has closed a connection."""
     try:
         return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
@@ -154,14 +195,11 @@ def is_gone(connection: socket.socket) -> bool:
         return True
 
 
-class Handler(BaseHTTPRequestHandler):
-    """One client's connection."""
-
+class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: _Server
 
     def do_POST(self) -> None:
-        """Answer a question, or fail to."""
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
         if len(body) < length:
@@ -171,69 +209,66 @@ class Handler(BaseHTTPRequestHandler):
         exchange, seconds = endpoint.receive(self.headers["Authorization"].split()[-1], body, self.connection)
         kind = exchange.kind
         if kind == "hang":
-            select.select([self.connection], [], [], 30 * TIMEOUT)
-            endpoint.drop(exchange)
+            select.select([self.connection], [], [], 30)
+            endpoint.forget(exchange)
         elif kind == "reset":
             time.sleep(seconds)
-            endpoint.drop(exchange)
+            endpoint.forget(exchange)
             # Without lingering, closing resets the connection.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
         else:
             time.sleep(0.0 if kind == "busy" else seconds)
-            endpoint.send(exchange, reply(exchange))
-        self.close_connection = kind in {"hang", "reset", "broken off"} or is_gone(self.connection)
+            endpoint.send(exchange, _reply(exchange))
+        self.close_connection = kind in {"hang", "reset", "broken off"} or _closed(self.connection)
 
-    def log_message(self, *_args: object) -> None:
-        """Say nothing of each request."""
+    def log_message(self, *_: object) -> None:
+        pass
 
 
-class Server(ThreadingHTTPServer):
-    """The endpoint on the loopback interface."""
-
+class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
     def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.endpoint = endpoint
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Take a lost connection for what it is here: a client that was killed or gave up."""
+        # A lost connection is a client that was killed or gave up.
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
-def reply(exchange: Exchange) -> bytes:
-    """Return the bytes of a reply."""
+def _reply(exchange: Exchange) -> bytes:
     score = int(exchange.question[:4], 16) % 101 / 100
-    message = {"role": "assistant", "content": f"image anomaly score: {score}."}
+    message = {"role": "assistant", "content": f"image anomaly score: {score}; region 1: 0.5."}
     completion = {
         "id": "c",
         "object": "chat.completion",
         "created": 1,
-        "model": exchange.name,
+        "model": exchange.answer,
         "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
         "usage": {"prompt_tokens": 800, "completion_tokens": 20, "total_tokens": 820},
     }
-    good = json.dumps(completion).encode()
-    oops = json.dumps({"error": {"message": "made to fail", "type": "drill", "code": None}}).encode()
+    answer = json.dumps(completion).encode()
+    failure = json.dumps({"error": {"message": "made to fail", "type": "drill", "code": None}}).encode()
     status, data, more = {
-        "429": ("429 Too Many Requests", oops, ""),
-        "429 with a wait": ("429 Too Many Requests", oops, "Retry-After: 0.2\r\n"),
-        "500": ("500 Internal Server Error", oops, ""),
-        "busy": ("503 Service Unavailable", oops, "Retry-After: 1\r\n"),
-        "no JSON": ("200 OK", good[: len(good) // 2], ""),
+        "429": ("429 Too Many Requests", failure, ""),
+        "429 with a wait": ("429 Too Many Requests", failure, "Retry-After: 0.2\r\n"),
+        "500": ("500 Internal Server Error", failure, ""),
+        "busy": ("503 Service Unavailable", failure, "Retry-After: 1\r\n"),
+        "no JSON": ("200 OK", answer[: len(answer) // 2], ""),
         "no choices": ("200 OK", json.dumps({**completion, "choices": []}).encode(), ""),
-    }.get(exchange.kind, ("200 OK", good, ""))
+    }.get(exchange.kind, ("200 OK", answer, ""))
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n{more}\r\n"
     return head.encode() + (data[: len(data) // 2] if exchange.kind == "broken off" else data)
 
 
 @contextmanager
 def serving(endpoint: Endpoint) -> Iterator[str]:
-    """Serve, and give the address."""
-    with Server(endpoint) as server:
+    """Serve in this process and yield the address."""
+    with _Server(endpoint) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

@@ -1,11 +1,17 @@
-"""What a benchmark reads of its own process: CPU seconds and memory. Standard library alone; peers' Pythons run it."""
+"""CPU seconds, memory and versions of a process, and scripts in processes of their own.
+
+Standard library alone: the Python of another package's environment imports it too.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import json
+import os
 import platform
 import resource
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-__all__ = ["Measured", "cpu_seconds", "measured", "versions"]
+__all__ = ["Measured", "cpu_seconds", "measured", "run_json", "versions"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,8 @@ class Measured:
     Attributes:
         cpu: CPU seconds of all threads.
         wall: seconds.
-        growth: GB by which the process grew at most, above what it held before.
-        peak: GB that the process held at most.
+        growth: GB of memory above what the process used before, at most.
+        peak: GB of memory of the process, at most.
         result: what the call returned.
     """
 
@@ -43,15 +49,27 @@ def cpu_seconds() -> float:
 
 def measured(call: Callable[[], Any]) -> Measured:
     """Call once and measure it; Linux only."""
-    # What was freed since goes back to the system: it would hide what is needed now.
+    # Memory that was freed but not yet returned to the system would hide what the call needs.
     ctypes.CDLL(None).malloc_trim(0)
     before = _memory("VmRSS")
-    # The peak is looked for anew.
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     start, clock = cpu_seconds(), perf_counter()
     result = call()
     cpu, wall, peak = cpu_seconds() - start, perf_counter() - clock, _memory("VmHWM")
     return Measured(cpu, wall, peak - before, peak, result)
+
+
+def run_json(*command: object, **environment: str) -> dict[str, Any]:
+    """Run a command and return the JSON object on the last line of its output.
+
+    Raises:
+        SystemExit: the command failed.
+    """
+    arguments = [str(part) for part in command]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def versions(*names: str) -> dict[str, str]:
@@ -61,7 +79,5 @@ def versions(*names: str) -> dict[str, str]:
 
 def _memory(field: str) -> float:
     """Return a field of /proc/self/status in GB: VmRSS (now) or VmHWM (the peak)."""
-    if sys.platform != "linux":
-        sys.exit("Memory is read from /proc, which only Linux has.")
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[field].split()[0]) / 1e6

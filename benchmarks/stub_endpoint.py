@@ -1,232 +1,144 @@
-"""A vision endpoint that costs next to nothing: waits, answers whatever is asked, turns away what is too many.
+"""A chat endpoint that answers at once or after a fixed time and uses hardly any CPU.
 
-Run by ``endpoint_overhead.py`` as a process of its own, so that what is measured beside it is the caller. Bodies are
-counted and dropped, never parsed. Prints its port once it listens, and serves until its standard input is closed.
+``endpoint_overhead.py`` and ``scale.py`` run it in a process of its own, so that they measure the caller alone.
 
-    POST /v1/chat/completions    a valid completion, ``--latency`` seconds after the last byte of the question: the same
-                                 to all or, with ``--varied``, another each time; status 429 if ``--limit`` others are
-                                 under way, counted from their headers to their answer
-    GET /v1/models               the one model
-    GET /stats                   what was counted since the last DELETE /stats: ``Counts``
-    DELETE /stats                begin to count anew
+    POST /v1/chat/completions    a valid completion, ``--latency`` seconds after the question; status 429 while
+                                 ``--limit`` other questions are being answered
+    GET /stats                   counts since the last GET /stats
+
+It prints its port and serves until its standard input is closed. Questions are not parsed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import random
+import re
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import cast
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-_HEADERS_END = b"\r\n\r\n"
+__all__ = ["serving"]
 
-# asyncio fills it and calls buffer_updated at once, so all connections can share it.
-_BUFFER = bytearray(1 << 20)
-
-_ALIKE = ('{"image_score": 0.1, "regions": []}',)
-
-_MODELS = {"object": "list", "data": [{"id": "stub", "object": "model", "created": 0, "owned_by": "stub"}]}
+_CHUNK = 1 << 18
 _TOO_MANY = {"error": {"message": "Too many at once.", "type": "requests", "code": "rate_limit_exceeded"}}
-_UNKNOWN = {"error": {"message": "Unknown path.", "type": "invalid_request_error", "code": None}}
 
 
-@dataclass
-class Counts:
-    """What was counted.
-
-    Attributes:
-        questions: questions received, those turned away included.
-        turned_away: questions answered with status 429.
-        peak: the most questions under way at once.
-        received: bytes of the questions' bodies.
-        cpu: seconds of processor time of the server itself.
-    """
-
-    questions: int = 0
-    turned_away: int = 0
-    peak: int = 0
-    received: int = 0
-    cpu: float = 0.0
+@contextmanager
+def serving(latency: float, limit: int, *, varied: bool = False) -> Iterator[str]:
+    """Start the endpoint and yield its address; the arguments are those of the command line."""
+    command = [sys.executable, __file__, "--latency", str(latency), "--limit", str(limit)]
+    command += ["--varied"] if varied else []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None  # noqa: S101 - narrows the type
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
+        finally:
+            server.kill()
 
 
 class Endpoint:
     """What the connections share.
 
     Args:
-        latency: seconds.
-        limit: questions under way at once.
-        retry_after: what status 429 says of when to come back, seconds; None: nothing.
-        answers: what is answered, in turn.
+        latency: seconds from the last byte of a question to its answer.
+        limit: questions answered at once.
+        answers: texts of the answers, in turn.
     """
 
-    def __init__(self, latency: float, limit: int, retry_after: float | None, answers: Sequence[str] = _ALIKE) -> None:
-        self.latency = latency
-        self.limit = limit
-        self.under_way = 0
-        self.counts = Counts()
+    def __init__(self, latency: float, limit: int, answers: list[str]) -> None:
+        self._latency = latency
+        self._limit = limit
+        self._answers = itertools.cycle([_response("200 OK", _completion(text)) for text in answers])
+        self._under_way = 0
+        self._reset()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one client's questions, one after the other."""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                length = re.search(r"(?i)content-length: *(\d+)", head)
+                body = int(length[1]) if length else 0
+                writer.write(self._stats() if head.startswith("GET") else await self._question(reader, body))
+                await writer.drain()
+
+    async def _question(self, reader: asyncio.StreamReader, length: int) -> bytes:
+        admitted = self._under_way < self._limit
+        self._turned_away += not admitted
+        self._under_way += admitted
+        self._peak = max(self._peak, self._under_way)
+        try:
+            for start in range(0, length, _CHUNK):
+                await reader.readexactly(min(_CHUNK, length - start))
+            if not admitted:
+                return _response("429 Too Many Requests", _TOO_MANY)
+            await asyncio.sleep(self._latency)
+            return next(self._answers)
+        finally:
+            # Before the client has its answer: one that stays within the limit is never turned away.
+            self._under_way -= admitted
+
+    def _stats(self) -> bytes:
+        counts = {"peak": self._peak, "turned_away": self._turned_away, "cpu": time.process_time() - self._cpu_before}
+        self._reset()
+        return _response("200 OK", counts)
+
+    def _reset(self) -> None:
+        self._peak = self._turned_away = 0
         self._cpu_before = time.process_time()
-        self.completions = itertools.cycle([_response("200 OK", _completion(answer)) for answer in answers])
-        wait = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
-        self.too_many = _response("429 Too Many Requests", _TOO_MANY, wait)
-
-    def other(self, method: str, path: str) -> bytes:
-        """Return the response to anything that is no question."""
-        if path == "/stats":
-            self.counts.cpu = time.process_time() - self._cpu_before
-            body = asdict(self.counts)
-            if method == "DELETE":
-                self.counts = Counts()
-                self._cpu_before = time.process_time()
-            return _response("200 OK", body)
-        if path == "/v1/models":
-            return _response("200 OK", _MODELS)
-        return _response("404 Not Found", _UNKNOWN)
 
 
-class Connection(asyncio.BufferedProtocol):
-    """One client's connection, kept alive from question to question."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._head = bytearray()
-        self._missing = 0
-        self._admitted = False
-        self._response: bytes | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
-        """Return where to receive."""
-        return _BUFFER
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take in what came: headers, then as many bytes of body as they say."""
-        start = 0
-        while start < nbytes:
-            if not self._missing:
-                start = self._take_head(start, nbytes)
-            taken = min(self._missing, nbytes - start)
-            self._missing -= taken
-            start += taken
-            if self._response is not None and not self._missing:
-                self._received()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Free the place of a client that went away."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._release()
-
-    def _take_head(self, start: int, stop: int) -> int:
-        """Read headers as far as they came; return where in the buffer the body begins, or ``stop``."""
-        before = len(self._head)
-        self._head += _BUFFER[start:stop]
-        end = self._head.find(_HEADERS_END)
-        if end < 0:
-            return stop
-        first, *lines = bytes(self._head[:end]).decode("latin-1").split("\r\n")
-        self._head.clear()
-        method, path, _ = first.split(" ", 2)
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self._missing = int(headers.get("content-length", 0))
-        self._begin(method, path)
-        return start + end + len(_HEADERS_END) - before
-
-    def _begin(self, method: str, path: str) -> None:
-        endpoint = self._endpoint
-        if (method, path) != ("POST", "/v1/chat/completions"):
-            self._response = endpoint.other(method, path)
-            return
-        counts = endpoint.counts
-        counts.questions += 1
-        counts.received += self._missing
-        if endpoint.under_way >= endpoint.limit:
-            counts.turned_away += 1
-            self._response = endpoint.too_many
-            return
-        endpoint.under_way += 1
-        counts.peak = max(counts.peak, endpoint.under_way)
-        self._admitted = True
-        self._response = next(endpoint.completions)
-
-    def _received(self) -> None:
-        if self._admitted and self._endpoint.latency:
-            self._timer = asyncio.get_running_loop().call_later(self._endpoint.latency, self._respond)
-        else:
-            self._respond()
-
-    def _respond(self) -> None:
-        # The place is free before the client can know it, so one that keeps to the limit is never turned away.
-        self._release()
-        response, self._response, self._timer = self._response, None, None
-        if response is not None:
-            self._transport.write(response)
-
-    def _release(self) -> None:
-        if self._admitted:
-            self._admitted = False
-            self._endpoint.under_way -= 1
-
-
-def _completion(answer: str) -> dict[str, object]:
-    message = {"role": "assistant", "content": answer, "refusal": None}
-    tokens = {"prompt_tokens": 1105, "completion_tokens": 12, "total_tokens": 1117}
+def _completion(text: str) -> dict[str, object]:
+    message = {"role": "assistant", "content": text, "refusal": None}
     return {
         "id": "chatcmpl-0",
         "object": "chat.completion",
         "created": 0,
         "model": "stub",
         "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": {**tokens, "prompt_tokens_details": {"cached_tokens": 0}},
+        "usage": {"prompt_tokens": 1105, "completion_tokens": 12, "total_tokens": 1117},
     }
 
 
-def _varied() -> Iterator[str]:
-    """Name up to four regions of sixteen, with scores of two digits; the same answers each time."""
+def _varied_answers() -> list[str]:
+    """Return 1,000 answers that name up to four of sixteen regions; the same ones each time."""
     draw = random.Random(0)  # noqa: S311 - answers, no secret
+    answers = []
     for _ in range(1000):
-        regions = [
-            {"id": number, "score": round(draw.random(), 2)}
-            for number in sorted(draw.sample(range(1, 17), draw.randint(0, 4)))
-        ]
-        yield json.dumps({"image_score": round(draw.random(), 2), "regions": regions})
+        numbers = sorted(draw.sample(range(1, 17), draw.randint(0, 4)))
+        regions = [{"id": number, "score": round(draw.random(), 2)} for number in numbers]
+        answers.append(json.dumps({"image_score": round(draw.random(), 2), "regions": regions}))
+    return answers
 
 
-def _response(status: str, body: object, headers: dict[str, str] | None = None) -> bytes:
+def _response(status: str, body: object) -> bytes:
     data = json.dumps(body).encode()
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join(lines).encode() + _HEADERS_END + data
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
 
 
 async def _serve(endpoint: Endpoint) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(endpoint), "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(endpoint.connected, "127.0.0.1", 0, limit=4 * _CHUNK, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
-    # Whoever started it holds its standard input, so it ends with them however they end.
-    await loop.run_in_executor(None, sys.stdin.read)
-    server.close()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 def main() -> None:
     """Serve."""
-    parser = argparse.ArgumentParser(description="A vision endpoint that costs next to nothing.")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--latency", type=float, default=0.2, help="seconds from question to answer")
-    parser.add_argument("--limit", type=int, default=32, help="questions under way before others are turned away")
-    parser.add_argument("--retry-after", type=float, help="say so with status 429, seconds")
-    parser.add_argument("--varied", action="store_true", help="answer something else each time")
+    parser.add_argument("--limit", type=int, default=32, help="questions answered at once; others get status 429")
+    parser.add_argument("--varied", action="store_true", help="give 1,000 different answers in turn")
     args = parser.parse_args()
-    answers = tuple(_varied()) if args.varied else _ALIKE
-    asyncio.run(_serve(Endpoint(args.latency, args.limit, args.retry_after, answers)))
+    answers = _varied_answers() if args.varied else ['{"image_score": 0.1, "regions": []}']
+    asyncio.run(_serve(Endpoint(args.latency, args.limit, answers)))
 
 
 if __name__ == "__main__":
