@@ -136,16 +136,16 @@ class Manifest(_Record):
     def _check_protocol(cls, protocol: dict[str, Any]) -> dict[str, Any]:
         """Check the fields that tables and pages calculate with."""
         for name in ("shots", "image_size"):
-            value = protocol.get(name, 0)
-            if not (isinstance(value, int) and value >= 0) and not (value is None and name == "image_size"):
+            value = protocol.get(name)
+            if value is not None and not (isinstance(value, int) and value >= 0):
                 raise ValueError(f"{name} must be a count")
         return protocol
 
     @property
     def row_name(self) -> str:
         """The model's name as tables show it, such as "contrast (dense)"."""
-        labels = [*(["dense"] if self.model.row == "dense" else []), *([self.model.label] if self.model.label else [])]
-        return f"{self.model.name} ({', '.join(labels)})" if labels else self.model.name
+        labels = ", ".join(filter(None, ("dense" if self.model.row == "dense" else "", self.model.label)))
+        return f"{self.model.name} ({labels})" if labels else self.model.name
 
 
 class PredictionRecord(_Record):
