@@ -286,8 +286,7 @@ def counted(folder: Path) -> tuple[Measured, Measured, Values]:
 
 def whole_set(name: str, size: int, *, tenths: bool) -> None:
     """Print what a further model costs on a data set whose ground truth is counted."""
-    from lvlm_ad.evaluate.measure import Scored, measure_category
-    from lvlm_ad.evaluate.summary import summary
+    from lvlm_ad.evaluate.measure import Scored, measure_category, summary
     from lvlm_ad.metrics import count_cells
 
     images, good, n_categories = SETS[name]

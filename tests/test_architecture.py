@@ -26,7 +26,6 @@ STAGES = (
     "progress",
     "weights",
     "presets",
-    "versions",
     "backend",
     "baseline",
     "datasets",

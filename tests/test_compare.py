@@ -7,8 +7,7 @@ import pytest
 
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.evaluate.measure import Scored, measure_category
-from lvlm_ad.evaluate.summary import summary
+from lvlm_ad.evaluate.measure import Scored, measure_category, summary
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstrap, metrics_from_counts
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run

@@ -187,8 +187,8 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     """Stretch an image bilinearly with half-pixel centres and without antialiasing, as the published code does.
 
     This is for pictures: the result is rounded to bytes. Anomaly maps are interpolated in the same places by two other
-    functions: ``evaluate.map_files.resize_map`` keeps the digits of float64 scores, and the CLIP baselines use a matrix
-    product that also joins tiles.
+    functions: ``evaluate.score_maps.resize_map`` keeps the digits of float64 scores, and the CLIP baselines use a
+    matrix product that also joins tiles.
 
     Args:
         image: uint8 ``(H, W, 3)``.

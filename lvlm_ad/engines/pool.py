@@ -10,10 +10,10 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad._version import versions
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, PluginError
 from lvlm_ad.log import event
 from lvlm_ad.plugin_errors import plugin_code
-from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
     from lvlm_ad.baseline import DenseScores, View

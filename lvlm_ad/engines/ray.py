@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lvlm_ad._version import versions
 from lvlm_ad.engines.engine import in_order
 from lvlm_ad.engines.local import LocalEngine
 from lvlm_ad.engines.pool import Pool, Size, WorkersDiedError, cause_of, check_versions, first_line
 from lvlm_ad.engines.remote import RemoteBackend, RemoteBaseline, describe
 from lvlm_ad.errors import ConfigError, DataError, ImageError
 from lvlm_ad.plugins import build
-from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend

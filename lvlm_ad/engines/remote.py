@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad._version import versions
 from lvlm_ad.backend import Answer, Backend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.engines.pool import Pool, WorkersDiedError, check_versions
 from lvlm_ad.errors import PluginError, RejectedError, TransientError
 from lvlm_ad.plugins import build
-from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Request

@@ -70,7 +70,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     """Estimate what a bench would ask and cost, without asking.
 
     Returns:
-        For each chat model what ``lvlm_ad.evaluate.forecast.forecast`` returns.
+        For each chat model what ``lvlm_ad.evaluate.questions.forecast`` returns.
     """
     with Session.started(resolve(config), progress or Silent()) as (_, detectors):
         return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.asking import Asker, Batcher
 from lvlm_ad.asking.cost import input_tokens
 from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.errors import LvlmAdError, RejectedError, TransientError, UnaskedError
-from lvlm_ad.evaluate.batches import run_batches
+from lvlm_ad.errors import ConfigError, LvlmAdError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.evaluate.detector import Detector, Prediction
-from lvlm_ad.evaluate.forecast import forecast
 from lvlm_ad.evaluate.manifest import RowFacts
-from lvlm_ad.evaluate.questions import is_unusable, make_questioner
+from lvlm_ad.evaluate.questions import forecast, is_unusable, run_batches
+from lvlm_ad.prompts import Questioner
 from lvlm_ad.text2seg import Scores, paint, read
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
@@ -49,7 +49,7 @@ class ChatDetector(Detector["Backend"]):
 
     def __init__(self, session: Session, model: Model, backend: Backend) -> None:
         super().__init__(session, model, backend)
-        self._questioner = make_questioner(session.plan, backend)
+        self._questioner = _questioner_of(session.plan, backend)
         if session.plan.config.batch:
             backend.check_batch()
         # Many more threads wait for answers than can draw at once.
@@ -219,3 +219,25 @@ def _waiting(session: Session, backend: Backend) -> Callable[[str], LvlmAdError 
 def _not_in(batch: Batcher) -> Callable[[str], LvlmAdError | None]:
     """Return a function that says why a question has no answer after its batch."""
     return lambda key: batch.reasons.get(key) or TransientError("not answered in a batch")
+
+
+def _questioner_of(plan: Plan, backend: Backend) -> Questioner:
+    """Make the object that writes the questions.
+
+    Raises:
+        ConfigError: the prompt is wrong, reference images are missing, the backend takes fewer pictures, or it gives no
+            probabilities where ``scoring=expected`` needs them.
+    """
+    able, name = backend.capabilities, backend.implementation.__name__
+    questioner = Questioner(plan.dataset, plan.protocol, plan.prompt, seed=plan.config.seed, schema=able.schema)
+    if able.max_images is not None and questioner.n_images > able.max_images:
+        raise ConfigError(
+            f"A question shows {questioner.n_images} pictures; {name} takes at most {able.max_images}. "
+            "Set fewer shots, or visual=marked."
+        )
+    if plan.protocol.scoring == "expected" and not able.probabilities:
+        hint = "; ask for them with --set logprobs=20" if "logprobs" in backend.Options.model_fields else ""
+        raise ConfigError(
+            f"scoring=expected needs the probabilities of tokens; the answers of {name} come without{hint}."
+        )
+    return questioner

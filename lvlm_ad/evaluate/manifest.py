@@ -12,8 +12,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad._version import versions
 from lvlm_ad.runs import Manifest
-from lvlm_ad.versions import versions
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.datasets.masks import resize_mask
-from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category
-from lvlm_ad.evaluate.summary import answer_counts, summary
+from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, answer_counts, measure_category, summary
 from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.runs import TEXT_KEPT, PredictionRecord

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.asking import Budget
+from lvlm_ad._version import versions
+from lvlm_ad.asking import AnswerStore, BatchLedger, Budget, Locks
+from lvlm_ad.datasets.hashing import FileHashes
 from lvlm_ad.engines import Engine, make_engine
 from lvlm_ad.evaluate.baseline_detector import BaselineDetector
 from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.divide import Divisions, divide_dataset
-from lvlm_ad.evaluate.places import remember_place
-from lvlm_ad.evaluate.stores import Stores, open_stores
+from lvlm_ad.evaluate.sources import remember_place
 from lvlm_ad.log import event
 from lvlm_ad.progress import Progress, Silent
-from lvlm_ad.versions import versions
+from lvlm_ad.regions import DivisionStore
+from lvlm_ad.store import open_answers, open_cache
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
@@ -27,6 +30,40 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
 
 __all__ = ["Session"]
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What an output folder keeps from one run to the next.
+
+    Attributes:
+        answers: stored answers.
+        locks: which questions are being asked, and by which command.
+        batches: which questions were sent in batches.
+        divisions: how images are divided.
+        files: hashes of the data set's files.
+    """
+
+    answers: AnswerStore
+    locks: Locks
+    batches: BatchLedger
+    divisions: DivisionStore
+    files: FileHashes
+
+
+@contextmanager
+def open_stores(out: Path) -> Iterator[Stores]:
+    """Open ``answers.sqlite`` and ``cache.sqlite`` of an output folder; close them at the end.
+
+    Raises:
+        StoreError: one of them cannot be opened.
+    """
+    with (
+        closing(open_answers(out / "answers.sqlite")) as answers,
+        closing(open_cache(out / "cache.sqlite")) as cache,
+        closing(Locks(answers)) as locks,
+    ):
+        yield Stores(AnswerStore(answers), locks, BatchLedger(answers), DivisionStore(cache), FileHashes(cache))
 
 
 class Session:

@@ -1,10 +1,16 @@
-"""Finds the images of a run again, and divides them as they were divided for it."""
+"""Finds the images of a run again, and divides them as they were divided for it.
+
+Where they are is remembered in the user's cache, never beside runs, which are shared.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -13,16 +19,17 @@ from lvlm_ad.datasets import load_dataset
 from lvlm_ad.errors import DataError, LvlmAdError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.divide import Divisions, divide_dataset
-from lvlm_ad.evaluate.places import Place, find_place
+from lvlm_ad.files import write_file
 from lvlm_ad.regions import METHODS, DivisionStore
 from lvlm_ad.store import open_cache
+from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.progress import Progress
     from lvlm_ad.runs import Run
 
-__all__ = ["Sources", "find_sources"]
+__all__ = ["Sources", "find_sources", "remember_place"]
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,9 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
         DataError: the data set is not there, or has other images.
     """
     recorded = run.manifest.dataset
-    place = find_place(run.dir.resolve().parent, recorded.fingerprint)
+    place = _find_place(run.dir.resolve().parent, recorded.fingerprint)
     if data is not None:
-        place = Place(recorded.name, data, place.mask_threshold if place else None, place.divided_by if place else ())
+        place = _Place(recorded.name, data, place.mask_threshold if place else None, place.divided_by if place else ())
     if place is None:
         raise DataError(f"The images of {run.dir} are not known on this machine; name their folder with --data.")
     dataset = _measured_images(load_dataset(place.name, place.root, mask_threshold=place.mask_threshold), run)
@@ -109,3 +116,53 @@ def _divide(run: Run, dataset: Dataset, divided_by: Sequence[str], progress: Pro
         stored = Path(stack.enter_context(TemporaryDirectory())) / "cache.sqlite"
     cache = stack.enter_context(closing(open_cache(stored)))
     return divide_dataset(plan, DivisionStore(cache), progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How a data set was loaded.
+
+    Attributes:
+        name: the data set, as ``load_dataset`` takes it.
+        root: its folder.
+        mask_threshold: as ``load_dataset`` takes it.
+        divided_by: names and folders of the models that divided it on this machine. A run's own manifest is not trusted
+            with that: it may come from a stranger.
+    """
+
+    name: str
+    root: Path
+    mask_threshold: int | None = None
+    divided_by: tuple[str, ...] = ()
+
+
+def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divided_by: str = "") -> None:
+    """Note where a data set is. Nothing depends on it, so a note that cannot be written is left out.
+
+    Args:
+        out: the folder of runs.
+        dataset: the data set.
+        mask_threshold: as ``load_dataset`` took it.
+        divided_by: the model that divided it, by name or folder; empty if none did.
+    """
+    known, file = _find_place(out, dataset.fingerprint), _file(out, dataset.fingerprint)
+    models = {*(known.divided_by if known else ()), *([divided_by] if divided_by else [])}
+    place = _Place(dataset.name, dataset.root.resolve(), mask_threshold, tuple(sorted(models)))
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # One file each, so that two commands that end at once do not overwrite each other's note.
+        write_file(file, json.dumps(asdict(place), indent=2, default=str))
+
+
+def _find_place(out: Path, fingerprint: str) -> _Place | None:
+    """Return where a data set was when the runs in a folder were made on this machine; None if there is no note."""
+    try:
+        note = json.loads(_file(out, fingerprint).read_text(encoding="utf-8"))
+        return _Place(note["name"], Path(note["root"]), note["mask_threshold"], tuple(note["divided_by"]))
+    except (OSError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _file(out: Path, fingerprint: str) -> Path:
+    key = hashlib.sha256(f"{fingerprint} {out.resolve()}".encode(errors="surrogateescape"))
+    return user_cache() / "places" / f"{key.hexdigest()}.json"

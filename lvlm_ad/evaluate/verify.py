@@ -18,10 +18,9 @@ from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
 from lvlm_ad.errors import DataError, RunError
 from lvlm_ad.evaluate.manifest import hash_of
-from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category
+from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category, summary
 from lvlm_ad.evaluate.rows import answer_metrics
 from lvlm_ad.evaluate.sources import Sources, find_sources
-from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.histograms import ScoreHistogram, histogram_of_cells
 from lvlm_ad.presets import Price

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from lvlm_ad.evaluate.measure import Scored, measure_category
-from lvlm_ad.evaluate.summary import summary
+from lvlm_ad.evaluate.measure import Scored, measure_category, summary
 from lvlm_ad.metrics import count_cells, image_metrics, pixel_metrics
 from lvlm_ad.runs import METRIC_NAMES
 

@@ -10,7 +10,7 @@ from PIL import Image
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate import RunConfig, score_maps
-from lvlm_ad.evaluate.map_files import find_maps, read_image_scores, read_map, resize_map
+from lvlm_ad.evaluate.score_maps import find_maps, read_image_scores, read_map, resize_map
 from lvlm_ad.metrics import image_metrics, pixel_metrics
 from lvlm_ad.runs import METRIC_NAMES, read_run
 

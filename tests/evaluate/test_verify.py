@@ -13,8 +13,7 @@ import pytest
 import lvlm_ad
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.evaluate.manifest import hash_of
-from lvlm_ad.evaluate.measure import Scored, measure_category
-from lvlm_ad.evaluate.summary import summary
+from lvlm_ad.evaluate.measure import Scored, measure_category, summary
 from lvlm_ad.evaluate.verify import verify_run, verify_runs
 from lvlm_ad.metrics.histograms import ScoreHistogram
 from lvlm_ad.runs import find_runs, read_run, write_run
