@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
@@ -44,19 +43,14 @@ class Group:
         """Whether a measured row has a value but no interval for a metric."""
         return any(one.run and one.metrics[metric] is not None and metric not in one.intervals for one in self.entries)
 
-    @cached_property
-    def best(self) -> Mapping[str, list[float]]:
-        """Metric -> the best and the second best value of ranked rows; empty if only one row is ranked."""
-        ranked = [one for one in self.entries if one.kind == "ranked"]
-        values = {name: {value for one in ranked if (value := one.metrics[name]) is not None} for name in METRIC_NAMES}
-        return {name: sorted(values[name], reverse=True)[:2] if len(ranked) > 1 else [] for name in METRIC_NAMES}
-
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
-        """Whether a row has the best or the second best value of the ranked rows."""
-        value = entry.metrics.get(metric)
-        if entry.kind != "ranked" or value is None or value not in self.best[metric]:
+        """Whether a row has the best or the second best value of the ranked rows; a row ranked alone has neither."""
+        ranked = [one for one in self.entries if one.kind == "ranked"]
+        if entry.kind != "ranked" or len(ranked) == 1 or metric not in METRIC_NAMES:
             return ""
-        return "best" if value == self.best[metric][0] else "second"
+        best = sorted({value for one in ranked if (value := one.metrics[metric]) is not None}, reverse=True)[:2]
+        value = entry.metrics[metric]
+        return "" if value not in best else "best" if value == best[0] else "second"
 
 
 @dataclass(frozen=True)
@@ -105,12 +99,9 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
             members.append(run)
     groups = [_group(conditions, members, sort, verified=verified) for conditions, members in tables]
     titles = Counter(group.title for group in groups)
-    groups = [
-        replace(group, title=f"{group.title} · images {group.conditions['dataset_fingerprint'][:8]}")
-        if titles[group.title] > 1
-        else group
-        for group in groups
-    ]
+    for at, group in enumerate(groups):
+        if titles[group.title] > 1:
+            groups[at] = replace(group, title=f"{group.title} · images {group.conditions['dataset_fingerprint'][:8]}")
     return Board(tuple(sorted(groups, key=lambda group: group.title)), sort)
 
 
@@ -140,15 +131,12 @@ def _group(conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, *, ver
         by_name.setdefault(run.manifest.row_name, []).append(run.manifest)
     entries = [entry_of(run, by_name[run.manifest.row_name], verified=verified) for run in runs]
     entries.sort(key=lambda entry: (entry.kind == "frame", -_value(entry, sort), -_value(entry, "pixel_auroc")))
-    # Published numbers are of the whole test split.
-    published = published_entries(manifest.dataset.name) if manifest.dataset.whole else []
-    return Group(_title(manifest), conditions, (*_ranked(entries, sort), *published))
-
-
-def _ranked(entries: Sequence[Entry], sort: str) -> list[Entry]:
     ranked = [entry for entry in entries if entry.kind == "ranked" and entry.metrics[sort] is not None]
     ranks = {id(entry): 1 + sum(_is_clearly_better(other, entry, sort) for other in ranked) for entry in ranked}
-    return [replace(entry, rank=ranks.get(id(entry))) for entry in entries]
+    measured = [replace(entry, rank=ranks.get(id(entry))) for entry in entries]
+    # Published numbers are of the whole test split.
+    published = published_entries(manifest.dataset.name) if manifest.dataset.whole else []
+    return Group(_title(manifest), conditions, (*measured, *published))
 
 
 def _is_clearly_better(entry: Entry, other: Entry, metric: str) -> bool:
@@ -180,20 +168,15 @@ def _conditions(manifest: Manifest) -> dict[str, Any]:
 
 
 def _title(manifest: Manifest) -> str:
-    dataset, protocol = manifest.dataset, manifest.protocol
-    several = len(dataset.categories) > 1
-    categories = f", {len(dataset.categories)} categories" if several else f" of {dataset.categories[0]}"
-    parts = [
-        f"{dataset.name}{'' if dataset.whole else ' (part)'}: {dataset.n_images} images{categories}",
-        f"{manifest.division.method or 'no'} division {manifest.division.hash[:8]}".strip(),
-    ]
+    protocol, division = manifest.protocol, manifest.division
     size, shots = protocol.get("image_size"), protocol.get("shots", 0)
-    if size != _USUAL_SIZE:
-        parts.append(f"{size} x {size} pixels" if size else "images in their own size")
-    if manifest.prompt.hash:
-        parts.append(f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}")
-    if shots:
-        parts.append(f"{shots} reference image{'s' if shots > 1 else ''}")
-    if protocol.get("binary"):
-        parts.append("binary maps")
-    return " · ".join(parts)
+    unusual_size = f"{size} x {size} pixels" if size else "images in their own size"
+    parts = [
+        manifest.dataset.summary,
+        f"{division.method or 'no'} division {division.hash[:8]}".strip(),
+        "" if size == _USUAL_SIZE else unusual_size,
+        f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}" if manifest.prompt.hash else "",
+        f"{shots} reference image{'s' if shots > 1 else ''}" if shots else "",
+        "binary maps" if protocol.get("binary") else "",
+    ]
+    return " · ".join(filter(None, parts))

@@ -5,7 +5,6 @@ To add a column, add a field to ``Entry`` (entries.py), fill it in ``entry_of``,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,20 +16,7 @@ if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Group
     from lvlm_ad.leaderboard.entries import Entry
 
-__all__ = [
-    "COLUMNS",
-    "INTERVALS",
-    "NO_INTERVAL",
-    "NUMBERS",
-    "OWN_MAPS",
-    "REFERENCE_ROWS",
-    "Column",
-    "cells",
-    "interval",
-    "legend",
-    "printable",
-    "usd",
-]
+__all__ = ["COLUMNS", "NUMBERS", "Column", "cells", "interval", "legend", "printable", "usd"]
 
 _UNKNOWN = "\N{EN DASH}"
 """In a cell: unknown or undefined."""
@@ -93,7 +79,7 @@ class Column:
 
 def printable(text: str) -> str:
     """Replace control characters and marks of writing direction by spaces: a name or note may be a stranger's."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", " ", text)
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 COLUMNS = (

@@ -69,8 +69,11 @@ def entry_of(run: Run, namesakes: Sequence[Manifest], *, verified: bool) -> Entr
     cost = metrics["usage"]["cost_usd"]
     answered = answers["total"] - sum(answers.get(status, 0) for status in UNANSWERED)
     points = 100 * (mean.get("image_auroc") or 0.0) - _CHANCE
-    copies = sum(one.config_hash == manifest.config_hash for one in namesakes)
     reference_row = manifest.model.frame and manifest.model.row != "dense"
+    notes = [why_apart] if why_apart and not reference_row else []
+    copies = sum(one.config_hash == manifest.config_hash for one in namesakes)
+    if copies > 1:
+        notes.insert(0, f"one of {copies} runs with the same configuration: {run.dir.name}")
     return Entry(
         name=f"{manifest.row_name} #{manifest.config_hash[:6]}" if len(namesakes) > 1 else manifest.row_name,
         kind="frame" if reference_row else "apart" if why_apart else "ranked",
@@ -81,12 +84,7 @@ def entry_of(run: Run, namesakes: Sequence[Manifest], *, verified: bool) -> Entr
         cost_usd=cost,
         usd_per_image=None if cost is None or not answered else cost / answered,
         usd_per_point=None if cost is None or points <= 0 or answered < answers["total"] else cost / points,
-        notes=(
-            *([f"one of {copies} runs with the same configuration: {run.dir.name}"] if copies > 1 else []),
-            *([] if reference_row or not why_apart else [why_apart]),
-            *_model_notes(manifest, namesakes),
-            *_result_notes(run),
-        ),
+        notes=(*notes, *_model_notes(manifest, namesakes), *_result_notes(run)),
         run=run.dir.name,
         categories={
             name: {metric: of.get(metric) for metric in METRIC_NAMES} for name, of in metrics["categories"].items()
@@ -139,14 +137,14 @@ def _why_apart(run: Run, *, verified: bool) -> str:
     if manifest.model.row == "dense":
         return "maps from files" if manifest.model.kind == "maps" else "own anomaly map, not scored by region"
     excluded = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
-    unanswered = any(run.metrics["answers"].get(status) for status in UNANSWERED)
+    expected = manifest.protocol.get("scoring") == "expected"
     reasons = {
         "the method is given the ground truth": manifest.model.sees_truth,
         "no answer is usable": run.metrics.get("coverage") == 0,
-        "some images were not answered; run the same command again to ask for them": unanswered,
-        "expected scores cannot be verified: a run does not store probabilities": (
-            verified and manifest.protocol.get("scoring") == "expected"
+        "some images were not answered; run the same command again to ask for them": any(
+            run.metrics["answers"].get(status) for status in UNANSWERED
         ),
+        "expected scores cannot be verified: a run does not store probabilities": verified and expected,
         f"measured on {mean['n_measured']} of {mean['n_images']} images; failed images were left out": excluded,
     }
     return next((reason for reason, applies in reasons.items() if applies), "")

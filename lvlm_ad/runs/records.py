@@ -84,6 +84,14 @@ class DatasetRecord(_Record):
     """Whether every category and image of the test split was measured."""
     notes: list[str]
 
+    @property
+    def summary(self) -> str:
+        """What was measured, such as "mvtec (part): 10 images, 2 categories"."""
+        several = len(self.categories) > 1
+        categories = f", {len(self.categories)} categories" if several else f" of {self.categories[0]}"
+        images = f"{self.n_images} image{'' if self.n_images == 1 else 's'}"
+        return f"{self.name}{'' if self.whole else ' (part)'}: {images}{categories}"
+
 
 class DivisionRecord(_Record):
     """How images were divided into regions."""
