@@ -1,25 +1,25 @@
 """Score histograms: how many normal and anomalous pixels of an image have each score.
 
 Every pixel metric follows from the histograms of a category's images, and so does the metric of any bootstrap resample
-of them. A histogram takes kilobytes where a map takes megabytes.
+of them. A histogram takes kilobytes where a map takes megabytes. For a map that is constant on cells it comes from the
+ground truth counted in these cells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from lvlm_ad.errors import MetricError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.metrics.cells import CellCounts
-
-__all__ = ["ScoreHistogram", "ScoreHistograms", "histogram_of_cells"]
+__all__ = ["CellCounts", "ScoreHistogram", "ScoreHistograms", "components", "count_cells", "histogram_of_cells"]
 
 _PER_SCORE: Mapping[str, type[Any]] = {
     "scores": np.float64,
@@ -34,6 +34,93 @@ _PER_IMAGE: Mapping[str, type[Any]] = {"lengths": np.int64, "n_regions": np.int6
 
 _MOST_PIXELS = 1 << 40
 """Of an image; the sum over a million images still fits int64."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellCounts:
+    """One image's ground truth, counted in its C cells.
+
+    The N triples (cell, component, pixels) say how many pixels of a component lie in a cell; absent pairs have none.
+
+    Attributes:
+        normal: int64 ``(C,)``, normal pixels of each cell.
+        cell: int32 ``(N,)``, 0..C-1.
+        component: int32 ``(N,)``, 0..K-1.
+        pixels: int64 ``(N,)``, 1 or more.
+        n_components: K, the 8-connected regions of the mask.
+
+    Example:
+        >>> import numpy as np
+        >>> counts = count_cells(np.array([[0, 0, 1]]), np.array([[0, 255, 255]]))
+        >>> counts.component_sizes
+        array([2])
+    """
+
+    normal: NDArray[np.int64]
+    cell: NDArray[np.int32]
+    component: NDArray[np.int32]
+    pixels: NDArray[np.int64]
+    n_components: int
+
+    @property
+    def component_sizes(self) -> NDArray[np.int64]:
+        """Pixels of each component, int64 ``(K,)``."""
+        return _summed(self.component, self.pixels, self.n_components)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return plain arrays to store."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> CellCounts:
+        """Rebuild counts from ``to_arrays``."""
+        triples = {name: arrays[name] for name in ("normal", "cell", "component", "pixels")}
+        return cls(**triples, n_components=int(arrays["n_components"]))
+
+
+def count_cells(cells: NDArray[Any], mask: NDArray[Any], n_cells: int | None = None) -> CellCounts:
+    """Count a ground truth in cells.
+
+    Args:
+        cells: integers ``(H, W)``, the cell of each pixel, 0..C-1.
+        mask: ``(H, W)``, anomalous where not 0.
+        n_cells: C; None: one more than the highest cell.
+
+    Raises:
+        MetricError: the shapes differ, or cells are not integers 0..C-1.
+
+    Example:
+        >>> import numpy as np
+        >>> counts = count_cells(np.array([[0, 0, 1]]), np.array([[0, 255, 255]]))
+        >>> counts.normal, counts.cell, counts.pixels
+        (array([1, 0]), array([0, 1], dtype=int32), array([1, 1]))
+    """
+    truth, cells = np.asarray(mask) != 0, np.asarray(cells)
+    if cells.shape != truth.shape or truth.ndim != 2:  # noqa: PLR2004 - rows and columns
+        raise MetricError(f"Cells of shape {cells.shape} and a mask of shape {truth.shape}: both must be (H, W).")
+    if cells.dtype.kind not in "iu":
+        raise MetricError(f"Cells must be integers, not {cells.dtype}.")
+    lowest, highest = (int(cells.min()), int(cells.max())) if cells.size else (0, -1)
+    total = highest + 1 if n_cells is None else n_cells
+    if lowest < 0 or highest >= total:
+        raise MetricError(f"Cells are numbered {lowest}..{highest}; they must lie in 0..{total - 1}.")
+    labels, n_components = components(truth)
+    pair = cells[truth].astype(np.int64) * n_components + labels[truth] - 1
+    pairs, pixels = np.unique(pair, return_counts=True)
+    cell, component = np.divmod(pairs, max(n_components, 1))
+    return CellCounts(
+        normal=np.bincount(cells[~truth], minlength=total).astype(np.int64),
+        cell=cell.astype(np.int32),
+        component=component.astype(np.int32),
+        pixels=pixels.astype(np.int64),
+        n_components=n_components,
+    )
+
+
+def components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Number the 8-connected regions of a mask 1..K, 0 where it is normal; returns the numbers and K."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3), dtype=np.int8))
+    return np.asarray(labels, dtype=np.int32), int(count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +169,18 @@ def histogram_of_cells(counts: CellCounts, scores: NDArray[Any]) -> ScoreHistogr
         scores: ``(C,)``, the score of each cell, finite.
     """
     levels, place = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
-    normal, anomalous = np.zeros((2, levels.size), dtype=np.int64)
-    np.add.at(normal, place, counts.normal)
     inside = place[counts.cell]
-    np.add.at(anomalous, inside, counts.pixels)
+    normal = _summed(place, counts.normal, levels.size)
+    anomalous = _summed(inside, counts.pixels, levels.size)
     overlap = np.bincount(inside, counts.pixels / counts.component_sizes[counts.component], levels.size)
     return ScoreHistogram.of(levels, normal, anomalous, overlap, counts.n_components)
+
+
+def _summed(places: NDArray[Any], counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Add up counts by their place, in integers."""
+    sums = np.zeros(size, dtype=np.int64)
+    np.add.at(sums, places, counts)
+    return sums
 
 
 class ScoreHistograms(Sequence[ScoreHistogram | None]):
@@ -164,13 +257,7 @@ class ScoreHistograms(Sequence[ScoreHistogram | None]):
     def __len__(self) -> int:
         return int(self._ends.size)
 
-    @overload
-    def __getitem__(self, index: int) -> ScoreHistogram | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[ScoreHistogram | None]: ...
-    def __getitem__(self, index: int | slice) -> ScoreHistogram | list[ScoreHistogram | None] | None:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
+    def __getitem__(self, index: Any) -> Any:
         length, end = int(self.arrays["lengths"][index]), int(self._ends[index])
         if length < 0:
             return None

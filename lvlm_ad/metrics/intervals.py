@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit, logit, ndtr, ndtri
 
-from lvlm_ad.metrics.delong import two_sided_p_value
+from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.resampling import Pool, draw_weights, pool_images, pool_pixels, resampled, seeded_generator
 
 if TYPE_CHECKING:
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 __all__ = [
     "BootstrapSamples",
     "CategoryImages",
+    "DeLong",
     "bootstrap",
+    "delong",
+    "mean_delong",
     "mean_intervals",
     "mean_of",
     "mean_of_resampled_categories",
     "metrics_from_counts",
+    "placements",
 ]
 
 _MOST_UNDEFINED = 0.05
@@ -79,7 +83,7 @@ class BootstrapSamples:
         values = self._defined()
         if values is None:
             return None
-        return two_sided_p_value(self.point, float(values.var()) if np.ptp(values) else 0.0)
+        return _p_value(self.point, float(values.var()) if np.ptp(values) else 0.0)
 
     def _defined(self) -> NDArray[np.float64] | None:
         values = self.values[~np.isnan(self.values)]
@@ -217,3 +221,76 @@ def mean_intervals(samples: Mapping[str, Mapping[str, BootstrapSamples]]) -> dic
             if ends is not None:
                 by_metric[metric] = list(ends)
     return intervals
+
+
+@dataclass(frozen=True, slots=True)
+class DeLong:
+    """A difference of two AUROCs.
+
+    Attributes:
+        difference: the first minus the second.
+        variance: of the difference; None with fewer than two images of a kind.
+        p_value: two-sided, that there is no difference; None without a variance, and for a difference of variance 0.
+    """
+
+    difference: float
+    variance: float | None
+    p_value: float | None
+
+
+def placements(labels: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Return for each image the fraction of the other kind's images that it is ranked correctly against.
+
+    Ties count half. The mean over either kind is the AUROC.
+
+    Args:
+        labels: bool ``(n,)``, True if anomalous; both kinds occur.
+        scores: ``(n,)``, finite.
+    """
+    fractions = np.empty(labels.size)
+    for kind, sign in ((True, 1), (False, -1)):
+        own, other = sign * scores[labels == kind], np.sort(sign * scores[labels != kind])
+        twice_won = np.searchsorted(other, own, side="left") + np.searchsorted(other, own, side="right")
+        fractions[labels == kind] = twice_won / (2 * other.size)
+    return fractions
+
+
+def delong(labels: NDArray[np.bool_], first: NDArray[Any], second: NDArray[Any]) -> DeLong:
+    """Compare the AUROCs of two scores of the same images.
+
+    Args:
+        labels: bool ``(n,)``, True if anomalous.
+        first: ``(n,)``, finite scores.
+        second: ``(n,)``, the other scores.
+
+    Raises:
+        MetricError: one of the kinds does not occur.
+    """
+    if labels.all() or not labels.any():
+        raise MetricError("AUROC needs anomalous and normal images.")
+    apart = placements(labels, first) - placements(labels, second)
+    difference = float(apart[labels].mean())
+    kinds = (apart[labels], apart[~labels])
+    if min(one.size for one in kinds) < 2:  # noqa: PLR2004 - one image has no variance
+        return DeLong(difference, None, None)
+    variance = float(sum(one.var(ddof=1) / one.size for one in kinds))
+    return DeLong(difference, variance, _p_value(difference, variance))
+
+
+def _p_value(difference: float, variance: float) -> float | None:
+    """Return the p-value of a normal difference: without variance 1 if it is 0, else None."""
+    if variance == 0:
+        return None if difference else 1.0
+    return float(2 * ndtr(-abs(difference) / math.sqrt(variance)))
+
+
+def mean_delong(tests: Sequence[DeLong]) -> DeLong | None:
+    """Test the mean over categories, whose images are independent; None without a category."""
+    if not tests:
+        return None
+    difference = float(np.mean([one.difference for one in tests]))
+    variances = [one.variance for one in tests if one.variance is not None]
+    if len(variances) < len(tests):
+        return DeLong(difference, None, None)
+    variance = math.fsum(variances) / len(tests) ** 2
+    return DeLong(difference, variance, _p_value(difference, variance))

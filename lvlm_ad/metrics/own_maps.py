@@ -7,22 +7,26 @@ and the merge reads one range of scores of all maps at a time: memory is bounded
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lvlm_ad.errors import RunError
 from lvlm_ad.metrics.curves import Steps, false_positives_below
-from lvlm_ad.metrics.histograms import ScoreHistogram
-from lvlm_ad.metrics.inputs import components
-from lvlm_ad.metrics.spill import SpillStore
+from lvlm_ad.metrics.histograms import ScoreHistogram, components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["THRESHOLDS", "MergedMaps", "PooledMaps"]
+__all__ = ["THRESHOLDS", "MergedMaps", "PooledMaps", "SpillStore"]
+
+IN_MEMORY = 1e9
+"""Bytes that stay in memory: the sorted scores of about 400 maps of 768 x 768 pixels."""
 
 RANGE_BYTES = 80e6
 """Normal scores that the merge reads at once."""
@@ -90,7 +94,7 @@ class PooledMaps:
             scores = scores.astype(np.float32)
         self._dtype = np.result_type(self._dtype, scores.dtype)
         self._lowest.append(scores.min())
-        self._normal.append(_Sorted(self._store, _sorted(scores[~mask])) if copy else _Unsorted(scores, mask))
+        self._normal.append(_Sorted(self._store, np.sort(scores[~mask])) if copy else _Unsorted(scores, mask))
         inside = scores[mask]
         order = np.argsort(inside, kind="stable")
         columns = np.zeros(order.size, [("score", scores.dtype), ("share", np.float64), ("pixel", np.int32)])
@@ -180,7 +184,8 @@ class PooledMaps:
                 buffer[size : size + scores.size] = scores
                 n_equal, size = n_equal + count, size + scores.size
             anomalous = np.concatenate([one.within(at) for one in self._anomalous])
-            yield _Range(border, before, n_equal, _sorted(buffer[:size]), anomalous)
+            buffer[:size].sort()
+            yield _Range(border, before, n_equal, buffer[:size], anomalous)
             before += n_equal + size
 
 
@@ -227,12 +232,6 @@ class _Range(NamedTuple):
 def _quantile_ranks(shares: NDArray[np.float64], total: int) -> NDArray[np.intp]:
     """Return the ranks, from 0, of quantiles that are values of the data (the inverted distribution function)."""
     return np.ceil(total * shares - 1).clip(0, total - 1).astype(np.intp) if total else np.empty(0, np.intp)
-
-
-def _sorted(scores: NDArray[Any]) -> NDArray[Any]:
-    """Sort in place."""
-    scores.sort()
-    return scores
 
 
 class _Sorted:
@@ -290,3 +289,47 @@ class _Unsorted:
         higher = scores > self._borders[at]
         n_equal = scores.size - int(np.count_nonzero(higher))
         return n_equal, scores[higher] if n_equal else scores
+
+
+class SpillStore:
+    """Keeps arrays in memory up to a limit, beyond it in one temporary file.
+
+    Args:
+        folder: where the file is made; None: the system's folder of temporary files. The file has no name, so it goes
+            when the process ends.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._bytes = 0
+        self._file: IO[bytes] | None = None
+
+    def keep(self, values: NDArray[Any]) -> Callable[[int, int], NDArray[Any]]:
+        """Keep an array; returns a function that reads its elements from a start to a stop."""
+        self._bytes += values.nbytes
+        if self._bytes <= IN_MEMORY:
+            return lambda start, stop: values[start:stop]
+        try:
+            if self._file is None:
+                self._file = TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - it lives as long as this
+                weakref.finalize(self, self._file.close)
+            file, dtype = self._file, values.dtype
+            place = file.seek(0, 2)
+            rest = memoryview(values.tobytes())
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError as error:
+            if self._file is not None:
+                # Others on this disk may need the room to end well.
+                self._file.close()
+            raise RunError(
+                f"The anomaly maps of a category take more than a gigabyte, and the rest cannot be written to "
+                f"{self._folder or 'the folder of temporary files'}: {error.strerror}. Free some space, or have fewer "
+                "images in a category."
+            ) from error
+
+        def read(start: int, stop: int) -> NDArray[Any]:
+            file.seek(place + start * dtype.itemsize)
+            return np.frombuffer(file.read((stop - start) * dtype.itemsize), dtype)
+
+        return read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,12 @@ import numpy as np
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.curves import Steps, ap, aupro, aupro_rescaled, auroc, f1_max, steps_of
-from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms, histogram_of_cells
-from lvlm_ad.metrics.inputs import as_truth, check_limit, check_scores
+from lvlm_ad.metrics.histograms import CellCounts, ScoreHistogram, ScoreHistograms, histogram_of_cells
+from lvlm_ad.metrics.image import as_truth, check_scores
 from lvlm_ad.metrics.own_maps import PooledMaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from lvlm_ad.metrics.cells import CellCounts
 
 __all__ = [
     "PixelMetrics",
@@ -29,7 +27,6 @@ __all__ = [
 ]
 
 _IN_MEMORY = (np.ndarray, list, tuple)
-_NONE = object()
 _NEED_NORMAL = ("auroc", "aupro", "aupro_rescaled", "lowest_fraction")
 
 
@@ -86,32 +83,27 @@ def pixel_metrics(
         >>> found.auroc, found.f1_max, round(found.aupro, 3)
         (0.875, 0.8, 0.583)
     """
-    check_limit(fpr_limit)
     copy = not (isinstance(masks, _IN_MEMORY) and isinstance(maps, _IN_MEMORY))
     pooled = PooledMaps()
-    for truth, scores in _checked(masks, maps):
-        pooled.add(scores, truth, copy=copy)
-    if not len(pooled):
-        raise MetricError("There are no images to measure.")
-    return pixel_metrics_of_steps(pooled.merge(fpr_limit).steps, fpr_limit)
-
-
-def _checked(masks: Iterable[Any], maps: Iterable[Any]) -> Iterator[tuple[NDArray[np.bool_], NDArray[Any]]]:
-    """Give masks and maps together.
-
-    Raises:
-        MetricError: there are more of one than of the other, or one cannot be measured.
-    """
-    for index, (mask, one) in enumerate(zip_longest(masks, maps, fillvalue=_NONE)):
-        if mask is _NONE or one is _NONE:
-            raise MetricError(f"There are more {'maps' if mask is _NONE else 'masks'}; each map needs one mask.")
+    for index, (mask, one) in enumerate(zip_longest(masks, maps)):
+        if mask is None or one is None:
+            raise MetricError(f"There are more {'maps' if mask is None else 'masks'}; each map needs one mask.")
         truth, scores = as_truth(mask, "a mask"), np.asarray(one)
         if truth.ndim != 2 or scores.shape != truth.shape or not truth.size:  # noqa: PLR2004 - rows and columns
             raise MetricError(
                 f"Image {index}: mask of shape {truth.shape}, map of shape {scores.shape}; both must be (H, W)."
             )
         check_scores(scores, f"the scores of image {index}")
-        yield truth, scores
+        pooled.add(scores, truth, copy=copy)
+    _check(len(pooled), fpr_limit)
+    return pixel_metrics_of_steps(pooled.merge(fpr_limit).steps, fpr_limit)
+
+
+def _check(n_images: int, fpr_limit: float) -> None:
+    if not n_images:
+        raise MetricError("There are no images to measure.")
+    if not 0 < fpr_limit <= 1:
+        raise MetricError(f"The limit of the false-positive rate must be in (0, 1], not {fpr_limit!r}.")
 
 
 def pixel_metrics_from_counts(
@@ -152,16 +144,10 @@ def pixel_metrics_from_histograms(
 ) -> PixelMetrics:
     """Compute what ``pixel_metrics`` gives for the maps that the histograms were counted from.
 
-    Args:
-        histograms: of each image; all have ground truth.
-        fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
-
     Raises:
         MetricError: there are no images, or the limit is out of range.
     """
-    check_limit(fpr_limit)
-    if not len(histograms):
-        raise MetricError("There are no images to measure.")
+    _check(len(histograms), fpr_limit)
     arrays = ScoreHistograms.of(histograms).arrays
     overlap = arrays["overlap"] / max(1, int(arrays["n_regions"].sum()))
     steps = steps_of(arrays["scores"], arrays["anomalous"], arrays["normal"], overlap, fpr_limit)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics import image_metrics
-from lvlm_ad.metrics.delong import delong, placements
+from lvlm_ad.metrics.intervals import delong, placements
 
 
 def test_an_example_by_hand():

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from lvlm_ad.errors import RunError
-from lvlm_ad.metrics import count_cells, own_maps, pixel_metrics, spill
+from lvlm_ad.metrics import count_cells, own_maps, pixel_metrics
 from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
 from lvlm_ad.metrics.intervals import CategoryImages, metrics_from_counts
-from lvlm_ad.metrics.own_maps import THRESHOLDS, PooledMaps
+from lvlm_ad.metrics.own_maps import THRESHOLDS, PooledMaps, SpillStore
 from lvlm_ad.metrics.pixel import pixel_metrics_of_steps
-from lvlm_ad.metrics.spill import SpillStore
 
 NAMES = ("auroc", "ap", "f1_max", "aupro")
 
@@ -79,16 +78,16 @@ def test_ranges_and_files_change_nothing(seed, size, levels):
     masks = [draw.random(shape) < 0.3 for shape in shapes]
     maps = [draw.integers(0, levels, shape) / levels for shape in shapes]
     whole = pixel_metrics(masks, maps)
-    usual = own_maps.RANGE_BYTES, spill.IN_MEMORY
+    usual = own_maps.RANGE_BYTES, own_maps.IN_MEMORY
     try:
         own_maps.RANGE_BYTES = size
         assert exact(pooled(masks, maps)) == whole
         assert exact(pooled(masks, maps, copy=False)) == whole
-        spill.IN_MEMORY = 100
+        own_maps.IN_MEMORY = 100
         assert exact(pooled(masks, maps)) == whole
         assert pixel_metrics(iter(masks), iter(maps)) == whole
     finally:
-        own_maps.RANGE_BYTES, spill.IN_MEMORY = usual
+        own_maps.RANGE_BYTES, own_maps.IN_MEMORY = usual
 
 
 def test_maps_of_several_dtypes_are_compared_in_the_common_one(tmp_path, monkeypatch):
@@ -98,7 +97,7 @@ def test_maps_of_several_dtypes_are_compared_in_the_common_one(tmp_path, monkeyp
     monkeypatch.setattr(own_maps, "RANGE_BYTES", 20_000)
     assert exact(pooled(masks, maps)) == whole
     near = pooled(masks, maps)
-    monkeypatch.setattr(spill, "IN_MEMORY", 10_000)
+    monkeypatch.setattr(own_maps, "IN_MEMORY", 10_000)
     far = pooled(masks, maps, folder=tmp_path)
     assert exact(far) == whole
     thresholds = near.merge().thresholds
@@ -116,8 +115,8 @@ def test_no_range_holds_all_scores(monkeypatch):
     maps[:, :32] = 0.5
     monkeypatch.setattr(own_maps, "RANGE_BYTES", 8 * 8000)
     for copy in (True, False):
-        one = pooled(masks, maps, copy=copy)
-        sizes = [(pixels.normal.size, pixels.n_equal) for pixels in one._ranges(int((~masks).sum()))]
+        ranges = pooled(masks, maps, copy=copy)._ranges(int((~masks).sum()))
+        sizes = [(pixels.normal.size, pixels.n_equal) for pixels in ranges]
         assert max(size for size, _ in sizes) < 12_000
         assert max(n_equal for _, n_equal in sizes) == (~masks & (maps == 0.5)).sum()
         assert sum(size + n_equal for size, n_equal in sizes) == (~masks).sum()
@@ -175,7 +174,7 @@ def test_thresholds_are_quantiles():
 
 def test_a_place_that_takes_no_file_is_named(tmp_path, monkeypatch):
     """A folder that does not exist: one error that says where and what to do."""
-    monkeypatch.setattr(spill, "IN_MEMORY", 0)
+    monkeypatch.setattr(own_maps, "IN_MEMORY", 0)
     with pytest.raises(RunError, match="absent: No such file or directory") as found:
         PooledMaps(tmp_path / "absent").add(np.ones((4, 4)), np.eye(4, dtype=bool))
     assert "Free some space, or have fewer images in a category." in str(found.value)
@@ -185,7 +184,7 @@ def test_a_full_disk_leaves_room_for_the_others(small_disk, monkeypatch):
     """The message says where and why; the file is given up, so that stores on the same disk can end well."""
     place, _ = small_disk
     store = SpillStore(place)
-    monkeypatch.setattr(spill, "IN_MEMORY", 0)
+    monkeypatch.setattr(own_maps, "IN_MEMORY", 0)
     with pytest.raises(RunError, match="No space left on device"):
         deque((store.keep(np.zeros(50_000)) for _ in range(1000)), maxlen=0)
     (place / "store").write_bytes(bytes(500_000))
@@ -194,8 +193,8 @@ def test_a_full_disk_leaves_room_for_the_others(small_disk, monkeypatch):
 MANY = """
 import resource, sys
 import numpy as np
-from lvlm_ad.metrics import own_maps, spill
-spill.IN_MEMORY, own_maps.RANGE_BYTES = 20e6, 5e6
+from lvlm_ad.metrics import own_maps
+own_maps.IN_MEMORY, own_maps.RANGE_BYTES = 20e6, 5e6
 draw = np.random.default_rng(0)
 maps = own_maps.PooledMaps()
 for at in range(int(sys.argv[1])):
