@@ -192,14 +192,17 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
             hint = " A key is never given on the command line: name its environment variable." if "key" in key else ""
             raise ConfigError(f"Nothing has a setting {key!r}.{nearest(key, known)}{hint}")
     _check_prices([model for model, _ in models], config)
+    prompt = load_prompt(protocol.prompt)
+    division = division_options(protocol.division, _division_settings(protocol, settings))
+    # Last, since the demo may have to be drawn.
     whole = dataset if dataset is not None else _load(config)
     selected = whole.select(config.categories, config.limit)
     return Plan(
         config,
         tuple(model for model, _ in models),
         protocol,
-        load_prompt(protocol.prompt),
-        division_options(protocol.division, _division_settings(protocol, settings)),
+        prompt,
+        division,
         selected,
         whole=whole.complete and len(selected) == len(whole),
     )

@@ -90,6 +90,13 @@ def test_bad_usage_is_one_clear_line(lvlm_ad_command, kept_data, arguments, says
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("wrong", [("--division", "supperpixel"), ("--prompt", "clas")])
+def test_no_demo_is_drawn_for_wrong_options(lvlm_ad_command, wrong):
+    """Options are checked before the demo is drawn."""
+    assert lvlm_ad_command("bench", *wrong).returncode == 2
+    assert not Path("runs").exists()
+
+
 def test_bench_prints_one_object_and_writes_the_leaderboard(finished):
     """The oracle is at the top, stdout holds the JSON alone, the table and the places of the files go to stderr."""
     folder, runs, messages = finished
