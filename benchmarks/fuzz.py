@@ -189,7 +189,6 @@ class Store(Target):
         path.write_bytes(data)
         with contextlib.suppress(LvlmAdError), contextlib.closing(open_answers(path)) as database:
             answers = AnswerStore(database)
-            answers.known(["k0", "k1", "k2"])
             answers.get("k0")
             answers.put("k9", Answer("x"), request=Request((), "q"), identity={})
         salvage([path], self.folder / "saved.sqlite")

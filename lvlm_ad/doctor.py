@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from lvlm_ad import __version__
-from lvlm_ad.asking.locks import is_alive
+from lvlm_ad.asking.answers import is_alive
 from lvlm_ad.asking.salvage import salvage, whole_answers
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.load import default_root

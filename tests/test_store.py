@@ -51,7 +51,7 @@ def test_older_answer_stores_are_brought_up_to_date(version, tmp_path):
     for _ in range(2):
         with closing(open_answers(path)) as database:
             assert database.read(ANSWERS) == before
-            assert AnswerStore(database).known([row[0] for row in before]) == {row[0] for row in before}
+            assert all(AnswerStore(database).get(row[0]).text == row[2] for row in before)
             assert database.read("PRAGMA user_version") == [(4,)]
     assert len(before) > 20
 

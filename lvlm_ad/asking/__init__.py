@@ -1,11 +1,9 @@
 """What surrounds a backend: stored answers, locks, limits, retries, the budget and batches."""
 
-from lvlm_ad.asking.answers import AnswerStore
+from lvlm_ad.asking.answers import AnswerStore, Locks
 from lvlm_ad.asking.asker import Asked, Asker
-from lvlm_ad.asking.batch import Batcher, Question
+from lvlm_ad.asking.batch import Batcher, BatchLedger
 from lvlm_ad.asking.cost import Budget, BudgetSpentError, image_tokens, text_tokens
-from lvlm_ad.asking.ledger import BatchLedger
-from lvlm_ad.asking.locks import Locks
 
 __all__ = [
     "AnswerStore",
@@ -16,7 +14,6 @@ __all__ = [
     "Budget",
     "BudgetSpentError",
     "Locks",
-    "Question",
     "image_tokens",
     "text_tokens",
 ]

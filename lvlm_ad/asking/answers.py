@@ -1,13 +1,21 @@
-"""Stored answers, keyed by exactly what was asked; an answer is on the disk before anything else is done with it."""
+"""Stored answers, keyed by exactly what was asked, and locks on the questions that are being asked.
+
+An answer is on the disk before anything else is done with it. Of several commands on one output folder, one asks a
+question and the others wait for its answer.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
+import time
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from lvlm_ad.backend import Answer, Outcome, Usage
@@ -15,17 +23,21 @@ from lvlm_ad.backend.probabilities import Token, sound_tokens
 from lvlm_ad.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lvlm_ad.backend import Request
     from lvlm_ad.store import Database
 
-__all__ = ["AnswerStore", "is_sound", "storable"]
+__all__ = ["AnswerStore", "Locks", "is_alive", "is_sound", "storable"]
 
 _LONGEST_TEXT, _LONGEST_DETAIL = 1_000_000, 1000
 """Characters kept of an answer's text, and of its model and detail."""
-_AT_ONCE = 500
-"""Keys in one query."""
+_COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
+_COLUMNS = ("key", "text", "outcome", *_COUNTS, "seconds", "model", "detail", "batch", "tokens")
+_BEAT = 5.0
+"""Seconds between two signs of life."""
+_EXPIRY = 30.0
+"""Seconds without a sign of life after which an owner counts as dead; it does at once if its process is gone."""
 
 
 @dataclass
@@ -66,28 +78,8 @@ class AnswerStore:
         self._turn, self._waiting_lock = threading.Lock(), threading.Lock()
         self._waiting: list[_Row] = []
 
-    @property
-    def folder(self) -> Path:
-        """The output folder."""
-        return self._database.path.parent
-
     def __len__(self) -> int:
         return int(self._database.read("SELECT count(*) FROM answers")[0][0])
-
-    def known(self, keys: Iterable[str]) -> set[str]:
-        """Return those of the keys that have a stored answer.
-
-        Raises:
-            StoreError: the file cannot be read.
-        """
-        wanted = list(keys)
-        stored: set[str] = set()
-        for start in range(0, len(wanted), _AT_ONCE):
-            part = wanted[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(part))
-            rows = self._database.read(f"SELECT key FROM answers WHERE key IN ({marks})", part)  # nosec B608 # noqa: S608 - marks only
-            stored |= {row[0] for row in rows}
-        return stored
 
     def get(self, key: str, *, since: datetime | None = None) -> Answer | None:
         """Return the stored answer, or None.
@@ -100,21 +92,27 @@ class AnswerStore:
             StoreError: the file cannot be read.
         """
         rows = self._database.read(
-            "SELECT text, outcome, input_tokens, cached_tokens, output_tokens, seconds, model, detail, batch, tokens "
-            "FROM answers WHERE key = ? AND answered_at >= ?",
+            f"SELECT {', '.join(_COLUMNS)} FROM answers WHERE key = ? AND answered_at >= ?",  # nosec B608 # noqa: S608 - names of ours
             (key, "" if since is None else _time(since)),
         )
         if not rows:
             return None
-        text, outcome, *counts, seconds, model, detail, batch, tokens = rows[0]
-        if not is_sound(text=text, outcome=outcome, counts=counts, seconds=seconds, beside=(model, detail)):
+        row = dict(zip(_COLUMNS, rows[0], strict=True))
+        if not is_sound(row):
             raise StoreError(
                 f"The answer store {self._database.path} is damaged at {key}; 'lvlm-ad doctor --repair' saves what can "
                 "be read."
             )
-        usage = Usage(*counts)
-        read = _tokens(tokens, text)
-        return Answer(text, cast("Outcome", outcome), usage, seconds, model, detail, batch=bool(batch), tokens=read)
+        return Answer(
+            row["text"],
+            cast("Outcome", row["outcome"]),
+            Usage(*(row[name] for name in _COUNTS)),
+            row["seconds"],
+            row["model"],
+            row["detail"],
+            batch=bool(row["batch"]),
+            tokens=_tokens(row["tokens"], row["text"]),
+        )
 
     def put(
         self, key: str, answer: Answer, *, request: Request, identity: Mapping[str, Any], replace: bool = False
@@ -170,10 +168,6 @@ class AnswerStore:
                 self._write([row])
 
 
-def _time(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat(timespec="microseconds")
-
-
 def storable(answer: Answer) -> Answer:
     """Return an answer as it is kept: at most a million characters ("truncated" if there were more), all of them UTF-8.
 
@@ -190,19 +184,20 @@ def storable(answer: Answer) -> Answer:
     )
 
 
-def is_sound(*, text: Any, outcome: Any, counts: Sequence[Any], seconds: Any, beside: Sequence[Any]) -> bool:
-    """Whether a stored row can be an answer: reading a damaged page may give anything.
+def is_sound(row: Mapping[str, Any]) -> bool:
+    """Return whether a row, column -> value, can be an answer: reading a damaged page may give anything."""
+    seconds = row.get("seconds")
+    return (
+        all(isinstance(row.get(name), str) for name in ("key", "text", "model", "detail"))
+        and all(isinstance(row.get(name), int | None) for name in _COUNTS)
+        and row.get("outcome") in get_args(Outcome)
+        and isinstance(seconds, float)
+        and isfinite(seconds)
+    )
 
-    Args:
-        text: the answer's.
-        outcome: how it ended.
-        counts: of tokens.
-        seconds: how long it took.
-        beside: the other texts.
-    """
-    texts = all(isinstance(value, str) for value in (text, *beside))
-    whole = all(value is None or isinstance(value, int) for value in counts)
-    return texts and whole and outcome in get_args(Outcome) and isinstance(seconds, float) and isfinite(seconds)
+
+def _time(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _tokens(stored: str, text: str) -> tuple[Token, ...]:
@@ -216,3 +211,94 @@ def _tokens(stored: str, text: str) -> tuple[Token, ...]:
 
 def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+class Locks:
+    """Locks in ``answers.sqlite``; safe for several threads and several processes.
+
+    A lock lasts while its owner lives: while its process exists, if this can be seen from here, and has given a sign of
+    life in the last 30 seconds. Locks need not survive a power cut, so that taking one never waits for the disk.
+
+    Args:
+        database: what ``store.open_answers`` returns; to be closed after this.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._owner = uuid.uuid4().hex
+        # What a killed process left behind.
+        for owner, host, pid, seen in self._database.read("SELECT owner, host, pid, seen FROM owners"):
+            if not is_alive(host, pid, seen):
+                self._forget(owner)
+        self._sign()
+        self._closed = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="lvlm-ad locks", daemon=True)
+        self._heart.start()
+
+    def take(self, key: str) -> bool:
+        """Lock a question; return whether the lock is ours now. It is not while another living command has it.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        with self._database.transaction(durable=False) as database:
+            other = database.execute(
+                "SELECT host, pid, seen FROM locks JOIN owners USING (owner) WHERE key = ? AND owner != ?",
+                (key, self._owner),
+            ).fetchone()
+            if other is not None and is_alive(*other):
+                return False
+            database.execute("INSERT OR REPLACE INTO locks VALUES (?, ?)", (key, self._owner))
+            return True
+
+    def release(self, key: str) -> None:
+        """Give a lock back.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        with self._database.transaction(durable=False) as database:
+            database.execute("DELETE FROM locks WHERE key = ? AND owner = ?", (key, self._owner))
+
+    def close(self) -> None:
+        """Give all locks back. Where the file cannot be written, they end with this process."""
+        self._closed.set()
+        self._heart.join()
+        with suppress(StoreError):
+            self._forget(self._owner)
+
+    def _forget(self, owner: str) -> None:
+        with self._database.transaction(durable=False) as database:
+            database.execute("DELETE FROM locks WHERE owner = ?", (owner,))
+            database.execute("DELETE FROM owners WHERE owner = ?", (owner,))
+
+    def _sign(self) -> None:
+        """Give a sign of life; the row is gone if this process was suspended for so long that it counted as dead."""
+        row = (self._owner, socket.gethostname(), os.getpid(), time.time())
+        with self._database.transaction(durable=False) as database:
+            database.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", row)
+
+    def _beat(self) -> None:
+        while not self._closed.wait(_BEAT):
+            # The next beat may succeed; if the disk is gone, storing an answer says so.
+            with suppress(StoreError):
+                self._sign()
+
+
+def is_alive(host: str, pid: int, seen: float) -> bool:
+    """Return whether the owner of a lock, a process on a machine that gave its last sign of life then, lives."""
+    # After a clock was set back, a sign of life seems to come from the future; it counts all the same.
+    if time.time() - seen > _EXPIRY:
+        return False
+    if host == socket.gethostname() and os.name == "posix":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            # It runs and belongs to another user.
+            return True
+    return True

@@ -26,10 +26,9 @@ from lvlm_ad.presets import Pacing, Price
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
-    from lvlm_ad.asking.answers import AnswerStore
-    from lvlm_ad.asking.concurrency import Signal
+    from lvlm_ad.asking.answers import AnswerStore, Locks
     from lvlm_ad.asking.cost import Budget
-    from lvlm_ad.asking.locks import Locks
+    from lvlm_ad.asking.limiter import Signal
     from lvlm_ad.backend import Answer, Backend, Request
 
 __all__ = ["Asked", "Asker"]
@@ -131,7 +130,6 @@ class Asker:
         self.workers = most if most <= 1 else most + most // 2
         self._stopped = threading.Event()
         self._keys, self._being_asked = threading.Condition(), set[str]()
-        self._places, self._locked_keys = threading.Condition(), 0
         self._counting = threading.Lock()
         self._tokens, self._counted = 0, 0
 
@@ -202,28 +200,13 @@ class Asker:
         if self._locks is None:
             yield
             return
-        while True:
-            with self._places:
-                # Of questions that wait long for their turn, most are left to other commands.
-                while self._locked_keys >= 2 * self._limiter.limit and not self._stopped.is_set():
-                    # The limit grows without notice.
-                    self._places.wait(1.0)
-                self._locked_keys += 1
-            if self._locks.take(key):
-                break
-            self._unlocked()
+        while not self._locks.take(key):
             if self._stopped.wait(_POLL):
                 raise self._retries.ended()
         try:
             yield
         finally:
             self._locks.release(key)
-            self._unlocked()
-
-    def _unlocked(self) -> None:
-        with self._places:
-            self._locked_keys -= 1
-            self._places.notify(2)
 
     def _ask(self, key: str, request: Request, *, replace: bool = False) -> Asked:
         """Ask within the budget, and store the answer."""

@@ -1,16 +1,19 @@
 """Asks many questions in files that the endpoint answers within a day, at a batch's price.
 
-Whatever happens meanwhile, the same command continues: the ledger knows what was sent, the store what was answered.
+Whatever happens meanwhile, the same command continues: the ledger knows which questions were sent in which batch,
+written down before each step, and the store which were answered.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +24,11 @@ from lvlm_ad.backend import Answer, Picture, Request
 from lvlm_ad.errors import FatalError, LvlmAdError, NotFoundError, RejectedError, TransientError, UnaskedError
 
 if TYPE_CHECKING:
-    from lvlm_ad.asking.answers import AnswerStore
-    from lvlm_ad.asking.ledger import BatchLedger, OpenBatch
-    from lvlm_ad.asking.locks import Locks
+    from lvlm_ad.asking.answers import AnswerStore, Locks
     from lvlm_ad.backend import Batch, BatchBackend
+    from lvlm_ad.store import Database
 
-__all__ = ["Batcher", "Question"]
+__all__ = ["BatchLedger", "Batcher", "OpenBatch"]
 
 _ROUNDS = 3
 """How often questions are sent: what a batch left unanswered goes into the next one."""
@@ -38,16 +40,83 @@ _ELSEWHERE = Request((), "(asked in a batch of another run)")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A question and its key.
+class OpenBatch:
+    """A batch whose answers have not been fetched yet.
 
     Attributes:
-        key: the hash of what is asked.
-        request: the question, pictures included.
+        label: our name for it; the endpoint keeps it with the batch.
+        file_id: the endpoint's name for its file; empty: not uploaded, as far as we know.
+        batch_id: the endpoint's name for it; empty: not started, as far as we know.
+        begun: when, UTC, ISO 8601.
+        keys: its questions.
     """
 
-    key: str
-    request: Request
+    label: str
+    file_id: str
+    batch_id: str
+    begun: str
+    keys: frozenset[str]
+
+
+class BatchLedger:
+    """Batches in ``answers.sqlite``; once a method has returned, what it wrote survives a power cut.
+
+    Args:
+        database: what ``store.open_answers`` returns.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, identity: Mapping[str, Any], keys: Sequence[str]) -> str:
+        """Write down that questions are about to be sent; return the batch's label."""
+        label = uuid.uuid4().hex
+        begun = datetime.now(UTC).isoformat(timespec="microseconds")
+        with self._database.transaction(durable=True) as database:
+            database.execute("INSERT INTO batches VALUES (?, ?, '', '', '', ?)", (label, _model(identity), begun))
+            database.executemany("INSERT INTO questions VALUES (?, ?)", [(label, key) for key in keys])
+        return label
+
+    def uploaded(self, label: str, file_id: str) -> None:
+        """Write down the endpoint's name for a batch's file."""
+        self._set("file_id", file_id, label)
+
+    def started(self, label: str, batch_id: str) -> None:
+        """Write down the endpoint's name for a batch."""
+        self._set("batch_id", batch_id, label)
+
+    def ended(self, label: str, outcome: str) -> None:
+        """Write down that everything a batch answered is stored, or why it came to nothing."""
+        self._set("outcome", outcome.encode("utf-8", "replace").decode("utf-8") or "ended", label)
+
+    def open_batches(self, identity: Mapping[str, Any]) -> list[OpenBatch]:
+        """Return a model's batches that have not ended, oldest first."""
+        rows = self._database.read(
+            "SELECT label, file_id, batch_id, begun FROM batches WHERE model = ? AND outcome = '' ORDER BY begun",
+            (_model(identity),),
+        )
+        batches = []
+        for label, file_id, batch_id, begun in rows:
+            keys = self._database.read("SELECT key FROM questions WHERE label = ?", (label,))
+            batches.append(OpenBatch(label, file_id, batch_id, begun, frozenset(key for (key,) in keys)))
+        return batches
+
+    def waits_in(self, identity: Mapping[str, Any], key: str) -> str | None:
+        """Return the batch in which a question waits at the endpoint; None: in none."""
+        rows = self._database.read(
+            "SELECT batch_id FROM questions JOIN batches USING (label) "
+            "WHERE key = ? AND model = ? AND outcome = '' AND file_id != ''",
+            (key, _model(identity)),
+        )
+        return str(rows[0][0]) if rows else None
+
+    def _set(self, column: str, value: str, label: str) -> None:
+        with self._database.transaction(durable=True) as database:
+            database.execute(f"UPDATE batches SET {column} = ? WHERE label = ?", (value, label))  # nosec B608 # noqa: S608 - a column of ours
+
+
+def _model(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
 
 
 class UnreachableError(FatalError):
@@ -96,7 +165,7 @@ class Batcher:
         self.answered: set[str] = set()
         self.reasons: dict[str, LvlmAdError] = {}
 
-    def run(self, questions: Callable[[], Iterable[Question]], progress: Callable[[int, int], None]) -> None:
+    def run(self, questions: Callable[[], Iterable[Request]], progress: Callable[[int, int], None]) -> None:
         """Have every question answered that has no stored answer.
 
         Args:
@@ -108,7 +177,7 @@ class Batcher:
             StoreError: the store cannot be used.
         """
         self._backend.check_batch()
-        name = f"batches of {hashlib.sha256(repr(sorted(self._identity.items())).encode()).hexdigest()}"
+        name = f"batches of {_model(self._identity)}"
         if not self._locks.take(name):
             # What another command is just sending must not pass for what a killed one left.
             self._note("Another command is sending batches for this model; waiting for it.")
@@ -143,22 +212,23 @@ class Batcher:
             batches.append(replace(batch, batch_id=batch_id))
         return batches
 
-    def _send_all(self, questions: Iterable[Question], waiting: set[str]) -> int:
+    def _send_all(self, questions: Iterable[Request], waiting: set[str]) -> int:
         """Send the questions that have no answer, in files within the endpoint's limits; return how many."""
         self._asked, self.reasons, self._planned = {}, {}, 0.0
         sent, size = 0, 0
         keys: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "batch.jsonl"
-            for question in questions:
-                if question.key in self._asked:
+            for request in questions:
+                key = request.key(self._identity)
+                if key in self._asked:
                     continue
                 # An answer is stored with its question, of whose pictures the digests are enough.
-                pictures = tuple(Picture(b"", one.media_type, one.digest) for one in question.request.images)
-                self._asked[question.key] = replace(question.request, images=pictures)
-                if not self._should_send(question, waiting):
+                pictures = tuple(Picture(b"", one.media_type, one.digest) for one in request.images)
+                self._asked[key] = replace(request, images=pictures)
+                if not self._should_send(key, request, waiting):
                     continue
-                line = self._backend.batch_line(question.key, question.request)
+                line = self._backend.batch_line(key, request)
                 full = len(keys) >= self._backend.max_batch_requests or size + len(line) > self._backend.max_batch_bytes
                 if keys and full:
                     self._send(path, keys)
@@ -166,25 +236,24 @@ class Batcher:
                 with path.open("ab") as file:
                     file.write(line)
                 size += len(line)
-                keys.append(question.key)
+                keys.append(key)
             if keys:
                 self._send(path, keys)
         return sent + len(keys)
 
-    def _should_send(self, question: Question, waiting: set[str]) -> bool:
+    def _should_send(self, key: str, request: Request, waiting: set[str]) -> bool:
         """Return whether a question goes into a file now; it is then locked, and its cost is planned."""
-        key = question.key
+        most = self._most(request)
         if key in waiting or key in self.answered:
             # This command, or one that was interrupted, has paid for it; the limit covers both.
-            self._planned += self._most(question.request)
+            self._planned += most
             return False
         stored = self._store.get(key)
-        if stored is not None and not self._stale(question.request, stored):
+        if stored is not None and not self._stale(request, stored):
             return False
         if key in self._refused:
             self.reasons[key] = self._refused[key]
             return False
-        most = self._most(question.request)
         if self._allowance is not None and self._planned + most > self._allowance:
             self.reasons[key] = BudgetSpentError("not asked: it could exceed the limit on what may be spent")
         elif not self._locks.take(key):

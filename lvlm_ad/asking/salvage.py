@@ -71,7 +71,7 @@ def whole_answers(damaged: Path) -> Iterator[dict[str, Any]]:
         for key in _keys_in(damaged):
             for values in _rows(database, query, key):
                 row = dict(zip(names, values, strict=True))
-                if _is_whole(row):
+                if is_sound(row):
                     yield row
 
 
@@ -129,17 +129,6 @@ def _length_by_header(path: Path) -> int:
     page = int.from_bytes(head[16:18], "big")
     # 1 stands for 65,536, which two bytes cannot hold. A damaged header may give any number of pages.
     return min((65536 if page == 1 else page) * int.from_bytes(head[28:32], "big"), _LONGEST)
-
-
-def _is_whole(row: dict[str, Any]) -> bool:
-    """Whether a row can be an answer: reading a damaged page may give anything. Older versions lack some columns."""
-    return is_sound(
-        text=row.get("text"),
-        outcome=row.get("outcome"),
-        counts=[row.get(name) for name in ("input_tokens", "cached_tokens", "output_tokens")],
-        seconds=row.get("seconds"),
-        beside=[row.get(name) for name in ("key", "model", "detail")],
-    )
 
 
 def _marks(row: Any) -> str:

@@ -9,7 +9,7 @@ from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
-from lvlm_ad.asking import Batcher, Question
+from lvlm_ad.asking import Batcher
 from lvlm_ad.asking.cost import input_tokens, most_cost
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.engines.engine import in_order
@@ -157,10 +157,10 @@ def run_batches(session: Session, model: Model, backend: Backend, questioner: Qu
     plan, stores, budget, progress = session.plan, session.stores, session.budget, session.progress
     identity, name, price = backend.identity(), model.preset.name, model.preset.price
 
-    def questions() -> Iterator[Question]:
+    def questions() -> Iterator[Request]:
         progress.start(f"{name}: writing questions", len(plan.dataset))
         for request in _all_requests(session, questioner):
-            yield Question(request.key(identity), request)
+            yield request
             progress.advance()
         progress.finish()
 

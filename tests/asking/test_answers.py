@@ -39,7 +39,6 @@ def test_an_answer_comes_back_as_it_was(store, tmp_path):
         assert again.get("none") == Answer("x", "refused")
         assert again.get("tokens") == replace(ANSWER, tokens=TOKENS, batch=True)
         assert again.get("other") is None
-        assert again.known(["k", "other"]) == {"k"}
         assert len(again) == 3
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lvlm_ad.asking import AnswerStore, Asker, Budget, locks
+from lvlm_ad.asking import AnswerStore, Asker, Budget, answers
 from lvlm_ad.backend import Answer, Backend, Request
 from lvlm_ad.errors import UnaskedError
 from lvlm_ad.presets import Price
@@ -84,7 +84,7 @@ def test_a_command_without_a_sign_of_life_is_dead(another):
 
 def test_a_living_command_gives_signs_of_life(another, monkeypatch):
     """Its last sign of life stays young by itself, also after it counted as dead and its row was deleted."""
-    monkeypatch.setattr(locks, "_BEAT", 0.01)
+    monkeypatch.setattr(answers, "_BEAT", 0.01)
     database, _ = another()
     for loss in ("UPDATE owners SET seen = 0", "DELETE FROM owners"):
         with database.transaction(durable=False) as db:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lvlm_ad.asking import AnswerStore, Batcher, BatchLedger, Locks, Question
+from lvlm_ad.asking import AnswerStore, Batcher, BatchLedger, Locks
 from lvlm_ad.backend import Request
 from lvlm_ad.errors import FatalError, TransientError
 from lvlm_ad.plugins import build, find_model
@@ -178,20 +178,27 @@ def other_locks(tmp_path):
         yield locks
 
 
-def questions(backend, count):
-    requests = [Request((), f"question {n}") for n in range(count)]
-    return [Question(request.key(backend.identity()), request) for request in requests]
+def questions(count):
+    return [Request((), f"question {n}") for n in range(count)]
+
+
+def keys_of(backend, count):
+    return [request.key(backend.identity()) for request in questions(count)]
+
+
+def lines_of(backend, count):
+    return b"".join(map(backend.batch_line, keys_of(backend, count), questions(count)))
 
 
 def run(batcher, count):
-    batcher.run(lambda: questions(batcher.backend, count), lambda *_: None)
+    batcher.run(lambda: questions(count), lambda *_: None)
 
 
 def test_a_question_in_a_batch_is_that_of_a_live_run(batcher, batches):
     """What goes into a file is what a live question sends."""
     one = batcher()
     run(one, 1)
-    one.backend.answer(questions(one.backend, 1)[0].request)
+    one.backend.answer(questions(1)[0])
     ((line,),) = batches.files.values()
     assert [line["body"]] == batches.live
 
@@ -253,7 +260,7 @@ def test_single_questions_may_fail_and_be_declined(batcher, batches, completion)
     batches.reply = reply
     one = batcher()
     run(one, 12)
-    answers = [one.store.get(asked.key) for asked in questions(one.backend, 12)]
+    answers = [one.store.get(key) for key in keys_of(one.backend, 12)]
     outcomes = Counter(answer.outcome for answer in answers if answer is not None)
     assert outcomes == {"filtered": 1, "ok": 7, "refused": 1, "truncated": 1}
     assert sizes(batches) == [12, 1]
@@ -297,13 +304,13 @@ def test_files_stay_within_the_endpoints_limits(batcher, batches):
     assert [len(lines) for lines in list(batches.files.values())[3:]] == [2, 2, 1]
 
 
-def test_a_start_that_was_not_written_down_is_found_again(batcher, batches):
+def test_a_start_that_was_not_written_down_is_found_again(batcher, batches, tmp_path):
     """Killed between starting a batch and writing its name down, the next run finds it at the endpoint by its label."""
     first = batcher()
-    keys = [question.key for question in questions(first.backend, 3)]
+    keys = keys_of(first.backend, 3)
     label = first.ledger.begin(first.backend.identity(), keys)
-    path = first.store.folder / "f.jsonl"
-    path.write_bytes(b"".join(first.backend.batch_line(q.key, q.request) for q in questions(first.backend, 3)))
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(lines_of(first.backend, 3))
     file_id = first.backend.upload_batch(path)
     first.ledger.uploaded(label, file_id)
     first.backend.start_batch(file_id, label)
@@ -348,7 +355,7 @@ def test_one_process_at_a_time_sends_batches(batcher, batches, other_locks):
 def test_a_question_that_another_process_asks_stays_out(batcher, batches, other_locks):
     """What a live run has locked does not go into a batch."""
     first = batcher()
-    locked = questions(first.backend, 3)[1].key
+    locked = keys_of(first.backend, 3)[1]
     assert other_locks.take(locked)
     run(first, 3)
     assert locked not in batches.asked
@@ -375,7 +382,7 @@ def test_a_renewed_answer_takes_its_place_after_an_interruption(batcher, batches
     third = batcher(**stale)
     run(third, 2)
     assert len(batches.batches) == 2
-    assert [third.store.get(question.key).text for question in questions(third.backend, 2)] == ["yes", "yes"]
+    assert [third.store.get(key).text for key in keys_of(third.backend, 2)] == ["yes", "yes"]
 
 
 def test_an_endpoint_that_knows_no_batches_blocks_nothing(batcher, batches):
@@ -384,7 +391,7 @@ def test_an_endpoint_that_knows_no_batches_blocks_nothing(batcher, batches):
     first = batcher()
     with pytest.raises(FatalError, match="no such route"):
         run(first, 2)
-    key = questions(first.backend, 2)[0].key
+    key = keys_of(first.backend, 2)[0]
     assert first.ledger.waits_in(first.backend.identity(), key) is None
     batches.refuse = None
     label = first.ledger.begin(first.backend.identity(), [key])
@@ -399,12 +406,12 @@ def test_an_endpoint_that_knows_no_batches_blocks_nothing(batcher, batches):
     assert len(first.store) == 2
 
 
-def test_an_upload_that_was_written_down_is_used(batcher, batches):
+def test_an_upload_that_was_written_down_is_used(batcher, batches, tmp_path):
     """Killed after the upload, the next run starts the batch from the file that is there."""
     first = batcher()
-    label = first.ledger.begin(first.backend.identity(), [q.key for q in questions(first.backend, 3)])
-    path = first.store.folder / "f.jsonl"
-    path.write_bytes(b"".join(first.backend.batch_line(q.key, q.request) for q in questions(first.backend, 3)))
+    label = first.ledger.begin(first.backend.identity(), keys_of(first.backend, 3))
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(lines_of(first.backend, 3))
     first.ledger.uploaded(label, first.backend.upload_batch(path))
     run(batcher(), 3)
     assert (len(batches.files), len(batches.batches), len(first.store)) == (1, 1, 3)
@@ -413,7 +420,7 @@ def test_an_upload_that_was_written_down_is_used(batcher, batches):
 def test_what_was_never_uploaded_is_forgotten(batcher, batches):
     """Killed before the upload, nothing waits at the endpoint; the questions are sent as if they were new."""
     first = batcher()
-    first.ledger.begin(first.backend.identity(), [q.key for q in questions(first.backend, 3)])
+    first.ledger.begin(first.backend.identity(), keys_of(first.backend, 3))
     run(batcher(), 3)
     assert (len(batches.batches), len(first.store)) == (1, 3)
     assert first.ledger.open_batches(first.backend.identity()) == []
