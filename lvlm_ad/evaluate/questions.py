@@ -155,7 +155,7 @@ def run_batches(session: Session, model: Model, backend: Backend, questioner: Qu
         FatalError: the endpoint refuses the batch.
     """
     plan, stores, budget, progress = session.plan, session.stores, session.budget, session.progress
-    identity, name, price = backend.identity(), model.preset.name, model.preset.price
+    name, price = model.preset.name, model.preset.price
 
     def questions() -> Iterator[Request]:
         progress.start(f"{name}: writing questions", len(plan.dataset))
