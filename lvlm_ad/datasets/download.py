@@ -1,24 +1,46 @@
-"""Download a data set into the cache, where ``load_dataset`` finds it."""
+"""Download a data set into the cache: fetch its archive, verify the checksum, and unpack it safely."""
 
 from __future__ import annotations
 
-import contextlib
-import os
+import hashlib
+import lzma
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from lvlm_ad.datasets.fetch import fetch
+import httpx
+
+from lvlm_ad import __version__
 from lvlm_ad.datasets.load import default_root, load_dataset
-from lvlm_ad.datasets.unpack import unpack
-from lvlm_ad.errors import DataError
+from lvlm_ad.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from lvlm_ad.presets import DownloadPreset
 
-__all__ = ["download", "folder_of"]
+__all__ = ["download", "fetch", "folder_of", "unpack"]
+
+_TRIES = 5
+"""Failed transfers in a row, none of which brought a byte, before giving up."""
+_WAIT = 1.0
+_SILENCE = 60.0
+"""Seconds without a byte after which a transfer counts as broken."""
+_BLOCK = 1 << 20
+_OK, _PARTIAL, _TIMEOUT, _RANGE_EMPTY, _RATE_LIMIT, _SERVER_ERROR = 200, 206, 408, 416, 429, 500
+
+_MAX_MEMBERS = 500_000
+"""Three times as many files and folders as the largest data set known has."""
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, LookupError, ValueError)
+"""What the standard library raises for a damaged archive, besides OSError and RuntimeError."""
+
+
+class _BrokenError(Exception):
+    """A transfer that may be resumed."""
 
 
 def folder_of(preset: DownloadPreset, to: Path | None = None) -> Path:
@@ -50,8 +72,8 @@ def download(
 
     Raises:
         ConfigError: the address is not one of the web.
-        DataError: another process downloads into the same place, the file cannot be fetched or is not the expected
-            one, cannot be unpacked safely, or is not the data set. The folder is then not created.
+        DataError: the file cannot be fetched or is not the expected one, cannot be unpacked safely, or is not the data
+            set. The folder is then not created.
     """
     folder = folder_of(preset, to)
     if folder.exists():
@@ -60,37 +82,175 @@ def download(
     archive = folder.with_name(f"{folder.name}.archive")
     # Under another name until it is complete: a killed run leaves no incomplete data set.
     unpacked = folder.with_name(f"{folder.name}.unpacking")
-    with _lock(folder.parent):
-        fetch(preset.url, archive, preset.sha256, progress, note)
+    fetch(preset.url, archive, preset.sha256, progress, note)
+    shutil.rmtree(unpacked, ignore_errors=True)
+    try:
+        progress("unpacking", 0, 0)
+        unpack(archive, unpacked, preset.unpacked_bytes, lambda size: progress("unpacking", size, 0))
+        load_dataset(preset.layout, unpacked)
+        unpacked.rename(folder)
+    finally:
         shutil.rmtree(unpacked, ignore_errors=True)
-        try:
-            progress("unpacking", 0, 0)
-            unpack(archive, unpacked, preset.unpacked_bytes, lambda size: progress("unpacking", size, 0))
-            load_dataset(preset.layout, unpacked)
-            unpacked.rename(folder)
-        finally:
-            shutil.rmtree(unpacked, ignore_errors=True)
-        if not keep_archive:
-            archive.unlink()
+    if not keep_archive:
+        archive.unlink()
     return folder
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time download into a folder. The lock ends with its process, however that ends."""
-    try:
-        import fcntl  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        yield
+def fetch(
+    url: str,
+    target: Path,
+    sha256: str,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    note: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Fetch a file over HTTP. An incomplete transfer is kept as ``TARGET.partial``, and the next call resumes it.
+
+    Args:
+        url: http or https.
+        target: the file to write; its folder exists. A file that is there and has the checksum is not fetched again.
+        sha256: of the whole file, hex.
+        progress: called with the stage ("fetching", "checking"), bytes done and bytes in all (0: unknown).
+        note: called with a sentence for each transfer that broke.
+
+    Raises:
+        ConfigError: the address is not one of the web.
+        DataError: the server does not give the file, the transfer broke too often, the disk is too small, or the
+            file is not the expected one; then it is removed.
+    """
+    parts = urlsplit(url)
+    # Without user name, password and query, which may be secret.
+    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"{address!r} is not a web address; it must begin with https:// or http://.")
+    if target.is_file() and _hash(target, progress) == sha256:
         return
-    handle = os.open(folder, os.O_RDONLY)
+    partial = target.with_name(f"{target.name}.partial")
+    failures = 0
+    while True:
+        before = _size(partial)
+        try:
+            _transfer(url, address, partial, progress)
+            break
+        except (httpx.RequestError, _BrokenError) as error:
+            failures = 1 if _size(partial) > before else failures + 1
+            if failures == _TRIES or isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
+                raise DataError(
+                    f"{address} cannot be fetched: {error!s:.200}. "
+                    "The bytes received are kept; run the same command again to resume."
+                ) from error
+            note(f"{error!s:.200}; resuming after {_size(partial):,} bytes")
+            time.sleep(_WAIT * 2 ** (failures - 1))
+        except OSError as error:
+            raise DataError(
+                f"{partial} cannot be written: {error.strerror}. Run the same command again to resume."
+            ) from error
+    digest = _hash(partial, progress)
+    if digest != sha256:
+        partial.unlink()
+        raise DataError(
+            f"{address} gave another file: its SHA-256 begins with {digest[:16]}, not {sha256[:16]}. It was "
+            "removed; try again, or give another address (--url)."
+        )
+    partial.replace(target)
+
+
+def _transfer(url: str, address: str, partial: Path, progress: Callable[[str, int, int], None]) -> None:
+    """Fetch the missing bytes of a file."""
+    have = _size(partial)
+    headers = {"User-Agent": f"lvlm-ad/{__version__}", "Accept-Encoding": "identity"}
+    headers |= {"Range": f"bytes={have}-"} if have else {}
+    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=_SILENCE) as reply:
+        status, reason = reply.status_code, f"answered {reply.status_code} {reply.reason_phrase}"
+        if status == _RANGE_EMPTY and have:
+            # The file is complete; if it is another one, the checksum shows it.
+            return
+        if status in {_TIMEOUT, _RATE_LIMIT} or status >= _SERVER_ERROR:
+            raise _BrokenError(f"the server {reason}")
+        if status not in {_OK, _PARTIAL}:
+            raise DataError(f"{address} {reason}; give another address with --url, or fetch the file in a browser.")
+        if status == _PARTIAL and not reply.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise _BrokenError("the server answered with another part than requested")
+        start = have if status == _PARTIAL else 0
+        length = int(reply.headers.get("Content-Length", 0))
+        if shutil.disk_usage(partial.parent).free < length:
+            raise DataError(f"{partial.parent} has no room for {length:,} bytes more.")
+        with partial.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            for block in reply.iter_raw(_BLOCK):
+                file.write(block)
+                progress("fetching", file.tell(), start + length if length else 0)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _hash(path: Path, progress: Callable[[str, int, int], None]) -> str:
+    progress("checking", 0, 0)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unpack(archive: Path, folder: Path, max_bytes: int, progress: Callable[[int], None] = lambda _: None) -> None:
+    """Unpack a tar archive (plain, gzip, bzip2 or xz) or a zip archive.
+
+    Args:
+        archive: the file.
+        folder: the folder to create. After an error it holds what was unpacked before.
+        max_bytes: how many bytes may come out.
+        progress: called with the number of bytes unpacked so far.
+
+    Raises:
+        DataError: it is not such an archive or damaged, holds no files, a device or a path that leads out of the
+            folder, more than ``max_bytes`` or more members than any data set has; or the disk is full.
+    """
+    folder.mkdir(parents=True)
     try:
-        # Some network file systems have no locks; then the user must not start two downloads at once.
-        with contextlib.suppress(OSError):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DataError(f"Another process is downloading into {folder}; wait for it.") from error
-        yield
-    finally:
-        os.close(handle)
+        if zipfile.is_zipfile(archive):
+            _unpack_zip(archive, folder, max_bytes, progress)
+        else:
+            _unpack_tar(archive, folder, max_bytes, progress)
+    except tarfile.FilterError as error:
+        raise DataError(f"{archive.name} was refused: {error!s:.200}.") from error
+    except (OSError, RuntimeError, *_DAMAGED) as error:
+        # Damaged bzip2 and gzip archives raise OSErrors without a number.
+        if isinstance(error, OSError) and error.errno:
+            raise DataError(f"{archive.name} cannot be unpacked: {error.strerror}.") from error
+        reason = str(error).partition("\n")[0].rstrip(":.")
+        raise DataError(f"{archive.name} is damaged, or not an archive: {reason:.200}.") from error
+    if not any(folder.iterdir()):
+        raise DataError(f"{archive.name} holds no files.")
+
+
+def _unpack_tar(archive: Path, folder: Path, max_bytes: int, progress: Callable[[int], None]) -> None:
+    if not hasattr(tarfile, "data_filter"):
+        raise DataError("Archives can be unpacked safely with Python 3.11.4 or later; update Python.")
+    size = 0
+    with tarfile.open(archive) as tar:
+        for number, member in enumerate(tar, start=1):
+            size += member.size
+            _check_size(archive, number, size, max_bytes)
+            # The filter refuses devices, and names and links that lead out of the folder; it drops rights and owners.
+            tar.extract(member, folder, filter="data")
+            progress(size)
+
+
+def _unpack_zip(archive: Path, folder: Path, max_bytes: int, progress: Callable[[int], None]) -> None:
+    size = 0
+    with zipfile.ZipFile(archive) as file:
+        for number, member in enumerate(file.infolist(), start=1):
+            size += member.file_size
+            _check_size(archive, number, size, max_bytes)
+            name = PurePosixPath(member.filename)
+            if name.is_absolute() or ".." in name.parts or "\\" in member.filename:
+                raise DataError(f"{archive.name} holds {member.filename[:80]!r}, which leads out of the folder.")
+            # Links come out as small text files; more bytes than announced are not read.
+            file.extract(member, folder)
+            progress(size)
+
+
+def _check_size(archive: Path, members: int, size: int, max_bytes: int) -> None:
+    if members > _MAX_MEMBERS:
+        raise DataError(f"{archive.name} holds more than {_MAX_MEMBERS:,} files and folders; it was not unpacked.")
+    if size > max_bytes:
+        raise DataError(f"{archive.name} holds more than {max_bytes:,} bytes; it was not unpacked.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.store import Database
 
-__all__ = ["FileHashes", "hash_files", "hash_rows"]
+__all__ = ["hash_files", "hash_rows"]
 
 _FRESH = 2.0
 """Seconds since a file's last change during which its hash is not kept: within a clock's tick it could change again."""
@@ -28,58 +28,38 @@ _AT_ONCE = 900
 """Files in one query; no version of SQLite refuses so many."""
 
 
-class FileHashes:
-    """Hashes of files in ``cache.sqlite``: a file whose size, times and inode are unchanged is not read again.
+def hash_files(files: Iterable[Path], cache: Database | None = None) -> Iterator[str]:
+    """Yield the SHA-256 (hex) of each file, in order.
 
     Args:
-        database: what ``store.open_cache`` returns.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def of(self, files: Iterable[Path]) -> Iterator[str]:
-        """Yield the SHA-256 (hex) of each file, in order.
-
-        Raises:
-            DataError: a file cannot be read.
-            StoreError: the cache cannot be read or written.
-        """
-        rest = iter(files)
-        with ThreadPoolExecutor() as pool:
-            while part := list(islice(rest, _AT_ONCE)):
-                paths = [os.fsencode(os.path.abspath(file)) for file in part]  # noqa: PTH100 - a Path takes ten times as long
-                changes, states = zip(*(_state(path) for path in paths), strict=True)
-                known = self._known(paths)
-                unknown = [at for at, path in enumerate(paths) if known.get(path, ("",))[0] != states[at]]
-                now = time.time()
-                hashes = dict(zip(unknown, pool.map(_sha256, (paths[at] for at in unknown)), strict=True))
-                self._keep([(paths[at], states[at], hashes[at]) for at in unknown if now - changes[at] > _FRESH])
-                for at, path in enumerate(paths):
-                    yield hashes[at] if at in hashes else known[path][1]
-
-    def _known(self, paths: list[bytes]) -> dict[bytes, tuple[str, str]]:
-        """Return path -> state and hash of those that are kept."""
-        marks = ",".join("?" * len(paths))
-        rows = self._database.read(f"SELECT path, state, hash FROM files WHERE path IN ({marks})", paths)  # nosec B608 # noqa: S608 - marks only
-        return {path: (state, digest) for path, state, digest in rows}
-
-    def _keep(self, rows: list[tuple[bytes, str, str]]) -> None:
-        if rows:
-            with self._database.transaction(durable=False) as database:
-                database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
-
-
-def hash_files(files: Iterable[Path]) -> Iterator[str]:
-    """Read files and yield the SHA-256 (hex) of each, in order.
+        files: the files.
+        cache: what ``store.open_cache`` returns: a file whose size, times and inode are unchanged is not read again.
+            None: every file is read.
 
     Raises:
         DataError: a file cannot be read.
+        StoreError: the cache cannot be read or written.
     """
     rest = iter(files)
     with ThreadPoolExecutor() as pool:
         while part := list(islice(rest, _AT_ONCE)):
-            yield from pool.map(_sha256, map(os.fsencode, part))
+            paths = [os.fsencode(os.path.abspath(file)) for file in part]  # noqa: PTH100 - a Path takes ten times as long
+            if cache is None:
+                yield from pool.map(_sha256, paths)
+                continue
+            states = [_state(path) for path in paths]
+            marks = ",".join("?" * len(paths))
+            rows = cache.read(f"SELECT path, state, hash FROM files WHERE path IN ({marks})", paths)  # nosec B608 # noqa: S608 - marks only
+            known = {path: (state, digest) for path, state, digest in rows}
+            fresh = time.time() - _FRESH
+            unknown = [at for at, path in enumerate(paths) if known.get(path, ("",))[0] != states[at][1]]
+            for at, digest in zip(unknown, pool.map(_sha256, [paths[at] for at in unknown]), strict=True):
+                known[paths[at]] = (states[at][1], digest)
+            new = [(paths[at], *known[paths[at]]) for at in unknown if states[at][0] < fresh]
+            if new:
+                with cache.transaction(durable=False) as database:
+                    database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", new)
+            yield from (known[path][1] for path in paths)
 
 
 def hash_rows(rows: Iterable[list[Any]]) -> str:

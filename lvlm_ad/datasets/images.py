@@ -61,6 +61,7 @@ def decode(path: Path) -> Image.Image:
 
 def _open(path: Path) -> Image.Image:
     """Open a file and read its header."""
+    too_large = f"{shown(path)} has more than {_MAX_PIXELS:,} pixels (a decompression bomb?); shrink it before use."
     try:
         with _WARNINGS, warnings.catch_warnings():
             # The limit below decides; Pillow's own limit only warns up to twice its value.
@@ -69,9 +70,7 @@ def _open(path: Path) -> Image.Image:
     except FileNotFoundError as error:
         raise ImageError(f"{shown(path)} does not exist.") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{shown(path)} is a decompression bomb: it claims more than {_MAX_PIXELS:,} pixels; shrink it before use."
-        ) from error
+        raise ImageError(too_large) from error
     except UnidentifiedImageError as error:
         raise ImageError(
             f"{shown(path)} is not an image file that can be read ({', '.join(_FORMATS)}); replace it."
@@ -83,10 +82,7 @@ def _open(path: Path) -> Image.Image:
         raise _damaged(path, error) from error
     if opened.width * opened.height > _MAX_PIXELS:
         opened.close()
-        raise ImageError(
-            f"{shown(path)} claims {opened.width} x {opened.height} pixels, above the limit of {_MAX_PIXELS:,} "
-            "(a decompression bomb?); shrink it before use."
-        )
+        raise ImageError(too_large)
     return opened
 
 
@@ -108,27 +104,12 @@ def image_size(path: Path) -> tuple[int, int]:
             if isinstance(opened, TiffImageFile):
                 # Some versions of Pillow swap a TIFF file's sides when they open it, others when they load it.
                 width, height = (opened.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
-            # PngImageFile.getexif() decodes the pixels, because metadata may follow them.
-            early = opened.format == "PNG" and not _has_late_metadata(path)
-            exif = Image.Image.getexif(opened) if early else opened.getexif()
+            # PngImageFile.getexif() would decode the pixels to look for metadata behind them.
+            exif = Image.Image.getexif(opened) if opened.format == "PNG" else opened.getexif()
             turned = exif.get(ExifTags.Base.Orientation) in _TURNED
         except Exception as error:
             raise _damaged(path, error) from error
     return (width, height) if turned else (height, width)
-
-
-def _has_late_metadata(path: Path) -> bool:
-    """Return whether a PNG file holds metadata after its pixels, which may give an orientation."""
-    pixels_seen = False
-    with path.open("rb") as file:
-        file.seek(len(b"\x89PNG\r\n\x1a\n"))
-        while len(head := file.read(8)) == 8:  # noqa: PLR2004 - each chunk begins with its length and kind, 4 bytes each
-            kind = head[4:]
-            if pixels_seen and kind in {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}:
-                return True
-            pixels_seen = pixels_seen or kind == b"IDAT"
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-    return False
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

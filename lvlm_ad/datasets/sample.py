@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from lvlm_ad.datasets.hashing import FileHashes, hash_files, hash_rows
+from lvlm_ad.datasets.hashing import hash_files, hash_rows
 from lvlm_ad.datasets.images import image_size, read_image, shown
 from lvlm_ad.datasets.masks import read_mask
 from lvlm_ad.errors import DataError, ImageError, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from lvlm_ad.store import Database
 
 __all__ = ["PUBLISHED_IMAGES", "Dataset", "Sample"]
 
@@ -98,7 +100,7 @@ class Dataset(Sequence[Sample]):
         references: category -> normal training images in order; empty where there are none.
         notes: choices made while reading that the user should see.
         kinds: category -> kinds of defect of the whole test split, if this is a part of it; None: this is the whole.
-        hashed: keeps hashes of files; None: every file is read when its hash is needed.
+        cache: keeps hashes of files; None: every file is read when its hash is needed.
 
     Example:
         >>> names = ("good/1", "good/2", "bent/1")
@@ -113,7 +115,7 @@ class Dataset(Sequence[Sample]):
     references: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     kinds: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False, repr=False)
-    hashed: FileHashes | None = field(default=None, compare=False, repr=False)
+    cache: Database | None = field(default=None, compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -153,7 +155,7 @@ class Dataset(Sequence[Sample]):
     def file_hashes(self) -> Mapping[str, tuple[str, str]]:
         """Sample id -> SHA-256 (hex) of its image file and of its mask file ("" without one)."""
         files = chain.from_iterable(sample.files for sample in self.samples)
-        hashes = hash_files(files) if self.hashed is None else self.hashed.of(files)
+        hashes = hash_files(files, self.cache)
         return {s.id: (next(hashes), "" if s.mask_path is None else next(hashes)) for s in self.samples}
 
     @cached_property

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
@@ -90,27 +89,14 @@ class Table:
     def file(self, row: Row, column: str) -> Path | None:
         """Return the image file that a row names; report it and return None if it cannot be used.
 
-        A path must be relative, stay in the listing's root also after links are followed, and name an image.
+        A path is relative to the listing's root, must stay in it also after links are followed, and name an image.
         """
-        text = row[column]
-        path = self._listing.root / text
-        if "\0" in text or _leaves(text):
+        path = self._listing.root / row[column]
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            endings = ", ".join(sorted(IMAGE_SUFFIXES))
             self._listing.report(
-                self.path,
-                f"{row.where}the path {text!r} leaves the folder {shown(self._listing.root)}; "
-                "give paths relative to it and within it.",
-            )
-        elif path.suffix.lower() not in IMAGE_SUFFIXES:
-            self._listing.report(
-                self.path,
-                f"{row.where}{text!r} is not an image; its name must end in {', '.join(sorted(IMAGE_SUFFIXES))}.",
+                self.path, f"{row.where}{row[column]!r} is not an image; its name must end in {endings}."
             )
         elif self._listing.is_usable(path, row.where):
             return path
         return None
-
-
-def _leaves(text: str) -> bool:
-    # Absolute paths of Windows are refused on Linux too, so that a list means the same everywhere.
-    absolute = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
-    return absolute or Path(os.path.normpath(text)).parts[:1] == (os.pardir,)

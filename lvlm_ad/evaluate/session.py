@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad._version import versions
 from lvlm_ad.asking import AnswerStore, BatchLedger, Budget, Locks
-from lvlm_ad.datasets.hashing import FileHashes
 from lvlm_ad.engines import Engine, make_engine
 from lvlm_ad.evaluate.baseline_detector import BaselineDetector
 from lvlm_ad.evaluate.chat_detector import ChatDetector
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detector import Detector
     from lvlm_ad.plugins import Model
+    from lvlm_ad.store import Database
 
 __all__ = ["Session"]
 
@@ -41,14 +41,14 @@ class Stores:
         locks: which questions are being asked, and by which command.
         batches: which questions were sent in batches.
         divisions: how images are divided.
-        files: hashes of the data set's files.
+        cache: divisions, and hashes of the data set's files.
     """
 
     answers: AnswerStore
     locks: Locks
     batches: BatchLedger
     divisions: DivisionStore
-    files: FileHashes
+    cache: Database
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def open_stores(out: Path) -> Iterator[Stores]:
         closing(open_cache(out / "cache.sqlite")) as cache,
         closing(Locks(answers)) as locks,
     ):
-        yield Stores(AnswerStore(answers), locks, BatchLedger(answers), DivisionStore(cache), FileHashes(cache))
+        yield Stores(AnswerStore(answers), locks, BatchLedger(answers), DivisionStore(cache), cache)
 
 
 class Session:
@@ -121,7 +121,7 @@ class Session:
         """
         self.stores = stack.enter_context(open_stores(self.plan.config.out))
         # Without stored hashes every start would read the whole data set.
-        self.plan = replace(self.plan, dataset=replace(self.plan.dataset, hashed=self.stores.files))
+        self.plan = replace(self.plan, dataset=replace(self.plan.dataset, cache=self.stores.cache))
 
     def divide(self) -> None:
         """Divide the images that are not divided yet.

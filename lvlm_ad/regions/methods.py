@@ -14,8 +14,7 @@ from pydantic import Field, ValidationError
 
 from lvlm_ad.datasets.images import as_rgb
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.regions.options import DivisionOptions
-from lvlm_ad.regions.regions import Regions
+from lvlm_ad.regions.regions import DivisionOptions, Regions
 from lvlm_ad.regions.sam import SamOptions, divide_by_sam
 
 if TYPE_CHECKING:

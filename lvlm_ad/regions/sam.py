@@ -20,8 +20,7 @@ from pydantic import Field
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.regions.options import DivisionOptions
-from lvlm_ad.regions.regions import Regions
+from lvlm_ad.regions.regions import DivisionOptions, Regions
 from lvlm_ad.weights import chosen_device, find_weights, weights_hash
 
 if TYPE_CHECKING:
@@ -73,10 +72,9 @@ class SamOptions(DivisionOptions):
     def release(self) -> None:
         """Unload the model: the next model may need the memory."""
         with _LOADING:
-            generators = list(_LOADED.values())
+            for generator in _LOADED.values():
+                generator.release()
             _LOADED.clear()
-        for generator in generators:
-            generator.release()
 
 
 def divide_by_sam(image: NDArray[np.uint8], options: SamOptions) -> Regions:

@@ -126,18 +126,6 @@ def test_orientation_that_does_not_exist_is_ignored(tmp_path):
     assert image_size(tmp_path / "a.png") == read_image(tmp_path / "a.png").shape[:2] == (10, 20)
 
 
-def test_orientation_after_the_pixels_is_found(tmp_path):
-    """A PNG whose EXIF block follows its pixels, as some editors write it, has the size it is read with."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (20, 10)).save(tmp_path / "a.png", exif=exif)
-    data = (tmp_path / "a.png").read_bytes()
-    start = data.index(b"eXIf") - 4
-    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
-    (tmp_path / "a.png").write_bytes(data[:start] + data[end:-12] + data[start:end] + data[-12:])
-    assert image_size(tmp_path / "a.png") == read_image(tmp_path / "a.png").shape[:2] == (20, 10)
-
-
 def test_decompression_bombs_are_refused_before_decoding(tmp_path):
     """A file that claims more pixels than any camera has is refused by the reader and by the size alike."""
     for side in (12_000, 50_000):

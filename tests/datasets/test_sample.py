@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import Dataset, Sample, hashing
-from lvlm_ad.datasets.hashing import FileHashes, hash_files, hash_rows
+from lvlm_ad.datasets.hashing import hash_files, hash_rows
 from lvlm_ad.errors import DataError, ImageError
 from lvlm_ad.store import open_cache
 
@@ -152,7 +152,7 @@ def test_kept_hashes_are_those_of_the_files(tmp_path, monkeypatch):
 
     def kept():
         with closing(open_cache(tmp_path / "cache.sqlite")) as cache:
-            return list(FileHashes(cache).of(files))
+            return list(hash_files(files, cache))
 
     wanted = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(1000)]
     assert list(hash_files(files)) == wanted

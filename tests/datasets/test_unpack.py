@@ -9,8 +9,8 @@ import zipfile
 
 import pytest
 
-from lvlm_ad.datasets import unpack as unpacking
-from lvlm_ad.datasets.unpack import unpack
+from lvlm_ad.datasets import download as downloading
+from lvlm_ad.datasets.download import unpack
 from lvlm_ad.errors import DataError
 
 LIMIT = 1_000_000
@@ -108,7 +108,7 @@ def test_bombs_are_refused(monkeypatch, tmp_path, kind):
     with pytest.raises(DataError, match="more than 1,000,000 bytes"):
         unpack(archive, tmp_path / "out", LIMIT)
     assert tree(tmp_path / "out") == {}
-    monkeypatch.setattr(unpacking, "_MAX_MEMBERS", 10)
+    monkeypatch.setattr(downloading, "_MAX_MEMBERS", 10)
     with pytest.raises(DataError, match="more than 10 files and folders"):
         unpack(kind(tmp_path / "b", *((f"x{n}", b"") for n in range(11))), tmp_path / "out2", LIMIT)
 
