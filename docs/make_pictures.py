@@ -25,7 +25,7 @@ from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
 from lvlm_ad.report import overview
 from lvlm_ad.report.board_page import board_page
-from lvlm_ad.report.run_page import write_report
+from lvlm_ad.report.run_pages import write_report
 from lvlm_ad.runs import read_run
 
 IMAGES = Path(__file__).with_name("images")

@@ -147,7 +147,7 @@ def _write_reports(runs: list[Run], bars: Bars) -> None:
     The measurements are on disk already, so a page that cannot be written is only a note.
     """
     from lvlm_ad.errors import LvlmAdError
-    from lvlm_ad.report.run_page import write_report
+    from lvlm_ad.report.run_pages import write_report
 
     of_models = [run for run in runs if not run.manifest.model.frame]
     for run in of_models or runs[:1]:

@@ -52,7 +52,7 @@ def compare(
     from lvlm_ad.cli.tables import print_comparison
     from lvlm_ad.compare import compare_runs
     from lvlm_ad.errors import ConfigError
-    from lvlm_ad.report.compare_page import write_comparison
+    from lvlm_ad.report.run_pages import write_comparison
     from lvlm_ad.runs import only_run, read_run
 
     runs = [read_run(only_run(folder)) for folder in (first, *others)]

@@ -35,7 +35,7 @@ def report(
     from rich.console import Console
 
     from lvlm_ad.cli.progress import Bars
-    from lvlm_ad.report.run_page import write_report
+    from lvlm_ad.report.run_pages import write_report
     from lvlm_ad.runs import only_run, read_run
 
     folder = only_run(run)

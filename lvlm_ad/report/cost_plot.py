@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.report.drawing import DASHED, DEFECT, GOOD, INK, MUTED, PAPER, Plot, as_plot, as_text, new_axes
+from lvlm_ad.leaderboard import printable
+from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, PAPER, Plot, as_plot, new_axes
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Entry
@@ -25,6 +26,8 @@ _NAMED_POINTS = 12
 
 _LETTER = 9
 """Height of letters in points."""
+
+_LONGEST_NAME = 60
 
 _CLOSE = 0.06
 """Fraction of the height: the names of lines closer than this would overlap."""
@@ -110,13 +113,18 @@ def _draw_lines(axes: Any, lines: Mapping[str, float]) -> None:
         x = x - 0.18 if auroc - below < _CLOSE * (high - low) else 0.99
         below = auroc
         style = {"ha": "right", "va": "center", "fontsize": 8, "color": MUTED, "bbox": _BACKGROUND}
-        axes.text(x, auroc, as_text(name), transform=axes.get_yaxis_transform(), **style)
+        axes.text(x, auroc, _as_text(name), transform=axes.get_yaxis_transform(), **style)
+
+
+def _as_text(name: str) -> str:
+    """Return a name that Matplotlib writes as it is: it would read text between dollars as mathematics."""
+    return printable(name[:_LONGEST_NAME]).replace("$", r"\$")
 
 
 def _label(rows: Sequence[Entry], longest: int) -> str:
     names = [row.name if len(row.name) <= longest else f"{row.name[: longest - 3]}..." for row in rows]
     more = len(names) - _NAMES_AT_A_POINT
-    lines = [as_text(name) for name in names[:_NAMES_AT_A_POINT]]
+    lines = [_as_text(name) for name in names[:_NAMES_AT_A_POINT]]
     return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
 
 

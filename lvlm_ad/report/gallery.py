@@ -1,20 +1,31 @@
-"""The gallery of a page: each image with its pictures, scores and answers."""
+"""The gallery of a page: each image with its scores and answers, and its pictures as files beside the page."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.report.layers import highest_score, write_layers
-from lvlm_ad.report.page import data_block, visible
+import numpy as np
+from PIL import Image
+
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.files import own_folder
+from lvlm_ad.prompts import MarkStyle, draw_marks
+from lvlm_ad.report.overview import heat
+from lvlm_ad.report.page import visible
 from lvlm_ad.report.summary import separations_of
 from lvlm_ad.runs import TEXT_KEPT
+from lvlm_ad.text2seg import paint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from markupsafe import Markup
+    from numpy.typing import NDArray
 
     from lvlm_ad.evaluate.sources import Sources
     from lvlm_ad.progress import Progress
@@ -38,8 +49,16 @@ _VERDICTS = (
     "score has no verdict."
 )
 
+_LARGEST_SIDE = 768
 
-def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: Progress) -> tuple[Markup, str]:
+_OUTLINE_COLOUR = (255, 0, 200)
+"""Magenta: rare in images, and absent from the maps."""
+
+_OUTLINE_WIDTH = 1 / 192
+"""Of the longer side: one pixel where a card shows the picture 190 pixels wide."""
+
+
+def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: Progress) -> tuple[dict[str, Any], str]:
     """Write the pictures of runs on the same images.
 
     Args:
@@ -51,21 +70,31 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
     Returns:
         The gallery's data for ``gallery.js``, and its legend.
     """
-    kept = _answer_length(runs)
-    cards = _cards(runs, sources, out, progress, kept)
+    # Every answer as the run stores it, unless all together are too much for a page.
+    texts = [record.text[:TEXT_KEPT] for run in runs for record in run.predictions]
+    kept = TEXT_KEPT if sum(len(text.encode(errors="replace")) for text in texts) <= _LARGEST else _SHORT
+    # The highest score of any region is yellow on all maps.
+    scores = (score for run in runs for record in run.predictions for score in record.regions.values())
+    highest = max(scores, default=0.0) or 1.0
     legend = [_VERDICTS]
-    if kept < TEXT_KEPT and any(len(record.text) > kept for run in runs for record in run.predictions):
+    if any(len(text) > kept for text in texts):
         limit = f"{_LARGEST // 10**6} MB"
         legend.append(f"Answers are cut after {kept:,} characters, because all together they are larger than {limit}.")
+    pictures = [_pictures(runs)] * len(runs[0].predictions)
     if sources is not None:
+        pictures = _write_pictures(runs, sources, out / _FOLDER, highest, progress)
         if sources.divisions:
-            legend.append(f"Maps: from 0 (dark blue) to {highest_score(runs):.2g} (yellow), the same for all images.")
+            legend.append(f"Maps: from 0 (dark blue) to {highest:.2g} (yellow), the same for all images.")
         legend.append("Magenta: outline of the ground truth.")
         if sources.note:
             legend.append(f"Marks and maps are not shown: {sources.note}")
-    letters = [letter(index) for index in range(len(runs))]
-    data = {"runs": display_names(runs), "letters": letters, "folder": _FOLDER, "cards": cards}
-    return data_block(data), " ".join(legend).rstrip()
+    data = {
+        "runs": display_names(runs),
+        "letters": [letter(index) for index in range(len(runs))],
+        "folder": _FOLDER,
+        "cards": _cards(runs, pictures, kept),
+    }
+    return data, " ".join(legend)
 
 
 def letter(index: int) -> str:
@@ -82,27 +111,18 @@ def display_names(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def _cards(
-    runs: Sequence[Run], sources: Sources | None, out: Path, progress: Progress, kept: int
-) -> list[dict[str, Any]]:
-    records = runs[0].predictions
-    no_pictures = {"image": "", "marks": "", "truth": "", "maps": [""] * len(runs)}
-    layers = write_layers(runs, sources, out / _FOLDER, progress) if sources else [no_pictures] * len(records)
+def _cards(runs: Sequence[Run], pictures: Sequence[dict[str, Any]], kept: int) -> list[dict[str, Any]]:
     separations = [separations_of(run) for run in runs]
-    return [
-        {
-            "id": visible(record.id),
-            "category": visible(record.category),
-            "defect": visible(record.defect),
-            "label": record.label,
-            **{name: pictures.get(name, "") for name in ("image", "marks", "truth", "problem")},
-            "runs": [
-                _answer(run.predictions[index], separations[number][index], pictures["maps"][number], kept)
-                for number, run in enumerate(runs)
-            ],
-        }
-        for index, (record, pictures) in enumerate(zip(records, layers, strict=True))
-    ]
+    cards = []
+    for index, (record, files) in enumerate(zip(runs[0].predictions, pictures, strict=True)):
+        answers = [
+            _answer(run.predictions[index], own[index], picture, kept)
+            for run, own, picture in zip(runs, separations, files["maps"], strict=True)
+        ]
+        names = {name: visible(getattr(record, name)) for name in ("id", "category", "defect")}
+        shown = {name: file for name, file in files.items() if name != "maps"}
+        cards.append({**names, "label": record.label, **shown, "runs": answers})
+    return cards
 
 
 def _answer(record: PredictionRecord, separation: float | None, picture: str, kept: int) -> dict[str, Any]:
@@ -123,8 +143,82 @@ def _answer(record: PredictionRecord, separation: float | None, picture: str, ke
     }
 
 
-def _answer_length(runs: Sequence[Run]) -> int:
-    """Return how many characters of each answer the page contains: all that the run stores, unless that is too much."""
-    texts = (record.text for run in runs for record in run.predictions)
-    total = sum(len(text[:TEXT_KEPT].encode(errors="replace")) for text in texts)
-    return TEXT_KEPT if total <= _LARGEST else _SHORT
+def _pictures(runs: Sequence[Run], **files: Any) -> dict[str, Any]:
+    """Return the names of an image's files, "" for those that there are not; "problem" says why there are none."""
+    return {"image": "", "marks": "", "truth": "", "problem": "", "maps": [""] * len(runs), **files}
+
+
+def _write_pictures(
+    runs: Sequence[Run], sources: Sources, folder: Path, highest: float, progress: Progress
+) -> list[dict[str, Any]]:
+    """Write the pictures of all images, and return each image's files."""
+    own_folder(folder)
+
+    def write(index: int) -> dict[str, Any]:
+        try:
+            return _write_layers(runs, sources, folder, highest, index)
+        except LvlmAdError as error:
+            return _pictures(runs, problem=str(error))
+
+    progress.start("pictures", len(runs[0].predictions))
+    pictures = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for files in pool.map(write, range(len(runs[0].predictions))):
+            pictures.append(files)
+            progress.advance(failed=bool(files["problem"]))
+    progress.finish()
+    return pictures
+
+
+def _write_layers(runs: Sequence[Run], sources: Sources, folder: Path, highest: float, index: int) -> dict[str, Any]:
+    """Write an image, its marks, the outline of its defect, and each run's map."""
+    sample = sources.samples[runs[0].predictions[index].id]
+    image, mask = sample.image, sample.mask
+    size = (sources.side, sources.side) if sources.side else (image.shape[0], image.shape[1])
+    image = resize_image(image, size)
+    files = _pictures(runs, image=f"{index:05}.webp")
+    _shrunk(image).save(folder / files["image"], quality=80, method=2)
+
+    def save(name: str, pixels: NDArray[np.uint8]) -> str:
+        file = f"{index:05}-{name}.webp"
+        _shrunk(pixels).save(folder / file, lossless=True, method=2)
+        return file
+
+    if mask is not None and mask.any():
+        files["truth"] = save("truth", _outline(resize_mask(mask, size)))
+    if sources.divisions is None:
+        return files
+    regions = sources.divisions.regions(sample)
+    marked = draw_marks(image, regions, _mark_style(runs[0]))
+    opacity = np.where((marked != image).any(axis=2), 255, 0).astype(np.uint8)
+    files["marks"] = save("marks", np.dstack([marked, opacity]))
+    for number, run in enumerate(runs):
+        # A run with other regions, or none, has no scores for these.
+        if run.manifest.division.hash == sources.divisions.hash:
+            scores, binary = run.predictions[index].regions, bool(run.manifest.protocol.get("binary"))
+            files["maps"][number] = save(f"map{number}", heat(paint(scores, regions, binary=binary).dense() / highest))
+    return files
+
+
+def _mark_style(run: Run) -> MarkStyle:
+    """Return how marks were drawn for the model; the default if the run does not say."""
+    default = MarkStyle()
+    names = ("border_width", "number_size", "number_style")
+    return MarkStyle(*(run.manifest.protocol.get(name, getattr(default, name)) for name in names))
+
+
+def _shrunk(pixels: NDArray[np.uint8]) -> Image.Image:
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.BOX)
+    return picture
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Draw the border of a mask, just outside of it; uint8 RGBA ``(H, W, 4)``."""
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - slow to import
+
+    width = max(1, round(max(mask.shape) * _OUTLINE_WIDTH))
+    line = binary_dilation(mask, np.ones((3, 3), dtype=bool), iterations=width) & ~mask
+    layer = np.zeros((*mask.shape, 4), dtype=np.uint8)
+    layer[line] = (*_OUTLINE_COLOUR, 255)
+    return layer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -18,7 +17,7 @@ from lvlm_ad import __version__
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["data_block", "percent", "render", "signed", "thousands", "visible"]
+__all__ = ["percent", "render", "signed", "thousands", "visible"]
 
 _UNKNOWN = "\N{EN DASH}"
 
@@ -35,6 +34,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "visible": visible, "signed": signed}
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     return environment
 
 
@@ -56,32 +56,13 @@ def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
         "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'; "
         f"script-src {allowed}; base-uri 'none'; form-action 'none'"
     )
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            policy=policy,
-            style=Markup(_template_file("page.css")),  # nosec B704 # noqa: S704 - our own file
-            scripts=[Markup(code) for code in codes],  # nosec B704 # noqa: S704 - our own files
-            version=__version__,
-            **values,
-        )
-    )
+    page = _environment().get_template(template)
+    return page.render(policy=policy, style=_template_file("page.css"), scripts=codes, version=__version__, **values)
 
 
-def data_block(value: Any) -> Markup:
-    r"""Return a value as JSON for a ``script`` element of type ``application/json``.
-
-    The result contains no ``<``, so no text can close the element.
-
-    Example:
-        >>> print(data_block({"answer": "</script>"}))
-        {"answer":"\u003c/script\u003e"}
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # nosec B704 # noqa: S704 - escaped above
+def _template_file(name: str) -> Markup:
+    text = (resources.files("lvlm_ad.report") / "templates" / name).read_text(encoding="utf-8")
+    return Markup(text)  # nosec B704 # noqa: S704 - our own file
 
 
 def visible(text: str) -> str:
@@ -119,7 +100,3 @@ def signed(difference: float | None) -> str:
 def thousands(count: int | None) -> str:
     """Write a count with thousands separators; a dash if it is unknown."""
     return _UNKNOWN if count is None else f"{count:,}"
-
-
-def _template_file(name: str) -> str:
-    return (resources.files("lvlm_ad.report") / "templates" / name).read_text(encoding="utf-8")

@@ -1,15 +1,18 @@
-"""The plots of a run's page."""
+"""Plots as SVG that takes its colours from the page's style, and the plots of a run's page."""
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from lvlm_ad.files import own_folder
-from lvlm_ad.report.drawing import DASHED, DEFECT, GOOD, Plot, as_plot, new_axes
-from lvlm_ad.report.summary import Curves, calibration_of, naming_rates, times_of
+from lvlm_ad.report.summary import calibration_of, naming_rates, times_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +21,27 @@ if TYPE_CHECKING:
 
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["mean_curve", "run_plots", "save_plots"]
+__all__ = [
+    "DASHED",
+    "DEFECT",
+    "GOOD",
+    "INK",
+    "MUTED",
+    "PAPER",
+    "Plot",
+    "as_plot",
+    "mean_curve",
+    "new_axes",
+    "run_plots",
+    "save_plots",
+]
+
+# The colours of page.css; blue and orange differ for colour-blind readers, too.
+INK, MUTED, GRID, GOOD, DEFECT, PAPER = "#1a1a1f", "#5b5b66", "#dedee5", "#0b5fb0", "#b84a05", "#ffffff"
+_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", GOOD: "good", DEFECT: "defect", PAPER: "paper"}
+
+DASHED: Any = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
+"""Lines that help to read a plot."""
 
 _CURVES = {
     "image_roc": ("Images: ROC", "false-positive rate", "true-positive rate", "image_auroc", "AUROC"),
@@ -32,7 +55,70 @@ _CURVES = {
 _MEAN_POINTS = 200
 
 
-def run_plots(run: Run, curves: Mapping[str, Curves]) -> list[Plot]:
+@dataclass(frozen=True)
+class Plot:
+    """A plot.
+
+    Attributes:
+        name: the name of its files, and the prefix of every id in the SVG; unique on a page.
+        title: the heading above it.
+        alt: what it shows, in words.
+        svg: an ``svg`` element.
+        figure: the Matplotlib figure.
+    """
+
+    name: str
+    title: str
+    alt: str
+    svg: Markup
+    figure: Any
+
+
+def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[Any, Any]:
+    """Return a figure and its axes.
+
+    Args:
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
+        size: width and height in inches.
+    """
+    # Not pyplot, which would keep every figure and may need a display.
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
+
+    figure = Figure(figsize=size, layout="constrained", facecolor="none")
+    axes = figure.add_subplot(facecolor="none")
+    axes.set_xlabel(x, color=MUTED, fontsize=9)
+    axes.set_ylabel(y, color=MUTED, fontsize=9)
+    axes.tick_params(which="both", colors=MUTED, labelsize=8, length=0)
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure, axes
+
+
+def as_plot(name: str, title: str, alt: str, figure: Any) -> Plot:
+    """Return a figure as a plot; the arguments are the plot's attributes."""
+    from matplotlib import rc_context  # noqa: PLC0415 - slow to import
+
+    if figure.axes[0].get_legend_handles_labels()[1]:
+        figure.axes[0].legend(frameon=False, fontsize=8, labelcolor=INK)
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "lvlm-ad", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = buffer.getvalue()
+    svg = text[text.index("<svg") :]
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    # The page decides font and size, and an id occurs once on a page.
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
+    svg = re.sub(r"<style.*?</style>|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    return Plot(name, title, alt, Markup(svg), figure)  # nosec B704 # noqa: S704 - Matplotlib escapes what it writes
+
+
+def run_plots(run: Run, curves: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> list[Plot]:
     """Draw the plots of a run's page; a plot without data is left out.
 
     Args:
@@ -54,7 +140,7 @@ def save_plots(plots: Sequence[Plot], folder: Path) -> None:
     own_folder(folder)
     for plot in plots:
         for suffix in (".pdf", ".png"):
-            plot.save(folder / f"{plot.name}{suffix}")
+            plot.figure.savefig(folder / f"{plot.name}{suffix}", dpi=200, metadata={}, facecolor=PAPER)
 
 
 def mean_curve(
@@ -71,9 +157,11 @@ def mean_curve(
     return np.asarray(np.mean(values, axis=0), dtype=np.float64)
 
 
-def _curve_plot(name: str, curves: Mapping[str, Curves], mean: Mapping[str, Any]) -> Plot | None:
+def _curve_plot(
+    name: str, curves: Mapping[str, Mapping[str, NDArray[np.float64]]], mean: Mapping[str, Any]
+) -> Plot | None:
     title, x_label, y_label, metric, short = _CURVES[name]
-    drawn = [curve for one in curves.values() if (curve := getattr(one, name)) is not None]
+    drawn = [one[name] for one in curves.values() if name in one]
     if not drawn:
         return None
     figure, axes = new_axes(x_label, y_label)

@@ -17,16 +17,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = [
-    "Calibration",
-    "Curves",
-    "Times",
-    "calibration_of",
-    "curves_of",
-    "naming_rates",
-    "separations_of",
-    "times_of",
-]
+__all__ = ["Calibration", "Times", "calibration_of", "curves_of", "naming_rates", "separations_of", "times_of"]
 
 _CURVE_POINTS = 400
 """Points of a curve that is drawn; a screen shows no more."""
@@ -35,25 +26,6 @@ _BINS = 10
 
 _MINUTES = 180
 """From so many seconds on, a time is given in minutes."""
-
-
-@dataclass(frozen=True, eq=False)
-class Curves:
-    """One category's curves: arrays ``(2, n)`` of x and y in 0..1; None where a curve is undefined.
-
-    Attributes:
-        image_roc: false-positive rate and true-positive rate of images.
-        image_pr: recall and precision of images.
-        pixel_roc: false-positive rate and true-positive rate of pixels.
-        pixel_pr: recall and precision of pixels.
-        pro: false-positive rate of pixels and mean overlap with the defects.
-    """
-
-    image_roc: NDArray[np.float64] | None
-    image_pr: NDArray[np.float64] | None
-    pixel_roc: NDArray[np.float64] | None = None
-    pixel_pr: NDArray[np.float64] | None = None
-    pro: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,26 +66,28 @@ class Times:
         return f"{value:.0f} {self.unit}" if value >= 100 else f"{value:.3g} {self.unit}"  # noqa: PLR2004 - 3 digits
 
 
-def curves_of(run: Run) -> dict[str, Curves]:
+def curves_of(run: Run) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Return each category's curves, of the images that were measured.
 
     The pixel curves of an own map go through the thresholds at which its pixels were counted.
+
+    Returns:
+        Category -> curve -> ``(2, n)``, x and y in 0..1; undefined curves are missing. "image_roc" and "pixel_roc":
+        false-positive and true-positive rate; "image_pr" and "pixel_pr": recall and precision; "pro": false-positive
+        rate of pixels and mean overlap with the defects.
     """
-    by_category: dict[str, Curves] = {}
+    by_category = {}
     histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
     for category, indices in _measured(run).items():
         labels = np.array([run.predictions[index].label for index in indices], dtype=np.int64)
         scores = np.array([run.predictions[index].image_score or 0.0 for index in indices])
-        roc, pr, _ = _curves(steps_of(scores, labels, 1 - labels))
+        curves = _curves("image", steps_of(scores, labels, 1 - labels))
         pixels = histograms.take(indices)
-        if not indices or not pixels.complete:
-            by_category[category] = Curves(roc, pr)
-            continue
-        of = pixels.arrays
-        overlap = of["overlap"] / max(1, int(of["n_regions"].sum()))
-        by_category[category] = Curves(
-            roc, pr, *_curves(steps_of(of["scores"], of["anomalous"], of["normal"], overlap))
-        )
+        if indices and pixels.complete:
+            of = pixels.arrays
+            overlap = of["overlap"] / max(1, int(of["n_regions"].sum()))
+            curves |= _curves("pixel", steps_of(of["scores"], of["anomalous"], of["normal"], overlap))
+        by_category[category] = curves
     return by_category
 
 
@@ -126,21 +100,21 @@ def _measured(run: Run) -> dict[str, list[int]]:
     return indices
 
 
-def _curves(
-    steps: Steps,
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return ROC, precision over recall, and PRO; None where undefined."""
+def _curves(kind: str, steps: Steps) -> dict[str, NDArray[np.float64]]:
     if not steps.n_positives or not steps.n_negatives:
-        return None, None, None
+        return {}
     true = np.cumsum(steps.positives)
     rate = _joined(steps.above, steps.reached, steps.n_negatives) / steps.n_negatives
     recall = _joined(true - steps.positives, true, steps.n_positives) / steps.n_positives
     precision = true / (true + steps.reached)
-    pr = np.append(0, true / steps.n_positives), np.append(precision[0], precision)
-    if steps.overlap is None:
-        return _thinned(rate, recall), _thinned(*pr), None
-    overlap = np.cumsum(steps.overlap)
-    return _thinned(rate, recall), _thinned(*pr), _thinned(rate, _joined(overlap - steps.overlap, overlap, 1.0))
+    curves = {
+        f"{kind}_roc": _thinned(rate, recall),
+        f"{kind}_pr": _thinned(np.append(0, true / steps.n_positives), np.append(precision[0], precision)),
+    }
+    if steps.overlap is not None:
+        overlap = np.cumsum(steps.overlap)
+        curves["pro"] = _thinned(rate, _joined(overlap - steps.overlap, overlap, 1.0))
+    return curves
 
 
 def _joined(starts: NDArray[Any], ends: NDArray[Any], last: float) -> NDArray[np.float64]:

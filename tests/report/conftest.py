@@ -11,8 +11,7 @@ import pytest
 
 from lvlm_ad.leaderboard import Board, Entry, Group
 from lvlm_ad.report.board_page import board_page
-from lvlm_ad.report.compare_page import write_comparison
-from lvlm_ad.report.run_page import write_report
+from lvlm_ad.report.run_pages import write_comparison, write_report
 from lvlm_ad.runs import METRIC_NAMES, read_run
 
 FROZEN = Path(__file__).parents[1] / "data" / "v0_1"

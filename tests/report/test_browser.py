@@ -9,7 +9,7 @@ from lvlm_ad.compare import compare_runs
 from lvlm_ad.leaderboard import Board
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.report.page import signed
-from lvlm_ad.report.run_page import write_report
+from lvlm_ad.report.run_pages import write_report
 
 pytestmark = pytest.mark.heavy
 

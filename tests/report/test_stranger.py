@@ -22,7 +22,7 @@ def hook(event, given):
     elif event.startswith(DANGEROUS):
         seen.setdefault(event, set()).add(repr(given)[:200])
 from lvlm_ad.cli import main
-import lvlm_ad.report.run_page, lvlm_ad.evaluate.verify, lvlm_ad.report.board_page
+import lvlm_ad.report.run_pages, lvlm_ad.evaluate.verify, lvlm_ad.report.board_page
 sys.addaudithook(hook)
 status = 0
 try:

@@ -1,28 +1,30 @@
-"""The page of one run: its metrics with their uncertainty, plots, and every image with its answer."""
+"""The pages of runs: one run with its plots and every image, and runs side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.errors import RunError
+from lvlm_ad.compare import compare_runs
+from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import usd
 from lvlm_ad.progress import Progress, Silent
-from lvlm_ad.report.gallery import gallery
+from lvlm_ad.report.gallery import display_names, gallery, letter
 from lvlm_ad.report.page import percent, render, thousands
-from lvlm_ad.report.plots import run_plots, save_plots
+from lvlm_ad.report.plots import Plot, run_plots, save_plots
 from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
+    from lvlm_ad.compare import Comparison
     from lvlm_ad.runs import Run
 
-__all__ = ["conditions_of", "metric_cells", "write_report"]
+__all__ = ["write_comparison", "write_report"]
 
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
 _STATUSES = ("ok", "partial", "refused", "unparsable", "truncated", *UNANSWERED)
@@ -55,49 +57,94 @@ def write_report(
         DataError: the images are missing, or are others; ``pictures=False`` needs none.
         RunError: the folder cannot be written.
     """
+    if out.is_symlink() and out.parent.resolve() == run.dir.resolve():
+        raise RunError(f"{out} is a link that whoever made the run may have set; remove it or give -o.")
+    plots = run_plots(run, curves_of(run))
+    content = {"plots": plots, **_report(run)}
+    return _write("report.html", content, [run], out, data, pictures, progress, plots if figures else ())
+
+
+def write_comparison(
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    resamples: int = 1000,
+    across_conditions: bool = False,
+    data: Path | None = None,
+    pictures: bool = True,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a page that compares the first run with each of the others and shows every image under all of them.
+
+    Args:
+        runs: two or more on the same images, read with their predictions.
+        out: the folder; files of an earlier page in it are replaced.
+        resamples: as in ``compare_runs``.
+        across_conditions: as in ``compare_runs``.
+        data: where the data set is; None: where it was when this machine made the first run.
+        pictures: whether to show images.
+        progress: receives how many images are done.
+
+    Returns:
+        The page, ``index.html``.
+
+    Raises:
+        ConfigError: there are fewer than two runs.
+        RunError: runs are not comparable, or the folder cannot be written.
+        DataError: the images are missing, or are others; ``pictures=False`` needs none.
+    """
+    if len(runs) < 2:  # noqa: PLR2004 - one run cannot be compared
+        raise ConfigError("A comparison needs two runs or more.")
+    if len(runs) < 2:  # noqa: PLR2004 - one run cannot be compared
+        raise ConfigError("A comparison needs two runs or more.")
+    first, *others = runs
+    comparisons = [compare_runs(first, other, resamples, across_conditions=across_conditions) for other in others]
+    return _write("compare.html", _comparison(runs, comparisons, resamples), runs, out, data, pictures, progress)
+
+
+def _write(
+    template: str,
+    content: Mapping[str, Any],
+    runs: Sequence[Run],
+    out: Path,
+    data: Path | None,
+    pictures: bool,  # noqa: FBT001 - as the caller was given it
+    progress: Progress | None,
+    figures: Sequence[Plot] = (),
+) -> Path:
+    """Write a page with the gallery of its runs."""
     progress = progress or Silent()
     try:
-        if out.is_symlink() and out.parent.resolve() == run.dir.resolve():
-            raise RunError(f"{out} is a link that whoever made the run may have set; remove it or give -o.")
         out.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            sources = find_sources(run, data, progress, stack) if pictures else None
+            # An own map has no division; comparable runs share theirs.
+            divided = next((run for run in runs if run.manifest.division.hash), runs[0])
+            sources = find_sources(divided, data, progress, stack) if pictures else None
             if sources is not None and sources.note:
                 progress.note(f"Marks and maps are not shown: {sources.note}")
-            cards, legend = gallery([run], sources, out, progress)
-        plots = run_plots(run, curves_of(run))
+            cards, legend = gallery(runs, sources, out, progress)
         if figures:
-            save_plots(plots, out / "figures")
-        page = render("report.html", _SCRIPTS, plots=plots, cards=cards, legend=legend, **_content(run))
-        write_file(out / "index.html", page)
+            save_plots(figures, out / "figures")
+        write_file(out / "index.html", render(template, _SCRIPTS, cards=cards, legend=legend, **content))
     except OSError as error:
-        raise RunError(f"The report cannot be written to {out}: {error.strerror}.") from error
+        raise RunError(f"The page cannot be written to {out}: {error.strerror}.") from error
     return out / "index.html"
 
 
-def conditions_of(run: Run) -> str:
-    """Return what a run was measured on, in words."""
-    dataset = run.manifest.dataset
-    several = len(dataset.categories) > 1
-    categories = f", {len(dataset.categories)} categories" if several else f" of {dataset.categories[0]}"
-    images = f"{dataset.n_images} image{'' if dataset.n_images == 1 else 's'}"
-    return f"{dataset.name}{'' if dataset.whole else ' (part)'}: {images}{categories}"
-
-
-def metric_cells(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _metric_cells(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the metrics of a category or of the mean for a row of a table, each with the ends of its interval."""
     intervals = measures.get("interval", {})
     return [{"value": measures.get(name), "ends": intervals.get(name)} for name in METRIC_NAMES]
 
 
-def _content(run: Run) -> dict[str, Any]:
+def _report(run: Run) -> dict[str, Any]:
     manifest, metrics = run.manifest, run.metrics
     rows = [_row(name, measures) for name, measures in metrics["categories"].items()]
     return {
         "title": f"{manifest.row_name} on {manifest.dataset.name}",
         "made": manifest.started[:10],
         "name": manifest.row_name,
-        "condition": f"{conditions_of(run)}; {_division(run)}",
+        "condition": f"{manifest.dataset.summary}; {_division(run)}",
         "tiles": [*_metric_tiles(metrics["mean"]), *_answer_tiles(run)],
         "notes": [*manifest.model.notes, *manifest.dataset.notes],
         "heads": list(METRIC_TITLES.values()),
@@ -112,7 +159,7 @@ def _content(run: Run) -> dict[str, Any]:
 
 
 def _row(name: str, measures: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "images": measures["n_measured"], "cells": metric_cells(measures)}
+    return {"name": name, "images": measures["n_measured"], "cells": _metric_cells(measures)}
 
 
 def _division(run: Run) -> str:
@@ -190,3 +237,31 @@ def _settings(run: Run) -> list[tuple[str, str]]:
         *((name, value) for name, value in manifest.versions.items()),
     ]
     return [(name, value) for name, value in settings if value]
+
+
+def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resamples: int) -> dict[str, Any]:
+    names = [f"{letter(index)} {name}" for index, name in enumerate(display_names(runs))]
+    rows = [{"name": name, "cells": _metric_cells(run.metrics["mean"])} for name, run in zip(names, runs, strict=True)]
+    pairs = [
+        {
+            "second": name,
+            "rows": [
+                {"name": category, "cells": [differences[metric] for metric in METRIC_NAMES]}
+                for category, differences in comparison.categories.items()
+            ],
+            "mean": [comparison.mean[metric] for metric in METRIC_NAMES],
+        }
+        for name, comparison in zip(names[1:], comparisons, strict=True)
+    ]
+    return {
+        "title": " against ".join(names),
+        "made": "",
+        "names": names,
+        "condition": runs[0].manifest.dataset.summary,
+        "notes": list(dict.fromkeys(note for comparison in comparisons for note in comparison.notes)),
+        "heads": list(METRIC_TITLES.values()),
+        "rows": rows,
+        "pairs": pairs,
+        "resamples": f"{resamples:,}",
+        "heading": "Images, largest differences first",
+    }
