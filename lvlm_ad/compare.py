@@ -200,7 +200,7 @@ def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
 
 
 def _check_complete(run: Run) -> None:
-    """Raise RunError unless a run has every prediction, every answer and pixel counts that fit."""
+    """Raise RunError unless a run was read with its predictions and every question was answered."""
     n_images = run.manifest.dataset.n_images
     if len(run.predictions) != n_images:
         raise RunError(f"{run.dir}: {len(run.predictions)} predictions for {n_images} images; read the run with them.")
@@ -210,8 +210,6 @@ def _check_complete(run: Run) -> None:
             f"{run.dir}: {failed} of {n_images} questions were not answered, so a comparison would measure the "
             "connection, not the model. Run the same bench command again: it asks only these questions."
         )
-    if run.histograms is not None and len(run.histograms) != n_images:
-        raise RunError(f"{run.dir} is damaged: pixels.npz holds {len(run.histograms)} images, not {n_images}.")
 
 
 def _differing_conditions(one: Manifest, other: Manifest) -> list[str]:

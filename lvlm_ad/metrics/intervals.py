@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,7 +177,9 @@ def _edge(name: str, images: CategoryImages) -> float:
 def mean_of(categories: Sequence[BootstrapSamples]) -> BootstrapSamples:
     """Return the mean over categories; the categories are fixed, their images are drawn independently."""
     point = math.fsum(one.point for one in categories) / len(categories)
-    return BootstrapSamples(point, np.stack([one.values for one in categories]).mean(axis=0), _edge_of_mean(categories))
+    edges = [one.edge for one in categories if one.edge is not None]
+    values = np.stack([one.values for one in categories]).mean(axis=0)
+    return BootstrapSamples(point, values, min(edges) / len(edges) if edges else None)
 
 
 def mean_of_resampled_categories(categories: Sequence[BootstrapSamples], names: Iterable[str]) -> BootstrapSamples:
@@ -191,13 +193,7 @@ def mean_of_resampled_categories(categories: Sequence[BootstrapSamples], names: 
     """
     values = np.stack([one.values for one in categories])
     drawn = seeded_generator("categories", list(names)).integers(0, len(values), size=values.shape)
-    means = np.take_along_axis(values, drawn, axis=0).mean(axis=0)
-    return BootstrapSamples(mean_of(categories).point, means, _edge_of_mean(categories))
-
-
-def _edge_of_mean(categories: Sequence[BootstrapSamples]) -> float | None:
-    edges = [one.edge for one in categories if one.edge is not None]
-    return min(edges) / len(edges) if edges else None
+    return replace(mean_of(categories), values=np.take_along_axis(values, drawn, axis=0).mean(axis=0))
 
 
 def mean_intervals(samples: Mapping[str, Mapping[str, BootstrapSamples]]) -> dict[str, dict[str, list[float]]]:

@@ -2,11 +2,11 @@
 
 ``read.py`` is the way in: an answer's text becomes tokens (``lexer``), tokens become statements such as "region 3 has
 0.7" (``prose``, ``tables``, ``json_answers``; their numbers come from ``numbers``), and the last complete verdict among
-the statements becomes ``Scores`` (``scores``). ``expected`` replaces scores by expected values; ``paint`` makes a map.
+the statements becomes ``Scores``, which ``paint`` makes a map of (``scores``). ``expected`` replaces scores by expected
+values.
 """
 
-from lvlm_ad.text2seg.paint import ScoreMap, paint
 from lvlm_ad.text2seg.read import Scoring, parse, read, write
-from lvlm_ad.text2seg.scores import UNANSWERED, Scores, Status
+from lvlm_ad.text2seg.scores import UNANSWERED, ScoreMap, Scores, Status, paint
 
 __all__ = ["UNANSWERED", "ScoreMap", "Scores", "Scoring", "Status", "paint", "parse", "read", "write"]

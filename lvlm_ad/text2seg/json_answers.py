@@ -205,7 +205,8 @@ def _read_object(source: Text, start: int) -> tuple[Object, int, bool]:
     unclosed: list[Object | list[Value]] = [root]
     position = start + 1
     while True:
-        position = _end(_SKIPPED, text, position)
+        skipped = _SKIPPED.match(text, position)
+        position = skipped.end() if skipped else position
         inner = unclosed[-1]
         if text.startswith("}" if isinstance(inner, Object) else "]", position):
             position += 1
@@ -236,11 +237,6 @@ def _read_object(source: Text, start: int) -> tuple[Object, int, bool]:
             inner.pairs.append((key, value))
         else:
             inner.append(value)
-
-
-def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
-    match = pattern.match(text, position)
-    return position if match is None else match.end()
 
 
 def _read_scalar(source: Text, position: int) -> tuple[Scalar, int] | None:

@@ -121,13 +121,8 @@ def write(image: float, regions: Mapping[int, float]) -> str:
         >>> write(0.9, {3: 0.7, 1: 0.9})
         'image anomaly score: 0.9; region 1: 0.9; region 3: 0.7.'
     """
-    parts = [f"image anomaly score: {_fixed(image)}"]
-    parts += [f"region {number}: {_fixed(score)}" for number, score in sorted(regions.items())]
-    return "; ".join(parts) + "."
-
-
-def _fixed(score: float) -> str:
-    return f"{score:.6f}".rstrip("0").rstrip(".")
+    scores = {"image anomaly score": image, **{f"region {number}": regions[number] for number in sorted(regions)}}
+    return "; ".join(f"{name}: {f'{score:.6f}'.rstrip('0').rstrip('.')}" for name, score in scores.items()) + "."
 
 
 def _without_half_number(text: str) -> str:

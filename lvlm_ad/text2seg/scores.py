@@ -1,4 +1,4 @@
-"""What Text2Segmentation returns, and how the statements of an answer become scores.
+"""What Text2Segmentation returns: how the statements of an answer become scores, and the scores a map.
 
 A statement gives one number to the image or to regions. An answer may hold several verdicts, such as a draft and a
 final one: an image score and the region scores that belong to it. The last complete verdict counts.
@@ -9,11 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from lvlm_ad.text2seg.numbers import BEYOND, Number, Span
 
-__all__ = ["UNANSWERED", "Scores", "Statement", "Status", "quoted", "scores_of"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.regions import Regions
+
+__all__ = ["UNANSWERED", "ScoreMap", "Scores", "Statement", "Status", "paint", "quoted", "scores_of"]
 
 Status = Literal["ok", "partial", "refused", "unparsable", "truncated", "failed", "unasked"]
 
@@ -195,7 +202,7 @@ def _last(verdicts: Iterable[_Verdict]) -> _Verdict:
 def _with_values(verdict: _Verdict, expected: Callable[[Number], float | None]) -> Scores:
     image = verdict.image
     if image is None and not verdict.regions:
-        return Scores(None, {}, "unparsable", _listed(verdict.notes))
+        return Scores(None, status="unparsable", notes=_listed(verdict.notes))
     expectations = {number: expected(score) for number, score in sorted(verdict.regions.items())}
     regions = {number: _value(verdict.regions[number], value) for number, value in expectations.items()}
     if image is None:
@@ -221,3 +228,57 @@ def _listed(notes: Iterable[str]) -> tuple[str, ...]:
     listed = tuple(notes)
     more = len(listed) - _MOST_NOTES
     return listed if more <= 0 else (*listed[:_MOST_NOTES], f"And {more} more.")
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreMap:
+    """An anomaly map that is constant on cells.
+
+    Attributes:
+        values: float64 ``(C,)`` in [0, 1], the score of each cell; higher is more anomalous.
+        regions: the division whose cells these are.
+
+    Example:
+        >>> import numpy as np
+        >>> from lvlm_ad.regions import Regions
+        >>> regions = Regions.from_labels(np.array([[1, 1, 2]]))
+        >>> ScoreMap(values=np.array([0.2, 0.7]), regions=regions).dense()
+        array([[0.2, 0.2, 0.7]])
+    """
+
+    values: NDArray[np.float64]
+    regions: Regions
+
+    def dense(self) -> NDArray[np.float64]:
+        """Return the map as float64 ``(H, W)``."""
+        return self.values[self.regions.cells]
+
+
+def paint(scores: Mapping[int, float], regions: Regions, *, binary: bool = False) -> ScoreMap:
+    """Give each cell the highest score among the regions that cover it; 0 where none does.
+
+    Args:
+        scores: region number (from 1) -> score in [0, 1]; other regions score 0.
+        regions: the division.
+        binary: paint 1 for every region with a score above 0, as the published code does.
+
+    Returns:
+        The map.
+
+    Raises:
+        IndexError: the division has no region of that number; ``parse`` never returns such a number.
+
+    Example:
+        >>> import numpy as np
+        >>> from lvlm_ad.regions import Regions
+        >>> regions = Regions.from_labels(np.array([[1, 1, 2, 0]]))
+        >>> paint({2: 0.7}, regions).dense()
+        array([[0. , 0. , 0.7, 0. ]])
+    """
+    values = np.zeros(regions.n_cells)
+    for number, score in scores.items():
+        if not 1 <= number <= regions.count:
+            raise IndexError(f"There is no region {number}; the division has {regions.count}.")
+        value = float(score > 0) if binary else score
+        np.maximum(values, np.where(regions.membership[number - 1], value, 0.0), out=values)
+    return ScoreMap(values=values, regions=regions)
