@@ -24,6 +24,8 @@ __all__ = ["Reply", "StatusError", "Wire"]
 
 _FILE_SECONDS = 3600.0
 """Time limit for downloading the answers of a batch, which may be hundreds of megabytes."""
+_MOST_BYTES = 500_000_000
+"""Largest reply. The answers of a batch come in one file; a single answer is far smaller."""
 _DEFAULT_VARIABLE = "OPENAI_API_KEY"
 _SHORTEST_KEY = 8
 """Characters that a real key has at least."""
@@ -122,10 +124,12 @@ class Wire:
         except openai.APITimeoutError:
             failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
-            failure = TransientError(
-                f"no connection ({error.__cause__ or error}); is the server running, and base_url right?",
-                unreached=isinstance(error.__cause__, _http().ConnectError),
-            )
+            unreached = isinstance(error.__cause__, _http().ConnectError)
+            reason = error.__cause__ or error
+            message = f"the connection broke: {reason}"
+            if unreached:
+                message = f"no connection ({reason}); is the server running, and base_url right?"
+            failure = TransientError(message, unreached=unreached)
         except RuntimeError:
             if not self.client.is_closed():
                 raise
@@ -207,9 +211,7 @@ def _client(key: SecretStr, options: OpenAIOptions) -> OpenAI:
         default_headers={"api-key": secret} if secret and options.key_header == "api-key" else None,
         default_query={"api-version": options.api_version} if options.api_version else None,
         # A redirect would send pictures and key to a host that the user did not name.
-        http_client=DefaultHttpxClient(
-            follow_redirects=False, event_hooks={"response": [_time_limit(options.timeout)]}
-        ),
+        http_client=DefaultHttpxClient(follow_redirects=False, event_hooks={"response": [_limited(options.timeout)]}),
     )
 
 
@@ -224,8 +226,11 @@ def _http() -> Any:
     return httpx2
 
 
-def _time_limit(seconds: float) -> Callable[[Any], None]:
-    """Return a hook that limits the time for a whole reply; the client's own time-out restarts with each byte."""
+def _limited(seconds: float) -> Callable[[Any], None]:
+    """Return a hook that limits the size and the time of a whole reply.
+
+    The client's own time-out restarts with each byte.
+    """
     http = _http()
     stream_type: Any = http.SyncByteStream
 
@@ -234,7 +239,11 @@ def _time_limit(seconds: float) -> Callable[[Any], None]:
             self._stream, self._until = stream, monotonic() + seconds
 
         def __iter__(self) -> Iterator[bytes]:
+            size = 0
             for chunk in self._stream:
+                size += len(chunk)
+                if size > _MOST_BYTES:
+                    raise http.ReadError(f"the reply is larger than {_MOST_BYTES // 10**6} MB")
                 if monotonic() > self._until:
                     raise http.ReadTimeout("the reply did not end in time")
                 yield chunk

@@ -1,6 +1,7 @@
 import base64
 import re
 import socket
+import sys
 import threading
 from io import BytesIO
 from urllib.parse import quote
@@ -239,11 +240,22 @@ def test_an_answer_that_drips_in_is_given_up(backend, endpoint, broken):
         backend(timeout=0.5).answer(REQUEST)
 
 
+def test_a_reply_without_end_is_given_up(backend, endpoint, completion, monkeypatch):
+    """A reply that exceeds the size limit is a failed question, before it fills the memory."""
+    asker = backend()
+    monkeypatch.setattr(sys.modules[f"{type(asker).__module__}.wire"], "_MOST_BYTES", 100_000)
+    endpoint.reply = lambda _: (200, completion("x" * 90_000), {})
+    assert asker.answer(REQUEST).outcome == "ok"
+    endpoint.reply = lambda _: (200, completion("x" * 200_000), {})
+    with pytest.raises(TransientError, match="the reply is larger than"):
+        asker.answer(REQUEST)
+
+
 def test_a_connection_that_breaks_is_a_failed_question(backend, endpoint, broken):
     """A connection reset and an incomplete body are transient."""
     for how in ("reset", "half"):
         endpoint.reply = lambda _, how=how: broken(how)
-        with pytest.raises(TransientError, match=r"no connection|unreadable"):
+        with pytest.raises(TransientError, match=r"connection broke|unreadable"):
             backend().answer(REQUEST)
 
 
