@@ -19,7 +19,7 @@ HEAD = """# Command line
 
 This page is made from the command line itself (`python docs/make_cli.py`); a test compares the two.
 
-Progress and messages go to stderr. `--json` prints one JSON object on stdout and nothing else there.
+Tables go to stdout, progress and messages to stderr. `--json` prints one JSON object on stdout and nothing else there.
 
 | exit status | meaning |
 |---|---|

@@ -22,11 +22,18 @@ from lvlm_ad.cli.options import (
     Resamples,
     Settings,
 )
-from lvlm_ad.cli.shell import EXIT_INCOMPLETE, guarded, merged_settings, print_json, say
+from lvlm_ad.cli.shell import (
+    BOARD_WIDTH,
+    EXIT_INCOMPLETE,
+    guarded,
+    merged_settings,
+    print_json,
+    say,
+    show,
+    table_console,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.runs import Run
 
@@ -110,8 +117,6 @@ def bench(
     """
     given = dict(locals())
 
-    from rich.console import Console
-
     from lvlm_ad import evaluate
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.log import logged_to
@@ -120,8 +125,7 @@ def bench(
     given["reference_rows"] = reference_rows if frame is None else frame
     # Every field of the configuration is an option of the same name.
     config = evaluate.RunConfig(**{field.name: given[field.name] for field in fields(evaluate.RunConfig)})
-    console = Console(stderr=True)
-    with Bars(console) as bars, logged_to(log, bars.note):
+    with Bars() as bars, logged_to(log, bars.note):
         if dry_run:
             forecast = evaluate.dry_run(config, bars)
         else:
@@ -131,7 +135,7 @@ def bench(
     if dry_run:
         _show_forecast(forecast, json=json)
         return
-    _show_board(runs, out, console)
+    _show_board(runs, out)
     if json:
         print_json({"runs": [_as_json(run) for run in runs]})
     missing = _missing_answers(runs, retried=retry_failed)
@@ -163,7 +167,7 @@ def _as_json(run: Run) -> dict[str, Any]:
     return {**names, "metrics": run.metrics}
 
 
-def _show_board(runs: list[Run], out: Path, console: Console) -> None:
+def _show_board(runs: list[Run], out: Path) -> None:
     """Print the leaderboard of all runs on this data in the output folder; write the leaderboard of all its runs."""
     from lvlm_ad.cli.tables import print_board
     from lvlm_ad.files import write_file
@@ -175,7 +179,8 @@ def _show_board(runs: list[Run], out: Path, console: Console) -> None:
     all_runs, problems = read_runs(out, runs)
     for problem in problems:
         say(f"left out: {problem}")
-    print_board(make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint]), console)
+    board = make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint])
+    print_board(board, table_console(BOARD_WIDTH))
     board = make_board(all_runs)
     write_file(out / "leaderboard.md", FORMATS["md"](board))
     write_file(out / "leaderboard.html", board_page(board, out))
@@ -215,9 +220,9 @@ def _show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
         print_json({"forecast": forecast})
         return
     if not forecast:
-        say("No questions to ask: none of the models is a chat model.")
+        show("No questions to ask: none of the models is a chat model.")
     for model in forecast:
-        say(
+        show(
             f"{model['model']}: {model['questions']} questions, {model['stored']} already answered, "
             f"{model['to_ask']} to ask; {_estimate(model)}."
         )

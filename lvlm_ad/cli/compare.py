@@ -9,12 +9,9 @@ from typing import Annotated
 import typer
 
 from lvlm_ad.cli.options import Json, RunFolder
-from lvlm_ad.cli.shell import guarded, print_json, say, table_console
+from lvlm_ad.cli.shell import BOARD_WIDTH, guarded, print_json, say, table_console
 
 __all__ = ["compare"]
-
-_WIDTH = 140
-"""Columns of the tables in a file or a pipe."""
 
 
 @guarded
@@ -46,8 +43,6 @@ def compare(
     Intervals and p-values come from a paired bootstrap: both runs are measured on the same resamples of the images,
     drawn separately from the good and the anomalous images of each category.
     """
-    from rich.console import Console
-
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.cli.tables import print_comparison
     from lvlm_ad.compare import compare_runs
@@ -57,7 +52,7 @@ def compare(
 
     runs = [read_run(only_run(folder)) for folder in (first, *others)]
     if html is not None:
-        with Bars(Console(stderr=True)) as bars:
+        with Bars() as bars:
             page = write_comparison(
                 runs,
                 html,
@@ -77,4 +72,4 @@ def compare(
     if json:
         print_json({**asdict(comparison), "images": [asdict(image) for image in comparison.images[:images]]})
         return
-    print_comparison(comparison, table_console(_WIDTH), images)
+    print_comparison(comparison, table_console(BOARD_WIDTH), images)

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvlm_ad.cli.shell import EXIT_USAGE, guarded, say, table_console
+from lvlm_ad.cli.shell import BOARD_WIDTH, EXIT_USAGE, guarded, say, table_console
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board
 
 __all__ = ["leaderboard"]
-
-_WIDTH = 140
-"""Columns of a table in a file or a pipe; it needs about 110."""
 
 
 class Format(StrEnum):
@@ -57,12 +54,10 @@ def leaderboard(
         raise ConfigError("--data is used with --verify.")
     runs, problems = read_runs(folder)
     if verify:
-        from rich.console import Console
-
         from lvlm_ad.cli.progress import Bars
         from lvlm_ad.evaluate.verify import verify_runs
 
-        with Bars(Console(stderr=True)) as bars:
+        with Bars() as bars:
             runs, wrong = verify_runs(runs, data, bars)
         problems += wrong
     for problem in problems:
@@ -105,7 +100,7 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
         else:
             write_file(output, text, through=True)
     elif output is None:
-        print_board(board, table_console(_WIDTH))
+        print_board(board, table_console(BOARD_WIDTH))
     else:
         with output.open("w", encoding="utf-8") as file:
-            print_board(board, Console(file=file, width=_WIDTH))
+            print_board(board, Console(file=file, width=BOARD_WIDTH))

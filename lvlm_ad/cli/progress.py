@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from lvlm_ad.cli.shell import escaped
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 __all__ = ["Bars"]
 
 
 class Bars:
-    """One progress bar per stage on a terminal; elsewhere one line per finished stage. See ``Progress``.
+    """One progress bar per stage on stderr; without a terminal one line per finished stage. See ``Progress``."""
 
-    Args:
-        console: where to print.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self) -> None:
+        self._console = console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),

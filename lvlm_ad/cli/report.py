@@ -32,14 +32,12 @@ def report(
     with index.html. It opens from disk and loads nothing from the network. Note before you pass it on: it contains the
     images.
     """
-    from rich.console import Console
-
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.report.run_pages import write_report
     from lvlm_ad.runs import only_run, read_run
 
     folder = only_run(run)
-    with Bars(Console(stderr=True)) as bars:
+    with Bars() as bars:
         page = write_report(
             read_run(folder),
             output or folder / "report",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lvlm_ad.cli.options import Categories, DataFolder, DatasetName, Json, MaskThreshold, Out, Resamples
-from lvlm_ad.cli.shell import guarded, print_json, say
+from lvlm_ad.cli.shell import BOARD_WIDTH, guarded, print_json, say, table_console
 
 __all__ = ["score"]
 
@@ -39,8 +39,6 @@ def score(
     Every test image needs a map: .npy, .tiff or .png (8 or 16 bits) at the image's path in the data set, such as
     DIR/bottle/test/crack/000.npy; "test" may be left out. Any range and size; higher is more anomalous.
     """
-    from rich.console import Console
-
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.cli.tables import print_board
     from lvlm_ad.evaluate import RunConfig, score_maps
@@ -55,10 +53,9 @@ def score(
         mask_threshold=mask_threshold,
         resamples=resamples,
     )
-    console = Console(stderr=True)
-    with Bars(console) as bars:
+    with Bars() as bars:
         run = score_maps(maps, config, name=name, image_scores=image_scores, own_size=not size, progress=bars)
-    print_board(make_board([run]), console)
+    print_board(make_board([run]), table_console(BOARD_WIDTH))
     say(f"{run.manifest.row_name}: {run.dir}")
     if json:
         print_json({"model": run.manifest.row_name, "dir": str(run.dir), "metrics": run.metrics})

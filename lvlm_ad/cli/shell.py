@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "BOARD_WIDTH",
     "EXIT_INCOMPLETE",
     "EXIT_INTERRUPTED",
     "EXIT_USAGE",
@@ -26,8 +27,12 @@ __all__ = [
     "merged_settings",
     "print_json",
     "say",
+    "show",
     "table_console",
 ]
+
+BOARD_WIDTH = 140
+"""Columns of a leaderboard or a comparison in a file or a pipe; it needs about 110."""
 
 EXIT_USAGE = 2
 """Bad usage, configuration or data."""
@@ -54,8 +59,13 @@ def escaped(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line on stderr."""
+    """Print a line on stderr: progress, notes and errors."""
     print(escaped(text), file=sys.stderr)  # noqa: T201 - this is the command line
+
+
+def show(text: str) -> None:
+    """Print a line of a result on stdout."""
+    print(escaped(text))  # noqa: T201 - this is the command line
 
 
 def print_json(value: Any) -> None:
@@ -67,7 +77,10 @@ def print_json(value: Any) -> None:
 
 
 def table_console(width: int = 1000) -> Console:
-    """Return a console for tables on stdout, as wide as the terminal; a file or a pipe gets ``width`` columns."""
+    """Return a console for tables on stdout, as wide as the terminal; a file or a pipe gets ``width`` columns.
+
+    With ``--json`` a command's tables go to stderr: stdout holds the JSON object alone.
+    """
     from rich.console import Console
 
     terminal = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))

@@ -143,6 +143,7 @@ def test_divisions_are_stored(quick_bench):
     again = quick_bench("--model", "oracle", "--reference-rows", "--no-frame")
     other = quick_bench("--model", "oracle", "--set", "grid_rows=3")
     assert "dividing: 12\n" in first.stderr
+    assert ("chance" in first.stdout, "dividing" in first.stdout) == (True, False)
     assert "dividing: 12 (12 stored)" in again.stderr
     assert "chance:" not in again.stderr
     assert "dividing: 12\n" in other.stderr
@@ -165,12 +166,12 @@ def test_images_without_a_usable_answer_end_with_3(quick_bench, endpoint):
 
 
 def test_a_dry_run_asks_nothing(quick_bench, endpoint):
-    """It prints the number of questions and their cost, as text or JSON."""
+    """It prints the number of questions and their cost on stdout, as text or JSON."""
     options = ("--model", "gpt-4v", "--set", f"base_url={endpoint.url}", "--dry-run")
     prices = ("--set", "price_input=2.5", "--set", "price_output=10", "--set", "image_tokens=fixed 500")
     done = quick_bench(*options, *prices, env={"OPENAI_API_KEY": "sk-x"})
     assert (done.returncode, endpoint.asked) == (0, [])
-    assert re.search(r"gpt-4v: 12 questions, 0 already answered, 12 to ask; input tokens about .* USD", done.stderr)
+    assert re.search(r"gpt-4v: 12 questions, 0 already answered, 12 to ask; input tokens about .* USD", done.stdout)
     done = quick_bench(*options, "--json", env={"OPENAI_API_KEY": "sk-x"})
     assert json.loads(done.stdout)["forecast"][0]["to_ask"] == 12
 
