@@ -192,7 +192,9 @@ class RowResult:
     @property
     def histograms(self) -> ScoreHistograms:
         """The score histogram of each image, in the data set's order, once all images are there."""
-        return ScoreHistograms.joined(self._results[name].histograms for name in self._plan.dataset.categories)
+        return ScoreHistograms.of(
+            chain.from_iterable(self._results[name].histograms for name in self._plan.dataset.categories)
+        )
 
     def metrics(self, *, paid: bool) -> dict[str, Any]:
         """Return the content of metrics.json.

@@ -218,12 +218,6 @@ class ScoreHistograms(Sequence[ScoreHistogram | None]):
         regions = [0 if one is None else one.n_regions for one in images]
         return cls({**arrays, "lengths": np.array(lengths, np.int64), "n_regions": np.array(regions, np.int64)})
 
-    @classmethod
-    def joined(cls, parts: Iterable[ScoreHistograms]) -> ScoreHistograms:
-        """Join joint histograms, in order."""
-        listed = [part.arrays for part in (cls.of(()), *parts)]
-        return cls({name: np.concatenate([one[name] for one in listed]) for name in (*_PER_SCORE, *_PER_IMAGE)})
-
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ScoreHistograms:
         """Return the histograms of some images, in the order of ``indices``."""
         return self.of([self[int(index)] for index in indices])

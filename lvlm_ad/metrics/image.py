@@ -48,8 +48,8 @@ def image_metrics(labels: Sequence[Any] | ArrayLike, scores: Sequence[Any] | Arr
             infinite (its index is named).
 
     Example:
-        >>> found = image_metrics([0, 0, 1, 1], [0.1, 0.5, 0.4, 0.9])
-        >>> found.auroc, round(found.ap, 3), found.f1_max, found.f1_threshold
+        >>> metrics = image_metrics([0, 0, 1, 1], [0.1, 0.5, 0.4, 0.9])
+        >>> metrics.auroc, round(metrics.ap, 3), metrics.f1_max, metrics.f1_threshold
         (0.75, 0.833, 0.8, 0.4)
     """
     truth, values = as_truth(labels, "the labels"), _as_array(scores, "the image scores")

@@ -140,15 +140,16 @@ def bootstrap(
     generator = seeded_generator("images", *names, labels.astype(int).tolist())
     step = max(1, _AT_ONCE // max(1, labels.size))
     pools = images.pools()
+    counted = _metrics(pools, np.ones((1, labels.size)), fpr_limit)
     parts = [
         _metrics(pools, draw_weights(labels, min(step, resamples - start), generator), fpr_limit)
         for start in range(0, resamples, step)
     ]
     samples = {}
-    for name, counted in metrics_from_counts(images, fpr_limit).items():
+    for name, (of_counts,) in counted.items():
         point = points.get(name)
-        if point is not None and counted is not None:
-            values = np.clip(np.concatenate([part[name] for part in parts]) + (point - counted), 0.0, 1.0)
+        if point is not None and not np.isnan(of_counts):
+            values = np.clip(np.concatenate([part[name] for part in parts]) + (point - float(of_counts)), 0.0, 1.0)
             samples[name] = BootstrapSamples(point, values, _edge(name, images))
     return samples
 

@@ -79,10 +79,11 @@ def pixel_metrics(
     Example:
         >>> import numpy as np
         >>> mask = np.array([[0, 0, 0], [0, 1, 1]])
-        >>> found = pixel_metrics([mask], [np.array([[0.1, 0.1, 0.6], [0.2, 0.5, 0.9]])])
-        >>> found.auroc, found.f1_max, round(found.aupro, 3)
+        >>> metrics = pixel_metrics([mask], [np.array([[0.1, 0.1, 0.6], [0.2, 0.5, 0.9]])])
+        >>> metrics.auroc, metrics.f1_max, round(metrics.aupro, 3)
         (0.875, 0.8, 0.583)
     """
+    _check_limit(fpr_limit)
     copy = not (isinstance(masks, _IN_MEMORY) and isinstance(maps, _IN_MEMORY))
     pooled = PooledMaps()
     for index, (mask, one) in enumerate(zip_longest(masks, maps)):
@@ -95,13 +96,12 @@ def pixel_metrics(
             )
         check_scores(scores, f"the scores of image {index}")
         pooled.add(scores, truth, copy=copy)
-    _check(len(pooled), fpr_limit)
+    if not len(pooled):
+        raise MetricError("There are no images to measure.")
     return pixel_metrics_of_steps(pooled.merge(fpr_limit).steps, fpr_limit)
 
 
-def _check(n_images: int, fpr_limit: float) -> None:
-    if not n_images:
-        raise MetricError("There are no images to measure.")
+def _check_limit(fpr_limit: float) -> None:
     if not 0 < fpr_limit <= 1:
         raise MetricError(f"The limit of the false-positive rate must be in (0, 1], not {fpr_limit!r}.")
 
@@ -147,7 +147,9 @@ def pixel_metrics_from_histograms(
     Raises:
         MetricError: there are no images, or the limit is out of range.
     """
-    _check(len(histograms), fpr_limit)
+    _check_limit(fpr_limit)
+    if not len(histograms):
+        raise MetricError("There are no images to measure.")
     arrays = ScoreHistograms.of(histograms).arrays
     overlap = arrays["overlap"] / max(1, int(arrays["n_regions"].sum()))
     steps = steps_of(arrays["scores"], arrays["anomalous"], arrays["normal"], overlap, fpr_limit)
@@ -160,14 +162,14 @@ def pixel_metrics_of_steps(steps: Steps, fpr_limit: float) -> PixelMetrics:
         undefined = dict.fromkeys(("ap", "f1_max", *_NEED_NORMAL), "no pixel is anomalous")
         return PixelMetrics(fpr_limit=fpr_limit, undefined=undefined)
     f1, index = f1_max(steps)
-    found = {"ap": float(ap(steps)), "f1_max": float(f1), "f1_threshold": float(steps.scores[index])}
+    of_positives = {"ap": float(ap(steps)), "f1_max": float(f1), "f1_threshold": float(steps.scores[index])}
     if not steps.n_negatives:
         undefined = dict.fromkeys(_NEED_NORMAL, "no pixel is normal")
-        return PixelMetrics(**found, fpr_limit=fpr_limit, undefined=undefined)
+        return PixelMetrics(**of_positives, fpr_limit=fpr_limit, undefined=undefined)
     observed = steps.n_below_limit > 0
     reason = "no false-positive rate between 0 and the limit is observed"
     return PixelMetrics(
-        **found,
+        **of_positives,
         auroc=float(auroc(steps)),
         aupro=float(aupro(steps, fpr_limit)),
         aupro_rescaled=float(aupro_rescaled(steps)) if observed else None,

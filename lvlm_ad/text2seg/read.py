@@ -121,8 +121,9 @@ def write(image: float, regions: Mapping[int, float]) -> str:
         >>> write(0.9, {3: 0.7, 1: 0.9})
         'image anomaly score: 0.9; region 1: 0.9; region 3: 0.7.'
     """
-    scores = {"image anomaly score": image, **{f"region {number}": regions[number] for number in sorted(regions)}}
-    return "; ".join(f"{name}: {f'{score:.6f}'.rstrip('0').rstrip('.')}" for name, score in scores.items()) + "."
+    named = [("image anomaly score", image), *((f"region {number}", regions[number]) for number in sorted(regions))]
+    written = [(name, f"{score:.6f}".rstrip("0").rstrip(".")) for name, score in named]
+    return "; ".join(f"{name}: {score}" for name, score in written) + "."
 
 
 def _without_half_number(text: str) -> str:

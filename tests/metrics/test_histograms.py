@@ -249,5 +249,4 @@ def test_histograms_are_taken_and_joined(histograms):
         same(joint.take(np.array(places, dtype=np.intp)), [histograms[at] for at in places])
     assert not joint.complete
     assert joint.take([0, 3]).complete
-    same(ScoreHistograms.joined([joint, ScoreHistograms.of([]), joint.take([3])]), [*histograms, histograms[3]])
-    same(ScoreHistograms.joined([]), [])
+    same(ScoreHistograms.of([*joint, *joint.take([3])]), [*histograms, histograms[3]])
