@@ -1,24 +1,28 @@
-"""Write the built-in demo data set, in the layout of MVTec AD."""
+"""The built-in demo in the layout of MVTec AD: three photographed textures and three drawn products."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from math import cos, pi, sin
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from PIL import Image
 
-from lvlm_ad.datasets.demo_pictures import CATEGORIES, draw_picture
+from lvlm_ad.datasets.demo_canvas import Canvas, coloured
 from lvlm_ad.errors import DataError
 from lvlm_ad.files import write_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SETTINGS_FILE", "VERSION", "make_demo"]
+    from lvlm_ad.datasets.demo_canvas import Colour, Field
+
+__all__ = ["CATEGORIES", "SETTINGS_FILE", "VERSION", "draw_picture", "make_demo"]
 
 VERSION = 2
 """Version of the drawings; raised whenever the same settings give other pixels."""
@@ -31,7 +35,8 @@ _TRAIN = 4
 """Good training images of each category: references for few-shot methods."""
 
 _SIZES = range(64, 1025)
-_WHITE = 255
+_SMALLEST = 0.0004
+"""Part of the picture that a mask covers at least: 26 pixels of 256 x 256."""
 
 
 def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) -> Path:
@@ -60,21 +65,22 @@ def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) ->
         raise DataError(f"The demo's seed is {seed}; give 0 or more.")
     if size not in _SIZES:
         raise DataError(f"Demo images cannot have {size} pixels a side; give {_SIZES[0]} to {_SIZES[-1]}.")
-    settings = {"generator": VERSION, "images": images, "seed": seed, "size": size}
+    settings = json.dumps({"generator": VERSION, "images": images, "seed": seed, "size": size})
     try:
         if not _is_complete(root, settings):
             root.mkdir(parents=True, exist_ok=True)
             # Files are written whole and always with the same bytes, so two processes may draw at the same time.
-            write_file(root / _UNFINISHED, json.dumps(settings))
-            _draw_all(root, images, seed, size)
-            write_file(root / SETTINGS_FILE, json.dumps(settings) + "\n")
+            write_file(root / _UNFINISHED, settings)
+            for category in CATEGORIES:
+                _draw_category(root, category, images, seed, size)
+            write_file(root / SETTINGS_FILE, settings + "\n")
             (root / _UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"The demo cannot be written to {root}: {error.strerror}.") from error
     return root
 
 
-def _is_complete(root: Path, settings: dict[str, int]) -> bool:
+def _is_complete(root: Path, settings: str) -> bool:
     """Tell whether a folder holds the requested demo; False if it is absent, empty or an interrupted call's.
 
     Raises:
@@ -84,44 +90,32 @@ def _is_complete(root: Path, settings: dict[str, int]) -> bool:
         return False
     for name in (SETTINGS_FILE, _UNFINISHED):
         if (root / name).is_file():
-            there = _read_settings(root / name)
+            there = (root / name).read_text(encoding="utf-8", errors="replace").strip()
             if there == settings:
                 return name == SETTINGS_FILE
             raise DataError(
-                f"{root} holds a demo with other settings ({there}; requested: {settings}); "
+                f"{root} holds a demo with other settings ({there[:200]!r}; requested: {settings!r}); "
                 "name another folder, or delete this one."
             )
     raise DataError(f"{root} holds something other than a demo; name a new or empty folder.")
 
 
-def _read_settings(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        return "unreadable"
-
-
-def _draw_all(root: Path, images: int, seed: int, size: int) -> None:
-    for category in CATEGORIES:
-        for folder, index in _plan(category, images):
-            image, mask = draw_picture(category, folder, index, seed=seed, size=size)
-            _save(root / category / folder / f"{index:03d}.png", image)
-            if mask.any():
-                defect = folder.removeprefix("test/")
-                _save(root / category / "ground_truth" / defect / f"{index:03d}_mask.png", mask * np.uint8(_WHITE))
-
-
-def _plan(category: str, images: int) -> Iterator[tuple[str, int]]:
-    """Yield each picture's folder and number: training images, then good and defective test images in turn."""
+def _draw_category(root: Path, category: str, images: int, seed: int, size: int) -> None:
+    """Draw the training images, then good and defective test images in turn."""
     defects = list(CATEGORIES[category].defects)
-    for index in range(_TRAIN):
-        yield "train/good", index
+    pictures = [("train/good", index) for index in range(_TRAIN)]
     for number in range(images):
         turn, is_defective = divmod(number, 2)
         if is_defective:
-            yield f"test/{defects[turn % len(defects)]}", turn // len(defects)
+            pictures.append((f"test/{defects[turn % len(defects)]}", turn // len(defects)))
         else:
-            yield "test/good", turn
+            pictures.append(("test/good", turn))
+    for folder, index in pictures:
+        image, mask = draw_picture(category, folder, index, seed=seed, size=size)
+        _save(root / category / folder / f"{index:03d}.png", image)
+        if mask.any():
+            defect = folder.removeprefix("test/")
+            _save(root / category / "ground_truth" / defect / f"{index:03d}_mask.png", mask * np.uint8(255))
 
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -129,3 +123,269 @@ def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
     Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, file.getvalue())
+
+
+def draw_picture(
+    category: str, folder: str, index: int, *, seed: int, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Draw one picture. It depends on the arguments alone, not on pictures drawn before.
+
+    Args:
+        category: a key of ``CATEGORIES``.
+        folder: "train/good", "test/good" or "test/" and one of the category's defects.
+        index: the picture's number in its folder, from 0.
+        seed: 0 or more.
+        size: pixels a side.
+
+    Returns:
+        The image, uint8 ``(size, size, 3)``, RGB, and its mask, bool ``(size, size)``, True where defective.
+
+    Example:
+        >>> image, mask = draw_picture("washer", "test/scratch", 0, seed=0, size=64)
+        >>> image.shape, bool(mask.any())
+        ((64, 64, 3), True)
+    """
+    defect = folder.rpartition("/")[2]
+    key, attempt = (seed, crc32(category.encode()), crc32(folder.encode()), index), 0
+    while True:
+        canvas = Canvas(np.random.default_rng((*key, attempt)), size)
+        CATEGORIES[category].draw(canvas)
+        if defect != "good":
+            CATEGORIES[category].defects[defect](canvas)
+        # A defect may be too small, or lie outside the part: draw another one.
+        if defect == "good" or canvas.mask.mean() >= _SMALLEST:
+            return canvas.photograph(), canvas.mask
+        attempt += 1
+
+
+def _draw_brick(canvas: Canvas) -> None:
+    grey = canvas.photo("brick", 0.6)
+    # In the photograph mortar is brighter than brick.
+    mortar = np.clip((grey - 0.44) / 0.16, 0, 1)
+    red = 1 + 0.07 * canvas.noise(8)
+    tint = coloured((1 - mortar) * red, (1.62, 0.98, 0.78)) + coloured(mortar, (1.22, 1.16, 1.06))
+    canvas.image = grey[:, :, None] * tint
+
+
+def _draw_gravel(canvas: Canvas) -> None:
+    canvas.image = coloured(canvas.photo("gravel", 0.6), (1.16, 1.1, 1.02))
+    canvas.image *= 1 + coloured(canvas.noise(30), (0.05, 0, -0.06))
+    for x, y in canvas.rng.uniform(0, 1, (int(canvas.rng.integers(3, 9)), 2)):
+        # Some stones of a good gravel are red.
+        canvas.shade((1.15, 0.85, 0.75), canvas.blob((x, y), 0.014))
+
+
+def _draw_lawn(canvas: Canvas) -> None:
+    canvas.image = coloured(canvas.photo("grass", 0.65) * (1 + 0.08 * canvas.noise(5)), (0.72, 1.02, 0.42))
+    for x, y in canvas.rng.uniform(0, 1, (int(canvas.rng.integers(0, 7)), 2)):
+        # Daisies are part of a good lawn.
+        canvas.paint((0.9, 0.9, 0.86), canvas.blob((x, y), 0.009))
+        canvas.paint((0.85, 0.7, 0.2), canvas.blob((x, y), 0.003))
+
+
+def _draw_fabric(canvas: Canvas) -> None:
+    """Weave threads over and under one another."""
+    turn, threads = canvas.rng.normal(0, 0.05), min(34, canvas.size // 5)
+    # Places in threads; the offset keeps them positive where the fabric is turned.
+    x = threads * (1 + canvas.x * cos(turn) + canvas.y * sin(turn) + 0.004 * canvas.noise(6))
+    y = threads * (1 + canvas.y * cos(turn) - canvas.x * sin(turn) + 0.004 * canvas.noise(6))
+    round_x, round_y = np.sin(pi * (x % 1)), np.sin(pi * (y % 1))
+    tones = canvas.rng.normal(1, 0.1, (2, 3 * threads))
+    warp = tones[0][x.astype(int)] * (0.45 + 0.55 * round_x * (0.6 + 0.4 * round_y))
+    weft = tones[1][y.astype(int)] * (0.45 + 0.55 * round_y * (0.6 + 0.4 * round_x))
+    canvas.image = coloured(weft, (0.66, 0.68, 0.7))
+    canvas.paint(coloured(warp, (0.3, 0.42, 0.62)), (x.astype(int) + y.astype(int)) % 2 * 1.0)
+
+
+def _draw_washer(canvas: Canvas) -> None:
+    """Lay a turned steel ring on a dark mat."""
+    rng = canvas.rng
+    canvas.image = coloured(1 + 0.1 * canvas.noise(4) + 0.12 * canvas.noise(canvas.size // 2), (0.17, 0.2, 0.23))
+    x, y, outer = rng.uniform(0.46, 0.54), rng.uniform(0.46, 0.54), rng.uniform(0.36, 0.4)
+    radius, angle = canvas.distance((x, y)), np.arctan2(canvas.y - y, canvas.x - x)
+    outline = abs(radius - 0.74 * outer) - 0.26 * outer
+    canvas.shade((0.35, 0.35, 0.35), canvas.shifted(canvas.inside(outline, 0.03), 0.02))
+    grooves = np.interp(radius, np.linspace(0, 1, 400), rng.normal(0, 0.05, 400))
+    # Turned metal shines in two opposite sectors; its bevelled edges shine where they face the light.
+    shine = 0.2 * np.cos(2 * (angle - rng.uniform(0, pi))) + 0.08 * np.cos(3 * angle + rng.uniform(0, 2 * pi))
+    bevel = np.clip(1 + outline / 0.022, 0, 1) * np.cos(angle - 4) * np.where(radius > 0.74 * outer, 0.35, -0.35)
+    canvas.paint(coloured(np.clip(0.56 + grooves + shine + bevel, 0.05, 1), (1, 1, 1.03)), canvas.inside(outline))
+    canvas.area = outline < -0.035  # noqa: PLR2004 - inside the bevel
+    canvas.parts = [(x, y, outer)]
+
+
+_WHITE: Colour = (0.93, 0.9, 0.86)
+_RADIUS = 0.085
+
+
+def _draw_blister(canvas: Canvas) -> None:
+    """Fill a blister pack with tablets."""
+    rng, turn, (right, down) = canvas.rng, canvas.rng.normal(0, 0.06), canvas.rng.uniform(0.48, 0.52, 2)
+    pattern = np.sin(90 * (canvas.x + canvas.y)) * np.sin(90 * (canvas.x - canvas.y))
+    canvas.image = coloured(0.66 + 0.03 * canvas.noise(4) + 0.05 * pattern, (0.97, 1, 1.04))
+    centres = [
+        (
+            right + 0.29 * column * cos(turn) - 0.23 * row * sin(turn),
+            down + 0.23 * row * cos(turn) + 0.29 * column * sin(turn),
+        )
+        for row in (-1.5, -0.5, 0.5, 1.5)
+        for column in (-1, 0, 1)
+    ]
+    canvas.parts = [(x, y, _RADIUS) for x, y in centres]
+    # All at once, by each pixel's place relative to the nearest centre.
+    nearest = np.argmin([(canvas.x - x) ** 2 + (canvas.y - y) ** 2 for x, y in centres], axis=0)
+    x, y = (canvas.x - np.array(centres)[nearest, 0], canvas.y - np.array(centres)[nearest, 1])
+    _draw_pockets(canvas, x, y)
+    _draw_tablets(canvas, x, y, rng.uniform(0, pi, len(centres))[nearest], _WHITE)
+
+
+def _draw_pockets(canvas: Canvas, x: Field, y: Field) -> None:
+    """Draw empty pockets, round hollows with a lit edge below and a dark one above, around where x and y are 0."""
+    deep = 1.2 * _RADIUS
+    distance, slope = np.hypot(x, y) / deep, (y + 0.6 * x) / deep
+    rim = np.exp(-(((distance - 0.93) / 0.16) ** 2))
+    hollow = coloured(0.5 + 0.06 * slope + 0.28 * slope * rim, (0.98, 1, 1.03))
+    canvas.paint(hollow, canvas.inside(deep * (distance - 1)))
+
+
+def _draw_tablets(
+    canvas: Canvas, x: Field, y: Field, turn: Field | float, colour: Colour, kept: Field | float = 1.0
+) -> None:
+    """Draw tablets with a score line, turned by an angle; ``kept`` is the shape of what is left of them."""
+    distance, slope = np.hypot(x, y), (y + 0.6 * x) / _RADIUS
+    dome = 1 - 0.16 * slope * np.clip(distance / _RADIUS, 0, 1) ** 3 + 0.012 * canvas.noise(canvas.size // 3)
+    from_line = abs(x * np.sin(turn) - y * np.cos(turn))
+    groove = canvas.inside(np.maximum(from_line - 0.06 * _RADIUS, distance - 0.8 * _RADIUS))
+    canvas.paint(coloured(dome * (1 - 0.2 * groove), colour), canvas.inside(distance - _RADIUS) * kept)
+
+
+def _crack(canvas: Canvas) -> None:
+    rng, start, turn = canvas.rng, canvas.spot(), canvas.rng.uniform(0, 2 * pi)
+    shape = canvas.line(start, turn, rng.uniform(0.2, 0.5), rng.uniform(0.006, 0.012), 0.35)
+    for side in rng.choice([-1, 1], 2):
+        branch = canvas.line(start, turn + side * rng.uniform(0.5, 1.2), rng.uniform(0.1, 0.2), 0.007, 0.35)
+        shape = np.maximum(shape, branch)
+    dark = rng.uniform(0.3, 0.6)
+    canvas.shade((dark, dark, dark), shape)
+    canvas.mark(shape, above=0.25)
+
+
+def _hole(canvas: Canvas) -> None:
+    centre, radius = canvas.spot(), canvas.rng.uniform(0.02, 0.05)
+    shape = canvas.blob(centre, radius, ragged=0.2)
+    canvas.shade((1.3, 1.28, 1.25), canvas.shifted(shape, 0.008))
+    ground = 0.12 + 0.12 * np.clip((canvas.y - centre[1]) / radius, -1, 1) + 0.02 * canvas.noise(60)
+    canvas.paint(coloured(ground, (1.1, 0.95, 0.85)), shape)
+    canvas.mark(shape)
+
+
+def _stain(*colours: Colour) -> Callable[[Canvas], None]:
+    """Return a defect: a soft patch of one of the colours, through which the ground is seen."""
+
+    def draw(canvas: Canvas) -> None:
+        shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.04, 0.12), ragged=0.3, softness=0.03)
+        canvas.shade(colours[canvas.rng.integers(len(colours))], shape)
+        canvas.mark(shape, above=0.25)
+
+    return draw
+
+
+def _spill(texture: str, part: float, colour: Colour) -> Callable[[Canvas], None]:
+    """Return a defect: another material on the ground, cut out of a photograph."""
+
+    def draw(canvas: Canvas) -> None:
+        shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.03, 0.09), ragged=0.4)
+        canvas.shade((0.55, 0.55, 0.55), canvas.shifted(shape, 0.02))
+        canvas.paint(coloured(canvas.photo(texture, part), colour), shape)
+        canvas.mark(shape)
+
+    return draw
+
+
+def _thread(canvas: Canvas) -> None:
+    rng, colours = canvas.rng, ((0.75, 0.75, 0.72), (0.36, 0.44, 0.6), (0.14, 0.16, 0.22))
+    shape = canvas.line(canvas.spot(), rng.uniform(0, 2 * pi), rng.uniform(0.25, 0.5), 0.014, 0.5)
+    canvas.shade((0.5, 0.5, 0.5), canvas.shifted(shape, 0.012))
+    canvas.paint(colours[rng.integers(3)], shape)
+    canvas.mark(shape, above=0.25)
+
+
+def _scratch(canvas: Canvas) -> None:
+    rng = canvas.rng
+    line = canvas.line(canvas.spot(), rng.uniform(0, 2 * pi), rng.uniform(0.15, 0.3), rng.uniform(0.006, 0.012), 0.06)
+    shape = line * canvas.area
+    canvas.shade((0.4, 0.4, 0.42), canvas.shifted(shape, 0.004))
+    canvas.paint((0.96, 0.96, 0.98), 0.7 * shape)
+    canvas.mark(shape, above=0.25)
+
+
+def _chip(canvas: Canvas) -> None:
+    """Break a piece out of the ring's rim, so that the mat shows."""
+    (x, y, radius), turn = canvas.parts[0], canvas.rng.uniform(0, 2 * pi)
+    centre = (x + radius * cos(turn), y + radius * sin(turn))
+    ring = canvas.inside(canvas.distance((x, y)) - radius)
+    shape = canvas.blob(centre, canvas.rng.uniform(0.035, 0.08), ragged=0.2) * ring
+    canvas.paint(coloured(0.13 + 0.03 * canvas.noise(canvas.size // 3), (1, 1.1, 1.2)), shape)
+    canvas.mark(shape)
+
+
+def _rust(canvas: Canvas) -> None:
+    shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.03, 0.08), ragged=0.5, softness=0.02) * canvas.area
+    canvas.paint(coloured(canvas.photo("gravel", 0.9), (0.95, 0.5, 0.24)), 0.9 * shape)
+    canvas.mark(shape, above=0.25)
+
+
+def _any_tablet(canvas: Canvas) -> tuple[Field, Field, Field]:
+    """Choose a tablet; return each pixel's place relative to its centre, and its shape."""
+    right, down, radius = canvas.parts[canvas.rng.integers(len(canvas.parts))]
+    x, y = canvas.x - right, canvas.y - down
+    return x, y, canvas.inside(np.hypot(x, y) - radius)
+
+
+def _missing(canvas: Canvas) -> None:
+    x, y, shape = _any_tablet(canvas)
+    _draw_pockets(canvas, x, y)
+    canvas.mark(shape)
+
+
+def _broken(canvas: Canvas) -> None:
+    """Break a piece off one tablet."""
+    x, y, shape = _any_tablet(canvas)
+    turn, depth = canvas.rng.uniform(0, 2 * pi), canvas.rng.uniform(-0.1, 0.45)
+    kept = canvas.inside(x * cos(turn) + y * sin(turn) + _RADIUS * (0.12 * canvas.noise(30) - depth))
+    _draw_pockets(canvas, x, y)
+    _draw_tablets(canvas, x, y, turn, _WHITE, kept)
+    canvas.mark(shape * (1 - kept))
+
+
+def _wrong_colour(canvas: Canvas) -> None:
+    x, y, shape = _any_tablet(canvas)
+    colours = ((0.93, 0.84, 0.74), (0.82, 0.86, 0.93), (0.9, 0.78, 0.76))
+    _draw_tablets(canvas, x, y, canvas.rng.uniform(0, pi), colours[canvas.rng.integers(3)])
+    canvas.mark(shape)
+
+
+class Category(NamedTuple):
+    """What draws a good picture, and defect -> what draws it over the picture and marks it in the mask."""
+
+    draw: Callable[[Canvas], None]
+    defects: Mapping[str, Callable[[Canvas], None]]
+
+
+_OIL, _WATER, _LIME, _COFFEE = (0.55, 0.53, 0.53), (0.76, 0.75, 0.75), (1.3, 1.4, 1.5), (0.8, 0.68, 0.52)
+
+CATEGORIES: Mapping[str, Category] = {
+    "blister": Category(_draw_blister, {"broken": _broken, "missing": _missing, "wrong_colour": _wrong_colour}),
+    "brick": Category(_draw_brick, {"crack": _crack, "hole": _hole, "stain": _stain(_OIL, _WATER, _LIME)}),
+    "fabric": Category(_draw_fabric, {"hole": _hole, "stain": _stain(_COFFEE, _OIL), "thread": _thread}),
+    "gravel": Category(_draw_gravel, {"oil": _stain(_OIL), "weeds": _spill("grass", 0.6, (0.72, 1.0, 0.4))}),
+    "lawn": Category(
+        _draw_lawn,
+        {
+            "dry_patch": _stain((1.25, 0.95, 1.1)),
+            "soil": _spill("gravel", 0.9, (0.5, 0.36, 0.25)),
+            "stones": _spill("gravel", 0.6, (1.16, 1.1, 1.02)),
+        },
+    ),
+    "washer": Category(_draw_washer, {"chip": _chip, "rust": _rust, "scratch": _scratch}),
+}
