@@ -57,7 +57,7 @@ DEFERRED = {
     "lvlm_ad.regions.sam": {"torch", "transformers"},
     "lvlm_ad.weights": {"huggingface_hub", "torch"},
     "lvlm_ad.engines.ray": {"ray"},
-    "lvlm_ad.engines.pool": {"ray"},
+    "lvlm_ad.engines.actors": {"ray"},
 }
 """Where the framework itself uses a heavy package, inside a function: no plugin stands between it and the user."""
 

@@ -1,6 +1,5 @@
 """Packages to begin with: they work as they are written."""
 
-import ast
 import json
 import os
 import subprocess
@@ -35,7 +34,7 @@ def test_a_new_package_keeps_its_contract(kind, tmp_path, lvlm_ad_command, monke
     assert written == ["README.md", "pyproject.toml", "src/lvlm_ad_my_model2/__init__.py", "tests/test_contract.py"]
     assert f"pip install -e {folder} && lvlm-ad bench --model my-model2" in done.stderr
     monkeypatch.syspath_prepend(str(folder / "src"))
-    done = lvlm_ad_command(f"check-{kind}", "lvlm_ad_my_model2:MyModel2")
+    done = lvlm_ad_command(f"check-{kind}", f"lvlm_ad_my_model2:MyModel2{kind.capitalize()}")
     del sys.modules["lvlm_ad_my_model2"]
     assert done.returncode == 0, done.stderr
 
@@ -63,31 +62,13 @@ def test_a_new_package_works_when_installed(kind, tmp_path):
     assert f"{len(CHECKS[kind])} passed" in tested.stdout, tested.stdout
 
 
-@pytest.mark.parametrize(
-    "name", ["", "My-Model", "my_model", "-a", "a-", "a--b", "1st", "../a", "class", "a" * 61, "é", "a b", "a\nb"]
-)
+@pytest.mark.parametrize("name", ["", "My-Model", "my_model", "-a", "a-", "a--b", "1st", "../a", "é", "a b", "a\nb"])
 def test_what_cannot_be_a_name_is_refused(name, tmp_path, monkeypatch):
     """It becomes a folder, a package and a class; the message says what can be, and nothing is written."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="small letters and digits"):
         new_plugin("backend", name)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("kind", ["backend", "baseline"])
-@pytest.mark.parametrize("name", ["answer", "view", "image", "none", "true", "field", "options"])
-def test_a_name_that_the_file_knows_already_makes_a_class_of_another(kind, name, tmp_path):
-    """The class of a backend called "answer" is no Answer: the file runs and keeps its contract's imports."""
-    source = new_plugin(kind, name, tmp_path / name) / "src" / f"lvlm_ad_{name}" / "__init__.py"
-    found = {}
-    exec(compile(source.read_text(), source, "exec"), found)
-    made = found[found["__all__"][0]]
-    assert made.__name__.lower() in {name, name + kind}
-    assert callable(made().answer if kind == "backend" else made().score)
-    for node in ast.walk(ast.parse(source.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            for one in node.names:
-                assert found[one.name] is not made, f"the class hides {one.name}"
 
 
 def test_nothing_is_overwritten(tmp_path):

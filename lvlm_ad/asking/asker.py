@@ -267,7 +267,6 @@ class Asker:
         with plugin_code(
             f"{name} raised",
             name=name,
-            module=cls.__module__,
             error=TransientError,
             # Asking again would not find the module either.
             missing=FatalError,

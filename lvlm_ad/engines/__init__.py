@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from lvlm_ad.engines.engine import Engine, Task
-from lvlm_ad.engines.local import LocalEngine
-from lvlm_ad.engines.options import RayOptions
+from lvlm_ad.engines.local import Engine, LocalEngine, Task, in_order
+from lvlm_ad.engines.ray import RayEngine, RayOptions
 
-__all__ = ["Engine", "LocalEngine", "RayOptions", "Task", "make_engine"]
+__all__ = ["Engine", "LocalEngine", "RayOptions", "Task", "in_order", "make_engine"]
 
 
 def make_engine(
@@ -39,7 +38,5 @@ def make_engine(
     """
     if name == "local":
         return LocalEngine()
-    from lvlm_ad.engines.ray import RayEngine  # noqa: PLC0415 - only where it is used
-
     options = RayOptions.from_settings(settings or {})
     return RayEngine(options, address=address, concurrency=concurrency, note=note)

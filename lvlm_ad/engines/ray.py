@@ -4,31 +4,71 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from lvlm_ad._version import versions
-from lvlm_ad.engines.engine import in_order
-from lvlm_ad.engines.local import LocalEngine
-from lvlm_ad.engines.pool import Pool, Size, WorkersDiedError, cause_of, check_versions, first_line
-from lvlm_ad.engines.remote import RemoteBackend, RemoteBaseline, describe
+from lvlm_ad.baseline import Baseline
+from lvlm_ad.engines.actors import (
+    Pool,
+    RemoteBackend,
+    RemoteBaseline,
+    Size,
+    WorkersDiedError,
+    cause_of,
+    check_versions,
+    first_line,
+)
+from lvlm_ad.engines.local import LocalEngine, in_order
 from lvlm_ad.errors import ConfigError, DataError, ImageError
 from lvlm_ad.plugins import build
+from lvlm_ad.presets import validated
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
-    from lvlm_ad.baseline import Baseline
-    from lvlm_ad.engines.engine import Task
-    from lvlm_ad.engines.options import RayOptions
+    from lvlm_ad.engines.local import Task
     from lvlm_ad.plugins import Model
 
-__all__ = ["RayEngine", "size_of"]
+__all__ = ["RayEngine", "RayOptions", "size_of"]
 
 T = TypeVar("T")
 
 _STORE = 512 << 20
 """Bytes of Ray's object store if this machine alone is the cluster: images under way, and references."""
+
+
+class RayOptions(BaseModel):
+    """How models are spread over a Ray cluster. Each copy of a model is an actor.
+
+    Example:
+        >>> RayOptions.from_settings({"actors": 4, "shots": 2}).actors
+        4
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    num_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """GPUs for each copy of a model; 0.5: two copies share one. None: 1 if the cluster has GPUs, else 0."""
+    num_cpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Processors for each copy. None: the share of its GPUs on the machine with the fewest per GPU; without GPUs, all
+    of the smallest machine."""
+    actors: Annotated[int, Field(ge=1)] | None = None
+    """Copies of a model. None: as many as the GPUs allow; without GPUs, one per machine."""
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> RayOptions:
+        """Take the fields of this class from all settings of a run.
+
+        Raises:
+            ConfigError: a value is wrong.
+        """
+        own = {name: value for name, value in settings.items() if name in cls.model_fields}
+        return validated(cls, own, "--engine ray")
 
 
 class RayEngine:
@@ -80,13 +120,13 @@ class RayEngine:
         if self._started:
             self._ray.shutdown()
 
-    def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Iterator[tuple[T, Any]]:
+    def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Generator[tuple[T, Any], None, None]:
         """Do a task for each item: files are read here, the work is done by tasks or, with a model, by actors."""
         pool = None
         if holds_model:
             size = self._size("dividing")
             pool = Pool(self._ray, "dividing", lambda: task, size, 2, _measuring(), self._note)
-            work, threads = partial(pool.call, "run"), pool.concurrency
+            work, threads = partial(pool.call, "call", "run"), pool.concurrency
         else:
             remote = self._ray.remote(_run).options(num_cpus=1, max_retries=5)
             work = partial(self._get, "dividing", remote, task, _measuring())
@@ -100,7 +140,8 @@ class RayEngine:
             except WorkersDiedError as error:
                 raise DataError(f"{item!r:.200}: {error}") from error
 
-        yield from in_order(one, items, threads, stop=pool.close if pool is not None else lambda: None)
+        with closing(in_order(one, items, threads, stop=pool.close if pool is not None else lambda: None)) as results:
+            yield from results
 
     def place(self, model: Model) -> Backend | Baseline:
         """Return a model whose copies run on the cluster, or one of this process if it is not distributable.
@@ -113,13 +154,20 @@ class RayEngine:
             return LocalEngine().place(model)
         name, size = model.preset.name, self._size(model.preset.name)
         _send_code_of(model, self._ray)
-        remote = self._ray.remote(describe).options(num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_retries=2)
+        remote = self._ray.remote(_describe).options(num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_retries=2)
         description = self._get(name, remote, model, _measuring())
         slots = description.concurrency or self._concurrency
-        make, identity = partial(build, model), description.identity
-        pool = Pool(self._ray, name, make, size, slots, description.versions, self._note, identity)
-        proxy = RemoteBackend if model.plugin.kind == "backend" else RemoteBaseline
-        return proxy(model.plugin.cls, description, pool, f"ray {self._ray.__version__}")
+        versions_there, identity, attributes = description.versions, description.identity, description.attributes
+        pool = Pool(self._ray, name, partial(build, model), size, slots, versions_there, self._note, identity)
+        environment = {**versions_there, **description.environment, "engine": f"ray {self._ray.__version__}"}
+        if model.plugin.kind == "backend":
+            able = replace(attributes["capabilities"], concurrency=pool.concurrency)
+            attributes |= {"capabilities": able}
+            proxy: type[RemoteBackend | RemoteBaseline] = RemoteBackend
+        else:
+            attributes |= {"concurrency": pool.concurrency}
+            proxy = RemoteBaseline
+        return proxy(model.plugin.cls, pool, identity=identity, environment=environment, attributes=attributes)
 
     def _get(self, name: str, remote: Any, *arguments: Any) -> Any:
         """Run a function as a Ray task and return its result."""
@@ -156,7 +204,6 @@ def size_of(machines: Sequence[Mapping[str, float]], options: RayOptions) -> Siz
         options: the user's settings.
 
     Example:
-        >>> from lvlm_ad.engines.options import RayOptions
         >>> size_of([{"GPU": 8.0, "CPU": 64.0}], RayOptions())
         Size(copies=8, num_gpus=1.0, num_cpus=8.0)
     """
@@ -171,6 +218,40 @@ def size_of(machines: Sequence[Mapping[str, float]], options: RayOptions) -> Siz
         copies_on_one = -(-copies // max(1, len(machines)))
         num_cpus = min((machine.get("CPU", 0.0) for machine in machines), default=1.0) / copies_on_one
     return Size(copies, num_gpus, max(1.0, float(int(num_cpus))) if options.num_cpus is None else options.num_cpus)
+
+
+@dataclass(frozen=True)
+class _Description:
+    """A model as it is on a worker.
+
+    Attributes:
+        identity: see ``Backend.identity``.
+        versions: versions of the packages that numbers depend on.
+        environment: see ``Backend.environment``.
+        attributes: values of the contract's attributes, such as ``capabilities``.
+        concurrency: most calls at the same time; None: no limit of its own.
+    """
+
+    identity: dict[str, Any]
+    versions: dict[str, str]
+    environment: dict[str, str]
+    attributes: dict[str, Any]
+    concurrency: int | None
+
+
+def _describe(model: Model, expected: Mapping[str, str]) -> _Description:
+    """Build a model on a worker, describe it and release it."""
+    check_versions(expected)
+    plugin: Backend | Baseline = build(model)
+    limit = plugin.concurrency if isinstance(plugin, Baseline) else plugin.capabilities.concurrency
+    names = [name for name in (*dir(model.plugin.contract), "options") if not name.startswith("_")]
+    values = {name: getattr(plugin, name) for name in names}
+    attributes = {name: value for name, value in values.items() if not callable(value)}
+    computing = {name: version for name, version in versions().items() if name != "platform"}
+    try:
+        return _Description(plugin.identity(), computing, plugin.environment(), attributes, limit)
+    finally:
+        plugin.close()
 
 
 def _measuring() -> dict[str, str]:

@@ -99,8 +99,7 @@ class BaselineDetector(Detector["Baseline"]):
 
     def _scored(self, sample: Sample) -> Any:
         view, name = self._view(sample), f"The baseline {self.name}"
-        module = self.plugin.implementation.__module__
-        with plugin_code(f"{name} raised", name=name, module=module, after=f" ({sample.id})."):
+        with plugin_code(f"{name} raised", name=name, after=f" ({sample.id})."):
             return self.plugin.score(view)
 
     def _view(self, sample: Sample) -> View:

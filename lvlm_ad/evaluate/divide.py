@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -183,12 +184,14 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
                 yield sample
 
     cut = _Cut(plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size)
-    for sample, result in (engine or LocalEngine()).map(cut, undivided(), holds_model=slow):
-        if isinstance(result, DataError):
-            problems.append(str(result))
-        else:
-            divisions.put(sample, result)
-        progress.advance(failed=isinstance(result, DataError))
+    # Closed here, so that after an error no work goes on behind it.
+    with closing((engine or LocalEngine()).map(cut, undivided(), holds_model=slow)) as results:
+        for sample, result in results:
+            if isinstance(result, DataError):
+                problems.append(str(result))
+            else:
+                divisions.put(sample, result)
+            progress.advance(failed=isinstance(result, DataError))
     progress.finish()
     plan.division.release()
     if problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lvlm_ad.asking import Batcher
 from lvlm_ad.asking.cost import input_tokens, most_cost
 from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.engines.engine import in_order
+from lvlm_ad.engines import in_order
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.text2seg import read
 
@@ -39,7 +40,9 @@ def _all_requests(session: Session, questioner: Questioner) -> Iterator[Request]
         image = resize_image(sample.image, (side, side))
         return questioner.request(sample, image, session.divisions.regions(sample))
 
-    return (written for _, written in in_order(request, session.plan.dataset, os.cpu_count() or 1))
+    with closing(in_order(request, session.plan.dataset, os.cpu_count() or 1)) as written:
+        for _, question in written:
+            yield question
 
 
 def is_unusable(answer: Answer, n_regions: int) -> bool:

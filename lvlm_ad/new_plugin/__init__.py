@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from importlib.resources import files
 from importlib.util import find_spec
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["new_plugin"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_LONGEST = 60
 
 
 def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
@@ -45,7 +43,7 @@ def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
         True
     """
     module = name.replace("-", "_")
-    if not _NAME.fullmatch(name) or keyword.iskeyword(module) or len(name) > _LONGEST:
+    if not _NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r:.80} cannot be the name of a {kind}; give small letters and digits, with single dashes between "
             "them, such as my-model."
@@ -60,7 +58,7 @@ def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
     words = {
         "name": name,
         "package": f"lvlm_ad_{module}",
-        "class_name": _class_name(kind, name),
+        "class_name": "".join(part.capitalize() for part in name.split("-")) + kind.capitalize(),
         "kind": kind,
         "version": __version__,
     }
@@ -76,19 +74,8 @@ def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
         f"src/{words['package']}/__init__.py": f"{kind}.py",
         "tests/test_contract.py": "test_contract.py",
     }.items():
-        text = _template(template)
+        text = (files("lvlm_ad.new_plugin") / "templates" / f"{template}.txt").read_text(encoding="utf-8")
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(Template(text).substitute(words), encoding="utf-8")
     return target
-
-
-def _template(name: str) -> str:
-    return (files("lvlm_ad.new_plugin") / "templates" / f"{name}.txt").read_text(encoding="utf-8")
-
-
-def _class_name(kind: Kind, name: str) -> str:
-    """Return the name of the class, with the kind added if the template uses the plain name for something else."""
-    camel = "".join(part.capitalize() for part in name.split("-"))
-    used = set(re.findall(r"[A-Z]\w*", _template(f"{kind}.py")))
-    return camel + kind.capitalize() if camel in used or keyword.iskeyword(camel) else camel

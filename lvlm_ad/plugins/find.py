@@ -14,9 +14,8 @@ from typing import Any
 
 from lvlm_ad import __version__
 from lvlm_ad.errors import ConfigError, PluginError, nearest
-from lvlm_ad.plugin_errors import plugin_code, same_name
-from lvlm_ad.plugins.adapt import METHODS, Kind, Plugin, as_plugin
-from lvlm_ad.plugins.source import files_beside, files_of
+from lvlm_ad.plugin_errors import plugin_code
+from lvlm_ad.plugins.adapt import METHODS, Kind, Plugin, as_plugin, files_beside, files_of
 from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
 
 __all__ = [
@@ -58,7 +57,7 @@ def plugin_names(kind: Kind) -> list[str]:
 
 def is_ours(entry: EntryPoint) -> bool:
     """Say whether lvlm-ad itself offers an entry point."""
-    return entry.dist is not None and same_name(entry.dist.name, "lvlm-ad")
+    return entry.dist is not None and entry.dist.name.replace("_", "-") == "lvlm-ad"
 
 
 def owner(entry: EntryPoint) -> str:
@@ -120,7 +119,7 @@ def _load_installed(kind: Kind, name: str) -> Plugin:
         )
     entry = offers[0]
     what = f"The {kind} {name!r} of {owner(entry)}"
-    with plugin_code(f"{what} cannot be loaded from {entry.value}:", name=what, module=entry.value.partition(":")[0]):
+    with plugin_code(f"{what} cannot be loaded from {entry.value}:", name=what):
         cls = entry.load()
     # Our own are identified by their version: stored answers must survive an edit that changes none.
     named = isinstance(cls, type) and not is_ours(entry)
@@ -281,5 +280,5 @@ def build(model: Model) -> Any:
     preset, plugin = model.preset, model.plugin
     options = validated(plugin.Options, preset.options, f"model {preset.name}")
     what = f"The {preset.kind} {preset.plugin!r}"
-    with plugin_code(f"{what} cannot be built:", name=what, module=plugin.cls.__module__):
+    with plugin_code(f"{what} cannot be built:", name=what):
         return plugin.build(options)

@@ -1,15 +1,17 @@
-"""Tasks on this machine: in order, from any program, and nothing of them outlives the command."""
+"""Tasks on this machine: in order, from any program, and nothing of them outlives the command; sizes of a cluster."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from lvlm_ad.engines import LocalEngine
+from lvlm_ad.engines import LocalEngine, RayOptions
+from lvlm_ad.engines.ray import size_of
 from lvlm_ad.errors import DataError
 
 TASKS = """
@@ -72,6 +74,16 @@ def test_an_error_of_a_task_ends_the_work(tasks):
         list(LocalEngine(seconds_here=0).map(tasks.Square(), range(0, 20, 2)))
 
 
+def test_work_that_nobody_reads_on_ends(tasks):
+    """Closed amid the work, the results leave no thread and no process behind."""
+    before = threading.active_count()
+    results = LocalEngine(seconds_here=0).map(tasks.Square(), range(0, 1000, 10))
+    (_, _), (_, (_, process)) = next(results), next(results)
+    results.close()
+    assert threading.active_count() == before
+    assert not lives(process)
+
+
 def test_little_work_starts_no_process(tasks):
     """What is done within half a second is done in this process."""
     results = list(LocalEngine(seconds_here=60).map(tasks.Square(), range(0, 8, 2)))
@@ -115,3 +127,33 @@ def test_workers_end_with_the_command(number, tmp_path):
     while left := [process for process in started if lives(process)]:
         assert time.monotonic() < end, f"{len(left)} of {len(started)} are left"
         time.sleep(0.1)
+
+
+GPUS = {"GPU": 8.0, "CPU": 64.0}
+ONE = {"GPU": 1.0, "CPU": 12.0}
+NONE = {"CPU": 128.0}
+
+
+@pytest.mark.parametrize(
+    ("machines", "options", "size"),
+    [
+        ([GPUS, GPUS], {}, (16, 1, 8)),
+        # Machines without a GPU do not count.
+        ([ONE, NONE, NONE], {}, (1, 1, 12)),
+        ([GPUS, ONE], {}, (9, 1, 8)),
+        # A copy with two GPUs is on one machine.
+        ([{"GPU": 3.0, "CPU": 9.0}] * 3, {"num_gpus": 2}, (3, 2, 6)),
+        ([ONE], {"num_gpus": 0.5}, (2, 0.5, 6)),
+        ([GPUS], {"num_cpus": 2, "actors": 3}, (3, 1, 2)),
+        ([NONE, {"CPU": 4.0}], {}, (2, 0, 4)),
+        ([NONE, {"CPU": 4.0}], {"actors": 4}, (4, 0, 2)),
+        ([GPUS, NONE], {"num_gpus": 0}, (2, 0, 64)),
+        ([NONE], {"num_gpus": 1}, (1, 1, 1)),
+        ([{}], {}, (1, 0, 1)),
+        ([], {}, (1, 0, 1)),
+    ],
+)
+def test_copies_and_what_they_take(machines, options, size):
+    """By default one copy per GPU, with its share of the processors."""
+    found = size_of(machines, RayOptions(**options))
+    assert (found.copies, found.num_gpus, found.num_cpus) == size

@@ -27,14 +27,13 @@ def write(tmp_path, monkeypatch):
 
 @pytest.fixture
 def install(write, tmp_path, monkeypatch):
-    """A function that installs a distribution of one module: name, group, entry point, source, requirements."""
+    """A function that installs a distribution of one module: name, group, entry point, source."""
 
-    def make(distribution, group, entry, source, requires=()):
+    def make(distribution, group, entry, source):
         module = entry.split("=")[1].strip().split(":")[0]
         info = f"{distribution.replace('-', '_')}-1.5.dist-info"
-        wanted = "".join(f"Requires-Dist: {one}\n" for one in requires)
         write(f"site/{module}.py", source)
-        write(f"site/{info}/METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n{wanted}")
+        write(f"site/{info}/METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
         write(f"site/{info}/RECORD", f"{module}.py,,\n")
         write(f"site/{info}/entry_points.txt", f"[lvlm_ad.{group}]\n{entry}\n")
         monkeypatch.syspath_prepend(str(tmp_path / "site"))

@@ -55,21 +55,19 @@ def test_a_package_of_somebody_else_works_from_another_folder(tmp_path):
             r"one_x:B: RuntimeError: no luck \(.*line 1\)\.",
         ),
         ("backends", "x = one_x:B", "raise SystemExit(3)", "SystemExit: 3"),
-        ("backends", "x = one_x:B", "raise KeyboardInterrupt", "KeyboardInterrupt, though nobody pressed Ctrl-C"),
         ("backends", "x = one_x:C", ANSWERS, "module 'one_x' has no attribute 'C'"),
         ("backends", "x = one_x", ANSWERS, "one_x, is module, not a class with answer or score"),
         ("baselines", "x = one_x:f", "def f(): pass", "one_x:f, is function, not a class"),
         ("baselines", "x = one_x:B", "class B: pass", "has none of the methods answer, answer_many, score"),
         ("baselines", "x = one_x:B", ANSWERS, r"is a backend; its package declares it in lvlm_ad\.baselines"),
         ("backends", "x = one_x:B", "import json.nothing", "no module 'json.nothing', though 'json' is installed"),
-        ("backends", "x = one_x:B", "import fancy.core", r"line 1\); pip install 'of-x\[gpu\]'\."),
-        ("backends", "x = one_x:B", "import other_lib", "pip install 'Other_Lib>=1,<3'"),
+        ("backends", "x = one_x:B", "import fancy.core", r"line 1\); install the package that brings 'fancy'\."),
         ("backends", "x = one_x:B", "raise ModuleNotFoundError(name='open_clip')", r"pip install 'lvlm-ad\[clip\]'"),
     ],
 )
 def test_a_broken_plugin_is_named_with_its_package(group, entry, source, message, install):
     """The message names plugin, package, version, cause and remedy; other plugins still load."""
-    install("of-x", group, entry, source, ['fancy>=2; extra == "gpu"', "Other_Lib>=1,<3"])
+    install("of-x", group, entry, source)
     kind = group.removesuffix("s")
     with pytest.raises(PluginError, match=rf"The {kind} 'x' of of-x 1\.5.*{message}"):
         load_plugin(kind, "x")
