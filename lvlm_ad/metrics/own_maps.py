@@ -276,7 +276,6 @@ class _Unsorted:
         return self._values[~self._mask].astype(dtype, copy=False)
 
     def locate(self, borders: NDArray[Any]) -> None:
-        """Remember the borders of the ranges."""
         self._borders = borders
 
     def above(self, at: int) -> tuple[int, NDArray[Any]]:
@@ -292,11 +291,10 @@ class _Unsorted:
 
 
 class SpillStore:
-    """Keeps arrays in memory up to a limit, beyond it in one temporary file.
+    """Keeps arrays in memory up to a limit, beyond it in one temporary file without a name.
 
     Args:
-        folder: where the file is made; None: the system's folder of temporary files. The file has no name, so it goes
-            when the process ends.
+        folder: where the file is made; None: the system's folder of temporary files.
     """
 
     def __init__(self, folder: Path | None) -> None:

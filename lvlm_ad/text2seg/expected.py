@@ -38,22 +38,17 @@ _SCORE = re.compile(r"0|0?\.[0-9]{1,16}|1(?:\.0{0,16})?")
 
 
 class Expected:
-    """The expected values of the numbers in one answer.
-
-    Args:
-        tokens: the tokens that spell its numbers, in their order.
-    """
+    """The expected values of the numbers in one answer, from the tokens that spell them, in their order."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
         self._starts = [token.start for token in tokens]
 
     def __call__(self, number: Number) -> float | None:
-        """Return a number's expected value in [0, 1].
+        """Return a number's expected value in [0, 1]; without alternatives that is its value exactly.
 
-        Returns:
-            None where the number counts as written: it is no plain decimal such as 0.7, .75 or 1, or a token that
-            spells it, or the token's probability, is not known. A number without alternatives keeps its value exactly.
+        None where the number counts as written: it is no plain decimal such as 0.7, .75 or 1, or a token that spells
+        it, or the token's probability, is not known.
         """
         written = number.written
         tokens = self._spelling(number.at, written) if _SCORE.fullmatch(written) else ()
@@ -78,14 +73,8 @@ class Expected:
 def _change(written: str, at: int, token: Token, after: float) -> float | None:
     """Return how much the alternatives at one token, and at those after it, change a number's expected value.
 
-    Args:
-        written: the number.
-        at: where in the number the token begins.
-        token: the token.
-        after: the change that the tokens after it make.
-
-    Returns:
-        The change; None where the written token's own probability is not known.
+    The token begins ``at`` this place in the written number, and the tokens after it make the change ``after``. None
+    where the written token's own probability is not known.
     """
     before, rest = written[:at], written[at:]
     value, so_far = float(written), before + token.text
@@ -100,7 +89,8 @@ def _change(written: str, at: int, token: Token, after: float) -> float | None:
         elif _SCORE.fullmatch(before + part):
             change = float(before + part) - value
             if _decimals(before + part) == _decimals(so_far):
-                change = min(float(before + part) - _number(so_far) + after, 1.0 - value)
+                # A beginning such as "0." or "0.7" is a number by itself; "." is 0.
+                change = min(float(before + part) - float(f"0{so_far}") + after, 1.0 - value)
             changes.append((log_probability, change))
     if not known:
         return None
@@ -112,8 +102,3 @@ def _change(written: str, at: int, token: Token, after: float) -> float | None:
 
 def _decimals(number: str) -> int:
     return len(number.partition(".")[2])
-
-
-def _number(beginning: str) -> float:
-    """Return the number that a beginning such as "0.", "." or "0.7" makes by itself."""
-    return 0.0 if beginning == "." else float(beginning)

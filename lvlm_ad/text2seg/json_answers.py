@@ -65,11 +65,7 @@ Value: TypeAlias = "Scalar | list[Value] | Object"
 
 
 def json_statements(source: Text) -> Iterator[tuple[int, int, list[Statement]]]:
-    """Yield where each JSON object with scores begins and ends, and its statements.
-
-    Args:
-        source: plain text, see ``lexer.plain``.
-    """
+    """Yield where each JSON object in a plain text begins and ends, if it has scores, and its statements."""
     end = 0
     while (start := source.text.find("{", end)) >= 0:
         value, end, closed = _read_object(source, start)
@@ -195,11 +191,7 @@ _SCALAR = re.compile(
 
 
 def _read_object(source: Text, start: int) -> tuple[Object, int, bool]:
-    """Read the object that begins at a "{".
-
-    Returns:
-        What could be read of it, where reading ended (past ``start``), and whether the object was closed.
-    """
+    """Read the object at a "{"; returns what could be read, where reading ended, and whether the object was closed."""
     text = source.text
     root = Object()
     unclosed: list[Object | list[Value]] = [root]

@@ -323,11 +323,7 @@ def without_reasoning(text: Text) -> Text:
 
 
 def lex(source: Text) -> Tokens:
-    """Split plain text into tokens; emphasis, quotation marks, heading signs, pictographs and tags vanish.
-
-    Args:
-        source: plain text, see ``plain``.
-    """
+    """Split ``plain`` text into tokens; emphasis, quotation marks, heading signs, pictographs and tags vanish."""
     source = source.replaced(_BOX, lambda _: " ").replaced(_TAG, lambda tag: _TAG_MEANS.get(tag[1].lower(), " "))
     source = source.replaced(_BULLET, lambda bullet: f"{bullet[1]}- ").replaced(_POSSESSIVE, lambda _: " ")
     items: list[Token] = []

@@ -94,8 +94,7 @@ class Number:
 def read_number(tokens: Tokens, start: int) -> Number | None:
     """Read the number that begins at a token: a sign, "0.7", ".7", "0,7", "70%", "70 percent", "7/10", "7 out of 10".
 
-    Returns:
-        The number; None if there is none, or if it is part of a word, a time or a measure.
+    Returns None if there is none, or if it is part of a word, a time or a measure.
     """
     sign = _SIGN.match(tokens.shape, start)
     read = _decimal(tokens, start + bool(sign))
@@ -142,12 +141,7 @@ def read_integer(tokens: Tokens, index: int) -> int:
 def read_regions(tokens: Tokens, index: int) -> tuple[tuple[Span, ...], int] | None:
     """Read "region 3", "Region #3", "regions 3, 5 and 7", "Regions 3-5", "region 3 and region 5", "Region: 3".
 
-    Args:
-        tokens: the answer.
-        index: where a word for region stands.
-
-    Returns:
-        The regions and the index of the token after them; None if no number follows.
+    Returns the regions and the index of the token after them; None if no number follows the word for region.
     """
     # "In region 3, region 5: 0.8" gives region 3 no score; "Region 3, region 5: 0.8" at the start of a clause does.
     repeats = tokens.has(index - 1, "opens|line") and not tokens.is_mark(index - 1, ",")
@@ -159,15 +153,9 @@ def read_regions(tokens: Tokens, index: int) -> tuple[tuple[Span, ...], int] | N
 
 
 def read_list(tokens: Tokens, index: int, *, repeats: bool = False) -> tuple[tuple[Span, ...], int] | None:
-    """Read "3", "3, 5 and 7", "3-5", "3 and region 5".
+    """Read "3", "3, 5 and 7", "3-5", "3 and region 5", and where it ``repeats`` the word also "3, region 5".
 
-    Args:
-        tokens: the answer.
-        index: where the first number stands.
-        repeats: whether ", region 5" continues the list.
-
-    Returns:
-        The numbers and the index of the token after them; None if there are none.
+    Returns the numbers and the index of the token after them; None if there are none.
     """
     spans: list[Span] = []
     end = index

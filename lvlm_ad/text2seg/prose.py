@@ -83,11 +83,7 @@ class _Waiting:
 
 
 def read_prose(text: Text) -> list[Statement]:
-    """Return the statements in a text, in its order.
-
-    Args:
-        text: plain text, see ``lexer.plain``.
-    """
+    """Return the statements in a plain text, in its order."""
     return _Reader(lex(text)).read()
 
 

@@ -168,10 +168,6 @@ _SPACES = re.compile(r"\s+")
 
 
 def _is_refusal(text: str) -> bool:
-    """Tell whether an answer without scores declines the question; "I cannot find any defects" does not.
-
-    Args:
-        text: plain text, see ``lexer.plain``.
-    """
+    """Tell whether a plain text without scores declines the question; "I cannot find any defects" does not."""
     beginning = _SPACES.sub(" ", text[:_BEGINNING].lower().replace("*", ""))
     return _REFUSAL.search(_FINDS_NONE.sub(" ", beginning)) is not None

@@ -17,11 +17,7 @@ _LOOK_AT = 8
 
 
 class TableReader:
-    """Reads rows one after the other and remembers the header of the table they are in.
-
-    Args:
-        tokens: the answer.
-    """
+    """Reads rows one after the other and remembers the header of the table they are in."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -31,11 +27,7 @@ class TableReader:
         self._score_column: int | None = None
 
     def read_row(self, start: int) -> tuple[list[Statement], int] | None:
-        """Read the line that begins at a token.
-
-        Returns:
-            What its cells state and the index of the token that ends the line; None if it is no row of a table.
-        """
+        """Return what a row states and the index of the token that ends it; None if the line is no row of a table."""
         end = self._tokens.skip(_ROW, start)
         if end == start:
             return None
