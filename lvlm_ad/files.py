@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterable
 from io import BytesIO
@@ -19,6 +20,8 @@ __all__ = ["own_folder", "read_arrays", "write_file"]
 
 _LARGEST = 1 << 30
 """Bytes that an archive of arrays may unpack to."""
+_HEADERS = threading.Lock()
+"""NumPy parses a header as a Python literal, which can fail in Python 3.11 while another thread does the same."""
 
 
 def own_folder(path: Path) -> None:
@@ -94,8 +97,6 @@ def read_arrays(file: IO[bytes], largest: int = _LARGEST) -> dict[str, NDArray[A
         ValueError: it unpacks to more, the length of an array disagrees with its header, or it contains objects.
         zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError: it is no such archive, or damaged.
     """
-    import numpy as np  # noqa: PLC0415 - this module is imported where NumPy is not needed
-
     arrays: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(file) as archive:
         unpacked = sum(info.file_size for info in archive.infolist())
@@ -104,20 +105,23 @@ def read_arrays(file: IO[bytes], largest: int = _LARGEST) -> dict[str, NDArray[A
         for info in archive.infolist():
             # An archive may contain more than its list of files says; no more than that is unpacked.
             with archive.open(info) as member:
-                data = BytesIO(member.read(info.file_size))
-            _check_length(data, info.filename)
-            arrays[info.filename.removesuffix(".npy")] = np.lib.format.read_array(data, allow_pickle=False)
+                arrays[info.filename.removesuffix(".npy")] = _read_array(member.read(info.file_size), info.filename)
     return arrays
 
 
-def _check_length(data: BytesIO, name: str) -> None:
-    """Compare the header's shape with the data: NumPy allocates memory by the header before it reads."""
-    import numpy as np  # noqa: PLC0415 - as above
+def _read_array(content: bytes, name: str) -> NDArray[Any]:
+    """Read a npy file. Its header is compared with the data first: NumPy allocates memory by the header."""
+    import numpy as np  # noqa: PLC0415 - this module is imported where NumPy is not needed
 
-    version = np.lib.format.read_magic(data)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(data)
-    expected, actual = math.prod(shape) * dtype.itemsize, len(data.getbuffer()) - data.tell()
-    if expected != actual:
-        raise ValueError(f"{name}: {actual:,} bytes of data, but its header announces {expected:,}")
-    data.seek(0)
+    file = BytesIO(content)
+    with _HEADERS:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError(f"{name} contains Python objects")
+    data = memoryview(content)[file.tell() :]
+    expected = math.prod(shape) * dtype.itemsize
+    if expected != len(data):
+        raise ValueError(f"{name}: {len(data):,} bytes of data, but its header announces {expected:,}")
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C").copy(order="K")
