@@ -83,10 +83,10 @@ def _read_row(listing: Listing, table: Table, row: Row) -> None:
     if problem is not None:
         listing.report(table.path, f"{row.where}{problem}")
         return
-    image = table.file(row, "image")
-    mask = table.file(row, "mask") if row["mask"] else None
-    if image is None or (row["mask"] and mask is None):
+    files = table.files(row)
+    if files is None:
         return
+    image, mask = files
     if split == "test" or (mask is not None and defect == "good"):
         # A normal image with a mask is wrong in either split; the listing reports it.
         listing.add(category, defect, image, mask, row.where)

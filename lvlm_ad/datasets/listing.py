@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -175,6 +176,11 @@ class Listing:
         """Note a problem."""
         self.problems.append(Problem(shown(subject), message, severity))
 
+    def note_part(self, name: str, count: int, categories: Sequence[str]) -> None:
+        """Note it if only some of a published data set's categories are there."""
+        if count < len(categories):
+            self.notes.append(f"{count} of the {len(categories)} categories of {name} are read.")
+
     def images_in(self, folder: Path) -> list[Path]:
         """List the image files in a folder by name; count other files for a note, report links that cannot be used."""
         images = []
@@ -221,7 +227,7 @@ class Listing:
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
         known = self._samples.get(identity)
-        if not _is_text(identity):
+        if identity != identity.encode(errors="replace").decode():
             self.report(image, f"{where}{shown(image)} has a name that is not valid UTF-8; rename it.")
         elif known is not None:
             self.report(
@@ -236,8 +242,7 @@ class Listing:
                 "remove the mask or list the image as a defect.",
             )
         else:
-            sample = Sample(identity, category, defect != "good", defect, image, mask, self._threshold)
-            self._samples[identity] = sample
+            self._samples[identity] = Sample(identity, category, defect != "good", defect, image, mask, self._threshold)
 
     def add_reference(self, category: str, image: Path) -> None:
         """Add a normal training image."""
@@ -250,12 +255,12 @@ class Listing:
             DataError: there is no test image at all.
         """
         if not self._samples:
-            first = next((problem.message for problem in self.problems if problem.severity == "error"), None)
-            raise DataError(
-                first
-                or f"{shown(self.root)} has no test images; it holds {contents_of(self.root)}. "
-                f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
+            errors = [problem.message for problem in self.problems if problem.severity == "error"]
+            endings = ", ".join(sorted(IMAGE_SUFFIXES))
+            nothing = (
+                f"{shown(self.root)} has no test images; it holds {contents_of(self.root)}. Images end in {endings}."
             )
+            raise DataError(next(iter(errors), nothing))
         samples = sorted(
             self._samples.values(), key=lambda s: (s.category, s.label, s.defect, normalized(s.image_path.name))
         )
@@ -280,14 +285,11 @@ def _mask_notes(samples: Sequence[Sample], threshold: int | None) -> list[str]:
     without = [sample for sample in defects if sample.mask_path is None]
     if without:
         notes.append(f"{len(without)} of {len(defects)} defect images have no mask, the first {shown(without[0].id)}.")
-    if threshold is not None:
-        return notes
     thresholds = set()
-    for path in list(masks.values())[-_PROBED_MASKS:]:
-        try:
+    for path in list(masks.values())[-_PROBED_MASKS:] if threshold is None else ():
+        # A damaged mask is reported when it is used, and by `lvlm-ad data check`.
+        with suppress(ImageError):
             thresholds.add(file_threshold(path))
-        except ImageError:  # reported when the mask is used, and by `lvlm-ad data check`
-            continue
     if thresholds:
         values = " or ".join(map(str, sorted(thresholds)))
         notes.append(
@@ -295,11 +297,3 @@ def _mask_notes(samples: Sequence[Sample], threshold: int | None) -> list[str]:
             "mask_threshold sets it)."
         )
     return notes
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

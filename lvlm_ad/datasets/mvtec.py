@@ -74,8 +74,7 @@ def read_mvtec(root: Path, threshold: int | None) -> Listing:
     listing = Listing("mvtec", home, threshold)
     for folder in categories:
         read_category(listing, folder, name_of(folder), Layout())
-    if len(categories) < len(MVTEC_CATEGORIES):
-        listing.notes.append(f"{len(categories)} of the {len(MVTEC_CATEGORIES)} categories of MVTec AD are read.")
+    listing.note_part("MVTec AD", len(categories), MVTEC_CATEGORIES)
     others = [shown(folder.name) for folder in folders_in(home) if folder not in categories]
     if others and home not in categories:
         names = ", ".join(others)

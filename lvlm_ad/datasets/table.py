@@ -29,6 +29,7 @@ class Row:
         return self.values.get(column, "")
 
 
+@dataclass(frozen=True, slots=True)
 class Table:
     """A CSV file and the folder its paths are relative to.
 
@@ -39,11 +40,10 @@ class Table:
         optional: the columns that it may have; others are noted as ignored.
     """
 
-    def __init__(self, path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str]) -> None:
-        self.path = path
-        self._listing = listing
-        self._required = required
-        self._optional = optional
+    path: Path
+    listing: Listing
+    required: Sequence[str]
+    optional: Sequence[str] = ()
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows; report and leave out those with too many fields.
@@ -58,7 +58,7 @@ class Table:
                 for fields in reader:
                     where = f"{shown(self.path)}, line {reader.line_num}: "
                     if len(fields) > len(columns):
-                        self._listing.report(
+                        self.listing.report(
                             self.path,
                             f"{where}{len(fields)} fields, but {len(columns)} columns; quote fields that hold commas.",
                         )
@@ -73,30 +73,36 @@ class Table:
 
     def _columns(self, header: Sequence[str]) -> list[str]:
         columns = [name.strip().lower() for name in header]
-        missing = [name for name in self._required if name not in columns]
+        missing = [name for name in self.required if name not in columns]
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if missing or twice:
             what = f"has no column {', '.join(missing)}" if missing else f"has two columns {', '.join(twice)}"
             raise DataError(
                 f"{shown(self.path)} {what}; its first line names {', '.join(map(repr, header)) or 'nothing'}, "
-                f"expected are {', '.join(self._required)}; optional are {', '.join(self._optional) or 'none'}."
+                f"expected are {', '.join(self.required)}; optional are {', '.join(self.optional) or 'none'}."
             )
-        unknown = [name for name in columns if name not in {*self._required, *self._optional}]
+        unknown = [name for name in columns if name not in {*self.required, *self.optional}]
         if unknown:
-            self._listing.notes.append(f"Ignored columns of {shown(self.path.name)}: {', '.join(map(repr, unknown))}.")
+            self.listing.notes.append(f"Ignored columns of {shown(self.path.name)}: {', '.join(map(repr, unknown))}.")
         return columns
 
-    def file(self, row: Row, column: str) -> Path | None:
+    def files(self, row: Row) -> tuple[Path, Path | None] | None:
+        """Return the image and the mask that a row names; report what cannot be used and return None."""
+        image = self._file(row, "image")
+        mask = self._file(row, "mask") if row["mask"] else None
+        return None if image is None or (row["mask"] and mask is None) else (image, mask)
+
+    def _file(self, row: Row, column: str) -> Path | None:
         """Return the image file that a row names; report it and return None if it cannot be used.
 
         A path is relative to the listing's root, must stay in it also after links are followed, and name an image.
         """
-        path = self._listing.root / row[column]
+        path = self.listing.root / row[column]
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             endings = ", ".join(sorted(IMAGE_SUFFIXES))
-            self._listing.report(
+            self.listing.report(
                 self.path, f"{row.where}{row[column]!r} is not an image; its name must end in {endings}."
             )
-        elif self._listing.is_usable(path, row.where):
+        elif self.listing.is_usable(path, row.where):
             return path
         return None

@@ -75,27 +75,22 @@ def _read_folders(home: Path, categories: list[Path], threshold: int | None) -> 
     listing = Listing("visa", categories[0] if len(categories) == 1 else home, threshold)
     for folder in categories:
         read_category(listing, folder, name_of(folder), _REORGANISED)
-    _note_subset(listing, len(categories))
+    listing.note_part("VisA", len(categories), VISA_CATEGORIES)
     return listing
-
-
-def _note_subset(listing: Listing, count: int) -> None:
-    if count < len(VISA_CATEGORIES):
-        listing.notes.append(f"{count} of the {len(VISA_CATEGORIES)} categories of VisA are read.")
 
 
 def _read_list(home: Path, threshold: int | None, only: str | None = None) -> Listing:
     listing = Listing("visa", home, threshold)
     # A part of VisA comes with the list of the whole: a category without a folder was left out on purpose.
     present = {name for name in VISA_CATEGORIES if (home / name).is_dir() and only in {None, name}}
-    table = Table(home / _LIST, listing, ("object", "split", "label", "image", "mask"), ())
+    table = Table(home / _LIST, listing, ("object", "split", "label", "image", "mask"))
     for row in table.rows():
         if row["object"] not in VISA_CATEGORIES:
             hint = nearest(row["object"], VISA_CATEGORIES)
             listing.report(table.path, f"{row.where}{row['object']!r} is not a category of VisA.{hint}")
         elif row["object"] in present or not present:
             _read_row(listing, table, row)
-    _note_subset(listing, len(present))
+    listing.note_part("VisA", len(present), VISA_CATEGORIES)
     return listing
 
 
@@ -107,10 +102,10 @@ def _read_row(listing: Listing, table: Table, row: Row) -> None:
             f"{row.where}split {split!r} and label {label!r}; expected are train or test, and normal or anomaly.",
         )
         return
-    image = table.file(row, "image")
-    mask = table.file(row, "mask") if row["mask"] else None
-    if image is None or (row["mask"] and mask is None):
+    files = table.files(row)
+    if files is None:
         return
+    image, mask = files
     is_normal = label == "normal"
     if split == "train" and not (is_normal and mask):
         if is_normal:
