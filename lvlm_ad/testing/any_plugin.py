@@ -9,12 +9,11 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
@@ -40,11 +39,7 @@ __all__ = [
     "options_are_typed",
     "rebuilt_it_is_the_same",
     "secrets_in",
-    "together",
 ]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _LONGEST_IMPORT = 2.0
 """Seconds of processor time."""
@@ -103,12 +98,6 @@ def built(given: Any, kind: Kind) -> Any:
         plugin = as_plugin(given, name)
         expect(plugin.kind == kind, f"{name} is a {plugin.kind}, not a {kind}")
         return plugin.build()
-
-
-def together(threads: int, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Call a function for each item from several threads; raise the first error."""
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
 
 
 def import_is_fast(plugin: Plugin) -> None:

@@ -26,7 +26,6 @@ from lvlm_ad.testing.any_plugin import (
     options_are_typed,
     rebuilt_it_is_the_same,
     secrets_in,
-    together,
 )
 
 __all__ = ["BACKEND_CHECKS"]
@@ -74,7 +73,8 @@ def threads_get_their_own_answers(backend: Backend) -> None:
     """
     threads = min(backend.capabilities.concurrency or 8, 8)
     questions = [_question(f"number {number}") for number in range(threads + 4)]
-    answers = together(threads, lambda one: _ask(backend, one), questions)
+    with ThreadPoolExecutor(threads) as pool:
+        answers = list(pool.map(lambda one: _ask(backend, one), questions))
     if backend.capabilities.stored and not isinstance(backend, ManyBackend):
         same, own = _compare(answers, questions, lambda one: _ask(backend, one))
         expect(own, "asked from several threads, a question gets the answer to another")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,6 @@ from lvlm_ad.testing.any_plugin import (
     options_are_typed,
     rebuilt_it_is_the_same,
     secrets_in,
-    together,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def threads_get_their_own_scores(baseline: Baseline) -> None:
     threads = min(baseline.concurrency or os.cpu_count() or 2, 4)
     views = [_view(baseline, _noise(number)) for number in range(2 * threads)]
     alone = [_score(baseline, view) for view in views]
-    given = together(threads, lambda view: _score(baseline, view), views)
+    with ThreadPoolExecutor(threads) as pool:
+        given = list(pool.map(lambda view: _score(baseline, view), views))
     equal = all(_equal(one, other) for one, other in zip(alone, given, strict=True))
     expect(equal, "scored from several threads, a view has other scores than alone")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import subprocess
 import sys
 import time
 from hashlib import sha256
@@ -347,7 +348,7 @@ def test_the_command_names_each_check(tmp_path, lvlm_ad_command):
     assert (done.returncode, "own.py has no setting 'wrod'" in done.stderr) == (2, True)
 
 
-def test_pytest_makes_one_test_per_check(run_pytest, tmp_path):
+def test_pytest_makes_one_test_per_check(tmp_path):
     """With ``pytest_plugins`` a failure names its check; tests that ask for no check are left alone."""
     (tmp_path / "test_mine.py").write_text(
         "pytest_plugins = ['lvlm_ad.testing']\n\n"
@@ -355,7 +356,22 @@ def test_pytest_makes_one_test_per_check(run_pytest, tmp_path):
         "def test_contract(backend_check): backend_check(Mine)\n\n"
         "def test_other(): pass\n"
     )
-    output = run_pytest(tmp_path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-W",
+        "error",
+        tmp_path,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    output = done.stdout
     assert f"2 failed, {len(BACKEND_CHECKS) - 1} passed" in output, output
     assert "test_contract[pictures_of_any_size]" in output
     assert "test_contract[any_text]" not in output
