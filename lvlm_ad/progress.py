@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-__all__ = ["Progress", "Silent"]
+__all__ = ["Progress"]
 
 
-class Progress(Protocol):
-    """Receives reports on how far a bench has come."""
+class Progress:
+    """Receives reports on how far a bench has come, and ignores them; a subclass shows them."""
 
     def start(self, stage: str, total: int) -> None:
         """Start a stage of ``total`` steps."""
@@ -31,22 +29,3 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Show a note for the user."""
-
-
-class Silent:
-    """A progress that shows nothing."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Ignore it."""
-
-    def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
-        """Ignore it."""
-
-    def finish(self) -> None:
-        """Ignore it."""
-
-    def at(self, stage: str, done: int, total: int) -> None:
-        """Ignore it."""
-
-    def note(self, text: str) -> None:
-        """Ignore it."""

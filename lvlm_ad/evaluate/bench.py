@@ -13,7 +13,7 @@ from lvlm_ad.evaluate.manifest import Stopwatch, make_manifest, run_folder
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.log import event
-from lvlm_ad.progress import Progress, Silent
+from lvlm_ad.progress import Progress
 from lvlm_ad.runs import Run, Runs, write_run
 from lvlm_ad.text2seg import UNANSWERED
 
@@ -59,7 +59,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     if config is not None and not isinstance(config, RunConfig):
         raise ConfigError(not_a_config(config))
     plan = resolve((config or RunConfig()).with_options(options))
-    progress = progress or Silent()
+    progress = progress or Progress()
     for note in (*plan.dataset.notes, *claimed_twice(plan.models)):
         progress.note(note)
     with Session.started(plan, progress) as (session, detectors):
@@ -72,7 +72,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     Returns:
         For each chat model what ``lvlm_ad.evaluate.questions.forecast`` returns.
     """
-    with Session.started(resolve(config), progress or Silent()) as (_, detectors):
+    with Session.started(resolve(config), progress or Progress()) as (_, detectors):
         return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
 
 

@@ -20,7 +20,7 @@ from lvlm_ad.evaluate.manifest import RowFacts, Stopwatch, make_manifest, run_fo
 from lvlm_ad.evaluate.measure import Scored
 from lvlm_ad.evaluate.rows import RowImage, RowResult, own_map_record
 from lvlm_ad.presets import Price
-from lvlm_ad.progress import Progress, Silent
+from lvlm_ad.progress import Progress
 from lvlm_ad.runs import Run, write_run
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def score_maps(
         >>> score_maps(Path("maps"), RunConfig(data="mvtec"), name="patchcore")  # doctest: +SKIP
         <Run patchcore (dense) on folder: 1725 images, in runs/patchcore-maps-folder-b935c0bd>
     """
-    progress, watch = progress or Silent(), Stopwatch()
+    progress, watch = progress or Progress(), Stopwatch()
     plan = resolve(config)
     for note in plan.dataset.notes:
         progress.note(note)

@@ -17,7 +17,7 @@ from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.divide import Divisions, divide_dataset
 from lvlm_ad.evaluate.sources import remember_place
 from lvlm_ad.log import event
-from lvlm_ad.progress import Progress, Silent
+from lvlm_ad.progress import Progress
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.store import open_answers, open_cache
 
@@ -87,7 +87,7 @@ class Session:
     divisions: Divisions
 
     def __init__(self, plan: Plan, engine: Engine, progress: Progress | None = None) -> None:
-        self.plan, self.engine, self.progress = plan, engine, progress or Silent()
+        self.plan, self.engine, self.progress = plan, engine, progress or Progress()
         self.budget = Budget(None)
 
     def detector(self, model: Model) -> Detector[Any]:

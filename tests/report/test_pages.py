@@ -19,7 +19,7 @@ from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import ConfigError, DataError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.leaderboard import Board
-from lvlm_ad.progress import Silent
+from lvlm_ad.progress import Progress
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.report.cost_plot import cost_plot
@@ -61,7 +61,7 @@ def test_a_report_has_every_image_with_its_files(report, kept_run):
 def test_layers_are_what_the_model_saw_and_answered(report, kept_run, images):
     """Marks on the image are the marked image; the map has each region's score; the outline surrounds the defect."""
     with ExitStack() as stack:
-        sources = find_sources(kept_run, images, Silent(), stack)
+        sources = find_sources(kept_run, images, Progress(), stack)
         highest = max(max(one.regions.values(), default=0) for one in kept_run.predictions)
         for card, record in list(zip(data_of(report)["cards"], kept_run.predictions, strict=True))[::5]:
             sample = sources.samples[record.id]
@@ -119,14 +119,14 @@ def test_a_division_that_cannot_be_repeated_is_explained(kept_run, images):
     division = kept_run.manifest.division.model_copy(update={"hash": "other"})
     run = replace(kept_run, manifest=kept_run.manifest.model_copy(update={"division": division}))
     with ExitStack() as stack:
-        sources = find_sources(run, images, Silent(), stack)
+        sources = find_sources(run, images, Progress(), stack)
     assert sources.divisions is None
     assert "divides the images differently" in sources.note
 
 
 def test_verdicts(kept_run, tmp_path):
     """Right above half of the other kind, even at half; an image without a score counts as 0 and has no verdict."""
-    data, legend = gallery([kept_run], None, tmp_path, Silent())
+    data, legend = gallery([kept_run], None, tmp_path, Progress())
     answers = [card["runs"][0] for card in data["cards"]]
     for answer in answers:
         expected = (
@@ -146,7 +146,7 @@ def test_answers_are_whole_while_there_is_room(kept_run, tmp_path):
             one.model_copy(update={"text": text}) for one, text in zip(kept_run.predictions, texts, strict=False)
         ]
         records += [records[0].model_copy(update={"text": "d" * 20_000})] * more
-        data, legend = gallery([replace(kept_run, predictions=records)], None, tmp_path, Silent())
+        data, legend = gallery([replace(kept_run, predictions=records)], None, tmp_path, Progress())
         cards = [card["runs"][0] for card in data["cards"]]
         return [(len(card["text"]), card["more"]) for card in cards[:4]], "Answers are cut" in legend
 
@@ -351,7 +351,7 @@ def test_a_model_that_a_run_names_is_not_looked_for(kept_run, images, tmp_path):
     )
     run = replace(kept_run, manifest=kept_run.manifest.model_copy(update={"division": division}))
     with ExitStack() as stack:
-        sources = find_sources(run, images, Silent(), stack)
+        sources = find_sources(run, images, Progress(), stack)
     assert "which this machine has never used" in sources.note
 
 
