@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,13 +30,7 @@ __all__ = ["BaselineDetector"]
 
 
 class BaselineDetector(Detector["Baseline"]):
-    """A baseline. Its regions are scored by the very path that a chat model's answer takes.
-
-    Args:
-        session: the bench.
-        model: the model.
-        baseline: the method.
-    """
+    """A baseline. Its regions are scored by the very path that a chat model's answer takes."""
 
     def __init__(self, session: Session, model: Model, baseline: Baseline) -> None:
         super().__init__(session, model, baseline)
@@ -50,13 +44,8 @@ class BaselineDetector(Detector["Baseline"]):
         self.finalize = self._finalized
 
     def detect(self, sample: Sample, regions: Regions) -> Prediction:
-        """Score one sample.
-
-        Raises:
-            PluginError: the baseline failed, or gave scores of a wrong shape or range.
-            ImageError: the image or the mask cannot be read.
-        """
-        dense = self._checked(self._scored(sample), sample)
+        """Score one sample."""
+        dense = self._dense(sample)
         pooled = np.clip(regions.pool(dense.map), 0.0, 1.0)
         # As the questions ask: regions that are not anomalous at all are left out.
         text = write(dense.image, {number: score for number, score in enumerate(pooled.tolist(), start=1) if score > 0})
@@ -67,11 +56,7 @@ class BaselineDetector(Detector["Baseline"]):
     def facts(self, row: Row) -> RowFacts:
         """Return this detector's part of a row's manifest."""
         baseline, plan, through_regions = self.plugin, self.session.plan, row == "regions"
-        own = {
-            "frame": baseline.reference_row,
-            "label": baseline.label,
-            "notes": list(baseline.notes),
-        }
+        own = {"frame": baseline.reference_row, "label": baseline.label, "notes": list(baseline.notes)}
         shots = not baseline.reference_row
         fields = {"image_size", *(["binary"] if through_regions else []), *(["shots"] if shots else [])}
         seeded = baseline.seeded or (shots and plan.protocol.shots > 0)
@@ -97,10 +82,16 @@ class BaselineDetector(Detector["Baseline"]):
             raise PluginError(f"{category}: finalize_category() must give {len(parts)} image scores in [0, 1].")
         return scores
 
-    def _scored(self, sample: Sample) -> Any:
+    def _dense(self, sample: Sample) -> DenseScores:
         view, name = self._view(sample), f"The baseline {self.name}"
         with plugin_code(f"{name} raised", name=name, after=f" ({sample.id})."):
-            return self.plugin.score(view)
+            dense = self.plugin.score(view)
+        wrong = flaw_of(dense, self._size)
+        if "no numbers" in wrong:
+            wrong += ": its weights are damaged, or its computing type is too narrow (--set dtype=float32)"
+        if wrong:
+            raise PluginError(f"{name} {wrong} ({sample.id}).")
+        return dense
 
     def _view(self, sample: Sample) -> View:
         truth = None
@@ -123,12 +114,3 @@ class BaselineDetector(Detector["Baseline"]):
         paths = reference_paths(plan.dataset, category, plan.protocol.shots, self._seed)
         originals = tuple(read_image(path) for path in paths)
         return References(tuple(resize_image(image, self._size) for image in originals), originals)
-
-    def _checked(self, dense: Any, sample: Sample) -> DenseScores:
-        wrong = flaw_of(dense, self._size)
-        if "no numbers" in wrong:
-            wrong += ": its weights are damaged, or its computing type is too narrow (--set dtype=float32)"
-        if wrong:
-            raise PluginError(f"The baseline {self.name} {wrong} ({sample.id}).")
-        checked: DenseScores = dense
-        return checked

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError, FatalError
-from lvlm_ad.evaluate.config import RunConfig, claimed_twice, not_a_config, resolve
-from lvlm_ad.evaluate.manifest import Stopwatch, make_manifest, run_folder
+from lvlm_ad.evaluate.config import RunConfig, resolve
+from lvlm_ad.evaluate.manifest import make_manifest, run_folder
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.log import event
+from lvlm_ad.plugins import clashes
+from lvlm_ad.presets import preset_names
 from lvlm_ad.progress import Progress
 from lvlm_ad.runs import Run, Runs, write_run
 from lvlm_ad.text2seg import UNANSWERED
@@ -57,11 +60,17 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         lvlm_ad.errors.ConfigError: RunConfig has no field 'modles'. Did you mean 'models'?
     """
     if config is not None and not isinstance(config, RunConfig):
-        raise ConfigError(not_a_config(config))
+        raise ConfigError(
+            f"bench takes a RunConfig or its fields by name, as bench(models=['contrast']); {config!r:.80} is neither."
+        )
     plan = resolve((config or RunConfig()).with_options(options))
     progress = progress or Progress()
-    for note in (*plan.dataset.notes, *claimed_twice(plan.models)):
+    for note in plan.dataset.notes:
         progress.note(note)
+    warnings = clashes(preset_names("models"))
+    for name in dict.fromkeys(name for model in plan.models for name in (model.preset.name, model.preset.plugin)):
+        if name in warnings:
+            progress.note(warnings[name])
     with Session.started(plan, progress) as (session, detectors):
         return Runs(run for detector in detectors for run in _runs_of(session, detector))
 
@@ -82,7 +91,7 @@ def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
     Raises:
         FatalError: not one question was answered: the row would measure the connection, not the model.
     """
-    watch, plan, name = Stopwatch(), session.plan, detector.name
+    started, plan, name = datetime.now(UTC), session.plan, detector.name
     detector.start()
     results = {row: RowResult(plan, row, detector.finalize) for row in detector.rows}
     retries: list[str] = []
@@ -92,7 +101,13 @@ def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
             results[row].add(image)
         if prediction.retry_error:
             retries.append(f"{prediction.sample_id}: {prediction.retry_error[:300]}")
-        _report(session, detector, next(iter(images.values())))
+        image = next(iter(images.values()))
+        paid_now = detector.paid and not image.stored and image.record.status not in UNANSWERED
+        session.progress.advance(
+            failed=image.record.image_score is None,
+            stored=image.stored,
+            cost=image.record.cost_usd if paid_now else 0.0,
+        )
     session.progress.finish()
     if retries:
         session.progress.note(f"{name}: {len(retries)} questions were asked again without success. {min(retries)}")
@@ -104,7 +119,7 @@ def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
                 f"{name}: not one of {len(records)} questions was answered. {records[0].id}: "
                 f"{' '.join(records[0].notes)}"
             )
-        manifest = make_manifest(plan, detector.facts(row), watch, detector.plugin.environment())
+        manifest = make_manifest(plan, detector.facts(row), started, detector.plugin.environment())
         folder = run_folder(plan.config.out, manifest)
         run = Run(folder, manifest, result.metrics(paid=detector.paid), records, result.histograms)
         write_run(run)
@@ -112,15 +127,6 @@ def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
         event("run", dir=str(folder), config_hash=manifest.config_hash, answers=answers, usage=usage)
         runs.append(run)
     return runs
-
-
-def _report(session: Session, detector: Detector[Any], image: RowImage) -> None:
-    """Report one image's progress: its cost counts if it was asked now."""
-    record = image.record
-    asked_now = detector.paid and not image.stored and record.status not in UNANSWERED
-    session.progress.advance(
-        failed=record.image_score is None, stored=image.stored, cost=record.cost_usd if asked_now else 0.0
-    )
 
 
 def _predictions(session: Session, detector: Detector[Any]) -> Iterator[tuple[Prediction, Mapping[Row, RowImage]]]:

@@ -34,16 +34,7 @@ _UNANSWERED = (UnaskedError, TransientError, RejectedError)
 
 
 class ChatDetector(Detector["Backend"]):
-    """A chat model, asked about the marked picture.
-
-    Args:
-        session: the bench.
-        model: the model.
-        backend: its backend.
-
-    Raises:
-        ConfigError: the prompt is wrong, reference images are missing, or the backend cannot do what the plan needs.
-    """
+    """A chat model, asked about the marked picture."""
 
     paid = True
 
@@ -58,12 +49,7 @@ class ChatDetector(Detector["Backend"]):
         self._noting = threading.Lock()
 
     def start(self) -> None:
-        """Get ready to ask; with ``--batch``, have all questions answered.
-
-        Raises:
-            ConfigError: ``--batch`` with a limit in money, and the cost of a question is unknown.
-            FatalError: the endpoint refuses the batch.
-        """
+        """Get ready to ask; with ``--batch``, have all questions answered."""
         session, model, plugin = self.session, self.model, self.plugin
         session.start_budget(free=model.preset.price.free)
         batch = None
@@ -90,11 +76,6 @@ class ChatDetector(Detector["Backend"]):
 
         A question that fails gives a prediction with status "failed"; one that was not asked, because it could exceed
         the limit in money or waits in a batch, "unasked".
-
-        Raises:
-            FatalError: no further question can succeed.
-            StoreError: the answer could not be stored.
-            ImageError: the image cannot be read.
         """
         protocol = self.session.plan.protocol
         with self._drawing:
@@ -222,12 +203,7 @@ def _not_in(batch: Batcher) -> Callable[[str], LvlmAdError | None]:
 
 
 def _questioner_of(plan: Plan, backend: Backend) -> Questioner:
-    """Make the object that writes the questions.
-
-    Raises:
-        ConfigError: the prompt is wrong, reference images are missing, the backend takes fewer pictures, or it gives no
-            probabilities where ``scoring=expected`` needs them.
-    """
+    """Make the object that writes the questions; refuse a plan that the backend cannot follow."""
     able, name = backend.capabilities, backend.implementation.__name__
     questioner = Questioner(plan.dataset, plan.protocol, plan.prompt, seed=plan.config.seed, schema=able.schema)
     if able.max_images is not None and questioner.n_images > able.max_images:

@@ -13,11 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 from lvlm_ad.datasets import Dataset, load_dataset
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.plugins import Model, clashes, find_model
-from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol, preset_names
+from lvlm_ad.plugins import Model, find_model
+from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
 
-__all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "claimed_twice", "not_a_config", "resolve"]
+__all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "resolve"]
 
 REFERENCE_ROWS = ("contrast", "chance", "oracle")
 """The rows beside which every model is shown, by the names of their presets."""
@@ -90,7 +90,10 @@ class RunConfig:
             object.__setattr__(self, name, tuple(value) if several else (value,))
         for model in self.models:
             if not isinstance(model, str):
-                raise ConfigError(_not_a_name(model))
+                raise ConfigError(
+                    f"models takes names, not {model!r:.80}. Put a class of your own into a file, so that its stored "
+                    "answers are kept apart from those of later versions, and give models=['FILE.py:CLASS']."
+                )
         for name, field_type in _field_types().items():
             try:
                 value = field_type.validate_python(getattr(self, name))
@@ -118,30 +121,6 @@ def _field_types() -> dict[str, TypeAdapter[Any]]:
     hints = get_type_hints(RunConfig)
     names = {one.name for one in fields(RunConfig)} - {"models", "categories", "settings"}
     return {name: TypeAdapter(hints[name]) for name in names}
-
-
-def _not_a_name(model: Any) -> str:
-    """Return the error's message for an entry of ``models`` that is no text."""
-    if not isinstance(model, type):
-        return f"models takes names; {model!r:.80} is {type(model).__name__}."
-    return (
-        "models takes names, not classes: a class must be in a file, so that its stored answers are kept apart from "
-        f"those of later versions of it. Put {model.__name__} into a file and give models=['FILE.py:{model.__name__}']."
-    )
-
-
-def not_a_config(given: Any) -> str:
-    """Return the error's message where the first argument of ``bench`` is no ``RunConfig``."""
-    if isinstance(given, str):
-        return f"bench takes a RunConfig or its fields by name: bench(models=[{given!r}])."
-    return f"bench takes a RunConfig or its fields by name, as bench(models=['contrast']); {given!r:.80} is neither."
-
-
-def claimed_twice(models: Sequence[Model]) -> list[str]:
-    """Return warnings about names of these models that another installed package claims too."""
-    warnings = clashes(preset_names("models"))
-    names = dict.fromkeys(name for model in models for name in (model.preset.name, model.preset.plugin))
-    return [warnings[name] for name in names if name in warnings]
 
 
 @dataclass(frozen=True)
@@ -193,10 +172,16 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
             raise ConfigError(f"Nothing has a setting {key!r}.{nearest(key, known)}{hint}")
     _check_prices([model for model, _ in models], config)
     prompt = load_prompt(protocol.prompt)
-    division = division_options(protocol.division, _division_settings(protocol, settings))
-    # Last, since the demo may have to be drawn.
-    whole = dataset if dataset is not None else _load(config)
-    selected = whole.select(config.categories, config.limit)
+    # A protocol may set several division methods; --set may not set another method's.
+    own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
+    given = {key: value for key, value in protocol.division_options().items() if key in own or key in settings}
+    division = division_options(protocol.division, given)
+    if dataset is None:
+        # Last, since the demo may have to be drawn.
+        name = config.dataset or ("demo" if config.data is None else "folder")
+        root = config.out / "demo-data" if name == "demo" and config.data is None else config.data
+        dataset = load_dataset(name, root, mask_threshold=config.mask_threshold)
+    selected = dataset.select(config.categories, config.limit)
     return Plan(
         config,
         tuple(model for model, _ in models),
@@ -204,7 +189,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         prompt,
         division,
         selected,
-        whole=whole.complete and len(selected) == len(whole),
+        whole=dataset.complete and len(selected) == len(dataset),
     )
 
 
@@ -218,18 +203,6 @@ def _check_numbers(config: RunConfig) -> None:
         raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
     if config.ray_address is not None and config.engine != "ray":
         raise ConfigError("--ray-address is used with --engine ray.")
-
-
-def _division_settings(protocol: Protocol, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the division's settings. A protocol may set several methods; --set may not set another method's."""
-    own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
-    return {name: value for name, value in protocol.division_options().items() if name in own or name in settings}
-
-
-def _load(config: RunConfig) -> Dataset:
-    name = config.dataset or ("folder" if config.data is not None else "demo")
-    root = config.out / "demo-data" if name == "demo" and config.data is None else config.data
-    return load_dataset(name, root, mask_threshold=config.mask_threshold)
 
 
 def _check_prices(models: Sequence[Model], config: RunConfig) -> None:

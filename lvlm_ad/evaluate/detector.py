@@ -62,11 +62,6 @@ class Prediction:
 class Detector(Generic[PluginT]):
     """One method in a bench: from a sample and its regions to a prediction.
 
-    Args:
-        session: the bench.
-        model: the preset and the plugin's class.
-        plugin: the backend or baseline.
-
     Attributes:
         rows: the rows of the leaderboard that it fills.
         paid: whether its answers may cost money.

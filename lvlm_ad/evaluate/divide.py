@@ -85,7 +85,11 @@ class Divisions:
             "method": plan.protocol.division,
             "options": plan.division.identity(),
         }
-        self._keys = {sample.id: _key(sample, plan.dataset.file_hashes[sample.id], shared) for sample in plan.dataset}
+        self._keys: dict[str, str] = {}
+        for sample in plan.dataset:
+            own = {"files": plan.dataset.file_hashes[sample.id], "label": sample.label, "threshold": sample.threshold}
+            decides = json.dumps({**shared, **own}, sort_keys=True)
+            self._keys[sample.id] = hashlib.sha256(decides.encode()).hexdigest()
         self._hashes: dict[str, str] = {}
         self.empty = 0
 
@@ -96,10 +100,13 @@ class Divisions:
             StoreError: the store is damaged.
         """
         samples = list(samples)
-        known = {key: (digest, count) for key, digest, count in self._store.known(map(self._key_of, samples))}
+        known = {
+            key: (digest, count)
+            for key, digest, count in self._store.known(self._keys[sample.id] for sample in samples)
+        }
         missing: list[Sample] = []
         for sample in samples:
-            if (division := known.get(self._key_of(sample))) is None:
+            if (division := known.get(self._keys[sample.id])) is None:
                 missing.append(sample)
             else:
                 self._hashes[sample.id], n_regions = division
@@ -108,7 +115,7 @@ class Divisions:
 
     def has(self, sample: Sample) -> bool:
         """Return whether a sample is divided by now."""
-        return any(self._store.known([self._key_of(sample)]))
+        return any(self._store.known([self._keys[sample.id]]))
 
     def put(self, sample: Sample, division: StoredDivision) -> None:
         """Store a sample's division.
@@ -116,15 +123,15 @@ class Divisions:
         Raises:
             StoreError: the store cannot be written.
         """
-        self._store.put(self._key_of(sample), division)
+        self._store.put(self._keys[sample.id], division)
 
     def regions(self, sample: Sample) -> Regions:
         """Return a sample's regions."""
-        return self._store.regions(self._key_of(sample))
+        return self._store.regions(self._keys[sample.id])
 
     def counts(self, sample: Sample) -> CellCounts | None:
         """Return the pixel counts of a sample's ground truth in its cells; None where it has no ground truth."""
-        arrays = self._store.counts(self._key_of(sample))
+        arrays = self._store.counts(self._keys[sample.id])
         return None if arrays is None else CellCounts.from_arrays(arrays)
 
     def hash_of(self, sample: Sample) -> str:
@@ -140,15 +147,6 @@ class Divisions:
     def facts(self) -> dict[str, Any]:
         """The manifest's "division"."""
         return {"method": self._method, "options": dict(self.record), "hash": self.hash}
-
-    def _key_of(self, sample: Sample) -> str:
-        return self._keys[sample.id]
-
-
-def _key(sample: Sample, files: tuple[str, str], shared: Mapping[str, Any]) -> str:
-    """Return SHA-256 (hex) over everything that decides a sample's division and counts."""
-    decides = {**shared, "files": files, "label": sample.label, "threshold": sample.threshold}
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine: Engine | None = None) -> Divisions:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad._version import versions
@@ -18,7 +17,7 @@ from lvlm_ad.runs import Manifest
 if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan
 
-__all__ = ["NO_DIVISION", "RowFacts", "Stopwatch", "hash_of", "make_manifest", "run_folder"]
+__all__ = ["NO_DIVISION", "RowFacts", "hash_of", "make_manifest", "run_folder"]
 
 NO_DIVISION: Mapping[str, Any] = {"method": "", "options": {}, "hash": ""}
 """Of an own map, which is not divided."""
@@ -45,33 +44,20 @@ class RowFacts:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Stopwatch:
-    """When a run began. A clock that is set in the meantime does not change the seconds."""
-
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _clock: float = field(default_factory=perf_counter)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since then."""
-        return perf_counter() - self._clock
-
-
 def make_manifest(
-    plan: Plan, row: RowFacts, watch: Stopwatch, environment: Mapping[str, str] | None = None
+    plan: Plan, row: RowFacts, started: datetime, environment: Mapping[str, str] | None = None
 ) -> Manifest:
     """Make the manifest of a run that ends now.
 
     Args:
         plan: what was measured.
         row: what depends on the method.
-        watch: when the run began.
-        environment: what the plugin says of where it runs.
+        started: when the run began.
+        environment: versions that the plugin reports of where it runs.
     """
     dataset = plan.dataset
     facts = {
-        "model": dict(row.model),
+        **vars(row),
         "dataset": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,
@@ -80,19 +66,14 @@ def make_manifest(
             "whole": plan.whole,
             "notes": list(dataset.notes),
         },
-        "protocol": dict(row.protocol),
-        "division": dict(row.division),
-        "prompt": dict(row.prompt),
-        "on_failure": row.on_failure,
-        "seed": row.seed,
     }
     return Manifest.model_validate(
         {
             "config_hash": hash_of(facts),
             **facts,
             "versions": {**versions(), **(environment or {})},
-            "started": watch.started.isoformat(timespec="seconds"),
-            "seconds": watch.seconds,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": (datetime.now(UTC) - started).total_seconds(),
         }
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,14 +14,13 @@ from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstra
 from lvlm_ad.metrics.own_maps import PooledMaps
 from lvlm_ad.metrics.pixel import pixel_metrics_from_histograms, pixel_metrics_of_steps
 from lvlm_ad.runs import METRIC_NAMES
-from lvlm_ad.text2seg import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["CategoryResult", "Images", "Scored", "answer_counts", "measure_category", "summary"]
+__all__ = ["CategoryResult", "Images", "Scored", "measure_category", "summary"]
 
 OnFailure = Literal["zero", "exclude"]
 
@@ -265,14 +264,3 @@ def _mean_ranges(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]
         if bounds and None not in bounds:
             ranges[name] = [float(np.mean([bound[end] for bound in bounds])) for end in (0, 1)]
     return ranges
-
-
-def answer_counts(statuses: Mapping[Status, int], usable: int) -> dict[str, int]:
-    """Count the images of a run by status, statuses without an image included.
-
-    Args:
-        statuses: how many images have each status.
-        usable: how many images have a score.
-    """
-    counts = {status: statuses.get(status, 0) for status in get_args(Status)}
-    return {"total": sum(counts.values()), **counts, "usable": usable}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +17,7 @@ from lvlm_ad.errors import ConfigError
 from lvlm_ad.text2seg import read
 
 if TYPE_CHECKING:
-    from lvlm_ad.backend import Answer, Backend, BatchBackend, Request
+    from lvlm_ad.backend import Answer, Backend, BatchBackend, Capabilities, Request
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
@@ -51,14 +50,6 @@ def is_unusable(answer: Answer, n_regions: int) -> bool:
     return not scores.usable or scores.status == "truncated"
 
 
-@dataclass(frozen=True, slots=True)
-class _Estimate:
-    """Input tokens of a question, and the most it may cost in USD; None where unknown."""
-
-    tokens: int | None
-    most: float | None
-
-
 def forecast(session: Session, model: Model, backend: Backend, questioner: Questioner) -> dict[str, Any]:
     """Look up which questions are answered already, and estimate the cost of the others.
 
@@ -75,73 +66,63 @@ def forecast(session: Session, model: Model, backend: Backend, questioner: Quest
         "output_tokens", "cost_usd", "at_most_usd" and "seconds" (None where unknown), and "basis": "stored answers",
         "rule" or "none".
     """
-    config, progress, identity = session.plan.config, session.progress, backend.identity()
-    price = model.preset.price
+    config, progress, able = session.plan.config, session.progress, backend.capabilities
+    price, identity = model.preset.price, backend.identity()
     progress.start(f"{model.preset.name}: looking for stored answers", len(session.plan.dataset))
-    to_ask: dict[str, _Estimate] = {}
+    tokens: dict[str, int | None] = {}
+    most: dict[str, float | None] = {}
     answers: dict[str, Answer] = {}
     for request in _all_requests(session, questioner):
         key = request.key(identity)
         answer = session.stores.answers.get(key)
         if answer is None or (config.retry_failed and is_unusable(answer, request.options["n_regions"])):
-            at_most = most_cost(price, backend.capabilities, request, batch=config.batch)
-            to_ask[key] = _Estimate(input_tokens(price, backend.capabilities, request), at_most)
+            tokens[key] = input_tokens(price, able, request)
+            most[key] = most_cost(price, able, request, batch=config.batch)
         else:
             answers[key] = answer
         progress.advance()
     progress.finish()
-    own_batches, count = backend.capabilities.batches_internally, len(to_ask)
-    usual = _usual(backend, list(to_ask.values()), list(answers.values()))
-    tokens_in = None if usual.input_tokens is None else round(count * usual.input_tokens)
-    tokens_out = round(count * usual.output_tokens)
-    free = count == 0 or price.free
+    by_rule = [one for one in tokens.values() if one is not None]
+    used, written, seconds = _usual(able, answers.values())
+    usual = used if used is not None else fmean(by_rule) if by_rule else None
+    count = len(tokens)
+    tokens_in = None if usual is None else round(count * usual)
+    tokens_out = round(count * written)
     cost = None if tokens_in is None else price.cost(tokens_in, None, tokens_out, batch=config.batch)
-    most = [one.most for one in to_ask.values()]
     # Where a backend batches internally, the seconds of an answer are its share of a batch.
-    at_once = 1 if own_batches else min(config.concurrency, backend.capabilities.concurrency or config.concurrency)
-    unknown = config.batch or (usual.seconds is None and count > 0)
+    at_once = 1 if able.batches_internally else min(config.concurrency, able.concurrency or config.concurrency)
+    unknown = config.batch or (seconds is None and count > 0)
     return {
         "model": model.preset.name,
         "questions": count + len(answers),
         "stored": len(answers),
         "to_ask": count,
-        "gathers": own_batches,
+        "gathers": able.batches_internally,
         "input_tokens": tokens_in if count else 0,
         "output_tokens": tokens_out,
-        "cost_usd": 0.0 if free else cost,
-        "at_most_usd": None if None in most else sum(one or 0.0 for one in most),
-        "seconds": None if unknown else ceil(count / at_once) * (usual.seconds or 0.0),
-        "basis": usual.basis,
+        "cost_usd": 0.0 if count == 0 or price.free else cost,
+        "at_most_usd": None if None in most.values() else sum(one or 0.0 for one in most.values()),
+        "seconds": None if unknown else ceil(count / at_once) * (seconds or 0.0),
+        "basis": "stored answers" if used is not None else "rule" if by_rule else "none",
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """What one question uses; None where unknown."""
-
-    input_tokens: float | None
-    output_tokens: float
-    seconds: float | None
-    basis: str
-
-
-def _usual(backend: Backend, to_ask: Sequence[_Estimate], answers: Sequence[Answer]) -> _Usual:
-    """Estimate what one question uses: as the stored answers, else by the rule."""
+def _usual(able: Capabilities, answers: Iterable[Answer]) -> tuple[float | None, float, float | None]:
+    """Return what a question uses: input tokens by the stored answers, output tokens, seconds; None where unknown."""
     used = [
         (one.usage.input_tokens, one.usage.output_tokens, one.seconds)
         for one in answers
         if one.usage.input_tokens is not None and one.usage.output_tokens is not None
     ]
-    by_rule = [one.tokens for one in to_ask if one.tokens is not None]
-    longest = backend.capabilities.max_output_tokens
-    written = fmean(one[1] for one in used) if used else float(min(_USUAL_OUTPUT, longest or _USUAL_OUTPUT))
-    # The speed of a model on this machine is unknown until it has answered.
-    seconds = None if backend.capabilities.batches_internally else _FIRST_TOKEN + written / _TOKENS_A_SECOND
+    longest = able.max_output_tokens or _USUAL_OUTPUT
+    written = fmean(one[1] for one in used) if used else float(min(_USUAL_OUTPUT, longest))
     timed = [one[2] for one in used if one[2] > 0]
-    seconds = fmean(timed) if timed else seconds
-    if used:
-        return _Usual(fmean(one[0] for one in used), written, seconds, "stored answers")
-    return _Usual(fmean(by_rule) if by_rule else None, written, seconds, "rule" if by_rule else "none")
+    if timed:
+        seconds: float | None = fmean(timed)
+    else:
+        # The speed of a model on this machine is unknown until it has answered.
+        seconds = None if able.batches_internally else _FIRST_TOKEN + written / _TOKENS_A_SECOND
+    return fmean(one[0] for one in used) if used else None, written, seconds
 
 
 def run_batches(session: Session, model: Model, backend: Backend, questioner: Questioner) -> Batcher:

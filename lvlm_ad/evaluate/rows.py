@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from lvlm_ad.datasets.masks import resize_mask
-from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, answer_counts, measure_category, summary
+from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category, summary
 from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.runs import TEXT_KEPT, PredictionRecord
-from lvlm_ad.text2seg import UNANSWERED, parse, write
+from lvlm_ad.text2seg import UNANSWERED, Status, parse, write
 
 if TYPE_CHECKING:
     from lvlm_ad.baseline import Row
@@ -25,10 +25,25 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.detector import Finalize, Prediction
     from lvlm_ad.evaluate.session import Session
 
-__all__ = ["RowImage", "RowResult", "answer_metrics", "images_of_rows", "own_map_record"]
+__all__ = ["RowImage", "RowResult", "answer_metrics", "images_of_rows", "make_record"]
 
 _COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
+
+_NO_EVIDENCE: Mapping[str, Any] = {
+    "regions": {},
+    "n_regions": 0,
+    "division": "",
+    "status": "ok",
+    "notes": [],
+    "key": "",
+    "text": "",
+    "input_tokens": None,
+    "output_tokens": None,
+    "cost_usd": None,
+    "seconds": 0.0,
+}
+"""Fields of the record of an own map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +70,9 @@ def images_of_rows(
 ) -> dict[Row, RowImage]:
     """Take from a prediction what each row needs, and no pixel array that it does not need."""
     scores, dense, divisions = prediction.scores, prediction.dense, session.divisions
-    record = PredictionRecord(
-        id=sample.id,
-        category=sample.category,
-        label=sample.label,
-        defect=sample.defect,
-        image_score=scores.image,
+    record = make_record(
+        sample,
+        scores.image,
         regions=dict(scores.regions),
         n_regions=prediction.score_map.regions.count,
         status=scores.status,
@@ -84,39 +96,30 @@ def images_of_rows(
         mask = sample.mask
         truth = None if mask is None else resize_mask(mask, (side, side))
         scored = Scored(sample.label, dense.image, np.asarray(dense.map), truth)
-        images["dense"] = RowImage(own_map_record(sample, dense.image), scored, stored=False, parts=parts)
+        images["dense"] = RowImage(make_record(sample, dense.image), scored, stored=False, parts=parts)
     return images
 
 
-def own_map_record(sample: Sample, image_score: float) -> PredictionRecord:
-    """Return the record of an image that is measured by a map of its own: no question, no regions."""
+def make_record(sample: Sample, image_score: float | None, **evidence: Any) -> PredictionRecord:
+    """Make the record of an image; without evidence, of one measured by an own map: no question, no regions.
+
+    Args:
+        sample: the sample.
+        image_score: its score; None: the answer holds none.
+        **evidence: other fields of the record.
+    """
     return PredictionRecord(
         id=sample.id,
         category=sample.category,
         label=sample.label,
         defect=sample.defect,
         image_score=image_score,
-        regions={},
-        n_regions=0,
-        status="ok",
-        notes=[],
-        key="",
-        text="",
-        input_tokens=None,
-        output_tokens=None,
-        cost_usd=None,
-        seconds=0.0,
-        division="",
+        **{**_NO_EVIDENCE, **evidence},
     )
 
 
 class _Category:
-    """A category whose images arrive in any order and are kept in the data set's.
-
-    Args:
-        ids: the category's samples in order.
-        folder: where maps go that are too many for memory.
-    """
+    """A category whose images arrive in any order and are kept in the order of ``ids``."""
 
     def __init__(self, ids: Sequence[str], folder: Path) -> None:
         self._ids = ids
@@ -197,11 +200,7 @@ class RowResult:
         )
 
     def metrics(self, *, paid: bool) -> dict[str, Any]:
-        """Return the content of metrics.json.
-
-        Args:
-            paid: whether the answers may cost money.
-        """
+        """Return the content of metrics.json; ``paid``: whether the answers may cost money."""
         results = {name: self._results[name] for name in self._plan.dataset.categories}
         records, resamples = self.predictions, self._plan.config.resamples
         intervals = {"level": 0.95, "resamples": resamples, "pixels": _COUNTED[self._row]}
@@ -231,9 +230,11 @@ def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool) -> dict[s
     """
     answered = [record for record in records if record.status not in UNANSWERED]
     usable = sum(record.image_score is not None for record in records)
+    statuses = Counter(record.status for record in records)
+    counts = {status: statuses[status] for status in get_args(Status)}
     cost = _total(record.cost_usd for record in answered) if paid else 0.0
     return {
-        "answers": answer_counts(Counter(record.status for record in records), usable),
+        "answers": {"total": len(records), **counts, "usable": usable},
         "outcomes": dict(sorted(Counter(record.outcome for record in answered).items())) if paid else {},
         "coverage": usable / len(records),
         "usage": {

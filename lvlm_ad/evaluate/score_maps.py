@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,9 @@ from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.masks import resize_mask
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.manifest import RowFacts, Stopwatch, make_manifest, run_folder
+from lvlm_ad.evaluate.manifest import RowFacts, make_manifest, run_folder
 from lvlm_ad.evaluate.measure import Scored
-from lvlm_ad.evaluate.rows import RowImage, RowResult, own_map_record
+from lvlm_ad.evaluate.rows import RowImage, RowResult, make_record
 from lvlm_ad.presets import Price
 from lvlm_ad.progress import Progress
 from lvlm_ad.runs import Run, write_run
@@ -65,7 +66,7 @@ def score_maps(
         >>> score_maps(Path("maps"), RunConfig(data="mvtec"), name="patchcore")  # doctest: +SKIP
         <Run patchcore (dense) on folder: 1725 images, in runs/patchcore-maps-folder-b935c0bd>
     """
-    progress, watch = progress or Progress(), Stopwatch()
+    progress, started = progress or Progress(), datetime.now(UTC)
     plan = resolve(config)
     for note in plan.dataset.notes:
         progress.note(note)
@@ -96,7 +97,7 @@ def score_maps(
         "notes": ["image score: " + ("the map's highest" if scores is None else "given")],
     }
     # An image size of 0 stands for each image's own.
-    manifest = make_manifest(plan, RowFacts(model, {"image_size": side or 0}), watch)
+    manifest = make_manifest(plan, RowFacts(model, {"image_size": side or 0}), started)
     metrics = result.metrics(paid=False)
     run = Run(run_folder(config.out, manifest), manifest, metrics, result.predictions, result.histograms)
     write_run(run)
@@ -111,7 +112,7 @@ def _measured(sample: Sample, path: Path, scores: Mapping[str, float] | None, si
         size = mask.shape if side is None else (side, side)
         values, truth = resize_map(values, size), resize_mask(mask, size)
     scored = Scored(sample.label, image_score, values, truth)
-    return RowImage(own_map_record(sample, image_score), scored, stored=False)
+    return RowImage(make_record(sample, image_score), scored, stored=False)
 
 
 def _hash(path: Path) -> str:
@@ -246,10 +247,8 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
     for sample in dataset:
         names = _names(sample, dataset)
         values = [value for name in names for value in given.get(name, ())]
-        if not values:
-            raise DataError(f"{shown(path)} has no score for {' or '.join(names)}.")
-        if len(values) > 1:
-            raise DataError(f"{shown(path)} has two scores for {sample.id}.")
+        if len(values) != 1:
+            raise DataError(f"{shown(path)} has {'two scores' if values else 'no score'} for {' or '.join(names)}.")
         try:
             scores[sample.id] = float(values[0])
         except (TypeError, ValueError, OverflowError):
@@ -260,26 +259,21 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
 
 
 def _pairs(path: Path) -> list[tuple[str, Any]]:
-    """Read the names and scores in a file, those that occur twice too.
-
-    Raises:
-        DataError: the file is neither such a JSON object nor such a table.
-    """
+    """Read the names and scores in a file, those that occur twice too."""
     is_json = path.suffix.lower() == ".json"
     try:
         # Spreadsheets put a byte-order mark first.
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise DataError(f"{shown(path)} cannot be read: {reason}.") from error
-    wanted = "one object, name -> score" if is_json else "a table with commas and the columns image and score"
-    try:
-        if is_json and text.lstrip().startswith("{"):
+        if not is_json:
+            rows = csv.DictReader(text.splitlines(), restval="")
+            return [(row["image"], row["score"]) for row in rows]
+        if text.lstrip().startswith("{"):
             # As pairs, so that a name that occurs twice is noticed.
             return list(json.loads(text, object_pairs_hook=lambda members: members))
-        rows = [] if is_json else list(csv.DictReader(text.splitlines()))
-        if not is_json and all(row.get("image") is not None and "score" in row for row in rows):
-            return [(row["image"], row["score"]) for row in rows]
-    except (ValueError, RecursionError, csv.Error) as error:
-        raise DataError(f"{shown(path)} must be {wanted}; {error}.") from error
-    raise DataError(f"{shown(path)} must be {wanted}.")
+        problem = "it is no object"
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, RecursionError, csv.Error) as error:
+        problem = f"{type(error).__name__}: {error}"
+    wanted = "one object, name -> score" if is_json else "a table with commas and the columns image and score"
+    raise DataError(f"{shown(path)} must be {wanted}; {problem}.")

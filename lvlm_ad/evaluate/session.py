@@ -34,30 +34,21 @@ __all__ = ["Session"]
 
 @dataclass(frozen=True)
 class Stores:
-    """What an output folder keeps from one run to the next.
-
-    Attributes:
-        answers: stored answers.
-        locks: which questions are being asked, and by which command.
-        batches: which questions were sent in batches.
-        divisions: how images are divided.
-        cache: divisions, and hashes of the data set's files.
-    """
+    """What an output folder keeps from one run to the next."""
 
     answers: AnswerStore
     locks: Locks
+    """Which questions are being asked, and by which command."""
     batches: BatchLedger
+    """Which questions were sent in batches."""
     divisions: DivisionStore
     cache: Database
+    """Divisions, and hashes of the data set's files."""
 
 
 @contextmanager
 def open_stores(out: Path) -> Iterator[Stores]:
-    """Open ``answers.sqlite`` and ``cache.sqlite`` of an output folder; close them at the end.
-
-    Raises:
-        StoreError: one of them cannot be opened.
-    """
+    """Open ``answers.sqlite`` and ``cache.sqlite`` of an output folder; close them at the end."""
     with (
         closing(open_answers(out / "answers.sqlite")) as answers,
         closing(open_cache(out / "cache.sqlite")) as cache,
@@ -68,11 +59,6 @@ def open_stores(out: Path) -> Iterator[Stores]:
 
 class Session:
     """One bench in progress.
-
-    Args:
-        plan: what to measure.
-        engine: divides images and runs models.
-        progress: receives reports; None: nobody does.
 
     Attributes:
         plan: what to measure.

@@ -83,11 +83,7 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
 
 
 def _measured_images(dataset: Dataset, run: Run) -> Dataset:
-    """Return the images that the run measured.
-
-    Raises:
-        DataError: some are missing, or are others.
-    """
+    """Return the images that the run measured; refuse a data set that lacks some or has others."""
     by_id = {sample.id: sample for sample in dataset}
     missing = [record.id for record in run.predictions if record.id not in by_id]
     if missing:
@@ -137,14 +133,7 @@ class _Place:
 
 
 def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divided_by: str = "") -> None:
-    """Note where a data set is. Nothing depends on it, so a note that cannot be written is left out.
-
-    Args:
-        out: the folder of runs.
-        dataset: the data set.
-        mask_threshold: as ``load_dataset`` took it.
-        divided_by: the model that divided it, by name or folder; empty if none did.
-    """
+    """Note where a data set is, and the model that divided it. Without the note, reports show no pictures."""
     known, file = _find_place(out, dataset.fingerprint), _file(out, dataset.fingerprint)
     models = {*(known.divided_by if known else ()), *([divided_by] if divided_by else [])}
     place = _Place(dataset.name, dataset.root.resolve(), mask_threshold, tuple(sorted(models)))

@@ -79,7 +79,7 @@ def test_texts_will_do_for_paths_numbers_and_one_model(kept_data, out):
     ("options", "message"),
     [
         ({"modles": []}, r"no field 'modles'\. Did you mean 'models'"),
-        ({"models": [Contrast]}, r"models takes names, not classes.*FILE\.py:Contrast"),
+        ({"models": [Contrast]}, r"models takes names, not <class .*Contrast.*FILE\.py:CLASS"),
         ({"limit": "many"}, "limit: .*got 'many'"),
         ({"engine": "rey"}, "engine: .*got 'rey'"),
         ({"concurrency": 0}, "--concurrency takes 1 or more, not 0"),

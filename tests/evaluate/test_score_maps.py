@@ -151,16 +151,16 @@ def test_scores_that_do_not_fit_are_told(dataset, tmp_path):
     for name, text, message in (
         ("a.csv", "a,b\n1,2\n", table),
         ("a.csv", "image;score\n1;2\n", table),
-        ("a.csv", "score,image\n0.5\n", table),
+        ("a.csv", "score,image\n0.5\n", "has no score for"),
         ("a.csv", "image,score\n" + "x" * 200_000 + ",1\n", table),
         ("a.csv", "image,score\n", "has no score for"),
         ("a.csv", "image,score\n" + "".join(f"{one},high\n" for one in names), "'high', no finite number"),
-        ("a.csv", f"image,score\n{names[0]},1\n{names[0]},2\n", "two scores for"),
-        ("a.csv", f"image,score\n{names[0]},1\n{names[0]}.png,2\n", "two scores for"),
+        ("a.csv", f"image,score\n{names[0]},1\n{names[0]},2\n", "has two scores"),
+        ("a.csv", f"image,score\n{names[0]},1\n{names[0]}.png,2\n", "has two scores"),
         ("a.JSON", "[[1, 0.5]]", "one object"),
         ("a.json", '[{"image": "a", "score": 1}]', "one object"),
         ("a.json", "[" * 100_000, "one object"),
-        ("a.json", f'{{"{names[0]}": 1, "{names[0]}": 2}}', "two scores for"),
+        ("a.json", f'{{"{names[0]}": 1, "{names[0]}": 2}}', "has two scores"),
         ("a.json", f'{{"{names[0]}": 1{"0" * 400}}}', "no finite number"),
     ):
         (tmp_path / name).write_text(text)
