@@ -37,13 +37,7 @@ DIVISION_VERSION = 1
 
 @dataclass(frozen=True)
 class _Cut:
-    """Divide one image and count its ground truth; a task for an engine.
-
-    Attributes:
-        method: the division's name.
-        options: its options, defaults filled in.
-        side: of the square that images are stretched to, in pixels.
-    """
+    """Divide one image and count its ground truth; a task for an engine."""
 
     method: str
     options: Mapping[str, Any]
@@ -94,11 +88,7 @@ class Divisions:
         self.empty = 0
 
     def missing(self, samples: Iterable[Sample]) -> list[Sample]:
-        """Look up samples and return those that are not divided yet.
-
-        Raises:
-            StoreError: the store is damaged.
-        """
+        """Look up samples and return those that are not divided yet."""
         samples = list(samples)
         known = {
             key: (digest, count)
@@ -118,11 +108,7 @@ class Divisions:
         return any(self._store.known([self._keys[sample.id]]))
 
     def put(self, sample: Sample, division: StoredDivision) -> None:
-        """Store a sample's division.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
+        """Store a sample's division."""
         self._store.put(self._keys[sample.id], division)
 
     def regions(self, sample: Sample) -> Regions:

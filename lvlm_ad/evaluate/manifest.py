@@ -47,14 +47,7 @@ class RowFacts:
 def make_manifest(
     plan: Plan, row: RowFacts, started: datetime, environment: Mapping[str, str] | None = None
 ) -> Manifest:
-    """Make the manifest of a run that ends now.
-
-    Args:
-        plan: what was measured.
-        row: what depends on the method.
-        started: when the run began.
-        environment: versions that the plugin reports of where it runs.
-    """
+    """Make the manifest of a run that ends now; ``environment``: versions that the plugin reports."""
     dataset = plan.dataset
     facts = {
         **vars(row),

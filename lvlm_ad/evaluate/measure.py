@@ -80,11 +80,7 @@ class Images:
             self.add(image)
 
     def add(self, image: Scored) -> None:
-        """Add an image.
-
-        Raises:
-            RunError: there is no room for its map.
-        """
+        """Add an image."""
         histogram = image.truth if isinstance(image.truth, ScoreHistogram) else None
         if isinstance(image.truth, np.ndarray):
             self._own_maps.add(image.values, image.truth)

@@ -55,12 +55,6 @@ def forecast(session: Session, model: Model, backend: Backend, questioner: Quest
 
     Where the model has answered questions of this run before, their mean decides; else the rule and a usual answer.
 
-    Args:
-        session: plan, stores and divisions.
-        model: the model.
-        backend: its backend.
-        questioner: writes the questions.
-
     Returns:
         "model", "questions", "stored", "to_ask", "gathers" (whether the backend batches internally), "input_tokens",
         "output_tokens", "cost_usd", "at_most_usd" and "seconds" (None where unknown), and "basis": "stored answers",
@@ -126,18 +120,7 @@ def _usual(able: Capabilities, answers: Iterable[Answer]) -> tuple[float | None,
 
 
 def run_batches(session: Session, model: Model, backend: Backend, questioner: Questioner) -> Batcher:
-    """Have all questions of a model answered in batches; the session's budget pays.
-
-    Args:
-        session: plan, stores, divisions and budget.
-        model: the model.
-        backend: its backend, whose ``check_batch`` has passed.
-        questioner: writes the questions.
-
-    Raises:
-        ConfigError: a limit in money is set and the cost of a question cannot be bounded.
-        FatalError: the endpoint refuses the batch.
-    """
+    """Have all questions of a model answered in batches; the session's budget pays."""
     plan, stores, budget, progress = session.plan, session.stores, session.budget, session.progress
     name, price = model.preset.name, model.preset.price
 

@@ -167,12 +167,7 @@ class RowResult:
         self._results: dict[str, CategoryResult] = {}
 
     def add(self, image: RowImage) -> None:
-        """Add one image; with the last of a category, compute its metrics and release its arrays.
-
-        Raises:
-            PluginError: the final image scores are wrong in number or range.
-            RunError: there is no room for the category's maps.
-        """
+        """Add one image; with the last of a category, compute its metrics and release its arrays."""
         name, config = image.record.category, self._plan.config
         self._expected += image.expected
         if not image.stored:

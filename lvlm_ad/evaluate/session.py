@@ -77,12 +77,7 @@ class Session:
         self.budget = Budget(None)
 
     def detector(self, model: Model) -> Detector[Any]:
-        """Build a model, and let it make its detector.
-
-        Raises:
-            ConfigError: an option, the prompt or the scoring does not fit the model.
-            PluginError: it cannot be built.
-        """
+        """Build a model, and let it make its detector."""
         plugin = self.engine.place(model)
         try:
             detector: Detector[Any] = plugin.make_detector(self, model)
@@ -100,22 +95,13 @@ class Session:
         return BaselineDetector(self, model, baseline)
 
     def open_stores(self, stack: ExitStack) -> None:
-        """Open the output folder's files; the stack closes them.
-
-        Raises:
-            StoreError: one of them cannot be opened.
-        """
+        """Open the output folder's files; the stack closes them."""
         self.stores = stack.enter_context(open_stores(self.plan.config.out))
         # Without stored hashes every start would read the whole data set.
         self.plan = replace(self.plan, dataset=replace(self.plan.dataset, cache=self.stores.cache))
 
     def divide(self) -> None:
-        """Divide the images that are not divided yet.
-
-        Raises:
-            DataError: images or masks cannot be used.
-            ConfigError: the model that divides cannot be used.
-        """
+        """Divide the images that are not divided yet."""
         self.divisions = divide_dataset(self.plan, self.stores.divisions, self.progress, self.engine)
 
     def start_budget(self, *, free: bool) -> None:
@@ -131,9 +117,6 @@ class Session:
 
         Yields:
             The session and its detectors; each is closed when the next one is taken.
-
-        Raises:
-            LvlmAdError: as ``bench`` raises.
         """
         config = plan.config
         with ExitStack() as stack:

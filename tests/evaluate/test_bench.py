@@ -16,7 +16,7 @@ from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate import RunConfig, resolve
 from lvlm_ad.evaluate.measure import Scored
-from lvlm_ad.evaluate.rows import RowImage, RowResult
+from lvlm_ad.evaluate.rows import RowImage, RowResult, make_record
 from lvlm_ad.runs import PredictionRecord, Runs, read_run
 
 ROWS = ["contrast", "contrast (dense)", "chance", "chance (dense)", "oracle", "oracle (dense)"]
@@ -118,7 +118,7 @@ def test_a_limit_keeps_both_labels(kept_data):
     assert labels == [("bolt", False), ("bolt", True), ("nut1", False), ("nut1", True)]
 
 
-def test_own_maps_of_one_category_at_most_are_held(kept_data, out, monkeypatch):
+def test_own_maps_of_one_category_at_most_are_held(grid, kept_data, out, monkeypatch):
     """However many categories there are, no more maps live than one has images and threads have under way."""
     alive, most, lock = set(), [], threading.Lock()
 
@@ -132,34 +132,11 @@ def test_own_maps_of_one_category_at_most_are_held(kept_data, out, monkeypatch):
 
     monkeypatch.setattr(Contrast, "score", score)
     monkeypatch.setattr(Contrast, "concurrency", 2)
-    settings = {"image_size": 96, "division": "grid", "grid_rows": 4, "grid_columns": 4, "min_area": 0}
-    lvlm_ad.bench(models=["contrast"], data=kept_data, settings=settings, out=out, reference_rows=False, resamples=0)
+    lvlm_ad.bench(models=["contrast"], data=kept_data, settings=grid, out=out, reference_rows=False, resamples=0)
     gc.collect()
     assert not alive
     assert len(most) == 12
     assert max(most) <= 6 + 2 * 2
-
-
-def record(name, score):
-    """A record with an image score and nothing else."""
-    return PredictionRecord(
-        id=name,
-        category="bolt",
-        label=name != "0",
-        defect="good",
-        image_score=score,
-        regions={},
-        n_regions=0,
-        status="ok",
-        notes=[],
-        key="",
-        text="",
-        input_tokens=None,
-        output_tokens=None,
-        cost_usd=None,
-        seconds=0.0,
-        division="",
-    )
 
 
 @pytest.fixture
@@ -179,7 +156,8 @@ def test_images_may_arrive_in_any_order(row):
     """Records are in the data set's order, with the category's final scores; reading them twice gives the same."""
     for name, score in (("2", 0.4), ("0", 0.8), ("1", 0.6)):
         scored = Scored(label=name != "0", image_score=score, values=np.empty(0), truth=None)
-        row.add(RowImage(record(name, score), scored, stored=False, parts=(score,)))
+        sample = SimpleNamespace(id=name, category="bolt", label=name != "0", defect="good")
+        row.add(RowImage(make_record(sample, score), scored, stored=False, parts=(score,)))
     for _ in range(2):
         assert [(one.id, one.image_score) for one in row.predictions] == [("0", 0.4), ("1", 0.3), ("2", 0.2)]
         assert len(row.histograms) == 3

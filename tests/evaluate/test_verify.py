@@ -138,7 +138,7 @@ def test_every_kind_of_tampering_is_named(on_disk):
         ("pixels.npz is missing", replace(run, histograms=None)),
         (
             "counts do not fit the predicted scores",
-            replace(run, histograms=[replace(histogram, scores=histogram.scores / 2), *run.histograms[1:]]),
+            replace(run, histograms=[replace(histogram, scores=histogram.scores / 2), *list(run.histograms)[1:]]),
         ),
         ("hash", replace(run, manifest=manifest.model_copy(update={"seed": 7}))),
         ("the whole of mvtec has 1725 images", with_manifest(run, dataset=fewer)),
