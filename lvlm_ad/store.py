@@ -54,6 +54,21 @@ class Kind:
     schema: str
     steps: Mapping[int, str] = field(default_factory=dict)
 
+    def error(self, path: Path, action: str, error: Exception) -> StoreError:
+        """Say what cannot be done ("opened", "read", "written"), why, and what to do.
+
+        The reason often lies outside of the file.
+        """
+        advice = self.advice
+        if "locked" in str(error):
+            advice = "Another program uses it; end that one first."
+        elif "full" in str(error) or "disk I/O" in str(error):
+            advice = "Free some space on its disk."
+        elif "readonly" in str(error) or "unable to open" in str(error):
+            where = path.parent if path.parent.is_dir() else path
+            advice = f"{where} may be read-only, or {path.name} may be no file; give another --out."
+        return StoreError(f"The {self.name} {path} cannot be {action}: {error}. {advice}")
+
 
 ANSWERS = Kind(
     name="answer store",
@@ -158,6 +173,7 @@ class Database:
 
     Attributes:
         path: the file.
+        kind: which of the two files it is.
 
     Raises:
         StoreError: see ``open_answers``.
@@ -165,7 +181,7 @@ class Database:
 
     def __init__(self, path: Path, kind: Kind) -> None:
         self.path = path
-        self._kind = kind
+        self.kind = kind
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._writer = _connect(path, kind)
         self._reader = _connect(path, kind)
@@ -180,7 +196,7 @@ class Database:
             with self._reading:
                 return self._reader.execute(query, values).fetchall()
         except DATABASE_ERRORS as error:
-            raise self.error("read", error) from error
+            raise self.kind.error(self.path, "read", error) from error
 
     @contextmanager
     def transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
@@ -206,16 +222,7 @@ class Database:
                         self._writer.execute("ROLLBACK")
                     raise
         except DATABASE_ERRORS as error:
-            raise self.error("written", error) from error
-
-    def error(self, action: str, error: Exception) -> StoreError:
-        """Describe an error of SQLite to the user.
-
-        Args:
-            action: what cannot be done: "opened", "read" or "written".
-            error: what SQLite says.
-        """
-        return _store_error(self.path, self._kind, action, error)
+            raise self.kind.error(self.path, "written", error) from error
 
     def close(self) -> None:
         """Close the file once no thread uses it: SQLite crashes when a connection is closed during a query."""
@@ -234,7 +241,7 @@ def _connect(path: Path, kind: Kind) -> sqlite3.Connection:
     try:
         database = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
     except DATABASE_ERRORS as error:
-        raise _store_error(path, kind, "opened", error) from error
+        raise kind.error(path, "opened", error) from error
     try:
         version = _configure(database)
         refusal = _refusal(database, version, kind)
@@ -242,7 +249,7 @@ def _connect(path: Path, kind: Kind) -> sqlite3.Connection:
             _upgrade(database, kind)
     except DATABASE_ERRORS as error:
         database.close()
-        raise _store_error(path, kind, "opened", error) from error
+        raise kind.error(path, "opened", error) from error
     if refusal:
         database.close()
         raise StoreError(f"The {kind.name} {path} {refusal}")
@@ -297,19 +304,6 @@ def _upgrade(database: sqlite3.Connection, kind: Kind) -> None:
     except BaseException:
         database.execute("ROLLBACK")
         raise
-
-
-def _store_error(path: Path, kind: Kind, action: str, error: Exception) -> StoreError:
-    """Say what cannot be done, why, and what to do: the reason often lies outside of the file."""
-    advice = kind.advice
-    if "locked" in str(error):
-        advice = "Another program uses it; end that one first."
-    elif "full" in str(error) or "disk I/O" in str(error):
-        advice = "Free some space on its disk."
-    elif "readonly" in str(error) or "unable to open" in str(error):
-        where = path.parent if path.parent.is_dir() else path
-        advice = f"{where} may be read-only, or {path.name} may be no file; give another --out."
-    return StoreError(f"The {kind.name} {path} cannot be {action}: {error}. {advice}")
 
 
 def _take_over_batches(database: Database, old: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 """Seconds before a question is asked again, where the endpoint does not say: at first, doubling, and at most."""
 PATIENCE = 900.0
 """Seconds for which one question is asked again after rate limits and outages; also the longest wait accepted."""
-_ON_ITS_WAY = 5.0
-"""Seconds for which answers still arrive from an endpoint that accepts no more connections."""
+_BETWEEN_NOTES = 60.0
+"""Seconds between two notes on an outage."""
 
 
 class Retries:
@@ -53,7 +54,7 @@ class Retries:
         self._lock = threading.Lock()
         self._answered = self._failed = self._rejected = 0
         self._reached = False
-        self._outage_since: float | None = None
+        self._noted = -inf
 
     def until_answered(self, key: str, ask: Callable[[bool], Answer]) -> Answer:
         """Ask until there is an answer, or no hope of one.
@@ -107,11 +108,7 @@ class Retries:
 
     def count_reply(self) -> None:
         """Note that the endpoint can be reached."""
-        with self._lock:
-            self._reached = True
-            # An answer that was on its way when the outage began does not end it.
-            if self._outage_since is not None and monotonic() - self._outage_since > _ON_ITS_WAY:
-                self._outage_since = None
+        self._reached = True
 
     def count_answer(self, *, stored: bool = False) -> None:
         """Note that a question has an answer; a stored one says nothing about questions that are rejected now."""
@@ -135,10 +132,10 @@ class Retries:
         """Whether the endpoint has answered before and cannot be reached now."""
         with self._lock:
             outage = error.unreached and self._reached
-            new = outage and self._outage_since is None
-            if new:
-                self._outage_since = monotonic()
-        if new:
+            noted = outage and monotonic() - self._noted > _BETWEEN_NOTES
+            if noted:
+                self._noted = monotonic()
+        if noted:
             self._note(f"{error} It has answered before; trying again for up to {PATIENCE / 60:.0f} minutes.")
         return outage
 

@@ -119,7 +119,7 @@ class DivisionStore:
             *(ValueError, TypeError, OSError, KeyError, EOFError, NotImplementedError),
             *(zipfile.BadZipFile, zlib.error),
         ) as error:
-            raise self._database.error("read", error) from error
+            raise self._database.kind.error(self._database.path, "read", error) from error
 
 
 def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
