@@ -252,6 +252,8 @@ class ScoreHistograms(Sequence[ScoreHistogram | None]):
         return int(self._ends.size)
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[at] for at in range(len(self))[index]]
         length, end = int(self.arrays["lengths"][index]), int(self._ends[index])
         if length < 0:
             return None

@@ -250,3 +250,4 @@ def test_histograms_are_taken_and_joined(histograms):
     assert not joint.complete
     assert joint.take([0, 3]).complete
     same(ScoreHistograms.of([*joint, *joint.take([3])]), [*histograms, histograms[3]])
+    same(joint[1:4], histograms[1:4])
