@@ -102,7 +102,7 @@ COLUMNS = (
 NUMBERS = COLUMNS[2:]
 """The columns after rank and name."""
 
-_HEADS = (
+HEADS = (
     "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. USD/point: cost of each "
     "percent of I-AUROC above 50, which is chance."
 )
@@ -155,7 +155,7 @@ def _end(value: float) -> str:
 def legend(groups: Sequence[Group], sort: str) -> str:
     """Explain columns, intervals, reference rows and own maps, as far as the given tables have them."""
     entries = [entry for group in groups for entry in group.entries]
-    parts = [_HEADS]
+    parts = [HEADS]
     if any(sort in entry.intervals for entry in entries):
         parts.append(INTERVALS)
     if any(group.lacks_interval(sort) for group in groups):

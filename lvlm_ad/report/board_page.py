@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from lvlm_ad.leaderboard import COLUMNS, NUMBERS
-from lvlm_ad.leaderboard.columns import INTERVALS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
+from lvlm_ad.leaderboard import COLUMNS
+from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
 from lvlm_ad.report.cost_plot import cost_plot
 from lvlm_ad.report.page import render
 from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard import Board, Entry, Group
+    from lvlm_ad.leaderboard import Board, Group
 
 __all__ = ["board_page"]
 
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
+_MARKS = "Bold: the best ranked row; underlined: the second. Click a heading to sort."
 _BY_CATEGORY = ("image_auroc", "pixel_auroc", "pixel_aupro")
 _KINDS = {"ranked": "ranked", "apart": "not ranked", "frame": "reference", "published": "published"}
 """Kind of row -> its name in the filter."""
@@ -44,8 +45,8 @@ def board_page(board: Board, runs: Path | None = None, folder: Path | None = Non
         title="lvlm-ad leaderboard",
         made="",
         groups=[_group(group, board.sort, _links(group, runs, folder), at) for at, group in enumerate(board.groups)],
-        heads=[column.head for column in COLUMNS],
-        explanations=[INTERVALS, REFERENCE_ROWS, OWN_MAPS],
+        columns=COLUMNS,
+        explanations=[f"{HEADS} {_MARKS}", INTERVALS, REFERENCE_ROWS, OWN_MAPS],
     )
 
 
@@ -69,36 +70,16 @@ def _group(group: Group, sort: str, links: Mapping[str, str], number: int) -> di
     # A row's number ties it to its note and to its lines by category: all three are filtered together.
     numbers = {id(entry): at for at, entry in enumerate(group.entries)}
     return {
-        "title": group.title,
+        "of": group,
+        "links": links,
         "kinds": [(kind, name) for kind, name in _KINDS.items() if kind in kinds],
         "sections": [
-            (heading, [{"number": numbers[id(entry)], **_row(entry, group, links)} for entry in entries])
-            for heading, entries in group.sections()
+            (heading, [(numbers[id(entry)], entry) for entry in entries]) for heading, entries in group.sections()
         ],
         "no_interval": NO_INTERVAL if group.lacks_interval(sort) else "",
         "notes": [(numbers[id(entry)], entry.name, "; ".join(entry.notes)) for entry in group.entries if entry.notes],
         "plots": [plot for plot in plots if plot is not None],
         "by_category": _by_category(group),
-    }
-
-
-def _row(entry: Entry, group: Group, links: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "kind": entry.kind,
-        "rank": entry.rank,
-        "place": COLUMNS[0].text(entry),
-        "name": entry.name,
-        "words": "; ".join(entry.notes),
-        "page": links.get(entry.run, ""),
-        "cells": [
-            {
-                "text": column.text(entry),
-                "value": column.value(entry),
-                "ends": entry.intervals.get(column.name),
-                "place": group.place(entry, column.name),
-            }
-            for column in NUMBERS
-        ],
     }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,9 @@ from lvlm_ad.leaderboard import usd
 from lvlm_ad.progress import Progress
 from lvlm_ad.report.gallery import display_names, gallery, letter
 from lvlm_ad.report.page import percent, render, thousands
-from lvlm_ad.report.plots import Plot, run_plots, save_plots
+from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.summary import curves_of, times_of
-from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES
+from lvlm_ad.runs import METRIC_TITLES
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -59,9 +59,13 @@ def write_report(
     """
     if out.is_symlink() and out.parent.resolve() == run.dir.resolve():
         raise RunError(f"{out} is a link that whoever made the run may have set; remove it or give -o.")
-    plots = run_plots(run, curves_of(run))
-    content = {"plots": plots, **_report(run)}
-    return _write("report.html", content, [run], out, data, pictures, progress, plots if figures else ())
+    with _page_in(out) as page:
+        images = _gallery([run], out, data, progress or Progress(), pictures=pictures)
+        plots = run_plots(run, curves_of(run))
+        if figures:
+            save_plots(plots, out / "figures")
+        write_file(page, render("report.html", _SCRIPTS, plots=plots, **images, **_report(run)))
+    return page
 
 
 def write_comparison(
@@ -99,47 +103,38 @@ def write_comparison(
         raise ConfigError("A comparison needs two runs or more.")
     first, *others = runs
     comparisons = [compare_runs(first, other, resamples, across_conditions=across_conditions) for other in others]
-    return _write("compare.html", _comparison(runs, comparisons, resamples), runs, out, data, pictures, progress)
+    with _page_in(out) as page:
+        images = _gallery(runs, out, data, progress or Progress(), pictures=pictures)
+        write_file(page, render("compare.html", _SCRIPTS, **images, **_comparison(runs, comparisons, resamples)))
+    return page
 
 
-def _write(
-    template: str,
-    content: Mapping[str, Any],
-    runs: Sequence[Run],
-    out: Path,
-    data: Path | None,
-    pictures: bool,  # noqa: FBT001 - as the caller was given it
-    progress: Progress | None,
-    figures: Sequence[Plot] = (),
-) -> Path:
-    """Write a page with the gallery of its runs."""
-    progress = progress or Progress()
+@contextmanager
+def _page_in(folder: Path) -> Iterator[Path]:
+    """Create a page's folder and give the page's path; what cannot be written is a ``RunError``."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            # An own map has no division; comparable runs share theirs.
-            divided = next((run for run in runs if run.manifest.division.hash), runs[0])
-            sources = find_sources(divided, data, progress, stack) if pictures else None
-            if sources is not None and sources.note:
-                progress.note(f"Marks and maps are not shown: {sources.note}")
-            cards, legend = gallery(runs, sources, out, progress)
-        if figures:
-            save_plots(figures, out / "figures")
-        write_file(out / "index.html", render(template, _SCRIPTS, cards=cards, legend=legend, **content))
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder / "index.html"
     except OSError as error:
-        raise RunError(f"The page cannot be written to {out}: {error.strerror}.") from error
-    return out / "index.html"
+        raise RunError(f"The page cannot be written to {folder}: {error.strerror}.") from error
 
 
-def _metric_cells(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the metrics of a category or of the mean for a row of a table, each with the ends of its interval."""
-    intervals = measures.get("interval", {})
-    return [{"value": measures.get(name), "ends": intervals.get(name)} for name in METRIC_NAMES]
+def _gallery(
+    runs: Sequence[Run], out: Path, data: Path | None, progress: Progress, *, pictures: bool
+) -> dict[str, Any]:
+    """Write the pictures of runs on the same images, and return what the gallery's template needs."""
+    with ExitStack() as stack:
+        # An own map has no division; comparable runs share theirs.
+        divided = next((run for run in runs if run.manifest.division.hash), runs[0])
+        sources = find_sources(divided, data, progress, stack) if pictures else None
+        if sources is not None and sources.note:
+            progress.note(f"Marks and maps are not shown: {sources.note}")
+        cards, legend = gallery(runs, sources, out, progress)
+    return {"cards": cards, "legend": legend}
 
 
 def _report(run: Run) -> dict[str, Any]:
     manifest, metrics = run.manifest, run.metrics
-    rows = [_row(name, measures) for name, measures in metrics["categories"].items()]
     return {
         "title": f"{manifest.row_name} on {manifest.dataset.name}",
         "made": manifest.started[:10],
@@ -147,19 +142,15 @@ def _report(run: Run) -> dict[str, Any]:
         "condition": f"{manifest.dataset.summary}; {_division(run)}",
         "tiles": [*_metric_tiles(metrics["mean"]), *_answer_tiles(run)],
         "notes": [*manifest.model.notes, *manifest.dataset.notes],
-        "heads": list(METRIC_TITLES.values()),
-        "rows": rows,
-        "mean": _row("mean", metrics["mean"]) if len(rows) > 1 else None,
+        "titles": METRIC_TITLES,
+        "categories": metrics["categories"],
+        "mean": metrics["mean"],
         "undefined": sorted(set(metrics["mean"].get("undefined", {}).values())),
         "answers": metrics["answers"],
         "outcomes": _outcomes(run),
         "heading": "Images",
         "settings": _settings(run),
     }
-
-
-def _row(name: str, measures: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "images": measures["n_measured"], "cells": _metric_cells(measures)}
 
 
 def _division(run: Run) -> str:
@@ -241,27 +232,15 @@ def _settings(run: Run) -> list[tuple[str, str]]:
 
 def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resamples: int) -> dict[str, Any]:
     names = [f"{letter(index)} {name}" for index, name in enumerate(display_names(runs))]
-    rows = [{"name": name, "cells": _metric_cells(run.metrics["mean"])} for name, run in zip(names, runs, strict=True)]
-    pairs = [
-        {
-            "second": name,
-            "rows": [
-                {"name": category, "cells": [differences[metric] for metric in METRIC_NAMES]}
-                for category, differences in comparison.categories.items()
-            ],
-            "mean": [comparison.mean[metric] for metric in METRIC_NAMES],
-        }
-        for name, comparison in zip(names[1:], comparisons, strict=True)
-    ]
     return {
         "title": " against ".join(names),
         "made": "",
         "names": names,
         "condition": runs[0].manifest.dataset.summary,
         "notes": list(dict.fromkeys(note for comparison in comparisons for note in comparison.notes)),
-        "heads": list(METRIC_TITLES.values()),
-        "rows": rows,
-        "pairs": pairs,
+        "titles": METRIC_TITLES,
+        "rows": [(name, run.metrics["mean"]) for name, run in zip(names, runs, strict=True)],
+        "pairs": [{"second": name, "comparison": one} for name, one in zip(names[1:], comparisons, strict=True)],
         "resamples": f"{resamples:,}",
         "heading": "Images, largest differences first",
     }

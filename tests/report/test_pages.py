@@ -16,7 +16,7 @@ from PIL import Image
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.datasets.masks import resize_mask
-from lvlm_ad.errors import ConfigError, DataError, RunError
+from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.leaderboard import Board
 from lvlm_ad.progress import Progress
@@ -114,14 +114,21 @@ def test_plots_are_written_as_figures(kept_run, tmp_path):
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"scores.pdf", "scores.png"}
 
 
-def test_a_division_that_cannot_be_repeated_is_explained(kept_run, images):
-    """Pictures then have no marks and no maps."""
-    division = kept_run.manifest.division.model_copy(update={"hash": "other"})
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"hash": "other"}, "divides the images differently"),
+        ({"method": "sam", "options": {"sam_model": "/etc", "sam_weights": "0" * 64}}, "has never used"),
+    ],
+)
+def test_a_division_that_cannot_be_repeated_is_explained(kept_run, images, changes, note):
+    """Pictures have no marks and no maps then; a model that a stranger's run names is not even looked for."""
+    division = kept_run.manifest.division.model_copy(update=changes)
     run = replace(kept_run, manifest=kept_run.manifest.model_copy(update={"division": division}))
     with ExitStack() as stack:
         sources = find_sources(run, images, Progress(), stack)
     assert sources.divisions is None
-    assert "divides the images differently" in sources.note
+    assert note in sources.note
 
 
 def test_verdicts(kept_run, tmp_path):
@@ -342,23 +349,3 @@ def test_a_page_replaces_a_strangers_link(run_folder, tmp_path, lvlm_ad_command)
     assert all(page.is_file() and not page.is_symlink() for page in pages)
     assert victim.read_text() == "mine"
     assert lvlm_ad_command("leaderboard", run_folder.parent, "-f", "csv", "-o", "/dev/null").returncode == 0
-
-
-def test_a_model_that_a_run_names_is_not_looked_for(kept_run, images, tmp_path):
-    """A run that says that it was divided by SAM names weights; they are neither opened nor downloaded."""
-    division = kept_run.manifest.division.model_copy(
-        update={"method": "sam", "options": {"sam_model": str(tmp_path), "sam_weights": "0" * 64}}
-    )
-    run = replace(kept_run, manifest=kept_run.manifest.model_copy(update={"division": division}))
-    with ExitStack() as stack:
-        sources = find_sources(run, images, Progress(), stack)
-    assert "which this machine has never used" in sources.note
-
-
-def test_a_report_that_is_a_link_is_refused(kept_run, tmp_path):
-    """Whoever made the run may have set it."""
-    run = replace(kept_run, dir=tmp_path)
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "report").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RunError, match="is a link"):
-        write_report(run, tmp_path / "report", pictures=False)
