@@ -27,10 +27,11 @@ def make_data(root: Path, count: int, *, categories: int = 1, side: int = 64, se
             (side, side), Image.Resampling.BICUBIC
         )
         if kind == "hole":
-            corner = (draw.randrange(side - square), draw.randrange(side - square))
-            picture.paste((220, 30, 30), (*corner, *(place + square for place in corner)))
+            left, top = draw.randrange(side - square), draw.randrange(side - square)
+            defect = (left, top, left + square, top + square)
+            picture.paste((220, 30, 30), defect)
             mask = Image.new("L", picture.size)
-            mask.paste(255, (*corner, *(place + square for place in corner)))
+            mask.paste(255, defect)
             _save(mask, folder / "ground_truth" / kind / f"{index:06}_mask.png")
         _save(picture, folder / "test" / kind / f"{index:06}.png")
 

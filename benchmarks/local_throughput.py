@@ -105,7 +105,7 @@ def plain_loop(folder: Path, requests: list[Request], tokens: int, device: str) 
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     model = transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, device_map=device).eval()
 
-    def ask(request: Request) -> None:
+    def ask(request: Request) -> str:
         image = Image.open(BytesIO(request.images[0].data)).convert("RGB")
         content = [{"type": "image", "image": image}, {"type": "text", "text": request.text}]
         inputs = processor.apply_chat_template(
@@ -117,7 +117,7 @@ def plain_loop(folder: Path, requests: list[Request], tokens: int, device: str) 
         ).to(model.device, dtype=dtype)
         with torch.inference_mode():
             output = model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
-        processor.decode(output[0, inputs["input_ids"].shape[1] :])
+        return str(processor.decode(output[0, inputs["input_ids"].shape[1] :]))
 
     ask(requests[0])
     return measure(lambda: [ask(request) for request in requests], len(requests), device)

@@ -56,8 +56,8 @@ class Endpoint:
         self._latency = latency
         self._limit = limit
         self._answers = itertools.cycle([_response("200 OK", _completion(text)) for text in answers])
-        self._under_way = 0
-        self._reset()
+        self._under_way = self._peak = self._turned_away = 0
+        self._cpu_before = time.process_time()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client's questions, one after the other."""
@@ -87,12 +87,9 @@ class Endpoint:
 
     def _stats(self) -> bytes:
         counts = {"peak": self._peak, "turned_away": self._turned_away, "cpu": time.process_time() - self._cpu_before}
-        self._reset()
-        return _response("200 OK", counts)
-
-    def _reset(self) -> None:
         self._peak = self._turned_away = 0
         self._cpu_before = time.process_time()
+        return _response("200 OK", counts)
 
 
 def _completion(text: str) -> dict[str, object]:

@@ -74,7 +74,8 @@ def anomalib(folder: Path, images: np.ndarray, batch: int) -> dict[str, Any]:
 
     torch_model.PRETRAINED = str(folder / "weights.pt")
     model = torch_model.WinClipModel().eval()
-    mean, std = np.float32((0.48145466, 0.4578275, 0.40821073)), np.float32((0.26862954, 0.26130258, 0.27577711))
+    mean = np.array((0.48145466, 0.4578275, 0.40821073), np.float32)
+    std = np.array((0.26862954, 0.26130258, 0.27577711), np.float32)
 
     def score() -> Iterator[tuple[float, np.ndarray]]:
         for at in range(0, len(images), batch):

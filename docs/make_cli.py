@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the command line itself. Run it after a change to the command line; a test runs it too.
+"""Write docs/cli.md from the help of the command line. Run it after a change to the command line; a test checks it.
 
 python docs/make_cli.py [--check]
 """
@@ -17,7 +17,7 @@ PAGE = Path(__file__).with_name("cli.md")
 
 HEAD = """# Command line
 
-This page is made from the command line itself (`python docs/make_cli.py`); a test compares the two.
+`python docs/make_cli.py` makes this page from the help of the command line.
 
 Tables go to stdout, progress and messages to stderr. `--json` prints one JSON object on stdout and nothing else there.
 
@@ -29,7 +29,7 @@ Tables go to stdout, progress and messages to stderr. `--json` prints one JSON o
 | 130 | interrupted; what was answered is kept, and the same command goes on from there |
 
 `--set KEY=VALUE` reaches every field of the model presets, of their plugins and of the protocol: `--set base_url=...`,
-`--set temperature=0.5`, `--set n_segments=100`, `--set shots=2`. A setting that nothing has is an error.
+`--set temperature=0.5`, `--set n_segments=100`, `--set shots=2`. An unknown setting is an error.
 """
 
 
@@ -44,22 +44,26 @@ def _default(parameter: Any) -> str:
     return f" Default: `{getattr(value, 'value', value)}`."
 
 
+def _name(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name.upper())
+    return ", ".join([*parameter.opts, *parameter.secondary_opts])
+
+
 def _section(path: str, command: Any) -> str:
-    usage = f"    {path}" + "".join(
-        f" {parameter.metavar or parameter.name.upper()}"
+    arguments = [_name(parameter) for parameter in command.params if parameter.param_type_name == "argument"]
+    lines = [
+        f"## {path}",
+        "",
+        "    " + " ".join([path, *arguments]),
+        "",
+        *(" ".join(p.split()) + "\n" for p in (command.help or "").split("\n\n")),
+    ]
+    rows = [
+        f"| `{_name(parameter)}` | {_cell(parameter.help or '')}{_default(parameter)} |"
         for parameter in command.params
-        if parameter.param_type_name == "argument"
-    )
-    lines = [f"## {path}", "", usage, "", *(" ".join(p.split()) + "\n" for p in (command.help or "").split("\n\n"))]
-    rows = []
-    for parameter in command.params:
-        if parameter.name == "help" or getattr(parameter, "hidden", False):
-            continue
-        if parameter.param_type_name == "argument":
-            name = parameter.metavar or parameter.name.upper()
-        else:
-            name = ", ".join([*parameter.opts, *parameter.secondary_opts])
-        rows.append(f"| `{name}` | {_cell(parameter.help or '')}{_default(parameter)} |")
+        if parameter.name != "help" and not getattr(parameter, "hidden", False)
+    ]
     if rows:
         lines += ["| option | |", "|---|---|", *rows, ""]
     return "\n".join(lines)

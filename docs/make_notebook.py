@@ -1,4 +1,4 @@
-"""Writes docs/quickstart.ipynb, without outputs. Run it after a change to the cells; a test runs the notebook.
+"""Write docs/quickstart.ipynb, without outputs. Run it after a change to the cells; a test runs the notebook.
 
 python docs/make_notebook.py [--check]
 """
@@ -33,25 +33,25 @@ frame.sort_values("image_score", ascending=False)[["id", "label", "image_score"]
 ---
 ## A model of your own
 
-Any file with a class that has `answer` will do.
+Any class with a method `answer` works, in any file.
 ---
 %%writefile guess.py
 class Guess:
     def answer(self, request):
         return "image anomaly score: 0.5; region 1: 0.5."
 ---
-It is named by its file.
+The file is the model's name.
 ---
 lvlm_ad.bench(models=["guess.py"], dataset="demo", limit=4)
 ---
-## How an image is cut, and an answer is read
+## How an image is divided and an answer is read
 ---
 sample = lvlm_ad.load_dataset("demo")[0]
 regions = lvlm_ad.regions.divide(sample.image, "superpixel")
 scores = lvlm_ad.text2seg.parse("Image anomaly score: 0.9; regions 3 and 5: 70%.", regions.count)
 regions.count, scores.image, dict(scores.regions), scores.status
 """
-"""In turn text and code, text first."""
+"""Text and code alternate, text first."""
 
 
 def notebook() -> str:

@@ -1,6 +1,6 @@
-"""Draws the pictures of the documentation with the library itself: python docs/make_pictures.py.
+"""Draw the pictures of the documentation with the library itself: python docs/make_pictures.py.
 
-Takes the extra ``dev``, and Chromium for the pictures of pages.
+Needs the extra ``dev``, and Chromium for the pictures of pages.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def pipeline() -> None:
 
 
 def pages() -> None:
-    """Photograph the leaderboard of the demo, and the report of its contrast row."""
+    """Take screenshots of the demo's leaderboard and of the report on its contrast row."""
     with TemporaryDirectory() as temporary, sync_playwright() as driver:
         folder = Path(temporary)
         runs = bench(models=["contrast"], dataset="demo", out=folder)
