@@ -20,8 +20,8 @@ from lvlm_ad.store import ANSWERS, DATABASE_ERRORS, Database
 __all__ = ["salvage", "whole_answers"]
 
 _KEY = re.compile(rb"(?=([0-9a-f]{64}))")
-_BATCHES = {"batches": "label, model, file_id, batch_id, outcome, begun", "questions": "label, key"}
-"""Table -> its columns."""
+_BATCHES = {"batches": ("label", "model", "file_id", "batch_id", "outcome", "begun"), "questions": ("key", "label")}
+"""Table -> its columns, in the first of which it is sorted."""
 _LONGEST = 1 << 40
 """Bytes; no store is longer."""
 
@@ -44,10 +44,9 @@ def salvage(sources: Sequence[Path], target: Path) -> int:
         for source in sources:
             try:
                 for row in whole_answers(source):
-                    query = f"INSERT OR IGNORE INTO answers ({', '.join(row)}) VALUES ({_marks(row)})"  # noqa: S608 - names of ours
-                    saved += database.execute(query, tuple(row.values())).rowcount
-                for table, values in _batches(source):
-                    database.execute(f"INSERT OR IGNORE INTO {table} VALUES ({_marks(values)})", values)  # noqa: S608 - likewise
+                    saved += _insert(database, "answers", row)
+                for table, row in _batches(source):
+                    _insert(database, table, row)
             except OSError as error:
                 raise StoreError(f"{source} cannot be examined: {error.strerror}. Nothing was changed.") from error
     return saved
@@ -75,13 +74,21 @@ def whole_answers(damaged: Path) -> Iterator[dict[str, Any]]:
                     yield row
 
 
-def _batches(damaged: Path) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _insert(database: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
+    """Insert a row that is not there yet; return how many rows that adds."""
+    query = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"  # noqa: S608 - names of ours
+    return database.execute(query, tuple(row.values())).rowcount
+
+
+def _batches(damaged: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield table and row; read from both ends, so that a damaged page costs its own rows alone."""
     with _opened(damaged) as database:
         for table, columns in _BATCHES.items():
             for order in ("ASC", "DESC"):
-                query = f"SELECT {columns} FROM {table} ORDER BY {'key' if 'key' in columns else 'label'} {order}"  # nosec B608 # noqa: S608 - names of ours
-                yield from ((table, row) for row in _rows(database, query) if all(isinstance(one, str) for one in row))
+                query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {columns[0]} {order}"  # nosec B608 # noqa: S608 - names of ours
+                for row in _rows(database, query):
+                    if all(isinstance(one, str) for one in row):
+                        yield table, dict(zip(columns, row, strict=True))
 
 
 def _rows(database: sqlite3.Connection, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
@@ -129,7 +136,3 @@ def _length_by_header(path: Path) -> int:
     page = int.from_bytes(head[16:18], "big")
     # 1 stands for 65,536, which two bytes cannot hold. A damaged header may give any number of pages.
     return min((65536 if page == 1 else page) * int.from_bytes(head[28:32], "big"), _LONGEST)
-
-
-def _marks(row: Any) -> str:
-    return ", ".join("?" * len(row))

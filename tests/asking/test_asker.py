@@ -62,16 +62,11 @@ def test_two_who_ask_the_same_at_once_pay_once(store):
     """While a question is under way, the same question waits for its answer."""
     backend = Slow()
     asking = Asker(backend, store, PRICE, Budget(None))
-    asked = []
-    threads = [threading.Thread(target=lambda: asked.append(asking.ask(question("a")).stored)) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for _ in threads:
-        backend.gate.release()
-    for thread in threads:
-        thread.join(timeout=30)
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(asking.ask, question("a")) for _ in range(6)]
+        backend.gate.release(6)
     assert backend.asked == 1
-    assert sorted(asked) == [False, True, True, True, True, True]
+    assert sorted(one.result().stored for one in asked) == [False, True, True, True, True, True]
 
 
 def test_stored_answers_show_that_the_endpoint_was_in_reach(store):
@@ -196,13 +191,9 @@ def test_the_budget_holds_with_many_questions_at_once(store, limit, asked):
         except BudgetSpentError as error:
             outcomes.append(str(error))
 
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(10)]
-    for thread in threads:
-        thread.start()
-    for _ in threads:
-        backend.gate.release()
-    for thread in threads:
-        thread.join(timeout=30)
+    with ThreadPoolExecutor(10) as pool:
+        pool.map(ask, range(10))
+        backend.gate.release(10)
     assert backend.asked == asked == outcomes.count(1.0)
     assert len(outcomes) == 10
 

@@ -3,6 +3,7 @@
 import heapq
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -193,19 +194,13 @@ def test_a_long_wait_gives_one_note():
     for _ in range(2):
         limiter.leave(limiter.enter(), "answered")
 
-    def wait():
-        with pytest.raises(StoppedError):
-            limiter.enter()
-
-    threads = [threading.Thread(target=wait) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + 30
-    while not notes and time.monotonic() < deadline:
-        time.sleep(0.01)
-    limiter.stop()
-    for thread in threads:
-        thread.join(timeout=30)
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(limiter.enter) for _ in range(3)]
+        deadline = time.monotonic() + 30
+        while not notes and time.monotonic() < deadline:
+            time.sleep(0.01)
+        limiter.stop()
+    assert all(isinstance(one.exception(), StoppedError) for one in waiting)
     assert len(notes) == 1
     assert 50 < notes[0] <= 60
 
@@ -214,20 +209,9 @@ def test_stopping_ends_all_waits():
     """After a stop nothing is sent: waiting and later questions get an error."""
     limiter = RateLimiter(1, 1)
     limiter.enter()
-    errors = []
-
-    def wait():
-        try:
-            limiter.enter()
-        except StoppedError:
-            errors.append(1)
-
-    threads = [threading.Thread(target=wait) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    limiter.stop()
-    for thread in threads:
-        thread.join(timeout=30)
-    assert len(errors) == 5
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(limiter.enter) for _ in range(5)]
+        limiter.stop()
+    assert all(isinstance(one.exception(), StoppedError) for one in waiting)
     with pytest.raises(StoppedError):
         limiter.enter()

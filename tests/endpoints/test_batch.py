@@ -194,6 +194,17 @@ def run(batcher, count):
     batcher.run(lambda: questions(count), lambda *_: None)
 
 
+def run_interrupted(batcher, count):
+    """Send the batches, and be interrupted while waiting for their answers."""
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    batcher._sleep = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(batcher, count)
+
+
 def test_a_question_in_a_batch_is_that_of_a_live_run(batcher, batches):
     """What goes into a file is what a live question sends."""
     one = batcher()
@@ -272,14 +283,7 @@ def test_no_question_that_could_exceed_the_limit_is_sent(batcher, batches):
     run(batcher(most=lambda _: 1.0, allowance=5.0), 12)
     assert sizes(batches) == [5]
     batches.state = lambda _: "in_progress"
-    first = batcher(most=lambda _: 1.0, allowance=3.0)
-
-    def interrupt(_seconds):
-        raise KeyboardInterrupt
-
-    first._sleep = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        run(first, 12)
+    run_interrupted(batcher(most=lambda _: 1.0, allowance=3.0), 12)
     batches.state = lambda _: "completed"
     second = batcher(most=lambda _: 1.0, allowance=3.0)
     run(second, 12)
@@ -370,14 +374,7 @@ def test_a_renewed_answer_takes_its_place_after_an_interruption(batcher, batches
     batches.reply = lambda _: (200, completion("yes"))
     gate = []
     batches.state = lambda number: "completed" if number == 0 or gate else "in_progress"
-    second = batcher(**stale)
-
-    def interrupt(_seconds):
-        raise KeyboardInterrupt
-
-    second._sleep = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        run(second, 2)
+    run_interrupted(batcher(**stale), 2)
     gate.append(1)
     third = batcher(**stale)
     run(third, 2)
@@ -431,13 +428,7 @@ def test_answers_of_another_selection_are_kept(batcher, batches):
     gate = []
     batches.state = lambda _: "completed" if gate else "in_progress"
     first = batcher()
-
-    def interrupt(_seconds):
-        raise KeyboardInterrupt
-
-    first._sleep = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        run(first, 8)
+    run_interrupted(first, 8)
     gate.append(1)
     run(batcher(), 2)
     assert (len(first.store), len(batches.batches)) == (8, 1)
