@@ -13,7 +13,7 @@ from .clip.options import ClipAdOptions
 if TYPE_CHECKING:
     from lvlm_ad.baseline import BaselineOptions
 
-    from .clip.clip_ad import DualPathMethod
+    from .clip.dual_path import DualPathMethod
     from .clip.model import Clip
     from .clip.prompts import Prototypes
 
@@ -64,6 +64,6 @@ class ClipAd(ClipBaseline):
 
     def make(self, clip: Clip, prototypes: Prototypes) -> DualPathMethod:
         """Build the method."""
-        from .clip.clip_ad import DualPathMethod  # noqa: PLC0415 - imports torch
+        from .clip.dual_path import DualPathMethod  # noqa: PLC0415 - imports torch
 
         return DualPathMethod(clip, prototypes, self._own_options)

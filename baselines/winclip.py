@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .clip.model import Clip
     from .clip.prompts import Prototypes
-    from .clip.winclip import Windows
+    from .clip.windows import Windows
 
 __all__ = ["WinClip", "WinClipOptions"]
 
@@ -32,6 +32,6 @@ class WinClip(ClipBaseline):
 
     def make(self, clip: Clip, prototypes: Prototypes) -> Windows:
         """Build the method."""
-        from .clip.winclip import Windows  # noqa: PLC0415 - imports torch
+        from .clip.windows import Windows  # noqa: PLC0415 - imports torch
 
         return Windows(clip, prototypes, variant=self._variant, temperature=self._temperature)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Baseline", "BaselineOptions", "DenseScores", "References", "Row", "Truth", "View", "finalizes", "flaw_of"]
+__all__ = ["Baseline", "BaselineOptions", "DenseScores", "References", "Row", "Truth", "View", "flaw_of"]
 
 Row = Literal["regions", "dense"]
 """``regions``: scored through the division and Text2Segmentation. ``dense``: a baseline's own map, pixel by pixel."""
@@ -87,12 +87,6 @@ class DenseScores:
     parts: tuple[float, ...] = ()
 
 
-def finalizes(baseline: Baseline) -> bool:
-    """Say whether a baseline has a ``finalize_category`` of its own."""
-    method = baseline.finalize_category
-    return getattr(method, "__func__", method) is not Baseline.finalize_category
-
-
 def flaw_of(scores: Any, shape: tuple[int, ...]) -> str:
     """Describe what is wrong with the result of ``Baseline.score``; empty if nothing is.
 
@@ -104,36 +98,30 @@ def flaw_of(scores: Any, shape: tuple[int, ...]) -> str:
         >>> flaw_of(0.5, (8, 8))
         'returned 0.5; it must return DenseScores'
     """
-    if not isinstance(scores, DenseScores):
-        return f"returned {scores!r:.60}; it must return DenseScores"
-    return _flaw_of_types(scores) or _flaw_of_values(scores, shape)
-
-
-def _flaw_of_types(scores: Any) -> str:
     import numpy as np  # noqa: PLC0415 - the contract itself needs none
 
+    if not isinstance(scores, DenseScores):
+        return f"returned {scores!r:.60}; it must return DenseScores"
     numbers = (int, float, np.integer, np.floating)
-    if not isinstance(scores.image, numbers) or isinstance(scores.image, bool):
-        return f"gave {scores.image!r:.40} as image score; it must be a float"
-    if not isinstance(scores.map, np.ndarray):
-        return f"gave a map that is {type(scores.map).__name__}; it must be an array of floats"
-    if scores.map.dtype.kind not in "fiub":
-        return f"gave a map of {scores.map.dtype}; it must hold floats"
-    if not isinstance(scores.parts, tuple | list) or not all(isinstance(part, numbers) for part in scores.parts):
-        return f"gave {scores.parts!r:.40} as parts; they must be a tuple of floats"
-    return ""
-
-
-def _flaw_of_values(scores: DenseScores, shape: tuple[int, ...]) -> str:
-    import numpy as np  # noqa: PLC0415 - as above
-
-    if scores.map.shape != shape:
-        return f"gave a map of shape {scores.map.shape}; it must be the image's {shape}"
-    if not (np.isfinite(scores.image) and np.isfinite(scores.map).all()):
-        return "gave scores that are no numbers, but NaN or infinite"
-    if not (0 <= scores.image <= 1 and float(scores.map.min()) >= 0 and float(scores.map.max()) <= 1):
-        return "gave scores outside [0, 1]"
-    return ""
+    # A dataclass takes any value.
+    image: Any = scores.image
+    pixels: Any = scores.map
+    parts: Any = scores.parts
+    flaw = ""
+    if not isinstance(image, numbers) or isinstance(image, bool):
+        flaw = f"gave {image!r:.40} as image score; it must be a float"
+    elif not isinstance(pixels, np.ndarray) or pixels.dtype.kind not in "fiub":
+        kind = getattr(pixels, "dtype", type(pixels).__name__)
+        flaw = f"gave a map of {kind}; it must be an array of floats"
+    elif not isinstance(parts, tuple | list) or not all(isinstance(part, numbers) for part in parts):
+        flaw = f"gave {parts!r:.40} as parts; they must be a tuple of floats"
+    elif pixels.shape != shape:
+        flaw = f"gave a map of shape {pixels.shape}; it must be the image's {shape}"
+    elif not (np.isfinite(image) and np.isfinite(pixels).all()):
+        flaw = "gave scores that are no numbers, but NaN or infinite"
+    elif not (0 <= image <= 1 and pixels.min() >= 0 and pixels.max() <= 1):
+        flaw = "gave scores outside [0, 1]"
+    return flaw
 
 
 class BaselineOptions(BackendOptions):

@@ -1,27 +1,42 @@
-"""Backend for GPT-4V and every other endpoint with OpenAI's chat completions."""
+"""Backend for GPT-4V and every other endpoint with OpenAI's chat completions, and with its Batch API."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
-from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Request
-from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError
+from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Picture, Request
+from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError, TransientError
 
-from .batches import LABEL, PATH, batch_of, line_of, result_of
-from .body import chat_body
 from .options import OpenAIOptions
 from .replies import answer_of, failed_answer, parse_json, sentence
 from .wire import StatusError, Wire
+
+if TYPE_CHECKING:
+    from openai.types import Batch as OpenAIBatch
 
 __all__ = ["OpenAIBackend", "OpenAIOptions"]
 
 _SHOWN = 1000
 """Most characters of a message; cut only after the key was removed from it."""
+_PATH: Final = "/v1/chat/completions"
+"""Where the endpoint sends the questions of a batch."""
+_LABEL: Final = "lvlm-ad"
+"""Name of our label in a batch's metadata."""
+
+_STATES: dict[str, Literal["done", "failed"]] = {
+    "completed": "done",
+    "expired": "done",
+    "cancelled": "done",
+    "failed": "failed",
+}
+_OK, _SERVER_ERROR = 200, 500
 
 T = TypeVar("T")
 
@@ -96,7 +111,8 @@ class OpenAIBackend(BatchBackend):
 
     def batch_line(self, key: str, request: Request) -> bytes:
         """Return one question as a line of a batch file."""
-        return line_of(key, chat_body(request, self._options))
+        head = f'{{"custom_id":"{key}","method":"POST","url":"{_PATH}","body":'
+        return head.encode() + _chat_body(request, self._options) + b"}\n"
 
     def upload_batch(self, file: Path) -> str:
         """Upload a batch file and return its id."""
@@ -107,18 +123,18 @@ class OpenAIBackend(BatchBackend):
         """Start a batch and return its id; its metadata keep ``label``."""
         return self._call(
             lambda: self._wire.client.batches.create(
-                input_file_id=file_id, endpoint=PATH, completion_window="24h", metadata={LABEL: label}
+                input_file_id=file_id, endpoint=_PATH, completion_window="24h", metadata={_LABEL: label}
             )
         ).id
 
     def find_batch(self, label: str) -> str | None:
         """Look for a batch by its label among the newest hundred."""
         newest = self._call(lambda: self._wire.client.batches.list(limit=100)).data
-        return next((batch.id for batch in newest if (batch.metadata or {}).get(LABEL) == label), None)
+        return next((batch.id for batch in newest if (batch.metadata or {}).get(_LABEL) == label), None)
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch's state."""
-        batch = batch_of(self._call(lambda: self._wire.client.batches.retrieve(batch_id)))
+        batch = _batch_of(self._call(lambda: self._wire.client.batches.retrieve(batch_id)))
         return replace(batch, detail=self._wire.hide(batch.detail)[:_SHOWN])
 
     def batch_answers(self, batch_id: str) -> Iterator[tuple[str, Answer | BackendError]]:
@@ -128,14 +144,14 @@ class OpenAIBackend(BatchBackend):
         for file_id in (batch.output_file_id, batch.error_file_id):
             content = self._call(partial(client.files.content, file_id)).content if file_id else b""
             for line in content.splitlines():
-                if (result := result_of(parse_json(line))) is not None:
+                if (result := _result_of(parse_json(line))) is not None:
                     key, answer = result
                     yield key, self._without_key(answer) if isinstance(answer, Answer) else self._explained(answer)
 
     def _answer(self, request: Request) -> Answer:
         start = perf_counter()
         try:
-            reply = self._wire.post("/chat/completions", chat_body(request, self._options))
+            reply = self._wire.post("/chat/completions", _chat_body(request, self._options))
         except StatusError as failure:
             return self._failed_answer(failure, perf_counter() - start)
         return answer_of(parse_json(reply.content), reply.headers, perf_counter() - start)
@@ -167,3 +183,53 @@ class OpenAIBackend(BatchBackend):
         text = self._wire.hide(str(error))[:_SHOWN]
         error.args = (f"{self._options.base_url}, model {self._options.model}: {text}",)
         return error
+
+
+def _chat_body(request: Request, options: OpenAIOptions) -> bytes:
+    """Return a question as JSON; a setting that the endpoint does not support is left out."""
+    body: dict[str, Any] = {"model": options.model, options.token_parameter: options.max_tokens}
+    for name in ("temperature", "seed", "reasoning_effort"):
+        if (value := getattr(options, name)) is not None:
+            body[name] = value
+    if options.logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": options.logprobs}
+    if "schema" in request.options and "schema" in options.takes:
+        schema = {"name": "anomaly_scores", "strict": True, "schema": request.options["schema"]}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    content = [_picture(picture, options.detail) for picture in request.images]
+    body["messages"] = [{"role": "user", "content": [*content, {"type": "text", "text": request.text}]}]
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _picture(picture: Picture, detail: str) -> dict[str, Any]:
+    url = f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode('ascii')}"
+    return {"type": "image_url", "image_url": {"url": url} if detail == "none" else {"url": url, "detail": detail}}
+
+
+def _batch_of(batch: OpenAIBatch) -> Batch:
+    """Translate a batch's state."""
+    counts = batch.request_counts
+    reasons = [str(error.message) for error in (batch.errors.data or [])] if batch.errors else []
+    detail = f"{batch.status}{': ' if reasons else ''}{'; '.join(reasons)}"
+    answered, total = (counts.completed + counts.failed, counts.total) if counts else (0, 0)
+    return Batch(batch.id, _STATES.get(batch.status, "waiting"), answered, total, detail)
+
+
+def _result_of(line: Any) -> tuple[str, Answer | BackendError] | None:
+    """Return the key and the answer or error in one line of a batch's result; None if the line names no question."""
+    if not isinstance(line, dict) or not isinstance(line.get("custom_id"), str):
+        return None
+    key, response = line["custom_id"], line.get("response")
+    try:
+        if not isinstance(response, dict):
+            error = line.get("error")
+            reason = error.get("message") if isinstance(error, dict) else None
+            raise TransientError(f"not answered in the batch: {reason or 'no reason is given'}")
+        status = response.get("status_code")
+        if status == _OK:
+            answer = answer_of(response.get("body"), {}, 0.0)
+        else:
+            answer = failed_answer(status if isinstance(status, int) else _SERVER_ERROR, response.get("body"), {}, 0.0)
+    except BackendError as error:
+        return key, error
+    return key, replace(answer, batch=True)

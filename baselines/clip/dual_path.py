@@ -1,21 +1,48 @@
-"""The mathematics of CLIP-AD: two paths through the image tower, and scores of patches from the second path."""
+"""The method of CLIP-AD: two paths through the image tower, scores of patches, image scores and the smoothed map."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from safetensors.torch import load_file
+from scipy.ndimage import gaussian_filter
 from sklearn.cluster import DBSCAN
 from torch.nn import functional
 
+from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
 
-if TYPE_CHECKING:
-    from .model import Clip
+from .baseline import Squares, WholePictures
+from .loading import one_line
+from .prompts import ensemble, mean
+from .tiles import enlarged
 
-__all__ = ["STAGES", "DualPath", "dual_path", "largest_cluster", "surgery"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .model import Clip
+    from .options import ClipAdOptions
+    from .prompts import Prototypes
+
+__all__ = [
+    "ABNORMAL",
+    "NORMAL",
+    "STAGES",
+    "DualPath",
+    "DualPathMethod",
+    "DualPathScores",
+    "dual_path",
+    "largest_cluster",
+    "read_heads",
+    "surgery",
+]
 
 STAGES = 4
 """Each stage is a quarter of the blocks (Chen et al., section 3.3); the value-value path restarts in each."""
@@ -139,3 +166,153 @@ def largest_cluster(vectors: torch.Tensor, eps: float, min_samples: int) -> torc
     if not len(clustered):
         return unit.mean(dim=0)
     return unit[(labels == clustered.bincount().argmax()).to(unit.device)].mean(dim=0)
+
+
+_FLAWS = ("flaw", "defect", "damage", "scratch", "crack", "contamination")
+NORMAL = ("flawless {}", "perfect {}", "unblemished {}", *(f"{{}} without {flaw}" for flaw in _FLAWS))
+ABNORMAL = ("damaged {}", "imperfect {}", "blemished {}", "broken {}", *(f"{{}} with {flaw}" for flaw in _FLAWS))
+"""Words for states, as the authors released them; ``{}`` is the class."""
+
+_SCALE = 100.0
+"""Factor of cosines in the image score and in the heads' maps; the published code does not read it from the model."""
+
+
+@dataclass(frozen=True, eq=False)
+class DualPathScores:
+    """Scores of a batch of pictures.
+
+    Attributes:
+        text: float32 ``(B,)`` in [0, 1], the picture's probability of the anomalous words.
+        tokens: float32 ``(B, 1 + P)``, the scores of feature surgery, of any sign; the class token first.
+        map: float32 ``(B, side, side)``, before smoothing; includes the heads' probabilities.
+        smoothed: the map after smoothing; its maximum is the map's image score.
+    """
+
+    text: torch.Tensor
+    tokens: torch.Tensor
+    map: NDArray[np.float32]
+    smoothed: NDArray[np.float32]
+
+
+class DualPathMethod(WholePictures):
+    """Scores pictures with the staged dual path.
+
+    Args:
+        clip: the model.
+        prototypes: the vectors of prompts.
+        options: options of the method.
+
+    Attributes:
+        heads_hash: SHA-256 (hex) over the heads' values.
+
+    Raises:
+        ConfigError: the heads do not fit the model.
+    """
+
+    def __init__(self, clip: Clip, prototypes: Prototypes, options: ClipAdOptions) -> None:
+        super().__init__(clip)
+        self._prototypes, self._options = prototypes, options
+        self._heads: list[tuple[torch.Tensor, torch.Tensor]] = []
+        if options.heads is not None:
+            self._heads = read_heads(options.heads.expanduser(), clip)
+        digest = hashlib.sha256()
+        for tensor in (tensor for pair in self._heads for tensor in pair):
+            digest.update(tensor.cpu().numpy().tobytes())
+        self.heads_hash = digest.hexdigest()
+        self._alias = options.alias if options.alias is not None else bool(self._heads)
+
+    def score(self, prepared: Squares) -> list[DenseScores]:
+        """Score a batch."""
+        text = torch.stack([self.text(view.category) for view in prepared.views])
+        scores = self.score_squares(prepared.pixels, text)
+        return [
+            self._dense(float(score), pixels, (view.image.shape[0], view.image.shape[1]))
+            for view, score, pixels in zip(prepared.views, scores.text, scores.smoothed, strict=True)
+        ]
+
+    def text(self, category: str) -> torch.Tensor:
+        """Return the unit vectors of normal and abnormal, float32 ``(2, D)``; the category keeps its data set name."""
+        options = self._options
+        name, choose = "mean", mean
+        if options.representative == "dbscan":
+            name = f"dbscan {options.eps} {options.min_samples}"
+            choose = partial(largest_cluster, eps=options.eps, min_samples=options.min_samples)
+        prompts = [ensemble(states, category) for states in (NORMAL, ABNORMAL)]
+        return torch.stack([self._prototypes.get(each, choose, name) for each in prompts])
+
+    def score_squares(self, squares: NDArray[np.uint8], text: torch.Tensor) -> DualPathScores:
+        """Score pictures.
+
+        Args:
+            squares: uint8 ``(B, side, side, 3)``.
+            text: float32 ``(B, 2, D)``, unit vectors, or ``(2, D)`` for all.
+        """
+        clip = self._clip
+        tokens = clip.tokens(clip.pictures(squares))
+        paths = dual_path(clip, tokens, alias=self._alias, with_patches=bool(self._heads))
+        last = paths.features[-1][:, :1]
+        probability = (_SCALE * last @ text.transpose(-1, -2)).softmax(dim=-1)[:, 0, 1]
+        scores = surgery(paths.features, text)
+        small = scores[:, 1:].reshape(-1, clip.grid, clip.grid).cpu().numpy()
+        maps = np.stack([enlarged(each, (clip.side, clip.side)) for each in small])
+        for (weight, bias), patches in zip(self._heads, paths.patches, strict=bool(self._heads)):
+            maps += self._head_map(weight, bias, patches, text)
+        sigma = self._options.sigma
+        smoothed = np.stack([gaussian_filter(each, sigma=sigma) for each in maps])
+        return DualPathScores(probability, scores, maps, smoothed)
+
+    def _head_map(
+        self, weight: torch.Tensor, bias: torch.Tensor, patches: torch.Tensor, text: torch.Tensor
+    ) -> NDArray[np.float32]:
+        """Return the map of a trained head, float32 ``(B, side, side)`` in [0, 1]."""
+        clip = self._clip
+        mapped = functional.normalize(functional.linear(patches.float(), weight, bias), dim=-1)
+        scores = (_SCALE * mapped @ text.transpose(-1, -2)).transpose(1, 2).unflatten(2, (clip.grid, clip.grid))
+        large = functional.interpolate(scores, size=(clip.side, clip.side), mode="bilinear", align_corners=True)
+        return np.asarray(large.softmax(dim=1)[:, 1].cpu().numpy())
+
+    def _dense(self, text: float, pixels: NDArray[np.float32], size: tuple[int, int]) -> DenseScores:
+        """Map scores to [0, 1] by a fixed linear function, so that images stay comparable."""
+        # Feature surgery gives scores within [-1, 1] for any CLIP; each head adds up to 1.
+        heads = len(self._heads)
+        unit = np.clip((1 + pixels) / (2 + heads), 0, 1)
+        top = float(pixels.max())
+        map_score = float(unit.max())
+        kind = self._options.image_score
+        image = {"text": text, "map": map_score}.get(kind, (text + map_score) / 2)
+        dense = np.clip(enlarged(unit, size), 0, 1)
+        return DenseScores(min(image, 1.0), dense, parts=(text, top) if kind == "category" else ())
+
+
+def read_heads(path: Path, clip: Clip) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Read the heads of SDP+: a linear map from patches to the joint space for each stage.
+
+    Args:
+        path: a file in the authors' format (``linear_layers`` with ``fc.0.weight``, ``fc.0.bias``, ...), or the same as
+            safetensors. Of a pickled file only the tensors are read.
+        clip: the model to which they belong.
+
+    Returns:
+        Weight ``(D, width)`` and bias ``(D,)`` of each stage, float32, on the model's device.
+
+    Raises:
+        ConfigError: the file holds no such heads, or those of another model.
+    """
+    with one_line(f"The heads {path} cannot be read"):
+        is_safe = path.suffix == ".safetensors"
+        content = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
+    layers = content.get("linear_layers", content) if isinstance(content, dict) else {}
+    # "linear_layers.fc.0.weight" and "fc.0.weight" are the same.
+    named = {".".join(str(key).split(".")[-3:]): value for key, value in layers.items()}
+    width, joint = clip.tower.proj.shape
+    heads = []
+    for stage in range(STAGES):
+        pair = [named.get(f"fc.{stage}.{part}") for part in ("weight", "bias")]
+        tensors = [one for one in pair if isinstance(one, torch.Tensor) and one.is_floating_point()]
+        if [tuple(one.shape) for one in tensors] != [(joint, width), (joint,)]:
+            raise ConfigError(
+                f"{path} holds no heads for this model: fc.{stage}.weight of {joint} x {width} and its bias are wanted."
+            )
+        weight, bias = (one.float().to(clip.device) for one in tensors)
+        heads.append((weight, bias))
+    return heads

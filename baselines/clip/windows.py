@@ -1,14 +1,29 @@
-"""The mathematics of WinCLIP: windows of patches, harmonic means of their scores, distances from references."""
+"""The method of WinCLIP: tiles, windows of patches, harmonic means of their scores, distances from references."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-__all__ = ["SCALES", "WindowScores", "distance", "reference_map", "window_index", "window_scores"]
+from lvlm_ad.baseline import DenseScores, View
+
+from .baseline import Method, whole_picture
+from .prompts import ANOMALOUS, NORMAL, TEMPLATES, ensemble, mean, raw_mean
+from .tiles import Tile, merged, squared, tiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .model import Clip
+    from .prompts import Prototypes
+
+__all__ = ["SCALES", "WindowScores", "Windows", "distance", "reference_map", "window_index", "window_scores"]
 
 SCALES = (2, 3)
 """Sides of the windows, in patches; the whole picture is the third scale (Jeong et al., section 3.3)."""
@@ -130,3 +145,179 @@ def reference_map(
         inverse = 1 / distance(vectors, reference_windows[side]).clamp(min=_MIN_DISTANCE)
         maps.append(1 / (inverse @ _cover(grid, side, inverse.device)))
     return torch.stack(maps).mean(dim=0).reshape(len(patches), grid, grid)
+
+
+_TWICE = "a jpeg corrupted photo of the {}."
+_ZQHANG = tuple(
+    _TWICE if template == "a jpeg corrupted photo of a {}." else template
+    for template in TEMPLATES
+    if template != "a cropped photo of a {}."
+)
+"""The 21 templates of the best known re-implementation (zqhang/Accurate-WinCLIP-pytorch): one is missing, one occurs
+twice."""
+
+_ZQHANG_TEMPERATURE = 0.07
+
+_WINDOW_BYTES = 0.25e9
+"""Memory for the tokens of all windows of a batch."""
+
+_CACHED_CATEGORIES = 2
+"""Categories whose references are cached: one ends while the next begins."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """A prepared batch.
+
+    Attributes:
+        views: each view with its tiles.
+        squares: uint8 ``(T, side, side, 3)``, the pixels of all tiles, view by view.
+    """
+
+    views: Sequence[tuple[View, list[Tile]]]
+    squares: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Unit vectors, float32.
+
+    Attributes:
+        image: ``(T, D)``, the whole tiles.
+        windows: side -> ``(T, W, D)``.
+        patches: ``(T, grid * grid, width)``, the last block's output before the final norm; ``(T, 0, width)`` if not
+            requested.
+    """
+
+    image: torch.Tensor
+    windows: dict[int, torch.Tensor]
+    patches: torch.Tensor
+
+    def part(self, start: int, end: int) -> Embedded:
+        """Return the vectors of some of the tiles."""
+        windows = {side: vectors[start:end] for side, vectors in self.windows.items()}
+        return Embedded(self.image[start:end], windows, self.patches[start:end])
+
+
+class Windows(Method[Pictures]):
+    """Scores pictures with windows.
+
+    Args:
+        clip: the model.
+        prototypes: the vectors of prompts.
+        variant: "paper" or "zqhang".
+        temperature: temperature of the softmax over cosines; None: the variant's own.
+    """
+
+    def __init__(self, clip: Clip, prototypes: Prototypes, *, variant: str, temperature: float | None) -> None:
+        self._clip, self._prototypes = clip, prototypes
+        self._zqhang = variant == "zqhang"
+        self._temperature = temperature or (_ZQHANG_TEMPERATURE if self._zqhang else clip.temperature)
+        self._references: OrderedDict[str, list[Embedded]] = OrderedDict()
+
+    def prepare(self, views: Sequence[View]) -> Pictures:
+        """Cut pictures into tiles."""
+        cut = [(view, self._tiles(whole_picture(view))) for view in views]
+        squares = [squared(whole_picture(view), tile, self._clip.side) for view, parts in cut for tile in parts]
+        return Pictures(cut, np.stack(squares))
+
+    def score(self, prepared: Pictures) -> list[DenseScores]:
+        """Score a batch."""
+        with_patches = any(view.original_references for view, _ in prepared.views)
+        embedded = self.embedded(prepared.squares, with_patches=with_patches)
+        scores, start = [], 0
+        for view, parts in prepared.views:
+            scores.append(self._score_view(view, parts, embedded.part(start, start + len(parts))))
+            start += len(parts)
+        return scores
+
+    def text(self, category: str) -> torch.Tensor:
+        """Return the unit vectors of normal and anomalous, float32 ``(2, D)``."""
+        name, choose = (category, raw_mean) if self._zqhang else (category.replace("_", " "), mean)
+        templates = _ZQHANG if self._zqhang else TEMPLATES
+        prompts = [ensemble(states, name, templates) for states in (NORMAL, ANOMALOUS)]
+        return torch.stack([self._prototypes.get(each, choose, choose.__name__) for each in prompts])
+
+    def embedded(self, squares: NDArray[np.uint8], *, with_patches: bool) -> Embedded:
+        """Embed tiles with their windows, in portions that bound the memory.
+
+        Args:
+            squares: uint8 ``(T, side, side, 3)``.
+            with_patches: whether to return the patches too.
+        """
+        clip, parts = self._clip, []
+        # A window keeps its patches and the class token; other patches are dropped (Jeong et al., section 3.3).
+        whole = torch.arange(1 + clip.grid**2, device=clip.device)[None]
+        index = [window_index(clip.grid, side).to(clip.device) + 1 for side in SCALES]
+        indices = [whole, *(torch.cat([torch.zeros_like(one[:, :1]), one], dim=1) for one in index)]
+        # Each window copies its tokens.
+        bytes_per_tile = sum(one.numel() for one in indices) * clip.width * clip.dtype.itemsize
+        step = max(1, int(_WINDOW_BYTES / bytes_per_tile))
+        for start in range(0, len(squares), step):
+            tokens = clip.tokens(clip.pictures(squares[start : start + step]))
+            image, *windows = clip.sequences(tokens, indices)
+            patches = clip.all_tokens(tokens)[:, 1:] if with_patches else tokens[:, :0]
+            unit = torch.nn.functional.normalize(patches.float(), dim=-1)
+            parts.append(Embedded(image[:, 0], dict(zip(SCALES, windows, strict=True)), unit))
+        return Embedded(
+            torch.cat([part.image for part in parts]),
+            {side: torch.cat([part.windows[side] for part in parts]) for side in SCALES},
+            torch.cat([part.patches for part in parts]),
+        )
+
+    def _tiles(self, image: NDArray[np.uint8]) -> list[Tile]:
+        height, width = image.shape[:2]
+        return [Tile(0, 0, height, width)] if self._zqhang else tiles(height, width)
+
+    def _score_view(self, view: View, parts: list[Tile], embedded: Embedded) -> DenseScores:
+        """Score one view from the vectors of its tiles."""
+        grid = self._clip.grid
+        zero_shot = window_scores(embedded.image, embedded.windows, self.text(view.category), self._temperature, grid)
+        scores, maps = zero_shot.image, zero_shot.map
+        if view.original_references:
+            references = self._embedded_references(view)
+            # A tile is compared with the same tile of the references, if these have as many tiles.
+            if len(references) != len(parts):
+                references = [_joined(references)] * len(parts)
+            tile_vectors = [embedded.part(number, number + 1) for number in range(len(parts))]
+            distances = torch.cat(
+                [
+                    reference_map(tile.windows, tile.patches, of_tile.windows, of_tile.patches, grid)
+                    for tile, of_tile in zip(tile_vectors, references, strict=True)
+                ]
+            )
+            # Means, to stay in [0, 1].
+            scores, maps = (scores + distances.amax(dim=(1, 2))) / 2, (maps + distances) / 2
+        height, width = whole_picture(view).shape[:2]
+        pixels = merged(list(maps.cpu().numpy()), parts, (height, width), (view.image.shape[0], view.image.shape[1]))
+        # Rounding may exceed 1 by a last digit. min(NaN, 1) is NaN, in this order only, and must stay NaN.
+        return DenseScores(min(float(scores.mean()), 1.0), np.clip(pixels, 0.0, 1.0))
+
+    def _embedded_references(self, view: View) -> list[Embedded]:
+        """Return a category's references: for each tile its windows ``(R, D)`` and patches ``(R, width)``."""
+        references = self._references.get(view.category)
+        if references is None:
+            by_tile: dict[int, list[NDArray[np.uint8]]] = {}
+            for image in view.original_references:
+                for number, tile in enumerate(self._tiles(image)):
+                    by_tile.setdefault(number, []).append(squared(image, tile, self._clip.side))
+            references = [
+                _joined([self.embedded(np.stack(squares), with_patches=True)]) for squares in by_tile.values()
+            ]
+            self._references[view.category] = references
+            if len(self._references) > _CACHED_CATEGORIES:
+                self._references.popitem(last=False)
+        return references
+
+
+def _joined(parts: Sequence[Embedded]) -> Embedded:
+    """Concatenate the windows and patches of all tiles, ``(R, D)`` and ``(R, width)``."""
+    return Embedded(
+        torch.cat([part.image for part in parts]),
+        {side: torch.cat([_rows(part.windows[side]) for part in parts]) for side in SCALES},
+        torch.cat([_rows(part.patches) for part in parts]),
+    )
+
+
+def _rows(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors.reshape(-1, vectors.shape[-1])

@@ -19,7 +19,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from lvlm_ad.backend import Answer, Outcome, Usage
-from lvlm_ad.backend.probabilities import Token, sound_tokens
+from lvlm_ad.backend.messages import Token, sound_tokens
 from lvlm_ad.errors import StoreError
 
 if TYPE_CHECKING:

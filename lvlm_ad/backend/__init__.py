@@ -14,8 +14,7 @@ from lvlm_ad.backend.contract import (
     Transport,
     as_answer,
 )
-from lvlm_ad.backend.messages import Answer, Limits, Outcome, Picture, Request, Usage
-from lvlm_ad.backend.probabilities import Token, number_tokens
+from lvlm_ad.backend.messages import Answer, Limits, Outcome, Picture, Request, Token, Usage, number_tokens
 from lvlm_ad.backend.scripted import ScriptedBackend
 
 __all__ = [

@@ -7,16 +7,12 @@ from typing import Annotated
 import typer
 
 from lvlm_ad import __version__
-from lvlm_ad.cli.bench import bench
-from lvlm_ad.cli.compare import compare
+from lvlm_ad.cli.bench import bench, score
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.doctor import doctor
 from lvlm_ad.cli.image import ask, regions
-from lvlm_ad.cli.leaderboard import leaderboard
-from lvlm_ad.cli.models import models
-from lvlm_ad.cli.plugin import check_backend, check_baseline, new_backend, new_baseline
-from lvlm_ad.cli.report import report
-from lvlm_ad.cli.score import score
+from lvlm_ad.cli.models import check_backend, check_baseline, models, new_backend, new_baseline
+from lvlm_ad.cli.runs import compare, leaderboard, report
 
 __all__ = ["app", "main"]
 

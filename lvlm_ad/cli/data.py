@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lvlm_ad.cli.options import DataFolder, Json, MaskThreshold
-from lvlm_ad.cli.shell import EXIT_INTERRUPTED, EXIT_USAGE, escaped, guarded, print_json, say, table_console
+from lvlm_ad.cli.shell import (
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    DataFolder,
+    Json,
+    MaskThreshold,
+    escaped,
+    guarded,
+    print_json,
+    say,
+    table_console,
+)
 from lvlm_ad.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvlm_ad.cli.options import Json
-from lvlm_ad.cli.shell import EXIT_USAGE, escaped, guarded, print_json, say, table_console
+from lvlm_ad.cli.shell import EXIT_USAGE, Json, escaped, guarded, print_json, say, table_console
 
 if TYPE_CHECKING:
     from lvlm_ad.doctor import Finding

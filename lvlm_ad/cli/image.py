@@ -11,8 +11,19 @@ from typing import Annotated
 
 import typer
 
-from lvlm_ad.cli.options import Division, Image, Json, Out, Protocol, Settings
-from lvlm_ad.cli.shell import EXIT_INCOMPLETE, guarded, merged_settings, print_json, say
+from lvlm_ad.cli.shell import (
+    EXIT_INCOMPLETE,
+    Division,
+    Image,
+    Json,
+    Out,
+    Protocol,
+    Settings,
+    guarded,
+    merged_settings,
+    print_json,
+    say,
+)
 
 __all__ = ["ask", "drawing", "regions"]
 

@@ -58,8 +58,7 @@ def published(check_drawn, tmp_path_factory):
 
 def test_prototypes_equal_the_reference(cases, published):
     """The mean of 198 and 220 prompts and, after the release's rounding, their largest cluster agree to 1e-6."""
-    from lvlm_ad_baselines.clip.clip_ad import ABNORMAL, NORMAL
-    from lvlm_ad_baselines.clip.dual_path import largest_cluster
+    from lvlm_ad_baselines.clip.dual_path import ABNORMAL, NORMAL, largest_cluster
     from lvlm_ad_baselines.clip.prompts import ensemble
 
     built = published(representative="mean")

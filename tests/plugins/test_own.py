@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lvlm_ad.backend import Backend, Capabilities, ManyBackend, Request
-from lvlm_ad.baseline import Baseline, View, finalizes
+from lvlm_ad.baseline import Baseline, View
 from lvlm_ad.errors import ConfigError, PluginError
 from lvlm_ad.plugins import build, find_model, load_plugin
 from lvlm_ad.runs import find_runs, read_run
@@ -101,7 +101,6 @@ def test_each_method_makes_its_kind(write):
     write("scores.py", SCORES)
     baseline = model("scores.py")
     assert isinstance(baseline, Baseline)
-    assert finalizes(baseline)
     assert baseline.finalize_category([(0.5,)]) == [0.5]
     assert baseline.score(View(np.full((4, 4, 3), 255, np.uint8), "bolt", seed="")).image == 1.0
     write("options.py", OPTIONS)

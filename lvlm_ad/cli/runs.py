@@ -1,0 +1,206 @@
+"""``lvlm-ad leaderboard``, ``report`` and ``compare``: read the runs of a folder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lvlm_ad.cli.shell import BOARD_WIDTH, EXIT_USAGE, Json, RunFolder, guarded, print_json, say, table_console
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard import Board
+
+__all__ = ["compare", "leaderboard", "report"]
+
+
+class Format(StrEnum):
+    """Format of the leaderboard."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+    tex = "tex"
+    html = "html"
+
+
+@guarded
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder given to bench as --out.")] = Path("runs"),
+    form: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.table,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Output file.  [default: stdout; for html leaderboard.html in DIR]"),
+    ] = None,
+    sort: Annotated[str, typer.Option(help="Metric that decides the ranks.")] = "image_auroc",
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Recompute each run from its files; leave out runs that differ, exit status 2."),
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="With --verify: the data set, to check labels and pixel counts against it.")
+    ] = None,
+) -> None:
+    """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
+    from lvlm_ad.errors import ConfigError, RunError
+    from lvlm_ad.leaderboard import make_board
+    from lvlm_ad.runs import read_runs
+
+    if data is not None and not verify:
+        raise ConfigError("--data is used with --verify.")
+    runs, problems = read_runs(folder)
+    if verify:
+        from lvlm_ad.cli.progress import Bars
+        from lvlm_ad.evaluate.verify import verify_runs
+
+        with Bars() as bars:
+            runs, wrong = verify_runs(runs, data, bars)
+        problems += wrong
+    for problem in problems:
+        say(f"left out: {problem}")
+    if not runs:
+        none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
+        raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
+    _write(make_board(runs, sort, verified=verify), folder, form, output, link=not verify)
+    if verify and problems:
+        raise typer.Exit(EXIT_USAGE)
+
+
+def _write(board: Board, folder: Path, form: Format, output: Path | None, *, link: bool) -> None:
+    """Write a leaderboard to a file or to stdout.
+
+    Args:
+        board: the leaderboard.
+        folder: the folder of its runs.
+        form: the format.
+        output: the file, whose folder is created; None: stdout.
+        link: whether to link the runs' own pages. Pages of runs that need verification may be a stranger's.
+    """
+    from rich.console import Console
+
+    from lvlm_ad.cli.tables import print_board
+    from lvlm_ad.files import write_file
+    from lvlm_ad.leaderboard import FORMATS
+    from lvlm_ad.report.board_page import board_page
+
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    if form is Format.html:
+        path = output or folder / "leaderboard.html"
+        write_file(path, board_page(board, folder if link else None, path.parent), through=output is not None)
+        say(f"leaderboard: {path}")
+    elif form is not Format.table:
+        text = FORMATS[form.value](board)
+        if output is None:
+            sys.stdout.write(text)
+        else:
+            write_file(output, text, through=True)
+    elif output is None:
+        print_board(board, table_console(BOARD_WIDTH))
+    else:
+        with output.open("w", encoding="utf-8") as file:
+            print_board(board, Console(file=file, width=BOARD_WIDTH))
+
+
+@guarded
+def report(
+    run: RunFolder,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page's folder.  [default: report in the run's folder]")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set.  [default: its folder at the time of the run]")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Show the images with marks and maps.")] = True,
+    figures: Annotated[bool, typer.Option("--figures", help="Write the plots as PDF and PNG too.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a run as a web page.
+
+    It shows metrics with intervals, curves, outcomes, and every image with its answer and map. The page is a folder
+    with index.html. It opens from disk and loads nothing from the network. Note before you pass it on: it contains the
+    images.
+    """
+    from lvlm_ad.cli.progress import Bars
+    from lvlm_ad.report.run_pages import write_report
+    from lvlm_ad.runs import only_run, read_run
+
+    folder = only_run(run)
+    with Bars() as bars:
+        page = write_report(
+            read_run(folder),
+            output or folder / "report",
+            data=data,
+            pictures=pictures,
+            figures=figures,
+            progress=bars,
+        )
+    say(f"report: {page}")
+    if json:
+        print_json({"page": str(page)})
+
+
+@guarded
+def compare(
+    first: RunFolder,
+    others: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more other runs on the same images.")],
+    resamples: Annotated[
+        int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples for intervals and p-values.")
+    ] = 1000,
+    images: Annotated[int, typer.Option(min=0, help="List the N images with the largest differences.")] = 10,
+    across_conditions: Annotated[
+        bool,
+        typer.Option("--across-conditions", help="Allow different divisions, prompts and so on for different models."),
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a page to this folder instead; takes several runs.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With --html: folder of the data set.  [default: its folder at the time of the run]"),
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="With --html: show the images.")] = True,
+    json: Json = False,
+) -> None:
+    """Compare two runs on the same images.
+
+    Shows the differences of all metrics, their significance, and the images with the largest differences.
+
+    Intervals and p-values come from a paired bootstrap: both runs are measured on the same resamples of the images,
+    drawn separately from the good and the anomalous images of each category.
+    """
+    from lvlm_ad.cli.progress import Bars
+    from lvlm_ad.cli.tables import print_comparison
+    from lvlm_ad.compare import compare_runs
+    from lvlm_ad.errors import ConfigError
+    from lvlm_ad.report.run_pages import write_comparison
+    from lvlm_ad.runs import only_run, read_run
+
+    runs = [read_run(only_run(folder)) for folder in (first, *others)]
+    if html is not None:
+        with Bars() as bars:
+            page = write_comparison(
+                runs,
+                html,
+                resamples=resamples,
+                across_conditions=across_conditions,
+                data=data,
+                pictures=pictures,
+                progress=bars,
+            )
+        say(f"comparison: {page}")
+        if json:
+            print_json({"page": str(page)})
+        return
+    if len(others) > 1:
+        raise ConfigError("The terminal shows two runs; --html DIR writes a page of several.")
+    comparison = compare_runs(runs[0], runs[1], resamples, across_conditions=across_conditions)
+    if json:
+        print_json({**asdict(comparison), "images": [asdict(image) for image in comparison.images[:images]]})
+        return
+    print_comparison(comparison, table_console(BOARD_WIDTH), images)
