@@ -197,7 +197,7 @@ def test_windows_are_row_by_row():
 def test_windows_differ_and_their_order_is_free(winclip, monkeypatch):
     """Windows of one picture differ, and neither order, number nor portions change their vectors."""
     import torch
-    from lvlm_ad_baselines.clip import winclip as windows_method
+    from lvlm_ad_baselines.clip import windows as windows_method
 
     method = winclip().method
     squares = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)
