@@ -22,7 +22,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -30,6 +30,10 @@ from typing import Any
 from process import cpu_seconds, run_json, versions
 from stub_endpoint import serving
 
+SIDE = 483
+"""Side of a picture, pixels: 0.7 MB as PNG."""
+LATENCY, LIMIT = 0.2, 32
+"""Seconds that the endpoint takes for an answer, and questions that it answers at once."""
 QUESTION = "Which of the numbered regions look anomalous? Answer with one score for the image and one for each region."
 
 Ask = Callable[[], int]
@@ -41,7 +45,7 @@ class Job:
     """What a caller gets.
 
     Attributes:
-        caller: a name in ``CALLERS``.
+        caller: a package in ``CALLERS``.
         url: the endpoint.
         pictures: folder of PNG files, one question each.
         in_flight: questions under way at once, at first.
@@ -72,8 +76,8 @@ def _arguments_of(picture: bytes) -> dict[str, Any]:
     return {"model": "stub", "messages": messages, "max_completion_tokens": 1024, "temperature": 0.0}
 
 
-def openai_threads(job: Job) -> Ask:
-    """Ask with the plain client, one thread per question under way."""
+def openai_client(job: Job) -> Ask:
+    """Ask with the plain client, one thread per question under way; keep nothing."""
     from concurrent.futures import ThreadPoolExecutor
 
     from openai import OpenAI
@@ -81,9 +85,8 @@ def openai_threads(job: Job) -> Ask:
     client = OpenAI(base_url=job.url, max_retries=0)
     pictures = [path.read_bytes() for path in job.paths()]
 
-    def one(picture: bytes) -> str | None:
-        text: str | None = client.chat.completions.create(**_arguments_of(picture)).choices[0].message.content
-        return text
+    def one(picture: bytes) -> Any:
+        return client.chat.completions.create(**_arguments_of(picture)).choices[0].message.content
 
     def ask() -> int:
         with ThreadPoolExecutor(job.in_flight) as pool:
@@ -91,30 +94,6 @@ def openai_threads(job: Job) -> Ask:
 
     one(pictures[0])
     return ask
-
-
-def openai_asyncio(job: Job) -> Ask:
-    """Ask with the plain asynchronous client and a semaphore."""
-    import asyncio
-
-    from openai import AsyncOpenAI
-
-    client = AsyncOpenAI(base_url=job.url, max_retries=0)
-    pictures = [path.read_bytes() for path in job.paths()]
-    places = asyncio.Semaphore(job.in_flight)
-    runner = asyncio.Runner()
-
-    async def one(picture: bytes) -> str | None:
-        async with places:
-            completion = await client.chat.completions.create(**_arguments_of(picture))
-        text: str | None = completion.choices[0].message.content
-        return text
-
-    async def everything() -> int:
-        return sum(map(bool, await asyncio.gather(*map(one, pictures))))
-
-    runner.run(one(pictures[0]))
-    return lambda: runner.run(everything())
 
 
 def inspect_ai(job: Job) -> Ask:
@@ -178,9 +157,11 @@ def lvlm_ad(job: Job) -> Ask:
 
 
 CALLERS: dict[str, Callable[[Job], Ask]] = {
-    caller.__name__: caller for caller in (openai_threads, openai_asyncio, inspect_ai, lvlm_ad)
+    "openai": openai_client,
+    "inspect-ai": inspect_ai,
+    "lvlm-ad": lvlm_ad,
 }
-PACKAGES = {"openai_threads": "openai", "openai_asyncio": "openai", "inspect_ai": "inspect_ai", "lvlm_ad": "lvlm-ad"}
+"""Package -> caller."""
 
 
 def run_caller(job: Job) -> dict[str, Any]:
@@ -191,7 +172,7 @@ def run_caller(job: Job) -> dict[str, Any]:
     answers = ask()
     wall = perf_counter() - start
     cpu = cpu_seconds() - cpu
-    installed = versions(PACKAGES[job.caller], "openai")
+    installed = versions(job.caller, "openai")
     return {"wall": wall, "cpu": cpu, "answers": answers, "versions": installed, "endpoint": _stats(job.url)}
 
 
@@ -200,109 +181,86 @@ def _stats(url: str) -> dict[str, Any]:
         return dict(json.load(reply))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Row:
     """One line of the table.
 
     Attributes:
-        name: its name.
-        caller: a name in ``CALLERS``.
+        caller: a package in ``CALLERS``.
         in_flight: questions under way at once, at first.
         latency: of the endpoint, seconds.
-        runs: results of ``run_caller``, one per round.
     """
 
-    name: str
     caller: str
-    in_flight: int
-    latency: float
-    runs: list[dict[str, Any]] = field(default_factory=list)
+    in_flight: int = LIMIT
+    latency: float = LATENCY
 
-    def median(self, key: str) -> float:
-        """Return the median of "wall" or "cpu" in seconds."""
-        return statistics.median(float(run[key]) for run in self.runs)
-
-    def highest(self, key: str) -> int:
-        """Return the highest of the endpoint's counts."""
-        return max(int(run["endpoint"][key]) for run in self.runs)
+    def __str__(self) -> str:
+        """Return its name in the table."""
+        start = "" if self.in_flight == LIMIT else f", starts at {self.in_flight}"
+        return f"{self.caller}{start}{'' if self.latency else ', no latency'}"
 
 
-PAIRS = (
-    ("lvlm_ad", "openai_threads"),
-    ("lvlm_ad", "openai_asyncio"),
-    ("inspect_ai", "lvlm_ad"),
-    ("lvlm_ad, no latency", "openai_threads, no latency"),
-    ("lvlm_ad, no latency", "openai_asyncio, no latency"),
-)
-"""Rows of which the first is divided by the second."""
+OPENAI, INSPECT, OURS = Row("openai"), Row("inspect-ai"), Row("lvlm-ad")
+OPENAI_AT_ONCE, OURS_AT_ONCE = Row("openai", latency=0.0), Row("lvlm-ad", latency=0.0)
+ROWS = (OPENAI, INSPECT, OURS, Row("lvlm-ad", in_flight=LIMIT // 2), OPENAI_AT_ONCE, OURS_AT_ONCE)
+RATIOS = ((OURS, OPENAI), (INSPECT, OURS), (OURS_AT_ONCE, OPENAI_AT_ONCE))
+
+Results = dict[Row, list[dict[str, Any]]]
+"""Results of ``run_caller``, one per round."""
 
 
-def plan(args: argparse.Namespace) -> list[Row]:
-    """Return the rows to measure."""
-    callers = [caller for caller in CALLERS if args.inspect or caller != "inspect_ai"]
-    half = max(1, args.limit // 2)
-    return [
-        *(Row(caller, caller, args.limit, args.latency) for caller in callers),
-        Row(f"lvlm_ad, starts at {half}", "lvlm_ad", half, args.latency),
-        *(Row(f"{caller}, no latency", caller, args.limit, 0.0) for caller in callers if caller != "inspect_ai"),
-    ]
-
-
-def make_pictures(folder: Path, count: int, kilobytes: float) -> None:
-    """Write PNG files of random pixels, about ``kilobytes`` each."""
+def make_pictures(folder: Path, count: int) -> None:
+    """Write PNG files of random pixels, which do not compress."""
     from PIL import Image
 
-    side = max(1, math.isqrt(int(kilobytes * 1000 / 3)))
     draw = random.Random(0)  # noqa: S311 - noise, no secret
     for index in range(count):
-        picture = Image.frombytes("RGB", (side, side), draw.randbytes(3 * side * side))
+        picture = Image.frombytes("RGB", (SIDE, SIDE), draw.randbytes(3 * SIDE * SIDE))
         picture.save(folder / f"{index:05}.png", compress_level=1)
 
 
-def measure(row: Row, args: argparse.Namespace, pictures: str) -> None:
+def measure(row: Row, args: argparse.Namespace, pictures: str) -> dict[str, Any]:
     """Run a row's caller once.
 
     Raises:
         SystemExit: the caller failed, or not every question was answered.
     """
-    python = args.inspect if row.caller == "inspect_ai" else sys.executable
-    with tempfile.TemporaryDirectory() as folder, serving(row.latency, args.limit) as url:
+    python = args.inspect if row.caller == "inspect-ai" else sys.executable
+    with tempfile.TemporaryDirectory() as folder, serving(row.latency, LIMIT) as url:
         job = json.dumps(asdict(Job(row.caller, url, pictures, row.in_flight, folder)))
         run = run_json(python, __file__, "--job", job, OPENAI_API_KEY="none", NO_PROXY="127.0.0.1")
     if run["answers"] != args.pictures:
-        sys.exit(f"{row.name}: {run['answers']} of {args.pictures} questions were answered.")
-    row.runs.append(run)
+        sys.exit(f"{row}: {run['answers']} of {args.pictures} questions were answered.")
+    return run
 
 
-def print_results(rows: list[Row], args: argparse.Namespace) -> None:
+def print_results(results: Results, pictures: int) -> None:
     """Print the table and the ratios."""
-    installed = {name: number for row in rows for run in row.runs for name, number in run["versions"].items()}
-    print(f"{args.pictures} questions, {args.kilobytes:g} kB a picture, {args.limit} at once, median of {args.repeat}")
-    print(", ".join(f"{name} {number}" for name, number in sorted(installed.items())))
-    print(f"\n{'caller':30} {'wall s':>7} {'CPU s':>7} {'CPU ms/question':>15} {'peak':>5} {'429':>5}")
-    for row in rows:
-        wall, cpu = row.median("wall"), row.median("cpu")
-        counts = f"{row.highest('peak'):5} {row.highest('turned_away'):5}"
-        print(f"{row.name:30} {wall:7.2f} {cpu:7.2f} {1000 * cpu / args.pictures:15.1f} {counts}")
-    server = max(run["endpoint"]["cpu"] / run["wall"] for row in rows for run in row.runs)
+    print({name: number for runs in results.values() for name, number in runs[0]["versions"].items()})
+    print(f"\n{'median':30} {'wall s':>7} {'CPU s':>7} {'peak':>5} {'429':>5}")
+    for row, runs in results.items():
+        wall, cpu = (statistics.median(run[key] for run in runs) for key in ("wall", "cpu"))
+        peak, turned_away = (max(run["endpoint"][key] for run in runs) for key in ("peak", "turned_away"))
+        print(f"{row!s:30} {wall:7.2f} {cpu:7.2f} {peak:5} {turned_away:5}")
+    server = max(run["endpoint"]["cpu"] / run["wall"] for runs in results.values() for run in runs)
     print(f"The endpoint used at most {server:.0%} of one core.\n")
-    print(f"{'ratio':60} {'median':>6} {'least':>6} {'most':>6}")
-    named = {row.name: row for row in rows}
-    for over, under in PAIRS:
-        if over in named and under in named:
+    print(f"{'ratio':50} {'median':>6} {'least':>6} {'most':>6}")
+    for over, under in RATIOS:
+        if over in results:
             for key in ("wall", "cpu"):
-                pairs = zip(named[over].runs, named[under].runs, strict=True)
-                print_ratio(f"{key}: {over} / {under}", [one[key] / other[key] for one, other in pairs])
+                rounds = zip(results[over], results[under], strict=True)
+                print_ratio(f"{key}: {over} / {under}", [one[key] / other[key] for one, other in rounds])
     # What the endpoint alone needs when it is always full.
-    ideal = math.ceil(args.pictures / args.limit) * args.latency
-    for row in rows:
+    ideal = math.ceil(pictures / LIMIT) * LATENCY
+    for row, runs in results.items():
         if row.latency:
-            print_ratio(f"wall: {row.name} / ideal", [run["wall"] / ideal for run in row.runs])
+            print_ratio(f"wall: {row} / ideal", [run["wall"] / ideal for run in runs])
 
 
 def print_ratio(name: str, rounds: list[float]) -> None:
     """Print median, least and most of a ratio."""
-    print(f"{name:60} {statistics.median(rounds):6.2f} {min(rounds):6.2f} {max(rounds):6.2f}")
+    print(f"{name:50} {statistics.median(rounds):6.2f} {min(rounds):6.2f} {max(rounds):6.2f}")
 
 
 def main() -> None:
@@ -310,24 +268,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--inspect", metavar="PYTHON", help="Python of an environment with inspect-ai")
     parser.add_argument("--pictures", type=int, default=300, help="questions, a picture each")
-    parser.add_argument("--kilobytes", type=float, default=700.0, help="size of a picture")
-    parser.add_argument("--latency", type=float, default=0.2, help="seconds that the endpoint takes for an answer")
-    parser.add_argument("--limit", type=int, default=32, help="questions that the endpoint answers at once")
     parser.add_argument("--repeat", type=int, default=3, help="rounds; medians are printed")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.job:
         print(json.dumps(run_caller(Job(**json.loads(args.job)))))
         return
-    rows = plan(args)
+    results: Results = {row: [] for row in ROWS if args.inspect or row != INSPECT}
     with tempfile.TemporaryDirectory() as folder:
-        make_pictures(Path(folder), args.pictures, args.kilobytes)
+        make_pictures(Path(folder), args.pictures)
         # Round by round, so that other work on the machine affects all callers alike.
         for number in range(args.repeat):
-            for row in rows:
-                print(f"round {number + 1} of {args.repeat}: {row.name}", file=sys.stderr)
-                measure(row, args, folder)
-    print_results(rows, args)
+            for row, runs in results.items():
+                print(f"round {number + 1} of {args.repeat}: {row}", file=sys.stderr)
+                runs.append(measure(row, args, folder))
+    print_results(results, args.pictures)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import atheris
 
@@ -56,20 +57,14 @@ FRAGMENTS = [
 class Target:
     """Something that reads data from outside.
 
+    ``seeds`` yields valid inputs, and ``read`` reads one: ``kind`` is the first byte of the input, ``data`` the rest.
+
     Args:
         folder: an empty folder for its files.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    def seeds(self) -> Iterator[bytes]:
-        """Yield valid inputs, from which the fuzzer starts."""
-        raise NotImplementedError
-
-    def read(self, kind: int, data: bytes) -> None:
-        """Read an input, less its first byte, which is ``kind``."""
-        raise NotImplementedError
 
 
 class Answers(Target):
@@ -222,7 +217,14 @@ class Runs(Target):
             write(board)
 
 
-TARGETS = {"answers": Answers, "lists": Lists, "presets": Presets, "images": Images, "store": Store, "runs": Runs}
+TARGETS: dict[str, Any] = {
+    "answers": Answers,
+    "lists": Lists,
+    "presets": Presets,
+    "images": Images,
+    "store": Store,
+    "runs": Runs,
+}
 
 
 def fuzz(name: str, folder: Path, options: dict[str, int]) -> None:

@@ -72,7 +72,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
     """Bench ``count`` questions twice; return costs, and the bytes of what was stored."""
     make_data(folder / "data", count, categories=CATEGORIES, side=SIDE)
     out, log = folder / "runs", folder / "again.jsonl"
-    with serving(latency=0.0, limit=100_000, varied=True) as url:
+    with serving(latency=0.0, limit=100_000) as url:
         settings = (
             f"base_url={url}",
             "model=stub",

@@ -31,10 +31,9 @@ _TOO_MANY = {"error": {"message": "Too many at once.", "type": "requests", "code
 
 
 @contextmanager
-def serving(latency: float, limit: int, *, varied: bool = False) -> Iterator[str]:
+def serving(latency: float, limit: int) -> Iterator[str]:
     """Start the endpoint and yield its address; the arguments are those of the command line."""
     command = [sys.executable, __file__, "--latency", str(latency), "--limit", str(limit)]
-    command += ["--varied"] if varied else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None  # noqa: S101 - narrows the type
@@ -49,13 +48,12 @@ class Endpoint:
     Args:
         latency: seconds from the last byte of a question to its answer.
         limit: questions answered at once.
-        answers: texts of the answers, in turn.
     """
 
-    def __init__(self, latency: float, limit: int, answers: list[str]) -> None:
+    def __init__(self, latency: float, limit: int) -> None:
         self._latency = latency
         self._limit = limit
-        self._answers = itertools.cycle([_response("200 OK", _completion(text)) for text in answers])
+        self._answers = itertools.cycle([_response("200 OK", _completion(text)) for text in _texts()])
         self._under_way = self._peak = self._turned_away = 0
         self._cpu_before = time.process_time()
 
@@ -104,15 +102,15 @@ def _completion(text: str) -> dict[str, object]:
     }
 
 
-def _varied_answers() -> list[str]:
+def _texts() -> list[str]:
     """Return 1,000 answers that name up to four of sixteen regions; the same ones each time."""
     draw = random.Random(0)  # noqa: S311 - answers, no secret
-    answers = []
+    texts = []
     for _ in range(1000):
         numbers = sorted(draw.sample(range(1, 17), draw.randint(0, 4)))
         regions = [{"id": number, "score": round(draw.random(), 2)} for number in numbers]
-        answers.append(json.dumps({"image_score": round(draw.random(), 2), "regions": regions}))
-    return answers
+        texts.append(json.dumps({"image_score": round(draw.random(), 2), "regions": regions}))
+    return texts
 
 
 def _response(status: str, body: object) -> bytes:
@@ -132,10 +130,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--latency", type=float, default=0.2, help="seconds from question to answer")
     parser.add_argument("--limit", type=int, default=32, help="questions answered at once; others get status 429")
-    parser.add_argument("--varied", action="store_true", help="give 1,000 different answers in turn")
     args = parser.parse_args()
-    answers = _varied_answers() if args.varied else ['{"image_score": 0.1, "regions": []}']
-    asyncio.run(_serve(Endpoint(args.latency, args.limit, answers)))
+    asyncio.run(_serve(Endpoint(args.latency, args.limit)))
 
 
 if __name__ == "__main__":

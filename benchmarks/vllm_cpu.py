@@ -99,7 +99,11 @@ def patch_environment(vllm: Path, folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def serving(vllm: Path, model: Path, work: Path) -> Iterator[str]:
-    """Serve a model folder under the name "tiny" and yield the address."""
+    """Serve a model folder under the name "tiny" and yield the address.
+
+    Raises:
+        SystemExit: the server does not start; the end of its log is shown.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -115,32 +119,23 @@ def serving(vllm: Path, model: Path, work: Path) -> Iterator[str]:
     }
     log = work / "vllm.log"
     command = [str(vllm), "serve", str(model), "--port", str(port), *SERVE]
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", server, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
+    with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as server:
         try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            deadline = time.monotonic() + PATIENCE
+            while not answers(f"http://127.0.0.1:{port}/health"):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    sys.exit(f"vLLM did not start:\n{log.read_text(errors='replace')[-3000:]}")
+                time.sleep(0.5)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            server.terminate()
 
 
-def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the server answers.
-
-    Raises:
-        SystemExit: it ended, or did not answer in time; the end of its log is shown.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):  # noqa: S310 - our own server
-            return
-        time.sleep(0.5)
-    sys.exit(f"vLLM did not start within {PATIENCE:g} s:\n{log.read_text(errors='replace')[-3000:]}")
+def answers(url: str) -> bool:
+    """Check whether the server answers."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
+        return True
+    return False
 
 
 def bench(address: str, prompt: str, max_tokens: int, work: Path) -> dict[str, Any]:
@@ -160,12 +155,12 @@ def bench(address: str, prompt: str, max_tokens: int, work: Path) -> dict[str, A
     if done.returncode not in {0, 3}:
         sys.exit(f"lvlm-ad bench ended with status {done.returncode}:\n{done.stderr}")
     (run,) = json.loads(done.stdout)["runs"]
-    answers, usage = run["metrics"]["answers"], run["metrics"]["usage"]
+    counts, usage = run["metrics"]["answers"], run["metrics"]["usage"]
     lines = (work / run["dir"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     return {
         "prompt": prompt,
-        "images": answers["total"],
-        **{status: answers[status] for status in STATUSES},
+        "images": counts["total"],
+        **{status: counts[status] for status in STATUSES},
         "JSON": sum(is_json(json.loads(line).get("text") or "") for line in lines),
         "tokens in": usage["input_tokens"],
         "tokens out": usage["output_tokens"],
