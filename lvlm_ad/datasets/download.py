@@ -233,6 +233,9 @@ def _unpack_tar(archive: Path, folder: Path, max_bytes: int, progress: Callable[
             # The filter refuses devices, and names and links that lead out of the folder; it drops rights and owners.
             tar.extract(member, folder, filter="data")
             progress(size)
+        # A damaged header looks like the end of the archive. The checksum at the end of the compressed data tells.
+        while (data := tar.fileobj.read(1 << 20)) and size <= max_bytes:
+            size += len(data)
 
 
 def _unpack_zip(archive: Path, folder: Path, max_bytes: int, progress: Callable[[int], None]) -> None:
