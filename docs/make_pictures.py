@@ -15,8 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from lvlm_ad import bench
-from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.evaluate import RunConfig, resolve
 from lvlm_ad.evaluate.session import Session

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.images import image_size, shown
+from lvlm_ad.datasets.images import image_size, read_mask, shown
 from lvlm_ad.datasets.listing import Problem
 from lvlm_ad.datasets.load import list_dataset
-from lvlm_ad.datasets.masks import read_mask
 from lvlm_ad.errors import DataError, ImageError
 
 if TYPE_CHECKING:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing, check_root, contents_of, files_in, folders_in, is_file, name_of
+from lvlm_ad.datasets.listing import (
+    Listing,
+    Row,
+    check_root,
+    contents_of,
+    files_in,
+    folders_in,
+    is_file,
+    name_of,
+    read_table,
+)
 from lvlm_ad.datasets.mvtec import Layout, read_category, read_kinds
-from lvlm_ad.datasets.table import Row, Table
 from lvlm_ad.errors import DataError
 
 __all__ = ["read_folder"]
@@ -69,21 +78,20 @@ def read_folder(root: Path, threshold: int | None) -> Listing:
 
 def _read_table(path: Path, threshold: int | None) -> Listing:
     listing = Listing("folder", path.parent, threshold)
-    table = Table(path, listing, ("image", "label"), ("mask", "category", "split"))
-    for row in table.rows():
-        _read_row(listing, table, row)
+    for row in read_table(path, listing, ("image", "label"), ("mask", "category", "split")):
+        _read_row(listing, row)
     return listing
 
 
-def _read_row(listing: Listing, table: Table, row: Row) -> None:
+def _read_row(listing: Listing, row: Row) -> None:
     category = row["category"] or name_of(listing.root)
     defect = _defect(row["label"])
     split = row["split"].lower() or "test"
     problem = _problem(row, category, defect, split)
     if problem is not None:
-        listing.report(table.path, f"{row.where}{problem}")
+        listing.report(row.table, f"{row.where}{problem}")
         return
-    files = table.files(row)
+    files = listing.files_of(row)
     if files is None:
         return
     image, mask = files

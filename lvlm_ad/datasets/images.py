@@ -1,8 +1,9 @@
-"""Read image files as RGB arrays, whatever their mode, and resize them as the published code does."""
+"""Read image files as RGB arrays and mask files as defective pixels, and resize both as the published code does."""
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -17,7 +18,17 @@ from lvlm_ad.errors import ImageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["IMAGE_SUFFIXES", "as_rgb", "decode", "image_size", "read_image", "resize_image", "shown"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "as_rgb",
+    "file_threshold",
+    "image_size",
+    "read_image",
+    "read_mask",
+    "resize_image",
+    "resize_mask",
+    "shown",
+]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -30,8 +41,14 @@ _MAX_PIXELS = 120_000_000
 _WARNINGS = threading.Lock()
 """Warning filters belong to the whole process, so one thread at a time changes them."""
 
+_HIGHEST_ID = 32
+"""A mask whose largest value is at most this holds defect ids (VisA: 1, 2, ...), not grey levels."""
+
 _TURNED = (5, 6, 7, 8)
 """The EXIF orientations that swap height and width."""
+
+_ORIENTATION_IN_PNG = re.compile(b"eXIf|iTXt|Raw profile type exif")
+"""What a PNG file contains if it has an EXIF orientation."""
 
 
 def shown(path: Path | os.PathLike[str] | str) -> str:
@@ -45,7 +62,7 @@ def shown(path: Path | os.PathLike[str] | str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def decode(path: Path) -> Image.Image:
+def _decode(path: Path) -> Image.Image:
     """Read an image file fully: its first frame, turned upright by its EXIF orientation.
 
     Raises:
@@ -104,8 +121,9 @@ def image_size(path: Path) -> tuple[int, int]:
             if isinstance(opened, TiffImageFile):
                 # Some versions of Pillow swap a TIFF file's sides when they open it, others when they load it.
                 width, height = (opened.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
-            # PngImageFile.getexif() would decode the pixels to look for metadata behind them.
-            exif = Image.Image.getexif(opened) if opened.format == "PNG" else opened.getexif()
+            # PngImageFile.getexif() decodes the pixels if no EXIF chunk stands before them; few files need that.
+            plain = opened.format == "PNG" and not _ORIENTATION_IN_PNG.search(path.read_bytes())
+            exif = Image.Image.getexif(opened) if plain else opened.getexif()
             turned = exif.get(ExifTags.Base.Orientation) in _TURNED
         except Exception as error:
             raise _damaged(path, error) from error
@@ -121,7 +139,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         ImageError: the file is missing, damaged, truncated or too large.
     """
-    image = decode(path)
+    image = _decode(path)
     if image.mode.startswith(("I", "F")):
         return as_rgb(np.asarray(image))
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
@@ -196,3 +214,78 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     ]
     floats = np.stack([np.asarray(channel) for channel in channels], axis=2)
     return np.asarray(np.rint(floats), dtype=np.uint8)
+
+
+def read_mask(path: Path, threshold: int | None = None) -> NDArray[np.bool_]:
+    """Read a ground-truth mask.
+
+    Args:
+        path: the mask's file.
+        threshold: a pixel is defective above this value; None: above 0 if no value exceeds 32 (defect ids, as in
+            VisA), else above 127 (grey levels, JPEG noise).
+
+    Returns:
+        bool ``(H, W)``, True where defective.
+
+    Raises:
+        ImageError: the file is missing, damaged or too large.
+    """
+    values = _read_values(path)
+    return np.asarray(values > (_choose_threshold(values) if threshold is None else threshold))
+
+
+def file_threshold(path: Path) -> int:
+    """Return the value above which a mask file's pixels count as defective if no threshold is given.
+
+    Raises:
+        ImageError: the file is missing, damaged or too large.
+    """
+    return _choose_threshold(_read_values(path))
+
+
+def _choose_threshold(values: NDArray[Any]) -> int:
+    return 0 if values.dtype == np.bool_ or int(values.max(initial=0)) <= _HIGHEST_ID else 127
+
+
+def _read_values(path: Path) -> NDArray[Any]:
+    """Read one value for each pixel of a mask file, ``(H, W)``."""
+    image = _decode(path)
+    if image.mode == "P":
+        return _palette_values(image)
+    if len(image.getbands()) > 1:
+        # A colour mask is defective where any channel is.
+        return np.asarray(np.asarray(image.convert("RGB")).max(axis=2))
+    return np.asarray(image)
+
+
+def _palette_values(image: Image.Image) -> NDArray[np.uint8]:
+    """Read a palette mask: its indices are defect ids, unless a tool has packed a grey picture into a palette.
+
+    In a packed picture black may have any index; as a defect id black has index 0.
+    """
+    colours = np.asarray(image.convert("RGB"))
+    is_grey = bool((colours == colours[:, :, :1]).all())
+    first_colour = (image.getpalette("RGB") or [0, 0, 0])[:3]
+    return colours[:, :, 0] if is_grey and any(first_colour) else np.asarray(image)
+
+
+def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Stretch a mask; each new pixel takes the value of one old pixel, as OpenCV's nearest-neighbour resizing does.
+
+    Args:
+        mask: bool ``(H, W)``.
+        size: the new (height, width).
+
+    Returns:
+        bool ``size``; the mask itself if it already has that size.
+
+    Example:
+        >>> resize_mask(np.array([[True, False]]), (2, 4)).tolist()
+        [[True, True, False, False], [True, True, False, False]]
+    """
+    height, width = mask.shape
+    if (height, width) == size:
+        return mask
+    rows = (np.arange(size[0]) * height) // size[0]
+    columns = (np.arange(size[1]) * width) // size[1]
+    return mask[np.ix_(rows, columns)]

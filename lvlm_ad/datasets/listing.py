@@ -1,25 +1,26 @@
-"""List a data set from the names of its files: what every layout reads, and the ``Listing`` that it fills."""
+"""What the layouts share: folders and CSV files are read here, and a ``Listing`` collects samples and problems."""
 
 from __future__ import annotations
 
+import csv
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
-from lvlm_ad.datasets.masks import file_threshold
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, file_threshold, shown
 from lvlm_ad.datasets.sample import Dataset, Sample
 from lvlm_ad.errors import DataError, ImageError
 
 __all__ = [
     "Listing",
     "Problem",
+    "Row",
     "check_root",
     "contents_of",
     "files_in",
@@ -28,6 +29,7 @@ __all__ = [
     "is_file",
     "name_of",
     "normalized",
+    "read_table",
 ]
 
 Severity: TypeAlias = Literal["error", "warning"]
@@ -214,6 +216,22 @@ class Listing:
             return False
         return True
 
+    def files_of(self, row: Row) -> tuple[Path, Path | None] | None:
+        """Return the image and the mask that a row names, relative to the root; None if one cannot be used."""
+        columns = ["image", "mask"] if row["mask"] else ["image"]
+        files = [path for path in (self._file_of(row, column) for column in columns) if path is not None]
+        if len(files) < len(columns):
+            return None
+        return files[0], files[1] if row["mask"] else None
+
+    def _file_of(self, row: Row, column: str) -> Path | None:
+        path = self.root / row[column]
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            return path if self.is_usable(path, row.where) else None
+        endings = ", ".join(sorted(IMAGE_SUFFIXES))
+        self.report(row.table, f"{row.where}{row[column]!r} is not an image; its name must end in {endings}.")
+        return None
+
     def add(self, category: str, defect: str, image: Path, mask: Path | None, where: str = "") -> None:
         """Add a test image.
 
@@ -273,6 +291,62 @@ class Listing:
             counts = ", ".join(f"{count} {shown(suffix)}" for suffix, count in sorted(self._ignored.items()))
             notes.append(f"Ignored files that are not images: {counts}.")
         return Dataset(self.name, self.root, tuple(samples), references, tuple(notes))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a CSV file: its place ("file, line 7: ", for messages) and column name in lower case -> text."""
+
+    table: Path
+    where: str
+    values: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        """Return a column's text, stripped; "" if the file has no such column or the row no such field."""
+        return self.values.get(column, "").strip()
+
+
+def read_table(path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+    """Yield the rows of a CSV file; report and leave out those with too many fields.
+
+    Args:
+        path: the file.
+        listing: collects problems.
+        required: the columns that the file must have.
+        optional: the columns that it may have; others are noted as ignored.
+
+    Raises:
+        DataError: the file cannot be read, is not CSV in UTF-8, or lacks a required column.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            columns = [name.strip().lower() for name in header]
+            missing = [name for name in required if name not in columns]
+            twice = sorted({name for name in columns if columns.count(name) > 1})
+            if missing or twice:
+                what = f"has no column {', '.join(missing)}" if missing else f"has two columns {', '.join(twice)}"
+                raise DataError(
+                    f"{shown(path)} {what}; its first line names {', '.join(map(repr, header)) or 'nothing'}, "
+                    f"expected are {', '.join(required)}; optional are {', '.join(optional) or 'none'}."
+                )
+            unknown = [name for name in columns if name not in {*required, *optional}]
+            if unknown:
+                listing.notes.append(f"Ignored columns of {shown(path.name)}: {', '.join(map(repr, unknown))}.")
+            for fields in reader:
+                where = f"{shown(path)}, line {reader.line_num}: "
+                if len(fields) > len(columns):
+                    count = f"{len(fields)} fields, but {len(columns)} columns"
+                    listing.report(path, f"{where}{count}; quote fields that hold commas.")
+                elif any(field.strip() for field in fields):
+                    yield Row(path, where, dict(zip(columns, fields, strict=False)))
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{shown(path)} is not in UTF-8; save it as CSV UTF-8.") from error
+    except csv.Error as error:
+        raise DataError(f"{shown(path)} is not a CSV file that can be read: {error}.") from error
 
 
 def _mask_notes(samples: Sequence[Sample], threshold: int | None) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of
+from lvlm_ad.datasets.listing import Listing, Row, check_root, contents_of, find_root, folders_in, name_of, read_table
 from lvlm_ad.datasets.mvtec import Layout, read_category
-from lvlm_ad.datasets.table import Row, Table
 from lvlm_ad.errors import DataError, nearest
 
 __all__ = ["VISA_CATEGORIES", "read_visa"]
@@ -83,26 +82,25 @@ def _read_list(home: Path, threshold: int | None, only: str | None = None) -> Li
     listing = Listing("visa", home, threshold)
     # A part of VisA comes with the list of the whole: a category without a folder was left out on purpose.
     present = {name for name in VISA_CATEGORIES if (home / name).is_dir() and only in {None, name}}
-    table = Table(home / _LIST, listing, ("object", "split", "label", "image", "mask"))
-    for row in table.rows():
+    for row in read_table(home / _LIST, listing, ("object", "split", "label", "image", "mask")):
         if row["object"] not in VISA_CATEGORIES:
             hint = nearest(row["object"], VISA_CATEGORIES)
-            listing.report(table.path, f"{row.where}{row['object']!r} is not a category of VisA.{hint}")
+            listing.report(row.table, f"{row.where}{row['object']!r} is not a category of VisA.{hint}")
         elif row["object"] in present or not present:
-            _read_row(listing, table, row)
+            _read_row(listing, row)
     listing.note_part("VisA", len(present), VISA_CATEGORIES)
     return listing
 
 
-def _read_row(listing: Listing, table: Table, row: Row) -> None:
+def _read_row(listing: Listing, row: Row) -> None:
     split, label = row["split"], row["label"]
     if split not in {"train", "test"} or label not in {"normal", "anomaly"}:
         listing.report(
-            table.path,
+            row.table,
             f"{row.where}split {split!r} and label {label!r}; expected are train or test, and normal or anomaly.",
         )
         return
-    files = table.files(row)
+    files = listing.files_of(row)
     if files is None:
         return
     image, mask = files

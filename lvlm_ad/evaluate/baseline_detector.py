@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.baseline import DenseScores, References, Truth, View, flaw_of
-from lvlm_ad.datasets.images import read_image, resize_image
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.detector import Detector, Prediction
 from lvlm_ad.evaluate.manifest import NO_DIVISION, RowFacts

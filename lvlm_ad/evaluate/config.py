@@ -45,7 +45,7 @@ class RunConfig:
         on_failure: "zero": an image without a usable answer counts as "no anomaly reported"; "exclude": it is left out.
         seed: chooses reference images and random scores.
         reference_rows: whether chance, contrast and oracle run beside the models.
-        mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.masks.read_mask``.
+        mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.images.read_mask``.
         retry_failed: ask again where a stored answer is refused, cut off, empty or unreadable.
         batch: ask in batches, where the endpoint takes them: slower and cheaper.
         resamples: bootstrap resamples of the test images for confidence intervals, 50 or more; 0: no intervals.

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.hashing import hash_rows
-from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.datasets.sample import hash_rows
 from lvlm_ad.engines import Engine, LocalEngine
 from lvlm_ad.errors import DataError
 from lvlm_ad.metrics import CellCounts, count_cells
@@ -90,10 +89,7 @@ class Divisions:
     def missing(self, samples: Iterable[Sample]) -> list[Sample]:
         """Look up samples and return those that are not divided yet."""
         samples = list(samples)
-        known = {
-            key: (digest, count)
-            for key, digest, count in self._store.known(self._keys[sample.id] for sample in samples)
-        }
+        known = self._store.known(self._keys[sample.id] for sample in samples)
         missing: list[Sample] = []
         for sample in samples:
             if (division := known.get(self._keys[sample.id])) is None:
@@ -105,7 +101,7 @@ class Divisions:
 
     def has(self, sample: Sample) -> bool:
         """Return whether a sample is divided by now."""
-        return any(self._store.known([self._keys[sample.id]]))
+        return bool(self._store.known([self._keys[sample.id]]))
 
     def put(self, sample: Sample, division: StoredDivision) -> None:
         """Store a sample's division."""

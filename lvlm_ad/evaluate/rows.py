@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category, summary
 from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS

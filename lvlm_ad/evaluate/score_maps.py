@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_mask, shown
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.manifest import RowFacts, make_manifest, run_folder

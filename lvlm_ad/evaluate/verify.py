@@ -13,9 +13,8 @@ import numpy as np
 
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.backend import Answer
-from lvlm_ad.datasets.hashing import hash_rows
-from lvlm_ad.datasets.masks import resize_mask
-from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
+from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
 from lvlm_ad.errors import DataError, RunError
 from lvlm_ad.evaluate.manifest import hash_of
 from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category, summary

@@ -1,19 +1,28 @@
-"""An image cut into numbered regions, and the options that all methods of division have in common."""
+"""An image cut into numbered regions, the options that all methods of division share, and stored divisions."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from lvlm_ad.errors import StoreError
+from lvlm_ad.files import read_arrays
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from numpy.typing import NDArray
 
-__all__ = ["DivisionOptions", "Regions"]
+    from lvlm_ad.store import Database
+
+__all__ = ["DivisionOptions", "DivisionStore", "Regions", "StoredDivision"]
 
 _PUBLISHED_AREA = 768 * 768
 """The image area, in pixels, to which the area limits refer."""
@@ -178,3 +187,102 @@ class DivisionOptions(BaseModel):
         """
         scale = pixels / _PUBLISHED_AREA
         return (areas > self.min_area * scale) & (areas < self.max_area * scale)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDivision:
+    """One image's division and the pixel counts of its ground truth, packed for storage.
+
+    Attributes:
+        hash: ``Regions.hash``.
+        n_regions: ``Regions.count``.
+        regions: cells and membership as compressed npz bytes.
+        counts: named count arrays as compressed npz bytes; None for an image without ground truth.
+    """
+
+    hash: str
+    n_regions: int
+    regions: bytes
+    counts: bytes | None
+
+    @classmethod
+    def pack(cls, regions: Regions, counts: Mapping[str, NDArray[Any]] | None) -> StoredDivision:
+        """Pack a division and its counts."""
+        cells = regions.cells.astype(np.min_scalar_type(max(regions.n_cells - 1, 0)))
+        return cls(
+            hash=regions.hash,
+            n_regions=regions.count,
+            regions=_pack({"cells": cells, "membership": regions.membership}),
+            counts=None if counts is None else _pack(counts),
+        )
+
+
+class DivisionStore:
+    """Divisions in ``cache.sqlite``; each is written whole or not at all.
+
+    Args:
+        database: what ``store.open_cache`` returns.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def known(self, keys: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """Return key -> (``Regions.hash``, number of regions), of the keys that are stored.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        # Left to itself, SQLite reads the rows, and their cells with them.
+        query = """
+            SELECT key, hash, n_regions FROM divisions INDEXED BY known WHERE key IN (SELECT value FROM json_each(?))
+        """
+        rows = self._database.read(query, (json.dumps(list(keys)),))
+        return {key: (digest, count) for key, digest, count in rows}
+
+    def regions(self, key: str) -> Regions:
+        """Read one division.
+
+        Raises:
+            StoreError: it is not there or damaged.
+        """
+        arrays = self._arrays("regions", key)
+        if arrays is None:
+            raise StoreError(f"The cache {self._database.path} has no division {key}. Delete it: it is made again.")
+        return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
+
+    def counts(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """Read the count arrays stored with a division; None where the image has no ground truth.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        return self._arrays("counts", key)
+
+    def put(self, key: str, division: StoredDivision) -> None:
+        """Store a division; the first one under a key stays.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        row = (key, division.hash, division.n_regions, division.regions, division.counts)
+        with self._database.transaction(durable=False) as database:
+            database.execute("INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)", row)
+
+    def _arrays(self, column: str, key: str) -> dict[str, NDArray[Any]] | None:
+        query = f"SELECT {column} FROM divisions WHERE key = ?"  # nosec B608 # noqa: S608 - the column is one of two constants
+        rows = self._database.read(query, (key,))
+        if not rows or rows[0][0] is None:
+            return None
+        try:
+            return read_arrays(BytesIO(rows[0][0]))
+        except Exception as error:
+            # A damaged archive raises one of many exceptions.
+            raise self._database.kind.error(self._database.path, "read", error) from error
+
+
+def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Write arrays as compressed npz bytes, without pickle."""
+    buffer = BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()

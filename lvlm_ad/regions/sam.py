@@ -17,8 +17,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.regions.regions import DivisionOptions, Regions
 from lvlm_ad.weights import chosen_device, find_weights, weights_hash

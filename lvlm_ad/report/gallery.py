@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.files import own_folder
 from lvlm_ad.prompts import MarkStyle, draw_marks

@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.datasets.images import as_rgb, image_size, read_image, resize_image, shown
-from lvlm_ad.datasets.masks import file_threshold, read_mask, resize_mask
+from lvlm_ad.datasets.images import (
+    as_rgb,
+    file_threshold,
+    image_size,
+    read_image,
+    read_mask,
+    resize_image,
+    resize_mask,
+    shown,
+)
 from lvlm_ad.errors import ImageError
 
 RNG = np.random.default_rng(7)
@@ -108,6 +116,19 @@ def test_turned_image_is_read_upright(tmp_path, suffix, orientation):
     expected = (20, 10) if orientation >= 5 else (10, 20)
     assert read_image(tmp_path / f"a.{suffix}").shape == (*expected, 3)
     assert image_size(tmp_path / f"a.{suffix}") == expected
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_counts(tmp_path):
+    """Size and pixels agree though the EXIF chunk stands behind the pixels, where the format allows it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(data, "PNG", exif=exif)
+    content = data.getvalue()
+    start, end = content.index(b"eXIf") - 4, content.index(b"IDAT") - 4
+    last = content.index(b"IEND") - 4
+    (tmp_path / "a.png").write_bytes(content[:start] + content[end:last] + content[start:end] + content[last:])
+    assert image_size(tmp_path / "a.png") == read_image(tmp_path / "a.png").shape[:2] == (20, 10)
 
 
 def test_orientation_six_turns_clockwise(tmp_path):

@@ -14,8 +14,7 @@ from scipy.stats import mannwhitneyu
 
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import FatalError
 from lvlm_ad.metrics import pixel_metrics
 from lvlm_ad.prompts import MarkStyle, draw_marks

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lvlm_ad.compare import compare_runs
-from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.datasets.masks import resize_mask
+from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.leaderboard import Board
