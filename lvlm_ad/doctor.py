@@ -20,7 +20,8 @@ from lvlm_ad.asking.answers import is_alive
 from lvlm_ad.asking.salvage import salvage, whole_answers
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.load import default_root
-from lvlm_ad.errors import LvlmAdError, StoreError, where
+from lvlm_ad.errors import LvlmAdError, StoreError
+from lvlm_ad.plugin_errors import where
 from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_plugin, owner
 from lvlm_ad.presets import preset_names
 from lvlm_ad.runs import read_runs

@@ -24,11 +24,7 @@ A refusal, a truncated answer or an unreadable answer is not an error: see ``Ans
 
 from __future__ import annotations
 
-import os
-import sysconfig
-import traceback
 from difflib import get_close_matches
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,10 +46,7 @@ __all__ = [
     "StoreError",
     "TransientError",
     "UnaskedError",
-    "line_of",
     "nearest",
-    "place_of",
-    "where",
 ]
 
 
@@ -171,59 +164,3 @@ def nearest(name: str, known: Iterable[str]) -> str:
         similar = [n for n in names if n.lower() in close]
         return f" Did you mean {' or '.join(repr(n) for n in similar)}?"
     return f" Known: {', '.join(names)}." if names else ""
-
-
-def where(error: BaseException, *, whole_path: bool = True) -> str:
-    """Describe an exception of a plugin in one line: its type, its message, and the line of code that raised it.
-
-    Args:
-        error: the exception.
-        whole_path: whether to name the file with its folder; not in messages that a run keeps.
-
-    Example:
-        >>> where(ValueError("no scores"))
-        'ValueError: no scores'
-    """
-    message = str(error.msg) if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}{f': {message:.200}' if message else ''}{place_of(error, whole_path=whole_path)}"
-
-
-def place_of(error: BaseException, *, whole_path: bool = True) -> str:
-    """Return the line that raised an exception as " (file, line n)"; see ``line_of``.
-
-    Args:
-        error: the exception.
-        whole_path: whether to name the file with its folder.
-    """
-    if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        return f" ({_file_name(error.filename, whole_path)}, line {error.lineno})"
-    return line_of(traceback.extract_tb(error.__traceback__), whole_path=whole_path)
-
-
-def line_of(frames: Iterable[traceback.FrameSummary], *, whole_path: bool = True) -> str:
-    """Return the innermost line of a stack that is the user's code, or else an installed package's.
-
-    Lines of Python itself and of this package are skipped.
-
-    Args:
-        frames: the stack, outermost first.
-        whole_path: whether to name the file with its folder.
-
-    Returns:
-        " (file, line n)"; empty if there is no such line.
-    """
-    ours = f"{Path(__file__).parent}{os.sep}"
-    python, *packages = (sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
-    # Packages may be installed below the standard library.
-    others = [
-        frame
-        for frame in frames
-        if not frame.filename.startswith(("<frozen", ours))
-        and (frame.filename.startswith(tuple(packages)) or not frame.filename.startswith(python))
-    ]
-    users = [frame for frame in others if not frame.filename.startswith(tuple(packages))] or others
-    return f" ({_file_name(users[-1].filename, whole_path)}, line {users[-1].lineno})" if users else ""
-
-
-def _file_name(file: str, whole_path: bool) -> str:  # noqa: FBT001 - passed on
-    return file if whole_path else PurePath(file).name

@@ -287,7 +287,6 @@ class Asker:
             error=TransientError,
             # Asking again would not find the module either.
             missing=FatalError,
-            whole_path=False,
             after="",
         ):
             answer = as_answer(self.backend.answer(request), f"{cls.__name__}.answer")

@@ -106,7 +106,7 @@ class Worker:
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the copy. A traceback does not travel, so an error's line is named here."""
-        with plugin_code(f"{self._name} raised", missing=FatalError, whole_path=False, after=""):
+        with plugin_code(f"{self._name} raised", missing=FatalError, after=""):
             # Arrays that arrive cannot be written to; some methods write to what is theirs.
             return getattr(self._copy, method)(*deepcopy(arguments))
 

@@ -4,18 +4,23 @@ A name that ``--model`` takes leads to a ``Plugin`` (a class that can answer or 
 and ``build`` makes the backend or baseline.
 """
 
-from lvlm_ad.plugins.adapt import Kind, Plugin, as_plugin
-from lvlm_ad.plugins.find import (
-    Model,
-    build,
-    clashes,
-    find_model,
-    installed,
-    is_ours,
-    load_plugin,
-    owner,
-    plugin_names,
-)
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lvlm_ad import __version__
+from lvlm_ad.errors import ConfigError, PluginError, nearest
+from lvlm_ad.plugin_errors import plugin_code
+from lvlm_ad.plugins.adapt import METHODS, Kind, Plugin, as_plugin, files_beside, files_of
+from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
 
 __all__ = [
     "Kind",
@@ -31,3 +36,248 @@ __all__ = [
     "owner",
     "plugin_names",
 ]
+
+_KINDS: tuple[Kind, ...] = ("backend", "baseline")
+_FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
+_CLASS = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)")
+
+
+def installed(kind: Kind) -> dict[str, list[EntryPoint]]:
+    """Return the entry points of installed packages by name; those of lvlm-ad itself come first."""
+    offers: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=f"lvlm_ad.{kind}s"), key=lambda entry: not is_ours(entry)):
+        offers.setdefault(entry.name, []).append(entry)
+    return offers
+
+
+def plugin_names(kind: Kind) -> list[str]:
+    """Return the names of the installed backends or baselines, sorted.
+
+    Example:
+        >>> "contrast" in plugin_names("baseline")
+        True
+    """
+    return sorted(installed(kind))
+
+
+def is_ours(entry: EntryPoint) -> bool:
+    """Say whether lvlm-ad itself offers an entry point."""
+    return entry.dist is not None and entry.dist.name.replace("_", "-") == "lvlm-ad"
+
+
+def owner(entry: EntryPoint) -> str:
+    """Return the name and version of the package that offers an entry point."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+def clashes(presets: list[str]) -> dict[str, str]:
+    """Find names of models that two packages offer.
+
+    Args:
+        presets: names of lvlm-ad's presets, which come before any plugin.
+
+    Returns:
+        Name -> a sentence that names the packages.
+    """
+    ours = f"lvlm-ad {__version__}"
+    owners: dict[str, set[str]] = {name: {ours} for name in presets}
+    for entry in (entry for kind in _KINDS for offers in installed(kind).values() for entry in offers):
+        owners.setdefault(entry.name, set()).add(ours if is_ours(entry) else owner(entry))
+    return {
+        name: f"{name} is offered by {' and by '.join(sorted(packages))}; if lvlm-ad has one, that is used."
+        for name, packages in owners.items()
+        if len(packages) > 1
+    }
+
+
+def load_plugin(kind: Kind, name: str) -> Plugin:
+    """Import a plugin by the name that its package gives it, by its file or as ``module:Class``.
+
+    Raises:
+        PluginError: it does not exist, is of the other kind, or its import fails.
+
+    Example:
+        >>> load_plugin("baseline", "chance").cls.__name__
+        'Chance'
+    """
+    if not _is_own(name):
+        return _load_installed(kind, name)
+    plugin = _load_own(name)
+    if plugin.kind != kind:
+        raise PluginError(f"{name} is a {plugin.kind}, not a {kind}.")
+    return plugin
+
+
+def _load_installed(kind: Kind, name: str) -> Plugin:
+    entries = installed(kind)
+    if name not in entries:
+        raise PluginError(f"There is no {kind} {name!r} installed.{nearest(name, entries)}")
+    entry, *others = entries[name]
+    if others and not is_ours(entry):
+        owners = " and by ".join(owner(one) for one in entries[name])
+        raise PluginError(f"The {kind} {name!r} is offered twice, by {owners}; uninstall one of them.")
+    what = f"The {kind} {name!r} of {owner(entry)}"
+    with plugin_code(f"{what} cannot be loaded from {entry.value}:", name=what):
+        cls = entry.load()
+    # Our own are identified by their version: stored answers must survive an edit that changes none.
+    hashed = isinstance(cls, type) and not is_ours(entry)
+    plugin = as_plugin(cls, f"{what}, {entry.value},", files_of(sys.modules[cls.__module__]) if hashed else None)
+    if plugin.kind != kind:
+        raise PluginError(f"{what}, {entry.value}, is a {plugin.kind}; its package declares it in lvlm_ad.{kind}s.")
+    return plugin
+
+
+def _is_own(name: str) -> bool:
+    """Say whether a name is a file (``x.py``, ``x.py:Class``) or a class in a module (``x.y:Class``)."""
+    return bool(_FILE.fullmatch(name) or _CLASS.fullmatch(name))
+
+
+def _load_own(name: str) -> Plugin:
+    """Import a class by its file or module; the file's folder, or the current one, joins ``sys.path`` at the end."""
+    if match := _FILE.fullmatch(name):
+        module = _run(Path(match["path"]))
+        files = files_beside(Path(str(module.__file__)))
+    else:
+        match = _CLASS.fullmatch(name)
+        assert match is not None  # noqa: S101 - the caller asked _is_own
+        _add_to_path(Path.cwd())
+        with plugin_code(f"{name} cannot be loaded:", name=name):
+            module = importlib.import_module(match["module"])
+        files = files_of(module)
+    return as_plugin(_class_in(module, match["name"] or "", name), name, files)
+
+
+def _run(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise PluginError(f"There is no file {path}.")
+    # The prefix keeps it apart from an installed module of the same name.
+    spec = importlib.util.spec_from_file_location(f"lvlm_ad_file_{path.stem}", path.resolve())
+    assert spec is not None  # noqa: S101 - its name ends in .py
+    assert spec.loader is not None  # noqa: S101 - likewise
+    module = importlib.util.module_from_spec(spec)
+    _add_to_path(path.resolve().parent)
+    # Dataclasses and pydantic look up a class's module by its name.
+    sys.modules[spec.name] = module
+    with plugin_code(f"{path} cannot be loaded:", name=str(path)):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _add_to_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _class_in(module: ModuleType, wanted: str, name: str) -> Any:
+    """Return the class with the name, or without a name the only one that can be a plugin."""
+    candidates = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and any(hasattr(value, method) for method in METHODS)
+    }
+    if wanted:
+        if not hasattr(module, wanted):
+            raise PluginError(f"{name}: there is no {wanted!r} in it.{nearest(wanted, candidates)}")
+        return getattr(module, wanted)
+    if len(candidates) != 1:
+        has = ", ".join(candidates) or "none"
+        advice = f"; name one, as in {name}:{next(iter(candidates))}" if candidates else ""
+        raise PluginError(f"{name} must contain one class with {', '.join(METHODS)}; it contains {has}{advice}.")
+    return next(iter(candidates.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that the user named: a plugin and its settings.
+
+    Attributes:
+        preset: the preset, with the settings of the command line.
+        plugin: the backend or baseline.
+        label: the model that the user set, if it is not the preset's own; else empty.
+    """
+
+    preset: ModelPreset
+    plugin: Plugin
+    label: str = ""
+
+
+def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
+    """Find a model by preset, preset file, plugin name or class, and apply the settings that it has.
+
+    Args:
+        name: a preset's name, a path ending in .toml, the name of an installed backend or baseline, the file of a class
+            (``my_backend.py``, or ``my_backend.py:Class``) or a class in a module (``package.module:Class``).
+        settings: key -> value; settings that belong to something else are left out. If they name another model or
+            endpoint, the preset's prices are dropped.
+
+    Returns:
+        The model, and the names of all settings that it has.
+
+    Raises:
+        ConfigError: nothing has this name (the message lists similar ones), or the preset is wrong.
+        PluginError: the plugin cannot be loaded.
+
+    Example:
+        >>> model, known = find_model("chance", {})
+        >>> model.preset.kind, "price_input" in known
+        ('baseline', True)
+    """
+    preset, plugin = _find_preset(name)
+    options_class = plugin.Options
+    known = {"description", *Price.model_fields, *Pacing.model_fields, *options_class.model_fields}
+    taken = {key: value for key, value in settings.items() if key in known}
+    # A preset's prices hold for its model at its endpoint.
+    elsewhere = any(key in taken and taken[key] != preset.options.get(key) for key in options_class.priced_by)
+    price = Price() if elsewhere else preset.price
+    if preset.kind == "backend" and not plugin.billed and price.price_input is None and price.price_output is None:
+        price = price.model_copy(update={"price_input": 0.0, "price_output": 0.0})
+    options = dict(preset.options)
+    label = ""
+    if "model" in taken and taken["model"] != options.get("model"):
+        label = str(taken["model"])
+        options = {key: value for key, value in options.items() if key not in options_class.of_model}
+    flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin}
+    preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})
+    return Model(preset, plugin, label), known
+
+
+def _find_preset(name: str) -> tuple[ModelPreset, Plugin]:
+    presets = preset_names("models")
+    if name.endswith(".toml") or name in presets:
+        preset = load_model(name)
+        return preset, load_plugin(preset.kind, preset.plugin)
+    if _is_own(name):
+        plugin = _load_own(name)
+        # Neither a hash nor a table may depend on the folder of the file.
+        title = name.rpartition(":")[2] if not name.endswith(".py") else Path(name).stem
+        return model_preset({"name": title, plugin.kind: Path(name).name}), plugin
+    offers = [(entries[0], kind) for kind in _KINDS for entries in installed(kind).values()]
+    # Sorted, so that our own come last and win.
+    plugins = {entry.name: kind for entry, kind in sorted(offers, key=lambda offer: is_ours(offer[0]))}
+    if name not in plugins:
+        raise ConfigError(
+            f"There is no model {name!r}.{nearest(name, {*presets, *plugins})} Give a preset file of your own by its "
+            "path, ending in .toml, and a class of your own as FILE.py or module:Class. 'lvlm-ad models' lists all "
+            "models."
+        )
+    return model_preset({"name": name, plugins[name]: name}), load_plugin(plugins[name], name)
+
+
+def build(model: Model) -> Any:
+    """Build a model's backend or baseline with its options.
+
+    Raises:
+        ConfigError: an option is unknown or wrong.
+        PluginError: the plugin cannot be built.
+
+    Example:
+        >>> build(find_model("chance", {})[0]).reference_row
+        True
+    """
+    preset, plugin = model.preset, model.plugin
+    options = validated(plugin.Options, preset.options, f"model {preset.name}")
+    what = f"The {preset.kind} {preset.plugin!r}"
+    with plugin_code(f"{what} cannot be built:", name=what):
+        return plugin.build(options)

@@ -22,8 +22,8 @@ __all__ = ["METHODS", "Kind", "Plugin", "as_plugin", "files_beside", "files_of"]
 
 Kind = Literal["backend", "baseline"]
 
-METHODS = {"answer": "a request", "answer_many": "a list of requests", "score": "a view"}
-"""A class with one of these methods can be a plugin; each takes one argument."""
+METHODS = ("answer", "answer_many", "score")
+"""A class with one of these methods can be a plugin."""
 _TAKEN = {"name", "description", "backend", "baseline", *Price.model_fields, *Pacing.model_fields}
 """Settings of every model: ``--set`` could not reach an option of the same name."""
 
@@ -91,8 +91,8 @@ class Plugin:
             if not hasattr(own, "options"):
                 with suppress(AttributeError):
                     own.options = options
-            adapter = _BaselineAdapter if self.kind == "baseline" else _BackendAdapter
-            plugin = (_ManyAdapter if self.contract is ManyBackend else adapter)(own, options)
+            adapters = {Backend: _BackendAdapter, ManyBackend: _ManyAdapter, Baseline: _BaselineAdapter}
+            plugin = adapters[self.contract](own, options)
         if self.source:
             plugin.source = self.source
         return plugin
@@ -100,12 +100,10 @@ class Plugin:
 
 def _takes_options(cls: type[Any]) -> bool:
     """Say whether a class is built with its options: its first parameter is called so, or has no default."""
-    first = list(inspect.signature(cls).parameters.values())[:1]
-    return any(
-        one.name == "options"
-        or (one.default is one.empty and one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD})
-        for one in first
-    )
+    first = next(iter(inspect.signature(cls).parameters.values()), None)
+    if first is None or first.name == "options":
+        return first is not None
+    return first.default is first.empty and first.kind in {first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD}
 
 
 class _Adapter:
@@ -123,7 +121,6 @@ class _Adapter:
 
     @property
     def implementation(self) -> type:
-        """The class of the user's object, which messages and the identity name."""
         return type(self._own)
 
 
@@ -137,7 +134,6 @@ class _ManyAdapter(_Adapter, ManyBackend):
     _not_delegated = (*_Adapter._not_delegated, "answer", "close")  # noqa: SLF001 - of its own base class
 
     def close(self) -> None:
-        """Close the batches, then the object."""
         super().close()
         if callable(getattr(self._own, "close", None)):
             self._own.close()
@@ -169,28 +165,11 @@ def as_plugin(cls: Any, name: str, files: Mapping[str, Path] | None = None) -> P
     capabilities = getattr(cls, "capabilities", Capabilities())
     if not isinstance(capabilities, Capabilities) and not hasattr(capabilities, "__get__"):
         raise PluginError(f"{name}: capabilities is {capabilities!r:.60}; it must be a Capabilities.")
-    for method in METHODS:
-        _check_method(cls, method, name)
-    if not any(hasattr(cls, method) for method in METHODS):
+    methods = [method for method in METHODS if hasattr(cls, method)]
+    if not methods:
         raise PluginError(f"{name} has none of the methods {', '.join(METHODS)}, so it is no backend or baseline.")
-    answers = hasattr(cls, "answer") or hasattr(cls, "answer_many")
-    kind: Kind = "backend" if answers and not issubclass(cls, Baseline) else "baseline"
+    kind: Kind = "baseline" if methods == ["score"] or issubclass(cls, Baseline) else "backend"
     return Plugin(kind, cls, _hash_of(files or {}), files or {})
-
-
-def _check_method(cls: type[Any], method: str, name: str) -> None:
-    """Refuse a method that is async or cannot be called with one argument."""
-    function = inspect.getattr_static(cls, method, None)
-    if inspect.iscoroutinefunction(function):
-        raise PluginError(f"{name}: {method} is async; it must be a plain method, which is called from threads.")
-    if inspect.isfunction(function):
-        signature = inspect.signature(function)
-        try:
-            signature.bind(None, None)
-        except TypeError:
-            raise PluginError(
-                f"{name}: {method}{signature} must be callable with self and {METHODS[method]}."
-            ) from None
 
 
 def files_of(module: ModuleType) -> dict[str, Path]:
@@ -231,9 +210,11 @@ def _imports(path: Path) -> set[str]:
 
 def _hash_of(files: Mapping[str, Path]) -> str:
     """Return SHA-256 (hex) of files by name; of a single file, of its content alone. Line ends do not matter."""
-    digests = [
-        (name, hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()) for name, file in files.items()
-    ]
+    digests = sorted((name, hashlib.sha256(_content(file)).hexdigest()) for name, file in files.items())
     if len(digests) <= 1:
         return digests[0][1] if digests else ""
-    return hashlib.sha256(repr(sorted(digests)).encode()).hexdigest()
+    return hashlib.sha256(repr(digests).encode()).hexdigest()
+
+
+def _content(file: Path) -> bytes:
+    return file.read_bytes().replace(b"\r\n", b"\n")

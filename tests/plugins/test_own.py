@@ -164,12 +164,6 @@ def test_a_constructor_gets_what_it_asks_for(write):
         ("\nimport nobodys_lib\n", "my.py", r"needs the module 'nobodys_lib', which is not installed \(.*, line 2\)"),
         ("raise SystemExit(3)\n", "my.py", r"SystemExit: 3 \(.*my.py, line 1\)"),
         ("", "own_nothing.here:Mine", "needs the module 'own_nothing'"),
-        (
-            "class M:\n    def answer(self): return ''\n",
-            "my.py",
-            r"answer\(self\) must be callable with self and a req",
-        ),
-        ("class M:\n    async def answer(self, request): return ''\n", "my.py", "answer is async; it must be a plain"),
         ("class M:\n    capabilities = 'many'\n    def answer(self, r): pass\n", "my.py", "capabilities is 'many'"),
         ("class M:\n    Options = dict\n    def answer(self, r): pass\n", "my.py", "Options is <class 'dict'>"),
     ],
