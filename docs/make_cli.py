@@ -19,7 +19,7 @@ HEAD = """# Command line
 
 `python docs/make_cli.py` makes this page from the help of the command line.
 
-Tables go to stdout, progress and messages to stderr. `--json` prints one JSON object on stdout and nothing else there.
+Results go to stdout, progress and messages to stderr. `--json` prints one JSON object on stdout and nothing else there.
 
 | exit status | meaning |
 |---|---|

@@ -24,6 +24,7 @@ A refusal, a truncated answer or an unreadable answer is not an error: see ``Ans
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,17 @@ __all__ = [
     "StoreError",
     "TransientError",
     "UnaskedError",
+    "is_secret_option",
+    "is_secret_variable",
     "nearest",
 ]
+
+# Names of what holds a secret: no message, table or file may contain its value.
+_OPTION = re.compile(
+    r"(?:\w*_)?(?:api_?key|(?:access|secret|private|auth)_key|(?:access|api|auth|bearer|hf|hub|refresh)_token"
+    r"|secret|password|passwd|passphrase|credentials?)|key|token"
+)
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASS|PASSWORD)")
 
 
 class LvlmAdError(Exception):
@@ -164,3 +174,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
         similar = [n for n in names if n.lower() in close]
         return f" Did you mean {' or '.join(repr(n) for n in similar)}?"
     return f" Known: {', '.join(names)}." if names else ""
+
+
+def is_secret_option(name: str) -> bool:
+    """Say whether an option of this name holds a secret itself, not the name of a variable or file that does.
+
+    Example:
+        >>> is_secret_option("api_key"), is_secret_option("api_key_env"), is_secret_option("stop_token")
+        (True, False, False)
+    """
+    return bool(_OPTION.fullmatch(name.lower()))
+
+
+def is_secret_variable(name: str) -> bool:
+    """Say whether an environment variable of this name holds a secret.
+
+    Example:
+        >>> is_secret_variable("OPENAI_API_KEY"), is_secret_variable("HOME")
+        (True, False)
+    """
+    return bool(_VARIABLE.fullmatch(name.upper()))

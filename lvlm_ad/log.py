@@ -1,4 +1,4 @@
-"""``--log``: what happens during a run, as lines of JSON. Questions appear by their keys, never by their content."""
+"""What happens during a run: progress, which the command line shows, and the events of ``--log``, as lines of JSON."""
 
 from __future__ import annotations
 
@@ -13,15 +13,41 @@ from typing import Any
 
 from lvlm_ad.errors import ConfigError
 
-__all__ = ["event", "logged_to"]
+__all__ = ["Progress", "event", "logged_to"]
 
 _LOGGER = logging.getLogger("lvlm_ad")
 _LONGEST = 500
 """Characters of a text: an error's message may quote a server at length."""
 
 
+class Progress:
+    """Receives reports on how far a bench has come, and ignores them; a subclass shows them."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Start a stage of ``total`` steps."""
+
+    def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
+        """Count finished steps.
+
+        Args:
+            steps: how many.
+            failed: they gave no usable answer.
+            stored: their answers were stored before.
+            cost: USD they cost now; None: unknown.
+        """
+
+    def finish(self) -> None:
+        """End the stage."""
+
+    def at(self, stage: str, done: int, total: int) -> None:
+        """Show the state of work done elsewhere: a batch at an endpoint."""
+
+    def note(self, text: str) -> None:
+        """Show a note for the user."""
+
+
 def event(name: str, **facts: Any) -> None:
-    """Log an event, by the logger "lvlm_ad" at level INFO.
+    """Log an event, by the logger "lvlm_ad" at level INFO. Questions appear by their keys, never by their content.
 
     Args:
         name: the event, in a word.

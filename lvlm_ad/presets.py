@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.keys import is_secret_option
+from lvlm_ad.errors import ConfigError, is_secret_option, nearest
 
 __all__ = [
     "DownloadPreset",

@@ -19,11 +19,9 @@ MODULES = {
 STAGES = (
     "errors",
     "plugin_errors",
-    "keys",
     "log",
     "files",
     "store",
-    "progress",
     "weights",
     "presets",
     "backend",

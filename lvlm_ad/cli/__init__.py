@@ -1,5 +1,61 @@
 """The command line: a thin shell over the library."""
 
-from lvlm_ad.cli.app import app, main
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lvlm_ad import __version__
+from lvlm_ad.cli.bench import bench, score
+from lvlm_ad.cli.data import data
+from lvlm_ad.cli.image import ask, regions
+from lvlm_ad.cli.models import check_backend, check_baseline, doctor, models, new_backend, new_baseline
+from lvlm_ad.cli.runs import compare, leaderboard, report
 
 __all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="lvlm-ad",
+    help="Benchmark large vision-language models on zero-shot visual anomaly detection.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"lvlm-ad {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmark large vision-language models on zero-shot visual anomaly detection."""
+
+
+app.command()(bench)
+app.command()(ask)
+app.command()(regions)
+app.command()(leaderboard)
+app.command()(report)
+app.command()(compare)
+app.command()(score)
+app.command()(models)
+app.command("new-backend")(new_backend)
+app.command("new-baseline")(new_baseline)
+app.command("check-backend")(check_backend)
+app.command("check-baseline")(check_baseline)
+app.command()(doctor)
+app.add_typer(data, name="data")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

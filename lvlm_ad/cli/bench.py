@@ -38,18 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["bench", "score"]
 
 
-class OnFailure(StrEnum):
-    """How an image without a usable answer counts."""
-
-    zero = "zero"
-    exclude = "exclude"
-
-
-class EngineName(StrEnum):
-    """Where images are divided and local models run."""
-
-    local = "local"
-    ray = "ray"
+OnFailure = StrEnum("OnFailure", ["zero", "exclude"])
+EngineName = StrEnum("EngineName", ["local", "ray"])
 
 
 @guarded
@@ -160,9 +150,8 @@ def _write_reports(runs: list[Run], bars: Bars) -> None:
 
 
 def _as_json(run: Run) -> dict[str, Any]:
-    manifest = run.manifest
-    names = {"model": manifest.row_name, "dataset": manifest.dataset.name, "dir": str(run.dir)}
-    return {**names, "metrics": run.metrics}
+    name, dataset = run.manifest.row_name, run.manifest.dataset.name
+    return {"model": name, "dataset": dataset, "dir": str(run.dir), "metrics": run.metrics}
 
 
 def _show_board(runs: list[Run], out: Path) -> None:
@@ -188,12 +177,7 @@ def _show_board(runs: list[Run], out: Path) -> None:
 
 
 def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
-    """Return lines with the number of images without a usable answer, per run, and the reasons.
-
-    Args:
-        runs: the runs.
-        retried: whether --retry-failed was given.
-    """
+    """Return lines with the number of images without a usable answer, per run, and the reasons."""
     from lvlm_ad.leaderboard import outcomes
     from lvlm_ad.text2seg import UNANSWERED
 

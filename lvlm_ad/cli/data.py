@@ -20,6 +20,7 @@ from lvlm_ad.cli.shell import (
     guarded,
     print_json,
     say,
+    show,
     table_console,
 )
 from lvlm_ad.errors import ConfigError
@@ -53,8 +54,8 @@ def check(
         print_json({"images": images, "problems": problems})
     else:
         for problem in report.problems:
-            say(f"{problem.severity}: {problem.message}")
-        say(f"{images} test images; {len(errors)} errors, {len(report.problems) - len(errors)} warnings.")
+            show(f"{problem.severity}: {problem.message}")
+        show(f"{images} test images; {len(errors)} errors, {len(report.problems) - len(errors)} warnings.")
     if errors:
         raise typer.Exit(EXIT_USAGE)
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +18,10 @@ from lvlm_ad.cli.shell import (
     guarded,
     merged_settings,
     print_json,
-    say,
+    show,
 )
 
-__all__ = ["ask", "drawing", "regions"]
-
-_PART = 4096
-"""Bytes of one message of kitty's protocol."""
+__all__ = ["ask", "regions"]
 
 
 @guarded
@@ -88,11 +81,11 @@ def ask(
         )
     else:
         highest = sorted(scores.regions.items(), key=lambda item: -item[1])[:10]
-        say(f"image score: {'none' if scores.image is None else f'{scores.image:.3f}'} ({scores.status})")
-        say("regions: " + (", ".join(f"{number}: {score:.3f}" for number, score in highest) or "none"))
+        show(f"image score: {'none' if scores.image is None else f'{scores.image:.3f}'} ({scores.status})")
+        show("regions: " + (", ".join(f"{number}: {score:.3f}" for number, score in highest) or "none"))
         for note in scores.notes:
-            say(f"note: {note}")
-        _show(path)
+            show(f"note: {note}")
+        show(f"picture: {path}")
     if not scores.usable:
         raise typer.Exit(EXIT_INCOMPLETE)
 
@@ -125,33 +118,5 @@ def regions(
     if json:
         print_json({"count": cut.regions.count, "hash": cut.regions.hash, "picture": str(path)})
         return
-    say(f"regions: {cut.regions.count}")
-    _show(path)
-
-
-def _show(path: Path) -> None:
-    """Name a picture, and draw it if the terminal can."""
-    if sys.stderr.isatty() and (sequence := drawing(path.read_bytes(), os.environ)):
-        print(sequence, file=sys.stderr)  # noqa: T201 - this is the command line
-    say(f"picture: {path}")
-
-
-def drawing(png: bytes, environment: Mapping[str, str]) -> str:
-    """Return the escape sequence that draws a PNG in this terminal; empty if the terminal is not known to draw.
-
-    Kitty: https://sw.kovidgoyal.net/kitty/graphics-protocol/ . iTerm2: https://iterm2.com/documentation-images.html .
-    """
-    terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
-    data = base64.b64encode(png).decode("ascii")
-    if environment.get("TMUX") or terminal.startswith("screen"):
-        return ""  # tmux and screen do not pass pictures on by default
-    if terminal in {"xterm-kitty", "xterm-ghostty"} or program == "ghostty":
-        parts = [data[start : start + _PART] for start in range(0, len(data), _PART)]
-        heads = ["a=T,f=100,", *[""] * (len(parts) - 1)]
-        more = [1] * (len(parts) - 1) + [0]
-        return "".join(
-            f"\x1b_G{head}m={flag};{part}\x1b\\" for head, flag, part in zip(heads, more, parts, strict=True)
-        )
-    if program in {"iTerm.app", "WezTerm"}:
-        return f"\x1b]1337;File=inline=1;width=100%:{data}\x07"
-    return ""
+    show(f"regions: {cut.regions.count}")
+    show(f"picture: {path}")

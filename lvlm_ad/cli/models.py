@@ -1,10 +1,11 @@
-"""``lvlm-ad models``, ``new-*`` and ``check-*``: list the models, write a plugin, check that it keeps its contract."""
+"""``lvlm-ad models``, ``doctor``, ``new-*`` and ``check-*``: what is installed, and whether it works."""
 
 from __future__ import annotations
 
 import inspect
 import shlex
 from enum import Enum
+from itertools import groupby
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -20,15 +21,19 @@ from lvlm_ad.cli.shell import (
     merged_settings,
     print_json,
     say,
+    show,
     table_console,
 )
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from lvlm_ad.doctor import Finding
     from lvlm_ad.plugins import Kind
 
-__all__ = ["check_backend", "check_baseline", "models", "new_backend", "new_baseline"]
+__all__ = ["check_backend", "check_baseline", "doctor", "models", "new_backend", "new_baseline"]
+
+_STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "problem": "red"}
 
 
 @guarded
@@ -63,27 +68,27 @@ def _listing() -> list[dict[str, Any]]:
     listing = [_summary(name) for name in dict.fromkeys([*presets, *ours])]
     for name, kind, entries in plugins:
         if name not in {*presets, *ours}:
-            owners = " and of ".join(owner(entry) for entry in entries)
-            why_not = "offered twice; uninstall one of them" if len(entries) > 1 else ""
-            description = f"{kind} of {owners}"
-            ready = False if why_not else None
-            listing.append(_entry(name, kind, name, description=description, ready=ready, why_not=why_not))
+            twice = len(entries) > 1
+            listing.append(
+                {
+                    "name": name,
+                    "kind": kind,
+                    "plugin": name,
+                    "description": f"{kind} of {' and of '.join(map(owner, entries))}",
+                    "ready": False if twice else None,
+                    "why_not": "offered twice; uninstall one of them" if twice else "",
+                    "needs": "",
+                }
+            )
     return listing
 
 
-def _entry(
-    name: str, kind: str = "", plugin: str = "", *, description: str = "", ready: bool | None = False, why_not: str = ""
-) -> dict[str, Any]:
-    named = {"name": name, "kind": kind, "plugin": plugin, "description": description}
-    return {**named, "ready": ready, "why_not": why_not, "needs": ""}
-
-
 def _summary(name: str) -> dict[str, Any]:
-    """Describe a preset or a plugin of this package; find out whether it can run by building it."""
+    """Describe a preset or a plugin of this package; build it to see whether it can run."""
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.plugins import build, find_model
 
-    entry = _entry(name)
+    entry = {"name": name, "kind": "", "plugin": "", "description": "", "ready": False, "why_not": "", "needs": ""}
     try:
         model, _ = find_model(name, {})
         entry |= {"kind": model.preset.kind, "plugin": model.preset.plugin, "description": model.preset.description}
@@ -125,12 +130,7 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
 
 
 def _details(name: str) -> dict[str, Any]:
-    """Describe a model with its options.
-
-    Returns:
-        "name", "kind", "plugin", "owner" (the package that provides it, with its version; empty for a user's own
-        class), "description", "options": each with "name", "type", "value", "required", "about" and "changes_answers".
-    """
+    """Describe a model with its options; "owner" is the package that provides it, empty for a user's own class."""
     from lvlm_ad.plugins import find_model, installed, owner
     from lvlm_ad.presets import Pacing, Price
 
@@ -230,6 +230,50 @@ def _shown(value: Any) -> str:
     return "-" if value is None or value == "" else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+@guarded
+def doctor(
+    out: Annotated[Path, typer.Option(help="The folder given to bench as --out.")] = Path("runs"),
+    repair: Annotated[bool, typer.Option("--repair", help="Repair whatever can be repaired without loss.")] = False,
+    json: Json = False,
+) -> None:
+    """Check the installation and the stored files.
+
+    Shows packages, devices, keys and data sets, and checks the stored files of a folder.
+
+    It shows whether a key is set, never the key itself. Exit status 2 if there is a problem.
+    """
+    from lvlm_ad.doctor import folder_findings, machine_findings
+
+    findings = [*machine_findings(), *folder_findings(out)]
+    if json:
+        names = ("about", "name", "state", "text", "remedy")
+        print_json({"findings": [{name: getattr(finding, name) for name in names} for finding in findings]})
+    else:
+        _print_findings(findings)
+    if repair:
+        for finding in findings:
+            if finding.repair is not None:
+                say(f"repaired: {finding.repair()}")
+        findings = list(folder_findings(out))
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(EXIT_USAGE)
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = table_console()
+    for about, group in groupby(findings, key=lambda finding: finding.about):
+        console.print(Text(about, style="bold"))
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
+        for finding in group:
+            remedy = f"; {'with --repair ' if finding.repair else ''}{finding.remedy}" if finding.remedy else ""
+            text = escaped(f"{finding.text}{remedy}")
+            table.add_row(Text(finding.state, style=_STYLES[finding.state]), Text(escaped(finding.name)), Text(text))
+        console.print(table)
+
+
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="Name for --model, such as my-model.")]
 NewFolder = Annotated[Path | None, typer.Option("--out", help="The package's folder.  [default: NAME]")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model as for bench --model.")]
@@ -293,10 +337,10 @@ def _check(kind: Kind, name: str, settings: list[str], json: bool) -> None:
     checks = CHECKS[kind]
 
     def report(check: str, problem: str) -> None:
-        say(f"{'FAIL' if problem else 'ok  '} {check}: {problem[:500] or sentence(checks[check])}")
+        show(f"{'FAIL' if problem else 'ok  '} {check}: {problem[:500] or sentence(checks[check])}")
 
     failed = problems(build(model), checks, report)
     if json:
         print_json({"model": model.preset.name, "checks": {check: failed.get(check, "") for check in checks}})
-    say(f"{model.preset.name}: {len(checks) - len(failed)} of {len(checks)} checks passed.")
+    show(f"{model.preset.name}: {len(checks) - len(failed)} of {len(checks)} checks passed.")
     raise typer.Exit(EXIT_USAGE if failed else 0)

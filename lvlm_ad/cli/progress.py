@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-import lvlm_ad.progress
+import lvlm_ad.log
 from lvlm_ad.cli.shell import escaped
 
 __all__ = ["Bars"]
 
 
-class Bars(lvlm_ad.progress.Progress):
+class Bars(lvlm_ad.log.Progress):
     """One progress bar per stage on stderr; without a terminal one line per finished stage."""
 
     def __init__(self) -> None:

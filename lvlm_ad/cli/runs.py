@@ -18,15 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["compare", "leaderboard", "report"]
 
 
-class Format(StrEnum):
-    """Format of the leaderboard."""
-
-    table = "table"
-    md = "md"
-    csv = "csv"
-    json = "json"
-    tex = "tex"
-    html = "html"
+Format = StrEnum("Format", ["table", "md", "csv", "json", "tex", "html"])
 
 
 @guarded
@@ -66,21 +58,14 @@ def leaderboard(
     if not runs:
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
+    # Runs that need verification may be a stranger's, and so may their pages.
     _write(make_board(runs, sort, verified=verify), folder, form, output, link=not verify)
     if verify and problems:
         raise typer.Exit(EXIT_USAGE)
 
 
 def _write(board: Board, folder: Path, form: Format, output: Path | None, *, link: bool) -> None:
-    """Write a leaderboard to a file or to stdout.
-
-    Args:
-        board: the leaderboard.
-        folder: the folder of its runs.
-        form: the format.
-        output: the file, whose folder is created; None: stdout.
-        link: whether to link the runs' own pages. Pages of runs that need verification may be a stranger's.
-    """
+    """Write a leaderboard to a file or to stdout; without ``link`` a page does not lead to the runs' own pages."""
     from rich.console import Console
 
     from lvlm_ad.cli.tables import print_board
@@ -140,9 +125,7 @@ def report(
             figures=figures,
             progress=bars,
         )
-    say(f"report: {page}")
-    if json:
-        print_json({"page": str(page)})
+    _name_page("report", page, json=json)
 
 
 @guarded
@@ -193,14 +176,16 @@ def compare(
                 pictures=pictures,
                 progress=bars,
             )
-        say(f"comparison: {page}")
-        if json:
-            print_json({"page": str(page)})
-        return
+        return _name_page("comparison", page, json=json)
     if len(others) > 1:
         raise ConfigError("The terminal shows two runs; --html DIR writes a page of several.")
     comparison = compare_runs(runs[0], runs[1], resamples, across_conditions=across_conditions)
     if json:
-        print_json({**asdict(comparison), "images": [asdict(image) for image in comparison.images[:images]]})
-        return
-    print_comparison(comparison, table_console(BOARD_WIDTH), images)
+        return print_json({**asdict(comparison), "images": [asdict(image) for image in comparison.images[:images]]})
+    return print_comparison(comparison, table_console(BOARD_WIDTH), images)
+
+
+def _name_page(kind: str, page: Path, *, json: bool) -> None:
+    say(f"{kind}: {page}")
+    if json:
+        print_json({"page": str(page)})

@@ -4,7 +4,7 @@ from lvlm_ad.evaluate.bench import bench, dry_run
 from lvlm_ad.evaluate.config import Plan, RunConfig, resolve
 from lvlm_ad.evaluate.one_image import AskedImage, CutImage, ask, cut
 from lvlm_ad.evaluate.score_maps import score_maps
-from lvlm_ad.progress import Progress
+from lvlm_ad.log import Progress
 
 __all__ = [
     "AskedImage",

@@ -13,10 +13,9 @@ from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.manifest import make_manifest, run_folder
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
 from lvlm_ad.evaluate.session import Session
-from lvlm_ad.log import event
+from lvlm_ad.log import Progress, event
 from lvlm_ad.plugins import clashes
 from lvlm_ad.presets import preset_names
-from lvlm_ad.progress import Progress
 from lvlm_ad.runs import Run, Runs, write_run
 from lvlm_ad.text2seg import UNANSWERED
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.progress import Progress
+    from lvlm_ad.log import Progress
     from lvlm_ad.regions import DivisionStore, Regions
 
 __all__ = ["Divisions", "divide_dataset"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detector import Prediction
-    from lvlm_ad.progress import Progress
+    from lvlm_ad.log import Progress
     from lvlm_ad.regions import Regions
 
 __all__ = ["AskedImage", "CutImage", "ask", "cut"]

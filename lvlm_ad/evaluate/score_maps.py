@@ -19,8 +19,8 @@ from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.manifest import RowFacts, make_manifest, run_folder
 from lvlm_ad.evaluate.measure import Scored
 from lvlm_ad.evaluate.rows import RowImage, RowResult, make_record
+from lvlm_ad.log import Progress
 from lvlm_ad.presets import Price
-from lvlm_ad.progress import Progress
 from lvlm_ad.runs import Run, write_run
 
 if TYPE_CHECKING:

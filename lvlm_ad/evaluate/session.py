@@ -16,8 +16,7 @@ from lvlm_ad.evaluate.baseline_detector import BaselineDetector
 from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.divide import Divisions, divide_dataset
 from lvlm_ad.evaluate.sources import remember_place
-from lvlm_ad.log import event
-from lvlm_ad.progress import Progress
+from lvlm_ad.log import Progress, event
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.store import open_answers, open_cache
 

@@ -26,7 +26,7 @@ from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Dataset, Sample
-    from lvlm_ad.progress import Progress
+    from lvlm_ad.log import Progress
     from lvlm_ad.runs import Run
 
 __all__ = ["Sources", "find_sources", "remember_place"]
@@ -111,7 +111,8 @@ def _divide(run: Run, dataset: Dataset, divided_by: Sequence[str], progress: Pro
     if not stored.is_file():
         stored = Path(stack.enter_context(TemporaryDirectory())) / "cache.sqlite"
     cache = stack.enter_context(closing(open_cache(stored)))
-    return divide_dataset(plan, DivisionStore(cache), progress)
+    divisions = Divisions(plan, DivisionStore(cache))
+    return divide_dataset(plan, DivisionStore(cache), progress) if divisions.missing(dataset) else divisions
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from lvlm_ad.evaluate.manifest import hash_of
 from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category, summary
 from lvlm_ad.evaluate.rows import answer_metrics
 from lvlm_ad.evaluate.sources import Sources, find_sources
+from lvlm_ad.log import Progress
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.histograms import ScoreHistogram, histogram_of_cells
 from lvlm_ad.presets import Price
-from lvlm_ad.progress import Progress
 from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run, read_run
 from lvlm_ad.store import open_answers
 from lvlm_ad.text2seg import UNANSWERED, paint, read

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.evaluate.sources import Sources
-    from lvlm_ad.progress import Progress
+    from lvlm_ad.log import Progress
     from lvlm_ad.runs import PredictionRecord, Run
 
 __all__ = ["display_names", "gallery", "letter"]

@@ -12,7 +12,7 @@ from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import usd
-from lvlm_ad.progress import Progress
+from lvlm_ad.log import Progress
 from lvlm_ad.report.gallery import display_names, gallery, letter
 from lvlm_ad.report.page import percent, render, thousands
 from lvlm_ad.report.plots import run_plots, save_plots

@@ -20,8 +20,7 @@ import numpy as np
 
 from lvlm_ad.backend import Backend, BackendOptions
 from lvlm_ad.baseline import Baseline
-from lvlm_ad.errors import LvlmAdError
-from lvlm_ad.keys import is_secret_option, is_secret_variable
+from lvlm_ad.errors import LvlmAdError, is_secret_option, is_secret_variable
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.plugins import Kind, as_plugin
 

@@ -10,7 +10,7 @@ from lvlm_ad.errors import DataError
 from lvlm_ad.evaluate import RunConfig
 from lvlm_ad.evaluate.config import resolve
 from lvlm_ad.evaluate.divide import divide_dataset
-from lvlm_ad.progress import Progress
+from lvlm_ad.log import Progress
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.store import open_cache
 

@@ -18,7 +18,7 @@ from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.leaderboard import Board
-from lvlm_ad.progress import Progress
+from lvlm_ad.log import Progress
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.report.cost_plot import cost_plot
@@ -259,6 +259,7 @@ def test_a_bench_ends_with_a_leaderboard_and_a_report(lvlm_ad_command, small_dat
     options = ("--division", "grid", "--set", "image_size=96", "--resamples", 0)
     done = lvlm_ad_command("bench", "--data", small_data, "--report", *options, "--out", "runs")
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("dividing") == 1, "the report finds the divisions stored"
     (report,) = Path("runs").glob("*/report/index.html")
     assert report.parent.parent.name.startswith("contrast-folder")
     assert f'href="{report.relative_to("runs")}"' in Path("runs/leaderboard.html").read_text()
