@@ -25,8 +25,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.testing.any_plugin import ContractError, built, expect_no_error
-from lvlm_ad.testing.backends import BACKEND_CHECKS
-from lvlm_ad.testing.baselines import BASELINE_CHECKS
+from lvlm_ad.testing.checks import BACKEND_CHECKS, BASELINE_CHECKS
 
 if TYPE_CHECKING:
     import pytest

@@ -1,8 +1,7 @@
-"""Checks of backends and baselines alike: import, options, identity, secrets, the process."""
+"""Checks of backends and baselines alike: import, identity, secrets."""
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import pickle
@@ -11,14 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import numpy as np
-
-from lvlm_ad.backend import Backend, BackendOptions
+from lvlm_ad.backend import Backend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import LvlmAdError, is_secret_option, is_secret_variable
 from lvlm_ad.plugin_errors import plugin_code
@@ -30,12 +26,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ContractError",
     "built",
-    "changes_of_the_process",
     "expect",
     "expect_no_error",
     "identity_is_json",
     "import_is_fast",
-    "options_are_typed",
     "rebuilt_it_is_the_same",
     "secrets_in",
 ]
@@ -101,39 +95,26 @@ def built(given: Any, kind: Kind) -> Any:
 
 def import_is_fast(plugin: Plugin) -> None:
     """Its module is imported within two seconds and without torch and the like, which belong into the methods."""
-    cls = plugin.implementation
-    try:
-        file = Path(inspect.getsourcefile(cls) or "").resolve()
-    except TypeError:
+    file = _file_of(plugin)
+    if file is None:
         return
-    if not file.is_file() or cls.__module__ == "__main__":
-        # A class of a notebook or a script: nothing imports it.
-        return
-    seconds, modules = _import_anew(cls.__module__, str(file))
+    job = json.dumps([plugin.implementation.__module__, str(file.resolve()), sys.path])
+    done = subprocess.run(  # noqa: S603 - this Python
+        [sys.executable, "-c", _PROBE, job], capture_output=True, text=True, check=False
+    )
+    last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    expect(done.returncode == 0 and done.stdout, f"in a fresh Python its import fails: {last}")
+    seconds, modules = json.loads(done.stdout.splitlines()[-1])
     heavy = [name for name in _HEAVY if name in modules]
     expect(not heavy, f"importing it loads {', '.join(heavy)}; import them where they are used")
     expect(seconds < _LONGEST_IMPORT, f"importing it takes {seconds:.1f} seconds; import what is slow where it is used")
 
 
-@cache
-def _import_anew(module: str, file: str) -> tuple[float, list[str]]:
-    """Import a file in a Python of its own; return the seconds and the modules that it loaded."""
-    given = json.dumps([module, file, sys.path])
-    done = subprocess.run(  # noqa: S603 - this Python
-        [sys.executable, "-c", _PROBE, given], capture_output=True, text=True, check=False
-    )
-    lines = done.stdout.splitlines() if done.returncode == 0 else []
-    last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-    expect(lines, f"in a fresh Python its import fails: {last}")
-    seconds, modules = json.loads(lines[-1])
-    return seconds, modules
-
-
-def options_are_typed(plugin: Plugin) -> None:
-    """The options are a model that refuses an option that it does not know."""
-    options = plugin.Options
-    expect(issubclass(options, BackendOptions), "Options must be a subclass of BackendOptions")
-    expect(options.model_config.get("extra") == "forbid", "Options must refuse an unknown option")
+def _file_of(plugin: Plugin) -> Path | None:
+    """Return the file of its class; None for a class of a notebook or a script, which nothing imports."""
+    module = plugin.implementation.__module__
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Path(file) if file and module != "__main__" else None
 
 
 def identity_is_json(plugin: Plugin) -> None:
@@ -158,29 +139,6 @@ def _rebuilt(plugin: Plugin, options: Any) -> Any:
     if plugin.source:
         other.source = plugin.source
     return other
-
-
-def changes_of_the_process(act: Callable[[], object]) -> list[str]:
-    """Do something, whatever it raises, and return what it changed of the process; that is put back."""
-    before = _state()
-    with suppress(ContractError), expect_no_error("it"):
-        act()
-    changed = [name for name, value in _state().items() if value != before[name]]
-    os.chdir(before["the working folder"])
-    for name in set(os.environ) - set(before["the environment"]):
-        del os.environ[name]
-    os.environ.update(before["the environment"])
-    np.seterr(**before["np.seterr"])
-    return changed
-
-
-def _state() -> dict[str, Any]:
-    return {
-        # scikit-learn sets variables that begin so when it is imported.
-        "the environment": {name: value for name, value in os.environ.items() if not name.startswith("KMP_")},
-        "the working folder": Path.cwd(),
-        "np.seterr": np.geterr(),
-    }
 
 
 def secrets_in(plugin: Plugin, use: Callable[[Any], str]) -> None:
@@ -213,7 +171,6 @@ def _variables_of(plugin: Plugin) -> set[str]:
     """Return the variables with keys that its options name, or its file in quotes."""
     values = [getattr(plugin.options, name, None) for name in plugin.Options.model_fields]
     names = {value for value in values if isinstance(value, str) and value.isupper()}
-    with suppress(OSError, TypeError, UnicodeDecodeError):
-        code = Path(inspect.getsourcefile(plugin.implementation) or "").read_text(encoding="utf-8")
-        names |= set(re.findall(r"[\"']([A-Z][A-Z0-9_]*)[\"']", code))
+    if file := _file_of(plugin):
+        names |= set(re.findall(r"[\"']([A-Z][A-Z0-9_]*)[\"']", file.read_text(encoding="utf-8")))
     return {name for name in names if is_secret_variable(name)}

@@ -10,7 +10,6 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from pydantic import ConfigDict
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, ManyBackend, ScriptedBackend, Usage
 from lvlm_ad.baseline import Baseline, DenseScores
@@ -133,10 +132,6 @@ def answering(code, **members):
     return type("Broken", (Backend,), {"answer": space["answer"], **members})
 
 
-class LaxOptions(BackendOptions):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
 class KeyOptions(BackendOptions):
     api_key: str = ""
 
@@ -192,8 +187,8 @@ NO_PICTURES = "if not request.images: "
         (answering("return 3"), "answers_are_valid", "answer() returned int"),
         (answering("return Answer('yes', usage=Usage(input_tokens=-1))"), "answers_are_valid", "Usage.input_tokens"),
         (answering("return Answer('yes', usage=Usage(output_tokens=True))"), "answers_are_valid", "Usage.output_token"),
-        (answering("return Answer('yes', seconds=float('nan'))"), "answers_are_valid", "Answer.seconds"),
-        (answering("return Answer('yes', 'weird')"), "answers_are_valid", "Answer.outcome must be one of"),
+        (answering("return Answer('yes', seconds=float('nan'))"), "answers_are_valid", "nan seconds"),
+        (answering("return Answer('yes', 'weird')"), "answers_are_valid", "the outcome 'weird'"),
         (answering("return Answer('')"), "answers_are_valid", "the outcome empty"),
         (Generates, "batches_keep_order", "returned generator; it must return a list"),
         (answering("pass", capabilities=Capabilities(schema=True)), "text_and_json", "schema is declared"),
@@ -202,13 +197,9 @@ NO_PICTURES = "if not request.images: "
         (answering(NO_PICTURES + "sys.exit(3)"), "pictures_of_any_size", "answer() raised SystemExit: 3"),
         (answering(NO_PICTURES + "import nobodys_lib"), "pictures_of_any_size", "needs the module 'nobodys_lib'"),
         (answering(NO_PICTURES + "raise TransientError('no')"), "pictures_of_any_size", "raised TransientError: no"),
-        (answering("os.chdir('/')"), "process_is_unchanged", "changes the working folder"),
-        (answering("os.environ['OF_MINE'] = '1'"), "process_is_unchanged", "changes the environment"),
-        (answering("np.seterr(all='raise')"), "process_is_unchanged", "changes np.seterr"),
         (answering("request.options.clear()"), "request_is_unchanged", "changes the request"),
         (answering("", identity=lambda _: {"now": random.random()}), "identity_is_json", "the same each time"),
         (answering("", identity=lambda _: {1: "one"}), "identity_is_json", "JSON values only"),
-        (answering("", Options=LaxOptions), "options_are_typed", "refuse an unknown option"),
         (lambda: WantsMore(address="there"), "rebuilt_it_is_the_same", "another identity()"),
         (Gathers, "threads_get_their_own_answers", "the answer to another"),
         (Swaps, "batches_keep_order", "in another order"),
@@ -236,7 +227,7 @@ def test_after_an_invalid_answer_nothing_more_is_asked():
     failed = problems(answering("return 3")(), BACKEND_CHECKS)
     assert failed["answers_are_valid"].startswith("answer() returned int")
     assert failed["close_returns"] == "not checked, because answers_are_valid failed"
-    assert set(failed) == set(list(BACKEND_CHECKS)[5:])
+    assert set(failed) == set(list(BACKEND_CHECKS)[3:])
     with pytest.raises(ContractError, match=r"^answers_are_valid: answer\(\) returned int"):
         check_backend(answering("return 3"))
 
@@ -308,14 +299,13 @@ GREY = "values = view.image.mean(axis=2); "
             "declare seeded",
         ),
         (scoring("view.image[:] = 0"), "view_is_unchanged", "writes into"),
-        (scoring("os.environ['OF_MINE'] = '1'"), "process_is_unchanged", "the environment"),
         (scoring("return DenseScores(0.5, even.map, parts=(0.5,))"), "category_scores_are_valid", "NotImplemented"),
         (
             scoring("return DenseScores(0.5, even.map, parts=(0.5,))", finalize_category=lambda *_: [1.5] * 3),
             "category_scores_are_valid",
             "outside [0, 1]",
         ),
-        (scoring("", close=lambda _: 1 / 0), "close_returns", "ZeroDivisionError"),
+        (scoring("", close=lambda _: 1 / 0), "closing_raises_nothing", "ZeroDivisionError"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")

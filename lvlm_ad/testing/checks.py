@@ -1,37 +1,43 @@
-"""The checks of a backend."""
+"""The checks of a backend, and those of a baseline."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.backend import Answer, Backend, ManyBackend, Outcome, Picture, Request, as_answer
+from lvlm_ad.backend import Answer, Backend, ManyBackend, Picture, Request, as_answer
+from lvlm_ad.backend.contract import check_answer
+from lvlm_ad.baseline import Baseline, DenseScores, Truth, View, flaw_of
 from lvlm_ad.errors import BackendError, FatalError, LvlmAdError, RejectedError
 from lvlm_ad.prompts.question import answer_schema
 from lvlm_ad.testing.any_plugin import (
     ContractError,
-    changes_of_the_process,
     expect,
     expect_no_error,
     identity_is_json,
     import_is_fast,
-    options_are_typed,
     rebuilt_it_is_the_same,
     secrets_in,
 )
 
-__all__ = ["BACKEND_CHECKS"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["BACKEND_CHECKS", "BASELINE_CHECKS"]
 
 _LARGEST_BATCH = 64
 """Most questions in one call of ``answer_many``, whatever the backend declares."""
+_SIDE = 96
+_ROUNDING = 1e-5
+"""Scores may differ so much between two calls: the order of sums."""
 
 
 def answers_are_valid(backend: Backend) -> None:
@@ -110,25 +116,20 @@ def request_is_unchanged(backend: Backend) -> None:
     expect(request == before, "answer() changes the request")
 
 
-def process_is_unchanged(backend: Backend) -> None:
-    """The environment, the working folder and what else all code of the process shares stay as they are."""
-    changed = changes_of_the_process(lambda: backend.answer(_question("what changes")))
-    expect(not changed, f"answer() changes {', '.join(changed)}")
-
-
-def no_secret_is_shown(backend: Backend) -> None:
+def no_secret_is_shown(plugin: Backend | Baseline) -> None:
     """No option holds a key, and no key is shown in the identity, repr, answers or errors."""
 
-    def use(other: Backend) -> str:
+    def use(other: Any) -> str:
         shown = []
-        for request in (_question("with a wrong key"), Request((), "A question with a wrong key.")):
+        requests = (_question("with a wrong key"), Request((), "A question with a wrong key."))
+        for request in requests if isinstance(other, Backend) else ():
             try:
                 shown.append(repr(other.answer(request)))
             except BaseException as error:  # noqa: BLE001 - its text is what matters
                 shown.append(str(error))
         return "\n".join(shown)
 
-    secrets_in(backend, use)
+    secrets_in(plugin, use)
 
 
 def close_returns(backend: Backend) -> None:
@@ -145,11 +146,8 @@ BACKEND_CHECKS: dict[str, Callable[[Backend], None]] = {
     check.__name__: check
     for check in (
         import_is_fast,
-        options_are_typed,
         identity_is_json,
         rebuilt_it_is_the_same,
-        # Before other questions: a library that loads with the first one must not change the process either.
-        process_is_unchanged,
         answers_are_valid,
         pictures_of_any_size,
         any_text,
@@ -187,13 +185,11 @@ def _ask(backend: Backend, request: Request, *, may_reject: bool = False) -> Ans
 def _checked(answer: Answer | str, who: str) -> Answer:
     try:
         answer = as_answer(answer, who)
+        check_answer(answer, who)
     except FatalError as error:
         raise ContractError(str(error)) from error
-    expect(isinstance(answer.text, str), "Answer.text must be text")
-    expect(answer.outcome in get_args(Outcome), f"Answer.outcome must be one of {', '.join(get_args(Outcome))}")
     expect(answer.outcome != "empty" or not answer.text.strip(), "an answer with the outcome empty must have no text")
     expect(answer.outcome != "ok" or answer.text.strip(), "an answer without text must have the outcome empty")
-    expect(0 <= answer.seconds < math.inf, "Answer.seconds must be a finite number, 0 or more")
     for name in ("input_tokens", "cached_tokens", "output_tokens"):
         count = getattr(answer.usage, name)
         is_count = isinstance(count, int) and not isinstance(count, bool) and count >= 0
@@ -228,3 +224,129 @@ def _is_json_of(text: str, schema: Mapping[str, Any]) -> bool:
         return set(value) == set(schema["required"]) and all(0 <= score <= 1 for score in scores)
     except (ValueError, TypeError, KeyError, RecursionError):
         return False
+
+
+def scores_are_valid(baseline: Baseline) -> None:
+    """An image gets an image score and a map of its size, both in [0, 1]."""
+    _score(baseline, _view(baseline))
+
+
+def any_image(baseline: Baseline) -> None:
+    """A black, white, plain, striped, noisy, larger or once very wide image gets scores."""
+    black = np.zeros((_SIDE, _SIDE, 3), np.uint8)
+    stripes = black.copy()
+    stripes[:, ::2] = 255
+    for image in (black, black + 255, black + np.uint8(90), stripes, _noise(1, 160)):
+        _score(baseline, _view(baseline, image))
+    _score(baseline, _view(baseline, original=_noise(2, 40, 400)))
+
+
+def scores_are_reproducible(baseline: Baseline) -> None:
+    """The same view gets the same scores: random numbers come from the view's seed."""
+    first, second = (_score(baseline, _view(baseline)) for _ in range(2))
+    expect(_equal(first, second), "scored twice, the same view has different scores; seed random numbers by View.seed")
+
+
+def use_of_seed_is_declared(baseline: Baseline) -> None:
+    """Scores depend on the view's seed only if ``seeded`` says so."""
+    if not baseline.seeded:
+        first, second = (_score(baseline, _view(baseline, seed=seed)) for seed in ("0/a", "1/b"))
+        expect(_equal(first, second), "the scores depend on View.seed; declare seeded = True")
+
+
+def threads_get_their_own_scores(baseline: Baseline) -> None:
+    """Scored from several threads, a view has the scores that it has alone."""
+    threads = min(baseline.concurrency or os.cpu_count() or 2, 4)
+    views = [_view(baseline, _noise(number)) for number in range(2 * threads)]
+    alone = [_score(baseline, view) for view in views]
+    with ThreadPoolExecutor(threads) as pool:
+        given = list(pool.map(lambda view: _score(baseline, view), views))
+    equal = all(_equal(one, other) for one, other in zip(alone, given, strict=True))
+    expect(equal, "scored from several threads, a view has other scores than alone")
+
+
+def view_is_unchanged(baseline: Baseline) -> None:
+    """Normal reference images, which a run may bring, are accepted, and no image of the view is written to."""
+    view = _view(baseline, references=[_noise(10)])
+    images = [view.image, *view.references, *view.original_references]
+    before = [image.copy() for image in images]
+    _score(baseline, view)
+    for image, old in zip(images, before, strict=True):
+        expect(np.array_equal(image, old), "score() writes into the view's images")
+
+
+def category_scores_are_valid(baseline: Baseline) -> None:
+    """If scores have ``parts``, ``finalize_category`` gives as many image scores in [0, 1]."""
+    parts = [_score(baseline, _view(baseline, _noise(number))).parts for number in range(3)]
+    if any(parts):
+        with expect_no_error("its scores have parts, and finalize_category()"):
+            scores = list(baseline.finalize_category(parts))
+        expect(len(scores) == len(parts), f"finalize_category() gave {len(scores)} scores of {len(parts)} samples")
+        expect(all(0 <= score <= 1 for score in scores), "finalize_category() gave scores outside [0, 1]")
+
+
+def closing_raises_nothing(baseline: Baseline) -> None:
+    """close() raises nothing."""
+    baseline.close()
+
+
+BASELINE_CHECKS: dict[str, Callable[[Baseline], None]] = {
+    check.__name__: check
+    for check in (
+        import_is_fast,
+        identity_is_json,
+        rebuilt_it_is_the_same,
+        scores_are_valid,
+        any_image,
+        scores_are_reproducible,
+        use_of_seed_is_declared,
+        threads_get_their_own_scores,
+        view_is_unchanged,
+        category_scores_are_valid,
+        no_secret_is_shown,
+        closing_raises_nothing,
+    )
+}
+"""Name -> check. Each is independent of the others, but the last one closes the baseline."""
+
+
+def _noise(seed: int, height: int = _SIDE, width: int | None = None) -> NDArray[np.uint8]:
+    shape = (height, width or height, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _view(
+    baseline: Baseline,
+    image: NDArray[np.uint8] | None = None,
+    *,
+    seed: str = "0/bolt/000",
+    references: Sequence[NDArray[np.uint8]] = (),
+    original: NDArray[np.uint8] | None = None,
+) -> View:
+    image = _noise(0) if image is None else image
+    side = image.shape[0]
+    mask = np.zeros((side, side), dtype=np.bool_)
+    mask[side // 4 : side // 2, side // 4 : side // 2] = True
+    return View(
+        image=image,
+        category="bolt",
+        seed=seed,
+        references=[np.resize(reference, image.shape) for reference in references],
+        truth=Truth(label=True, mask=mask) if baseline.sees_truth else None,
+        original=image if original is None else original,
+        original_references=list(references),
+    )
+
+
+def _score(baseline: Baseline, view: View) -> DenseScores:
+    """Score a view and check types and ranges."""
+    with expect_no_error("score()"):
+        scores = baseline.score(view)
+    flaw = flaw_of(scores, view.image.shape[:2])
+    expect(not flaw, f"score() {flaw}")
+    expect(scores.map.dtype.kind == "f", f"the map holds {scores.map.dtype}; it must hold floats")
+    return scores
+
+
+def _equal(one: DenseScores, other: DenseScores) -> bool:
+    return bool(abs(one.image - other.image) <= _ROUNDING and np.allclose(one.map, other.map, atol=_ROUNDING))
