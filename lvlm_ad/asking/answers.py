@@ -12,8 +12,10 @@ import socket
 import threading
 import time
 import uuid
+from collections import deque
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -39,14 +41,8 @@ _BEAT = 5.0
 _EXPIRY = 30.0
 """Seconds without a sign of life after which an owner counts as dead; it does at once if its process is gone."""
 
-
-@dataclass
-class _Row:
-    """An answer that waits to be written."""
-
-    statement: str
-    values: tuple[Any, ...]
-    error: Exception | None = None
+_Row = tuple[str, tuple[Any, ...], Future[None]]
+"""A statement and its values that wait to be written, and the result for the thread that waits."""
 
 
 class AnswerStore:
@@ -75,8 +71,8 @@ class AnswerStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._turn, self._waiting_lock = threading.Lock(), threading.Lock()
-        self._waiting: list[_Row] = []
+        self._turn = threading.Lock()
+        self._waiting: deque[_Row] = deque()
 
     def __len__(self) -> int:
         return int(self._database.read("SELECT count(*) FROM answers")[0][0])
@@ -142,30 +138,29 @@ class AnswerStore:
             *(answer.batch, json.dumps(tokens, separators=(",", ":"))),
         )
         verb, marks = "REPLACE" if replace else "IGNORE", ",".join("?" * len(values))
-        mine = _Row(f"INSERT OR {verb} INTO answers VALUES ({marks})", values)  # noqa: S608 - marks only
-        with self._waiting_lock:
-            self._waiting.append(mine)
+        written: Future[None] = Future()
+        self._waiting.append((f"INSERT OR {verb} INTO answers VALUES ({marks})", values, written))  # noqa: S608 - marks only
         with self._turn:
             # The thread whose turn it is writes the rows of all that wait.
-            with self._waiting_lock:
-                rows, self._waiting = self._waiting, []
-            if rows:
+            if rows := [self._waiting.popleft() for _ in range(len(self._waiting))]:
                 self._write(rows)
-        if mine.error is not None:
-            raise mine.error
+        written.result()
 
     def _write(self, rows: Sequence[_Row]) -> None:
         """Write rows in one transaction; if that fails, one by one, so that one bad row costs no other answer."""
         try:
             with self._database.transaction(durable=True) as database:
-                for row in rows:
-                    database.execute(row.statement, row.values)
-        except Exception as error:  # noqa: BLE001 - each of the waiting threads must get an error, whatever it is
+                for statement, values, _ in rows:
+                    database.execute(statement, values)
+        except BaseException as error:  # noqa: BLE001 - each of the waiting threads must get an error, whatever it is
             if len(rows) == 1:
-                rows[0].error = error
+                rows[0][2].set_exception(error)
                 return
             for row in rows:
                 self._write([row])
+        else:
+            for _, _, written in rows:
+                written.set_result(None)
 
 
 def storable(answer: Answer) -> Answer:
@@ -223,7 +218,7 @@ class Locks:
         database: what ``store.open_answers`` returns; to be closed after this.
 
     Raises:
-        StoreError: the file cannot be written.
+        StoreError: the file cannot be read or written; ``take`` and ``release`` raise it too.
     """
 
     def __init__(self, database: Database) -> None:
@@ -239,11 +234,7 @@ class Locks:
         self._heart.start()
 
     def take(self, key: str) -> bool:
-        """Lock a question; return whether the lock is ours now. It is not while another living command has it.
-
-        Raises:
-            StoreError: the file cannot be written.
-        """
+        """Lock a question; return False while another living command has the lock."""
         with self._database.transaction(durable=False) as database:
             other = database.execute(
                 "SELECT host, pid, seen FROM locks JOIN owners USING (owner) WHERE key = ? AND owner != ?",
@@ -255,11 +246,7 @@ class Locks:
             return True
 
     def release(self, key: str) -> None:
-        """Give a lock back.
-
-        Raises:
-            StoreError: the file cannot be written.
-        """
+        """Give a lock back."""
         with self._database.transaction(durable=False) as database:
             database.execute("DELETE FROM locks WHERE key = ? AND owner = ?", (key, self._owner))
 
@@ -296,9 +283,7 @@ def is_alive(host: str, pid: int, seen: float) -> bool:
     if host == socket.gethostname() and os.name == "posix":
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:
-            # It runs and belongs to another user.
-            return True
+        except OSError as error:
+            # A process of another user runs, though it may not be signalled.
+            return not isinstance(error, ProcessLookupError)
     return True

@@ -121,12 +121,12 @@ class RateLimiter:
             with self._lock:
                 if self._stopped:
                     raise StoppedError
-                delay: float | None = None
-                if self._queue[0] is me:
-                    delay = self._delay(me.tokens)
-                    if delay == 0:
-                        heapq.heappop(self._queue)
-                        return self._admit(me)
+                delay = self._delay(me.tokens) if self._queue[0] is me else None
+                if delay == 0:
+                    heapq.heappop(self._queue)
+                    self._under_way += 1
+                    self._wake()
+                    return Pass(self._concurrency.reductions, self._minute.add(self._clock(), me.tokens))
                 me.event.clear()
                 note = delay is not None and delay > _LONG_WAIT and self._clock() - self._noted > _WINDOW
                 if note:
@@ -147,7 +147,8 @@ class RateLimiter:
         with self._lock:
             self._under_way -= 1
             self._minute.correct(mine.entry, tokens)
-            self._minute.announce(limits)
+            if limits is not None:
+                self._minute.announce(limits)
             self._concurrency.ended(signal, mine.reductions, contended=bool(self._queue))
             self._wake()
 
@@ -163,21 +164,15 @@ class RateLimiter:
             for waiter in self._queue:
                 waiter.event.set()
 
-    def _admit(self, waiter: _Waiter) -> Pass:
-        self._under_way += 1
-        self._wake()
-        return Pass(self._concurrency.reductions, self._minute.add(self._clock(), waiter.tokens))
-
     def _wake(self) -> None:
         if self._queue:
             self._queue[0].event.set()
 
     def _delay(self, tokens: float) -> float | None:
         """Return the seconds until the next may be sent; None: not before another has ended."""
+        if self._under_way >= self.limit:
+            return None
         now = self._clock()
-        delay = self._concurrency.delay(self._under_way, now)
-        if delay != 0:
-            return delay
         return max(self._not_before - now, 0) or self._minute.delay(tokens, now)
 
 
@@ -187,7 +182,7 @@ class _Minute:
     def __init__(self, limits: Limits | None) -> None:
         self._requests = (limits.requests_per_minute if limits else None) or inf
         self._tokens = (limits.tokens_per_minute if limits else None) or inf
-        self._given = (self._requests < inf, self._tokens < inf)
+        self._user_gave = (self._requests < inf, self._tokens < inf)
         self._log: deque[list[float]] = deque()
         self._sum = 0.0
 
@@ -204,11 +199,11 @@ class _Minute:
             self._sum += tokens - entry[1]
             entry[1] = tokens
 
-    def announce(self, limits: Limits | None) -> None:
+    def announce(self, limits: Limits) -> None:
         """Keep limits that the endpoint announces, where the user gave none."""
-        if limits is not None and limits.requests_per_minute and not self._given[0]:
+        if limits.requests_per_minute and not self._user_gave[0]:
             self._requests = limits.requests_per_minute
-        if limits is not None and limits.tokens_per_minute and not self._given[1]:
+        if limits.tokens_per_minute and not self._user_gave[1]:
             self._tokens = limits.tokens_per_minute
 
     def delay(self, tokens: float, now: float) -> float:
@@ -223,57 +218,21 @@ class _Minute:
 
 
 class _Concurrency:
-    """The limit on questions under way. Not safe for threads by itself.
-
-    A round is as many answers as the limit; the first round is half as many. After a round without trouble the limit is
-    doubled or, once it has been too high, raised by a quarter, at most half-way to the limit that was too high. A
-    question that is turned away takes it back to the limit that last served a whole round or, if it is there already,
-    lowers it by a fifth; all questions sent before count as one. It also goes back when more at once bring no faster
-    answers. Failures of the server leave it.
-
-    Args:
-        start: the first limit.
-        most: the highest limit.
-        clock: seconds.
-
-    Attributes:
-        reductions: how often the limit was lowered because a question was turned away.
-    """
+    """The limit on questions under way; docs/asking.md describes how it changes. Not safe for threads by itself."""
 
     def __init__(self, start: int, most: int, clock: Callable[[], float]) -> None:
+        self.limit = min(start, most)
+        self.reductions = 0
+        """How often the limit was lowered because a question was turned away."""
         self._most, self._clock = most, clock
-        # Where the limit is, and where it is going to.
-        self._settled = self._target = min(start, most)
-        self._step_began, self._step_seconds = 0.0, 0.0
         self._doubling = True
         self._served = 0
         """The limit that last served a whole round."""
         self._too_high: float = inf
-        self._before, self._rate_before, self._doubts = 0, 0.0, 0
         self._quiet_rounds = 0
-        self.reductions = 0
+        self._before, self._rate_before, self._doubts = 0, 0.0, 0
+        """The limit before it was raised, its answers per second, and the rounds since that were hardly faster."""
         self._begin_round()
-
-    @property
-    def limit(self) -> int:
-        """How many questions may be under way now.
-
-        A higher limit is reached gradually, in a third of the time of a round: if it is too high, few questions have
-        been sent when the first one is turned away.
-        """
-        if self._target == self._settled:
-            return self._settled
-        part = (self._clock() - self._step_began) / self._step_seconds
-        return min(self._target, self._settled + int((self._target - self._settled) * part))
-
-    def delay(self, under_way: int, now: float) -> float | None:
-        """Return the seconds until the limit allows one more; None: not before another has ended."""
-        if under_way < self.limit:
-            return 0
-        if under_way >= self._target:
-            return None
-        share = (under_way + 1 - self._settled) / (self._target - self._settled)
-        return max(self._step_began + share * self._step_seconds - now, 0.001)
 
     def ended(self, signal: Signal, reductions: int, *, contended: bool) -> None:
         """Learn from a question that has ended.
@@ -284,70 +243,56 @@ class _Concurrency:
             contended: whether others wait; if none does, the limit does not decide how fast answers come.
         """
         self._contended &= contended
-        if signal == "crowded":
-            self._turned_away(reductions)
-        elif signal == "failed":
-            self._begin_round()
-        else:
-            self._answered()
-
-    def _begin_round(self) -> None:
-        self._round, self._round_began, self._contended = 0, self._clock(), True
-
-    def _settle(self, limit: int) -> None:
-        self._settled = self._target = limit
-        self._before, self._doubts = 0, 0
-
-    def _answered(self) -> None:
-        if self._settled < self._target:
-            if self._clock() >= self._step_began + self._step_seconds:
-                self._settled = self._target
-                self._begin_round()
-            return
-        self._round += 1
-        # The first round is compared with nothing, so half of it is enough.
-        first = self._doubling and self._served == 0
-        if self._round < (self._settled / 2 if first else self._settled):
-            return
-        if self._contended:
-            self._end_round(max(self._clock() - self._round_began, 1e-9))
+        if signal == "answered":
+            self._answers += 1
+            # The first round is compared with nothing, so half of it is enough.
+            half = self._doubling and self._served == 0
+            if self._answers < (self.limit / 2 if half else self.limit):
+                return
+            if self._contended:
+                self._end_round()
+        elif signal == "crowded" and reductions == self.reductions:
+            self._reduce()
         self._begin_round()
 
-    def _end_round(self, seconds: float) -> None:
-        limit, rate = self._settled, self._round / seconds
-        if self._before and rate < self._rate_before * (1 + (limit / self._before - 1) / 4):
+    def _begin_round(self) -> None:
+        self._answers, self._round_began, self._contended = 0, self._clock(), True
+
+    def _set(self, limit: int) -> None:
+        self.limit, self._before, self._doubts = limit, 0, 0
+
+    def _end_round(self) -> None:
+        rate = self._answers / max(self._clock() - self._round_began, 1e-9)
+        if self._before and rate < self._rate_before * (1 + (self.limit / self._before - 1) / 4):
             # Not even a quarter of the gain that so many more should bring: the endpoint only queues them. One slow
             # round may be chance, two are not.
             self._doubts += 1
             if self._doubts > 1:
                 self._too_high, self._doubling = self._before + 1, False
-                self._settle(self._before)
+                self._set(self._before)
             return
-        self._served = limit
+        self._served = self.limit
         self._quiet_rounds += 1
         if self._quiet_rounds > _QUIET_ROUNDS:
             self._too_high, self._quiet_rounds = inf, 0
-        self._settle(limit)
-        wider = self._wider(limit)
-        if wider > limit:
+        limit = self.limit
+        self._set(self._raised())
+        if self.limit > limit:
             self._before, self._rate_before = limit, rate
-            self._target, self._step_began, self._step_seconds = wider, self._clock(), seconds / 3
 
-    def _wider(self, limit: int) -> int:
-        wider = min(limit + (limit if self._doubling else max(1, limit // 4)), self._most)
+    def _raised(self) -> int:
+        limit = self.limit
+        raised = min(limit + (limit if self._doubling else max(1, limit // 4)), self._most)
         if self._too_high == inf:
-            return wider
+            return raised
         half_way = int(limit + self._too_high) // 2
-        return min(wider, half_way) if half_way - limit >= limit / 10 else limit
+        return min(raised, half_way) if half_way - limit >= limit / 10 else limit
 
-    def _turned_away(self, reductions: int) -> None:
-        if reductions == self.reductions:
-            self.reductions += 1
-            limit = self.limit
-            self._doubling, self._too_high, self._quiet_rounds = False, limit, 0
-            if 0 < self._served < limit:
-                self._settle(self._served)
-            else:
-                self._served = 0
-                self._settle(max(1, limit * 4 // 5))
-        self._begin_round()
+    def _reduce(self) -> None:
+        self.reductions += 1
+        self._doubling, self._too_high, self._quiet_rounds = False, self.limit, 0
+        if 0 < self._served < self.limit:
+            self._set(self._served)
+        else:
+            self._served = 0
+            self._set(max(1, self.limit * 4 // 5))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import mmap
-import os
 import re
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,6 @@ __all__ = ["salvage", "whole_answers"]
 _KEY = re.compile(rb"(?=([0-9a-f]{64}))")
 _BATCHES = {"batches": ("label", "model", "file_id", "batch_id", "outcome", "begun"), "questions": ("key", "label")}
 """Table -> its columns, in the first of which it is sorted."""
-_LONGEST = 1 << 40
-"""Bytes; no store is longer."""
 
 
 def salvage(sources: Sequence[Path], target: Path) -> int:
@@ -37,7 +32,7 @@ def salvage(sources: Sequence[Path], target: Path) -> int:
         How many answers the target did not have.
 
     Raises:
-        StoreError: the target cannot be written, or there is no space to examine a source; then nothing is copied.
+        StoreError: the target cannot be written, or a source cannot be read; then nothing is copied.
     """
     saved = 0
     with closing(Database(target, ANSWERS)) as new, new.transaction(durable=True) as database:
@@ -58,9 +53,9 @@ def whole_answers(damaged: Path) -> Iterator[dict[str, Any]]:
     Every key that stands anywhere in the file is looked up by itself, so that a damaged page costs its own rows alone.
 
     Raises:
-        OSError: there is no space to examine it.
+        OSError: the file cannot be read.
     """
-    with closing(sqlite3.connect(":memory:")) as empty, _opened(damaged) as database:
+    with closing(sqlite3.connect(":memory:")) as empty, closing(_connect(damaged)) as database:
         empty.executescript(ANSWERS.schema)
         there = [row[1] for row in _rows(database, "PRAGMA table_info(answers)")]
         names = [row[1] for row in _rows(empty, "PRAGMA table_info(answers)") if row[1] in there]
@@ -82,7 +77,7 @@ def _insert(database: sqlite3.Connection, table: str, row: dict[str, Any]) -> in
 
 def _batches(damaged: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield table and row; read from both ends, so that a damaged page costs its own rows alone."""
-    with _opened(damaged) as database:
+    with closing(_connect(damaged)) as database:
         for table, columns in _BATCHES.items():
             for order in ("ASC", "DESC"):
                 query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {columns[0]} {order}"  # nosec B608 # noqa: S608 - names of ours
@@ -111,28 +106,8 @@ def _keys_in(damaged: Path) -> Iterator[str]:
                     yield match[1].decode()
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a damaged file; if it was cut off, a copy of the full length, since SQLite reads no other."""
-    with ExitStack() as stack:
-        length = _length_by_header(path)
-        if length > path.stat().st_size:
-            copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / path.name
-            for suffix in ("", "-wal"):
-                if path.with_name(path.name + suffix).is_file():
-                    shutil.copyfile(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
-            # Zeros, which take no space; a page of zeros is a damaged one.
-            os.truncate(copy, length)
-            path = copy
-        yield stack.enter_context(closing(sqlite3.connect(path, timeout=5)))
-
-
-def _length_by_header(path: Path) -> int:
-    """Return the length in bytes that a database's header gives (https://www.sqlite.org/fileformat.html, 1.3), or 0."""
-    with path.open("rb") as file:
-        head = file.read(32)
-    if len(head) < 32 or not head.startswith(b"SQLite format 3\0"):  # noqa: PLR2004 - up to its size in pages
-        return 0
-    page = int.from_bytes(head[16:18], "big")
-    # 1 stands for 65,536, which two bytes cannot hold. A damaged header may give any number of pages.
-    return min((65536 if page == 1 else page) * int.from_bytes(head[28:32], "big"), _LONGEST)
+def _connect(damaged: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(damaged, timeout=5)
+    # Without it, SQLite refuses to read what is left of a file that was cut off.
+    database.execute("PRAGMA writable_schema=ON")
+    return database

@@ -55,7 +55,7 @@ class Size:
 
 
 def check_versions(expected: Mapping[str, str]) -> None:
-    """Compare versions of packages on this worker with those that the numbers of the run depend on.
+    """Check that the packages on this worker have the versions that the numbers of the run depend on.
 
     Raises:
         ConfigError: one differs.
@@ -120,17 +120,18 @@ class Worker:
             self._copy.close()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Copy:
     actor: Any
     machine: str
+    why_it_died: str = ""
 
 
 class Pool:
     """Copies of a model on the cluster. They start with the first call: another model may use the GPUs until then.
 
-    A copy that dies, with its process or its machine, is replaced where there is room; the others work on. Ray's own
-    restart (``max_restarts``) does not serve here: a call would wait for its dead copy while others are free.
+    One thread for each copy starts it, and starts it again after its death. Ray's own restart (``max_restarts``) does
+    not serve here: a call would wait for its dead copy while others are free.
 
     Args:
         ray: the module.
@@ -143,6 +144,7 @@ class Pool:
         identity: see ``Worker``.
 
     Attributes:
+        ray: the module.
         concurrency: calls at the same time for all copies.
         largest: most copies that were ready at the same time.
     """
@@ -158,17 +160,18 @@ class Pool:
         note: Callable[[str], None],
         identity: Mapping[str, Any] | None = None,
     ) -> None:
-        self._ray, self._name, self._slots, self._note = ray, name, slots, note
-        self._arguments = (name, make, expected, identity)
+        self.ray, self._name, self._slots, self._note = ray, name, slots, note
         self._actor = ray.remote(Worker).options(
             num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_concurrency=slots + 2, scheduling_strategy="SPREAD"
         )
+        self._arguments = (name, make, expected, identity)
         self._changed = threading.Condition()
-        self._to_start, self._starting = size.copies, 0
+        self._keepers = [threading.Thread(target=self._keep_one, daemon=True) for _ in range(size.copies)]
+        self._trying = 0
         self._actors: list[Any] = []
-        self._copies: list[_Copy] = []
-        # A copy stands here once for each free slot.
+        self._ready: list[_Copy] = []
         self._free: list[_Copy] = []
+        """A copy stands here once for each free slot."""
         self._error: LvlmAdError | None = None
         self.concurrency, self.largest = size.copies * slots, 0
 
@@ -179,38 +182,43 @@ class Pool:
             WorkersDiedError: three copies died during this very call.
             LvlmAdError: what the method raised, or why there is no copy.
         """
-        self._start_copies()
+        with self._changed:
+            keepers, self._keepers = self._keepers, []
+            self._trying += len(keepers)
+        for keeper in keepers:
+            keeper.start()
         for _ in range(_ATTEMPTS):
             with self._changed:
                 self._changed.wait_for(lambda: self._free or self._error)
                 if self._error:
                     raise self._error
                 copy = self._free.pop(0)
+            why_it_died = ""
             try:
-                result = self._ray.get(getattr(copy.actor, method).remote(*arguments))
-            except self._ray.exceptions.RayTaskError as error:
-                self._release(copy)
+                return self.ray.get(getattr(copy.actor, method).remote(*arguments))
+            except self.ray.exceptions.RayTaskError as error:
                 raise cause_of(error, self._name) from None
-            except self._ray.exceptions.RayError as error:
-                self._replace(copy, first_line(error))
-            else:
-                self._release(copy)
-                return result
+            except self.ray.exceptions.RayError as error:
+                why_it_died = first_line(error)
+            finally:
+                with self._changed:
+                    copy.why_it_died = copy.why_it_died or why_it_died
+                    if copy.why_it_died:
+                        self._free = [one for one in self._free if one is not copy]
+                    else:
+                        self._free.append(copy)
+                    self._changed.notify_all()
         raise WorkersDiedError(f"{self._name}: {_ATTEMPTS} workers died while they worked on it")
-
-    def put(self, value: Any) -> Any:
-        """Put a value that many calls take into Ray's object store, and return its reference."""
-        return self._ray.put(value)
 
     def close(self) -> None:
         """Stop all copies; calls that wait for one fail."""
         with self._changed:
-            copies, self._copies = self._copies, []
+            copies = list(self._ready)
             self._end(FatalError(f"{self._name} was closed."))
         if copies:
-            self._ray.wait([copy.actor.close.remote() for copy in copies], num_returns=len(copies), timeout=10)
+            self.ray.wait([copy.actor.close.remote() for copy in copies], num_returns=len(copies), timeout=10)
         for actor in self._actors:
-            self._ray.kill(actor)
+            self.ray.kill(actor)
 
     def _end(self, error: LvlmAdError) -> None:
         """Let all calls that wait for a copy fail, and start no more copies."""
@@ -218,60 +226,40 @@ class Pool:
             self._error = self._error or error
             self._changed.notify_all()
 
-    def _release(self, copy: _Copy) -> None:
-        with self._changed:
-            if copy in self._copies:
-                self._free.append(copy)
-                self._changed.notify()
-
-    def _replace(self, copy: _Copy, why: str) -> None:
-        """Replace a copy that died; each call that it worked on comes here, and the first one does it."""
-        with self._changed:
-            if copy not in self._copies:
-                return
-            self._copies.remove(copy)
-            self._free = [one for one in self._free if one is not copy]
-            self._to_start += 1
-        event("worker lost", model=self._name, machine=copy.machine, message=why)
-        self._note(f"A worker of {self._name} on {copy.machine} died; its questions are asked elsewhere.")
-        self._ray.kill(copy.actor)
-        self._start_copies()
-
-    def _start_copies(self) -> None:
-        with self._changed:
-            count, self._to_start = self._to_start, 0
-            self._starting += count
-        for _ in range(count):
-            threading.Thread(target=self._start, daemon=True, name=f"start {self._name}").start()
-
-    def _start(self) -> None:
-        """Start a copy and wait until it is ready; what it raises ends all calls."""
-        why = ""
-        for _ in range(_ATTEMPTS):
+    def _keep_one(self) -> None:
+        """Start a copy, and again whenever it has died; what it raises ends all calls."""
+        failures, why = 0, ""
+        while failures < _ATTEMPTS:
             with self._changed:
                 if self._error:
                     return
                 actor = self._actor.remote(*self._arguments)
                 self._actors.append(actor)
             try:
-                copy = _Copy(actor, self._ray.get(actor.start.remote()))
-            except self._ray.exceptions.RayTaskError as error:
+                copy = _Copy(actor, self.ray.get(actor.start.remote()))
+            except self.ray.exceptions.RayTaskError as error:
                 self._end(cause_of(error, self._name))
                 return
             except Exception as error:  # noqa: BLE001 - Ray raises many types, and a call may wait for this copy
-                why = f"A worker of {self._name} died before it was ready: {first_line(error)}"
+                failures, why = failures + 1, f"A worker of {self._name} died before it was ready: {first_line(error)}"
                 continue
+            failures = 0
             event("worker", model=self._name, machine=copy.machine)
             with self._changed:
-                self._starting -= 1
-                self._copies.append(copy)
-                self.largest = max(self.largest, len(self._copies))
+                self._ready.append(copy)
+                self.largest = max(self.largest, len(self._ready))
                 self._free += [copy] * self._slots
                 self._changed.notify_all()
-            return
+                while not (copy.why_it_died or self._error):
+                    self._changed.wait()
+                self._ready.remove(copy)
+            if copy.why_it_died:
+                event("worker lost", model=self._name, machine=copy.machine, message=copy.why_it_died)
+                self._note(f"A worker of {self._name} on {copy.machine} died; its questions are asked elsewhere.")
+                self.ray.kill(actor)
         with self._changed:
-            self._starting -= 1
-            others = self._copies or self._starting
+            self._trying -= 1
+            others = self._trying > 0
         if others:
             self._note(why)
         else:
@@ -291,15 +279,7 @@ def first_line(error: BaseException) -> str:
 
 
 class _Remote:
-    """What a backend and a baseline on a cluster have in common.
-
-    Args:
-        implementation: the class of the copies.
-        pool: the copies.
-        identity: see ``Backend.identity``.
-        environment: see ``Backend.environment``.
-        attributes: values of the contract's attributes.
-    """
+    """What a backend and a baseline on a cluster have in common: a pool of copies of the class ``implementation``."""
 
     def __init__(
         self,
@@ -368,7 +348,7 @@ class RemoteBaseline(_Remote, Baseline):
         with self._lock:
             # The samples of a category share the same references, which are sent once.
             if view.references is not self._sent[0]:
-                self._sent = (view.references, self._pool.put((view.references, view.original_references)))
+                self._sent = (view.references, self._pool.ray.put((view.references, view.original_references)))
             references = self._sent[1]
         bare = replace(view, references=(), original_references=())
         try:

@@ -6,14 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lvlm_ad._version import versions
-from lvlm_ad.baseline import Baseline
 from lvlm_ad.engines.actors import (
     Pool,
     RemoteBackend,
@@ -31,6 +30,7 @@ from lvlm_ad.presets import validated
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
+    from lvlm_ad.baseline import Baseline
     from lvlm_ad.engines.local import Task
     from lvlm_ad.plugins import Model
 
@@ -155,18 +155,18 @@ class RayEngine:
         name, size = model.preset.name, self._size(model.preset.name)
         _send_code_of(model, self._ray)
         remote = self._ray.remote(_describe).options(num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_retries=2)
-        description = self._get(name, remote, model, _measuring())
-        slots = description.concurrency or self._concurrency
-        versions_there, identity, attributes = description.versions, description.identity, description.attributes
-        pool = Pool(self._ray, name, partial(build, model), size, slots, versions_there, self._note, identity)
-        environment = {**versions_there, **description.environment, "engine": f"ray {self._ray.__version__}"}
-        if model.plugin.kind == "backend":
-            able = replace(attributes["capabilities"], concurrency=pool.concurrency)
-            attributes |= {"capabilities": able}
-            proxy: type[RemoteBackend | RemoteBaseline] = RemoteBackend
+        there = self._get(name, remote, model, _measuring())
+        identity, attributes = there["identity"], there["attributes"]
+        is_backend = model.plugin.kind == "backend"
+        limit = attributes["capabilities"].concurrency if is_backend else attributes["concurrency"]
+        slots = limit or self._concurrency
+        pool = Pool(self._ray, name, partial(build, model), size, slots, there["versions"], self._note, identity)
+        if is_backend:
+            attributes["capabilities"] = replace(attributes["capabilities"], concurrency=pool.concurrency)
         else:
-            attributes |= {"concurrency": pool.concurrency}
-            proxy = RemoteBaseline
+            attributes["concurrency"] = pool.concurrency
+        environment = {**there["versions"], **there["environment"], "engine": f"ray {self._ray.__version__}"}
+        proxy = RemoteBackend if is_backend else RemoteBaseline
         return proxy(model.plugin.cls, pool, identity=identity, environment=environment, attributes=attributes)
 
     def _get(self, name: str, remote: Any, *arguments: Any) -> Any:
@@ -220,36 +220,19 @@ def size_of(machines: Sequence[Mapping[str, float]], options: RayOptions) -> Siz
     return Size(copies, num_gpus, max(1.0, float(int(num_cpus))) if options.num_cpus is None else options.num_cpus)
 
 
-@dataclass(frozen=True)
-class _Description:
-    """A model as it is on a worker.
-
-    Attributes:
-        identity: see ``Backend.identity``.
-        versions: versions of the packages that numbers depend on.
-        environment: see ``Backend.environment``.
-        attributes: values of the contract's attributes, such as ``capabilities``.
-        concurrency: most calls at the same time; None: no limit of its own.
-    """
-
-    identity: dict[str, Any]
-    versions: dict[str, str]
-    environment: dict[str, str]
-    attributes: dict[str, Any]
-    concurrency: int | None
-
-
-def _describe(model: Model, expected: Mapping[str, str]) -> _Description:
+def _describe(model: Model, expected: Mapping[str, str]) -> dict[str, Any]:
     """Build a model on a worker, describe it and release it."""
     check_versions(expected)
     plugin: Backend | Baseline = build(model)
-    limit = plugin.concurrency if isinstance(plugin, Baseline) else plugin.capabilities.concurrency
     names = [name for name in (*dir(model.plugin.contract), "options") if not name.startswith("_")]
     values = {name: getattr(plugin, name) for name in names}
-    attributes = {name: value for name, value in values.items() if not callable(value)}
-    computing = {name: version for name, version in versions().items() if name != "platform"}
     try:
-        return _Description(plugin.identity(), computing, plugin.environment(), attributes, limit)
+        return {
+            "identity": plugin.identity(),
+            "versions": {name: version for name, version in versions().items() if name != "platform"},
+            "environment": plugin.environment(),
+            "attributes": {name: value for name, value in values.items() if not callable(value)},
+        }
     finally:
         plugin.close()
 
