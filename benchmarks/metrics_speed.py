@@ -286,13 +286,14 @@ def counted(folder: Path) -> tuple[Measured, Measured, Values]:
 
 def whole_set(name: str, size: int, *, tenths: bool) -> None:
     """Print what a further model costs on a data set whose ground truth is counted."""
-    from lvlm_ad.evaluate.measure import Scored, measure_category, summary
+    from lvlm_ad.evaluate.measure import Images, measure_category, summary
     from lvlm_ad.metrics import count_cells
+    from lvlm_ad.metrics.histograms import histogram_of_cells
 
     images, good, n_categories = SETS[name]
     draw = np.random.default_rng(0)
     places = [cell_map(draw, size) for _ in range(10)]
-    every: dict[str, list[Scored]] = {f"category {number}": [] for number in range(n_categories)}
+    every = {f"category {number}": Images() for number in range(n_categories)}
 
     def count_all() -> list[Any]:
         empty = np.zeros((size, size), dtype=bool)
@@ -302,7 +303,8 @@ def whole_set(name: str, size: int, *, tenths: bool) -> None:
     for at, truth in enumerate(counts):
         defects = np.bincount(truth.cell, truth.pixels, minlength=CELLS)
         values = judged(draw, defects, tenths=tenths)
-        every[f"category {at % n_categories}"].append(Scored(at >= good, float(values.max()), values, truth))
+        histogram = histogram_of_cells(truth, values)
+        every[f"category {at % n_categories}"].add(at >= good, float(values.max()), histogram)
     stored = sum(array.nbytes for truth in counts for array in truth.to_arrays().values())
 
     def all_metrics(resamples: int) -> dict[str, Any]:
@@ -321,7 +323,7 @@ def whole_set(name: str, size: int, *, tenths: bool) -> None:
 
 def large_category(count: int, size: int) -> None:
     """Print what a bench's category of so many maps of a baseline costs."""
-    from lvlm_ad.evaluate.measure import Images, Scored, measure_category
+    from lvlm_ad.evaluate.measure import Images, measure_category
 
     draw = np.random.default_rng(0)
     coarse = draw.random((64, 64), dtype=np.float32)
@@ -329,11 +331,11 @@ def large_category(count: int, size: int) -> None:
 
     def category(number: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
-            images = Images(folder=Path(folder))
+            images = Images(Path(folder))
             for at in range(number):
                 mask = blobs(draw, size) if at % 3 else np.zeros((size, size), dtype=bool)
                 one = 0.4 * ground + 0.4 * draw.random(ground.shape, dtype=np.float32) + np.float32(0.2) * mask
-                images.add(Scored(bool(at % 3), float(one.max()), one, mask))
+                images.add(bool(at % 3), float(one.max()), own_map=(one, mask))
             return measure_category(images, "zero", "large", 1000).metrics
 
     category(6)

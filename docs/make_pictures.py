@@ -18,7 +18,7 @@ from lvlm_ad import bench
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.evaluate import RunConfig, resolve
-from lvlm_ad.evaluate.session import Session
+from lvlm_ad.evaluate.bench import Session
 from lvlm_ad.leaderboard import make_board
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide

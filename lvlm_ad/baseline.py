@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Baseline", "BaselineOptions", "DenseScores", "References", "Row", "Truth", "View", "flaw_of"]
+__all__ = ["Baseline", "BaselineOptions", "DenseScores", "Row", "Truth", "View", "flaw_of"]
 
 Row = Literal["regions", "dense"]
 """``regions``: scored through the division and Text2Segmentation. ``dense``: a baseline's own map, pixel by pixel."""
@@ -57,19 +57,6 @@ class View:
     truth: Truth | None = None
     original: NDArray[np.uint8] | None = None
     original_references: Sequence[NDArray[np.uint8]] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class References:
-    """Normal training images of a category.
-
-    Attributes:
-        images: uint8 ``(S, S, 3)`` each, stretched to the protocol's size.
-        originals: uint8 ``(H, W, 3)`` each, as they are in their files.
-    """
-
-    images: Sequence[NDArray[np.uint8]] = ()
-    originals: Sequence[NDArray[np.uint8]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

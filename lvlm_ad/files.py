@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["own_folder", "read_arrays", "write_file"]
+__all__ = ["own_folder", "read_array", "read_arrays", "write_file"]
 
 _LARGEST = 1 << 30
 """Bytes that an archive of arrays may unpack to."""
@@ -105,12 +105,20 @@ def read_arrays(file: IO[bytes], largest: int = _LARGEST) -> dict[str, NDArray[A
         for info in archive.infolist():
             # An archive may contain more than its list of files says; no more than that is unpacked.
             with archive.open(info) as member:
-                arrays[info.filename.removesuffix(".npy")] = _read_array(member.read(info.file_size), info.filename)
+                arrays[info.filename.removesuffix(".npy")] = read_array(member.read(info.file_size), info.filename)
     return arrays
 
 
-def _read_array(content: bytes, name: str) -> NDArray[Any]:
-    """Read a npy file. Its header is compared with the data first: NumPy allocates memory by the header."""
+def read_array(content: bytes, name: str) -> NDArray[Any]:
+    """Read the content of a npy file, without pickled objects.
+
+    Args:
+        content: the whole file.
+        name: the file, for messages.
+
+    Raises:
+        ValueError: it is no such file, contains objects, or its length disagrees with its header.
+    """
     import numpy as np  # noqa: PLC0415 - this module is imported where NumPy is not needed
 
     file = BytesIO(content)
@@ -120,6 +128,7 @@ def _read_array(content: bytes, name: str) -> NDArray[Any]:
         shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise ValueError(f"{name} contains Python objects")
+    # NumPy allocates memory by the header, so it is compared with the data first.
     data = memoryview(content)[file.tell() :]
     expected = math.prod(shape) * dtype.itemsize
     if expected != len(data):

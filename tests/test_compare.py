@@ -7,8 +7,9 @@ import pytest
 
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.evaluate.measure import Scored, measure_category, summary
+from lvlm_ad.evaluate.measure import Images, measure_category, summary
 from lvlm_ad.metrics import count_cells
+from lvlm_ad.metrics.histograms import histogram_of_cells
 from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstrap, metrics_from_counts
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run
 
@@ -24,7 +25,7 @@ def make_run(tmp_path):
         records, results, histograms = [], {}, []
         for category in CATEGORIES:
             truth = np.random.default_rng(CATEGORIES.index(category))
-            images = []
+            images = Images()
             for index in range(20):
                 label = index >= 8
                 mask = np.zeros((16, 16), dtype=bool)
@@ -36,7 +37,7 @@ def make_run(tmp_path):
                 share = np.bincount(counts.cell, counts.pixels, 16) / 16
                 values = np.clip(draw.random(16) / 2 + skill * share, 0, 1)
                 score = float(np.clip(draw.random() / 2 + skill * label, 0, 1))
-                images.append(Scored(label, score, values, counts))
+                images.add(label, score, histogram_of_cells(counts, values))
                 records.append(record(f"{category}/{index:03}", category, label, score))
             found = measure_category(images, "zero", category, 200)
             results[category] = found

@@ -1,30 +1,47 @@
-"""``bench`` and ``dry_run``: the whole order, from a configuration to runs on disk."""
+"""A bench: the whole order, from a configuration to runs on disk.
+
+A ``Session`` is one bench in progress: what its models share, and the detectors that they make of it.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad._version import versions
+from lvlm_ad.asking import AnswerStore, BatchLedger, Budget, Locks
+from lvlm_ad.engines import Engine, make_engine
 from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.manifest import make_manifest, run_folder
+from lvlm_ad.evaluate.detectors import BaselineDetector
+from lvlm_ad.evaluate.divide import Divisions, divide_dataset
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
-from lvlm_ad.evaluate.session import Session
+from lvlm_ad.evaluate.sources import remember_place
 from lvlm_ad.log import Progress, event
 from lvlm_ad.plugins import clashes
 from lvlm_ad.presets import preset_names
-from lvlm_ad.runs import Run, Runs, write_run
+from lvlm_ad.regions import DivisionStore
+from lvlm_ad.runs import Run, Runs
+from lvlm_ad.store import open_answers, open_cache
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
-    from lvlm_ad.baseline import Row
+    from lvlm_ad.backend import Backend
+    from lvlm_ad.baseline import Baseline, Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.detector import Detector, Prediction
+    from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.evaluate.detectors import Detector, Prediction
+    from lvlm_ad.plugins import Model
+    from lvlm_ad.store import Database
 
-__all__ = ["bench", "dry_run"]
+__all__ = ["Session", "bench", "dry_run"]
 
 
 def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> Runs:
@@ -84,6 +101,112 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
         return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
 
 
+class Session:
+    """One bench in progress.
+
+    Attributes:
+        plan: what to measure.
+        engine: divides images and runs models.
+        progress: receives reports.
+        budget: the limit on money for the model that runs now.
+        answers: the stored answers; these four are there after ``open_stores``.
+        locks: which questions are being asked, and by which command.
+        batches: which questions were sent in batches.
+        cache: stored divisions and hashes of files.
+        divisions: the regions of every image; there when the bench is ``started``.
+    """
+
+    answers: AnswerStore
+    locks: Locks
+    batches: BatchLedger
+    cache: Database
+    divisions: Divisions
+
+    def __init__(self, plan: Plan, engine: Engine, progress: Progress | None = None) -> None:
+        self.plan, self.engine, self.progress = plan, engine, progress or Progress()
+        self.budget = Budget(None)
+
+    def detector(self, model: Model) -> Detector[Any]:
+        """Build a model, and let it make its detector."""
+        plugin = self.engine.place(model)
+        try:
+            detector: Detector[Any] = plugin.make_detector(self, model)
+        except BaseException:
+            plugin.close()
+            raise
+        return detector
+
+    def chat_detector(self, backend: Backend, model: Model) -> Detector[Any]:
+        """Make the detector of a chat model; its backend calls this."""
+        return ChatDetector(self, model, backend)
+
+    def baseline_detector(self, baseline: Baseline, model: Model) -> Detector[Any]:
+        """Make the detector of a baseline; the baseline calls this."""
+        return BaselineDetector(self, model, baseline)
+
+    def open_stores(self, stack: ExitStack) -> None:
+        """Open ``answers.sqlite`` and ``cache.sqlite`` in the output folder; the stack closes them."""
+        out = self.plan.config.out
+        database = stack.enter_context(closing(open_answers(out / "answers.sqlite")))
+        self.cache = stack.enter_context(closing(open_cache(out / "cache.sqlite")))
+        self.locks = stack.enter_context(closing(Locks(database)))
+        self.answers, self.batches = AnswerStore(database), BatchLedger(database)
+        # Without stored hashes every start would read the whole data set.
+        self.plan = replace(self.plan, dataset=replace(self.plan.dataset, cache=self.cache))
+
+    def start_budget(self, *, free: bool) -> None:
+        """Start the next model's budget, which includes what the models before it have spent."""
+        self.budget = Budget(None if free else self.plan.config.max_cost, self.budget.spent)
+
+    @classmethod
+    @contextmanager
+    def started(cls, plan: Plan, progress: Progress) -> Iterator[tuple[Session, Iterator[Detector[Any]]]]:
+        """Build every model, open the output folder and divide the images, in this order.
+
+        So a mistake in a model or its questions is reported before anything is divided or paid.
+
+        Yields:
+            The session and its detectors; each is closed when the next one is taken.
+        """
+        config = plan.config
+        with ExitStack() as stack:
+            engine = make_engine(
+                config.engine,
+                address=config.ray_address,
+                settings=config.settings,
+                concurrency=config.concurrency,
+                note=progress.note,
+            )
+            stack.callback(engine.close)
+            session = cls(plan, engine, progress)
+            detectors: deque[Detector[Any]] = deque()
+            stack.callback(lambda: [detector.plugin.close() for detector in detectors])
+            detectors.extend(session.detector(model) for model in plan.models)
+            session.open_stores(stack)
+            dataset = session.plan.dataset
+            event(
+                "bench",
+                models=[detector.name for detector in detectors],
+                dataset=dataset.name,
+                fingerprint=dataset.fingerprint,
+                images=len(dataset),
+                versions=versions(),
+            )
+            store = DivisionStore(session.cache)
+            session.divisions = divide_dataset(session.plan, store, progress, engine)
+            event("divided", method=plan.protocol.division, hash=session.divisions.hash)
+            sam = str(session.divisions.record.get("sam_model", ""))
+            remember_place(config.out, dataset, config.mask_threshold, sam)
+            yield session, _closing(detectors)
+
+
+def _closing(detectors: deque[Detector[Any]]) -> Iterator[Detector[Any]]:
+    """Yield each detector and close its model: the next one may need the memory."""
+    while detectors:
+        yield detectors[0]
+        detectors.popleft().plugin.close()
+
+
 def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
     """Run one model and write a run for each of its rows.
 
@@ -118,13 +241,7 @@ def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
                 f"{name}: not one of {len(records)} questions was answered. {records[0].id}: "
                 f"{' '.join(records[0].notes)}"
             )
-        manifest = make_manifest(plan, detector.facts(row), started, detector.plugin.environment())
-        folder = run_folder(plan.config.out, manifest)
-        run = Run(folder, manifest, result.metrics(paid=detector.paid), records, result.histograms)
-        write_run(run)
-        answers, usage = run.metrics["answers"], run.metrics["usage"]
-        event("run", dir=str(folder), config_hash=manifest.config_hash, answers=answers, usage=usage)
-        runs.append(run)
+        runs.append(result.write(detector.facts(row), started, detector.plugin.environment(), paid=detector.paid))
     return runs
 
 

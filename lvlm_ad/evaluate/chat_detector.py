@@ -13,8 +13,7 @@ from lvlm_ad.asking import Asker, Batcher
 from lvlm_ad.asking.cost import input_tokens
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError, LvlmAdError, RejectedError, TransientError, UnaskedError
-from lvlm_ad.evaluate.detector import Detector, Prediction
-from lvlm_ad.evaluate.manifest import RowFacts
+from lvlm_ad.evaluate.detectors import Detector, Prediction
 from lvlm_ad.evaluate.questions import forecast, is_unusable, run_batches
 from lvlm_ad.prompts import Questioner
 from lvlm_ad.text2seg import Scores, paint, read
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.bench import Session
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
 
@@ -57,12 +56,12 @@ class ChatDetector(Detector["Backend"]):
             batch = run_batches(session, model, plugin, self._questioner)
         self._asker = Asker(
             plugin,
-            session.stores.answers,
+            session.answers,
             model.preset.price,
             session.budget,
             pacing=model.preset.pacing,
             concurrency=session.plan.config.concurrency,
-            locks=session.stores.locks,
+            locks=session.locks,
             withheld=_waiting(session, plugin) if batch is None else _not_in(batch),
             fresh=frozenset() if batch is None else batch.answered,
             estimate=lambda request: input_tokens(model.preset.price, plugin.capabilities, request),
@@ -123,7 +122,7 @@ class ChatDetector(Detector["Backend"]):
         """Return what a run would ask and cost."""
         return forecast(self.session, self.model, self.plugin, self._questioner)
 
-    def facts(self, row: Row) -> RowFacts:
+    def facts(self, row: Row) -> dict[str, Any]:
         """Return this detector's part of a row's manifest."""
         plan = self.session.plan
         prompt = {
@@ -135,14 +134,14 @@ class ChatDetector(Detector["Backend"]):
         fields = {"image_size", "binary", "shots", "prompt", "visual", "border_width", "number_size", "number_style"}
         # Recorded only where it is not the default, so that runs of versions without the setting keep their hash.
         fields |= {"scoring"} if plan.protocol.scoring != "text" else set()
-        return RowFacts(
-            self.model_facts(row),
-            plan.protocol.model_dump(mode="json", include=fields),
-            self.session.divisions.facts,
-            prompt,
-            plan.config.on_failure,
-            plan.config.seed if plan.protocol.shots else 0,
-        )
+        return {
+            "model": self.model_facts(row),
+            "protocol": plan.protocol.model_dump(mode="json", include=fields),
+            "division": self.session.divisions.facts,
+            "prompt": prompt,
+            "on_failure": plan.config.on_failure,
+            "seed": plan.config.seed if plan.protocol.shots else 0,
+        }
 
     def _schema_notes(self, request: Request, answer: Answer) -> list[str]:
         """Check an answer against its schema: some servers take a schema and ignore it."""
@@ -182,7 +181,7 @@ def _is_object_of(schema: Mapping[str, Any], text: str) -> bool:
 
 def _waiting(session: Session, backend: Backend) -> Callable[[str], LvlmAdError | None]:
     """Return a function that says why a question is not asked: those that wait in a batch are paid for already."""
-    batches, identity = session.stores.batches, backend.identity()
+    batches, identity = session.batches, backend.identity()
     count = sum(len(batch.keys) for batch in batches.open_batches(identity) if batch.file_id)
     if count:
         session.progress.note(

@@ -17,6 +17,7 @@ from lvlm_ad.datasets.sample import hash_rows
 from lvlm_ad.engines import Engine, LocalEngine
 from lvlm_ad.errors import DataError
 from lvlm_ad.metrics import CellCounts, count_cells
+from lvlm_ad.metrics.histograms import histogram_of_cells
 from lvlm_ad.regions import StoredDivision, divide
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.log import Progress
+    from lvlm_ad.metrics.histograms import ScoreHistogram
     from lvlm_ad.regions import DivisionStore, Regions
 
 __all__ = ["Divisions", "divide_dataset"]
@@ -111,10 +113,10 @@ class Divisions:
         """Return a sample's regions."""
         return self._store.regions(self._keys[sample.id])
 
-    def counts(self, sample: Sample) -> CellCounts | None:
-        """Return the pixel counts of a sample's ground truth in its cells; None where it has no ground truth."""
+    def histogram(self, sample: Sample, scores: NDArray[np.floating[Any]]) -> ScoreHistogram | None:
+        """Count a sample's pixels by the scores of its cells; None where it has no ground truth."""
         arrays = self._store.counts(self._keys[sample.id])
-        return None if arrays is None else CellCounts.from_arrays(arrays)
+        return None if arrays is None else histogram_of_cells(CellCounts.from_arrays(arrays), scores)
 
     def hash_of(self, sample: Sample) -> str:
         """Return the hash of a sample's division."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lvlm_ad.metrics import CellCounts, PixelMetrics, image_metrics
-from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms, histogram_of_cells
+from lvlm_ad.metrics import ImageMetrics, PixelMetrics, image_metrics
+from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstrap, mean_intervals, metrics_from_counts
 from lvlm_ad.metrics.own_maps import PooledMaps
 from lvlm_ad.metrics.pixel import pixel_metrics_from_histograms, pixel_metrics_of_steps
@@ -20,31 +20,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CategoryResult", "Images", "Scored", "measure_category", "summary"]
+__all__ = ["CategoryResult", "Images", "OwnMap", "measure_category", "summary"]
+
+OwnMap = tuple["NDArray[np.floating[Any]]", "NDArray[np.bool_]"]
+"""A baseline's anomaly map ``(H, W)``, and its mask, True where anomalous."""
 
 OnFailure = Literal["zero", "exclude"]
 
 _FPR_LIMIT = 0.3
 _NAMED = 5
 """Categories that a reason names."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """What the metrics need of one image.
-
-    Attributes:
-        label: True if anomalous.
-        image_score: None where the answer holds none; each image with an own map has one.
-        values: float ``(C,)``, the score of each cell; or the own map ``(S, S)``.
-        truth: for cells, the ground truth counted in them; for an own map, the mask, bool ``(S, S)``; for an image of a
-            finished run, whose map is gone, its histogram (``values`` is not used); None without ground truth.
-    """
-
-    label: bool
-    image_score: float | None
-    values: NDArray[np.floating[Any]]
-    truth: CellCounts | NDArray[np.bool_] | ScoreHistogram | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,50 +48,45 @@ class CategoryResult:
 
 
 class Images:
-    """A category's images: the label, the score and the score histogram of each; of own maps, their sorted pixels.
+    """A category's images, added one by one: their labels, scores and pixels.
 
     Args:
-        images: the first images; more can be added.
-        folder: where a temporary file is made if own maps are too many for memory.
+        folder: where a temporary file is made if own maps are too many for memory; None: the system's folder for such.
+
+    Attributes:
+        labels: True for anomalous images.
+        scores: the image scores; NaN where there is none.
+        histograms: the pixels of each image by score; None without ground truth, and for own maps.
     """
 
-    def __init__(self, images: Iterable[Scored] = (), folder: Path | None = None) -> None:
-        self._labels: list[bool] = []
-        self._scores: list[float] = []
-        self._histograms: list[ScoreHistogram | None] = []
+    def __init__(self, folder: Path | None = None) -> None:
+        self.labels: list[bool] = []
+        self.scores: list[float] = []
+        self.histograms: list[ScoreHistogram | None] = []
         self._own_maps = PooledMaps(folder)
         self._own_indices: list[int] = []
-        for image in images:
-            self.add(image)
 
-    def add(self, image: Scored) -> None:
-        """Add an image."""
-        histogram = image.truth if isinstance(image.truth, ScoreHistogram) else None
-        if isinstance(image.truth, np.ndarray):
-            self._own_maps.add(image.values, image.truth)
-            self._own_indices.append(len(self))
-        elif isinstance(image.truth, CellCounts):
-            histogram = histogram_of_cells(image.truth, image.values)
-        self._histograms.append(histogram)
-        self._labels.append(image.label)
-        self._scores.append(np.nan if image.image_score is None else image.image_score)
+    def add(
+        self,
+        label: bool,  # noqa: FBT001 - label and score, as everywhere
+        image_score: float | None,
+        histogram: ScoreHistogram | None = None,
+        own_map: OwnMap | None = None,
+    ) -> None:
+        """Add an image with its histogram or its own map; with neither if it has no ground truth.
 
-    def replace_scores(self, scores: Sequence[float]) -> None:
-        """Replace the score of each image."""
-        self._scores = list(scores)
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    @property
-    def labels(self) -> NDArray[np.bool_]:
-        """Bool ``(n,)``, True if anomalous."""
-        return np.array(self._labels, dtype=np.bool_)
-
-    @property
-    def scores(self) -> NDArray[np.float64]:
-        """Float64 ``(n,)``, the image scores; NaN where there is none."""
-        return np.array(self._scores, dtype=np.float64)
+        Args:
+            label: True if anomalous.
+            image_score: None where the answer contains none.
+            histogram: its pixels by score.
+            own_map: a map ``(H, W)`` and its mask, bool ``(H, W)``.
+        """
+        if own_map is not None:
+            self._own_maps.add(*own_map)
+            self._own_indices.append(len(self.labels))
+        self.histograms.append(histogram)
+        self.labels.append(label)
+        self.scores.append(np.nan if image_score is None else image_score)
 
     def pixels(self) -> tuple[ScoreHistograms, PixelMetrics | None]:
         """Return each image's histogram and, with own maps, the pixel metrics.
@@ -115,16 +95,16 @@ class Images:
         for resamples; their metrics are computed exactly.
         """
         if not len(self._own_maps):
-            return ScoreHistograms.of(self._histograms), None
+            return ScoreHistograms.of(self.histograms), None
         merged = self._own_maps.merge(_FPR_LIMIT)
-        histograms = list(self._histograms)
+        histograms = list(self.histograms)
         for index, histogram in zip(self._own_indices, self._own_maps.histograms(merged.thresholds), strict=True):
             histograms[index] = histogram
         return ScoreHistograms.of(histograms), pixel_metrics_of_steps(merged.steps, _FPR_LIMIT)
 
 
 def measure_category(
-    images: Images | Iterable[Scored],
+    images: Images,
     on_failure: OnFailure,
     category: str = "",
     resamples: int = 0,
@@ -145,26 +125,25 @@ def measure_category(
         "interval" (name -> [low, high], 95 %); where scores are missing "range" (name -> [worst, best] over all
         that the missing answers could have been).
     """
-    images = images if isinstance(images, Images) else Images(images)
-    missing = np.isnan(images.scores)
+    labels, scores = np.array(images.labels, dtype=np.bool_), np.array(images.scores, dtype=np.float64)
+    missing = np.isnan(scores)
     left_out = missing if on_failure == "exclude" else np.zeros_like(missing)
     kept = np.flatnonzero(~left_out)
-    counts = {"n_images": len(images), "n_measured": kept.size}
+    counts = {"n_images": labels.size, "n_measured": kept.size}
     if not kept.size:
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
         metrics = {**dict.fromkeys(METRIC_NAMES), **counts, "undefined": undefined}
-        return CategoryResult(metrics, {}, ScoreHistograms.of([None] * len(images)))
+        return CategoryResult(metrics, {}, ScoreHistograms.of([None] * labels.size))
     histograms, own_map_metrics = images.pixels()
-    scores = np.nan_to_num(images.scores)
-    measured = histograms if kept.size == len(images) else histograms.take(kept)
-    tested = CategoryImages(images.labels[kept], scores[kept], measured if measured.complete else None)
+    measured = histograms if kept.size == labels.size else ScoreHistograms.of(histograms[at] for at in kept)
+    tested = CategoryImages(labels[kept], np.nan_to_num(scores)[kept], measured if measured.complete else None)
     result = {**dict.fromkeys(METRIC_NAMES), **_metrics(tested, measured, own_map_metrics), **(exact or {})}
     samples = bootstrap(tested, result, resamples, category, fpr_limit=_FPR_LIMIT) if resamples else {}
     if resamples:
         intervals = {name: one.interval() for name, one in samples.items()}
         result["interval"] = {name: list(ends) for name, ends in intervals.items() if ends is not None}
     if missing.any():
-        result["range"] = _range(images, histograms, missing)
+        result["range"] = _range(labels, scores, histograms)
     if left_out.any():
         histograms = ScoreHistograms.of(
             None if out else histogram for out, histogram in zip(left_out, histograms, strict=True)
@@ -176,38 +155,38 @@ def _metrics(
     tested: CategoryImages, histograms: ScoreHistograms, own_map_metrics: PixelMetrics | None
 ) -> dict[str, Any]:
     """Compute the metrics and say why some are undefined."""
-    result: dict[str, Any] = {}
-    undefined: dict[str, str] = {}
-    by_image = image_metrics(tested.labels, tested.scores)
-    for name in ("auroc", "ap", "f1_max"):
-        result[f"image_{name}"] = getattr(by_image, name)
-        if name in by_image.undefined:
-            undefined[f"image_{name}"] = by_image.undefined[name]
     names = ("auroc", "ap", "f1_max", "aupro")
+    result, undefined = _named("image", names[:3], image_metrics(tested.labels, tested.scores))
     if tested.histograms is None:
         without = int((histograms.arrays["lengths"] < 0).sum())
         reason = f"{without} of {len(histograms)} images have no ground-truth mask"
         return {**result, "undefined": {**undefined, **{f"pixel_{name}": reason for name in names}}}
-    by_pixel = own_map_metrics or pixel_metrics_from_histograms(tested.histograms, _FPR_LIMIT)
-    for name in names:
-        result[f"pixel_{name}"] = getattr(by_pixel, name)
-        if name in by_pixel.undefined:
-            undefined[f"pixel_{name}"] = by_pixel.undefined[name]
-    result["pixel_aupro_rescaled"] = by_pixel.aupro_rescaled
-    result["pixels_at_lowest_score"] = by_pixel.lowest_fraction
-    return {**result, "undefined": undefined}
+    pixels = own_map_metrics or pixel_metrics_from_histograms(tested.histograms, _FPR_LIMIT)
+    by_pixel, why = _named("pixel", names, pixels)
+    more = {"pixel_aupro_rescaled": pixels.aupro_rescaled, "pixels_at_lowest_score": pixels.lowest_fraction}
+    return {**result, **by_pixel, **more, "undefined": {**undefined, **why}}
 
 
-def _range(images: Images, histograms: ScoreHistograms, missing: NDArray[np.bool_]) -> dict[str, list[float]]:
+def _named(
+    kind: str, names: Sequence[str], metrics: ImageMetrics | PixelMetrics
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Return the metrics under their names in metrics.json, and why some are undefined."""
+    values = {f"{kind}_{name}": getattr(metrics, name) for name in names}
+    return values, {f"{kind}_{name}": metrics.undefined[name] for name in names if name in metrics.undefined}
+
+
+def _range(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], histograms: ScoreHistograms
+) -> dict[str, list[float]]:
     """Bound the metrics: every missing answer entirely wrong, and every missing answer entirely right."""
-    ends = []
+    missing, ends = np.isnan(scores), []
     for right in (False, True):
         filled = ScoreHistograms.of(
             _certain(histogram, right=right) if absent and histogram is not None else histogram
             for absent, histogram in zip(missing, histograms, strict=True)
         )
-        scores = np.where(missing, images.labels == right, images.scores)
-        ends.append(metrics_from_counts(CategoryImages(images.labels, scores, filled if filled.complete else None)))
+        certain = np.where(missing, labels == right, scores)
+        ends.append(metrics_from_counts(CategoryImages(labels, certain, filled if filled.complete else None)))
     worst, best = ends
     return {name: [low, high] for name, low in worst.items() if low is not None and (high := best[name]) is not None}
 

@@ -13,8 +13,8 @@ from lvlm_ad.datasets import Dataset, Sample
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.evaluate.bench import Session
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.session import Session
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.detector import Prediction
+    from lvlm_ad.evaluate.detectors import Prediction
     from lvlm_ad.log import Progress
     from lvlm_ad.regions import Regions
 

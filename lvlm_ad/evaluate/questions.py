@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,7 @@ from lvlm_ad.text2seg import read
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, BatchBackend, Capabilities, Request
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.session import Session
+    from lvlm_ad.evaluate.bench import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.prompts import Questioner
 
@@ -31,7 +31,8 @@ _FIRST_TOKEN, _TOKENS_A_SECOND = 2.0, 50.0
 """Seconds until an answer begins, and its speed: typical of hosted models."""
 
 
-def _all_requests(session: Session, questioner: Questioner) -> Iterator[Request]:
+@contextmanager
+def _all_requests(session: Session, questioner: Questioner) -> Iterator[Iterator[Request]]:
     """Write the question about each sample, several at a time but never many ahead, since they hold pictures."""
     side = session.plan.protocol.image_size
 
@@ -39,9 +40,8 @@ def _all_requests(session: Session, questioner: Questioner) -> Iterator[Request]
         image = resize_image(sample.image, (side, side))
         return questioner.request(sample, image, session.divisions.regions(sample))
 
-    with closing(in_order(request, session.plan.dataset, os.cpu_count() or 1)) as written:
-        for _, question in written:
-            yield question
+    with closing(in_order(request, session.plan.dataset, os.cpu_count() or 1)) as requests:
+        yield (question for _, question in requests)
 
 
 def is_unusable(answer: Answer, n_regions: int) -> bool:
@@ -66,15 +66,16 @@ def forecast(session: Session, model: Model, backend: Backend, questioner: Quest
     tokens: dict[str, int | None] = {}
     most: dict[str, float | None] = {}
     answers: dict[str, Answer] = {}
-    for request in _all_requests(session, questioner):
-        key = request.key(identity)
-        answer = session.stores.answers.get(key)
-        if answer is None or (config.retry_failed and is_unusable(answer, request.options["n_regions"])):
-            tokens[key] = input_tokens(price, able, request)
-            most[key] = most_cost(price, able, request, batch=config.batch)
-        else:
-            answers[key] = answer
-        progress.advance()
+    with _all_requests(session, questioner) as requests:
+        for request in requests:
+            key = request.key(identity)
+            answer = session.answers.get(key)
+            if answer is None or (config.retry_failed and is_unusable(answer, request.options["n_regions"])):
+                tokens[key] = input_tokens(price, able, request)
+                most[key] = most_cost(price, able, request, batch=config.batch)
+            else:
+                answers[key] = answer
+            progress.advance()
     progress.finish()
     by_rule = [one for one in tokens.values() if one is not None]
     used, written, seconds = _usual(able, answers.values())
@@ -121,15 +122,8 @@ def _usual(able: Capabilities, answers: Iterable[Answer]) -> tuple[float | None,
 
 def run_batches(session: Session, model: Model, backend: Backend, questioner: Questioner) -> Batcher:
     """Have all questions of a model answered in batches; the session's budget pays."""
-    plan, stores, budget, progress = session.plan, session.stores, session.budget, session.progress
+    plan, budget, progress = session.plan, session.budget, session.progress
     name, price = model.preset.name, model.preset.price
-
-    def questions() -> Iterator[Request]:
-        progress.start(f"{name}: writing questions", len(plan.dataset))
-        for request in _all_requests(session, questioner):
-            yield request
-            progress.advance()
-        progress.finish()
 
     def most(request: Request) -> float:
         if budget.limit is None:
@@ -147,17 +141,26 @@ def run_batches(session: Session, model: Model, backend: Backend, questioner: Qu
 
     batcher = Batcher(
         cast("BatchBackend", backend),
-        stores.answers,
-        stores.batches,
+        session.answers,
+        session.batches,
         note=lambda text: progress.note(f"{name}: {text}"),
-        locks=stores.locks,
+        locks=session.locks,
         most=most,
         allowance=None if budget.limit is None else budget.limit - budget.spent,
         stale=stale,
     )
-    batcher.run(questions, lambda answered, total: progress.at(f"{name}: batches", answered, total))
+    with ExitStack() as stack:
+
+        def questions() -> Iterator[Request]:
+            progress.start(f"{name}: writing questions", len(plan.dataset))
+            for request in stack.enter_context(_all_requests(session, questioner)):
+                yield request
+                progress.advance()
+            progress.finish()
+
+        batcher.run(questions, lambda answered, total: progress.at(f"{name}: batches", answered, total))
     for key in batcher.answered:
-        if (answer := stores.answers.get(key)) is not None:
+        if (answer := session.answers.get(key)) is not None:
             usage = answer.usage
             cost = price.cost(usage.input_tokens, usage.cached_tokens, usage.output_tokens, batch=True)
             budget.spent += cost or 0.0

@@ -1,49 +1,42 @@
-"""Collects one method's predictions into the rows of the leaderboard: records, histograms and metrics."""
+"""Rows of the leaderboard: from one method's predictions to a run, with its records, metrics and manifest."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from lvlm_ad._version import versions
 from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category, summary
-from lvlm_ad.metrics.histograms import ScoreHistograms
+from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
+from lvlm_ad.log import event
+from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
-from lvlm_ad.runs import TEXT_KEPT, PredictionRecord
+from lvlm_ad.runs import TEXT_KEPT, Manifest, PredictionRecord, Run, write_run
 from lvlm_ad.text2seg import UNANSWERED, Status, parse, write
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.bench import Session
     from lvlm_ad.evaluate.config import Plan
-    from lvlm_ad.evaluate.detector import Finalize, Prediction
-    from lvlm_ad.evaluate.session import Session
+    from lvlm_ad.evaluate.detectors import Finalize, Prediction
+    from lvlm_ad.evaluate.measure import OwnMap
 
-__all__ = ["RowImage", "RowResult", "answer_metrics", "images_of_rows", "make_record"]
+__all__ = ["RowImage", "RowResult", "answer_metrics", "hash_of", "images_of_rows", "make_record"]
 
 _COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
-
-_NO_EVIDENCE: Mapping[str, Any] = {
-    "regions": {},
-    "n_regions": 0,
-    "division": "",
-    "status": "ok",
-    "notes": [],
-    "key": "",
-    "text": "",
-    "input_tokens": None,
-    "output_tokens": None,
-    "cost_usd": None,
-    "seconds": 0.0,
-}
-"""Fields of the record of an own map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +45,17 @@ class RowImage:
 
     Attributes:
         record: the line of predictions.jsonl.
-        scored: what the metrics need.
+        histogram: pixels by score; None without ground truth, and for an own map.
+        own_map: a map and its mask; None without ground truth, and for scores of regions.
         stored: whether an earlier run asked the question.
         expected: how many of its scores are expected values.
         parts: what ``Baseline.finalize_category`` needs of this image; empty where the image score is final.
     """
 
     record: PredictionRecord
-    scored: Scored
-    stored: bool
+    histogram: ScoreHistogram | None = None
+    own_map: OwnMap | None = None
+    stored: bool = False
     expected: int = 0
     parts: tuple[float, ...] = ()
 
@@ -70,33 +65,32 @@ def images_of_rows(
 ) -> dict[Row, RowImage]:
     """Take from a prediction what each row needs, and no pixel array that it does not need."""
     scores, dense, divisions = prediction.scores, prediction.dense, session.divisions
-    record = make_record(
-        sample,
-        scores.image,
-        regions=dict(scores.regions),
-        n_regions=prediction.score_map.regions.count,
-        status=scores.status,
-        notes=list(scores.notes),
-        key=prediction.key,
-        outcome=prediction.outcome,
-        text=prediction.text[:TEXT_KEPT],
-        input_tokens=prediction.usage.input_tokens,
-        output_tokens=prediction.usage.output_tokens,
-        cost_usd=prediction.cost,
-        seconds=prediction.seconds,
-        division=divisions.hash_of(sample),
-    )
     parts = () if dense is None else dense.parts
     images: dict[Row, RowImage] = {}
     if "regions" in rows:
-        scored = Scored(sample.label, scores.image, prediction.score_map.values, divisions.counts(sample))
-        images["regions"] = RowImage(record, scored, prediction.stored, scores.expected, parts)
+        record = make_record(
+            sample,
+            scores.image,
+            regions=dict(scores.regions),
+            n_regions=prediction.score_map.regions.count,
+            status=scores.status,
+            notes=list(scores.notes),
+            key=prediction.key,
+            outcome=prediction.outcome,
+            text=prediction.text[:TEXT_KEPT],
+            input_tokens=prediction.usage.input_tokens,
+            output_tokens=prediction.usage.output_tokens,
+            cost_usd=prediction.cost,
+            seconds=prediction.seconds,
+            division=divisions.hash_of(sample),
+        )
+        histogram = divisions.histogram(sample, prediction.score_map.values)
+        images["regions"] = RowImage(record, histogram, None, prediction.stored, scores.expected, parts)
     if "dense" in rows and dense is not None:
         side = session.plan.protocol.image_size
         mask = sample.mask
-        truth = None if mask is None else resize_mask(mask, (side, side))
-        scored = Scored(sample.label, dense.image, np.asarray(dense.map), truth)
-        images["dense"] = RowImage(make_record(sample, dense.image), scored, stored=False, parts=parts)
+        own_map = None if mask is None else (np.asarray(dense.map), resize_mask(mask, (side, side)))
+        images["dense"] = RowImage(make_record(sample, dense.image), own_map=own_map, parts=parts)
     return images
 
 
@@ -105,7 +99,7 @@ def make_record(sample: Sample, image_score: float | None, **evidence: Any) -> P
 
     Args:
         sample: the sample.
-        image_score: its score; None: the answer holds none.
+        image_score: its score; None: the answer contains none.
         **evidence: other fields of the record.
     """
     return PredictionRecord(
@@ -114,7 +108,7 @@ def make_record(sample: Sample, image_score: float | None, **evidence: Any) -> P
         label=sample.label,
         defect=sample.defect,
         image_score=image_score,
-        **{**_NO_EVIDENCE, **evidence},
+        **evidence,
     )
 
 
@@ -126,7 +120,7 @@ class _Category:
         self._early: dict[str, RowImage] = {}
         self.records: list[PredictionRecord] = []
         self.parts: list[tuple[float, ...]] = []
-        self.images = Images(folder=folder)
+        self.images = Images(folder)
 
     @property
     def complete(self) -> bool:
@@ -139,12 +133,12 @@ class _Category:
         while not self.complete and (one := self._early.pop(self._ids[len(self.records)], None)) is not None:
             self.records.append(one.record)
             self.parts.append(one.parts)
-            self.images.add(one.scored)
+            self.images.add(one.record.label, one.record.image_score, one.histogram, one.own_map)
 
     def finalize(self, scores: Sequence[float]) -> None:
         """Replace the image scores by the final ones."""
         self.records = [_with_score(record, score) for record, score in zip(self.records, scores, strict=True)]
-        self.images.replace_scores([record.image_score or 0.0 for record in self.records])
+        self.images.scores = [record.image_score or 0.0 for record in self.records]
 
 
 class RowResult:
@@ -212,6 +206,29 @@ class RowResult:
         metrics["usage"]["spent_usd"] = spent if paid else 0.0
         return metrics
 
+    def write(
+        self, facts: Mapping[str, Any], started: datetime, environment: Mapping[str, str], *, paid: bool = False
+    ) -> Run:
+        """Write the run.
+
+        Args:
+            facts: the manifest's fields that depend on the method: "model", "protocol" (the fields that influence the
+                row) and, if the method has them, "division", "prompt", "on_failure" and "seed".
+            started: when the first image was begun.
+            environment: versions that the plugin reports.
+            paid: whether the answers may cost money.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        manifest = _make_manifest(self._plan, facts, started, environment)
+        folder = _run_folder(self._plan.config.out, manifest)
+        run = Run(folder, manifest, self.metrics(paid=paid), self.predictions, self.histograms)
+        write_run(run)
+        answers, usage = run.metrics["answers"], run.metrics["usage"]
+        event("run", dir=str(folder), config_hash=manifest.config_hash, answers=answers, usage=usage)
+        return run
+
 
 def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool) -> dict[str, Any]:
     """Return the part of metrics.json that counts answers, tokens and costs.
@@ -259,3 +276,48 @@ def _with_score(record: PredictionRecord, score: float) -> PredictionRecord:
         text = write(score, record.regions)
         score = parse(text, record.n_regions).image or 0.0
     return record.model_copy(update={"image_score": score, "text": text[:TEXT_KEPT]})
+
+
+def _make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, environment: Mapping[str, str]) -> Manifest:
+    """Make the manifest of a run that ends now: everything that its numbers depend on."""
+    dataset = plan.dataset
+    facts = {
+        "division": {"method": "", "options": {}, "hash": ""},
+        "prompt": {},
+        "on_failure": "zero",
+        "seed": 0,
+        **facts,
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "n_images": len(dataset),
+            "categories": list(dataset.categories),
+            "whole": plan.whole,
+            "notes": list(dataset.notes),
+        },
+    }
+    return Manifest.model_validate(
+        {
+            "config_hash": hash_of(facts),
+            **facts,
+            "versions": {**versions(), **environment},
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": (datetime.now(UTC) - started).total_seconds(),
+        }
+    )
+
+
+def hash_of(facts: Mapping[str, Any]) -> str:
+    """Hash what decides the answers and the metrics: neither prices nor notes, nor where the model that divides is."""
+    model = {name: value for name, value in facts["model"].items() if name not in {"price", "label", "notes"}}
+    options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
+    decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _run_folder(out: Path, manifest: Manifest) -> Path:
+    """Return where a run is written."""
+    model = manifest.model
+    kind = ["maps"] if model.kind == "maps" else ["dense"] if model.row == "dense" else []
+    name = "-".join([model.name, *kind, manifest.dataset.name, manifest.config_hash[:8]])
+    return out / re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")

@@ -16,17 +16,16 @@ import numpy as np
 from lvlm_ad.datasets.images import resize_mask, shown
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.manifest import RowFacts, make_manifest, run_folder
-from lvlm_ad.evaluate.measure import Scored
 from lvlm_ad.evaluate.rows import RowImage, RowResult, make_record
+from lvlm_ad.files import read_array
 from lvlm_ad.log import Progress
 from lvlm_ad.presets import Price
-from lvlm_ad.runs import Run, write_run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.datasets import Dataset, Sample
+    from lvlm_ad.runs import Run
 
 __all__ = ["find_maps", "read_image_scores", "read_map", "resize_map", "score_maps"]
 
@@ -96,22 +95,17 @@ def score_maps(
         "notes": ["image score: " + ("the map's highest" if scores is None else "given")],
     }
     # An image size of 0 stands for each image's own.
-    manifest = make_manifest(plan, RowFacts(model, {"image_size": side or 0}), started)
-    metrics = result.metrics(paid=False)
-    run = Run(run_folder(config.out, manifest), manifest, metrics, result.predictions, result.histograms)
-    write_run(run)
-    return run
+    return result.write({"model": model, "protocol": {"image_size": side or 0}}, started, {})
 
 
 def _measured(sample: Sample, path: Path, scores: Mapping[str, float] | None, side: int | None) -> RowImage:
     values, mask = read_map(path), sample.mask
     image_score = float(values.max()) if scores is None else scores[sample.id]
-    truth = None
+    own_map = None
     if mask is not None:
         size = mask.shape if side is None else (side, side)
-        values, truth = resize_map(values, size), resize_mask(mask, size)
-    scored = Scored(sample.label, image_score, values, truth)
-    return RowImage(make_record(sample, image_score), scored, stored=False)
+        own_map = resize_map(values, size), resize_mask(mask, size)
+    return RowImage(make_record(sample, image_score), own_map=own_map)
 
 
 def _hash(path: Path) -> str:
@@ -194,7 +188,7 @@ def read_map(path: Path) -> NDArray[Any]:
 
 def _read(path: Path) -> Any:
     if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+        return read_array(path.read_bytes(), path.name)
     # scikit-image takes a second to import.
     from skimage.io import imread  # noqa: PLC0415 - see above
 

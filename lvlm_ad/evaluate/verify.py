@@ -16,9 +16,8 @@ from lvlm_ad.backend import Answer
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
 from lvlm_ad.errors import DataError, RunError
-from lvlm_ad.evaluate.manifest import hash_of
-from lvlm_ad.evaluate.measure import CategoryResult, Images, Scored, measure_category, summary
-from lvlm_ad.evaluate.rows import answer_metrics
+from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
+from lvlm_ad.evaluate.rows import answer_metrics, hash_of
 from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics import count_cells
@@ -199,7 +198,7 @@ def _metrics(run: Run, pairs: _Pairs) -> Iterator[str]:
         return
     images = {category: Images() for category in manifest.dataset.categories}
     for record, histogram in pairs:
-        images[record.category].add(Scored(record.label, record.image_score, np.empty(0), histogram))
+        images[record.category].add(record.label, record.image_score, histogram)
     results: dict[str, CategoryResult] = {}
     for category, scored in images.items():
         exact = None
@@ -251,9 +250,8 @@ def _true_pixels(
 ) -> tuple[ScoreHistogram | None, bool]:
     """Count an image's pixels again; return also whether by score, which takes a division."""
     if sources.divisions is not None:
-        counts = sources.divisions.counts(sample)
         values = paint(record.regions, sources.divisions.regions(sample), binary=binary).values
-        return (None if counts is None else histogram_of_cells(counts, values)), True
+        return sources.divisions.histogram(sample, values), True
     mask = sample.mask
     if mask is None:
         return None, False

@@ -157,13 +157,12 @@ class Manifest(_Record):
 
 
 class PredictionRecord(_Record):
-    """One image's prediction: one line of predictions.jsonl.
+    """One image's prediction: one line of predictions.jsonl. The defaults are those of an own map, which asks nothing.
 
     Example:
         >>> record = PredictionRecord(
         ...     id="bolt/bent/003", category="bolt", label=True, defect="bent", image_score=0.9, regions={5: 0.8},
-        ...     n_regions=60, status="ok", notes=[], key="", text="image anomaly score: 0.9; region 5: 0.8.",
-        ...     input_tokens=None, output_tokens=None, cost_usd=None, seconds=0.0, division="",
+        ...     n_regions=60, text="image anomaly score: 0.9; region 5: 0.8.",
         ... )  # fmt: skip
         >>> PredictionRecord.model_validate_json(record.model_dump_json()) == record
         True
@@ -175,22 +174,22 @@ class PredictionRecord(_Record):
     defect: str
     image_score: Annotated[float, Field(allow_inf_nan=False)] | None
     """None where the answer has none. In 0..1, except for maps from files."""
-    regions: dict[int, Fraction]
-    n_regions: Count
-    status: Status
+    regions: dict[int, Fraction] = {}
+    n_regions: Count = 0
+    status: Status = "ok"
     """What was read from the answer."""
-    notes: list[str]
-    key: str
+    notes: list[str] = []
+    key: str = ""
     """The stored answer's key in answers.sqlite; empty for a baseline."""
     outcome: Outcome = "ok"
     """How the answer ended, as the endpoint reported it."""
-    text: str
+    text: str = ""
     """The answer's first 20,000 characters; answers.sqlite has the whole answer."""
-    input_tokens: Count | None
-    output_tokens: Count | None
-    cost_usd: Amount | None
-    seconds: Amount
-    division: str
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Amount | None = None
+    seconds: Amount = 0.0
+    division: str = ""
     """The hash of the image's division; empty for an own map."""
 
     @model_validator(mode="after")

@@ -15,7 +15,6 @@ import lvlm_ad
 from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate import RunConfig, resolve
-from lvlm_ad.evaluate.measure import Scored
 from lvlm_ad.evaluate.rows import RowImage, RowResult, make_record
 from lvlm_ad.runs import PredictionRecord, Runs, read_run
 
@@ -155,9 +154,8 @@ def row(tmp_path):
 def test_images_may_arrive_in_any_order(row):
     """Records are in the data set's order, with the category's final scores; reading them twice gives the same."""
     for name, score in (("2", 0.4), ("0", 0.8), ("1", 0.6)):
-        scored = Scored(label=name != "0", image_score=score, values=np.empty(0), truth=None)
         sample = SimpleNamespace(id=name, category="bolt", label=name != "0", defect="good")
-        row.add(RowImage(make_record(sample, score), scored, stored=False, parts=(score,)))
+        row.add(RowImage(make_record(sample, score), parts=(score,)))
     for _ in range(2):
         assert [(one.id, one.image_score) for one in row.predictions] == [("0", 0.4), ("1", 0.3), ("2", 0.2)]
         assert len(row.histograms) == 3

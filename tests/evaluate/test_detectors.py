@@ -9,7 +9,7 @@ from lvlm_ad.baseline import Baseline, DenseScores, View
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import PluginError
-from lvlm_ad.evaluate.baseline_detector import BaselineDetector
+from lvlm_ad.evaluate.detectors import BaselineDetector
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.regions import divide
 

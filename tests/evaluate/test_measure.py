@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 
-from lvlm_ad.evaluate.measure import Scored, measure_category, summary
+from lvlm_ad.evaluate.measure import Images, measure_category, summary
 from lvlm_ad.metrics import count_cells, image_metrics, pixel_metrics
+from lvlm_ad.metrics.histograms import histogram_of_cells
 from lvlm_ad.runs import METRIC_NAMES
 
 SIDE = 12
 
 
-def images(seed, missing=(), dense=False):
-    """Ten images in 9 cells, the last six with a defect; those in ``missing`` have no answer."""
+def scored(seed, missing=()):
+    """Ten images in 9 cells, the last six with a defect; those in ``missing`` have no answer.
+
+    For each its label and image score, the counts and scores of its cells, its map and its mask.
+    """
     draw = np.random.default_rng(seed)
     rows, columns = np.indices((SIDE, SIDE)) // 4
     cells = 3 * rows + columns
-    found = []
     for index in range(10):
         mask = np.zeros((SIDE, SIDE), dtype=bool)
         if index >= 4:
@@ -26,8 +29,16 @@ def images(seed, missing=(), dense=False):
         score = None if index in missing else float(values.max())
         if score is None:
             values = np.zeros(9)
-        found.append(Scored(index >= 4, score, values[cells] if dense else values, mask if dense else counts))
-    return found
+        yield index >= 4, score, counts, values, values[cells], mask
+
+
+def images(seed, missing=(), dense=False):
+    """The same images as a category."""
+    category = Images()
+    for label, score, counts, values, own_map, mask in scored(seed, missing):
+        pixels = {"own_map": (own_map, mask)} if dense else {"histogram": histogram_of_cells(counts, values)}
+        category.add(label, score, **pixels)
+    return category
 
 
 @pytest.mark.parametrize("dense", [False, True])
@@ -94,33 +105,43 @@ def test_missing_answers_leave_a_range():
 
 def test_the_ends_of_a_range_are_those_of_wrong_and_right_answers():
     """Image AUROC and pixel AUROC of the range are those of the filled-in scores and maps."""
-    found = images(4, missing=(2, 8), dense=True)
-    result = measure_category(found, "zero", "bolt")
+    result = measure_category(images(4, missing=(2, 8), dense=True), "zero", "bolt")
+    labels, scores, _, _, maps, masks = zip(*scored(4, missing=(2, 8)), strict=True)
     for end, right in enumerate((False, True)):
-        scores = [float(one.label == right) if one.image_score is None else one.image_score for one in found]
-        maps = [(one.truth == right) * 1.0 if one.image_score is None else one.values for one in found]
-        expected = image_metrics([one.label for one in found], scores).auroc
+        filled = [
+            float(label == right) if score is None else score for label, score in zip(labels, scores, strict=True)
+        ]
+        expected = image_metrics(labels, filled).auroc
         assert result.metrics["range"]["image_auroc"][end] == pytest.approx(expected, abs=1e-12)
-        expected = pixel_metrics([one.truth for one in found], maps)
+        painted = [
+            (mask == right) * 1.0 if score is None else one
+            for score, one, mask in zip(scores, maps, masks, strict=True)
+        ]
+        expected = pixel_metrics(masks, painted)
         for name in ("auroc", "ap", "aupro"):
-            found_end = result.metrics["range"][f"pixel_{name}"][end]
-            assert found_end == pytest.approx(getattr(expected, name), abs=1e-12)
+            value = result.metrics["range"][f"pixel_{name}"][end]
+            assert value == pytest.approx(getattr(expected, name), abs=1e-12)
 
 
 def test_excluded_images_are_not_resampled():
     """With the policy "exclude" a missing answer has no histogram."""
-    found = images(5, missing=(0, 9))
-    result = measure_category(found, "exclude", "bolt", 50)
+    result = measure_category(images(5, missing=(0, 9)), "exclude", "bolt", 50)
     assert (result.metrics["n_images"], result.metrics["n_measured"]) == (10, 8)
     assert [at for at, histogram in enumerate(result.histograms) if histogram is None] == [0, 9]
-    alone = measure_category([one for one in found if one.image_score is not None], "zero", "bolt", 50)
+    answered = Images()
+    for label, score, counts, values, *_ in scored(5, missing=(0, 9)):
+        if score is not None:
+            answered.add(label, score, histogram_of_cells(counts, values))
+    alone = measure_category(answered, "zero", "bolt", 50)
     assert alone.metrics["interval"] == result.metrics["interval"]
 
 
 def test_a_category_without_ground_truth_has_image_intervals_only():
     """No masks: pixel metrics are undefined with a reason; image metrics have their intervals."""
-    found = [Scored(one.label, one.image_score, one.values, None) for one in images(6)]
-    result = measure_category(found, "zero", "bolt", 50)
+    category = Images()
+    for label, score, *_ in scored(6):
+        category.add(label, score)
+    result = measure_category(category, "zero", "bolt", 50)
     assert set(result.metrics["interval"]) == {"image_auroc", "image_ap", "image_f1_max"}
     assert "no ground-truth mask" in result.metrics["undefined"]["pixel_auroc"]
     assert list(result.histograms) == [None] * 10

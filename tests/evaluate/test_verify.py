@@ -12,8 +12,8 @@ import pytest
 
 import lvlm_ad
 from lvlm_ad.asking import AnswerStore
-from lvlm_ad.evaluate.manifest import hash_of
-from lvlm_ad.evaluate.measure import Scored, measure_category, summary
+from lvlm_ad.evaluate.measure import Images, measure_category, summary
+from lvlm_ad.evaluate.rows import hash_of
 from lvlm_ad.evaluate.verify import verify_run, verify_runs
 from lvlm_ad.metrics.histograms import ScoreHistogram
 from lvlm_ad.runs import find_runs, read_run, write_run
@@ -86,7 +86,7 @@ def measured_again(run):
     """A forger's run: its metrics follow from what it now holds."""
     images = {}
     for record, histogram in zip(run.predictions, run.histograms, strict=True):
-        images.setdefault(record.category, []).append(Scored(record.label, record.image_score, np.empty(0), histogram))
+        images.setdefault(record.category, Images()).add(record.label, record.image_score, histogram)
     resamples = run.metrics["intervals"]["resamples"]
     results = {
         category: measure_category(scored, run.manifest.on_failure, category, resamples)

@@ -1,0 +1,221 @@
+"""Detectors predict one sample at a time: what all have in common, and the detector of a baseline.
+
+A baseline gives a map of its own. This map is also averaged over the regions and read like a chat model's answer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from lvlm_ad.backend import Outcome, Usage
+from lvlm_ad.baseline import DenseScores, Truth, View, flaw_of
+from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
+from lvlm_ad.errors import PluginError
+from lvlm_ad.plugin_errors import plugin_code
+from lvlm_ad.prompts import reference_paths
+from lvlm_ad.text2seg import paint, parse, write
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.backend import Backend
+    from lvlm_ad.baseline import Baseline, Row
+    from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.bench import Session
+    from lvlm_ad.plugins import Model
+    from lvlm_ad.regions import Regions
+    from lvlm_ad.text2seg import ScoreMap, Scores
+
+__all__ = ["BaselineDetector", "Detector", "Finalize", "Prediction"]
+
+Images = Sequence["NDArray[np.uint8]"]
+
+PluginT = TypeVar("PluginT", bound="Backend | Baseline")
+
+Finalize = Callable[[str, Sequence[tuple[float, ...]]], Sequence[float]]
+"""From a category's name and the parts of its images to its final image scores."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A method's scores for one sample, and the evidence for them.
+
+    Attributes:
+        sample_id: the sample.
+        scores: the scores read from the answer.
+        score_map: the map, constant on cells.
+        text: the answer's text.
+        outcome: how the answer ended; "ok" for a baseline.
+        key: the stored answer's key; empty for a baseline.
+        stored: whether an earlier run asked the question.
+        usage: tokens used.
+        cost: USD; None if unknown.
+        seconds: wall-clock seconds from question to answer.
+        retry_error: why asking again failed, where ``--retry-failed`` asked again and the stored answer stayed.
+        dense: a baseline's own scores; None for a chat model.
+    """
+
+    sample_id: str
+    scores: Scores
+    score_map: ScoreMap
+    text: str = ""
+    outcome: Outcome = "ok"
+    key: str = ""
+    stored: bool = False
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    seconds: float = 0.0
+    retry_error: str = ""
+    dense: DenseScores | None = None
+
+
+class Detector(Generic[PluginT]):
+    """One method in a bench: from a sample and its regions to a prediction.
+
+    Attributes:
+        rows: the rows of the leaderboard that it fills.
+        paid: whether its answers may cost money.
+        sees_truth: whether it is given the ground truth.
+        workers: how many threads should call ``detect``; known after ``start``.
+        finalize: computes the final image scores of a category; None where image scores are final.
+    """
+
+    rows: tuple[Row, ...] = ("regions",)
+    paid: bool = False
+    sees_truth: bool = False
+    workers: int = 1
+    finalize: Finalize | None = None
+
+    def __init__(self, session: Session, model: Model, plugin: PluginT) -> None:
+        self.session, self.model, self.plugin = session, model, plugin
+        self.name = model.preset.name
+        # A model that runs on this machine says now, not after an hour of dividing, that its weights are missing.
+        plugin.identity()
+
+    def start(self) -> None:
+        """Get ready to predict; with ``--batch``, have all questions answered."""
+
+    def detect(self, sample: Sample, regions: Regions) -> Prediction:
+        """Score one sample. Several threads call it."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Start no new question; called when a run ends, early or not."""
+
+    def forecast(self) -> dict[str, Any] | None:
+        """Return what a run would ask and cost; None for a method that asks nothing."""
+        return None
+
+    def facts(self, row: Row) -> dict[str, Any]:
+        """Return this detector's part of a row's manifest: see ``RowResult.write``."""
+        raise NotImplementedError
+
+    def model_facts(self, row: Row) -> dict[str, Any]:
+        """Return the manifest's "model", which ``facts`` completes."""
+        preset = self.model.preset
+        return {
+            "name": preset.name,
+            "kind": preset.kind,
+            "plugin": preset.plugin,
+            "identity": self.plugin.identity(),
+            "row": row,
+            "price": preset.price.model_dump(),
+            "frame": False,
+            "sees_truth": self.sees_truth,
+            "label": self.model.label,
+            "notes": [],
+        }
+
+
+class BaselineDetector(Detector["Baseline"]):
+    """A baseline. Its regions are scored by the very path that a chat model's answer takes."""
+
+    def __init__(self, session: Session, model: Model, baseline: Baseline) -> None:
+        super().__init__(session, model, baseline)
+        self._seed = session.plan.config.seed
+        side = session.plan.protocol.image_size
+        self._size = (side, side)
+        # Two: while the last images of a category are scored, the first ones of the next are.
+        self._references = lru_cache(maxsize=2)(self._read_references)
+        self.rows, self.sees_truth = baseline.rows, baseline.sees_truth
+        self.workers = baseline.concurrency or os.cpu_count() or 1
+        self.finalize = self._finalized
+
+    def detect(self, sample: Sample, regions: Regions) -> Prediction:
+        """Score one sample."""
+        dense = self._dense(sample)
+        pooled = np.clip(regions.pool(dense.map), 0.0, 1.0)
+        # As the questions ask: regions that are not anomalous at all are left out.
+        text = write(dense.image, {number: score for number, score in enumerate(pooled.tolist(), start=1) if score > 0})
+        scores = parse(text, regions.count)
+        score_map = paint(scores.regions, regions, binary=self.session.plan.protocol.binary)
+        return Prediction(sample.id, scores, score_map, text=text, dense=dense)
+
+    def facts(self, row: Row) -> dict[str, Any]:
+        """Return this detector's part of a row's manifest."""
+        baseline, plan, through_regions = self.plugin, self.session.plan, row == "regions"
+        own = {"frame": baseline.reference_row, "label": baseline.label, "notes": list(baseline.notes)}
+        shots = not baseline.reference_row
+        fields = {"image_size", *(["binary"] if through_regions else []), *(["shots"] if shots else [])}
+        seeded = baseline.seeded or (shots and plan.protocol.shots > 0)
+        return {
+            "model": self.model_facts(row) | own,
+            "protocol": plan.protocol.model_dump(mode="json", include=fields),
+            "seed": plan.config.seed if seeded else 0,
+            **({"division": self.session.divisions.facts} if through_regions else {}),
+        }
+
+    def _finalized(self, category: str, parts: Sequence[tuple[float, ...]]) -> list[float]:
+        """Return the final image scores of a category; raises PluginError if the baseline gives none."""
+        try:
+            with plugin_code(f"{category}: finalize_category() raised"):
+                scores = [float(score) for score in self.plugin.finalize_category(parts)]
+        except PluginError as error:
+            if not isinstance(error.__cause__, NotImplementedError):
+                raise
+            raise PluginError(
+                f"The baseline {self.name} gave parts but has no finalize_category() to make image scores of them."
+            ) from error
+        if len(scores) != len(parts) or not all(0 <= score <= 1 for score in scores):
+            raise PluginError(f"{category}: finalize_category() must give {len(parts)} image scores in [0, 1].")
+        return scores
+
+    def _dense(self, sample: Sample) -> DenseScores:
+        view, name = self._view(sample), f"The baseline {self.name}"
+        with plugin_code(f"{name} raised", name=name, after=f" ({sample.id})."):
+            dense = self.plugin.score(view)
+        flaw = flaw_of(dense, self._size)
+        if "no numbers" in flaw:
+            flaw += ": its weights are damaged, or its computing type is too narrow (--set dtype=float32)"
+        if flaw:
+            raise PluginError(f"{name} {flaw} ({sample.id}).")
+        return dense
+
+    def _view(self, sample: Sample) -> View:
+        truth = None
+        if self.plugin.sees_truth:
+            mask = sample.mask
+            truth = Truth(sample.label, None if mask is None else resize_mask(mask, self._size))
+        original, (references, original_references) = sample.image, self._references(sample.category)
+        return View(
+            image=resize_image(original, self._size),
+            category=sample.category,
+            seed=f"{self._seed}/{sample.id}",
+            references=references,
+            truth=truth,
+            original=original,
+            original_references=original_references,
+        )
+
+    def _read_references(self, category: str) -> tuple[Images, Images]:
+        """Return a category's normal training images: stretched to the protocol's size, and as they are."""
+        plan = self.session.plan
+        paths = reference_paths(plan.dataset, category, plan.protocol.shots, self._seed)
+        originals = tuple(read_image(path) for path in paths)
+        return tuple(resize_image(image, self._size) for image in originals), originals
