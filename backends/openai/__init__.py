@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Picture, Request
 from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError, TransientError
 
-from .options import OpenAIOptions
 from .replies import answer_of, failed_answer, parse_json, sentence
-from .wire import StatusError, Wire
+from .wire import OpenAIOptions, StatusError, Wire
 
 if TYPE_CHECKING:
     from openai.types import Batch as OpenAIBatch

@@ -1,5 +1,7 @@
 """Plugins of installed packages: found by name, and named with their package when something is wrong."""
 
+import doctest
+import importlib
 import json
 import re
 import shutil
@@ -14,6 +16,13 @@ from lvlm_ad.errors import ConfigError, PluginError
 from lvlm_ad.plugins import build, clashes, find_model, load_plugin
 from lvlm_ad.presets import preset_names
 
+REPOSITORY = Path(__file__).parents[2]
+WITH_EXAMPLES = [
+    f"lvlm_ad_{'.'.join(path.relative_to(REPOSITORY).with_suffix('').parts).removesuffix('.__init__')}"
+    for folder in ("backends", "baselines")
+    for path in sorted((REPOSITORY / folder).rglob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
+]
 ANSWERS = "class B:\n    def answer(self, request): return 'image anomaly score: 0.5'\n"
 SCORES = (
     "import numpy as np\nfrom lvlm_ad.baseline import DenseScores\n"
@@ -21,11 +30,17 @@ SCORES = (
 )
 
 
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_examples_of_our_own_plugins_run(module):
+    """Each example in a docstring of backends/ and baselines/ prints what it says."""
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
 @pytest.mark.slow
 def test_a_package_of_somebody_else_works_from_another_folder(tmp_path):
     """The package tests/plugin, installed with pip, is measured by a command that runs in an empty folder."""
     source, target, empty = tmp_path / "src", tmp_path / "site", tmp_path / "empty"
-    shutil.copytree(Path(__file__).parents[1] / "plugin", source)
+    shutil.copytree(REPOSITORY / "tests" / "plugin", source)
     empty.mkdir()
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(target)]
     built = subprocess.run([*pip, str(source)], capture_output=True, text=True, check=False)
