@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
+from itertools import count
 from math import cos, pi, sin
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
@@ -34,7 +35,6 @@ _UNFINISHED = ".demo-unfinished.json"
 _TRAIN = 4
 """Good training images of each category: references for few-shot methods."""
 
-_SIZES = range(64, 1025)
 _SMALLEST = 0.0004
 """Part of the picture that a mask covers at least: 26 pixels of 256 x 256."""
 
@@ -49,22 +49,14 @@ def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) ->
         root: the folder to write to; it and its parents are created.
         images: test images of each category, about half of them good; at least 2.
         seed: 0 or more.
-        size: pixels a side, 64 to 1024.
+        size: pixels a side, at least 64.
 
     Returns:
         ``root``.
 
     Raises:
-        DataError: a setting is out of range, ``root`` holds something else, or it cannot be written.
+        DataError: ``root`` holds something else, or it cannot be written.
     """
-    if images < 2:  # noqa: PLR2004 - a good one and a defective one
-        raise DataError(
-            f"A demo needs a good and a defective image in each category; got images={images}, give 2 or more."
-        )
-    if seed < 0:
-        raise DataError(f"The demo's seed is {seed}; give 0 or more.")
-    if size not in _SIZES:
-        raise DataError(f"Demo images cannot have {size} pixels a side; give {_SIZES[0]} to {_SIZES[-1]}.")
     settings = json.dumps({"generator": VERSION, "images": images, "seed": seed, "size": size})
     try:
         if not _is_complete(root, settings):
@@ -101,15 +93,11 @@ def _is_complete(root: Path, settings: str) -> bool:
 
 
 def _draw_category(root: Path, category: str, images: int, seed: int, size: int) -> None:
-    """Draw the training images, then good and defective test images in turn."""
-    defects = list(CATEGORIES[category].defects)
+    """Draw the training images, then good and defective test images; the kinds of defect take turns."""
+    defects = list(CATEGORIES[category][1])
     pictures = [("train/good", index) for index in range(_TRAIN)]
-    for number in range(images):
-        turn, is_defective = divmod(number, 2)
-        if is_defective:
-            pictures.append((f"test/{defects[turn % len(defects)]}", turn // len(defects)))
-        else:
-            pictures.append(("test/good", turn))
+    pictures += [("test/good", index) for index in range((images + 1) // 2)]
+    pictures += [(f"test/{defects[index % len(defects)]}", index // len(defects)) for index in range(images // 2)]
     for folder, index in pictures:
         image, mask = draw_picture(category, folder, index, seed=seed, size=size)
         _save(root / category / folder / f"{index:03d}.png", image)
@@ -128,17 +116,9 @@ def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
 def draw_picture(
     category: str, folder: str, index: int, *, seed: int, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Draw one picture. It depends on the arguments alone, not on pictures drawn before.
+    """Draw the picture with a number in a folder such as "test/scratch"; return image and mask.
 
-    Args:
-        category: a key of ``CATEGORIES``.
-        folder: "train/good", "test/good" or "test/" and one of the category's defects.
-        index: the picture's number in its folder, from 0.
-        seed: 0 or more.
-        size: pixels a side.
-
-    Returns:
-        The image, uint8 ``(size, size, 3)``, RGB, and its mask, bool ``(size, size)``, True where defective.
+    The picture depends on the arguments alone, not on pictures drawn before.
 
     Example:
         >>> image, mask = draw_picture("washer", "test/scratch", 0, seed=0, size=64)
@@ -146,16 +126,17 @@ def draw_picture(
         ((64, 64, 3), True)
     """
     defect = folder.rpartition("/")[2]
-    key, attempt = (seed, crc32(category.encode()), crc32(folder.encode()), index), 0
-    while True:
-        canvas = Canvas(np.random.default_rng((*key, attempt)), size)
-        CATEGORIES[category].draw(canvas)
+    draw, defects = CATEGORIES[category]
+    for attempt in count():
+        key = (seed, crc32(category.encode()), crc32(folder.encode()), index, attempt)
+        canvas = Canvas(np.random.default_rng(key), size)
+        draw(canvas)
         if defect != "good":
-            CATEGORIES[category].defects[defect](canvas)
+            defects[defect](canvas)
         # A defect may be too small, or lie outside the part: draw another one.
         if defect == "good" or canvas.mask.mean() >= _SMALLEST:
-            return canvas.photograph(), canvas.mask
-        attempt += 1
+            break
+    return canvas.photograph(), canvas.mask
 
 
 def _draw_brick(canvas: Canvas) -> None:
@@ -279,27 +260,19 @@ def _hole(canvas: Canvas) -> None:
     canvas.mark(shape)
 
 
-def _stain(*colours: Colour) -> Callable[[Canvas], None]:
-    """Return a defect: a soft patch of one of the colours, through which the ground is seen."""
-
-    def draw(canvas: Canvas) -> None:
-        shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.04, 0.12), ragged=0.3, softness=0.03)
-        canvas.shade(colours[canvas.rng.integers(len(colours))], shape)
-        canvas.mark(shape, above=0.25)
-
-    return draw
+def _stain(canvas: Canvas, *colours: Colour) -> None:
+    """Draw a soft patch of one of the colours, through which the ground is seen."""
+    shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.04, 0.12), ragged=0.3, softness=0.03)
+    canvas.shade(colours[canvas.rng.integers(len(colours))], shape)
+    canvas.mark(shape, above=0.25)
 
 
-def _spill(texture: str, part: float, colour: Colour) -> Callable[[Canvas], None]:
-    """Return a defect: another material on the ground, cut out of a photograph."""
-
-    def draw(canvas: Canvas) -> None:
-        shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.03, 0.09), ragged=0.4)
-        canvas.shade((0.55, 0.55, 0.55), canvas.shifted(shape, 0.02))
-        canvas.paint(coloured(canvas.photo(texture, part), colour), shape)
-        canvas.mark(shape)
-
-    return draw
+def _spill(canvas: Canvas, texture: str, part: float, colour: Colour) -> None:
+    """Draw another material on the ground, cut out of a photograph."""
+    shape = canvas.blob(canvas.spot(), canvas.rng.uniform(0.03, 0.09), ragged=0.4)
+    canvas.shade((0.55, 0.55, 0.55), canvas.shifted(shape, 0.02))
+    canvas.paint(coloured(canvas.photo(texture, part), colour), shape)
+    canvas.mark(shape)
 
 
 def _thread(canvas: Canvas) -> None:
@@ -365,27 +338,26 @@ def _wrong_colour(canvas: Canvas) -> None:
     canvas.mark(shape)
 
 
-class Category(NamedTuple):
-    """What draws a good picture, and defect -> what draws it over the picture and marks it in the mask."""
-
-    draw: Callable[[Canvas], None]
-    defects: Mapping[str, Callable[[Canvas], None]]
-
-
 _OIL, _WATER, _LIME, _COFFEE = (0.55, 0.53, 0.53), (0.76, 0.75, 0.75), (1.3, 1.4, 1.5), (0.8, 0.68, 0.52)
 
-CATEGORIES: Mapping[str, Category] = {
-    "blister": Category(_draw_blister, {"broken": _broken, "missing": _missing, "wrong_colour": _wrong_colour}),
-    "brick": Category(_draw_brick, {"crack": _crack, "hole": _hole, "stain": _stain(_OIL, _WATER, _LIME)}),
-    "fabric": Category(_draw_fabric, {"hole": _hole, "stain": _stain(_COFFEE, _OIL), "thread": _thread}),
-    "gravel": Category(_draw_gravel, {"oil": _stain(_OIL), "weeds": _spill("grass", 0.6, (0.72, 1.0, 0.4))}),
-    "lawn": Category(
+Draw = Callable[[Canvas], None]
+
+CATEGORIES: Mapping[str, tuple[Draw, Mapping[str, Draw]]] = {
+    "blister": (_draw_blister, {"broken": _broken, "missing": _missing, "wrong_colour": _wrong_colour}),
+    "brick": (_draw_brick, {"crack": _crack, "hole": _hole, "stain": lambda c: _stain(c, _OIL, _WATER, _LIME)}),
+    "fabric": (_draw_fabric, {"hole": _hole, "stain": lambda c: _stain(c, _COFFEE, _OIL), "thread": _thread}),
+    "gravel": (
+        _draw_gravel,
+        {"oil": lambda c: _stain(c, _OIL), "weeds": lambda c: _spill(c, "grass", 0.6, (0.72, 1.0, 0.4))},
+    ),
+    "lawn": (
         _draw_lawn,
         {
-            "dry_patch": _stain((1.25, 0.95, 1.1)),
-            "soil": _spill("gravel", 0.9, (0.5, 0.36, 0.25)),
-            "stones": _spill("gravel", 0.6, (1.16, 1.1, 1.02)),
+            "dry_patch": lambda c: _stain(c, (1.25, 0.95, 1.1)),
+            "soil": lambda c: _spill(c, "gravel", 0.9, (0.5, 0.36, 0.25)),
+            "stones": lambda c: _spill(c, "gravel", 0.6, (1.16, 1.1, 1.02)),
         },
     ),
-    "washer": Category(_draw_washer, {"chip": _chip, "rust": _rust, "scratch": _scratch}),
+    "washer": (_draw_washer, {"chip": _chip, "rust": _rust, "scratch": _scratch}),
 }
+"""Category -> what draws a good picture, and defect -> what draws it over the picture and marks it in the mask."""

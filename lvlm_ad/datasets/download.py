@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import lzma
 import shutil
 import tarfile
 import time
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -35,8 +33,6 @@ _OK, _PARTIAL, _TIMEOUT, _RANGE_EMPTY, _RATE_LIMIT, _SERVER_ERROR = 200, 206, 40
 
 _MAX_MEMBERS = 500_000
 """Three times as many files and folders as the largest data set known has."""
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, LookupError, ValueError)
-"""What the standard library raises for a damaged archive, besides OSError and RuntimeError."""
 
 
 class _BrokenError(Exception):
@@ -72,8 +68,8 @@ def download(
 
     Raises:
         ConfigError: the address is not one of the web.
-        DataError: the file cannot be fetched or is not the expected one, cannot be unpacked safely, or is not the data
-            set. The folder is then not created.
+        DataError: the file cannot be fetched or is not the expected one, the disk is too small, or the archive cannot
+            be unpacked safely or is not the data set. The folder is then not created.
     """
     folder = folder_of(preset, to)
     if folder.exists():
@@ -108,14 +104,12 @@ def fetch(
     Args:
         url: http or https.
         target: the file to write; its folder exists. A file that is there and has the checksum is not fetched again.
-        sha256: of the whole file, hex.
-        progress: called with the stage ("fetching", "checking"), bytes done and bytes in all (0: unknown).
-        note: called with a sentence for each transfer that broke.
+        sha256: of the whole file, hex; a file with another one is removed.
+        progress: see ``download``.
+        note: see ``download``.
 
     Raises:
-        ConfigError: the address is not one of the web.
-        DataError: the server does not give the file, the transfer broke too often, the disk is too small, or the
-            file is not the expected one; then it is removed.
+        ConfigError, DataError: see ``download``.
     """
     parts = urlsplit(url)
     # Without user name, password and query, which may be secret.
@@ -212,8 +206,10 @@ def unpack(archive: Path, folder: Path, max_bytes: int, progress: Callable[[int]
             _unpack_tar(archive, folder, max_bytes, progress)
     except tarfile.FilterError as error:
         raise DataError(f"{archive.name} was refused: {error!s:.200}.") from error
-    except (OSError, RuntimeError, *_DAMAGED) as error:
-        # Damaged bzip2 and gzip archives raise OSErrors without a number.
+    except DataError:
+        raise
+    except Exception as error:
+        # A damaged archive raises one of many exceptions, also an OSError, but without a number.
         if isinstance(error, OSError) and error.errno:
             raise DataError(f"{archive.name} cannot be unpacked: {error.strerror}.") from error
         reason = str(error).partition("\n")[0].rstrip(":.")

@@ -1,23 +1,27 @@
-"""Load a data set by name."""
+"""Load a data set by name, or check it and report everything that is wrong before any money is spent on it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.demo import SETTINGS_FILE, VERSION, make_demo
 from lvlm_ad.datasets.folder import read_folder
-from lvlm_ad.datasets.listing import Listing, is_file
+from lvlm_ad.datasets.images import image_size, read_mask, shown
+from lvlm_ad.datasets.listing import Listing, Problem, is_file
 from lvlm_ad.datasets.mvtec import read_demo, read_mvtec
 from lvlm_ad.datasets.visa import read_visa
-from lvlm_ad.errors import ConfigError, DataError, nearest
+from lvlm_ad.errors import ConfigError, DataError, ImageError, nearest
 from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
-    from lvlm_ad.datasets.sample import Dataset
+    from lvlm_ad.datasets.sample import Dataset, Sample
 
-__all__ = ["default_root", "list_dataset", "load_dataset"]
+__all__ = ["CheckReport", "check_dataset", "default_root", "load_dataset"]
 
 _LAYOUTS: dict[str, Callable[[Path, int | None], Listing]] = {
     "demo": read_demo,
@@ -31,6 +35,9 @@ _DEMO_THRESHOLD = 127
 
 _HIGHEST_THRESHOLD = 65534
 """Masks have up to 16 bits; above this no pixel could be defective."""
+
+_THREADS = 8
+"""Images that a check reads at the same time; the largest allowed take a gigabyte each while they are decoded."""
 
 
 def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: int | None = None) -> Dataset:
@@ -61,7 +68,7 @@ def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: i
         ...     [sample.id for sample in load_dataset("folder", Path(root, "bolts"))]
         ['bolts/good/0', 'bolts/bent/0']
     """
-    listing = list_dataset(name, root, mask_threshold)
+    listing = _list(name, root, mask_threshold)
     dataset = listing.dataset()
     errors = [problem.message for problem in listing.problems if problem.severity == "error"]
     if errors:
@@ -70,13 +77,8 @@ def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: i
     return dataset
 
 
-def list_dataset(name: str, root: Path | str | None, mask_threshold: int | None) -> Listing:
-    """List a data set together with everything that is wrong in its listing.
-
-    Raises:
-        ConfigError: the name is unknown, the root is missing or the threshold is out of range.
-        DataError: the root does not hold this data set.
-    """
+def _list(name: str, root: Path | str | None, mask_threshold: int | None) -> Listing:
+    """List a data set together with everything that is wrong in its listing."""
     if name not in _LAYOUTS:
         raise ConfigError(f"There is no data set {name!r}.{nearest(name, _LAYOUTS)}")
     if mask_threshold is not None and not 0 <= mask_threshold <= _HIGHEST_THRESHOLD:
@@ -96,3 +98,123 @@ def default_root(name: str) -> Path:
     """Return the folder in the user's cache that holds a data set if no root is given."""
     # A demo that an older version has drawn shows other pictures.
     return user_cache() / (f"demo-{VERSION}" if name == "demo" else name)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The result of a check.
+
+    Attributes:
+        dataset: the samples that could be listed, those with damaged files included; None if there is nothing to list.
+        problems: everything that is wrong: the listing's problems first, then file by file in the data set's order.
+    """
+
+    dataset: Dataset | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether a run may start: there are no errors, at most warnings."""
+        return all(problem.severity == "warning" for problem in self.problems)
+
+
+def check_dataset(name: str, root: Path | str | None = None, *, mask_threshold: int | None = None) -> CheckReport:
+    """Read every test image and mask in full, and the headers of the training images.
+
+    Args:
+        name: see ``load_dataset``.
+        root: see ``load_dataset``.
+        mask_threshold: see ``load_dataset``.
+
+    Raises:
+        ConfigError: the name is unknown, the root is missing or the threshold is out of range.
+
+    Example:
+        >>> check_dataset("mvtec", "/no/such/folder").problems[0].message[:31]
+        '/no/such/folder does not exist;'
+    """
+    problems: list[Problem] = []
+    try:
+        listing = _list(name, root, mask_threshold)
+        problems = listing.problems
+        dataset = listing.dataset()
+    except DataError as error:
+        if all(problem.severity == "warning" for problem in problems):
+            problems.append(Problem(shown(root or name), str(error)))
+        return CheckReport(None, tuple(problems))
+    references = [(category, path) for category, paths in dataset.references.items() for path in paths]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        faults = list(pool.map(_faults, dataset))
+        reference_faults = list(pool.map(_reference_faults, references))
+    readable = [sample for sample, wrong in zip(dataset, faults, strict=True) if not wrong]
+    problems += [*_single_labels(dataset), *_missing_masks(dataset)]
+    problems += [problem for wrong in (*faults, *reference_faults) for problem in wrong]
+    problems += _contradictions(replace(dataset, samples=tuple(readable)))
+    return CheckReport(dataset, tuple(problems))
+
+
+def _faults(sample: Sample) -> list[Problem]:
+    messages = []
+    try:
+        sample.image  # noqa: B018 - reading is the check
+    except ImageError as error:
+        messages.append(str(error))
+    if sample.label and sample.mask_path is not None:
+        try:
+            # A damaged image has no size to compare, but its mask may have faults of its own.
+            mask = read_mask(sample.mask_path, sample.threshold) if messages else sample.mask
+        except ImageError as error:
+            messages.append(str(error))
+        else:
+            if mask is not None and not mask.any():
+                messages.append(
+                    f"The mask {shown(sample.mask_path)} of a defect has no defective pixel; correct it, list the "
+                    "image as good, or set the mask threshold."
+                )
+    return [Problem(shown(sample.id), message) for message in messages]
+
+
+def _reference_faults(reference: tuple[str, Path]) -> list[Problem]:
+    category, path = reference
+    try:
+        image_size(path)
+    except ImageError as error:
+        return [Problem(shown(f"{category}/train/{path.name}"), str(error))]
+    return []
+
+
+def _single_labels(dataset: Dataset) -> Iterator[Problem]:
+    """Yield categories that have good images only, or defects only."""
+    for category in dataset.categories:
+        labels = {sample.label for sample in dataset if sample.category == category}
+        if len(labels) == 1:
+            only, lacking = ("defects", "good") if labels == {True} else ("good images", "defect")
+            yield Problem(
+                shown(category),
+                f"{shown(category)} has only {only}; without {lacking} images its image metrics are undefined.",
+                "warning",
+            )
+
+
+def _missing_masks(dataset: Dataset) -> Iterator[Problem]:
+    """Yield defects without a mask if others have one; if none has, the data set is meant to have none."""
+    defects = [sample for sample in dataset if sample.label]
+    without = [sample for sample in defects if sample.mask_path is None]
+    for sample in without if len(without) < len(defects) else ():
+        message = f"{shown(sample.image_path)} has no mask, though other defects have; pixel metrics leave it out."
+        yield Problem(shown(sample.id), message, "warning")
+
+
+def _contradictions(dataset: Dataset) -> Iterator[Problem]:
+    """Yield files that are listed both as good and as a defect."""
+    same: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in dataset:
+        same[dataset.file_hashes[sample.id][0]].append(sample)
+    for samples in same.values():
+        if len({sample.label for sample in samples}) > 1:
+            names = ", ".join(shown(sample.id) for sample in samples)
+            yield Problem(
+                shown(samples[0].id),
+                f"{names} are the same picture, listed both as good and as a defect; remove one.",
+                "warning",
+            )

@@ -36,10 +36,10 @@ def test_the_demo_is_in_the_layout_of_mvtec_ad(demo):
     dataset = load_dataset("demo", demo)
     assert dataset.categories == tuple(CATEGORIES)
     assert len(dataset) == 6 * len(CATEGORIES)
-    for category, kind in CATEGORIES.items():
+    for category, (_, defects) in CATEGORIES.items():
         samples = [sample for sample in dataset if sample.category == category]
         assert sum(sample.label for sample in samples) == 3
-        assert {sample.defect for sample in samples} == {"good", *kind.defects}
+        assert {sample.defect for sample in samples} == {"good", *defects}
         assert len(dataset.references[category]) == 4
         for sample in samples:
             assert sample.image.shape == (SIZE, SIZE, 3)
@@ -59,15 +59,15 @@ def test_the_same_settings_give_the_same_bytes(demo, tmp_path):
     assert not any(here[name] == other[name] for name in images if name in other)
 
 
-@pytest.mark.parametrize(("category", "defect"), [(c, d) for c, kind in CATEGORIES.items() for d in kind.defects])
+@pytest.mark.parametrize(("category", "defect"), [(c, d) for c, (_, defects) in CATEGORIES.items() for d in defects])
 def test_a_mask_covers_its_defect(category, defect):
     """Against the same picture without the defect, pixels differ inside the mask far more than outside."""
     seen = 0
     for seed in range(4):
         sound, shown = (demo_canvas.Canvas(np.random.default_rng(seed), 96) for _ in range(2))
         for canvas in (sound, shown):
-            CATEGORIES[category].draw(canvas)
-        CATEGORIES[category].defects[defect](shown)
+            CATEGORIES[category][0](canvas)
+        CATEGORIES[category][1][defect](shown)
         if shown.mask.any():
             seen += 1
             difference = np.abs(shown.image - sound.image).max(axis=2)
@@ -80,8 +80,8 @@ def test_defects_differ_in_size_and_good_images_differ():
     """Defects cover from less than half a percent to more than three; good images differ by more than grain."""
     areas = [
         draw_picture(category, f"test/{defect}", index, seed=0, size=SIZE)[1].mean()
-        for category, kind in CATEGORIES.items()
-        for defect in kind.defects
+        for category, (_, defects) in CATEGORIES.items()
+        for defect in defects
         for index in range(3)
     ]
     assert min(areas) < 0.005
@@ -152,11 +152,3 @@ def test_a_file_in_the_way_is_named(tmp_path):
             make_demo(root, images=2, size=64)
         assert "\n" not in str(caught.value)
     assert (tmp_path / "file").read_text() == "precious"
-
-
-@pytest.mark.parametrize("wrong", [{"images": 1}, {"images": -3}, {"seed": -1}, {"size": 63}, {"size": 4000}])
-def test_settings_out_of_range_are_refused(tmp_path, wrong):
-    """A number that cannot work is refused before anything is written."""
-    with pytest.raises(DataError):
-        make_demo(tmp_path / "set", **wrong)
-    assert list(tmp_path.iterdir()) == []
