@@ -37,15 +37,7 @@ _BAD_LABELS = frozenset({"1", "1.0", "abnormal", "anomalous", "anomaly", "bad", 
 
 
 def read_folder(root: Path, threshold: int | None) -> Listing:
-    """List a user's data, in the first form that fits: see docs/datasets.md.
-
-    Args:
-        root: the folder, or a CSV file.
-        threshold: see ``Sample.threshold``.
-
-    Raises:
-        DataError: the root fits no form.
-    """
+    """List a user's data, a folder or a CSV file, in the first form of docs/datasets.md that fits."""
     if root.suffix.lower() == ".csv" and is_file(root):
         return _read_table(root, threshold)
     check_root(root)
@@ -84,38 +76,26 @@ def _read_table(path: Path, threshold: int | None) -> Listing:
 
 
 def _read_row(listing: Listing, row: Row) -> None:
-    category = row["category"] or name_of(listing.root)
-    defect = _defect(row["label"])
+    category, label = row["category"] or name_of(listing.root), row["label"].lower()
+    defect = "good" if label in _GOOD_LABELS else "bad" if label in _BAD_LABELS else row["label"]
     split = row["split"].lower() or "test"
-    problem = _problem(row, category, defect, split)
-    if problem is not None:
-        listing.report(row.table, f"{row.where}{problem}")
-        return
-    files = listing.files_of(row)
-    if files is None:
-        return
-    image, mask = files
-    if split == "test" or (mask is not None and defect == "good"):
-        # A normal image with a mask is wrong in either split; the listing reports it.
-        listing.add(category, defect, image, mask, row.where)
-    elif defect == "good":
-        listing.add_reference(category, image)
-
-
-def _problem(row: Row, category: str, defect: str, split: str) -> str | None:
+    problem = ""
     if not _is_name(defect):
-        return f"{row['label']!r} is not a label; give good, or the kind of defect."
-    if not _is_name(category):
-        return f"{category!r} is not a category; give a name without slashes."
-    if split not in {"train", "test"}:
-        return f"{row['split']!r} is not a split; give train or test."
-    return None
-
-
-def _defect(label: str) -> str:
-    if label.lower() in _GOOD_LABELS:
-        return "good"
-    return "bad" if label.lower() in _BAD_LABELS else label
+        problem = f"{row['label']!r} is not a label; give good, or the kind of defect."
+    elif not _is_name(category):
+        problem = f"{category!r} is not a category; give a name without slashes."
+    elif split not in {"train", "test"}:
+        problem = f"{row['split']!r} is not a split; give train or test."
+    files = None if problem else listing.files_of(row)
+    if problem:
+        listing.report(row.table, f"{row.where}{problem}")
+    elif files is not None:
+        image, mask = files
+        if split == "test" or (mask is not None and defect == "good"):
+            # A normal image with a mask is wrong in either split; the listing reports it.
+            listing.add(category, defect, image, mask, row.where)
+        elif defect == "good":
+            listing.add_reference(category, image)
 
 
 def _is_name(text: str) -> bool:

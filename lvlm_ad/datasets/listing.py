@@ -60,20 +60,12 @@ def is_file(path: Path) -> bool:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """List the folders in a folder by name, without hidden ones.
-
-    Raises:
-        DataError: the folder cannot be listed.
-    """
+    """List the folders in a folder by name, without hidden ones."""
     return [path for path in _entries(folder) if path.is_dir()]
 
 
 def files_in(folder: Path) -> list[Path]:
-    """List the files in a folder by name, without hidden ones and those of the operating system; with dead links.
-
-    Raises:
-        DataError: the folder cannot be listed.
-    """
+    """List the files in a folder by name, without hidden ones and those of the operating system; with dead links."""
     # Pipes and devices are not listed.
     return [path for path in _entries(folder) if path.is_file() or (path.is_symlink() and not path.is_dir())]
 
@@ -95,15 +87,7 @@ def contents_of(folder: Path) -> str:
 
 
 def check_root(root: Path, source: str = "") -> None:
-    """Make sure that a root is a folder.
-
-    Args:
-        root: the path that the user gave.
-        source: a sentence on where to get the data.
-
-    Raises:
-        DataError: it does not exist or is a file.
-    """
+    """Raise a ``DataError`` if a root is not a folder; ``source`` is a sentence on where to get the data."""
     if not os.path.exists(root):  # noqa: PTH110 - Path.exists() raises for names that are too long
         raise DataError(f"{shown(root)} does not exist; give the folder with the data. {source}".rstrip())
     if not root.is_dir():
@@ -111,15 +95,7 @@ def check_root(root: Path, source: str = "") -> None:
 
 
 def find_root(root: Path, levels: Iterable[Iterable[Path]], fits: Callable[[Path], bool]) -> Path | None:
-    """Find the folder that holds the data set: the root itself or one near it.
-
-    Args:
-        root: the path that the user gave.
-        levels: folders to look at, the likeliest level first.
-        fits: whether a folder is the data set's.
-
-    Returns:
-        The only fitting folder of the first level that has one; None if none fits.
+    """Return the only folder that fits, in the first level of folders that has one; None if none fits.
 
     Raises:
         DataError: several folders of a level fit.
@@ -194,12 +170,7 @@ class Listing:
         return images
 
     def is_usable(self, path: Path, where: str = "") -> bool:
-        """Return whether a file exists and lies in the root; if not, report it.
-
-        Args:
-            path: the file.
-            where: the list and line that name it, with a trailing ": "; empty if the folder itself lists it.
-        """
+        """Return whether a file exists and lies in the root; if not, report it. ``where`` as in ``Row``."""
         is_link = os.path.islink(path)  # noqa: PTH114 - as in is_file
         if not is_file(path):
             what = "is a link to nothing" if is_link else "does not exist"
@@ -233,15 +204,7 @@ class Listing:
         return None
 
     def add(self, category: str, defect: str, image: Path, mask: Path | None, where: str = "") -> None:
-        """Add a test image.
-
-        Args:
-            category: the kind of object.
-            defect: the kind of defect, "good" if normal.
-            image: a usable file.
-            mask: a usable file, if there is one.
-            where: see ``is_usable``.
-        """
+        """Add a test image with its mask, if it has one; the defect of a normal image is "good"."""
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
         known = self._samples.get(identity)

@@ -29,7 +29,10 @@ _LAYOUTS: dict[str, Callable[[Path, int | None], Listing]] = {
     "mvtec": read_mvtec,
     "visa": read_visa,
 }
-"""Name -> lists a data set from (root, mask threshold). A new layout is a function here, in a file of its own."""
+"""Name -> function that lists a data set, given its root and ``Sample.threshold``.
+
+A new layout is such a function in a file of its own. It raises ``DataError`` if the root is no such data set.
+"""
 
 _DEMO_THRESHOLD = 127
 

@@ -13,21 +13,8 @@ from lvlm_ad.errors import DataError
 __all__ = ["MVTEC_CATEGORIES", "Layout", "read_category", "read_demo", "read_kinds", "read_mvtec"]
 
 MVTEC_CATEGORIES = (
-    "bottle",
-    "cable",
-    "capsule",
-    "carpet",
-    "grid",
-    "hazelnut",
-    "leather",
-    "metal_nut",
-    "pill",
-    "screw",
-    "tile",
-    "toothbrush",
-    "transistor",
-    "wood",
-    "zipper",
+    *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile"),
+    *("toothbrush", "transistor", "wood", "zipper"),
 )
 
 _SOURCE = "MVTec AD is available on its page at mvtec.com (research, data sets), licence CC BY-NC-SA 4.0."
@@ -51,15 +38,7 @@ class Layout:
 
 
 def read_mvtec(root: Path, threshold: int | None) -> Listing:
-    """List MVTec AD.
-
-    Args:
-        root: the folder of the categories, one category's folder, or the folder around the data set's.
-        threshold: see ``Sample.threshold``.
-
-    Raises:
-        DataError: the root is not MVTec AD.
-    """
+    """List MVTec AD; the root is the folder of the categories, one category's, or the one around the data set's."""
     check_root(root, _SOURCE)
     if (root / "test").is_dir() and name_of(root) in MVTEC_CATEGORIES:
         home, categories = root, [root]
@@ -90,11 +69,7 @@ def _categories(folder: Path) -> list[Path]:
 
 
 def read_demo(root: Path, threshold: int | None) -> Listing:
-    """List the built-in demo in a folder where it has been drawn.
-
-    Raises:
-        DataError: the root cannot be listed.
-    """
+    """List the built-in demo in a folder where it has been drawn."""
     check_root(root)
     listing = Listing("demo", root, threshold)
     for folder in folders_in(root):
@@ -124,17 +99,9 @@ def read_category(listing: Listing, folder: Path, category: str, layout: Layout)
 
 
 def read_kinds(listing: Listing, folder: Path, kinds: Iterable[Path], category: str, layout: Layout) -> int:
-    """Read folders of test images, one for each kind of defect.
+    """Read folders of test images, each named after its kind of defect; return the number of images.
 
-    Args:
-        listing: collects the samples.
-        folder: the category's folder, in which the mask folders lie.
-        kinds: the folders of images, each named after its defect.
-        category: the category's name.
-        layout: the names of folders and masks.
-
-    Returns:
-        The number of images.
+    The folders of the masks lie in ``folder``.
     """
     count = 0
     for kind in kinds:

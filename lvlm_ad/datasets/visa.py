@@ -12,17 +12,7 @@ from lvlm_ad.errors import DataError, nearest
 __all__ = ["VISA_CATEGORIES", "read_visa"]
 
 VISA_CATEGORIES = (
-    "candle",
-    "capsules",
-    "cashew",
-    "chewinggum",
-    "fryum",
-    "macaroni1",
-    "macaroni2",
-    "pcb1",
-    "pcb2",
-    "pcb3",
-    "pcb4",
+    *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2", "pcb1", "pcb2", "pcb3", "pcb4"),
     "pipe_fryum",
 )
 
@@ -32,15 +22,7 @@ _SOURCE = 'VisA is available through the repository "amazon-science/spot-diff" o
 
 
 def read_visa(root: Path, threshold: int | None) -> Listing:
-    """List VisA's test split "1cls".
-
-    Args:
-        root: the folder of the categories in either form, one category's folder, or the folder around the data set's.
-        threshold: see ``Sample.threshold``.
-
-    Raises:
-        DataError: the root is not VisA.
-    """
+    """List VisA's test split "1cls"; the root is the folder of the categories, one category's, or one around them."""
     check_root(root, _SOURCE)
     around = root.absolute().parent
     if name_of(root) in VISA_CATEGORIES:
@@ -49,21 +31,16 @@ def read_visa(root: Path, threshold: int | None) -> Listing:
         if (around / _LIST).is_file():
             return _read_list(around, threshold, only=name_of(root))
     near = folders_in(root)
-    released = find_root(
-        root,
-        ([root], [*near, around] if name_of(root) == _LIST.parent.name else near),
-        lambda folder: (folder / _LIST).is_file(),
-    )
-    if released is not None:
-        return _read_list(released, threshold)
-    deeper = [folder / "1cls" for folder in (root, *near)]
-    home = find_root(root, ([root], near, deeper), lambda folder: bool(_categories(folder)))
-    if home is not None:
-        return _read_folders(home, _categories(home), threshold)
-    raise DataError(
-        f"{shown(root)} is not VisA: it holds {contents_of(root)}, but {_LIST.as_posix()} or folders such as "
-        f"candle/test/good were expected. {_SOURCE} For data of your own, choose the data set 'folder'."
-    )
+    levels = ([root], near, [folder / "1cls" for folder in (root, *near)])
+    home = find_root(root, levels, lambda folder: (folder / _LIST).is_file() or bool(_categories(folder)))
+    if home is None:
+        raise DataError(
+            f"{shown(root)} is not VisA: it holds {contents_of(root)}, but {_LIST.as_posix()} or folders such as "
+            f"candle/test/good were expected. {_SOURCE} For data of your own, choose the data set 'folder'."
+        )
+    if (home / _LIST).is_file():
+        return _read_list(home, threshold)
+    return _read_folders(home, _categories(home), threshold)
 
 
 def _categories(folder: Path) -> list[Path]:
