@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lvlm_ad.datasets.images import as_rgb
 from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.presets import validated
 from lvlm_ad.regions.regions import DivisionOptions, Regions
 from lvlm_ad.regions.sam import SamOptions, divide_by_sam
 
@@ -91,17 +92,7 @@ def division_options(method: str, options: dict[str, Any]) -> DivisionOptions:
     """
     if method not in METHODS:
         raise ConfigError(f"There is no division {method!r}.{nearest(method, METHODS)}")
-    kind = METHODS[method][0]
-    for name in options:
-        if name not in kind.model_fields:
-            raise ConfigError(f"The division {method} has no option {name!r}.{nearest(name, kind.model_fields)}")
-    try:
-        return kind(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"Division {method}, option {first['loc'][0]}: {first['msg']}; got {first['input']!r}."
-        ) from error
+    return validated(METHODS[method][0], options, f"division {method}")
 
 
 def divide(image: NDArray[Any], method: str = "superpixel", **options: Any) -> Regions:

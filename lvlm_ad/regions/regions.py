@@ -220,6 +220,8 @@ class StoredDivision:
 class DivisionStore:
     """Divisions in ``cache.sqlite``; each is written whole or not at all.
 
+    Every method raises ``StoreError`` if the file cannot be read or written, or what it reads is damaged.
+
     Args:
         database: what ``store.open_cache`` returns.
     """
@@ -228,11 +230,7 @@ class DivisionStore:
         self._database = database
 
     def known(self, keys: Iterable[str]) -> dict[str, tuple[str, int]]:
-        """Return key -> (``Regions.hash``, number of regions), of the keys that are stored.
-
-        Raises:
-            StoreError: the file is damaged.
-        """
+        """Return key -> (``Regions.hash``, number of regions), of the keys that are stored."""
         # Left to itself, SQLite reads the rows, and their cells with them.
         query = """
             SELECT key, hash, n_regions FROM divisions INDEXED BY known WHERE key IN (SELECT value FROM json_each(?))
@@ -241,30 +239,18 @@ class DivisionStore:
         return {key: (digest, count) for key, digest, count in rows}
 
     def regions(self, key: str) -> Regions:
-        """Read one division.
-
-        Raises:
-            StoreError: it is not there or damaged.
-        """
+        """Read one division."""
         arrays = self._arrays("regions", key)
         if arrays is None:
             raise StoreError(f"The cache {self._database.path} has no division {key}. Delete it: it is made again.")
         return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
 
     def counts(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """Read the count arrays stored with a division; None where the image has no ground truth.
-
-        Raises:
-            StoreError: the file is damaged.
-        """
+        """Read the count arrays stored with a division; None where the image has no ground truth."""
         return self._arrays("counts", key)
 
     def put(self, key: str, division: StoredDivision) -> None:
-        """Store a division; the first one under a key stays.
-
-        Raises:
-            StoreError: the file cannot be written.
-        """
+        """Store a division; the first one under a key stays."""
         row = (key, division.hash, division.n_regions, division.regions, division.counts)
         with self._database.transaction(durable=False) as database:
             database.execute("INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)", row)

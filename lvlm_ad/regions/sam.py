@@ -103,26 +103,16 @@ def divide_by_sam(image: NDArray[np.uint8], options: SamOptions) -> Regions:
 
 
 class _Generator:
-    """A loaded model; it divides one image at a time.
-
-    Args:
-        pipeline: transformers' mask generation.
-        name: the model's name in messages.
-    """
+    """A loaded model as transformers' mask generation; it divides one image at a time."""
 
     def __init__(self, pipeline: Any, name: str) -> None:
         self._pipeline = pipeline
         self._name = name
         self._lock = threading.Lock()
-        self._most_points: int | None = None
-        """Points that fit into memory in one batch; None: memory has not run out yet."""
+        self._most_points: int | None = None  # that fit into memory in one batch; None: memory has not run out yet
 
     def masks(self, square: NDArray[np.uint8], options: SamOptions) -> Sequence[NDArray[np.bool_]]:
-        """Return the masks of an image, bool ``(S, S)`` each.
-
-        Raises:
-            ConfigError: the model fails, or memory does not suffice for one point.
-        """
+        """Return the masks of an image, bool ``(S, S)`` each."""
         picture = Image.fromarray(square)
         with self._lock:
             points = min(self._most_points or options.sam_points_per_batch, options.sam_points_per_batch)
@@ -197,11 +187,7 @@ def _folder(name: str) -> Path:
 
 
 def _load(folder: Path, name: str, device: str) -> Any:
-    """Load a model as transformers' mask generation, with 32-bit weights on every device, as published.
-
-    Raises:
-        ConfigError: the model is of another kind, or cannot be loaded.
-    """
+    """Load a model as transformers' mask generation, with 32-bit weights on every device, as published."""
     import torch  # noqa: PLC0415 - comes with the extra "local"
     import transformers  # noqa: PLC0415 - likewise
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASK_GENERATION_MAPPING_NAMES  # noqa: PLC0415

@@ -4,6 +4,9 @@
 0.7" (``prose``, ``tables``, ``json_answers``; their numbers come from ``numbers``), and the last complete verdict among
 the statements becomes ``Scores``, which ``paint`` makes a map of (``scores``). ``expected`` replaces scores by expected
 values.
+
+To extend the reading: words, also of other languages, go into ``lexer.CLASSES``; reasoning blocks and tags are removed
+in ``lexer``; notations of a score in ``numbers.read_number``; keys of JSON in ``json_answers``; refusals in ``read``.
 """
 
 from lvlm_ad.text2seg.read import Scoring, parse, read, write

@@ -40,7 +40,7 @@ _SCORE = re.compile(r"0|0?\.[0-9]{1,16}|1(?:\.0{0,16})?")
 class Expected:
     """The expected values of the numbers in one answer, from the tokens that spell them, in their order."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[Token] = ()) -> None:
         self._tokens = tokens
         self._starts = [token.start for token in tokens]
 
@@ -71,10 +71,9 @@ class Expected:
 
 
 def _change(written: str, at: int, token: Token, after: float) -> float | None:
-    """Return how much the alternatives at one token, and at those after it, change a number's expected value.
+    """Return how much the alternatives of a token change a number's expected value; None if its own are not known.
 
-    The token begins ``at`` this place in the written number, and the tokens after it make the change ``after``. None
-    where the written token's own probability is not known.
+    The token begins ``at`` this place in the written number; the tokens after it make the change ``after``.
     """
     before, rest = written[:at], written[at:]
     value, so_far = float(written), before + token.text

@@ -105,12 +105,10 @@ def _letters(names: str) -> frozenset[str]:
 def form(pattern: str, **parts: str) -> re.Pattern[str]:
     """Compile a pattern over tokens, to be matched against ``Tokens.shape``.
 
-    Args:
-        pattern: a verbose regular expression in which ``{region}`` is a token of a class, ``{and|number}`` one of
-            either class, ``{touching}`` one without a space after it, and ``':='`` one of these signs. Besides those of
-            ``CLASSES`` there are the classes ``word``, ``number``, ``mark`` and ``line``; ``integer``, ``decimal`` and
-            ``broken`` (a number with two points); and ``script``, a word in the digits of another script.
-        **parts: patterns that stand for their names, in upper case, as in ``{INTEGER}``.
+    It is a verbose regular expression in which ``{region}`` is a token of a class, ``{and|number}`` one of either
+    class, ``{touching}`` one without a space after it, and ``':='`` one of these signs. Besides those of ``CLASSES``
+    there are the classes ``word``, ``number``, ``mark`` and ``line``; ``integer``, ``decimal`` and ``broken`` (a number
+    with two points); and ``script``, a word in the digits of another script. ``{INTEGER}`` is one of the ``parts``.
     """
 
     def letters(match: re.Match[str]) -> str:

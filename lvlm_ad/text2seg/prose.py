@@ -57,29 +57,17 @@ _BULLET = form("'-' | {number} '.)'")
 
 @dataclass(slots=True)
 class _Waiting:
-    """Regions that were named and may get their score later in the text.
-
-    Attributes:
-        regions: the regions.
-        heading: whether they head what follows ("Region 3: a scratch. Score: 0.7"), not just occur in a sentence.
-        clause: whether they begin a clause.
-        after_for: whether "for" stands before them.
-        fills_line: whether the heading fills the line.
-        indent: the indent of their line, in characters.
-        bullet: whether their line is an item of a list.
-        same_line: whether no line has begun since.
-        comma: whether a comma has come since.
-    """
+    """Regions that were named and may get their score later in the text."""
 
     regions: tuple[Span, ...]
-    heading: bool
-    clause: bool
-    after_for: bool
-    fills_line: bool
-    indent: int
-    bullet: bool
-    same_line: bool = True
-    comma: bool = False
+    heading: bool  # they head what follows ("Region 3: a scratch. Score: 0.7"), not just occur in a sentence
+    clause: bool  # they begin a clause
+    after_for: bool  # "for" stands before them
+    fills_line: bool  # the heading fills the line
+    indent: int  # of their line, in characters
+    bullet: bool  # their line is an item of a list
+    same_line: bool = True  # no line has begun since
+    comma: bool = False  # a comma has come since
 
 
 def read_prose(text: Text) -> list[Statement]:
@@ -270,12 +258,8 @@ def _attached(
 ) -> Number | None:
     """Return the number attached to the label that ends before ``start``.
 
-    Args:
-        tokens: the answer.
-        start: index of the token after the label.
-        after_score: whether the label itself says "score", so that a number may follow it at once.
-        heads_clause: whether the label begins a clause; otherwise a comma ends what belongs to it.
-        heads_line: whether the label begins a line; then the number may fill the next one.
+    After the word "score" a number may follow at once. A comma ends what belongs to a label that does not head its
+    clause. The number of a label that heads its line may fill the next line.
     """
     at = start + tokens.is_mark(start, ")]")
     separator, verb, score = False, False, after_score

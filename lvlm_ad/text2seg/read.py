@@ -9,7 +9,7 @@ result stands in the text, explicitly given to the image or to a region. The way
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +21,6 @@ from lvlm_ad.text2seg.scores import Scores, Statement, quoted, scores_of
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer
-    from lvlm_ad.text2seg.numbers import Number
 
 __all__ = ["Scoring", "parse", "read", "write"]
 
@@ -50,7 +49,7 @@ def parse(text: str, n_regions: int) -> Scores:
         >>> scores.image, scores.regions, scores.status
         (0.9, {3: 0.7, 5: 0.7}, 'ok')
     """
-    return _scores(text, n_regions, lambda _: None)
+    return _scores(text, n_regions, Expected())
 
 
 def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
@@ -84,7 +83,7 @@ def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
     return replace(scores, status="truncated", notes=(*scores.notes, "The answer was cut off."))
 
 
-def _scores(text: str, n_regions: int, expected: Callable[[Number], float | None]) -> Scores:
+def _scores(text: str, n_regions: int, expected: Expected) -> Scores:
     end = tail(text)
     answer = without_reasoning(plain(end))
     scores = scores_of(_statements(answer), n_regions, expected)

@@ -7,7 +7,7 @@ final one: an image score and the region scores that belong to it. The last comp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.regions import Regions
+    from lvlm_ad.text2seg.expected import Expected
 
 __all__ = ["UNANSWERED", "ScoreMap", "Scores", "Statement", "Status", "paint", "quoted", "scores_of"]
 
@@ -87,21 +88,13 @@ def quoted(text: str) -> str:
 
 @dataclass(slots=True)
 class _Verdict:
-    """An image score and the region scores that belong to it.
+    """An image score and the region scores that belong to it."""
 
-    Attributes:
-        complete: whether it is a JSON object that names all its regions itself.
-        image: the image score, if it can be used.
-        regions: region number -> score.
-        named: whether regions were named, drawn or not.
-        notes: what was wrong; only the keys count.
-    """
-
-    complete: bool = False
+    complete: bool = False  # it is a JSON object that names all its regions itself
     image: Number | None = None
     regions: dict[int, Number] = field(default_factory=dict)
-    named: bool = False
-    notes: dict[str, None] = field(default_factory=dict)
+    named: bool = False  # regions were named, drawn or not
+    notes: dict[str, None] = field(default_factory=dict)  # without values: each note once, in order
 
     def note(self, text: str) -> None:
         self.notes[text] = None
@@ -140,9 +133,7 @@ class _Verdict:
         return self.image.value == other.image.value
 
 
-def scores_of(
-    statements: Iterable[Statement], n_regions: int, expected: Callable[[Number], float | None] = lambda _: None
-) -> Scores:
+def scores_of(statements: Iterable[Statement], n_regions: int, expected: Expected) -> Scores:
     """Return the scores of the last complete verdict.
 
     An image score opens a verdict, and the regions after it belong to it. Regions before the first image score belong
@@ -152,8 +143,8 @@ def scores_of(
     Args:
         statements: the answer's statements, in its order.
         n_regions: how many regions were drawn.
-        expected: gives the expected value that stands for a number; None: the number counts as written. Which verdict
-            counts is decided by the numbers as written.
+        expected: gives the expected value that stands for a number. Which verdict counts is decided by the numbers as
+            written.
 
     Returns:
         Scores with the status "ok" or "partial"; "unparsable", with an ``image`` of None, if nothing is usable.
@@ -199,7 +190,7 @@ def _last(verdicts: Iterable[_Verdict]) -> _Verdict:
     return chosen
 
 
-def _with_values(verdict: _Verdict, expected: Callable[[Number], float | None]) -> Scores:
+def _with_values(verdict: _Verdict, expected: Expected) -> Scores:
     image = verdict.image
     if image is None and not verdict.regions:
         return Scores(None, status="unparsable", notes=_listed(verdict.notes))
