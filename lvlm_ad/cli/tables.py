@@ -8,8 +8,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from lvlm_ad.leaderboard import COLUMNS, Board, cells, printable
-from lvlm_ad.leaderboard.columns import NO_INTERVAL
+from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, printable, signed
+from lvlm_ad.leaderboard.columns import NO_INTERVAL, UNKNOWN
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _mean(comparison: Comparison) -> Table:
     table = _table(f"{first} minus {second}: {what}, percent", heads)
     for name in METRIC_NAMES:
         metric = comparison.mean[name]
-        row = [name, _percent(metric.first), _percent(metric.second), _signed(metric.difference)]
+        row = [name, percent(metric.first), percent(metric.second), signed(metric.difference)]
         row += [_interval(metric.interval), _p(metric.p_value)]
         table.add_row(*row, *([_interval(metric.interval_over_categories)] if several else []))
     return table
@@ -163,23 +163,14 @@ def _table(title: str, heads: Sequence[str]) -> Table:
     return table
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _signed(value: float | None) -> str:
-    # A difference that rounds to 0 has no sign.
-    return "-" if value is None else f"{100 * value:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0")
-
-
 def _interval(interval: tuple[float, float] | None) -> str:
-    return "-" if interval is None else f"{_signed(interval[0])} to {_signed(interval[1])}"
+    return UNKNOWN if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
 
 
 def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 - three digits
+    return UNKNOWN if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 - three digits
 
 
 def _marked(difference: Difference) -> str:
     significant = difference.p_value is not None and difference.p_value < _SIGNIFICANT
-    return f"{_signed(difference.difference)}{'*' if significant else ' '}"
+    return f"{signed(difference.difference)}{'*' if significant else ' '}"

@@ -1,8 +1,7 @@
 """Groups runs that can be compared, ranks them, and writes tables. To add a column, see ``columns.py``."""
 
-from lvlm_ad.leaderboard.board import Board, Group, make_board
-from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, printable, usd
-from lvlm_ad.leaderboard.entries import Entry, outcomes
+from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board, outcomes
+from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, printable, signed, usd
 from lvlm_ad.leaderboard.formats import FORMATS
 
 __all__ = [
@@ -16,6 +15,8 @@ __all__ = [
     "cells",
     "make_board",
     "outcomes",
+    "percent",
     "printable",
+    "signed",
     "usd",
 ]

@@ -1,6 +1,6 @@
 """The columns of the leaderboard, for every format: terminal, Markdown, CSV, LaTeX and HTML.
 
-To add a column, add a field to ``Entry`` (entries.py), fill it in ``entry_of``, and add a ``Column`` to ``COLUMNS``.
+To add a column, add a field to ``Entry`` (board.py), fill it in ``_entry``, and add a ``Column`` to ``COLUMNS``.
 """
 
 from __future__ import annotations
@@ -13,22 +13,30 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard.board import Group
-    from lvlm_ad.leaderboard.entries import Entry
+    from lvlm_ad.leaderboard.board import Entry, Group
 
-__all__ = ["COLUMNS", "NUMBERS", "Column", "cells", "interval", "legend", "printable", "usd"]
+__all__ = ["COLUMNS", "NUMBERS", "UNKNOWN", "Column", "cells", "legend", "percent", "printable", "signed", "usd"]
 
-_UNKNOWN = "\N{EN DASH}"
+UNKNOWN = "\N{EN DASH}"
 """In a cell: unknown or undefined."""
 
 
-def _percent(value: float | None) -> str:
-    return _UNKNOWN if value is None else f"{100 * value:.1f}"
+def percent(value: float | None) -> str:
+    """Write a fraction as percent with one decimal; a dash if it is undefined."""
+    return UNKNOWN if value is None else f"{100 * value:.1f}"
+
+
+def signed(difference: float | None) -> str:
+    """Write a difference of fractions in percentage points with its sign; a dash if it is undefined."""
+    if difference is None:
+        return UNKNOWN
+    text = f"{100 * difference:+.1f}"
+    return text[1:] if float(text) == 0 else text
 
 
 def _coverage(value: float | None) -> str:
     # Rounding must not claim that every image was answered.
-    return _UNKNOWN if value is None else "100 %" if value == 1 else f"{min(100 * value, 99.9):.1f} %"
+    return UNKNOWN if value is None else "100 %" if value == 1 else f"{min(100 * value, 99.9):.1f} %"
 
 
 def usd(value: float | None) -> str:
@@ -39,7 +47,7 @@ def usd(value: float | None) -> str:
         ('12.35', '0.012')
     """
     if value is None:
-        return _UNKNOWN
+        return UNKNOWN
     return f"{value:.2f}" if value >= 1 or value == 0 else format(Decimal(f"{value:.2g}"), "f")
 
 
@@ -83,15 +91,15 @@ def printable(text: str) -> str:
 
 
 COLUMNS = (
-    Column("rank", "#", "#", lambda rank: str(rank or _UNKNOWN)),
+    Column("rank", "#", "#", lambda rank: str(rank or UNKNOWN)),
     Column("name", "Model", "Model", printable),
-    Column("image_auroc", "I-AUROC", "image\nAUROC", _percent),
-    Column("image_ap", "I-AP", "image\nAP", _percent, drop=6),
-    Column("image_f1_max", "I-F1", "image\nF1", _percent, drop=4),
-    Column("pixel_auroc", "P-AUROC", "pixel\nAUROC", _percent, drop=8),
-    Column("pixel_ap", "P-AP", "pixel\nAP", _percent, drop=5),
-    Column("pixel_f1_max", "P-F1", "pixel\nF1", _percent, drop=3),
-    Column("pixel_aupro", "PRO", "pixel\nPRO", _percent, drop=7),
+    Column("image_auroc", "I-AUROC", "image\nAUROC", percent),
+    Column("image_ap", "I-AP", "image\nAP", percent, drop=6),
+    Column("image_f1_max", "I-F1", "image\nF1", percent, drop=4),
+    Column("pixel_auroc", "P-AUROC", "pixel\nAUROC", percent, drop=8),
+    Column("pixel_ap", "P-AP", "pixel\nAP", percent, drop=5),
+    Column("pixel_f1_max", "P-F1", "pixel\nF1", percent, drop=3),
+    Column("pixel_aupro", "PRO", "pixel\nPRO", percent, drop=7),
     Column("coverage", "Answered", "ans.\n%", _coverage),
     Column("cost_usd", "USD", "cost\nUSD", usd, drop=9),
     Column("usd_per_image", "USD/image", "USD/\nimage", usd, drop=2, paid=True),

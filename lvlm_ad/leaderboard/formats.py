@@ -15,8 +15,7 @@ from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, cells, interval, legen
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard.board import Board, Group
-    from lvlm_ad.leaderboard.entries import Entry
+    from lvlm_ad.leaderboard.board import Board, Entry, Group
 
 __all__ = ["FORMATS"]
 
@@ -112,11 +111,8 @@ def _csv_cell(value: Any) -> Any:
 
 def json_text(board: Board) -> str:
     """Return the leaderboard as JSON: fractions in 0..1, null where undefined."""
-    groups = [
-        {"title": group.title, "conditions": group.conditions, "entries": [asdict(entry) for entry in group.entries]}
-        for group in board.groups
-    ]
-    return json.dumps({"sort": board.sort, "groups": groups}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    values = {"sort": board.sort, **asdict(board)}
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def tex(board: Board) -> str:

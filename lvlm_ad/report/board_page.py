@@ -1,29 +1,57 @@
-"""The leaderboard as a page."""
+"""The leaderboard as a page, with its plot of accuracy over cost."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from lvlm_ad.leaderboard import COLUMNS
+import numpy as np
+
+from lvlm_ad.leaderboard import COLUMNS, printable
 from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
-from lvlm_ad.report.cost_plot import cost_plot
 from lvlm_ad.report.page import render
+from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, PAPER, Plot, as_plot, new_axes
 from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard import Board, Group
+    from lvlm_ad.leaderboard import Board, Entry, Group
 
-__all__ = ["board_page"]
+__all__ = ["board_page", "cost_plot"]
 
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
 _MARKS = "Bold: the best ranked row; underlined: the second. Click a heading to sort."
 _BY_CATEGORY = ("image_auroc", "pixel_auroc", "pixel_aupro")
 _KINDS = {"ranked": "ranked", "apart": "not ranked", "frame": "reference", "published": "published"}
 """Kind of row -> its name in the filter."""
+
+# The plot.
+_SIZES = {False: (7.0, 3.6), True: (3.7, 3.4)}
+"""Width and height in inches, for wide and for narrow screens."""
+
+_NAMES_AT_A_POINT = 2
+"""Names at one point; more are counted."""
+
+_NAMED_POINTS = 12
+"""If there are more points, only those on the front are named."""
+
+_LETTER = 9
+"""Height of letters in points."""
+
+_LONGEST_NAME = 60
+
+_CLOSE = 0.06
+"""Fraction of the height: the names of lines closer than this would overlap."""
+
+_BACKGROUND = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}
+
+Point = tuple[float, float]
+"""Cost of an image in USD, and image AUROC in percent."""
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top in pixels."""
 
 
 def board_page(board: Board, runs: Path | None = None, folder: Path | None = None) -> str:
@@ -84,12 +112,10 @@ def _group(group: Group, sort: str, links: Mapping[str, str], number: int) -> di
 
 
 def _by_category(group: Group) -> list[dict[str, Any]]:
-    """Return tables of a metric by row and category; each cell has its value and its shade, 0 to 1."""
+    """Return tables of a metric by row and category; a cell's shade goes from 0 at "low" to 1 at "low" + "span"."""
     categories = group.conditions["categories"]
-    if len(categories) == 1:
-        return []
     tables = []
-    for metric in _BY_CATEGORY:
+    for metric in _BY_CATEGORY if len(categories) > 1 else ():
         rows = [
             (number, entry.name, [entry.categories.get(name, {}).get(metric) for name in categories])
             for number, entry in enumerate(group.entries)
@@ -97,14 +123,129 @@ def _by_category(group: Group) -> list[dict[str, Any]]:
         ]
         known = [value for _, _, values in rows for value in values if value is not None]
         if known:
-            low, span = min(known), (max(known) - min(known)) or 1
-            lines = [
-                {
-                    "number": number,
-                    "name": name,
-                    "cells": [(value, 0 if value is None else round((value - low) / span, 3)) for value in values],
-                }
-                for number, name, values in rows
-            ]
-            tables.append({"title": METRIC_TITLES[metric], "categories": categories, "rows": lines})
+            scale = {"low": min(known), "span": max(known) - min(known) or 1}
+            tables.append({"title": METRIC_TITLES[metric], "categories": categories, "rows": rows, **scale})
     return tables
+
+
+def cost_plot(entries: Sequence[Entry], name: str = "cost", *, narrow: bool = False) -> Plot | None:
+    """Draw image AUROC over the cost of an image, and the front: ranked rows that no other beats in both.
+
+    Reference rows are lines, rows that are not ranked hollow points. A row without any usable answer is left out: its
+    AUROC says nothing. None if no row costs anything.
+    """
+    drawn = [entry for entry in entries if entry.metrics["image_auroc"] is not None and entry.coverage != 0]
+    lines = {entry.name: _auroc(entry) for entry in drawn if entry.kind == "frame"}
+    points: dict[Point, list[Entry]] = {}
+    for entry in drawn:
+        if entry.kind != "frame" and entry.usd_per_image is not None:
+            points.setdefault((entry.usd_per_image, _auroc(entry)), []).append(entry)
+    if not any(cost > 0 for cost, _ in points):
+        return None
+    figure, axes = new_axes("cost of an image, USD", "image AUROC, %", size=_SIZES[narrow])
+    _scale_costs(axes, [cost for cost, _ in points])
+    ranked = {point for point, rows in points.items() if any(entry.kind == "ranked" for entry in rows)}
+    front = _draw_front(axes, ranked)
+    for point in points:
+        axes.scatter(*point, facecolor=GOOD if point in ranked else PAPER, edgecolor=GOOD, s=28, zorder=3)
+    axes.margins(y=0.12)
+    _draw_lines(axes, lines)
+    named = {point: rows for point, rows in points.items() if len(points) <= _NAMED_POINTS or point in front}
+    figure.draw_without_rendering()
+    _write_names(axes, {point: _label(rows, 16 if narrow else 28) for point, rows in named.items()})
+    alt = f"Image AUROC over the cost of an image: {_in_words(points, lines)}."
+    return as_plot(name, "Accuracy against cost", alt, figure)
+
+
+def _auroc(entry: Entry) -> float:
+    return 100 * (entry.metrics["image_auroc"] or 0.0)
+
+
+def _scale_costs(axes: Any, costs: Sequence[float]) -> None:
+    """Make the axis of costs logarithmic, with room for what costs nothing."""
+    least = min(cost for cost in costs if cost > 0)
+    if min(costs) == 0:
+        axes.set_xscale("symlog", linthresh=least)
+        axes.set_xlim(-0.3 * least, 4 * max(costs))
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(least / 2.5, 4 * max(costs))
+
+
+def _draw_front(axes: Any, ranked: set[Point]) -> set[Point]:
+    """Draw the front of the ranked rows, and return the points on it."""
+    if not ranked:
+        return set()
+    points = sorted(ranked, key=lambda point: (point[0], -point[1]))
+    best = np.maximum.accumulate([auroc for _, auroc in points])
+    costs = [*(cost for cost, _ in points), axes.get_xlim()[1]]
+    axes.step(costs, [*best, best[-1]], where="post", color=DEFECT, lw=1.2)
+    return {point for point, highest in zip(points, best, strict=True) if point[1] == highest}
+
+
+def _draw_lines(axes: Any, lines: Mapping[str, float]) -> None:
+    """Draw reference rows as lines with their names at the right; side by side if lines are close."""
+    low, high = axes.get_ylim()
+    x, below = 1.0, -1.0
+    for name, auroc in sorted(lines.items(), key=lambda line: line[1]):
+        axes.axhline(auroc, zorder=1, **DASHED)
+        x = x - 0.18 if auroc - below < _CLOSE * (high - low) else 0.99
+        below = auroc
+        style = {"ha": "right", "va": "center", "fontsize": 8, "color": MUTED, "bbox": _BACKGROUND}
+        axes.text(x, auroc, _as_text(name), transform=axes.get_yaxis_transform(), **style)
+
+
+def _as_text(name: str) -> str:
+    """Return a name that Matplotlib writes as it is: it would read text between dollars as mathematics."""
+    return printable(name[:_LONGEST_NAME]).replace("$", r"\$")
+
+
+def _label(rows: Sequence[Entry], longest: int) -> str:
+    names = [row.name if len(row.name) <= longest else f"{row.name[: longest - 3]}..." for row in rows]
+    more = len(names) - _NAMES_AT_A_POINT
+    lines = [_as_text(name) for name in names[:_NAMES_AT_A_POINT]]
+    return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
+
+
+def _write_names(axes: Any, labels: Mapping[Point, str]) -> None:
+    """Write names beside their points, each at the corner where it covers the fewest other names and points."""
+    dot = axes.figure.dpi / 72
+    pixels = {point: tuple(axes.transData.transform(point)) for point in labels}
+    taken: list[Box] = [(x - 4 * dot, y - 4 * dot, x + 4 * dot, y + 4 * dot) for x, y in pixels.values()]
+    for point, (x, y) in sorted(pixels.items(), key=lambda item: item[1][1]):
+        lines = labels[point].split("\n")
+        # Letters are about half as wide as high.
+        width, height = 0.55 * _LETTER * dot * max(map(len, lines)), 1.25 * _LETTER * dot * len(lines)
+        corners: dict[tuple[bool, bool], Box] = {}
+        for right, up in ((True, True), (True, False), (False, True), (False, False)):
+            left, bottom = x + 6 * dot if right else x - 6 * dot - width, y + 3 * dot if up else y - 3 * dot - height
+            corners[right, up] = (left, bottom, left + width, bottom + height)
+        covered = {
+            corner: sum(_overlap(box, other) for other in taken) + 9 * (box[0] < axes.bbox.x0 or box[2] > axes.bbox.x1)
+            for corner, box in corners.items()
+        }
+        right, up = min(covered, key=lambda corner: covered[corner])
+        taken.append(corners[right, up])
+        axes.annotate(
+            labels[point],
+            point,
+            xytext=(6 if right else -6, 3 if up else -3),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="bottom" if up else "top",
+            fontsize=_LETTER,
+            color=INK,
+            bbox=_BACKGROUND,
+        )
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _in_words(points: Mapping[Point, Sequence[Entry]], lines: Mapping[str, float]) -> str:
+    texts = []
+    for (cost, auroc), rows in sorted(points.items(), key=lambda item: item[0]):
+        names = ", ".join(row.name if row.kind == "ranked" else f"{row.name} (not ranked)" for row in rows)
+        texts.append(f"{names} {auroc:.1f} % at {cost:.3g} USD")
+    return "; ".join([*texts, *(f"{name} {auroc:.1f} %" for name, auroc in lines.items())])

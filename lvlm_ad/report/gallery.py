@@ -15,7 +15,7 @@ from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.files import own_folder
 from lvlm_ad.prompts import MarkStyle, draw_marks
-from lvlm_ad.report.overview import heat
+from lvlm_ad.report import heat
 from lvlm_ad.report.page import visible
 from lvlm_ad.report.summary import separations_of
 from lvlm_ad.runs import TEXT_KEPT
@@ -58,16 +58,13 @@ _OUTLINE_WIDTH = 1 / 192
 
 
 def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: Progress) -> tuple[dict[str, Any], str]:
-    """Write the pictures of runs on the same images.
+    """Write the pictures of runs on the same images, and return the data for ``gallery.js`` and the legend.
 
     Args:
         runs: read with their predictions, with the images in the same order.
         sources: the images; None: no pictures.
         out: the page's folder.
         progress: receives how many images are done.
-
-    Returns:
-        The gallery's data for ``gallery.js``, and its legend.
     """
     # Every answer as the run stores it, unless all together are too much for a page.
     texts = [record.text[:TEXT_KEPT] for run in runs for record in run.predictions]
@@ -143,7 +140,7 @@ def _answer(record: PredictionRecord, separation: float | None, picture: str, ke
 
 
 def _pictures(runs: Sequence[Run], **files: Any) -> dict[str, Any]:
-    """Return the names of an image's files, "" for those that there are not; "problem" says why there are none."""
+    """Return the names of an image's files, "" where there is none; "problem" says why there are none at all."""
     return {"image": "", "marks": "", "truth": "", "problem": "", "maps": [""] * len(runs), **files}
 
 

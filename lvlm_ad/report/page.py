@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lvlm_ad import __version__
+from lvlm_ad.leaderboard import percent, signed
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["percent", "render", "signed", "thousands", "visible"]
-
-_UNKNOWN = "\N{EN DASH}"
+__all__ = ["render", "visible"]
 
 
 @cache
@@ -82,21 +81,3 @@ def _visible_character(character: str) -> str:
     if unicodedata.category(character) == "Zs":
         return " "
     return f"\N{MATHEMATICAL LEFT ANGLE BRACKET}U+{code:04X}\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
-
-
-def percent(fraction: float | None) -> str:
-    """Write a fraction as percent with one decimal; a dash if it is undefined."""
-    return _UNKNOWN if fraction is None else f"{100 * fraction:.1f}"
-
-
-def signed(difference: float | None) -> str:
-    """Write a difference of fractions in percentage points with its sign; a dash if it is undefined."""
-    if difference is None:
-        return _UNKNOWN
-    text = f"{100 * difference:+.1f}"
-    return text[1:] if float(text) == 0 else text
-
-
-def thousands(count: int | None) -> str:
-    """Write a count with thousands separators; a dash if it is unknown."""
-    return _UNKNOWN if count is None else f"{count:,}"

@@ -21,20 +21,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = [
-    "DASHED",
-    "DEFECT",
-    "GOOD",
-    "INK",
-    "MUTED",
-    "PAPER",
-    "Plot",
-    "as_plot",
-    "mean_curve",
-    "new_axes",
-    "run_plots",
-    "save_plots",
-]
+__all__ = ["Plot", "as_plot", "mean_curve", "new_axes", "run_plots", "save_plots"]
 
 # The colours of page.css; blue and orange differ for colour-blind readers, too.
 INK, MUTED, GRID, GOOD, DEFECT, PAPER = "#1a1a1f", "#5b5b66", "#dedee5", "#0b5fb0", "#b84a05", "#ffffff"
@@ -75,13 +62,7 @@ class Plot:
 
 
 def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[Any, Any]:
-    """Return a figure and its axes.
-
-    Args:
-        x: label of the horizontal axis.
-        y: label of the vertical axis.
-        size: width and height in inches.
-    """
+    """Return a figure of a size in inches and its axes, whose labels are ``x`` and ``y``."""
     # Not pyplot, which would keep every figure and may need a display.
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
 
@@ -119,12 +100,7 @@ def as_plot(name: str, title: str, alt: str, figure: Any) -> Plot:
 
 
 def run_plots(run: Run, curves: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> list[Plot]:
-    """Draw the plots of a run's page; a plot without data is left out.
-
-    Args:
-        run: read with its predictions.
-        curves: category -> its curves.
-    """
+    """Draw the plots of a run's page; a plot without data is left out. ``curves`` are those of ``curves_of``."""
     plots = [
         *(_curve_plot(name, curves, run.metrics["mean"]) for name in _CURVES),
         _score_plot(run.predictions),
@@ -146,13 +122,7 @@ def save_plots(plots: Sequence[Plot], folder: Path) -> None:
 def mean_curve(
     curves: Sequence[NDArray[np.float64]], x: NDArray[np.float64], *, steps: bool = False
 ) -> NDArray[np.float64]:
-    """Return the mean of curves at the given x.
-
-    Args:
-        curves: ``(2, n)`` each; x rises.
-        x: ``(m,)``, within the curves.
-        steps: whether a curve is a step function, as precision over recall is, or goes straight from point to point.
-    """
+    """Return the mean at x ``(m,)`` of curves ``(2, n)``; precision over recall goes in steps, others straight."""
     values = [y[np.searchsorted(at, x)] for at, y in curves] if steps else [np.interp(x, at, y) for at, y in curves]
     return np.asarray(np.mean(values, axis=0), dtype=np.float64)
 

@@ -11,10 +11,11 @@ from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
-from lvlm_ad.leaderboard import usd
+from lvlm_ad.leaderboard import percent, usd
+from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
 from lvlm_ad.report.gallery import display_names, gallery, letter
-from lvlm_ad.report.page import percent, render, thousands
+from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_TITLES
@@ -85,20 +86,15 @@ def write_comparison(
         out: the folder; files of an earlier page in it are replaced.
         resamples: as in ``compare_runs``.
         across_conditions: as in ``compare_runs``.
-        data: where the data set is; None: where it was when this machine made the first run.
-        pictures: whether to show images.
-        progress: receives how many images are done.
-
-    Returns:
-        The page, ``index.html``.
+        data: as in ``write_report``, of the first run.
+        pictures: as in ``write_report``.
+        progress: as in ``write_report``.
 
     Raises:
         ConfigError: there are fewer than two runs.
         RunError: runs are not comparable, or the folder cannot be written.
         DataError: the images are missing, or are others; ``pictures=False`` needs none.
     """
-    if len(runs) < 2:  # noqa: PLR2004 - one run cannot be compared
-        raise ConfigError("A comparison needs two runs or more.")
     if len(runs) < 2:  # noqa: PLR2004 - one run cannot be compared
         raise ConfigError("A comparison needs two runs or more.")
     first, *others = runs
@@ -122,7 +118,7 @@ def _page_in(folder: Path) -> Iterator[Path]:
 def _gallery(
     runs: Sequence[Run], out: Path, data: Path | None, progress: Progress, *, pictures: bool
 ) -> dict[str, Any]:
-    """Write the pictures of runs on the same images, and return what the gallery's template needs."""
+    """Write the pictures of runs, and return what ``gallery.html`` needs."""
     with ExitStack() as stack:
         # An own map has no division; comparable runs share theirs.
         divided = next((run for run in runs if run.manifest.division.hash), runs[0])
@@ -187,10 +183,9 @@ def _answer_tiles(run: Run) -> list[dict[str, Any]]:
     each = [] if cost is None else [f"{usd(cost / answers['total'])} per image"]
     tiles.append({"head": "Cost, USD", "value": usd(cost), "below": each})
     if None in tokens:
-        tiles.append({"head": "Tokens", "value": thousands(None), "below": []})
+        tiles.append({"head": "Tokens", "value": UNKNOWN, "below": []})
     else:
-        split = f"{thousands(tokens[0])} in, {thousands(tokens[1])} out"
-        tiles.append({"head": "Tokens", "value": thousands(sum(tokens)), "below": [split]})
+        tiles.append({"head": "Tokens", "value": f"{sum(tokens):,}", "below": [f"{tokens[0]:,} in, {tokens[1]:,} out"]})
     if times := times_of(run.predictions):
         below = [f"median; 95 % within {times.text(times.p95)}"]
         tiles.append({"head": "Time to answer", "value": times.text(times.median), "below": below})
@@ -198,7 +193,6 @@ def _answer_tiles(run: Run) -> list[dict[str, Any]]:
 
 
 def _outcomes(run: Run) -> list[dict[str, Any]]:
-    """Return how many answers have each status, with an example."""
     outcomes = []
     for status in _STATUSES:
         records = [record for record in run.predictions if record.status == status]

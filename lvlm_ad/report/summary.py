@@ -47,14 +47,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Times:
-    """How long answers took.
-
-    Attributes:
-        unit: "ms", "s" or "min", whichever suits the times.
-        values: the time of each answer, in that unit.
-        median: half of the answers took no longer.
-        p95: 95 % of the answers took no longer.
-    """
+    """How long answers took: each time, their median and their 95th percentile, in one unit ("ms", "s" or "min")."""
 
     unit: str
     values: NDArray[np.float64]
@@ -67,14 +60,11 @@ class Times:
 
 
 def curves_of(run: Run) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Return each category's curves, of the images that were measured.
+    """Return category -> curve -> ``(2, n)``, x and y in 0..1, of the images that were measured.
 
-    The pixel curves of an own map go through the thresholds at which its pixels were counted.
-
-    Returns:
-        Category -> curve -> ``(2, n)``, x and y in 0..1; undefined curves are missing. "image_roc" and "pixel_roc":
-        false-positive and true-positive rate; "image_pr" and "pixel_pr": recall and precision; "pro": false-positive
-        rate of pixels and mean overlap with the defects.
+    "image_roc" and "pixel_roc": false-positive and true-positive rate; "image_pr" and "pixel_pr": recall and precision;
+    "pro": false-positive rate of pixels and mean overlap with the defects. Undefined curves are missing. The pixel
+    curves of an own map go through the thresholds at which its pixels were counted.
     """
     by_category = {}
     histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))

@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from lvlm_ad.compare import compare_runs
-from lvlm_ad.leaderboard import Board
+from lvlm_ad.leaderboard import Board, signed
 from lvlm_ad.report.board_page import board_page
-from lvlm_ad.report.page import signed
 from lvlm_ad.report.run_pages import write_report
 
 pytestmark = pytest.mark.heavy

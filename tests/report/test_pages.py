@@ -17,14 +17,13 @@ from lvlm_ad.compare import compare_runs
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.sources import find_sources
-from lvlm_ad.leaderboard import Board
+from lvlm_ad.leaderboard import Board, percent, signed
 from lvlm_ad.log import Progress
 from lvlm_ad.prompts import MarkStyle, draw_marks
-from lvlm_ad.report.board_page import board_page
-from lvlm_ad.report.cost_plot import cost_plot
+from lvlm_ad.report import heat
+from lvlm_ad.report.board_page import board_page, cost_plot
 from lvlm_ad.report.gallery import gallery, letter
-from lvlm_ad.report.overview import heat
-from lvlm_ad.report.page import percent, render, signed, thousands, visible
+from lvlm_ad.report.page import render, visible
 from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.run_pages import write_comparison, write_report
 from lvlm_ad.runs import METRIC_NAMES, read_run
@@ -313,10 +312,10 @@ def test_only_the_pages_own_scripts_may_run():
 
 
 def test_numbers_are_written_for_readers():
-    """Percent with one decimal, signs of differences, thousands separators, a dash where there is nothing."""
-    assert [percent(0.12345), thousands(1234567)] == ["12.3", "1,234,567"]
+    """Percent with one decimal, signs of differences, a dash where there is nothing."""
+    assert percent(0.12345) == "12.3"
     assert [signed(value) for value in (0.123, -0.5, 0.0, -0.0001)] == ["+12.3", "-50.0", "0.0", "0.0"]
-    assert {percent(None), thousands(None), signed(None)} == {"\N{EN DASH}"}
+    assert {percent(None), signed(None)} == {"\N{EN DASH}"}
 
 
 @pytest.mark.parametrize("place", ["report", "report/pictures", "report/pictures/00000.webp", "report/figures"])
