@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lvlm_ad.backend import BackendOptions
-from lvlm_ad.backend.contract import Detector_co, Model_contra, OldName, adopt_old_names
+from lvlm_ad.backend.contract import OldName, adopt_old_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,13 +115,6 @@ class BaselineOptions(BackendOptions):
     """Base of every baseline's options; an unknown option is an error."""
 
 
-class BaselineSession(Protocol[Model_contra, Detector_co]):
-    """What a baseline needs of a bench to make its own detector."""
-
-    def baseline_detector(self, baseline: Baseline, model: Model_contra) -> Detector_co:
-        """Make the detector of a baseline."""
-
-
 class Baseline:
     """A method that is not a chat model. Subclasses write ``score``.
 
@@ -202,7 +195,7 @@ class Baseline:
         """Return where it runs, such as the device, for the run's manifest; not part of the identity."""
         return {}
 
-    def make_detector(self, session: BaselineSession[Model_contra, Detector_co], model: Model_contra) -> Detector_co:
+    def make_detector(self, session: Any, model: Any) -> Any:
         """Make what a bench runs: a baseline is measured through the regions, by its own map, or both."""
         return session.baseline_detector(self, model)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import tempfile
 import threading
@@ -122,15 +121,11 @@ def read_array(content: bytes, name: str) -> NDArray[Any]:
     import numpy as np  # noqa: PLC0415 - this module is imported where NumPy is not needed
 
     file = BytesIO(content)
-    with _HEADERS:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError(f"{name} contains Python objects")
-    # NumPy allocates memory by the header, so it is compared with the data first.
-    data = memoryview(content)[file.tell() :]
-    expected = math.prod(shape) * dtype.itemsize
-    if expected != len(data):
-        raise ValueError(f"{name}: {len(data):,} bytes of data, but its header announces {expected:,}")
-    return np.ndarray(shape, dtype, data, order="F" if fortran else "C").copy(order="K")
+    try:
+        with _HEADERS:
+            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except (MemoryError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+    if file.read(1):
+        raise ValueError(f"{name}: more data than its header announces")
+    return array

@@ -17,15 +17,7 @@ from typing import Any
 
 from lvlm_ad.errors import StoreError
 
-__all__ = [
-    "ANSWERS",
-    "CACHE",
-    "DATABASE_ERRORS",
-    "Database",
-    "Kind",
-    "open_answers",
-    "open_cache",
-]
+__all__ = ["ANSWERS", "CACHE", "DATABASE_ERRORS", "Database", "Kind", "open_answers", "open_cache"]
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, OverflowError)
 """What sqlite3 raises for a file that is damaged or cannot be written, and for values that no file can hold."""
@@ -55,10 +47,7 @@ class Kind:
     steps: Mapping[int, str] = field(default_factory=dict)
 
     def error(self, path: Path, action: str, error: Exception) -> StoreError:
-        """Say what cannot be done ("opened", "read", "written"), why, and what to do.
-
-        The reason often lies outside of the file.
-        """
+        """Say what cannot be done ("opened", "read", "written"), why, and what to do."""
         advice = self.advice
         if "locked" in str(error):
             advice = "Another program uses it; end that one first."
@@ -171,10 +160,6 @@ class Database:
         path: the file; it and its folder are created if absent.
         kind: which of the two files it is.
 
-    Attributes:
-        path: the file.
-        kind: which of the two files it is.
-
     Raises:
         StoreError: see ``open_answers``.
     """
@@ -212,15 +197,8 @@ class Database:
         try:
             with self._writing:
                 self._writer.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-                self._writer.execute("BEGIN IMMEDIATE")
-                try:
+                with _whole_or_not_at_all(self._writer):
                     yield self._writer
-                    self._writer.execute("COMMIT")
-                except BaseException:
-                    # After some errors SQLite has rolled back by itself.
-                    if self._writer.in_transaction:
-                        self._writer.execute("ROLLBACK")
-                    raise
         except DATABASE_ERRORS as error:
             raise self.kind.error(self.path, "written", error) from error
 
@@ -232,36 +210,45 @@ class Database:
             self._writer.close()
 
 
+@contextmanager
+def _whole_or_not_at_all(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        # After some errors SQLite has rolled back by itself.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
 def _connect(path: Path, kind: Kind) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         message = f"The folder {path.parent} cannot be created: {error.strerror}. Give another --out."
         raise StoreError(message) from error
+    database = None
     try:
         database = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
-    except DATABASE_ERRORS as error:
-        raise kind.error(path, "opened", error) from error
-    try:
         version = _configure(database)
-        refusal = _refusal(database, version, kind)
-        if not refusal and version < kind.version:
+        _check(database, version, f"The {kind.name} {path}", kind)
+        if version < kind.version:
             _upgrade(database, kind)
-    except DATABASE_ERRORS as error:
-        database.close()
-        raise kind.error(path, "opened", error) from error
-    if refusal:
-        database.close()
-        raise StoreError(f"The {kind.name} {path} {refusal}")
+    except BaseException as error:
+        if database is not None:
+            database.close()
+        if isinstance(error, DATABASE_ERRORS):
+            raise kind.error(path, "opened", error) from error
+        raise
     return database
 
 
 def _configure(database: sqlite3.Connection) -> int:
-    """Set how the file is written and return its version.
-
-    Two processes that open a new file at once collide here, and SQLite does not wait by itself.
-    """
+    """Set how the file is written and return its version."""
     deadline = time.monotonic() + _OPENING
+    # Two processes that open a new file at once collide here, and SQLite does not wait by itself.
     while True:
         try:
             database.execute("PRAGMA busy_timeout=0")
@@ -278,32 +265,26 @@ def _configure(database: sqlite3.Connection) -> int:
             return version
 
 
-def _refusal(database: sqlite3.Connection, version: int, kind: Kind) -> str:
-    """Return why a file must not be written to; empty: it may be."""
+def _check(database: sqlite3.Connection, version: int, name: str, kind: Kind) -> None:
+    """Refuse a file that must not be written to."""
     if version > kind.version:
-        return f"was written by a newer lvlm-ad (version {version}); upgrade to read it."
+        raise StoreError(f"{name} was written by a newer lvlm-ad (version {version}); upgrade to read it.")
     trigger = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchone()
-    if trigger is None:
-        return ""
-    return (
-        f"contains a trigger, {trigger[0]!r:.80}, which could change or delete what is written: lvlm-ad makes none. "
-        "Move the file away."
-    )
+    if trigger is not None:
+        raise StoreError(
+            f"{name} contains a trigger, {trigger[0]!r:.80}, which could change or delete what is written: lvlm-ad "
+            "makes none. Move the file away."
+        )
 
 
 def _upgrade(database: sqlite3.Connection, kind: Kind) -> None:
-    """Bring a file to the newest version, whole or not at all; another process may be doing the same."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    """Bring a file to the newest version; another process may be doing the same."""
+    with _whole_or_not_at_all(database):
         version = database.execute("PRAGMA user_version").fetchone()[0]
         pending = [kind.steps.get(step, "") for step in range(version + 1, kind.version + 1)] if version else []
         for statement in ";".join([*pending, kind.schema]).split(";"):
             database.execute(statement)
         database.execute(f"PRAGMA user_version={kind.version}")
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
 
 
 def _take_over_batches(database: Database, old: Path) -> None:

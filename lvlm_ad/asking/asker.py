@@ -69,7 +69,7 @@ class Asker:
         locks: which questions other commands are asking; None: no other command uses the store.
         withheld: from a key to the error that says why it may not be asked now, or None. None: every question may.
         fresh: keys of stored answers that belong to this run: a batch has just brought them.
-        estimate: from a question to the tokens it may use, for a limit per minute before the first answer.
+        estimate: from a question to the tokens it may use, or None; for a limit per minute before the first answer.
         note: receives what the user should know while waiting.
 
     Attributes:
@@ -131,8 +131,6 @@ class Asker:
         self._stopped = threading.Event()
         self._keys, self._being_asked = threading.Condition(), set[str]()
         self._places, self._locked_keys = threading.Condition(), 0
-        self._counting = threading.Lock()
-        self._tokens, self._counted = 0, 0
 
     def ask(self, request: Request, *, again: bool = False) -> Asked:
         """Return the answer to a question.
@@ -259,7 +257,7 @@ class Asker:
 
     def _once(self, request: Request, *, again: bool) -> Answer:
         """Send a question once the limiter permits, and tell the limiter how it ended."""
-        permission = self._limiter.enter(self._expected_tokens(request), again=again)
+        permission = self._limiter.enter(self._estimate(request) or 0.0, again=again)
         signal: Signal = "failed"
         tokens, limits = None, None
         try:
@@ -271,7 +269,9 @@ class Asker:
                 self._limiter.hold(min(error.wait, PATIENCE) * random.uniform(1.0, 1.05))  # noqa: S311 - no secret
             raise
         else:
-            signal, limits, tokens = "answered", answer.limits, self._count_tokens(answer)
+            signal, limits, usage = "answered", answer.limits, answer.usage
+            if usage.input_tokens is not None and usage.output_tokens is not None:
+                tokens = usage.input_tokens + usage.output_tokens
             self._retries.count_reply()
             return answer
         finally:
@@ -292,17 +292,3 @@ class Asker:
             answer = as_answer(self.backend.answer(request), f"{cls.__name__}.answer")
             check_answer(answer, f"{cls.__name__}.answer")
         return replace(storable(answer), seconds=answer.seconds or perf_counter() - start)
-
-    def _count_tokens(self, answer: Answer) -> int | None:
-        if answer.usage.input_tokens is None or answer.usage.output_tokens is None:
-            return None
-        tokens = answer.usage.input_tokens + answer.usage.output_tokens
-        with self._counting:
-            self._tokens, self._counted = self._tokens + tokens, self._counted + 1
-        return tokens
-
-    def _expected_tokens(self, request: Request) -> float:
-        """Return what a question may use: the mean of the answers so far, before them an estimate."""
-        with self._counting:
-            tokens, counted = self._tokens, self._counted
-        return tokens / counted if counted else self._estimate(request) or 0.0

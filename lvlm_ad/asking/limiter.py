@@ -107,7 +107,7 @@ class RateLimiter:
         """Wait until a question may be sent.
 
         Args:
-            tokens: how many it is expected to use.
+            tokens: how many it may use; once answers have come, the mean of what they used counts instead.
             again: whether it was turned away or failed before; such questions go first.
 
         Raises:
@@ -146,7 +146,8 @@ class RateLimiter:
         """
         with self._lock:
             self._under_way -= 1
-            self._minute.correct(mine.entry, tokens)
+            if tokens is not None:
+                self._minute.correct(mine.entry, tokens)
             if limits is not None:
                 self._minute.announce(limits)
             self._concurrency.ended(signal, mine.reductions, contended=bool(self._queue))
@@ -185,17 +186,19 @@ class _Minute:
         self._user_gave = (self._requests < inf, self._tokens < inf)
         self._log: deque[list[float]] = deque()
         self._sum = 0.0
+        self._used, self._answers = 0.0, 0
 
     def add(self, now: float, tokens: float) -> list[float]:
         """Count a question that is sent now; return its entry."""
-        entry = [now, tokens]
+        entry = [now, self._expected(tokens)]
         self._log.append(entry)
-        self._sum += tokens
+        self._sum += entry[1]
         return entry
 
-    def correct(self, entry: list[float], tokens: float | None) -> None:
+    def correct(self, entry: list[float], tokens: float) -> None:
         """Replace the expected tokens of a question by those it used."""
-        if tokens is not None and entry[0] > -inf:
+        self._used, self._answers = self._used + tokens, self._answers + 1
+        if entry[0] > -inf:
             self._sum += tokens - entry[1]
             entry[1] = tokens
 
@@ -213,8 +216,12 @@ class _Minute:
             self._sum -= old[1]
             old[0] = -inf
         # A question above the whole limit is sent alone rather than never.
-        full = len(self._log) >= self._requests or (self._log and self._sum + tokens > self._tokens)
+        too_many = self._log and self._sum + self._expected(tokens) > self._tokens
+        full = len(self._log) >= self._requests or too_many
         return max(self._log[0][0] + _WINDOW - now, 0.001) if full else 0.0
+
+    def _expected(self, tokens: float) -> float:
+        return self._used / self._answers if self._answers else tokens
 
 
 class _Concurrency:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -104,11 +104,7 @@ class Capabilities:
 
 
 class OldName:
-    """Old name of an attribute: reads and writes the attribute that replaced it.
-
-    Args:
-        new: the attribute's name today.
-    """
+    """Old name of an attribute: reads and writes the attribute of the name ``new``."""
 
     def __init__(self, new: str) -> None:
         self.new = new
@@ -129,17 +125,6 @@ def adopt_old_names(cls: type) -> None:
         if alias.new not in values:
             setattr(cls, alias.new, values[old])
             setattr(cls, old, alias)
-
-
-Model_contra = TypeVar("Model_contra", contravariant=True)
-Detector_co = TypeVar("Detector_co", covariant=True)
-
-
-class ChatSession(Protocol[Model_contra, Detector_co]):
-    """What a backend needs of a bench to make its own detector."""
-
-    def chat_detector(self, backend: Backend, model: Model_contra) -> Detector_co:
-        """Make the detector of a chat model."""
 
 
 class Backend:
@@ -217,7 +202,7 @@ class Backend:
         """
         raise ConfigError(f"{self.implementation.__name__} takes no batches; leave --batch out.")
 
-    def make_detector(self, session: ChatSession[Model_contra, Detector_co], model: Model_contra) -> Detector_co:
+    def make_detector(self, session: Any, model: Any) -> Any:
         """Make what a bench runs: a chat model is asked through stored answers, limits and retries."""
         return session.chat_detector(self, model)
 
