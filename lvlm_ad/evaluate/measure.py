@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lvlm_ad.metrics import ImageMetrics, PixelMetrics, image_metrics
+from lvlm_ad.metrics.exact import pixel_metrics_from_histograms, pixel_metrics_of_steps
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstrap, mean_intervals, metrics_from_counts
 from lvlm_ad.metrics.own_maps import PooledMaps
-from lvlm_ad.metrics.pixel import pixel_metrics_from_histograms, pixel_metrics_of_steps
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def measure_category(
         metrics = {**dict.fromkeys(METRIC_NAMES), **counts, "undefined": undefined}
         return CategoryResult(metrics, {}, ScoreHistograms.of([None] * labels.size))
     histograms, own_map_metrics = images.pixels()
-    measured = histograms if kept.size == labels.size else ScoreHistograms.of(histograms[at] for at in kept)
+    measured = histograms if kept.size == labels.size else histograms.take(kept)
     tested = CategoryImages(labels[kept], np.nan_to_num(scores)[kept], measured if measured.complete else None)
     result = {**dict.fromkeys(METRIC_NAMES), **_metrics(tested, measured, own_map_metrics), **(exact or {})}
     samples = bootstrap(tested, result, resamples, category, fpr_limit=_FPR_LIMIT) if resamples else {}

@@ -152,13 +152,7 @@ class ScoreHistogram:
     ) -> ScoreHistogram:
         """Make a histogram; scores that no pixel has are left out."""
         used = (normal > 0) | (anomalous > 0)
-        return cls(
-            scores=scores[used].astype(np.float64),
-            normal=normal[used].astype(np.int64),
-            anomalous=anomalous[used].astype(np.int64),
-            overlap=overlap[used].astype(np.float64),
-            n_regions=n_regions,
-        )
+        return cls(scores[used].astype(np.float64), normal[used], anomalous[used], overlap[used], n_regions)
 
 
 def histogram_of_cells(counts: CellCounts, scores: NDArray[Any]) -> ScoreHistogram:

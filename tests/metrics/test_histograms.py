@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics import CellCounts, count_cells, pixel_metrics, pixel_metrics_from_counts
+from lvlm_ad.metrics.exact import pixel_metrics_from_histograms
 from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
-from lvlm_ad.metrics.pixel import pixel_metrics_from_histograms
 
 NEAR = {"rel": 0, "abs": 1e-12}
 FIELDS = ("auroc", "ap", "f1_max", "aupro", "f1_threshold", "aupro_rescaled", "lowest_fraction")

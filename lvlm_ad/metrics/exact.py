@@ -1,4 +1,4 @@
-"""Metrics of anomaly maps: from pixel arrays, from counts in cells, or from score histograms."""
+"""The exact metrics of image scores, and of anomaly maps: from pixels, counts in cells, or score histograms."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import numpy as np
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.curves import Steps, ap, aupro, aupro_rescaled, auroc, f1_max, steps_of
 from lvlm_ad.metrics.histograms import CellCounts, ScoreHistogram, ScoreHistograms, histogram_of_cells
-from lvlm_ad.metrics.image import as_truth, check_scores
 from lvlm_ad.metrics.own_maps import PooledMaps
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "ImageMetrics",
     "PixelMetrics",
+    "image_metrics",
     "pixel_metrics",
     "pixel_metrics_from_counts",
     "pixel_metrics_from_histograms",
@@ -27,7 +28,50 @@ __all__ = [
 ]
 
 _IN_MEMORY = (np.ndarray, list, tuple)
-_NEED_NORMAL = ("auroc", "aupro", "aupro_rescaled", "lowest_fraction")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMetrics:
+    """Metrics of one category's image scores; None where undefined.
+
+    Attributes:
+        auroc: area under the ROC curve.
+        ap: average precision.
+        f1_max: the highest F1 over all thresholds.
+        f1_threshold: the largest score at which it is reached.
+        undefined: metric -> why it is None.
+    """
+
+    auroc: float | None = None
+    ap: float | None = None
+    f1_max: float | None = None
+    f1_threshold: float | None = None
+    undefined: Mapping[str, str] = field(default_factory=dict)
+
+
+def image_metrics(labels: Sequence[Any] | ArrayLike, scores: Sequence[Any] | ArrayLike) -> ImageMetrics:
+    """Compute the metrics of image scores.
+
+    Args:
+        labels: ``(n,)``, non-zero if anomalous.
+        scores: ``(n,)``, higher is more anomalous; compared in their own dtype.
+
+    Raises:
+        MetricError: there are no images, the lengths differ, labels or scores are not real numbers, or one is NaN or
+            infinite (its index is named).
+
+    Example:
+        >>> metrics = image_metrics([0, 0, 1, 1], [0.1, 0.5, 0.4, 0.9])
+        >>> metrics.auroc, round(metrics.ap, 3), metrics.f1_max, metrics.f1_threshold
+        (0.75, 0.833, 0.8, 0.4)
+    """
+    truth, values = _as_truth(labels, "the labels"), _as_array(scores, "the image scores")
+    if truth.ndim != 1 or values.shape != truth.shape:
+        raise MetricError(f"Labels of shape {truth.shape} and scores of shape {values.shape}: both must be (n,).")
+    if not truth.size:
+        raise MetricError("There are no images to measure.")
+    _check_scores(values, "the image scores")
+    return ImageMetrics(**_of_thresholds(steps_of(values, truth, ~truth), "image"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +133,16 @@ def pixel_metrics(
     for index, (mask, one) in enumerate(zip_longest(masks, maps)):
         if mask is None or one is None:
             raise MetricError(f"There are more {'maps' if mask is None else 'masks'}; each map needs one mask.")
-        truth, scores = as_truth(mask, "a mask"), np.asarray(one)
+        truth, scores = _as_truth(mask, "a mask"), np.asarray(one)
         if truth.ndim != 2 or scores.shape != truth.shape or not truth.size:  # noqa: PLR2004 - rows and columns
             raise MetricError(
                 f"Image {index}: mask of shape {truth.shape}, map of shape {scores.shape}; both must be (H, W)."
             )
-        check_scores(scores, f"the scores of image {index}")
+        _check_scores(scores, f"the scores of image {index}")
         pooled.add(scores, truth, copy=copy)
     if not len(pooled):
         raise MetricError("There are no images to measure.")
     return pixel_metrics_of_steps(pooled.merge(fpr_limit).steps, fpr_limit)
-
-
-def _check_limit(fpr_limit: float) -> None:
-    if not 0 < fpr_limit <= 1:
-        raise MetricError(f"The limit of the false-positive rate must be in (0, 1], not {fpr_limit!r}.")
 
 
 def pixel_metrics_from_counts(
@@ -134,7 +173,7 @@ def pixel_metrics_from_counts(
         values = np.asarray(one)
         if values.shape != count.normal.shape:
             raise MetricError(f"Image {index} has {count.normal.size} cells and scores of shape {values.shape}.")
-        check_scores(values, f"the scores of image {index}")
+        _check_scores(values, f"the scores of image {index}")
         histograms.append(histogram_of_cells(count, values))
     return pixel_metrics_from_histograms(histograms, fpr_limit)
 
@@ -158,22 +197,57 @@ def pixel_metrics_from_histograms(
 
 def pixel_metrics_of_steps(steps: Steps, fpr_limit: float) -> PixelMetrics:
     """Compute the metrics from the counts at each threshold."""
+    values = _of_thresholds(steps, "pixel", ("aupro", "aupro_rescaled", "lowest_fraction"))
+    if not steps.n_positives or not steps.n_negatives:
+        return PixelMetrics(**values, fpr_limit=fpr_limit)
+    values |= {"aupro": float(aupro(steps, fpr_limit)), "lowest_fraction": steps.n_lowest / steps.n_negatives}
+    if steps.n_below_limit:
+        values["aupro_rescaled"] = float(aupro_rescaled(steps))
+    else:
+        values["undefined"] = {"aupro_rescaled": "no false-positive rate between 0 and the limit is observed"}
+    return PixelMetrics(**values, fpr_limit=fpr_limit)
+
+
+def _of_thresholds(steps: Steps, unit: str, others: Sequence[str] = ()) -> dict[str, Any]:
+    """Compute what images and pixels have in common, and say why it, or one of the others, is undefined."""
     if not steps.n_positives:
-        undefined = dict.fromkeys(("ap", "f1_max", *_NEED_NORMAL), "no pixel is anomalous")
-        return PixelMetrics(fpr_limit=fpr_limit, undefined=undefined)
+        return {"undefined": dict.fromkeys(("auroc", "ap", "f1_max", *others), f"no {unit} is anomalous")}
     f1, index = f1_max(steps)
-    of_positives = {"ap": float(ap(steps)), "f1_max": float(f1), "f1_threshold": float(steps.scores[index])}
+    values = {"ap": float(ap(steps)), "f1_max": float(f1), "f1_threshold": float(steps.scores[index])}
     if not steps.n_negatives:
-        undefined = dict.fromkeys(_NEED_NORMAL, "no pixel is normal")
-        return PixelMetrics(**of_positives, fpr_limit=fpr_limit, undefined=undefined)
-    observed = steps.n_below_limit > 0
-    reason = "no false-positive rate between 0 and the limit is observed"
-    return PixelMetrics(
-        **of_positives,
-        auroc=float(auroc(steps)),
-        aupro=float(aupro(steps, fpr_limit)),
-        aupro_rescaled=float(aupro_rescaled(steps)) if observed else None,
-        lowest_fraction=steps.n_lowest / steps.n_negatives,
-        fpr_limit=fpr_limit,
-        undefined={} if observed else {"aupro_rescaled": reason},
-    )
+        return {**values, "undefined": dict.fromkeys(("auroc", *others), f"no {unit} is normal")}
+    return {**values, "auroc": float(auroc(steps)), "undefined": {}}
+
+
+def _check_limit(fpr_limit: float) -> None:
+    if not 0 < fpr_limit <= 1:
+        raise MetricError(f"The limit of the false-positive rate must be in (0, 1], not {fpr_limit!r}.")
+
+
+def _as_truth(values: Any, name: str) -> NDArray[np.bool_]:
+    """Return ground truth as booleans: True where it is not 0; MetricError unless all values are real numbers."""
+    truth = _as_array(values, name)
+    if truth.dtype == np.bool_:
+        return truth
+    if truth.dtype.kind not in "iuf":
+        raise MetricError(f"The dtype of {name} is {truth.dtype}; ground truth must be boolean or numeric.")
+    if np.isnan(truth).any():
+        raise MetricError(f"There is NaN among {name}; ground truth is 0 (normal) or any other number (anomalous).")
+    return np.asarray(truth != 0, dtype=np.bool_)
+
+
+def _check_scores(scores: NDArray[Any], name: str) -> None:
+    """Raise MetricError unless scores are finite real numbers."""
+    if scores.dtype.kind not in "biuf":
+        raise MetricError(f"The dtype of {name} is {scores.dtype}; scores must be real numbers.")
+    finite = np.isfinite(scores)
+    if not finite.all():
+        at = np.argwhere(~finite)[0]
+        raise MetricError(f"Among {name} is {scores[tuple(at)]}, at index {at.tolist()}; scores must be finite.")
+
+
+def _as_array(values: Any, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise MetricError(f"{name.capitalize()} are not an array of numbers: {error}.") from error
