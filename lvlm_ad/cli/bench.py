@@ -163,7 +163,7 @@ def _show_board(runs: list[Run], out: Path) -> None:
     from lvlm_ad.runs import read_runs
 
     fingerprint = runs[0].manifest.dataset.fingerprint
-    all_runs, problems = read_runs(out, runs)
+    all_runs, problems = read_runs(out)
     for problem in problems:
         say(f"left out: {problem}")
     board = make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint])

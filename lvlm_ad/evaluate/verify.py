@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,7 @@ from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, s
 from lvlm_ad.evaluate.rows import answer_metrics, hash_of
 from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.log import Progress
-from lvlm_ad.metrics import count_cells
-from lvlm_ad.metrics.histograms import ScoreHistogram, histogram_of_cells
+from lvlm_ad.metrics.histograms import ScoreHistogram, components
 from lvlm_ad.presets import Price
 from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run, read_run
 from lvlm_ad.store import open_answers
@@ -92,13 +91,31 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
     Returns:
         What differs, a sentence each.
     """
-    problems = [*_manifest(run), *_answers(run, answers), *_usage(run)]
+    problems = list(_manifest(run))
+    by_image = [(record.id, _answer(run, record, answers)) for record in run.predictions]
+    by_image += [(record.id, _price(run, record)) for record in run.predictions]
+    problems += [*_listed(by_image), *_usage(run)]
     if run.histograms is None:
         return [*problems, "pixels.npz is missing: pixel metrics cannot be checked"]
     pairs = list(zip(run.predictions, run.histograms, strict=True))
-    wrong = [record.id for record, histogram in pairs if histogram is not None and not _fits(run, record, histogram)]
-    problems += [*_listed(wrong, "pixels.npz: counts do not fit the predicted scores"), *_metrics(run, pairs)]
-    return problems if sources is None else [*problems, *_truth(run, pairs, sources)]
+    problems += [*_listed((record.id, _counts(run, record, one)) for record, one in pairs), *_metrics(run, pairs)]
+    if sources is None:
+        return problems
+    if sources.note:
+        problems.append(f"pixels.npz: not compared with the data set by region: {sources.note}")
+    by_image = [(record.id, _label(record, sources.samples[record.id])) for record in run.predictions]
+    by_image += [(record.id, _true_pixels(run, record, one, sources)) for record, one in pairs]
+    return [*problems, *_listed(by_image)]
+
+
+def _listed(by_image: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Give each problem once, with the first image that has it and how many more have it; "" is no problem."""
+    images: dict[str, list[str]] = {}
+    for name, problem in by_image:
+        if problem:
+            images.setdefault(problem, []).append(name)
+    for problem, names in images.items():
+        yield f"{problem}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _manifest(run: Run) -> Iterator[str]:
@@ -116,46 +133,50 @@ def _manifest(run: Run) -> Iterator[str]:
     published = PUBLISHED_IMAGES.get(manifest.dataset.name)
     if manifest.dataset.whole and published not in {None, len(records)}:
         yield f"run.json: the whole of {manifest.dataset.name} has {published} images"
-    twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
-    yield from _listed(twice, "predictions.jsonl: an image occurs twice")
+    counts = Counter(record.id for record in records)
+    yield from _listed(
+        (name, "predictions.jsonl: an image occurs twice" if count > 1 else "") for name, count in counts.items()
+    )
     divided = hash_rows([record.id, record.division] for record in records)
     if manifest.model.row == "regions" and divided != manifest.division.hash:
         yield "run.json: the division is not that of the predictions"
 
 
-def _answers(run: Run, answers: AnswerStore | None) -> Iterator[str]:
-    """Read the answers again."""
-    other, wrong, cut, price = [], [], [], []
+def _answer(run: Run, record: PredictionRecord, answers: AnswerStore | None) -> str:
+    """Read an answer again."""
+    if run.manifest.model.row != "regions":
+        return ""
     scoring = run.manifest.protocol.get("scoring", "text")
-    for record in run.predictions if run.manifest.model.row == "regions" else ():
-        stored = answers.get(record.key) if answers is not None and record.key else None
-        if stored is not None and (stored.text[:TEXT_KEPT], stored.outcome) != (record.text, record.outcome):
-            other.append(record.id)
-        elif stored is None and len(record.text) >= TEXT_KEPT:
+    stored = answers.get(record.key) if answers is not None and record.key else None
+    if stored is None:
+        if len(record.text) >= TEXT_KEPT:
             # A cut answer need not give its scores any more; that it gave none can be believed.
-            cut += [record.id] if record.image_score is not None or record.regions else []
-        elif stored is not None or scoring != "expected":
-            scores = read(stored or Answer(record.text, record.outcome), record.n_regions, scoring)
-            same = _close([scores.image, scores.regions], [record.image_score, record.regions], _SCORE)
-            wrong += [] if same and record.status in {*UNANSWERED, scores.status} else [record.id]
-        if run.manifest.model.kind == "backend" and record.status not in UNANSWERED:
-            price += [] if _is_priced(record, run.manifest) else [record.id]
-    yield from _listed(other, "predictions.jsonl: the answer is not the one in answers.sqlite")
-    yield from _listed(wrong, "predictions.jsonl: scores or status are not those of the answer's text")
-    yield from _listed(cut, "predictions.jsonl: the answer is cut, so its scores cannot be checked")
-    yield from _listed(price, "predictions.jsonl: the cost is not that of the tokens at the run's own price")
+            scored = record.image_score is not None or record.regions
+            return "predictions.jsonl: the answer is cut, so its scores cannot be checked" if scored else ""
+        if scoring == "expected":
+            return ""
+    elif (stored.text[:TEXT_KEPT], stored.outcome) != (record.text, record.outcome):
+        return "predictions.jsonl: the answer is not the one in answers.sqlite"
+    scores = read(stored or Answer(record.text, record.outcome), record.n_regions, scoring)
+    same = _close([scores.image, scores.regions], [record.image_score, record.regions], _SCORE)
+    if same and record.status in {*UNANSWERED, scores.status}:
+        return ""
+    return "predictions.jsonl: scores or status are not those of the answer's text"
 
 
-def _is_priced(record: PredictionRecord, manifest: Manifest) -> bool:
-    """Return whether a cost can be that of the tokens: how many were cached, or asked in a batch, is not recorded."""
-    if record.input_tokens is None or record.output_tokens is None:
-        return True
-    price = Price.model_validate(manifest.model.price)
+def _price(run: Run, record: PredictionRecord) -> str:
+    """Check whether a cost can be that of the tokens: how many were cached, or asked in a batch, is not recorded."""
+    asked = run.manifest.model.kind == "backend" and record.status not in UNANSWERED
+    if not asked or record.input_tokens is None or record.output_tokens is None:
+        return ""
+    price = Price.model_validate(run.manifest.model.price)
     most = price.cost(record.input_tokens, 0, record.output_tokens)
     least = price.cost(record.input_tokens, record.input_tokens, record.output_tokens, batch=True)
     if most is None or least is None or record.cost_usd is None:
-        return most is record.cost_usd is None
-    return min(most, least) - _EXACT <= record.cost_usd <= max(most, least) + _EXACT
+        priced = most is record.cost_usd is None
+    else:
+        priced = min(most, least) - _EXACT <= record.cost_usd <= max(most, least) + _EXACT
+    return "" if priced else "predictions.jsonl: the cost is not that of the tokens at the run's own price"
 
 
 def _usage(run: Run) -> Iterator[str]:
@@ -166,20 +187,55 @@ def _usage(run: Run) -> Iterator[str]:
         yield from _differences(expected, usage if name == "usage" else run.metrics.get(name), name)
 
 
-def _fits(run: Run, record: PredictionRecord, histogram: ScoreHistogram) -> bool:
-    """Return whether pixel counts fit the image's size, its label and the predicted scores."""
+def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None) -> str:
+    """Check whether pixel counts fit the image's size, its label and the predicted scores."""
+    if histogram is None:
+        return ""
     normal, anomalous = int(histogram.normal.sum()), int(histogram.anomalous.sum())
     side = run.manifest.protocol.get("image_size") or 0
+    fits = not side or normal + anomalous == side * side
     # A good image has no defect; a small one may vanish when its mask is resized.
-    good_is_good = record.label or not anomalous
-    counted = bool(anomalous) == bool(histogram.n_regions)
-    counted &= math.isclose(float(histogram.overlap.sum()), histogram.n_regions, rel_tol=0, abs_tol=1e-6)
-    if (side and normal + anomalous != side * side) or not good_is_good or not counted:
-        return False
-    binary = bool(run.manifest.protocol.get("binary"))
-    known = np.array([0.0, *(float(score > 0) if binary else score for score in record.regions.values())])
-    near = np.isclose(histogram.scores[:, None], known[None], rtol=0, atol=_EXACT).any(axis=1)
-    return run.manifest.model.row == "dense" or bool(near.all())
+    fits &= record.label or not anomalous
+    fits &= bool(anomalous) == bool(histogram.n_regions)
+    fits &= math.isclose(float(histogram.overlap.sum()), histogram.n_regions, rel_tol=0, abs_tol=1e-6)
+    if run.manifest.model.row == "regions":
+        binary = bool(run.manifest.protocol.get("binary"))
+        scores = np.array([0.0, *(float(score > 0) if binary else score for score in record.regions.values())])
+        fits &= bool(np.isclose(histogram.scores[:, None], scores[None], rtol=0, atol=_EXACT).any(axis=1).all())
+    return "" if fits else "pixels.npz: counts do not fit the predicted scores"
+
+
+def _label(record: PredictionRecord, sample: Sample) -> str:
+    if (record.category, record.label, record.defect) == (sample.category, sample.label, sample.defect):
+        return ""
+    return "predictions.jsonl: label, kind of defect or category is not the data set's"
+
+
+def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None, sources: Sources) -> str:
+    """Count an image's pixels again: by score if there is a division, else only how many are normal and anomalous."""
+    if run.manifest.on_failure == "exclude" and record.image_score is None:
+        return ""
+    sample = sources.samples[record.id]
+    if sources.divisions is not None:
+        values = paint(
+            record.regions, sources.divisions.regions(sample), binary=bool(run.manifest.protocol.get("binary"))
+        ).values
+        same = _same(histogram, sources.divisions.histogram(sample, values))
+    elif (mask := sample.mask) is None or histogram is None:
+        same = mask is None and histogram is None
+    else:
+        truth = resize_mask(mask, (sources.side, sources.side)) if sources.side else mask
+        anomalous = int(np.count_nonzero(truth))
+        counted = (int(histogram.normal.sum()), int(histogram.anomalous.sum()), histogram.n_regions)
+        same = counted == (truth.size - anomalous, anomalous, components(truth)[1])
+    return "" if same else "pixels.npz: the pixel counts are not those of the data set's masks"
+
+
+def _same(one: ScoreHistogram | None, other: ScoreHistogram | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    columns = [(getattr(one, name), getattr(other, name)) for name in ("scores", "normal", "anomalous", "overlap")]
+    return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6) for a, b in columns)
 
 
 _Pairs = Sequence[tuple[PredictionRecord, ScoreHistogram | None]]
@@ -228,47 +284,6 @@ def _recomputable(metrics: Mapping[str, Any], manifest: Manifest) -> dict[str, A
     return kept
 
 
-def _truth(run: Run, pairs: _Pairs, sources: Sources) -> Iterator[str]:
-    """Compare labels and pixel counts with the data set."""
-    if sources.note:
-        yield f"pixels.npz: not compared with the data set by region: {sources.note}"
-    binary = bool(run.manifest.protocol.get("binary"))
-    labels, pixels = [], []
-    for record, histogram in pairs:
-        sample = sources.samples[record.id]
-        if (record.category, record.label, record.defect) != (sample.category, sample.label, sample.defect):
-            labels.append(record.id)
-        left_out = run.manifest.on_failure == "exclude" and record.image_score is None
-        if not left_out and not _same_pixels(histogram, *_true_pixels(record, sample, sources, binary=binary)):
-            pixels.append(record.id)
-    yield from _listed(labels, "predictions.jsonl: label, kind of defect or category is not the data set's")
-    yield from _listed(pixels, "pixels.npz: the pixel counts are not those of the data set's masks")
-
-
-def _true_pixels(
-    record: PredictionRecord, sample: Sample, sources: Sources, *, binary: bool
-) -> tuple[ScoreHistogram | None, bool]:
-    """Count an image's pixels again; return also whether by score, which takes a division."""
-    if sources.divisions is not None:
-        values = paint(record.regions, sources.divisions.regions(sample), binary=binary).values
-        return sources.divisions.histogram(sample, values), True
-    mask = sample.mask
-    if mask is None:
-        return None, False
-    truth = resize_mask(mask, (sources.side, sources.side)) if sources.side else mask
-    return histogram_of_cells(count_cells(np.zeros(truth.shape, np.int32), truth, 1), np.zeros(1)), False
-
-
-def _same_pixels(one: ScoreHistogram | None, other: ScoreHistogram | None, by_score: bool) -> bool:  # noqa: FBT001
-    if one is None or other is None:
-        return one is other
-    if not by_score:
-        totals = [(float(h.normal.sum()), float(h.anomalous.sum()), h.n_regions) for h in (one, other)]
-        return totals[0] == totals[1]
-    columns = [(getattr(one, name), getattr(other, name)) for name in ("scores", "normal", "anomalous", "overlap")]
-    return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6) for a, b in columns)
-
-
 def _differences(expected: Any, recorded: Any, place: str, tolerance: float = _EXACT) -> Iterator[str]:
     if not _close(expected, recorded, tolerance):
         yield f"metrics.json: {place} is {recorded!r:.60}, the predictions give {expected!r:.60}"
@@ -283,8 +298,3 @@ def _close(one: Any, other: Any, tolerance: float) -> bool:
     if isinstance(one, float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=0, abs_tol=tolerance)
     return bool(one == other)
-
-
-def _listed(ids: Sequence[str], problem: str) -> Iterator[str]:
-    if ids:
-        yield f"{problem}: {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")

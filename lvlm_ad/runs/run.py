@@ -193,12 +193,8 @@ def only_run(root: Path) -> Path:
     return folders[0]
 
 
-def read_runs(root: Path, known: Iterable[Run] = ()) -> tuple[list[Run], list[str]]:
+def read_runs(root: Path) -> tuple[list[Run], list[str]]:
     """Read all runs of a folder, without their predictions.
-
-    Args:
-        root: the folder.
-        known: runs of the folder that need not be read, because this process has just written them.
 
     Returns:
         The runs, and one message for each run that cannot be read: a damaged run must not hide the others.
@@ -207,13 +203,12 @@ def read_runs(root: Path, known: Iterable[Run] = ()) -> tuple[list[Run], list[st
         RunError: there is no such folder.
     """
     runs: list[Run] = []
-    in_memory = {run.dir: run for run in known}
     folders = find_runs(root)
     without_manifest = sorted({path.parent for path in root.glob("*/predictions.jsonl")} - set(folders))
     problems = [f"The run {folder} is incomplete: run.json is missing." for folder in without_manifest]
     for folder in folders:
         try:
-            runs.append(in_memory.get(folder) or read_run(folder, predictions=False))
+            runs.append(read_run(folder, predictions=False))
         except RunError as error:
             problems.append(str(error))
     return runs, problems
