@@ -43,7 +43,7 @@ def pipeline() -> None:
         prediction = Session(plan, LocalEngine()).detector(oracle).detect(sample, regions)
     marked = draw_marks(image, regions, MarkStyle())
     truth = None if mask is None else resize_mask(mask, SIZE)
-    picture = overview(image, marked, prediction.text, prediction.score_map.dense(), truth)
+    picture = overview(image, marked, prediction.record.text, prediction.score_map.dense(), truth)
     _save(Image.fromarray(np.ascontiguousarray(picture)), "pipeline.png")
 
 

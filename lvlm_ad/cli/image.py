@@ -54,15 +54,15 @@ def ask(
         values.setdefault("prompt", "general")
     config = evaluate.RunConfig(models=(model,), protocol=protocol, settings=values, out=out)
     asked = evaluate.ask(image, config, category or "product")
-    prediction, scores = asked.prediction, asked.prediction.scores
+    prediction, answer = asked.prediction, asked.prediction.record
     name = model.rpartition("/")[2].removesuffix(".toml")
-    score = "no score" if scores.image is None else f"image score {scores.image:.2f}"
+    score = "no score" if answer.image_score is None else f"image score {answer.image_score:.2f}"
     picture = overview(
         asked.image,
         asked.marked,
-        prediction.text or "; ".join(scores.notes),
+        answer.text or "; ".join(answer.notes),
         prediction.score_map.dense(),
-        title=f"{name}: {score}, {scores.status}",
+        title=f"{name}: {score}, {answer.status}",
     )
     path = out / f"ask-{name}-{image.stem}-{asked.digest[:8]}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,23 +70,23 @@ def ask(
     if json:
         print_json(
             {
-                "image_score": scores.image,
-                "regions": {str(number): score for number, score in scores.regions.items()},
-                "status": scores.status,
-                "notes": list(scores.notes),
-                "text": prediction.text,
-                "cost_usd": prediction.cost,
+                "image_score": answer.image_score,
+                "regions": {str(number): score for number, score in answer.regions.items()},
+                "status": answer.status,
+                "notes": answer.notes,
+                "text": answer.text,
+                "cost_usd": answer.cost_usd,
                 "picture": str(path),
             }
         )
     else:
-        highest = sorted(scores.regions.items(), key=lambda item: -item[1])[:10]
-        show(f"image score: {'none' if scores.image is None else f'{scores.image:.3f}'} ({scores.status})")
+        highest = sorted(answer.regions.items(), key=lambda item: -item[1])[:10]
+        show(f"image score: {'none' if answer.image_score is None else f'{answer.image_score:.3f}'} ({answer.status})")
         show("regions: " + (", ".join(f"{number}: {score:.3f}" for number, score in highest) or "none"))
-        for note in scores.notes:
+        for note in answer.notes:
             show(f"note: {note}")
         show(f"picture: {path}")
-    if not scores.usable:
+    if answer.image_score is None:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 

@@ -222,7 +222,7 @@ def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
         for row, image in images.items():
             results[row].add(image)
         if prediction.retry_error:
-            retries.append(f"{prediction.sample_id}: {prediction.retry_error[:300]}")
+            retries.append(f"{prediction.record.id}: {prediction.retry_error[:300]}")
         image = next(iter(images.values()))
         paid_now = detector.paid and not image.stored and image.record.status not in UNANSWERED
         session.progress.advance(

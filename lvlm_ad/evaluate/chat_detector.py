@@ -6,16 +6,16 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.asking import Asker, Batcher
 from lvlm_ad.asking.cost import input_tokens
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError, LvlmAdError, RejectedError, TransientError, UnaskedError
-from lvlm_ad.evaluate.detectors import Detector, Prediction
+from lvlm_ad.evaluate.detectors import Detector, Prediction, make_record
 from lvlm_ad.evaluate.questions import forecast, is_unusable, run_batches
 from lvlm_ad.prompts import Questioner
+from lvlm_ad.runs import TEXT_KEPT
 from lvlm_ad.text2seg import Scores, paint, read
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class ChatDetector(Detector["Backend"]):
             asked = self._asker.ask(request)
         except _UNANSWERED as error:
             scores = Scores(None, {}, "unasked" if isinstance(error, UnaskedError) else "failed", (_text(error),))
-            return Prediction(sample.id, scores, paint({}, regions), key=request.key(self._asker.identity))
+            record = make_record(sample, scores, regions.count, key=request.key(self._asker.identity))
+            return Prediction(record, paint({}, regions))
         retry_error = ""
         if self._retries and asked.stored and is_unusable(asked.answer, regions.count):
             try:
@@ -100,19 +101,21 @@ class ChatDetector(Detector["Backend"]):
             self._note_once(
                 "An answer came without probabilities of its tokens that fit its text; its scores are taken as written."
             )
-        return Prediction(
-            sample_id=sample.id,
-            scores=replace(scores, notes=tuple(notes)),
-            score_map=paint(scores.regions, regions, binary=protocol.binary),
-            text=answer.text,
-            outcome=answer.outcome,
+        record = make_record(
+            sample,
+            scores,
+            regions.count,
+            notes=notes,
             key=asked.key,
-            stored=asked.stored,
-            usage=answer.usage,
-            cost=asked.cost,
+            outcome=answer.outcome,
+            text=answer.text[:TEXT_KEPT],
+            input_tokens=answer.usage.input_tokens,
+            output_tokens=answer.usage.output_tokens,
+            cost_usd=asked.cost,
             seconds=answer.seconds,
-            retry_error=retry_error,
         )
+        score_map = paint(scores.regions, regions, binary=protocol.binary)
+        return Prediction(record, score_map, asked.stored, scores.expected, retry_error)
 
     def stop(self) -> None:
         """Ask nothing more."""

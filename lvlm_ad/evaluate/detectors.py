@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from lvlm_ad.backend import Outcome, Usage
 from lvlm_ad.baseline import DenseScores, Truth, View, flaw_of
 from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
 from lvlm_ad.errors import PluginError
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.prompts import reference_paths
+from lvlm_ad.runs import TEXT_KEPT, PredictionRecord
 from lvlm_ad.text2seg import paint, parse, write
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg import ScoreMap, Scores
 
-__all__ = ["BaselineDetector", "Detector", "Finalize", "Prediction"]
+__all__ = ["BaselineDetector", "Detector", "Finalize", "Prediction", "make_record"]
 
 Images = Sequence["NDArray[np.uint8]"]
 
@@ -47,32 +47,42 @@ class Prediction:
     """A method's scores for one sample, and the evidence for them.
 
     Attributes:
-        sample_id: the sample.
-        scores: the scores read from the answer.
+        record: scores and evidence as predictions.jsonl keeps them, but without the division's hash.
         score_map: the map, constant on cells.
-        text: the answer's text.
-        outcome: how the answer ended; "ok" for a baseline.
-        key: the stored answer's key; empty for a baseline.
         stored: whether an earlier run asked the question.
-        usage: tokens used.
-        cost: USD; None if unknown.
-        seconds: wall-clock seconds from question to answer.
+        expected: how many of the scores are expected values.
         retry_error: why asking again failed, where ``--retry-failed`` asked again and the stored answer stayed.
         dense: a baseline's own scores; None for a chat model.
     """
 
-    sample_id: str
-    scores: Scores
+    record: PredictionRecord
     score_map: ScoreMap
-    text: str = ""
-    outcome: Outcome = "ok"
-    key: str = ""
     stored: bool = False
-    usage: Usage = field(default_factory=Usage)
-    cost: float | None = None
-    seconds: float = 0.0
+    expected: int = 0
     retry_error: str = ""
     dense: DenseScores | None = None
+
+
+def make_record(sample: Sample, scores: Scores, n_regions: int = 0, **evidence: Any) -> PredictionRecord:
+    """Make the record of an image.
+
+    Args:
+        sample: the image.
+        scores: its scores; of an own map the image score alone.
+        n_regions: how many regions were scored; 0 for an own map.
+        **evidence: other fields of the record; an own map has none.
+    """
+    return PredictionRecord(
+        id=sample.id,
+        category=sample.category,
+        label=sample.label,
+        defect=sample.defect,
+        image_score=scores.image,
+        regions=dict(scores.regions),
+        n_regions=n_regions,
+        status=scores.status,
+        **{"notes": list(scores.notes), **evidence},
+    )
 
 
 class Detector(Generic[PluginT]):
@@ -155,7 +165,8 @@ class BaselineDetector(Detector["Baseline"]):
         text = write(dense.image, {number: score for number, score in enumerate(pooled.tolist(), start=1) if score > 0})
         scores = parse(text, regions.count)
         score_map = paint(scores.regions, regions, binary=self.session.plan.protocol.binary)
-        return Prediction(sample.id, scores, score_map, text=text, dense=dense)
+        record = make_record(sample, scores, regions.count, text=text[:TEXT_KEPT])
+        return Prediction(record, score_map, dense=dense)
 
     def facts(self, row: Row) -> dict[str, Any]:
         """Return this detector's part of a row's manifest."""

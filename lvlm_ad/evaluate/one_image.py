@@ -86,7 +86,7 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         detector.start()
         prediction = detector.detect(sample, parts.regions)
     asked = json.dumps(
-        [sample.id, detector.plugin.identity(), parts.regions.hash, prediction.key], sort_keys=True
+        [sample.id, detector.plugin.identity(), parts.regions.hash, prediction.record.key], sort_keys=True
     ).encode()
     return AskedImage(parts.image, parts.marked, parts.regions, prediction, hashlib.sha256(asked).hexdigest())
 

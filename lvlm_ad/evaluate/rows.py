@@ -16,12 +16,13 @@ import numpy as np
 
 from lvlm_ad._version import versions
 from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.evaluate.detectors import make_record
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
 from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.runs import TEXT_KEPT, Manifest, PredictionRecord, Run, write_run
-from lvlm_ad.text2seg import UNANSWERED, Status, parse, write
+from lvlm_ad.text2seg import UNANSWERED, Scores, Status, parse, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.detectors import Finalize, Prediction
     from lvlm_ad.evaluate.measure import OwnMap
 
-__all__ = ["RowImage", "RowResult", "answer_metrics", "hash_of", "images_of_rows", "make_record"]
+__all__ = ["RowImage", "RowResult", "answer_metrics", "hash_of", "images_of_rows"]
 
 _COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
@@ -64,52 +65,19 @@ def images_of_rows(
     session: Session, rows: Sequence[Row], sample: Sample, prediction: Prediction
 ) -> dict[Row, RowImage]:
     """Take from a prediction what each row needs, and no pixel array that it does not need."""
-    scores, dense, divisions = prediction.scores, prediction.dense, session.divisions
+    dense, divisions = prediction.dense, session.divisions
     parts = () if dense is None else dense.parts
     images: dict[Row, RowImage] = {}
     if "regions" in rows:
-        record = make_record(
-            sample,
-            scores.image,
-            regions=dict(scores.regions),
-            n_regions=prediction.score_map.regions.count,
-            status=scores.status,
-            notes=list(scores.notes),
-            key=prediction.key,
-            outcome=prediction.outcome,
-            text=prediction.text[:TEXT_KEPT],
-            input_tokens=prediction.usage.input_tokens,
-            output_tokens=prediction.usage.output_tokens,
-            cost_usd=prediction.cost,
-            seconds=prediction.seconds,
-            division=divisions.hash_of(sample),
-        )
+        record = prediction.record.model_copy(update={"division": divisions.hash_of(sample)})
         histogram = divisions.histogram(sample, prediction.score_map.values)
-        images["regions"] = RowImage(record, histogram, None, prediction.stored, scores.expected, parts)
+        images["regions"] = RowImage(record, histogram, None, prediction.stored, prediction.expected, parts)
     if "dense" in rows and dense is not None:
         side = session.plan.protocol.image_size
         mask = sample.mask
         own_map = None if mask is None else (np.asarray(dense.map), resize_mask(mask, (side, side)))
-        images["dense"] = RowImage(make_record(sample, dense.image), own_map=own_map, parts=parts)
+        images["dense"] = RowImage(make_record(sample, Scores(dense.image)), own_map=own_map, parts=parts)
     return images
-
-
-def make_record(sample: Sample, image_score: float | None, **evidence: Any) -> PredictionRecord:
-    """Make the record of an image; without evidence, of one measured by an own map: no question, no regions.
-
-    Args:
-        sample: the sample.
-        image_score: its score; None: the answer contains none.
-        **evidence: other fields of the record.
-    """
-    return PredictionRecord(
-        id=sample.id,
-        category=sample.category,
-        label=sample.label,
-        defect=sample.defect,
-        image_score=image_score,
-        **evidence,
-    )
 
 
 class _Category:

@@ -16,10 +16,12 @@ import numpy as np
 from lvlm_ad.datasets.images import resize_mask, shown
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.config import RunConfig, resolve
-from lvlm_ad.evaluate.rows import RowImage, RowResult, make_record
+from lvlm_ad.evaluate.detectors import make_record
+from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.files import read_array
 from lvlm_ad.log import Progress
 from lvlm_ad.presets import Price
+from lvlm_ad.text2seg import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +107,7 @@ def _measured(sample: Sample, path: Path, scores: Mapping[str, float] | None, si
     if mask is not None:
         size = mask.shape if side is None else (side, side)
         own_map = resize_map(values, size), resize_mask(mask, size)
-    return RowImage(make_record(sample, image_score), own_map=own_map)
+    return RowImage(make_record(sample, Scores(image_score)), own_map=own_map)
 
 
 def _hash(path: Path) -> str:

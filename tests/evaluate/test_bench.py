@@ -15,8 +15,10 @@ import lvlm_ad
 from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate import RunConfig, resolve
-from lvlm_ad.evaluate.rows import RowImage, RowResult, make_record
+from lvlm_ad.evaluate.detectors import make_record
+from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.runs import PredictionRecord, Runs, read_run
+from lvlm_ad.text2seg import Scores
 
 ROWS = ["contrast", "contrast (dense)", "chance", "chance (dense)", "oracle", "oracle (dense)"]
 
@@ -155,7 +157,7 @@ def test_images_may_arrive_in_any_order(row):
     """Records are in the data set's order, with the category's final scores; reading them twice gives the same."""
     for name, score in (("2", 0.4), ("0", 0.8), ("1", 0.6)):
         sample = SimpleNamespace(id=name, category="bolt", label=name != "0", defect="good")
-        row.add(RowImage(make_record(sample, score), parts=(score,)))
+        row.add(RowImage(make_record(sample, Scores(score)), parts=(score,)))
     for _ in range(2):
         assert [(one.id, one.image_score) for one in row.predictions] == [("0", 0.4), ("1", 0.3), ("2", 0.2)]
         assert len(row.histograms) == 3

@@ -54,11 +54,11 @@ def test_a_map_is_averaged_over_regions_and_read_back(sample, regions):
     """As regions, each region's score is the mean of the map in it, to the six decimals of the answer's format."""
     pixels = np.random.default_rng(0).random((SIZE, SIZE))
     prediction = detector(Fixed(0.25, pixels)).detect(sample, regions)
-    assert prediction.scores.image == 0.25
+    assert prediction.record.image_score == 0.25
     for number in range(1, regions.count + 1):
         mean = pixels[regions.membership[number - 1][regions.cells]].mean()
-        assert prediction.scores.regions[number] == pytest.approx(mean, abs=5.1e-7)
-    assert prediction.text.startswith("image anomaly score: 0.25; region 1: ")
+        assert prediction.record.regions[number] == pytest.approx(mean, abs=5.1e-7)
+    assert prediction.record.text.startswith("image anomaly score: 0.25; region 1: ")
 
 
 def test_a_baseline_does_not_see_the_truth(sample, regions):
@@ -90,17 +90,17 @@ def test_the_oracle_answers_the_defective_fraction(sample, regions):
     oracle = build(find_model("oracle", {})[0])
     prediction = detector(oracle).detect(sample, regions)
     mask = resize_mask(sample.mask, (SIZE, SIZE))
-    assert prediction.scores.image == 1.0
+    assert prediction.record.image_score == 1.0
     for number in range(1, regions.count + 1):
         fraction = mask[regions.membership[number - 1][regions.cells]].mean()
-        assert prediction.scores.regions.get(number, 0.0) == pytest.approx(fraction, abs=5.1e-7)
+        assert prediction.record.regions.get(number, 0.0) == pytest.approx(fraction, abs=5.1e-7)
 
 
 def test_chance_depends_on_the_seed_alone(sample, regions):
     """The same seed gives the same scores, another seed others; the image is not looked at."""
     chance = build(find_model("chance", {})[0])
     first, again, other = (detector(chance, seed=seed).detect(sample, regions) for seed in (0, 0, 1))
-    assert first.text == again.text != other.text
+    assert first.record.text == again.record.text != other.record.text
 
 
 def test_chance_is_uniform():
