@@ -17,18 +17,18 @@ PAGE = Path(__file__).with_name("cli.md")
 
 HEAD = """# Command line
 
-`python docs/make_cli.py` makes this page from the help of the command line.
+`python docs/make_cli.py` writes this page from the help texts of the commands.
 
 Results go to stdout, progress and messages to stderr. `--json` prints one JSON object on stdout and nothing else there.
 
 | exit status | meaning |
 |---|---|
 | 0 | every image was answered |
-| 2 | bad usage, configuration or data; one line says what, where and what to do |
+| 2 | bad usage, configuration or data; a message of one line says what, where, and what to do |
 | 3 | the run finished, but some images have no usable answer; the counts are printed |
-| 130 | interrupted; what was answered is kept, and the same command goes on from there |
+| 130 | interrupted; stored answers are kept, and the same command continues |
 
-`--set KEY=VALUE` reaches every field of the model presets, of their plugins and of the protocol: `--set base_url=...`,
+`--set KEY=VALUE` sets any field of a model preset, any option of its plugin and any field of the protocol: `--set base_url=...`,
 `--set temperature=0.5`, `--set n_segments=100`, `--set shots=2`. An unknown setting is an error.
 """
 

@@ -14,14 +14,14 @@ PAGE = Path(__file__).with_name("quickstart.ipynb")
 CELLS = """
 # lvlm-ad in a notebook
 
-No key, no GPU and no download: the built-in demo, and a model of three lines.
+You need no key, no GPU and no download: this notebook uses the built-in demo and a model of three lines.
 ---
 import lvlm_ad
 
 runs = lvlm_ad.bench(models=["contrast"], dataset="demo", limit=4)
 runs
 ---
-Percent, mean over categories. One run, category by category:
+The numbers are in percent, averaged over the categories. This is one of the runs, by category:
 ---
 contrast = runs.named("contrast")
 contrast
@@ -33,18 +33,18 @@ frame.sort_values("image_score", ascending=False)[["id", "label", "image_score"]
 ---
 ## A model of your own
 
-Any class with a method `answer` works, in any file.
+Any class with a method `answer` works. Write it to a file:
 ---
 %%writefile guess.py
 class Guess:
     def answer(self, request):
         return "image anomaly score: 0.5; region 1: 0.5."
 ---
-The file is the model's name.
+Use the file's name as the model's name:
 ---
 lvlm_ad.bench(models=["guess.py"], dataset="demo", limit=4)
 ---
-## How an image is divided and an answer is read
+## Divide an image and read an answer
 ---
 sample = lvlm_ad.load_dataset("demo")[0]
 regions = lvlm_ad.regions.divide(sample.image, "superpixel")
