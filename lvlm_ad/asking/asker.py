@@ -272,7 +272,6 @@ class Asker:
             signal, limits, usage = "answered", answer.limits, answer.usage
             if usage.input_tokens is not None and usage.output_tokens is not None:
                 tokens = usage.input_tokens + usage.output_tokens
-            self._retries.count_reply()
             return answer
         finally:
             self._limiter.leave(permission, signal, tokens=tokens, limits=limits)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lvlm_ad.asking.answers import storable
 from lvlm_ad.asking.cost import BudgetSpentError
@@ -77,17 +77,14 @@ class BatchLedger:
             database.executemany("INSERT INTO questions VALUES (?, ?)", [(label, key) for key in keys])
         return label
 
-    def uploaded(self, label: str, file_id: str) -> None:
-        """Write down the endpoint's name for a batch's file."""
-        self._set("file_id", file_id, label)
-
-    def started(self, label: str, batch_id: str) -> None:
-        """Write down the endpoint's name for a batch."""
-        self._set("batch_id", batch_id, label)
+    def record(self, label: str, column: Literal["file_id", "batch_id", "outcome"], value: str) -> None:
+        """Write down the endpoint's name for a batch or its file, or how the batch ended."""
+        with self._database.transaction(durable=True) as database:
+            database.execute(f"UPDATE batches SET {column} = ? WHERE label = ?", (value, label))  # nosec B608 # noqa: S608 - a column of ours
 
     def ended(self, label: str, outcome: str) -> None:
         """Write down that everything a batch answered is stored, or why it came to nothing."""
-        self._set("outcome", outcome.encode("utf-8", "replace").decode("utf-8") or "ended", label)
+        self.record(label, "outcome", outcome.encode("utf-8", "replace").decode("utf-8") or "ended")
 
     def open_batches(self, identity: Mapping[str, Any]) -> list[OpenBatch]:
         """Return a model's batches that have not ended, oldest first."""
@@ -109,10 +106,6 @@ class BatchLedger:
             (key, _model(identity)),
         )
         return str(rows[0][0]) if rows else None
-
-    def _set(self, column: str, value: str, label: str) -> None:
-        with self._database.transaction(durable=True) as database:
-            database.execute(f"UPDATE batches SET {column} = ? WHERE label = ?", (value, label))  # nosec B608 # noqa: S608 - a column of ours
 
 
 def _model(identity: Mapping[str, Any]) -> str:
@@ -208,7 +201,7 @@ class Batcher:
                 self._ledger.ended(batch.label, "never sent")
                 continue
             if not batch.batch_id:
-                self._ledger.started(batch.label, batch_id)
+                self._ledger.record(batch.label, "batch_id", batch_id)
             batches.append(replace(batch, batch_id=batch_id))
         return batches
 
@@ -253,8 +246,7 @@ class Batcher:
             return False
         if key in self._refused:
             self.reasons[key] = self._refused[key]
-            return False
-        if self._allowance is not None and self._planned + most > self._allowance:
+        elif self._allowance is not None and self._planned + most > self._allowance:
             self.reasons[key] = BudgetSpentError("not asked: it could exceed the limit on what may be spent")
         elif not self._locks.take(key):
             self.reasons[key] = UnaskedError("not asked: another command is asking it; run this command again")
@@ -268,7 +260,7 @@ class Batcher:
         label = self._ledger.begin(self._identity, keys)
         try:
             file_id = self._call(lambda: self._backend.upload_batch(path))
-            self._ledger.uploaded(label, file_id)
+            self._ledger.record(label, "file_id", file_id)
             batch_id = self._start(file_id, label)
         except (FatalError, RejectedError) as error:
             # A refused batch is over; an unreachable endpoint may have it, so the next run looks for it.
@@ -279,7 +271,7 @@ class Batcher:
             path.unlink()
             for key in keys:
                 self._locks.release(key)
-        self._ledger.started(label, batch_id)
+        self._ledger.record(label, "batch_id", batch_id)
         self._note(f"Batch {batch_id}: {len(keys)} questions sent; answers come within a day.")
 
     def _start(self, file_id: str, label: str) -> str:
@@ -347,13 +339,11 @@ class Batcher:
             answered.add(key)
         self.answered |= answered
         self._ledger.ended(batch.label, state.detail)
-        missing = batch.keys - answered
-        if missing:
-            text = f"left {len(missing)} of {len(batch.keys)} questions unanswered"
-            self._note(f"Batch {batch.batch_id} ({state.detail}) {text}.")
+        if missing := batch.keys - answered:
+            name = f"Batch {batch.batch_id} ({state.detail})"
+            self._note(f"{name} left {len(missing)} of {len(batch.keys)} questions unanswered.")
         for key in missing:
-            lost = TransientError(f"not answered in batch {batch.batch_id}: {state.detail}")
-            self.reasons.setdefault(key, lost)
+            self.reasons.setdefault(key, TransientError(f"not answered in batch {batch.batch_id}: {state.detail}"))
 
     def _call(self, call: Callable[[], Any]) -> Any:
         """Call the endpoint, again after a transient failure: a lost connection must not cost a batch."""

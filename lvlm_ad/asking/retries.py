@@ -106,15 +106,12 @@ class Retries:
         """Return why nothing more is asked."""
         return self.fatal or UnaskedError("not asked: the run was ended")
 
-    def count_reply(self) -> None:
-        """Note that the endpoint can be reached."""
-        self._reached = True
-
     def count_answer(self, *, stored: bool = False) -> None:
         """Note that a question has an answer; a stored one says nothing about questions that are rejected now."""
         with self._lock:
             self._answered += 1
-            self._rejected = self._rejected if stored else 0
+            if not stored:
+                self._reached, self._rejected = True, 0
 
     def _wait(self, error: TransientError, tries: int) -> None:
         """Wait before a question is asked again: as long as the endpoint says, or longer each time."""

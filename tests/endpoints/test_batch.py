@@ -308,20 +308,22 @@ def test_files_stay_within_the_endpoints_limits(batcher, batches):
     assert [len(lines) for lines in list(batches.files.values())[3:]] == [2, 2, 1]
 
 
-def test_a_start_that_was_not_written_down_is_found_again(batcher, batches, tmp_path):
-    """Killed between starting a batch and writing its name down, the next run finds it at the endpoint by its label."""
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_run_killed_between_two_steps_is_continued(batcher, batches, tmp_path, steps):
+    """Killed before the upload, after it, or after a start that was not written down: each question is sent once."""
     first = batcher()
-    keys = keys_of(first.backend, 3)
-    label = first.ledger.begin(first.backend.identity(), keys)
-    path = tmp_path / "f.jsonl"
-    path.write_bytes(lines_of(first.backend, 3))
-    file_id = first.backend.upload_batch(path)
-    first.ledger.uploaded(label, file_id)
-    first.backend.start_batch(file_id, label)
+    keys, identity = keys_of(first.backend, 3), first.backend.identity()
+    label = first.ledger.begin(identity, keys)
+    if steps >= 1:
+        (tmp_path / "f.jsonl").write_bytes(lines_of(first.backend, 3))
+        file_id = first.backend.upload_batch(tmp_path / "f.jsonl")
+        first.ledger.record(label, "file_id", file_id)
+    if steps >= 2:
+        first.backend.start_batch(file_id, label)
     second = batcher()
     run(second, 3)
-    assert len(batches.batches) == 1
-    assert second.answered == set(keys)
+    assert (len(batches.files), len(batches.batches), second.answered) == (1, 1, set(keys))
+    assert first.ledger.open_batches(identity) == []
 
 
 def test_a_start_whose_reply_is_lost_is_not_repeated(batcher, batches):
@@ -382,18 +384,28 @@ def test_a_renewed_answer_takes_its_place_after_an_interruption(batcher, batches
     assert [third.store.get(key).text for key in keys_of(third.backend, 2)] == ["yes", "yes"]
 
 
-def test_an_endpoint_that_knows_no_batches_blocks_nothing(batcher, batches):
-    """A refused upload, and a batch that is gone, end with a reason; the questions are free again."""
-    batches.refuse = (404, {"error": {"message": "no such route"}})
+@pytest.mark.parametrize(
+    ("status", "message", "reason"), [(404, "no such route", "no such route"), (401, "wrong key", "key is refused: w")]
+)
+def test_a_refused_upload_blocks_nothing(batcher, batches, status, message, reason):
+    """It ends the run with the endpoint's reason; the questions are free again."""
+    batches.refuse = (status, {"error": {"message": message}})
     first = batcher()
-    with pytest.raises(FatalError, match="no such route"):
+    with pytest.raises(FatalError, match=reason):
         run(first, 2)
-    key = keys_of(first.backend, 2)[0]
-    assert first.ledger.waits_in(first.backend.identity(), key) is None
+    assert first.ledger.waits_in(first.backend.identity(), keys_of(first.backend, 2)[0]) is None
     batches.refuse = None
+    run(batcher(), 2)
+    assert len(first.store) == 2
+
+
+def test_a_batch_that_is_gone_blocks_nothing(batcher):
+    """A note says so; its questions are free again."""
+    first = batcher()
+    key = keys_of(first.backend, 2)[0]
     label = first.ledger.begin(first.backend.identity(), [key])
-    first.ledger.uploaded(label, "file-gone")
-    first.ledger.started(label, "batch_gone")
+    first.ledger.record(label, "file_id", "file-gone")
+    first.ledger.record(label, "batch_id", "batch_gone")
     assert first.ledger.waits_in(first.backend.identity(), key) == "batch_gone"
     second = batcher()
     run(second, 2)
@@ -401,26 +413,6 @@ def test_an_endpoint_that_knows_no_batches_blocks_nothing(batcher, batches):
     assert first.ledger.waits_in(first.backend.identity(), key) is None
     run(batcher(), 2)
     assert len(first.store) == 2
-
-
-def test_an_upload_that_was_written_down_is_used(batcher, batches, tmp_path):
-    """Killed after the upload, the next run starts the batch from the file that is there."""
-    first = batcher()
-    label = first.ledger.begin(first.backend.identity(), keys_of(first.backend, 3))
-    path = tmp_path / "f.jsonl"
-    path.write_bytes(lines_of(first.backend, 3))
-    first.ledger.uploaded(label, first.backend.upload_batch(path))
-    run(batcher(), 3)
-    assert (len(batches.files), len(batches.batches), len(first.store)) == (1, 1, 3)
-
-
-def test_what_was_never_uploaded_is_forgotten(batcher, batches):
-    """Killed before the upload, nothing waits at the endpoint; the questions are sent as if they were new."""
-    first = batcher()
-    first.ledger.begin(first.backend.identity(), keys_of(first.backend, 3))
-    run(batcher(), 3)
-    assert (len(batches.batches), len(first.store)) == (1, 3)
-    assert first.ledger.open_batches(first.backend.identity()) == []
 
 
 def test_answers_of_another_selection_are_kept(batcher, batches):
@@ -440,17 +432,6 @@ def test_two_models_batches_are_kept_apart(batcher):
     first.ledger.begin({"other": "model"}, ["k"])
     run(batcher(), 2)
     assert len(first.ledger.open_batches({"other": "model"})) == 1
-
-
-def test_a_refused_key_is_fatal(batcher, batches):
-    """An endpoint that refuses the upload ends the run with its reason; nothing counts as under way."""
-    batches.refuse = (401, {"error": {"message": "wrong key"}})
-    first = batcher()
-    with pytest.raises(FatalError, match="key is refused: wrong key"):
-        run(first, 2)
-    batches.refuse = None
-    run(batcher(), 2)
-    assert len(first.store) == 2
 
 
 def test_an_endpoint_that_stumbles_is_called_again(batcher, batches):
