@@ -8,8 +8,7 @@ import numpy as np
 
 from lvlm_ad.baseline import DenseScores
 
-from .clip.baseline import ClipBaseline, Squares, WholePictures
-from .clip.options import ClipAcOptions
+from .clip import ClipAcOptions, ClipBaseline, Squares, WholePictures
 
 if TYPE_CHECKING:
     import torch
@@ -39,30 +38,24 @@ class ClipAc(ClipBaseline):
 
 
 class TextOnly(WholePictures):
-    """Compares a picture's embedding with two texts.
-
-    Args:
-        clip: the model.
-        prototypes: the vectors of prompts.
-        prompts: "plain", "templates" or "winclip".
-    """
+    """Compares a picture's embedding with two texts; ``prompts`` is the option of this name."""
 
     def __init__(self, clip: Clip, prototypes: Prototypes, prompts: str) -> None:
-        super().__init__(clip)
-        self._prototypes, self._prompts = prototypes, prompts
+        super().__init__(clip, prototypes)
+        self._prompts = prompts
 
     def score(self, prepared: Squares) -> list[DenseScores]:
         """Score a batch; maps are 0."""
         import torch  # noqa: PLC0415 - takes seconds
 
-        clip = self._clip
-        images = clip.classes(clip.tokens(clip.pictures(prepared.pixels)))
-        text = torch.stack([self.text(view.category) for view in prepared.views])
+        clip, (views, pixels) = self._clip, prepared
+        images = clip.classes(clip.tokens(clip.pictures(pixels)))
+        text = torch.stack([self.text(view.category) for view in views])
         scores = (images[:, None] @ text.transpose(-1, -2) / clip.temperature).softmax(dim=-1)[:, 0, 1]
         # Rounding may exceed 1 by a last digit. min(NaN, 1) is NaN, in this order only, and must stay NaN.
         return [
             DenseScores(min(float(score), 1.0), np.zeros(view.image.shape[:2], np.float32))
-            for view, score in zip(prepared.views, scores, strict=True)
+            for view, score in zip(views, scores, strict=True)
         ]
 
     def text(self, category: str) -> torch.Tensor:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .clip.baseline import ClipBaseline
-from .clip.options import ClipAdOptions
+from .clip import ClipAdOptions, ClipBaseline
 
 if TYPE_CHECKING:
     from lvlm_ad.baseline import BaselineOptions

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from .clip.baseline import ClipBaseline
-from .clip.options import WinClipOptions
+from .clip import ClipBaseline, WinClipOptions
 
 if TYPE_CHECKING:
     from lvlm_ad.baseline import BaselineOptions

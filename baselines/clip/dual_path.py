@@ -19,23 +19,22 @@ from torch.nn import functional
 from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
 
-from .baseline import Squares, WholePictures
-from .loading import one_line
+from . import Squares, WholePictures
+from .model import one_line
 from .prompts import ensemble, mean
 from .tiles import enlarged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from . import ClipAdOptions
     from .model import Clip
-    from .options import ClipAdOptions
     from .prompts import Prototypes
 
 __all__ = [
     "ABNORMAL",
     "NORMAL",
     "STAGES",
-    "DualPath",
     "DualPathMethod",
     "DualPathScores",
     "dual_path",
@@ -48,22 +47,9 @@ STAGES = 4
 """Each stage is a quarter of the blocks (Chen et al., section 3.3); the value-value path restarts in each."""
 
 
-@dataclass(frozen=True, eq=False)
-class DualPath:
-    """Output of both paths at the end of each stage.
-
-    Attributes:
-        features: per stage float32 ``(B, 1 + P, D)``, unit vectors: the class token of the plain path, the patches of
-            the value-value path.
-        patches: per stage ``(B, P, width)``, the block's output for the patches of the plain path; empty if not
-            requested.
-    """
-
-    features: list[torch.Tensor]
-    patches: list[torch.Tensor]
-
-
-def dual_path(clip: Clip, tokens: torch.Tensor, *, alias: bool, with_patches: bool) -> DualPath:
+def dual_path(
+    clip: Clip, tokens: torch.Tensor, *, alias: bool, with_patches: bool
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Run the image tower with a second path (Chen et al., section 3.3).
 
     The plain path is CLIP's. The second path sums, over the blocks of a stage, the attention of values to values,
@@ -75,6 +61,11 @@ def dual_path(clip: Clip, tokens: torch.Tensor, *, alias: bool, with_patches: bo
         alias: at the end of all stages but the last, return the plain path with the next block's attention added, as
             the released code does: it keeps a reference to a tensor that is then updated in place.
         with_patches: whether to return the plain path's patches.
+
+    Returns:
+        Both paths at the end of each stage. Features: float32 ``(B, 1 + P, D)``, unit vectors, the class token of the
+        plain path and the patches of the second path. Patches: ``(B, P, width)``, the block's output for the patches
+        of the plain path; an empty list if not requested.
 
     Raises:
         ConfigError: the blocks cannot be divided into stages.
@@ -106,7 +97,7 @@ def dual_path(clip: Clip, tokens: torch.Tensor, *, alias: bool, with_patches: bo
         clip.embedded(torch.cat([plain[:, :1], other[:, 1:]], dim=1))
         for plain, other in zip(plains, seconds, strict=True)
     ]
-    return DualPath(features, [plain[:, 1:] for plain in plains] if with_patches else [])
+    return features, [plain[:, 1:] for plain in plains] if with_patches else []
 
 
 def _attention(attention: Any, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -210,8 +201,8 @@ class DualPathMethod(WholePictures):
     """
 
     def __init__(self, clip: Clip, prototypes: Prototypes, options: ClipAdOptions) -> None:
-        super().__init__(clip)
-        self._prototypes, self._options = prototypes, options
+        super().__init__(clip, prototypes)
+        self._options = options
         self._heads: list[tuple[torch.Tensor, torch.Tensor]] = []
         if options.heads is not None:
             self._heads = read_heads(options.heads.expanduser(), clip)
@@ -223,11 +214,11 @@ class DualPathMethod(WholePictures):
 
     def score(self, prepared: Squares) -> list[DenseScores]:
         """Score a batch."""
-        text = torch.stack([self.text(view.category) for view in prepared.views])
-        scores = self.score_squares(prepared.pixels, text)
+        views, pixels = prepared
+        scores = self.score_squares(pixels, torch.stack([self.text(view.category) for view in views]))
         return [
-            self._dense(float(score), pixels, (view.image.shape[0], view.image.shape[1]))
-            for view, score, pixels in zip(prepared.views, scores.text, scores.smoothed, strict=True)
+            self._dense(float(score), smoothed, (view.image.shape[0], view.image.shape[1]))
+            for view, score, smoothed in zip(views, scores.text, scores.smoothed, strict=True)
         ]
 
     def text(self, category: str) -> torch.Tensor:
@@ -249,14 +240,14 @@ class DualPathMethod(WholePictures):
         """
         clip = self._clip
         tokens = clip.tokens(clip.pictures(squares))
-        paths = dual_path(clip, tokens, alias=self._alias, with_patches=bool(self._heads))
-        last = paths.features[-1][:, :1]
+        features, patches = dual_path(clip, tokens, alias=self._alias, with_patches=bool(self._heads))
+        last = features[-1][:, :1]
         probability = (_SCALE * last @ text.transpose(-1, -2)).softmax(dim=-1)[:, 0, 1]
-        scores = surgery(paths.features, text)
+        scores = surgery(features, text)
         small = scores[:, 1:].reshape(-1, clip.grid, clip.grid).cpu().numpy()
         maps = np.stack([enlarged(each, (clip.side, clip.side)) for each in small])
-        for (weight, bias), patches in zip(self._heads, paths.patches, strict=bool(self._heads)):
-            maps += self._head_map(weight, bias, patches, text)
+        for (weight, bias), of_stage in zip(self._heads, patches, strict=True):
+            maps += self._head_map(weight, bias, of_stage, text)
         sigma = self._options.sigma
         smoothed = np.stack([gaussian_filter(each, sigma=sigma) for each in maps])
         return DualPathScores(probability, scores, maps, smoothed)

@@ -1,12 +1,17 @@
-"""A CLIP model of open_clip: embeddings of texts, pictures, and parts of pictures."""
+"""A CLIP model of open_clip: its weights, and embeddings of texts, pictures, and parts of pictures."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import pickle
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -14,15 +19,17 @@ import open_clip
 import torch
 from torch.nn import functional
 
-from lvlm_ad.errors import ConfigError
-
-from .loading import load_clip, load_tokenizer
+from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.weights import from_hub
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Clip", "shared_clip"]
+__all__ = ["Clip", "load_clip", "load_tokenizer", "one_line", "shared_clip"]
+
+_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""File names in open_clip's repositories at the hub, in order of preference."""
 
 _TEXT_BATCH = 64
 """Prompts in one batch."""
@@ -145,7 +152,7 @@ class Clip:
             For each kind float32 ``(B, W, D)``, unit vectors in the joint space.
         """
         first, *between, last = self.blocks
-        projected = functional.linear(first.ln_1(tokens), first.attn.in_proj_weight, first.attn.in_proj_bias)
+        projected = _states(first, tokens)
         vectors = []
         for index in indices:
             cut = tokens[:, index].flatten(0, 1)
@@ -259,3 +266,105 @@ def _check_tower(tower: Any, name: str) -> None:
             f"The image tower of {name} is no plain vision transformer with a class token; choose one such as "
             "ViT-B-16-plus-240, ViT-B-16 or ViT-L-14."
         )
+
+
+def load_clip(model: str, pretrained: str) -> Any:
+    """Load a model of open_clip with its weights, on the CPU.
+
+    Args:
+        model: the architecture's name in open_clip.
+        pretrained: a tag of open_clip, whose file is downloaded once; a file, of which only the tensors are read; or
+            "random": random values, always the same.
+
+    Raises:
+        ConfigError: there is no such model, tag or file; the download fails; or the weights belong to another model.
+    """
+    names = open_clip.list_models()
+    if model not in names:
+        raise ConfigError(f"open_clip {open_clip.__version__} has no model {model!r}.{nearest(model, names)}")
+    if pretrained == "random":
+        with torch.random.fork_rng(devices=[]), _quiet(), one_line(f"{model} cannot be built"):
+            torch.manual_seed(0)
+            return open_clip.create_model(model, pretrained=None)
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    file, config = Path(pretrained).expanduser(), {}
+    if pretrained in tags:
+        config = open_clip.get_pretrained_cfg(model, pretrained)
+        file = _download(model, pretrained, config)
+    elif not file.is_file():
+        raise ConfigError(
+            f"There are no weights {pretrained!r} for {model}: no such file, and open_clip has "
+            f"{', '.join(tags) or 'none'}."
+        )
+    with _quiet(), one_line(f"{file} holds no weights of {model} that can be loaded"):
+        return open_clip.create_model(
+            model,
+            pretrained=str(file),
+            force_preprocess_cfg={name: config[name] for name in ("mean", "std") if name in config},
+            force_quick_gelu=bool(config.get("quick_gelu", False)),
+        )
+
+
+def load_tokenizer(model: str) -> Any:
+    """Load the model's tokenizer.
+
+    Raises:
+        ConfigError: it is not available; some must be downloaded from the hub.
+    """
+    with _quiet(), one_line(f"The tokenizer of {model} cannot be loaded"):
+        return open_clip.get_tokenizer(model)
+
+
+def _download(model: str, tag: str, config: dict[str, Any]) -> Path:
+    """Return the file of a tag, downloaded from the hub once.
+
+    Raises:
+        ConfigError: it is not available; the message names the file and how to give it.
+    """
+    repository = str(config.get("hf_hub", "")).rstrip("/")
+    if not repository:
+        raise ConfigError(
+            f"The weights {tag} of {model} are not at the hub; give their file with --set pretrained=FILE."
+        )
+    otherwise = f"give the file of {tag} with --set pretrained=FILE"
+    if config.get("quick_gelu") and f"{model}-quickgelu" in open_clip.list_models():
+        # The file does not tell the activation.
+        otherwise += f" --set model={model}-quickgelu"
+    if config.get("url"):
+        otherwise += f"; it is also at {config['url']}"
+    others = [other for other in open_clip.list_pretrained_tags_by_model(model) if other != tag]
+    if any(repository.endswith(f".{other}") for other in others):
+        # open_clip 3.3.0 silently loads epoch 31 of ViT-B-16-plus-240 instead of epoch 32.
+        raise ConfigError(f"open_clip {open_clip.__version__} would load {repository} for {tag}; {otherwise}.")
+    for name in _FILES:
+        file = from_hub(repository, [name], otherwise=otherwise, extra="clip") / name
+        if file.is_file():
+            return file
+    raise ConfigError(f"{repository} holds neither {' nor '.join(_FILES)}; {otherwise}.")
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Turn any exception of open_clip and its dependencies into one line."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        if isinstance(error, (pickle.UnpicklingError, KeyError, EOFError, StopIteration)) or not reason:
+            # Their own messages explain nothing.
+            reason = "it is damaged, or holds other things than tensors"
+        raise ConfigError(f"{what} ({reason}).") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppress the log messages and warnings of open_clip; problems raise an exception anyway."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from lvlm_ad.files import write_file
-from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
     from .model import Clip
 
-__all__ = ["ANOMALOUS", "NORMAL", "TEMPLATES", "Prototypes", "cache_folder", "ensemble", "mean", "raw_mean"]
+__all__ = ["ANOMALOUS", "NORMAL", "TEMPLATES", "Prototypes", "ensemble", "mean", "raw_mean"]
 
 TEMPLATES = (
     "a cropped photo of the {}.",
@@ -80,11 +79,6 @@ def mean(vectors: torch.Tensor) -> torch.Tensor:
 def raw_mean(vectors: torch.Tensor) -> torch.Tensor:
     """Average the vectors without normalising them: long ones count more."""
     return vectors.mean(dim=0)
-
-
-def cache_folder() -> Path:
-    """Return the default folder for cached vectors: ``lvlm-ad/clip-text`` in the user's cache."""
-    return user_cache() / "clip-text"
 
 
 class Prototypes:

@@ -6,14 +6,14 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 
 from lvlm_ad.baseline import DenseScores, View
 
-from .baseline import Method, whole_picture
+from . import Method, whole_picture
 from .prompts import ANOMALOUS, NORMAL, TEMPLATES, ensemble, mean, raw_mean
 from .tiles import Tile, merged, squared, tiles
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .model import Clip
     from .prompts import Prototypes
 
-__all__ = ["SCALES", "WindowScores", "Windows", "distance", "reference_map", "window_index", "window_scores"]
+__all__ = ["SCALES", "Windows", "distance", "reference_map", "window_index", "window_scores"]
 
 SCALES = (2, 3)
 """Sides of the windows, in patches; the whole picture is the third scale (Jeong et al., section 3.3)."""
@@ -33,23 +33,6 @@ _MIN_DISTANCE = 1e-9
 
 _MAX_EXPONENT = 80.0
 """Larger exponents are cut: the score is 0 anyway, and exp(80) is still a float32."""
-
-
-@dataclass(frozen=True, eq=False)
-class WindowScores:
-    """Scores of a batch of pictures.
-
-    Attributes:
-        image: float32 ``(B,)``, the whole picture's score.
-        windows: side -> float32 ``(B, W)``, each window's score, windows row by row.
-        scales: side -> float32 ``(B, grid, grid)``, the harmonic mean over the windows that cover a patch.
-        map: float32 ``(B, grid, grid)``, the harmonic mean over the scales and the whole picture.
-    """
-
-    image: torch.Tensor
-    windows: dict[int, torch.Tensor]
-    scales: dict[int, torch.Tensor]
-    map: torch.Tensor
 
 
 @lru_cache(maxsize=8)
@@ -73,7 +56,7 @@ def _cover(grid: int, side: int, device: torch.device) -> torch.Tensor:
 
 def window_scores(
     image: torch.Tensor, windows: Mapping[int, torch.Tensor], text: torch.Tensor, temperature: float, grid: int
-) -> WindowScores:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Score embeddings against the two states.
 
     A score is the softmax of the two cosines at ``temperature``. Its inverse is 1 + exp(-difference), and a harmonic
@@ -85,6 +68,10 @@ def window_scores(
         text: float32 ``(2, D)``, unit vectors: normal, anomalous.
         temperature: above 0.
         grid: patches along a side.
+
+    Returns:
+        The whole pictures' scores, float32 ``(B,)``, and their maps, float32 ``(B, grid, grid)``: the harmonic mean
+        over both sides of windows and the whole picture, where a patch has the harmonic mean of the windows over it.
     """
     direction = (text[1] - text[0]) / temperature
 
@@ -93,18 +80,9 @@ def window_scores(
         return 1 + torch.exp((-(vectors @ direction)).clamp(max=_MAX_EXPONENT))
 
     whole = inverse(image)
-    window_inverses = {side: inverse(vectors) for side, vectors in windows.items()}
-    scale_inverses = {
-        side: inverses @ _cover(grid, side, inverses.device) for side, inverses in window_inverses.items()
-    }
-    mean = torch.stack([*scale_inverses.values(), whole[:, None].expand(-1, grid * grid)]).mean(dim=0)
-    shape = (len(image), grid, grid)
-    return WindowScores(
-        image=1 / whole,
-        windows={side: 1 / inverses for side, inverses in window_inverses.items()},
-        scales={side: (1 / inverses).reshape(shape) for side, inverses in scale_inverses.items()},
-        map=(1 / mean).reshape(shape),
-    )
+    scales = [inverse(vectors) @ _cover(grid, side, vectors.device) for side, vectors in windows.items()]
+    mean = torch.stack([*scales, whole[:, None].expand(-1, grid * grid)]).mean(dim=0)
+    return 1 / whole, (1 / mean).reshape(len(image), grid, grid)
 
 
 def distance(vectors: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
@@ -165,17 +143,8 @@ _CACHED_CATEGORIES = 2
 """Categories whose references are cached: one ends while the next begins."""
 
 
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """A prepared batch.
-
-    Attributes:
-        views: each view with its tiles.
-        squares: uint8 ``(T, side, side, 3)``, the pixels of all tiles, view by view.
-    """
-
-    views: Sequence[tuple[View, list[Tile]]]
-    squares: NDArray[np.uint8]
+Pictures: TypeAlias = "tuple[Sequence[tuple[View, list[Tile]]], NDArray[np.uint8]]"
+"""A batch: each view with its tiles, and the pixels of all tiles, view by view, uint8 ``(T, side, side, 3)``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +168,7 @@ class Embedded:
         return Embedded(self.image[start:end], windows, self.patches[start:end])
 
 
-class Windows(Method[Pictures]):
+class Windows(Method):
     """Scores pictures with windows.
 
     Args:
@@ -219,14 +188,14 @@ class Windows(Method[Pictures]):
         """Cut pictures into tiles."""
         cut = [(view, self._tiles(whole_picture(view))) for view in views]
         squares = [squared(whole_picture(view), tile, self._clip.side) for view, parts in cut for tile in parts]
-        return Pictures(cut, np.stack(squares))
+        return cut, np.stack(squares)
 
     def score(self, prepared: Pictures) -> list[DenseScores]:
         """Score a batch."""
-        with_patches = any(view.original_references for view, _ in prepared.views)
-        embedded = self.embedded(prepared.squares, with_patches=with_patches)
+        views, squares = prepared
+        embedded = self.embedded(squares, with_patches=any(view.original_references for view, _ in views))
         scores, start = [], 0
-        for view, parts in prepared.views:
+        for view, parts in views:
             scores.append(self._score_view(view, parts, embedded.part(start, start + len(parts))))
             start += len(parts)
         return scores
@@ -272,8 +241,8 @@ class Windows(Method[Pictures]):
     def _score_view(self, view: View, parts: list[Tile], embedded: Embedded) -> DenseScores:
         """Score one view from the vectors of its tiles."""
         grid = self._clip.grid
-        zero_shot = window_scores(embedded.image, embedded.windows, self.text(view.category), self._temperature, grid)
-        scores, maps = zero_shot.image, zero_shot.map
+        text = self.text(view.category)
+        scores, maps = window_scores(embedded.image, embedded.windows, text, self._temperature, grid)
         if view.original_references:
             references = self._embedded_references(view)
             # A tile is compared with the same tile of the references, if these have as many tiles.

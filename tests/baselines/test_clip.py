@@ -98,17 +98,6 @@ def test_a_cache_that_cannot_be_written_costs_time_only(clip, tmp_path):
     assert len(Prototypes(clip, tmp_path / "file").get(("a",), mean, "mean")) == 48
 
 
-def test_the_cache_lies_where_the_system_says(monkeypatch, tmp_path):
-    """XDG_CACHE_HOME decides; else .cache in the home folder."""
-    from lvlm_ad_baselines.clip.prompts import cache_folder
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "lvlm-ad" / "clip-text"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "lvlm-ad" / "clip-text"
-
-
 def test_methods_on_the_same_weights_share_them(tiny_clip, tmp_path):
     """Two baselines share one model, which is released when both are closed."""
     import gc
@@ -157,7 +146,7 @@ def test_the_same_weights_under_another_activation_are_another_model(tiny_clip, 
 def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
     """A tokenizer that cannot be loaded is a one-line error."""
     from huggingface_hub import constants
-    from lvlm_ad_baselines.clip.loading import load_tokenizer
+    from lvlm_ad_baselines.clip.model import load_tokenizer
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

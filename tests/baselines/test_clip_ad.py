@@ -138,11 +138,11 @@ def test_the_plain_path_is_clip(clip_ad):
         paths = [dual_path(clip, tokens, alias=True, with_patches=wanted) for wanted in (False, True)]
         expected = clip.classes(tokens)
         last = clip.all_tokens(tokens)
-    for path in paths:
-        assert len(path.features) == 4
-        assert torch.allclose(path.features[-1][:, 0], expected, atol=1e-6)
-    assert paths[0].patches == []
-    assert torch.allclose(paths[1].patches[-1], last[:, 1:], atol=1e-5)
+    for features, _ in paths:
+        assert len(features) == 4
+        assert torch.allclose(features[-1][:, 0], expected, atol=1e-6)
+    assert paths[0][1] == []
+    assert torch.allclose(paths[1][1][-1], last[:, 1:], atol=1e-5)
 
 
 def test_a_number_of_blocks_that_cannot_be_parted_is_refused(clip_ad, monkeypatch):
@@ -215,9 +215,9 @@ def test_heads_add_their_probabilities(clip_ad, heads, tmp_path, suffix):
     text = built.method.text("bolt")
     with torch.inference_mode():
         found, plain = built.method.score_squares(squares, text), without.method.score_squares(squares, text)
-        paths = dual_path(built.clip, built.clip.tokens(built.clip.pictures(squares)), alias=True, with_patches=True)
+        tokens = built.clip.tokens(built.clip.pictures(squares))
         expected = torch.from_numpy(plain.map)
-        for stage, patches in enumerate(paths.patches):
+        for stage, patches in enumerate(dual_path(built.clip, tokens, alias=True, with_patches=True)[1]):
             mapped = patches @ heads[f"fc.{stage}.weight"].T + heads[f"fc.{stage}.bias"]
             scores = 100 * (mapped / mapped.norm(dim=-1, keepdim=True)) @ text.T
             square = scores.reshape(2, 4, 4, 2).permute(0, 3, 1, 2)
