@@ -19,57 +19,32 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 from bench_command import Command, make_data, start_bench, stored_answers
 from flaky_endpoint import Endpoint, serving
+
+from lvlm_ad.evaluate.verify import verify_runs
+from lvlm_ad.runs import read_runs
 
 KILLS_PER_FOLDER = 5
 STAGES = ("starting", "dividing", "asking", "scoring and writing", "pages")
 
 
 def broken_files(out: Path) -> list[str]:
-    """Read every file that a bench writes; return which ones are not whole."""
-    faults = []
-    for path in sorted(out.rglob("*")):
-        if path.suffix in READERS and path.is_file() and not path.name.startswith("."):
-            try:
-                whole = READERS[path.suffix](path)
-            except Exception as error:  # noqa: BLE001 - any error means that the file is not whole
-                faults.append(f"{path.relative_to(out)}: {type(error).__name__}: {error}")
-            else:
-                faults += [] if whole else [f"{path.relative_to(out)} is not whole"]
-    for run in out.glob("*/run.json"):
-        beside = ("metrics.json", "predictions.jsonl", "pixels.npz")
-        faults += [f"{run.parent.name} has no {name}" for name in beside if not (run.parent / name).is_file()]
+    """Read and recompute every run, and check pages and stores; return what is not whole."""
+    if not out.is_dir():
+        return []
+    runs, unreadable = read_runs(out)
+    _, wrong = verify_runs(runs)
+    pages = [page for page in out.rglob("*.html") if not page.read_text().rstrip().endswith("</html>")]
+    faults = [*unreadable, *wrong, *(f"{page} is not whole" for page in pages)]
+    for path in out.glob("*.sqlite"):
+        with closing(sqlite3.connect(path)) as database:
+            if (state := database.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+                faults.append(f"{path.name}: {state}")
     return faults
-
-
-def _lines(path: Path) -> bool:
-    text = path.read_text()
-    return all(isinstance(json.loads(line), dict) for line in text.splitlines()) and text.endswith("\n")
-
-
-def _arrays(path: Path) -> bool:
-    with np.load(path, allow_pickle=False) as arrays:
-        return all(arrays[name].size >= 0 for name in arrays.files)
-
-
-def _database(path: Path) -> bool:
-    with closing(sqlite3.connect(path)) as database:
-        return bool(database.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
-
-
-READERS: dict[str, Callable[[Path], bool]] = {
-    ".json": lambda path: json.loads(path.read_text()) is not None,
-    ".jsonl": _lines,
-    ".npz": _arrays,
-    ".html": lambda path: path.read_text().rstrip().endswith("</html>"),
-    ".sqlite": _database,
-}
 
 
 def stage(log: Path, rows: int) -> str:

