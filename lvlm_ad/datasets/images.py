@@ -6,6 +6,8 @@ import os
 import re
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,28 +64,19 @@ def shown(path: Path | os.PathLike[str] | str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def _decode(path: Path) -> Image.Image:
-    """Read an image file fully: its first frame, turned upright by its EXIF orientation.
-
-    Raises:
-        ImageError: the file is missing, damaged, truncated or too large.
-    """
-    with _open(path) as opened:
-        try:
-            opened.load()
-            return ImageOps.exif_transpose(opened)
-        except Exception as error:
-            raise _damaged(path, error) from error
-
-
-def _open(path: Path) -> Image.Image:
-    """Open a file and read its header."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file, and turn every exception while it is used into an ``ImageError``."""
     too_large = f"{shown(path)} has more than {_MAX_PIXELS:,} pixels (a decompression bomb?); shrink it before use."
     try:
         with _WARNINGS, warnings.catch_warnings():
             # The limit below decides; Pillow's own limit only warns up to twice its value.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             opened = Image.open(path, formats=_FORMATS)
+        with opened:
+            if opened.width * opened.height > _MAX_PIXELS:
+                raise Image.DecompressionBombError  # noqa: TRY301 - one message for both limits
+            yield opened
     except FileNotFoundError as error:
         raise ImageError(f"{shown(path)} does not exist.") from error
     except Image.DecompressionBombError as error:
@@ -93,20 +86,19 @@ def _open(path: Path) -> Image.Image:
             f"{shown(path)} is not an image file that can be read ({', '.join(_FORMATS)}); replace it."
         ) from error
     except Exception as error:
-        # An OSError with a reason comes from the operating system, one without from Pillow.
+        # An OSError with a reason comes from the operating system, one without from Pillow. For a damaged file Pillow
+        # raises OSError, SyntaxError, struct.error, zlib.error and others, by its format.
         if isinstance(error, OSError) and error.strerror is not None:
             raise ImageError(f"{shown(path)} cannot be read: {error.strerror}.") from error
-        raise _damaged(path, error) from error
-    if opened.width * opened.height > _MAX_PIXELS:
-        opened.close()
-        raise ImageError(too_large)
-    return opened
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{shown(path)} is damaged or truncated ({why}); replace it.") from error
 
 
-def _damaged(path: Path, error: Exception) -> ImageError:
-    # For a damaged file Pillow raises OSError, SyntaxError, struct.error, zlib.error and others, by its format.
-    why = " ".join(str(error).split()) or type(error).__name__
-    return ImageError(f"{shown(path)} is damaged or truncated ({why}); replace it.")
+def _decode(path: Path) -> Image.Image:
+    """Read an image file fully: its first frame, turned upright by its EXIF orientation."""
+    with _opened(path) as opened:
+        opened.load()
+        return ImageOps.exif_transpose(opened)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -115,19 +107,15 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: the file is missing, not an image or too large.
     """
-    with _open(path) as opened:
-        try:
-            width, height = opened.size
-            if isinstance(opened, TiffImageFile):
-                # Some versions of Pillow swap a TIFF file's sides when they open it, others when they load it.
-                width, height = (opened.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
-            # PngImageFile.getexif() decodes the pixels if no EXIF chunk stands before them; few files need that.
-            plain = opened.format == "PNG" and not _ORIENTATION_IN_PNG.search(path.read_bytes())
-            exif = Image.Image.getexif(opened) if plain else opened.getexif()
-            turned = exif.get(ExifTags.Base.Orientation) in _TURNED
-        except Exception as error:
-            raise _damaged(path, error) from error
-    return (width, height) if turned else (height, width)
+    with _opened(path) as opened:
+        width, height = opened.size
+        if isinstance(opened, TiffImageFile):
+            # Some versions of Pillow swap a TIFF file's sides when they open it, others when they load it.
+            width, height = (opened.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
+        # PngImageFile.getexif() decodes the pixels if no EXIF chunk stands before them; few files need that.
+        plain = opened.format == "PNG" and not _ORIENTATION_IN_PNG.search(path.read_bytes())
+        exif = Image.Image.getexif(opened) if plain else opened.getexif()
+        return (width, height) if exif.get(ExifTags.Base.Orientation) in _TURNED else (height, width)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -195,23 +195,21 @@ def _with_values(verdict: _Verdict, expected: Expected) -> Scores:
     if image is None and not verdict.regions:
         return Scores(None, status="unparsable", notes=_listed(verdict.notes))
     expectations = {number: expected(score) for number, score in sorted(verdict.regions.items())}
-    regions = {number: _value(verdict.regions[number], value) for number, value in expectations.items()}
+    # A written "-0" is 0.
+    regions = {
+        number: abs(verdict.regions[number].value) if value is None else value for number, value in expectations.items()
+    }
     if image is None:
         image = verdict.regions[max(regions, key=lambda number: regions[number])]
         verdict.note("There is no image score; the highest score of a region stands for it.")
     expectation = expected(image)
     return Scores(
-        image=_value(image, expectation),
+        image=abs(image.value) if expectation is None else expectation,
         regions=regions,
         status="partial" if verdict.notes else "ok",
         notes=_listed(verdict.notes),
         expected=sum(value is not None for value in (expectation, *expectations.values())),
     )
-
-
-def _value(score: Number, expectation: float | None) -> float:
-    # A written "-0" is 0.
-    return abs(score.value) if expectation is None else expectation
 
 
 def _listed(notes: Iterable[str]) -> tuple[str, ...]:
