@@ -8,6 +8,7 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -29,14 +30,13 @@ _WAIT = 1.0
 _SILENCE = 60.0
 """Seconds without a byte after which a transfer counts as broken."""
 _BLOCK = 1 << 20
-_OK, _PARTIAL, _TIMEOUT, _RANGE_EMPTY, _RATE_LIMIT, _SERVER_ERROR = 200, 206, 408, 416, 429, 500
 
 _MAX_MEMBERS = 500_000
 """Three times as many files and folders as the largest data set known has."""
 
 
-class _BrokenError(Exception):
-    """A transfer that may be resumed."""
+Report = Callable[[str, int, int], None]
+"""Receives the stage ("fetching", "checking", "unpacking"), bytes done and bytes in all (0: unknown)."""
 
 
 def folder_of(preset: DownloadPreset, to: Path | None = None) -> Path:
@@ -49,7 +49,7 @@ def download(
     to: Path | None = None,
     *,
     keep_archive: bool = False,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Report = lambda *_: None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Fetch, verify and unpack a data set. After an interruption the next call resumes.
@@ -60,7 +60,7 @@ def download(
         preset: the data set, its address and its checksum.
         to: the folder; None: the cache.
         keep_archive: whether to keep the archive, beside the folder as ``FOLDER.archive``.
-        progress: called with the stage, bytes done and bytes in all (0: unknown).
+        progress: see ``Report``.
         note: called with a sentence for each transfer that broke.
 
     Returns:
@@ -96,7 +96,7 @@ def fetch(
     url: str,
     target: Path,
     sha256: str,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Report = lambda *_: None,
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Fetch a file over HTTP. An incomplete transfer is kept as ``TARGET.partial``, and the next call resumes it.
@@ -105,8 +105,8 @@ def fetch(
         url: http or https.
         target: the file to write; its folder exists. A file that is there and has the checksum is not fetched again.
         sha256: of the whole file, hex; a file with another one is removed.
-        progress: see ``download``.
-        note: see ``download``.
+        progress: see ``Report``.
+        note: called with a sentence for each transfer that broke.
 
     Raises:
         ConfigError, DataError: see ``download``.
@@ -125,7 +125,7 @@ def fetch(
         try:
             _transfer(url, address, partial, progress)
             break
-        except (httpx.RequestError, _BrokenError) as error:
+        except httpx.RequestError as error:
             failures = 1 if _size(partial) > before else failures + 1
             if failures == _TRIES or isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects):
                 raise DataError(
@@ -148,23 +148,23 @@ def fetch(
     partial.replace(target)
 
 
-def _transfer(url: str, address: str, partial: Path, progress: Callable[[str, int, int], None]) -> None:
+def _transfer(url: str, address: str, partial: Path, progress: Report) -> None:
     """Fetch the missing bytes of a file."""
     have = _size(partial)
     headers = {"User-Agent": f"lvlm-ad/{__version__}", "Accept-Encoding": "identity"}
     headers |= {"Range": f"bytes={have}-"} if have else {}
     with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=_SILENCE) as reply:
         status, reason = reply.status_code, f"answered {reply.status_code} {reply.reason_phrase}"
-        if status == _RANGE_EMPTY and have:
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
             # The file is complete; if it is another one, the checksum shows it.
             return
-        if status in {_TIMEOUT, _RATE_LIMIT} or status >= _SERVER_ERROR:
-            raise _BrokenError(f"the server {reason}")
-        if status not in {_OK, _PARTIAL}:
+        if status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS} or reply.is_server_error:
+            raise httpx.RequestError(f"the server {reason}")
+        if status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             raise DataError(f"{address} {reason}; give another address with --url, or fetch the file in a browser.")
-        if status == _PARTIAL and not reply.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise _BrokenError("the server answered with another part than requested")
-        start = have if status == _PARTIAL else 0
+        start = have if status == HTTPStatus.PARTIAL_CONTENT else 0
+        if start and not reply.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise httpx.RequestError("the server answered with another part than requested")
         length = int(reply.headers.get("Content-Length", 0))
         if shutil.disk_usage(partial.parent).free < length:
             raise DataError(f"{partial.parent} has no room for {length:,} bytes more.")
@@ -179,7 +179,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _hash(path: Path, progress: Callable[[str, int, int], None]) -> str:
+def _hash(path: Path, progress: Report) -> str:
     progress("checking", 0, 0)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
