@@ -24,7 +24,7 @@ from lvlm_ad.metrics.intervals import (
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 
-__all__ = ["Comparison", "Difference", "ImageDifference", "compare_runs"]
+__all__ = ["Comparison", "Difference", "ImageDifference", "compare_runs", "distinct_names"]
 
 _FEWEST_RESAMPLES = 50
 
@@ -83,7 +83,7 @@ class Comparison:
         images: the images, those that are ranked most differently first.
     """
 
-    names: tuple[str, str]
+    names: tuple[str, ...]
     resamples: int
     notes: tuple[str, ...]
     mean: Mapping[str, Difference]
@@ -95,19 +95,15 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class _Category:
-    """A category of one run.
-
-    Attributes:
-        indices: the places of its measured images among the run's predictions.
-        images: these images.
-        metrics: its entry in metrics.json.
-        samples: metric -> its values on resamples.
-    """
+    """A category of one run."""
 
     indices: list[int]
+    """Where its measured images are among the run's predictions."""
     images: CategoryImages
     metrics: Mapping[str, Any]
+    """Its entry in metrics.json."""
     samples: Mapping[str, BootstrapSamples]
+    """Metric -> its values on resamples."""
 
 
 def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_conditions: bool = False) -> Comparison:
@@ -146,7 +142,7 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     }
     images = [one for name in both_kinds for one in _image_differences(first, second, ours[name], theirs[name])]
     return Comparison(
-        names=_names(first.manifest, second.manifest),
+        names=distinct_names((first, second)),
         resamples=resamples,
         notes=tuple(notes),
         mean={metric: _mean_difference(metric, ours, theirs, categories) for metric in METRIC_NAMES},
@@ -157,18 +153,16 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     )
 
 
-def _names(one: Manifest, other: Manifest) -> tuple[str, str]:
-    if one.row_name != other.row_name:
-        return one.row_name, other.row_name
-    return f"{one.row_name} #{one.config_hash[:6]}", f"{other.row_name} #{other.config_hash[:6]}"
+def distinct_names(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return the runs' names, followed by the beginning of their hashes if two names are the same."""
+    names = tuple(run.manifest.row_name for run in runs)
+    if len(set(names)) == len(names):
+        return names
+    return tuple(f"{name} #{run.manifest.config_hash[:6]}" for name, run in zip(names, runs, strict=True))
 
 
 def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
-    """Return notes on the conditions in which two runs differ.
-
-    Raises:
-        RunError: their difference would mean nothing.
-    """
+    """Return notes on the conditions in which two runs differ; refuse runs whose difference would mean nothing."""
     for run in (first, second):
         _check_complete(run)
     one, other = first.manifest, second.manifest
@@ -200,7 +194,7 @@ def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
 
 
 def _check_complete(run: Run) -> None:
-    """Raise RunError unless a run was read with its predictions and every question was answered."""
+    """Refuse a run without its predictions, or with unanswered questions."""
     n_images = run.manifest.dataset.n_images
     if len(run.predictions) != n_images:
         raise RunError(f"{run.dir}: {len(run.predictions)} predictions for {n_images} images; read the run with them.")

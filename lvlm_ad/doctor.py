@@ -17,7 +17,7 @@ from typing import Literal
 
 from lvlm_ad import __version__
 from lvlm_ad.asking.answers import is_alive
-from lvlm_ad.asking.salvage import salvage, whole_answers
+from lvlm_ad.asking.salvage import salvage
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.load import default_root
 from lvlm_ad.errors import LvlmAdError, StoreError
@@ -53,11 +53,11 @@ class Finding:
     """One thing that was examined.
 
     Attributes:
-        about: the part it belongs to: "installed", "devices", "keys", "data sets" or "folder".
+        about: "installed", "devices", "keys", "data sets" or "folder".
         name: what was examined.
-        state: how it is.
-        text: what there is to know, one line.
-        remedy: what mends it, in words; empty: nothing does, or nothing need.
+        state: its state.
+        text: one line about it.
+        remedy: what mends it, in words; empty: nothing does, or nothing is wrong.
         repair: mends it and returns what was done; None: the user must.
     """
 
@@ -157,13 +157,11 @@ def folder_findings(out: Path) -> Iterator[Finding]:
     answers, cache = out / "answers.sqlite", out / "cache.sqlite"
     busy = _is_busy(answers)
     if busy:
-        text = "another command is at work on this folder; nothing is repaired"
-        yield Finding("folder", answers.name, "ok", text)
+        yield Finding("folder", answers.name, "ok", "another command is at work on this folder; nothing is repaired")
     remedy = "every answer that is still whole is saved into a new file, and the damaged one is kept"
     yield from _store_finding(answers, ANSWERS, "answers", remedy, None if busy else lambda: _save_answers(answers))
     remedy = "it is renamed, and made again"
     yield from _store_finding(cache, CACHE, "divisions", remedy, None if busy else lambda: _put_aside(cache))
-    yield from _damaged_before(answers, busy=busy)
     runs, problems = read_runs(out)
     yield Finding("folder", "runs", "ok", f"{len(runs)} can be read")
     for problem in problems:
@@ -171,20 +169,16 @@ def folder_findings(out: Path) -> Iterator[Finding]:
 
 
 def _is_busy(answers: Path) -> bool:
-    """Return whether a living command uses the folder.
+    """Return whether a living command uses the folder; a damaged store may not tell.
 
-    A damaged store may not tell. Repaired under a living command, it loses nothing: what that command still writes goes
-    into the file that is kept.
+    What a command writes after its store was moved away is in the file that is kept.
     """
-    if not answers.is_file():
-        return False
-    with suppress(*DATABASE_ERRORS), closing(_read_only(answers)) as database:
+    with (
+        suppress(*DATABASE_ERRORS),
+        closing(sqlite3.connect(f"{answers.resolve().as_uri()}?mode=ro", uri=True)) as database,
+    ):
         return any(is_alive(*row) for row in database.execute("SELECT host, pid, seen FROM owners"))
     return False
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
 def _store_finding(
@@ -193,6 +187,8 @@ def _store_finding(
     if not path.is_file():
         if path.exists() or path.is_symlink():
             yield Finding("folder", path.name, "problem", "it is no file; move it away")
+        elif kind is ANSWERS and _kept(path):
+            yield Finding("folder", path.name, "problem", "missing: a repair was interrupted", remedy, repair)
         return
     try:
         with closing(Database(path, kind)) as database:
@@ -204,8 +200,7 @@ def _store_finding(
             return
         verdict, count = str(error.__cause__), 0
     if verdict == "ok":
-        text = f"sound, {count:,} entries, {path.stat().st_size / 1e6:.1f} MB"
-        yield Finding("folder", path.name, "ok", text)
+        yield Finding("folder", path.name, "ok", f"sound, {count:,} entries, {path.stat().st_size / 1e6:.1f} MB")
     else:
         yield Finding("folder", path.name, "problem", f"damaged: {verdict:.200}", remedy, repair)
 
@@ -229,43 +224,15 @@ def _put_aside(path: Path) -> str:
 
 
 def _kept(answers: Path) -> list[Path]:
-    """Return the damaged stores that earlier repairs kept."""
-    names = sorted(answers.parent.glob(f"{answers.name}.damaged*"))
-    return [name for name in names if name.is_file() and not name.name.endswith(("-wal", "-shm"))]
-
-
-def _damaged_before(answers: Path, *, busy: bool) -> Iterator[Finding]:
-    """Examine kept damaged stores: a repair may have been interrupted before its new store was in place."""
-    for kept in _kept(answers):
-        known: set[str] = set()
-        with suppress(*DATABASE_ERRORS), closing(_read_only(answers)) as database:
-            known = {row[0] for row in database.execute("SELECT key FROM answers")}
-        try:
-            missing = sum(row["key"] not in known for row in whole_answers(kept))
-        except OSError as error:
-            yield Finding("folder", kept.name, "warning", f"it could not be examined: {error.strerror}")
-            continue
-        if not missing:
-            text = "a damaged store; every answer that can be read is in answers.sqlite, so you may delete it"
-            yield Finding("folder", kept.name, "ok", text)
-            continue
-
-        def repair(kept: Path = kept) -> str:
-            return f"{salvage([kept], answers):,} answers of {kept.name} were saved into answers.sqlite"
-
-        text = f"a damaged store; {missing:,} answers that can be read are not in answers.sqlite"
-        remedy = "they are saved into answers.sqlite"
-        yield Finding("folder", kept.name, "warning", text, remedy, None if busy else repair)
+    """Return the damaged stores that repairs kept."""
+    return sorted(answers.parent.glob(f"{answers.name}.damaged[0-9]"))
 
 
 def _save_answers(path: Path) -> str:
-    """Build a new store from what can be read; only then does it take the damaged one's place.
-
-    Whenever this is interrupted, the damaged file is there under one of its names, and is examined again.
-    """
+    """Build a new store from what can be read; only then does it take the damaged one's place."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as workshop:
         new = Path(workshop) / path.name
-        saved = salvage([path, *_kept(path)], new)
-        moved = _put_aside(path)
+        saved = salvage([file for file in (path, *_kept(path)) if file.is_file()], new)
+        moved = _put_aside(path) if path.is_file() else "file is still there"
         new.rename(path)
     return f"{saved:,} answers were saved into a new {path.name}; the damaged {moved}"

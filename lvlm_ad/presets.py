@@ -32,8 +32,6 @@ __all__ = [
 Kind = Literal["models", "prompts", "protocols", "downloads"]
 M = TypeVar("M", bound=BaseModel)
 
-_MODEL_FIELDS = ("name", "description", "backend", "baseline")
-
 
 class _Preset(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -216,13 +214,10 @@ class Protocol(_Preset):
     not what is asked."""
 
     def division_options(self) -> dict[str, Any]:
-        """Return the options of the division that are not None."""
-        names = (
-            *("n_segments", "compactness", "grid_rows", "grid_columns"),
-            *("sam_model", "sam_points_per_side", "pred_iou_thresh", "stability_score_thresh", "crops_nms_thresh"),
-            *("sam_points_per_batch", "sam_device", "min_area", "max_area"),
-        )
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        """Return the options of the division that are set."""
+        # They are the fields without a default of their own.
+        fields = type(self).model_fields
+        return {name: value for name, value in self if value is not None and fields[name].default is None}
 
 
 def preset_names(kind: Kind) -> list[str]:
@@ -237,10 +232,7 @@ def preset_names(kind: Kind) -> list[str]:
 
 
 def load_protocol(name: str, overrides: dict[str, Any]) -> Protocol:
-    """Read a protocol and apply settings of the command line over it.
-
-    Raises:
-        ConfigError: it does not exist or is wrong.
+    """Read a protocol and apply settings of the command line over it; ``ConfigError`` if anything is wrong.
 
     Example:
         >>> load_protocol("paper", {"n_segments": 30}).n_segments
@@ -250,20 +242,12 @@ def load_protocol(name: str, overrides: dict[str, Any]) -> Protocol:
 
 
 def load_prompt(name: str) -> PromptPreset:
-    """Read a prompt.
-
-    Raises:
-        ConfigError: it does not exist or is wrong.
-    """
+    """Read a prompt; ``ConfigError`` if it does not exist or is wrong."""
     return validated(PromptPreset, _read("prompts", name), f"prompt {name}")
 
 
 def load_download(name: str) -> DownloadPreset:
-    """Read where to download a data set.
-
-    Raises:
-        ConfigError: it does not exist or is wrong.
-    """
+    """Read where to download a data set; ``ConfigError`` if the preset does not exist or is wrong."""
     return validated(DownloadPreset, _read("downloads", name), f"download {name}")
 
 
@@ -271,7 +255,7 @@ def load_model(name: str) -> ModelPreset:
     """Read a model preset. Its file is flat: description, backend or baseline, prices, pacing, the plugin's options.
 
     Raises:
-        ConfigError: it does not exist, is wrong, or names neither or both of a backend and a baseline.
+        ConfigError: it does not exist or is wrong; see ``model_preset``.
 
     Example:
         >>> load_model("gpt-4o").price.price_input
@@ -287,7 +271,7 @@ def model_preset(values: dict[str, Any]) -> ModelPreset:
         ConfigError: a value is wrong, or the values name neither or both of a backend and a baseline.
     """
     where = f"model {values.get('name', '')}".strip()
-    own = {key: value for key, value in values.items() if key in _MODEL_FIELDS}
+    own = {key: value for key, value in values.items() if key in {"name", "description", "backend", "baseline"}}
     price = {key: value for key, value in values.items() if key in Price.model_fields}
     pacing = {key: value for key, value in values.items() if key in Pacing.model_fields}
     options = {key: value for key, value in values.items() if key not in {*own, *price, *pacing}}
@@ -376,10 +360,7 @@ def _read(kind: Kind, name: str) -> dict[str, Any]:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"The preset file {name} cannot be read: {error}.") from error
-        own_name = path.name.removesuffix(".toml")
-        if not own_name.strip("."):
-            raise ConfigError(f"The preset file {name} needs a name before .toml; folders are named by it.")
-        return {"name": own_name, **_toml(text, name)}
+        return {"name": path.name.removesuffix(".toml"), **_toml(text, name)}
     names = preset_names(kind)
     if name not in names:
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from lvlm_ad.compare import distinct_names
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.files import own_folder
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from lvlm_ad.log import Progress
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["display_names", "gallery", "letter"]
+__all__ = ["gallery", "letter"]
 
 _FOLDER = "pictures"
 
@@ -85,7 +86,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
         if sources.note:
             legend.append(f"Marks and maps are not shown: {sources.note}")
     data = {
-        "runs": display_names(runs),
+        "runs": [visible(name) for name in distinct_names(runs)],
         "letters": [letter(index) for index in range(len(runs))],
         "folder": _FOLDER,
         "cards": _cards(runs, pictures, kept),
@@ -97,14 +98,6 @@ def letter(index: int) -> str:
     """Return a run's letter, used where there is no room for its name: A to Z, then A2 and so on."""
     number, place = divmod(index, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(number + 1) if number else "")
-
-
-def display_names(runs: Sequence[Run]) -> list[str]:
-    """Return the runs' names, followed by the beginning of their hashes if two names are the same."""
-    names = [visible(run.manifest.row_name) for run in runs]
-    if len(set(names)) < len(names):
-        names = [f"{name} #{run.manifest.config_hash[:6]}" for name, run in zip(names, runs, strict=True)]
-    return names
 
 
 def _cards(runs: Sequence[Run], pictures: Sequence[dict[str, Any]], kept: int) -> list[dict[str, Any]]:

@@ -7,14 +7,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.compare import compare_runs
+from lvlm_ad.compare import compare_runs, distinct_names
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import percent, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
-from lvlm_ad.report.gallery import display_names, gallery, letter
+from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.summary import curves_of, times_of
@@ -225,7 +225,7 @@ def _settings(run: Run) -> list[tuple[str, str]]:
 
 
 def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resamples: int) -> dict[str, Any]:
-    names = [f"{letter(index)} {name}" for index, name in enumerate(display_names(runs))]
+    names = [f"{letter(index)} {name}" for index, name in enumerate(distinct_names(runs))]
     return {
         "title": " against ".join(names),
         "made": "",
