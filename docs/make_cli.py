@@ -28,8 +28,8 @@ Results go to stdout, progress and messages to stderr. `--json` prints one JSON 
 | 3 | the run finished, but some images have no usable answer; the counts are printed |
 | 130 | interrupted; stored answers are kept, and the same command continues |
 
-`--set KEY=VALUE` sets any field of a model preset, any option of its plugin and any field of the protocol: `--set base_url=...`,
-`--set temperature=0.5`, `--set n_segments=100`, `--set shots=2`. An unknown setting is an error.
+`--set KEY=VALUE` sets any field of a model preset, any option of its plugin and any field of the protocol:
+`--set base_url=...`, `--set temperature=0.5`, `--set n_segments=100`, `--set shots=2`. An unknown setting is an error.
 """
 
 

@@ -10,26 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lvlm_ad.cli.shell import (
-    BOARD_WIDTH,
-    EXIT_INCOMPLETE,
-    Categories,
-    DataFolder,
-    DatasetName,
-    Division,
-    Json,
-    MaskThreshold,
-    Out,
-    Protocol,
-    Resamples,
-    Settings,
-    guarded,
-    merged_settings,
-    print_json,
-    say,
-    show,
-    table_console,
-)
+from lvlm_ad.cli import shell
 
 if TYPE_CHECKING:
     from lvlm_ad.cli.progress import Bars
@@ -42,23 +23,23 @@ OnFailure = StrEnum("OnFailure", ["zero", "exclude"])
 EngineName = StrEnum("EngineName", ["local", "ray"])
 
 
-@guarded
+@shell.guarded
 def bench(
     models: Annotated[
         list[str],
         typer.Option("--model", "-m", help="Model preset, plugin, preset file or class of your own; may be repeated."),
     ] = [],
-    dataset: DatasetName = None,
-    data: DataFolder = None,
-    categories: Categories = [],
+    dataset: shell.DatasetName = None,
+    data: shell.DataFolder = None,
+    categories: shell.Categories = [],
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most N images per category, alternately good and anomalous.")
     ] = None,
-    division: Division = None,
+    division: shell.Division = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
-    protocol: Protocol = "default",
-    settings: Settings = [],
-    out: Out = Path("runs"),
+    protocol: shell.Protocol = "default",
+    settings: shell.Settings = [],
+    out: shell.Out = Path("runs"),
     concurrency: Annotated[
         int, typer.Option(min=1, help="Concurrent questions at the start; adapts to the endpoint's limit.")
     ] = 16,
@@ -70,9 +51,9 @@ def bench(
     ] = OnFailure.zero,
     reference_rows: Annotated[bool, typer.Option(help="Run chance, contrast and oracle beside the models.")] = True,
     frame: Annotated[bool | None, typer.Option("--frame/--no-frame", hidden=True)] = None,
-    mask_threshold: MaskThreshold = None,
+    mask_threshold: shell.MaskThreshold = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed for reference images and random scores.")] = 0,
-    resamples: Resamples = 1000,
+    resamples: shell.Resamples = 1000,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed", help="Ask again if a stored answer is refused, cut off, empty or unreadable."),
@@ -94,7 +75,7 @@ def bench(
     log: Annotated[
         Path | None, typer.Option(help="Append events to FILE as JSON lines: keys of answers, not their contents.")
     ] = None,
-    json: Json = False,
+    json: shell.Json = False,
 ) -> None:
     """Measure models on a data set. Without arguments: the reference rows on the built-in demo.
 
@@ -109,7 +90,7 @@ def bench(
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.log import logged_to
 
-    given["settings"] = merged_settings(settings, division=division, prompt=prompt)
+    given["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
     given["reference_rows"] = reference_rows if frame is None else frame
     # Every field of the configuration is an option of the same name.
     config = evaluate.RunConfig(**{field.name: given[field.name] for field in fields(evaluate.RunConfig)})
@@ -125,12 +106,12 @@ def bench(
         return
     _show_board(runs, out)
     if json:
-        print_json({"runs": [_as_json(run) for run in runs]})
+        shell.print_json({"runs": [_as_json(run) for run in runs]})
     missing = _missing_answers(runs, retried=retry_failed)
     for line in missing:
-        say(line)
+        shell.say(line)
     if missing:
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
 def _write_reports(runs: list[Run], bars: Bars) -> None:
@@ -165,15 +146,15 @@ def _show_board(runs: list[Run], out: Path) -> None:
     fingerprint = runs[0].manifest.dataset.fingerprint
     all_runs, problems = read_runs(out)
     for problem in problems:
-        say(f"left out: {problem}")
+        shell.say(f"left out: {problem}")
     board = make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint])
-    print_board(board, table_console(BOARD_WIDTH))
+    print_board(board, shell.table_console(shell.BOARD_WIDTH))
     board = make_board(all_runs)
     write_file(out / "leaderboard.md", FORMATS["md"](board))
     write_file(out / "leaderboard.html", board_page(board, out))
     for run in runs:
-        say(f"{run.manifest.row_name}: {run.dir}")
-    say(f"leaderboard: {out / 'leaderboard.html'}")
+        shell.say(f"{run.manifest.row_name}: {run.dir}")
+    shell.say(f"leaderboard: {out / 'leaderboard.html'}")
 
 
 def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
@@ -199,12 +180,12 @@ def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
 
 def _show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
     if json:
-        print_json({"forecast": forecast})
+        shell.print_json({"forecast": forecast})
         return
     if not forecast:
-        show("No questions to ask: none of the models is a chat model.")
+        shell.show("No questions to ask: none of the models is a chat model.")
     for model in forecast:
-        show(
+        shell.show(
             f"{model['model']}: {model['questions']} questions, {model['stored']} already answered, "
             f"{model['to_ask']} to ask; {_estimate(model)}."
         )
@@ -232,12 +213,12 @@ def _estimate(model: dict[str, Any]) -> str:
     )
 
 
-@guarded
+@shell.guarded
 def score(
     maps: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the maps, named and nested like the images.")],
-    dataset: DatasetName = None,
-    data: DataFolder = None,
-    category: Categories = [],
+    dataset: shell.DatasetName = None,
+    data: shell.DataFolder = None,
+    category: shell.Categories = [],
     name: Annotated[str, typer.Option(help="Name of the row.  [default: the folder's name]")] = "",
     image_scores: Annotated[
         Path | None,
@@ -246,10 +227,10 @@ def score(
     size: Annotated[
         int, typer.Option(help="Measure at N x N pixels; maps are resized bilinearly. 0: each image's own size.")
     ] = 768,
-    mask_threshold: MaskThreshold = None,
-    resamples: Resamples = 1000,
-    out: Out = Path("runs"),
-    json: Json = False,
+    mask_threshold: shell.MaskThreshold = None,
+    resamples: shell.Resamples = 1000,
+    out: shell.Out = Path("runs"),
+    json: shell.Json = False,
 ) -> None:
     """Measure the anomaly maps of any method.
 
@@ -274,7 +255,7 @@ def score(
     )
     with Bars() as bars:
         run = score_maps(maps, config, name=name, image_scores=image_scores, own_size=not size, progress=bars)
-    print_board(make_board([run]), table_console(BOARD_WIDTH))
-    say(f"{run.manifest.row_name}: {run.dir}")
+    print_board(make_board([run]), shell.table_console(shell.BOARD_WIDTH))
+    shell.say(f"{run.manifest.row_name}: {run.dir}")
     if json:
-        print_json({"model": run.manifest.row_name, "dir": str(run.dir), "metrics": run.metrics})
+        shell.print_json({"model": run.manifest.row_name, "dir": str(run.dir), "metrics": run.metrics})

@@ -10,19 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lvlm_ad.cli.shell import (
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    DataFolder,
-    Json,
-    MaskThreshold,
-    escaped,
-    guarded,
-    print_json,
-    say,
-    show,
-    table_console,
-)
+from lvlm_ad.cli import shell
 from lvlm_ad.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,9 +26,12 @@ DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="mvtec, visa, 
 
 
 @data.command()
-@guarded
+@shell.guarded
 def check(
-    dataset: DatasetName = "folder", data: DataFolder = None, mask_threshold: MaskThreshold = None, json: Json = False
+    dataset: DatasetName = "folder",
+    data: shell.DataFolder = None,
+    mask_threshold: shell.MaskThreshold = None,
+    json: shell.Json = False,
 ) -> None:
     """Read every image and mask, and report all problems at once. Exit status 2 if there is an error."""
     from lvlm_ad.datasets import check_dataset
@@ -51,17 +42,17 @@ def check(
     if json:
         names = ("severity", "where", "message")
         problems = [{name: getattr(problem, name) for name in names} for problem in report.problems]
-        print_json({"images": images, "problems": problems})
+        shell.print_json({"images": images, "problems": problems})
     else:
         for problem in report.problems:
-            show(f"{problem.severity}: {problem.message}")
-        show(f"{images} test images; {len(errors)} errors, {len(report.problems) - len(errors)} warnings.")
+            shell.show(f"{problem.severity}: {problem.message}")
+        shell.show(f"{images} test images; {len(errors)} errors, {len(report.problems) - len(errors)} warnings.")
     if errors:
-        raise typer.Exit(EXIT_USAGE)
+        raise typer.Exit(shell.EXIT_USAGE)
 
 
 @data.command()
-@guarded
+@shell.guarded
 def demo(
     out: Annotated[Path, typer.Option(help="Output folder; must not exist, or contain the same demo.")],
     images: Annotated[int, typer.Option(min=2, help="Test images per category.")] = 6,
@@ -72,11 +63,11 @@ def demo(
     from lvlm_ad.datasets.demo import make_demo
 
     root = make_demo(out, images=images, seed=seed, size=size)
-    say(f"The demo is in {root}; measure it with: lvlm-ad bench --dataset folder --data {root}")
+    shell.say(f"The demo is in {root}; measure it with: lvlm-ad bench --dataset folder --data {root}")
 
 
 @data.command()
-@guarded
+@shell.guarded
 def download(
     name: Annotated[str, typer.Argument(metavar="NAME", help="mvtec, visa, or a file of your own, ending in .toml.")],
     to: Annotated[Path | None, typer.Option(help="Target folder.  [default: NAME in the user's cache]")] = None,
@@ -98,20 +89,20 @@ def download(
         _licence(preset, accept_license)
     with _transfer() as progress:
         try:
-            folder = run(preset, to, keep_archive=keep_archive, progress=progress, note=say)
+            folder = run(preset, to, keep_archive=keep_archive, progress=progress, note=shell.say)
         except KeyboardInterrupt:
-            say("lvlm-ad: interrupted. The bytes received are kept; run the same command again to resume.")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            shell.say("lvlm-ad: interrupted. The bytes received are kept; run the same command again to resume.")
+            raise typer.Exit(shell.EXIT_INTERRUPTED) from None
     loaded = load_dataset(preset.layout, folder)
-    say(f"{preset.name}: {len(loaded)} test images, {len(loaded.categories)} categories in {folder}")
+    shell.say(f"{preset.name}: {len(loaded)} test images, {len(loaded.categories)} categories in {folder}")
     where = f" --data {folder}" if to or preset.name != preset.layout else ""
-    say(f"Next: lvlm-ad bench --dataset {preset.layout}{where}")
+    shell.say(f"Next: lvlm-ad bench --dataset {preset.layout}{where}")
 
 
 def _licence(preset: DownloadPreset, accepted: bool) -> None:
     """Show the licence and ask the user to accept it."""
-    say(f"{preset.description or preset.name} ({preset.page})")
-    say(f"Licence: {preset.licence} ({preset.licence_url}): {preset.terms}.")
+    shell.say(f"{preset.description or preset.name} ({preset.page})")
+    shell.say(f"Licence: {preset.licence} ({preset.licence_url}): {preset.terms}.")
     if accepted:
         return
     if not sys.stdin.isatty():
@@ -122,8 +113,8 @@ def _licence(preset: DownloadPreset, accepted: bool) -> None:
         # Typer raises it for Ctrl-C and for the end of the input.
         if not isinstance(ended.__context__, KeyboardInterrupt):
             raise ConfigError("The licence must be accepted; give --accept-license if you accept it.") from None
-        say("lvlm-ad: interrupted. Nothing was downloaded.")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        shell.say("lvlm-ad: interrupted. Nothing was downloaded.")
+        raise typer.Exit(shell.EXIT_INTERRUPTED) from None
     if not yes:
         raise ConfigError("The licence was not accepted; nothing was downloaded.")
 
@@ -145,16 +136,19 @@ def _transfer() -> Iterator[Callable[[str, int, int], None]]:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=None)
                 if not console.is_terminal:
-                    say(stage)
+                    shell.say(stage)
             bars.update(tasks[stage], completed=done, total=total or None)
 
         yield progress
 
 
 @data.command()
-@guarded
+@shell.guarded
 def info(
-    dataset: DatasetName = "folder", data: DataFolder = None, mask_threshold: MaskThreshold = None, json: Json = False
+    dataset: DatasetName = "folder",
+    data: shell.DataFolder = None,
+    mask_threshold: shell.MaskThreshold = None,
+    json: shell.Json = False,
 ) -> None:
     """Describe a data set: categories, counts, reference images, fingerprint."""
     from lvlm_ad.datasets import load_dataset
@@ -182,17 +176,16 @@ def info(
         "categories": categories,
     }
     if json:
-        print_json(described)
+        shell.print_json(described)
         return
     from rich.table import Table
-    from rich.text import Text
 
     table = Table("Category", "Good", "Anomalous", "Masks", "References", "Defects", box=None, pad_edge=False)
     for row in categories:
         numbers = [str(row[name]) for name in ("good", "anomalous", "masks", "references")]
-        table.add_row(Text(escaped(row["category"])), *numbers, Text(escaped(", ".join(row["defects"]))))
-    console = table_console()
-    console.print(Text(f"{loaded.name}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}"))
+        table.add_row(shell.escaped(row["category"]), *numbers, shell.escaped(", ".join(row["defects"])))
+    console = shell.table_console()
+    console.print(f"{loaded.name}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}")
     for note in loaded.notes:
-        console.print(Text(escaped(note)))
+        console.print(shell.escaped(note))
     console.print(table)

@@ -7,38 +7,26 @@ from typing import Annotated
 
 import typer
 
-from lvlm_ad.cli.shell import (
-    EXIT_INCOMPLETE,
-    Division,
-    Image,
-    Json,
-    Out,
-    Protocol,
-    Settings,
-    guarded,
-    merged_settings,
-    print_json,
-    show,
-)
+from lvlm_ad.cli import shell
 
 __all__ = ["ask", "regions"]
 
 
-@guarded
+@shell.guarded
 def ask(
-    image: Image,
+    image: shell.Image,
     model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin or preset file.")],
     category: Annotated[
         str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
     ] = None,
-    division: Division = None,
+    division: shell.Division = None,
     prompt: Annotated[
         str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's; without --category: general]")
     ] = None,
-    protocol: Protocol = "default",
-    settings: Settings = [],
-    out: Out = Path("runs"),
-    json: Json = False,
+    protocol: shell.Protocol = "default",
+    settings: shell.Settings = [],
+    out: shell.Out = Path("runs"),
+    json: shell.Json = False,
 ) -> None:
     """Ask one model about one image.
 
@@ -49,7 +37,7 @@ def ask(
     from lvlm_ad import evaluate
     from lvlm_ad.report import overview
 
-    values = merged_settings(settings, division=division, prompt=prompt)
+    values = shell.merged_settings(settings, division=division, prompt=prompt)
     if category is None:
         values.setdefault("prompt", "general")
     config = evaluate.RunConfig(models=(model,), protocol=protocol, settings=values, out=out)
@@ -68,7 +56,7 @@ def ask(
     path.parent.mkdir(parents=True, exist_ok=True)
     Picture.fromarray(picture).save(path)
     if json:
-        print_json(
+        shell.print_json(
             {
                 "image_score": answer.image_score,
                 "regions": {str(number): score for number, score in answer.regions.items()},
@@ -81,25 +69,27 @@ def ask(
         )
     else:
         highest = sorted(answer.regions.items(), key=lambda item: -item[1])[:10]
-        show(f"image score: {'none' if answer.image_score is None else f'{answer.image_score:.3f}'} ({answer.status})")
-        show("regions: " + (", ".join(f"{number}: {score:.3f}" for number, score in highest) or "none"))
+        shell.show(
+            f"image score: {'none' if answer.image_score is None else f'{answer.image_score:.3f}'} ({answer.status})"
+        )
+        shell.show("regions: " + (", ".join(f"{number}: {score:.3f}" for number, score in highest) or "none"))
         for note in answer.notes:
-            show(f"note: {note}")
-        show(f"picture: {path}")
+            shell.show(f"note: {note}")
+        shell.show(f"picture: {path}")
     if answer.image_score is None:
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
-@guarded
+@shell.guarded
 def regions(
-    image: Image,
-    division: Division = None,
-    protocol: Protocol = "default",
-    settings: Settings = [],
+    image: shell.Image,
+    division: shell.Division = None,
+    protocol: shell.Protocol = "default",
+    settings: shell.Settings = [],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The picture's file.  [default: IMAGE-regions.png here]")
     ] = None,
-    json: Json = False,
+    json: shell.Json = False,
 ) -> None:
     """Divide an image into regions, and draw them as a model sees them."""
     from PIL import Image as Picture
@@ -107,7 +97,7 @@ def regions(
     from lvlm_ad import evaluate
     from lvlm_ad.errors import ConfigError
 
-    config = evaluate.RunConfig(protocol=protocol, settings=merged_settings(settings, division=division))
+    config = evaluate.RunConfig(protocol=protocol, settings=shell.merged_settings(settings, division=division))
     cut = evaluate.cut(image, config)
     path = output or Path(f"{image.stem}-regions.png")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +106,7 @@ def regions(
     except ValueError as error:
         raise ConfigError(f"{path} names no kind of picture; end it in .png, .webp or .jpg.") from error
     if json:
-        print_json({"count": cut.regions.count, "hash": cut.regions.hash, "picture": str(path)})
+        shell.print_json({"count": cut.regions.count, "hash": cut.regions.hash, "picture": str(path)})
         return
-    show(f"regions: {cut.regions.count}")
-    show(f"picture: {path}")
+    shell.show(f"regions: {cut.regions.count}")
+    shell.show(f"picture: {path}")

@@ -12,18 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import typer
 
-from lvlm_ad.cli.shell import (
-    EXIT_USAGE,
-    Json,
-    Settings,
-    escaped,
-    guarded,
-    merged_settings,
-    print_json,
-    say,
-    show,
-    table_console,
-)
+from lvlm_ad.cli import shell
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -36,24 +25,24 @@ __all__ = ["check_backend", "check_baseline", "doctor", "models", "new_backend",
 _STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "problem": "red"}
 
 
-@guarded
+@shell.guarded
 def models(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="A model, to list its options for --set.")
     ] = None,
-    json: Json = False,
+    json: shell.Json = False,
 ) -> None:
     """List the models and whether they can run here. With NAME: list a model's options."""
     if name is not None:
         model = _details(name)
-        return print_json(model) if json else _print_details(model)
+        return shell.print_json(model) if json else _print_details(model)
     from lvlm_ad.plugins import clashes
     from lvlm_ad.presets import preset_names
 
     listing = _listing()
     # Names that two packages offer.
     notes = list(clashes(preset_names("models")).values())
-    return print_json({"models": listing, "notes": notes}) if json else _print_listing(listing, notes)
+    return shell.print_json({"models": listing, "notes": notes}) if json else _print_listing(listing, notes)
 
 
 def _listing() -> list[dict[str, Any]]:
@@ -108,25 +97,25 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
 
     about_column = Column("Description, and what is missing", overflow="fold")
     table = Table("Model", "Plugin", "Ready", about_column, box=None, pad_edge=False)
+    states = {
+        True: Text("yes", style="green"),
+        False: Text("no", style="yellow"),
+        None: Text("not loaded", style="dim"),
+    }
     for model in listing:
-        ready = Text("not loaded", style="dim")
-        if model["ready"] is not None:
-            ready = Text("yes", style="green") if model["ready"] else Text("no", style="yellow")
-        about = Text(escaped(model["description"]))
-        if model["needs"]:
-            about.append(f"{' · ' if about else ''}{escaped(model['needs'])}")
-        if model["why_not"]:
-            # The remedy after the semicolon would be repeated in many rows.
-            about.append(f"{' · ' if about else ''}{escaped(model['why_not'].partition(';')[0])}", style="yellow")
-        table.add_row(Text(escaped(model["name"])), Text(escaped(model["plugin"])), ready, about)
-    console = table_console()
+        about = Text(" · ".join(shell.escaped(model[name]) for name in ("description", "needs") if model[name]))
+        # The remedy after the semicolon would be repeated in many rows.
+        if why_not := shell.escaped(model["why_not"].partition(";")[0]):
+            about.append(f"{' · ' if about else ''}{why_not}", style="yellow")
+        table.add_row(shell.escaped(model["name"]), shell.escaped(model["plugin"]), states[model["ready"]], about)
+    console = shell.table_console()
     console.print(table)
     remedies = {model["why_not"].partition("; ")[2] for model in listing if "pip install" in model["why_not"]}
     for remedy in sorted(remedies):
-        console.print(Text(escaped(remedy)))
+        console.print(shell.escaped(remedy))
     for note in notes:
-        console.print(Text(escaped(note), style="yellow"))
-    console.print(Text("lvlm-ad models NAME lists a model's options.", style="dim"))
+        console.print(shell.escaped(note), style="yellow")
+    console.print("lvlm-ad models NAME lists a model's options.", style="dim")
 
 
 def _details(name: str) -> dict[str, Any]:
@@ -152,12 +141,18 @@ def _details(name: str) -> dict[str, Any]:
 
 
 def _options(options: type[BaseModel], values: dict[str, Any]) -> list[dict[str, Any]]:
+    from pydantic_core import to_jsonable_python
+
     from lvlm_ad.backend import Transport
     from lvlm_ad.presets import Pacing, Price
 
     described = []
     for name, info in options.model_fields.items():
-        default = None if info.is_required() else _json_value(info.get_default(call_default_factory=True))
+        default = (
+            None
+            if info.is_required()
+            else to_jsonable_python(info.get_default(call_default_factory=True), fallback=str)
+        )
         described.append(
             {
                 "name": name,
@@ -169,14 +164,6 @@ def _options(options: type[BaseModel], values: dict[str, Any]) -> list[dict[str,
             }
         )
     return described
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_json_value(one) for one in value]
-    if isinstance(value, Enum):
-        return _json_value(value.value)
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _type_name(annotation: Any) -> str:
@@ -200,28 +187,27 @@ def _print_details(model: dict[str, Any]) -> None:
     from rich.table import Column, Table
     from rich.text import Text
 
-    console = table_console()
+    console = shell.table_console()
     owner = f" of {model['owner']}" if model["owner"] else ""
     console.print(
-        Text(escaped(model["name"]), style="bold"), Text(escaped(f"{model['kind']} {model['plugin']}{owner}"))
+        Text(shell.escaped(model["name"]), style="bold"), shell.escaped(f"{model['kind']} {model['plugin']}{owner}")
     )
     if model["description"]:
-        console.print(Text(escaped(model["description"])))
+        console.print(shell.escaped(model["description"]))
     console.print()
     if not model["options"]:
-        console.print(Text("It has no options."))
+        console.print("It has no options.")
         return
     table = Table("--set", Column("Value", overflow="fold"), "Description", box=None, pad_edge=False)
     for option in model["options"]:
-        value = Text("required", style="yellow") if option["required"] else Text(escaped(_shown(option["value"])))
-        about = Text(escaped(option["about"]))
-        about.append(f"{' ' if about else ''}({option['type']})", style="dim")
-        if not option["changes_answers"]:
-            about.append(" *", style="dim")
-        table.add_row(Text(option["name"]), value, about)
+        value = Text("required", style="yellow") if option["required"] else shell.escaped(_shown(option["value"]))
+        about = Text(shell.escaped(option["about"]))
+        mark = "" if option["changes_answers"] else " *"
+        about.append(f"{' ' if about else ''}({option['type']}){mark}", style="dim")
+        table.add_row(option["name"], value, about)
     console.print(table)
     if not all(option["changes_answers"] for option in model["options"]):
-        console.print(Text("* does not change answers: stored answers stay valid.", style="dim"))
+        console.print("* does not change answers: stored answers stay valid.", style="dim")
 
 
 def _shown(value: Any) -> str:
@@ -230,11 +216,11 @@ def _shown(value: Any) -> str:
     return "-" if value is None or value == "" else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@guarded
+@shell.guarded
 def doctor(
     out: Annotated[Path, typer.Option(help="The folder given to bench as --out.")] = Path("runs"),
     repair: Annotated[bool, typer.Option("--repair", help="Repair whatever can be repaired without loss.")] = False,
-    json: Json = False,
+    json: shell.Json = False,
 ) -> None:
     """Check the installation and the stored files.
 
@@ -247,30 +233,30 @@ def doctor(
     findings = [*machine_findings(), *folder_findings(out)]
     if json:
         names = ("about", "name", "state", "text", "remedy")
-        print_json({"findings": [{name: getattr(finding, name) for name in names} for finding in findings]})
+        shell.print_json({"findings": [{name: getattr(finding, name) for name in names} for finding in findings]})
     else:
         _print_findings(findings)
     if repair:
         for finding in findings:
             if finding.repair is not None:
-                say(f"repaired: {finding.repair()}")
+                shell.say(f"repaired: {finding.repair()}")
         findings = list(folder_findings(out))
     if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(EXIT_USAGE)
+        raise typer.Exit(shell.EXIT_USAGE)
 
 
 def _print_findings(findings: list[Finding]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = table_console()
+    console = shell.table_console()
     for about, group in groupby(findings, key=lambda finding: finding.about):
-        console.print(Text(about, style="bold"))
+        console.print(about, style="bold")
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
         for finding in group:
             remedy = f"; {'with --repair ' if finding.repair else ''}{finding.remedy}" if finding.remedy else ""
-            text = escaped(f"{finding.text}{remedy}")
-            table.add_row(Text(finding.state, style=_STYLES[finding.state]), Text(escaped(finding.name)), Text(text))
+            state = Text(finding.state, style=_STYLES[finding.state])
+            table.add_row(state, shell.escaped(finding.name), shell.escaped(f"{finding.text}{remedy}"))
         console.print(table)
 
 
@@ -279,7 +265,7 @@ NewFolder = Annotated[Path | None, typer.Option("--out", help="The package's fol
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model as for bench --model.")]
 
 
-@guarded
+@shell.guarded
 def new_backend(name: NewName, out: NewFolder = None) -> None:
     """Write a package with a working backend.
 
@@ -288,7 +274,7 @@ def new_backend(name: NewName, out: NewFolder = None) -> None:
     _write("backend", name, out)
 
 
-@guarded
+@shell.guarded
 def new_baseline(name: NewName, out: NewFolder = None) -> None:
     """Write a package with a working baseline.
 
@@ -297,8 +283,8 @@ def new_baseline(name: NewName, out: NewFolder = None) -> None:
     _write("baseline", name, out)
 
 
-@guarded
-def check_backend(name: Name, settings: Settings = [], json: Json = False) -> None:
+@shell.guarded
+def check_backend(name: Name, settings: shell.Settings = [], json: shell.Json = False) -> None:
     """Check that a backend keeps its contract.
 
     It asks about fifty questions, which a paid model bills.
@@ -306,8 +292,8 @@ def check_backend(name: Name, settings: Settings = [], json: Json = False) -> No
     _check("backend", name, settings, json)
 
 
-@guarded
-def check_baseline(name: Name, settings: Settings = [], json: Json = False) -> None:
+@shell.guarded
+def check_baseline(name: Name, settings: shell.Settings = [], json: shell.Json = False) -> None:
     """Check that a baseline keeps its contract."""
     _check("baseline", name, settings, json)
 
@@ -318,8 +304,8 @@ def _write(kind: Kind, name: str, out: Path | None) -> None:
     folder = new_plugin(kind, name, out)
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            say(f"wrote {path}")
-    say(f"Next: pip install -e {shlex.quote(str(folder))} && lvlm-ad bench --model {name}")
+            shell.say(f"wrote {path}")
+    shell.say(f"Next: pip install -e {shlex.quote(str(folder))} && lvlm-ad bench --model {name}")
 
 
 def _check(kind: Kind, name: str, settings: list[str], json: bool) -> None:
@@ -327,7 +313,7 @@ def _check(kind: Kind, name: str, settings: list[str], json: bool) -> None:
     from lvlm_ad.plugins import build, find_model
     from lvlm_ad.testing import CHECKS, problems, sentence
 
-    values = merged_settings(settings)
+    values = shell.merged_settings(settings)
     model, known = find_model(name, values)
     for key in values:
         if key not in known:
@@ -337,10 +323,10 @@ def _check(kind: Kind, name: str, settings: list[str], json: bool) -> None:
     checks = CHECKS[kind]
 
     def report(check: str, problem: str) -> None:
-        show(f"{'FAIL' if problem else 'ok  '} {check}: {problem[:500] or sentence(checks[check])}")
+        shell.show(f"{'FAIL' if problem else 'ok  '} {check}: {problem[:500] or sentence(checks[check])}")
 
     failed = problems(build(model), checks, report)
     if json:
-        print_json({"model": model.preset.name, "checks": {check: failed.get(check, "") for check in checks}})
-    show(f"{model.preset.name}: {len(checks) - len(failed)} of {len(checks)} checks passed.")
-    raise typer.Exit(EXIT_USAGE if failed else 0)
+        shell.print_json({"model": model.preset.name, "checks": {check: failed.get(check, "") for check in checks}})
+    shell.show(f"{model.preset.name}: {len(checks) - len(failed)} of {len(checks)} checks passed.")
+    raise typer.Exit(shell.EXIT_USAGE if failed else 0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvlm_ad.cli.shell import BOARD_WIDTH, EXIT_USAGE, Json, RunFolder, guarded, print_json, say, table_console
+from lvlm_ad.cli import shell
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board
@@ -21,7 +21,7 @@ __all__ = ["compare", "leaderboard", "report"]
 Format = StrEnum("Format", ["table", "md", "csv", "json", "tex", "html"])
 
 
-@guarded
+@shell.guarded
 def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder given to bench as --out.")] = Path("runs"),
     form: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.table,
@@ -54,14 +54,14 @@ def leaderboard(
             runs, wrong = verify_runs(runs, data, bars)
         problems += wrong
     for problem in problems:
-        say(f"left out: {problem}")
+        shell.say(f"left out: {problem}")
     if not runs:
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
     # Runs that need verification may be a stranger's, and so may their pages.
     _write(make_board(runs, sort, verified=verify), folder, form, output, link=not verify)
     if verify and problems:
-        raise typer.Exit(EXIT_USAGE)
+        raise typer.Exit(shell.EXIT_USAGE)
 
 
 def _write(board: Board, folder: Path, form: Format, output: Path | None, *, link: bool) -> None:
@@ -78,7 +78,7 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
     if form is Format.html:
         path = output or folder / "leaderboard.html"
         write_file(path, board_page(board, folder if link else None, path.parent), through=output is not None)
-        say(f"leaderboard: {path}")
+        shell.say(f"leaderboard: {path}")
     elif form is not Format.table:
         text = FORMATS[form.value](board)
         if output is None:
@@ -86,15 +86,15 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
         else:
             write_file(output, text, through=True)
     elif output is None:
-        print_board(board, table_console(BOARD_WIDTH))
+        print_board(board, shell.table_console(shell.BOARD_WIDTH))
     else:
         with output.open("w", encoding="utf-8") as file:
-            print_board(board, Console(file=file, width=BOARD_WIDTH))
+            print_board(board, Console(file=file, width=shell.BOARD_WIDTH))
 
 
-@guarded
+@shell.guarded
 def report(
-    run: RunFolder,
+    run: shell.RunFolder,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The page's folder.  [default: report in the run's folder]")
     ] = None,
@@ -103,7 +103,7 @@ def report(
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Show the images with marks and maps.")] = True,
     figures: Annotated[bool, typer.Option("--figures", help="Write the plots as PDF and PNG too.")] = False,
-    json: Json = False,
+    json: shell.Json = False,
 ) -> None:
     """Write a run as a web page.
 
@@ -128,9 +128,9 @@ def report(
     _name_page("report", page, json=json)
 
 
-@guarded
+@shell.guarded
 def compare(
-    first: RunFolder,
+    first: shell.RunFolder,
     others: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more other runs on the same images.")],
     resamples: Annotated[
         int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples for intervals and p-values.")
@@ -148,7 +148,7 @@ def compare(
         typer.Option(help="With --html: folder of the data set.  [default: its folder at the time of the run]"),
     ] = None,
     pictures: Annotated[bool, typer.Option(help="With --html: show the images.")] = True,
-    json: Json = False,
+    json: shell.Json = False,
 ) -> None:
     """Compare two runs on the same images.
 
@@ -181,11 +181,11 @@ def compare(
         raise ConfigError("The terminal shows two runs; --html DIR writes a page of several.")
     comparison = compare_runs(runs[0], runs[1], resamples, across_conditions=across_conditions)
     if json:
-        return print_json({**asdict(comparison), "images": [asdict(image) for image in comparison.images[:images]]})
-    return print_comparison(comparison, table_console(BOARD_WIDTH), images)
+        return shell.print_json(asdict(replace(comparison, images=comparison.images[:images])))
+    return print_comparison(comparison, shell.table_console(shell.BOARD_WIDTH), images)
 
 
 def _name_page(kind: str, page: Path, *, json: bool) -> None:
-    say(f"{kind}: {page}")
+    shell.say(f"{kind}: {page}")
     if json:
-        print_json({"page": str(page)})
+        shell.print_json({"page": str(page)})

@@ -18,32 +18,6 @@ from lvlm_ad.errors import LvlmAdError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = [
-    "BOARD_WIDTH",
-    "EXIT_INCOMPLETE",
-    "EXIT_INTERRUPTED",
-    "EXIT_USAGE",
-    "Categories",
-    "DataFolder",
-    "DatasetName",
-    "Division",
-    "Image",
-    "Json",
-    "MaskThreshold",
-    "Out",
-    "Protocol",
-    "Resamples",
-    "RunFolder",
-    "Settings",
-    "escaped",
-    "guarded",
-    "merged_settings",
-    "print_json",
-    "say",
-    "show",
-    "table_console",
-]
-
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The image file.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 Categories = Annotated[list[str], typer.Option("--category", "-c", help="Measure only this category; may be repeated.")]
@@ -123,7 +97,8 @@ def table_console(width: int = 1000) -> Console:
     from rich.console import Console
 
     terminal = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
-    return Console(width=None if terminal else width)
+    # Texts may be a stranger's: brackets and colons in them mean nothing.
+    return Console(width=None if terminal else width, markup=False, emoji=False, highlight=False)
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
