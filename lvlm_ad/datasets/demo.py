@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 from lvlm_ad.datasets.demo_canvas import Canvas, coloured
+from lvlm_ad.datasets.listing import Listing, folders_in, is_file
+from lvlm_ad.datasets.mvtec import Layout, read_category
 from lvlm_ad.errors import DataError
 from lvlm_ad.files import write_file
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.datasets.demo_canvas import Colour, Field
 
-__all__ = ["CATEGORIES", "SETTINGS_FILE", "VERSION", "draw_picture", "make_demo"]
+__all__ = ["CATEGORIES", "VERSION", "draw_picture", "make_demo", "read_demo"]
 
 VERSION = 2
 """Version of the drawings; raised whenever the same settings give other pixels."""
@@ -70,6 +72,17 @@ def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) ->
     except OSError as error:
         raise DataError(f"The demo cannot be written to {root}: {error.strerror}.") from error
     return root
+
+
+def read_demo(root: Path, threshold: int | None) -> Listing:
+    """List the demo in a folder and draw it first if necessary; a demo that is there may have any settings."""
+    if not is_file(root / SETTINGS_FILE):
+        make_demo(root)
+    # Its masks hold 0 or 255, so there is no threshold to choose.
+    listing = Listing("demo", root, 127 if threshold is None else threshold)
+    for folder in folders_in(root):
+        read_category(listing, folder, folder.name, Layout())
+    return listing
 
 
 def _is_complete(root: Path, settings: str) -> bool:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.demo import SETTINGS_FILE, VERSION, make_demo
+from lvlm_ad.datasets.demo import VERSION, read_demo
 from lvlm_ad.datasets.folder import read_folder
 from lvlm_ad.datasets.images import image_size, read_mask, shown
-from lvlm_ad.datasets.listing import Listing, Problem, is_file
-from lvlm_ad.datasets.mvtec import read_demo, read_mvtec
+from lvlm_ad.datasets.listing import Listing, Problem
+from lvlm_ad.datasets.mvtec import read_mvtec
 from lvlm_ad.datasets.visa import read_visa
 from lvlm_ad.errors import ConfigError, DataError, ImageError, nearest
 from lvlm_ad.weights import user_cache
@@ -33,8 +33,6 @@ _LAYOUTS: dict[str, Callable[[Path, int | None], Listing]] = {
 
 A new layout is such a function in a file of its own. It raises ``DataError`` if the root is no such data set.
 """
-
-_DEMO_THRESHOLD = 127
 
 _HIGHEST_THRESHOLD = 65534
 """Masks have up to 16 bits; above this no pixel could be defective."""
@@ -87,11 +85,7 @@ def _list(name: str, root: Path | str | None, mask_threshold: int | None) -> Lis
     if mask_threshold is not None and not 0 <= mask_threshold <= _HIGHEST_THRESHOLD:
         raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_HIGHEST_THRESHOLD}.")
     folder = Path(root).expanduser() if root else default_root(name)
-    if name == "demo":
-        # A demo that is there is read whatever its settings. Its masks hold 0 or 255: there is no threshold to choose.
-        drawn = folder if is_file(folder / SETTINGS_FILE) else make_demo(folder)
-        return read_demo(drawn, _DEMO_THRESHOLD if mask_threshold is None else mask_threshold)
-    if not root and (name == "folder" or not folder.is_dir()):
+    if not root and name != "demo" and (name == "folder" or not folder.is_dir()):
         download = "" if name == "folder" else f", or download it: lvlm-ad data download {name}"
         raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH){download}.")
     return _LAYOUTS[name](folder, mask_threshold)

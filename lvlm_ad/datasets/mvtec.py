@@ -10,7 +10,7 @@ from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of, normalized
 from lvlm_ad.errors import DataError
 
-__all__ = ["MVTEC_CATEGORIES", "Layout", "read_category", "read_demo", "read_kinds", "read_mvtec"]
+__all__ = ["MVTEC_CATEGORIES", "Layout", "read_category", "read_kinds", "read_mvtec"]
 
 MVTEC_CATEGORIES = (
     *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile"),
@@ -66,15 +66,6 @@ def read_mvtec(root: Path, threshold: int | None) -> Listing:
 def _categories(folder: Path) -> list[Path]:
     paths = [folder / name for name in MVTEC_CATEGORIES]
     return [path for path in paths if (path / "test").is_dir() or (path / "train").is_dir()]
-
-
-def read_demo(root: Path, threshold: int | None) -> Listing:
-    """List the built-in demo in a folder where it has been drawn."""
-    check_root(root)
-    listing = Listing("demo", root, threshold)
-    for folder in folders_in(root):
-        read_category(listing, folder, folder.name, Layout())
-    return listing
 
 
 def read_category(listing: Listing, folder: Path, category: str, layout: Layout) -> None:
