@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.metrics.histograms import ScoreHistograms
-from lvlm_ad.metrics.intervals import (
+from lvlm_ad.metrics.bootstrap import (
     BootstrapSamples,
     CategoryImages,
-    DeLong,
     bootstrap,
-    delong,
-    mean_delong,
     mean_of,
     mean_of_resampled_categories,
-    placements,
 )
+from lvlm_ad.metrics.delong import DeLong, delong, mean_delong, placements
+from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 

@@ -9,8 +9,8 @@ from lvlm_ad.compare import compare_runs
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.measure import Images, measure_category, summary
 from lvlm_ad.metrics import count_cells
+from lvlm_ad.metrics.bootstrap import BootstrapSamples, CategoryImages, bootstrap, metrics_from_counts
 from lvlm_ad.metrics.histograms import histogram_of_cells
-from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstrap, metrics_from_counts
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run
 
 CATEGORIES = ("bolt", "nut")

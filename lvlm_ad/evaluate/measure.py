@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lvlm_ad.metrics import ImageMetrics, PixelMetrics, image_metrics
+from lvlm_ad.metrics.bootstrap import BootstrapSamples, CategoryImages, bootstrap, mean_intervals, metrics_from_counts
 from lvlm_ad.metrics.exact import pixel_metrics_from_histograms, pixel_metrics_of_steps
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
-from lvlm_ad.metrics.intervals import BootstrapSamples, CategoryImages, bootstrap, mean_intervals, metrics_from_counts
 from lvlm_ad.metrics.own_maps import PooledMaps
 from lvlm_ad.runs import METRIC_NAMES
 
@@ -27,7 +27,6 @@ OwnMap = tuple["NDArray[np.floating[Any]]", "NDArray[np.bool_]"]
 
 OnFailure = Literal["zero", "exclude"]
 
-_FPR_LIMIT = 0.3
 _NAMED = 5
 """Categories that a reason names."""
 
@@ -96,11 +95,11 @@ class Images:
         """
         if not len(self._own_maps):
             return ScoreHistograms.of(self.histograms), None
-        merged = self._own_maps.merge(_FPR_LIMIT)
+        merged = self._own_maps.merge()
         histograms = list(self.histograms)
         for index, histogram in zip(self._own_indices, self._own_maps.histograms(merged.thresholds), strict=True):
             histograms[index] = histogram
-        return ScoreHistograms.of(histograms), pixel_metrics_of_steps(merged.steps, _FPR_LIMIT)
+        return ScoreHistograms.of(histograms), pixel_metrics_of_steps(merged.steps)
 
 
 def measure_category(
@@ -138,7 +137,7 @@ def measure_category(
     measured = histograms if kept.size == labels.size else histograms.take(kept)
     tested = CategoryImages(labels[kept], np.nan_to_num(scores)[kept], measured if measured.complete else None)
     result = {**dict.fromkeys(METRIC_NAMES), **_metrics(tested, measured, own_map_metrics), **(exact or {})}
-    samples = bootstrap(tested, result, resamples, category, fpr_limit=_FPR_LIMIT) if resamples else {}
+    samples = bootstrap(tested, result, resamples, category) if resamples else {}
     if resamples:
         intervals = {name: one.interval() for name, one in samples.items()}
         result["interval"] = {name: list(ends) for name, ends in intervals.items() if ends is not None}
@@ -161,7 +160,7 @@ def _metrics(
         without = int((histograms.arrays["lengths"] < 0).sum())
         reason = f"{without} of {len(histograms)} images have no ground-truth mask"
         return {**result, "undefined": {**undefined, **{f"pixel_{name}": reason for name in names}}}
-    pixels = own_map_metrics or pixel_metrics_from_histograms(tested.histograms, _FPR_LIMIT)
+    pixels = own_map_metrics or pixel_metrics_from_histograms(tested.histograms)
     by_pixel, why = _named("pixel", names, pixels)
     more = {"pixel_aupro_rescaled": pixels.aupro_rescaled, "pixels_at_lowest_score": pixels.lowest_fraction}
     return {**result, **by_pixel, **more, "undefined": {**undefined, **why}}

@@ -1,8 +1,8 @@
 """The seven metrics, exact.
 
 ``curves`` computes AUROC, AP, F1-max and AUPRO from the counts at each threshold. ``histograms`` makes these counts of
-maps that are constant on regions, ``own_maps`` of maps pixel by pixel, ``resampling`` of bootstrap resamples. ``exact``
-has the functions to call. ``intervals`` says how sure the numbers and their differences are.
+maps that are constant on regions, ``own_maps`` of maps pixel by pixel. ``exact`` has the functions to call.
+``bootstrap`` and ``delong`` say how sure the numbers and their differences are.
 """
 
 from lvlm_ad.metrics.exact import (

@@ -195,7 +195,7 @@ def pixel_metrics_from_histograms(
     return pixel_metrics_of_steps(steps, fpr_limit)
 
 
-def pixel_metrics_of_steps(steps: Steps, fpr_limit: float) -> PixelMetrics:
+def pixel_metrics_of_steps(steps: Steps, fpr_limit: float = 0.3) -> PixelMetrics:
     """Compute the metrics from the counts at each threshold."""
     values = _of_thresholds(steps, "pixel", ("aupro", "aupro_rescaled", "lowest_fraction"))
     if not steps.n_positives or not steps.n_negatives:

@@ -162,7 +162,7 @@ def separations_of(run: Run) -> list[float | None]:
     defective images that score higher. Equal scores count half. None where a category has one kind only, or the image
     was left out.
     """
-    from lvlm_ad.metrics.intervals import placements  # noqa: PLC0415 - brings SciPy
+    from lvlm_ad.metrics.delong import placements  # noqa: PLC0415 - brings SciPy
 
     separations: list[float | None] = [None] * len(run.predictions)
     for indices in _measured(run).values():

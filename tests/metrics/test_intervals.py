@@ -8,19 +8,22 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from lvlm_ad.errors import MetricError
-from lvlm_ad.metrics import count_cells, image_metrics, pixel_metrics_from_counts, resampling
-from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
-from lvlm_ad.metrics.intervals import (
+from lvlm_ad.metrics import count_cells, image_metrics, pixel_metrics_from_counts
+from lvlm_ad.metrics.bootstrap import (
     BootstrapSamples,
     CategoryImages,
     bootstrap,
-    delong,
+    draw_weights,
     mean_of,
     mean_of_resampled_categories,
     metrics_from_counts,
-    placements,
+    pool_images,
+    pool_pixels,
+    resampled,
+    seeded_generator,
 )
-from lvlm_ad.metrics.resampling import draw_weights, pool_images, pool_pixels, resampled, seeded_generator
+from lvlm_ad.metrics.delong import delong, placements
+from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
 
 
 def category(seed, images=6, side=12, cells=9, levels=5):
@@ -90,7 +93,7 @@ def test_portions_change_nothing(monkeypatch):
     weights = draw_weights(labels, 9, np.random.default_rng(1))
     pool = pooled(counts, scores)
     whole = resampled(pool, weights)
-    monkeypatch.setattr(resampling, "_AT_ONCE", 1)
+    monkeypatch.setattr("lvlm_ad.metrics.bootstrap._COUNTS_AT_ONCE", 1)
     for name, values in resampled(pool, weights).items():
         assert values == pytest.approx(whole[name], abs=1e-14)
 

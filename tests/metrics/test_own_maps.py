@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.metrics import count_cells, own_maps, pixel_metrics
+from lvlm_ad.metrics.bootstrap import CategoryImages, metrics_from_counts
 from lvlm_ad.metrics.exact import pixel_metrics_of_steps
 from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
-from lvlm_ad.metrics.intervals import CategoryImages, metrics_from_counts
 from lvlm_ad.metrics.own_maps import THRESHOLDS, PooledMaps, SpillStore
 
 NAMES = ("auroc", "ap", "f1_max", "aupro")
