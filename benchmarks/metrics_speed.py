@@ -7,9 +7,8 @@ exact ones, counted at every distinct score. Then the counting path at the size 
     python -m venv peers && peers/bin/pip install anomalib adeval
     python benchmarks/metrics_speed.py --peers-python peers/bin/python
 
-Without ``--peers-python`` the other packages are left out. ``--before FOLDER`` also measures another checkout of this
-package in the same run, and prints the ratios. ``--large 4000`` measures only one category, of so many maps of a
-baseline: the time and the memory of a bench, with a temporary file of 2.4 MB a map.
+Without ``--peers-python`` the other packages are left out. ``--large 4000`` measures only one category, of so many maps
+of a baseline: the time and the memory of a bench, with a temporary file of 2.4 MB a map.
 
 The peers need 10 GB of memory. All of it needs Linux. The tables are Markdown.
 """
@@ -19,17 +18,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from process import Measured, measured, versions
+from process import measured, run_json, versions
 
 KINDS = {"smooth": "smooth maps", "cells": "maps constant on cells, scores in tenths"}
 NAMES = {"auroc": "AUROC", "ap": "AP", "f1_max": "F1-max", "aupro": "AUPRO"}
@@ -39,11 +36,6 @@ LIMIT = 0.3
 """The false-positive rate up to which AUPRO is integrated."""
 SETS = {"MVTec AD": (1725, 467, 15), "VisA": (2162, 962, 12)}
 """Images, good ones among them, categories: of the test splits."""
-FASTER, MEMORY = 50, 0.2
-"""Goals: times the exact peers' speed, at least; GB above the maps, at most."""
-
-
-# The maps.
 
 
 def blobs(draw: np.random.Generator, size: int) -> np.ndarray:
@@ -57,11 +49,12 @@ def blobs(draw: np.random.Generator, size: int) -> np.ndarray:
 
 
 def cell_map(draw: np.random.Generator, size: int) -> np.ndarray:
-    """Draw cells: the nearest of some points, int64 ``(size, size)``."""
+    """Draw cells: the nearest of some points, integers ``(size, size)``."""
     from scipy.spatial import cKDTree
 
-    places = np.stack(np.mgrid[:size, :size], axis=-1).reshape(-1, 2) / size
-    return np.asarray(cKDTree(draw.random((CELLS, 2))).query(places)[1]).reshape(size, size)
+    places = np.indices((size, size)).reshape(2, -1).T / size
+    _, nearest = cKDTree(draw.random((CELLS, 2))).query(places)
+    return np.asarray(nearest).reshape(size, size)
 
 
 def drawn(folder: Path, kind: str, count: int, size: int) -> None:
@@ -96,8 +89,6 @@ def judged(draw: np.random.Generator, defects: np.ndarray, *, tenths: bool = Tru
     sure = draw.beta(0.3, 3, len(defects)) + (defects > 0) * draw.beta(2, 2, len(defects))
     return np.asarray(np.round(np.minimum(sure, 1), 1) if tenths else sure, dtype=np.float32)
 
-
-# The ways. Each returns its values by name.
 
 Values = dict[str, float]
 
@@ -143,9 +134,9 @@ def streamed(masks: np.ndarray, maps: np.ndarray) -> Values:
     return shown(pixel_metrics(iter(masks), iter(maps)))
 
 
-def shown(found: Any) -> Values:
-    """Return a result's values."""
-    return {name: getattr(found, name) for name in NAMES}
+def shown(metrics: Any) -> Values:
+    """Return the four metrics by name."""
+    return {name: getattr(metrics, name) for name in NAMES}
 
 
 def scikit_learn(masks: np.ndarray, maps: np.ndarray) -> Values:
@@ -166,7 +157,7 @@ def scikit_learn(masks: np.ndarray, maps: np.ndarray) -> Values:
 def anomalib(masks: np.ndarray, maps: np.ndarray) -> Values:
     """Compute AUPRO alone: anomalib's own class, without its collection of results."""
     import torch
-    from anomalib.metrics.aupro import _AUPRO
+    from anomalib.metrics.aupro import _AUPRO  # type: ignore[import-not-found, unused-ignore]
 
     metric = _AUPRO(fpr_limit=LIMIT)
     metric.update(torch.from_numpy(maps), torch.from_numpy(masks).int())
@@ -175,23 +166,21 @@ def anomalib(masks: np.ndarray, maps: np.ndarray) -> Values:
 
 def adeval(masks: np.ndarray, maps: np.ndarray) -> Values:
     """Accumulate map by map; adeval wants the range of scores beforehand. Its "aupr" is no AP and it has no F1."""
-    from adeval import EvalAccumulator
+    from adeval import EvalAccumulator  # type: ignore[import-not-found, unused-ignore]
 
-    np.trapz = np.trapezoid  # type: ignore[attr-defined] # noqa: NPY201 - adeval 1.1.0 calls it, NumPy 2.4 lacks it
+    np.trapz = np.trapezoid  # type: ignore[attr-defined, unused-ignore] # noqa: NPY201 - adeval 1.1.0 calls it, NumPy 2.4 lacks it
     metric = EvalAccumulator(0.0, 1.0, float(maps.min()), float(maps.max()))
     for one, truth in zip(maps, masks, strict=True):
         metric.add_anomap(one, truth.astype(np.uint8))
     metric.add_image(np.array([0.0, 1.0]), np.array([0, 1]))
-    found = metric.summary()
-    return {"auroc": float(found["p_auroc"]), "ap": float(found["p_aupr"]), "aupro": float(found["p_aupro"])}
+    result = metric.summary()
+    return {"auroc": float(result["p_auroc"]), "ap": float(result["p_aupr"]), "aupro": float(result["p_aupro"])}
 
 
 WAYS: dict[str, tuple[Callable[[np.ndarray, np.ndarray], Values], tuple[str, ...]]] = {
     "exact": (exact, ()),
     "ours": (ours, ("numpy",)),
     "ours, one map at a time": (streamed, ("numpy",)),
-    "before": (ours, ("numpy",)),
-    "before, one map at a time": (streamed, ("numpy",)),
     "scikit-learn": (scikit_learn, ("scikit-learn",)),
     "anomalib": (anomalib, ("anomalib", "torch")),
     "adeval": (adeval, ("adeval",)),
@@ -199,89 +188,68 @@ WAYS: dict[str, tuple[Callable[[np.ndarray, np.ndarray], Values], tuple[str, ...
 PEERS = ("scikit-learn", "anomalib", "adeval")
 
 
+class Row(NamedTuple):
+    """A way's CPU seconds, GB above the maps, values and versions."""
+
+    cpu: float
+    growth: float
+    values: Values
+    versions: dict[str, str]
+
+
 def child(way: str, folder: Path) -> None:
-    """Measure one way in this process and write what was found beside the maps."""
+    """Measure one way in this process and print the result as JSON."""
     call, packages = WAYS[way]
     masks, maps = np.load(folder / "masks.npy"), np.load(folder / "maps.npy")
     call(masks[:2], maps[:2])  # imports are not measured
     took = measured(lambda: call(masks, maps))
-    found = {"cpu": took.cpu, "growth": took.growth, "values": took.result, "versions": versions(*packages)}
-    (folder / "found.json").write_text(json.dumps(found))
+    print(json.dumps({"cpu": took.cpu, "growth": took.growth, "values": took.result, "versions": versions(*packages)}))
 
 
-def run_child(way: str, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+def run_child(way: str, folder: Path, peers_python: str | None) -> Row:
     """Measure one way in a process of its own, on one thread."""
-    python = given.peers_python if way in PEERS and way != "scikit-learn" else sys.executable
-    command = [python, __file__, "--way", way, "--folder", str(folder)]
-    environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    if way.startswith("before"):
-        environment["PYTHONPATH"] = given.before
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
-    if done.returncode:
-        sys.exit(f"{way} failed:\n{done.stderr[-2000:]}")
-    return dict(json.loads((folder / "found.json").read_text()))
+    python = peers_python if way in ("anomalib", "adeval") else sys.executable
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return Row(**run_json(python, __file__, "--way", way, "--folder", folder, **one_thread))
 
 
-def compare_ways(kind: str, given: argparse.Namespace) -> None:
+def compare_ways(kind: str, options: argparse.Namespace) -> None:
     """Print the table of one kind of maps."""
+    rows: dict[str, Row] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        drawn(folder, kind, given.images, given.size)
-        ways = [
-            way
-            for way in WAYS
-            if (given.peers_python or way not in PEERS) and (given.before or not way.startswith("before"))
-        ]
-        runs: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-        for turn in range(given.repeats):
-            for way in ways:
-                if way != "exact" or not turn:
-                    runs[way].append(run_child(way, folder, given))
-        rows = {
-            way: (median(one["cpu"] for one in found), median(one["growth"] for one in found))
-            for way, found in runs.items()
-        }
-        values = {way: found[0]["values"] for way, found in runs.items()}
+        drawn(folder, kind, options.images, options.size)
+        for way in WAYS if options.peers_python else [way for way in WAYS if way not in PEERS]:
+            repeats = 1 if way == "exact" else options.repeats
+            runs = [run_child(way, folder, options.peers_python) for _ in range(repeats)]
+            rows[way] = runs[0]._replace(cpu=median(one.cpu for one in runs), growth=median(one.growth for one in runs))
         if kind == "cells":
-            once, model, found = counted(folder)
-            rows["ours, counts"], values["ours, counts"] = (model.cpu, model.growth), found
-    print(f"\n{given.images} {KINDS[kind]}, {given.size} x {given.size}\n")
+            rows["ours, counts"] = counted(folder)
+    print(f"\n{options.images} {KINDS[kind]}, {options.size} x {options.size}\n")
     print("| way | CPU s | MB above the maps |", *(f"{title} |" for title in NAMES.values()), "furthest from exact |")
     print("|---|---:|---:|" + "---:|" * (len(NAMES) + 1))
-    for way, (cpu, growth) in rows.items():
-        cells = [f"{values[way][key]:.6f}" if key in values[way] else "" for key in NAMES]
-        apart = max(abs(value - values["exact"][key]) for key, value in values[way].items())
-        print(
-            f"| {way} | {cpu:.4g} | {1000 * growth:.0f} |",
-            " | ".join(cells),
-            "|",
-            "" if way == "exact" else f"{apart:.0e}",
-            "|",
-        )
-    print(f"\nours above the maps: {1000 * rows['ours'][1]:.0f} MB (goal {1000 * MEMORY:.0f})")
-    if given.peers_python:
-        peers = rows["scikit-learn"][0] + rows["anomalib"][0]
-        print(f"scikit-learn and anomalib together / ours: {peers / rows['ours'][0]:.0f} (goal {FASTER})")
-    if given.before:
-        for way in ("ours", "ours, one map at a time"):
-            print(f"before / {way}: {rows[way.replace('ours', 'before')][0] / rows[way][0]:.2f}")
-    if kind == "cells":
-        print(f"counting the ground truth in cells, once for all models: {once.cpu:.2f} CPU s")
-    print("versions:", {name: text for found in runs.values() for name, text in found[0]["versions"].items()})
+    exactly = rows["exact"].values
+    for way, row in rows.items():
+        cells = " | ".join(f"{row.values[key]:.6f}" if key in row.values else "" for key in NAMES)
+        apart = max(abs(value - exactly[key]) for key, value in row.values.items())
+        furthest = "" if way == "exact" else f"{apart:.0e}"
+        print(f"| {way} | {row.cpu:.4g} | {1000 * row.growth:.0f} | {cells} | {furthest} |")
+    if options.peers_python:
+        peers = rows["scikit-learn"].cpu + rows["anomalib"].cpu
+        print(f"scikit-learn and anomalib together / ours: {peers / rows['ours'].cpu:.0f}")
+    print("versions:", {name: text for row in rows.values() for name, text in row.versions.items()})
 
 
-def counted(folder: Path) -> tuple[Measured, Measured, Values]:
-    """Measure the counting path: counting once, a model, its values."""
+def counted(folder: Path) -> Row:
+    """Measure the metrics from counts; print what counting costs, once for all models."""
     from lvlm_ad.metrics import count_cells, pixel_metrics_from_counts
 
     cells, masks = np.load(folder / "cells.npy"), np.load(folder / "masks.npy")
     scores = list(np.load(folder / "scores.npy"))
     once = measured(lambda: [count_cells(*pair, CELLS) for pair in zip(cells, masks, strict=True)])
+    print(f"\ncounting the ground truth in cells, once for all models: {once.cpu:.2f} CPU s")
     model = measured(lambda: pixel_metrics_from_counts(once.result, scores))
-    return once, model, shown(model.result)
-
-
-# A whole data set.
+    return Row(model.cpu, model.growth, shown(model.result), {})
 
 
 def whole_set(name: str, size: int, *, tenths: bool) -> None:
@@ -293,32 +261,27 @@ def whole_set(name: str, size: int, *, tenths: bool) -> None:
     images, good, n_categories = SETS[name]
     draw = np.random.default_rng(0)
     places = [cell_map(draw, size) for _ in range(10)]
-    every = {f"category {number}": Images() for number in range(n_categories)}
-
-    def count_all() -> list[Any]:
-        empty = np.zeros((size, size), dtype=bool)
-        return [count_cells(places[at % 10], empty if at < good else blobs(draw, size), CELLS) for at in range(images)]
-
-    counts = count_all()
-    for at, truth in enumerate(counts):
-        defects = np.bincount(truth.cell, truth.pixels, minlength=CELLS)
-        values = judged(draw, defects, tenths=tenths)
-        histogram = histogram_of_cells(truth, values)
-        every[f"category {at % n_categories}"].add(at >= good, float(values.max()), histogram)
-    stored = sum(array.nbytes for truth in counts for array in truth.to_arrays().values())
+    scored, stored = [], 0
+    for at in range(images):
+        mask = np.zeros((size, size), dtype=bool) if at < good else blobs(draw, size)
+        truth = count_cells(places[at % 10], mask, CELLS)
+        values = judged(draw, np.bincount(truth.cell, truth.pixels, minlength=CELLS), tenths=tenths)
+        scored.append((at >= good, values, truth))
+        stored += sum(array.nbytes for array in truth.to_arrays().values())
 
     def all_metrics(resamples: int) -> dict[str, Any]:
-        return summary({name: measure_category(of, "zero", name, resamples) for name, of in every.items()})
+        categories = {f"category {number}": Images() for number in range(n_categories)}
+        for at, (label, values, truth) in enumerate(scored):
+            histogram = histogram_of_cells(truth, values)
+            categories[f"category {at % n_categories}"].add(label, float(values.max()), histogram)
+        return summary({name: measure_category(one, "zero", name, resamples) for name, one in categories.items()})
 
     all_metrics(10)
     plain, resampled = measured(lambda: all_metrics(0)), measured(lambda: all_metrics(1000))
     low, high = resampled.result["interval"]["pixel_auroc"]
     auroc = f"{plain.result['pixel_auroc']:.4f}, {low:.4f} to {high:.4f}"
-    scores = "tenths" if tenths else "any"
-    print(
-        f"| {name}, {scores} | {images:,} | {stored / 1e6:.1f} | {plain.cpu:.3f} | {1000 * plain.growth:.0f} |", end=" "
-    )
-    print(f"{resampled.cpu:.1f} | {1000 * resampled.growth:.0f} | {auroc} |")
+    costs = " | ".join(f"{took.cpu:.3f} | {1000 * took.growth:.0f}" for took in (plain, resampled))
+    print(f"| {name}, {'tenths' if tenths else 'any'} | {images:,} | {stored / 1e6:.1f} | {costs} | {auroc} |")
 
 
 def large_category(count: int, size: int) -> None:
@@ -350,37 +313,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers-python", help="a Python in whose environment anomalib and adeval are installed")
     parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--size", type=int, default=768, help="of the maps; a multiple of 32")
+    parser.add_argument("--size", type=int, default=768, help="of the maps; a multiple of 64")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--before", help="the root of another checkout of this package, to be measured beside it")
     parser.add_argument("--large", type=int, help="how many maps; measures one large category of a baseline alone")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.way:
-        child(given.way, given.folder)
-        return
-    if given.large:
-        large_category(given.large, given.size)
-        return
-    for kind in KINDS:
-        compare_ways(kind, given)
-    print(f"\nA further model on a counted data set ({CELLS} cells an image)\n")
-    heads = (
-        "data set, scores",
-        "images",
-        "counts, MB",
-        "CPU s",
-        "MB",
-        "with 1,000 resamples, CPU s",
-        "MB",
-        "pixel AUROC",
-    )
-    print("|", " | ".join(heads), "|")
-    print("|---|---:|---:|---:|---:|---:|---:|---|")
-    for name in SETS:
-        for tenths in (True, False):
-            whole_set(name, given.size, tenths=tenths)
+    options = parser.parse_args()
+    if options.way:
+        child(options.way, options.folder)
+    elif options.large:
+        large_category(options.large, options.size)
+    else:
+        for kind in KINDS:
+            compare_ways(kind, options)
+        print(f"\nA further model on a counted data set ({CELLS} cells an image)\n")
+        print(
+            "| data set, scores | images | counts, MB | CPU s | MB | with 1,000 resamples, CPU s | MB | pixel AUROC |"
+        )
+        print("|---|---:|---:|---:|---:|---:|---:|---|")
+        for name in SETS:
+            for tenths in (True, False):
+                whole_set(name, options.size, tenths=tenths)
 
 
 if __name__ == "__main__":
