@@ -41,7 +41,8 @@ class ClipAd(ClipBaseline):
         """
         options = self._own_options
         named = {name: value for name, value in super().identity().items() if name != "heads"}
-        heads = {"heads": self.method.heads_hash} if options.heads is not None else {}
+        method: Any = self.method
+        heads = {"heads": method.heads_hash} if options.heads is not None else {}
         return {**named, **heads, "alias": options.alias if options.alias is not None else bool(heads)}
 
     def finalize_category(self, parts: Sequence[tuple[float, ...]]) -> list[float]:
@@ -54,12 +55,6 @@ class ClipAd(ClipBaseline):
             low, high = values.min(), values.max()
             stretched.append((values - low) / (high - low) if high > low else np.zeros_like(values))
         return [float(score) for score in np.mean(stretched, axis=0)]
-
-    @property
-    def method(self) -> DualPathMethod:
-        """The method; the first use builds it."""
-        method: DualPathMethod = super().method  # type: ignore[assignment]
-        return method
 
     def make(self, clip: Clip, prototypes: Prototypes) -> DualPathMethod:
         """Build the method."""

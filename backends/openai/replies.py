@@ -16,8 +16,6 @@ from typing import Any
 from lvlm_ad.backend import Answer, Limits, Outcome, Token, Usage, number_tokens
 from lvlm_ad.errors import FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
 
-__all__ = ["announced_limits", "answer_of", "failed_answer", "parse_json", "seconds_in", "sentence", "wait_in"]
-
 _FILTERED = frozenset(
     {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
 )
@@ -51,11 +49,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
-    """Translate the body of a reply with status 200.
-
-    Raises:
-        BackendError: it holds an error, or no choice with a message.
-    """
+    """Translate the body of a reply with status 200; raise BackendError if it holds an error, or no message."""
     if not isinstance(body, dict):
         kind = headers.get("content-type", "no type").partition(";")[0]
         raise TransientError(f"an unreadable reply ({kind}, no JSON object); if every reply is, base_url may be wrong")
@@ -93,7 +87,7 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
 
 
 def failed_answer(status: int, body: Any, headers: Mapping[str, str], seconds: float, key_source: str = "") -> Answer:
-    """Return the answer "filtered" if a content filter sent an error; raise the fitting error for all others.
+    """Return the answer "filtered" if a content filter sent an error; raise the fitting BackendError for all others.
 
     Args:
         status: the HTTP status, or the one in the body.
@@ -101,9 +95,6 @@ def failed_answer(status: int, body: Any, headers: Mapping[str, str], seconds: f
         headers: the reply's headers, names in lower case.
         seconds: the reply's time.
         key_source: sentence about the key, added if the key is refused.
-
-    Raises:
-        BackendError: the error of the fitting kind.
     """
     error = _error_in(body)
     codes = {_text(error.get("code")), _text(error.get("type"))}

@@ -19,8 +19,6 @@ from lvlm_ad.errors import ConfigError, TransientError
 if TYPE_CHECKING:
     from openai import OpenAI
 
-__all__ = ["OpenAIOptions", "StatusError", "Wire"]
-
 _FILE_SECONDS = 3600.0
 """Time limit for downloading the answers of a batch, which may be hundreds of megabytes."""
 _MOST_BYTES = 500_000_000
@@ -128,13 +126,7 @@ class OpenAIOptions(BackendOptions):
 
 
 class StatusError(Exception):
-    """A reply with an HTTP status other than success.
-
-    Attributes:
-        status: the status.
-        content: the body.
-        headers: names in lower case.
-    """
+    """A reply with an HTTP status other than success: the status, the body, and headers with names in lower case."""
 
     def __init__(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
         super().__init__(status)
@@ -142,14 +134,7 @@ class StatusError(Exception):
 
 
 class Wire:
-    """Client of one endpoint.
-
-    Args:
-        options: address, key and time-out.
-
-    Raises:
-        ConfigError: the key's file cannot be read, or the key is missing.
-    """
+    """Client of one endpoint; building it raises ConfigError if the key is missing or its file cannot be read."""
 
     def __init__(self, options: OpenAIOptions) -> None:
         self._url = options.base_url

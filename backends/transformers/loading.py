@@ -17,20 +17,7 @@ from lvlm_ad.weights import weights_size
 if TYPE_CHECKING:
     from .options import TransformersOptions
 
-__all__ = [
-    "check_memory",
-    "check_stored_weights",
-    "checked_config",
-    "chosen_dtype",
-    "first_line",
-    "free_memory",
-    "load_model",
-    "needed_memory",
-]
-
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "8bit": 8, "4bit": 4}
-_FEW_WORDS = 3
-"""A message of no more words, such as a KeyError's, explains nothing."""
 _OVERHEAD = 1.2
 """Factor for the memory of a small batch beside the weights: caches and pictures."""
 
@@ -63,16 +50,7 @@ def needed_memory(parameters: float, kind: str) -> float:
 
 
 def check_memory(parameters: float, kind: str, device: str) -> None:
-    """Check that a model fits.
-
-    Args:
-        parameters: number of its parameters.
-        kind: data type of its weights, "8bit" or "4bit".
-        device: where it will run.
-
-    Raises:
-        ConfigError: it does not.
-    """
+    """Raise ConfigError if a model does not fit; ``kind`` is as for ``needed_memory``."""
     needed, free = needed_memory(parameters, kind), free_memory(device)
     if free is not None and needed > free:
         raise ConfigError(
@@ -114,10 +92,7 @@ def _untrusted(folder: Path) -> ConfigError:
 
 
 def load_model(folder: Path, options: TransformersOptions, device: str) -> tuple[Any, Any]:
-    """Load a model.
-
-    Returns:
-        The model and its processor.
+    """Load a model with its processor.
 
     Raises:
         ConfigError: files are missing or damaged, the model needs code of its own, or it does not fit.
@@ -169,11 +144,7 @@ def _load_processor(folder: Path, options: TransformersOptions, shared: dict[str
 
 
 def _special_tokens(folder: Path, own: Any) -> Any:
-    """Return the begin, end and padding tokens of a model's generation settings; its other settings change answers.
-
-    Raises:
-        ConfigError: the file is damaged, so the tokens that end an answer may be unknown.
-    """
+    """Return the begin, end and padding tokens of a model's generation settings; its other settings change answers."""
     file = folder / "generation_config.json"
     if file.is_file():
         try:
@@ -205,10 +176,8 @@ def _quantization(kind: str, dtype: str) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """Return an exception's first line, with its type if the line explains little."""
-    first = next(iter(str(error).strip().splitlines()), "")
+    """Return an exception's type and the first line of its message."""
+    first = next(iter(str(error).strip().splitlines()), "no reason is given")
     if "ignore_mismatched_sizes" in first:
         first = "the shapes of its weights do not match its config.json"
-    kind = type(error).__name__
-    text = first if len(first.split()) > _FEW_WORDS else f"{kind}: {first}" if first else kind
-    return f"{text[:400].rstrip('.')}."
+    return f"{type(error).__name__}: {first[:400].rstrip('.')}."

@@ -1,7 +1,13 @@
-"""A vision-language model in this process: prepares batches of questions and generates the answers."""
+"""A vision-language model in this process: prepares batches of questions and generates the answers.
+
+While it generates, each next token's scores can be processed: to force the answer format, to record alternatives, to
+sample.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,22 +16,26 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
 from PIL import Image
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from lvlm_ad.backend import Answer, Outcome, Token, Usage, number_tokens
 from lvlm_ad.backend.batching import TooLargeError
+from lvlm_ad.errors import ConfigError
 from lvlm_ad.weights import chosen_device
 
 from .loading import first_line, load_model
-from .tokens import Grammars, Recorder, Sampler
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Request
 
     from .options import TransformersOptions
 
-__all__ = ["LocalModel", "Prepared", "Written"]
+_ALTERNATIVES = 20
+"""Number of the most likely tokens recorded at each step."""
+
+_SCORE = r"(0|1|0\.[0-9][0-9]?|1\.0)"
+"""With [0-9], since the class of all digits includes those of other scripts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +71,7 @@ class Written:
 
 
 class LocalModel:
-    """A loaded model with its processor.
-
-    Args:
-        folder: the model's files.
-        options: how to load it, and how it answers.
-
-    Raises:
-        ConfigError: see ``load_model``.
-    """
+    """A loaded model with its processor; raises as ``load_model`` does."""
 
     def __init__(self, folder: Path, options: TransformersOptions) -> None:
         self._options = options
@@ -93,11 +95,7 @@ class LocalModel:
         }
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:
-        """Turn questions into tensors, padded on the left to the longest.
-
-        Raises:
-            ValueError: one is too long for the model.
-        """
+        """Turn questions into tensors, padded on the left to the longest; a ValueError says that one is too long."""
         conversations = [
             [{"role": "user", "content": [*_pictures(request), {"type": "text", "text": request.text}]}]
             for request in requests
@@ -187,9 +185,8 @@ class LocalModel:
         """Return the new tokens, int64 ``(B, N)`` on the CPU."""
         options, model = self._options, self._model
         inputs = prepared.inputs.to(model.device, dtype=model.dtype)
-        processors: list[Any] = [recorder]
-        if self._grammars is not None:
-            processors.insert(0, self._grammars.processor(prepared.requests))
+        processors: list[Any] = [self._grammars.processor(prepared.requests)] if self._grammars else []
+        processors.append(recorder)
         if options.temperature:
             processors.append(Sampler(options.temperature, options.seed, prepared.requests, model.device, recorder))
         output = model.generate(
@@ -197,7 +194,7 @@ class LocalModel:
             max_new_tokens=options.max_tokens,
             # Takes the most likely token; Sampler changes which that is.
             do_sample=False,
-            logits_processor=transformers.LogitsProcessorList(processors),
+            logits_processor=LogitsProcessorList(processors),
         )
         return output[:, inputs["input_ids"].shape[1] :].cpu()
 
@@ -234,3 +231,108 @@ class LocalModel:
 
 def _pictures(request: Request) -> list[dict[str, Any]]:
     return [{"type": "image", "image": Image.open(BytesIO(one.data)).convert("RGB")} for one in request.images]
+
+
+def answer_pattern(n_regions: int) -> str:
+    """Return the regular expression of the published answer format with this number of regions, in any order."""
+    if n_regions == 0:
+        return rf"image anomaly score: {_SCORE}\."
+    numbers = "|".join(str(number) for number in range(1, n_regions + 1))
+    return rf"image anomaly score: {_SCORE}(; region ({numbers}): {_SCORE}){{0,{n_regions}}}\."
+
+
+class Grammars:
+    """Forces answers into their format; compiles each format once.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        vocabulary: number of scores at each step; may exceed the tokenizer's number of tokens.
+        stops: the tokens that end an answer.
+    """
+
+    def __init__(self, tokenizer: Any, vocabulary: int, stops: Sequence[int]) -> None:
+        try:
+            import xgrammar  # noqa: PLC0415 - an optional dependency
+        except ModuleNotFoundError as error:
+            raise ConfigError("constrain=true needs xgrammar; pip install 'lvlm-ad[constrain]'.") from error
+        self._xgrammar = xgrammar
+        info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocabulary, stop_token_ids=list(stops))
+        self._compiler = xgrammar.GrammarCompiler(info)
+        self._compiled: dict[str, Any] = {}
+
+    def processor(self, requests: Sequence[Request]) -> Any:
+        """Return a processor for one call of ``generate`` that forces each row into its question's format."""
+        from xgrammar.contrib.hf import LogitsProcessor as Constraint  # noqa: PLC0415 - as above
+
+        return Constraint([self._grammar(request) for request in requests])
+
+    def _grammar(self, request: Request) -> Any:
+        schema = request.options.get("schema")
+        n_regions = int(request.options.get("n_regions", 0))
+        grammar = json.dumps(schema, sort_keys=True) if schema else answer_pattern(n_regions)
+        if grammar not in self._compiled and schema:
+            # Without any_whitespace=False a model may write spaces without end.
+            self._compiled[grammar] = self._compiler.compile_json_schema(grammar, any_whitespace=False)
+        elif grammar not in self._compiled:
+            self._compiled[grammar] = self._compiler.compile_regex(grammar)
+        return self._compiled[grammar]
+
+
+class Recorder(LogitsProcessor):
+    """Records the most likely tokens of each step with their probabilities.
+
+    Attributes:
+        steps: for each step, token ids int64 and natural-log probabilities float32, both ``(B, K)``; an id may occur
+            twice.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def __call__(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Record one step; return the scores unchanged."""
+        best = torch.log_softmax(scores.float(), dim=-1).topk(min(_ALTERNATIVES, scores.shape[-1]), dim=-1)
+        self.steps.append((best.indices, best.values))
+        return scores
+
+    def add(self, tokens: torch.Tensor, scores: torch.Tensor) -> None:
+        """Add the tokens int64 ``(B, 1)`` to the last step."""
+        ids, values = self.steps[-1]
+        own = torch.log_softmax(scores.float(), dim=-1).gather(1, tokens)
+        self.steps[-1] = (torch.cat([ids, tokens], dim=1), torch.cat([values, own], dim=1))
+
+
+class Sampler(LogitsProcessor):
+    """Samples the next token; each row has its own random stream, so the batch does not change an answer.
+
+    The largest of log-probability / temperature + Gumbel noise is a sample from the softmax, which ``generate`` then
+    takes.
+
+    Args:
+        temperature: above 0.
+        seed: the run's seed.
+        requests: the question of each row.
+        device: device of the scores. Other kinds of device give other samples for the same seed.
+        recorder: records the sampled token, which may not be among the most likely.
+    """
+
+    def __init__(
+        self, temperature: float, seed: int, requests: Sequence[Request], device: torch.device, recorder: Recorder
+    ) -> None:
+        self._temperature = temperature
+        self._recorder = recorder
+        self._streams = [torch.Generator(device).manual_seed(_seed_of(seed, request)) for request in requests]
+
+    def __call__(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return scores of which the largest is the sampled token."""
+        noise = torch.stack(
+            [torch.empty(scores.shape[-1], device=scores.device).exponential_(generator=one) for one in self._streams]
+        )
+        # Minus the logarithm of an exponential variable is Gumbel distributed.
+        noisy = scores.float() / self._temperature - noise.log()
+        self._recorder.add(noisy.argmax(dim=-1, keepdim=True), scores)
+        return noisy
+
+
+def _seed_of(seed: int, request: Request) -> int:
+    return int.from_bytes(hashlib.sha256(request.key({"seed": seed}).encode()).digest()[:8], "big") % 2**63

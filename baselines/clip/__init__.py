@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from .model import Clip
     from .prompts import Prototypes
 
-__all__ = [
-    "ClipAcOptions",
-    "ClipAdOptions",
-    "ClipBaseline",
-    "ClipOptions",
-    "Method",
-    "Squares",
-    "WholePictures",
-    "WinClipOptions",
-    "whole_picture",
-]
-
 _BATCH_ON_GPU = 32
 """Pictures in one batch. A CPU gains nothing from more than one."""
 

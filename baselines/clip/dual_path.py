@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     from .model import Clip
     from .prompts import Prototypes
 
-__all__ = [
-    "ABNORMAL",
-    "NORMAL",
-    "STAGES",
-    "DualPathMethod",
-    "DualPathScores",
-    "dual_path",
-    "largest_cluster",
-    "read_heads",
-    "surgery",
-]
-
 STAGES = 4
 """Each stage is a quarter of the blocks (Chen et al., section 3.3); the value-value path restarts in each."""
 
@@ -148,8 +136,8 @@ def largest_cluster(vectors: torch.Tensor, eps: float, min_samples: int) -> torc
         min_samples: neighbours of a core point, including itself.
 
     Returns:
-        float32 ``(D,)``; the first of equally large clusters; the mean of all vectors if there is no cluster, where
-        the released code fails.
+        float32 ``(D,)``: the first of equally large clusters; without any cluster, where the released code fails, the
+        mean of all vectors.
     """
     unit = functional.normalize(vectors, dim=-1)
     labels = torch.from_numpy(DBSCAN(eps=eps, min_samples=min_samples).fit(unit.cpu().numpy()).labels_)
@@ -188,16 +176,8 @@ class DualPathScores:
 class DualPathMethod(WholePictures):
     """Scores pictures with the staged dual path.
 
-    Args:
-        clip: the model.
-        prototypes: the vectors of prompts.
-        options: options of the method.
-
     Attributes:
         heads_hash: SHA-256 (hex) over the heads' values.
-
-    Raises:
-        ConfigError: the heads do not fit the model.
     """
 
     def __init__(self, clip: Clip, prototypes: Prototypes, options: ClipAdOptions) -> None:
@@ -232,12 +212,7 @@ class DualPathMethod(WholePictures):
         return torch.stack([self._prototypes.get(each, choose, name) for each in prompts])
 
     def score_squares(self, squares: NDArray[np.uint8], text: torch.Tensor) -> DualPathScores:
-        """Score pictures.
-
-        Args:
-            squares: uint8 ``(B, side, side, 3)``.
-            text: float32 ``(B, 2, D)``, unit vectors, or ``(2, D)`` for all.
-        """
+        """Score pictures ``(B, side, side, 3)`` by the unit vectors of text, ``(B, 2, D)``, or ``(2, D)`` for all."""
         clip = self._clip
         tokens = clip.tokens(clip.pictures(squares))
         features, patches = dual_path(clip, tokens, alias=self._alias, with_patches=bool(self._heads))
@@ -276,7 +251,7 @@ class DualPathMethod(WholePictures):
 
 
 def read_heads(path: Path, clip: Clip) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Read the heads of SDP+: a linear map from patches to the joint space for each stage.
+    """Read the heads of SDP+, a linear map from patches to the joint space for each stage.
 
     Args:
         path: a file in the authors' format (``linear_layers`` with ``fc.0.weight``, ``fc.0.bias``, ...), or the same as
@@ -285,9 +260,6 @@ def read_heads(path: Path, clip: Clip) -> list[tuple[torch.Tensor, torch.Tensor]
 
     Returns:
         Weight ``(D, width)`` and bias ``(D,)`` of each stage, float32, on the model's device.
-
-    Raises:
-        ConfigError: the file holds no such heads, or those of another model.
     """
     with one_line(f"The heads {path} cannot be read"):
         is_safe = path.suffix == ".safetensors"

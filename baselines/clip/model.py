@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Clip", "load_clip", "load_tokenizer", "one_line", "shared_clip"]
-
 _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """File names in open_clip's repositories at the hub, in order of preference."""
 
@@ -98,14 +96,7 @@ class Clip:
         return load_tokenizer(self._name)
 
     def pictures(self, squares: NDArray[np.uint8]) -> torch.Tensor:
-        """Convert pictures to the tower's input.
-
-        Args:
-            squares: uint8 ``(B, side, side, 3)``, RGB.
-
-        Returns:
-            ``(B, 3, side, side)`` on the device.
-        """
+        """Convert pictures, uint8 ``(B, side, side, 3)``, to the tower's input ``(B, 3, side, side)`` on the device."""
         values = torch.from_numpy(squares).to(self.device).float() / 255
         mean, std = self._normalisation
         return ((values - mean) / std).permute(0, 3, 1, 2).to(self.dtype).contiguous()
@@ -127,14 +118,7 @@ class Clip:
         return list(self.tower.transformer.resblocks)
 
     def classes(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Run the transformer for the class token only.
-
-        Args:
-            tokens: ``(B, L, width)``, the transformer's input.
-
-        Returns:
-            float32 ``(B, D)``, unit vectors in the joint space.
-        """
+        """Run the transformer for the class token only; return unit vectors of the joint space, float32 ``(B, D)``."""
         whole = torch.arange(tokens.shape[1], device=tokens.device)
         return self.sequences(tokens, [whole[None]])[0][:, 0]
 
@@ -246,11 +230,7 @@ def _hash(model: Any, preprocessing: dict[str, Any]) -> str:
 
 
 def _check_tower(tower: Any, name: str) -> None:
-    """Refuse a tower that the methods cannot split into blocks.
-
-    Raises:
-        ConfigError: it is no plain vision transformer with a class token, or open_clip is too old.
-    """
+    """Raise ConfigError unless a tower is a plain vision transformer with a class token, which splits into blocks."""
     blocks = getattr(getattr(tower, "transformer", None), "resblocks", [])
     plain = (
         bool(blocks)
@@ -275,9 +255,6 @@ def load_clip(model: str, pretrained: str) -> Any:
         model: the architecture's name in open_clip.
         pretrained: a tag of open_clip, whose file is downloaded once; a file, of which only the tensors are read; or
             "random": random values, always the same.
-
-    Raises:
-        ConfigError: there is no such model, tag or file; the download fails; or the weights belong to another model.
     """
     names = open_clip.list_models()
     if model not in names:
@@ -306,21 +283,13 @@ def load_clip(model: str, pretrained: str) -> Any:
 
 
 def load_tokenizer(model: str) -> Any:
-    """Load the model's tokenizer.
-
-    Raises:
-        ConfigError: it is not available; some must be downloaded from the hub.
-    """
+    """Load the model's tokenizer; some must be downloaded from the hub."""
     with _quiet(), one_line(f"The tokenizer of {model} cannot be loaded"):
         return open_clip.get_tokenizer(model)
 
 
 def _download(model: str, tag: str, config: dict[str, Any]) -> Path:
-    """Return the file of a tag, downloaded from the hub once.
-
-    Raises:
-        ConfigError: it is not available; the message names the file and how to give it.
-    """
+    """Return the file of a tag, downloaded from the hub once; an error names the file and how to give it."""
     repository = str(config.get("hf_hub", "")).rstrip("/")
     if not repository:
         raise ConfigError(

@@ -18,8 +18,6 @@ from lvlm_ad.files import write_file
 if TYPE_CHECKING:
     from .model import Clip
 
-__all__ = ["ANOMALOUS", "NORMAL", "TEMPLATES", "Prototypes", "ensemble", "mean", "raw_mean"]
-
 TEMPLATES = (
     "a cropped photo of the {}.",
     "a cropped photo of a {}.",

@@ -13,8 +13,6 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Tile", "enlarged", "merged", "squared", "tiles"]
-
 _STEP = 0.8
 """Distance between tiles, in sides of a tile; as in the code of InCTRL's authors (mala-lab/WinCLIP)."""
 
@@ -54,15 +52,7 @@ def squared(image: NDArray[np.uint8], tile: Tile, side: int) -> NDArray[np.uint8
 
 
 def enlarged(small: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Enlarge a map bilinearly with half-pixel centres.
-
-    Args:
-        small: float ``(h, w)``.
-        size: the new (height, width).
-
-    Returns:
-        float32 ``size``.
-    """
+    """Enlarge a map ``(h, w)`` to float32 ``size``, bilinearly with half-pixel centres."""
     rows, columns = (_weights(count, 0.0, 1.0, pixels)[0] for count, pixels in zip(small.shape, size, strict=True))
     return np.asarray(rows @ small @ columns.T, dtype=np.float32)
 
@@ -76,10 +66,7 @@ def merged(
         maps: float ``(h, w)``, one per tile.
         parts: the tiles.
         image: height and width of the picture.
-        size: height and width of the map, to which the picture is stretched.
-
-    Returns:
-        float32 ``size``.
+        size: height and width of the map, float32, to which the picture is stretched.
     """
     if len(maps) == 1:
         return enlarged(maps[0], size)
@@ -95,12 +82,12 @@ def merged(
 
 
 def _weights(count: int, start: float, end: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the weights of bilinear interpolation along one axis.
+    """Return the weights of bilinear interpolation along one axis, and which of its pixels they concern.
 
     Args:
-        count: number of values, which lie between ``start`` and ``end``.
-        start: begin of the values, as a fraction of the axis.
-        end: end of the values, as a fraction of the axis.
+        count: number of values, which lie between ``start`` and ``end``, fractions of the axis.
+        start: begin of the values.
+        end: end of the values.
         pixels: number of pixels along the axis.
 
     Returns:

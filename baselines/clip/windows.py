@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .model import Clip
     from .prompts import Prototypes
 
-__all__ = ["SCALES", "Windows", "distance", "reference_map", "window_index", "window_scores"]
-
 SCALES = (2, 3)
 """Sides of the windows, in patches; the whole picture is the third scale (Jeong et al., section 3.3)."""
 
@@ -86,14 +84,9 @@ def window_scores(
 
 
 def distance(vectors: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
-    """Return each vector's distance from the nearest reference, (1 - cosine) / 2 (Jeong et al., section 4).
+    """Return the distance (1 - cosine) / 2 of unit vectors ``(B, N, D)`` from the nearest of ``(R, D)``, ``(B, N)``.
 
-    Args:
-        vectors: float32 ``(B, N, D)``, unit vectors.
-        references: float32 ``(R, D)``, unit vectors.
-
-    Returns:
-        float32 ``(B, N)`` in [0, 1]. If rounding makes a cosine exceed 1, the distance is 0.
+    See Jeong et al., section 4. If rounding makes a cosine exceed 1, the distance is 0.
     """
     nearest = (vectors @ references.T).amax(dim=-1)
     return ((1 - nearest) / 2).clamp(0, 1)
@@ -169,14 +162,7 @@ class Embedded:
 
 
 class Windows(Method):
-    """Scores pictures with windows.
-
-    Args:
-        clip: the model.
-        prototypes: the vectors of prompts.
-        variant: "paper" or "zqhang".
-        temperature: temperature of the softmax over cosines; None: the variant's own.
-    """
+    """Scores pictures with windows; ``variant`` and ``temperature`` are the options of these names."""
 
     def __init__(self, clip: Clip, prototypes: Prototypes, *, variant: str, temperature: float | None) -> None:
         self._clip, self._prototypes = clip, prototypes
@@ -208,12 +194,7 @@ class Windows(Method):
         return torch.stack([self._prototypes.get(each, choose, choose.__name__) for each in prompts])
 
     def embedded(self, squares: NDArray[np.uint8], *, with_patches: bool) -> Embedded:
-        """Embed tiles with their windows, in portions that bound the memory.
-
-        Args:
-            squares: uint8 ``(T, side, side, 3)``.
-            with_patches: whether to return the patches too.
-        """
+        """Embed tiles ``(T, side, side, 3)`` with their windows, in portions that bound the memory."""
         clip, parts = self._clip, []
         # A window keeps its patches and the class token; other patches are dropped (Jeong et al., section 3.3).
         whole = torch.arange(1 + clip.grid**2, device=clip.device)[None]

@@ -23,17 +23,6 @@ from lvlm_ad.plugins import Kind, as_plugin
 if TYPE_CHECKING:
     Plugin = Backend | Baseline
 
-__all__ = [
-    "ContractError",
-    "built",
-    "expect",
-    "expect_no_error",
-    "identity_is_json",
-    "import_is_fast",
-    "rebuilt_it_is_the_same",
-    "secrets_in",
-]
-
 _LONGEST_IMPORT = 2.0
 """Seconds of processor time."""
 _HEAVY = ("torch", "tensorflow", "jax", "transformers", "open_clip", "vllm", "ray")

@@ -84,7 +84,7 @@ def test_a_batch_decides_nothing_about_what_is_drawn(backend):
 def test_draws_follow_the_probabilities():
     """Over many streams, sampled tokens follow the softmax at the temperature."""
     import torch
-    from lvlm_ad_backends.transformers.tokens import Recorder, Sampler
+    from lvlm_ad_backends.transformers.model import Recorder, Sampler
 
     logits, temperature, rows = torch.tensor([2.0, 1.0, 0.0, -1.0]), 0.7, 20_000
     requests = [Request((), str(number)) for number in range(rows)]
@@ -143,7 +143,7 @@ def test_only_the_new_tokens_are_the_answer(backend, tiny_lvlm, tmp_path):
 @pytest.mark.parametrize("n_regions", [0, 1, 12])
 def test_a_held_answer_can_always_be_read(backend, name, n_regions):
     """A forced answer has the format, existing regions, and scores in [0, 1], whatever the model."""
-    from lvlm_ad_backends.transformers.tokens import answer_pattern
+    from lvlm_ad_backends.transformers.model import answer_pattern
 
     held = backend(name, constrain=True, max_tokens=400)
     for answer in ask_all(held, [question(number, n_regions) for number in range(4)]):
