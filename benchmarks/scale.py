@@ -5,7 +5,7 @@ Compares sizes with each other, and the same command again with all answers stor
     python benchmarks/scale.py --questions 1000 10000 100000
 
 A stub endpoint answers at once and pictures are tiny, so this is lvlm-ad's own work. An exponent b means that the cost
-grows as questions ** b: 1 is linear, 0 is constant. At the end, ``lvlm-ad leaderboard`` reads 1,000 copies of a run.
+grows as questions ** b: 1 is linear, 0 is constant.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import itertools
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,8 +29,6 @@ from stub_endpoint import serving
 SIDE = 32
 """Side of a picture, pixels."""
 CATEGORIES = 10
-RUNS = 1000
-"""Runs on the leaderboard."""
 
 
 @dataclass(frozen=True)
@@ -103,42 +100,23 @@ def measure(count: int, folder: Path) -> dict[str, float]:
     }
 
 
-def leaderboard(folder: Path) -> Cost:
-    """Copy a run 1,000 times, each of another model, and make the leaderboard of all."""
-    (source,) = (folder / "runs").glob("openai*")
-    for index in range(RUNS):
-        copy = folder / "many" / f"run{index:04}"
-        shutil.copytree(source, copy)
-        manifest = json.loads((copy / "run.json").read_text())
-        manifest["model"]["name"] = f"model{index:04}"
-        manifest["config_hash"] = f"{index:064x}"
-        (copy / "run.json").write_text(json.dumps(manifest))
-    return run("leaderboard", str(folder / "many"), "--format", "html", "-o", str(folder / "leaderboard.html"))
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--questions", type=int, nargs="+", default=[1000, 10_000], metavar="N")
-    parser.add_argument("--no-leaderboard", action="store_true", help="leave out the 1,000 runs")
     args = parser.parse_args()
     sizes = sorted(args.questions)
     costs: list[dict[str, float]] = []
-    board: Cost | None = None
     for count in sizes:
         with tempfile.TemporaryDirectory() as folder:
             costs.append(measure(count, Path(folder)))
             print(
                 f"{count} questions:", ", ".join(f"{name} {cost:.1f}" for name, cost in costs[-1].items()), flush=True
             )
-            if not args.no_leaderboard and board is None:
-                board = leaderboard(Path(folder))
     for (small, before), (large, after) in itertools.pairwise(zip(sizes, costs, strict=True)):
         times = math.log(large / small)
         exponents = (f"{name} {math.log(after[name] / before[name]) / times:.2f}" for name in before)
         print(f"exponents from {small} to {large}:", ", ".join(exponents))
-    if board is not None:
-        print(f"leaderboard of {RUNS} runs: {board.wall:.1f} s, {board.cpu:.1f} s CPU, {board.memory:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from scipy.special import comb
 
-from lvlm_ad.datasets.images import read_image, resize_image
+from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError, ImageError, StoreError
 from lvlm_ad.regions import DivisionStore, Regions, StoredDivision, divide
 from lvlm_ad.store import open_cache
@@ -129,33 +129,6 @@ def test_thin_and_tiny_images_divide(method, shape):
     """Images of one pixel's height, width or both do not fail."""
     regions = divide(np.zeros((*shape, 3), np.uint8), method)
     assert regions.shape == shape
-
-
-def modes(folder):
-    """Write one image in every mode that users' files have."""
-    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))
-    colour = np.stack([ramp, ramp[:, ::-1], ramp // 2], axis=-1)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(ramp).save(folder / "grey.png")
-    Image.fromarray(ramp.astype(np.uint16) * 257).save(folder / "sixteen.png")
-    Image.fromarray(colour).convert("P").save(folder / "palette.png")
-    Image.fromarray(np.dstack([colour, np.full_like(ramp, 200)])).save(folder / "alpha.png")
-    Image.fromarray(colour).convert("CMYK").save(folder / "cmyk.jpg")
-    Image.fromarray(colour).save(folder / "turned.jpg", exif=exif)
-    Image.fromarray(np.zeros_like(colour)).save(folder / "black.png")
-    return sorted(folder.iterdir())
-
-
-def test_every_image_mode_divides(tmp_path):
-    """Grey, 16-bit, palette, alpha, CMYK, turned and black images are read and divided."""
-    shapes = {}
-    for path in modes(tmp_path):
-        regions = divide(read_image(path), n_segments=6, min_area=0, max_area=1e9)
-        assert regions.count >= 1
-        shapes[path.name] = regions.shape
-    assert shapes.pop("turned.jpg") == (64, 48)
-    assert set(shapes.values()) == {(48, 64)}
 
 
 def test_overlapping_masks_become_cells():
