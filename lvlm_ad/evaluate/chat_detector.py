@@ -51,9 +51,7 @@ class ChatDetector(Detector["Backend"]):
         """Get ready to ask; with ``--batch``, have all questions answered."""
         session, model, plugin = self.session, self.model, self.plugin
         session.start_budget(free=model.preset.price.free)
-        batch = None
-        if session.plan.config.batch:
-            batch = run_batches(session, model, plugin, self._questioner)
+        batch = run_batches(session, model, plugin, self._write) if session.plan.config.batch else None
         self._asker = Asker(
             plugin,
             session.answers,
@@ -78,8 +76,7 @@ class ChatDetector(Detector["Backend"]):
         """
         protocol = self.session.plan.protocol
         with self._drawing:
-            image = resize_image(sample.image, (protocol.image_size, protocol.image_size))
-            request = self._questioner.request(sample, image, regions)
+            request = self._write(sample, regions)
         try:
             asked = self._asker.ask(request)
         except _UNANSWERED as error:
@@ -123,7 +120,7 @@ class ChatDetector(Detector["Backend"]):
 
     def forecast(self) -> dict[str, Any] | None:
         """Return what a run would ask and cost."""
-        return forecast(self.session, self.model, self.plugin, self._questioner)
+        return forecast(self.session, self.model, self.plugin, self._write)
 
     def facts(self, row: Row) -> dict[str, Any]:
         """Return this detector's part of a row's manifest."""
@@ -145,6 +142,10 @@ class ChatDetector(Detector["Backend"]):
             "on_failure": plan.config.on_failure,
             "seed": plan.config.seed if plan.protocol.shots else 0,
         }
+
+    def _write(self, sample: Sample, regions: Regions) -> Request:
+        side = self.session.plan.protocol.image_size
+        return self._questioner.request(sample, resize_image(sample.image, (side, side)), regions)
 
     def _schema_notes(self, request: Request, answer: Answer) -> list[str]:
         """Check an answer against its schema: some servers take a schema and ignore it."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lvlm_ad.datasets import Dataset, load_dataset
 from lvlm_ad.engines import RayOptions
@@ -67,8 +67,8 @@ class RunConfig:
     protocol: str = "default"
     settings: Mapping[str, Any] = field(default_factory=dict)
     out: Path = Path("runs")
-    concurrency: int = 16
-    max_cost: float | None = None
+    concurrency: Annotated[int, Field(ge=1)] = 16
+    max_cost: Annotated[float, Field(ge=0)] | None = None
     on_failure: Literal["zero", "exclude"] = "zero"
     seed: int = 0
     reference_rows: bool = True
@@ -118,7 +118,7 @@ class RunConfig:
 @cache
 def _field_types() -> dict[str, TypeAdapter[Any]]:
     """Return the type of each field of ``RunConfig``; the settings are checked by their owners."""
-    hints = get_type_hints(RunConfig)
+    hints = get_type_hints(RunConfig, include_extras=True)
     names = {one.name for one in fields(RunConfig)} - {"models", "categories", "settings"}
     return {name: TypeAdapter(hints[name]) for name in names}
 
@@ -158,7 +158,10 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         PluginError: a plugin cannot be loaded.
         DataError: the data set cannot be read.
     """
-    _check_numbers(config)
+    if config.resamples and config.resamples < FEWEST_RESAMPLES:
+        raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
+    if config.ray_address is not None and config.engine != "ray":
+        raise ConfigError("--ray-address is used with --engine ray.")
     settings = dict(config.settings)
     fields_of_protocol = set(Protocol.model_fields) - {"name"}
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
@@ -191,18 +194,6 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         selected,
         whole=dataset.complete and len(selected) == len(dataset),
     )
-
-
-def _check_numbers(config: RunConfig) -> None:
-    """Refuse values out of range."""
-    if config.concurrency < 1:
-        raise ConfigError(f"--concurrency takes 1 or more, not {config.concurrency}.")
-    if config.max_cost is not None and config.max_cost < 0:
-        raise ConfigError(f"--max-cost takes USD of 0 or more, not {config.max_cost}.")
-    if config.resamples and config.resamples < FEWEST_RESAMPLES:
-        raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
-    if config.ray_address is not None and config.engine != "ray":
-        raise ConfigError("--ray-address is used with --engine ray.")
 
 
 def _check_prices(models: Sequence[Model], config: RunConfig) -> None:

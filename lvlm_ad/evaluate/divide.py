@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,11 +43,9 @@ class _Cut:
     side: int
 
     def load(self, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """Read an image and its mask."""
         return sample.image, sample.mask
 
     def run(self, loaded: tuple[NDArray[np.uint8], NDArray[np.bool_] | None]) -> StoredDivision:
-        """Divide the image into regions and count the mask's pixels in their cells."""
         image, mask = loaded
         size = (self.side, self.side)
         regions = divide(resize_image(image, size), self.method, **self.options)
@@ -60,11 +56,7 @@ class _Cut:
 
 
 class Divisions:
-    """The divisions of a data set, read from the store one at a time.
-
-    Args:
-        plan: the data set, and how it is divided.
-        store: where the divisions are.
+    """The divisions of a plan's data set, read from the store one at a time.
 
     Attributes:
         record: the division's settings, for manifests; read before the first image, since a model's files may change.
@@ -88,9 +80,8 @@ class Divisions:
         self._hashes: dict[str, str] = {}
         self.empty = 0
 
-    def missing(self, samples: Iterable[Sample]) -> list[Sample]:
+    def missing(self, samples: Sequence[Sample]) -> list[Sample]:
         """Look up samples and return those that are not divided yet."""
-        samples = list(samples)
         known = self._store.known(self._keys[sample.id] for sample in samples)
         missing: list[Sample] = []
         for sample in samples:
@@ -100,10 +91,6 @@ class Divisions:
                 self._hashes[sample.id], n_regions = division
                 self.empty += n_regions == 0
         return missing
-
-    def has(self, sample: Sample) -> bool:
-        """Return whether a sample is divided by now."""
-        return bool(self._store.known([self._keys[sample.id]]))
 
     def put(self, sample: Sample, division: StoredDivision) -> None:
         """Store a sample's division."""
@@ -137,12 +124,7 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     """Divide the images that are not divided yet; each division is stored as soon as it is made.
 
     This reads every image and mask, so a file that cannot be used ends the bench before a model is asked anything.
-
-    Args:
-        plan: the data set, and how it is divided.
-        store: where divisions are kept.
-        progress: receives reports.
-        engine: divides the images; None: this machine.
+    Without an engine this machine divides.
 
     Raises:
         DataError: images or masks cannot be used; the message names the first and counts the rest.
@@ -153,21 +135,9 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     problems: list[str] = []
     progress.start("dividing", len(plan.dataset))
     progress.advance(len(plan.dataset) - len(missing), stored=True)
-    slow = plan.division.in_one_process
-    if slow:
-        # Several commands may divide the same images: each starts elsewhere and skips what the others have done.
-        random.Random(os.getpid()).shuffle(missing)  # noqa: S311 - no secret
-
-    def undivided() -> Iterator[Sample]:
-        for sample in missing:
-            if slow and divisions.has(sample):
-                progress.advance(stored=True)
-            else:
-                yield sample
-
     cut = _Cut(plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size)
     # Closed here, so that after an error no work goes on behind it.
-    with closing((engine or LocalEngine()).map(cut, undivided(), holds_model=slow)) as results:
+    with closing((engine or LocalEngine()).map(cut, missing, holds_model=plan.division.in_one_process)) as results:
         for sample, result in results:
             if isinstance(result, DataError):
                 problems.append(str(result))
@@ -182,7 +152,7 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     divisions.missing(missing)
     if divisions.empty:
         progress.note(
-            f"{divisions.empty} of {len(plan.dataset)} images keep no region within the area limits; their maps are "
+            f"{divisions.empty} of {len(plan.dataset)} images have no region within the area limits; their maps are "
             "empty."
         )
     return divisions

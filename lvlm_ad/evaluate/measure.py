@@ -72,14 +72,7 @@ class Images:
         histogram: ScoreHistogram | None = None,
         own_map: OwnMap | None = None,
     ) -> None:
-        """Add an image with its histogram or its own map; with neither if it has no ground truth.
-
-        Args:
-            label: True if anomalous.
-            image_score: None where the answer contains none.
-            histogram: its pixels by score.
-            own_map: a map ``(H, W)`` and its mask, bool ``(H, W)``.
-        """
+        """Add an image with its histogram or its own map; with neither if it has no ground truth."""
         if own_map is not None:
             self._own_maps.add(*own_map)
             self._own_indices.append(len(self.labels))
@@ -88,10 +81,9 @@ class Images:
         self.scores.append(np.nan if image_score is None else image_score)
 
     def pixels(self) -> tuple[ScoreHistograms, PixelMetrics | None]:
-        """Return each image's histogram and, with own maps, the pixel metrics.
+        """Return each image's histogram and, of own maps, the exact pixel metrics.
 
-        Histograms of maps that are constant on cells are exact. Own maps are counted at few thresholds, which is enough
-        for resamples; their metrics are computed exactly.
+        Own maps are counted at few thresholds, which is enough for resamples.
         """
         if not len(self._own_maps):
             return ScoreHistograms.of(self.histograms), None
@@ -203,8 +195,7 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
 
     Returns:
         The metrics by name, "n_images", "n_measured", "undefined" (name -> which categories are left out, or why there
-        is no mean). With resamples also "interval" (name -> [low, high], the categories being fixed) and, for several
-        categories, "interval_over_categories" (the categories being drawn, too). Where answers are missing, "range".
+        is no mean), and where categories have them "range" and the intervals of ``mean_intervals``.
     """
     entries = {category: one.metrics for category, one in categories.items()}
     mean: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from math import ceil
 from statistics import fmean
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lvlm_ad.asking import Batcher
 from lvlm_ad.asking.cost import input_tokens, most_cost
-from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.engines import in_order
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.text2seg import read
@@ -21,9 +20,12 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.bench import Session
     from lvlm_ad.plugins import Model
-    from lvlm_ad.prompts import Questioner
+    from lvlm_ad.regions import Regions
 
 __all__ = ["forecast", "is_unusable", "run_batches"]
+
+Write = Callable[["Sample", "Regions"], "Request"]
+"""Writes the question about a sample."""
 
 _USUAL_OUTPUT = 120
 """Tokens of an answer in the published format with some ten regions; reasoning would come on top."""
@@ -32,13 +34,11 @@ _FIRST_TOKEN, _TOKENS_A_SECOND = 2.0, 50.0
 
 
 @contextmanager
-def _all_requests(session: Session, questioner: Questioner) -> Iterator[Iterator[Request]]:
+def _all_requests(session: Session, write: Write) -> Iterator[Iterator[Request]]:
     """Write the question about each sample, several at a time but never many ahead, since they hold pictures."""
-    side = session.plan.protocol.image_size
 
     def request(sample: Sample) -> Request:
-        image = resize_image(sample.image, (side, side))
-        return questioner.request(sample, image, session.divisions.regions(sample))
+        return write(sample, session.divisions.regions(sample))
 
     with closing(in_order(request, session.plan.dataset, os.cpu_count() or 1)) as requests:
         yield (question for _, question in requests)
@@ -50,7 +50,7 @@ def is_unusable(answer: Answer, n_regions: int) -> bool:
     return not scores.usable or scores.status == "truncated"
 
 
-def forecast(session: Session, model: Model, backend: Backend, questioner: Questioner) -> dict[str, Any]:
+def forecast(session: Session, model: Model, backend: Backend, write: Write) -> dict[str, Any]:
     """Look up which questions are answered already, and estimate the cost of the others.
 
     Where the model has answered questions of this run before, their mean decides; else the rule and a usual answer.
@@ -66,7 +66,7 @@ def forecast(session: Session, model: Model, backend: Backend, questioner: Quest
     tokens: dict[str, int | None] = {}
     most: dict[str, float | None] = {}
     answers: dict[str, Answer] = {}
-    with _all_requests(session, questioner) as requests:
+    with _all_requests(session, write) as requests:
         for request in requests:
             key = request.key(identity)
             answer = session.answers.get(key)
@@ -120,7 +120,7 @@ def _usual(able: Capabilities, answers: Iterable[Answer]) -> tuple[float | None,
     return fmean(one[0] for one in used) if used else None, written, seconds
 
 
-def run_batches(session: Session, model: Model, backend: Backend, questioner: Questioner) -> Batcher:
+def run_batches(session: Session, model: Model, backend: Backend, write: Write) -> Batcher:
     """Have all questions of a model answered in batches; the session's budget pays."""
     plan, budget, progress = session.plan, session.budget, session.progress
     name, price = model.preset.name, model.preset.price
@@ -153,7 +153,7 @@ def run_batches(session: Session, model: Model, backend: Backend, questioner: Qu
 
         def questions() -> Iterator[Request]:
             progress.start(f"{name}: writing questions", len(plan.dataset))
-            for request in stack.enter_context(_all_requests(session, questioner)):
+            for request in stack.enter_context(_all_requests(session, write)):
                 yield request
                 progress.advance()
             progress.finish()

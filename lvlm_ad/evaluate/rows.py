@@ -110,13 +110,7 @@ class _Category:
 
 
 class RowResult:
-    """A row in progress.
-
-    Args:
-        plan: what is measured.
-        row: through the regions, or a baseline's own map.
-        finalize: gives the final image scores of a category whose images have parts.
-    """
+    """A row in progress; ``finalize`` gives the final image scores of a category whose images have parts."""
 
     def __init__(self, plan: Plan, row: Row, finalize: Finalize | None = None) -> None:
         self._plan, self._row, self._finalize = plan, row, finalize
@@ -182,12 +176,9 @@ class RowResult:
         Args:
             facts: the manifest's fields that depend on the method: "model", "protocol" (the fields that influence the
                 row) and, if the method has them, "division", "prompt", "on_failure" and "seed".
-            started: when the first image was begun.
+            started: when the run began.
             environment: versions that the plugin reports.
             paid: whether the answers may cost money.
-
-        Raises:
-            RunError: it cannot be written.
         """
         manifest = _make_manifest(self._plan, facts, started, environment)
         folder = _run_folder(self._plan.config.out, manifest)
@@ -199,14 +190,11 @@ class RowResult:
 
 
 def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool) -> dict[str, Any]:
-    """Return the part of metrics.json that counts answers, tokens and costs.
+    """Return "answers", "outcomes", "coverage" and "usage" of metrics.json, without "spent_usd".
 
     Args:
         records: all predictions of a run.
         paid: whether the answers may cost money.
-
-    Returns:
-        "answers", "outcomes", "coverage" and "usage" without "spent_usd".
     """
     answered = [record for record in records if record.status not in UNANSWERED]
     usable = sum(record.image_score is not None for record in records)

@@ -116,17 +116,10 @@ def _hash(path: Path) -> str:
 
 
 def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
-    """Find the map of every sample.
+    """Find the map of every sample; returns sample id -> file.
 
     A map lies in the folder as its image lies in the data set's, ``bottle/test/crack/000.npy``, or where the sample's
     id says, ``bottle/crack/000.npy``.
-
-    Args:
-        dataset: the samples.
-        folder: where the maps are.
-
-    Returns:
-        Sample id -> file.
 
     Raises:
         DataError: there is no such folder, a sample has no map, or several.
@@ -158,10 +151,7 @@ def _names(sample: Sample, dataset: Dataset) -> list[str]:
 
 
 def read_map(path: Path) -> NDArray[Any]:
-    """Read an anomaly map.
-
-    Args:
-        path: a NumPy file of real numbers, a TIFF, or a PNG of 8 or 16 bits in grey.
+    """Read an anomaly map: a NumPy file of real numbers, a TIFF, or a PNG of 8 or 16 bits in grey.
 
     Returns:
         ``(H, W)`` in the file's dtype, finite; higher is more anomalous.
@@ -198,11 +188,7 @@ def _read(path: Path) -> Any:
 
 
 def resize_map(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Stretch a map bilinearly, with half-pixel centres and no antialiasing.
-
-    Args:
-        values: ``(H, W)``.
-        size: the new (height, width).
+    """Stretch a map to (height, width) bilinearly, with half-pixel centres and no antialiasing.
 
     Returns:
         The map itself if it has that size; else floats of at least 32 bits.
@@ -221,15 +207,10 @@ def resize_map(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
-    """Read an image score for every sample.
+    """Read an image score for every sample; returns sample id -> score.
 
-    Args:
-        path: JSON, one object name -> score; or CSV with the columns "image" and "score". Names are those that maps may
-            have, with or without a suffix.
-        dataset: the samples.
-
-    Returns:
-        Sample id -> score.
+    The file is JSON, one object name -> score, or CSV with the columns "image" and "score". Names are those that maps
+    may have, with or without a suffix.
 
     Raises:
         DataError: the file cannot be read, a sample has no score, or one is no finite number.

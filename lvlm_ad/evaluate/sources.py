@@ -10,10 +10,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.errors import DataError, LvlmAdError
@@ -50,35 +50,35 @@ class Sources:
 
 
 def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitStack) -> Sources:
-    """Find a run's images and their divisions.
+    """Find the images of a run, which was read with its predictions, and their divisions.
 
     Args:
-        run: read with its predictions.
+        run: the run.
         data: where the data set is; None: where it was when this machine made the run.
-        progress: receives how many images are divided, if they must be divided again.
+        progress: receives how many images are divided again.
         stack: closes the store of divisions.
 
     Raises:
         DataError: the data set is not there, or has other images.
     """
     recorded = run.manifest.dataset
-    place = _find_place(run.dir.resolve().parent, recorded.fingerprint)
+    note = _read_note(_note_file(run.dir.resolve().parent, recorded.fingerprint))
     if data is not None:
-        place = _Place(recorded.name, data, place.mask_threshold if place else None, place.divided_by if place else ())
-    if place is None:
+        note |= {"name": recorded.name, "root": data}
+    if not note:
         raise DataError(f"The images of {run.dir} are not known on this machine; name their folder with --data.")
-    dataset = _measured_images(load_dataset(place.name, place.root, mask_threshold=place.mask_threshold), run)
+    dataset = load_dataset(note["name"], Path(note["root"]), mask_threshold=note.get("mask_threshold"))
+    dataset = _measured_images(dataset, run)
     samples = {sample.id: sample for sample in dataset}
     side = int(run.manifest.protocol.get("image_size", 0))
     if not run.manifest.division.hash:
         return Sources(samples, None, side)
     try:
-        divisions = _divide(run, dataset, place.divided_by, progress, stack)
+        divisions = _divide(run, dataset, note.get("divided_by", ()), progress, stack)
     except LvlmAdError as error:
         return Sources(samples, None, side, f"the images cannot be divided again: {error}")
     if divisions.hash != run.manifest.division.hash:
-        note = "this version of lvlm-ad divides the images differently."
-        return Sources(samples, None, side, note)
+        return Sources(samples, None, side, "this version of lvlm-ad divides the images differently.")
     return Sources(samples, divisions, side)
 
 
@@ -115,44 +115,31 @@ def _divide(run: Run, dataset: Dataset, divided_by: Sequence[str], progress: Pro
     return divide_dataset(plan, DivisionStore(cache), progress) if divisions.missing(dataset) else divisions
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """How a data set was loaded.
-
-    Attributes:
-        name: the data set, as ``load_dataset`` takes it.
-        root: its folder.
-        mask_threshold: as ``load_dataset`` takes it.
-        divided_by: names and folders of the models that divided it on this machine. A run's own manifest is not trusted
-            with that: it may come from a stranger.
-    """
-
-    name: str
-    root: Path
-    mask_threshold: int | None = None
-    divided_by: tuple[str, ...] = ()
-
-
 def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divided_by: str = "") -> None:
-    """Note where a data set is, and the model that divided it. Without the note, reports show no pictures."""
-    known, file = _find_place(out, dataset.fingerprint), _file(out, dataset.fingerprint)
-    models = {*(known.divided_by if known else ()), *([divided_by] if divided_by else [])}
-    place = _Place(dataset.name, dataset.root.resolve(), mask_threshold, tuple(sorted(models)))
+    """Note where a data set is and how it was loaded, and which models divided it on this machine.
+
+    Without the note, reports show no pictures.
+    """
+    file = _note_file(out, dataset.fingerprint)
+    note = {
+        "name": dataset.name,
+        "root": str(dataset.root.resolve()),
+        "mask_threshold": mask_threshold,
+        "divided_by": sorted({*_read_note(file).get("divided_by", ()), divided_by} - {""}),
+    }
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        # One file each, so that two commands that end at once do not overwrite each other's note.
-        write_file(file, json.dumps(asdict(place), indent=2, default=str))
+        write_file(file, json.dumps(note, indent=2))
 
 
-def _find_place(out: Path, fingerprint: str) -> _Place | None:
-    """Return where a data set was when the runs in a folder were made on this machine; None if there is no note."""
+def _read_note(file: Path) -> dict[str, Any]:
     try:
-        note = json.loads(_file(out, fingerprint).read_text(encoding="utf-8"))
-        return _Place(note["name"], Path(note["root"]), note["mask_threshold"], tuple(note["divided_by"]))
-    except (OSError, LookupError, TypeError, ValueError):
-        return None
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
+        return {}
 
 
-def _file(out: Path, fingerprint: str) -> Path:
+def _note_file(out: Path, fingerprint: str) -> Path:
+    """Return the file of a note: one for each folder of runs and data set, so that two commands do not overwrite it."""
     key = hashlib.sha256(f"{fingerprint} {out.resolve()}".encode(errors="surrogateescape"))
     return user_cache() / "places" / f"{key.hexdigest()}.json"

@@ -47,7 +47,7 @@ def verify_runs(
 
     Args:
         runs: read with or without predictions.
-        data: the data set, to check labels and pixel counts against its images and masks; None: they are trusted.
+        data: the data set; None: labels and pixel counts are trusted.
         progress: receives reports, if images must be divided again.
 
     Returns:
