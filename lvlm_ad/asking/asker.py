@@ -163,7 +163,7 @@ class Asker:
         return Asked(key, stored, stored=key not in self._fresh, cost=self.cost(stored))
 
     def stop(self) -> None:
-        """Ask nothing more; questions under way are answered and stored, waiting ones are given up."""
+        """Ask nothing more; questions under way are answered and stored, waiting ones fail."""
         self._stopped.set()
         self._limiter.stop()
         self._retries.stop()

@@ -162,7 +162,7 @@ class Batcher:
         """Have every question answered that has no stored answer.
 
         Args:
-            questions: returns the questions, anew each time: their pictures are not kept.
+            questions: returns the questions; called again for each round, since pictures are not kept.
             progress: is called with the number of questions answered and of all under way.
 
         Raises:

@@ -120,9 +120,9 @@ class Retries:
         if error.wait is not None and error.wait > PATIENCE:
             message = f"Rate limited for {error.wait:.0f} s ({error}). Run the same command later; answers are kept."
             raise FatalError(message) from error
-        # The limiter holds all questions for the wait that the endpoint asked for.
-        held = error.wait is not None and error.wait >= pause
-        if not held and self._stopped.wait(pause):
+        # For a wait that the endpoint asks for, the limiter stops all questions.
+        limiter_waits = error.wait is not None and error.wait >= pause
+        if not limiter_waits and self._stopped.wait(pause):
             raise self.fatal or error
 
     def _is_outage(self, error: TransientError) -> bool:

@@ -43,11 +43,8 @@ class BatchSize:
     fit. It never grows back to a size that failed.
 
     Args:
-        start: first size.
+        start: first size; ``limit`` is the current one.
         largest: upper limit. Equal to ``start`` for a fixed size.
-
-    Attributes:
-        limit: current size.
     """
 
     def __init__(self, start: int, largest: int) -> None:
@@ -55,12 +52,7 @@ class BatchSize:
         self._largest = largest
 
     def succeeded(self, size: int, used: float | None) -> None:
-        """Record a batch that fitted.
-
-        Args:
-            size: number of its questions.
-            used: fraction of the available memory that it used; None: unknown, as on a CPU.
-        """
+        """Record a batch of so many questions that fitted, and the fraction of memory that it used, None if unknown."""
         if size < self.limit:
             return
         fitting = self._largest if not used else int(size * 0.9 / used)
@@ -172,7 +164,7 @@ class Batches(Generic[I, P, R]):
             question.answer.set_exception(ClosedError())
 
     def _prepare_batches(self) -> None:
-        while (batch := self._next_batch()) is not None:
+        while batch := self._next_batch():
             prepared = self._prepared(batch)
             with self._changed:
                 self._ready = (batch, prepared)
@@ -188,12 +180,8 @@ class Batches(Generic[I, P, R]):
             prepared.set_exception(error)
         return prepared
 
-    def _next_batch(self) -> list[_Question[I, R]] | None:
-        """Wait for a full batch, or until no more questions come; return the oldest and those most similar in length.
-
-        Returns:
-            None after ``close``.
-        """
+    def _next_batch(self) -> list[_Question[I, R]]:
+        """Wait for a full batch, or until no more come; return the oldest question and those most similar in length."""
         with self._changed:
             while not self._closed:
                 left = self._waiting[-1].arrived + _PATIENCE - perf_counter() if self._waiting else 0.0
@@ -202,7 +190,7 @@ class Batches(Generic[I, P, R]):
                     break
                 self._changed.wait(left if left > 0 else None)
             if self._closed:
-                return None
+                return []
             oldest = self._waiting[0]
             batch = sorted(self._waiting, key=lambda one: abs(one.length - oldest.length))[: self._size.limit]
             self._waiting = [question for question in self._waiting if question not in batch]

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _ATTEMPTS = 3
-"""A call during which so many workers die is given up: it may be what kills them. So is a copy that never starts."""
+"""A call fails after the death of so many workers, which it may have caused; so does a copy that never starts."""
 
 
 class WorkersDiedError(LvlmAdError):
@@ -84,7 +84,7 @@ class Worker:
     """
 
     def __init__(
-        self, name: str, make: Callable[[], Any], expected: Mapping[str, str], identity: Mapping[str, Any] | None
+        self, name: str, make: Callable[[], Any], expected: Mapping[str, str], identity: Mapping[str, Any] | None = None
     ) -> None:
         self._name, self._make, self._expected, self._identity = name, make, expected, identity
         self._copy: Any = None
@@ -135,13 +135,10 @@ class Pool:
 
     Args:
         ray: the module.
-        name: the model's name, for messages.
-        make: makes a copy, on a worker.
+        arguments: those of ``Worker``.
         size: number of copies, and what each takes.
         slots: calls at the same time for each copy.
-        expected: see ``Worker``.
         note: called with what the user should know.
-        identity: see ``Worker``.
 
     Attributes:
         ray: the module.
@@ -150,21 +147,12 @@ class Pool:
     """
 
     def __init__(
-        self,
-        ray: Any,
-        name: str,
-        make: Callable[[], Any],
-        size: Size,
-        slots: int,
-        expected: Mapping[str, str],
-        note: Callable[[str], None],
-        identity: Mapping[str, Any] | None = None,
+        self, ray: Any, arguments: tuple[Any, ...], *, size: Size, slots: int, note: Callable[[str], None]
     ) -> None:
-        self.ray, self._name, self._slots, self._note = ray, name, slots, note
+        self.ray, self._name, self._arguments, self._slots, self._note = ray, arguments[0], arguments, slots, note
         self._actor = ray.remote(Worker).options(
             num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_concurrency=slots + 2, scheduling_strategy="SPREAD"
         )
-        self._arguments = (name, make, expected, identity)
         self._changed = threading.Condition()
         self._keepers = [threading.Thread(target=self._keep_one, daemon=True) for _ in range(size.copies)]
         self._trying = 0

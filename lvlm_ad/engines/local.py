@@ -142,7 +142,7 @@ class LocalEngine:
         return plugin
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Do nothing: no process outlives ``map``."""
 
 
 class _Processes:

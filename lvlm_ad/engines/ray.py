@@ -125,7 +125,8 @@ class RayEngine:
         pool = None
         if holds_model:
             size = self._size("dividing")
-            pool = Pool(self._ray, "dividing", lambda: task, size, 2, _measuring(), self._note)
+            worker = ("dividing", lambda: task, _measuring())
+            pool = Pool(self._ray, worker, size=size, slots=2, note=self._note)
             work, threads = partial(pool.call, "call", "run"), pool.concurrency
         else:
             remote = self._ray.remote(_run).options(num_cpus=1, max_retries=5)
@@ -159,8 +160,8 @@ class RayEngine:
         identity, attributes = there["identity"], there["attributes"]
         is_backend = model.plugin.kind == "backend"
         limit = attributes["capabilities"].concurrency if is_backend else attributes["concurrency"]
-        slots = limit or self._concurrency
-        pool = Pool(self._ray, name, partial(build, model), size, slots, there["versions"], self._note, identity)
+        worker = (name, partial(build, model), there["versions"], identity)
+        pool = Pool(self._ray, worker, size=size, slots=limit or self._concurrency, note=self._note)
         if is_backend:
             attributes["capabilities"] = replace(attributes["capabilities"], concurrency=pool.concurrency)
         else:

@@ -104,8 +104,8 @@ def test_two_commands_do_not_ask_the_same_question(another):
         for _ in range(4):
             backend.gate.release()
     assert backend.asked == ["q"]
-    given = sorted((one.result().answer.text, one.result().stored) for one in answers)
-    assert given == [("answer to q", False), ("answer to q", True)]
+    results = sorted((one.result().answer.text, one.result().stored) for one in answers)
+    assert results == [("answer to q", False), ("answer to q", True)]
 
 
 def test_a_command_leaves_questions_to_others(another):

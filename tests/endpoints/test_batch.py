@@ -42,9 +42,9 @@ def test_a_bench_in_a_batch(lvlm_ad_command, batches, small_data, tmp_path):
     done = bench(lvlm_ad_command, batches, small_data, "--batch")
     assert done.returncode == 0, done.stderr
     assert (len(batches.batches), len(batches.asked), len(set(batches.asked)), batches.live) == (1, 12, 12, [])
-    found = metrics(done)
-    assert found["answers"]["ok"] == 12
-    assert found["usage"]["cost_usd"] == found["usage"]["spent_usd"] == pytest.approx(12 * 0.82 / 2)
+    usage = metrics(done)["usage"]
+    assert metrics(done)["answers"]["ok"] == 12
+    assert usage["cost_usd"] == usage["spent_usd"] == pytest.approx(12 * 0.82 / 2)
     again = bench(lvlm_ad_command, batches, small_data)
     assert again.returncode == 0
     assert batches.live == []

@@ -155,5 +155,5 @@ NONE = {"CPU": 128.0}
 )
 def test_copies_and_what_they_take(machines, options, size):
     """By default one copy per GPU, with its share of the processors."""
-    found = size_of(machines, RayOptions(**options))
-    assert (found.copies, found.num_gpus, found.num_cpus) == size
+    chosen = size_of(machines, RayOptions(**options))
+    assert (chosen.copies, chosen.num_gpus, chosen.num_cpus) == size

@@ -116,19 +116,19 @@ def bench(cluster, data, out, *more, status=0):
 
 def results(out):
     """The files of all runs, without what depends on time and machine."""
-    found = {}
+    files = {}
     for path in sorted(out.glob("*/*")):
         if path.name == "run.json":
             manifest = json.loads(path.read_text())
             for name in ("started", "seconds", "versions"):
                 del manifest[name]
-            found[f"{path.parent.name}/{path.name}"] = manifest
+            files[f"{path.parent.name}/{path.name}"] = manifest
         elif path.suffix != ".npz":
             text = re.sub(r'"seconds": ?[-+0-9.e]+', '"seconds": 0', path.read_text())
-            found[f"{path.parent.name}/{path.name}"] = text
+            files[f"{path.parent.name}/{path.name}"] = text
         else:
-            found[f"{path.parent.name}/{path.name}"] = path.read_bytes()
-    return found
+            files[f"{path.parent.name}/{path.name}"] = path.read_bytes()
+    return files
 
 
 def wait_for(there, seconds=120):
