@@ -8,16 +8,6 @@ from pydantic import Field, field_validator
 
 from lvlm_ad.backend import BackendOptions, Transport
 
-__all__ = ["TransformersOptions"]
-
-_LEAST_TEMPERATURE = 0.01
-"""Scores divided by less overflow."""
-_OUR_ARGUMENTS = {
-    *("add_generation_prompt", "continue_final_message", "conversation", "padding", "processor_kwargs"),
-    *("return_dict", "return_tensors", "tokenize"),
-}
-"""Arguments of the chat template that the backend sets itself."""
-
 
 class TransformersOptions(BackendOptions):
     """Options of a model in this process.
@@ -59,20 +49,6 @@ class TransformersOptions(BackendOptions):
     """Run the code that comes with the model."""
     parameters: Annotated[float | None, Transport] = None
     """Number of its parameters, in billions; tells before the download whether it fits."""
-
-    @field_validator("temperature")
-    @classmethod
-    def _not_almost_zero(cls, value: float) -> float:
-        if 0 < value < _LEAST_TEMPERATURE:
-            raise ValueError(f"0 takes the most likely token; otherwise {_LEAST_TEMPERATURE} or more is wanted")
-        return value
-
-    @field_validator("chat")
-    @classmethod
-    def _not_our_arguments(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if ours := sorted(_OUR_ARGUMENTS & set(value)):
-            raise ValueError(f"{', '.join(ours)} cannot be set: lvlm-ad itself does")
-        return value
 
     @field_validator("batch_size", mode="before")
     @classmethod

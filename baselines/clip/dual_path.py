@@ -20,7 +20,7 @@ from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
 
 from . import Squares, WholePictures
-from .model import one_line
+from .model import loading
 from .prompts import ensemble, mean
 from .tiles import enlarged
 
@@ -261,7 +261,7 @@ def read_heads(path: Path, clip: Clip) -> list[tuple[torch.Tensor, torch.Tensor]
     Returns:
         Weight ``(D, width)`` and bias ``(D,)`` of each stage, float32, on the model's device.
     """
-    with one_line(f"The heads {path} cannot be read"):
+    with loading(f"The heads {path} cannot be read"):
         is_safe = path.suffix == ".safetensors"
         content = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
     layers = content.get("linear_layers", content) if isinstance(content, dict) else {}

@@ -260,7 +260,7 @@ def load_clip(model: str, pretrained: str) -> Any:
     if model not in names:
         raise ConfigError(f"open_clip {open_clip.__version__} has no model {model!r}.{nearest(model, names)}")
     if pretrained == "random":
-        with torch.random.fork_rng(devices=[]), _quiet(), one_line(f"{model} cannot be built"):
+        with torch.random.fork_rng(devices=[]), loading(f"{model} cannot be built"):
             torch.manual_seed(0)
             return open_clip.create_model(model, pretrained=None)
     tags = open_clip.list_pretrained_tags_by_model(model)
@@ -273,7 +273,7 @@ def load_clip(model: str, pretrained: str) -> Any:
             f"There are no weights {pretrained!r} for {model}: no such file, and open_clip has "
             f"{', '.join(tags) or 'none'}."
         )
-    with _quiet(), one_line(f"{file} holds no weights of {model} that can be loaded"):
+    with loading(f"{file} holds no weights of {model} that can be loaded"):
         return open_clip.create_model(
             model,
             pretrained=str(file),
@@ -284,7 +284,7 @@ def load_clip(model: str, pretrained: str) -> Any:
 
 def load_tokenizer(model: str) -> Any:
     """Load the model's tokenizer; some must be downloaded from the hub."""
-    with _quiet(), one_line(f"The tokenizer of {model} cannot be loaded"):
+    with loading(f"The tokenizer of {model} cannot be loaded"):
         return open_clip.get_tokenizer(model)
 
 
@@ -313,21 +313,8 @@ def _download(model: str, tag: str, config: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def one_line(what: str) -> Iterator[None]:
-    """Turn any exception of open_clip and its dependencies into one line."""
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        if isinstance(error, (pickle.UnpicklingError, KeyError, EOFError, StopIteration)) or not reason:
-            # Their own messages explain nothing.
-            reason = "it is damaged, or holds other things than tensors"
-        raise ConfigError(f"{what} ({reason}).") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress the log messages and warnings of open_clip; problems raise an exception anyway."""
+def loading(what: str) -> Iterator[None]:
+    """Silence open_clip and its dependencies, and turn any exception of theirs into one line that begins with what."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -335,5 +322,11 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        if isinstance(error, (pickle.UnpicklingError, KeyError, EOFError, StopIteration)) or not reason:
+            # Their own messages explain nothing.
+            reason = "it is damaged, or holds other things than tensors"
+        raise ConfigError(f"{what} ({reason}).") from error
     finally:
         logger.setLevel(level)

@@ -94,9 +94,9 @@ def check_baseline(baseline: Any) -> list[str]:
     return _check("baseline", baseline)
 
 
-def _check(kind: Kind, given: Any) -> list[str]:
+def _check(kind: Kind, candidate: Any) -> list[str]:
     checks = CHECKS[kind]
-    failed = problems(built(given, kind), checks)
+    failed = problems(built(candidate, kind), checks)
     if failed:
         raise ContractError("\n".join(f"{name}: {text}" for name, text in failed.items()))
     return list(checks)
@@ -142,16 +142,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test per check of each test that asks for ``backend_check`` or ``baseline_check``."""
     for kind, checks in CHECKS.items():
         if f"{kind}_check" in metafunc.fixturenames:
-            tests = [_of_given(kind, check) for check in checks.values()]
+            tests = [_taking_classes(kind, check) for check in checks.values()]
             metafunc.parametrize(f"{kind}_check", tests, ids=list(checks))
 
 
-def _of_given(kind: Kind, check: Callable[[Any], None]) -> Callable[[Any], None]:
+def _taking_classes(kind: Kind, check: Callable[[Any], None]) -> Callable[[Any], None]:
     """Make a check that takes a class too, as ``check_backend`` does."""
 
     @wraps(check)
-    def run(given: Any) -> None:
+    def run(candidate: Any) -> None:
         with expect_no_error("the plugin"):
-            check(built(given, kind))
+            check(built(candidate, kind))
 
     return run

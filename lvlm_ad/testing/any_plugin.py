@@ -66,18 +66,18 @@ def expect_no_error(what: str) -> Iterator[None]:
         raise ContractError(f"{what} raised {type(error).__name__}: {error}") from error
 
 
-def built(given: Any, kind: Kind) -> Any:
+def built(candidate: Any, kind: Kind) -> Any:
     """Return a backend or baseline: the object itself, or one of a class with its default options.
 
     Raises:
         ContractError: it is neither, or cannot be built.
     """
-    if isinstance(given, Backend if kind == "backend" else Baseline):
-        return given
-    name = getattr(given, "__name__", type(given).__name__)
-    expect(isinstance(given, type), f"{name} is no {kind}; give a {kind} object or a class")
+    if isinstance(candidate, Backend if kind == "backend" else Baseline):
+        return candidate
+    name = getattr(candidate, "__name__", type(candidate).__name__)
+    expect(isinstance(candidate, type), f"{name} is no {kind}; give a {kind} object or a class")
     with expect_no_error(f"building {name}"):
-        plugin = as_plugin(given, name)
+        plugin = as_plugin(candidate, name)
         expect(plugin.kind == kind, f"{name} is a {plugin.kind}, not a {kind}")
         return plugin.build()
 

@@ -103,8 +103,8 @@ def batches_keep_order(backend: Backend) -> None:
         return [None if isinstance(one, BackendError) else _checked(one, "answer_many") for one in results]
 
     with expect_no_error(f"answer_many(), asked {count} questions as max_batch_size says,"):
-        given = answers(questions)
-    same, _ = _compare(given, questions, lambda one: answers([one])[0])
+        together = answers(questions)
+    same, _ = _compare(together, questions, lambda one: answers([one])[0])
     expect(same, "answer_many answers differently, or in another order, than one by one")
 
 
@@ -206,8 +206,8 @@ def _compare(
         Whether all are equal, or the model answers differently each time; and whether none belongs to another question.
     """
 
-    def texts(given: Sequence[Answer | None]) -> list[str | None]:
-        return [None if answer is None else answer.text for answer in given]
+    def texts(several: Sequence[Answer | None]) -> list[str | None]:
+        return [None if answer is None else answer.text for answer in several]
 
     alone = texts([ask_alone(question) for question in questions])
     if texts(answers) == alone or texts([ask_alone(question) for question in questions]) != alone:
@@ -260,8 +260,8 @@ def threads_get_their_own_scores(baseline: Baseline) -> None:
     views = [_view(baseline, _noise(number)) for number in range(2 * threads)]
     alone = [_score(baseline, view) for view in views]
     with ThreadPoolExecutor(threads) as pool:
-        given = list(pool.map(lambda view: _score(baseline, view), views))
-    equal = all(_equal(one, other) for one, other in zip(alone, given, strict=True))
+        together = list(pool.map(lambda view: _score(baseline, view), views))
+    equal = all(_equal(one, other) for one, other in zip(alone, together, strict=True))
     expect(equal, "scored from several threads, a view has other scores than alone")
 
 

@@ -5,7 +5,6 @@ import shutil
 from importlib.util import find_spec
 
 import pytest
-from pydantic import ValidationError
 
 from lvlm_ad.backend import Picture, Request
 from lvlm_ad.errors import ConfigError, FatalError, RejectedError
@@ -127,20 +126,6 @@ def test_code_of_a_model_is_part_of_what_it_is(backend, folder):
     path.write_text(json.dumps({**held, "auto_map": {"AutoProcessor": "processing_x.X"}, "processor_class": "X"}))
     with pytest.raises((ConfigError, FatalError), match="set trust_remote_code=true"):
         backend(folder).answer(Request((), "hello"))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"temperature": 1e-40}, "0.01 or more"),
-        ({"chat": {"tokenize": False}}, "tokenize cannot be set"),
-        ({"chat": {"add_generation_prompt": False}}, "add_generation_prompt cannot be set"),
-    ],
-)
-def test_options_that_cannot_be_are_refused(backend, folder, options, message):
-    """A temperature close to 0 is refused, and so are arguments that lvlm-ad sets itself."""
-    with pytest.raises(ValidationError, match=message):
-        backend(folder, **options)
 
 
 def test_a_folder_has_no_revision(backend, folder):
