@@ -88,11 +88,7 @@ def download(
     if not folder_of(preset, to).exists():
         _licence(preset, accept_license)
     with _transfer() as progress:
-        try:
-            folder = run(preset, to, keep_archive=keep_archive, progress=progress, note=shell.say)
-        except KeyboardInterrupt:
-            shell.say("lvlm-ad: interrupted. The bytes received are kept; run the same command again to resume.")
-            raise typer.Exit(shell.EXIT_INTERRUPTED) from None
+        folder = run(preset, to, keep_archive=keep_archive, progress=progress, note=shell.say)
     loaded = load_dataset(preset.layout, folder)
     shell.say(f"{preset.name}: {len(loaded)} test images, {len(loaded.categories)} categories in {folder}")
     where = f" --data {folder}" if to or preset.name != preset.layout else ""

@@ -57,18 +57,8 @@ def _listing() -> list[dict[str, Any]]:
     listing = [_summary(name) for name in dict.fromkeys([*presets, *ours])]
     for name, kind, entries in plugins:
         if name not in {*presets, *ours}:
-            twice = len(entries) > 1
-            listing.append(
-                {
-                    "name": name,
-                    "kind": kind,
-                    "plugin": name,
-                    "description": f"{kind} of {' and of '.join(map(owner, entries))}",
-                    "ready": False if twice else None,
-                    "why_not": "offered twice; uninstall one of them" if twice else "",
-                    "needs": "",
-                }
-            )
+            about = {"kind": kind, "plugin": name, "description": f"{kind} of {' and of '.join(map(owner, entries))}"}
+            listing.append({"name": name, **about, "ready": None, "why_not": "", "needs": ""})
     return listing
 
 
@@ -148,16 +138,12 @@ def _options(options: type[BaseModel], values: dict[str, Any]) -> list[dict[str,
 
     described = []
     for name, info in options.model_fields.items():
-        default = (
-            None
-            if info.is_required()
-            else to_jsonable_python(info.get_default(call_default_factory=True), fallback=str)
-        )
+        default = None if info.is_required() else info.get_default(call_default_factory=True)
         described.append(
             {
                 "name": name,
                 "type": _type_name(info.annotation),
-                "value": values.get(name, default),
+                "value": to_jsonable_python(values.get(name, default), fallback=str),
                 "required": info.is_required() and name not in values,
                 "about": " ".join((info.description or "").split()),
                 "changes_answers": Transport not in info.metadata and options not in {Price, Pacing},

@@ -124,7 +124,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             say(f"lvlm-ad: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}.")
             raise typer.Exit(EXIT_USAGE) from None
         except KeyboardInterrupt:
-            say("lvlm-ad: interrupted. Stored answers are kept; the same command continues from here.")
+            say("lvlm-ad: interrupted. What is stored is kept; the same command continues from here.")
             sys.stderr.flush()
             # A normal exit would wait for threads that still wait for an answer.
             os._exit(EXIT_INTERRUPTED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from lvlm_ad.compare import compare_runs, distinct_names
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
-from lvlm_ad.leaderboard import percent, usd
+from lvlm_ad.leaderboard import usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
 from lvlm_ad.report.gallery import gallery, letter
@@ -136,7 +136,7 @@ def _report(run: Run) -> dict[str, Any]:
         "made": manifest.started[:10],
         "name": manifest.row_name,
         "condition": f"{manifest.dataset.summary}; {_division(run)}",
-        "tiles": [*_metric_tiles(metrics["mean"]), *_answer_tiles(run)],
+        "tiles": _answer_tiles(run),
         "notes": [*manifest.model.notes, *manifest.dataset.notes],
         "titles": METRIC_TITLES,
         "categories": metrics["categories"],
@@ -155,20 +155,6 @@ def _division(run: Run) -> str:
         return "own anomaly maps"
     prompt = f", prompt {manifest.prompt.name}" if manifest.prompt.name else ""
     return f"{manifest.division.method} division{prompt}"
-
-
-def _metric_tiles(mean: Mapping[str, Any]) -> list[dict[str, Any]]:
-    tiles = []
-    for name, head in METRIC_TITLES.items():
-        below = []
-        if name in mean.get("interval", {}):
-            low, high = mean["interval"][name]
-            below.append(f"{percent(low)} to {percent(high)}")
-        if name in mean.get("range", {}):
-            worst, best = mean["range"][name]
-            below.append(f"{percent(worst)} to {percent(best)}, depending on missing answers")
-        tiles.append({"head": head, "value": percent(mean.get(name)), "below": below})
-    return tiles
 
 
 def _answer_tiles(run: Run) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lvlm_ad.metrics.curves import Steps, steps_of
 from lvlm_ad.metrics.histograms import ScoreHistograms
+from lvlm_ad.metrics.delong import placements
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,8 +163,6 @@ def separations_of(run: Run) -> list[float | None]:
     defective images that score higher. Equal scores count half. None where a category has one kind only, or the image
     was left out.
     """
-    from lvlm_ad.metrics.delong import placements  # noqa: PLC0415 - brings SciPy
-
     separations: list[float | None] = [None] * len(run.predictions)
     for indices in _measured(run).values():
         labels = np.array([run.predictions[index].label for index in indices], dtype=np.bool_)
