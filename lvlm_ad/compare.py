@@ -21,7 +21,7 @@ from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 
-__all__ = ["Comparison", "Difference", "ImageDifference", "compare_runs", "distinct_names"]
+__all__ = ["Comparison", "Difference", "ImageDifference", "compare_runs", "distinct_names", "measured_categories"]
 
 _FEWEST_RESAMPLES = 50
 
@@ -160,47 +160,40 @@ def distinct_names(runs: Sequence[Run]) -> tuple[str, ...]:
 
 def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
     """Return notes on the conditions in which two runs differ; refuse runs whose difference would mean nothing."""
-    for run in (first, second):
-        _check_complete(run)
     one, other = first.manifest, second.manifest
-    images = [[(record.id, record.label) for record in run.predictions] for run in (first, second)]
-    if one.dataset.fingerprint != other.dataset.fingerprint or images[0] != images[1]:
-        measured = [
-            f"{run.dir.name} was measured on {run.manifest.dataset.n_images} images of {run.manifest.dataset.name} "
-            f"({run.manifest.dataset.fingerprint[:8]})"
-            for run in (first, second)
-        ]
-        raise RunError(f"The runs cannot be compared, because the images are not the same: {' and '.join(measured)}.")
-    sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
-    if sizes[0] != sizes[1]:
-        named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
-        raise RunError(f"The runs cannot be compared: one measured images at {named[0]}, the other at {named[1]}.")
-    if _left_out(first) != _left_out(second):
-        raise RunError(
-            "The runs cannot be compared: they leave out different images without a usable answer. Run both with "
-            "--on-failure zero."
-        )
+    for run in (first, second):
+        n_images = run.manifest.dataset.n_images
+        if len(run.predictions) != n_images:
+            raise RunError(
+                f"{run.dir}: {len(run.predictions)} predictions for {n_images} images; read the run with them."
+            )
+        if failed := sum(record.status in UNANSWERED for record in run.predictions):
+            raise RunError(
+                f"{run.dir}: {failed} of {n_images} questions were not answered, so a comparison would measure the "
+                "connection, not the model. Run the same bench command again: it asks only these questions."
+            )
     differ = _differing_conditions(one, other)
     other_model = one.model.name != other.model.name or one.model.identity != other.model.identity
-    if other_model and differ and not across_conditions:
-        raise RunError(
-            f"The runs cannot be compared: not only the model differs but also {', '.join(differ)}, so the cause of a "
-            "difference would be unknown. Compare them anyway with --across-conditions."
+    sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
+    reason = ""
+    if [(record.id, record.label) for record in first.predictions] != [
+        (record.id, record.label) for record in second.predictions
+    ] or one.dataset.fingerprint != other.dataset.fingerprint:
+        measured = [f"{of.n_images} images of {of.name} ({of.fingerprint[:8]})" for of in (one.dataset, other.dataset)]
+        reason = f"the images are not the same: {' and '.join(measured)}"
+    elif sizes[0] != sizes[1]:
+        named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
+        reason = f"one measured images at {named[0]}, the other at {named[1]}"
+    elif _left_out(first) != _left_out(second):
+        reason = "they leave out different images without a usable answer. Run both with --on-failure zero"
+    elif other_model and differ and not across_conditions:
+        reason = (
+            f"not only the model differs but also {', '.join(differ)}, so the cause of a difference would be unknown. "
+            "Compare them anyway with --across-conditions"
         )
+    if reason:
+        raise RunError(f"The runs cannot be compared: {reason}.")
     return [f"they differ in {', '.join(differ)}"] if differ else []
-
-
-def _check_complete(run: Run) -> None:
-    """Refuse a run without its predictions, or with unanswered questions."""
-    n_images = run.manifest.dataset.n_images
-    if len(run.predictions) != n_images:
-        raise RunError(f"{run.dir}: {len(run.predictions)} predictions for {n_images} images; read the run with them.")
-    failed = sum(record.status in UNANSWERED for record in run.predictions)
-    if failed:
-        raise RunError(
-            f"{run.dir}: {failed} of {n_images} questions were not answered, so a comparison would measure the "
-            "connection, not the model. Run the same bench command again: it asks only these questions."
-        )
 
 
 def _differing_conditions(one: Manifest, other: Manifest) -> list[str]:
@@ -231,8 +224,8 @@ def _left_out(run: Run) -> set[str]:
     return {record.id for record in run.predictions if record.image_score is None}
 
 
-def _categories(run: Run, resamples: int) -> dict[str, _Category]:
-    """Split a run by category, and resample its metrics."""
+def measured_categories(run: Run) -> dict[str, tuple[list[int], CategoryImages]]:
+    """Return each category's measured images, and where they are among the run's predictions."""
     left_out = _left_out(run)
     histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
     indices: dict[str, list[int]] = {name: [] for name in run.manifest.dataset.categories}
@@ -247,9 +240,16 @@ def _categories(run: Run, resamples: int) -> dict[str, _Category]:
             np.array([run.predictions[index].image_score or 0.0 for index in chosen]),
             pixels if pixels.complete else None,
         )
+        categories[name] = (chosen, images)
+    return categories
+
+
+def _categories(run: Run, resamples: int) -> dict[str, _Category]:
+    categories = {}
+    for name, (indices, images) in measured_categories(run).items():
         metrics = run.metrics["categories"].get(name, {})
-        samples = bootstrap(images, metrics, resamples, name) if chosen else {}
-        categories[name] = _Category(chosen, images, metrics, samples)
+        samples = bootstrap(images, metrics, resamples, name) if indices else {}
+        categories[name] = _Category(indices, images, metrics, samples)
     return categories
 
 

@@ -43,7 +43,7 @@ _PACKAGES = {
 """Package -> the extra of lvlm-ad that installs it; empty: it is always installed."""
 
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
-"""What SQLite says of a damaged file. Anything else, such as a full disk, has its reason elsewhere."""
+"""SQLite's error codes for a damaged file; others, such as that of a full disk, have another reason."""
 _LITTLE = 2 * 10**9
 """Bytes of free disk below which there is a warning."""
 
@@ -171,7 +171,7 @@ def folder_findings(out: Path) -> Iterator[Finding]:
 def _is_busy(answers: Path) -> bool:
     """Return whether a living command uses the folder; a damaged store may not tell.
 
-    What a command writes after its store was moved away is in the file that is kept.
+    A command whose store is moved away goes on writing into the file that is kept.
     """
     with (
         suppress(*DATABASE_ERRORS),

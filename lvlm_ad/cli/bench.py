@@ -84,16 +84,16 @@ def bench(
     Exit status: 0 every image answered; 3 some images have no usable answer, or --max-cost stopped the run; 2 bad
     usage, configuration or data; 130 interrupted.
     """
-    given = dict(locals())
+    options = dict(locals())
 
     from lvlm_ad import evaluate
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.log import logged_to
 
-    given["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
-    given["reference_rows"] = reference_rows if frame is None else frame
+    options["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
+    options["reference_rows"] = reference_rows if frame is None else frame
     # Every field of the configuration is an option of the same name.
-    config = evaluate.RunConfig(**{field.name: given[field.name] for field in fields(evaluate.RunConfig)})
+    config = evaluate.RunConfig(**{field.name: options[field.name] for field in fields(evaluate.RunConfig)})
     with Bars() as bars, logged_to(log, bars.note):
         if dry_run:
             forecast = evaluate.dry_run(config, bars)

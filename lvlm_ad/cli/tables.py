@@ -13,7 +13,7 @@ from lvlm_ad.leaderboard.columns import NO_INTERVAL, UNKNOWN
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
@@ -78,24 +78,18 @@ def _columns(group: Group, rows: list[dict[str, str]], sort: str, width: int) ->
     """Return the columns to print, and those that ``width`` has no room for."""
     free = all(entry.cost_usd == 0 for entry in group.entries if entry.run)
     shown = [column for column in COLUMNS if not (free and column.paid)]
-    widths = _widths(shown, rows)
+    widths = {}
+    for column in shown:
+        texts = [column.terminal_head, *(row[column.name] for row in rows)]
+        widths[column.name] = 1 + max(cell_len(line) for text in texts for line in text.split("\n"))
+    widths["name"] = min(widths["name"], 1 + _NAME_WIDTH)
     dropped = []
     for column in sorted((one for one in shown if one.drop and one.name != sort), key=lambda one: one.drop):
-        if sum(widths[one.name] + 1 for one in shown) - 1 <= width:
+        if sum(widths[one.name] for one in shown) - 1 <= width:
             break
         shown.remove(column)
         dropped.append(column)
     return shown, sorted(dropped, key=COLUMNS.index)
-
-
-def _widths(columns: list[Column], rows: list[dict[str, str]]) -> Mapping[str, int]:
-    widths = {}
-    for column in columns:
-        lines = [
-            line for text in (column.terminal_head, *(row[column.name] for row in rows)) for line in text.split("\n")
-        ]
-        widths[column.name] = max(cell_len(line) for line in lines)
-    return {**widths, "name": min(widths["name"], _NAME_WIDTH)}
 
 
 def print_comparison(comparison: Comparison, console: Console, images: int) -> None:

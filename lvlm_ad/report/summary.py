@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvlm_ad.compare import measured_categories
 from lvlm_ad.metrics.curves import Steps, steps_of
-from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.metrics.delong import placements
 
 if TYPE_CHECKING:
@@ -68,27 +68,15 @@ def curves_of(run: Run) -> dict[str, dict[str, NDArray[np.float64]]]:
     curves of an own map go through the thresholds at which its pixels were counted.
     """
     by_category = {}
-    histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
-    for category, indices in _measured(run).items():
-        labels = np.array([run.predictions[index].label for index in indices], dtype=np.int64)
-        scores = np.array([run.predictions[index].image_score or 0.0 for index in indices])
-        curves = _curves("image", steps_of(scores, labels, 1 - labels))
-        pixels = histograms.take(indices)
-        if indices and pixels.complete:
-            of = pixels.arrays
+    for category, (indices, images) in measured_categories(run).items():
+        labels = images.labels.astype(np.int64)
+        curves = _curves("image", steps_of(images.scores, labels, 1 - labels))
+        if indices and images.histograms is not None:
+            of = images.histograms.arrays
             overlap = of["overlap"] / max(1, int(of["n_regions"].sum()))
             curves |= _curves("pixel", steps_of(of["scores"], of["anomalous"], of["normal"], overlap))
         by_category[category] = curves
     return by_category
-
-
-def _measured(run: Run) -> dict[str, list[int]]:
-    """Return the indices of each category's images that were measured: failed images may be excluded."""
-    indices: dict[str, list[int]] = {category: [] for category in run.manifest.dataset.categories}
-    for index, record in enumerate(run.predictions):
-        if run.manifest.on_failure == "zero" or record.image_score is not None:
-            indices[record.category].append(index)
-    return indices
 
 
 def _curves(kind: str, steps: Steps) -> dict[str, NDArray[np.float64]]:
@@ -164,11 +152,8 @@ def separations_of(run: Run) -> list[float | None]:
     was left out.
     """
     separations: list[float | None] = [None] * len(run.predictions)
-    for indices in _measured(run).values():
-        labels = np.array([run.predictions[index].label for index in indices], dtype=np.bool_)
-        if labels.all() or not labels.any():
-            continue
-        scores = np.array([run.predictions[index].image_score or 0.0 for index in indices])
-        for index, value in zip(indices, placements(labels, scores), strict=True):
-            separations[index] = float(value)
+    for indices, images in measured_categories(run).values():
+        if images.labels.any() and not images.labels.all():
+            for index, value in zip(indices, placements(images.labels, images.scores), strict=True):
+                separations[index] = float(value)
     return separations

@@ -440,7 +440,7 @@ def test_a_killed_download_is_resumed_by_the_next(serve, tmp_path, cache, how):
     text = first.communicate(timeout=60)[1]
     if how == signal.SIGINT:
         assert first.returncode == 130
-        assert "run the same command again to resume" in text
+        assert "the same command continues from here" in text
     kept = partial.stat().st_size
     server.gate.set()
     second = start(file)
@@ -463,7 +463,7 @@ def test_the_download_presets_are_complete():
 
 
 def test_an_incomplete_preset_is_refused(tmp_path):
-    """The setting that a file lacks is named."""
+    """The message names the setting that the file lacks."""
     (tmp_path / "lacking.toml").write_text('page = "p"\n')
     with pytest.raises(ConfigError, match=r"lacks the setting 'layout'\.$"):
         load_download(str(tmp_path / "lacking.toml"))
