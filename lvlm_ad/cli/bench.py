@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lvlm_ad.cli.progress import Bars
     from lvlm_ad.runs import Run
 
-__all__ = ["bench", "score"]
-
 
 OnFailure = StrEnum("OnFailure", ["zero", "exclude"])
 EngineName = StrEnum("EngineName", ["local", "ray"])

@@ -16,8 +16,6 @@ from lvlm_ad.errors import ConfigError
 if TYPE_CHECKING:
     from lvlm_ad.presets import DownloadPreset
 
-__all__ = ["data"]
-
 data = typer.Typer(
     help="Download, check or describe a data set; make the demo.", no_args_is_help=True, rich_markup_mode=None
 )

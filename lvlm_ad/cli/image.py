@@ -9,8 +9,6 @@ import typer
 
 from lvlm_ad.cli import shell
 
-__all__ = ["ask", "regions"]
-
 
 @shell.guarded
 def ask(

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lvlm_ad.doctor import Finding
     from lvlm_ad.plugins import Kind
 
-__all__ = ["check_backend", "check_baseline", "doctor", "models", "new_backend", "new_baseline"]
-
 _STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "problem": "red"}
 
 

@@ -11,8 +11,6 @@ from rich.text import Text
 import lvlm_ad.log
 from lvlm_ad.cli.shell import escaped
 
-__all__ = ["Bars"]
-
 
 class Bars(lvlm_ad.log.Progress):
     """One progress bar per stage on stderr; without a terminal one line per finished stage."""

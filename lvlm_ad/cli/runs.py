@@ -15,8 +15,6 @@ from lvlm_ad.cli import shell
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board
 
-__all__ = ["compare", "leaderboard", "report"]
-
 
 Format = StrEnum("Format", ["table", "md", "csv", "json", "tex", "html"])
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lvlm_ad.compare import Comparison, Difference, ImageDifference
     from lvlm_ad.leaderboard import Column, Entry, Group
 
-__all__ = ["print_board", "print_comparison"]
-
 _NAME_WIDTH = 36
 """A longer name is folded, so that it does not push columns out."""
 

@@ -12,8 +12,6 @@ from lvlm_ad.presets import published_rows
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 
-__all__ = ["Board", "Entry", "Group", "make_board", "outcomes"]
-
 _USUAL_SIZE = 768
 """The image size of the paper; a table's title mentions any other."""
 _VALUE_KEPT = 24

@@ -15,8 +15,6 @@ from lvlm_ad.runs import METRIC_NAMES
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Entry, Group
 
-__all__ = ["COLUMNS", "NUMBERS", "UNKNOWN", "Column", "cells", "legend", "percent", "printable", "signed", "usd"]
-
 UNKNOWN = "\N{EN DASH}"
 """In a cell: unknown or undefined."""
 

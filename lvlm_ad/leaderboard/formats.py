@@ -17,8 +17,6 @@ from lvlm_ad.runs import METRIC_NAMES
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Board, Entry, Group
 
-__all__ = ["FORMATS"]
-
 _NAME_KEPT = 28
 """Characters of a name: the table is scaled to the page, and a long name would make the rest too small."""
 

@@ -19,8 +19,6 @@ from lvlm_ad.runs import METRIC_TITLES
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board, Entry, Group
 
-__all__ = ["board_page", "cost_plot"]
-
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
 _MARKS = "Bold: the best ranked row; underlined: the second. Click a heading to sort."
 _BY_CATEGORY = ("image_auroc", "pixel_auroc", "pixel_aupro")

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from lvlm_ad.log import Progress
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["gallery", "letter"]
-
 _FOLDER = "pictures"
 
 _LARGEST = 20_000_000

@@ -18,8 +18,6 @@ from lvlm_ad.leaderboard import percent, signed
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "visible"]
-
 
 @cache
 def _environment() -> Environment:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["Plot", "as_plot", "mean_curve", "new_axes", "run_plots", "save_plots"]
-
 # The colours of page.css; blue and orange differ for colour-blind readers, too.
 INK, MUTED, GRID, GOOD, DEFECT, PAPER = "#1a1a1f", "#5b5b66", "#dedee5", "#0b5fb0", "#b84a05", "#ffffff"
 _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", GOOD: "good", DEFECT: "defect", PAPER: "paper"}

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lvlm_ad.compare import Comparison
     from lvlm_ad.runs import Run
 
-__all__ = ["write_comparison", "write_report"]
-
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
 _STATUSES = ("ok", "partial", "refused", "unparsable", "truncated", *UNANSWERED)
 _EXAMPLE_LENGTH = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.runs import PredictionRecord, Run
-
-__all__ = ["Calibration", "Times", "calibration_of", "curves_of", "naming_rates", "separations_of", "times_of"]
 
 _CURVE_POINTS = 400
 """Points of a curve that is drawn; a screen shows no more."""
@@ -152,7 +150,7 @@ def separations_of(run: Run) -> list[float | None]:
     was left out.
     """
     separations: list[float | None] = [None] * len(run.predictions)
-    for indices, images in measured_categories(run).values():
+    for indices, images in measured_categories(replace(run, histograms=None)).values():
         if images.labels.any() and not images.labels.all():
             for index, value in zip(indices, placements(images.labels, images.scores), strict=True):
                 separations[index] = float(value)
