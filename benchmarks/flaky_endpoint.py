@@ -1,7 +1,7 @@
 """A chat endpoint for the kill drills: some of its replies fail, and it records which answers it gave to whom and when.
 
 Each process that asks has an API key of its own, which is no part of a question. Each answer has a name of its own in
-the field "model", which is stored with the answer, so each stored answer names the given answer that it is.
+the field "model". The name is stored with the answer, so it shows which reply a stored answer comes from.
 """
 
 from __future__ import annotations

@@ -37,26 +37,24 @@ SOONEST, LATEST = 0.1, 3.0
 """Seconds from a command's first question to its death."""
 
 
-class DrillError(Exception):
-    """The drill cannot go on; the message says why."""
-
-
 class Drill:
     """Starts and kills commands.
 
     Args:
         endpoint: the endpoint that they ask.
         url: its address.
-        work: folder for everything; the output folder is ``work/out``.
+        work: folder for everything.
         args: the command line.
 
     Attributes:
+        out: the output folder.
         statuses: exit statuses of all commands, in order.
         vanished: stored answers that were gone after a later kill.
     """
 
     def __init__(self, endpoint: Endpoint, url: str, work: Path, args: argparse.Namespace) -> None:
         self._endpoint, self._url, self._work = endpoint, url, work
+        self.out = work / "out"
         self._images, self._kills, self._two = args.images, args.kills, args.two
         self._draw = random.Random(args.seed)  # noqa: S311 - moments, no secret
         self._started = 0
@@ -68,7 +66,7 @@ class Drill:
         """Kill as often as wanted; return the commands that then ran to their end.
 
         Raises:
-            DrillError: a command ended by itself, or is stuck.
+            SystemExit: a command ended by itself, or is stuck.
         """
         running: list[Command] = []
         try:
@@ -84,7 +82,7 @@ class Drill:
             running += self._start_missing(running)
             self.statuses += [command.process.wait(PATIENCE) for command in running]
         except subprocess.TimeoutExpired as error:
-            raise DrillError(f"a command did not end within {PATIENCE:g} s") from error
+            raise SystemExit(f"A command did not end within {PATIENCE:g} s.") from error
         finally:
             for command in running:
                 command.process.kill()
@@ -95,11 +93,7 @@ class Drill:
         """Divide all images once, so that every later command asks soon."""
         command = self._start("--dry-run")
         if command.process.wait(PATIENCE):
-            raise DrillError(command.failure())
-
-    def stored(self) -> list[tuple[str, str, str]]:
-        """Return key, name of the answer and pictures' hashes of each stored answer."""
-        return stored_answers(self._work / "out")
+            sys.exit(command.failure())
 
     def _start_missing(self, running: list[Command]) -> list[Command]:
         return [self._start() for _ in range((2 if self._two else 1) - len(running))]
@@ -110,7 +104,7 @@ class Drill:
         retries = f"max_retries={1000 if self._two else 50}"
         return start_bench(
             *(f"run-{self._started}", self._work, self._url, "--set", f"timeout={TIMEOUT:g}", "--set", retries),
-            *("--no-reference-rows", "--concurrency", "16", "--out", str(self._work / "out"), "--json", *more),
+            *("--no-reference-rows", "--concurrency", "16", "--out", str(self.out), "--json", *more),
         )
 
     def _allow(self, kills: float) -> None:
@@ -131,9 +125,9 @@ class Drill:
                 return asking
             for command in running:
                 if command.process.poll() is not None:
-                    raise DrillError(command.failure())
+                    sys.exit(command.failure())
             if seconds > PATIENCE:
-                raise DrillError(f"nothing was asked in {PATIENCE:g} s")
+                sys.exit(f"Nothing was asked in {PATIENCE:g} s.")
             time.sleep(0.005)
 
     def _kill(self, victim: Command) -> None:
@@ -143,8 +137,8 @@ class Drill:
             time.sleep(0.002)
         self.statuses.append(endpoint.kill(victim))
         if self.statuses[-1] >= 0:
-            raise DrillError(victim.failure())
-        stored = {(key, name) for key, name, _ in self.stored()}
+            sys.exit(victim.failure())
+        stored = {(key, name) for key, name, _ in stored_answers(self.out)}
         self.vanished += len(self._stored - stored)
         self._stored = stored
         with endpoint.lock:
@@ -154,7 +148,7 @@ class Drill:
 
 def examine(drill: Drill, endpoint: Endpoint, last: list[Command], args: argparse.Namespace) -> dict[str, Any]:
     """Return what was counted and, as "wrong", which checks failed."""
-    rows = drill.stored()
+    rows = stored_answers(drill.out)
     names = {name for _, name, _ in rows}
     lost = endpoint.lost(names)
     questions = len(endpoint.answered)
@@ -229,11 +223,7 @@ def main() -> int:
     args = parser.parse_args()
     args.images = args.images or max(1, args.kills) * (30 if args.two else 20)
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            counts = run_drill(args, Path(folder))
-        except DrillError as error:
-            print(f"The drill cannot go on: {error}", file=sys.stderr)
-            return 1
+        counts = run_drill(args, Path(folder))
     for name, value in counts.items():
         print(f"{name.replace('_', ' ')}: {value}")
     if args.json:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from lvlm_ad.datasets.demo_canvas import Colour, Field
 
-__all__ = ["CATEGORIES", "VERSION", "draw_picture", "make_demo", "read_demo"]
-
 VERSION = 2
 """Version of the drawings; raised whenever the same settings give other pixels."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     Point: TypeAlias = tuple[float, float]
     Part: TypeAlias = tuple[float, float, float]
 
-__all__ = ["Canvas", "coloured"]
-
 _OVERSAMPLING = 4
 """Lines are drawn this much larger and averaged down, so that their edges are smooth."""
 

@@ -22,8 +22,6 @@ from lvlm_ad.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from lvlm_ad.presets import DownloadPreset
 
-__all__ = ["download", "fetch", "folder_of", "unpack"]
-
 _TRIES = 5
 """Failed transfers in a row, none of which brought a byte, before giving up."""
 _WAIT = 1.0
@@ -99,17 +97,9 @@ def fetch(
     progress: Report = lambda *_: None,
     note: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Fetch a file over HTTP. An incomplete transfer is kept as ``TARGET.partial``, and the next call resumes it.
+    """Fetch a file over HTTP, unless it is there with this checksum. A file with another checksum is removed.
 
-    Args:
-        url: http or https.
-        target: the file to write; its folder exists. A file that is there and has the checksum is not fetched again.
-        sha256: of the whole file, hex; a file with another one is removed.
-        progress: see ``Report``.
-        note: called with a sentence for each transfer that broke.
-
-    Raises:
-        ConfigError, DataError: see ``download``.
+    An incomplete transfer is kept as ``TARGET.partial``, which the next call resumes. It raises what ``download`` does.
     """
     parts = urlsplit(url)
     # Without user name, password and query, which may be secret.
@@ -186,13 +176,7 @@ def _hash(path: Path, progress: Report) -> str:
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int, progress: Callable[[int], None] = lambda _: None) -> None:
-    """Unpack a tar archive (plain, gzip, bzip2 or xz) or a zip archive.
-
-    Args:
-        archive: the file.
-        folder: the folder to create. After an error it holds what was unpacked before.
-        max_bytes: how many bytes may come out.
-        progress: called with the number of bytes unpacked so far.
+    """Unpack a tar archive (plain, gzip, bzip2 or xz) or a zip archive into a new folder.
 
     Raises:
         DataError: it is not such an archive or damaged, holds no files, a device or a path that leads out of the

@@ -19,8 +19,6 @@ from lvlm_ad.datasets.listing import (
 from lvlm_ad.datasets.mvtec import Layout, read_category, read_kinds
 from lvlm_ad.errors import DataError
 
-__all__ = ["read_folder"]
-
 _LAYOUT = Layout(
     good=frozenset({"good", "normal", "ok"}),
     mask_folders=("ground_truth", "masks"),

@@ -20,18 +20,6 @@ from lvlm_ad.errors import ImageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "as_rgb",
-    "file_threshold",
-    "image_size",
-    "read_image",
-    "read_mask",
-    "resize_image",
-    "resize_mask",
-    "shown",
-]
-
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
@@ -102,11 +90,7 @@ def _decode(path: Path) -> Image.Image:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return (height, width) of an upright image without decoding its pixels.
-
-    Raises:
-        ImageError: the file is missing, not an image or too large.
-    """
+    """Return (height, width) of an upright image without decoding its pixels."""
     with _opened(path) as opened:
         width, height = opened.size
         if isinstance(opened, TiffImageFile):
@@ -171,18 +155,11 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Stretch an image bilinearly with half-pixel centres and without antialiasing, as the published code does.
+    """Stretch an RGB image bilinearly to (height, width), as the published code does: half-pixel centres, unsmoothed.
 
     This is for pictures: the result is rounded to bytes. Anomaly maps are interpolated in the same places by two other
     functions: ``evaluate.score_maps.resize_map`` keeps the digits of float64 scores, and the CLIP baselines use a
     matrix product that also joins tiles.
-
-    Args:
-        image: uint8 ``(H, W, 3)``.
-        size: the new (height, width).
-
-    Returns:
-        uint8 ``(*size, 3)``; the image itself if it already has that size.
 
     Example:
         >>> resize_image(np.zeros((4, 6, 3), np.uint8), (8, 8)).shape
@@ -223,11 +200,7 @@ def read_mask(path: Path, threshold: int | None = None) -> NDArray[np.bool_]:
 
 
 def file_threshold(path: Path) -> int:
-    """Return the value above which a mask file's pixels count as defective if no threshold is given.
-
-    Raises:
-        ImageError: the file is missing, damaged or too large.
-    """
+    """Return the value above which ``read_mask`` takes a file's pixels as defective if it has to choose."""
     return _choose_threshold(_read_values(path))
 
 
@@ -258,14 +231,7 @@ def _palette_values(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Stretch a mask; each new pixel takes the value of one old pixel, as OpenCV's nearest-neighbour resizing does.
-
-    Args:
-        mask: bool ``(H, W)``.
-        size: the new (height, width).
-
-    Returns:
-        bool ``size``; the mask itself if it already has that size.
+    """Stretch a mask to (height, width); each pixel takes the value of one old pixel, as OpenCV's nearest does.
 
     Example:
         >>> resize_mask(np.array([[True, False]]), (2, 4)).tolist()

@@ -17,21 +17,6 @@ from lvlm_ad.datasets.images import IMAGE_SUFFIXES, file_threshold, shown
 from lvlm_ad.datasets.sample import Dataset, Sample
 from lvlm_ad.errors import DataError, ImageError
 
-__all__ = [
-    "Listing",
-    "Problem",
-    "Row",
-    "check_root",
-    "contents_of",
-    "files_in",
-    "find_root",
-    "folders_in",
-    "is_file",
-    "name_of",
-    "normalized",
-    "read_table",
-]
-
 Severity: TypeAlias = Literal["error", "warning"]
 
 _SYSTEM_FILES = frozenset({"__macosx", "desktop.ini", "thumbs.db"})
@@ -112,17 +97,11 @@ def find_root(root: Path, levels: Iterable[Iterable[Path]], fits: Callable[[Path
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with a data set.
+    """Something wrong with a data set."""
 
-    Attributes:
-        where: the sample's id, or the file or folder.
-        message: what is wrong, where, and what to do; one line.
-        severity: "error" if no run may start with it, "warning" if it may be intended.
-    """
-
-    where: str
-    message: str
-    severity: Severity = "error"
+    where: str  # the sample's id, or the file or folder
+    message: str  # what is wrong, where, and what to do; one line
+    severity: Severity = "error"  # no run may start with an error; a warning may be intended
 
 
 class Listing:
@@ -258,11 +237,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a CSV file: its place ("file, line 7: ", for messages) and column name in lower case -> text."""
+    """One row of a CSV file."""
 
-    table: Path
-    where: str
-    values: Mapping[str, str]
+    table: Path  # the file
+    where: str  # "file, line 7: ", for messages
+    values: Mapping[str, str]  # column name in lower case -> text
 
     def __getitem__(self, column: str) -> str:
         """Return a column's text, stripped; "" if the file has no such column or the row no such field."""
@@ -270,13 +249,7 @@ class Row:
 
 
 def read_table(path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield the rows of a CSV file; report and leave out those with too many fields.
-
-    Args:
-        path: the file.
-        listing: collects problems.
-        required: the columns that the file must have.
-        optional: the columns that it may have; others are noted as ignored.
+    """Yield the rows of a CSV file; report and leave out those with too many fields, note columns of other names.
 
     Raises:
         DataError: the file cannot be read, is not CSV in UTF-8, or lacks a required column.

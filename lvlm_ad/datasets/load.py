@@ -21,8 +21,6 @@ from lvlm_ad.weights import user_cache
 if TYPE_CHECKING:
     from lvlm_ad.datasets.sample import Dataset, Sample
 
-__all__ = ["CheckReport", "check_dataset", "default_root", "load_dataset"]
-
 _LAYOUTS: dict[str, Callable[[Path, int | None], Listing]] = {
     "demo": read_demo,
     "folder": read_folder,

@@ -10,8 +10,6 @@ from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of, normalized
 from lvlm_ad.errors import DataError
 
-__all__ = ["MVTEC_CATEGORIES", "Layout", "read_category", "read_kinds", "read_mvtec"]
-
 MVTEC_CATEGORIES = (
     *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile"),
     *("toothbrush", "transistor", "wood", "zipper"),
@@ -22,19 +20,14 @@ _SOURCE = "MVTec AD is available on its page at mvtec.com (research, data sets),
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a data set varies the layout.
+    """How a data set varies the layout."""
 
-    Attributes:
-        good: the names of folders with normal images, in lower case.
-        mask_folders: the folders beside ``test`` that may hold ``<defect>/`` folders with masks.
-        mask_endings: what may follow the image's stem in its mask's, the preferred one first.
-        masks_required: whether a defect without a mask is an error.
-    """
-
-    good: frozenset[str] = frozenset({"good"})
-    mask_folders: tuple[str, ...] = ("ground_truth",)
-    mask_endings: tuple[str, ...] = ("_mask",)
-    masks_required: bool = True
+    good: frozenset[str] = frozenset({"good"})  # names of folders with normal images, in lower case
+    mask_folders: tuple[str, ...] = ("ground_truth",)  # beside ``test``; they may hold ``<defect>/`` folders with masks
+    mask_endings: tuple[str, ...] = (
+        "_mask",
+    )  # what may follow the image's stem in its mask's, best first
+    masks_required: bool = True  # a defect without a mask is an error
 
 
 def read_mvtec(root: Path, threshold: int | None) -> Listing:

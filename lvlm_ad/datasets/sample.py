@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from lvlm_ad.store import Database
 
-__all__ = ["PUBLISHED_IMAGES", "Dataset", "Sample", "hash_files", "hash_rows"]
-
 PUBLISHED_IMAGES = {"mvtec": 1725, "visa": 2162}
 """Number of test images of the published data sets."""
 
@@ -214,14 +212,10 @@ def _in_turn(*lists: Sequence[Sample]) -> list[Sample]:
 def hash_files(files: Iterable[Path], cache: Database | None = None) -> list[str]:
     """Return the SHA-256 (hex) of each file, in order.
 
-    Args:
-        files: the files.
-        cache: what ``store.open_cache`` returns: a file whose size, times and inode are unchanged is not read again.
-            None: every file is read.
+    Of files in the cache, only those are read whose size, times or inode have changed; without a cache, all are.
 
     Raises:
         DataError: a file cannot be read.
-        StoreError: the cache cannot be read or written.
     """
     paths = [os.fsencode(os.path.abspath(file)) for file in files]  # noqa: PTH100 - a Path takes ten times as long
     with ThreadPoolExecutor() as pool:

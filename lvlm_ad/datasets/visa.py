@@ -9,8 +9,6 @@ from lvlm_ad.datasets.listing import Listing, Row, check_root, contents_of, find
 from lvlm_ad.datasets.mvtec import Layout, read_category
 from lvlm_ad.errors import DataError, nearest
 
-__all__ = ["VISA_CATEGORIES", "read_visa"]
-
 VISA_CATEGORIES = (
     *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2", "pcb1", "pcb2", "pcb3", "pcb4"),
     "pipe_fryum",

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["METHODS", "divide", "division_options"]
-
 
 class GridOptions(DivisionOptions):
     """Options of the grid."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from lvlm_ad.store import Database
 
-__all__ = ["DivisionOptions", "DivisionStore", "Regions", "StoredDivision"]
-
 _PUBLISHED_AREA = 768 * 768
 """The image area, in pixels, to which the area limits refer."""
 
@@ -191,19 +189,12 @@ class DivisionOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StoredDivision:
-    """One image's division and the pixel counts of its ground truth, packed for storage.
-
-    Attributes:
-        hash: ``Regions.hash``.
-        n_regions: ``Regions.count``.
-        regions: cells and membership as compressed npz bytes.
-        counts: named count arrays as compressed npz bytes; None for an image without ground truth.
-    """
+    """One image's division and the pixel counts of its ground truth, packed as compressed npz bytes for storage."""
 
     hash: str
     n_regions: int
-    regions: bytes
-    counts: bytes | None
+    regions: bytes  # cells and membership
+    counts: bytes | None  # named count arrays; None for an image without ground truth
 
     @classmethod
     def pack(cls, regions: Regions, counts: Mapping[str, NDArray[Any]] | None) -> StoredDivision:

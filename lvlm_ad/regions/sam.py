@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SamOptions", "divide_by_sam"]
-
 _NEEDED = ("torch", "torchvision", "transformers")
 _SMALLEST_SIDE = 16
 """The image processor may take a side of 1, 3 or 4 pixels for the colour channels."""

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Token
     from lvlm_ad.text2seg.numbers import Number
 
-__all__ = ["Expected"]
-
 _SCORE = re.compile(r"0|0?\.[0-9]{1,16}|1(?:\.0{0,16})?")
 """A number in [0, 1] as digits and a point."""
 

@@ -16,8 +16,6 @@ from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_
 from lvlm_ad.text2seg.prose import read_prose
 from lvlm_ad.text2seg.scores import Statement
 
-__all__ = ["json_statements"]
-
 _CUT = Statement(None, note="A JSON object is damaged or cut off; what could be read of it is kept.")
 _DEEPEST = 32
 

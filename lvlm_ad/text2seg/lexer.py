@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-__all__ = ["LONGEST", "Text", "Token", "Tokens", "form", "lex", "plain", "tail", "without_reasoning"]
-
 LONGEST = 100_000
 """How many characters of an answer are read: the last ones, because a model reasons first and answers last."""
 
@@ -123,12 +121,7 @@ def form(pattern: str, **parts: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text made from an answer, and where in the answer each of its characters stood.
-
-    Attributes:
-        text: the text.
-        origins: for each character, the index in the answer of the character that it is or stands for; -1 for none.
-    """
+    """A text made from an answer, and for each character the index in the answer of what it stands for; -1 for none."""
 
     text: str
     origins: Sequence[int]
@@ -159,19 +152,12 @@ class Text:
 
 
 class Token(NamedTuple):
-    """One piece of a text.
+    """One piece of a text."""
 
-    Attributes:
-        kind: "word" (letters), "number" (digits and points), "mark" (one character), "line" (line breaks).
-        text: the piece, in lower case; of a "line", the breaks and the indent that follows them.
-        start: where it begins in the text, in characters.
-        end: where it ends.
-    """
-
-    kind: str
-    text: str
-    start: int
-    end: int
+    kind: str  # "word" (letters), "number" (digits and points), "mark" (one character) or "line" (line breaks)
+    text: str  # the piece, in lower case; of a "line", the breaks and the indent that follows them
+    start: int  # where it begins in the text, in characters
+    end: int  # where it ends
 
 
 class Tokens:

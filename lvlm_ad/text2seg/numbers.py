@@ -7,21 +7,6 @@ from dataclasses import dataclass
 
 from lvlm_ad.text2seg.lexer import Tokens, form
 
-__all__ = [
-    "BEYOND",
-    "INTEGER",
-    "Number",
-    "Span",
-    "read_bracketed",
-    "read_integer",
-    "read_list",
-    "read_more",
-    "read_number",
-    "read_regions",
-    "read_separated",
-    "skip_bracket",
-]
-
 BEYOND = 10**9
 """Stands for every larger integer: no image has so many regions, and a long one would be slow to convert."""
 
@@ -65,25 +50,15 @@ _DEEPEST_BRACKET = 3
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as an answer writes it.
+    """A number as an answer writes it."""
 
-    Attributes:
-        value: its value; NaN if it is no single number (a range, a date).
-        start: index of its first token.
-        end: index of the token after it.
-        plain: whether it is a bare integer, which may as well count something.
-        percent: whether it is a percentage.
-        written: the number as it was written.
-        at: where in the answer it begins, in characters.
-    """
-
-    value: float
-    start: int
-    end: int
-    plain: bool
-    percent: bool
-    written: str
-    at: int
+    value: float  # NaN if it is no single number (a range, a date)
+    start: int  # index of its first token
+    end: int  # index of the token after it
+    plain: bool  # it is a bare integer, which may as well count something
+    percent: bool  # it is a percentage
+    written: str  # its text
+    at: int  # where in the answer it begins, in characters
 
     @property
     def in_range(self) -> bool:

@@ -25,8 +25,6 @@ from lvlm_ad.text2seg.numbers import (
 from lvlm_ad.text2seg.scores import Statement
 from lvlm_ad.text2seg.tables import TableReader
 
-__all__ = ["read_prose"]
-
 _REACH = 24
 """How many tokens, or comments in brackets, may stand between a label and its number."""
 _NEARBY = 12

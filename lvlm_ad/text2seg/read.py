@@ -22,8 +22,6 @@ from lvlm_ad.text2seg.scores import Scores, Statement, quoted, scores_of
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer
 
-__all__ = ["Scoring", "parse", "read", "write"]
-
 Scoring = Literal["text", "expected"]
 """``text``: scores as written. ``expected``: where the tokens of a score are known, its expected value over what else
 the model could have written, see ``expected``."""

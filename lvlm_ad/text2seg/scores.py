@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg.expected import Expected
 
-__all__ = ["UNANSWERED", "ScoreMap", "Scores", "Statement", "Status", "paint", "quoted", "scores_of"]
-
 Status = Literal["ok", "partial", "refused", "unparsable", "truncated", "failed", "unasked"]
 
 UNANSWERED: tuple[Status, ...] = ("failed", "unasked")
@@ -64,19 +62,12 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A number that an answer gives to the image or to regions.
+    """A number that an answer gives to the image or to regions."""
 
-    Attributes:
-        score: the number; None: there is only a note.
-        regions: the regions whose score it is; empty: it is the image score.
-        complete: whether it is part of a JSON object that names all its regions itself.
-        note: what is wrong, if anything.
-    """
-
-    score: Number | None
-    regions: tuple[Span, ...] = ()
-    complete: bool = False
-    note: str = ""
+    score: Number | None  # None: there is only a note
+    regions: tuple[Span, ...] = ()  # whose score it is; empty: it is the image score
+    complete: bool = False  # it is part of a JSON object that names all its regions itself
+    note: str = ""  # what is wrong, if anything
 
 
 def quoted(text: str) -> str:
@@ -138,13 +129,7 @@ def scores_of(statements: Iterable[Statement], n_regions: int, expected: Expecte
 
     An image score opens a verdict, and the regions after it belong to it. Regions before the first image score belong
     to it if none come after it. An image score that repeats the one before and names no regions is a remark on that
-    verdict, not another one.
-
-    Args:
-        statements: the answer's statements, in its order.
-        n_regions: how many regions were drawn.
-        expected: gives the expected value that stands for a number. Which verdict counts is decided by the numbers as
-            written.
+    verdict, not another one. The numbers as written decide which verdict counts; then ``expected`` replaces them.
 
     Returns:
         Scores with the status "ok" or "partial"; "unparsable", with an ``image`` of None, if nothing is usable.

@@ -6,8 +6,6 @@ from lvlm_ad.text2seg.lexer import Tokens, form
 from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_regions
 from lvlm_ad.text2seg.scores import Statement
 
-__all__ = ["TableReader"]
-
 _ROW = form("(?: (?! {line} | '|' ) . )*+ '|' (?: (?! {line} ) . )*+")
 _CELL = form("(?: (?! {line} | '|' ) . )*+")
 _RULE = form(r"'|-:+='*+ \Z")
