@@ -24,9 +24,7 @@ class Layout:
 
     good: frozenset[str] = frozenset({"good"})  # names of folders with normal images, in lower case
     mask_folders: tuple[str, ...] = ("ground_truth",)  # beside ``test``; they may hold ``<defect>/`` folders with masks
-    mask_endings: tuple[str, ...] = (
-        "_mask",
-    )  # what may follow the image's stem in its mask's, best first
+    mask_endings: tuple[str, ...] = ("_mask",)  # what may follow the image's stem in its mask's, best first
     masks_required: bool = True  # a defect without a mask is an error
 
 
