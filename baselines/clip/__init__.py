@@ -137,10 +137,8 @@ class ClipBaseline(Baseline):
         on_gpu = self._device.startswith("cuda")
         self._dtype = options.dtype if options.dtype != "auto" else ("bfloat16" if on_gpu else "float32")
         size = options.batch_size or (_BATCH_ON_GPU if on_gpu else 1)
-        self.batch_size = size
         # One batch in the model and one in preparation.
         self.concurrency = 2 * size
-        self.notes: tuple[str, ...] = ()
         if options.pretrained == "random":
             self.label = "random weights"
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -33,6 +33,38 @@ _MAX_EXPONENT = 80.0
 """Larger exponents are cut: the score is 0 anyway, and exp(80) is still a float32."""
 
 
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Unit vectors of tiles, float32.
+
+    Attributes:
+        image: ``(T, D)``, the whole tiles.
+        windows: side -> ``(T, W, D)``; of references ``(R, D)``, the windows of all tiles.
+        patches: ``(T, grid * grid, width)``, the last block's output before the final norm; of references
+            ``(R, width)``; ``(T, 0, width)`` if not requested.
+    """
+
+    image: torch.Tensor
+    windows: dict[int, torch.Tensor]
+    patches: torch.Tensor
+
+    @staticmethod
+    def joined(parts: Sequence[Embedded]) -> Embedded:
+        """Concatenate the vectors of all tiles."""
+        windows = {side: torch.cat([part.windows[side] for part in parts]) for side in SCALES}
+        return Embedded(torch.cat([part.image for part in parts]), windows, torch.cat([part.patches for part in parts]))
+
+    def part(self, start: int, end: int) -> Embedded:
+        """Return the vectors of some of the tiles."""
+        windows = {side: vectors[start:end] for side, vectors in self.windows.items()}
+        return Embedded(self.image[start:end], windows, self.patches[start:end])
+
+    def as_references(self) -> Embedded:
+        """Return all windows and patches in one row each."""
+        windows = {side: vectors.flatten(0, 1) for side, vectors in self.windows.items()}
+        return Embedded(self.image, windows, self.patches.flatten(0, 1))
+
+
 @lru_cache(maxsize=8)
 def window_index(grid: int, side: int) -> torch.Tensor:
     """Return the patches of each window, int64 ``(W, side * side)``, from 0; windows row by row with step 1."""
@@ -53,7 +85,7 @@ def _cover(grid: int, side: int, device: torch.device) -> torch.Tensor:
 
 
 def window_scores(
-    image: torch.Tensor, windows: Mapping[int, torch.Tensor], text: torch.Tensor, temperature: float, grid: int
+    embedded: Embedded, text: torch.Tensor, temperature: float, grid: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Score embeddings against the two states.
 
@@ -61,15 +93,14 @@ def window_scores(
     mean is the inverse of the mean of inverses. So each aggregation is one product with a fixed matrix.
 
     Args:
-        image: float32 ``(B, D)``, unit vectors.
-        windows: side -> float32 ``(B, W, D)``, unit vectors.
+        embedded: the vectors of tiles.
         text: float32 ``(2, D)``, unit vectors: normal, anomalous.
         temperature: above 0.
         grid: patches along a side.
 
     Returns:
-        The whole pictures' scores, float32 ``(B,)``, and their maps, float32 ``(B, grid, grid)``: the harmonic mean
-        over both sides of windows and the whole picture, where a patch has the harmonic mean of the windows over it.
+        The whole tiles' scores, float32 ``(T,)``, and their maps, float32 ``(T, grid, grid)``: the harmonic mean over
+        both sides of windows and the whole tile, where a patch has the harmonic mean of the windows over it.
     """
     direction = (text[1] - text[0]) / temperature
 
@@ -77,10 +108,10 @@ def window_scores(
         # Infinity times 0, the weight of a window that does not cover a patch, would be NaN.
         return 1 + torch.exp((-(vectors @ direction)).clamp(max=_MAX_EXPONENT))
 
-    whole = inverse(image)
-    scales = [inverse(vectors) @ _cover(grid, side, vectors.device) for side, vectors in windows.items()]
+    whole = inverse(embedded.image)
+    scales = [inverse(vectors) @ _cover(grid, side, vectors.device) for side, vectors in embedded.windows.items()]
     mean = torch.stack([*scales, whole[:, None].expand(-1, grid * grid)]).mean(dim=0)
-    return 1 / whole, (1 / mean).reshape(len(image), grid, grid)
+    return 1 / whole, (1 / mean).reshape(len(whole), grid, grid)
 
 
 def distance(vectors: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
@@ -92,30 +123,22 @@ def distance(vectors: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
     return ((1 - nearest) / 2).clamp(0, 1)
 
 
-def reference_map(
-    windows: Mapping[int, torch.Tensor],
-    patches: torch.Tensor,
-    reference_windows: Mapping[int, torch.Tensor],
-    reference_patches: torch.Tensor,
-    grid: int,
-) -> torch.Tensor:
-    """Return the map of distances from reference pictures: the mean over windows of both sides and patches.
+def reference_map(embedded: Embedded, references: Embedded, grid: int) -> torch.Tensor:
+    """Return the distances from reference pictures: the mean over windows of both sides and patches.
 
     Args:
-        windows: side -> float32 ``(B, W, D)``, unit vectors.
-        patches: float32 ``(B, grid * grid, width)``, unit vectors.
-        reference_windows: side -> float32 ``(R, D)``, the references' windows.
-        reference_patches: float32 ``(R, width)``, the references' patches.
+        embedded: the vectors of tiles.
+        references: those of the references, from ``as_references``.
         grid: patches along a side.
 
     Returns:
-        float32 ``(B, grid, grid)`` in [0, 1].
+        float32 ``(T, grid, grid)`` in [0, 1].
     """
-    maps = [distance(patches, reference_patches)]
-    for side, vectors in windows.items():
-        inverse = 1 / distance(vectors, reference_windows[side]).clamp(min=_MIN_DISTANCE)
+    maps = [distance(embedded.patches, references.patches)]
+    for side, vectors in embedded.windows.items():
+        inverse = 1 / distance(vectors, references.windows[side]).clamp(min=_MIN_DISTANCE)
         maps.append(1 / (inverse @ _cover(grid, side, inverse.device)))
-    return torch.stack(maps).mean(dim=0).reshape(len(patches), grid, grid)
+    return torch.stack(maps).mean(dim=0).reshape(len(embedded.image), grid, grid)
 
 
 _TWICE = "a jpeg corrupted photo of the {}."
@@ -138,27 +161,6 @@ _CACHED_CATEGORIES = 2
 
 Pictures: TypeAlias = "tuple[Sequence[tuple[View, list[Tile]]], NDArray[np.uint8]]"
 """A batch: each view with its tiles, and the pixels of all tiles, view by view, uint8 ``(T, side, side, 3)``."""
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """Unit vectors, float32.
-
-    Attributes:
-        image: ``(T, D)``, the whole tiles.
-        windows: side -> ``(T, W, D)``.
-        patches: ``(T, grid * grid, width)``, the last block's output before the final norm; ``(T, 0, width)`` if not
-            requested.
-    """
-
-    image: torch.Tensor
-    windows: dict[int, torch.Tensor]
-    patches: torch.Tensor
-
-    def part(self, start: int, end: int) -> Embedded:
-        """Return the vectors of some of the tiles."""
-        windows = {side: vectors[start:end] for side, vectors in self.windows.items()}
-        return Embedded(self.image[start:end], windows, self.patches[start:end])
 
 
 class Windows(Method):
@@ -209,11 +211,7 @@ class Windows(Method):
             patches = clip.all_tokens(tokens)[:, 1:] if with_patches else tokens[:, :0]
             unit = torch.nn.functional.normalize(patches.float(), dim=-1)
             parts.append(Embedded(image[:, 0], dict(zip(SCALES, windows, strict=True)), unit))
-        return Embedded(
-            torch.cat([part.image for part in parts]),
-            {side: torch.cat([part.windows[side] for part in parts]) for side in SCALES},
-            torch.cat([part.patches for part in parts]),
-        )
+        return Embedded.joined(parts)
 
     def _tiles(self, image: NDArray[np.uint8]) -> list[Tile]:
         height, width = image.shape[:2]
@@ -222,20 +220,17 @@ class Windows(Method):
     def _score_view(self, view: View, parts: list[Tile], embedded: Embedded) -> DenseScores:
         """Score one view from the vectors of its tiles."""
         grid = self._clip.grid
-        text = self.text(view.category)
-        scores, maps = window_scores(embedded.image, embedded.windows, text, self._temperature, grid)
+        scores, maps = window_scores(embedded, self.text(view.category), self._temperature, grid)
         if view.original_references:
             references = self._embedded_references(view)
             # A tile is compared with the same tile of the references, if these have as many tiles.
             if len(references) != len(parts):
-                references = [_joined(references)] * len(parts)
-            tile_vectors = [embedded.part(number, number + 1) for number in range(len(parts))]
-            distances = torch.cat(
-                [
-                    reference_map(tile.windows, tile.patches, of_tile.windows, of_tile.patches, grid)
-                    for tile, of_tile in zip(tile_vectors, references, strict=True)
-                ]
-            )
+                references = [Embedded.joined(references)] * len(parts)
+            of_tiles = [
+                reference_map(embedded.part(number, number + 1), of_tile, grid)
+                for number, of_tile in enumerate(references)
+            ]
+            distances = torch.cat(of_tiles)
             # Means, to stay in [0, 1].
             scores, maps = (scores + distances.amax(dim=(1, 2))) / 2, (maps + distances) / 2
         height, width = whole_picture(view).shape[:2]
@@ -252,22 +247,9 @@ class Windows(Method):
                 for number, tile in enumerate(self._tiles(image)):
                     by_tile.setdefault(number, []).append(squared(image, tile, self._clip.side))
             references = [
-                _joined([self.embedded(np.stack(squares), with_patches=True)]) for squares in by_tile.values()
+                self.embedded(np.stack(squares), with_patches=True).as_references() for squares in by_tile.values()
             ]
             self._references[view.category] = references
             if len(self._references) > _CACHED_CATEGORIES:
                 self._references.popitem(last=False)
         return references
-
-
-def _joined(parts: Sequence[Embedded]) -> Embedded:
-    """Concatenate the windows and patches of all tiles, ``(R, D)`` and ``(R, width)``."""
-    return Embedded(
-        torch.cat([part.image for part in parts]),
-        {side: torch.cat([_rows(part.windows[side]) for part in parts]) for side in SCALES},
-        torch.cat([_rows(part.patches) for part in parts]),
-    )
-
-
-def _rows(vectors: torch.Tensor) -> torch.Tensor:
-    return vectors.reshape(-1, vectors.shape[-1])

@@ -72,7 +72,7 @@ def test_scores_and_maps_equal_the_reference(cases, published, kind, temperature
     from lvlm_ad_baselines.clip.windows import window_scores
 
     built, embedded = published
-    scores, maps = window_scores(embedded.image, embedded.windows, built.method.text("brick"), temperature, 15)
+    scores, maps = window_scores(embedded, built.method.text("brick"), temperature, 15)
     assert np.abs(scores.numpy() - cases[f"recommended/{kind}_score"]).max() < 2e-6
     assert np.abs(maps.numpy() - cases[f"recommended/{kind}_grid"]).max() < 2e-6
     pixels = np.stack([enlarged(grid, (240, 240)) for grid in maps.numpy()])
@@ -86,7 +86,7 @@ def test_the_other_variant_scores_as_its_reference(cases, published):
 
     _, embedded = published
     text = torch.nn.functional.normalize(torch.from_numpy(cases["synth_text"]), dim=-1)
-    scores, maps = window_scores(embedded.image, embedded.windows, text, 0.07, 15)
+    scores, maps = window_scores(embedded, text, 0.07, 15)
     assert np.abs(scores.numpy() - cases["zqhang_variant/synth_score"]).max() < 2e-6
     assert np.abs(maps.numpy() - cases["zqhang_variant/synth_grid"]).max() < 2e-6
 
@@ -140,11 +140,12 @@ def keep(asked, variant, prompts, texts):
 def scores_of(windows, image, temperature=0.1, grid=5):
     """The score and the map of a picture whose cosine differences are given."""
     import torch
-    from lvlm_ad_baselines.clip.windows import window_scores
+    from lvlm_ad_baselines.clip.windows import Embedded, window_scores
 
     text = torch.tensor([[0.0], [1.0]])
     as_vectors = {side: torch.tensor(values, dtype=torch.float32)[None, :, None] for side, values in windows.items()}
-    scores, maps = window_scores(torch.tensor([[image]], dtype=torch.float32), as_vectors, text, temperature, grid)
+    embedded = Embedded(torch.tensor([[image]], dtype=torch.float32), as_vectors, torch.zeros(1, 0, 1))
+    scores, maps = window_scores(embedded, text, temperature, grid)
     return float(scores[0]), maps[0].numpy()
 
 
@@ -246,7 +247,7 @@ def test_differences_reference_map_follow_their_formulas(winclip):
     with torch.inference_mode():
         one = method.embedded(picture[None], with_patches=True)
         kept = method._embedded_references(View(picture, "bolt", "", original_references=tuple(others)))[0]
-        found = reference_map(one.windows, one.patches, kept.windows, kept.patches, 4)[0]
+        found = reference_map(one, kept, 4)[0]
     assert len(kept.patches) == 2 * 16
     maps = [(1 - (one.patches[0] @ kept.patches.T).max(dim=1).values) / 2]
     for side in (2, 3):
