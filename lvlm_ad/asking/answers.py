@@ -276,7 +276,7 @@ class Locks:
 
 
 def is_alive(host: str, pid: int, seen: float) -> bool:
-    """Return whether the owner of a lock, a process on a machine that gave its last sign of life then, lives."""
+    """Return whether a process that gave its last sign of life at the time ``seen`` is alive."""
     # After a clock was set back, a sign of life seems to come from the future; it counts all the same.
     if time.time() - seen > _EXPIRY:
         return False

@@ -17,7 +17,6 @@ from lvlm_ad.asking.answers import storable
 from lvlm_ad.asking.limiter import RateLimiter
 from lvlm_ad.asking.retries import PATIENCE, Retries
 from lvlm_ad.backend import Limits, as_answer
-from lvlm_ad.backend.contract import check_answer
 from lvlm_ad.errors import FatalError, LvlmAdError, TransientError
 from lvlm_ad.log import event
 from lvlm_ad.plugin_errors import plugin_code
@@ -67,9 +66,9 @@ class Asker:
         pacing: limits per minute, and how often a failed question is asked again.
         concurrency: questions under way at once, at first; see ``RateLimiter``.
         locks: which questions other commands are asking; None: no other command uses the store.
-        withheld: from a key to the error that says why it may not be asked now, or None. None: every question may.
+        withheld: returns the error that says why the question of a key may not be asked now, or None.
         fresh: keys of stored answers that belong to this run: a batch has just brought them.
-        estimate: from a question to the tokens it may use, or None; for a limit per minute before the first answer.
+        estimate: returns the tokens that a question may use, or None; for a limit per minute before the first answer.
         note: receives what the user should know while waiting.
 
     Attributes:
@@ -103,17 +102,15 @@ class Asker:
         pacing: Pacing | None = None,
         concurrency: int = 16,
         locks: Locks | None = None,
-        withheld: Callable[[str], LvlmAdError | None] | None = None,
+        withheld: Callable[[str], LvlmAdError | None] = lambda _: None,
         fresh: Container[str] = frozenset(),
-        estimate: Callable[[Request], float | None] | None = None,
+        estimate: Callable[[Request], float | None] = lambda _: None,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.backend, self.identity = backend, backend.identity()
         self._store, self._locks, self._price, self._budget = store, locks, price, budget
         self._pacing = pacing or Pacing()
-        self._withheld = withheld or (lambda _: None)
-        self._fresh = fresh
-        self._estimate = estimate or (lambda _: None)
+        self._withheld, self._fresh, self._estimate = withheld, fresh, estimate
         self._began = datetime.now(UTC)
         capabilities = backend.capabilities
         most = capabilities.concurrency or max(concurrency, _WIDEST)
@@ -289,5 +286,4 @@ class Asker:
             after="",
         ):
             answer = as_answer(self.backend.answer(request), f"{cls.__name__}.answer")
-            check_answer(answer, f"{cls.__name__}.answer")
         return replace(storable(answer), seconds=answer.seconds or perf_counter() - start)

@@ -125,9 +125,9 @@ class Batcher:
         ledger: where batches are written down.
         locks: which questions other commands are asking.
         note: receives what the user should know.
-        most: from a question to the most that it may cost, in USD.
+        most: returns the most that a question may cost, in USD.
         allowance: USD that the questions sent may cost together; None: no limit.
-        stale: from a question and its stored answer to whether it is asked again; None: none is.
+        stale: returns whether a question is asked again, although an answer to it is stored.
         sleep: waits between two looks at a batch; for tests.
 
     Attributes:

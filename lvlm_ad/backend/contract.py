@@ -23,7 +23,6 @@ __all__ = [
     "Transport",
     "adopt_old_names",
     "as_answer",
-    "check_answer",
 ]
 
 
@@ -288,39 +287,29 @@ class BatchBackend(Backend):
 
 
 def as_answer(answer: Answer | str, who: str) -> Answer:
-    """Convert what a backend returned to an ``Answer``.
+    """Convert what a backend returned to an ``Answer``, and check it; a dataclass takes any value.
 
     Args:
         answer: an answer, or its text alone.
         who: name of the method that returned it, for the message.
 
     Raises:
-        FatalError: it is neither.
+        FatalError: it is neither; or its text is not a string, its outcome is unknown, or its seconds are not finite.
 
     Example:
         >>> as_answer("", "Mine.answer").outcome
         'empty'
     """
-    if isinstance(answer, Answer):
-        return answer
     if isinstance(answer, str):
         return Answer(answer, "ok" if answer.strip() else "empty")
-    raise FatalError(f"{who} returned {type(answer).__name__}; it must return an Answer or a text.")
-
-
-def check_answer(answer: Any, who: str) -> None:
-    """Check the fields of an answer before it is stored; a dataclass takes any value.
-
-    Args:
-        answer: an ``Answer``.
-        who: name of the method that returned it, for the message.
-
-    Raises:
-        FatalError: the text is not a string, the outcome is unknown, or the seconds are not a finite number.
-    """
-    seconds = isinstance(answer.seconds, int | float) and isfinite(answer.seconds)
-    if not (isinstance(answer.text, str) and answer.outcome in get_args(Outcome) and seconds):
+    if not isinstance(answer, Answer):
+        raise FatalError(f"{who} returned {type(answer).__name__}; it must return an Answer or a text.")
+    text: Any = answer.text
+    seconds: Any = answer.seconds
+    finite = isinstance(seconds, int | float) and isfinite(seconds)
+    if not (isinstance(text, str) and answer.outcome in get_args(Outcome) and finite):
         raise FatalError(
-            f"{who} returned an Answer with {type(answer.text).__name__} as text, the outcome {answer.outcome!r:.40} "
-            f"and {answer.seconds!r:.40} seconds; outcomes are {', '.join(get_args(Outcome))}, and seconds finite."
+            f"{who} returned an Answer with {type(text).__name__} as text, the outcome {answer.outcome!r:.40} "
+            f"and {seconds!r:.40} seconds; outcomes are {', '.join(get_args(Outcome))}, and seconds finite."
         )
+    return answer

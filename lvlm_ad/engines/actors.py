@@ -267,22 +267,19 @@ def first_line(error: BaseException) -> str:
 
 
 class _Remote:
-    """What a backend and a baseline on a cluster have in common: a pool of copies of the class ``implementation``."""
+    """What a backend and a baseline on a cluster have in common.
 
-    def __init__(
-        self,
-        implementation: type,
-        pool: Pool,
-        *,
-        identity: dict[str, Any],
-        environment: dict[str, str],
-        attributes: Mapping[str, Any],
-    ) -> None:
-        for name, value in attributes.items():
+    Args:
+        implementation: the class of the copies.
+        pool: the copies.
+        description: the identity, versions, environment and attributes that a worker reported.
+    """
+
+    def __init__(self, implementation: type, pool: Pool, description: Mapping[str, Any]) -> None:
+        for name, value in description["attributes"].items():
             setattr(self, name, value)
-        self.Options: Any = type(attributes["options"])
-        self._implementation, self._pool = implementation, pool
-        self._identity, self._environment = identity, environment
+        self.Options: Any = type(description["attributes"]["options"])
+        self._implementation, self._pool, self._description = implementation, pool, description
         self._lock = threading.Lock()
 
     @property
@@ -292,11 +289,13 @@ class _Remote:
 
     def identity(self) -> dict[str, Any]:
         """Return the identity of the copies."""
-        return self._identity
+        identity: dict[str, Any] = self._description["identity"]
+        return identity
 
     def environment(self) -> dict[str, str]:
         """Return the environment and versions of the copies, and how many worked at the same time."""
-        return {**self._environment, "workers": str(self._pool.largest)}
+        own = {"engine": f"ray {self._pool.ray.__version__}", "workers": str(self._pool.largest)}
+        return {**self._description["versions"], **self._description["environment"], **own}
 
     def close(self) -> None:
         """Stop the copies."""

@@ -156,19 +156,17 @@ class RayEngine:
         name, size = model.preset.name, self._size(model.preset.name)
         _send_code_of(model, self._ray)
         remote = self._ray.remote(_describe).options(num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_retries=2)
-        there = self._get(name, remote, model, _measuring())
-        identity, attributes = there["identity"], there["attributes"]
+        description = self._get(name, remote, model, _measuring())
+        attributes = description["attributes"]
         is_backend = model.plugin.kind == "backend"
         limit = attributes["capabilities"].concurrency if is_backend else attributes["concurrency"]
-        worker = (name, partial(build, model), there["versions"], identity)
+        worker = (name, partial(build, model), description["versions"], description["identity"])
         pool = Pool(self._ray, worker, size=size, slots=limit or self._concurrency, note=self._note)
         if is_backend:
             attributes["capabilities"] = replace(attributes["capabilities"], concurrency=pool.concurrency)
         else:
             attributes["concurrency"] = pool.concurrency
-        environment = {**there["versions"], **there["environment"], "engine": f"ray {self._ray.__version__}"}
-        proxy = RemoteBackend if is_backend else RemoteBaseline
-        return proxy(model.plugin.cls, pool, identity=identity, environment=environment, attributes=attributes)
+        return (RemoteBackend if is_backend else RemoteBaseline)(model.plugin.cls, pool, description)
 
     def _get(self, name: str, remote: Any, *arguments: Any) -> Any:
         """Run a function as a Ray task and return its result."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.backend import Answer, Backend, ManyBackend, Picture, Request, as_answer
-from lvlm_ad.backend.contract import check_answer
 from lvlm_ad.baseline import Baseline, DenseScores, Truth, View, flaw_of
 from lvlm_ad.errors import BackendError, FatalError, LvlmAdError, RejectedError
 from lvlm_ad.prompts.question import answer_schema
@@ -185,7 +184,6 @@ def _ask(backend: Backend, request: Request, *, may_reject: bool = False) -> Ans
 def _checked(answer: Answer | str, who: str) -> Answer:
     try:
         answer = as_answer(answer, who)
-        check_answer(answer, who)
     except FatalError as error:
         raise ContractError(str(error)) from error
     expect(answer.outcome != "empty" or not answer.text.strip(), "an answer with the outcome empty must have no text")
