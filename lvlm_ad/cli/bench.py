@@ -13,7 +13,7 @@ import typer
 from lvlm_ad.cli import shell
 
 if TYPE_CHECKING:
-    from lvlm_ad.cli.progress import Bars
+    from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.runs import Run
 
 
@@ -85,7 +85,7 @@ def bench(
     options = dict(locals())
 
     from lvlm_ad import evaluate
-    from lvlm_ad.cli.progress import Bars
+    from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.log import logged_to
 
     options["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
@@ -135,7 +135,7 @@ def _as_json(run: Run) -> dict[str, Any]:
 
 def _show_board(runs: list[Run], out: Path) -> None:
     """Print the leaderboard of all runs on this data in the output folder; write the leaderboard of all its runs."""
-    from lvlm_ad.cli.tables import print_board
+    from lvlm_ad.cli.terminal import print_board
     from lvlm_ad.files import write_file
     from lvlm_ad.leaderboard import FORMATS, make_board
     from lvlm_ad.report.board_page import board_page
@@ -237,8 +237,7 @@ def score(
     Every test image needs a map: .npy, .tiff or .png (8 or 16 bits) at the image's path in the data set, such as
     DIR/bottle/test/crack/000.npy; "test" may be left out. Any range and size; higher is more anomalous.
     """
-    from lvlm_ad.cli.progress import Bars
-    from lvlm_ad.cli.tables import print_board
+    from lvlm_ad.cli.terminal import Bars, print_board
     from lvlm_ad.evaluate import RunConfig, score_maps
     from lvlm_ad.leaderboard import make_board
 

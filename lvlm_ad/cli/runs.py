@@ -45,7 +45,7 @@ def leaderboard(
         raise ConfigError("--data is used with --verify.")
     runs, problems = read_runs(folder)
     if verify:
-        from lvlm_ad.cli.progress import Bars
+        from lvlm_ad.cli.terminal import Bars
         from lvlm_ad.evaluate.verify import verify_runs
 
         with Bars() as bars:
@@ -66,7 +66,7 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
     """Write a leaderboard to a file or to stdout; without ``link`` a page does not lead to the runs' own pages."""
     from rich.console import Console
 
-    from lvlm_ad.cli.tables import print_board
+    from lvlm_ad.cli.terminal import print_board
     from lvlm_ad.files import write_file
     from lvlm_ad.leaderboard import FORMATS
     from lvlm_ad.report.board_page import board_page
@@ -109,7 +109,7 @@ def report(
     with index.html. It opens from disk and loads nothing from the network. Note before you pass it on: it contains the
     images.
     """
-    from lvlm_ad.cli.progress import Bars
+    from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.report.run_pages import write_report
     from lvlm_ad.runs import only_run, read_run
 
@@ -155,8 +155,7 @@ def compare(
     Intervals and p-values come from a paired bootstrap: both runs are measured on the same resamples of the images,
     drawn separately from the good and the anomalous images of each category.
     """
-    from lvlm_ad.cli.progress import Bars
-    from lvlm_ad.cli.tables import print_comparison
+    from lvlm_ad.cli.terminal import Bars, print_comparison
     from lvlm_ad.compare import compare_runs
     from lvlm_ad.errors import ConfigError
     from lvlm_ad.report.run_pages import write_comparison

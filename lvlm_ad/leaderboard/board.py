@@ -79,6 +79,11 @@ class Group:
             by_heading[headings.get(entry.kind, "")].append(entry)
         return [(heading, entries) for heading, entries in by_heading.items() if entries]
 
+    def notes(self) -> list[tuple[int, str, str]]:
+        """Return the number, the name and the notes of each row that has notes."""
+        rows = enumerate(self.entries)
+        return [(number, entry.name, "; ".join(entry.notes)) for number, entry in rows if entry.notes]
+
     def lacks_interval(self, metric: str) -> bool:
         """Whether a measured row has a value but no interval for a metric."""
         return any(one.run and one.metrics[metric] is not None and metric not in one.intervals for one in self.entries)

@@ -65,11 +65,7 @@ def markdown(board: Board) -> str:
             if heading:
                 lines.append(_md_row(["", f"*{heading}*", *blank]))
             lines += [_md_row([_escape_md(cell) for cell in cells(entry, board.sort)]) for entry in entries]
-        notes = [
-            f"- {_escape_md(entry.name)}: {_escape_md('; '.join(entry.notes))}"
-            for entry in group.entries
-            if entry.notes
-        ]
+        notes = [f"- {_escape_md(name)}: {_escape_md(note)}" for _, name, note in group.notes()]
         parts.append("\n".join([*lines, *(["", *notes] if notes else [])]))
     return "\n\n".join([*parts, legend(board.groups, board.sort)]) + "\n"
 
@@ -138,11 +134,7 @@ def _table(group: Group, sort: str) -> str:
         if heading:
             lines.append(rf"    & \multicolumn{{{len(COLUMNS) - 1}}}{{l}}{{\emph{{{_tex(heading)}}}}} \\")
         lines += [f"    {' & '.join(_row(group, entry, sort))} \\\\" for entry in entries]
-    notes = [
-        f"{_tex(_shortened(entry.name))}: {_breakable('; '.join(entry.notes))}."
-        for entry in group.entries
-        if entry.notes
-    ]
+    notes = [f"{_tex(_shortened(name))}: {_breakable(note)}." for _, name, note in group.notes()]
     lines += [
         r"    \bottomrule",
         r"  \end{tabular}}",

@@ -103,7 +103,6 @@ def _group(group: Group, sort: str, links: Mapping[str, str], number: int) -> di
             (heading, [(numbers[id(entry)], entry) for entry in entries]) for heading, entries in group.sections()
         ],
         "no_interval": NO_INTERVAL if group.lacks_interval(sort) else "",
-        "notes": [(numbers[id(entry)], entry.name, "; ".join(entry.notes)) for entry in group.entries if entry.notes],
         "plots": [plot for plot in plots if plot is not None],
         "by_category": _by_category(group),
     }

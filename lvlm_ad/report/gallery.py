@@ -75,7 +75,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
     if any(len(text) > kept for text in texts):
         limit = f"{_LARGEST // 10**6} MB"
         legend.append(f"Answers are cut after {kept:,} characters, because all together they are larger than {limit}.")
-    pictures = [_pictures(runs)] * len(runs[0].predictions)
+    pictures = [_files(runs)] * len(runs[0].predictions)
     if sources is not None:
         pictures = _write_pictures(runs, sources, out / _FOLDER, highest, progress)
         if sources.divisions:
@@ -102,17 +102,17 @@ def _cards(runs: Sequence[Run], pictures: Sequence[dict[str, Any]], kept: int) -
     separations = [separations_of(run) for run in runs]
     cards = []
     for index, (record, files) in enumerate(zip(runs[0].predictions, pictures, strict=True)):
-        answers = [
-            _answer(run.predictions[index], own[index], picture, kept)
-            for run, own, picture in zip(runs, separations, files["maps"], strict=True)
-        ]
         names = {name: visible(getattr(record, name)) for name in ("id", "category", "defect")}
-        shown = {name: file for name, file in files.items() if name != "maps"}
-        cards.append({**names, "label": record.label, **shown, "runs": answers})
+        card = {**names, "label": record.label, **files}
+        card["runs"] = [
+            {**_answer(run.predictions[index], own[index], kept), "map": picture}
+            for run, own, picture in zip(runs, separations, card.pop("maps"), strict=True)
+        ]
+        cards.append(card)
     return cards
 
 
-def _answer(record: PredictionRecord, separation: float | None, picture: str, kept: int) -> dict[str, Any]:
+def _answer(record: PredictionRecord, separation: float | None, kept: int) -> dict[str, Any]:
     # An answer of TEXT_KEPT characters was cut when the run was written.
     cut = min(kept + 1, TEXT_KEPT)
     verdict = ""
@@ -126,11 +126,10 @@ def _answer(record: PredictionRecord, separation: float | None, picture: str, ke
         "notes": [visible(note)[:_NOTE_LENGTH] for note in record.notes[:_NOTES]],
         "text": visible(record.text[:kept]),
         "more": f"cut after {kept:,} characters; the run's files have the rest" if len(record.text) >= cut else "",
-        "map": picture,
     }
 
 
-def _pictures(runs: Sequence[Run], **files: Any) -> dict[str, Any]:
+def _files(runs: Sequence[Run], **files: Any) -> dict[str, Any]:
     """Return the names of an image's files, "" where there is none; "problem" says why there are none at all."""
     return {"image": "", "marks": "", "truth": "", "problem": "", "maps": [""] * len(runs), **files}
 
@@ -145,7 +144,7 @@ def _write_pictures(
         try:
             return _write_layers(runs, sources, folder, highest, index)
         except LvlmAdError as error:
-            return _pictures(runs, problem=str(error))
+            return _files(runs, problem=str(error))
 
     progress.start("pictures", len(runs[0].predictions))
     pictures = []
@@ -163,7 +162,7 @@ def _write_layers(runs: Sequence[Run], sources: Sources, folder: Path, highest: 
     image, mask = sample.image, sample.mask
     size = (sources.side, sources.side) if sources.side else (image.shape[0], image.shape[1])
     image = resize_image(image, size)
-    files = _pictures(runs, image=f"{index:05}.webp")
+    files = _files(runs, image=f"{index:05}.webp")
     _shrunk(image).save(folder / files["image"], quality=80, method=2)
 
     def save(name: str, pixels: NDArray[np.uint8]) -> str:
@@ -176,7 +175,9 @@ def _write_layers(runs: Sequence[Run], sources: Sources, folder: Path, highest: 
     if sources.divisions is None:
         return files
     regions = sources.divisions.regions(sample)
-    marked = draw_marks(image, regions, _mark_style(runs[0]))
+    protocol = runs[0].manifest.protocol
+    style = {name: protocol[name] for name in ("border_width", "number_size", "number_style") if name in protocol}
+    marked = draw_marks(image, regions, MarkStyle(**style))
     opacity = np.where((marked != image).any(axis=2), 255, 0).astype(np.uint8)
     files["marks"] = save("marks", np.dstack([marked, opacity]))
     for number, run in enumerate(runs):
@@ -185,13 +186,6 @@ def _write_layers(runs: Sequence[Run], sources: Sources, folder: Path, highest: 
             scores, binary = run.predictions[index].regions, bool(run.manifest.protocol.get("binary"))
             files["maps"][number] = save(f"map{number}", heat(paint(scores, regions, binary=binary).dense() / highest))
     return files
-
-
-def _mark_style(run: Run) -> MarkStyle:
-    """Return how marks were drawn for the model; the default if the run does not say."""
-    default = MarkStyle()
-    names = ("border_width", "number_size", "number_style")
-    return MarkStyle(*(run.manifest.protocol.get(name, getattr(default, name)) for name in names))
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> Image.Image:

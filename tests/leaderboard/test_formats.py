@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from lvlm_ad.cli.tables import print_board
+from lvlm_ad.cli.terminal import print_board
 from lvlm_ad.leaderboard import COLUMNS, FORMATS, NUMBERS, cells, make_board, usd
 from lvlm_ad.leaderboard.columns import INTERVALS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
 from lvlm_ad.report.board_page import board_page
