@@ -1,6 +1,5 @@
 """Maps that are constant on cells: the ground truth counted in cells, score histograms, and the metrics from them."""
 
-import io
 from fractions import Fraction
 
 import numpy as np
@@ -104,22 +103,6 @@ def test_empty_cells_are_no_threshold():
     assert plain == extreme
 
 
-@pytest.mark.parametrize("mask", [np.eye(4), np.zeros((4, 4))], ids=["defect", "good"])
-def test_counts_survive_a_file(mask):
-    """What ``to_arrays`` gives can be saved with ``np.savez`` and read back without pickle, dtypes included."""
-    counts = count_cells(np.arange(16, dtype=np.int32).reshape(4, 4) // 5, mask)
-    file = io.BytesIO()
-    np.savez(file, **counts.to_arrays())
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as stored:
-        read = CellCounts.from_arrays(stored)
-    assert read.n_components == counts.n_components
-    for name in ("normal", "cell", "component", "pixels"):
-        before, after = getattr(counts, name), getattr(read, name)
-        assert before.dtype == after.dtype, name
-        assert np.array_equal(before, after), name
-
-
 def test_huge_counts_stay_exact():
     """Counts of 10**9 pixels a cell, whose products exceed int64, give the exact fractions."""
     big = 10**9
@@ -216,14 +199,6 @@ def same(found, wanted):
             for name in ("scores", "normal", "anomalous", "overlap"):
                 assert np.array_equal(getattr(one, name), getattr(other, name))
             assert one.n_regions == other.n_regions
-
-
-def test_histograms_outlive_the_process(histograms, tmp_path):
-    """Stored and read they are the same; an image without ground truth stays without."""
-    np.savez_compressed(tmp_path / "pixels.npz", **ScoreHistograms.of(histograms).arrays)
-    with np.load(tmp_path / "pixels.npz", allow_pickle=False) as file:
-        same(ScoreHistograms(dict(file)), histograms)
-    assert len(ScoreHistograms.of([])) == 0
 
 
 def test_impossible_histograms_are_refused(histograms):

@@ -1,4 +1,4 @@
-"""Metrics of anomaly maps, from pixel arrays."""
+"""The exact metrics of anomaly maps, from pixel arrays, and of image scores."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+import lvlm_ad.metrics
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics import image_metrics, pixel_metrics
 
@@ -115,7 +116,20 @@ def test_every_distinct_score_as_threshold_gives_the_same(pairs, limit):
     for name, value in expected.items():
         got = getattr(found, name)
         assert got == (None if value is None else pytest.approx(float(value), **NEAR)), name
+    assert found.auroc == float(expected["auroc"]), "an integer numerator leaves nothing to round but the division"
     assert found.fpr_limit == limit
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.booleans(), levels), min_size=1, max_size=24))
+def test_images_are_measured_like_pixels(samples):
+    """AUROC, AP, F1-max and its threshold are those of a map with one pixel for each image; undefined ones too."""
+    labels, scores = zip(*samples, strict=True)
+    by_image, by_pixel = image_metrics(labels, scores), pixel_metrics([np.array([labels])], [np.array([scores])])
+    for name in ("auroc", "ap", "f1_max", "f1_threshold"):
+        assert getattr(by_image, name) == getattr(by_pixel, name)
+    wanted = {name: why.replace("pixel", "image") for name, why in by_pixel.undefined.items()}
+    assert by_image.undefined == {name: why for name, why in wanted.items() if name in NAMES[:3]}
 
 
 @pytest.mark.parametrize("levels_", [4, 1000, 10**6])
@@ -156,6 +170,7 @@ def test_an_iterator_may_not_end_before_the_other():
 
 def test_scores_are_compared_as_given():
     """float64 and int64 scores that would be equal in float32 are kept apart."""
+    assert image_metrics([0, 1], [1.0, 1.0 + 1e-12]).auroc == 1.0
     mask = [np.array([[0, 1]])]
     assert pixel_metrics(mask, [np.array([[1.0, 1.0 + 1e-12]])]).auroc == 1.0
     assert pixel_metrics(mask, [np.array([[2**53, 2**53 + 1]])]).auroc == 1.0
@@ -267,8 +282,63 @@ def test_what_cannot_be_measured_raises(masks, maps):
         pixel_metrics(masks, maps)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.uint8, np.int64])
+def test_dtypes_of_image_scores_do_not_matter(dtype):
+    """Scores that every dtype can hold give the same values; a label says anomalous where it is not 0."""
+    labels, scores = [0, 1, 0, 1, 1, 0], [1, 5, 3, 3, 4, 0]
+    assert image_metrics([0, 255, 0, -1, 0.5, 0], np.array(scores, dtype)) == image_metrics(labels, scores)
+
+
+def test_threshold_is_the_largest_that_reaches_the_best_f1():
+    """Of two thresholds with one F1 the higher is reported."""
+    metrics = image_metrics([1, 0, 0, 1], [4, 3, 2, 1])
+    assert (metrics.f1_max, metrics.f1_threshold) == (2 / 3, 4.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_image_score_that_is_no_finite_number_is_named(bad):
+    """NaN and infinities never become a metric; the error says which image."""
+    with pytest.raises(MetricError, match=r"\b2\b"):
+        image_metrics([0, 1, 1], [0.1, 0.2, bad])
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores"),
+    [
+        ([], []),
+        ([0, 1], [0.5]),
+        ([[0, 1]], [[0.1, 0.2]]),
+        ([0, 1], ["a", "b"]),
+        ([0, 1], [1j, 2]),
+        ([0, 1], [None, 1]),
+        ([0, 1], [[1], [0, 1]]),
+        ([[1], [0, 1]], [0, 1]),
+        (["0", "1"], [0, 1]),
+        ([None, 1], [0, 1]),
+        ([0, np.nan], [0, 1]),
+    ],
+)
+def test_images_that_cannot_be_measured_raise(labels, scores):
+    """No images, unequal lengths, a wrong shape, and what is no real number raise MetricError."""
+    with pytest.raises(MetricError):
+        image_metrics(labels, scores)
+
+
 @pytest.mark.parametrize("limit", [0, -0.1, 1.01, np.nan, np.inf])
 def test_limit_lies_above_0_and_up_to_1(limit):
     """A false-positive limit outside (0, 1] is an error, not a number."""
     with pytest.raises(MetricError, match="limit"):
         pixel_metrics(np.eye(3)[None], np.eye(3)[None], limit)
+
+
+def test_public_names_are_sorted():
+    """The package exports exactly the promised names, in order."""
+    assert lvlm_ad.metrics.__all__ == [
+        "CellCounts",
+        "ImageMetrics",
+        "PixelMetrics",
+        "count_cells",
+        "image_metrics",
+        "pixel_metrics",
+        "pixel_metrics_from_counts",
+    ]
