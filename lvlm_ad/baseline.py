@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lvlm_ad.backend import BackendOptions
 from lvlm_ad.backend.contract import OldName, adopt_old_names
+from lvlm_ad.errors import PluginError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,7 +179,7 @@ class Baseline:
         """Score one sample. Several threads call it at the same time."""
         raise NotImplementedError
 
-    def finalize_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:
+    def finalize_category(self, parts: Sequence[tuple[float, ...]]) -> Sequence[float]:  # noqa: ARG002
         """Compute the final image scores of a category, if they depend on all its test images.
 
         Called once per category if the scores of its samples have ``parts``.
@@ -189,7 +190,10 @@ class Baseline:
         Returns:
             One image score in [0, 1] per sample, in the same order.
         """
-        raise NotImplementedError
+        raise PluginError(
+            f"The baseline {self.implementation.__name__} gave parts but has no finalize_category() to make image "
+            "scores of them."
+        )
 
     def environment(self) -> dict[str, str]:
         """Return where it runs, such as the device, for the run's manifest; not part of the identity."""

@@ -184,15 +184,8 @@ class BaselineDetector(Detector["Baseline"]):
 
     def _finalized(self, category: str, parts: Sequence[tuple[float, ...]]) -> list[float]:
         """Return the final image scores of a category; raises PluginError if the baseline gives none."""
-        try:
-            with plugin_code(f"{category}: finalize_category() raised"):
-                scores = [float(score) for score in self.plugin.finalize_category(parts)]
-        except PluginError as error:
-            if not isinstance(error.__cause__, NotImplementedError):
-                raise
-            raise PluginError(
-                f"The baseline {self.name} gave parts but has no finalize_category() to make image scores of them."
-            ) from error
+        with plugin_code(f"{category}: finalize_category() raised"):
+            scores = [float(score) for score in self.plugin.finalize_category(parts)]
         if len(scores) != len(parts) or not all(0 <= score <= 1 for score in scores):
             raise PluginError(f"{category}: finalize_category() must give {len(parts)} image scores in [0, 1].")
         return scores

@@ -169,10 +169,6 @@ def read_map(path: Path) -> NDArray[Any]:
         plane = plane[0] if plane.shape[0] == 1 else plane[..., 0]
     if plane.ndim != _PLANE or plane.dtype.kind not in "iufb" or not plane.size:
         raise DataError(f"The map {shown(path)} is {values.dtype} {values.shape}; it must be real numbers (H, W).")
-    if plane.dtype == np.longdouble:
-        # The metrics compute with 64 bits; a larger number becomes infinite and is refused below.
-        with np.errstate(over="ignore"):
-            plane = plane.astype(np.float64)
     if not np.isfinite(plane).all():
         raise DataError(f"The map {shown(path)} holds NaN or infinite scores.")
     return plane

@@ -97,6 +97,8 @@ def test_metrics_equal_a_computation_from_the_answers(bench, answering, expected
 def test_predictions_hold_the_evidence(bench, answering, expected, out):
     """Each line of predictions.jsonl has the answer, its key in the store, and the scores read from it."""
     run = bench()
+    back = read_run(run.dir)
+    assert (back.manifest, back.metrics, list(back.predictions)) == (run.manifest, run.metrics, list(run.predictions))
     lines = [json.loads(line) for line in (run.dir / "predictions.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == list(expected)
     with closing(open_answers(out / "answers.sqlite")) as database:
@@ -372,10 +374,3 @@ def test_hostile_answers_do_no_harm(bench_command, endpoint):
     assert done.returncode == 3
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", done.stderr)
     assert "Traceback" not in done.stderr
-
-
-def test_runs_of_a_chat_model_are_read_as_they_were_returned(bench):
-    """A run read from its folder is the run that the bench returned."""
-    run = bench()
-    back = read_run(run.dir)
-    assert (back.manifest, back.metrics, list(back.predictions)) == (run.manifest, run.metrics, list(run.predictions))

@@ -299,7 +299,7 @@ GREY = "values = view.image.mean(axis=2); "
             "declare seeded",
         ),
         (scoring("view.image[:] = 0"), "view_is_unchanged", "writes into"),
-        (scoring("return DenseScores(0.5, even.map, parts=(0.5,))"), "category_scores_are_valid", "NotImplemented"),
+        (scoring("return DenseScores(0.5, even.map, parts=(0.5,))"), "category_scores_are_valid", "gave parts but"),
         (
             scoring("return DenseScores(0.5, even.map, parts=(0.5,))", finalize_category=lambda *_: [1.5] * 3),
             "category_scores_are_valid",
