@@ -43,19 +43,12 @@ def _save(picture: Image.Image, path: Path) -> None:
 
 @dataclass
 class Command:
-    """A running ``lvlm-ad bench``.
+    """A running ``lvlm-ad bench``."""
 
-    Attributes:
-        key: its API key, by which ``flaky_endpoint`` knows it.
-        process: the process.
-        output: file of its standard output.
-        errors: file of its standard error.
-    """
-
-    key: str
-    process: subprocess.Popen[bytes]
-    output: Path
-    errors: Path
+    key: str  # its API key, by which ``flaky_endpoint`` knows it
+    process: subprocess.Popen[bytes]  # the process
+    output: Path  # file of its standard output
+    errors: Path  # file of its standard error
 
     def failure(self) -> str:
         """Return its exit status and the end of its messages."""

@@ -42,21 +42,13 @@ Ask = Callable[[], int]
 
 @dataclass(frozen=True)
 class Job:
-    """What a caller gets.
+    """What a caller gets."""
 
-    Attributes:
-        caller: a package in ``CALLERS``.
-        url: the endpoint.
-        pictures: folder of PNG files, one question each.
-        in_flight: questions under way at once, at first.
-        folder: an empty folder for what the caller keeps.
-    """
-
-    caller: str
-    url: str
-    pictures: str
-    in_flight: int
-    folder: str
+    caller: str  # a package in ``CALLERS``
+    url: str  # the endpoint
+    pictures: str  # folder of PNG files, one question each
+    in_flight: int  # questions under way at once, at first
+    folder: str  # an empty folder for what the caller keeps
 
     def paths(self) -> list[Path]:
         """Return the pictures."""
@@ -183,17 +175,11 @@ def _stats(url: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """One line of the table."""
 
-    Attributes:
-        caller: a package in ``CALLERS``.
-        in_flight: questions under way at once, at first.
-        latency: of the endpoint, seconds.
-    """
-
-    caller: str
-    in_flight: int = LIMIT
-    latency: float = LATENCY
+    caller: str  # a package in ``CALLERS``
+    in_flight: int = LIMIT  # questions under way at once, at first
+    latency: float = LATENCY  # of the endpoint, seconds
 
     def __str__(self) -> str:
         """Return its name in the table."""

@@ -35,40 +35,24 @@ DISK_DELAY = 0.25
 
 @dataclass(eq=False)
 class Exchange:
-    """One question and its reply.
+    """One question and its reply."""
 
-    Attributes:
-        asker: key of the process that asked.
-        question: hash of the request's body.
-        answer: name of the answer.
-        kind: "answer", one of ``FAULTS``, or "busy".
-        connection: the client's.
-        arrived: when the question came, in seconds.
-        given: when a whole answer was handed to the socket, in seconds.
-    """
-
-    asker: str
-    question: str
-    answer: str
-    kind: str
-    connection: socket.socket
-    arrived: float = field(default_factory=time.monotonic)
-    given: float = math.nan
+    asker: str  # key of the process that asked
+    question: str  # hash of the request's body
+    answer: str  # name of the answer
+    kind: str  # "answer", one of ``FAULTS``, or "busy"
+    connection: socket.socket  # the client's
+    arrived: float = field(default_factory=time.monotonic)  # when the question came, in seconds
+    given: float = math.nan  # when a whole answer was handed to the socket, in seconds
 
 
 @dataclass
 class Lost:
-    """Given answers that are not stored, by reason.
+    """Given answers that are not stored, by reason."""
 
-    Attributes:
-        in_flight: how many were under way when their asker was killed.
-        not_yet_stored: seconds from giving to the kill, of those given shortly before it.
-        unexplained: how many were lost for another reason.
-    """
-
-    in_flight: int = 0
-    not_yet_stored: list[float] = field(default_factory=list)
-    unexplained: int = 0
+    in_flight: int = 0  # how many were under way when their asker was killed
+    not_yet_stored: list[float] = field(default_factory=list)  # seconds from the answer to the kill, if they were few
+    unexplained: int = 0  # how many were lost for another reason
 
 
 class Endpoint:

@@ -24,21 +24,13 @@ __all__ = ["Measured", "cpu_seconds", "measured", "run_json", "versions"]
 
 @dataclass(frozen=True)
 class Measured:
-    """What one call took.
+    """What one call took."""
 
-    Attributes:
-        cpu: CPU seconds of all threads.
-        wall: seconds.
-        growth: GB of memory above what the process used before, at most.
-        peak: GB of memory of the process, at most.
-        result: what the call returned.
-    """
-
-    cpu: float
-    wall: float
-    growth: float
-    peak: float
-    result: Any
+    cpu: float  # CPU seconds of all threads
+    wall: float  # seconds
+    growth: float  # GB of memory above what the process used before, at most
+    peak: float  # GB of memory of the process, at most
+    result: Any  # what the call returned
 
 
 def cpu_seconds() -> float:

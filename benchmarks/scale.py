@@ -33,17 +33,11 @@ CATEGORIES = 10
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took.
+    """What a command took."""
 
-    Attributes:
-        wall: seconds.
-        cpu: CPU seconds, its children's included.
-        memory: most MB of its own process.
-    """
-
-    wall: float
-    cpu: float
-    memory: float
+    wall: float  # seconds
+    cpu: float  # CPU seconds, its children's included
+    memory: float  # most MB of its own process
 
 
 def run(*command: str) -> Cost:
