@@ -37,7 +37,7 @@ __all__ = [
     "plugin_names",
 ]
 
-_KINDS: tuple[Kind, ...] = ("backend", "baseline")
+_KINDS: tuple[Kind, ...] = ("baseline", "backend")
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
 _CLASS = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)")
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -84,19 +85,25 @@ def built(candidate: Any, kind: Kind) -> Any:
 
 def import_is_fast(plugin: Plugin) -> None:
     """Its module is imported within two seconds and without torch and the like, which belong into the methods."""
-    file = _file_of(plugin)
-    if file is None:
-        return
-    job = json.dumps([plugin.implementation.__module__, str(file.resolve()), sys.path])
+    if file := _file_of(plugin):
+        seconds, modules = _import_anew(plugin.implementation.__module__, file.resolve())
+        heavy = ", ".join(name for name in _HEAVY if name in modules)
+        expect(not heavy, f"importing it loads {heavy}; import them where they are used")
+        slow = f"importing it takes {seconds:.1f} seconds; import what is slow where it is used"
+        expect(seconds < _LONGEST_IMPORT, slow)
+
+
+@cache
+def _import_anew(module: str, file: Path) -> tuple[float, list[str]]:
+    """Import a file in a Python of its own; return the seconds and the modules that it loaded."""
+    job = json.dumps([module, str(file), sys.path])
     done = subprocess.run(  # noqa: S603 - this Python
         [sys.executable, "-c", _PROBE, job], capture_output=True, text=True, check=False
     )
     last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
     expect(done.returncode == 0 and done.stdout, f"in a fresh Python its import fails: {last}")
     seconds, modules = json.loads(done.stdout.splitlines()[-1])
-    heavy = [name for name in _HEAVY if name in modules]
-    expect(not heavy, f"importing it loads {', '.join(heavy)}; import them where they are used")
-    expect(seconds < _LONGEST_IMPORT, f"importing it takes {seconds:.1f} seconds; import what is slow where it is used")
+    return seconds, modules
 
 
 def _file_of(plugin: Plugin) -> Path | None:

@@ -68,7 +68,7 @@ def shown(request):
     return f"score 0.{int(sha256(b''.join(one.data for one in request.images)).hexdigest(), 16) % 10**6}"
 
 
-@pytest.mark.parametrize("sound", [Good, Together, Plain, PlainTogether, Company], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("sound", [Together, Plain, PlainTogether, Company], ids=lambda one: one.__name__)
 def test_a_sound_backend_passes(sound):
     """A class does as well as an object, and a text as well as an Answer."""
     assert check_backend(sound) == list(BACKEND_CHECKS)
@@ -115,12 +115,12 @@ def test_about_fifty_questions_are_asked():
     """As the command, the function and the tutorial say."""
     asked = []
 
-    class Counts(Backend):
+    class Counts(Good):
         def answer(self, request):
             asked.append(request)
-            return "yes"
+            return super().answer(request)
 
-    check_backend(Counts)
+    assert check_backend(Counts) == list(BACKEND_CHECKS)
     assert 44 <= len(asked) <= 55
 
 
