@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lvlm_ad.engines.local import Engine, LocalEngine, Task, in_order
 from lvlm_ad.engines.ray import RayEngine, RayOptions
+from lvlm_ad.presets import validated
 
 __all__ = ["Engine", "LocalEngine", "RayOptions", "Task", "in_order", "make_engine"]
 
@@ -38,5 +39,6 @@ def make_engine(
     """
     if name == "local":
         return LocalEngine()
-    options = RayOptions.from_settings(settings or {})
+    own = {name: value for name, value in (settings or {}).items() if name in RayOptions.model_fields}
+    options = validated(RayOptions, own, "--engine ray")
     return RayEngine(options, address=address, concurrency=concurrency, note=note)

@@ -26,7 +26,6 @@ from lvlm_ad.engines.actors import (
 from lvlm_ad.engines.local import LocalEngine, in_order
 from lvlm_ad.errors import ConfigError, DataError, ImageError
 from lvlm_ad.plugins import build
-from lvlm_ad.presets import validated
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
@@ -46,8 +45,8 @@ class RayOptions(BaseModel):
     """How models are spread over a Ray cluster. Each copy of a model is an actor.
 
     Example:
-        >>> RayOptions.from_settings({"actors": 4, "shots": 2}).actors
-        4
+        >>> RayOptions(num_gpus=0.5).num_gpus
+        0.5
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -59,16 +58,6 @@ class RayOptions(BaseModel):
     of the smallest machine."""
     actors: Annotated[int, Field(ge=1)] | None = None
     """Copies of a model. None: as many as the GPUs allow; without GPUs, one per machine."""
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> RayOptions:
-        """Take the fields of this class from all settings of a run.
-
-        Raises:
-            ConfigError: a value is wrong.
-        """
-        own = {name: value for name, value in settings.items() if name in cls.model_fields}
-        return validated(cls, own, "--engine ray")
 
 
 class RayEngine:

@@ -95,6 +95,6 @@ def test_ctrl_c_keeps_the_answers_under_way(endpoint, kept_data, tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "Stored answers are kept" in said
+    assert "What is stored is kept" in said
     assert 0 < len(endpoint.asked) < 12
     assert stored_answers(tmp_path / "out" / "answers.sqlite") == len(endpoint.asked)
