@@ -78,10 +78,15 @@ def machine_findings() -> Iterator[Finding]:
             yield Finding("installed", name, "ok", version(name))
         except PackageNotFoundError:
             wanted = f"'lvlm-ad[{extra}]'" if extra else name
-            text = f"not installed: pip install {wanted}"
-            yield Finding("installed", name, "absent" if extra else "problem", text)
+            state: State = "absent" if extra else "problem"
+            yield Finding("installed", name, state, f"not installed: pip install {wanted}")
     yield from _plugins()
-    yield from _devices()
+    yield Finding("devices", "processors", "ok", str(os.cpu_count()))
+    if find_spec("torch") is not None:
+        try:
+            yield Finding("devices", "torch", "ok", device_name(chosen_device("auto")))
+        except Exception as error:  # noqa: BLE001 - a broken installation of torch can raise anything
+            yield Finding("devices", "torch", "problem", f"it cannot be used: {where(error)}")
     yield from _keys()
     yield from _data_sets()
 
@@ -102,16 +107,6 @@ def _plugins() -> Iterator[Finding]:
                 yield Finding("installed", f"{kind} {name}", "ok", owner(entries[0]))
 
 
-def _devices() -> Iterator[Finding]:
-    yield Finding("devices", "processors", "ok", str(os.cpu_count()))
-    if find_spec("torch") is None:
-        return
-    try:
-        yield Finding("devices", "torch", "ok", device_name(chosen_device("auto")))
-    except Exception as error:  # noqa: BLE001 - a broken installation of torch can raise anything
-        yield Finding("devices", "torch", "problem", f"it cannot be used: {where(error)}")
-
-
 def _keys() -> Iterator[Finding]:
     users: dict[str, list[str]] = {}
     for name in preset_names("models"):
@@ -122,9 +117,10 @@ def _keys() -> Iterator[Finding]:
             if variable:
                 users.setdefault(str(variable), []).append(name)
     for variable, names in sorted(users.items()):
-        is_set = bool(os.environ.get(variable, "").strip())
-        text = f"{'set' if is_set else 'not set'}: {', '.join(names)}"
-        yield Finding("keys", variable, "ok" if is_set else "absent", text)
+        if os.environ.get(variable, "").strip():
+            yield Finding("keys", variable, "ok", f"set: {', '.join(names)}")
+        else:
+            yield Finding("keys", variable, "absent", f"not set: {', '.join(names)}")
 
 
 def _data_sets() -> Iterator[Finding]:

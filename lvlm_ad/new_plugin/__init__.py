@@ -34,7 +34,7 @@ def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
         The folder.
 
     Raises:
-        ConfigError: the name is invalid or taken by another model, or the folder exists or cannot be written.
+        ConfigError: the name is invalid or taken by another model, or the folder exists.
 
     Example:
         >>> import tempfile
@@ -66,8 +66,6 @@ def new_plugin(kind: Kind, name: str, folder: Path | None = None) -> Path:
         target.mkdir(parents=True)
     except FileExistsError:
         raise ConfigError(f"{target} exists already; nothing was written.") from None
-    except OSError as error:
-        raise ConfigError(f"{target} cannot be written: {error.strerror}.") from error
     for path, template in {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",

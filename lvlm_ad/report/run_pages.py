@@ -152,36 +152,35 @@ def _division(run: Run) -> str:
     return f"{manifest.division.method} division{prompt}"
 
 
-def _answer_tiles(run: Run) -> list[dict[str, Any]]:
+def _answer_tiles(run: Run) -> list[tuple[str, str, str]]:
+    """Return tiles about the answers: heading, value, and a line below it."""
     usage, answers = run.metrics["usage"], run.metrics["answers"]
     # Rounding must not claim that every image was answered.
     share = int(100 * answers["usable"] / answers["total"])
-    counts = f"{answers['usable']} of {answers['total']} images"
-    tiles: list[dict[str, Any]] = [{"head": "Answered", "value": f"{share} %", "below": [counts]}]
+    tiles = [("Answered", f"{share} %", f"{answers['usable']} of {answers['total']} images")]
     if run.manifest.model.kind != "backend":
         return tiles
     cost, tokens = usage["cost_usd"], (usage["input_tokens"], usage["output_tokens"])
-    each = [] if cost is None else [f"{usd(cost / answers['total'])} per image"]
-    tiles.append({"head": "Cost, USD", "value": usd(cost), "below": each})
+    tiles.append(("Cost, USD", usd(cost), "" if cost is None else f"{usd(cost / answers['total'])} per image"))
     if None in tokens:
-        tiles.append({"head": "Tokens", "value": UNKNOWN, "below": []})
+        tiles.append(("Tokens", UNKNOWN, ""))
     else:
-        tiles.append({"head": "Tokens", "value": f"{sum(tokens):,}", "below": [f"{tokens[0]:,} in, {tokens[1]:,} out"]})
+        tiles.append(("Tokens", f"{sum(tokens):,}", f"{tokens[0]:,} in, {tokens[1]:,} out"))
     if times := times_of(run.predictions):
-        below = [f"median; 95 % within {times.text(times.p95)}"]
-        tiles.append({"head": "Time to answer", "value": times.text(times.median), "below": below})
+        below = f"median; 95 % within {times.text(times.p95)}"
+        tiles.append(("Time to answer", times.text(times.median), below))
     return tiles
 
 
-def _outcomes(run: Run) -> list[dict[str, Any]]:
-    outcomes = []
+def _outcomes(run: Run) -> list[tuple[str, int, str]]:
+    outcomes: list[tuple[str, int, str]] = []
     for status in _STATUSES:
         records = [record for record in run.predictions if record.status == status]
         if records:
             text = records[0].text or " ".join(records[0].notes) or "no text: the answer is a map"
             cut = "..." if len(text) > _EXAMPLE_LENGTH else ""
             example = f"{records[0].id}: {text[:_EXAMPLE_LENGTH]}{cut}"
-            outcomes.append({"name": status, "count": len(records), "example": example})
+            outcomes.append((status, len(records), example))
     return outcomes
 
 
