@@ -137,11 +137,7 @@ def _data_sets() -> Iterator[Finding]:
 
 
 def folder_findings(out: Path) -> Iterator[Finding]:
-    """Examine an output folder: free space, stores and runs.
-
-    Args:
-        out: the folder given to ``bench`` as ``--out``.
-    """
+    """Examine an output folder (``bench --out``): free space, stores and runs."""
     if not out.is_dir():
         yield Finding("folder", str(out), "absent", "there is no such folder; bench creates it")
         return

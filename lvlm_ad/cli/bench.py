@@ -113,10 +113,7 @@ def bench(
 
 
 def _write_reports(runs: list[Run], bars: Bars) -> None:
-    """Write the reports of the models, or of the first row if there are only reference rows.
-
-    The measurements are on disk already, so a page that cannot be written is only a note.
-    """
+    """Write the reports of the models, or of the first row if there are only reference rows."""
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.report.run_pages import write_report
 
@@ -125,6 +122,7 @@ def _write_reports(runs: list[Run], bars: Bars) -> None:
         try:
             write_report(run, run.dir / "report", progress=bars)
         except LvlmAdError as error:
+            # The measurements are on disk already.
             bars.note(f"No report of {run.manifest.row_name}: {error}")
 
 

@@ -133,11 +133,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def merged_settings(settings: list[str], **options: str | None) -> dict[str, Any]:
-    """Read ``--set`` settings; an option such as ``--division`` overrides the setting of the same name.
-
-    Raises:
-        ConfigError: a setting is not KEY=VALUE.
-    """
+    """Read ``--set`` settings; an option such as ``--division`` overrides the setting of the same name."""
     from lvlm_ad.presets import parse_settings
 
     return {**parse_settings(settings), **{name: value for name, value in options.items() if value is not None}}

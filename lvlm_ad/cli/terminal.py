@@ -163,13 +163,7 @@ def _columns(group: Group, rows: list[dict[str, str]], sort: str, width: int) ->
 
 
 def print_comparison(comparison: Comparison, console: Console, images: int) -> None:
-    """Print the differences of the mean and of each category, and the images with the largest differences.
-
-    Args:
-        comparison: the comparison.
-        console: where to print.
-        images: how many images to list.
-    """
+    """Print the differences of the mean and of each category, and the ``images`` images that differ most."""
     console.print(_mean(comparison))
     if comparison.delong_mean is not None and comparison.delong_mean.p_value is not None:
         console.print(Text(f"  image_auroc by DeLong's test: p {_p(comparison.delong_mean.p_value)}", style="dim"))

@@ -135,12 +135,7 @@ NO_INTERVAL = (
 
 
 def cells(entry: Entry, sort: str = "") -> list[str]:
-    """Return a row's texts, in the order of ``COLUMNS``.
-
-    Args:
-        entry: the row.
-        sort: the metric whose interval follows its value, in brackets; empty: none.
-    """
+    """Return a row's texts in the order of ``COLUMNS``; the interval of ``sort`` follows its value, in brackets."""
     texts = {column.name: column.text(entry) for column in COLUMNS}
     if sort in entry.intervals:
         texts[sort] += f" ({interval(entry, sort)})"

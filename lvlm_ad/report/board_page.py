@@ -55,10 +55,8 @@ Box = tuple[float, float, float, float]
 def board_page(board: Board, runs: Path | None = None, folder: Path | None = None) -> str:
     """Return a leaderboard as one self-contained HTML file.
 
-    Args:
-        board: the leaderboard.
-        runs: the folder of the runs; a row is linked to its report if there is one. None: no links.
-        folder: where the page will be; None: in ``runs``.
+    A row leads to its report in the folder ``runs`` if there is one (None: no links). ``folder`` is where the page will
+    be (None: in ``runs``).
 
     Example:
         >>> from lvlm_ad.leaderboard import make_board

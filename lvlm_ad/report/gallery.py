@@ -59,11 +59,7 @@ _OUTLINE_WIDTH = 1 / 192
 def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: Progress) -> tuple[dict[str, Any], str]:
     """Write the pictures of runs on the same images, and return the data for ``gallery.js`` and the legend.
 
-    Args:
-        runs: read with their predictions, with the images in the same order.
-        sources: the images; None: no pictures.
-        out: the page's folder.
-        progress: receives how many images are done.
+    The runs have their predictions, with the images in the same order. Without ``sources`` there are no pictures.
     """
     # Every answer as the run stores it, unless all together are too much for a page.
     texts = [record.text[:TEXT_KEPT] for run in runs for record in run.predictions]

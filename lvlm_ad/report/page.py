@@ -36,15 +36,10 @@ def _environment() -> Environment:
 
 
 def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
-    """Fill a template and return the page.
+    """Fill a template and return the page; texts are escaped.
 
-    The page's content-security policy allows pictures beside the page, the page's own style, and the scripts given
-    here by their hashes. Nothing in a model's answer can run.
-
-    Args:
-        template: a file of ``templates/``.
-        scripts: files of ``templates/`` that the page runs, in order.
-        **values: what the template needs. Texts are escaped.
+    The page's content-security policy allows pictures beside the page, the page's own style, and ``scripts``, each by
+    its hash. Nothing in a model's answer can run. Template and scripts are files of ``templates/``.
     """
     codes = [_template_file(name) for name in scripts]
     hashes = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in codes]
@@ -63,10 +58,7 @@ def _template_file(name: str) -> Markup:
 
 
 def visible(text: str) -> str:
-    """Make control characters and marks of writing direction visible; line breaks and tabs stay.
-
-    Control characters of ASCII become their pictures (U+2400 onwards), others their code point.
-    """
+    """Show control characters of ASCII as their pictures (U+2400 onwards), other invisible ones as code points."""
     return "".join(_visible_character(character) for character in text)
 
 

@@ -42,14 +42,9 @@ _MEAN_POINTS = 200
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot.
+    """A plot: its heading, what it shows in words, the ``svg`` element and the Matplotlib figure.
 
-    Attributes:
-        name: the name of its files, and the prefix of every id in the SVG; unique on a page.
-        title: the heading above it.
-        alt: what it shows, in words.
-        svg: an ``svg`` element.
-        figure: the Matplotlib figure.
+    ``name`` is the name of its files and the prefix of every id in the SVG; it is unique on a page.
     """
 
     name: str

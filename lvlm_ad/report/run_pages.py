@@ -39,18 +39,11 @@ def write_report(
     figures: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Write a run's page: a folder that can be moved, opened from disk, and published on a web server.
+    """Write a run's page, with its pictures and plots, and return the path of its ``index.html``.
 
-    Args:
-        run: read with its predictions.
-        out: the folder; files of an earlier report in it are replaced.
-        data: where the data set is; None: where it was when this machine made the run.
-        pictures: whether to show images, or only scores and answers.
-        figures: whether to write the plots as PDF and PNG, too, to ``figures/``.
-        progress: receives how many images are done.
-
-    Returns:
-        The page, ``index.html``.
+    The folder ``out`` can be moved, opened from disk, and published on a web server; files of an earlier report in it
+    are replaced. ``data`` is the folder of the data set (None: where it was when this machine made the run),
+    ``figures`` asks for the plots as PDF and PNG, too.
 
     Raises:
         DataError: the images are missing, or are others; ``pictures=False`` needs none.
@@ -79,19 +72,12 @@ def write_comparison(
 ) -> Path:
     """Write a page that compares the first run with each of the others and shows every image under all of them.
 
-    Args:
-        runs: two or more on the same images, read with their predictions.
-        out: the folder; files of an earlier page in it are replaced.
-        resamples: as in ``compare_runs``.
-        across_conditions: as in ``compare_runs``.
-        data: as in ``write_report``, of the first run.
-        pictures: as in ``write_report``.
-        progress: as in ``write_report``.
+    The arguments are those of ``write_report`` and ``compare_runs``.
 
     Raises:
         ConfigError: there are fewer than two runs.
         RunError: runs are not comparable, or the folder cannot be written.
-        DataError: the images are missing, or are others; ``pictures=False`` needs none.
+        DataError: as ``write_report``.
     """
     if len(runs) < 2:  # noqa: PLR2004 - one run cannot be compared
         raise ConfigError("A comparison needs two runs or more.")

@@ -29,13 +29,10 @@ _MINUTES = 180
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether image scores are probabilities.
+    """Whether image scores are probabilities, by bins of a tenth; empty bins are left out.
 
-    Attributes:
-        scores: mean image score of each bin; bins are a tenth wide, empty ones are left out.
-        rates: fraction of the bin's images that are defective.
-        counts: number of the bin's images.
-        error: expected calibration error: the mean of |score - rate| over images (Naeini et al., AAAI 2015).
+    For each bin the mean image score, the fraction of images that are defective, and the number of images. ``error`` is
+    the expected calibration error: the mean of |score - rate| over images (Naeini et al., AAAI 2015).
     """
 
     scores: Sequence[float]
@@ -145,9 +142,9 @@ def times_of(records: Sequence[PredictionRecord]) -> Times | None:
 def separations_of(run: Run) -> list[float | None]:
     """Return how well each image is separated from its category's images of the other kind, 0..1.
 
-    The value of a defective image is the fraction of good images that score lower; of a good image, the fraction of
-    defective images that score higher. Equal scores count half. None where a category has one kind only, or the image
-    was left out.
+    For a defective image: the fraction of good images that score lower; for a good image: the fraction of defective
+    images that score higher. Equal scores count half. None where a category has one kind only, or the image was left
+    out.
     """
     separations: list[float | None] = [None] * len(run.predictions)
     for indices, images in measured_categories(replace(run, histograms=None)).values():
