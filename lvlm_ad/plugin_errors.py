@@ -81,7 +81,7 @@ def where(error: BaseException) -> str:
         >>> where(ValueError("no scores"))
         'ValueError: no scores'
     """
-    message = str(error.msg) if isinstance(error, SyntaxError) else str(error)
+    message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
     return f"{type(error).__name__}{f': {message:.200}' if message else ''}{_line(error)}"
 
 

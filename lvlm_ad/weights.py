@@ -72,7 +72,7 @@ def find_weights(name: str, *, revision: str | None = None, code: bool = False) 
 
 
 def at_hand(name: str, *, revision: str | None = None) -> bool:
-    """Tell whether a model of the hub is already on this machine; the hub is not asked."""
+    """Return whether a model of the hub is already on this machine; the hub is not asked."""
     try:
         from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - comes with an extra
     except ModuleNotFoundError:

@@ -252,7 +252,7 @@ def _find_key(options: OpenAIOptions) -> tuple[SecretStr, str]:
 
 
 def _is_local(url: str) -> bool:
-    """Tell whether an address is on this machine or in its local network."""
+    """Return whether an address is on this machine or in its local network."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_private

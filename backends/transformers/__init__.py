@@ -16,7 +16,7 @@ from lvlm_ad.weights import at_hand, chosen_device, device_name, find_weights, w
 from .options import TransformersOptions
 
 if TYPE_CHECKING:
-    from .model import LocalModel, Prepared, Written
+    from .model import LocalModel, Output, Prepared
 
 __all__ = ["TransformersBackend", "TransformersOptions"]
 
@@ -74,7 +74,7 @@ class TransformersBackend(Backend):
         self._folder: Path | None = None
         self._hash = ""
         self._model: LocalModel | None = None
-        self._batches: Batches[Request, Prepared, Written] | None = None
+        self._batches: Batches[Request, Prepared, Output] | None = None
         self._failure = ""
 
     @property
@@ -156,7 +156,7 @@ class TransformersBackend(Backend):
                 self._folder = folder
             return self._folder
 
-    def _start(self) -> tuple[LocalModel, Batches[Request, Prepared, Written]]:
+    def _start(self) -> tuple[LocalModel, Batches[Request, Prepared, Output]]:
         """Load the model, once; after a failure every question raises the same error."""
         from .model import LocalModel  # noqa: PLC0415 - as above
 

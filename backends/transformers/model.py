@@ -54,7 +54,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, eq=False)
-class Written:
+class Output:
     """The model's output for one question.
 
     Attributes:
@@ -119,7 +119,7 @@ class LocalModel:
         return Prepared(requests, inputs, lengths)
 
     @torch.inference_mode()
-    def generate(self, prepared: Prepared) -> tuple[list[Written], float | None]:
+    def generate(self, prepared: Prepared) -> tuple[list[Output], float | None]:
         """Answer a batch.
 
         Returns:
@@ -130,7 +130,7 @@ class LocalModel:
             TooLargeError: the batch does not fit into the GPU's memory.
             FloatingPointError: the model computes NaN.
         """
-        began, recorder, out_of_memory = perf_counter(), Recorder(), ""
+        start, recorder, out_of_memory = perf_counter(), Recorder(), ""
         for index in self._gpus:
             torch.cuda.reset_peak_memory_stats(index)
         try:
@@ -150,9 +150,9 @@ class LocalModel:
                 "another type: set dtype=bfloat16 or float32"
             )
         # Shared by the questions, so that the seconds of all answers add up to the device's busy time.
-        seconds = (perf_counter() - began) / len(prepared.requests)
+        seconds = (perf_counter() - start) / len(prepared.requests)
         rows = [
-            Written(
+            Output(
                 ids=output[row].tolist(),
                 # A dict, as the sampled token may also be among the most likely.
                 alternatives=[
@@ -166,19 +166,19 @@ class LocalModel:
         ]
         return rows, self._used_memory()
 
-    def answer(self, written: Written) -> Answer:
+    def answer(self, output: Output) -> Answer:
         """Convert the output to an answer; may be called while the next batch is generated."""
-        end = next((at for at, token in enumerate(written.ids) if token in self._ends), None)
-        ids = written.ids if end is None else written.ids[:end]
+        end = next((at for at, token in enumerate(output.ids) if token in self._ends), None)
+        ids = output.ids if end is None else output.ids[:end]
         text = self._tokenizer.decode(ids, skip_special_tokens=True)
         outcome: Outcome = "truncated" if end is None else "ok" if text.strip() else "empty"
         return Answer(
             text=text,
             outcome=outcome,
-            usage=Usage(input_tokens=written.length, output_tokens=len(ids) + (end is not None)),
-            seconds=written.seconds,
+            usage=Usage(input_tokens=output.length, output_tokens=len(ids) + (end is not None)),
+            seconds=output.seconds,
             detail="length" if end is None else "stop",
-            tokens=self._number_tokens(ids, written.alternatives, text),
+            tokens=self._number_tokens(ids, output.alternatives, text),
         )
 
     def _generate(self, prepared: Prepared, recorder: Recorder) -> torch.Tensor:
@@ -203,12 +203,12 @@ class LocalModel:
     ) -> tuple[Token, ...]:
         """Return the tokens that spell numbers, with the tokens that could have stood there."""
         pieces = [self._piece(before, token) for before, token in zip([None, *ids], ids, strict=False)]
-        spells = [any(letter.isdigit() or letter == "." for letter in piece) for piece in pieces]
+        are_numbers = [any(letter.isdigit() or letter == "." for letter in piece) for piece in pieces]
         # Decode the twenty alternatives only where the token may be part of a number.
         return number_tokens(
             (
-                (piece, [(self._piece(None, token), value) for token, value in likely] if spelt else ())
-                for piece, likely, spelt in zip(pieces, alternatives, spells, strict=False)
+                (piece, [(self._piece(None, token), value) for token, value in likely] if is_number else ())
+                for piece, likely, is_number in zip(pieces, alternatives, are_numbers, strict=False)
             ),
             text,
         )

@@ -55,4 +55,4 @@ class TransformersOptions(BackendOptions):
     def _auto_or_a_number(cls, value: Any) -> Any:
         if value == "auto" or (str(value).isdecimal() and int(value) >= 1):
             return value
-        raise ValueError("auto or a number from 1 is wanted")
+        raise ValueError("it must be auto or a number from 1")

@@ -274,7 +274,7 @@ def read_heads(path: Path, clip: Clip) -> list[tuple[torch.Tensor, torch.Tensor]
         tensors = [one for one in pair if isinstance(one, torch.Tensor) and one.is_floating_point()]
         if [tuple(one.shape) for one in tensors] != [(joint, width), (joint,)]:
             raise ConfigError(
-                f"{path} holds no heads for this model: fc.{stage}.weight of {joint} x {width} and its bias are wanted."
+                f"{path} holds no heads for this model: it lacks fc.{stage}.weight of {joint} x {width}, or its bias."
             )
         weight, bias = (one.float().to(clip.device) for one in tensors)
         heads.append((weight, bias))

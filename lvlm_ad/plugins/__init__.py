@@ -61,7 +61,7 @@ def plugin_names(kind: Kind) -> list[str]:
 
 
 def is_ours(entry: EntryPoint) -> bool:
-    """Say whether lvlm-ad itself offers an entry point."""
+    """Return whether lvlm-ad itself offers an entry point."""
     return entry.dist is not None and entry.dist.name.replace("_", "-") == "lvlm-ad"
 
 
@@ -128,7 +128,7 @@ def _load_installed(kind: Kind, name: str) -> Plugin:
 
 
 def _is_own(name: str) -> bool:
-    """Say whether a name is a file (``x.py``, ``x.py:Class``) or a class in a module (``x.y:Class``)."""
+    """Return whether a name is a file (``x.py``, ``x.py:Class``) or a class in a module (``x.y:Class``)."""
     return bool(_FILE.fullmatch(name) or _CLASS.fullmatch(name))
 
 

@@ -99,7 +99,7 @@ class Plugin:
 
 
 def _takes_options(cls: type[Any]) -> bool:
-    """Say whether a class is built with its options: its first parameter is called so, or has no default."""
+    """Return whether a class is built with its options: its first parameter is called so, or has no default."""
     first = next(iter(inspect.signature(cls).parameters.values()), None)
     if first is None or first.name == "options":
         return first is not None

@@ -84,7 +84,7 @@ def built(candidate: Any, kind: Kind) -> Any:
 
 
 def import_is_fast(plugin: Plugin) -> None:
-    """Its module is imported within two seconds and without torch and the like, which belong into the methods."""
+    """Its module is imported within two seconds and without torch and the like, which belong inside the methods."""
     if file := _file_of(plugin):
         seconds, modules = _import_anew(plugin.implementation.__module__, file.resolve())
         heavy = ", ".join(name for name in _HEAVY if name in modules)
@@ -142,7 +142,7 @@ def secrets_in(plugin: Plugin, use: Callable[[Any], str]) -> None:
 
     Args:
         plugin: the backend or baseline.
-        use: uses it and returns what came of that, errors included.
+        use: uses it and returns its results as text, errors included.
     """
     for name in plugin.Options.model_fields:
         expect(

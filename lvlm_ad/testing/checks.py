@@ -215,7 +215,7 @@ def _compare(
 
 
 def _is_json_of(text: str, schema: Mapping[str, Any]) -> bool:
-    """Say whether a text is a JSON object with the members of a schema of ``answer_schema``, scores in [0, 1]."""
+    """Return whether a text is a JSON object with the members of a schema of ``answer_schema``, scores in [0, 1]."""
     try:
         value = json.loads(text)
         scores = [value["image_anomaly_score"], *(region["score"] for region in value["regions"])]

@@ -272,7 +272,7 @@ def test_damaged_or_foreign_weights_are_not_used(backend, tiny_lvlm, tmp_path):
 def test_a_batch_size_is_a_number_or_auto(backend):
     """Other batch sizes are refused with the accepted values."""
     for size in (0, -1, "many"):
-        with pytest.raises(ValueError, match="auto or a number from 1 is wanted"):
+        with pytest.raises(ValueError, match="it must be auto or a number from 1"):
             backend(batch_size=size)
     assert backend(batch_size="3").capabilities.concurrency == 6
 

@@ -245,7 +245,7 @@ def test_heads_of_something_else_are_refused(clip_ad, heads, tmp_path, monkeypat
     with pytest.raises(ConfigError, match=r"nowhere\.pth cannot be read .*No such file"):
         clip_ad(heads="nowhere.pth").identity()
     torch.save({"linear_layers": {**heads, "fc.2.weight": torch.zeros(3, 3)}}, "other.pth")
-    with pytest.raises(ConfigError, match=r"no heads for this model: fc\.2\.weight of 48 x 64"):
+    with pytest.raises(ConfigError, match=r"no heads for this model: it lacks fc\.2\.weight of 48 x 64"):
         clip_ad(heads="other.pth").score(view)
     (tmp_path / "text.pth").write_text("hello")
     torch.save({"linear_layers": Evil()}, "evil.pth")
