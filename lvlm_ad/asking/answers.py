@@ -235,12 +235,12 @@ class Locks:
 
     def take(self, key: str) -> bool:
         """Lock a question; return False while another living command has the lock."""
+        query = "SELECT host, pid, seen FROM locks JOIN owners USING (owner) WHERE key = ? AND owner != ?"
+        # Many threads may wait for answers of another command; they must not keep it from writing.
+        if any(is_alive(*other) for other in self._database.read(query, (key, self._owner))):
+            return False
         with self._database.transaction(durable=False) as database:
-            other = database.execute(
-                "SELECT host, pid, seen FROM locks JOIN owners USING (owner) WHERE key = ? AND owner != ?",
-                (key, self._owner),
-            ).fetchone()
-            if other is not None and is_alive(*other):
+            if any(is_alive(*other) for other in database.execute(query, (key, self._owner))):
                 return False
             database.execute("INSERT OR REPLACE INTO locks VALUES (?, ?)", (key, self._owner))
             return True

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "Asker"]
 
-_POLL = 0.2
+_POLL = 0.5
 """Seconds between two looks for an answer that another command is asking for."""
 _WIDEST = 128
 """Questions under way at once, at most, unless the user begins with more."""
@@ -127,7 +127,6 @@ class Asker:
         self.workers = most if most <= 1 else most + most // 2
         self._stopped = threading.Event()
         self._keys, self._being_asked = threading.Condition(), set[str]()
-        self._places, self._locked_keys = threading.Condition(), 0
 
     def ask(self, request: Request, *, again: bool = False) -> Asked:
         """Return the answer to a question.
@@ -196,29 +195,13 @@ class Asker:
         if self._locks is None:
             yield
             return
-        while True:
-            with self._places:
-                # Of questions that wait long for their turn, most are left to other commands; few threads look for the
-                # answers of others.
-                while self._locked_keys >= 2 * self._limiter.limit and not self._stopped.is_set():
-                    # The limit grows without notice.
-                    self._places.wait(1.0)
-                self._locked_keys += 1
-            if self._locks.take(key):
-                break
-            self._unlocked()
+        while not self._locks.take(key):
             if self._stopped.wait(_POLL):
                 raise self._retries.ended()
         try:
             yield
         finally:
             self._locks.release(key)
-            self._unlocked()
-
-    def _unlocked(self) -> None:
-        with self._places:
-            self._locked_keys -= 1
-            self._places.notify(2)
 
     def _ask(self, key: str, request: Request, *, replace: bool = False) -> Asked:
         """Ask within the budget, and store the answer."""

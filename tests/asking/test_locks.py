@@ -108,22 +108,6 @@ def test_two_commands_do_not_ask_the_same_question(another):
     assert results == [("answer to q", False), ("answer to q", True)]
 
 
-def test_a_command_leaves_questions_to_others(another):
-    """It locks no more questions than twice those under way, however many threads ask: commands share the work."""
-    backend, (database, taken) = Gated(), another()
-    asking = Asker(backend, AnswerStore(database), Price(), Budget(None), concurrency=2, locks=taken)
-    with ThreadPoolExecutor(12) as pool:
-        answers = [pool.submit(asking.ask, Request((), str(n))) for n in range(12)]
-        deadline = time.monotonic() + 30
-        while len(backend.asked) < 2 or len(database.read("SELECT key FROM locks")) < 4:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        time.sleep(0.1)
-        assert len(database.read("SELECT key FROM locks")) == 4
-        backend.gate.release(12)
-    assert all(one.result() for one in answers)
-
-
 def test_after_a_failure_the_other_command_asks(another):
     """The lock is released when the question fails, so that a waiting command asks itself."""
     ours, (_, theirs) = another(), another()
