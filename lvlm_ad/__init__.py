@@ -15,24 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["RunConfig", "__version__", "bench", "load_dataset", "metrics", "regions", "text2seg"]
 
-_HOMES = {
-    "RunConfig": "lvlm_ad.evaluate",
-    "bench": "lvlm_ad.evaluate",
-    "load_dataset": "lvlm_ad.datasets",
-    "metrics": "",
-    "regions": "",
-    "text2seg": "",
-}
+_HOMES = {"RunConfig": "evaluate", "bench": "evaluate", "load_dataset": "datasets"}
+"""Public name -> its package; the other public names are packages themselves."""
 
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used: ``lvlm-ad --help`` needs none of them."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'lvlm_ad' has no attribute {name!r}")
-    home = _HOMES[name]
-    return getattr(import_module(home), name) if home else import_module(f"lvlm_ad.{name}")
+    module = import_module(f"lvlm_ad.{_HOMES.get(name, name)}")
+    return getattr(module, name) if name in _HOMES else module
 
 
 def __dir__() -> list[str]:
-    """List what can be had, imported or not: notebooks complete by it."""
-    return sorted({*globals(), *_HOMES})
+    """List all public names, imported or not: notebooks complete by it."""
+    return sorted({*globals(), *__all__})

@@ -40,19 +40,12 @@ def root(
     """Benchmark large vision-language models on zero-shot visual anomaly detection."""
 
 
-app.command()(bench)
-app.command()(ask)
-app.command()(regions)
-app.command()(leaderboard)
-app.command()(report)
-app.command()(compare)
-app.command()(score)
-app.command()(models)
-app.command("new-backend")(new_backend)
-app.command("new-baseline")(new_baseline)
-app.command("check-backend")(check_backend)
-app.command("check-baseline")(check_baseline)
-app.command()(doctor)
+# A command has the name of its function, with dashes.
+for command in (
+    *(bench, ask, regions, leaderboard, report, compare, score),
+    *(models, new_backend, new_baseline, check_backend, check_baseline, doctor),
+):
+    app.command()(command)
 app.add_typer(data, name="data")
 
 
