@@ -97,20 +97,11 @@ def _licence(preset: DownloadPreset, accepted: bool) -> None:
     """Show the licence and ask the user to accept it."""
     shell.say(f"{preset.description or preset.name} ({preset.page})")
     shell.say(f"Licence: {preset.licence} ({preset.licence_url}): {preset.terms}.")
-    if accepted:
-        return
-    if not sys.stdin.isatty():
+    if not accepted and sys.stdin.isatty():
+        print("Do you accept it? [y/N]: ", end="", file=sys.stderr, flush=True)  # noqa: T201 - this is the command line
+        accepted = sys.stdin.readline().strip().lower() in {"y", "yes"}
+    if not accepted:
         raise ConfigError("The licence must be accepted; give --accept-license if you accept it.")
-    try:
-        yes = typer.confirm("Do you accept it?", err=True)
-    except typer.Abort as ended:
-        # Typer raises it for Ctrl-C and for the end of the input.
-        if not isinstance(ended.__context__, KeyboardInterrupt):
-            raise ConfigError("The licence must be accepted; give --accept-license if you accept it.") from None
-        shell.say("lvlm-ad: interrupted. Nothing was downloaded.")
-        raise typer.Exit(shell.EXIT_INTERRUPTED) from None
-    if not yes:
-        raise ConfigError("The licence was not accepted; nothing was downloaded.")
 
 
 @contextmanager
