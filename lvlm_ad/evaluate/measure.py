@@ -87,11 +87,11 @@ class Images:
         """
         if not len(self._own_maps):
             return ScoreHistograms.of(self.histograms), None
-        merged = self._own_maps.merge()
+        steps, thresholds = self._own_maps.merge()
         histograms = list(self.histograms)
-        for index, histogram in zip(self._own_indices, self._own_maps.histograms(merged.thresholds), strict=True):
+        for index, histogram in zip(self._own_indices, self._own_maps.histograms(thresholds), strict=True):
             histograms[index] = histogram
-        return ScoreHistograms.of(histograms), pixel_metrics_of_steps(merged.steps)
+        return ScoreHistograms.of(histograms), pixel_metrics_of_steps(steps)
 
 
 def measure_category(

@@ -142,7 +142,7 @@ def pixel_metrics(
         pooled.add(scores, truth, copy=copy)
     if not len(pooled):
         raise MetricError("There are no images to measure.")
-    return pixel_metrics_of_steps(pooled.merge(fpr_limit).steps, fpr_limit)
+    return pixel_metrics_of_steps(pooled.merge(fpr_limit)[0], fpr_limit)
 
 
 def pixel_metrics_from_counts(

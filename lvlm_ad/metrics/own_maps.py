@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +22,7 @@ from lvlm_ad.metrics.histograms import ScoreHistogram, components
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["THRESHOLDS", "MergedMaps", "PooledMaps", "SpillStore"]
+__all__ = ["THRESHOLDS", "PooledMaps", "SpillStore"]
 
 IN_MEMORY = 1e9
 """Bytes that stay in memory: the sorted scores of about 400 maps of 768 x 768 pixels."""
@@ -44,27 +43,8 @@ _LOWEST_RATE = 1e-6
 """The false-positive rate of the highest threshold that is chosen from normal pixels."""
 
 
-@dataclass(frozen=True, eq=False)
-class MergedMaps:
-    """The pooled pixels of a category's maps.
-
-    Attributes:
-        steps: counts at each threshold.
-        thresholds: ``(T,)``, ascending, where each map is counted for resamples; the first is the lowest score of all.
-            Half are quantiles of the anomalous pixels. Half are quantiles of the normal pixels, at false-positive rates
-            that fall by a constant factor: precision is decided where few normal pixels score high.
-    """
-
-    steps: Steps
-    thresholds: NDArray[Any]
-
-
 class PooledMaps:
-    """A category's anomaly maps with their ground truth, added one by one.
-
-    Args:
-        folder: where a temporary file is made if they are too many for memory; see ``SpillStore``.
-    """
+    """A category's anomaly maps with their ground truth, added one by one; ``folder``: see ``SpillStore``."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._store = SpillStore(folder)
@@ -107,11 +87,13 @@ class PooledMaps:
         self._anomalous.append(_Sorted(self._store, columns))
         self._regions.append(n_regions)
 
-    def merge(self, fpr_limit: float = 0.3) -> MergedMaps:
+    def merge(self, fpr_limit: float = 0.3) -> tuple[Steps, NDArray[Any]]:
         """Pool the pixels of all maps.
 
-        Args:
-            fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
+        Returns:
+            The counts at each threshold, and the few thresholds, ascending, at which each map is counted for resamples:
+            the lowest score of all, quantiles of the anomalous pixels, and as many of the normal pixels, at
+            false-positive rates that fall by a constant factor. Precision is decided where few normal pixels score high.
         """
         total = sum(one.size for one in self._normal)
         # The threshold that gives most false positives below the limit lies just above the score of this rank.
@@ -139,14 +121,10 @@ class PooledMaps:
         steps = Steps(levels, positives, above, reached, total, overlap, n_lowest, n_below_limit)
         ranks = _quantile_ranks(np.linspace(0, 1, (THRESHOLDS - 1) // 2), steps.n_positives)
         thresholds.append(levels[::-1][np.searchsorted(np.cumsum(positives[::-1]), ranks, side="right")])
-        return MergedMaps(steps, np.unique(np.concatenate(thresholds)))
+        return steps, np.unique(np.concatenate(thresholds))
 
     def histograms(self, thresholds: NDArray[Any]) -> Iterator[ScoreHistogram]:
-        """Count each map at a few thresholds: a pixel gets the highest threshold that it reaches as its score.
-
-        Args:
-            thresholds: ``(T,)``, ascending; the first is not above any score.
-        """
+        """Count each map at the few thresholds: a pixel gets the highest one that it reaches as its score."""
         for scores, columns, n_regions in zip(self._normal, self._anomalous, self._regions, strict=True):
             from_below = np.searchsorted(scores.all_scores(thresholds.dtype), thresholds, side="left")
             normal = np.diff(from_below, append=scores.size)
@@ -190,21 +168,18 @@ class PooledMaps:
 
 
 class _Range(NamedTuple):
-    """The pixels of a range of scores.
-
-    Attributes:
-        border: the lowest score.
-        before: normal pixels with a lower score.
-        n_equal: normal pixels with the lowest score; they may be very many.
-        normal: the other normal pixels' scores, ascending.
-        anomalous: the columns of the anomalous pixels.
-    """
+    """The pixels of a range of scores."""
 
     border: Any
+    """The lowest score."""
     before: int
+    """Normal pixels with a lower score."""
     n_equal: int
+    """Normal pixels with the lowest score; they may be very many."""
     normal: NDArray[Any]
+    """The other normal pixels' scores, ascending."""
     anomalous: NDArray[Any]
+    """The columns of the anomalous pixels."""
 
     def levels(self) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]:
         """Return the distinct scores of anomalous pixels, ascending, their number, and the sum of their shares."""

@@ -31,7 +31,7 @@ def pooled(masks, maps, *, copy=True, folder=None):
 
 def exact(maps):
     """The metrics of pooled maps."""
-    return pixel_metrics_of_steps(maps.merge().steps, 0.3)
+    return pixel_metrics_of_steps(maps.merge()[0], 0.3)
 
 
 def from_histograms(histograms):
@@ -100,8 +100,8 @@ def test_maps_of_several_dtypes_are_compared_in_the_common_one(tmp_path, monkeyp
     monkeypatch.setattr(own_maps, "IN_MEMORY", 10_000)
     far = pooled(masks, maps, folder=tmp_path)
     assert exact(far) == whole
-    thresholds = near.merge().thresholds
-    assert np.array_equal(thresholds, far.merge().thresholds)
+    thresholds = near.merge()[1]
+    assert np.array_equal(thresholds, far.merge()[1])
     for one, other in zip(near.histograms(thresholds), far.histograms(thresholds), strict=True):
         assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("scores", "normal", "overlap"))
     if os.name == "posix":
@@ -148,7 +148,7 @@ def test_few_thresholds_are_close_to_all(seed):
     """On smooth maps the thresholds miss the exact metrics by less than half a point; every pixel is counted."""
     masks, maps = smooth(seed)
     found = pooled(masks, maps)
-    thresholds = found.merge().thresholds
+    thresholds = found.merge()[1]
     assert 100 < thresholds.size <= THRESHOLDS
     assert (np.diff(thresholds) > 0).all()
     assert thresholds[0] == min(one.min() for one in maps)
@@ -164,7 +164,7 @@ def test_thresholds_are_quantiles():
     """Of 1,000 scores 0 to 999, half of them anomalous, the thresholds are the quantiles that are scores themselves."""
     scores = np.arange(1000.0).reshape(20, 50)
     mask = scores >= 500
-    thresholds = pooled([mask], [scores]).merge().thresholds
+    thresholds = pooled([mask], [scores]).merge()[1]
     inside, outside = scores[mask], scores[~mask]
     rates = np.geomspace(1e-6, 1, 127)
     wanted = [np.quantile(inside, np.linspace(0, 1, 127), method="inverted_cdf")]
@@ -201,7 +201,7 @@ for at in range(int(sys.argv[1])):
     mask = np.zeros((256, 256), dtype=bool)
     mask[:8, :8] = at % 2
     maps.add(draw.random(mask.shape, dtype=np.float32), mask)
-list(maps.histograms(maps.merge().thresholds))
+list(maps.histograms(maps.merge()[1]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
