@@ -95,7 +95,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     """Estimate what a bench would ask and cost, without asking.
 
     Returns:
-        For each chat model what ``lvlm_ad.evaluate.questions.forecast`` returns.
+        For each chat model what ``ChatDetector.forecast`` returns.
     """
     with Session.started(resolve(config), progress or Progress()) as (_, detectors):
         return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]

@@ -93,7 +93,7 @@ class PooledMaps:
         Returns:
             The counts at each threshold, and the few thresholds, ascending, at which each map is counted for resamples:
             the lowest score of all, quantiles of the anomalous pixels, and as many of the normal pixels, at
-            false-positive rates that fall by a constant factor. Precision is decided where few normal pixels score high.
+            false-positive rates that fall by a constant factor: few normal pixels with high scores decide precision.
         """
         total = sum(one.size for one in self._normal)
         # The threshold that gives most false positives below the limit lies just above the score of this rank.
