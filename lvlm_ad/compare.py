@@ -16,7 +16,7 @@ from lvlm_ad.metrics.bootstrap import (
     mean_of,
     mean_of_resampled_categories,
 )
-from lvlm_ad.metrics.delong import DeLong, delong, mean_delong, placements
+from lvlm_ad.metrics.curves import DeLong, delong, mean_delong, placements
 from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED

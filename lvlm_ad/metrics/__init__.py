@@ -2,7 +2,7 @@
 
 ``curves`` computes AUROC, AP, F1-max and AUPRO from the counts at each threshold. ``histograms`` makes these counts of
 maps that are constant on regions, ``own_maps`` of maps pixel by pixel. ``exact`` has the functions to call.
-``bootstrap`` and ``delong`` say how sure the numbers and their differences are.
+``bootstrap`` says how sure the numbers and their differences are.
 """
 
 from lvlm_ad.metrics.exact import (

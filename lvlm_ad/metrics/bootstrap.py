@@ -22,8 +22,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, logit, ndtri
 
-from lvlm_ad.metrics.curves import Steps, ap, aupro, auroc, f1_max
-from lvlm_ad.metrics.delong import p_value_of
+from lvlm_ad.metrics.curves import Steps, ap, aupro, auroc, f1_max, p_value_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

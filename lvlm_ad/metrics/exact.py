@@ -189,10 +189,7 @@ def pixel_metrics_from_histograms(
     _check_limit(fpr_limit)
     if not len(histograms):
         raise MetricError("There are no images to measure.")
-    arrays = ScoreHistograms.of(histograms).arrays
-    overlap = arrays["overlap"] / max(1, int(arrays["n_regions"].sum()))
-    steps = steps_of(arrays["scores"], arrays["anomalous"], arrays["normal"], overlap, fpr_limit)
-    return pixel_metrics_of_steps(steps, fpr_limit)
+    return pixel_metrics_of_steps(ScoreHistograms.of(histograms).steps(fpr_limit), fpr_limit)
 
 
 def pixel_metrics_of_steps(steps: Steps, fpr_limit: float = 0.3) -> PixelMetrics:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from lvlm_ad.errors import MetricError
+from lvlm_ad.metrics.curves import Steps, steps_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -215,6 +216,12 @@ class ScoreHistograms(Sequence[ScoreHistogram | None]):
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ScoreHistograms:
         """Return the histograms of some images, in the order of ``indices``."""
         return self.of([self[int(index)] for index in indices])
+
+    def steps(self, fpr_limit: float = 0.3) -> Steps:
+        """Count the thresholds of all images together."""
+        overlap = self.arrays["overlap"] / max(1, int(self.arrays["n_regions"].sum()))
+        scores, anomalous, normal = (self.arrays[name] for name in ("scores", "anomalous", "normal"))
+        return steps_of(scores, anomalous, normal, overlap, fpr_limit)
 
     @property
     def complete(self) -> bool:

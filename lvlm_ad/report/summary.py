@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.compare import measured_categories
-from lvlm_ad.metrics.curves import Steps, steps_of
-from lvlm_ad.metrics.delong import placements
+from lvlm_ad.metrics.curves import Steps, placements, steps_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,9 +66,7 @@ def curves_of(run: Run) -> dict[str, dict[str, NDArray[np.float64]]]:
         labels = images.labels.astype(np.int64)
         curves = _curves("image", steps_of(images.scores, labels, 1 - labels))
         if indices and images.histograms is not None:
-            of = images.histograms.arrays
-            overlap = of["overlap"] / max(1, int(of["n_regions"].sum()))
-            curves |= _curves("pixel", steps_of(of["scores"], of["anomalous"], of["normal"], overlap))
+            curves |= _curves("pixel", images.histograms.steps())
         by_category[category] = curves
     return by_category
 

@@ -22,7 +22,7 @@ from lvlm_ad.metrics.bootstrap import (
     resampled,
     seeded_generator,
 )
-from lvlm_ad.metrics.delong import delong, placements
+from lvlm_ad.metrics.curves import delong, placements
 from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
 
 
