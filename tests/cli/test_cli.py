@@ -3,14 +3,8 @@
 import dataclasses
 import inspect
 import json
-import os
 import re
 import runpy
-import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -255,42 +249,6 @@ def test_file_names_and_markup_are_shown_as_text(lvlm_ad_command, tmp_path):
     assert done.returncode == 2
     assert "[red]odd" in done.stderr
     assert "\x1b" not in done.stderr
-
-
-@pytest.mark.slow
-def test_ctrl_c_keeps_what_was_answered(kept_data, endpoint, tmp_path):
-    """Interrupted, the command ends with 130, keeps the answers that arrived, and continues from there."""
-    started = threading.Event()
-
-    def slow_reply(_body):
-        if len(endpoint.asked) > 3:
-            started.set()
-            time.sleep(0.5)
-        return "image anomaly score: 0.5."
-
-    endpoint.reply = slow_reply
-    command = [
-        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4v", "--no-reference-rows", *GRID),
-        *("--data", str(kept_data), "--set", f"base_url={endpoint.url}", "--concurrency", "2", "--no-report"),
-        *("--out", str(tmp_path / "out")),
-    ]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OPENAI_API_KEY": "sk-x"},
-        # A test run that was started in the background may pass on an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread locks here
-    )
-    assert started.wait(timeout=120)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in stderr
-    assert "Traceback" not in stderr
-    assert len(endpoint.asked) < 12
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    assert len(endpoint.asked) == 12
 
 
 @pytest.mark.slow

@@ -83,10 +83,17 @@ def test_two_processes_on_one_folder_share_the_work(endpoint, kept_data, tmp_pat
 
 
 def test_ctrl_c_keeps_the_answers_under_way(endpoint, kept_data, tmp_path):
-    """An interrupted command waits for the answers under way, stores them and ends with status 130."""
+    """An interrupted command stores the answers under way, ends with status 130, and continues from there."""
     endpoint.reply = lambda _: time.sleep(0.5) or "image anomaly score: 0.5."
     command, environment = in_a_process(endpoint, kept_data, tmp_path / "out")
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        # A test run that was started in the background may pass on an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread locks here
+        **pipes,
+    )
     deadline = time.monotonic() + 120
     while not endpoint.answered:
         assert process.poll() is None
@@ -96,5 +103,8 @@ def test_ctrl_c_keeps_the_answers_under_way(endpoint, kept_data, tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "What is stored is kept" in said
+    assert "Traceback" not in said
     assert 0 < len(endpoint.asked) < 12
     assert stored_answers(tmp_path / "out" / "answers.sqlite") == len(endpoint.asked)
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+    assert len(endpoint.asked) == 12
