@@ -49,6 +49,11 @@ class View:
         truth: the ground truth, if the baseline declares ``sees_truth``.
         original: uint8 ``(H, W, 3)``, the image as it is in its file, not stretched; None: use ``image``.
         original_references: uint8 ``(H, W, 3)`` each, the references as they are in their files.
+
+    Example:
+        >>> import numpy as np
+        >>> View(np.zeros((8, 8, 3), np.uint8), "bolt", seed="0/bolt/1").references
+        ()
     """
 
     image: NDArray[np.uint8]
@@ -68,6 +73,11 @@ class DenseScores:
         image: image anomaly score in [0, 1]; higher is more anomalous.
         map: float32 or float64 ``(S, S)`` in [0, 1]; higher is more anomalous.
         parts: what ``Baseline.finalize_category`` needs of this sample; empty if the image score is final.
+
+    Example:
+        >>> import numpy as np
+        >>> DenseScores(image=0.9, map=np.full((8, 8), 0.2)).map.shape
+        (8, 8)
     """
 
     image: float
@@ -113,7 +123,14 @@ def flaw_of(scores: Any, shape: tuple[int, ...]) -> str:
 
 
 class BaselineOptions(BackendOptions):
-    """Base of every baseline's options; an unknown option is an error."""
+    """Base of every baseline's options; an unknown option is an error.
+
+    Example:
+        >>> class Options(BaselineOptions):
+        ...     sigma: float = 2.0
+        >>> Options(sigma=4).sigma
+        4.0
+    """
 
 
 class Baseline:

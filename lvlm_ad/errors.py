@@ -61,7 +61,16 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASS|PASSWORD)")
 
 
 class LvlmAdError(Exception):
-    """Base of all errors of this package; the message is one line for the user."""
+    """Base of all errors of this package; the message is one line for the user.
+
+    Example:
+        >>> import lvlm_ad
+        >>> try:
+        ...     lvlm_ad.load_dataset("mvtek")
+        ... except LvlmAdError as error:
+        ...     print(error)
+        There is no data set 'mvtek'. Did you mean 'mvtec'?
+    """
 
 
 class ConfigError(LvlmAdError):

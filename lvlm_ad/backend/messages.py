@@ -205,6 +205,10 @@ class Usage:
         input_tokens: tokens of the question, including pictures and cached tokens.
         cached_tokens: the input tokens that were billed as cached.
         output_tokens: tokens of the answer, including reasoning.
+
+    Example:
+        >>> Usage(input_tokens=900, output_tokens=40).cached_tokens is None
+        True
     """
 
     input_tokens: int | None = None
@@ -219,6 +223,10 @@ class Limits:
     Attributes:
         requests_per_minute: questions per minute.
         tokens_per_minute: tokens per minute, input and output together.
+
+    Example:
+        >>> Limits(requests_per_minute=60).tokens_per_minute is None
+        True
     """
 
     requests_per_minute: float | None = None

@@ -112,6 +112,14 @@ def problems(plugin: Any, checks: Checks, report: Callable[[str, str], None] = l
 
     Returns:
         Name -> what is wrong, for each check that failed.
+
+    Example:
+        >>> from lvlm_ad.backend import ScriptedBackend
+        >>> def names_its_source(backend):
+        ...     if not backend.source:
+        ...         raise ContractError("its source is empty")
+        >>> problems(ScriptedBackend(script=lambda request: ""), {"names_its_source": names_its_source})
+        {'names_its_source': 'its source is empty'}
     """
     failed: dict[str, str] = {}
     for name, check in checks.items():
