@@ -28,10 +28,10 @@ with atheris.instrument_imports(include=["lvlm_ad", "tomllib", "PIL"]):
     from PIL import Image
 
     from lvlm_ad.asking import AnswerStore
-    from lvlm_ad.asking.salvage import salvage
     from lvlm_ad.backend import Answer, Request
     from lvlm_ad.datasets import load_dataset
     from lvlm_ad.datasets.images import image_size, read_image, read_mask
+    from lvlm_ad.doctor import salvage
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.evaluate import bench
     from lvlm_ad.evaluate.verify import verify_runs
