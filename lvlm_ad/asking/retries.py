@@ -144,12 +144,10 @@ class Retries:
             self.give_up(FatalError(f"The first {self._failed} questions all failed. The last: {error}"))
 
     def _count_rejection(self, error: RejectedError) -> None:
-        """End the run if no question is accepted: what is wrong with one is then wrong with all.
-
-        While others are under way, one rejection is no sign of that: it comes faster than their answers.
-        """
+        """End the run if no question is accepted: what is wrong with one is then wrong with all."""
         with self._lock:
             self._rejected += 1
+            # While others are under way, one rejection is no sign of that: it comes faster than their answers.
             alone = self._answered == 0 and self._under_way() == 0 and not error.peculiar
             hopeless = alone or self._rejected >= _HOPELESS
         if hopeless:

@@ -267,13 +267,7 @@ def first_line(error: BaseException) -> str:
 
 
 class _Remote:
-    """What a backend and a baseline on a cluster have in common.
-
-    Args:
-        implementation: the class of the copies.
-        pool: the copies.
-        description: the identity, versions, environment and attributes that a worker reported.
-    """
+    """What a backend and a baseline on a cluster have in common; ``description`` is what a worker reported."""
 
     def __init__(self, implementation: type, pool: Pool, description: Mapping[str, Any]) -> None:
         for name, value in description["attributes"].items():

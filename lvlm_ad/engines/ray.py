@@ -167,11 +167,7 @@ class RayEngine:
             raise WorkersDiedError(f"the workers of {name} died: {first_line(error)}") from error
 
     def _size(self, name: str) -> Size:
-        """Choose how many copies of a model there are, and check that a machine has room for one.
-
-        Raises:
-            ConfigError: no machine has so many GPUs or processors; Ray would wait for one without end.
-        """
+        """Choose how many copies of a model there are; fail if no machine has room for one."""
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         size = size_of(machines, self._options)
         for kind, wanted, setting in (("GPU", size.num_gpus, "num_gpus"), ("CPU", size.num_cpus, "num_cpus")):
