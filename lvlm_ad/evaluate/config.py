@@ -177,8 +177,8 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     prompt = load_prompt(protocol.prompt)
     # A protocol may set several division methods; --set may not set another method's.
     own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
-    given = {key: value for key, value in protocol.division_options().items() if key in own or key in settings}
-    division = division_options(protocol.division, given)
+    options = {key: value for key, value in protocol.division_options().items() if key in own or key in settings}
+    division = division_options(protocol.division, options)
     if dataset is None:
         # Last, since the demo may have to be drawn.
         name = config.dataset or ("demo" if config.data is None else "folder")

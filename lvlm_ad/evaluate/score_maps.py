@@ -139,7 +139,7 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
             missing.append(" or ".join(f"{name}{{{','.join(_SUFFIXES)}}}" for name in names))
     if missing:
         others = f" {len(missing) - 1} more are missing." if len(missing) > 1 else ""
-        raise DataError(f"{shown(folder)} holds no {missing[0]}.{others}")
+        raise DataError(f"{shown(folder)} contains no {missing[0]}.{others}")
     return maps
 
 
@@ -170,7 +170,7 @@ def read_map(path: Path) -> NDArray[Any]:
     if plane.ndim != _PLANE or plane.dtype.kind not in "iufb" or not plane.size:
         raise DataError(f"The map {shown(path)} is {values.dtype} {values.shape}; it must be real numbers (H, W).")
     if not np.isfinite(plane).all():
-        raise DataError(f"The map {shown(path)} holds NaN or infinite scores.")
+        raise DataError(f"The map {shown(path)} contains NaN or infinite scores.")
     return plane
 
 
@@ -211,14 +211,14 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
     Raises:
         DataError: the file cannot be read, a sample has no score, or one is no finite number.
     """
-    given: dict[str, list[Any]] = {}
+    by_name: dict[str, list[Any]] = {}
     for name, value in _pairs(path):
         for known_as in {name, name.removesuffix(Path(name).suffix)}:
-            given.setdefault(known_as, []).append(value)
+            by_name.setdefault(known_as, []).append(value)
     scores: dict[str, float] = {}
     for sample in dataset:
         names = _names(sample, dataset)
-        values = [value for name in names for value in given.get(name, ())]
+        values = [value for name in names for value in by_name.get(name, ())]
         if len(values) != 1:
             raise DataError(f"{shown(path)} has {'two scores' if values else 'no score'} for {' or '.join(names)}.")
         try:

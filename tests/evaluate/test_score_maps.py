@@ -107,7 +107,7 @@ def test_a_map_is_stretched_with_half_pixel_centres():
     ("content", "message"),
     [
         (np.zeros((4, 4, 3)), r"float64 \(4, 4, 3\); it must be real numbers \(H, W\)"),
-        (np.array([[1.0, np.nan]]), "holds NaN or infinite scores"),
+        (np.array([[1.0, np.nan]]), "contains NaN or infinite scores"),
         (np.array([[1j]]), "complex128"),
         (np.array([[{}]], dtype=object), "cannot be read"),
         (b"hello", r"cannot be read: it is damaged, or no NumPy array\."),
@@ -138,7 +138,7 @@ def test_missing_and_ambiguous_maps_are_told(dataset, maps, kept_data, tmp_path)
     second.with_suffix(".png").unlink()
     first.unlink()
     third.unlink()
-    with pytest.raises(DataError, match=r"holds no .*\.npy,\.tiff.* 1 more are missing"):
+    with pytest.raises(DataError, match=r"contains no .*\.npy,\.tiff.* 1 more are missing"):
         find_maps(dataset, maps)
     with pytest.raises(ConfigError, match="needs a name"):
         score_maps(maps, RunConfig(data=kept_data, out=tmp_path), name=" ")
