@@ -146,7 +146,13 @@ class Endpoint:
                 self.wfile.write(data)
 
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                size = int(self.headers["Content-Length"])
+                data = self.rfile.read(size)
+                if len(data) < size:
+                    # The client was killed while it sent the question.
+                    self.close_connection = True
+                    return
+                body = json.loads(data)
                 with endpoint._lock:
                     endpoint.asked.append(body)
                     endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
