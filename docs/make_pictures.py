@@ -18,7 +18,7 @@ from lvlm_ad import bench
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.evaluate import RunConfig, resolve
-from lvlm_ad.evaluate.bench import Session
+from lvlm_ad.evaluate.bench import BenchSession
 from lvlm_ad.leaderboard import make_board
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
@@ -40,7 +40,7 @@ def pipeline() -> None:
         image, mask = resize_image(sample.image, SIZE), sample.mask
         regions = divide(image)
         (oracle,) = plan.models
-        prediction = Session(plan, LocalEngine()).detector(oracle).detect(sample, regions)
+        prediction = BenchSession(plan, LocalEngine()).detector(oracle).detect(sample, regions)
     marked = draw_marks(image, regions, MarkStyle())
     truth = None if mask is None else resize_mask(mask, SIZE)
     picture = overview(image, marked, prediction.record.text, prediction.score_map.dense(), truth)

@@ -1,35 +1,30 @@
-"""A bench: the whole order, from a configuration to runs on disk.
-
-A ``Session`` is one bench in progress: what its models share, and the detectors that they make of it.
-"""
+"""A bench: the whole order, from a configuration to runs on disk."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad._version import versions
-from lvlm_ad.asking import AnswerStore, BatchLedger, Budget, Locks
-from lvlm_ad.engines import Engine, make_engine
+from lvlm_ad.engines import make_engine
 from lvlm_ad.errors import ConfigError, FatalError
 from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import BaselineDetector
-from lvlm_ad.evaluate.divide import Divisions, divide_dataset
+from lvlm_ad.evaluate.divide import divide_dataset
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
+from lvlm_ad.evaluate.session import Session
 from lvlm_ad.evaluate.sources import remember_place
 from lvlm_ad.log import Progress, event
 from lvlm_ad.plugins import clashes
 from lvlm_ad.presets import preset_names
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.runs import Run, Runs
-from lvlm_ad.store import open_answers, open_cache
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -39,9 +34,8 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detectors import Detector, Prediction
     from lvlm_ad.plugins import Model
-    from lvlm_ad.store import Database
 
-__all__ = ["Session", "bench", "dry_run"]
+__all__ = ["BenchSession", "bench", "dry_run"]
 
 
 def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> Runs:
@@ -87,7 +81,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     for name in dict.fromkeys(name for model in plan.models for name in (model.preset.name, model.preset.plugin)):
         if name in warnings:
             progress.note(warnings[name])
-    with Session.started(plan, progress) as (session, detectors):
+    with BenchSession.started(plan, progress) as (session, detectors):
         return Runs(run for detector in detectors for run in _runs_of(session, detector))
 
 
@@ -97,34 +91,12 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     Returns:
         For each chat model what ``ChatDetector.forecast`` returns.
     """
-    with Session.started(resolve(config), progress or Progress()) as (_, detectors):
+    with BenchSession.started(resolve(config), progress or Progress()) as (_, detectors):
         return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
 
 
-class Session:
-    """One bench in progress.
-
-    Attributes:
-        plan: what to measure.
-        engine: divides images and runs models.
-        progress: receives reports.
-        budget: the limit on money for the model that runs now.
-        answers: the stored answers; these four are there after ``open_stores``.
-        locks: which questions are being asked, and by which command.
-        batches: which questions were sent in batches.
-        cache: stored divisions and hashes of files.
-        divisions: the regions of every image; there when the bench is ``started``.
-    """
-
-    answers: AnswerStore
-    locks: Locks
-    batches: BatchLedger
-    cache: Database
-    divisions: Divisions
-
-    def __init__(self, plan: Plan, engine: Engine, progress: Progress | None = None) -> None:
-        self.plan, self.engine, self.progress = plan, engine, progress or Progress()
-        self.budget = Budget(None)
+class BenchSession(Session):
+    """A session that builds its models and their detectors."""
 
     def detector(self, model: Model) -> Detector[Any]:
         """Build a model, and let it make its detector."""
@@ -144,23 +116,9 @@ class Session:
         """Make the detector of a baseline; the baseline calls this."""
         return BaselineDetector(self, model, baseline)
 
-    def open_stores(self, stack: ExitStack) -> None:
-        """Open ``answers.sqlite`` and ``cache.sqlite`` in the output folder; the stack closes them."""
-        out = self.plan.config.out
-        database = stack.enter_context(closing(open_answers(out / "answers.sqlite")))
-        self.cache = stack.enter_context(closing(open_cache(out / "cache.sqlite")))
-        self.locks = stack.enter_context(closing(Locks(database)))
-        self.answers, self.batches = AnswerStore(database), BatchLedger(database)
-        # Without stored hashes every start would read the whole data set.
-        self.plan = replace(self.plan, dataset=replace(self.plan.dataset, cache=self.cache))
-
-    def start_budget(self, *, free: bool) -> None:
-        """Start the next model's budget, which includes what the models before it have spent."""
-        self.budget = Budget(None if free else self.plan.config.max_cost, self.budget.spent)
-
     @classmethod
     @contextmanager
-    def started(cls, plan: Plan, progress: Progress) -> Iterator[tuple[Session, Iterator[Detector[Any]]]]:
+    def started(cls, plan: Plan, progress: Progress) -> Iterator[tuple[BenchSession, Iterator[Detector[Any]]]]:
         """Build every model, open the output folder and divide the images, in this order.
 
         So a mistake in a model or its questions is reported before anything is divided or paid.

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, BatchBackend, Capabilities, Request
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.bench import Session
     from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
     from lvlm_ad.baseline import Baseline, Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.bench import Session
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg import ScoreMap, Scores

@@ -13,7 +13,7 @@ from lvlm_ad.datasets import Dataset, Sample
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.evaluate.bench import Session
+from lvlm_ad.evaluate.bench import BenchSession
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
@@ -77,7 +77,7 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
     sample, plan = _plan(image, replace(config, reference_rows=False), category)
     parts = _cut(sample, plan)
     with ExitStack() as stack:
-        session = Session(plan, LocalEngine(), progress)
+        session = BenchSession(plan, LocalEngine(), progress)
         detector = session.detector(plan.models[0])
         stack.callback(detector.plugin.close)
         if detector.sees_truth:

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.bench import Session
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detectors import Finalize, Prediction
     from lvlm_ad.evaluate.measure import OwnMap
+    from lvlm_ad.evaluate.session import Session
 
 __all__ = ["RowImage", "RowResult", "answer_metrics", "hash_of", "images_of_rows"]
 

@@ -1,0 +1,59 @@
+"""One bench in progress: what all its models share."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lvlm_ad.asking import AnswerStore, BatchLedger, Budget, Locks
+from lvlm_ad.log import Progress
+from lvlm_ad.store import open_answers, open_cache
+
+if TYPE_CHECKING:
+    from lvlm_ad.engines import Engine
+    from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.evaluate.divide import Divisions
+    from lvlm_ad.store import Database
+
+__all__ = ["Session"]
+
+
+class Session:
+    """One bench in progress.
+
+    Attributes:
+        plan: what to measure.
+        engine: divides images and runs models.
+        progress: receives reports.
+        budget: the limit on money for the model that runs now.
+        answers: the stored answers; these four are there after ``open_stores``.
+        locks: which questions are being asked, and by which command.
+        batches: which questions were sent in batches.
+        cache: stored divisions and hashes of files.
+        divisions: the regions of every image; there when the bench is ``started``.
+    """
+
+    answers: AnswerStore
+    locks: Locks
+    batches: BatchLedger
+    cache: Database
+    divisions: Divisions
+
+    def __init__(self, plan: Plan, engine: Engine, progress: Progress | None = None) -> None:
+        self.plan, self.engine, self.progress = plan, engine, progress or Progress()
+        self.budget = Budget(None)
+
+    def open_stores(self, stack: ExitStack) -> None:
+        """Open ``answers.sqlite`` and ``cache.sqlite`` in the output folder; the stack closes them."""
+        out = self.plan.config.out
+        database = stack.enter_context(closing(open_answers(out / "answers.sqlite")))
+        self.cache = stack.enter_context(closing(open_cache(out / "cache.sqlite")))
+        self.locks = stack.enter_context(closing(Locks(database)))
+        self.answers, self.batches = AnswerStore(database), BatchLedger(database)
+        # Without stored hashes every start would read the whole data set.
+        self.plan = replace(self.plan, dataset=replace(self.plan.dataset, cache=self.cache))
+
+    def start_budget(self, *, free: bool) -> None:
+        """Start the next model's budget, which includes what the models before it have spent."""
+        self.budget = Budget(None if free else self.plan.config.max_cost, self.budget.spent)
