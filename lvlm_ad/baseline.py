@@ -134,7 +134,7 @@ class BaselineOptions(BackendOptions):
 
 
 class Baseline:
-    """A method that is not a chat model. Subclasses write ``score``.
+    """A method that is not a chat model. Subclasses define ``score``.
 
     Attributes:
         Options: the class of its options.

@@ -125,7 +125,7 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     if first.dir.resolve() == second.dir.resolve():
         notes.insert(0, "a run is compared with itself: every difference is 0")
     if first.histograms is None or second.histograms is None:
-        notes.append("an older version made one of the runs, without pixel counts: run the same bench again for them")
+        notes.append("one of the runs has no pixel counts, because an older version made it: run the same bench again")
     elif any(run.manifest.model.row == "dense" and any(run.histograms or ()) for run in (first, second)):
         notes.append("pixel intervals of a dense row come from counts at fixed thresholds")
     ours, theirs = _categories(first, resamples), _categories(second, resamples)
@@ -180,7 +180,7 @@ def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
         (record.id, record.label) for record in second.predictions
     ] or one.dataset.fingerprint != other.dataset.fingerprint:
         measured = [f"{of.n_images} images of {of.name} ({of.fingerprint[:8]})" for of in (one.dataset, other.dataset)]
-        reason = f"the images are not the same: {' and '.join(measured)}"
+        reason = f"they did not measure the same images, but {' and '.join(measured)}"
     elif sizes[0] != sizes[1]:
         named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
         reason = f"one measured images at {named[0]}, the other at {named[1]}"

@@ -153,15 +153,21 @@ def folder_findings(out: Path) -> Iterator[Finding]:
     answers, cache = out / "answers.sqlite", out / "cache.sqlite"
     busy = _is_busy(answers)
     if busy:
-        yield Finding("folder", answers.name, "ok", "another command is at work on this folder; nothing is repaired")
-    remedy = "every answer that is still whole is saved into a new file, and the damaged one is kept"
+        yield Finding("folder", answers.name, "ok", "another command is using this folder; nothing can be repaired now")
+    remedy = "--repair copies every intact answer into a new file and keeps the damaged one"
     yield from _store_finding(answers, ANSWERS, "answers", remedy, None if busy else lambda: _save_answers(answers))
-    remedy = "it is renamed, and made again"
+    remedy = "--repair renames it; the next command makes a new one"
     yield from _store_finding(cache, CACHE, "divisions", remedy, None if busy else lambda: _put_aside(cache))
     runs, problems = read_runs(out)
     yield Finding("folder", "runs", "ok", f"{len(runs)} can be read")
     for problem in problems:
-        yield Finding("folder", "runs", "problem", problem, "the same bench command writes it anew from stored answers")
+        yield Finding(
+            "folder",
+            "runs",
+            "problem",
+            problem,
+            "run the same bench command: it writes the run again from stored answers",
+        )
 
 
 def _is_busy(answers: Path) -> bool:
@@ -182,9 +188,9 @@ def _store_finding(
 ) -> Iterator[Finding]:
     if not path.is_file():
         if path.exists() or path.is_symlink():
-            yield Finding("folder", path.name, "problem", "it is no file; move it away")
+            yield Finding("folder", path.name, "problem", "it is not a file; move it away")
         elif kind is ANSWERS and _kept(path):
-            yield Finding("folder", path.name, "problem", "missing: a repair was interrupted", remedy, repair)
+            yield Finding("folder", path.name, "problem", "missing, because a repair was interrupted", remedy, repair)
         return
     try:
         with closing(Database(path, kind)) as database:
@@ -196,7 +202,7 @@ def _store_finding(
             return
         verdict, count = str(error.__cause__), 0
     if verdict == "ok":
-        yield Finding("folder", path.name, "ok", f"sound, {count:,} entries, {path.stat().st_size / 1e6:.1f} MB")
+        yield Finding("folder", path.name, "ok", f"intact, {count:,} entries, {path.stat().st_size / 1e6:.1f} MB")
     else:
         yield Finding("folder", path.name, "problem", f"damaged: {verdict:.200}", remedy, repair)
 

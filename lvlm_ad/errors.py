@@ -26,10 +26,10 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "BackendError",
@@ -50,6 +50,7 @@ __all__ = [
     "is_secret_option",
     "is_secret_variable",
     "nearest",
+    "what_is_wrong",
 ]
 
 # Names of what holds a secret: no message, table or file may contain its value.
@@ -58,6 +59,9 @@ _OPTION = re.compile(
     r"|secret|password|passwd|passphrase|credentials?)|key|token"
 )
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASS|PASSWORD)")
+
+_LISTED = 15
+"""Names that a message lists."""
 
 
 class LvlmAdError(Exception):
@@ -182,7 +186,35 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         similar = [n for n in names if n.lower() in close]
         return f" Did you mean {' or '.join(repr(n) for n in similar)}?"
-    return f" Known: {', '.join(names)}." if names else ""
+    more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
+    return f" Known: {', '.join([*names[:_LISTED], *more])}." if names else ""
+
+
+_WORDING = {
+    "missing": "is missing",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
+    "finite_number": "must be a finite number",
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+    "string_type": "must be a text",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be {ge:.10g} or more",
+    "greater_than": "must be more than {gt:.10g}",
+    "less_than_equal": "must be {le:.10g} or less",
+    "less_than": "must be less than {lt:.10g}",
+}
+"""Pydantic's type of a problem -> what to say of the value."""
+
+
+def what_is_wrong(problem: Mapping[str, Any]) -> str:
+    """Say in plain words what is wrong with a value; ``problem`` is one of pydantic's ``ValidationError.errors()``.
+
+    Example:
+        >>> what_is_wrong({"type": "greater_than_equal", "ctx": {"ge": 1}, "msg": "Input should be ..."})
+        'must be 1 or more'
+    """
+    wording = _WORDING.get(problem["type"])
+    return f"is wrong ({problem['msg']})" if wording is None else wording.format_map(problem.get("ctx", {}))
 
 
 def is_secret_option(name: str) -> bool:

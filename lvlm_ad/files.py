@@ -33,7 +33,7 @@ def own_folder(path: Path) -> None:
     inside = () if path.is_symlink() else path.iterdir()
     for one in (path, *inside):
         if one.is_symlink() or not (one.is_file() or one.is_dir()):
-            raise OSError(errno.ELOOP, f"{one} is a link or no plain file; remove it", str(one))
+            raise OSError(errno.ELOOP, f"{one} is a link or not a regular file; remove it", str(one))
 
 
 def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lvlm_ad.errors import ConfigError, is_secret_option, nearest
+from lvlm_ad.errors import ConfigError, is_secret_option, nearest, what_is_wrong
 
 __all__ = [
     "DownloadPreset",
@@ -279,7 +279,9 @@ def model_preset(values: dict[str, Any]) -> ModelPreset:
     preset = validated(ModelPreset, {**own, **settings, "options": options}, where)
     if bool(preset.backend) == bool(preset.baseline):
         named = "both" if preset.backend else "none"
-        raise ConfigError(f"{where} must name either a backend or a baseline; it names {named}.")
+        raise ConfigError(
+            f'{where} must name either a backend or a baseline, such as backend = "openai"; it names {named}.'
+        )
     return preset
 
 
@@ -349,7 +351,7 @@ def validated(model: type[M], values: dict[str, Any], where: str) -> M:
         raise ConfigError(f"{where} lacks the setting {field!r}{remedy}.")
     # Pydantic's own messages quote no value, so a wrong key does not appear in them.
     got = "" if any(is_secret_option(str(part)) for part in first["loc"]) else f"; got {first['input']!r:.80}"
-    raise ConfigError(f"{where}, setting {field}: {first['msg']}{got}.")
+    raise ConfigError(f"{where}, setting {field} {what_is_wrong(first)}{got}.")
 
 
 def _read(kind: Kind, name: str) -> dict[str, Any]:

@@ -50,18 +50,18 @@ class Kind:
         """Say what cannot be done ("opened", "read", "written"), why, and what to do."""
         advice = self.advice
         if "locked" in str(error):
-            advice = "Another program uses it; end that one first."
+            advice = "Another program is using it; end that program first."
         elif "full" in str(error) or "disk I/O" in str(error):
             advice = "Free some space on its disk."
         elif "readonly" in str(error) or "unable to open" in str(error):
             where = path.parent if path.parent.is_dir() else path
-            advice = f"{where} may be read-only, or {path.name} may be no file; give another --out."
+            advice = f"{where} may be read-only, or {path.name} may not be a file; give another --out."
         return StoreError(f"The {self.name} {path} cannot be {action}: {error}. {advice}")
 
 
 ANSWERS = Kind(
     name="answer store",
-    advice="It holds paid answers: keep it; 'lvlm-ad doctor --repair' saves every answer that is still whole.",
+    advice="It holds paid answers: keep it; 'lvlm-ad doctor --repair' saves every intact answer.",
     version=4,
     schema="""
 CREATE TABLE IF NOT EXISTS answers (
@@ -107,7 +107,7 @@ CREATE TABLE IF NOT EXISTS questions (label TEXT NOT NULL, key TEXT NOT NULL, PR
 
 CACHE = Kind(
     name="cache",
-    advice="Delete it: it is made again.",
+    advice="Delete it; lvlm-ad makes it again.",
     version=1,
     # The index finds images that are divided without reading their cells, which may take a gigabyte.
     schema="""

@@ -62,7 +62,7 @@ def find_weights(name: str, *, revision: str | None = None, code: bool = False) 
     elif revision is not None:
         raise ConfigError(f"{name} is a folder, which has no revisions; leave revision={revision} out.")
     if not (folder / "config.json").is_file():
-        raise ConfigError(f"{name} holds no config.json, so it is no model that can be loaded.")
+        raise ConfigError(f"{name} holds no config.json, so it is not a model that can be loaded.")
     if not any(folder.glob("*.safetensors")):
         raise ConfigError(
             f"{name} holds no weights as safetensors. Other formats are not loaded, since a pickle may run any code; "
@@ -103,7 +103,9 @@ def from_hub(
     try:
         from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - comes with the extra
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{name} is no folder here, and the hub needs: pip install 'lvlm-ad[{extra}]'.") from error
+        raise ConfigError(
+            f"{name} is not a folder, and downloads from the hub need: pip install 'lvlm-ad[{extra}]'."
+        ) from error
     try:
         return Path(
             snapshot_download(name, revision=revision, allow_patterns=list(files), ignore_patterns=list(_DUPLICATES))

@@ -52,7 +52,7 @@ def test_a_script_may_be_a_file(tmp_path, content):
 def test_a_file_that_is_no_script_is_an_error(tmp_path, content):
     """Broken JSON, unknown fields and numbers are clear errors."""
     (tmp_path / "s.json").write_text(content)
-    with pytest.raises(ConfigError, match="no JSON array or JSON Lines"):
+    with pytest.raises(ConfigError, match="not a JSON array or JSON Lines"):
         scripted(file=tmp_path / "s.json")
     with pytest.raises(ConfigError, match="cannot be read"):
         scripted(file=tmp_path / "absent.json")

@@ -154,7 +154,7 @@ def test_images_are_named_where_ranks_differ_most(make_run):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fingerprint": "g"}, "the images are not the same"),
+        ({"fingerprint": "g"}, "they did not measure the same images"),
         ({"image_size": 512}, "one measured images at 768 x 768 pixels, the other at 512 x 512 pixels"),
         ({"division": "e"}, r"not only the model differs but also division \(d and e\)"),
         ({"prompt": "q"}, "but also prompt"),

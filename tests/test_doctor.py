@@ -60,8 +60,8 @@ def test_a_sound_folder_is_only_examined(kept_data, tmp_path, lvlm_ad_command):
     assert done.returncode == 0, done.stdout
     found = {(one["about"], one["name"]): one for one in json.loads(done.stdout)["findings"]}
     assert found["folder", "runs"]["text"] == "2 can be read"
-    assert found["folder", "answers.sqlite"]["text"].startswith("sound, 0 entries")
-    assert found["folder", "cache.sqlite"]["text"].startswith("sound, 12 entries")
+    assert found["folder", "answers.sqlite"]["text"].startswith("intact, 0 entries")
+    assert found["folder", "cache.sqlite"]["text"].startswith("intact, 12 entries")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json*")} == before
 
 
@@ -135,7 +135,7 @@ def test_nothing_is_repaired_that_is_not_damaged(tmp_path):
         database.execute("PRAGMA user_version=99")
     found = findings(tmp_path)
     assert "written by a newer lvlm-ad" in found["answers.sqlite", "problem"].text
-    assert "it is no file" in found["cache.sqlite", "problem"].text
+    assert "it is not a file" in found["cache.sqlite", "problem"].text
     assert not any(one.repair for one in found.values())
 
 
@@ -144,7 +144,7 @@ def test_nothing_is_repaired_under_a_living_command(tmp_path):
     (tmp_path / "cache.sqlite").write_bytes(b"x" * 5000)
     with closing(open_answers(tmp_path / "answers.sqlite")) as database, closing(Locks(database)):
         found = list(folder_findings(tmp_path))
-        assert any("another command is at work" in one.text for one in found)
+        assert any("another command is using this folder" in one.text for one in found)
         assert not any(one.repair for one in found)
     assert findings(tmp_path)["cache.sqlite", "problem"].repair is not None
 

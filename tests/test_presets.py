@@ -96,7 +96,7 @@ def test_names_are_answered_with_the_nearest():
 
 def test_values_out_of_range_are_quoted():
     """The error names the field, the accepted values and the given value."""
-    with pytest.raises(ConfigError, match=r"protocol default, setting image_size: .*16; got 3"):
+    with pytest.raises(ConfigError, match=r"protocol default, setting image_size must be 16 or more; got 3"):
         load_protocol("default", {"image_size": 3})
 
 
@@ -123,7 +123,7 @@ def test_files_of_ones_own(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         load_protocol(str(tmp_path / "absent.toml"), {})
     (tmp_path / "none.toml").write_text('description = "x"\n')
-    with pytest.raises(ConfigError, match="either a backend or a baseline; it names none"):
+    with pytest.raises(ConfigError, match=r"a backend or a baseline.*; it names none"):
         find_model(str(tmp_path / "none.toml"), {})
 
 

@@ -81,7 +81,7 @@ def test_damaged_batches_of_before_are_not_ignored(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("opened", "advice"), [(open_answers, "doctor --repair' saves every answer"), (open_cache, "Delete it")]
+    ("opened", "advice"), [(open_answers, "doctor --repair' saves every intact answer"), (open_cache, "Delete it")]
 )
 def test_files_that_are_not_ours_are_refused(opened, advice, tmp_path):
     """No database, a newer version, a trigger: each gives one clear error, and the file is not changed."""
@@ -109,7 +109,7 @@ def test_a_file_that_another_program_uses_is_not_waited_for_for_ever(tmp_path, m
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("PRAGMA journal_mode=DELETE")
         holder.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreError, match=r"database is locked\. Another program uses it"):
+        with pytest.raises(StoreError, match=r"database is locked\. Another program is using it"):
             open_answers(path)
     open_answers(path).close()
 

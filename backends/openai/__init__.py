@@ -63,7 +63,7 @@ class OpenAIBackend(BatchBackend):
         super().__init__(options)
         self._options = options
         if not options.base_url:
-            raise ConfigError("No address is set; give the endpoint's with --set base_url=URL.")
+            raise ConfigError("The endpoint has no address; give it with --set base_url=URL.")
         self.capabilities = Capabilities(
             max_output_tokens=options.max_tokens,
             detail=options.detail,
@@ -98,14 +98,15 @@ class OpenAIBackend(BatchBackend):
         self._wire.close()
 
     def check_batch(self) -> None:
-        """Check that the endpoint takes batches.
+        """Check that the endpoint accepts batches.
 
         Raises:
             ConfigError: "batch" is not among the features of the option ``takes``.
         """
         if "batch" not in self._options.takes:
             raise ConfigError(
-                f"{self._options.base_url} takes no batches (takes = {list(self._options.takes)}); leave --batch out."
+                f"{self._options.base_url} does not support batches (takes = {list(self._options.takes)}); leave "
+                "--batch out."
             )
 
     def batch_line(self, key: str, request: Request) -> bytes:

@@ -52,7 +52,9 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
     """Translate the body of a reply with status 200; raise BackendError if it holds an error, or no message."""
     if not isinstance(body, dict):
         kind = headers.get("content-type", "no type").partition(";")[0]
-        raise TransientError(f"an unreadable reply ({kind}, no JSON object); if every reply is, base_url may be wrong")
+        raise TransientError(
+            f"an unreadable reply ({kind}, not a JSON object); if this happens every time, base_url may be wrong"
+        )
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     for part in (body, choice):
@@ -121,7 +123,7 @@ def failed_answer(status: int, body: Any, headers: Mapping[str, str], seconds: f
     if status >= _SERVER_ERRORS or status in _TRANSIENT:
         raise TransientError(message, wait=wait_in(headers))
     if "response_format" in reason:
-        message = f'{sentence(message)} If it takes no schema, leave "schema" out of takes.'
+        message = f'{sentence(message)} If it supports no schema, remove "schema" from takes.'
     raise RejectedError(message)
 
 

@@ -120,7 +120,7 @@ class OpenAIOptions(BackendOptions):
         for name in ("temperature", "seed", "logprobs"):
             if getattr(self, name) is not None and name not in self.takes:
                 raise ValueError(
-                    f"this endpoint takes no {name} (takes = {list(self.takes)}); leave it out, or set takes if it does"
+                    f"this endpoint does not support {name}; do not set it, or add it to takes = {list(self.takes)}"
                 )
         return self
 
@@ -160,7 +160,7 @@ class Wire:
 
     def key_source(self) -> str:
         """Return a sentence about the origin of the key; empty if no key is needed."""
-        return f" {self._source} holds {'it' if self._key else 'none'}." if self._source else ""
+        return f" {self._source} contains {'the' if self._key else 'no'} key." if self._source else ""
 
     def post(self, path: str, body: bytes) -> Any:
         """Post JSON and return the response of httpx; raises as ``call`` does."""
@@ -191,7 +191,7 @@ class Wire:
             reason = error.__cause__ or error
             message = f"the connection broke: {reason}"
             if unreached:
-                message = f"no connection ({reason}); is the server running, and base_url right?"
+                message = f"no connection ({reason}); is the server running, and is base_url right?"
             failure = TransientError(message, unreached=unreached)
         except RuntimeError:
             if not self.client.is_closed():
@@ -240,13 +240,13 @@ def _find_key(options: OpenAIOptions) -> tuple[SecretStr, str]:
         key = os.environ.get(options.api_key_env, "").strip()
         source = f"The environment variable {options.api_key_env}"
     if not key.isascii() or any(character.isspace() for character in key):
-        raise ConfigError(f"{source} holds no key: there are spaces, line breaks or characters in it that no key has.")
+        raise ConfigError(f"{source} is not a key: it contains spaces, line breaks or characters that no key has.")
     # Local servers seldom need a key, so the default variable may be unset; one that the user chose may not.
     chosen = options.api_key_file is not None or options.api_key_env != _DEFAULT_VARIABLE
     if not key and source and (chosen or not _is_local(options.base_url)):
         raise ConfigError(
-            f"{source} holds no key for {options.base_url}; set it, or name another with --set api_key_env=NAME or "
-            "--set api_key_file=PATH. If the endpoint needs no key: --set api_key_env="
+            f"{source} contains no key for {options.base_url}. Set it, or name another variable or file: "
+            "--set api_key_env=NAME or --set api_key_file=PATH. If the endpoint needs no key: --set api_key_env="
         )
     return SecretStr(key), source
 

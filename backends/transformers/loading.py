@@ -54,8 +54,8 @@ def check_memory(parameters: float, kind: str, device: str) -> None:
     needed, free = needed_memory(parameters, kind), free_memory(device)
     if free is not None and needed > free:
         raise ConfigError(
-            f"It needs about {needed / 1e9:.0f} GB as {kind} and {free / 1e9:.0f} GB are free on {device}; choose "
-            "a smaller model, or set quantize=4bit on a CUDA GPU."
+            f"The model needs about {needed / 1e9:.0f} GB as {kind}, and {device} has {free / 1e9:.0f} GB free; "
+            "choose a smaller model, or set quantize=4bit on a CUDA GPU."
         )
 
 
@@ -88,7 +88,9 @@ def checked_config(folder: Path, options: TransformersOptions) -> Any:
 
 
 def _untrusted(folder: Path) -> ConfigError:
-    return ConfigError(f"{folder} needs code of its own. Read it, and if you trust it, set trust_remote_code=true.")
+    return ConfigError(
+        f"{folder} needs the code that comes with it. Read that code; if you trust it, set trust_remote_code=true."
+    )
 
 
 def load_model(folder: Path, options: TransformersOptions, device: str) -> tuple[Any, Any]:
@@ -150,7 +152,7 @@ def _special_tokens(folder: Path, own: Any) -> Any:
         try:
             json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ConfigError(f"{file} is no JSON: {first_line(error)}") from error
+            raise ConfigError(f"{file} is not JSON: {first_line(error)}") from error
     names = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
     return transformers.GenerationConfig(**{name: getattr(own, name, None) for name in names})
 

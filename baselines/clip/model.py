@@ -243,7 +243,7 @@ def _check_tower(tower: Any, name: str) -> None:
     )
     if not plain:
         raise ConfigError(
-            f"The image tower of {name} is no plain vision transformer with a class token; choose one such as "
+            f"The image tower of {name} is not a plain vision transformer with a class token; choose one such as "
             "ViT-B-16-plus-240, ViT-B-16 or ViT-L-14."
         )
 

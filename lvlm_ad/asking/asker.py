@@ -118,7 +118,7 @@ class Asker:
             most if capabilities.batches_internally else concurrency,
             most,
             Limits(self._pacing.requests_per_minute, self._pacing.tokens_per_minute),
-            waits=lambda seconds: note(f"waiting about {seconds:.0f} s, as the endpoint's limits demand."),
+            waits=lambda seconds: note(f"waiting about {seconds:.0f} s because of the endpoint's limits."),
         )
         self._retries = Retries(
             self._pacing.max_retries, under_way=lambda: self._limiter.under_way, stop=self.stop, note=note

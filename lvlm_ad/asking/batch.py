@@ -289,8 +289,8 @@ class Batcher:
     def _collect(self, waiting: list[OpenBatch], progress: Callable[[int, int], None]) -> bool:
         """Wait for batches and store what they answered; return whether that is anything."""
         self._note(
-            "Waiting for batches. They go on at the endpoint without this program: interrupt it as you like, the same "
-            "command continues."
+            "Waiting for batches. The endpoint works on them even if you interrupt this command; run it again to "
+            "continue."
         )
         total = sum(len(batch.keys) for batch in waiting)
         counts = {batch.label: 0 for batch in waiting}

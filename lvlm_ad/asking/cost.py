@@ -81,7 +81,7 @@ class Budget:
         with self._turn:
             while self.limit is not None:
                 if self._uncounted:
-                    raise BudgetSpentError("not asked: an answer came without token counts, so no limit can be kept")
+                    raise BudgetSpentError("not asked: an answer came without token counts, so its cost is unknown")
                 if self.spent + self._dearest > self.limit or self.spent >= self.limit:
                     raise BudgetSpentError(
                         f"not asked: {self.spent:.4f} USD are spent and the next question could exceed the limit of "
@@ -180,7 +180,7 @@ def image_tokens(rule: str, width: int, height: int, detail: str = "high") -> in
     complete = form and most - form.count("[") <= len(numbers) <= most and all(numbers)
     if not complete or (name == "grid" and numbers[1] > numbers[2]):
         known = "; ".join(shape for shape, _ in _FORMS.values())
-        raise ConfigError(f"{rule!r:.60} is no rule for image tokens. Known forms, with numbers above 0: {known}.")
+        raise ConfigError(f"{rule!r:.60} is not a rule for image tokens. Known forms, with numbers above 0: {known}.")
     if name == "tiles" and detail == "low":
         return int(numbers[0])
     return count(width, height, *numbers)

@@ -141,7 +141,7 @@ class Retries:
             self._failed += 1
             hopeless = self._answered == 0 and self._failed >= _HOPELESS
         if hopeless:
-            self.give_up(FatalError(f"The first {self._failed} questions all failed. The last: {error}"))
+            self.give_up(FatalError(f"The first {self._failed} questions all failed. The last error: {error}"))
 
     def _count_rejection(self, error: RejectedError) -> None:
         """End the run if no question is accepted: what is wrong with one is then wrong with all."""
@@ -151,4 +151,6 @@ class Retries:
             alone = self._answered == 0 and self._under_way() == 0 and not error.peculiar
             hopeless = alone or self._rejected >= _HOPELESS
         if hopeless:
-            raise FatalError(f"No question is accepted ({self._rejected} rejected). The last: {error}") from error
+            raise FatalError(
+                f"The endpoint rejects every question ({self._rejected} in a row). The last error: {error}"
+            ) from error

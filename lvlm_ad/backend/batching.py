@@ -251,7 +251,7 @@ _CREATION = threading.Lock()
 
 
 class ManyBackend(Backend):
-    """A backend that answers several questions together. Subclasses write ``answer_many`` instead of ``answer``.
+    """A backend that answers several questions together. Subclasses define ``answer_many`` instead of ``answer``.
 
     Concurrent questions are grouped, preferably those with the same number of pictures. One thread calls
     ``answer_many``. If it raises, the questions of that call are asked one by one.

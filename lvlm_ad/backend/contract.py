@@ -39,7 +39,7 @@ answers are not reused. A mark forgotten costs money; a mark too many falsifies 
 
 
 class BackendOptions(BaseModel):
-    """Base of every backend's options; an unknown option is an error. The text below an option documents it.
+    """Base of every backend's options; an unknown option is an error. The text below an option is its help.
 
     Example:
         >>> class Options(BackendOptions):
@@ -127,7 +127,7 @@ def adopt_old_names(cls: type) -> None:
 
 
 class Backend:
-    """A way of reaching a model. Subclasses write ``answer``; everything else has a default.
+    """A connection to a model. Subclasses define ``answer``; everything else has a default.
 
     Attributes:
         Options: the class of its options, a ``BackendOptions`` whose field descriptions are the documentation.
@@ -172,10 +172,10 @@ class Backend:
         return {**named, **({"source": self.source} if self.source else {}), **self.options.identity()}
 
     def answer(self, request: Request) -> Answer | str:
-        """Ask the model once. A plain text stands for an answer without token counts and probabilities.
+        """Ask the model once. Return its answer, or only the text if there are no token counts and probabilities.
 
         Several threads call it at the same time unless ``capabilities.concurrency`` is 1. Do not retry or wait here:
-        raise the error that fits, and the framework asks again where that helps.
+        raise the error that fits, and the framework asks again if that can help.
 
         Raises:
             TransientError: this question failed; another try may succeed.
@@ -194,12 +194,12 @@ class Backend:
         return ""
 
     def check_batch(self) -> None:
-        """Check that the endpoint takes batches.
+        """Check that the endpoint accepts batches.
 
         Raises:
             ConfigError: it does not; no backend does, unless it is a ``BatchBackend``.
         """
-        raise ConfigError(f"{self.implementation.__name__} takes no batches; leave --batch out.")
+        raise ConfigError(f"{self.implementation.__name__} does not support batches; leave --batch out.")
 
     def make_detector(self, session: Any, model: Any) -> Any:
         """Make what a bench runs: a chat model is asked through stored answers, limits and retries."""
@@ -250,7 +250,7 @@ class BatchBackend(Backend):
     max_batch_bytes: ClassVar[int] = 200_000_000
 
     def check_batch(self) -> None:
-        """Check that the endpoint takes batches.
+        """Check that the endpoint accepts batches.
 
         Raises:
             ConfigError: it does not.

@@ -199,7 +199,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that an answer used; ``None`` where the backend does not tell.
+    """Tokens that an answer used; ``None`` if the backend does not report them.
 
     Attributes:
         input_tokens: tokens of the question, including pictures and cached tokens.

@@ -103,4 +103,4 @@ def _read_script(path: Path | None) -> list[str | Answer]:
         items = json.loads(text) if is_array else [json.loads(line) for line in text.splitlines() if line]
         return [item if isinstance(item, str) else Answer(**item) for item in items]
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"The script {path} is no JSON array or JSON Lines of answers: {error}.") from error
+        raise ConfigError(f"The script {path} is not a JSON array or JSON Lines of answers: {error}.") from error

@@ -25,13 +25,13 @@ EngineName = StrEnum("EngineName", ["local", "ray"])
 def bench(
     models: Annotated[
         list[str],
-        typer.Option("--model", "-m", help="Model preset, plugin, preset file or class of your own; may be repeated."),
+        typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class; may be repeated."),
     ] = [],
     dataset: shell.DatasetName = None,
     data: shell.DataFolder = None,
     categories: shell.Categories = [],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most N images per category, alternately good and anomalous.")
+        int | None, typer.Option(min=1, help="At most N images per category, good and anomalous in turn.")
     ] = None,
     division: shell.Division = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
@@ -39,15 +39,16 @@ def bench(
     settings: shell.Settings = [],
     out: shell.Out = Path("runs"),
     concurrency: Annotated[
-        int, typer.Option(min=1, help="Concurrent questions at the start; adapts to the endpoint's limit.")
+        int, typer.Option(min=1, help="Questions at the same time, at first; adapts to the endpoint's limit.")
     ] = 16,
     max_cost: Annotated[
         float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this cost.")
     ] = None,
     on_failure: Annotated[
-        OnFailure, typer.Option(help="Images without a usable answer count as normal (zero) or are left out (exclude).")
+        OnFailure,
+        typer.Option(help="Count images without usable answer as normal (zero), or leave them out (exclude)."),
     ] = OnFailure.zero,
-    reference_rows: Annotated[bool, typer.Option(help="Run chance, contrast and oracle beside the models.")] = True,
+    reference_rows: Annotated[bool, typer.Option(help="Also measure chance, contrast and oracle.")] = True,
     frame: Annotated[bool | None, typer.Option("--frame/--no-frame", hidden=True)] = None,
     mask_threshold: shell.MaskThreshold = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed for reference images and random scores.")] = 0,
@@ -57,25 +58,25 @@ def bench(
         typer.Option("--retry-failed", help="Ask again if a stored answer is refused, cut off, empty or unreadable."),
     ] = False,
     batch: Annotated[
-        bool, typer.Option("--batch", help="Ask in batches if the endpoint takes them: within a day, cheaper.")
+        bool, typer.Option("--batch", help="Use the endpoint's Batch API: answers within a day, at a lower price.")
     ] = False,
     engine: Annotated[
         EngineName, typer.Option(help="Divide images and run local models here (local) or on a Ray cluster (ray).")
     ] = EngineName.local,
     ray_address: Annotated[
         str | None,
-        typer.Option(help="With --engine ray: a running cluster.  [default: RAY_ADDRESS, else this machine only]"),
+        typer.Option(help="With --engine ray: the cluster's address.  [default: RAY_ADDRESS, else only this machine]"),
     ] = None,
-    report: Annotated[bool, typer.Option(help="Write a page per model with all images and answers.")] = True,
+    report: Annotated[bool, typer.Option(help="Write a web page for each model, with all images and answers.")] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be asked and what it would cost; ask nothing.")
+        bool, typer.Option("--dry-run", help="Estimate the number of questions and their cost; ask nothing.")
     ] = False,
     log: Annotated[
-        Path | None, typer.Option(help="Append events to FILE as JSON lines: keys of answers, not their contents.")
+        Path | None, typer.Option(help="Append events to this file as JSON lines, without questions and answers.")
     ] = None,
     json: shell.Json = False,
 ) -> None:
-    """Measure models on a data set. Without arguments: the reference rows on the built-in demo.
+    """Measure models on a data set. Without options, measure the reference rows on the built-in demo.
 
     Stored answers are never asked for again: after an interruption, the same command continues.
 
@@ -194,18 +195,18 @@ def _estimate(model: dict[str, Any]) -> str:
     tokens = "unknown" if model["input_tokens"] is None else f"about {model['input_tokens']:,}"
     cost = "unknown" if model["cost_usd"] is None else f"about {model['cost_usd']:.4f} USD"
     if model["at_most_usd"] is not None:
-        cost += f", at most about {model['at_most_usd']:.4f} USD if every answer has the most tokens allowed"
+        cost += f" (at most about {model['at_most_usd']:.4f} USD, if every answer is as long as allowed)"
     # The time is unknown for a batch, and for a local model that has answered nothing yet.
     unknown = "unknown" if model["gathers"] else "within a day"
     duration = unknown if model["seconds"] is None else f"about {timedelta(seconds=round(model['seconds']))}"
     basis = {
-        "stored answers": "from stored answers",
-        "rule": "from the preset's rule for pictures and an answer of usual length, without reasoning",
-        "none": "the preset has no rule for pictures",
+        "stored answers": "Estimated from stored answers",
+        "rule": "Estimated from the preset's rule for pictures and answers of usual length, without reasoning",
+        "none": "The preset has no rule for the tokens of pictures",
     }
     return (
-        f"input tokens {tokens}, output tokens about {model['output_tokens']:,}; cost {cost}; time {duration} "
-        f"({basis[model['basis']]})"
+        f"input tokens {tokens}, output tokens about {model['output_tokens']:,}; cost {cost}; time {duration}. "
+        f"{basis[model['basis']]}"
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lvlm_ad.presets import DownloadPreset
 
 data = typer.Typer(
-    help="Download, check or describe a data set; make the demo.", no_args_is_help=True, rich_markup_mode=None
+    help="Download, check or describe a data set; draw the demo.", no_args_is_help=True, rich_markup_mode=None
 )
 
 DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="mvtec, visa, folder or demo.")]
@@ -44,7 +44,7 @@ def check(
     else:
         for problem in report.problems:
             shell.show(f"{problem.severity}: {problem.message}")
-        shell.show(f"{images} test images; {len(errors)} errors, {len(report.problems) - len(errors)} warnings.")
+        shell.show(f"{images} test images; errors: {len(errors)}; warnings: {len(report.problems) - len(errors)}.")
     if errors:
         raise typer.Exit(shell.EXIT_USAGE)
 
@@ -52,12 +52,12 @@ def check(
 @data.command()
 @shell.guarded
 def demo(
-    out: Annotated[Path, typer.Option(help="Output folder; must not exist, or contain the same demo.")],
+    out: Annotated[Path, typer.Option(help="Output folder: a new one, or one with the same demo.")],
     images: Annotated[int, typer.Option(min=2, help="Test images per category.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the images.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side of an image in pixels.")] = 256,
 ) -> None:
-    """Make the built-in demo: six categories with defects and masks, in the MVTec layout."""
+    """Draw the built-in demo: six categories with defects and masks, in the MVTec layout."""
     from lvlm_ad.datasets.demo import make_demo
 
     root = make_demo(out, images=images, seed=seed, size=size)
@@ -101,7 +101,7 @@ def _licence(preset: DownloadPreset, accepted: bool) -> None:
         print("Do you accept it? [y/N]: ", end="", file=sys.stderr, flush=True)  # noqa: T201 - this is the command line
         accepted = sys.stdin.readline().strip().lower() in {"y", "yes"}
     if not accepted:
-        raise ConfigError("The licence must be accepted; give --accept-license if you accept it.")
+        raise ConfigError("You have not accepted the licence; if you accept it, add --accept-license.")
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def regions(
     try:
         Picture.fromarray(cut.marked).save(path)
     except ValueError as error:
-        raise ConfigError(f"{path} names no kind of picture; end it in .png, .webp or .jpg.") from error
+        raise ConfigError(f"{path} does not end in .png, .webp or .jpg; give such a name.") from error
     if json:
         shell.print_json({"count": cut.regions.count, "hash": cut.regions.hash, "picture": str(path)})
         return

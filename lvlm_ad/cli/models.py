@@ -203,7 +203,7 @@ def _shown(value: Any) -> str:
 @shell.guarded
 def doctor(
     out: Annotated[Path, typer.Option(help="The folder given to bench as --out.")] = Path("runs"),
-    repair: Annotated[bool, typer.Option("--repair", help="Repair whatever can be repaired without loss.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Make the repairs that lose nothing.")] = False,
     json: shell.Json = False,
 ) -> None:
     """Check the installation and the stored files.
@@ -238,7 +238,7 @@ def _print_findings(findings: list[Finding]) -> None:
         console.print(about, style="bold")
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
         for finding in group:
-            remedy = f"; {'with --repair ' if finding.repair else ''}{finding.remedy}" if finding.remedy else ""
+            remedy = f"; {finding.remedy}" if finding.remedy else ""
             state = Text(finding.state, style=_STYLES[finding.state])
             table.add_row(state, shell.escaped(finding.name), shell.escaped(f"{finding.text}{remedy}"))
         console.print(table)
@@ -246,7 +246,7 @@ def _print_findings(findings: list[Finding]) -> None:
 
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="Name for --model, such as my-model.")]
 NewFolder = Annotated[Path | None, typer.Option("--out", help="The package's folder.  [default: NAME]")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A model as for bench --model.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as in bench --model.")]
 
 
 @shell.guarded
@@ -271,7 +271,7 @@ def new_baseline(name: NewName, out: NewFolder = None) -> None:
 def check_backend(name: Name, settings: shell.Settings = [], json: shell.Json = False) -> None:
     """Check that a backend keeps its contract.
 
-    It asks about fifty questions, which a paid model bills.
+    It asks the model about fifty questions; with a paid model, they cost money.
     """
     _check("backend", name, settings, json)
 

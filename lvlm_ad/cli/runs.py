@@ -42,7 +42,7 @@ def leaderboard(
     from lvlm_ad.runs import read_runs
 
     if data is not None and not verify:
-        raise ConfigError("--data is used with --verify.")
+        raise ConfigError("--data needs --verify.")
     runs, problems = read_runs(folder)
     if verify:
         from lvlm_ad.cli.terminal import Bars
@@ -100,14 +100,14 @@ def report(
         Path | None, typer.Option(help="Folder of the data set.  [default: its folder at the time of the run]")
     ] = None,
     pictures: Annotated[bool, typer.Option(help="Show the images with marks and maps.")] = True,
-    figures: Annotated[bool, typer.Option("--figures", help="Write the plots as PDF and PNG too.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Also write the plots as PDF and PNG.")] = False,
     json: shell.Json = False,
 ) -> None:
     """Write a run as a web page.
 
     It shows metrics with intervals, curves, outcomes, and every image with its answer and map. The page is a folder
-    with index.html. It opens from disk and loads nothing from the network. Note before you pass it on: it contains the
-    images.
+    with index.html. It opens from disk and loads nothing from the network. It contains the images: consider
+    their licence before you publish it.
     """
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.report.run_pages import write_report
@@ -139,7 +139,8 @@ def compare(
         typer.Option("--across-conditions", help="Allow different divisions, prompts and so on for different models."),
     ] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a page to this folder instead; takes several runs.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a web page to this folder instead; it can show more than two runs."),
     ] = None,
     data: Annotated[
         Path | None,
@@ -175,7 +176,7 @@ def compare(
             )
         return _name_page("comparison", page, json=json)
     if len(others) > 1:
-        raise ConfigError("The terminal shows two runs; --html DIR writes a page of several.")
+        raise ConfigError("The terminal shows only two runs; to compare more, write a page with --html DIR.")
     comparison = compare_runs(runs[0], runs[1], resamples, across_conditions=across_conditions)
     if json:
         return shell.print_json(asdict(replace(comparison, images=comparison.images[:images])))

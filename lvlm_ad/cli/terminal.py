@@ -106,8 +106,9 @@ def print_board(board: Board, console: Console) -> None:
     for group in board.groups:
         rows = [(entry, _row(entry, board.sort)) for entry in group.entries]
         shown, dropped = _columns(group, [row for _, row in rows], board.sort, console.width)
-        title = Text(printable(group.title))
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        # A title of the table itself would be wrapped at the table's width.
+        console.print(Text(printable(group.title), style="italic"))
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for column in shown:
             left = column.name in {"rank", "name"}
             justify, fold = "left" if left else "right", column.name == "name"
@@ -201,9 +202,7 @@ def _categories(comparison: Comparison) -> Table:
 
 
 def _images(comparison: Comparison, chosen: Sequence[ImageDifference]) -> Table:
-    title = (
-        "images with the largest differences: share of the other kind's images that each is ranked correctly against"
-    )
+    title = "images with the largest differences: ranked correctly against this share of the other kind's images"
     table = _table(title, ["", *comparison.names])
     for image in chosen:
         kind = "anomalous" if image.label else "good"

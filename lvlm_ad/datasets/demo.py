@@ -97,8 +97,8 @@ def _is_complete(root: Path, settings: str) -> bool:
             if there == settings:
                 return name == SETTINGS_FILE
             raise DataError(
-                f"{root} holds a demo with other settings ({there[:200]!r}; requested: {settings!r}); "
-                "name another folder, or delete this one."
+                f"{root} holds a demo with other settings: {there[:200]}, not {settings}. Name another folder, or "
+                "delete this one."
             )
     raise DataError(f"{root} holds something other than a demo; name a new or empty folder.")
 

@@ -132,8 +132,8 @@ def fetch(
     if digest != sha256:
         partial.unlink()
         raise DataError(
-            f"{address} gave another file: its SHA-256 begins with {digest[:16]}, not {sha256[:16]}. It was "
-            "removed; try again, or give another address (--url)."
+            f"The file at {address} is not the expected one: its SHA-256 begins with {digest[:16]}, not {sha256[:16]}. "
+            "It was deleted; try again, or give another address (--url)."
         )
     partial.replace(target)
 
@@ -204,7 +204,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int, progress: Callable[[int]
 
 def _unpack_tar(archive: Path, folder: Path, max_bytes: int, progress: Callable[[int], None]) -> None:
     if not hasattr(tarfile, "data_filter"):
-        raise DataError("Archives can be unpacked safely with Python 3.11.4 or later; update Python.")
+        raise DataError("To unpack archives safely, lvlm-ad needs Python 3.11.4 or later; update Python.")
     size = 0
     with tarfile.open(archive) as tar:
         for number, member in enumerate(tar, start=1):

@@ -139,7 +139,7 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
     """
     channels_at = 3
     if image.ndim not in {2, channels_at} or (image.ndim == channels_at and image.shape[2] not in {1, 3, 4}):
-        raise ImageError(f"An image is an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}.")
+        raise ImageError(f"An image must be an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}.")
     if 0 in image.shape:
         raise ImageError(f"An image of shape {image.shape} has no pixels.")
     pixels = image[:, :, None] if image.ndim == 2 else image[:, :, :3]  # noqa: PLR2004

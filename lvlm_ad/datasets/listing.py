@@ -68,13 +68,13 @@ def contents_of(folder: Path) -> str:
     """Describe what a folder holds, for a message."""
     names = [shown(path.name) + ("/" if path.is_dir() else "") for path in _entries(folder)]
     more = len(names) - _SHOWN_NAMES
-    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "") if names else "an empty folder"
+    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "") if names else "nothing"
 
 
 def check_root(root: Path, source: str = "") -> None:
     """Raise a ``DataError`` if a root is not a folder; ``source`` is a sentence on where to get the data."""
     if not os.path.exists(root):  # noqa: PTH110 - Path.exists() raises for names that are too long
-        raise DataError(f"{shown(root)} does not exist; give the folder with the data. {source}".rstrip())
+        raise DataError(f"{shown(root)} does not exist; give the folder of the data set. {source}".rstrip())
     if not root.is_dir():
         raise DataError(f"{shown(root)} is a file, not a folder; unpack it if it is an archive. {source}".rstrip())
 
@@ -152,7 +152,7 @@ class Listing:
         """Return whether a file exists and lies in the root; if not, report it. ``where`` as in ``Row``."""
         is_link = os.path.islink(path)  # noqa: PTH114 - as in is_file
         if not is_file(path):
-            what = "is a link to nothing" if is_link else "does not exist"
+            what = "is a broken link" if is_link else "does not exist"
             self.report(path, f"{where}{shown(path)} {what}; restore the file or remove it from the list.")
             return False
         # A folder is resolved once for all its files.

@@ -40,7 +40,7 @@ _THREADS = 8
 
 
 def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: int | None = None) -> Dataset:
-    """Load a data set's test split. Files are listed, not decoded; ``check_dataset`` decodes them.
+    """Load a data set's test split. This lists the files; ``check_dataset`` also reads them.
 
     Args:
         name: "mvtec", "visa", "folder" or "demo".
@@ -85,7 +85,7 @@ def _list(name: str, root: Path | str | None, mask_threshold: int | None) -> Lis
     folder = Path(root).expanduser() if root else default_root(name)
     if not root and name != "demo" and (name == "folder" or not folder.is_dir()):
         download = "" if name == "folder" else f", or download it: lvlm-ad data download {name}"
-        raise ConfigError(f"The data set {name!r} needs a root: give the folder with the data (--data PATH){download}.")
+        raise ConfigError(f"The data set {name!r} needs a folder: give it with --data PATH{download}.")
     return _LAYOUTS[name](folder, mask_threshold)
 
 

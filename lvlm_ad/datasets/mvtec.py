@@ -39,7 +39,7 @@ def read_mvtec(root: Path, threshold: int | None) -> Listing:
     if not categories:
         raise DataError(
             f"{shown(root)} is not MVTec AD: it holds {contents_of(root)}, but folders such as bottle/test/good were "
-            f"expected. {_SOURCE} For data of your own, choose the data set 'folder'."
+            f"expected. {_SOURCE} For your own data, use the data set 'folder'."
         )
     listing = Listing("mvtec", home, threshold)
     for folder in categories:
@@ -71,9 +71,7 @@ def read_category(listing: Listing, folder: Path, category: str, layout: Layout)
             f"Ignored {len(loose)} images directly in {shown(test)}: those in folders such as test/good have a label."
         )
     if not read_kinds(listing, folder, folders_in(test), category, layout):
-        listing.report(
-            test, f"{shown(test)} is an empty split: no folder in it holds an image; it holds {contents_of(test)}."
-        )
+        listing.report(test, f"{shown(test)} has no images in folders such as good/; it holds {contents_of(test)}.")
     for kind in folders_in(train) if train.is_dir() else ():
         if kind.name.lower() in layout.good:
             for image in listing.images_in(kind):

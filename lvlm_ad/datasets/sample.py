@@ -88,8 +88,8 @@ class Sample:
         mask, size = read_mask(self.mask_path, self.threshold), image_size(self.image_path)
         if mask.shape != size:
             raise ImageError(
-                f"The mask {shown(self.mask_path)} has {mask.shape[0]} x {mask.shape[1]} pixels, "
-                f"its image {size[0]} x {size[1]}; they must agree."
+                f"The mask {shown(self.mask_path)} has {mask.shape[0]} x {mask.shape[1]} pixels, but its image has "
+                f"{size[0]} x {size[1]}; both must have the same size."
             )
         return mask
 
@@ -182,7 +182,7 @@ class Dataset(Sequence[Sample]):
         for category in categories:
             if category not in self.categories:
                 hint = nearest(category, self.categories)
-                raise DataError(f"{self.name} at {shown(self.root)} has no category {category!r}.{hint}")
+                raise DataError(f"The data set {self.name!r} in {shown(self.root)} has no category {category!r}.{hint}")
         if limit is not None and limit < 1:
             raise DataError(f"A limit of {limit} images leaves nothing to measure; give 1 or more.")
         kept = [s for s in self.samples if not categories or s.category in categories]

@@ -34,7 +34,7 @@ def read_visa(root: Path, threshold: int | None) -> Listing:
     if home is None:
         raise DataError(
             f"{shown(root)} is not VisA: it holds {contents_of(root)}, but {_LIST.as_posix()} or folders such as "
-            f"candle/test/good were expected. {_SOURCE} For data of your own, choose the data set 'folder'."
+            f"candle/test/good were expected. {_SOURCE} For your own data, use the data set 'folder'."
         )
     if (home / _LIST).is_file():
         return _read_list(home, threshold)

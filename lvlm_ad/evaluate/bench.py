@@ -41,8 +41,8 @@ __all__ = ["BenchSession", "bench", "dry_run"]
 def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> Runs:
     """Measure models on a data set and write a run for each row.
 
-    A question that was asked before is answered from ``answers.sqlite`` in the output folder. Each new answer is stored
-    there before it is used, so an interrupted bench continues where it stopped.
+    Answers to earlier questions come from ``answers.sqlite`` in the output folder. Each new answer is stored there
+    before it is used, so an interrupted bench continues where it stopped.
 
     Args:
         config: what to measure; None: made from the options.
@@ -196,7 +196,7 @@ def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
         records = result.predictions
         if all(record.status == "failed" for record in records):
             raise FatalError(
-                f"{name}: not one of {len(records)} questions was answered. {records[0].id}: "
+                f"{name}: none of {len(records)} questions was answered. The first, {records[0].id}: "
                 f"{' '.join(records[0].notes)}"
             )
         runs.append(result.write(detector.facts(row), started, detector.plugin.environment(), paid=detector.paid))

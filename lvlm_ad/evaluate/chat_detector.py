@@ -107,7 +107,7 @@ class ChatDetector(Detector["Backend"]):
             notes.append(f"The question was asked again, without success: {retry_error}")
         if protocol.scoring == "expected" and scores.usable and not answer.tokens:
             self._note_once(
-                "An answer came without probabilities of its tokens that fit its text; its scores are taken as written."
+                "The token probabilities of an answer are missing or do not fit its text; its scores count as written."
             )
         record = make_record(
             sample,
@@ -271,10 +271,10 @@ class ChatDetector(Detector["Backend"]):
         if not demanded or _is_object_of(request.options["schema"], answer.text):
             return []
         self._note_once(
-            "The endpoint takes a JSON schema but ignores the schema: an answer came that is not the object "
-            "that was asked for. Answers are read all the same."
+            "The endpoint accepts a JSON schema but ignores it: an answer is not a JSON object of that schema. "
+            "Answers are read anyway."
         )
-        return ["The answer is not the JSON object that was asked for."]
+        return ["The answer is not a JSON object of the schema."]
 
     def _note(self, text: str) -> None:
         self.session.progress.note(f"{self.name}: {text}")
@@ -352,7 +352,5 @@ def _questioner_of(plan: Plan, backend: Backend) -> Questioner:
         )
     if plan.protocol.scoring == "expected" and not able.probabilities:
         hint = "; ask for them with --set logprobs=20" if "logprobs" in backend.Options.model_fields else ""
-        raise ConfigError(
-            f"scoring=expected needs the probabilities of tokens; the answers of {name} come without{hint}."
-        )
+        raise ConfigError(f"scoring=expected needs the probabilities of tokens, which {name} does not return{hint}.")
     return questioner

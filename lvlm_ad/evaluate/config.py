@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from lvlm_ad.datasets import Dataset, load_dataset
 from lvlm_ad.engines import RayOptions
-from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.errors import ConfigError, nearest, what_is_wrong
 from lvlm_ad.plugins import Model, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
@@ -36,9 +36,9 @@ class RunConfig:
         dataset: "mvtec", "visa", "folder" or "demo"; None: "folder" if ``data`` is given, else "demo".
         data: the data set's folder; the demo needs none.
         categories: those to measure; all if empty.
-        limit: at most this many images a category.
+        limit: at most this many images per category.
         protocol: the protocol preset, or a file's path.
-        settings: key -> value, over the fields of the protocol, the model presets and the plugins' options.
+        settings: key -> value: fields of the protocol and the model presets, and options of the plugins.
         out: the folder for runs and stores.
         concurrency: questions under way at once, at the start; the number then adapts to the endpoint's limit.
         max_cost: USD that may be spent.
@@ -47,7 +47,7 @@ class RunConfig:
         reference_rows: whether chance, contrast and oracle run beside the models.
         mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.images.read_mask``.
         retry_failed: ask again where a stored answer is refused, cut off, empty or unreadable.
-        batch: ask in batches, where the endpoint takes them: slower and cheaper.
+        batch: use the endpoint's Batch API, which is slower and cheaper.
         resamples: bootstrap resamples of the test images for confidence intervals, 50 or more; 0: no intervals.
         engine: "local": all on this machine; "ray": images are divided and local models run on a Ray cluster. The
             numbers are the same.
@@ -98,8 +98,8 @@ class RunConfig:
             try:
                 value = field_type.validate_python(getattr(self, name))
             except ValidationError as error:
-                reason = error.errors(include_url=False)[0]["msg"]
-                raise ConfigError(f"{name}: {reason}; got {getattr(self, name)!r:.80}.") from None
+                reason = what_is_wrong(error.errors(include_url=False)[0])
+                raise ConfigError(f"{name} {reason}; got {getattr(self, name)!r:.80}.") from None
             object.__setattr__(self, name, value)
 
     def with_options(self, options: Mapping[str, Any]) -> RunConfig:
@@ -161,7 +161,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     if config.resamples and config.resamples < FEWEST_RESAMPLES:
         raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
     if config.ray_address is not None and config.engine != "ray":
-        raise ConfigError("--ray-address is used with --engine ray.")
+        raise ConfigError("--ray-address needs --engine ray.")
     settings = dict(config.settings)
     fields_of_protocol = set(Protocol.model_fields) - {"name"}
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
@@ -171,8 +171,8 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
     for key in settings:
         if key not in known:
-            hint = " A key is never given on the command line: name its environment variable." if "key" in key else ""
-            raise ConfigError(f"Nothing has a setting {key!r}.{nearest(key, known)}{hint}")
+            hint = " Do not give a key on the command line: name its environment variable." if "key" in key else ""
+            raise ConfigError(f"There is no setting {key!r}.{nearest(key, known)}{hint}")
     _check_prices([model for model, _ in models], config)
     prompt = load_prompt(protocol.prompt)
     # A protocol may set several division methods; --set may not set another method's.
@@ -204,6 +204,6 @@ def _check_prices(models: Sequence[Model], config: RunConfig) -> None:
         price = model.preset.price
         if model.preset.kind == "backend" and (price.price_input is None or price.price_output is None):
             raise ConfigError(
-                f"--max-cost cannot be kept: the price of {model.preset.name} is unknown. Give it with "
+                f"--max-cost needs a price, but that of {model.preset.name} is unknown. Give it with "
                 "--set price_input=... --set price_output=... (USD per million tokens)."
             )

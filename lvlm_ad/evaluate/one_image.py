@@ -73,7 +73,7 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         FatalError: the model cannot be asked.
     """
     if len(config.models) != 1:
-        raise ConfigError("One image is asked about with one --model.")
+        raise ConfigError("Give exactly one --model.")
     sample, plan = _plan(image, replace(config, reference_rows=False), category)
     parts = _cut(sample, plan)
     with ExitStack() as stack:

@@ -125,7 +125,7 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
         DataError: there is no such folder, a sample has no map, or several.
     """
     if not folder.is_dir():
-        raise DataError(f"There is no folder {shown(folder)} with maps.")
+        raise DataError(f"There is no folder {shown(folder)}; give the folder with the maps (--maps).")
     maps: dict[str, Path] = {}
     missing: list[str] = []
     for sample in dataset:
@@ -138,8 +138,8 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
         else:
             missing.append(" or ".join(f"{name}{{{','.join(_SUFFIXES)}}}" for name in names))
     if missing:
-        others = f" {len(missing) - 1} more are missing." if len(missing) > 1 else ""
-        raise DataError(f"{shown(folder)} contains no {missing[0]}.{others}")
+        images = "an image" if len(missing) == 1 else f"{len(missing)} images"
+        raise DataError(f"{shown(folder)} contains no map of {images}; the first would be {missing[0]}.")
     return maps
 
 
@@ -226,7 +226,9 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
         except (TypeError, ValueError, OverflowError):
             scores[sample.id] = math.nan
         if not math.isfinite(scores[sample.id]):
-            raise DataError(f"{shown(path)}: the score of {sample.id} is {values[0]!r:.50}, no finite number.")
+            raise DataError(
+                f"{shown(path)}: the score of {sample.id} is {values[0]!r:.50}, which is not a finite number."
+            )
     return scores
 
 
@@ -242,7 +244,7 @@ def _pairs(path: Path) -> list[tuple[str, Any]]:
         if text.lstrip().startswith("{"):
             # As pairs, so that a name that occurs twice is noticed.
             return list(json.loads(text, object_pairs_hook=lambda members: members))
-        problem = "it is no object"
+        problem = "it is not an object"
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, RecursionError, csv.Error) as error:

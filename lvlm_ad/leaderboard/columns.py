@@ -109,12 +109,12 @@ NUMBERS = COLUMNS[2:]
 """The columns after rank and name."""
 
 HEADS = (
-    "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. USD/point: cost of each "
-    "percent of I-AUROC above 50, which is chance."
+    "Percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. USD/point: cost per "
+    "percentage point of I-AUROC above 50 (chance)."
 )
 
 REFERENCE_ROWS = (
-    "Reference rows show what the numbers are worth: chance guesses, contrast looks for unusual pixels without a "
+    "Reference rows are there for comparison: chance guesses, contrast looks for unusual pixels without a "
     "model, and oracle scores each region by the ground truth. They are not ranked."
 )
 

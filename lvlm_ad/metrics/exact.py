@@ -107,8 +107,9 @@ def pixel_metrics(
 ) -> PixelMetrics:
     """Compute the metrics of anomaly maps, exactly.
 
-    Beside arrays, lists and tuples this takes about 100 MB, or a 16th of the scores, and 70 bytes for each anomalous
-    pixel. Other iterables are read once; their scores stay in memory up to a gigabyte, then in a temporary file.
+    For arrays, lists and tuples this takes about 100 MB of extra memory, or a 16th of the scores, and 70 bytes for each
+    anomalous pixel. Other iterables are read once; up to a gigabyte of their scores stays in memory, the rest goes to a
+    temporary file.
 
     Args:
         masks: n arrays ``(H, W)``, or one ``(n, H, W)``; a pixel is anomalous where it is not 0. Sizes may differ.

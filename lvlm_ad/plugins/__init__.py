@@ -179,12 +179,13 @@ def _class_in(module: ModuleType, wanted: str, name: str) -> Any:
     }
     if wanted:
         if not hasattr(module, wanted):
-            raise PluginError(f"{name}: there is no {wanted!r} in it.{nearest(wanted, candidates)}")
+            raise PluginError(f"{name.rpartition(':')[0]} contains no {wanted!r}.{nearest(wanted, candidates)}")
         return getattr(module, wanted)
     if len(candidates) != 1:
         has = ", ".join(candidates) or "none"
         advice = f"; name one, as in {name}:{next(iter(candidates))}" if candidates else ""
-        raise PluginError(f"{name} must contain one class with {', '.join(METHODS)}; it contains {has}{advice}.")
+        methods = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
+        raise PluginError(f"{name} must contain one class with a method {methods}; it contains {has}{advice}.")
     return next(iter(candidates.values()))
 
 
@@ -258,9 +259,8 @@ def _find_preset(name: str) -> tuple[ModelPreset, Plugin]:
     plugins = {entry.name: kind for entry, kind in sorted(offers, key=lambda offer: is_ours(offer[0]))}
     if name not in plugins:
         raise ConfigError(
-            f"There is no model {name!r}.{nearest(name, {*presets, *plugins})} Give a preset file of your own by its "
-            "path, ending in .toml, and a class of your own as FILE.py or module:Class. 'lvlm-ad models' lists all "
-            "models."
+            f"There is no model {name!r}.{nearest(name, {*presets, *plugins})} For a preset file of your own, give its "
+            "path, ending in .toml; for your own class, FILE.py or module:Class. 'lvlm-ad models' lists all models."
         )
     return model_preset({"name": name, plugins[name]: name}), load_plugin(plugins[name], name)
 

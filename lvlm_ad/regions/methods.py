@@ -108,7 +108,7 @@ def divide(image: NDArray[Any], method: str = "superpixel", **options: Any) -> R
 
     Raises:
         ConfigError: the method or an option is wrong, or the model of the sam division cannot be used.
-        ImageError: the array is no image.
+        ImageError: the array is not an image.
 
     Example:
         >>> import numpy as np

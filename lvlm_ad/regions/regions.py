@@ -36,7 +36,7 @@ class Regions:
 
     Attributes:
         cells: int32 ``(H, W)``, the cell of each pixel, 0..C-1; every cell has at least one pixel.
-        membership: bool ``(R, C)``; row r-1 tells which cells region number r covers.
+        membership: bool ``(R, C)``; row r-1 says which cells region number r covers.
 
     Example:
         >>> regions = Regions.from_labels(np.array([[1, 1, 2, 0]]))
@@ -52,7 +52,7 @@ class Regions:
         """Make the regions of a partition.
 
         Args:
-            labels: integers ``(H, W)``: the region's number, 1..R without gaps; 0 in no region.
+            labels: integers ``(H, W)``: the number of each pixel's region, 1..R without gaps; 0 outside all regions.
         """
         count = int(labels.max(initial=0))
         uncovered = bool((labels == 0).any())
@@ -233,7 +233,9 @@ class DivisionStore:
         """Read one division."""
         arrays = self._arrays("regions", key)
         if arrays is None:
-            raise StoreError(f"The cache {self._database.path} has no division {key}. Delete it: it is made again.")
+            raise StoreError(
+                f"The cache {self._database.path} has no division {key}. Delete the cache; lvlm-ad makes it again."
+            )
         return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
 
     def counts(self, key: str) -> dict[str, NDArray[Any]] | None:

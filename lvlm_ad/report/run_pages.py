@@ -50,7 +50,9 @@ def write_report(
         RunError: the folder cannot be written.
     """
     if out.is_symlink() and out.parent.resolve() == run.dir.resolve():
-        raise RunError(f"{out} is a link that whoever made the run may have set; remove it or give -o.")
+        raise RunError(
+            f"{out} is a link, perhaps set by the author of the run; remove it, or give another folder with -o."
+        )
     with _page_in(out) as page:
         images = _gallery([run], out, data, progress or Progress(), pictures=pictures)
         plots = run_plots(run, curves_of(run))
@@ -177,14 +179,14 @@ def _settings(run: Run) -> list[tuple[str, str]]:
         *((name, str(value)) for name, value in manifest.model.identity.items()),
         *((f"protocol: {name}", str(value)) for name, value in manifest.protocol.items()),
         ("division", f"{manifest.division.method} ({options})" if manifest.division.method else "none"),
-        ("without an answer", manifest.on_failure),
+        ("images without an answer", manifest.on_failure),
         ("seed", str(manifest.seed)),
         ("hash of the configuration", manifest.config_hash),
         ("hash of the data set", manifest.dataset.fingerprint),
         ("hash of the division", manifest.division.hash),
         ("hash of the prompt", manifest.prompt.hash),
         ("started", manifest.started),
-        ("took, seconds", f"{manifest.seconds:.0f}"),
+        ("duration, seconds", f"{manifest.seconds:.0f}"),
         *((name, value) for name, value in manifest.versions.items()),
     ]
     return [(name, value) for name, value in settings if value]

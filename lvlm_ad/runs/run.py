@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest
+from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest, what_is_wrong
 from lvlm_ad.files import read_arrays, write_file
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.runs.records import METRIC_NAMES, METRIC_TITLES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
@@ -233,7 +233,7 @@ def _reading(folder: Path, name: str) -> Iterator[Path]:
             newest = f"this version reads schema {SCHEMA_VERSION} and older"
             raise RunError(f"A newer lvlm-ad wrote {path}; {newest}. Upgrade to read it.") from error
         place = ".".join(str(part) for part in problems[0]["loc"]) or "it"
-        raise RunError(f"The run {folder} is damaged: {name}: {place}: {problems[0]['msg']}.") from error
+        raise RunError(f"The run {folder} is damaged: {name}: {place} {what_is_wrong(problems[0])}.") from error
     except Exception as error:  # a damaged archive makes zipfile and NumPy raise nearly anything
         problem = str(error) if isinstance(error, MetricError) else f"{error!r:.200}"
         raise RunError(f"The run {folder} is damaged: {name}: {problem}") from error

@@ -3,19 +3,19 @@
 The tokens "0", ".", "7" spell 0.7. Each token comes with the probabilities of what could have stood in its place, its
 alternatives. At each place:
 
-1. Only alternatives count that make, after what was written so far, a number in [0, 1]; their probabilities are
-   renormalised to 1.
-2. An alternative that agrees with what was written, as far as it goes, stands for what was written.
-3. An alternative with as many decimals as the written token is worth its own digits, and what was written after the
-   token adds to it as much as it adds to the number. No value exceeds 1.
-4. An alternative with more or fewer decimals is worth the number that it completes.
+1. Only alternatives that continue the number so far to a number in [0, 1] count; their probabilities are renormalised
+   to 1.
+2. If an alternative agrees with the beginning of what was written ("0" for "0.7"), it counts as what was written.
+3. If an alternative ends at the same decimal place as the written token, its digits replace those of the token, and
+   the digits written after the token are kept. No value exceeds 1.
+4. If an alternative ends at another decimal place, it counts as the number that it completes.
 
 The expected value at the first token is the score. For tokens of one character, where d is a digit of the decimals:
 
     E = P(1) + P(0) (sum_d P(d1 = d) d / 10 + sum_d P(d2 = d) d / 100 + ...)
 
-if the number begins with 0. Limits: what would have followed an alternative is not known, so what followed the written
-token stands for it; a number has as many decimals as were written; after a written 1, a 0 is worth 0.
+if the number begins with 0. Nobody knows what the model would have written after an alternative, so what it wrote after
+the chosen token is used. The number of decimals does not change. If the model wrote 1, the alternative 0 counts as 0.
 """
 
 from __future__ import annotations

@@ -35,12 +35,12 @@ def parse(text: str, n_regions: int) -> Scores:
     """Read the scores from a text.
 
     Args:
-        text: what the model wrote; anything.
+        text: any text, as the model wrote it.
         n_regions: how many regions were drawn; they are numbered from 1.
 
     Returns:
         Scores with the status "ok", "partial", "refused" or "unparsable". Regions are in the order of their numbers.
-        Of a text beyond ``lexer.LONGEST`` characters, the end is read and the result is "partial".
+        If the text is longer than ``lexer.LONGEST`` characters, only its end is read, and the status is "partial".
 
     Example:
         >>> scores = parse("The image anomaly score is 0.9. Regions 3 and 5: 70%.", n_regions=9)

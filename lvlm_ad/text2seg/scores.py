@@ -35,10 +35,10 @@ class Scores:
     """The scores in one answer.
 
     Attributes:
-        image: image anomaly score in [0, 1], higher is more anomalous; None where the answer gives none.
+        image: image anomaly score in [0, 1], higher is more anomalous; None if the answer gives none.
         regions: region number (from 1) -> score in [0, 1]; regions not named are absent.
         status: "ok"; "partial" (usable, but something was wrong or missing, see notes); "refused"; "unparsable";
-            "truncated" (cut off; what was readable is kept); "failed" (no answer came);
+            "truncated" (cut off; the scores before the cut are kept); "failed" (no answer came);
             "unasked" (the question was not asked, because of the budget or because it waits in a batch).
         notes: what was wrong, one short sentence each.
         expected: how many of these scores are expected values; the others are as written.
@@ -56,7 +56,7 @@ class Scores:
 
     @property
     def usable(self) -> bool:
-        """Whether the image has a score to be measured by."""
+        """Whether there is an image score, so that the image can be measured."""
         return self.image is not None
 
 

@@ -142,7 +142,7 @@ def test_an_endpoint_out_of_reach_is_given_up(store):
     asker, backend = asker_of(store, bad_is(TransientError("no connection")))
     errors = ask_all(asker, [f"bad{n}" for n in range(9)])
     assert [type(error) for error in errors] == [TransientError] * 7 + [FatalError] * 2
-    assert "first 8 questions all failed. The last: no connection" in str(errors[-1])
+    assert "first 8 questions all failed. The last error: no connection" in str(errors[-1])
     assert len(backend.asked) == 8
     for _ in range(2):
         asker, _ = asker_of(store, bad_is(TransientError("status 400")))

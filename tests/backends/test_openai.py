@@ -114,7 +114,7 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
             401,
             {"error": {"message": "wrong key"}},
             FatalError,
-            r"key is refused: wrong key\. The environment variable OPENAI_API_KEY holds it\.$",
+            r"key is refused: wrong key\. The environment variable OPENAI_API_KEY contains the key\.$",
         ),
         (403, {"error": {"message": "not you"}}, FatalError, "not you"),
         (402, {"error": {"message": "no credits"}}, FatalError, "exhausted: no credits"),
@@ -133,7 +133,7 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         ),
         (413, {"detail": "too large"}, RejectedError, "status 413: too large"),
         (422, {"error": "image size refused"}, RejectedError, "image size refused"),
-        (400, {"error": {"message": "response_format is not supported"}}, RejectedError, "takes no schema"),
+        (400, {"error": {"message": "response_format is not supported"}}, RejectedError, "supports no schema"),
         (408, {}, TransientError, "status 408"),
         (500, b"Internal Server Error", TransientError, "status 500"),
         (503, {"error": {"message": "busy"}}, TransientError, "status 503: busy"),
@@ -276,14 +276,14 @@ def test_a_key_is_wanted_by_endpoints_far_away(backend, monkeypatch, endpoint, t
     """Without a key, an internet address is an error before anything is sent; a local address is asked."""
     monkeypatch.delenv("OPENAI_API_KEY")
     for url in ("https://api.openai.com/v1", "https://openrouter.ai/api/v1", "https://8.8.8.8/v1"):
-        with pytest.raises(ConfigError, match=re.escape(f"OPENAI_API_KEY holds no key for {url}")):
+        with pytest.raises(ConfigError, match=re.escape(f"OPENAI_API_KEY contains no key for {url}")):
             backend(base_url=url)
     backend(base_url="https://api.openai.com/v1", api_key_env="")
     for url in ("http://gpu-server:8000/v1", "http://10.0.0.3/v1", "http://box.local/v1"):
         backend(base_url=url)
     backend().answer(REQUEST)
     assert len(endpoint.asked) == 1
-    with pytest.raises(ConfigError, match="MY_KEY holds no key"):
+    with pytest.raises(ConfigError, match="MY_KEY contains no key"):
         backend(api_key_env="MY_KEY")
     with pytest.raises(ConfigError, match=r"key's file .*absent cannot be read"):
         backend(api_key_file=tmp_path / "absent")
@@ -295,7 +295,7 @@ def test_a_key_may_come_from_a_file_and_go_into_another_header(backend, endpoint
     backend(api_key_file=tmp_path / "key", key_header="api-key").answer(REQUEST)
     assert endpoint.headers[0]["api-key"] == "from-a-file"
     (tmp_path / "key").write_text("two\nlines")
-    with pytest.raises(ConfigError, match="holds no key: there are spaces") as caught:
+    with pytest.raises(ConfigError, match="is not a key: it contains spaces") as caught:
         backend(api_key_file=tmp_path / "key")
     assert "lines" not in str(caught.value).partition("spaces")[0]
 
@@ -308,7 +308,7 @@ def test_what_an_endpoint_does_not_take_is_not_sent(backend, endpoint):
     assert set(body) == {"model", "messages", "max_completion_tokens", "seed", "reasoning_effort"}
     assert "detail" not in body["messages"][0]["content"][0]["image_url"]
     assert not asked.capabilities.schema
-    with pytest.raises(ConfigError, match="takes no temperature"):
+    with pytest.raises(ConfigError, match="does not support temperature"):
         backend(takes=["seed"], temperature=0.5)
 
 

@@ -249,7 +249,7 @@ def test_what_cannot_be_loaded_is_said_in_one_line(backend, tmp_path):
     own = {**config, "model_type": "brand_new", "auto_map": {"AutoConfig": "configuration.Own"}}
     (text / "config.json").write_text(json.dumps(own))
     (text / "configuration.py").write_text("raise SystemExit('run without being asked')")
-    with pytest.raises(ConfigError, match=r"needs code of its own.*trust_remote_code=true"):
+    with pytest.raises(ConfigError, match=r"needs the code that comes with it.*trust_remote_code=true"):
         backend(text).identity()
 
 

@@ -160,8 +160,8 @@ def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"model": "ViT-B-16-plus-24"}, "has no model 'ViT-B-16-plus-24'. Did you mean 'ViT-B-16-plus'"),
-        ({"model": "RN50", "pretrained": "random"}, "RN50 is no plain vision transformer"),
-        ({"model": "ViT-B-16-SigLIP", "pretrained": "random"}, "no plain vision transformer"),
+        ({"model": "RN50", "pretrained": "random"}, "RN50 is not a plain vision transformer"),
+        ({"model": "ViT-B-16-SigLIP", "pretrained": "random"}, "not a plain vision transformer"),
         ({"pretrained": "laion400m_e33"}, "no such file, and open_clip has laion400m_e31, laion400m_e32"),
         ({"pretrained": "nothing.pt"}, "no such file"),
         (

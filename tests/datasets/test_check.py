@@ -85,7 +85,7 @@ def test_everything_wrong_is_reported_at_once(tmp_path):
         ("bottle/good/0", "damaged or truncated"),
         ("bottle/good/1", "not an image file"),
         ("bottle/good/2", "decompression bomb"),
-        ("bottle/bent/1", "they must agree"),
+        ("bottle/bent/1", "both must have the same size"),
         ("bottle/bent/2", "damaged or truncated"),
         ("bottle/bent/3", "no defective pixel"),
         ("bottle/train/1.png", "not an image file"),

@@ -254,7 +254,7 @@ def test_folder_in_no_known_form_says_what_is_expected(tmp_path):
     with pytest.raises(DataError, match=r"holds a\.png; expected are <category>/test/good"):
         load_dataset("folder", tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds an empty folder"):
+    with pytest.raises(DataError, match="holds nothing"):
         load_dataset("folder", tmp_path / "empty")
 
 

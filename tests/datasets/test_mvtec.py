@@ -106,7 +106,7 @@ def test_root_one_level_off_is_recognised(tmp_path):
         (lambda root: (root / "wood").rename(root / "gear"), r"holds gear/, but .*mvtec\.com.*'folder'"),
         (lambda root: root.rename(root.with_name("elsewhere")), r"data does not exist.*mvtec\.com"),
         (lambda root: root.rename(root.with_name("elsewhere")) and root.write_bytes(b"x"), "unpack it"),
-        (lambda root: (root / "tile" / "test" / "good").mkdir(parents=True), "empty split"),
+        (lambda root: (root / "tile" / "test" / "good").mkdir(parents=True), "has no images in folders such as good/"),
         (lambda root: picture(root / "tile" / "train" / "good" / "0.png"), "tile has no folder test/; it holds train/"),
         (
             lambda root: picture(root / "wood" / "test" / "good" / "000.jpg"),
@@ -116,7 +116,7 @@ def test_root_one_level_off_is_recognised(tmp_path):
             lambda root: picture(root / "wood" / "ground_truth" / "good" / "000_mask.png", 255),
             r"good/000\.png is listed as good but has a mask",
         ),
-        (lambda root: (root / "wood" / "test" / "good" / "x.png").symlink_to("gone.png"), "link to nothing"),
+        (lambda root: (root / "wood" / "test" / "good" / "x.png").symlink_to("gone.png"), "broken link"),
     ],
 )
 def test_a_fault_is_named_with_what_to_do(tmp_path, change, message):
@@ -137,7 +137,7 @@ def test_two_copies_of_the_data_are_ambiguous(tmp_path):
 
 def test_root_is_required():
     """Without a root the message says which option gives it."""
-    with pytest.raises(ConfigError, match=r"needs a root.*--data"):
+    with pytest.raises(ConfigError, match=r"needs a folder.*--data"):
         load_dataset("mvtec")
 
 

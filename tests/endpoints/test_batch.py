@@ -141,10 +141,10 @@ def test_an_interrupted_batch_counts_towards_the_limit(lvlm_ad_command, batches,
 def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command, batches, small_data):
     """Backends and presets that take no batches say so at once."""
     done = bench(lvlm_ad_command, batches, small_data, "--batch", "--set", 'takes=["temperature"]')
-    assert (done.returncode, "takes no batches" in done.stderr) == (2, True)
+    assert (done.returncode, "does not support batches" in done.stderr) == (2, True)
     (Path("a.json")).write_text('["x"]')
     done = lvlm_ad_command("bench", "--model", "scripted", "--set", "file=a.json", "--batch", "--no-reference-rows")
-    assert (done.returncode, "ScriptedBackend takes no batches" in done.stderr) == (2, True)
+    assert (done.returncode, "ScriptedBackend does not support batches" in done.stderr) == (2, True)
     assert batches.batches == {}
 
 

@@ -314,10 +314,10 @@ def divided(out):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--ray-address", "127.0.0.1:1"], "--ray-address is used with --engine ray"),
+        (["--ray-address", "127.0.0.1:1"], "--ray-address needs --engine ray"),
         (["--engine", "ray", "--ray-address", "nowhere"], "There is no Ray cluster at nowhere"),
         (["--engine", "ray", "--set", "actors=0"], "--engine ray, setting actors"),
-        (["--set", "actors=2"], "Nothing has a setting 'actors'"),
+        (["--set", "actors=2"], "There is no setting 'actors'"),
     ],
 )
 def test_wrong_options_are_one_line(options, expected, kept_data, tmp_path):

@@ -282,7 +282,7 @@ def test_an_ignored_schema_is_noticed_and_on_record(bench_command, endpoint, out
     """A server that takes the schema and answers in prose is named once; runs with and without schema are two rows."""
     done = bench_command("--prompt", "json")
     assert done.returncode == 0
-    assert " ".join(done.stderr.split()).count("ignores the schema") == 1
+    assert " ".join(done.stderr.split()).count("ignores it") == 1
     assert endpoint.asked[0]["response_format"]["type"] == "json_schema"
     done = bench_command("--prompt", "json", "--set", 'takes=["temperature"]')
     assert "ignores" not in done.stderr

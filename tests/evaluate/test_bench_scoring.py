@@ -95,7 +95,7 @@ def test_an_endpoint_that_sends_no_probabilities_is_noticed(bench_command, endpo
     done = bench_command("--set", "logprobs=5", "--set", "scoring=expected")
     (run,) = json.loads(done.stdout)["runs"]
     assert run["metrics"]["scores"] == {"total": 24, "expected": 0}
-    assert " ".join(done.stderr.split()).count("came without probabilities") == 1
+    assert " ".join(done.stderr.split()).count("are missing or do not fit its text") == 1
     board = lvlm_ad_command("leaderboard", out, "--format", "md").stdout
     assert "expected values (0 of 24; the others as written)" in board
 

@@ -138,7 +138,7 @@ def test_missing_and_ambiguous_maps_are_told(dataset, maps, kept_data, tmp_path)
     second.with_suffix(".png").unlink()
     first.unlink()
     third.unlink()
-    with pytest.raises(DataError, match=r"contains no .*\.npy,\.tiff.* 1 more are missing"):
+    with pytest.raises(DataError, match=r"contains no map of 2 images.*\.npy,\.tiff"):
         find_maps(dataset, maps)
     with pytest.raises(ConfigError, match="needs a name"):
         score_maps(maps, RunConfig(data=kept_data, out=tmp_path), name=" ")
@@ -153,14 +153,14 @@ def test_scores_that_do_not_fit_are_told(dataset, tmp_path):
         ("a.csv", "score,image\n0.5\n", "has no score for"),
         ("a.csv", "image,score\n" + "x" * 200_000 + ",1\n", table),
         ("a.csv", "image,score\n", "has no score for"),
-        ("a.csv", "image,score\n" + "".join(f"{one},high\n" for one in names), "'high', no finite number"),
+        ("a.csv", "image,score\n" + "".join(f"{one},high\n" for one in names), "'high', which is not a finite number"),
         ("a.csv", f"image,score\n{names[0]},1\n{names[0]},2\n", "has two scores"),
         ("a.csv", f"image,score\n{names[0]},1\n{names[0]}.png,2\n", "has two scores"),
         ("a.JSON", "[[1, 0.5]]", "one object"),
         ("a.json", '[{"image": "a", "score": 1}]', "one object"),
         ("a.json", "[" * 100_000, "one object"),
         ("a.json", f'{{"{names[0]}": 1, "{names[0]}": 2}}', "has two scores"),
-        ("a.json", f'{{"{names[0]}": 1{"0" * 400}}}', "no finite number"),
+        ("a.json", f'{{"{names[0]}": 1{"0" * 400}}}', "not a finite number"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError, match=message) as caught:

@@ -266,4 +266,4 @@ def test_the_leaderboard_leaves_out_what_does_not_verify(copied, lvlm_ad_command
     assert "chance" not in names
     assert "contrast" in names
     alone = lvlm_ad_command("leaderboard", folder, "--data", tmp_path)
-    assert (alone.returncode, "--data is used with --verify" in alone.stderr) == (2, True)
+    assert (alone.returncode, "--data needs --verify" in alone.stderr) == (2, True)

@@ -155,8 +155,8 @@ def test_a_constructor_gets_what_it_asks_for(write):
     [
         (None, "absent.py", "There is no file absent.py"),
         (PLAIN + PLAIN.replace("Mine", "Other"), "my.py", "contains Mine, Other; name one, as in my.py:Mine"),
-        ("x = 1\n", "my.py", "must contain one class with answer, answer_many, score; it contains none"),
-        (PLAIN, "my.py:Mien", "there is no 'Mien' in it. Did you mean 'Mine'"),
+        ("x = 1\n", "my.py", "must contain one class with a method answer, answer_many or score; it contains none"),
+        (PLAIN, "my.py:Mien", "my.py contains no 'Mien'. Did you mean 'Mine'"),
         ("class Mine: pass\n", "my.py:Mine", "has none of the methods"),
         (PLAIN + "Mine = 3\n", "my.py:Mine", "is int, not a class"),
         ("a = 1\nb = a / 0\n", "my.py", r"ZeroDivisionError: division by zero \(.*my.py, line 2\)"),
@@ -190,7 +190,7 @@ def test_values_of_options_are_checked(write):
     """Numbers are finite; an unknown option is named."""
     write("options.py", OPTIONS)
     for value in ("nan", "1e999"):
-        with pytest.raises(ConfigError, match="setting sharpness: Input should be a finite number"):
+        with pytest.raises(ConfigError, match="setting sharpness must be a finite number"):
             model("options.py", sharpness=value)
     assert find_model("options.py", {"wrod": "1"})[1] >= {"word", "sharpness", "price_input"}
 

@@ -228,7 +228,7 @@ def test_a_division_comes_back_as_it_was(store, tmp_path, image):
 
 def test_a_division_that_is_missing_or_damaged_is_an_error(store, image):
     """The error says what to do: the cache may be deleted."""
-    with pytest.raises(StoreError, match=r"no division nothing\. Delete it: it is made again"):
+    with pytest.raises(StoreError, match=r"no division nothing\. Delete the cache; lvlm-ad makes it again"):
         store.regions("nothing")
     store.put("key", StoredDivision.pack(divide(image, "grid"), None))
     with store._database.transaction(durable=False) as database:
