@@ -293,7 +293,7 @@ def test_without_a_chat_template_nothing_is_asked(backend, tiny_lvlm, tmp_path):
     [
         ({"device": "cuda:99"}, "has no cuda|There is no device"),
         ({"device": "toaster"}, "There is no device 'toaster'"),
-        ({"parameters": 100_000}, r"needs about \d+ GB as float32 and \d+ GB are free on cpu"),
+        ({"parameters": 100_000}, r"needs about \d+ GB as float32, and cpu has \d+ GB free"),
         ({"quantize": "4bit"}, "needs a CUDA GPU"),
     ],
 )
