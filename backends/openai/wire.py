@@ -68,13 +68,13 @@ class OpenAIOptions(BackendOptions):
     max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Most tokens of an answer, including reasoning."""
     token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"  # noqa: S105 - no secret
-    """The endpoint's name of this limit."""
+    """The endpoint's name for this limit."""
     reasoning_effort: str | None = None
-    """How long a reasoning model thinks, in the endpoint's words."""
+    """How long a reasoning model thinks; a value that the endpoint knows."""
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     """Number of alternatives per token for which to request log-probabilities."""
     timeout: Annotated[float, Field(gt=0), Transport] = 120.0
-    """Seconds to wait for the begin of an answer, and again for its end."""
+    """Seconds to wait for the beginning of an answer, and again for its end."""
 
     @model_validator(mode="before")
     @classmethod
@@ -245,7 +245,7 @@ def _find_key(options: OpenAIOptions) -> tuple[SecretStr, str]:
     chosen = options.api_key_file is not None or options.api_key_env != _DEFAULT_VARIABLE
     if not key and source and (chosen or not _is_local(options.base_url)):
         raise ConfigError(
-            f"{source} contains no key for {options.base_url}. Set it, or name another variable or file: "
+            f"{source} contains no key for {options.base_url}; set it, or name another variable or file: "
             "--set api_key_env=NAME or --set api_key_file=PATH. If the endpoint needs no key: --set api_key_env="
         )
     return SecretStr(key), source

@@ -20,9 +20,9 @@ class TransformersOptions(BackendOptions):
     of_model: ClassVar[tuple[str, ...]] = ("parameters", "revision")
 
     model: Annotated[str, Field(min_length=1)]
-    """Its name at the Hugging Face hub, or its folder."""
+    """The model's name on the Hugging Face hub, or its folder."""
     revision: str | None = None
-    """A branch, tag or commit at the hub."""
+    """A branch, tag or commit on the hub."""
     device: Annotated[str, Transport] = "auto"
     """Where it runs: auto (all GPUs, else Apple's GPU, else the CPU), cuda, cuda:1, mps or cpu."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
@@ -38,7 +38,7 @@ class TransformersOptions(BackendOptions):
     seed: int = 0
     """Sampling seed; has no effect with temperature 0."""
     constrain: bool = False
-    """Force every answer into its format, through xgrammar; for prompts that want the format and nothing else."""
+    """Force every answer into its format, through xgrammar; for prompts that ask for nothing but the format."""
     batch_size: Annotated[int | Literal["auto"], Transport] = "auto"
     """Questions answered together; auto grows until the GPU's memory is used well."""
     processor: dict[str, Any] = Field(default_factory=dict)
@@ -48,7 +48,7 @@ class TransformersOptions(BackendOptions):
     trust_remote_code: bool = False
     """Run the code that comes with the model."""
     parameters: Annotated[float | None, Transport] = None
-    """Number of its parameters, in billions; tells before the download whether it fits."""
+    """Number of its parameters, in billions; used to check before the download whether it fits."""
 
     @field_validator("batch_size", mode="before")
     @classmethod

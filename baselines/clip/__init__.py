@@ -43,7 +43,7 @@ class ClipOptions(BaselineOptions):
     batch_size: Annotated[int | None, Field(ge=1), Transport] = None
     """Pictures in one batch; None: 32 on a GPU, 1 on a CPU."""
     text_cache: Annotated[Path | None, Transport] = None
-    """Folder for the vectors of prompts; None: lvlm-ad/clip-text in the user's cache."""
+    """Folder for the embeddings of prompts; None: lvlm-ad/clip-text in the user's cache."""
 
 
 class ClipAcOptions(ClipOptions):

@@ -180,12 +180,12 @@ def _print_details(model: dict[str, Any]) -> None:
         console.print(shell.escaped(model["description"]))
     console.print()
     if not model["options"]:
-        console.print("It has no options.")
+        console.print("The model has no options.")
         return
     table = Table("--set", Column("Value", overflow="fold"), "Description", box=None, pad_edge=False)
     for option in model["options"]:
         value = Text("required", style="yellow") if option["required"] else shell.escaped(_shown(option["value"]))
-        about = Text(shell.escaped(option["about"]))
+        about = Text(shell.escaped(option["about"].replace("``", "")))
         mark = "" if option["changes_answers"] else " *"
         about.append(f"{' ' if about else ''}({option['type']}){mark}", style="dim")
         table.add_row(option["name"], value, about)
