@@ -82,8 +82,8 @@ def threads_get_their_own_answers(backend: Backend) -> None:
         answers = list(pool.map(lambda one: _ask(backend, one), questions))
     if backend.capabilities.stored and not isinstance(backend, ManyBackend):
         same, own = _compare(answers, questions, lambda one: _ask(backend, one))
-        expect(own, "asked from several threads, a question gets the answer to another")
-        expect(same or backend.capabilities.batches_internally, "asked from several threads it answers differently")
+        expect(own, "if several threads ask, a question gets the answer to another question")
+        expect(same or backend.capabilities.batches_internally, "if several threads ask, the answers change")
 
 
 def batches_keep_order(backend: Backend) -> None:
@@ -104,7 +104,7 @@ def batches_keep_order(backend: Backend) -> None:
     with expect_no_error(f"answer_many(), asked {count} questions as max_batch_size says,"):
         together = answers(questions)
     same, _ = _compare(together, questions, lambda one: answers([one])[0])
-    expect(same, "answer_many answers differently, or in another order, than one by one")
+    expect(same, "answer_many gives other answers than one by one, or gives them in another order")
 
 
 def request_is_unchanged(backend: Backend) -> None:
@@ -242,7 +242,7 @@ def any_image(baseline: Baseline) -> None:
 def scores_are_reproducible(baseline: Baseline) -> None:
     """The same view gets the same scores: random numbers come from the view's seed."""
     first, second = (_score(baseline, _view(baseline)) for _ in range(2))
-    expect(_equal(first, second), "scored twice, the same view has different scores; seed random numbers by View.seed")
+    expect(_equal(first, second), "a view gets different scores the second time; seed random numbers by View.seed")
 
 
 def use_of_seed_is_declared(baseline: Baseline) -> None:
@@ -260,7 +260,7 @@ def threads_get_their_own_scores(baseline: Baseline) -> None:
     with ThreadPoolExecutor(threads) as pool:
         together = list(pool.map(lambda view: _score(baseline, view), views))
     equal = all(_equal(one, other) for one, other in zip(alone, together, strict=True))
-    expect(equal, "scored from several threads, a view has other scores than alone")
+    expect(equal, "if several threads score, a view gets other scores than alone")
 
 
 def view_is_unchanged(baseline: Baseline) -> None:
