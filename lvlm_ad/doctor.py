@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import platform
-import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lvlm_ad import __version__
-from lvlm_ad.asking.answers import is_alive, is_sound
+from lvlm_ad.asking.answers import is_alive
+from lvlm_ad.asking.salvage import salvage, unreadable
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.load import default_root
 from lvlm_ad.errors import LvlmAdError, StoreError
@@ -29,7 +28,7 @@ from lvlm_ad.runs import read_runs
 from lvlm_ad.store import ANSWERS, CACHE, DATABASE_ERRORS, Database, Kind
 from lvlm_ad.weights import chosen_device, device_name
 
-__all__ = ["Finding", "State", "folder_findings", "machine_findings", "salvage"]
+__all__ = ["Finding", "State", "folder_findings", "machine_findings"]
 
 State = Literal["ok", "absent", "warning", "problem"]
 """``absent``: not here, and not always needed. ``warning``: worth knowing. ``problem``: something does not work."""
@@ -43,13 +42,10 @@ _PACKAGES = {
 }
 """Package -> the extra of lvlm-ad that installs it; empty: it is always installed."""
 
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
-"""SQLite's error codes for a damaged file; others, such as that of a full disk, have another reason."""
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
+"""SQLite's error codes for a damaged file or schema; others, such as that of a full disk, have another reason."""
 _LITTLE = 2 * 10**9
 """Bytes of free disk below which there is a warning."""
-_KEY = re.compile(rb"(?=([0-9a-f]{64}))")
-_BATCHES = {"batches": ("label", "model", "file_id", "batch_id", "outcome", "begun"), "questions": ("key", "label")}
-"""Table -> its columns, in the first of which it is sorted."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +192,8 @@ def _store_finding(
         with closing(Database(path, kind)) as database:
             verdict = str(database.read("PRAGMA integrity_check(1)")[0][0])
             count = database.read(f"SELECT count(*) FROM {table}")[0][0]  # nosec B608 # noqa: S608 - a table of ours
+        if verdict == "ok" and kind is ANSWERS and (lost := unreadable(path)):
+            verdict = f"{lost} of {count} answers cannot be read"
     except StoreError as error:
         if not _is_damage(error.__cause__):
             yield Finding("folder", path.name, "problem", str(error))
@@ -238,92 +236,3 @@ def _save_answers(path: Path) -> str:
         moved = _put_aside(path) if path.is_file() else "file is still there"
         new.rename(path)
     return f"{saved:,} answers were saved into a new {path.name}; the damaged {moved}"
-
-
-def salvage(sources: Sequence[Path], target: Path) -> int:
-    """Copy every whole answer and every batch out of damaged stores.
-
-    Args:
-        sources: the damaged files.
-        target: a sound store, created if absent; what it contains stays.
-
-    Returns:
-        How many answers the target did not have.
-
-    Raises:
-        StoreError: the target cannot be written, or a source cannot be read; then nothing is copied.
-    """
-    saved = 0
-    with closing(Database(target, ANSWERS)) as new, new.transaction(durable=True) as database:
-        for source in sources:
-            try:
-                for row in _whole_answers(source):
-                    saved += _insert(database, "answers", row)
-                for table, row in _batches(source):
-                    _insert(database, table, row)
-            except OSError as error:
-                raise StoreError(f"{source} cannot be examined: {error.strerror}. Nothing was changed.") from error
-    return saved
-
-
-def _whole_answers(damaged: Path) -> Iterator[dict[str, Any]]:
-    """Yield the whole answers of a damaged store as column -> value.
-
-    Every key that stands anywhere in the file is looked up by itself, so that a damaged page costs its own rows alone.
-    """
-    with closing(sqlite3.connect(":memory:")) as empty, closing(_connect_damaged(damaged)) as database:
-        empty.executescript(ANSWERS.schema)
-        there = [row[1] for row in _rows(database, "PRAGMA table_info(answers)")]
-        names = [row[1] for row in _rows(empty, "PRAGMA table_info(answers)") if row[1] in there]
-        if "key" not in names:
-            return
-        query = f"SELECT {', '.join(names)} FROM answers WHERE key = ?"  # nosec B608 # noqa: S608 - names of ours
-        for key in _keys_in(damaged):
-            for values in _rows(database, query, key):
-                row = dict(zip(names, values, strict=True))
-                if is_sound(row):
-                    yield row
-
-
-def _insert(database: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
-    """Insert a row that is not there yet; return how many rows that adds."""
-    query = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"  # noqa: S608 - names of ours
-    return database.execute(query, tuple(row.values())).rowcount
-
-
-def _batches(damaged: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield table and row; read from both ends, so that a damaged page costs its own rows alone."""
-    with closing(_connect_damaged(damaged)) as database:
-        for table, columns in _BATCHES.items():
-            for order in ("ASC", "DESC"):
-                query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {columns[0]} {order}"  # nosec B608 # noqa: S608 - names of ours
-                for row in _rows(database, query):
-                    if all(isinstance(one, str) for one in row):
-                        yield table, dict(zip(columns, row, strict=True))
-
-
-def _rows(database: sqlite3.Connection, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
-    """Yield rows up to the first that cannot be read."""
-    with suppress(*DATABASE_ERRORS):
-        yield from database.execute(query, values)
-
-
-def _keys_in(damaged: Path) -> Iterator[str]:
-    """Yield everything in the file, or in what SQLite keeps beside it, that may be a key; each once."""
-    seen: set[bytes] = set()
-    for path in (damaged, damaged.with_name(f"{damaged.name}-wal")):
-        if path.is_file() and path.stat().st_size:
-            with path.open("rb") as file:
-                # Not closed by hand: a caller that ends early still uses it.
-                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            for match in _KEY.finditer(content):
-                if match[1] not in seen:
-                    seen.add(match[1])
-                    yield match[1].decode()
-
-
-def _connect_damaged(damaged: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(damaged, timeout=5)
-    # Without it, SQLite refuses to read what is left of a file that was cut off.
-    database.execute("PRAGMA writable_schema=ON")
-    return database

@@ -315,7 +315,10 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
             try:
                 parsed[key] = tomllib.loads(f"value = {value}")["value"]
             except tomllib.TOMLDecodeError as error:
-                raise ConfigError(f"--set {key}: the value is not valid TOML ({error}).") from error
+                raise ConfigError(
+                    f"--set {key}: a value that begins with a bracket or a quote must be valid TOML ({error}). "
+                    f"""Put text in quotes: --set {key}='"..."'."""
+                ) from error
     return parsed
 
 

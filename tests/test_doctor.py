@@ -105,6 +105,38 @@ def test_a_store_that_was_cut_off_gives_everything_that_is_left(kept, tmp_path):
     assert path.with_name("answers.sqlite.damaged1").read_bytes() == cut
 
 
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [(3, b"?"), (16, b"?"), (100, b"?"), (0, bytes(4096))],
+    ids=["magic", "size", "kind", "page"],
+)
+def test_a_damaged_first_page_costs_no_answer(place, content, tmp_path):
+    """The first page says only where the tables begin; all answers are saved without it."""
+    path = tmp_path / "answers.sqlite"
+    keys = fill(path, COUNT)
+    damaged = bytearray(path.read_bytes())
+    damaged[place : place + len(content)] = content
+    path.write_bytes(damaged)
+    assert f"{COUNT} answers were saved" in findings(tmp_path)["answers.sqlite", "problem"].repair()
+    assert set(answers_in(path)) == set(keys)
+
+
+@pytest.mark.parametrize(("column", "lost"), [("text", 1), ("outcome", 1), ("model", 0), ("question", 0)])
+def test_a_damaged_character_costs_one_answer_at_most(column, lost, tmp_path):
+    """An answer that a bench could not read is reported; only damage to its text or outcome loses it."""
+    path = tmp_path / "answers.sqlite"
+    fill(path, 20)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE answers SET {column} = CAST(x'6f6bff' AS TEXT) WHERE text LIKE '%0.7.%'")
+    if column == "question":
+        assert ("answers.sqlite", "ok") in findings(tmp_path)
+        return
+    problem = findings(tmp_path)["answers.sqlite", "problem"]
+    assert problem.text == "damaged: 1 of 20 answers cannot be read"
+    assert f"{20 - lost} answers were saved" in problem.repair()
+    assert len(answers_in(path)) == 20 - lost
+
+
 @pytest.mark.parametrize("name", ["answers.sqlite", "cache.sqlite"])
 @pytest.mark.parametrize("how", ["garbage", "cut", "empty header"])
 def test_a_store_that_is_no_store_any_more_is_repaired(name, how, tmp_path):

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Request
     from lvlm_ad.store import Database
 
-__all__ = ["AnswerStore", "Locks", "is_alive", "is_sound", "storable"]
+__all__ = ["COLUMNS", "AnswerStore", "Locks", "is_alive", "is_sound", "storable"]
 
 _LONGEST_TEXT, _LONGEST_DETAIL = 1_000_000, 1000
 """Characters kept of an answer's text, and of its model and detail."""
 _COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
-_COLUMNS = ("key", "text", "outcome", *_COUNTS, "seconds", "model", "detail", "batch", "tokens")
+COLUMNS = ("key", "text", "outcome", *_COUNTS, "seconds", "model", "detail", "batch", "tokens")
+"""Columns that are read; the others tell what was asked."""
 _BEAT = 5.0
 """Seconds between two signs of life."""
 _EXPIRY = 30.0
@@ -88,12 +89,12 @@ class AnswerStore:
             StoreError: the file cannot be read.
         """
         rows = self._database.read(
-            f"SELECT {', '.join(_COLUMNS)} FROM answers WHERE key = ? AND answered_at >= ?",  # nosec B608 # noqa: S608 - names of ours
+            f"SELECT {', '.join(COLUMNS)} FROM answers WHERE key = ? AND answered_at >= ?",  # nosec B608 # noqa: S608 - names of ours
             (key, "" if since is None else _time(since)),
         )
         if not rows:
             return None
-        row = dict(zip(_COLUMNS, rows[0], strict=True))
+        row = dict(zip(COLUMNS, rows[0], strict=True))
         if not is_sound(row):
             raise StoreError(
                 f"The answer store {self._database.path} is damaged at {key}; 'lvlm-ad doctor --repair' saves what can "

@@ -96,9 +96,14 @@ def table_console(width: int = 1000) -> Console:
     """
     from rich.console import Console
 
+    class Tables(Console):
+        def on_broken_pipe(self) -> None:
+            """Let ``guarded`` handle a closed pipe; Rich would end the process with status 1."""
+            raise BrokenPipeError
+
     terminal = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
     # Texts may be a stranger's: brackets and colons in them mean nothing.
-    return Console(width=None if terminal else width, markup=False, emoji=False, highlight=False)
+    return Tables(width=None if terminal else width, markup=False, emoji=False, highlight=False)
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:

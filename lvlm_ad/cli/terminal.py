@@ -202,7 +202,10 @@ def _categories(comparison: Comparison) -> Table:
 
 
 def _images(comparison: Comparison, chosen: Sequence[ImageDifference]) -> Table:
-    title = "images with the largest differences: ranked correctly against this share of the other kind's images"
+    title = (
+        "images with the largest differences: share of the good images that score lower than an anomalous one, "
+        "or of the anomalous images that score higher than a good one"
+    )
     table = _table(title, ["", *comparison.names])
     for image in chosen:
         kind = "anomalous" if image.label else "good"

@@ -153,7 +153,7 @@ class Listing:
         is_link = os.path.islink(path)  # noqa: PTH114 - as in is_file
         if not is_file(path):
             what = "is a broken link" if is_link else "does not exist"
-            self.report(path, f"{where}{shown(path)} {what}; restore the file or remove it from the list.")
+            self.report(path, f"{where}{shown(path)} {what}; restore it, or remove it or the line that names it.")
             return False
         # A folder is resolved once for all its files.
         real = Path(os.path.realpath(path) if is_link else self._resolved(path.parent))

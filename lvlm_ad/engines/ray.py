@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -94,14 +95,18 @@ class RayEngine:
         # Ray's coming default; the present one hides GPUs from workers that asked for none, with a warning.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         own: dict[str, Any] = {"object_store_memory": _STORE, "include_dashboard": False} if address == "local" else {}
-        if address != "local":
-            self._note(f"Connecting to the Ray cluster at {address}.")
+        host, _, port = address.rpartition(":")
         try:
+            if address != "local":
+                self._note(f"Connecting to the Ray cluster at {address}.")
+            if port.isdigit() and "//" not in host:
+                # Ray itself would try for minutes.
+                socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
             self._ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        except (OSError, ValueError, RuntimeError, OverflowError) as error:
             raise ConfigError(
-                f"There is no Ray cluster at {address}: {first_line(error)} Start one with 'ray start --head', or give "
-                "--ray-address the address that it printed."
+                f"There is no Ray cluster at {address}: {first_line(error).rstrip('.')}. Start one with 'ray start "
+                "--head', or give --ray-address the address that it printed."
             ) from error
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ import inspect
 import json
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +123,7 @@ def test_two_runs_are_compared(lvlm_ad_command, finished):
     folders = [run["dir"] for run in finished[1]]
     table = lvlm_ad_command("compare", folders[0], folders[2], "--resamples", 100)
     assert table.returncode == 0, table.stderr
-    for text in ("contrast minus chance: mean of 2 categories", "pixel_aupro", "ranked correctly against"):
+    for text in ("contrast minus chance: mean of 2 categories", "pixel_aupro", "largest differences"):
         assert text in table.stdout
     compared = json.loads(lvlm_ad_command("compare", folders[0], folders[3], "--images", 2, "--json").stdout)
     assert (compared["names"], len(compared["images"])) == (["contrast", "oracle"], 2)
@@ -259,3 +261,14 @@ def test_the_real_tiles(lvlm_ad_command, shared):
     assert done.returncode == 0, done.stderr
     auroc = {run["model"]: run["metrics"]["mean"]["pixel_auroc"] for run in json.loads(done.stdout)["runs"]}
     assert 0.35 < auroc["chance"] < 0.65 < auroc["contrast"] < auroc["oracle"]
+
+
+@pytest.mark.parametrize("command", [["models"], ["models", "--json"]])
+def test_a_reader_that_ends_early_is_no_error(command):
+    """`lvlm-ad models | head -1` ends with status 0 and says nothing."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lvlm_ad", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 0)
+    process.stderr.close()

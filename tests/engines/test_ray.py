@@ -316,6 +316,7 @@ def divided(out):
     [
         (["--ray-address", "127.0.0.1:1"], "--ray-address needs --engine ray"),
         (["--engine", "ray", "--ray-address", "nowhere"], "There is no Ray cluster at nowhere"),
+        (["--engine", "ray", "--ray-address", "127.0.0.1:1"], "There is no Ray cluster at 127.0.0.1:1: "),
         (["--engine", "ray", "--set", "actors=0"], "--engine ray, setting actors"),
         (["--set", "actors=2"], "There is no setting 'actors'"),
     ],
