@@ -1,6 +1,6 @@
 """What is done about each kind of error: ask again and when, let the question fail, or end the run.
 
-The table is in docs/asking.md. A status 429 is a ``RateLimitError``.
+The table is in docs/asking.md. A status 429 arrives here as a ``RateLimitError``, which the backend raises.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -302,6 +302,9 @@ def as_answer(answer: Answer | str, who: str) -> Answer:
     """
     if isinstance(answer, str):
         return Answer(answer, "ok" if answer.strip() else "empty")
+    if isinstance(answer, Coroutine):
+        # Python would warn that nobody waited for it.
+        answer.close()
     if not isinstance(answer, Answer):
         raise FatalError(f"{who} returned {type(answer).__name__}; it must return an Answer or a text.")
     text: Any = answer.text

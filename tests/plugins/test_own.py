@@ -268,6 +268,7 @@ def test_a_bench_of_own_classes(write, small_data, lvlm_ad_command):
         ("answer", "return Answer('0.5', 'weird')", "the outcome 'weird'"),
         ("answer", "return Answer(None)", "NoneType as text"),
         ("answer", "return 3", "Odd.answer returned int; it must return an Answer or a text"),
+        ("answer", "async def later(): pass\n        return later()", "Odd.answer returned coroutine"),
         ("answer", "raise SystemExit(7)", "the backend Odd raised SystemExit: 7 (odd.py, line 6)"),
         ("answer", "return json.loads('{')", "the backend Odd raised JSONDecodeError: "),
         ("answer", "import nobodys_lib", "the backend Odd needs the module 'nobodys_lib', which is not installed"),
@@ -288,19 +289,10 @@ def test_an_odd_result_ends_the_command_with_one_line(method, body, message, wri
         f"    def {method}(self, given):\n        {body}\n"
         "from lvlm_ad.baseline import DenseScores\nMAP = np.zeros((96, 96), np.float32)\n",
     )
-    common = (
-        "--limit",
-        "1",
-        "--category",
-        "bolt",
-        "--no-reference-rows",
-        "--data",
-        kept_data,
-        *GRID,
-        "--set",
-        "max_retries=0",
+    only_one = ("--limit", "1", "--category", "bolt", "--no-reference-rows")
+    done = lvlm_ad_command(
+        *("bench", "--model", "odd.py", "--data", kept_data, *only_one, *GRID, "--set", "max_retries=0")
     )
-    done = lvlm_ad_command("bench", "--model", "odd.py", *common)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
