@@ -40,6 +40,10 @@ class ImageMetrics:
         f1_max: the highest F1 over all thresholds.
         f1_threshold: the largest score at which it is reached.
         undefined: metric -> why it is None.
+
+    Example:
+        >>> image_metrics([1, 1], [0.2, 0.9]).undefined
+        {'auroc': 'no image is normal'}
     """
 
     auroc: float | None = None
@@ -89,6 +93,10 @@ class PixelMetrics:
         lowest_fraction: the fraction of normal pixels that have the lowest score of all.
         fpr_limit: the limit.
         undefined: metric -> why it is None.
+
+    Example:
+        >>> pixel_metrics(np.zeros((1, 2, 2), bool), np.full((1, 2, 2), 0.5)).undefined["aupro"]
+        'no pixel is anomalous'
     """
 
     auroc: float | None = None
