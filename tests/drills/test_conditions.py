@@ -92,7 +92,7 @@ def test_an_endpoint_that_never_answered_is_not_waited_for(asking, endpoint):
         said = one_line(asking())
     finally:
         type(endpoint).__init__(endpoint)
-    assert "is the server running, and base_url right?" in said
+    assert "is the server running, and is base_url right?" in said
     assert time.monotonic() - began < 60
 
 

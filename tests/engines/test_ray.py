@@ -219,7 +219,11 @@ def test_a_lost_node_and_a_killed_driver(cluster, kept_data, tmp_path):
     bench(cluster, kept_data, tmp_path / "runs", *more)
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     every = [event["key"] for event in events if event["event"] == "answered"]
-    assert len(every) == len(set(every)) == 12, "each is answered once"
+    assert len(every) == len(set(every)), "none is answered twice"
+    # The log is written after the answer is stored: what was being stored when the command died is in the store alone.
+    stored = {event["key"] for event in events if event["event"] == "stored"}
+    assert len(stored | set(every)) == 12
+    assert len(stored - answered) <= 3
     assert answered < set(every)
     assert before >= len(answered) >= 1
 
