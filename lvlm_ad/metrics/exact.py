@@ -137,8 +137,8 @@ def pixel_metrics(
         (0.875, 0.8, 0.583)
     """
     _check_limit(fpr_limit)
-    copy = not (isinstance(masks, _IN_MEMORY) and isinstance(maps, _IN_MEMORY))
-    pooled = PooledMaps()
+    in_memory = isinstance(masks, _IN_MEMORY) and isinstance(maps, _IN_MEMORY)
+    pooled = PooledMaps(keep="originals" if in_memory else "copies")
     for index, (mask, one) in enumerate(zip_longest(masks, maps)):
         if mask is None or one is None:
             raise MetricError(f"There are more {'maps' if mask is None else 'masks'}; each map needs one mask.")
@@ -148,7 +148,7 @@ def pixel_metrics(
                 f"Image {index}: mask of shape {truth.shape}, map of shape {scores.shape}; both must be (H, W)."
             )
         _check_scores(scores, f"the scores of image {index}")
-        pooled.add(scores, truth, copy=copy)
+        pooled.add(scores, truth)
     if not len(pooled):
         raise MetricError("There are no images to measure.")
     return pixel_metrics_of_steps(pooled.merge(fpr_limit)[0], fpr_limit)

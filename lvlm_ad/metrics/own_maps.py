@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,12 @@ RANGE_BYTES = 80e6
 THRESHOLDS = 256
 """Most thresholds at which own maps are counted for resamples."""
 
+Keep = Literal["sorted", "copies", "originals"]
+"""How the normal scores are kept. ``sorted``: as ``histograms`` needs them. ``copies``: unsorted while they fit
+into memory, which is faster. ``originals``: not copied, which takes less memory; map and mask must stay as they are."""
+
 _MOST_PASSES = 16
-"""Ranges into which maps that are not sorted are cut at most: each range is a pass over all of them."""
+"""Ranges into which unsorted maps are cut at most: each range is a pass over all of them."""
 
 _SAMPLE = 100_000
 """Scores from which the ranges are chosen."""
@@ -46,8 +50,8 @@ _LOWEST_RATE = 1e-6
 class PooledMaps:
     """A category's anomaly maps with their ground truth, added one by one; ``folder``: see ``SpillStore``."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._store = SpillStore(folder)
+    def __init__(self, folder: Path | None = None, keep: Keep = "sorted") -> None:
+        self._store, self._keep, self._copied = SpillStore(folder), keep, 0
         self._normal: list[_Sorted | _Unsorted] = []
         self._anomalous: list[_Sorted] = []
         self._regions: list[int] = []
@@ -57,14 +61,12 @@ class PooledMaps:
     def __len__(self) -> int:
         return len(self._normal)
 
-    def add(self, scores: NDArray[Any], mask: NDArray[np.bool_], *, copy: bool = True) -> None:
+    def add(self, scores: NDArray[Any], mask: NDArray[np.bool_]) -> None:
         """Add a map.
 
         Args:
             scores: ``(H, W)``, finite real numbers, one or more.
             mask: ``(H, W)``, True where anomalous.
-            copy: whether normal scores are copied and sorted. Without a copy, map and mask must stay as they are; the
-                merge takes less memory, and a pass over all maps for each range of scores.
 
         Raises:
             RunError: the temporary file cannot be written.
@@ -74,7 +76,8 @@ class PooledMaps:
             scores = scores.astype(np.float32)
         self._dtype = np.result_type(self._dtype, scores.dtype)
         self._lowest.append(scores.min())
-        self._normal.append(_Sorted(self._store, np.sort(scores[~mask])) if copy else _Unsorted(scores, mask))
+        normal = self._keep_normal(scores, mask)
+        self._normal.append(normal)
         inside = scores[mask]
         order = np.argsort(inside, kind="stable")
         columns = np.zeros(order.size, [("score", scores.dtype), ("share", np.float64), ("pixel", np.int32)])
@@ -86,6 +89,16 @@ class PooledMaps:
             columns["share"] = (1.0 / np.bincount(region)[1:])[region - 1]
         self._anomalous.append(_Sorted(self._store, columns))
         self._regions.append(n_regions)
+
+    def _keep_normal(self, scores: NDArray[Any], mask: NDArray[np.bool_]) -> _Sorted | _Unsorted:
+        if self._keep == "originals":
+            return _Unsorted(scores, mask)
+        normal = scores[~mask]
+        self._copied += normal.nbytes
+        if self._keep == "copies" and self._copied > IN_MEMORY:
+            self._keep = "sorted"
+            self._normal = [_Sorted(self._store, np.sort(one.all_scores(self._dtype))) for one in self._normal]
+        return _Sorted(self._store, np.sort(normal)) if self._keep == "sorted" else _Unsorted(normal)
 
     def merge(self, fpr_limit: float = 0.3) -> tuple[Steps, NDArray[Any]]:
         """Pool the pixels of all maps.
@@ -193,9 +206,13 @@ class _Range(NamedTuple):
     def ranked(self, scores: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count the normal pixels up to each score of this range, and below it."""
         start = self.before + self.n_equal
-        below = start + np.searchsorted(self.normal, scores, side="left")
-        up_to = start + np.searchsorted(self.normal, scores, side="right")
-        return up_to, np.where(scores == self.border, self.before, below)
+        below = np.searchsorted(self.normal, scores, side="left")
+        up_to = below.copy()
+        # Only scores that normal pixels have too need the second search.
+        shared = np.flatnonzero(below < self.normal.size)
+        shared = shared[self.normal[below[shared]] == scores[shared]]
+        up_to[shared] = np.searchsorted(self.normal, scores[shared], side="right")
+        return start + up_to, np.where(scores == self.border, self.before, start + below)
 
     def at_ranks(self, ranks: NDArray[np.intp]) -> NDArray[Any]:
         """Return the scores at some ranks among all normal pixels; ranks outside this range are ignored."""
@@ -240,15 +257,16 @@ class _Sorted:
 
 
 class _Unsorted:
-    """The normal scores of a map that the caller keeps, filtered for each range."""
+    """Normal scores in any order, filtered for each range: an array of them, or a map and its mask."""
 
-    def __init__(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+    def __init__(self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
         self._values, self._mask = values, mask
-        self.size = mask.size - int(np.count_nonzero(mask))
+        self.size = values.size - (0 if mask is None else int(np.count_nonzero(mask)))
         self._borders = np.empty(0)
 
     def all_scores(self, dtype: np.dtype[Any]) -> NDArray[Any]:
-        return self._values[~self._mask].astype(dtype, copy=False)
+        normal = self._values if self._mask is None else self._values[~self._mask]
+        return normal.astype(dtype, copy=False)
 
     def locate(self, borders: NDArray[Any]) -> None:
         self._borders = borders

@@ -21,12 +21,12 @@ from lvlm_ad.metrics.own_maps import THRESHOLDS, PooledMaps, SpillStore
 NAMES = ("auroc", "ap", "f1_max", "aupro")
 
 
-def pooled(masks, maps, *, copy=True, folder=None):
+def pooled(masks, maps, *, keep="sorted", folder=None):
     """Maps and masks, added in order."""
-    found = PooledMaps(folder)
+    added = PooledMaps(folder, keep)
     for mask, one in zip(masks, maps, strict=True):
-        found.add(one, mask, copy=copy)
-    return found
+        added.add(one, mask)
+    return added
 
 
 def exact(maps):
@@ -81,8 +81,8 @@ def test_ranges_and_files_change_nothing(seed, size, levels):
     usual = own_maps.RANGE_BYTES, own_maps.IN_MEMORY
     try:
         own_maps.RANGE_BYTES = size
-        assert exact(pooled(masks, maps)) == whole
-        assert exact(pooled(masks, maps, copy=False)) == whole
+        for keep in ("sorted", "copies", "originals"):
+            assert exact(pooled(masks, maps, keep=keep)) == whole
         own_maps.IN_MEMORY = 100
         assert exact(pooled(masks, maps)) == whole
         assert pixel_metrics(iter(masks), iter(maps)) == whole
@@ -114,8 +114,8 @@ def test_no_range_holds_all_scores(monkeypatch):
     masks, maps = draw.random((20, 64, 64)) < 0.1, draw.random((20, 64, 64))
     maps[:, :32] = 0.5
     monkeypatch.setattr(own_maps, "RANGE_BYTES", 8 * 8000)
-    for copy in (True, False):
-        ranges = pooled(masks, maps, copy=copy)._ranges(int((~masks).sum()))
+    for keep in ("sorted", "copies", "originals"):
+        ranges = pooled(masks, maps, keep=keep)._ranges(int((~masks).sum()))
         sizes = [(pixels.normal.size, pixels.n_equal) for pixels in ranges]
         assert max(size for size, _ in sizes) < 12_000
         assert max(n_equal for _, n_equal in sizes) == (~masks & (maps == 0.5)).sum()
