@@ -61,9 +61,19 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         RunError: a run cannot be written.
 
     Example:
-        >>> runs = bench(models=["contrast"], dataset="mvtec", data="mvtec")  # doctest: +SKIP
-        >>> runs.named("contrast").metrics["mean"]["image_auroc"]  # doctest: +SKIP
-        0.63
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for kind in ("good", "bent"):
+        ...         folder = Path(root, "bolts", kind)
+        ...         folder.mkdir(parents=True)
+        ...         Image.new("L", (64, 64)).save(folder / "0.png")
+        ...     conditions = {"division": "grid", "image_size": 64}
+        ...     runs = bench(models=["contrast"], dataset="folder", data=Path(root, "bolts"), settings=conditions,
+        ...                  out=Path(root, "runs"), reference_rows=False)
+        ...     runs.named("contrast").metrics["mean"]["image_auroc"]
+        0.5
         >>> bench(modles=["contrast"])
         Traceback (most recent call last):
         ...
