@@ -264,7 +264,7 @@ def _make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, envi
 
 
 def hash_of(facts: Mapping[str, Any]) -> str:
-    """Hash what decides the answers and the metrics: neither prices nor notes, nor where the model that divides is."""
+    """Hash a run's conditions, without the model's price, label and notes, and without the path of the SAM model."""
     model = {name: value for name, value in facts["model"].items() if name not in {"price", "label", "notes"}}
     options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
     decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
