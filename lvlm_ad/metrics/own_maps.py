@@ -34,8 +34,8 @@ THRESHOLDS = 256
 """Most thresholds at which own maps are counted for resamples."""
 
 Keep = Literal["sorted", "copies", "originals"]
-"""How the normal scores are kept. ``sorted``: as ``histograms`` needs them. ``copies``: unsorted while they fit
-into memory, which is faster. ``originals``: not copied, which takes less memory; map and mask must stay as they are."""
+"""How the normal scores are kept. ``sorted``: map by map, as ``histograms`` needs them. ``copies``: many maps in one
+array. ``originals``: not copied, which takes less memory; map and mask must stay as they are."""
 
 _MOST_PASSES = 16
 """Ranges into which unsorted maps are cut at most: each range is a pass over all of them."""
@@ -51,7 +51,9 @@ class PooledMaps:
     """A category's anomaly maps with their ground truth, added one by one; ``folder``: see ``SpillStore``."""
 
     def __init__(self, folder: Path | None = None, keep: Keep = "sorted") -> None:
-        self._store, self._keep, self._copied = SpillStore(folder), keep, 0
+        self._store, self._keep = SpillStore(folder), keep
+        self._copies, self._copied = np.empty(0, np.bool_), 0
+        self._total = 0
         self._normal: list[_Sorted | _Unsorted] = []
         self._anomalous: list[_Sorted] = []
         self._regions: list[int] = []
@@ -59,7 +61,7 @@ class PooledMaps:
         self._dtype: np.dtype[Any] = np.dtype(np.bool_)
 
     def __len__(self) -> int:
-        return len(self._normal)
+        return len(self._regions)
 
     def add(self, scores: NDArray[Any], mask: NDArray[np.bool_]) -> None:
         """Add a map.
@@ -76,9 +78,9 @@ class PooledMaps:
             scores = scores.astype(np.float32)
         self._dtype = np.result_type(self._dtype, scores.dtype)
         self._lowest.append(scores.min())
-        normal = self._keep_normal(scores, mask)
-        self._normal.append(normal)
+        self._add_normal(scores, mask)
         inside = scores[mask]
+        self._total += scores.size - inside.size
         order = np.argsort(inside, kind="stable")
         columns = np.zeros(order.size, [("score", scores.dtype), ("share", np.float64), ("pixel", np.int32)])
         columns["score"], columns["pixel"] = inside[order], order
@@ -90,15 +92,29 @@ class PooledMaps:
         self._anomalous.append(_Sorted(self._store, columns))
         self._regions.append(n_regions)
 
-    def _keep_normal(self, scores: NDArray[Any], mask: NDArray[np.bool_]) -> _Sorted | _Unsorted:
+    def _add_normal(self, scores: NDArray[Any], mask: NDArray[np.bool_]) -> None:
         if self._keep == "originals":
-            return _Unsorted(scores, mask)
-        normal = scores[~mask]
-        self._copied += normal.nbytes
-        if self._keep == "copies" and self._copied > IN_MEMORY:
-            self._keep = "sorted"
-            self._normal = [_Sorted(self._store, np.sort(one.all_scores(self._dtype))) for one in self._normal]
-        return _Sorted(self._store, np.sort(normal)) if self._keep == "sorted" else _Unsorted(normal)
+            self._normal.append(_Unsorted(scores, mask))
+        elif self._keep == "sorted":
+            self._normal.append(_Sorted(self._store, np.sort(scores[~mask])))
+        else:
+            normal = scores[~mask]
+            end = self._copied + normal.size
+            if end > self._copies.size or self._copies.dtype != self._dtype:
+                larger = np.empty(max(end, 2 * self._copied), self._dtype)
+                larger[: self._copied] = self._copies[: self._copied]
+                self._copies = larger
+            self._copies[self._copied : end] = normal
+            self._copied = end
+            if end * self._dtype.itemsize > IN_MEMORY / 4:
+                self._sort_copies()
+
+    def _sort_copies(self) -> None:
+        if self._copied:
+            copies = self._copies[: self._copied]
+            copies.sort()
+            self._normal.append(_Sorted(self._store, copies))
+            self._copies, self._copied = np.empty(0, self._dtype), 0
 
     def merge(self, fpr_limit: float = 0.3) -> tuple[Steps, NDArray[Any]]:
         """Pool the pixels of all maps.
@@ -108,7 +124,7 @@ class PooledMaps:
             the lowest score of all, quantiles of the anomalous pixels, and as many of the normal pixels, at
             false-positive rates that fall by a constant factor: few normal pixels with high scores decide precision.
         """
-        total = sum(one.size for one in self._normal)
+        total = self._total
         # The threshold that gives most false positives below the limit lies just above the score of this rank.
         limit_rank = np.array([total - 1]) - false_positives_below(fpr_limit, total)
         ranks = _quantile_ranks(1 - np.geomspace(_LOWEST_RATE, 1.0, (THRESHOLDS - 1) // 2), total)
@@ -151,6 +167,7 @@ class PooledMaps:
 
     def _ranges(self, total: int) -> Iterator[_Range]:
         """Cut all pixels into ranges of score, lowest first; a range is valid until the next one."""
+        self._sort_copies()
         wanted = math.ceil(total * self._dtype.itemsize / RANGE_BYTES)
         if any(isinstance(one, _Unsorted) for one in self._normal):
             wanted = min(wanted, _MOST_PASSES)
@@ -163,10 +180,21 @@ class PooledMaps:
             borders = np.unique(np.concatenate([borders, quantiles]))
         for one in (*self._normal, *self._anomalous):
             one.locate(borders)
-        # One buffer for all ranges, which are about equally large.
-        buffer = np.empty(min(total, 2 * total // max(1, wanted)), self._dtype)
+        ranges = self._merged(len(borders), min(total, 2 * total // max(1, wanted)))
         before = 0
-        for at, border in enumerate(borders):
+        for at, (border, (n_equal, normal)) in enumerate(zip(borders, ranges, strict=True)):
+            anomalous = np.concatenate([one.within(at) for one in self._anomalous])
+            yield _Range(border, before, n_equal, normal, anomalous)
+            before += n_equal + normal.size
+
+    def _merged(self, n_ranges: int, expected: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield how many normal scores lie at each range's border, and those above, sorted."""
+        if len(self._normal) == 1 and isinstance(self._normal[0], _Sorted):
+            yield from map(self._normal[0].above, range(n_ranges))
+            return
+        # One buffer for all ranges, which are about equally large.
+        buffer = np.empty(expected, self._dtype)
+        for at in range(n_ranges):
             n_equal = size = 0
             for one in self._normal:
                 count, scores = one.above(at)
@@ -174,10 +202,8 @@ class PooledMaps:
                     buffer = np.concatenate([buffer, np.empty_like(buffer), scores])
                 buffer[size : size + scores.size] = scores
                 n_equal, size = n_equal + count, size + scores.size
-            anomalous = np.concatenate([one.within(at) for one in self._anomalous])
             buffer[:size].sort()
-            yield _Range(border, before, n_equal, buffer[:size], anomalous)
-            before += n_equal + size
+            yield n_equal, buffer[:size]
 
 
 class _Range(NamedTuple):
@@ -257,16 +283,15 @@ class _Sorted:
 
 
 class _Unsorted:
-    """Normal scores in any order, filtered for each range: an array of them, or a map and its mask."""
+    """The normal scores of a map that the caller keeps, filtered for each range."""
 
-    def __init__(self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> None:
+    def __init__(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> None:
         self._values, self._mask = values, mask
-        self.size = values.size - (0 if mask is None else int(np.count_nonzero(mask)))
+        self.size = mask.size - int(np.count_nonzero(mask))
         self._borders = np.empty(0)
 
     def all_scores(self, dtype: np.dtype[Any]) -> NDArray[Any]:
-        normal = self._values if self._mask is None else self._values[~self._mask]
-        return normal.astype(dtype, copy=False)
+        return self._values[~self._mask].astype(dtype, copy=False)
 
     def locate(self, borders: NDArray[Any]) -> None:
         self._borders = borders
