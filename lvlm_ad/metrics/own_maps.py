@@ -298,10 +298,12 @@ class _Unsorted:
 
     def above(self, at: int) -> tuple[int, NDArray[Any]]:
         """Return how many scores lie at the lower border of a range, and the scores above."""
-        scores = self.all_scores(self._borders.dtype)
-        inside = scores >= self._borders[at]
-        if at + 1 < self._borders.size:
-            inside &= scores < self._borders[at + 1]
+        scores = self._values.astype(self._borders.dtype, copy=False)
+        # No score lies below the first border.
+        inside = (scores < self._borders[at + 1]) if at + 1 < self._borders.size else np.ones(scores.shape, np.bool_)
+        if at > 0:
+            inside &= scores >= self._borders[at]
+        inside &= ~self._mask
         scores = scores[inside]
         higher = scores > self._borders[at]
         n_equal = scores.size - int(np.count_nonzero(higher))
