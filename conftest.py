@@ -1,6 +1,17 @@
-"""The examples in docstrings run in an empty folder each."""
+"""Tests leave nothing in the user's cache; the examples in docstrings run in an empty folder each."""
+
+import os
+import tempfile
 
 import pytest
+
+
+def pytest_configure(config):
+    """Give the whole session a cache of its own: each bench notes there where its data set is."""
+    if not hasattr(config, "workerinput"):
+        cache = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        os.environ["XDG_CACHE_HOME"] = cache.name
+        config.add_cleanup(cache.cleanup)
 
 
 @pytest.fixture(autouse=True)

@@ -132,7 +132,7 @@ class PooledMaps:
         thresholds = [lowest]
         columns: list[list[NDArray[Any]]] = [[], [], [], [], []]
         n_lowest = n_below_limit = 0
-        for pixels in self._ranges(total):
+        for pixels in self._ranges():
             if pixels.border == lowest[0]:
                 n_lowest = pixels.n_equal
             levels, positives, overlap = pixels.levels()
@@ -165,9 +165,10 @@ class PooledMaps:
             anomalous, overlap = (np.bincount(place, weights, thresholds.size) for weights in (None, shares))
             yield ScoreHistogram.of(thresholds, normal, anomalous, overlap, n_regions)
 
-    def _ranges(self, total: int) -> Iterator[_Range]:
+    def _ranges(self) -> Iterator[_Range]:
         """Cut all pixels into ranges of score, lowest first; a range is valid until the next one."""
         self._sort_copies()
+        total = self._total
         wanted = math.ceil(total * self._dtype.itemsize / RANGE_BYTES)
         if any(isinstance(one, _Unsorted) for one in self._normal):
             wanted = min(wanted, _MOST_PASSES)

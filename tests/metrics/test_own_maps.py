@@ -115,7 +115,7 @@ def test_no_range_holds_all_scores(monkeypatch):
     maps[:, :32] = 0.5
     monkeypatch.setattr(own_maps, "RANGE_BYTES", 8 * 8000)
     for keep in ("sorted", "copies", "originals"):
-        ranges = pooled(masks, maps, keep=keep)._ranges(int((~masks).sum()))
+        ranges = pooled(masks, maps, keep=keep)._ranges()
         sizes = [(pixels.normal.size, pixels.n_equal) for pixels in ranges]
         assert max(size for size, _ in sizes) < 12_000
         assert max(n_equal for _, n_equal in sizes) == (~masks & (maps == 0.5)).sum()
