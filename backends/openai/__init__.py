@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Picture, Request
 from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError, TransientError
 
-from .replies import answer_of, failed_answer, parse_json, sentence
+from .failures import failed_answer
+from .reasons import sentence
+from .replies import answer_of, parse_json
 from .wire import OpenAIOptions, StatusError, Wire
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lvlm_ad_backends.openai.replies import announced_limits, seconds_in, wait_in
+from lvlm_ad_backends.openai.waits import announced_limits, seconds_in, wait_in
 
 from lvlm_ad.backend import Limits
 

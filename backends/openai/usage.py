@@ -1,0 +1,51 @@
+"""What came with an answer's text: token counts, and the probabilities of its numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lvlm_ad.backend import Token, Usage, number_tokens
+
+
+def usage_of(usage: Any) -> Usage:
+    """Return the token counts of a reply; None where they are missing or malformed."""
+
+    def part(holder: Any, name: str) -> Any:
+        return holder.get(name) if isinstance(holder, dict) else None
+
+    def count(holder: Any, name: str) -> int | None:
+        number = part(holder, name)
+        # The answer store holds 64-bit integers.
+        return number if type(number) is int and 0 <= number < 2**63 else None
+
+    question, written, total = (count(usage, f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    reasoning = count(part(usage, "completion_tokens_details"), "reasoning_tokens")
+    if question is not None and written is not None and reasoning and total == question + written + reasoning:
+        # OpenAI counts reasoning as part of the completion; some endpoints do not, as their total shows.
+        written += reasoning
+    return Usage(question, count(part(usage, "prompt_tokens_details"), "cached_tokens"), written)
+
+
+def tokens_of(logprobs: Any, text: str) -> tuple[Token, ...]:
+    """Return the tokens of the answer's numbers; empty if the log-probabilities are missing or malformed."""
+    try:
+        return number_tokens([_piece(entry) for entry in logprobs["content"]], text)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return ()
+
+
+def _piece(entry: Any) -> tuple[str, list[tuple[str, float]]]:
+    """Return a token's text and, if it may be part of a number, the tokens that could have stood there."""
+    own = _token_text(entry)
+    if not re.search("[0-9.]", own):
+        return own, []
+    value = float(entry["logprob"])
+    likely = [(_token_text(other), float(other["logprob"])) for other in entry.get("top_logprobs") or []]
+    return own, likely if any(text == own for text, _ in likely) else [*likely, (own, value)]
+
+
+def _token_text(entry: Any) -> str:
+    """Return a token's text. A part of a letter has only bytes: its "token" spells them in digits."""
+    data = entry.get("bytes")
+    return bytes(data).decode("utf-8", "replace") if isinstance(data, list) else str(entry["token"])
