@@ -29,7 +29,7 @@ from lvlm_ad.runs import read_run
 
 IMAGES = Path(__file__).with_name("images")
 SIZE = (768, 768)
-SHOWN = "blister/wrong_colour/000"
+SHOWN = "pills/wrong_colour/000"
 
 
 def pipeline() -> None:

@@ -1,4 +1,4 @@
-"""The built-in demo in the layout of MVTec AD: three photographed textures and three drawn products."""
+"""The built-in demo in the layout of MVTec AD: two photographed textures and four drawn products."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from lvlm_ad.files import write_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.datasets.demo_canvas import Colour, Field
+    from lvlm_ad.datasets.demo_canvas import Colour, Field, Point
 
-VERSION = 2
+VERSION = 3
 """Version of the drawings; raised whenever the same settings give other pixels."""
 
 SETTINGS_FILE = "demo.json"
@@ -167,12 +167,33 @@ def _draw_gravel(canvas: Canvas) -> None:
         canvas.shade((1.15, 0.85, 0.75), canvas.blob((x, y), 0.014))
 
 
-def _draw_lawn(canvas: Canvas) -> None:
-    canvas.image = coloured(canvas.photo("grass", 0.65) * (1 + 0.08 * canvas.noise(5)), (0.72, 1.02, 0.42))
-    for x, y in canvas.rng.uniform(0, 1, (int(canvas.rng.integers(0, 7)), 2)):
-        # Daisies are part of a good lawn.
-        canvas.paint((0.9, 0.9, 0.86), canvas.blob((x, y), 0.009))
-        canvas.paint((0.85, 0.7, 0.2), canvas.blob((x, y), 0.003))
+def _draw_board(canvas: Canvas) -> None:
+    """Solder chips between rows of resistors on a green circuit board."""
+    rng, columns = canvas.rng, (0.2, 0.4, 0.6, 0.8)
+    canvas.image = coloured(1 + 0.06 * canvas.noise(4), (0.08, 0.34, 0.2))
+    tracks = np.minimum(abs((canvas.x * 20) % 1 - 0.5), abs((canvas.y * 5) % 1 - 0.5) * 4)
+    canvas.shade((1.5, 1.25, 1.3), canvas.inside(tracks / 20 - 0.004))
+    left, top = rng.normal(0, 0.008, 2)
+    for row in (0.32, 0.68):
+        for column in (0.3, 0.7):
+            _draw_part(canvas, (column + left, row + top), (0.13, 0.075), (0.09, 0.09, 0.1), pins=7)
+    canvas.parts = [(x + left, y + top, 0.034) for y in (0.14, 0.5, 0.86) for x in columns]
+    for x, y, radius in canvas.parts:
+        _draw_part(canvas, (x, y), (radius, 0.5 * radius), (0.62, 0.47, 0.3), pins=0)
+    canvas.area = abs(canvas.y - 0.5 - top) < 0.4  # noqa: PLR2004 - where the parts are
+
+
+def _draw_part(canvas: Canvas, centre: Point, half: Point, colour: Colour, pins: int) -> None:
+    """Draw a box with pins at its long sides, or, without pins, with metal at its ends."""
+    x, y = canvas.x - centre[0], canvas.y - centre[1]
+    box = np.maximum(abs(x) - half[0], abs(y) - half[1])
+    metal = np.maximum(abs(x) - half[0] * 1.3, abs(y) - half[1])
+    if pins:
+        metal = np.maximum(abs(x) - half[0], abs(y) - half[1] - 0.022)
+        metal = np.maximum(metal, (abs((x / half[0] * pins / 2 + pins % 2 / 2) % 1 - 0.5) - 0.22) * 2 * half[0] / pins)
+    canvas.shade((0.5, 0.5, 0.5), canvas.shifted(canvas.inside(np.minimum(box, metal)), 0.008))
+    canvas.paint(coloured(0.8 + 0.04 * canvas.noise(40), (0.96, 0.97, 1)), canvas.inside(metal))
+    canvas.paint(coloured(1 - 4 * y + 0.05 * canvas.noise(60), colour), canvas.inside(box))
 
 
 def _draw_fabric(canvas: Canvas) -> None:
@@ -210,7 +231,7 @@ _WHITE: Colour = (0.93, 0.9, 0.86)
 _RADIUS = 0.085
 
 
-def _draw_blister(canvas: Canvas) -> None:
+def _draw_pills(canvas: Canvas) -> None:
     """Fill a blister pack with tablets."""
     rng, turn, (right, down) = canvas.rng, canvas.rng.normal(0, 0.06), canvas.rng.uniform(0.48, 0.52, 2)
     pattern = np.sin(90 * (canvas.x + canvas.y)) * np.sin(90 * (canvas.x - canvas.y))
@@ -319,22 +340,30 @@ def _rust(canvas: Canvas) -> None:
     canvas.mark(shape, above=0.25)
 
 
-def _any_tablet(canvas: Canvas) -> tuple[Field, Field, Field]:
-    """Choose a tablet; return each pixel's place relative to its centre, and its shape."""
+def _no_resistor(canvas: Canvas) -> None:
+    """Leave the two ends of solder without the resistor between them."""
+    x, y, _ = _any_part(canvas)
+    shape = canvas.inside(np.maximum(abs(x), 2 * abs(y)) - canvas.parts[0][2])
+    canvas.paint((0.06, 0.27, 0.16), shape)
+    canvas.mark(shape)
+
+
+def _any_part(canvas: Canvas) -> tuple[Field, Field, Field]:
+    """Choose a part; return each pixel's place relative to its centre, and the disc around it."""
     right, down, radius = canvas.parts[canvas.rng.integers(len(canvas.parts))]
     x, y = canvas.x - right, canvas.y - down
     return x, y, canvas.inside(np.hypot(x, y) - radius)
 
 
 def _missing(canvas: Canvas) -> None:
-    x, y, shape = _any_tablet(canvas)
+    x, y, shape = _any_part(canvas)
     _draw_pockets(canvas, x, y)
     canvas.mark(shape)
 
 
 def _broken(canvas: Canvas) -> None:
     """Break a piece off one tablet."""
-    x, y, shape = _any_tablet(canvas)
+    x, y, shape = _any_part(canvas)
     turn, depth = canvas.rng.uniform(0, 2 * pi), canvas.rng.uniform(-0.1, 0.45)
     kept = canvas.inside(x * cos(turn) + y * sin(turn) + _RADIUS * (0.12 * canvas.noise(30) - depth))
     _draw_pockets(canvas, x, y)
@@ -343,7 +372,7 @@ def _broken(canvas: Canvas) -> None:
 
 
 def _wrong_colour(canvas: Canvas) -> None:
-    x, y, shape = _any_tablet(canvas)
+    x, y, shape = _any_part(canvas)
     colours = ((0.93, 0.84, 0.74), (0.82, 0.86, 0.93), (0.9, 0.78, 0.76))
     _draw_tablets(canvas, x, y, canvas.rng.uniform(0, pi), colours[canvas.rng.integers(3)])
     canvas.mark(shape)
@@ -354,21 +383,14 @@ _OIL, _WATER, _LIME, _COFFEE = (0.55, 0.53, 0.53), (0.76, 0.75, 0.75), (1.3, 1.4
 Draw = Callable[[Canvas], None]
 
 CATEGORIES: Mapping[str, tuple[Draw, Mapping[str, Draw]]] = {
-    "blister": (_draw_blister, {"broken": _broken, "missing": _missing, "wrong_colour": _wrong_colour}),
+    "board": (_draw_board, {"flux": lambda c: _stain(c, _LIME), "missing": _no_resistor, "scratch": _scratch}),
     "brick": (_draw_brick, {"crack": _crack, "hole": _hole, "stain": lambda c: _stain(c, _OIL, _WATER, _LIME)}),
     "fabric": (_draw_fabric, {"hole": _hole, "stain": lambda c: _stain(c, _COFFEE, _OIL), "thread": _thread}),
     "gravel": (
         _draw_gravel,
         {"oil": lambda c: _stain(c, _OIL), "weeds": lambda c: _spill(c, "grass", 0.6, (0.72, 1.0, 0.4))},
     ),
-    "lawn": (
-        _draw_lawn,
-        {
-            "dry_patch": lambda c: _stain(c, (1.25, 0.95, 1.1)),
-            "soil": lambda c: _spill(c, "gravel", 0.9, (0.5, 0.36, 0.25)),
-            "stones": lambda c: _spill(c, "gravel", 0.6, (1.16, 1.1, 1.02)),
-        },
-    ),
+    "pills": (_draw_pills, {"broken": _broken, "missing": _missing, "wrong_colour": _wrong_colour}),
     "washer": (_draw_washer, {"chip": _chip, "rust": _rust, "scratch": _scratch}),
 }
 """Category -> what draws a good picture, and defect -> what draws it over the picture and marks it in the mask."""
