@@ -36,14 +36,17 @@ def check(
 
     report = check_dataset(dataset, data, mask_threshold=mask_threshold)
     images = len(report.dataset) if report.dataset is not None else 0
+    notes = [] if report.dataset is None else [*report.dataset.notes, *report.dataset.remarks]
     errors = [problem for problem in report.problems if problem.severity == "error"]
     if json:
         names = ("severity", "where", "message")
         problems = [{name: getattr(problem, name) for name in names} for problem in report.problems]
-        shell.print_json({"images": images, "problems": problems})
+        shell.print_json({"images": images, "problems": problems, "notes": notes})
     else:
         for problem in report.problems:
             shell.show(f"{problem.severity}: {problem.message}")
+        for note in notes:
+            shell.show(f"note: {note}")
         shell.show(f"{images} test images; errors: {len(errors)}; warnings: {len(report.problems) - len(errors)}.")
     if errors:
         raise typer.Exit(shell.EXIT_USAGE)
@@ -157,7 +160,7 @@ def info(
         "root": str(loaded.root),
         "images": len(loaded),
         "fingerprint": loaded.fingerprint,
-        "notes": list(loaded.notes),
+        "notes": [*loaded.notes, *loaded.remarks],
         "categories": categories,
     }
     if json:
@@ -171,6 +174,6 @@ def info(
         table.add_row(shell.escaped(row["category"]), *numbers, shell.escaped(", ".join(row["defects"])))
     console = shell.table_console()
     console.print(f"{loaded.name}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}")
-    for note in loaded.notes:
+    for note in (*loaded.notes, *loaded.remarks):
         console.print(shell.escaped(note))
     console.print(table)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.labels import read_label
 from lvlm_ad.datasets.listing import (
     Listing,
-    Row,
     check_root,
     contents_of,
     files_in,
@@ -19,6 +20,9 @@ from lvlm_ad.datasets.listing import (
 from lvlm_ad.datasets.mvtec import Layout, read_category, read_kinds
 from lvlm_ad.errors import DataError
 
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.tables import Row
+
 _LAYOUT = Layout(
     good=frozenset({"good", "normal", "ok"}),
     mask_folders=("ground_truth", "masks"),
@@ -28,10 +32,6 @@ _LAYOUT = Layout(
 
 _NOT_TEST_IMAGES = frozenset({*_LAYOUT.mask_folders, "train"})
 """Folders beside good/ that are not kinds of defect."""
-
-_GOOD_LABELS = frozenset({*_LAYOUT.good, "0", "0.0", "false"})
-_BAD_LABELS = frozenset({"1", "1.0", "abnormal", "anomalous", "anomaly", "bad", "defect", "defective", "true"})
-"""Labels that do not name the kind of defect."""
 
 
 def read_folder(root: Path, threshold: int | None) -> Listing:
@@ -68,18 +68,23 @@ def read_folder(root: Path, threshold: int | None) -> Listing:
 
 def _read_table(path: Path, threshold: int | None) -> Listing:
     listing = Listing("folder", path.parent, threshold)
+    kinds: dict[str, None] = {}
     for row in read_table(path, listing, ("image", "label"), ("mask", "category", "split")):
-        _read_row(listing, row)
+        label = read_label(row["label"])
+        _read_row(listing, row, label.kind)
+        kinds |= {} if label.is_known else {label.kind: None}
+    if kinds:
+        names = ", ".join(shown(kind) for kind in kinds)
+        listing.remarks.append(f"Labels of {shown(path.name)} that are read as kinds of defect: {names}.")
     return listing
 
 
-def _read_row(listing: Listing, row: Row) -> None:
-    category, label = row["category"] or name_of(listing.root), row["label"].lower()
-    defect = "good" if label in _GOOD_LABELS else "bad" if label in _BAD_LABELS else row["label"]
+def _read_row(listing: Listing, row: Row, defect: str) -> None:
+    listing.category = category = row["category"] or name_of(listing.root)
     split = row["split"].lower() or "test"
     problem = ""
     if not _is_name(defect):
-        problem = f"{row['label']!r} is not a label; give good, or the kind of defect."
+        problem = f"{row['label']!r} is not a label; give good, bad, or the kind of defect."
     elif not _is_name(category):
         problem = f"{category!r} is not a category; give a name without slashes."
     elif split not in {"train", "test"}:

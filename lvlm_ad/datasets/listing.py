@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from lvlm_ad.datasets import tables
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, file_threshold, shown
+from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized
 from lvlm_ad.datasets.sample import Dataset, Sample
 from lvlm_ad.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.tables import Row
 
 Severity: TypeAlias = Literal["error", "warning"]
 
 _SYSTEM_FILES = frozenset({"__macosx", "desktop.ini", "thumbs.db"})
 _SHOWN_NAMES = 6
 _PROBED_MASKS = 3
-
-
-def normalized(name: str) -> str:
-    """Return a name as ids hold it: macOS splits accented letters in file names, ids are the same on all machines.
-
-    Example:
-        >>> normalized("gro\u0308ße") == "größe"
-        True
-    """
-    return unicodedata.normalize("NFC", name)
 
 
 def name_of(folder: Path) -> str:
@@ -102,6 +95,7 @@ class Problem:
     where: str  # the sample's id, or the file or folder
     message: str  # what is wrong, where, and what to do; one line
     severity: Severity = "error"  # no run may start with an error; a warning may be intended
+    category: str = field(default="", compare=False)  # the only one that it concerns, if it is one
 
 
 class Listing:
@@ -115,6 +109,8 @@ class Listing:
     Attributes:
         problems: what is wrong so far; the files concerned are left out.
         notes: choices made so far that the user should see.
+        remarks: what else the user should see; no part of a run's record.
+        category: what is read now; problems that are found meanwhile concern it alone. "": the whole data set.
     """
 
     def __init__(self, name: str, root: Path, threshold: int | None) -> None:
@@ -122,16 +118,20 @@ class Listing:
         self.root = root
         self.problems: list[Problem] = []
         self.notes: list[str] = []
+        self.remarks: list[str] = []
+        self.category = ""
         self._threshold = threshold
-        self._samples: dict[str, Sample] = {}
+        self._samples: dict[str, list[Sample]] = {}
         self._references: dict[str, list[Path]] = {}
         self._ignored: Counter[str] = Counter()
+        self._unread: dict[Path, Counter[str]] = {}
+        self._listed = ListedFiles(root)
         self._real_root = Path(os.path.realpath(root))
         self._resolved = cache(os.path.realpath)
 
     def report(self, subject: Path | str, message: str, severity: Severity = "error") -> None:
         """Note a problem."""
-        self.problems.append(Problem(shown(subject), message, severity))
+        self.problems.append(Problem(shown(subject), message, severity, normalized(self.category)))
 
     def note_part(self, name: str, count: int, categories: Sequence[str]) -> None:
         """Note it if only some of a published data set's categories are there."""
@@ -142,11 +142,23 @@ class Listing:
         """List the image files in a folder by name; count other files for a note, report links that cannot be used."""
         images = []
         for path in files_in(folder):
-            if path.suffix.lower() not in IMAGE_SUFFIXES:
-                self._ignored[path.suffix.lower() or "no suffix"] += 1
+            suffix = path.suffix.lower()
+            if suffix in UNREADABLE_PICTURES:
+                self._unread.setdefault(folder, Counter())[suffix] += 1
+            elif suffix not in IMAGE_SUFFIXES:
+                self._ignored[suffix or "no suffix"] += 1
             elif self.is_usable(path):
                 images.append(path)
         return images
+
+    def report_unread(self, folder: Path) -> None:
+        """Report a folder of pictures if none of them can be read: a kind of defect would be lost."""
+        if folder in self._unread:
+            self.report(
+                folder,
+                f"{shown(folder)} holds {_counts(self._unread[folder])} and no picture that can be read; convert them "
+                "to PNG, or take the folder away.",
+            )
 
     def is_usable(self, path: Path, where: str = "") -> bool:
         """Return whether a file exists and lies in the root; if not, report it. ``where`` as in ``Row``."""
@@ -175,26 +187,32 @@ class Listing:
         return files[0], files[1] if row["mask"] else None
 
     def _file_of(self, row: Row, column: str) -> Path | None:
-        path = self.root / row[column]
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            return path if self.is_usable(path, row.where) else None
-        endings = ", ".join(sorted(IMAGE_SUFFIXES))
-        self.report(row.table, f"{row.where}{row[column]!r} is not an image; its name must end in {endings}.")
-        return None
+        name = row[column]
+        if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+            endings = ", ".join(sorted(IMAGE_SUFFIXES))
+            self.report(row.table, f"{row.where}{name!r} is not an image; its name must end in {endings}.")
+            return None
+        found = self._listed.find(name) or [self.root / name]
+        if len(found) > 1:
+            self.report(
+                row.table, f"{row.where}{name!r} may be {shown(found[0])} or {shown(found[1])}; rename one of them."
+            )
+            return None
+        return found[0] if self.is_usable(found[0], row.where) else None
 
     def add(self, category: str, defect: str, image: Path, mask: Path | None, where: str = "") -> None:
         """Add a test image with its mask, if it has one; the defect of a normal image is "good"."""
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
-        known = self._samples.get(identity)
+        namesakes = self._samples.setdefault(identity, [])
+        # In a list each file is named on purpose; in a folder, a picture that was converted may have stayed there.
+        twin = next((one for one in namesakes if one.image_path.parent == image.parent), None)
         if identity != identity.encode(errors="replace").decode():
             self.report(image, f"{where}{shown(image)} has a name that is not valid UTF-8; rename it.")
-        elif known is not None:
-            self.report(
-                identity,
-                f"{where}{shown(image)} and {shown(known.image_path)} would both have the id {shown(identity)}; "
-                "rename one of them.",
-            )
+        elif twin is not None and (not where or twin.image_path == image):
+            what = f"{shown(image)} and {shown(twin.image_path)} would both have the id {shown(identity)}; rename one."
+            again = f"{shown(image)} is listed twice, as {shown(identity)}; remove one of the lines."
+            self.report(identity, where + (again if twin.image_path == image else what))
         elif mask is not None and defect == "good":
             self.report(
                 identity,
@@ -202,7 +220,17 @@ class Listing:
                 "remove the mask or list the image as a defect.",
             )
         else:
-            self._samples[identity] = Sample(identity, category, defect != "good", defect, image, mask, self._threshold)
+            namesakes.append(Sample(identity, category, defect != "good", defect, image, mask, self._threshold))
+
+    def _samples_with_ids(self) -> Iterator[Sample]:
+        """Yield the samples; where several have the same stem, the path in the root takes its place in their ids."""
+        for namesakes in self._samples.values():
+            paths = [Path(os.path.relpath(sample.image_path, self.root)) for sample in namesakes]
+            if len({path.with_suffix("") for path in paths}) == len(paths):
+                paths = [path.with_suffix("") for path in paths]
+            for sample, path in zip(namesakes, paths, strict=True):
+                own = f"{sample.category}/{sample.defect}/{normalized(path.as_posix())}"
+                yield sample if len(namesakes) == 1 else replace(sample, id=own)
 
     def add_reference(self, category: str, image: Path) -> None:
         """Add a normal training image."""
@@ -214,75 +242,44 @@ class Listing:
         Raises:
             DataError: there is no test image at all.
         """
-        if not self._samples:
+        samples = list(self._samples_with_ids())
+        if not samples:
             errors = [problem.message for problem in self.problems if problem.severity == "error"]
             endings = ", ".join(sorted(IMAGE_SUFFIXES))
             nothing = (
                 f"{shown(self.root)} has no test images; it holds {contents_of(self.root)}. Images end in {endings}."
             )
             raise DataError(next(iter(errors), nothing))
-        samples = sorted(
-            self._samples.values(), key=lambda s: (s.category, s.label, s.defect, normalized(s.image_path.name))
-        )
+        samples.sort(key=lambda s: (s.category, s.label, s.defect, normalized(s.image_path.name), s.id))
         references = {
             category: tuple(sorted(images, key=lambda path: (normalized(path.name), str(path))))
             for category, images in sorted(self._references.items())
         }
         notes = [*self.notes, *_mask_notes(samples, self._threshold)]
         if self._ignored:
-            counts = ", ".join(f"{count} {shown(suffix)}" for suffix, count in sorted(self._ignored.items()))
-            notes.append(f"Ignored files that are not images: {counts}.")
-        return Dataset(self.name, self.root, tuple(samples), references, tuple(notes))
+            notes.append(f"Ignored files that are not images: {_counts(self._ignored)}.")
+        for folder, unread in self._unread.items():
+            notes.append(f"Left out of {shown(folder)}: {_counts(unread)}, which are not read; convert them to PNG.")
+        return Dataset(self.name, self.root, tuple(samples), references, tuple(notes), remarks=tuple(self.remarks))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a CSV file."""
-
-    table: Path  # the file
-    where: str  # "file, line 7: ", for messages
-    values: Mapping[str, str]  # column name in lower case -> text
-
-    def __getitem__(self, column: str) -> str:
-        """Return a column's text, stripped; "" if the file has no such column or the row no such field."""
-        return self.values.get(column, "").strip()
+def _counts(suffixes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {shown(suffix)}" for suffix, count in sorted(suffixes.items()))
 
 
-def read_table(path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield the rows of a CSV file; report and leave out those with too many fields, note columns of other names.
+def read_table(path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str] = ()) -> Sequence[Row]:
+    """Return the rows of a CSV file; report lines with too many fields, note columns of other names.
 
     Raises:
-        DataError: the file cannot be read, is not CSV in UTF-8, or lacks a required column.
+        DataError: the file cannot be read, is not CSV in UTF-8 or UTF-16, or lacks a required column.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            columns = [name.strip().lower() for name in header]
-            missing = [name for name in required if name not in columns]
-            twice = sorted({name for name in columns if columns.count(name) > 1})
-            if missing or twice:
-                what = f"has no column {', '.join(missing)}" if missing else f"has two columns {', '.join(twice)}"
-                raise DataError(
-                    f"{shown(path)} {what}; its first line names {', '.join(map(repr, header)) or 'nothing'}, "
-                    f"expected are {', '.join(required)}; optional are {', '.join(optional) or 'none'}."
-                )
-            unknown = [name for name in columns if name not in {*required, *optional}]
-            if unknown:
-                listing.notes.append(f"Ignored columns of {shown(path.name)}: {', '.join(map(repr, unknown))}.")
-            for fields in reader:
-                where = f"{shown(path)}, line {reader.line_num}: "
-                if len(fields) > len(columns):
-                    count = f"{len(fields)} fields, but {len(columns)} columns"
-                    listing.report(path, f"{where}{count}; quote fields that hold commas.")
-                elif any(field.strip() for field in fields):
-                    yield Row(path, where, dict(zip(columns, fields, strict=False)))
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{shown(path)} is not in UTF-8; save it as CSV UTF-8.") from error
-    except csv.Error as error:
-        raise DataError(f"{shown(path)} is not a CSV file that can be read: {error}.") from error
+    table = tables.read_table(path, required, optional)
+    unknown = [name for name in table.columns if name not in {*required, *optional}]
+    if unknown:
+        listing.notes.append(f"Ignored columns of {shown(path.name)}: {', '.join(map(repr, unknown))}.")
+    for fault in table.faults:
+        listing.report(path, fault)
+    return table.rows
 
 
 def _mask_notes(samples: Sequence[Sample], threshold: int | None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +39,13 @@ _THREADS = 8
 """Images that a check reads at the same time; the largest allowed take a gigabyte each while they are decoded."""
 
 
-def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: int | None = None) -> Dataset:
+def load_dataset(
+    name: str,
+    root: Path | str | None = None,
+    *,
+    mask_threshold: int | None = None,
+    categories: Sequence[str] = (),
+) -> Dataset:
     """Load a data set's test split. This lists the files; ``check_dataset`` also reads them.
 
     Args:
@@ -48,6 +54,7 @@ def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: i
             demo is drawn.
         mask_threshold: a mask's pixel is defective above this value, 0..65534; None: chosen for each mask, as the
             data set's notes say.
+        categories: those that will be used; what is wrong in others is no error. Empty: all. They are all loaded.
 
     Returns:
         The data set, in the same order on every machine.
@@ -69,7 +76,11 @@ def load_dataset(name: str, root: Path | str | None = None, *, mask_threshold: i
     """
     listing = _list(name, root, mask_threshold)
     dataset = listing.dataset()
-    errors = [problem.message for problem in listing.problems if problem.severity == "error"]
+    errors = [
+        problem.message
+        for problem in listing.problems
+        if problem.severity == "error" and (not categories or problem.category in {"", *categories})
+    ]
     if errors:
         more = f" (The first of {len(errors)} problems; `lvlm-ad data check` lists them all.)"
         raise DataError(errors[0] + (more if len(errors) > 1 else ""))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of, normalized
+from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of
+from lvlm_ad.datasets.names import normalized
 from lvlm_ad.errors import DataError
 
 MVTEC_CATEGORIES = (
@@ -61,6 +62,7 @@ def _categories(folder: Path) -> list[Path]:
 
 def read_category(listing: Listing, folder: Path, category: str, layout: Layout) -> None:
     """Read ``test``, ``train`` and the masks of one category's folder."""
+    listing.category = category
     test, train = folder / "test", folder / "train"
     if not test.is_dir():
         listing.report(folder, f"{shown(folder)} has no folder test/; it holds {contents_of(folder)}.")
@@ -88,7 +90,10 @@ def read_kinds(listing: Listing, folder: Path, kinds: Iterable[Path], category: 
         masks = _masks_by_stem(listing, folder, kind.name, layout)
         unused = {mask for group in masks.values() for mask in group}
         is_good = kind.name.lower() in layout.good
-        for image in listing.images_in(kind):
+        images = listing.images_in(kind)
+        if not images:
+            listing.report_unread(kind)
+        for image in images:
             count += 1
             names = [normalized(image.stem) + ending for ending in layout.mask_endings]
             fitting = next((masks[name] for name in names if name in masks), [])

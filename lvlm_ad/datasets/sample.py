@@ -106,6 +106,7 @@ class Dataset(Sequence[Sample]):
         notes: choices made while reading that the user should see.
         kinds: category -> kinds of defect of the whole test split, if this is a part of it; None: this is the whole.
         cache: keeps hashes of files; None: every file is read when its hash is needed.
+        remarks: what else the user should see, which is no part of a run's record.
 
     Example:
         >>> names = ("good/1", "good/2", "bent/1")
@@ -121,6 +122,7 @@ class Dataset(Sequence[Sample]):
     notes: tuple[str, ...] = ()
     kinds: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False, repr=False)
     cache: Database | None = field(default=None, compare=False, repr=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...

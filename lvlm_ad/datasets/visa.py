@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing, Row, check_root, contents_of, find_root, folders_in, name_of, read_table
+from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of, read_table
 from lvlm_ad.datasets.mvtec import Layout, read_category
 from lvlm_ad.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.tables import Row
 
 VISA_CATEGORIES = (
     *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2", "pcb1", "pcb2", "pcb3", "pcb4"),
@@ -68,7 +72,7 @@ def _read_list(home: Path, threshold: int | None, only: str | None = None) -> Li
 
 
 def _read_row(listing: Listing, row: Row) -> None:
-    split, label = row["split"], row["label"]
+    listing.category, split, label = row["object"], row["split"], row["label"]
     if split not in {"train", "test"} or label not in {"normal", "anomaly"}:
         listing.report(
             row.table,

@@ -183,7 +183,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         # Last, since the demo may have to be drawn.
         name = config.dataset or ("demo" if config.data is None else "folder")
         root = config.out / "demo-data" if name == "demo" and config.data is None else config.data
-        dataset = load_dataset(name, root, mask_threshold=config.mask_threshold)
+        dataset = load_dataset(name, root, mask_threshold=config.mask_threshold, categories=config.categories)
     selected = dataset.select(config.categories, config.limit)
     return Plan(
         config,

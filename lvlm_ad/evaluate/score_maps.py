@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask, shown
+from lvlm_ad.datasets.tables import decimal_points, read_table
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
 from lvlm_ad.evaluate.rows import RowImage, RowResult
+from lvlm_ad.evaluate.score_names import MAP_SUFFIXES, SampleNames, expected_names
 from lvlm_ad.files import read_array
 from lvlm_ad.log import Progress
 from lvlm_ad.presets import Price
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import Run
 
 __all__ = ["find_maps", "read_image_scores", "read_map", "resize_map", "score_maps"]
-
-_SUFFIXES = (".npy", ".tiff", ".tif", ".png")
 
 _PLANE = 2
 """Axes of a map: rows and columns."""
@@ -68,7 +68,7 @@ def score_maps(
     """
     progress, started = progress or Progress(), datetime.now(UTC)
     plan = resolve(config)
-    for note in plan.dataset.notes:
+    for note in (*plan.dataset.notes, *plan.dataset.remarks):
         progress.note(note)
     name = name or maps.resolve().name
     if not name.strip():
@@ -119,35 +119,39 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
     """Find the map of every sample; returns sample id -> file.
 
     A map lies in the folder as its image lies in the data set's, ``bottle/test/crack/000.npy``, or where the sample's
-    id says, ``bottle/crack/000.npy``.
+    id says, ``bottle/crack/000.npy``; see ``SampleNames``.
 
     Raises:
-        DataError: there is no such folder, a sample has no map, or several.
+        DataError: there is no such folder, a sample has no map, or several, or a map may be that of two samples.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {shown(folder)}; give the folder with the maps (--maps).")
-    maps: dict[str, Path] = {}
-    missing: list[str] = []
-    for sample in dataset:
-        names = _names(sample, dataset)
-        files = [path for name in names for suffix in _SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+    named = ((path.relative_to(folder).with_suffix("").as_posix(), path) for path in _maps_in(folder))
+    maps = SampleNames(dataset).collect(named, folder)
+    missing = [sample for sample in dataset if sample.id not in maps]
+    for name, files in maps.items():
         if len(files) > 1:
-            raise DataError(f"{sample.id} has several maps: {shown(files[0])} and {shown(files[1])}; leave one.")
-        if files:
-            maps[sample.id] = files[0]
-        else:
-            missing.append(" or ".join(f"{name}{{{','.join(_SUFFIXES)}}}" for name in names))
+            raise DataError(f"{shown(name)} has several maps: {shown(files[0])} and {shown(files[1])}; leave one.")
     if missing:
         images = "an image" if len(missing) == 1 else f"{len(missing)} images"
-        raise DataError(f"{shown(folder)} contains no map of {images}; the first would be {missing[0]}.")
-    return maps
+        suffixes = ",".join(MAP_SUFFIXES)
+        first = " or ".join(f"{shown(name)}{{{suffixes}}}" for name in expected_names(missing[0], dataset))
+        raise DataError(f"{shown(folder)} contains no map of {images}; the first would be {first}.")
+    return {name: files[0] for name, files in maps.items()}
 
 
-def _names(sample: Sample, dataset: Dataset) -> list[str]:
-    """Return the names, without suffix, that a sample's file may have; the path in the data set comes first."""
-    inside = sample.image_path.is_relative_to(dataset.root)
-    path = [sample.image_path.relative_to(dataset.root).with_suffix("").as_posix()] if inside else []
-    return list(dict.fromkeys([*path, sample.id]))
+def _maps_in(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder that may be maps, in order; links to folders are followed once."""
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        paths = (Path(place, name) for name in sorted(files) if not name.startswith("."))
+        yield from (path for path in paths if path.suffix.lower() in MAP_SUFFIXES)
 
 
 def read_map(path: Path) -> NDArray[Any]:
@@ -162,7 +166,7 @@ def read_map(path: Path) -> NDArray[Any]:
     try:
         values = np.asarray(_read(path))
     except Exception as error:
-        kind = {".npy": "NumPy array", ".png": "PNG"}.get(path.suffix, "TIFF")
+        kind = {".npy": "NumPy array", ".png": "PNG"}.get(path.suffix.lower(), "TIFF")
         raise DataError(f"The map {shown(path)} cannot be read: it is damaged, or no {kind}.") from error
     plane = values
     while plane.ndim > _PLANE and 1 in (plane.shape[0], plane.shape[-1]):
@@ -175,7 +179,7 @@ def read_map(path: Path) -> NDArray[Any]:
 
 
 def _read(path: Path) -> Any:
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return read_array(path.read_bytes(), path.name)
     # scikit-image takes a second to import.
     from skimage.io import imread  # noqa: PLC0415 - see above
@@ -205,49 +209,47 @@ def resize_map(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
     """Read an image score for every sample; returns sample id -> score.
 
-    The file is JSON, one object name -> score, or CSV with the columns "image" and "score". Names are those that maps
-    may have, with or without a suffix.
+    The file is JSON, one object name -> score, or a table with the columns "image" and "score". Names are those that
+    maps may have, with or without a suffix; see ``SampleNames``.
 
     Raises:
-        DataError: the file cannot be read, a sample has no score, or one is no finite number.
+        DataError: the file cannot be read, a name may mean two samples, a sample has no score, or one is no finite
+            number.
     """
-    by_name: dict[str, list[Any]] = {}
-    for name, value in _pairs(path):
-        for known_as in {name, name.removesuffix(Path(name).suffix)}:
-            by_name.setdefault(known_as, []).append(value)
+    given = SampleNames(dataset).collect(_pairs(path), path)
     scores: dict[str, float] = {}
     for sample in dataset:
-        names = _names(sample, dataset)
-        values = [value for name in names for value in by_name.get(name, ())]
+        values = given.get(sample.id, [])
         if len(values) != 1:
-            raise DataError(f"{shown(path)} has {'two scores' if values else 'no score'} for {' or '.join(names)}.")
+            names = " or ".join(map(shown, expected_names(sample, dataset)))
+            raise DataError(f"{shown(path)} has {'two scores' if values else 'no score'} for {names}.")
         try:
             scores[sample.id] = float(values[0])
         except (TypeError, ValueError, OverflowError):
             scores[sample.id] = math.nan
         if not math.isfinite(scores[sample.id]):
             raise DataError(
-                f"{shown(path)}: the score of {sample.id} is {values[0]!r:.50}, which is not a finite number."
+                f"{shown(path)}: the score of {shown(sample.id)} is {values[0]!r:.50}, which is not a finite number."
             )
     return scores
 
 
 def _pairs(path: Path) -> list[tuple[str, Any]]:
     """Read the names and scores in a file, those that occur twice too."""
-    is_json = path.suffix.lower() == ".json"
+    if path.suffix.lower() != ".json":
+        table = read_table(path, ("image", "score"))
+        if table.faults:
+            raise DataError(table.faults[0])
+        numbers = decimal_points([row["score"] for row in table.rows])
+        return [(row["image"], number) for row, number in zip(table.rows, numbers, strict=True)]
     try:
-        # Spreadsheets put a byte-order mark first.
         text = path.read_text(encoding="utf-8-sig")
-        if not is_json:
-            rows = csv.DictReader(text.splitlines(), restval="")
-            return [(row["image"], row["score"]) for row in rows]
         if text.lstrip().startswith("{"):
             # As pairs, so that a name that occurs twice is noticed.
             return list(json.loads(text, object_pairs_hook=lambda members: members))
         problem = "it is not an object"
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, RecursionError, csv.Error) as error:
+    except (ValueError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"
-    wanted = "one object, name -> score" if is_json else "a table with commas and the columns image and score"
-    raise DataError(f"{shown(path)} must be {wanted}; {problem}.")
+    raise DataError(f"{shown(path)} must be one object, name -> score; {problem}.")

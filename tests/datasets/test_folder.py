@@ -126,10 +126,18 @@ def test_good_image_with_a_mask_is_an_error(tmp_path):
         load_dataset("folder", tmp_path)
 
 
-def test_two_good_folders_may_not_share_a_name(tmp_path):
-    """good/0.png and ok/0.png would be one sample."""
+def test_two_good_folders_may_share_a_name(tmp_path):
+    """good/0.png and ok/0.png are two samples, with their paths in their ids."""
+    picture(tmp_path / "gear" / "good" / "0.png")
+    picture(tmp_path / "gear" / "ok" / "0.png")
+    picture(tmp_path / "gear" / "ok" / "1.png")
+    assert ids(tmp_path / "gear") == ["gear/good/good/0", "gear/good/ok/0", "gear/good/1"]
+
+
+def test_two_pictures_of_one_name_in_a_folder_are_an_error(tmp_path):
+    """Beside 0.jpg, 0.png may be the same picture converted, so none is taken without a word."""
     picture(tmp_path / "good" / "0.png")
-    picture(tmp_path / "ok" / "0.png")
+    picture(tmp_path / "good" / "0.jpg")
     with pytest.raises(DataError, match="would both have the id"):
         load_dataset("folder", tmp_path)
 
@@ -227,7 +235,8 @@ def test_wrong_row_is_named_with_its_line(tmp_path, row, message):
     ("content", "message"),
     [
         (b"", "has no column image, label; its first line names nothing"),
-        (b"image;label\na.png;good\n", "has no column image, label; its first line names 'image;label'"),
+        (b"image:label\na.png:good\n", "has no column image, label; its first line names 'image:label'"),
+        (b"image;label\na.png;good;x\n", "line 2: 3 fields, but 2 columns; quote fields that hold semicolons"),
         (b"image,label,image\n", "has two columns image"),
         (b"image,label\n\xff\xfe.png,good\n", "is not in UTF-8"),
         (b'image,label\n"a.png,good\n', "is not a CSV file"),
@@ -241,11 +250,19 @@ def test_csv_that_cannot_be_read_is_an_error(tmp_path, content, message):
         load_dataset("folder", tmp_path)
 
 
-def test_same_stem_twice_in_a_csv_is_an_error(tmp_path):
-    """Two rows that would share an id are named with the line of the second."""
-    picture(tmp_path / "sub" / "a.png")
-    with pytest.raises(DataError, match=r"line 3: .*would both have the id .*/good/a; rename"):
-        load_dataset("folder", listing(tmp_path, "image,label\na.png,good\nsub/a.png,good\n"))
+def test_same_stem_in_two_folders_of_a_csv_gives_ids_from_paths(tmp_path):
+    """Where stems repeat, ids hold the path, and the suffix if that repeats too; other ids stay as they are."""
+    for name in ("one/a.png", "two/a.png", "two/b.png", "two/b.jpg", "two/c.png"):
+        picture(tmp_path / "gear" / name)
+    rows = "one/a.png,good\ntwo/a.png,good\ntwo/b.png,bad\ntwo/b.jpg,bad\ntwo/c.png,good\n"
+    found = ids(listing(tmp_path / "gear", f"image,label\n{rows}"))
+    assert found == ["gear/good/one/a", "gear/good/two/a", "gear/good/c", "gear/bad/two/b.jpg", "gear/bad/two/b.png"]
+
+
+def test_a_file_listed_twice_is_an_error(tmp_path):
+    """The second line is named."""
+    with pytest.raises(DataError, match=r"line 3: .*a\.png is listed twice, as .*/good/a; remove one of the lines"):
+        load_dataset("folder", listing(tmp_path, "image,label\na.png,good\na.png,ok\n"))
 
 
 def test_folder_in_no_known_form_says_what_is_expected(tmp_path):

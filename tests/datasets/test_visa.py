@@ -182,7 +182,7 @@ def test_listed_link_out_of_the_root_is_an_error(tmp_path):
         ({"label": "normal"}, "is listed as good but has a mask"),
         ({"label": "normal", "split": "train"}, "is listed as good but has a mask"),
         ({"image": "candle/Data/Images/Anomaly/000.txt"}, "is not an image"),
-        ({"image": "candle/Data/Images/Anomaly/000.JPG"}, "would both have the id candle/bad/000"),
+        ({"image": "candle/Data/Images/Anomaly/000.JPG"}, "is listed twice, as candle/bad/000"),
     ],
 )
 def test_wrong_row_is_named_with_its_line(tmp_path, change, message):

@@ -146,12 +146,13 @@ def test_missing_and_ambiguous_maps_are_told(dataset, maps, kept_data, tmp_path)
 
 def test_scores_that_do_not_fit_are_told(dataset, tmp_path):
     """A file without scores, without one of the images, with two for one, or with one that is no finite number."""
-    table, names = "a table with commas and the columns image and score", [sample.id for sample in dataset]
+    names = [sample.id for sample in dataset]
     for name, text, message in (
-        ("a.csv", "a,b\n1,2\n", table),
-        ("a.csv", "image;score\n1;2\n", table),
+        ("a.csv", "a,b\n1,2\n", "has no column image, score; its first line names 'a', 'b'"),
+        ("a.csv", "image;score\n1;2\n", "has no score for"),
+        ("a.csv", f"image,score\n{names[0]},0,5\n", "line 2: 3 fields, but 2 columns"),
         ("a.csv", "score,image\n0.5\n", "has no score for"),
-        ("a.csv", "image,score\n" + "x" * 200_000 + ",1\n", table),
+        ("a.csv", "image,score\n" + "x" * 200_000 + ",1\n", "is not a CSV file"),
         ("a.csv", "image,score\n", "has no score for"),
         ("a.csv", "image,score\n" + "".join(f"{one},high\n" for one in names), "'high', which is not a finite number"),
         ("a.csv", f"image,score\n{names[0]},1\n{names[0]},2\n", "has two scores"),

@@ -1,0 +1,106 @@
+"""Which test image a name in a user's file means: the name of a map, or of an image score."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeVar
+
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
+from lvlm_ad.datasets.listing import name_of
+from lvlm_ad.datasets.names import plain_name, with_lower_suffix
+from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets import Dataset, Sample
+
+__all__ = ["MAP_SUFFIXES", "SampleNames", "expected_names"]
+
+T = TypeVar("T")
+
+MAP_SUFFIXES = (".npy", ".tiff", ".tif", ".png")
+
+_SUFFIXES = IMAGE_SUFFIXES | set(MAP_SUFFIXES)
+
+
+class SampleNames:
+    """The names under which users' files know the images of a data set.
+
+    An image is known by its path in the data set and by its id, each with and without a suffix, the folder "test", and
+    the name of the category or of the data set's folder before it. Images of VisA are known in both of its layouts.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._files: dict[str, str] = {}
+        self._stems: defaultdict[str, set[str]] = defaultdict(set)
+        self._roots = [
+            f"{plain_name(str(root))}/"
+            for root in (dataset.root, dataset.root.absolute(), os.path.realpath(dataset.root))
+            if str(root) != "."
+        ]
+        for sample in dataset:
+            path = plain_name(_path(sample, dataset))
+            self._files[with_lower_suffix(path)] = sample.id
+            for name in _stems(sample, path.removesuffix(PurePosixPath(path).suffix), dataset):
+                self._stems[name].add(sample.id)
+
+    def find(self, name: str) -> set[str]:
+        """Return the ids of the samples that a name may mean."""
+        text = plain_name(name)
+        for root in self._roots:
+            text = text.removeprefix(root)
+        if with_lower_suffix(text) in self._files:
+            return {self._files[with_lower_suffix(text)]}
+        suffix = PurePosixPath(text).suffix
+        bare = text.removesuffix(suffix) if suffix.lower() in _SUFFIXES else text
+        # In "img.v2" the last dot belongs to the name, in "img.png" it may.
+        return self._stems.get(text, set()) | self._stems.get(bare, set())
+
+    def collect(self, named: Iterable[tuple[str, T]], place: Path) -> dict[str, list[T]]:
+        """Return sample id -> what is given under its names; other names are passed over.
+
+        Args:
+            named: names, each with what is given under it.
+            place: where they stand, for messages.
+
+        Raises:
+            DataError: a name may mean two samples.
+        """
+        given: defaultdict[str, list[T]] = defaultdict(list)
+        for name, value in named:
+            ids = sorted(self.find(name))
+            if len(ids) > 1:
+                raise DataError(
+                    f"{shown(place)}: {shown(name)} may be {shown(ids[0])} or {shown(ids[1])}; name the image by its "
+                    "path in the data set."
+                )
+            for one in ids:
+                given[one].append(value)
+        return dict(given)
+
+
+def expected_names(sample: Sample, dataset: Dataset) -> list[str]:
+    """Return the usual names of a sample, without suffix, for a message: its path in the data set, and its id."""
+    path = PurePosixPath(_path(sample, dataset))
+    return list(dict.fromkeys([path.as_posix().removesuffix(path.suffix), sample.id]))
+
+
+def _path(sample: Sample, dataset: Dataset) -> str:
+    """Return a sample's path in its data set, with its suffix."""
+    return Path(os.path.relpath(sample.image_path, dataset.root)).as_posix()
+
+
+def _stems(sample: Sample, path: str, dataset: Dataset) -> Iterator[str]:
+    """Yield the names of a sample without a suffix; several may be the same."""
+    stem = path.rpartition("/")[2]
+    names = [sample.id, path, f"{sample.category}/{path}", f"{name_of(dataset.root)}/{path}"]
+    names.append(f"{sample.category}/test/{sample.defect}/{stem}")
+    if dataset.name == "visa":
+        names.append(f"{sample.category}/Data/Images/{'Anomaly' if sample.label else 'Normal'}/{stem}")
+    for name in names:
+        plain = plain_name(name)
+        yield plain
+        *folders, last = plain.split("/")
+        yield "/".join([*(folder for folder in folders if folder != "test"), last])
