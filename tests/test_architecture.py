@@ -21,6 +21,7 @@ STAGES = (
     "plugin_errors",
     "log",
     "files",
+    "children",
     "store",
     "weights",
     "presets",

@@ -15,6 +15,7 @@ from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from lvlm_ad.children import python_command
 from lvlm_ad.errors import ImageError, LvlmAdError
 from lvlm_ad.plugins import build
 
@@ -30,7 +31,7 @@ R = TypeVar("R")
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """There are as many processes as processors."""
-_WORKER = "import sys; sys.path[:] = sys.argv[1:]; from lvlm_ad.engines.local import serve; serve()"
+_WORKER = "from lvlm_ad.engines.local import serve; serve()"
 
 
 class Task(Protocol):
@@ -192,10 +193,10 @@ class _Processes:
             if self._killed:
                 raise LvlmAdError("The worker processes have ended.")
             self._own.process = process = subprocess.Popen(  # noqa: S603 - this Python, our own module
-                [sys.executable, "-c", _WORKER, *sys.path],
+                python_command(_WORKER),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **_ONE_THREAD, "PYTHONSAFEPATH": "1"},
                 # Ctrl-C reaches only this process, which then ends the workers.
                 start_new_session=True,
             )

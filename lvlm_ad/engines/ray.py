@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from lvlm_ad._version import versions
+from lvlm_ad.children import folder_of, protect_children
 from lvlm_ad.engines.actors import (
     Pool,
     RemoteBackend,
@@ -90,10 +91,14 @@ class RayEngine:
             self._connect(address or os.environ.get("RAY_ADDRESS") or "local")
 
     def _connect(self, address: str) -> None:
+        protect_children()
         # No usage statistics are sent unless the user wants it.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Ray's coming default; the present one hides GPUs from workers that asked for none, with a warning.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        job = self._ray.job_config.JobConfig()
+        # Ray would put the driver's current folder first in the workers' ``sys.path``, except for such a job.
+        job._client_job = True  # noqa: SLF001 - there is no public setting
         own: dict[str, Any] = {"object_store_memory": _STORE, "include_dashboard": False} if address == "local" else {}
         host, _, port = address.rpartition(":")
         try:
@@ -102,7 +107,7 @@ class RayEngine:
             if port.isdigit() and "//" not in host:
                 # Ray itself would try for minutes.
                 socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+            self._ray.init(address=address, job_config=job, log_to_driver=False, logging_level="ERROR", **own)
         except (OSError, ValueError, RuntimeError, OverflowError) as error:
             raise ConfigError(
                 f"There is no Ray cluster at {address}: {first_line(error).rstrip('.')}. Start one with 'ray start "
@@ -150,11 +155,12 @@ class RayEngine:
         name, size = model.preset.name, self._size(model.preset.name)
         _send_code_of(model, self._ray)
         remote = self._ray.remote(_describe).options(num_gpus=size.num_gpus, num_cpus=size.num_cpus, max_retries=2)
-        description = self._get(name, remote, model, _measuring())
+        folder = folder_of(sys.modules.get(model.plugin.cls.__module__))
+        description = self._get(name, remote, model, folder, _measuring())
         attributes = description["attributes"]
         is_backend = model.plugin.kind == "backend"
         limit = attributes["capabilities"].concurrency if is_backend else attributes["concurrency"]
-        worker = (name, partial(build, model), description["versions"], description["identity"])
+        worker = (name, partial(_build, model, folder), description["versions"], description["identity"])
         pool = Pool(self._ray, worker, size=size, slots=limit or self._concurrency, note=self._note)
         if is_backend:
             attributes["capabilities"] = replace(attributes["capabilities"], concurrency=pool.concurrency)
@@ -209,10 +215,17 @@ def size_of(machines: Sequence[Mapping[str, float]], options: RayOptions) -> Siz
     return Size(copies, num_gpus, max(1.0, float(int(num_cpus))) if options.num_cpus is None else options.num_cpus)
 
 
-def _describe(model: Model, expected: Mapping[str, str]) -> dict[str, Any]:
+def _build(model: Model, folder: str) -> Any:
+    """Build a model on a worker; ``folder`` is that of the user's own modules, if the worker sees it."""
+    if folder and folder not in sys.path:
+        sys.path.append(folder)
+    return build(model)
+
+
+def _describe(model: Model, folder: str, expected: Mapping[str, str]) -> dict[str, Any]:
     """Build a model on a worker, describe it and release it."""
     check_versions(expected)
-    plugin: Backend | Baseline = build(model)
+    plugin: Backend | Baseline = _build(model, folder)
     names = [name for name in (*dir(model.plugin.contract), "options") if not name.startswith("_")]
     values = {name: getattr(plugin, name) for name in names}
     try:

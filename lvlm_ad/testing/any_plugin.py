@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from lvlm_ad.backend import Backend
 from lvlm_ad.baseline import Baseline
+from lvlm_ad.children import folder_of, python_command
 from lvlm_ad.errors import LvlmAdError, is_secret_option, is_secret_variable
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.plugins import Kind, as_plugin
@@ -29,8 +30,8 @@ _LONGEST_IMPORT = 2.0
 _HEAVY = ("torch", "tensorflow", "jax", "transformers", "open_clip", "vllm", "ray")
 _MARKER = "lvlm-ad-secret-that-must-not-be-seen"
 _PROBE = """
-import importlib.util, json, sys, time
-name, file, sys.path[:] = json.loads(sys.argv[1])
+import importlib.util, json, time
+name, file = sys.argv[1:]
 import lvlm_ad.plugins, numpy, PIL.Image
 spec = importlib.util.spec_from_file_location(name, file)
 before, start = set(sys.modules), time.process_time()
@@ -96,10 +97,9 @@ def import_is_fast(plugin: Plugin) -> None:
 @cache
 def _import_anew(module: str, file: Path) -> tuple[float, list[str]]:
     """Import a file in a Python of its own; return the seconds and the modules that it loaded."""
-    job = json.dumps([module, str(file), sys.path])
-    done = subprocess.run(  # noqa: S603 - this Python
-        [sys.executable, "-c", _PROBE, job], capture_output=True, text=True, check=False
-    )
+    folder = folder_of(sys.modules[module])
+    command = python_command(_PROBE, module, str(file), also=(folder,) if folder else ())
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
     last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
     expect(done.returncode == 0 and done.stdout, f"in a fresh Python its import fails: {last}")
     seconds, modules = json.loads(done.stdout.splitlines()[-1])

@@ -154,13 +154,16 @@ def begun(cluster, data, out, *more):
 
 
 def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
-    """A chat model and a baseline on a cluster write the files of the local engine, except for times."""
+    """A chat model and a baseline on a cluster write the files of the local engine; nothing else of the folder runs."""
     write_model(tmp_path)
+    for name in ("json", "numpy", "pandas"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     (tmp_path / "near.py").write_text(BASELINE)
     models = ("--model", "mine.py", "--model", "near.py", "--set", "shots=2")
     bench(None, kept_data, tmp_path / "here", *models)
     messages = bench(cluster, kept_data, tmp_path / "there", *models, "--set", "num_cpus=0.5")
     assert "died" not in messages
+    assert not (tmp_path / "ran").exists()
     assert results(tmp_path / "there") == results(tmp_path / "here")
     run = json.loads(next((tmp_path / "there").glob("mine-*/run.json")).read_text())
     assert run["versions"]["engine"].startswith("ray ")

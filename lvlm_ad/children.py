@@ -1,0 +1,57 @@
+"""How other Pythons are started: none runs a file of the current folder in place of a module, such as ``json.py``.
+
+A command may be run in a folder of unknown origin. Python looks for modules there first if it is started with ``-c`` or
+``-m``, and libraries start processes in this way, too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["folder_of", "protect_children", "python_command", "search_path"]
+
+_BEGIN = "import sys; count = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + count]; del sys.argv[1 : 2 + count]\n"
+
+
+def protect_children() -> None:
+    """Keep the current folder out of ``sys.path`` in every Python that this process starts, libraries' included."""
+    os.environ["PYTHONSAFEPATH"] = "1"
+
+
+def search_path() -> list[str]:
+    """Return ``sys.path`` for another Python: without the current folder, unless lvlm-ad itself lies there."""
+    # Without pathlib, which itself imports much: ``__main__`` calls this while the current folder still comes first.
+    here, own = os.path.realpath("."), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
+    return [entry for entry in sys.path if here == own or os.path.realpath(entry) != here]
+
+
+def python_command(code: str, *arguments: str, also: tuple[str, ...] = ()) -> list[str]:
+    r"""Return the command of another Python that imports what this one does, but nothing from the current folder.
+
+    Args:
+        code: what it runs.
+        *arguments: its ``sys.argv[1:]``.
+        also: folders of the user's own modules; they come last in its ``sys.path``.
+
+    Example:
+        >>> import subprocess
+        >>> subprocess.run(python_command("print(sys.argv[1])", "seen"), capture_output=True, text=True).stdout
+        'seen\n'
+    """
+    path = [*search_path(), *also]
+    return [sys.executable, "-P", "-c", _BEGIN + code, str(len(path)), *path, *arguments]
+
+
+def folder_of(module: ModuleType | None) -> str:
+    """Return the folder from which a module is imported by its full name; "" for one without a file."""
+    if module is None or not getattr(module, "__file__", None):
+        return ""
+    folder = os.path.realpath(str(module.__file__))
+    for _ in range(module.__name__.count(".") + 1 + folder.endswith("__init__.py")):
+        folder = os.path.dirname(folder)  # noqa: PTH120
+    return folder
