@@ -60,6 +60,9 @@ _OPTION = re.compile(
 )
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASS|PASSWORD)")
 
+_LONGEST_WAIT = 366 * 86400
+"""Seconds; no endpoint means a longer wait."""
+
 _LISTED = 15
 """Names that a message lists."""
 
@@ -122,17 +125,17 @@ class NotFoundError(FatalError):
 
 
 class RejectedError(BackendError):
-    """The endpoint refuses this question as malformed; the run goes on if other questions are answered.
+    """The endpoint refuses this question as malformed; the run goes on, since it may accept others.
 
     Args:
         message: what happened.
-        peculiar: whether the question itself is known to be the reason. Otherwise, if the first question of a run is
-            rejected, the run ends: the reason probably holds for all questions.
+        shared: whether the reason holds for every question, such as a setting that the endpoint does not know. If
+            eight questions in a row are rejected so and none is answered, the run ends.
     """
 
-    def __init__(self, message: str, *, peculiar: bool = False) -> None:
+    def __init__(self, message: str, *, shared: bool = False) -> None:
         super().__init__(message)
-        self.peculiar = peculiar
+        self.shared = shared
 
 
 class TransientError(BackendError):
@@ -140,9 +143,11 @@ class TransientError(BackendError):
 
     Args:
         message: what happened.
-        wait: seconds that the endpoint asks to wait; None: unknown.
+        wait: seconds that the endpoint asks to wait; None: unknown. A value that is no number of seconds counts as
+            unknown.
         crowded: whether too many concurrent questions may be the reason.
         unreached: whether the question did not reach the endpoint: the network or the server is down.
+        starting: whether the server is still loading its model, which is worth waiting for.
 
     Example:
         >>> TransientError("status 503", wait=2.0).wait
@@ -150,12 +155,19 @@ class TransientError(BackendError):
     """
 
     def __init__(
-        self, message: str, *, wait: float | None = None, crowded: bool = False, unreached: bool = False
+        self,
+        message: str,
+        *,
+        wait: float | None = None,
+        crowded: bool = False,
+        unreached: bool = False,
+        starting: bool = False,
     ) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.wait = wait if wait is not None and 0 <= wait <= _LONGEST_WAIT else None
         self.crowded = crowded
         self.unreached = unreached
+        self.starting = starting
 
 
 class RateLimitError(TransientError):

@@ -8,22 +8,20 @@ from typing import Any
 from lvlm_ad.backend import Answer
 from lvlm_ad.errors import FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
 
+from .causes import cause_in
 from .reasons import error_in, reason_in, sentence, text_of
-from .waits import retry_delay, wait_in
+from .waits import is_limit, is_loading, is_used_up, wait_in
 
 FILTERED = frozenset(
     {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
 )
 """Error codes of an endpoint's content filter."""
-_EXHAUSTED = frozenset(
-    {"account_deactivated", "billing_hard_limit_reached", "billing_not_active", "insufficient_quota", "quota_exceeded"}
-)
-"""Error codes of an empty account. With status 429 they look like a rate limit, but waiting does not help."""
-_UNKNOWN_MODEL = frozenset({"model_not_found", "invalid_model", "DeploymentNotFound"})
 
-_MALFORMED, _KEY_REFUSED, _PAY, _NOT_FOUND, _RATE_LIMIT = {400, 422}, {401, 403}, 402, 404, 429
-_MODERATED, _ERRORS, _SERVER_ERRORS, _TRANSIENT = 403, 400, 500, {408, 409, 425}
+_FORBIDDEN, _RATE_LIMIT, _ERRORS, _SERVER_ERRORS, _TRANSIENT = 403, 429, 400, 500, {408, 409, 425}
 """HTTP statuses; ``_ERRORS`` and ``_SERVER_ERRORS`` are the first of their kind."""
+
+_HOUR = 3600.0
+_LATER = "Run the same command when it is renewed; answers are kept."
 
 
 def failed_answer(status: int, body: Any, headers: Mapping[str, str], seconds: float, key_source: str = "") -> Answer:
@@ -40,26 +38,29 @@ def failed_answer(status: int, body: Any, headers: Mapping[str, str], seconds: f
     codes = {text_of(error.get("code")), text_of(error.get("type"))}
     metadata = error.get("metadata")
     # OpenRouter's moderation answers with status 403 and its reasons.
-    moderated = status == _MODERATED and isinstance(metadata, dict) and "reasons" in metadata
+    moderated = status == _FORBIDDEN and isinstance(metadata, dict) and "reasons" in metadata
     if moderated or codes & FILTERED:
         return Answer("", "filtered", seconds=seconds, detail=min(codes & FILTERED, default="moderation"))
     reason = reason_in(error)
     detail = reason or f"status {status}"
     if status < _ERRORS:
         raise FatalError(f"the address redirects elsewhere; give the final one with --set base_url=URL: {detail}")
-    if status in _KEY_REFUSED:
-        raise FatalError(sentence(f"the key is refused: {detail}") + key_source)
-    if status == _PAY or codes & _EXHAUSTED:
+    wait = wait_in(headers, body=body)
+    cause = cause_in(status, error, reason, wait)
+    if cause == "account":
         raise FatalError(f"the account is exhausted: {detail}")
-    wrong_model = codes & _UNKNOWN_MODEL or error.get("param") == "model"
-    if status == _NOT_FOUND or (status in _MALFORMED and wrong_model):
+    if status == _RATE_LIMIT or (status == _FORBIDDEN and is_limit(reason)):
+        if is_used_up(body) and (wait is None or wait < _HOUR):
+            # The wait that comes with it holds for the shorter limits, or for one question.
+            raise FatalError(f"a limit per day or longer is used up: {sentence(detail)} {_LATER}")
+        raise RateLimitError(f"rate limit: {detail}", wait=wait)
+    if cause == "key":
+        raise FatalError(sentence(f"the key is refused: {detail}") + key_source)
+    if cause == "model":
         raise NotFoundError(f"not found: {detail}")
-    if status == _RATE_LIMIT:
-        delay = retry_delay(error)
-        raise RateLimitError(f"rate limit: {detail}", wait=wait_in(headers) if delay is None else delay)
     message = f"status {status}{': ' if reason else ''}{reason}"
     if status >= _SERVER_ERRORS or status in _TRANSIENT:
-        raise TransientError(message, wait=wait_in(headers))
+        raise TransientError(message, wait=wait, starting=is_loading(error, reason))
     if "response_format" in reason:
         message = f'{sentence(message)} If it supports no schema, remove "schema" from takes.'
-    raise RejectedError(message)
+    raise RejectedError(message, shared=cause == "request")

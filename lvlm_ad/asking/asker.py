@@ -120,9 +120,7 @@ class Asker:
             Limits(self._pacing.requests_per_minute, self._pacing.tokens_per_minute),
             waits=lambda seconds: note(f"waiting about {seconds:.0f} s because of the endpoint's limits."),
         )
-        self._retries = Retries(
-            self._pacing.max_retries, under_way=lambda: self._limiter.under_way, stop=self.stop, note=note
-        )
+        self._retries = Retries(self._pacing.max_retries, stop=self.stop, note=note)
         # More than may be under way: threads that wait before they ask again must not keep others from asking.
         self.workers = most if most <= 1 else most + most // 2
         self._stopped = threading.Event()
@@ -211,7 +209,7 @@ class Asker:
             if self._retries.fatal is not None:
                 raise self._retries.fatal
             try:
-                answer = self._retries.until_answered(key, lambda again: self._once(request, again=again))
+                answer = self._retries.until_answered(key, lambda again: self._once(key, request, again=again))
             except FatalError as error:
                 self._retries.give_up(error)
                 event("given up", key=key, error=type(error).__name__, message=str(error))
@@ -235,9 +233,11 @@ class Asker:
         )
         return Asked(key, answer, stored=False, cost=cost)
 
-    def _once(self, request: Request, *, again: bool) -> Answer:
+    def _once(self, key: str, request: Request, *, again: bool) -> Answer:
         """Send a question once the limiter permits, and tell the limiter how it ended."""
         permission = self._limiter.enter(self._estimate(request) or 0.0, again=again)
+        if not again:
+            self._retries.sent(key)
         signal: Signal = "failed"
         tokens, limits = None, None
         try:

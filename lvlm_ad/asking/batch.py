@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lvlm_ad.asking.answers import storable
 from lvlm_ad.asking.cost import BudgetSpentError
+from lvlm_ad.asking.retries import PATIENCE, too_long
 from lvlm_ad.backend import Answer, Picture, Request
 from lvlm_ad.errors import FatalError, LvlmAdError, NotFoundError, RejectedError, TransientError, UnaskedError
 
@@ -351,8 +352,10 @@ class Batcher:
             try:
                 return call()
             except TransientError as error:
+                if (error.wait or 0.0) > PATIENCE:
+                    raise UnreachableError(str(too_long(error))) from error
                 if attempt == _TRIES:
                     raise UnreachableError(f"The endpoint cannot be reached: {error}") from error
                 wait = max(error.wait or 0.0, _SHORTEST_PAUSE * 2**attempt)
-                self._sleep(min(wait, _LONGEST_PAUSE * 15))
+                self._sleep(min(wait, PATIENCE))
         raise AssertionError  # the loop returns or raises

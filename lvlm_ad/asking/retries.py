@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
+from datetime import UTC, datetime, timedelta
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
 
     from lvlm_ad.backend import Answer
 
-__all__ = ["PATIENCE", "Retries"]
+__all__ = ["PATIENCE", "Retries", "too_long"]
 
 _HOPELESS = 8
-"""So many failures without a single answer, or rejections in a row, end the run."""
+"""So many questions that failed, without an answer, end the run."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 """Seconds before a question is asked again, where the endpoint does not say: at first, doubling, and at most."""
+_LONGEST_START = 8.0
+"""As ``_LONGEST_WAIT``, while the server loads its model."""
 PATIENCE = 900.0
 """Seconds for which one question is asked again after rate limits and outages; also the longest wait accepted."""
 _BETWEEN_NOTES = 60.0
 """Seconds between two notes on an outage."""
+_LATER = "Run the same command later; answers are kept."
 
 
 class Retries:
@@ -37,7 +41,6 @@ class Retries:
 
     Args:
         max_retries: how often a question is asked again after a transient error.
-        under_way: returns how many questions are under way.
         stop: ends everything that waits.
         note: receives what the user should know.
 
@@ -45,14 +48,14 @@ class Retries:
         fatal: the error that ended the run; None: none did.
     """
 
-    def __init__(
-        self, max_retries: int, *, under_way: Callable[[], int], stop: Callable[[], None], note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, max_retries: int, *, stop: Callable[[], None], note: Callable[[str], None]) -> None:
         self.fatal: FatalError | None = None
-        self._max_retries, self._under_way, self._stop, self._note = max_retries, under_way, stop, note
+        self._max_retries, self._stop, self._note = max_retries, stop, note
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._answered = self._failed = self._rejected = 0
+        self._answered = self._failed = self._waited_in_vain = self._rejected = self._rejected_as_all = 0
+        # Questions that were sent and have not come back, now and when the eighth failed: they may be answered yet.
+        self._first_tries, self._awaited = set[str](), set[str]()
         self._reached = False
         self._noted = -inf
 
@@ -74,19 +77,21 @@ class Retries:
             except StoppedError:
                 raise self.ended() from None
             except RejectedError as error:
+                self._came_back(key)
                 self._count_rejection(error)
                 raise
             except TransientError as error:
                 tries += 1
-                if isinstance(error, RateLimitError) or self._is_outage(error):
-                    # Neither costs anything, so neither counts as a retry.
+                self._came_back(key)
+                unpaid = isinstance(error, RateLimitError) or self._will_recover(error)
+                if unpaid:
                     turned_away = turned_away or monotonic()
                     hopeless = monotonic() - turned_away > PATIENCE
                 else:
                     failures += 1
                     hopeless = failures > self._max_retries
                 if hopeless:
-                    self._count_failure(error)
+                    self._count_failure(error, waited=unpaid)
                 if hopeless or self._stopped.is_set():
                     # If no question can succeed, this one is not to blame.
                     raise self.fatal or error from None
@@ -106,51 +111,84 @@ class Retries:
         """Return why nothing more is asked."""
         return self.fatal or UnaskedError("not asked: the run was ended")
 
+    def sent(self, key: str) -> None:
+        """Note that a question is sent for the first time."""
+        with self._lock:
+            self._first_tries.add(key)
+
     def count_answer(self, *, stored: bool = False) -> None:
-        """Note that a question has an answer; a stored one says nothing about questions that are rejected now."""
+        """Note that a question has an answer; a stored one does not show that the endpoint answers now."""
         with self._lock:
             self._answered += 1
             if not stored:
-                self._reached, self._rejected = True, 0
+                self._reached, self._waited_in_vain, self._rejected = True, 0, 0
+
+    def _came_back(self, key: str) -> None:
+        with self._lock:
+            self._first_tries.discard(key)
+            self._awaited.discard(key)
 
     def _wait(self, error: TransientError, tries: int) -> None:
         """Wait before a question is asked again: as long as the endpoint says, or longer each time."""
-        longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries - 1, 10))
+        longest = min(_LONGEST_START if error.starting else _LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries - 1, 10))
         pause = random.uniform(longest / 2, longest)  # noqa: S311 - no secret
         if error.wait is not None and error.wait > PATIENCE:
-            message = f"Rate limited for {error.wait:.0f} s ({error}). Run the same command later; answers are kept."
-            raise FatalError(message) from error
+            raise too_long(error) from error
         # For a wait that the endpoint asks for, the limiter stops all questions.
         limiter_waits = error.wait is not None and error.wait >= pause
         if not limiter_waits and self._stopped.wait(pause):
             raise self.fatal or error
 
-    def _is_outage(self, error: TransientError) -> bool:
-        """Whether the endpoint has answered before and cannot be reached now."""
+    def _will_recover(self, error: TransientError) -> bool:
+        """Whether the server loads its model, or has answered before and cannot be reached now; a note says so."""
         with self._lock:
             outage = error.unreached and self._reached
-            noted = outage and monotonic() - self._noted > _BETWEEN_NOTES
+            waits = outage or error.starting
+            noted = waits and monotonic() - self._noted > _BETWEEN_NOTES
             if noted:
                 self._noted = monotonic()
         if noted:
-            self._note(f"{error} It has answered before; trying again for up to {PATIENCE / 60:.0f} minutes.")
-        return outage
+            why = "It has answered before" if outage else "The model is being loaded"
+            self._note(f"{_sentence(error)} {why}; trying again for up to {PATIENCE / 60:.0f} minutes.")
+        return waits
 
-    def _count_failure(self, error: TransientError) -> None:
+    def _count_failure(self, error: TransientError, *, waited: bool) -> None:
+        """End the run if the first questions all failed, and no other is under way that may be answered yet.
+
+        Also if so many waited in vain without an answer in between: each of the others would wait as long.
+        """
         with self._lock:
             self._failed += 1
-            hopeless = self._answered == 0 and self._failed >= _HOPELESS
+            self._waited_in_vain += waited
+            if self._failed == _HOPELESS:
+                self._awaited = set(self._first_tries)
+            hopeless = self._answered == 0 and self._failed >= _HOPELESS and not self._awaited
+            in_vain = self._waited_in_vain >= _HOPELESS
         if hopeless:
             self.give_up(FatalError(f"The first {self._failed} questions all failed. The last error: {error}"))
+        elif in_vain:
+            said = f"No question was answered within {PATIENCE / 60:.0f} minutes. The last error: {_sentence(error)}"
+            self.give_up(FatalError(f"{said} {_LATER}"))
 
     def _count_rejection(self, error: RejectedError) -> None:
-        """End the run if no question is accepted: what is wrong with one is then wrong with all."""
+        """End the run if what is wrong with the questions is wrong with all; otherwise others may be accepted."""
         with self._lock:
             self._rejected += 1
-            # While others are under way, one rejection is no sign of that: it comes faster than their answers.
-            alone = self._answered == 0 and self._under_way() == 0 and not error.peculiar
-            hopeless = alone or self._rejected >= _HOPELESS
+            self._rejected_as_all += error.shared
+            noted = self._rejected == _HOPELESS
+            hopeless = not self._reached and self._rejected_as_all >= _HOPELESS
         if hopeless:
-            raise FatalError(
-                f"The endpoint rejects every question ({self._rejected} in a row). The last error: {error}"
-            ) from error
+            raise FatalError(f"The endpoint rejects every question. The last error: {error}") from error
+        if noted:
+            self._note(f"{_HOPELESS} questions in a row were rejected; the others are asked all the same. {error}")
+
+
+def too_long(error: TransientError) -> FatalError:
+    """Return the error that ends a run because the endpoint asks for a wait beyond ``PATIENCE``."""
+    wait = error.wait or 0.0
+    until = datetime.now(UTC) + timedelta(seconds=wait)
+    return FatalError(f"Rate limited for {wait:.0f} s ({error}), until {until:%Y-%m-%d %H:%M} UTC. {_LATER}")
+
+
+def _sentence(error: TransientError) -> str:
+    return f"{str(error).rstrip('. ')}."

@@ -304,22 +304,36 @@ def test_a_wait_of_nothing_does_not_spin(store):
 
 
 @pytest.mark.parametrize(
-    ("questions", "kinds", "asked"),
+    ("questions", "kinds"),
     [
-        pytest.param(["bad0", "a", "b"], [FatalError] * 3, 1, id="the first"),
-        pytest.param(["a", "bad0", "b"], [str, RejectedError, str], 3, id="one of many"),
-        pytest.param(
-            ["a", *(f"bad{n}" for n in range(9))], [str] + [RejectedError] * 7 + [FatalError] * 2, 9, id="8 in a row"
-        ),
+        pytest.param(["bad0", "a", "b"], [RejectedError, str, str], id="the first"),
+        pytest.param(["a", "bad0", "b"], [str, RejectedError, str], id="one of many"),
+        pytest.param([*(f"bad{n}" for n in range(20)), "a"], [RejectedError] * 20 + [str], id="a whole category"),
     ],
 )
-def test_rejected_questions(store, questions, kinds, asked):
-    """A rejected question fails without a retry; the very first one, and eight in a row, end the run."""
-    asker, backend = asker_of(store, bad_is(RejectedError("image too large")), pacing=Pacing())
+def test_a_rejected_question_fails_alone(store, questions, kinds):
+    """A rejected question fails without a retry and ends no run, nor do eight in a row; a note tells of these."""
+    notes = []
+    asker, backend = asker_of(store, bad_is(RejectedError("image too large")), pacing=Pacing(), note=notes.append)
     results = ask_all(asker, questions)
     assert [type(result) for result in results] == kinds
-    assert all("image too large" in str(result) for result in results if result != "yes")
-    assert len(backend.asked) == asked
+    assert backend.asked == questions
+    assert len(notes) == (len(questions) > 8)
+    assert all("8 questions in a row were rejected" in note and "image too large" in note for note in notes)
+
+
+@pytest.mark.parametrize("answered_before", ["by nobody", "in an earlier run", "in this run"])
+def test_a_reason_that_all_questions_share_ends_the_run(store, answered_before):
+    """Eight rejections for a shared reason end the run, unless an answer of this run shows that it is not shared."""
+    if answered_before == "in an earlier run":
+        asker_of(store, lambda *_: "yes")[0].ask(question("a"))
+    asker, backend = asker_of(store, bad_is(RejectedError("no setting 'seed'", shared=True)))
+    results = ask_all(asker, ["a"] * (answered_before != "by nobody") + [f"bad{n}" for n in range(12)])
+    errors = [type(result) for result in results if result != "yes"]
+    goes_on = answered_before == "in this run"
+    assert errors == [RejectedError] * 12 if goes_on else [RejectedError] * 7 + [FatalError] * 5
+    assert goes_on or "rejects every question. The last error: no setting 'seed'" in str(results[-1])
+    assert len([text for text in backend.asked if text != "a"]) == (12 if goes_on else 8)
 
 
 def test_a_rejection_does_not_forestall_the_answers_under_way(store):
