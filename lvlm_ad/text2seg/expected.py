@@ -49,7 +49,8 @@ class Expected:
         it, or the token's probability, is not known.
         """
         written = number.written
-        tokens = self._spelling(number.at, written) if _SCORE.fullmatch(written) else ()
+        plain = not number.rescaled and _SCORE.fullmatch(written)
+        tokens = self._spelling(number.at, written) if plain else ()
         change: float | None = 0.0
         for token in reversed(tokens):
             if change is not None:

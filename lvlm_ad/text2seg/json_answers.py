@@ -21,7 +21,8 @@ _DEEPEST = 32
 
 # The keys that matter, written without what is neither letter nor digit.
 _ANOMALY = "(?:anomaly|anomalous|abnormality|defect)"
-_SCORE = "(?:score|probability|likelihood|rating)"
+_UNIT = "(?:(?:in)?(?:percent|percentage|pct)|(?:outof|[01]to|[01])?(?:1|5|10|100))?"  # score_percent, score_0_100
+_SCORE = f"(?:score|probability|likelihood|rating){_UNIT}"
 _REGION = "(?:region|section|segment|area|zone|cell)s?"
 _WHOLE = "(?:overall|whole|entire|global|full)"
 _PICTURE = "(?:image|picture|photo|img)"
@@ -33,6 +34,7 @@ _KEYS = {
         "region": rf"{_REGION}(?:id|ids|number|numbers|no|num|index|name|label)?",
         "id": r"id|number|no|num|index|name|label",
         "score": rf"(?:region|section)?{_ANOMALY}?{_SCORE}",
+        "bare_score": f"score{_UNIT}",
         "loose_score": r"value|anomaly",
         "regions": rf"(?:anomalous|abnormal|defective|per|image)?{_REGION}(?:level)?(?:anomaly)?(?:scores?|list|map)?",
         "answer": r"answer|output|response|results?|final(?:answer|result)?",
@@ -121,7 +123,7 @@ def _item(item: Value, place: Place) -> Iterator[Statement]:
 
 def _pair(key: str, item: Value, place: Place, *, numbered: bool) -> Iterator[Statement]:
     """Read a pair of an object; a bare number as key is a region's where ``numbered``."""
-    of_image = _is(key, "image") or (place in {"top", "image"} and _NOT_IN_KEY.sub("", key.lower()) == "score")
+    of_image = _is(key, "image") or (place in {"top", "image"} and _is(key, "bare_score"))
     regions = _regions(Text.of(key)) if numbered or not key.strip()[:1].isdecimal() else ()
     if regions:
         number = _number(item) or _score_of(item)

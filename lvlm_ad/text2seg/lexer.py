@@ -23,7 +23,16 @@ CLASSES = {
     # What a score is the score of.
     "region": "region regions section sections segment segments area areas zone zones cell cells superpixel "
     "superpixels",
-    "image": "image overall picture whole entire global photo",
+    "picture": "image images picture pictures photo photos",
+    "image": "image picture photo overall whole entire global",
+    # Which picture is meant.
+    "reference": "reference references template golden flawless perfect normal good free training support example "
+    "comparison baseline",
+    "inspected": "test query target inspected inspection current",
+    "product": "product products sample samples part parts object objects item items surface",
+    "nth": "st nd rd th",
+    "ordinal": "first second third fourth fifth",
+    "box": "box boxes bbox bboxes bounding",
     # What a number measures.
     "score": "score scores scored rating rated",
     "measure": "probability likelihood level index",
@@ -34,7 +43,7 @@ CLASSES = {
     "unit": "mm cm m km um nm \u00b5m \u03bcm inch inches px pixel pixels x times deg degree degrees s sec secs second "
     "seconds minute minutes hour hours am pm kg g mg ml l hz kb mb v mv kv w ohm ohms \u00b0 \u00d7",
     # How numbers are written: percentages, fractions, ranges.
-    "percent": "% percent pct",
+    "percent": "% percent pct percentage percentages",
     "fraction": "@percent / out",
     "range": "- to",
     "region_range": "@range through thru until",
@@ -42,8 +51,10 @@ CLASSES = {
     "numbered": "number numbers no nos nr num id ids index anomaly score scores",
     # What stands before "score".
     "qualifier": "@image @anomaly level final total wide based estimated resulting",
+    "has": "has have had gets get receives receive should would will is are",
+    "always": "always usually typically normally often generally close near",
     "indefinite": "a an its with this their",
-    "before_score": "@indefinite the my of is and or as give assign s therefore region regions section",
+    "before_score": "@indefinite @reference the my of is and or as give assign s therefore region regions section",
     # What stands between a label and its number, and what follows the number.
     "article": "the this",
     "verb": "is are was were be at to gets get receives receive of scored",
@@ -59,6 +70,13 @@ CLASSES = {
     "defines": "means mean represents represent corresponds or above below would being if and",
     # A clause begins after one of these.
     "opens": ". ; : , | ( ) [ ] { } - = ! ? and for then so but finally",
+    # Words that state a scale.
+    "scale": "scale scales range ranges ranging",
+    "points": "point points pts",
+    "max": "max maximum maximal",
+    "means": "means mean is being indicates represents = :",
+    "in_or_as": "in as",
+    "unit_of": "unit units",
     # The heads of a table's columns.
     "label_column": "@region @image no id number nr",
     "score_column": "@score probability likelihood value",

@@ -28,7 +28,7 @@ _DECIMAL = form(
 "=" is none of a decimal, as in "regions 1,5: 0.4"."""
 
 _SIGN = form("(?={touching}) '-+'")
-_OVER = form("'/' | {out} {of}")
+_OVER = form("(?P<bracket> '(' )?+ (?: '/' | {out} {of} )")  # "7/10", "7 (out of 10)"
 _SPACED_DASH = form("(?! {touching} ) '-'")
 _TIME_OR_DATE = form("(?={touching}) ':/' {number}")
 
@@ -59,6 +59,8 @@ class Number:
     percent: bool  # it is a percentage
     written: str  # its text
     at: int  # where in the answer it begins, in characters
+    total: float | None = None  # what it is out of, if it says so: 100 for 70%, 10 for 7/10
+    rescaled: bool = False  # its value is the written one brought from the answer's scale to [0, 1]
 
     @property
     def in_range(self) -> bool:
@@ -76,11 +78,9 @@ def read_number(tokens: Tokens, start: int) -> Number | None:
     if read is None:
         return None
     value, end, plain = read
-    percent = tokens.has(end, "percent")
-    if percent:
-        value, end, plain = value / 100, end + 1, False
-    elif (over := _OVER.match(tokens.shape, end)) and (total := _decimal(tokens, over.end())) and total[0] > 0:
-        value, end, plain = value / total[0], total[1], False
+    total, after = _total(tokens, end)
+    if total is not None:
+        value, end, plain = value / total, after, False
     last = _decimal(tokens, end + 1) if tokens.has(end, "range") else None
     # "0.7 - 2 scratches" is a score and a comment; "0.7 - 0.8" is a range.
     if last is not None and not (last[2] and _SPACED_DASH.match(tokens.shape, end)):
@@ -91,7 +91,21 @@ def read_number(tokens: Tokens, start: int) -> Number | None:
         return None
     negative = sign is not None and tokens.is_mark(start, "-")
     written = tokens.written(start, end)
-    return Number(-value if negative else value, start, end, plain, percent, written, tokens.origin(start))
+    percent = total is not None and tokens.has(after - 1, "percent")
+    return Number(-value if negative else value, start, end, plain, percent, written, tokens.origin(start), total)
+
+
+def _total(tokens: Tokens, at: int) -> tuple[float | None, int]:
+    """Return what the number that ends here is out of, None if it does not say, and the index of the token after it."""
+    if tokens.has(at, "percent"):
+        return 100.0, at + 1
+    over = _OVER.match(tokens.shape, at)
+    total = _decimal(tokens, over.end()) if over else None
+    if over is None or total is None or not total[0] > 0:
+        return None, at
+    if not over["bracket"]:
+        return total[0], total[1]
+    return (total[0], total[1] + 1) if tokens.is_mark(total[1], ")") else (None, at)
 
 
 def _decimal(tokens: Tokens, start: int) -> tuple[float, int, bool] | None:

@@ -22,7 +22,8 @@ from lvlm_ad.text2seg.numbers import (
     read_separated,
     skip_bracket,
 )
-from lvlm_ad.text2seg.scores import Statement
+from lvlm_ad.text2seg.pictures import is_general, read_of_picture, read_picture, starts_clause
+from lvlm_ad.text2seg.scores import REFERENCE, Statement
 from lvlm_ad.text2seg.tables import TableReader
 
 _REACH = 24
@@ -40,7 +41,6 @@ _LABEL = form(
 
 # Around "score".
 _QUALIFIERS = form(r"(?: (?: {qualifier} | '-' ){0,7} {qualifier} )? \Z")  # "image-level anomaly" score
-_OF_IMAGE = form("'(['?+ (?: {to_or_for|of} {article}?+ )?+ {image}")  # score "for the image"
 _OF_PRODUCT = form("{of_or_for} (?: (?! {region|score|is} ) {word} ){0,6}+ (?= {is} | ':=' )")  # "of this nut" is
 _TO_REGION = form("{to_or_for} {article}?+ (?= {region} )")  # a score of 0.7 "for the" region 3
 # After "image", and after "region 3: 0.7".
@@ -81,6 +81,10 @@ class _Reader:
         self._waiting: _Waiting | None = None
         self._line = 0
         """Index of the first token of the present line."""
+        self._section: int | None = None
+        """The picture that the last heading names, as in a statement."""
+        self._named: tuple[int | None, int] = (None, -1)
+        """The last picture named, and the index of the token after its name."""
 
     def read(self) -> list[Statement]:
         read_label = {
@@ -95,8 +99,8 @@ class _Reader:
             at = read_label[str(label.lastgroup)](label.start())
         return self._statements
 
-    def _add(self, number: Number, regions: tuple[Span, ...] = ()) -> int:
-        self._statements.append(Statement(number, regions))
+    def _add(self, number: Number, regions: tuple[Span, ...] = (), *, picture: int | None = None) -> int:
+        self._statements.append(Statement(number, regions, picture=picture))
         self._waiting = None
         return number.end
 
@@ -197,13 +201,20 @@ class _Reader:
         first = at if qualifiers is None else qualifiers.start()
         if first == at and tokens.has(at - 1, "word") and not tokens.has(at - 1, "before_score"):
             return at + 1
-        of_image = tokens.contain(first, at, "image") or tokens.skip(_OF_IMAGE, at + 1) > at + 1
-        after = tokens.skip(_OF_PRODUCT, at + 1) if of_image or tokens.has(at + 2, "this") else at + 1
+        picture, after = read_of_picture(tokens, at + 1)
+        of_image = after > at + 1 or tokens.contain(first, at, "image")
+        if first <= self._named[1] <= at:
+            of_image, picture = True, self._named[0]
+        elif tokens.has(first - 1, "reference"):
+            of_image, picture = True, REFERENCE
+        if of_image or tokens.has(at + 2, "this"):
+            after = max(after, tokens.skip(_OF_PRODUCT, at + 1))
         number = _attached(tokens, after, after_score=True, heads_line=tokens.has(first - 1, "line"))
-        if number is None:
-            return at + 1
+        if number is None or (picture != REFERENCE and is_general(tokens, first)):
+            return at + 1 if number is None else number.end
         if of_image:
-            return self._add(number)
+            self._section = picture
+            return self._add(number, picture=picture)
         to = _TO_REGION.match(tokens.shape, number.end)
         read = read_regions(tokens, to.end()) if to else None
         if read is not None:
@@ -212,7 +223,7 @@ class _Reader:
         if waiting is not None and self._belongs(waiting, number, first):
             return self._more_regions(self._add(number, waiting.regions))
         general = tokens.has(first - 1, "region") or self._is_general(first, at, number)
-        return number.end if general else self._add(number)
+        return number.end if general else self._add(number, picture=self._section)
 
     def _belongs(self, waiting: _Waiting, number: Number, first: int) -> bool:
         """Tell whether a score that does not say whose it is belongs to the regions named before it."""
@@ -237,18 +248,23 @@ class _Reader:
         return first == at and not tokens.contain(max(first - _NEARBY, self._line), first, "image")
 
     def _image(self, at: int) -> int:
-        """Read "Image: 0.9" and "Overall anomaly: 0.9"."""
+        """Read "Image: 0.9" and "Overall anomaly: 0.9"; remember which picture is named."""
         tokens = self._tokens
-        end = tokens.skip(_MEASURED, at + 1)
+        picture, named = read_picture(tokens, at)
+        self._named = picture, named
+        end = tokens.skip(_MEASURED, named)
         if tokens.has(end, "score"):
             self._waiting = None
             return end
         number = read_separated(tokens, end)
         if number is None and tokens.is_mark(end, ":=") and tokens.contain(at + 1, end, "anomaly"):
             number = read_number(tokens, end + 1)
-        if number is None or not tokens.has(at - 1, "opens|line"):
-            return at + 1
-        return self._add(number)
+        opens = starts_clause(tokens, at)
+        if number is not None and opens:
+            return self._add(number, picture=picture)
+        if number is None and opens and tokens.has(named + tokens.is_mark(named, ":"), "line"):
+            self._section = picture
+        return named
 
 
 def _attached(

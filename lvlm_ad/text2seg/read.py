@@ -17,6 +17,7 @@ from lvlm_ad.text2seg.expected import Expected
 from lvlm_ad.text2seg.json_answers import json_statements
 from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail, without_reasoning
 from lvlm_ad.text2seg.prose import read_prose
+from lvlm_ad.text2seg.scale import stated_scales
 from lvlm_ad.text2seg.scores import Scores, Statement, quoted, scores_of
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
 def _scores(text: str, n_regions: int, expected: Expected) -> Scores:
     end = tail(text)
     answer = without_reasoning(plain(end))
-    scores = scores_of(_statements(answer), n_regions, expected)
+    scores = scores_of(_statements(answer), n_regions, expected, stated_scales(answer))
     if len(end.text) < len(text.strip()):
         status = "partial" if scores.usable else scores.status
         scores = replace(scores, status=status, notes=(*scores.notes, TOO_LONG))

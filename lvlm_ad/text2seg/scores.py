@@ -7,13 +7,14 @@ final one: an image score and the region scores that belong to it. The last comp
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from lvlm_ad.text2seg.numbers import BEYOND, Number, Span
+from lvlm_ad.text2seg.scale import UNIT, Scale, scale_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +69,13 @@ class Statement:
     regions: tuple[Span, ...] = ()  # whose score it is; empty: it is the image score
     complete: bool = False  # it is part of a JSON object that names all its regions itself
     note: str = ""  # what is wrong, if anything
+    picture: int | None = (
+        None  # which picture it is about, by its number; ``REFERENCE``; None: the one under inspection
+    )
+
+
+REFERENCE = 0
+"""The picture of a flawless product, shown for comparison."""
 
 
 def quoted(text: str) -> str:
@@ -79,33 +87,78 @@ def quoted(text: str) -> str:
 
 @dataclass(slots=True)
 class _Verdict:
-    """An image score and the region scores that belong to it."""
+    """An image score and the region scores that belong to it, as the answer writes them."""
 
     complete: bool = False  # it is a JSON object that names all its regions itself
     image: Number | None = None
-    regions: dict[int, Number] = field(default_factory=dict)
-    named: bool = False  # regions were named, drawn or not
+    regions: list[Statement] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)  # without values: each note once, in order
 
-    def note(self, text: str) -> None:
-        self.notes[text] = None
+    @property
+    def numbers(self) -> list[Number]:
+        scores = [self.image, *(statement.score for statement in self.regions)]
+        return [score for score in scores if score is not None]
 
-    def add_regions(self, statement: Statement, n_regions: int) -> None:
-        self.named = True
-        score = self.checked(statement.score, "the score of a region")
+    def note(self, text: str) -> None:
+        if text:
+            self.notes[text] = None
+
+    def repeats(self, other: _Verdict) -> bool:
+        """Tell whether this is a remark on another verdict: its image score again, and no regions."""
+        if self.image is None or other.image is None or self.regions or self.complete:
+            return False
+        return self.image.value == other.image.value
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A verdict's scores in [0, 1]; what is wrong with the others is noted."""
+
+    verdict: _Verdict
+    image: Number | None = None
+    regions: dict[int, Number] = field(default_factory=dict)
+    unknown_scale: bool = False
+
+    @classmethod
+    def of(cls, verdict: _Verdict, n_regions: int, stated: Sequence[Scale]) -> _Reading:
+        reading = cls(verdict)
+        numbers = verdict.numbers
+        scale, note = scale_of(numbers, stated)
+        verdict.note(note)
+        reading.unknown_scale = scale is None and len(numbers) > 1
+        too_large = any(number.value > 1 for number in numbers)
+
+        def checked(score: Number | None, name: str) -> Number | None:
+            if score is None or (score.total is None and scale is None and score.in_range):
+                return None
+            if score.total is None and scale not in {UNIT, None}:
+                score = replace(score, value=scale(score.value), rescaled=True)
+            elif score.total is None and score.value == 1 and too_large:
+                # Beside a score above 1, nobody knows what a 1 means.
+                verdict.note(f"{quoted(score.written)} as {name} may be on another scale; it is left out.")
+                return None
+            if score.in_range:
+                return score
+            wrong = "is no single number" if math.isnan(score.value) else f"is outside {scale or UNIT}"
+            verdict.note(f"{quoted(score.written)} as {name} {wrong}; it is left out.")
+            return None
+
+        reading.image = checked(verdict.image, "the image score")
+        for statement in verdict.regions:
+            reading._add(statement.regions, checked(statement.score, "the score of a region"), n_regions)
+        return reading
+
+    @property
+    def usable(self) -> bool:
+        return self.image is not None or bool(self.regions)
+
+    def _add(self, spans: Iterable[Span], score: Number | None, n_regions: int) -> None:
         if score is None:
             return
-        for number in self._drawn(statement.regions, n_regions):
+        for number in self._drawn(spans, n_regions):
             if self.regions.get(number, score).value != score.value:
-                self.note(f"Region {number} has two scores; the last one, {abs(score.value):g}, is kept.")
+                self.verdict.note(f"Region {number} has two scores; the last one, {abs(score.value):g}, is kept.")
             self.regions[number] = score
-
-    def checked(self, score: Number | None, name: str) -> Number | None:
-        if score is None or score.in_range:
-            return score
-        wrong = "is no single number" if math.isnan(score.value) else "is outside [0, 1]"
-        self.note(f"{quoted(score.written)} as {name} {wrong}; it is left out.")
-        return None
 
     def _drawn(self, spans: Iterable[Span], n_regions: int) -> Iterable[int]:
         drawn: dict[int, None] = {}
@@ -114,37 +167,57 @@ class _Verdict:
             if first < 1 or last > n_regions:
                 one = f"Region {first if first < BEYOND else 'with a very large number'} was"
                 several = f"Some of the regions {first} to {last if last < BEYOND else 'a very large number'} were"
-                self.note(f"{one if first == last else several} not drawn; there are {n_regions}.")
+                self.verdict.note(f"{one if first == last else several} not drawn; there are {n_regions}.")
         return drawn
 
-    def repeats(self, other: _Verdict) -> bool:
-        """Tell whether this is a remark on another verdict: its image score again, and no regions."""
-        if self.image is None or other.image is None or self.named or self.complete:
-            return False
-        return self.image.value == other.image.value
 
-
-def scores_of(statements: Iterable[Statement], n_regions: int, expected: Expected) -> Scores:
+def scores_of(
+    statements: Iterable[Statement], n_regions: int, expected: Expected, stated: Sequence[Scale] = ()
+) -> Scores:
     """Return the scores of the last complete verdict.
 
     An image score opens a verdict, and the regions after it belong to it. Regions before the first image score belong
     to it if none come after it. An image score that repeats the one before and names no regions is a remark on that
-    verdict, not another one. The numbers as written decide which verdict counts; then ``expected`` replaces them.
+    verdict, not another one. The numbers as written decide which verdict counts; then the scales that the answer
+    ``stated`` bring them to [0, 1], and ``expected`` replaces them.
 
     Returns:
         Scores with the status "ok" or "partial"; "unparsable", with an ``image`` of None, if nothing is usable.
     """
     before, verdicts = _Verdict(), list[_Verdict]()
-    for statement in statements:
+    for statement in _of_our_picture(list(statements)):
         if statement.score is not None and not statement.regions:
-            verdicts.append(_Verdict(statement.complete))
-            verdicts[-1].image = verdicts[-1].checked(statement.score, "the image score")
+            verdicts.append(_Verdict(statement.complete, statement.score))
         current = verdicts[-1] if verdicts else before
         if statement.regions and (statement.complete or not current.complete):
-            current.add_regions(statement, n_regions)
-        if statement.note:
-            current.note(statement.note)
-    return _with_values(_last(_with_regions_before(before, verdicts)), expected)
+            current.regions.append(statement)
+        current.note(statement.note)
+    verdicts = _with_regions_before(before, verdicts)
+    return _with_values(_last(verdicts, n_regions, stated), expected)
+
+
+def _of_our_picture(statements: list[Statement]) -> Iterable[Statement]:
+    """Yield the statements on the picture under inspection.
+
+    A question shows it last, after the references. So of numbered pictures the last one counts, where no score stands
+    for "the image" itself.
+    """
+    pictures = [each.picture for each in statements if each.score is not None and not each.regions]
+    numbered = [picture for picture in pictures if picture is not None]
+    ours = None if None in pictures else max(numbered, default=REFERENCE) or None
+    picture, left_out = ours, False
+    for statement in statements:
+        if not statement.regions and statement.score is not None:
+            picture = statement.picture
+        if (picture if statement.picture is None else statement.picture) in {ours, None}:
+            left_out = False
+            yield statement
+        else:
+            left_out |= bool(statement.regions) and statement.picture is None
+    if left_out:
+        yield Statement(None, note="Scores of regions that follow the score of another picture are left out.")
+    if ours is not None and len(set(pictures)) > 1:
+        yield Statement(None, note=f"Several pictures are scored; the last one, {ours}, counts.")
 
 
 def _with_regions_before(before: _Verdict, verdicts: list[_Verdict]) -> list[_Verdict]:
@@ -152,40 +225,41 @@ def _with_regions_before(before: _Verdict, verdicts: list[_Verdict]) -> list[_Ve
     if not verdicts:
         return [before]
     first = verdicts[0]
-    if first.named or first.complete:
-        first.notes = first.notes if before.named else before.notes | first.notes
+    if first.regions or first.complete:
+        first.notes = first.notes if before.regions else before.notes | first.notes
         return verdicts
     before.image = first.image
     before.notes |= first.notes
     return [before, *verdicts[1:]]
 
 
-def _last(verdicts: Iterable[_Verdict]) -> _Verdict:
-    """Return the last usable verdict, with the notes on what came after it; where none is usable, notes alone."""
-    chosen = _Verdict()
+def _last(verdicts: Iterable[_Verdict], n_regions: int, stated: Sequence[Scale]) -> _Reading:
+    """Read the last usable verdict, with the notes on what came after it; where none is usable, notes alone."""
+    chosen = _Reading(_Verdict())
     unread: dict[str, None] = {}
     for verdict in verdicts:
-        if verdict.repeats(chosen):
+        if verdict.repeats(chosen.verdict):
             continue
-        if verdict.image is not None or verdict.regions:
-            chosen, unread = verdict, {}
+        reading = _Reading.of(verdict, n_regions, stated)
+        if reading.usable or reading.unknown_scale:
+            chosen, unread = reading, {}
         else:
             unread |= verdict.notes
-    chosen.notes |= unread
+    chosen.verdict.notes |= unread
     return chosen
 
 
-def _with_values(verdict: _Verdict, expected: Expected) -> Scores:
-    image = verdict.image
-    if image is None and not verdict.regions:
+def _with_values(reading: _Reading, expected: Expected) -> Scores:
+    image, verdict = reading.image, reading.verdict
+    if image is None and not reading.regions:
         return Scores(None, status="unparsable", notes=_listed(verdict.notes))
-    expectations = {number: expected(score) for number, score in sorted(verdict.regions.items())}
+    expectations = {number: expected(score) for number, score in sorted(reading.regions.items())}
     # A written "-0" is 0.
     regions = {
-        number: abs(verdict.regions[number].value) if value is None else value for number, value in expectations.items()
+        number: abs(reading.regions[number].value) if value is None else value for number, value in expectations.items()
     }
     if image is None:
-        image = verdict.regions[max(regions, key=lambda number: regions[number])]
+        image = reading.regions[max(regions, key=lambda number: regions[number])]
         verdict.note("There is no image score; the highest score of a region stands for it.")
     expectation = expected(image)
     return Scores(

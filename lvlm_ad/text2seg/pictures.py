@@ -1,0 +1,77 @@
+"""Tell which picture a phrase speaks of: the one under inspection, a reference, or the second of several."""
+
+from __future__ import annotations
+
+from lvlm_ad.text2seg.lexer import Tokens, form
+from lvlm_ad.text2seg.numbers import INTEGER, read_integer, skip_bracket
+from lvlm_ad.text2seg.scores import REFERENCE
+
+_ADJECTIVE = form(
+    r"""
+      (?: (?P<reference> {reference} ) (?: '-'?+ {product} )?+ | (?P<ordinal> {ordinal} ) | (?P<nth> {integer} ) {nth} )
+      '-'?+ \Z
+    """
+)
+_NAME = form(r"{article}?+ (?: {integer} {nth} | {inspected|reference|ordinal} ) (?: '-'?+ {product} )?+ '-'?+ \Z")
+_NUMBER = form("(?: {numbered} '.'?+ )?+ (?P<number> {INTEGER} ) (?! {of} | '/' )", INTEGER=INTEGER)
+_REACH = 4
+"""How many tokens before a word for an image may tell which one it is."""
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+_OF_PICTURE = form(
+    "'(['?+ (?: {to_or_for|of} {article}?+ )?+ (?: {inspected|reference|ordinal|product} '-'?+ ){0,3}+ {image}"
+)
+"""Score "for the image", "of the reference image"."""
+_GENERAL = form(
+    r"""
+      (?: (?<= {opens|line} ) {indefinite}?+ | {of_or_for} {indefinite}?+ | {indefinite} )
+      {reference} '-'?+ (?: (?! {image_filler|region|score} ) {word} | {product|picture} ){1,3}+
+      (?: {has} (?: {image_filler|always} ){0,4}+ | ','?+ {article} ) \Z
+    """
+)
+"""A phrase before "score" that speaks of flawless products in general: "a normal screw has an" anomaly score."""
+
+
+def read_picture(tokens: Tokens, at: int) -> tuple[int | None, int]:
+    """Read what names the picture around a word for an image: "reference image", "Image 2 (test)", "second image".
+
+    Returns:
+        Its number, ``REFERENCE``, or None for the one under inspection; and the index of the token after its name.
+    """
+    end = at + 1
+    if not tokens.has(at, "picture"):
+        return None, end
+    picture: int | None = None
+    adjective = _ADJECTIVE.search(tokens.shape, max(at - _REACH, 0), at)
+    if adjective is not None and adjective["reference"]:
+        return REFERENCE, end
+    if adjective is not None and adjective["ordinal"]:
+        picture = _ORDINALS.index(tokens[adjective.start("ordinal")].text) + 1
+    elif adjective is not None:
+        picture = read_integer(tokens, adjective.start("nth"))
+    number = _NUMBER.match(tokens.shape, end)
+    if number is not None:
+        picture, end = read_integer(tokens, number.start("number")), number.end()
+    after = skip_bracket(tokens, end)
+    if tokens.contain(end, after, "reference"):
+        return REFERENCE, after
+    if tokens.contain(end, after, "inspected"):
+        return None, after
+    return (None if tokens.has(at - 1, "inspected") else picture), end
+
+
+def read_of_picture(tokens: Tokens, at: int) -> tuple[int | None, int]:
+    """Read "for the image" or "of image 2" after the word for a score; the index is ``at`` where nothing is there."""
+    end = tokens.skip(_OF_PICTURE, at)
+    return (None, at) if end == at else read_picture(tokens, end - 1)
+
+
+def starts_clause(tokens: Tokens, at: int) -> bool:
+    """Tell whether a word for an image, with what names the picture before it, begins a clause."""
+    named = _NAME.search(tokens.shape, max(at - _REACH, 0), at)
+    return tokens.has(at - 1 if named is None else named.start() - 1, "opens|line")
+
+
+def is_general(tokens: Tokens, at: int) -> bool:
+    """Tell whether the phrase that ends here speaks of flawless products in general, not of one picture."""
+    return _GENERAL.search(tokens.shape, max(at - 12, 0), at) is not None
