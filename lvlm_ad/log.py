@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.escape import escaped
 
 __all__ = ["Progress", "event", "logged_to"]
 
@@ -77,7 +78,7 @@ def logged_to(path: Path | None, note: Callable[[str], None] | None = None) -> I
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = _JsonLines(path, note or (lambda text: print(text, file=sys.stderr)))  # noqa: T201 - a warning
+        handler = _JsonLines(path, note or (lambda text: print(escaped(text), file=sys.stderr)))  # noqa: T201 - a warning
     except OSError as error:
         raise ConfigError(f"The log {path} cannot be written: {error.strerror}.") from error
     level = _LOGGER.level

@@ -17,6 +17,7 @@ MODULES = {
 }
 
 STAGES = (
+    "escape",
     "errors",
     "plugin_errors",
     "log",

@@ -8,6 +8,7 @@ import typer
 
 from lvlm_ad import __version__
 from lvlm_ad.children import protect_children
+from lvlm_ad.cli import shell
 from lvlm_ad.cli.bench import bench, score
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.image import ask, regions
@@ -53,4 +54,4 @@ app.add_typer(data, name="data")
 def main() -> None:
     """Run the command line."""
     protect_children()
-    app()
+    shell.run_process(app)

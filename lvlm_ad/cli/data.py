@@ -12,6 +12,7 @@ import typer
 
 from lvlm_ad.cli import shell
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.escape import escaped
 
 if TYPE_CHECKING:
     from lvlm_ad.presets import DownloadPreset
@@ -171,9 +172,9 @@ def info(
     table = Table("Category", "Good", "Anomalous", "Masks", "References", "Defects", box=None, pad_edge=False)
     for row in categories:
         numbers = [str(row[name]) for name in ("good", "anomalous", "masks", "references")]
-        table.add_row(shell.escaped(row["category"]), *numbers, shell.escaped(", ".join(row["defects"])))
+        table.add_row(escaped(row["category"]), *numbers, escaped(", ".join(row["defects"])))
     console = shell.table_console()
     console.print(f"{loaded.name}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}")
     for note in (*loaded.notes, *loaded.remarks):
-        console.print(shell.escaped(note))
+        console.print(escaped(note))
     console.print(table)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import typer
 
 from lvlm_ad.cli import shell
+from lvlm_ad.escape import escaped
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -91,18 +92,18 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
         None: Text("not loaded", style="dim"),
     }
     for model in listing:
-        about = Text(" · ".join(shell.escaped(model[name]) for name in ("description", "needs") if model[name]))
+        about = Text(" · ".join(escaped(model[name]) for name in ("description", "needs") if model[name]))
         # The remedy after the semicolon would be repeated in many rows.
-        if why_not := shell.escaped(model["why_not"].partition(";")[0]):
+        if why_not := escaped(model["why_not"].partition(";")[0]):
             about.append(f"{' · ' if about else ''}{why_not}", style="yellow")
-        table.add_row(shell.escaped(model["name"]), shell.escaped(model["plugin"]), states[model["ready"]], about)
+        table.add_row(escaped(model["name"]), escaped(model["plugin"]), states[model["ready"]], about)
     console = shell.table_console()
     console.print(table)
     remedies = {model["why_not"].partition("; ")[2] for model in listing if "pip install" in model["why_not"]}
     for remedy in sorted(remedies):
-        console.print(shell.escaped(remedy))
+        console.print(escaped(remedy))
     for note in notes:
-        console.print(shell.escaped(note), style="yellow")
+        console.print(escaped(note), style="yellow")
     console.print("lvlm-ad models NAME lists a model's options.", style="dim")
 
 
@@ -173,19 +174,17 @@ def _print_details(model: dict[str, Any]) -> None:
 
     console = shell.table_console()
     owner = f" of {model['owner']}" if model["owner"] else ""
-    console.print(
-        Text(shell.escaped(model["name"]), style="bold"), shell.escaped(f"{model['kind']} {model['plugin']}{owner}")
-    )
+    console.print(Text(escaped(model["name"]), style="bold"), escaped(f"{model['kind']} {model['plugin']}{owner}"))
     if model["description"]:
-        console.print(shell.escaped(model["description"]))
+        console.print(escaped(model["description"]))
     console.print()
     if not model["options"]:
         console.print("The model has no options.")
         return
     table = Table("--set", Column("Value", overflow="fold"), "Description", box=None, pad_edge=False)
     for option in model["options"]:
-        value = Text("required", style="yellow") if option["required"] else shell.escaped(_shown(option["value"]))
-        about = Text(shell.escaped(option["about"].replace("``", "")))
+        value = Text("required", style="yellow") if option["required"] else escaped(_shown(option["value"]))
+        about = Text(escaped(option["about"].replace("``", "")))
         mark = "" if option["changes_answers"] else " *"
         about.append(f"{' ' if about else ''}({option['type']}){mark}", style="dim")
         table.add_row(option["name"], value, about)
@@ -240,7 +239,7 @@ def _print_findings(findings: list[Finding]) -> None:
         for finding in group:
             remedy = f"; {finding.remedy}" if finding.remedy else ""
             state = Text(finding.state, style=_STYLES[finding.state])
-            table.add_row(state, shell.escaped(finding.name), shell.escaped(f"{finding.text}{remedy}"))
+            table.add_row(state, escaped(finding.name), escaped(f"{finding.text}{remedy}"))
         console.print(table)
 
 

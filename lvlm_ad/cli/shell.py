@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
+import io
+import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TextIO, TypeVar
 
 import typer
 
 from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.escape import escaped, json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,16 +65,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def escaped(text: str) -> str:
-    r"""Escape control characters: a file name or a server's message must not control the terminal.
-
-    Example:
-        >>> escaped("odd\x1b[31mname")
-        'odd\\x1b[31mname'
-    """
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-
-
 def say(text: str) -> None:
     """Print a line on stderr: progress, notes and errors."""
     print(escaped(text), file=sys.stderr)  # noqa: T201 - this is the command line
@@ -83,10 +77,7 @@ def show(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on stdout."""
-    import json
-
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    print(text, file=_STDOUT.get(sys.stdout))
+    print(json_text(value), file=_STDOUT.get(sys.stdout))
 
 
 def table_console(width: int = 1000) -> Console:
@@ -96,14 +87,74 @@ def table_console(width: int = 1000) -> Console:
     """
     from rich.console import Console
 
-    class Tables(Console):
-        def on_broken_pipe(self) -> None:
-            """Let ``guarded`` handle a closed pipe; Rich would end the process with status 1."""
-            raise BrokenPipeError
-
     terminal = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
     # Texts may be a stranger's: brackets and colons in them mean nothing.
-    return Tables(width=None if terminal else width, markup=False, emoji=False, highlight=False)
+    return Console(width=None if terminal else width, markup=False, emoji=False, highlight=False)
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output or error that takes every text: a write that fails ends no command.
+
+    ``failed`` is the first failure, after which nothing is written; None if there is none.
+    """
+
+    failed: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write a text; what the encoding lacks is written by its code."""
+        with self._kept():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+        with self._kept():
+            super().flush()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failed = self.failed or error
+            # Python would complain when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+
+
+def _coded(error: UnicodeError) -> tuple[str, int]:
+    """Write what an encoding lacks by its code, which is right within JSON, too: an error handler of ``codecs``."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+def run_process(app: Callable[[], Any]) -> NoReturn:
+    """Run the command line as a whole process, whose stdout and stderr may be closed, full, ASCII or without a reader.
+
+    A reader that has gone, such as ``head``, is no error, and neither is a closed stdout.
+    """
+    codecs.register_error("lvlm_ad.coded", _coded)
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # The lowest free number: otherwise the next file that is opened would be taken for this stream.
+            os.open(os.devnull, os.O_RDWR)
+        if number:
+            file = open(number, "wb", closefd=False)  # noqa: SIM115 - open as long as the process
+            encoding, terminal = stream.encoding if stream else "utf-8", os.isatty(number)
+            lines = terminal or name == "stderr"
+            setattr(sys, name, _Output(file, encoding, "lvlm_ad.coded", line_buffering=lines))
+    status: Any = 0
+    try:
+        app()
+    except SystemExit as done:
+        status = done.code
+    sys.stdout.flush()
+    failed = getattr(sys.stdout, "failed", None)
+    if failed is not None and not isinstance(failed, BrokenPipeError):
+        say(f"lvlm-ad: the result cannot be written to stdout: {failed.strerror}.")
+        status = status or EXIT_USAGE
+    sys.exit(status)
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -121,10 +172,6 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except LvlmAdError as error:
             say(f"lvlm-ad: {error}")
             raise typer.Exit(EXIT_USAGE) from None
-        except BrokenPipeError:
-            # The reader, such as `head`, has closed the pipe. Without this, Python complains when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
         except OSError as error:
             say(f"lvlm-ad: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}.")
             raise typer.Exit(EXIT_USAGE) from None

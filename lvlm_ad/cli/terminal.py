@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 import lvlm_ad.log
-from lvlm_ad.cli.shell import escaped
-from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, printable, signed
+from lvlm_ad.escape import escaped
+from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import NO_INTERVAL, UNKNOWN
 from lvlm_ad.runs import METRIC_NAMES
 
@@ -107,7 +107,7 @@ def print_board(board: Board, console: Console) -> None:
         rows = [(entry, _row(entry, board.sort)) for entry in group.entries]
         shown, dropped = _columns(group, [row for _, row in rows], board.sort, console.width)
         # A title of the table itself would be wrapped at the table's width.
-        console.print(Text(printable(group.title), style="italic"))
+        console.print(Text(escaped(group.title), style="italic"))
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for column in shown:
             left = column.name in {"rank", "name"}
@@ -130,7 +130,7 @@ def print_board(board: Board, console: Console) -> None:
 
 
 def _notes(group: Group, sort: str) -> list[str]:
-    notes = [printable(f"{name}: {note}") for _, name, note in group.notes()]
+    notes = [escaped(f"{name}: {note}") for _, name, note in group.notes()]
     if any(sort in entry.intervals for entry in group.entries):
         notes.append("In brackets: 95 % interval over test images.")
     return [*notes, NO_INTERVAL] if group.lacks_interval(sort) else notes
@@ -138,7 +138,7 @@ def _notes(group: Group, sort: str) -> list[str]:
 
 def _row(entry: Entry, sort: str) -> dict[str, str]:
     """Return a row's texts by column, without what the heading of its section or column says already."""
-    row = dict(zip((column.name for column in COLUMNS), cells(entry, sort), strict=True))
+    row = {column.name: escaped(text) for column, text in zip(COLUMNS, cells(entry, sort), strict=True)}
     if entry.kind in {"frame", "published"}:
         row["rank"] = ""
     row["coverage"] = row["coverage"].removesuffix(" %")
@@ -169,7 +169,7 @@ def print_comparison(comparison: Comparison, console: Console, images: int) -> N
     if comparison.delong_mean is not None and comparison.delong_mean.p_value is not None:
         console.print(Text(f"  image_auroc by DeLong's test: p {_p(comparison.delong_mean.p_value)}", style="dim"))
     for note in comparison.notes:
-        console.print(Text(f"  {printable(note)}", style="dim"))
+        console.print(Text(f"  {escaped(note)}", style="dim"))
     console.print()
     if len(comparison.categories) > 1:
         console.print(_categories(comparison))
@@ -197,7 +197,7 @@ def _categories(comparison: Comparison) -> Table:
     heads = [name.replace("_", "\n", 1) for name in METRIC_NAMES]
     table = _table(f"difference in each category, percent; * where p < {_SIGNIFICANT}", heads)
     for category, metrics in comparison.categories.items():
-        table.add_row(Text(printable(category)), *(_marked(metrics[name]) for name in METRIC_NAMES))
+        table.add_row(Text(escaped(category)), *(_marked(metrics[name]) for name in METRIC_NAMES))
     return table
 
 
@@ -209,16 +209,16 @@ def _images(comparison: Comparison, chosen: Sequence[ImageDifference]) -> Table:
     table = _table(title, ["", *comparison.names])
     for image in chosen:
         kind = "anomalous" if image.label else "good"
-        table.add_row(Text(printable(image.id)), kind, *(f"{100 * share:.0f} %" for share in image.placements))
+        table.add_row(Text(escaped(image.id)), kind, *(f"{100 * share:.0f} %" for share in image.placements))
     return table
 
 
 def _table(title: str, heads: Sequence[str]) -> Table:
     """Return a table whose first column has no head; all others are numbers."""
-    table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(title=Text(escaped(title)), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold")
     for head in heads:
-        lines = "\n".join(printable(line) for line in head.split("\n"))
+        lines = "\n".join(escaped(line) for line in head.split("\n"))
         table.add_column(Text(lines), justify="right" if head else "left", overflow="fold")
     return table
 

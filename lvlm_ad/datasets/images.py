@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from lvlm_ad.errors import ImageError
+from lvlm_ad.escape import escaped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,8 @@ def shown(path: Path | os.PathLike[str] | str) -> str:
         ('a b.png', 4)
     """
     text = str(path)
-    return text if text.isprintable() else repr(text)
+    safe = escaped(text)
+    return text if safe == text else f"'{safe}'"
 
 
 @contextmanager

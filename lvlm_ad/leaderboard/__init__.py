@@ -1,7 +1,7 @@
 """Groups runs that can be compared, ranks them, and writes tables. To add a column, see ``columns.py``."""
 
 from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board, outcomes
-from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, printable, signed, usd
+from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, signed, usd
 from lvlm_ad.leaderboard.formats import FORMATS
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "make_board",
     "outcomes",
     "percent",
-    "printable",
     "signed",
     "usd",
 ]

@@ -83,14 +83,9 @@ class Column:
         return self.write(value)
 
 
-def printable(text: str) -> str:
-    """Replace control characters and marks of writing direction by spaces: a name or note may be a stranger's."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 COLUMNS = (
     Column("rank", "#", "#", lambda rank: str(rank or UNKNOWN)),
-    Column("name", "Model", "Model", printable),
+    Column("name", "Model", "Model", str),
     Column("image_auroc", "I-AUROC", "image\nAUROC", percent),
     Column("image_ap", "I-AP", "image\nAP", percent, drop=6),
     Column("image_f1_max", "I-F1", "image\nF1", percent, drop=4),

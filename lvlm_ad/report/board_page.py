@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from lvlm_ad.leaderboard import COLUMNS, printable
+from lvlm_ad.leaderboard import COLUMNS
 from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
 from lvlm_ad.report.page import render
-from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, PAPER, Plot, as_plot, new_axes
+from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, PAPER, Plot, as_plot, new_axes, plot_text
 from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _links(group: Group, runs: Path | None, folder: Path | None) -> dict[str, st
     pages = {entry.run: runs / entry.run / "report" / "index.html" for entry in group.entries if entry.run}
     start = (folder or runs).resolve()
     return {
-        run: quote(os.path.relpath(page.resolve(), start).replace(os.sep, "/"))
+        run: quote(os.fsencode(os.path.relpath(page.resolve(), start).replace(os.sep, "/")))
         for run, page in pages.items()
         if page.is_file()
     }
@@ -187,18 +187,13 @@ def _draw_lines(axes: Any, lines: Mapping[str, float]) -> None:
         x = x - 0.18 if auroc - below < _CLOSE * (high - low) else 0.99
         below = auroc
         style = {"ha": "right", "va": "center", "fontsize": 8, "color": MUTED, "bbox": _BACKGROUND}
-        axes.text(x, auroc, _as_text(name), transform=axes.get_yaxis_transform(), **style)
-
-
-def _as_text(name: str) -> str:
-    """Return a name that Matplotlib writes as it is: it would read text between dollars as mathematics."""
-    return printable(name[:_LONGEST_NAME]).replace("$", r"\$")
+        axes.text(x, auroc, plot_text(name[:_LONGEST_NAME]), transform=axes.get_yaxis_transform(), **style)
 
 
 def _label(rows: Sequence[Entry], longest: int) -> str:
     names = [row.name if len(row.name) <= longest else f"{row.name[: longest - 3]}..." for row in rows]
     more = len(names) - _NAMES_AT_A_POINT
-    lines = [_as_text(name) for name in names[:_NAMES_AT_A_POINT]]
+    lines = [plot_text(name[:_LONGEST_NAME]) for name in names[:_NAMES_AT_A_POINT]]
     return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
 
 

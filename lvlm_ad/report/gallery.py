@@ -14,10 +14,10 @@ from PIL import Image
 from lvlm_ad.compare import distinct_names
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.escape import visible
 from lvlm_ad.files import own_folder
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report import heat
-from lvlm_ad.report.page import visible
 from lvlm_ad.report.summary import separations_of
 from lvlm_ad.runs import TEXT_KEPT
 from lvlm_ad.text2seg import paint
@@ -80,12 +80,21 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
         if sources.note:
             legend.append(f"Marks and maps are not shown: {sources.note}")
     data = {
-        "runs": [visible(name) for name in distinct_names(runs)],
+        "runs": distinct_names(runs),
         "letters": [letter(index) for index in range(len(runs))],
         "folder": _FOLDER,
         "cards": _cards(runs, pictures, kept),
     }
-    return data, " ".join(legend)
+    return _shown(data), " ".join(legend)
+
+
+def _shown(value: Any) -> Any:
+    """Show what cannot be seen or acts on the page by its code, in every text of the data."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {name: _shown(one) for name, one in value.items()}
+    return [_shown(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def letter(index: int) -> str:
@@ -98,7 +107,7 @@ def _cards(runs: Sequence[Run], pictures: Sequence[dict[str, Any]], kept: int) -
     separations = [separations_of(run) for run in runs]
     cards = []
     for index, (record, files) in enumerate(zip(runs[0].predictions, pictures, strict=True)):
-        names = {name: visible(getattr(record, name)) for name in ("id", "category", "defect")}
+        names = {name: getattr(record, name) for name in ("id", "category", "defect")}
         card = {**names, "label": record.label, **files}
         card["runs"] = [
             {**_answer(run.predictions[index], own[index], kept), "map": picture}
@@ -119,8 +128,8 @@ def _answer(record: PredictionRecord, separation: float | None, kept: int) -> di
         "separation": separation,
         "verdict": verdict,
         "status": record.status,
-        "notes": [visible(note)[:_NOTE_LENGTH] for note in record.notes[:_NOTES]],
-        "text": visible(record.text[:kept]),
+        "notes": [note[:_NOTE_LENGTH] for note in record.notes[:_NOTES]],
+        "text": record.text[:kept],
         "more": f"cut after {kept:,} characters; the run's files have the rest" if len(record.text) >= cut else "",
     }
 

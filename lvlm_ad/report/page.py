@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -13,10 +12,16 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lvlm_ad import __version__
+from lvlm_ad.escape import visible
 from lvlm_ad.leaderboard import percent, signed
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+def _shown(value: Any) -> Any:
+    """Return what a template writes: in texts, what cannot be seen or acts on the page is shown by its code."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache
@@ -26,11 +31,12 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("lvlm_ad.report", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "visible": visible, "signed": signed}
+    environment.filters |= {"percent": percent, "signed": signed}
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     return environment
 
@@ -55,19 +61,3 @@ def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
 def _template_file(name: str) -> Markup:
     text = (resources.files("lvlm_ad.report") / "templates" / name).read_text(encoding="utf-8")
     return Markup(text)  # nosec B704 # noqa: S704 - our own file
-
-
-def visible(text: str) -> str:
-    """Show control characters of ASCII as their pictures (U+2400 onwards), other invisible ones as code points."""
-    return "".join(_visible_character(character) for character in text)
-
-
-def _visible_character(character: str) -> str:
-    if character in "\n\t" or character.isprintable():
-        return character
-    code = ord(character)
-    if code < 0x20:  # noqa: PLR2004 - the control characters of ASCII
-        return chr(0x2400 + code)
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return f"\N{MATHEMATICAL LEFT ANGLE BRACKET}U+{code:04X}\N{MATHEMATICAL RIGHT ANGLE BRACKET}"

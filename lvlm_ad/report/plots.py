@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from lvlm_ad.escape import escaped
 from lvlm_ad.files import own_folder
 from lvlm_ad.report.summary import calibration_of, naming_rates, times_of
 
@@ -90,6 +91,11 @@ def as_plot(name: str, title: str, alt: str, figure: Any) -> Plot:
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     return Plot(name, title, alt, Markup(svg), figure)  # nosec B704 # noqa: S704 - Matplotlib escapes what it writes
+
+
+def plot_text(text: str) -> str:
+    """Return a text that Matplotlib writes as it is: it would read what is between dollars as mathematics."""
+    return escaped(text).replace("$", r"\$")
 
 
 def run_plots(run: Run, curves: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> list[Plot]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest, what_is_wrong
+from lvlm_ad.escape import html
 from lvlm_ad.files import read_arrays, write_file
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.runs.records import METRIC_NAMES, METRIC_TITLES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
@@ -279,6 +279,6 @@ def _table(first: str, rows: Iterable[tuple[str, Mapping[str, Any]]], caption: s
     for name, metrics in rows:
         values = [metrics.get(metric) for metric in METRIC_NAMES]
         cells = "".join(f"<td>{'-' if value is None else f'{100 * value:.1f}'}</td>" for value in values)
-        lines.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
-    above = f"<caption>{escape(caption)}</caption>" if caption else ""
+        lines.append(f"<tr><th>{html(name)}</th>{cells}</tr>")
+    above = f"<caption>{html(caption)}</caption>" if caption else ""
     return f"<table>{above}<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

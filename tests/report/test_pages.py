@@ -16,6 +16,7 @@ from PIL import Image
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.escape import visible
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.leaderboard import Board, percent, signed
 from lvlm_ad.log import Progress
@@ -23,7 +24,7 @@ from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report import heat
 from lvlm_ad.report.board_page import board_page, cost_plot
 from lvlm_ad.report.gallery import gallery, letter
-from lvlm_ad.report.page import render, visible
+from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.run_pages import write_comparison, write_report
 from lvlm_ad.runs import METRIC_NAMES, read_run
