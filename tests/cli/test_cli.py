@@ -310,15 +310,14 @@ def test_a_command_that_loses_its_reader_keeps_its_status(tmp_path):
     assert process.returncode == 2
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_an_output_that_lacks_letters_shows_their_codes(encoding):
+def test_an_output_that_lacks_letters_shows_their_codes():
     """Tables and JSON come out whole, and JSON reads as it is."""
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     texts = []
     for form in ("table", "json"):
         command = [sys.executable, "-m", "lvlm_ad", "leaderboard", FROZEN, "-f", form]
-        done = subprocess.run(command, capture_output=True, text=True, encoding=encoding, check=True, env=environment)
-        assert done.stderr == ""
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert (done.stderr, done.stdout.isascii()) == ("", True)
         texts.append(done.stdout)
     assert "\\u2013" in texts[0]
     assert " \N{MIDDLE DOT} " in json.loads(texts[1])["groups"][0]["title"]
