@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,11 @@ _WARNINGS = threading.Lock()
 
 _HIGHEST_ID = 32
 """A mask whose largest value is at most this holds defect ids (VisA: 1, 2, ...), not grey levels."""
+
+_HIGHEST_16_BITS = 65535.0
+
+_HIGHEST_OF_UNIT = 2.0
+"""Floats up to this value have the range [0, 1], which a filter may have exceeded; in [0, 255] they would be black."""
 
 _TURNED = (5, 6, 7, 8)
 """The EXIF orientations that swap height and width."""
@@ -104,30 +109,53 @@ def image_size(path: Path) -> tuple[int, int]:
         return (width, height) if exif.get(ExifTags.Base.Orientation) in _TURNED else (height, width)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, highest: Callable[[str], float] | None = None) -> NDArray[np.uint8]:
     """Read an image as RGB: grey, palette, alpha (over black), CMYK, 16-bit and EXIF-turned files included.
+
+    Args:
+        path: the image's file.
+        highest: gives the highest value among all images that belong together, for a kind of number, "f" or "i"; see
+            ``Depth``. None: integers are scaled by their type, floats by the image's own highest value.
 
     Returns:
         uint8 ``(H, W, 3)``.
 
     Raises:
-        ImageError: the file is missing, damaged, truncated or too large.
+        ImageError: the file is missing, damaged, truncated or too large, or has pixels that are no finite number.
     """
     image = _decode(path)
     if image.mode.startswith(("I", "F")):
-        return as_rgb(np.asarray(image))
+        values = np.asarray(image)
+        faulty = int(np.count_nonzero(~np.isfinite(values)))
+        if faulty:
+            raise ImageError(f"{shown(path)} has {faulty} pixels that are NaN or infinite; replace them by numbers.")
+        is_float = values.dtype.kind == "f"
+        if highest is not None:
+            return as_rgb(values, highest("f" if is_float else "i"))
+        return as_rgb(values, None if is_float else _HIGHEST_16_BITS)
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
     return np.asarray(image.convert("RGB"))
 
 
-def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
+def deep_values(path: Path) -> NDArray[Any]:
+    """Read the pixels of a file with more than 8 bits as they are, ``(H, W)``.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    return np.asarray(_decode(path))
+
+
+def as_rgb(image: NDArray[Any], highest: float | None = None) -> NDArray[np.uint8]:
     """Convert an array to RGB.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)`` with C of 1, 3 or 4 (alpha is dropped); bool, uint8, integers of up to 16
             bits (0..65535), or floats in [0, 1] or [0, 255].
+        highest: the highest value of all images that belong together, which tells the range; None: that of the type
+            uint16, or of this image.
 
     Returns:
         uint8 ``(H, W, 3)``.
@@ -148,11 +176,14 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.dtype == np.bool_:
         pixels = pixels * np.uint8(255)
     elif pixels.dtype != np.uint8:
-        top = float(pixels.max(initial=0, where=np.isfinite(pixels)))
+        if highest is None:
+            own = float(pixels.max(initial=0, where=np.isfinite(pixels)))
+            highest = _HIGHEST_16_BITS if pixels.dtype == np.uint16 else own
         # The values show the range; 16 bits are scaled by the type's range, not stretched for each image.
-        unit = np.issubdtype(pixels.dtype, np.floating) and top <= 1.0
-        scale = 255.0 if unit else (255.0 / 65535.0 if top > 255.0 else 1.0)  # noqa: PLR2004
-        pixels = np.clip(np.rint(np.nan_to_num(pixels.astype(np.float64)) * scale), 0, 255).astype(np.uint8)
+        unit = np.issubdtype(pixels.dtype, np.floating) and highest <= _HIGHEST_OF_UNIT
+        full = 1.0 if unit else (_HIGHEST_16_BITS if highest > 255.0 else 255.0)  # noqa: PLR2004
+        numbers = np.clip(np.nan_to_num(pixels.astype(np.float64)), 0, full)
+        pixels = np.rint(numbers * (255.0 / full)).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lvlm_ad.datasets import tables
+from lvlm_ad.datasets.depth import Depth
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, file_threshold, shown
 from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized
 from lvlm_ad.datasets.sample import Dataset, Sample
@@ -123,6 +124,7 @@ class Listing:
         self._threshold = threshold
         self._samples: dict[str, list[Sample]] = {}
         self._references: dict[str, list[Path]] = {}
+        self._depths: defaultdict[str, Depth] = defaultdict(Depth)
         self._ignored: Counter[str] = Counter()
         self._unread: dict[Path, Counter[str]] = {}
         self._listed = ListedFiles(root)
@@ -220,7 +222,10 @@ class Listing:
                 "remove the mask or list the image as a defect.",
             )
         else:
-            namesakes.append(Sample(identity, category, defect != "good", defect, image, mask, self._threshold))
+            depth = self._depths[category]
+            depth.add(image)
+            sample = Sample(identity, category, defect != "good", defect, image, mask, self._threshold, depth=depth)
+            namesakes.append(sample)
 
     def _samples_with_ids(self) -> Iterator[Sample]:
         """Yield the samples; where several have the same stem, the path in the root takes its place in their ids."""
@@ -235,6 +240,7 @@ class Listing:
     def add_reference(self, category: str, image: Path) -> None:
         """Add a normal training image."""
         self._references.setdefault(normalized(category), []).append(image)
+        self._depths[normalized(category)].add(image)
 
     def dataset(self) -> Dataset:
         """Return the data set in its order.
@@ -260,7 +266,8 @@ class Listing:
             notes.append(f"Ignored files that are not images: {_counts(self._ignored)}.")
         for folder, unread in self._unread.items():
             notes.append(f"Left out of {shown(folder)}: {_counts(unread)}, which are not read; convert them to PNG.")
-        return Dataset(self.name, self.root, tuple(samples), references, tuple(notes), remarks=tuple(self.remarks))
+        dataset = Dataset(self.name, self.root, tuple(samples), references, tuple(notes))
+        return replace(dataset, remarks=tuple(self.remarks), depths=self._depths)
 
 
 def _counts(suffixes: Mapping[str, int]) -> str:

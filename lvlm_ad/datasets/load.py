@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from lvlm_ad.datasets.folder import read_folder
 from lvlm_ad.datasets.images import image_size, read_mask, shown
 from lvlm_ad.datasets.listing import Listing, Problem
 from lvlm_ad.datasets.mvtec import read_mvtec
+from lvlm_ad.datasets.survey import Survey
 from lvlm_ad.datasets.visa import read_visa
 from lvlm_ad.errors import ConfigError, DataError, ImageError, nearest
 from lvlm_ad.weights import user_cache
@@ -148,21 +150,23 @@ def check_dataset(name: str, root: Path | str | None = None, *, mask_threshold: 
         if all(problem.severity == "warning" for problem in problems):
             problems.append(Problem(shown(root or name), str(error)))
         return CheckReport(None, tuple(problems))
+    survey = Survey()
     references = [(category, path) for category, paths in dataset.references.items() for path in paths]
     with ThreadPoolExecutor(_THREADS) as pool:
-        faults = list(pool.map(_faults, dataset))
+        faults = list(pool.map(partial(_faults, survey), dataset))
         reference_faults = list(pool.map(_reference_faults, references))
     readable = [sample for sample, wrong in zip(dataset, faults, strict=True) if not wrong]
     problems += [*_single_labels(dataset), *_missing_masks(dataset)]
     problems += [problem for wrong in (*faults, *reference_faults) for problem in wrong]
+    problems += [Problem(shown(category), message, "warning") for category, message in survey.messages()]
     problems += _contradictions(replace(dataset, samples=tuple(readable)))
     return CheckReport(dataset, tuple(problems))
 
 
-def _faults(sample: Sample) -> list[Problem]:
+def _faults(survey: Survey, sample: Sample) -> list[Problem]:
     messages = []
     try:
-        sample.image  # noqa: B018 - reading is the check
+        survey.add(sample, sample.image)
     except ImageError as error:
         messages.append(str(error))
     if sample.label and sample.mask_path is not None:

@@ -22,6 +22,7 @@ from lvlm_ad.errors import DataError, ImageError, nearest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lvlm_ad.datasets.depth import Depth
     from lvlm_ad.store import Database
 
 PUBLISHED_IMAGES = {"mvtec": 1725, "visa": 2162}
@@ -45,6 +46,7 @@ class Sample:
         image_path: the image file.
         mask_path: the ground-truth mask; None for a normal image, and where the data set has none.
         threshold: a mask's pixel is defective above this value; None: see ``read_mask``.
+        depth: the range of its category's images with more than 8 bits; None: such an image is scaled by its type.
 
     Example:
         >>> sample = Sample("bolt/bent/007", "bolt", True, "bent", Path("bolt/007.png"))
@@ -59,6 +61,7 @@ class Sample:
     image_path: Path
     mask_path: Path | None = None
     threshold: int | None = None
+    depth: Depth | None = field(default=None, compare=False, repr=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -72,7 +75,7 @@ class Sample:
         Raises:
             ImageError: the file cannot be read.
         """
-        return read_image(self.image_path)
+        return read_image(self.image_path, None if self.depth is None else self.depth.highest)
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -107,6 +110,7 @@ class Dataset(Sequence[Sample]):
         kinds: category -> kinds of defect of the whole test split, if this is a part of it; None: this is the whole.
         cache: keeps hashes of files; None: every file is read when its hash is needed.
         remarks: what else the user should see, which is no part of a run's record.
+        depths: category -> the range of its images with more than 8 bits.
 
     Example:
         >>> names = ("good/1", "good/2", "bent/1")
@@ -123,6 +127,7 @@ class Dataset(Sequence[Sample]):
     kinds: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False, repr=False)
     cache: Database | None = field(default=None, compare=False, repr=False)
     remarks: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    depths: Mapping[str, Depth] = field(default_factory=dict, compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -169,6 +174,15 @@ class Dataset(Sequence[Sample]):
     def fingerprint(self) -> str:
         """SHA-256 (hex) over ids, labels, image files and mask files, wherever the files are."""
         return hash_rows([s.id, s.label, s.threshold, *self.file_hashes[s.id]] for s in self.samples)
+
+    def reference_image(self, category: str, path: Path) -> NDArray[np.uint8]:
+        """Read a normal training image, uint8 ``(H, W, 3)``, in the same range as the category's test images.
+
+        Raises:
+            ImageError: the file cannot be read.
+        """
+        depth = self.depths.get(category)
+        return read_image(path, None if depth is None else depth.highest)
 
     def select(self, categories: Sequence[str] = (), limit: int | None = None) -> Dataset:
         """Return a part of the data set.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from lvlm_ad.baseline import DenseScores, Truth, View, flaw_of
-from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
+from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import PluginError
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.prompts import reference_paths
@@ -221,5 +221,5 @@ class BaselineDetector(Detector["Baseline"]):
         """Return a category's normal training images: stretched to the protocol's size, and as they are."""
         plan = self.session.plan
         paths = reference_paths(plan.dataset, category, plan.protocol.shots, self._seed)
-        originals = tuple(read_image(path) for path in paths)
+        originals = tuple(plan.dataset.reference_image(category, path) for path in paths)
         return tuple(resize_image(image, self._size) for image in originals), originals

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.datasets.depth import is_deep
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.datasets.sample import hash_rows
 from lvlm_ad.engines import Engine, LocalEngine
@@ -75,6 +76,8 @@ class Divisions:
         self._keys: dict[str, str] = {}
         for sample in plan.dataset:
             own = {"files": plan.dataset.file_hashes[sample.id], "label": sample.label, "threshold": sample.threshold}
+            if sample.depth is not None and is_deep(sample.image_path):
+                own["highest"] = [sample.depth.highest(kind) for kind in "if"]
             decides = json.dumps({**shared, **own}, sort_keys=True)
             self._keys[sample.id] = hashlib.sha256(decides.encode()).hexdigest()
         self._hashes: dict[str, str] = {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.backend import Picture, Request
-from lvlm_ad.datasets.images import read_image, resize_image
+from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.prompts.marks import MarkStyle, draw_marks
 
@@ -183,7 +183,7 @@ class Questioner:
             if category not in self._references:
                 side = self._protocol.image_size
                 self._references[category] = tuple(
-                    Picture.from_pixels(resize_image(read_image(path), (side, side)))
+                    Picture.from_pixels(resize_image(self._dataset.reference_image(category, path), (side, side)))
                     for path in self._reference_paths[category]
                 )
             return self._references[category]

@@ -8,7 +8,22 @@ from lvlm_ad.datasets.labels import read_label
 @pytest.mark.parametrize(
     "word",
     [
-        *("good", " Normal ", "OK", "okay", "pass", "Passed", "negative", "NEG", "0", "0.0", "False", "no", "io", "i.O."),
+        *(
+            "good",
+            " Normal ",
+            "OK",
+            "okay",
+            "pass",
+            "Passed",
+            "negative",
+            "NEG",
+            "0",
+            "0.0",
+            "False",
+            "no",
+            "io",
+            "i.O.",
+        ),
         *("in order", "In_Order", "non-defective", "Nondefective", "defect-free", "fault free", "no defect", "not bad"),
         *("normal_test", "test-good", "train normal", "without defects"),
     ],
