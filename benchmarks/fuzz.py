@@ -30,7 +30,8 @@ with atheris.instrument_imports(include=["lvlm_ad", "tomllib", "PIL"]):
     from lvlm_ad.asking import AnswerStore
     from lvlm_ad.backend import Answer, Request
     from lvlm_ad.datasets import load_dataset
-    from lvlm_ad.datasets.images import image_size, read_image, read_mask
+    from lvlm_ad.datasets.images import image_size, read_image
+    from lvlm_ad.datasets.masks import read_mask
     from lvlm_ad.doctor import salvage
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.evaluate import bench

@@ -51,6 +51,7 @@ def bench(
     reference_rows: Annotated[bool, typer.Option(help="Also measure chance, contrast and oracle.")] = True,
     frame: Annotated[bool | None, typer.Option("--frame/--no-frame", hidden=True)] = None,
     mask_threshold: shell.MaskThreshold = None,
+    mask_values: shell.MaskValues = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed for reference images and random scores.")] = 0,
     resamples: shell.Resamples = 1000,
     retry_failed: Annotated[
@@ -225,6 +226,7 @@ def score(
         int, typer.Option(help="Measure at N x N pixels; maps are resized bilinearly. 0: each image's own size.")
     ] = 768,
     mask_threshold: shell.MaskThreshold = None,
+    mask_values: shell.MaskValues = None,
     resamples: shell.Resamples = 1000,
     out: shell.Out = Path("runs"),
     json: shell.Json = False,
@@ -247,6 +249,7 @@ def score(
         settings={"image_size": size} if size else {},
         out=out,
         mask_threshold=mask_threshold,
+        mask_values=mask_values,
         resamples=resamples,
     )
     with Bars() as bars:

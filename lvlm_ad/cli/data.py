@@ -30,12 +30,13 @@ def check(
     dataset: DatasetName = "folder",
     data: shell.DataFolder = None,
     mask_threshold: shell.MaskThreshold = None,
+    mask_values: shell.MaskValues = None,
     json: shell.Json = False,
 ) -> None:
     """Read every image and mask, and report all problems at once. Exit status 2 if there is an error."""
     from lvlm_ad.datasets import check_dataset
 
-    report = check_dataset(dataset, data, mask_threshold=mask_threshold)
+    report = check_dataset(dataset, data, mask_threshold=mask_threshold, mask_values=mask_values)
     images = len(report.dataset) if report.dataset is not None else 0
     notes = [] if report.dataset is None else [*report.dataset.notes, *report.dataset.remarks]
     errors = [problem for problem in report.problems if problem.severity == "error"]
@@ -137,12 +138,13 @@ def info(
     dataset: DatasetName = "folder",
     data: shell.DataFolder = None,
     mask_threshold: shell.MaskThreshold = None,
+    mask_values: shell.MaskValues = None,
     json: shell.Json = False,
 ) -> None:
     """Describe a data set: categories, counts, reference images, fingerprint."""
     from lvlm_ad.datasets import load_dataset
 
-    loaded = load_dataset(dataset, data, mask_threshold=mask_threshold)
+    loaded = load_dataset(dataset, data, mask_threshold=mask_threshold, mask_values=mask_values)
     categories: list[dict[str, Any]] = []
     for category in loaded.categories:
         samples = [sample for sample in loaded if sample.category == category]

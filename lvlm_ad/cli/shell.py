@@ -36,6 +36,10 @@ MaskThreshold = Annotated[
     int | None,
     typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: depends on the mask's values]"),
 ]
+MaskValues = Annotated[
+    str | None,
+    typer.Option(metavar="VALUES", help="Mask values that are defective, such as 1,3-7, in place of a threshold."),
+]
 Out = Annotated[Path, typer.Option(help="Folder for runs, stored answers and the cache.")]
 Protocol = Annotated[str, typer.Option(help="Protocol preset or file.")]
 Resamples = Annotated[

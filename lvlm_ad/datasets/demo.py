@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.datasets.demo_canvas import Colour, Field, Point
+    from lvlm_ad.datasets.masks import Threshold
 
 VERSION = 3
 """Version of the drawings; raised whenever the same settings give other pixels."""
@@ -72,7 +73,7 @@ def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) ->
     return root
 
 
-def read_demo(root: Path, threshold: int | None) -> Listing:
+def read_demo(root: Path, threshold: Threshold) -> Listing:
     """List the demo in a folder and draw it first if necessary; a demo that is there may have any settings."""
     if not is_file(root / SETTINGS_FILE):
         make_demo(root)

@@ -21,6 +21,7 @@ from lvlm_ad.datasets.mvtec import Layout, read_category, read_kinds
 from lvlm_ad.errors import DataError
 
 if TYPE_CHECKING:
+    from lvlm_ad.datasets.masks import Threshold
     from lvlm_ad.datasets.tables import Row
 
 _LAYOUT = Layout(
@@ -34,7 +35,7 @@ _NOT_TEST_IMAGES = frozenset({*_LAYOUT.mask_folders, "train"})
 """Folders beside good/ that are not kinds of defect."""
 
 
-def read_folder(root: Path, threshold: int | None) -> Listing:
+def read_folder(root: Path, threshold: Threshold) -> Listing:
     """List a user's data, a folder or a CSV file, in the first form of docs/datasets.md that fits."""
     if root.suffix.lower() == ".csv" and is_file(root):
         return _read_table(root, threshold)
@@ -66,7 +67,7 @@ def read_folder(root: Path, threshold: int | None) -> Listing:
     )
 
 
-def _read_table(path: Path, threshold: int | None) -> Listing:
+def _read_table(path: Path, threshold: Threshold) -> Listing:
     listing = Listing("folder", path.parent, threshold)
     kinds: dict[str, None] = {}
     for row in read_table(path, listing, ("image", "label"), ("mask", "category", "split")):
@@ -93,11 +94,10 @@ def _read_row(listing: Listing, row: Row, defect: str) -> None:
     if problem:
         listing.report(row.table, f"{row.where}{problem}")
     elif files is not None:
-        image, mask = files
-        if split == "test" or (mask is not None and defect == "good"):
-            # A normal image with a mask is wrong in either split; the listing reports it.
-            listing.add(category, defect, image, mask, row.where)
-        elif defect == "good":
+        image, masks = files
+        if split == "test":
+            listing.add(category, defect, image, masks, row.where)
+        elif defect == "good" and listing.is_normal(image, masks, row.where):
             listing.add_reference(category, image)
 
 

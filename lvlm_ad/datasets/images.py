@@ -1,4 +1,4 @@
-"""Read image files as RGB arrays and mask files as defective pixels, and resize both as the published code does."""
+"""Read image files as RGB arrays, and resize images and masks as the published code does."""
 
 from __future__ import annotations
 
@@ -31,9 +31,6 @@ _MAX_PIXELS = 120_000_000
 
 _WARNINGS = threading.Lock()
 """Warning filters belong to the whole process, so one thread at a time changes them."""
-
-_HIGHEST_ID = 32
-"""A mask whose largest value is at most this holds defect ids (VisA: 1, 2, ...), not grey levels."""
 
 _HIGHEST_16_BITS = 65535.0
 
@@ -89,7 +86,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise ImageError(f"{shown(path)} is damaged or truncated ({why}); replace it.") from error
 
 
-def _decode(path: Path) -> Image.Image:
+def decode(path: Path) -> Image.Image:
     """Read an image file fully: its first frame, turned upright by its EXIF orientation."""
     with _opened(path) as opened:
         opened.load()
@@ -98,6 +95,17 @@ def _decode(path: Path) -> Image.Image:
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return (height, width) of an upright image without decoding its pixels."""
+    height, width, turned = _header(path)
+    return (width, height) if turned else (height, width)
+
+
+def is_turned(path: Path) -> bool:
+    """Return whether an image's EXIF orientation swaps height and width."""
+    return _header(path)[2]
+
+
+def _header(path: Path) -> tuple[int, int, bool]:
+    """Return height and width as stored, and whether the EXIF orientation swaps them."""
     with _opened(path) as opened:
         width, height = opened.size
         if isinstance(opened, TiffImageFile):
@@ -106,7 +114,7 @@ def image_size(path: Path) -> tuple[int, int]:
         # PngImageFile.getexif() decodes the pixels if no EXIF chunk stands before them; few files need that.
         plain = opened.format == "PNG" and not _ORIENTATION_IN_PNG.search(path.read_bytes())
         exif = Image.Image.getexif(opened) if plain else opened.getexif()
-        return (width, height) if exif.get(ExifTags.Base.Orientation) in _TURNED else (height, width)
+        return height, width, exif.get(ExifTags.Base.Orientation) in _TURNED
 
 
 def read_image(path: Path, highest: Callable[[str], float] | None = None) -> NDArray[np.uint8]:
@@ -123,7 +131,7 @@ def read_image(path: Path, highest: Callable[[str], float] | None = None) -> NDA
     Raises:
         ImageError: the file is missing, damaged, truncated or too large, or has pixels that are no finite number.
     """
-    image = _decode(path)
+    image = decode(path)
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         faulty = int(np.count_nonzero(~np.isfinite(values)))
@@ -145,7 +153,7 @@ def deep_values(path: Path) -> NDArray[Any]:
     Raises:
         ImageError: as ``read_image``.
     """
-    return np.asarray(_decode(path))
+    return np.asarray(decode(path))
 
 
 def as_rgb(image: NDArray[Any], highest: float | None = None) -> NDArray[np.uint8]:
@@ -212,55 +220,6 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     ]
     floats = np.stack([np.asarray(channel) for channel in channels], axis=2)
     return np.asarray(np.rint(floats), dtype=np.uint8)
-
-
-def read_mask(path: Path, threshold: int | None = None) -> NDArray[np.bool_]:
-    """Read a ground-truth mask.
-
-    Args:
-        path: the mask's file.
-        threshold: a pixel is defective above this value; None: above 0 if no value exceeds 32 (defect ids, as in
-            VisA), else above 127 (grey levels, JPEG noise).
-
-    Returns:
-        bool ``(H, W)``, True where defective.
-
-    Raises:
-        ImageError: the file is missing, damaged or too large.
-    """
-    values = _read_values(path)
-    return np.asarray(values > (_choose_threshold(values) if threshold is None else threshold))
-
-
-def file_threshold(path: Path) -> int:
-    """Return the value above which ``read_mask`` takes a file's pixels as defective if it has to choose."""
-    return _choose_threshold(_read_values(path))
-
-
-def _choose_threshold(values: NDArray[Any]) -> int:
-    return 0 if values.dtype == np.bool_ or int(values.max(initial=0)) <= _HIGHEST_ID else 127
-
-
-def _read_values(path: Path) -> NDArray[Any]:
-    """Read one value for each pixel of a mask file, ``(H, W)``."""
-    image = _decode(path)
-    if image.mode == "P":
-        return _palette_values(image)
-    if len(image.getbands()) > 1:
-        # A colour mask is defective where any channel is.
-        return np.asarray(np.asarray(image.convert("RGB")).max(axis=2))
-    return np.asarray(image)
-
-
-def _palette_values(image: Image.Image) -> NDArray[np.uint8]:
-    """Read a palette mask: its indices are defect ids, unless a tool has packed a grey picture into a palette.
-
-    In a packed picture black may have any index; as a defect id black has index 0.
-    """
-    colours = np.asarray(image.convert("RGB"))
-    is_grey = bool((colours == colours[:, :, :1]).all())
-    first_colour = (image.getpalette("RGB") or [0, 0, 0])[:3]
-    return colours[:, :, 0] if is_grey and any(first_colour) else np.asarray(image)
 
 
 def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

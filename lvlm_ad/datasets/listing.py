@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lvlm_ad.datasets import tables
 from lvlm_ad.datasets.depth import Depth
-from lvlm_ad.datasets.images import IMAGE_SUFFIXES, file_threshold, shown
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
+from lvlm_ad.datasets.masks import Peers, Threshold, file_threshold, read_mask
 from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized
 from lvlm_ad.datasets.sample import Dataset, Sample
 from lvlm_ad.errors import DataError, ImageError
@@ -114,7 +115,7 @@ class Listing:
         category: what is read now; problems that are found meanwhile concern it alone. "": the whole data set.
     """
 
-    def __init__(self, name: str, root: Path, threshold: int | None) -> None:
+    def __init__(self, name: str, root: Path, threshold: Threshold) -> None:
         self.name = name
         self.root = root
         self.problems: list[Problem] = []
@@ -180,13 +181,13 @@ class Listing:
             return False
         return True
 
-    def files_of(self, row: Row) -> tuple[Path, Path | None] | None:
-        """Return the image and the mask that a row names, relative to the root; None if one cannot be used."""
+    def files_of(self, row: Row) -> tuple[Path, list[Path]] | None:
+        """Return the image and the mask, if any, that a row names, relative to the root; None if one cannot be used."""
         columns = ["image", "mask"] if row["mask"] else ["image"]
         files = [path for path in (self._file_of(row, column) for column in columns) if path is not None]
         if len(files) < len(columns):
             return None
-        return files[0], files[1] if row["mask"] else None
+        return files[0], files[1:]
 
     def _file_of(self, row: Row, column: str) -> Path | None:
         name = row[column]
@@ -202,8 +203,8 @@ class Listing:
             return None
         return found[0] if self.is_usable(found[0], row.where) else None
 
-    def add(self, category: str, defect: str, image: Path, mask: Path | None, where: str = "") -> None:
-        """Add a test image with its mask, if it has one; the defect of a normal image is "good"."""
+    def add(self, category: str, defect: str, image: Path, masks: Sequence[Path], where: str = "") -> None:
+        """Add a test image with the files of its mask, if it has one; the defect of a normal image is "good"."""
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
         namesakes = self._samples.setdefault(identity, [])
@@ -215,17 +216,28 @@ class Listing:
             what = f"{shown(image)} and {shown(twin.image_path)} would both have the id {shown(identity)}; rename one."
             again = f"{shown(image)} is listed twice, as {shown(identity)}; remove one of the lines."
             self.report(identity, where + (again if twin.image_path == image else what))
-        elif mask is not None and defect == "good":
+        elif defect != "good" or self.is_normal(image, masks, where, identity):
+            parts = tuple(masks) if defect != "good" else ()
+            mask, depth = parts[0] if parts else None, self._depths[category]
+            depth.add(image)
+            sample = Sample(identity, category, defect != "good", defect, image, mask, self._threshold, depth=depth)
+            namesakes.append(replace(sample, more_masks=parts[1:]))
+
+    def is_normal(self, image: Path, masks: Sequence[Path], where: str = "", subject: str = "") -> bool:
+        """Return whether the masks of a good image, if it has any, mark nothing; if not, report it."""
+        try:
+            threshold = 0 if self._threshold is None else self._threshold
+            marking = [mask for mask in masks if read_mask(mask, threshold).any()]
+        except ImageError as error:
+            self.report(subject or image, f"{where}{error}")
+            return False
+        for mask in marking[:1]:
             self.report(
-                identity,
+                subject or image,
                 f"{where}{shown(image)} is listed as good but has a mask, {shown(mask)}; "
                 "remove the mask or list the image as a defect.",
             )
-        else:
-            depth = self._depths[category]
-            depth.add(image)
-            sample = Sample(identity, category, defect != "good", defect, image, mask, self._threshold, depth=depth)
-            namesakes.append(sample)
+        return not marking
 
     def _samples_with_ids(self) -> Iterator[Sample]:
         """Yield the samples; where several have the same stem, the path in the root takes its place in their ids."""
@@ -262,6 +274,7 @@ class Listing:
             for category, images in sorted(self._references.items())
         }
         notes = [*self.notes, *_mask_notes(samples, self._threshold)]
+        samples = _with_peers(samples)
         if self._ignored:
             notes.append(f"Ignored files that are not images: {_counts(self._ignored)}.")
         for folder, unread in self._unread.items():
@@ -289,7 +302,16 @@ def read_table(path: Path, listing: Listing, required: Sequence[str], optional: 
     return table.rows
 
 
-def _mask_notes(samples: Sequence[Sample], threshold: int | None) -> list[str]:
+def _with_peers(samples: Sequence[Sample]) -> list[Sample]:
+    """Give each sample with a mask the masks of its category."""
+    masks: dict[str, list[Path]] = {}
+    for sample in samples:
+        masks.setdefault(sample.category, []).extend(sample.mask_files)
+    peers = {category: Peers.of(paths) for category, paths in masks.items()}
+    return [replace(sample, peers=peers[sample.category]) if sample.mask_files else sample for sample in samples]
+
+
+def _mask_notes(samples: Sequence[Sample], threshold: Threshold) -> list[str]:
     """Note defects without a mask, and which mask values count as defective if the user gave no threshold."""
     defects = [sample for sample in samples if sample.label]
     masks = {sample.category: sample.mask_path for sample in reversed(defects) if sample.mask_path is not None}
@@ -305,7 +327,7 @@ def _mask_notes(samples: Sequence[Sample], threshold: int | None) -> list[str]:
         with suppress(ImageError):
             thresholds.add(file_threshold(path))
     if thresholds:
-        values = " or ".join(map(str, sorted(thresholds)))
+        values = " or ".join(f"{value:g}" for value in sorted(thresholds))
         notes.append(
             f"Mask pixels above {values} count as defective (chosen for each mask from the values it holds; "
             "mask_threshold sets it)."

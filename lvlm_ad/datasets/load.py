@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.demo import VERSION, read_demo
 from lvlm_ad.datasets.folder import read_folder
-from lvlm_ad.datasets.images import image_size, read_mask, shown
+from lvlm_ad.datasets.images import image_size, shown
 from lvlm_ad.datasets.listing import Listing, Problem
+from lvlm_ad.datasets.masks import HIGHEST_VALUE, Threshold, parse_values, read_mask
 from lvlm_ad.datasets.mvtec import read_mvtec
 from lvlm_ad.datasets.survey import Survey
 from lvlm_ad.datasets.visa import read_visa
@@ -23,7 +24,7 @@ from lvlm_ad.weights import user_cache
 if TYPE_CHECKING:
     from lvlm_ad.datasets.sample import Dataset, Sample
 
-_LAYOUTS: dict[str, Callable[[Path, int | None], Listing]] = {
+_LAYOUTS: dict[str, Callable[[Path, Threshold], Listing]] = {
     "demo": read_demo,
     "folder": read_folder,
     "mvtec": read_mvtec,
@@ -34,8 +35,8 @@ _LAYOUTS: dict[str, Callable[[Path, int | None], Listing]] = {
 A new layout is such a function in a file of its own. It raises ``DataError`` if the root is no such data set.
 """
 
-_HIGHEST_THRESHOLD = 65534
-"""Masks have up to 16 bits; above this no pixel could be defective."""
+_HIGHEST_THRESHOLD = HIGHEST_VALUE - 1
+"""Above this no pixel could be defective."""
 
 _THREADS = 8
 """Images that a check reads at the same time; the largest allowed take a gigabyte each while they are decoded."""
@@ -46,6 +47,7 @@ def load_dataset(
     root: Path | str | None = None,
     *,
     mask_threshold: int | None = None,
+    mask_values: str | None = None,
     categories: Sequence[str] = (),
 ) -> Dataset:
     """Load a data set's test split. This lists the files; ``check_dataset`` also reads them.
@@ -56,13 +58,15 @@ def load_dataset(
             demo is drawn.
         mask_threshold: a mask's pixel is defective above this value, 0..65534; None: chosen for each mask, as the
             data set's notes say.
+        mask_values: the values that are defective, in place of a threshold: numbers and ranges such as "1,3-7".
         categories: those that will be used; what is wrong in others is no error. Empty: all. They are all loaded.
 
     Returns:
         The data set, in the same order on every machine.
 
     Raises:
-        ConfigError: the name is unknown, the root is missing or the threshold is out of range.
+        ConfigError: the name is unknown, the root is missing, the threshold is out of range, or the values are no
+            such list.
         DataError: the root does not hold this data set, or something in it is wrong; see docs/datasets.md.
 
     Example:
@@ -76,7 +80,7 @@ def load_dataset(
         ...     [sample.id for sample in load_dataset("folder", Path(root, "bolts"))]
         ['bolts/good/0', 'bolts/bent/0']
     """
-    listing = _list(name, root, mask_threshold)
+    listing = _list(name, root, _threshold(mask_threshold, mask_values))
     dataset = listing.dataset()
     errors = [
         problem.message
@@ -89,17 +93,25 @@ def load_dataset(
     return dataset
 
 
-def _list(name: str, root: Path | str | None, mask_threshold: int | None) -> Listing:
+def _threshold(mask_threshold: int | None, mask_values: str | None) -> Threshold:
+    if mask_values is None:
+        if mask_threshold is not None and not 0 <= mask_threshold <= _HIGHEST_THRESHOLD:
+            raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_HIGHEST_THRESHOLD}.")
+        return mask_threshold
+    if mask_threshold is not None:
+        raise ConfigError("Give a mask threshold or mask values, not both.")
+    return parse_values(mask_values)
+
+
+def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
     """List a data set together with everything that is wrong in its listing."""
     if name not in _LAYOUTS:
         raise ConfigError(f"There is no data set {name!r}.{nearest(name, _LAYOUTS)}")
-    if mask_threshold is not None and not 0 <= mask_threshold <= _HIGHEST_THRESHOLD:
-        raise ConfigError(f"The mask threshold {mask_threshold} is out of range; give 0 to {_HIGHEST_THRESHOLD}.")
     folder = Path(root).expanduser() if root else default_root(name)
     if not root and name != "demo" and (name == "folder" or not folder.is_dir()):
         download = "" if name == "folder" else f", or download it: lvlm-ad data download {name}"
         raise ConfigError(f"The data set {name!r} needs a folder: give it with --data PATH{download}.")
-    return _LAYOUTS[name](folder, mask_threshold)
+    return _LAYOUTS[name](folder, threshold)
 
 
 def default_root(name: str) -> Path:
@@ -126,24 +138,28 @@ class CheckReport:
         return all(problem.severity == "warning" for problem in self.problems)
 
 
-def check_dataset(name: str, root: Path | str | None = None, *, mask_threshold: int | None = None) -> CheckReport:
+def check_dataset(
+    name: str, root: Path | str | None = None, *, mask_threshold: int | None = None, mask_values: str | None = None
+) -> CheckReport:
     """Read every test image and mask in full, and the headers of the training images.
 
     Args:
         name: see ``load_dataset``.
         root: see ``load_dataset``.
         mask_threshold: see ``load_dataset``.
+        mask_values: see ``load_dataset``.
 
     Raises:
-        ConfigError: the name is unknown, the root is missing or the threshold is out of range.
+        ConfigError: as of ``load_dataset``.
 
     Example:
         >>> check_dataset("mvtec", "/no/such/folder").problems[0].message[:31]
         '/no/such/folder does not exist;'
     """
     problems: list[Problem] = []
+    threshold = _threshold(mask_threshold, mask_values)
     try:
-        listing = _list(name, root, mask_threshold)
+        listing = _list(name, root, threshold)
         problems = listing.problems
         dataset = listing.dataset()
     except DataError as error:
@@ -169,14 +185,16 @@ def _faults(survey: Survey, sample: Sample) -> list[Problem]:
         survey.add(sample, sample.image)
     except ImageError as error:
         messages.append(str(error))
-    if sample.label and sample.mask_path is not None:
+    if sample.mask_path is not None:
         try:
             # A damaged image has no size to compare, but its mask may have faults of its own.
-            mask = read_mask(sample.mask_path, sample.threshold) if messages else sample.mask
+            parts = [read_mask(path, sample.threshold, sample.peers) for path in sample.mask_files] if messages else []
+            mask = None if messages else sample.mask
+            is_empty = not any(part.any() for part in parts) if mask is None else not mask.any()
         except ImageError as error:
             messages.append(str(error))
         else:
-            if mask is not None and not mask.any():
+            if is_empty:
                 messages.append(
                     f"The mask {shown(sample.mask_path)} of a defect has no defective pixel; correct it, list the "
                     "image as good, or set the mask threshold."

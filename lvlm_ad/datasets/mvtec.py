@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of
 from lvlm_ad.datasets.names import normalized
 from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.masks import Threshold
 
 MVTEC_CATEGORIES = (
     *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile"),
@@ -29,7 +33,7 @@ class Layout:
     masks_required: bool = True  # a defect without a mask is an error
 
 
-def read_mvtec(root: Path, threshold: int | None) -> Listing:
+def read_mvtec(root: Path, threshold: Threshold) -> Listing:
     """List MVTec AD; the root is the folder of the categories, one category's, or the one around the data set's."""
     check_root(root, _SOURCE)
     if (root / "test").is_dir() and name_of(root) in MVTEC_CATEGORIES:
@@ -107,7 +111,7 @@ def read_kinds(listing: Listing, folder: Path, kinds: Iterable[Path], category: 
                     image, f"{shown(image)} has no mask; {shown(expected)} is expected. Restore it from the archive."
                 )
             else:
-                listing.add(category, "good" if is_good else kind.name, image, fitting[0] if fitting else None)
+                listing.add(category, "good" if is_good else kind.name, image, fitting)
         for mask in sorted(unused):
             listing.report(mask, f"{shown(mask)} is a mask without an image in {shown(kind)}.", "warning")
     return count

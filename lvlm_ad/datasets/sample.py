@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from lvlm_ad.datasets.images import image_size, read_image, read_mask, shown
+from lvlm_ad.datasets.images import image_size, is_turned, read_image, shown
+from lvlm_ad.datasets.masks import Peers, Threshold, read_mask
 from lvlm_ad.errors import DataError, ImageError, nearest
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ class Sample:
         defect: the kind of defect; "good" for a normal image.
         image_path: the image file.
         mask_path: the ground-truth mask; None for a normal image, and where the data set has none.
-        threshold: a mask's pixel is defective above this value; None: see ``read_mask``.
+        threshold: which values of a mask are defective; see ``lvlm_ad.datasets.masks.Threshold``.
         depth: the range of its category's images with more than 8 bits; None: such an image is scaled by its type.
+        more_masks: further files of the same mask, which mark other parts of it.
+        peers: masks of the category, which are read if a mask alone does not say what its values mean.
 
     Example:
         >>> sample = Sample("bolt/bent/007", "bolt", True, "bent", Path("bolt/007.png"))
@@ -60,13 +63,20 @@ class Sample:
     defect: str
     image_path: Path
     mask_path: Path | None = None
-    threshold: int | None = None
+    threshold: Threshold = None
     depth: Depth | None = field(default=None, compare=False, repr=False)
+    more_masks: tuple[Path, ...] = ()
+    peers: Peers = field(default=Peers(), compare=False, repr=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The image file and, where there is one, the mask file."""
-        return (self.image_path,) if self.mask_path is None else (self.image_path, self.mask_path)
+        """The image file and the files of its mask."""
+        return (self.image_path, *self.mask_files)
+
+    @property
+    def mask_files(self) -> tuple[Path, ...]:
+        """The files of the mask; none where there is no mask."""
+        return () if self.mask_path is None else (self.mask_path, *self.more_masks)
 
     @property
     def image(self) -> NDArray[np.uint8]:
@@ -88,13 +98,26 @@ class Sample:
             return np.zeros(image_size(self.image_path), dtype=np.bool_)
         if self.mask_path is None:
             return None
-        mask, size = read_mask(self.mask_path, self.threshold), image_size(self.image_path)
-        if mask.shape != size:
-            raise ImageError(
-                f"The mask {shown(self.mask_path)} has {mask.shape[0]} x {mask.shape[1]} pixels, but its image has "
-                f"{size[0]} x {size[1]}; both must have the same size."
-            )
+        size = image_size(self.image_path)
+        mask = np.zeros(size, dtype=np.bool_)
+        for path in self.mask_files:
+            part = read_mask(path, self.threshold, self.peers)
+            if part.shape != size:
+                raise ImageError(
+                    f"The mask {shown(path)} has {part.shape[0]} x {part.shape[1]} pixels, but its image has "
+                    f"{size[0]} x {size[1]}; both must have the same size.{self._turn_hint(part.shape)}"
+                )
+            mask |= part
         return mask
+
+    def _turn_hint(self, shape: tuple[int, ...]) -> str:
+        """Say so if a mask fits its image as the file stores it, before EXIF turns it."""
+        if shape[::-1] != image_size(self.image_path) or not is_turned(self.image_path):
+            return ""
+        return (
+            f" The EXIF orientation of {shown(self.image_path.name)} turns the image but not the mask: save the image "
+            "upright, without the orientation, or turn the mask too."
+        )
 
 
 @dataclass(frozen=True)
@@ -165,10 +188,15 @@ class Dataset(Sequence[Sample]):
 
     @cached_property
     def file_hashes(self) -> Mapping[str, tuple[str, str]]:
-        """Sample id -> SHA-256 (hex) of its image file and of its mask file ("" without one)."""
+        """Sample id -> SHA-256 (hex) of its image file and of its mask ("" without one)."""
         files = [file for sample in self.samples for file in sample.files]
         hashes = dict(zip(files, hash_files(files, self.cache), strict=True))
-        return {s.id: (hashes[s.image_path], hashes[s.mask_path] if s.mask_path else "") for s in self.samples}
+
+        def of_mask(sample: Sample) -> str:
+            parts = [hashes[file] for file in sample.mask_files]
+            return hash_rows([parts]) if len(parts) > 1 else "".join(parts)
+
+        return {sample.id: (hashes[sample.image_path], of_mask(sample)) for sample in self.samples}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ from lvlm_ad.datasets.mvtec import Layout, read_category
 from lvlm_ad.errors import DataError, nearest
 
 if TYPE_CHECKING:
+    from lvlm_ad.datasets.masks import Threshold
     from lvlm_ad.datasets.tables import Row
 
 VISA_CATEGORIES = (
@@ -23,7 +24,7 @@ _REORGANISED = Layout(mask_endings=("",))
 _SOURCE = 'VisA is available through the repository "amazon-science/spot-diff" on GitHub, licence CC BY 4.0.'
 
 
-def read_visa(root: Path, threshold: int | None) -> Listing:
+def read_visa(root: Path, threshold: Threshold) -> Listing:
     """List VisA's test split "1cls"; the root is the folder of the categories, one category's, or one around them."""
     check_root(root, _SOURCE)
     around = root.absolute().parent
@@ -49,7 +50,7 @@ def _categories(folder: Path) -> list[Path]:
     return [folder / name for name in VISA_CATEGORIES if (folder / name / "test").is_dir()]
 
 
-def _read_folders(home: Path, categories: list[Path], threshold: int | None) -> Listing:
+def _read_folders(home: Path, categories: list[Path], threshold: Threshold) -> Listing:
     listing = Listing("visa", categories[0] if len(categories) == 1 else home, threshold)
     for folder in categories:
         read_category(listing, folder, name_of(folder), _REORGANISED)
@@ -57,7 +58,7 @@ def _read_folders(home: Path, categories: list[Path], threshold: int | None) -> 
     return listing
 
 
-def _read_list(home: Path, threshold: int | None, only: str | None = None) -> Listing:
+def _read_list(home: Path, threshold: Threshold, only: str | None = None) -> Listing:
     listing = Listing("visa", home, threshold)
     # A part of VisA comes with the list of the whole: a category without a folder was left out on purpose.
     present = {name for name in VISA_CATEGORIES if (home / name).is_dir() and only in {None, name}}
@@ -82,12 +83,12 @@ def _read_row(listing: Listing, row: Row) -> None:
     files = listing.files_of(row)
     if files is None:
         return
-    image, mask = files
+    image, masks = files
     is_normal = label == "normal"
-    if split == "train" and not (is_normal and mask):
-        if is_normal:
+    if split == "train":
+        if is_normal and listing.is_normal(image, masks, row.where):
             listing.add_reference(row["object"], image)
-    elif not is_normal and mask is None:
+    elif not is_normal and not masks:
         listing.report(image, f"{row.where}{shown(image)} is an anomaly without a mask; restore the list as released.")
     else:
-        listing.add(row["object"], "good" if is_normal else "bad", image, mask, row.where)
+        listing.add(row["object"], "good" if is_normal else "bad", image, masks, row.where)

@@ -164,7 +164,7 @@ class BenchSession(Session):
             session.divisions = divide_dataset(session.plan, store, progress, engine)
             event("divided", method=plan.protocol.division, hash=session.divisions.hash)
             sam = str(session.divisions.record.get("sam_model", ""))
-            remember_place(config.out, dataset, config.mask_threshold, sam)
+            remember_place(config.out, dataset, config, sam)
             yield session, _closing(detectors)
 
 

@@ -45,7 +45,8 @@ class RunConfig:
         on_failure: "zero": an image without a usable answer counts as "no anomaly reported"; "exclude": it is left out.
         seed: chooses reference images and random scores.
         reference_rows: whether chance, contrast and oracle run beside the models.
-        mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.images.read_mask``.
+        mask_threshold: a mask's pixel is defective above this value; None: see ``lvlm_ad.datasets.masks.read_mask``.
+        mask_values: the mask values that are defective, in place of a threshold: numbers and ranges such as "1,3-7".
         retry_failed: ask again where a stored answer is refused, cut off, empty or unreadable.
         batch: use the endpoint's Batch API, which is slower and cheaper.
         resamples: bootstrap resamples of the test images for confidence intervals, 50 or more; 0: no intervals.
@@ -73,6 +74,7 @@ class RunConfig:
     seed: int = 0
     reference_rows: bool = True
     mask_threshold: int | None = None
+    mask_values: str | None = None
     retry_failed: bool = False
     batch: bool = False
     resamples: int = 1000
@@ -183,7 +185,13 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         # Last, since the demo may have to be drawn.
         name = config.dataset or ("demo" if config.data is None else "folder")
         root = config.out / "demo-data" if name == "demo" and config.data is None else config.data
-        dataset = load_dataset(name, root, mask_threshold=config.mask_threshold, categories=config.categories)
+        dataset = load_dataset(
+            name,
+            root,
+            mask_threshold=config.mask_threshold,
+            mask_values=config.mask_values,
+            categories=config.categories,
+        )
     selected = dataset.select(config.categories, config.limit)
     return Plan(
         config,

@@ -67,7 +67,12 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
         note |= {"name": recorded.name, "root": data}
     if not note:
         raise DataError(f"The images of {run.dir} are not known on this machine; name their folder with --data.")
-    dataset = load_dataset(note["name"], Path(note["root"]), mask_threshold=note.get("mask_threshold"))
+    dataset = load_dataset(
+        note["name"],
+        Path(note["root"]),
+        mask_threshold=note.get("mask_threshold"),
+        mask_values=note.get("mask_values"),
+    )
     dataset = _measured_images(dataset, run)
     samples = {sample.id: sample for sample in dataset}
     side = int(run.manifest.protocol.get("image_size", 0))
@@ -115,8 +120,8 @@ def _divide(run: Run, dataset: Dataset, divided_by: Sequence[str], progress: Pro
     return divide_dataset(plan, DivisionStore(cache), progress) if divisions.missing(dataset) else divisions
 
 
-def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divided_by: str = "") -> None:
-    """Note where a data set is and how it was loaded, and which models divided it on this machine.
+def remember_place(out: Path, dataset: Dataset, config: RunConfig, divided_by: str = "") -> None:
+    """Note where a data set is and how its masks were read, and which models divided it on this machine.
 
     Without the note, reports show no pictures.
     """
@@ -124,7 +129,8 @@ def remember_place(out: Path, dataset: Dataset, mask_threshold: int | None, divi
     note = {
         "name": dataset.name,
         "root": str(dataset.root.resolve()),
-        "mask_threshold": mask_threshold,
+        "mask_threshold": config.mask_threshold,
+        "mask_values": config.mask_values,
         "divided_by": sorted({*_read_note(file).get("divided_by", ()), divided_by} - {""}),
     }
     with contextlib.suppress(OSError):
