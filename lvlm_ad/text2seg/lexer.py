@@ -268,9 +268,8 @@ def _plain_characters() -> dict[int, str]:
 _PLAIN = _plain_characters()
 _INVISIBLES = re.compile(f"{_INVISIBLE}++")
 _ARROW = re.compile("[-=]>")
-_REASONING = re.compile(r"(?:<|\u25c1)(/?)(?:think|thinking|thought|reasoning|reflection)(?:>|\u25b7)", re.IGNORECASE)
 _BOX = re.compile(r"<(?:\|box_start\||box|bbox)>[^<>\n]{0,200}<(?:\|box_end\||/box|/bbox)>", re.IGNORECASE)
-_TAG = re.compile(r"<[/!]?([a-z|][a-z|_]{0,30})[^<>\n]{0,80}>", re.IGNORECASE)
+TAG = re.compile(r"<[/!]?([a-z|][a-z|_]{0,30})[^<>\n]{0,80}>", re.IGNORECASE)
 _TAG_MEANS = {"td": "|", "th": "|", "tr": "\n", "br": "\n", "p": "\n", "li": "\n", "div": "\n"}
 _BULLET = re.compile(r"^( *+)[*+\u2022\u25e6\u25aa\u25cf\u2023\u2043\u25cb\u25a0] ", re.MULTILINE)
 _POSSESSIVE = re.compile(r"(?<=[0-9])'s\b", re.IGNORECASE)
@@ -302,31 +301,9 @@ def plain(text: Text) -> Text:
     return translated.replaced(_INVISIBLES, lambda _: "").replaced(_ARROW, lambda _: "=")
 
 
-def without_reasoning(text: Text) -> Text:
-    """Remove reasoning blocks such as ``<think>...</think>``, closed or not.
-
-    Everything before a closing tag without an opening one is reasoning too: some chat templates write the opening tag
-    themselves.
-    """
-    kept: list[Text] = []
-    start, inside = 0, False
-    for tag in _REASONING.finditer(text.text):
-        closes = bool(tag[1])
-        if not inside and closes:
-            kept.clear()
-        elif not inside:
-            kept.append(text.part(start, tag.start()))
-        inside = not closes
-        start = tag.end()
-    if not inside:
-        kept.append(text.part(start))
-    origins = [origin for part in kept for origin in (-1, *part.origins)]
-    return Text("\n".join(part.text for part in kept), origins[1:])
-
-
 def lex(source: Text) -> Tokens:
     """Split ``plain`` text into tokens; emphasis, quotation marks, heading signs, pictographs and tags vanish."""
-    source = source.replaced(_BOX, lambda _: " ").replaced(_TAG, lambda tag: _TAG_MEANS.get(tag[1].lower(), " "))
+    source = source.replaced(_BOX, lambda _: " ").replaced(TAG, lambda tag: _TAG_MEANS.get(tag[1].lower(), " "))
     source = source.replaced(_BULLET, lambda bullet: f"{bullet[1]}- ").replaced(_POSSESSIVE, lambda _: " ")
     items: list[Token] = []
     for match in _TOKEN.finditer(source.text):

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from lvlm_ad.text2seg.answer_part import answer_part
 from lvlm_ad.text2seg.expected import Expected
 from lvlm_ad.text2seg.json_answers import json_statements
-from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail, without_reasoning
+from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail
 from lvlm_ad.text2seg.prose import read_prose
 from lvlm_ad.text2seg.scale import stated_scales
 from lvlm_ad.text2seg.scores import Scores, Statement, quoted, scores_of
@@ -84,7 +85,7 @@ def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
 
 def _scores(text: str, n_regions: int, expected: Expected) -> Scores:
     end = tail(text)
-    answer = without_reasoning(plain(end))
+    answer = answer_part(plain(end))
     scores = scores_of(_statements(answer), n_regions, expected, stated_scales(answer))
     if len(end.text) < len(text.strip()):
         status = "partial" if scores.usable else scores.status

@@ -1,0 +1,265 @@
+"""Which part of a text is the model's answer: not its reasoning, not the question again, no later turn.
+
+Servers and models leave their markup in the text: tags around reasoning, role markers, end-of-turn tokens. ``_MARKS``
+lists that markup by what it means. ``answer_part`` goes through a text mark by mark and keeps what may be the answer.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lvlm_ad.text2seg.lexer import TAG, Text
+
+_REASONING = "think(?:ing)?|thoughts?|reason(?:ing)?|reflection|rationale|scratchpad|analysis|monologue|cot|draft"
+_ASKS = "user|human|system|developer|prompter|tool"
+_REPLIES = "assistant|model|chatbot|gpt|bot|ai"
+_ROLE_TAG = r"<\|?(?:im_start|start|begin|turn|start_of_turn|start_header_id|header_start|start_of_role)\|?>\ *"
+_ROLE_END = r"(?:\ *<\|(?:message|end_header_id|header_end|end_of_role|im_middle)\|>)?+"
+_HEADS = r"(?:^[\#>*_\ -]{0,8}+|(?<=[.!?>)\]}])\ {0,3}+)"
+"""Where a role's name begins a turn: at the beginning of a line or after a sentence."""
+
+_ENTRY = r"[;,.\ ]++regions?\W{0,3}+[0-9]++\W{1,5}+[0-9][0-9.]*+%?+"
+_EXAMPLE = rf"""
+  (?:(?:the|image|overall|anomaly)\ )*+ score\b [^0-9\n]{{0,30}}+ [0-9][0-9.]*+%?+
+    (?: (?:{_ENTRY})++ | (?:\ *+\n++[*\ -]*+regions?\W{{0,3}}+[0-9]++\W{{1,5}}+[0-9][0-9.]*+%?+)*+ ) \.?
+| \{{ (?: [^{{}}]++ | \{{[^{{}}]*+\}} )*+ \}}
+"""
+"""An answer that stands as an example."""
+
+_MARKS = {
+    # What follows is the answer; what came before is not.
+    "final": r"""
+        <\|channel\|?>\ *(?:final|answer|response)\b (?:\ *<\|constrain\|>\ *\w++)?+ (?:\ *<\|message\|>)?+
+      | assistantfinal
+      | <\|(?:begin_of_(?:solution|answer)|start_(?:response|text|answer)|content)\|>
+      | <\|im_start\|>\ *answer\b | \[begin\ final\ response\] | here\ is\ my\ response\ *:
+    """,
+    # Reasoning begins and ends here. A closing mark without an opening one: everything before it is reasoning.
+    "channel": r"""
+        <\|channel\|?>\ *\w*+ (?:\ *<\|message\|>)?+ | assistant(?:analysis|commentary)
+      | (?-i:\Aanalysis(?=[A-Z"'])) | <\|im_start\|>\ *think\b | <unused94>(?:thought\b)?+ | \[unused16\]
+      | \A\s*+thinking\.\.\.\ *$
+    """,
+    "channel_end": r"<channel\|> | <unused95> | \[unused17\] | ^\.\.\.\ *done\ thinking\.?+",
+    "tag": rf"""
+        (?: <\|?+ | ◁ | \[(?=/|think) | ^\ *+\[ ) (?:/|end_(?:of_)?+)?+
+        (?:(?:begin|start)_(?:of_)?+|(?:[a-z]{{1,16}}[:_]){{1,2}})? (?:{_REASONING}) (?:_[a-z]{{1,16}}){{0,2}}+
+        (?:\ ++[a-z_-]{{1,20}}=[^<>\n]{{0,80}})?+ \ *+/?+ \|?+ [>▷\]]
+    """,
+    "details": r"""
+        <details\b[^<>\n]{0,80}?\btype=.?(?:reasoning|thinking)[^<>\n]{0,80}+>
+      | <details\b[^<>\n]{0,80}+>\s*+<summary>[^<\n]{0,60}?(?:think|thought|reason|draft|思|推)
+    """,
+    "details_end": r"</details>",
+    "fence": rf"^\ *+```++\ *+(?:{_REASONING})\b[^\n`]*+$",
+    "fence_end": r"^\ *+```++\ *+$",
+    # A turn of the user or of the system begins.
+    "asks": rf"""
+        {_ROLE_TAG}(?:{_ASKS})\b {_ROLE_END} | <\|?(?:im_)?(?:{_ASKS})(?:_token|_start)?\|?>
+      | \[inst\] | \[system_prompt\] | <<sys>>
+    """,
+    # A turn of the model begins.
+    "replies": rf"""
+        {_ROLE_TAG}(?:{_REPLIES})\b {_ROLE_END} | <\|?(?:im_)?(?:{_REPLIES})(?:_token|_start)?\|?>
+      | \[/inst\]
+    """,
+    # A turn ends.
+    "ends": r"""
+        <\|?(?:im_end|eot_id|eom_id|eot|eos|end_of_turn(?:_token)?|end_of_text|endoftext|endofturn|end_of_utterance|
+        end▁of▁sentence|end_of_sentence|return|end_(?:of_)?(?:solution|response|text|answer))\|?>
+      | <turn\|> | </s> | \[eos\] | \[end\ final\ response\]
+    """,
+    "message_ends": r"<\|end\|>",
+    # The same in words.
+    "asks_word": rf"""
+        {_HEADS} (?:user|human|nutzer|benutzer|utilisateur|usuario|usuário|utente|用户|用戶|ユーザー|사용자)
+          [*_\ ]{{0,3}}+ :
+      | (?-i:\bUSER\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))(?:user|human|system)\ *$)
+      | \#{{2,4}}\ *(?:user|human|instruction|input|question)\ *:?\ *$
+    """,
+    "may_ask": rf"{_HEADS}(?:question|instruction|input|system)[*_\ ]{{0,3}}+:",
+    "replies_word": rf"""
+        {_HEADS} (?:assistant|assistente?|asistente|助手|助理|アシスタント|어시스턴트) [*_\ ]{{0,3}}+ :
+      | (?-i:\bASSISTANT\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))assistant\ *$)
+    """,
+    "may_reply": rf"""
+        {_HEADS} (?:ai|gpt|bot|model|answer|response|output|reply) [*_\ ]{{0,3}}+ : | (?-i:^model\ *$|\bAnswer\ ?:)
+      | ^\#{{2,4}}\ *(?:response|output|answer)\ *$
+    """,
+    # The question again: how the prompts of this package begin, and how any prompt gives an example.
+    "prompt": r"you\ inspect\ industrial\ products\ for\ defects\b",
+    "example": rf"""
+        (?: (?: (?:^|(?<=[.!?:]))\ ?+ (?:answer|respond|reply|output|return|write|use|give|provide|follow|format|end)\b
+                [^:\n]{{0,80}}? \b(?:this|these|below|the\ following|your)\ [^:\n]{{0,60}}?
+                \b(?:format|form|template|schema|structure|example|line|lines|object|as|like)\b [^:\n]{{0,80}}+ :
+              | \b(?:like\ this|example(?:\ (?:answer|output|response|format))?)\ ?:
+              | \b(?:for\ example|for\ instance|e\.g\.|such\ as|zum\ beispiel|z\.\ ?b\.|par\ exemple|por\ ejemplo|
+                ad\ esempio|por\ exemplo|例如|比如|例えば|예를\ 들어)
+              | \bformat\ (?:is|must\ be|should\ be|would\ be|looks\ like)(?:\ as\ follows)?+\ ?:?
+            ) [\s"'`*_>,]{{0,10}}+ (?:json\s*+)?+ (?:{_EXAMPLE})
+          | \bthe\ format[\ "'`]{{1,3}}+ (?:{_EXAMPLE})
+        )
+    """,
+}
+_MARK = re.compile(
+    "|".join(f"(?P<{name}>{pattern})" for name, pattern in _MARKS.items()), re.VERBOSE | re.IGNORECASE | re.MULTILINE
+)
+_REASONING_MARKS = frozenset({"channel", "channel_end", "tag", "details", "details_end", "fence", "fence_end"})
+_REPLY_MARKS = frozenset({"replies", "replies_word", "may_reply"})
+_CLOSES = re.compile(r"[<[◁]\|?(?:/|end_)|_end\b", re.IGNORECASE)
+_PREAMBLE = re.compile(
+    r"\W*+(?:system\W++)?+(?:you are|a (?:chat|conversation) between|below is an? instruction|the following is)\b",
+    re.IGNORECASE,
+)
+_WORD, _DIGIT = re.compile(r"\w"), re.compile("[0-9]")
+_WRAPPER = r"(?:final_)?(?:answer|response|conclusion|solution|result|output)|final"
+_WRAPPED = re.compile(rf"<(?:{_WRAPPER})>", re.IGNORECASE)
+_WRAPPER_AT_END = re.compile(rf"</(?:{_WRAPPER})>\s*+\Z", re.IGNORECASE)
+
+
+def answer_part(text: Text) -> Text:
+    """Return what a plain text says as the answer.
+
+    Reasoning is left out, in any of its notations, closed or not; so is an echoed question, with its example, and what
+    follows the end of the model's turn. Reasoning that never ends has no answer.
+    """
+    return _AnswerPart(text).read()
+
+
+class _AnswerPart:
+    def __init__(self, text: Text) -> None:
+        self._text = text
+        self._marks = [(str(mark.lastgroup), mark) for mark in _MARK.finditer(text.text)]
+        self._last = {kind: mark.start() for kind, mark in self._marks}
+        """Where the last mark of each kind stands."""
+        self._kept: list[Text] = []
+        self._start = 0
+        """Where the text begins of which it is not decided yet whether it is kept."""
+        self._inside = ""
+        """What is open: reasoning ("tag", "details", "fence"), a question ("asks", "prompt"), or "" for the answer."""
+        self._words = self._digits = False
+        """Whether what is kept has words and digits besides markup."""
+        self._reasoned = self._echoed = self._answering = False
+        """Whether there was reasoning, the example of a prompt, and a mark that opens the answer."""
+
+    def read(self) -> Text:
+        end = next((mark.start() for kind, mark in self._marks if self._ends_at(kind, mark)), len(self._text.text))
+        self._keep(end)
+        if self._inside == "tag":
+            self._keep_wrapped(self._text.part(self._start, end))
+        origins = [origin for part in self._kept for origin in (-1, *part.origins)]
+        return Text("\n".join(part.text for part in self._kept), origins[1:])
+
+    def _keep(self, end: int) -> None:
+        """Keep the text up to here if it is part of the answer."""
+        if self._inside or end <= self._start:
+            return
+        part = self._text.part(self._start, end)
+        self._kept.append(part)
+        shown = TAG.sub(" ", part.text)
+        self._words |= _WORD.search(shown) is not None
+        self._digits |= _DIGIT.search(shown) is not None
+
+    def _drop(self, mark: re.Match[str]) -> bool:
+        """Drop everything up to a mark: the answer comes after it."""
+        self._kept.clear()
+        self._words = self._digits = False
+        self._inside = ""
+        self._start = mark.end()
+        return False
+
+    def _ends_at(self, kind: str, mark: re.Match[str]) -> bool:
+        """Go past a mark; tell whether the answer ends there."""
+        asking = self._inside in {"asks", "prompt"}
+        if kind == "final":
+            self._reasoned = self._answering = True
+            return self._drop(mark)
+        if kind in _REASONING_MARKS:
+            return self._reasoning(kind, mark, asking=asking)
+        if kind in {"asks", "asks_word", "may_ask", "prompt"}:
+            return self._question(kind, mark)
+        if kind in _REPLY_MARKS:
+            return self._reply(kind, mark, asking=asking)
+        if kind == "example":
+            return self._example(mark)
+        return self._end_of_turn(kind, mark, asking=asking)
+
+    def _reasoning(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
+        if asking and self._reply_follows(mark):
+            return False  # the question speaks of the tags
+        closes = kind.endswith("_end") or (kind == "tag" and _CLOSES.search(mark[0]) is not None)
+        kind = kind.removesuffix("_end").replace("channel", "tag")
+        if closes and kind == "tag" and self._inside not in {"details", "fence", "tag"}:
+            self._drop(mark)
+        elif closes and kind == self._inside:
+            self._inside = ""
+            self._start = mark.end()
+        elif not closes and not self._inside and not mark[0].endswith("/>"):
+            self._keep(mark.start())
+            self._inside = kind
+        else:
+            return False
+        self._reasoned = True
+        return False
+
+    def _question(self, kind: str, mark: re.Match[str]) -> bool:
+        """Skip an echoed question; a question after the model's own words begins a turn that the model invents."""
+        if self._inside:
+            return kind == "asks" and self._inside not in {"asks", "prompt"}
+        self._keep(mark.start())
+        self._start = mark.start()
+        answered = self._reply_follows(mark, "may_reply")
+        if kind == "may_ask" and not (answered and (self._digits or not self._words)):
+            return False
+        if self._kept and not self._reasoned and _PREAMBLE.match(self._kept[0].text):
+            self._drop(mark)
+        if self._reasoned or self._words:
+            return True
+        if kind in {"asks", "prompt"} or answered:
+            self._inside = "prompt" if kind == "prompt" else "asks"
+        return False
+
+    def _reply(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
+        """Begin the answer at a role marker; where the model has answered already, it invents another turn."""
+        if (self._inside and not asking) or (kind == "may_reply" and (not asking or self._reply_follows(mark))):
+            return False
+        self._keep(mark.start())
+        self._start = mark.start()
+        answered = self._words and (self._digits or not self._echoed)
+        return answered or self._drop(mark)
+
+    def _reply_follows(self, mark: re.Match[str], *more: str) -> bool:
+        return any(self._last.get(kind, -1) > mark.start() for kind in ("replies", "replies_word", *more))
+
+    def _example(self, mark: re.Match[str]) -> bool:
+        """Leave out the example that a prompt gives; the prompts of this package end with it."""
+        if self._inside not in {"", "prompt"}:
+            return False
+        self._keep(mark.start())
+        self._echoed = True
+        self._digits = False
+        if self._inside:
+            return self._drop(mark)
+        self._start = mark.end()
+        return False
+
+    def _end_of_turn(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
+        if asking:
+            return False
+        if kind == "message_ends" and not self._answering and self._last.get("final", -1) > mark.start():
+            return self._drop(mark)
+        if self._inside and kind == "message_ends":
+            self._inside = ""
+            self._start = mark.end()
+            return False
+        if self._inside:
+            return True
+        self._keep(mark.start())
+        self._start = mark.end()
+        return self._words
+
+    def _keep_wrapped(self, reasoning: Text) -> None:
+        """Keep an answer in tags that ends reasoning that was not closed."""
+        if _WRAPPER_AT_END.search(reasoning.text):
+            starts = [wrapper.end() for wrapper in _WRAPPED.finditer(reasoning.text)]
+            self._kept = [reasoning.part(start) for start in starts[-1:]]
