@@ -110,6 +110,8 @@ class ModelPreset(_Preset):
     """The backend's name, for a chat model."""
     baseline: str = ""
     """The baseline's name, for every other method."""
+    end_of_life: Annotated[str, Field(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")] = ""
+    """The day on which its provider removes the model, YYYY-MM-DD; empty: unknown."""
     price: Price = Price()
     pacing: Pacing = Pacing()
     options: dict[str, Any] = Field(default_factory=dict)
@@ -271,7 +273,8 @@ def model_preset(values: dict[str, Any]) -> ModelPreset:
         ConfigError: a value is wrong, or the values name neither or both of a backend and a baseline.
     """
     where = f"model {values.get('name', '')}".strip()
-    own = {key: value for key, value in values.items() if key in {"name", "description", "backend", "baseline"}}
+    names = {"name", "description", "backend", "baseline", "end_of_life"}
+    own = {key: value for key, value in values.items() if key in names}
     price = {key: value for key, value in values.items() if key in Price.model_fields}
     pacing = {key: value for key, value in values.items() if key in Pacing.model_fields}
     options = {key: value for key, value in values.items() if key not in {*own, *price, *pacing}}

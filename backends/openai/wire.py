@@ -44,6 +44,7 @@ class OpenAIOptions(BackendOptions):
     """
 
     priced_by: ClassVar[tuple[str, ...]] = ("model", "base_url")
+    keyless: ClassVar[Mapping[str, Any]] = {"api_key_env": "", "api_key_file": None}
 
     model: str = ""
     """The model's name at the endpoint. If it is missing, the error lists the models that the endpoint serves."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -54,6 +54,8 @@ class BackendOptions(BaseModel):
     """Options that decide the price: if the user changes one, the preset's prices are dropped."""
     of_model: ClassVar[tuple[str, ...]] = ()
     """Options that describe the option ``model``: if the user names another model, the preset's values are dropped."""
+    keyless: ClassVar[Mapping[str, Any]] = {}
+    """Values of options with which the backend is built without a key, for a dry run, which asks nothing."""
 
     def identity(self) -> dict[str, Any]:
         """Return the options that can change an answer, as JSON values.

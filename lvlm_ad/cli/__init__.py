@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -52,6 +53,7 @@ app.add_typer(data, name="data")
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. SIGTERM, as a cluster or a container sends it, stops a command as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     protect_children()
     shell.run_process(app)

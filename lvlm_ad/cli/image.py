@@ -56,6 +56,7 @@ def ask(
     if json:
         shell.print_json(
             {
+                "model": asked.model,
                 "image_score": answer.image_score,
                 "regions": {str(number): score for number, score in answer.regions.items()},
                 "status": answer.status,
@@ -66,6 +67,9 @@ def ask(
             }
         )
     else:
+        shell.show(f"model: {asked.model}")
+        for line in answer.text.strip().splitlines():
+            shell.show(f"answer: {line}")
         highest = sorted(answer.regions.items(), key=lambda item: -item[1])[:10]
         shell.show(
             f"image score: {'none' if answer.image_score is None else f'{answer.image_score:.3f}'} ({answer.status})"

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -96,13 +97,20 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
 
 
 def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Estimate what a bench would ask and cost, without asking.
+    """Estimate what a bench would ask and cost, without asking; no key is needed.
 
     Returns:
         For each chat model what ``ChatDetector.forecast`` returns.
     """
-    with BenchSession.started(resolve(config), progress or Progress()) as (_, detectors):
+    plan = resolve(config)
+    plan = replace(plan, models=tuple(_without_key(model) for model in plan.models))
+    with BenchSession.started(plan, progress or Progress()) as (_, detectors):
         return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
+
+
+def _without_key(model: Model) -> Model:
+    options = {**model.preset.options, **model.plugin.Options.keyless}
+    return replace(model, preset=model.preset.model_copy(update={"options": options}))
 
 
 class BenchSession(Session):

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
 from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
+    from lvlm_ad.presets import ModelPreset
     from lvlm_ad.regions import Regions
 
 __all__ = ["ChatDetector"]
@@ -57,6 +59,8 @@ class ChatDetector(Detector["Backend"]):
         self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._noted: set[str] = set()
         self._noting = threading.Lock()
+        if asked := _asked_model(model.preset):
+            self._note(asked)
 
     def start(self) -> None:
         """Get ready to ask; with ``--batch``, have all questions answered."""
@@ -285,6 +289,15 @@ class ChatDetector(Detector["Backend"]):
             self._noted.add(text)
         if new:
             self._note(text)
+
+
+def _asked_model(preset: ModelPreset) -> str:
+    """Say which model is asked, where, and until when it exists; empty if the backend has no option "model"."""
+    asked, where, end = preset.options.get("model"), preset.options.get("base_url"), preset.end_of_life
+    if not asked:
+        return ""
+    removed = "was" if end <= f"{datetime.now(UTC):%Y-%m-%d}" else "will be"
+    return f"asks {asked}{f' at {where}' if where else ''}{f', which {removed} removed there on {end}' if end else ''}."
 
 
 def _usual(able: Capabilities, answers: Iterable[Answer]) -> tuple[float | None, float, float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest, what_is_wrong
 from lvlm_ad.plugins import Model, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
+from lvlm_ad.prompts import check_prompt
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
 
 __all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "resolve"]
@@ -117,6 +118,11 @@ class RunConfig:
         return replace(self, **options)
 
 
+_OPTIONS = {one.name for one in fields(RunConfig)} - {"models", "categories", "settings"}
+_OPTIONS |= {"model", "category", "dry_run", "json", "log", "report"}
+"""Options of the command line that a user may take for settings."""
+
+
 @cache
 def _field_types() -> dict[str, TypeAdapter[Any]]:
     """Return the type of each field of ``RunConfig``; the settings are checked by their owners."""
@@ -173,10 +179,12 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
     for key in settings:
         if key not in known:
-            hint = " Do not give a key on the command line: name its environment variable." if "key" in key else ""
-            raise ConfigError(f"There is no setting {key!r}.{nearest(key, known)}{hint}")
+            raise ConfigError(f"There is no setting {key!r}.{_hint(key, known)}")
     _check_prices([model for model, _ in models], config)
+    if config.batch and not any(model.preset.kind == "backend" for model, _ in models):
+        raise ConfigError("--batch needs a chat model; a baseline asks no questions. Leave --batch out.")
     prompt = load_prompt(protocol.prompt)
+    check_prompt(prompt)
     # A protocol may set several division methods; --set may not set another method's.
     own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
     options = {key: value for key, value in protocol.division_options().items() if key in own or key in settings}
@@ -202,6 +210,15 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         selected,
         whole=dataset.complete and len(selected) == len(dataset),
     )
+
+
+def _hint(key: str, known: Iterable[str]) -> str:
+    """Say what the user of an unknown setting probably meant; begins with a space."""
+    option = key.strip("- ").lower().replace("-", "_")
+    if option in _OPTIONS:
+        return f" It is an option of bench: --{option.replace('_', '-')}."
+    secret = " Do not give a key on the command line: name its environment variable." if "key" in key else ""
+    return f"{nearest(key, known)}{secret}"
 
 
 def _check_prices(models: Sequence[Model], config: RunConfig) -> None:

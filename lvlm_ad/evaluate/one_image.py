@@ -51,11 +51,13 @@ class AskedImage(CutImage):
 
     Attributes:
         prediction: the model's scores and the evidence for them.
+        model: the model's name: the preset's, and what it asks, as "gpt-4v (gpt-4o)".
         digest: SHA-256 (hex) over image, model, division and question.
     """
 
     prediction: Prediction
     digest: str
+    model: str = ""
 
 
 def ask(image: Path, config: RunConfig, category: str, progress: Progress | None = None) -> AskedImage:
@@ -88,7 +90,15 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
     asked = json.dumps(
         [sample.id, detector.plugin.identity(), parts.regions.hash, prediction.record.key], sort_keys=True
     ).encode()
-    return AskedImage(parts.image, parts.marked, parts.regions, prediction, hashlib.sha256(asked).hexdigest())
+    named = detector.model.preset.options.get("model")
+    return AskedImage(
+        parts.image,
+        parts.marked,
+        parts.regions,
+        prediction,
+        hashlib.sha256(asked).hexdigest(),
+        f"{detector.name} ({named})" if named else detector.name,
+    )
 
 
 def cut(image: Path, config: RunConfig) -> CutImage:

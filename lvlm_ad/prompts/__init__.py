@@ -1,7 +1,7 @@
 """Prompt Designing: draw the marks (``marks``) and write the question (``question``)."""
 
 from lvlm_ad.prompts.marks import MarkStyle, NumberBox, borders, draw_marks, place_numbers
-from lvlm_ad.prompts.question import Questioner, answer_schema, class_name, reference_paths
+from lvlm_ad.prompts.question import Questioner, answer_schema, check_prompt, class_name, reference_paths
 
 __all__ = [
     "MarkStyle",
@@ -9,6 +9,7 @@ __all__ = [
     "Questioner",
     "answer_schema",
     "borders",
+    "check_prompt",
     "class_name",
     "draw_marks",
     "place_numbers",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lvlm_ad.presets import PromptPreset, Protocol
     from lvlm_ad.regions import Regions
 
-__all__ = ["Questioner", "answer_schema", "class_name", "reference_paths"]
+__all__ = ["Questioner", "answer_schema", "check_prompt", "class_name", "reference_paths"]
 
 _PICTURES = {
     "marked": "The picture shows the product under inspection.",
@@ -115,7 +115,7 @@ class Questioner:
         schema: whether a question for JSON carries the schema; not every endpoint accepts one.
 
     Raises:
-        ConfigError: the prompt has an unknown placeholder, or there are too few reference images.
+        ConfigError: there are too few reference images, or the prompt fails ``check_prompt``.
     """
 
     def __init__(
@@ -199,10 +199,23 @@ class Questioner:
             "pictures": self._prompt.pictures.get(self._protocol.visual, _PICTURES[self._protocol.visual]),
             "references": Template(sentence).safe_substitute(shots=shots),
         }
-        try:
-            return Template(self._prompt.text).substitute(values).strip()
-        except (KeyError, ValueError) as error:
-            raise ConfigError(
-                f"The prompt {self._prompt.name} has a placeholder that cannot be filled: {error}. Use "
-                f"{', '.join('$' + name for name in sorted(values))}; '$$' writes a '$'."
-            ) from error
+        return _filled(self._prompt, values)
+
+
+def check_prompt(prompt: PromptPreset) -> None:
+    """Refuse a prompt with a placeholder that no question fills.
+
+    Raises:
+        ConfigError: it has one; the message lists those that there are.
+    """
+    _filled(prompt, dict.fromkeys(("class_name", "defects", "n_regions", "pictures", "references"), ""))
+
+
+def _filled(prompt: PromptPreset, values: dict[str, str]) -> str:
+    try:
+        return Template(prompt.text).substitute(values).strip()
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            f"The prompt {prompt.name} has a placeholder that cannot be filled: {error}. Use "
+            f"{', '.join('$' + name for name in sorted(values))}; '$$' writes a '$'."
+        ) from error

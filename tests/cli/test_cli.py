@@ -63,6 +63,12 @@ def test_every_command_explains_itself(lvlm_ad_command, command):
         (["bench", "--set", "n_segment=3"], "Did you mean 'n_segments'"),
         (["bench", "--set", "nonsense"], "KEY=VALUE"),
         (["bench", "--set", "api_key=sk-1"], "environment variable"),
+        (["bench", "--set", "concurrency=2"], "an option of bench: --concurrency"),
+        (["bench", "--set", "max-cost=1"], "an option of bench: --max-cost"),
+        (["bench", "--set", "model=gpt-4o"], "an option of bench: --model"),
+        (["bench", "--set", "--limit=3"], "an option of bench: --limit"),
+        (["bench", "--batch"], "--batch needs a chat model"),
+        (["bench", "--model", "contrast", "--batch"], "Leave --batch out"),
         (["bench", "--dataset", "mvtec"], "mvtec"),
         (["bench", "--data", "nowhere"], "nowhere"),
         (["bench", "--model", "gpt-4v"], "OPENAI_API_KEY"),
@@ -87,6 +93,16 @@ def test_bad_usage_is_one_clear_line(lvlm_ad_command, kept_data, arguments, says
     assert says in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("text", ["Is the $clas_name broken?", "It costs $ 5.", "$" + "{picture}"])
+def test_a_prompt_that_no_question_can_fill_is_an_error(quick_bench, tmp_path, text):
+    """A placeholder that does not exist is an error even if no chat model asks; the message lists the right ones."""
+    (tmp_path / "own.toml").write_text(f"text = '{text}'\n", encoding="utf-8")
+    done = quick_bench("--prompt", "own.toml")
+    assert done.returncode == 2
+    assert "The prompt own has a placeholder that cannot be filled" in done.stderr
+    assert "$class_name, $defects, $n_regions, $pictures, $references" in done.stderr
 
 
 @pytest.mark.parametrize("wrong", [("--division", "supperpixel"), ("--prompt", "clas")])
@@ -175,6 +191,36 @@ def test_a_dry_run_asks_nothing(quick_bench, endpoint):
     assert json.loads(done.stdout)["forecast"][0]["to_ask"] == 12
 
 
+@pytest.mark.parametrize(
+    "key", [(), ("--set", "api_key_env=MY_KEY"), ("--set", "api_key_file=absent")], ids=["unset", "own", "a file"]
+)
+def test_a_dry_run_needs_no_key(quick_bench, key):
+    """Costs can be estimated before there is a key; asking needs one, which is said before an image is divided."""
+    options = ("--model", "gpt-4v", "--limit", "1", *key)
+    estimated = quick_bench(*options, "--dry-run")
+    assert (estimated.returncode, "2 to ask" in estimated.stdout) == (0, True), estimated.stderr
+    asked = quick_bench(*options, "--out", "fresh")
+    assert asked.returncode == 2
+    assert "key" in asked.stderr
+    assert "dividing" not in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "says"),
+    [
+        ("gpt-4v", (), "gpt-4v: asks gpt-4o at https://api.openai.com/v1, which w[a-z ]+ removed there on 2027-01-14."),
+        ("gpt-5", (), "gpt-5: asks gpt-5 at https://api.openai.com/v1, which w[a-z ]+ removed there on 2026-12-11."),
+        ("gpt-4v", ("--set", "model=gpt-9"), r"gpt-4v: asks gpt-9 at https://api.openai.com/v1\.$"),
+        ("gpt-4v", ("--set", "base_url=http://127.0.0.1:9/v1"), r"gpt-4v: asks gpt-4o at http://127.0.0.1:9/v1\.$"),
+        ("contrast", (), r"^dividing: 2$"),
+    ],
+)
+def test_the_model_that_is_asked_is_named_at_the_start(quick_bench, model, more, says):
+    """The first line says which model a preset asks, where, and when its provider removes it, if that is known."""
+    done = quick_bench("--model", model, "--limit", "1", *more, "--dry-run")
+    assert re.match(says, done.stderr.splitlines()[0]), done.stderr
+
+
 def test_ask_writes_one_picture(lvlm_ad_command, kept_data):
     """One image, one model: scores as text or JSON on stdout, and a PNG with image, marks, answer and map."""
     image = kept_data / "bolt" / "test" / "hole" / "001.png"
@@ -193,11 +239,15 @@ def test_ask_writes_one_picture(lvlm_ad_command, kept_data):
 
 
 def test_ask_asks_a_chat_model_as_a_bench_would(lvlm_ad_command, kept_data, endpoint):
-    """The question does not name the product unless --category does; the answer is stored and not asked again."""
+    """The question names the product only with --category; the answer is shown, stored and not asked again."""
     image = kept_data / "bolt" / "test" / "hole" / "001.png"
     ask = ("ask", image, "--model", "gpt-4v", "--set", f"base_url={endpoint.url}", *GRID)
+    endpoint.reply = lambda _: "image anomaly score: 0.5.\nregion 3: 0.25."
     for more in ((), (), ("--category", "metal_nut")):
-        assert lvlm_ad_command(*ask, *more).returncode == 0
+        asked = lvlm_ad_command(*ask, *more)
+        assert asked.returncode == 0
+        shown = "model: gpt-4v (gpt-4o)\nanswer: image anomaly score: 0.5.\nanswer: region 3: 0.25.\nimage score: 0.500"
+        assert shown in asked.stdout
     texts = [body["messages"][0]["content"][-1]["text"] for body in endpoint.asked]
     assert ["metal nut" in text for text in texts] == [False, True]
 

@@ -82,7 +82,8 @@ def test_two_processes_on_one_folder_share_the_work(endpoint, kept_data, tmp_pat
     assert [json.loads(stdout)["runs"][0]["metrics"]["answers"]["ok"] for stdout, _ in outputs] == [12, 12]
 
 
-def test_ctrl_c_keeps_the_answers_under_way(endpoint, kept_data, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_keep_the_answers_under_way(endpoint, kept_data, tmp_path, number):
     """An interrupted command stores the answers under way, ends with status 130, and continues from there."""
     endpoint.reply = lambda _: time.sleep(0.5) or "image anomaly score: 0.5."
     command, environment = in_a_process(endpoint, kept_data, tmp_path / "out")
@@ -99,7 +100,7 @@ def test_ctrl_c_keeps_the_answers_under_way(endpoint, kept_data, tmp_path):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "What is stored is kept" in said
