@@ -1,23 +1,18 @@
-"""Read the JSON objects in an answer, whichever of the usual shapes they have, and the scores in them.
-
-Models write trailing commas, single quotes, comments and bare words, and are cut off in the middle. The standard parser
-refuses all of these, is stopped by deep nesting, and does not tell how far it came.
-"""
+"""Find the scores in the JSON of an answer, whichever of the usual shapes it has."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from lvlm_ad.text2seg.lexer import Text, lex
-from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_regions
+from lvlm_ad.text2seg.json_values import Object, Scalar, Value, read_value
+from lvlm_ad.text2seg.lexer import Text, Tokens, lex
+from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_regions, read_separated
 from lvlm_ad.text2seg.prose import read_prose
-from lvlm_ad.text2seg.scores import Statement
+from lvlm_ad.text2seg.scores import Statement, quoted
 
 _CUT = Statement(None, note="A JSON object is damaged or cut off; what could be read of it is kept.")
-_DEEPEST = 32
 
 # The keys that matter, written without what is neither letter nor digit.
 _ANOMALY = "(?:anomaly|anomalous|abnormality|defect)"
@@ -26,130 +21,202 @@ _SCORE = f"(?:score|probability|likelihood|rating){_UNIT}"
 _REGION = "(?:region|section|segment|area|zone|cell)s?"
 _WHOLE = "(?:overall|whole|entire|global|full)"
 _PICTURE = "(?:image|picture|photo|img)"
+_INSPECTED = "(?:the|final|test|query|target|inspected|input)"
 _KEYS = {
     name: re.compile(pattern)
     for name, pattern in {
-        "image": rf"(?:the|final)?(?:(?={_WHOLE}|{_PICTURE}){_WHOLE}?{_PICTURE}?(?:level|wide)?{_ANOMALY}?{_SCORE}?"
-        rf"|(?:anomaly|anomalous|abnormality){_SCORE})",
-        "region": rf"{_REGION}(?:id|ids|number|numbers|no|num|index|name|label)?",
-        "id": r"id|number|no|num|index|name|label",
-        "score": rf"(?:region|section)?{_ANOMALY}?{_SCORE}",
+        "image": rf"{_INSPECTED}?(?={_WHOLE}|{_PICTURE}){_WHOLE}?{_PICTURE}?(?:level|wide)?{_ANOMALY}?{_SCORE}?",
+        "anomaly_score": rf"{_INSPECTED}?(?:anomaly|anomalous|abnormality){_SCORE}",
         "bare_score": f"score{_UNIT}",
+        "picture": rf"{_PICTURE}[0-9]{{1,3}}(?:{_ANOMALY}?{_SCORE})?",
+        "reference": rf"(?:reference|ref|normal|golden|good|flawless|template)(?:{_PICTURE}|{_ANOMALY}|{_SCORE})*",
+        "region": rf"{_REGION}(?:id|ids|number|numbers|no|num|index|name|label)?",
+        "id": r"id|ids|number|no|num|index|name|label",
+        "score": rf"(?:region|section)?{_ANOMALY}?{_SCORE}",
+        "scores": rf"(?:{_REGION})?{_ANOMALY}?(?:scores?|probabilities|likelihoods|ratings?){_UNIT}",
         "loose_score": r"value|anomaly",
         "regions": rf"(?:anomalous|abnormal|defective|per|image)?{_REGION}(?:level)?(?:anomaly)?(?:scores?|list|map)?",
         "answer": r"answer|output|response|results?|final(?:answer|result)?",
+        "box": r"(?:bounding)?b?box(?:es)?(?:2d|xyxy|xywh)?|polygon|points?(?:2d)?|coord(?:inate)?s?",
+        "label": r"label|class|classname|category|object|type|name",
     }.items()
 }
 _NOT_IN_KEY = re.compile(r"[^a-z0-9]+")
+_START = re.compile(r"\{|\[(?=\s*+[\[{(])")
+_LABEL = re.compile(r"([a-z][a-z _-]{0,40})[\"'*`]{0,3}\s{0,3}[:=]\s{0,8}[\"'*`]{0,3}\Z", re.IGNORECASE)
 
-Place: TypeAlias = Literal["top", "image", "regions", "other"]
-"""Where in an object a value stands: at its top, under a key for the image or for regions, or elsewhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A string, a number, or a bare word such as ``true``; a string without its quotation marks."""
-
-    text: Text
-    word: bool = False
-
-
-@dataclass(slots=True)
-class Object:
-    """A JSON object; a key may occur more than once."""
-
-    pairs: list[tuple[str, Value]] = field(default_factory=list)
-
-
-Value: TypeAlias = "Scalar | list[Value] | Object"
+Place: TypeAlias = Literal["top", "image", "regions", "listed", "other"]
+"""Where a value stands: at the top, under a key for the image or for regions, among other objects, or elsewhere."""
 
 
 def json_statements(source: Text) -> Iterator[tuple[int, int, list[Statement]]]:
-    """Yield where each JSON object in a plain text begins and ends, if it has scores, and its statements."""
+    """Yield where each JSON value with scores begins and ends in a plain text, and its statements."""
     end = 0
-    while (start := source.text.find("{", end)) >= 0:
-        value, end, closed = _read_object(source, start)
-        statements = _statements(value)
-        if statements:
-            yield start, end, statements if closed else [*statements, _CUT]
+    while start := _START.search(source.text, end):
+        value, end, closed = read_value(source, start.start())
+        label = _LABEL.search(source.text, max(start.start() - 60, 0), start.start())
+        of_regions = label is not None and _is(label[1], "regions")
+        statements = _statements(value, "regions" if of_regions else "top")
+        scored = any(statement.score is not None for statement in statements)
+        if scored or (statements and (closed or not isinstance(value, Object))):
+            yield start.start(), end, statements if closed else [*statements, _CUT]
 
 
-def _statements(value: Object) -> list[Statement]:
-    stated = list(_walk(value, "top"))
+def _statements(value: Value, place: Place) -> list[Statement]:
+    stated = list(_walk(value, place))
     regions = [statement for statement in stated if statement.regions]
-    images = [statement for statement in stated if not statement.regions]
-    complete = bool(regions) or any(_is(key, "regions") and not isinstance(item, Scalar) for key, item in value.pairs)
+    images = [statement for statement in stated if statement.score is not None and not statement.regions]
+    ours = [statement for statement in images if statement.picture is None]
+    pairs = value.pairs if isinstance(value, Object) else []
+    complete = bool(regions) or any(_is(key, "regions") and not isinstance(item, Scalar) for key, item in pairs)
     # The last image score is the object's; two would make two verdicts of one object.
     return [
-        *(Statement(image.score, complete=complete) for image in images[-1:]),
-        *(Statement(region.score, region.regions, complete=True) for region in regions),
+        *(Statement(image.score, picture=image.picture) for image in images if image.picture is not None),
+        *(Statement(image.score, complete=complete and place == "top") for image in ours[-1:]),
+        *(Statement(region.score, region.regions, complete=place == "top") for region in regions),
+        *(statement for statement in stated if statement.score is None),
     ]
+
+
+def _letters(key: str) -> str:
+    return _NOT_IN_KEY.sub("", key[:60].lower())
 
 
 def _is(key: str, *names: str) -> bool:
     """Tell whether a key is one of those that ``_KEYS`` names so."""
-    letters = _NOT_IN_KEY.sub("", key[:60].lower())
-    return any(_KEYS[name].fullmatch(letters) for name in names)
+    return any(_KEYS[name].fullmatch(_letters(key)) for name in names)
 
 
-def _walk(value: Value, place: Place) -> Iterator[Statement]:
-    """Yield the scores in a value; ``_read_object`` bounds the nesting."""
+def _walk(value: Value, place: Place, key: str = "") -> Iterator[Statement]:
+    """Yield the scores in a value, and notes on those that nothing says whose they are."""
     match value:
         case Object():
-            entry = _entry(value, place)
-            if entry is not None:
-                yield entry
-                return
-            numbered = place == "regions" or (place == "top" and any(_is(key, "image") for key, _ in value.pairs))
-            for key, item in value.pairs:
-                yield from _pair(key, item, place, numbered=numbered)
+            yield from _object(value, place)
         case list():
+            several = place != "regions" and len(value) > 1
             for item in value:
-                yield from _item(item, place)
+                yield from _item(item, "listed" if several else place, key)
+        case Scalar():
+            yield from _unread(key, value)
 
 
-def _item(item: Value, place: Place) -> Iterator[Statement]:
+def _object(value: Object, place: Place) -> Iterator[Statement]:
+    entry = _entry(value, place)
+    if entry:
+        yield from entry
+        return
+    columns, read = _columns(value, place)
+    yield from columns
+    pairs = [(key, item) for key, item in value.pairs if key not in read]
+    numbered = place == "regions" or (place == "top" and any(_is(key, "image", "anomaly_score") for key, _ in pairs))
+    if any(_is(key, "box") for key, _ in pairs) or (
+        place == "top"
+        and any(_is(key, "label") for key, _ in pairs)
+        and not any(_is(key, "regions") for key, _ in pairs)
+    ):
+        place = "listed"
+    for key, item in pairs:
+        yield from _pair(key, item, place, numbered=numbered)
+
+
+def _item(item: Value, place: Place, key: str) -> Iterator[Statement]:
     """Read an item of an array: an object, [3, 0.7], or a sentence in the text format."""
     match item:
-        case Object():
-            yield from _walk(item, place)
         case [Scalar() as region, Scalar() as score] if place == "regions":
-            regions, number = _regions(region.text), _number(score)
+            regions, number = _regions(lex(region.text)), _number(score)
             if regions and number is not None:
                 yield Statement(number, regions)
-        case Scalar() if place == "regions":
-            yield from read_prose(item.text)
+        case Scalar() if place == "regions" and not item.word:
+            tokens = lex(item.text)
+            listed = read_list(tokens, 0)
+            number = read_separated(tokens, listed[1]) if listed else None
+            stated = [Statement(number, listed[0])] if listed and number else read_prose(item.text)
+            yield from stated or _unread(key, item)
+        case _:
+            yield from _walk(item, place, key)
 
 
 def _pair(key: str, item: Value, place: Place, *, numbered: bool) -> Iterator[Statement]:
     """Read a pair of an object; a bare number as key is a region's where ``numbered``."""
-    of_image = _is(key, "image") or (place in {"top", "image"} and _is(key, "bare_score"))
-    regions = _regions(Text.of(key)) if numbered or not key.strip()[:1].isdecimal() else ()
+    regions = _regions(lex(Text.of(key))) if numbered or not key.strip()[:1].isdecimal() else ()
+    if _is(key, "reference"):
+        return
     if regions:
         number = _number(item) or _score_of(item)
-        if number is not None:
-            yield Statement(number, regions)
-    elif of_image and place != "regions":
+        yield from [Statement(number, regions)] if number else _unread(key, item)
+    elif _is(key, "picture"):
+        yield from _of_picture(key, item)
+    elif place != "regions" and _is_image_score(key, place):
         number = _number(item)
         if number is not None:
             yield Statement(number)
-        yield from _walk(item, "image")
+        elif not isinstance(item, Scalar):
+            yield from _walk(item, "image", key)
     else:
-        yield from _walk(item, "regions" if _is(key, "regions") else place if _is(key, "answer") else "other")
+        inner: Place = "regions" if _is(key, "regions") else place if _is(key, "answer") else "other"
+        yield from _walk(item, place if isinstance(item, Scalar) else inner, key)
 
 
-def _entry(value: Object, place: Place) -> Statement | None:
+def _is_image_score(key: str, place: Place) -> bool:
+    """Tell whether a key names the image's score; "score" and "anomaly_score" do where nothing else has a score."""
+    generic = _is(key, "anomaly_score") and place != "listed"
+    return _is(key, "image") or generic or (_is(key, "bare_score") and place in {"top", "image"})
+
+
+def _of_picture(key: str, item: Value) -> Iterator[Statement]:
+    """Read "image_2": 0.9, or an object under such a key."""
+    picture = int(re.sub("[^0-9]", "", _letters(key).partition("score")[0])[:3])
+    number = _number(item)
+    stated = [Statement(number)] if number is not None else _walk(item, "image", key)
+    for statement in stated:
+        yield Statement(statement.score, statement.regions, note=statement.note, picture=picture)
+
+
+def _entry(value: Object, place: Place) -> list[Statement]:
     """Read {"region": 3, "score": 0.7}."""
     for key, item in value.pairs:
         if not (_is(key, "region") or (place == "regions" and _is(key, "id"))):
             continue
         named = item if isinstance(item, list) else [item]
         scalars = [part for part in named if isinstance(part, Scalar) and not part.word]
-        regions = tuple(span for part in scalars for span in _regions(part.text))
+        regions = tuple(span for part in scalars for span in _regions(lex(part.text)))
         number = _score_of(value)
         if regions and number is not None:
-            return Statement(number, regions)
-    return None
+            return [Statement(number, regions)]
+    return []
+
+
+def _columns(value: Object, place: Place) -> tuple[list[Statement], set[str]]:
+    """Read {"regions": [3, 5], "scores": [0.7, 0.4]}; returns the statements, and the keys that were read."""
+    lists = [(key, item) for key, item in value.pairs if isinstance(item, list) and item]
+    scores = [(key, item) for key, item in lists if _is(key, "scores") and all(_number(each) for each in item)]
+    names = [
+        (key, [_regions(lex(each.text)) if isinstance(each, Scalar) and not each.word else () for each in item])
+        for key, item in lists
+        if (_is(key, "regions") and not _is(key, "scores"))
+        or _is(key, "region")
+        or (place == "regions" and _is(key, "id"))
+    ]
+    names = [(key, named) for key, named in names if all(named)]
+    if len(scores) != 1 or len(names) != 1:
+        return [], set()
+    (name_key, named), (score_key, listed) = names[0], scores[0]
+    if len(named) != len(listed):
+        note = f"{len(named)} regions and {len(listed)} scores are listed; none of them is read."
+        return [Statement(None, note=note)], {name_key, score_key}
+    numbers = [number for number in map(_number, listed) if number is not None]
+    return [Statement(*each) for each in zip(numbers, named, strict=True)], {name_key, score_key}
+
+
+def _unread(key: str, item: Value) -> Iterator[Statement]:
+    """Note a score that was not read, because nothing says whose it is."""
+    number = _number(item)
+    if number is None:
+        return
+    words = lex(Text.of(key))
+    named = words.contain(0, len(words), "region|image|score") and not words.contain(0, len(words), "quantity")
+    if _is(key, "score", "scores") or _regions(words) or (named and not number.plain and number.in_range):
+        yield Statement(None, note=f"{quoted(f'{key}: {number.written}')} was not read.")
 
 
 def _score_of(value: Value) -> Number | None:
@@ -159,11 +226,12 @@ def _score_of(value: Value) -> Number | None:
     return next((number for number in map(_number, scores) if number is not None), None)
 
 
-def _regions(text: Text) -> tuple[Span, ...]:
-    """Read 3, "3", "#3", "3, 5", "region 3", "region_3", "regions 3 and 5"; () if it is none of these."""
-    tokens = lex(text)
+def _regions(tokens: Tokens) -> tuple[Span, ...]:
+    """Read 3, "3", "#3", "3, 5", "region_3", "regions 3 and 5", "Region 3 (top left)"; () if it is none of these."""
     read = read_regions(tokens, 0) if tokens.has(0, "region") else read_list(tokens, 0)
-    return read[0] if read is not None and read[1] == len(tokens) else ()
+    if read is None or not (read[1] == len(tokens) or tokens.is_mark(read[1], "(,;:-")):
+        return ()
+    return () if tokens.contain(read[1], len(tokens), "number") else read[0]
 
 
 def _number(value: Value) -> Number | None:
@@ -175,68 +243,3 @@ def _number(value: Value) -> Number | None:
     if number is None or not (number.end == len(tokens) or tokens.is_mark(number.end, "(,;-")):
         return None
     return number
-
-
-_SKIPPED = re.compile(r"(?:[\s,;]++|//[^\n]*+\n)*+")
-_COLON = re.compile(r"\s*+(?::|=>|=)\s*+")
-_SCALAR = re.compile(
-    r"""
-      "(?P<double> (?:[^"\\\n]|\\.)*+ )"
-    | '(?P<single> (?:[^'\\\n]|\\.)*+ )'
-    | (?P<number> [-+]?(?:[0-9]++(?:\.[0-9]++)*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+%?+(?![\w.]) )
-    | (?P<word> [^\W0-9][\w\ \#-]{0,40}+ )
-    """,
-    re.VERBOSE,
-)
-
-
-def _read_object(source: Text, start: int) -> tuple[Object, int, bool]:
-    """Read the object at a "{"; returns what could be read, where reading ended, and whether the object was closed."""
-    text = source.text
-    root = Object()
-    unclosed: list[Object | list[Value]] = [root]
-    position = start + 1
-    while True:
-        skipped = _SKIPPED.match(text, position)
-        position = skipped.end() if skipped else position
-        inner = unclosed[-1]
-        if text.startswith("}" if isinstance(inner, Object) else "]", position):
-            position += 1
-            unclosed.pop()
-            if not unclosed:
-                return root, position, True
-            continue
-        key = ""
-        if isinstance(inner, Object):
-            named = _read_scalar(source, position)
-            colon = _COLON.match(text, named[1]) if named else None
-            if named is None or colon is None:
-                return root, position, False
-            key, position = named[0].text.text, colon.end()
-        value: Value
-        if text[position : position + 1] in {"{", "["}:
-            if len(unclosed) == _DEEPEST:
-                return root, position, False
-            value = nested = Object() if text[position] == "{" else list[Value]()
-            unclosed.append(nested)
-            position += 1
-        else:
-            read = _read_scalar(source, position)
-            if read is None:
-                return root, position, False
-            value, position = read
-        if isinstance(inner, Object):
-            inner.pairs.append((key, value))
-        else:
-            inner.append(value)
-
-
-def _read_scalar(source: Text, position: int) -> tuple[Scalar, int] | None:
-    match = _SCALAR.match(source.text, position)
-    if match is None:
-        return None
-    kind = str(match.lastgroup)
-    start, end = match.span(kind)
-    if kind == "word":
-        end = start + len(match[0].rstrip())
-    return Scalar(source.part(start, end), word=kind == "word"), match.end()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from lvlm_ad.text2seg.lexer import Text, Tokens, form, lex
 from lvlm_ad.text2seg.numbers import (
@@ -25,6 +26,7 @@ from lvlm_ad.text2seg.numbers import (
 from lvlm_ad.text2seg.pictures import is_general, read_of_picture, read_picture, starts_clause
 from lvlm_ad.text2seg.scores import REFERENCE, Statement
 from lvlm_ad.text2seg.tables import TableReader
+from lvlm_ad.text2seg.unread import unread_numbers
 
 _REACH = 24
 """How many tokens, or comments in brackets, may stand between a label and its number."""
@@ -81,6 +83,8 @@ class _Reader:
         self._waiting: _Waiting | None = None
         self._line = 0
         """Index of the first token of the present line."""
+        self._passed_over: set[int] = set()
+        """Indices of the numbers that are scores in general, of nothing in the picture."""
         self._section: int | None = None
         """The picture that the last heading names, as in a statement."""
         self._named: tuple[int | None, int] = (None, -1)
@@ -97,7 +101,15 @@ class _Reader:
         at = self._begin_line(0)
         while label := _LABEL.search(self._tokens.shape, at):
             at = read_label[str(label.lastgroup)](label.start())
-        return self._statements
+        return self._with_unread()
+
+    def _with_unread(self) -> list[Statement]:
+        """Return the statements and the notes on numbers that were not read, in the order of the text."""
+        placed = [(each.score.start, each) for each in self._statements if each.score is not None]
+        used = {at for each in self._statements if each.score for at in range(each.score.start, each.score.end)}
+        notes = unread_numbers(self._tokens, used | self._passed_over)
+        placed += [(at, Statement(None, note=note, unread=True)) for at, note in notes]
+        return [statement for _, statement in sorted(placed, key=itemgetter(0))]
 
     def _add(self, number: Number, regions: tuple[Span, ...] = (), *, picture: int | None = None) -> int:
         self._statements.append(Statement(number, regions, picture=picture))
@@ -196,7 +208,7 @@ class _Reader:
 
     def _score(self, at: int) -> int:
         """Read "anomaly score: 0.9", of the image or of the regions that were named last."""
-        tokens, waiting = self._tokens, self._waiting
+        tokens = self._tokens
         qualifiers = _QUALIFIERS.search(tokens.shape, max(at - 8, 0), at)
         first = at if qualifiers is None else qualifiers.start()
         if first == at and tokens.has(at - 1, "word") and not tokens.has(at - 1, "before_score"):
@@ -210,11 +222,18 @@ class _Reader:
         if of_image or tokens.has(at + 2, "this"):
             after = max(after, tokens.skip(_OF_PRODUCT, at + 1))
         number = _attached(tokens, after, after_score=True, heads_line=tokens.has(first - 1, "line"))
-        if number is None or (picture != REFERENCE and is_general(tokens, first)):
-            return at + 1 if number is None else number.end
+        if number is None:
+            return at + 1
+        if picture != REFERENCE and is_general(tokens, first):
+            return self._pass_over(number)
         if of_image:
             self._section = picture
             return self._add(number, picture=picture)
+        return self._unnamed_score(first, at, number)
+
+    def _unnamed_score(self, first: int, at: int, number: Number) -> int:
+        """Read a score that does not say that it is the image's."""
+        tokens, waiting = self._tokens, self._waiting
         to = _TO_REGION.match(tokens.shape, number.end)
         read = read_regions(tokens, to.end()) if to else None
         if read is not None:
@@ -223,7 +242,11 @@ class _Reader:
         if waiting is not None and self._belongs(waiting, number, first):
             return self._more_regions(self._add(number, waiting.regions))
         general = tokens.has(first - 1, "region") or self._is_general(first, at, number)
-        return number.end if general else self._add(number, picture=self._section)
+        return self._pass_over(number) if general else self._add(number, picture=self._section)
+
+    def _pass_over(self, number: Number) -> int:
+        self._passed_over.update(range(number.start, number.end))
+        return number.end
 
     def _belongs(self, waiting: _Waiting, number: Number, first: int) -> bool:
         """Tell whether a score that does not say whose it is belongs to the regions named before it."""

@@ -69,9 +69,8 @@ class Statement:
     regions: tuple[Span, ...] = ()  # whose score it is; empty: it is the image score
     complete: bool = False  # it is part of a JSON object that names all its regions itself
     note: str = ""  # what is wrong, if anything
-    picture: int | None = (
-        None  # which picture it is about, by its number; ``REFERENCE``; None: the one under inspection
-    )
+    unread: bool = False  # the note quotes a number that may be a score and was not read
+    picture: int | None = None  # which one it is about: a number, ``REFERENCE``, or None: the one under inspection
 
 
 REFERENCE = 0
@@ -93,6 +92,7 @@ class _Verdict:
     image: Number | None = None
     regions: list[Statement] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)  # without values: each note once, in order
+    unread: dict[str, None] = field(default_factory=dict)  # notes on numbers that were not read, likewise
 
     @property
     def numbers(self) -> list[Number]:
@@ -191,7 +191,10 @@ def scores_of(
         current = verdicts[-1] if verdicts else before
         if statement.regions and (statement.complete or not current.complete):
             current.regions.append(statement)
-        current.note(statement.note)
+        if not statement.unread:
+            current.note(statement.note)
+        elif not current.complete:
+            current.unread[statement.note] = None
     verdicts = _with_regions_before(before, verdicts)
     return _with_values(_last(verdicts, n_regions, stated), expected)
 
@@ -230,6 +233,7 @@ def _with_regions_before(before: _Verdict, verdicts: list[_Verdict]) -> list[_Ve
         return verdicts
     before.image = first.image
     before.notes |= first.notes
+    before.unread |= first.unread
     return [before, *verdicts[1:]]
 
 
@@ -239,6 +243,7 @@ def _last(verdicts: Iterable[_Verdict], n_regions: int, stated: Sequence[Scale])
     unread: dict[str, None] = {}
     for verdict in verdicts:
         if verdict.repeats(chosen.verdict):
+            chosen.verdict.unread |= verdict.unread
             continue
         reading = _Reading.of(verdict, n_regions, stated)
         if reading.usable or reading.unknown_scale:
@@ -253,6 +258,7 @@ def _with_values(reading: _Reading, expected: Expected) -> Scores:
     image, verdict = reading.image, reading.verdict
     if image is None and not reading.regions:
         return Scores(None, status="unparsable", notes=_listed(verdict.notes))
+    verdict.notes |= verdict.unread
     expectations = {number: expected(score) for number, score in sorted(reading.regions.items())}
     # A written "-0" is 0.
     regions = {

@@ -1,0 +1,63 @@
+"""Find the numbers that stand beside the name of a region or of the image score and that nothing has read.
+
+The reader knows many forms, and models write others. A score in a form that it does not know must not vanish without a
+word: whatever looks like one, and has something before it in its clause that may say whose it is, is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+from lvlm_ad.text2seg.lexer import Tokens, form
+from lvlm_ad.text2seg.numbers import Number, read_number
+from lvlm_ad.text2seg.scores import quoted
+
+_REACH = 12
+"""How many tokens before a number may name whose it is."""
+_SIGN = form("(?={touching}) '-+'")
+_LABEL = form(r"(?: {opens|line|word} ) (?P<label> {integer} ) ')]'?+ (?: (?: ':=-' | {is} )++ '(['?+ | '([' ) \Z")
+"""3: (0.8)"""
+_COORDINATES = form(r"{decimal} ',' \Z")
+
+
+def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, str]]:
+    """Yield the index of each number that may be a score and was not read, and a note that quotes it.
+
+    Args:
+        tokens: the text.
+        used: the indices of the tokens that were read, or left out on purpose.
+    """
+    for at in range(len(tokens)):
+        if not tokens.has(at, "number") or at in used:
+            continue
+        start = at - 1 if _SIGN.match(tokens.shape, at - 1) else at
+        number = read_number(tokens, start) or read_number(tokens, at)
+        if number is None or not _may_be_score(tokens, number):
+            continue
+        name = _name(tokens, number.start, used)
+        if name is not None:
+            yield at, f"{quoted(tokens.written(name, number.end))} was not read."
+
+
+def _may_be_score(tokens: Tokens, number: Number) -> bool:
+    """Tell whether a number can be a score, and not a count, a measure, a confidence or a coordinate."""
+    if tokens.has(number.end, "not_anomaly|quantity|unit") or not number.in_range:
+        return False
+    if number.plain:
+        return tokens.is_mark(number.start - 1, ":=") and not tokens.has(number.end, "word|number")
+    followed = tokens.is_mark(number.end, ",") and tokens.has(number.end + 1, "decimal")
+    return not followed and _COORDINATES.search(tokens.shape, max(number.start - 2, 0), number.start) is None
+
+
+def _name(tokens: Tokens, start: int, used: Container[int]) -> int | None:
+    """Return the index of the token that may name whose number begins at ``start``; None if nothing does."""
+    label = _LABEL.search(tokens.shape, max(start - 6, 0), start)
+    name = None if label is None else label.start("label")
+    for at in range(start - 1, max(start - _REACH, 0) - 1, -1):
+        if at in used or tokens.has(at, "line") or tokens.is_mark(at, ".;!?"):
+            break
+        if tokens.has(at, "quantity|box"):
+            return None
+        if tokens.has(at, "region|image|score"):
+            name = at
+    return name

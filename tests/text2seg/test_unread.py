@@ -1,0 +1,48 @@
+"""Numbers that stand beside a name and that nothing has read."""
+
+import pytest
+
+from lvlm_ad.text2seg import parse
+
+N = 60
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("image anomaly score: 0.8; region four: 0.6", "region four: 0.6"),
+        ("image anomaly score: 0.8; region B: 60%", "region B: 60%"),
+        ("image anomaly score: 0.8; patch 4: 0.6", "4: 0.6"),
+        ("image anomaly score: 0.8\n4: 0.6\n7: 0.3", "7: 0.3"),
+        ("image anomaly score: 0.8; region 4 deserves about, say, 0.6", "region 4 deserves about, say, 0.6"),
+        ("region four: 0.6. The image anomaly score is 0.8", "region four: 0.6"),
+        ("image anomaly score: 0.8; region 4 (top) 0.6", "region 4 (top) 0.6"),
+        ("image anomaly score: 0.8; alue 4 (0.6)", "4 (0.6"),
+        ('{"image_anomaly_score": 0.8, "regions": [{"where": "top left", "score": 0.6}]}', "score: 0.6"),
+        ('{"image_anomaly_score": 0.8, "regions": [{"region": "top left", "score": 0.6}]}', "score: 0.6"),
+        ('{"image_anomaly_score": 0.8, "regions": [0.6, 0.4]}', "regions: 0.6"),
+        ('{"image_anomaly_score": 0.8, "region four": 0.6}', "region four: 0.6"),
+    ],
+)
+def test_a_number_left_beside_a_name_is_quoted(text, quoted):
+    """A number that may be the score of a region, and that was not read, makes the answer partial and is quoted."""
+    scores = parse(text, N)
+    assert (scores.image, dict(scores.regions), scores.status) == (0.8, {}, "partial")
+    assert f"'{quoted}' was not read." in scores.notes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image anomaly score: 0.8; region 4: 0.6. The scratch in region 4 is 0.5 cm wide.",
+        "image anomaly score: 0.8; region 4: 0.6 (confidence: 0.9).",
+        "image anomaly score: 0.8; region 4: 0.6. Region 4 lies at (0.3, 0.4) and has 2 holes.",
+        "Region four: 0.3, I thought. image anomaly score: 0.8; region 4: 0.6",
+        '{"image_anomaly_score": 0.8, "regions": [{"region": 4, "score": 0.6, "area": 0.1}], "confidence": 0.9}',
+        "image anomaly score: 0.8; region 4: 0.6\n\nChecked on 2024-05-12, 3 regions of 60.",
+    ],
+)
+def test_a_measure_is_not_taken_for_an_unread_score(text):
+    """A size, a place, a confidence, a count and a draft are no unread scores."""
+    scores = parse(text, N)
+    assert (scores.image, dict(scores.regions), scores.status) == (0.8, {4: 0.6}, "ok")
