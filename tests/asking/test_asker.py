@@ -253,6 +253,32 @@ def test_an_outage_is_waited_out_if_the_endpoint_has_answered_before(store):
     assert ask_all(asker, ["never"]) == [gone]
 
 
+@pytest.mark.usefixtures("_quick")
+def test_a_server_that_loads_its_model_is_waited_for(store, monkeypatch):
+    """While the model is loaded, attempts do not count as retries; a note says why. It is no wait without end."""
+    notes, loading = [], TransientError("status 503: Loading model", starting=True)
+    asker, _ = asker_of(store, lambda _, times: loading if times < 9 else "yes", note=notes.append)
+    assert ask_all(asker, ["a"]) == ["yes"]
+    assert notes == ["status 503: Loading model. The model is being loaded; trying again for up to 15 minutes."]
+    monkeypatch.setattr(retries, "PATIENCE", 0.05)
+    asker, _ = asker_of(store, lambda *_: loading)
+    assert ask_all(asker, ["b"]) == [loading]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_waiting_in_vain_ends_the_run(store, monkeypatch):
+    """If eight questions in a row waited in vain, the others do not wait as long each; an answer in between counts."""
+    monkeypatch.setattr(retries, "PATIENCE", 0.01)
+    asker, backend = asker_of(store, bad_is(RateLimitError("slow down")))
+    results = ask_all(asker, ["a", *(f"bad{n}" for n in range(7)), "b", *(f"bad{n}" for n in range(7, 20))])
+    assert [type(result) for result in results] == [str, *[RateLimitError] * 7, str, *[RateLimitError] * 7] + [
+        FatalError
+    ] * 6
+    assert "No question was answered within" in str(results[-1])
+    assert "slow down. Run the same command later; answers are kept." in str(results[-1])
+    assert "bad15" not in backend.asked
+
+
 def test_a_wait_that_is_asked_for_is_waited(store):
     """After a rate limit with a wait, nothing is sent until it is over."""
     times_asked = []
@@ -271,8 +297,15 @@ def test_a_wait_that_is_asked_for_is_waited(store):
 def test_a_wait_of_hours_ends_the_run(store):
     """When the endpoint asks for a wait of hours, the run ends and says so; it does not wait."""
     asker, _ = asker_of(store, lambda *_: RateLimitError("daily limit", wait=7200))
-    with pytest.raises(FatalError, match=r"Rate limited for 7200 s \(daily limit\)"):
+    until = r"until 20\d\d-\d\d-\d\d \d\d:\d\d UTC\. Run the same command later; answers are kept\.$"
+    with pytest.raises(FatalError, match=rf"Rate limited for 7200 s \(daily limit\), {until}"):
         asker.ask(question("a"))
+
+
+@pytest.mark.parametrize("wait", [float("nan"), float("inf"), -3.0, 1e300])
+def test_a_wait_that_is_none_is_unknown(wait):
+    """No backend can make a run wait for a time that is not one."""
+    assert TransientError("busy", wait=wait).wait is None
 
 
 @pytest.mark.parametrize(("replies_before", "answered"), [(2, True), (3, False)])
@@ -334,6 +367,27 @@ def test_a_reason_that_all_questions_share_ends_the_run(store, answered_before):
     assert errors == [RejectedError] * 12 if goes_on else [RejectedError] * 7 + [FatalError] * 5
     assert goes_on or "rejects every question. The last error: no setting 'seed'" in str(results[-1])
     assert len([text for text in backend.asked if text != "a"]) == (12 if goes_on else 8)
+
+
+@pytest.mark.parametrize("slow", ["yes", None])
+def test_failures_do_not_forestall_the_answers_under_way(store, slow):
+    """While the ninth question is under way, eight failures end nothing; if it fails as well, the run ends."""
+    failed = threading.Event()
+
+    def script(text, _):
+        return (failed.wait(30) and slow) or TransientError(f"no {text}") if text == "slow" else TransientError("reset")
+
+    asker, backend = asker_of(store, script)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(ask_all, asker, ["slow"])
+        while "slow" not in backend.asked:
+            time.sleep(0.001)
+        errors = ask_all(asker, [f"bad{n}" for n in range(10)])
+        assert [type(error) for error in errors] == [TransientError] * 10
+        failed.set()
+        (result,) = late.result()
+    assert result == "yes" if slow else "The first 11 questions all failed. The last error: no slow" in str(result)
+    assert type(ask_all(asker, ["bad11"])[0]) is (TransientError if slow else FatalError)
 
 
 def test_a_rejection_does_not_forestall_the_answers_under_way(store):

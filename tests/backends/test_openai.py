@@ -123,6 +123,21 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (400, {"error": {"message": "bad model", "param": "model"}}, NotFoundError, "not found: bad model"),
         (429, {"error": {"message": "pay", "code": "insufficient_quota"}}, FatalError, "exhausted: pay"),
         (429, {"error": {"message": "slow down"}}, RateLimitError, "rate limit: slow down"),
+        (
+            429,
+            {"error": {"message": "50 questions per day"}},
+            FatalError,
+            "a day or longer is used up: 50 .* Run the s",
+        ),
+        (429, {"error": {"message": "quota of 9 per min", "code": "quota_exceeded"}}, RateLimitError, "rate limit"),
+        (429, {"error": {"message": "try again in 9 s", "code": "quota_exceeded"}}, RateLimitError, "rate limit"),
+        (403, {"message": "Out of call volume quota; retry in 00:00:09."}, RateLimitError, "rate limit: Out of"),
+        (400, {"error": {"message": "Your credit balance is too low"}}, FatalError, "account is exhausted: Your cr"),
+        (429, {"error": {"message": "余额不足,请充值。", "code": "1113"}}, FatalError, "account is exhausted"),
+        (400, [{"error": {"message": "API key not valid."}}], FatalError, r"key is refused: API key not valid\. The"),
+        (400, {"error": {"message": "Model Not Exist"}}, NotFoundError, "not found: Model Not Exist"),
+        (400, {"error": {"message": "m-7b is not a valid model ID"}}, NotFoundError, "not a valid model ID"),
+        (400, {"error": {"message": "The model `m` has been decommissioned."}}, NotFoundError, "decommissioned"),
         (429, [{"error": {"message": "a list"}}], RateLimitError, "a list"),
         (429, b"no JSON at all", RateLimitError, "status 429"),
         (
@@ -192,6 +207,63 @@ def test_a_wrong_address_is_called_one(backend, endpoint):
     endpoint.reply = lambda _: (404, {"detail": "Not Found"}, {})
     with pytest.raises(FatalError, match=r"not found: Not Found\. .* Most end in /v1\.$"):
         backend(base_url=endpoint.url.removesuffix("/v1")).answer(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "shared"),
+    [
+        (400, {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}, True),
+        (400, {"message": "no", "param": "temperature"}, True),
+        (400, {"message": "Unrecognized request argument supplied: seed"}, True),
+        (400, {"message": "response_format is not supported"}, True),
+        (400, {"message": "This model does not support image input."}, True),
+        (400, {"message": "image_url is only supported by certain models."}, True),
+        (400, {"message": "unknown variant `image_url`, expected `text`"}, True),
+        (400, {"message": "At most 0 image(s) may be provided in one request."}, True),
+        (405, {"message": "Method Not Allowed"}, True),
+        (413, {"message": "Payload too large"}, False),
+        (400, {"message": "cannot identify image file <_io.BytesIO object at 0x7f98>"}, False),
+        (400, {"message": "You uploaded an unsupported image; use one of the following formats"}, False),
+        (400, {"message": "The model does not support images larger than 20 MB"}, False),
+        (400, {"message": "The model could not read the image: invalid data"}, False),
+        (
+            400,
+            {"message": "'max_tokens' is too large: the maximum context length is 2048", "param": "max_tokens"},
+            False,
+        ),
+        (400, {"message": "Invalid base64 image_url."}, False),
+        (422, {}, False),
+    ],
+)
+def test_a_rejection_says_whether_its_reason_holds_for_all(backend, endpoint, status, error, shared):
+    """A setting, or pictures as such, are refused to every question; a picture that cannot be read, to its own alone."""
+    endpoint.reply = lambda _: (status, {"error": error}, {})
+    with pytest.raises(RejectedError) as caught:
+        backend().answer(REQUEST)
+    assert caught.value.shared is shared
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "starting"),
+    [
+        (503, {"error": {"message": "Loading model", "type": "unavailable_error"}}, True),
+        (503, {"error": "Model a/b is currently loading", "estimated_time": 20.0}, True),
+        (500, {"error": "unexpected server status: llm server loading model"}, True),
+        (503, {"error": {"message": "The engine is not ready yet"}}, True),
+        (503, {"detail": "Model is warming up"}, True),
+        (503, {"error": {"message": "The server is overloaded"}}, False),
+        (500, {"error": {"message": "error loading image"}}, False),
+        (500, {"error": {"message": "The model failed while loading image 3"}}, False),
+        (500, {"error": {"message": "Failed to load model"}}, False),
+        (502, b"Bad Gateway", False),
+    ],
+)
+def test_a_server_that_loads_its_model_is_told_from_one_that_fails(backend, endpoint, status, body, starting):
+    """The error says whether the server only needs time; a picture that cannot be loaded is another matter."""
+    endpoint.reply = lambda _: (status, body, {})
+    with pytest.raises(TransientError) as caught:
+        backend().answer(REQUEST)
+    assert caught.value.starting is starting
 
 
 @pytest.mark.parametrize(
