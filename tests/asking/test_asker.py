@@ -219,6 +219,7 @@ def _quick(monkeypatch):
     """Waits between attempts take a hundredth of their time."""
     monkeypatch.setattr(retries, "_FIRST_WAIT", 0.005)
     monkeypatch.setattr(retries, "_LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retries, "_LONGEST_START", 0.02)
 
 
 @pytest.mark.usefixtures("_quick")

@@ -127,7 +127,7 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
             429,
             {"error": {"message": "50 questions per day"}},
             FatalError,
-            "a day or longer is used up: 50 .* Run the s",
+            "used up: 50 questions per day. Run",
         ),
         (429, {"error": {"message": "quota of 9 per min", "code": "quota_exceeded"}}, RateLimitError, "rate limit"),
         (429, {"error": {"message": "try again in 9 s", "code": "quota_exceeded"}}, RateLimitError, "rate limit"),
@@ -236,7 +236,7 @@ def test_a_wrong_address_is_called_one(backend, endpoint):
     ],
 )
 def test_a_rejection_says_whether_its_reason_holds_for_all(backend, endpoint, status, error, shared):
-    """A setting, or pictures as such, are refused to every question; a picture that cannot be read, to its own alone."""
+    """A setting, or pictures as such, are refused for every question; one picture that cannot be read is not."""
     endpoint.reply = lambda _: (status, {"error": error}, {})
     with pytest.raises(RejectedError) as caught:
         backend().answer(REQUEST)
