@@ -8,7 +8,6 @@ result stands in the text, explicitly given to the image or to a region. The way
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +17,7 @@ from lvlm_ad.text2seg.expected import Expected
 from lvlm_ad.text2seg.json_answers import json_statements
 from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail
 from lvlm_ad.text2seg.prose import read_prose
+from lvlm_ad.text2seg.refusals import is_refusal
 from lvlm_ad.text2seg.scale import stated_scales
 from lvlm_ad.text2seg.scores import Scores, Statement, quoted, scores_of
 
@@ -90,7 +90,7 @@ def _scores(text: str, n_regions: int, expected: Expected) -> Scores:
     if len(end.text) < len(text.strip()):
         status = "partial" if scores.usable else scores.status
         scores = replace(scores, status=status, notes=(*scores.notes, TOO_LONG))
-    if not scores.usable and _is_refusal(answer.text):
+    if not scores.usable and is_refusal(answer.text):
         scores = replace(scores, status="refused")
     return scores
 
@@ -131,42 +131,3 @@ def _without_half_number(text: str) -> str:
     before = text.rstrip("0123456789./,-")
     whole, point, decimals = text[len(before) :].partition(".")
     return text if point and whole.isdecimal() and decimals.isdecimal() else before
-
-
-_BEGINNING = 4000
-"""How many characters are searched for a refusal; refusals stand at the beginning."""
-
-_WHO = r"(?:^ ?|[.!?] |\b(?:i|we|model|assistant|ai)\b ?|\b(?:sorry|unfortunately|apologies)[,:]? )"
-_CANNOT = (
-    r"(?:can't|cannot|can not|could not|couldn't|won't|will not|am unable to|'m unable to|unable to|am not able to|"
-    r"'m not able to|not able to|must decline to|have to decline to|decline to|am not (?:allowed|permitted) to|"
-    r"'m not (?:allowed|permitted|comfortable)(?: to)?|don't feel comfortable|do not feel comfortable)"
-)
-_DO = (
-    r"(?:assist|help|analy[sz]e|analy[sz]ing|provide|providing|process|view|examine|evaluate|comply|fulfil|fulfill|"
-    r"answer|do (?:that|this|so)|continue|support|determine|assess|inspect|access|interpret|perform|complete|give|rate|"
-    r"score|comment|offer|engage|discuss|open|directly|see (?:the |this |that |your )?(?:image|picture|photo|attach)|"
-    r"(?:see|identify|detect|find|look at|tell|make)(?! *(?:any|an?|no|obvious|visible|clear|signs?|other|further)\b))"
-)
-_REFUSAL = re.compile(
-    rf"{_WHO}{_CANNOT} (?:be able to )?(?:[a-z]+ ){{0,2}}?{_DO}\b"
-    r"|\b(?:i|we) (?:must |have to |respectfully )*(?:decline|refuse)\b"
-    r"|\b(?:i|we) (?:do not|don't) have (?:the )?(?:ability|capability|capacity|access|permission|any way)\b"
-    r"|\b(?:sorry|apologi[sz]e|apologies)\b[^.!?\n]{0,80}"
-    r"\b(?:can't|cannot|can not|unable|not able|won't|will not|policy)\b"
-    r"|\bas an? (?:ai|text|language)[^.!?\n]{0,60}\b(?:can't|cannot|can not|unable|not able|do not|don't)\b"
-    r"|\bagainst (?:my|our|the) (?:guidelines|polic(?:y|ies)|programming)\b"
-    r"|\b(?:violates?|goes against) (?:my|our|the)\b"
-    r"|(?:\u62b1\u6b49|\u5bf9\u4e0d\u8d77|\u5f88\u9057\u61be)[^\n]{0,20}(?:\u65e0\u6cd5|\u4e0d\u80fd)"
-)
-_FINDS_NONE = re.compile(
-    rf"\b{_CANNOT} (?:[a-z]+ ){{0,2}}?(?:see|identify|detect|find|spot|observe|notice|discern)"
-    r" (?:any|an?|no|obvious|visible|clear|signs?|other|further)\b"
-)
-_SPACES = re.compile(r"\s+")
-
-
-def _is_refusal(text: str) -> bool:
-    """Tell whether a plain text without scores declines the question; "I cannot find any defects" does not."""
-    beginning = _SPACES.sub(" ", text[:_BEGINNING].lower().replace("*", ""))
-    return _REFUSAL.search(_FINDS_NONE.sub(" ", beginning)) is not None
