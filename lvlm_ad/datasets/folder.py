@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from lvlm_ad.datasets.listing import (
     name_of,
     read_table,
 )
+from lvlm_ad.datasets.mask_files import MASK_FOLDERS, holds_masks
 from lvlm_ad.datasets.mvtec import Layout, read_category, read_kinds
 from lvlm_ad.errors import DataError
 
@@ -24,15 +26,7 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets.masks import Threshold
     from lvlm_ad.datasets.tables import Row
 
-_LAYOUT = Layout(
-    good=frozenset({"good", "normal", "ok"}),
-    mask_folders=("ground_truth", "masks"),
-    mask_endings=("_mask", ""),
-    masks_required=False,
-)
-
-_NOT_TEST_IMAGES = frozenset({*_LAYOUT.mask_folders, "train"})
-"""Folders beside good/ that are not kinds of defect."""
+_LAYOUT = Layout(good=frozenset({"good", "normal", "ok"}), is_free=True)
 
 
 def read_folder(root: Path, threshold: Threshold) -> Listing:
@@ -42,19 +36,28 @@ def read_folder(root: Path, threshold: Threshold) -> Listing:
     check_root(root)
     listing = Listing("folder", root, threshold)
     folders = folders_in(root)
-    categories = [folder for folder in folders if (folder / "test").is_dir()]
+    masks = [
+        folder
+        for folder in folders
+        if (folder.name.lower() in MASK_FOLDERS and not (folder / "test").is_dir()) or holds_masks(listing, folder)
+    ]
+    categories = [folder for folder in folders if (folder / "test").is_dir() and folder not in masks]
     if (root / "test").is_dir():
         read_category(listing, root, name_of(root), _LAYOUT)
         return listing
     if categories:
+        used = set()
         for folder in categories:
-            read_category(listing, folder, folder.name, _LAYOUT)
-        others = [shown(folder.name) for folder in folders if folder not in categories]
+            own = [place for place in (mask / folder.name for mask in masks) if place.is_dir()]
+            own = own or (masks if len(categories) == 1 else [])
+            used |= {place if place in masks else place.parent for place in own}
+            read_category(listing, folder, folder.name, replace(_LAYOUT, mask_folders=tuple(own)))
+        others = [shown(folder.name) for folder in folders if folder not in categories and folder not in used]
         if others:
             listing.notes.append(f"Ignored folders without test/ in them: {', '.join(others)}.")
         return listing
     if any(folder.name.lower() in _LAYOUT.good for folder in folders):
-        kinds = [folder for folder in folders if folder.name.lower() not in _NOT_TEST_IMAGES]
+        kinds = [folder for folder in folders if folder.name.lower() != "train" and folder not in masks]
         read_kinds(listing, root, kinds, name_of(root), _LAYOUT)
         return listing
     tables = [path for path in files_in(root) if path.suffix.lower() == ".csv"]

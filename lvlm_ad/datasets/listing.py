@@ -141,7 +141,7 @@ class Listing:
         if count < len(categories):
             self.notes.append(f"{count} of the {len(categories)} categories of {name} are read.")
 
-    def images_in(self, folder: Path) -> list[Path]:
+    def images_in(self, folder: Path, *, counts_others: bool = True) -> list[Path]:
         """List the image files in a folder by name; count other files for a note, report links that cannot be used."""
         images = []
         for path in files_in(folder):
@@ -149,7 +149,7 @@ class Listing:
             if suffix in UNREADABLE_PICTURES:
                 self._unread.setdefault(folder, Counter())[suffix] += 1
             elif suffix not in IMAGE_SUFFIXES:
-                self._ignored[suffix or "no suffix"] += 1
+                self._ignored[suffix or "no suffix"] += counts_others
             elif self.is_usable(path):
                 images.append(path)
         return images
@@ -275,7 +275,7 @@ class Listing:
         }
         notes = [*self.notes, *_mask_notes(samples, self._threshold)]
         samples = _with_peers(samples)
-        if self._ignored:
+        if self._ignored.total():
             notes.append(f"Ignored files that are not images: {_counts(self._ignored)}.")
         for folder, unread in self._unread.items():
             notes.append(f"Left out of {shown(folder)}: {_counts(unread)}, which are not read; convert them to PNG.")
@@ -284,7 +284,7 @@ class Listing:
 
 
 def _counts(suffixes: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {shown(suffix)}" for suffix, count in sorted(suffixes.items()))
+    return ", ".join(f"{count} {shown(suffix)}" for suffix, count in sorted(suffixes.items()) if count)
 
 
 def read_table(path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str] = ()) -> Sequence[Row]:

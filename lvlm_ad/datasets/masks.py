@@ -41,6 +41,10 @@ _WHITE = (255, HIGHEST_VALUE)
 _VOC_VOID = (224, 224, 192)
 """The colour in which PASCAL VOC's label pictures mark pixels that do not count."""
 
+_FEW = 64
+"""A picture with so few brightnesses is no photograph."""
+_ALMOST = 0.95
+
 _PEERS = 100
 """About how many masks of a category are read to judge one of them."""
 
@@ -182,6 +186,17 @@ def file_threshold(path: Path, peers: Peers = Peers()) -> float:
     mask = _read(path)
     with _naming(path):
         return _choose(mask, peers)
+
+
+def looks_like_mask(path: Path) -> bool:
+    """Return whether a picture has few colours, or is almost all black and white; False if it cannot be read."""
+    try:
+        mask = _read(path)
+    except ImageError:
+        return False
+    noise = max(_NOISE, mask.peak / _NOISE)
+    is_clear = (mask.values <= noise) | (mask.values >= mask.peak - noise)
+    return _present(mask.values).size <= _FEW or bool(is_clear.mean() > _ALMOST)
 
 
 def _read(path: Path) -> MaskValues:

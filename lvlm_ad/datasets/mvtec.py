@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of
-from lvlm_ad.datasets.names import normalized
+from lvlm_ad.datasets.mask_files import MASK_FOLDERS, MaskFiles, beside_images, holds_masks, pictures_below
 from lvlm_ad.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ class Layout:
     """How a data set varies the layout."""
 
     good: frozenset[str] = frozenset({"good"})  # names of folders with normal images, in lower case
-    mask_folders: tuple[str, ...] = ("ground_truth",)  # beside ``test``; they may hold ``<defect>/`` folders with masks
-    mask_endings: tuple[str, ...] = ("_mask",)  # what may follow the image's stem in its mask's, best first
-    masks_required: bool = True  # a defect without a mask is an error
+    mask_ending: str = "_mask"  # what follows the image's stem in its mask's, for a message
+    is_free: bool = False  # masks are optional, and lie wherever a folder is named after them
+    mask_folders: tuple[Path, ...] = ()  # elsewhere, with masks of this category
 
 
 def read_mvtec(root: Path, threshold: Threshold) -> Listing:
@@ -84,43 +84,65 @@ def read_category(listing: Listing, folder: Path, category: str, layout: Layout)
                 listing.add_reference(category, image)
 
 
-def read_kinds(listing: Listing, folder: Path, kinds: Iterable[Path], category: str, layout: Layout) -> int:
+def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: str, layout: Layout) -> int:
     """Read folders of test images, each named after its kind of defect; return the number of images.
 
     The folders of the masks lie in ``folder``.
     """
-    count = 0
+    of_masks = {kind for kind in kinds if layout.is_free and holds_masks(listing, kind)}
+    kinds = [kind for kind in kinds if kind not in of_masks]
+    images = {kind: listing.images_in(kind) for kind in kinds}
+    beside = {kind: beside_images(paths) if layout.is_free else [] for kind, paths in images.items()}
+    images = {kind: [path for path in paths if path not in beside[kind]] for kind, paths in images.items()}
+    good = [kind.name for kind in kinds if kind.name.lower() in layout.good]
+    masks = MaskFiles(listing, {kind.name: paths for kind, paths in images.items()}, good)
+    for place in _mask_folders(listing, folder, layout, {*kinds, *of_masks}):
+        masks.add_folder(place)
+    for place in sorted(of_masks):
+        masks.add_folder(place)
     for kind in kinds:
-        masks = _masks_by_stem(listing, folder, kind.name, layout)
-        unused = {mask for group in masks.values() for mask in group}
-        is_good = kind.name.lower() in layout.good
-        images = listing.images_in(kind)
-        if not images:
+        masks.add_files(beside[kind], kind.name)
+        _read_inner(listing, kind, masks)
+        if not images[kind]:
             listing.report_unread(kind)
-        for image in images:
-            count += 1
-            names = [normalized(image.stem) + ending for ending in layout.mask_endings]
-            fitting = next((masks[name] for name in names if name in masks), [])
-            unused.difference_update(fitting)
+        for image in images[kind]:
+            fitting = masks.of(image)
             if len(fitting) > 1:
-                both = " and ".join(shown(path.name) for path in fitting)
+                both = " and ".join(shown(paths[0].name) for paths in fitting)
                 listing.report(image, f"{shown(image)} has more than one mask, {both}; remove all but one.")
-            elif not fitting and not is_good and layout.masks_required:
-                expected = folder / layout.mask_folders[0] / kind.name / f"{image.stem}{layout.mask_endings[0]}.png"
+            elif not fitting and kind.name not in good and not layout.is_free:
+                expected = folder / "ground_truth" / kind.name / f"{image.stem}{layout.mask_ending}.png"
                 listing.report(
                     image, f"{shown(image)} has no mask; {shown(expected)} is expected. Restore it from the archive."
                 )
             else:
-                listing.add(category, "good" if is_good else kind.name, image, fitting)
-        for mask in sorted(unused):
-            listing.report(mask, f"{shown(mask)} is a mask without an image in {shown(kind)}.", "warning")
-    return count
+                defect = "good" if kind.name in good else kind.name
+                listing.add(category, defect, image, fitting[0] if fitting else [])
+    masks.report_unused()
+    return sum(map(len, images.values()))
 
 
-def _masks_by_stem(listing: Listing, folder: Path, kind: str, layout: Layout) -> dict[str, list[Path]]:
-    masks: dict[str, list[Path]] = {}
-    for name in layout.mask_folders:
-        place = folder / name / kind
-        for path in listing.images_in(place) if place.is_dir() else ():
-            masks.setdefault(normalized(path.stem), []).append(path)
-    return masks
+def _mask_folders(listing: Listing, folder: Path, layout: Layout, others: Container[Path]) -> list[Path]:
+    """Return the folders of masks in a category's folder, apart from those of its kinds of defect, and elsewhere."""
+    if not layout.is_free:
+        return [place for place in [folder / "ground_truth"] if place.is_dir()]
+    near = [
+        place for place in folders_in(folder) if place not in others and place.name.lower() not in {"test", "train"}
+    ]
+    near = [place for place in near if place.name.lower() in MASK_FOLDERS or holds_masks(listing, place)]
+    return [*near, *layout.mask_folders]
+
+
+def _read_inner(listing: Listing, kind: Path, masks: MaskFiles) -> None:
+    """Add the masks in folders inside a kind's folder, and tell which pictures there are not read."""
+    left: dict[str, int] = {}
+    for inner in folders_in(kind):
+        if holds_masks(listing, inner):
+            masks.add_folder(inner, kind.name)
+        elif pictures := pictures_below(inner):
+            left[inner.name] = len(pictures)
+    if left:
+        listing.remarks.append(
+            f"Left out: {sum(left.values())} pictures in folders inside {shown(kind)} ({', '.join(map(shown, left))}); "
+            f"move them into {shown(kind.name)} itself, or list them in a CSV file."
+        )

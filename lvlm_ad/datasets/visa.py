@@ -20,7 +20,7 @@ VISA_CATEGORIES = (
 )
 
 _LIST = Path("split_csv", "1cls.csv")
-_REORGANISED = Layout(mask_endings=("",))
+_REORGANISED = Layout(mask_ending="")
 _SOURCE = 'VisA is available through the repository "amazon-science/spot-diff" on GitHub, licence CC BY 4.0.'
 
 

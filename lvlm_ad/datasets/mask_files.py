@@ -1,0 +1,206 @@
+"""Find the masks of a category's images: in folders named after masks, under the names that tools give them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
+from lvlm_ad.datasets.listing import Listing, files_in, folders_in
+from lvlm_ad.datasets.masks import looks_like_mask
+from lvlm_ad.datasets.names import normalized
+
+MASK_FOLDERS = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
+"""Names, in lower case, that a folder beside the kinds of defect has only if it holds masks."""
+
+_WORD = r"(?:masks?|gts?|ground[-_. ]?truths?|labels?|annotations?|annots?|segmentations?|segms?|segs?|mask(?:e|en))"
+_SEPARATOR = r"[-_. ]+"
+_FOLDER = re.compile(rf"mask|groundtruth|segmentation|annotation|(?:^|[^a-z]){_WORD}(?:[^a-z]|$)")
+_AFTER = re.compile(rf"(.+?)(?:(?:{_SEPARATOR}|(?<=\d)){_WORD})+(?:[-_. ]*(\d+))?", re.IGNORECASE)
+_BEFORE = re.compile(rf"(?:{_WORD}{_SEPARATOR})+(.+)", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+_PROBED = 5
+"""Pictures of a folder that are read to tell masks from photographs."""
+
+
+def is_named_after_masks(name: str) -> bool:
+    """Return whether a folder's name says that it holds masks.
+
+    Example:
+        >>> [is_named_after_masks(name) for name in ("Ground_Truth", "SegmentationClass", "bent")]
+        [True, True, False]
+    """
+    return _FOLDER.search(_CAMEL.sub("_", normalized(name)).lower()) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The image that a mask's name may mean."""
+
+    stem: str  # the image's
+    rank: int  # of several masks for an image, those of the lowest rank are its mask
+    is_part: bool = False  # one of several numbered files
+
+
+def meant_by(name: str) -> list[Meant]:
+    """Return the image stems that a mask's stem may mean, the likeliest first.
+
+    Example:
+        >>> [one.stem for one in meant_by("017_GT")], [one.stem for one in meant_by("017.jpg_mask_2")]
+        (['017_GT', '017'], ['017.jpg_mask_2', '017.jpg', '017'])
+    """
+    name = normalized(name)
+    found = [Meant(name.removesuffix("_mask"), 0)] if name.endswith("_mask") else []
+    found.append(Meant(name, 1))
+    matches = (_AFTER.fullmatch(name), _BEFORE.fullmatch(name))
+    found += [Meant(match[1], 2, is_part=match.lastindex == 2) for match in matches if match]  # noqa: PLR2004 - the number
+    for one in list(found):
+        stem, dot, suffix = one.stem.rpartition(".")
+        if dot + suffix.lower() in IMAGE_SUFFIXES:
+            found.append(Meant(stem, 3, one.is_part))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _MaskFile:
+    path: Path
+    kind: str | None  # the folder of images that its folder is named after
+    parent: str | None  # the name of its folder, if that is not a kind: several masks of the image of that name
+
+
+class MaskFiles:
+    """The mask files of one category and the images that they belong to.
+
+    Args:
+        listing: receives what is wrong.
+        images: name of a folder of images -> its images.
+        good: the names of folders of normal images.
+    """
+
+    def __init__(self, listing: Listing, images: Mapping[str, Sequence[Path]], good: Sequence[str]) -> None:
+        self._listing = listing
+        self._images = images
+        self._good = good
+        self._by_stem: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        for kind, paths in images.items():
+            for path in paths:
+                for stem in {normalized(path.stem), normalized(path.stem).casefold()}:
+                    self._by_stem[kind, stem].append(path)
+        self._masks: dict[Path, dict[int, dict[tuple[Path, bool], list[Path]]]] = defaultdict(lambda: defaultdict(dict))
+        self._unused: dict[Path, str | None] = {}
+
+    def add_folder(self, folder: Path, kind: str | None = None) -> None:
+        """Add the masks in a folder, which may have folders for the kinds of defect, or for single images."""
+        self.add_files(self._listing.images_in(folder, counts_others=kind is not None), kind)
+        for inner in folders_in(folder):
+            own = self._kind_of(inner) if kind is None else None
+            if own is not None or (kind is None and inner.name.lower() == "test"):
+                self.add_folder(inner, own)
+                continue
+            for path in self._pictures_below(inner):
+                self._add(_MaskFile(path, kind, inner.name if path.parent == inner else str(path)))
+
+    def _kind_of(self, folder: Path) -> str | None:
+        """Return the kind of defect that a folder is named after."""
+        same = [kind for kind in self._images if normalized(kind).casefold() == normalized(folder.name).casefold()]
+        return folder.name if folder.name in same else next(iter(same), None)
+
+    def add_files(self, paths: Sequence[Path], kind: str | None) -> None:
+        """Add masks of a kind's images; None: of any kind's."""
+        for path in paths:
+            self._add(_MaskFile(path, kind, None))
+
+    def _add(self, mask: _MaskFile) -> None:
+        for one in [Meant(normalized(mask.parent), 1)] if mask.parent is not None else meant_by(mask.path.stem):
+            owners = self._owners(one.stem, mask)
+            if len({path.parent for path in owners}) > 1:
+                both = " or ".join(shown(path) for path in owners[:2])
+                self._listing.report(
+                    mask.path,
+                    f"{shown(mask.path)} may be the mask of {both}; put masks into folders named after the kinds.",
+                )
+            if owners:
+                is_part = one.is_part or mask.parent is not None
+                group = (mask.path.parent if is_part else mask.path, is_part)
+                self._masks[owners[0]][one.rank].setdefault(group, []).append(mask.path)
+                return
+        self._unused[mask.path] = mask.kind
+
+    def _owners(self, stem: str, mask: _MaskFile) -> list[Path]:
+        """Return the images of a stem: of the mask's kind or, if it names none, of the defects before the good ones."""
+        defects = [kind for kind in self._images if kind not in self._good]
+        for kinds in [[mask.kind]] if mask.kind is not None else [defects, self._good]:
+            for key in (stem, stem.casefold()):
+                if owners := [path for kind in kinds for path in self._by_stem.get((kind, key), ())]:
+                    return owners
+        return []
+
+    def of(self, image: Path) -> list[list[Path]]:
+        """Return the masks of an image, each a list of files; more than one only if it is not clear which counts."""
+        ranks = self._masks.get(image, {})
+        best = min(ranks, default=0)
+        for rank, groups in ranks.items():
+            if rank != best:
+                self._unused |= {path: image.parent.name for paths in groups.values() for path in paths}
+        return list(ranks.get(best, {}).values())
+
+    def report_unused(self) -> None:
+        """Tell the masks that belong to no image; call it after the last image."""
+        for path, kind in sorted(self._unused.items()):
+            where = next(
+                (paths[0].parent for one, paths in self._images.items() if one == kind and paths), "its category"
+            )
+            self._listing.report(path, f"{shown(path)} is a mask without an image in {shown(where)}.", "warning")
+        if self._unused:
+            first = shown(min(self._unused))
+            self._listing.remarks.append(
+                f"{len(self._unused)} masks belong to no image and are not used, the first {first}; a mask has the "
+                "name of its image, with or without _mask."
+            )
+
+    def _pictures_below(self, folder: Path) -> Iterator[Path]:
+        yield from self._listing.images_in(folder, counts_others=False)
+        for inner in folders_in(folder):
+            yield from self._pictures_below(inner)
+
+
+def holds_masks(listing: Listing, folder: Path) -> bool:
+    """Return whether a folder holds masks: its name says so, and so do its pictures; report it if they disagree."""
+    if not is_named_after_masks(folder.name):
+        return False
+    pictures = [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES] or pictures_below(folder)
+    pictures = pictures[:: 1 + len(pictures) // _PROBED]
+    masks = [path for path in pictures if looks_like_mask(path)]
+    if len(masks) in {0, len(pictures)}:
+        return bool(masks)
+    if (folder / "test").is_dir():
+        # A category that is named so, with its own masks.
+        return False
+    photograph = next(path for path in pictures if path not in masks)
+    listing.report(
+        folder,
+        f"{shown(folder)} is named like a folder of masks and holds some, such as {shown(masks[0].name)}, but also "
+        f"photographs, such as {shown(photograph.name)}; put them into folders of their own.",
+    )
+    return True
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """List the pictures in a folder and in those inside it, without following links to folders."""
+    pictures = [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    inner = [path for path in folders_in(folder) if not path.is_symlink()]
+    return [*pictures, *(path for one in inner for path in pictures_below(one))]
+
+
+def beside_images(images: Sequence[Path]) -> list[Path]:
+    """Return the masks among a folder's pictures: they are named after another picture there, and look like masks."""
+    stems = {normalized(image.stem) for image in images}
+    return [
+        image
+        for image in images
+        if any(one.stem in stems - {normalized(image.stem)} for one in meant_by(image.stem)) and looks_like_mask(image)
+    ]
