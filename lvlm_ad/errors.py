@@ -204,7 +204,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 _WORDING = {
     "missing": "is missing",
-    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
+    "extra_forbidden": "is not known",
+    "json_invalid": "is not valid JSON: {error}",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "mapping_type"), "must be an object"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type"), "must be a list"),
+    **dict.fromkeys(("too_short", "string_too_short"), "must have {min_length} or more {unit}"),
+    **dict.fromkeys(("too_long", "string_too_long"), "must have {max_length} or fewer {unit}"),
+    "string_pattern_mismatch": "must match {pattern}",
+    "string_unicode": "cannot be written as UTF-8",
+    "path_type": "must be a path",
+    "enum": "must be {expected}",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "must be a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
     "finite_number": "must be a finite number",
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
@@ -225,8 +235,11 @@ def what_is_wrong(problem: Mapping[str, Any]) -> str:
         >>> what_is_wrong({"type": "greater_than_equal", "ctx": {"ge": 1}, "msg": "Input should be ..."})
         'must be 1 or more'
     """
-    wording = _WORDING.get(problem["type"])
-    return f"is wrong ({problem['msg']})" if wording is None else wording.format_map(problem.get("ctx", {}))
+    kind, details = problem["type"], problem.get("ctx", {})
+    if kind in {"value_error", "assertion_error"}:
+        return f"is wrong: {details['error']}"
+    unit = "characters" if kind.startswith("string") else "entries"
+    return _WORDING.get(kind, "is of the wrong kind").format_map({"unit": unit, **details})
 
 
 def is_secret_option(name: str) -> bool:

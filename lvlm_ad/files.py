@@ -12,13 +12,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from lvlm_ad.limits import ARRAYS_BYTES
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["own_folder", "read_array", "read_arrays", "write_file"]
+__all__ = ["own_folder", "read_array", "read_arrays", "read_file", "write_file"]
 
-_LARGEST = 1 << 30
-"""Bytes that an archive of arrays may unpack to."""
 _HEADERS = threading.Lock()
 """NumPy parses a header as a Python literal, which can fail in Python 3.11 while another thread does the same."""
 
@@ -82,7 +82,21 @@ def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: b
         raise
 
 
-def read_arrays(file: IO[bytes], largest: int = _LARGEST) -> dict[str, NDArray[Any]]:
+def read_file(path: Path, largest: int) -> bytes:
+    """Read a file of unknown origin.
+
+    Raises:
+        ValueError: it has more than ``largest`` bytes.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"it is larger than {largest:,} bytes")
+    return content
+
+
+def read_arrays(file: IO[bytes], largest: int = ARRAYS_BYTES) -> dict[str, NDArray[Any]]:
     """Read an npz archive of unknown origin: no pickled objects, and no more memory than its list of files says.
 
     Args:
@@ -120,12 +134,15 @@ def read_array(content: bytes, name: str) -> NDArray[Any]:
     """
     import numpy as np  # noqa: PLC0415 - this module is imported where NumPy is not needed
 
-    file = BytesIO(content)
+    file, readers = BytesIO(content), np.lib.format
     try:
         with _HEADERS:
-            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    except (MemoryError, OverflowError, TypeError, ValueError) as error:
+            version = readers.read_magic(file)
+            header = readers.read_array_header_1_0 if version == (1, 0) else readers.read_array_header_2_0
+            shape, by_columns, dtype = header(file)
+        # NumPy's own reader would reserve whatever the header announces. No Python objects can be read this way.
+        flat = np.frombuffer(content, dtype, offset=file.tell())
+        array: NDArray[Any] = flat.reshape(shape, order="F" if by_columns else "C").copy("K")
+    except Exception as error:  # a damaged header makes NumPy raise nearly anything
         raise ValueError(f"{name}: {error}") from error
-    if file.read(1):
-        raise ValueError(f"{name}: more data than its header announces")
     return array

@@ -19,6 +19,7 @@ MODULES = {
 STAGES = (
     "escape",
     "errors",
+    "limits",
     "plugin_errors",
     "log",
     "files",

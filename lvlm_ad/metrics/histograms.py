@@ -234,6 +234,8 @@ class ScoreHistograms(Sequence[ScoreHistogram | None]):
         dtypes = {**_PER_SCORE, **_PER_IMAGE}
         if any(self.arrays[name].dtype.kind != np.dtype(dtype).kind for name, dtype in dtypes.items()):
             raise MetricError("The score histograms are of the wrong kind of number.")
+        if lengths.ndim != 1 or lengths.max(initial=0) > self.arrays["scores"].size:
+            raise MetricError("The arrays of the score histograms do not fit together.")
         total = int(np.maximum(lengths, 0).sum())
         if regions.shape != lengths.shape or any(self.arrays[name].shape != (total,) for name in _PER_SCORE):
             raise MetricError("The arrays of the score histograms do not fit together.")

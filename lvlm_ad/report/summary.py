@@ -118,12 +118,14 @@ def naming_rates(records: Sequence[PredictionRecord]) -> dict[int, float]:
 
     Numbers run from the top left to the bottom right, so a slope is a habit of the model, not of the defects.
     """
-    present: Counter[int] = Counter()
-    named: Counter[int] = Counter()
-    for record in records:
-        present.update(range(1, record.n_regions + 1))
-        named.update(number for number, score in record.regions.items() if score > 0)
-    return {number: named[number] / present[number] for number in sorted(present)}
+    counts = Counter(record.n_regions for record in records)
+    named = Counter(number for record in records for number, score in record.regions.items() if score > 0)
+    present = dict.fromkeys(range(1, max(counts, default=0) + 1), 0)
+    left = 0
+    for number in reversed(present):
+        left += counts[number]
+        present[number] = left
+    return {number: named[number] / images for number, images in present.items()}
 
 
 def times_of(records: Sequence[PredictionRecord]) -> Times | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lvlm_ad.backend import Outcome
+from lvlm_ad.errors import what_is_wrong
+from lvlm_ad.limits import REGIONS, TOTAL_AMOUNT, TOTAL_COUNT, check_plain
+from lvlm_ad.presets import Price, Protocol
 from lvlm_ad.text2seg import Status
 
 __all__ = ["METRIC_NAMES", "METRIC_TITLES", "SCHEMA_VERSION", "TEXT_KEPT", "Manifest", "Measures", "PredictionRecord"]
@@ -39,12 +42,24 @@ def _check_order(ends: list[float]) -> list[float]:
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
-Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, le=TOTAL_AMOUNT, allow_inf_nan=False)]
 """USD or seconds."""
 
-Count = Annotated[int, Field(ge=0, le=2**53)]
+Count = Annotated[int, Field(ge=0, le=TOTAL_COUNT)]
+
+Values = Annotated[dict[str, Any], AfterValidator(check_plain)]
+"""Options, settings, prices: any values that JSON can hold."""
 
 Interval = Annotated[list[Fraction], Field(min_length=2, max_length=2), AfterValidator(_check_order)]
+
+
+def _check(values: dict[str, Any], model: type[BaseModel]) -> None:
+    """Raise ValueError unless values are those of a preset's class: what tables and pages calculate with."""
+    try:
+        model.model_validate(values, strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, problem['loc']))} {what_is_wrong(problem)}") from error
 
 
 class _Record(BaseModel):
@@ -57,7 +72,7 @@ class ModelRecord(_Record):
     name: str
     kind: Literal["backend", "baseline", "maps"]
     plugin: str
-    identity: dict[str, Any]
+    identity: Values
     """The options that decide its answers; no keys."""
     row: Literal["regions", "dense"]
     """"regions": scores of regions, painted into them. "dense": a baseline's own anomaly map."""
@@ -65,7 +80,14 @@ class ModelRecord(_Record):
     """Whether it is a reference row: chance, contrast or oracle. Reference rows are not ranked."""
     sees_truth: bool = False
     """Whether the method is given the ground truth."""
-    price: dict[str, Any]
+    price: Values
+
+    @field_validator("price")
+    @classmethod
+    def _check_price(cls, price: dict[str, Any]) -> dict[str, Any]:
+        _check(price, Price)
+        return price
+
     label: str = ""
     """Text that follows the name in every table, in brackets."""
     notes: list[str] = []
@@ -97,7 +119,7 @@ class DivisionRecord(_Record):
     """How images were divided into regions."""
 
     method: str
-    options: dict[str, Any]
+    options: Values
     hash: str
     """SHA-256 over every image's division; empty for an own map, which needs no division."""
 
@@ -120,7 +142,7 @@ class Manifest(_Record):
     """SHA-256 over all fields below except times and versions. The run folder's name ends with its first 8 digits."""
     model: ModelRecord
     dataset: DatasetRecord
-    protocol: dict[str, Any]
+    protocol: Values
     division: DivisionRecord
     prompt: PromptRecord
     on_failure: Literal["zero", "exclude"]
@@ -143,10 +165,9 @@ class Manifest(_Record):
     @classmethod
     def _check_protocol(cls, protocol: dict[str, Any]) -> dict[str, Any]:
         """Check the fields that tables and pages calculate with."""
-        for name in ("shots", "image_size"):
-            value = protocol.get(name)
-            if value is not None and not (isinstance(value, int) and value >= 0):
-                raise ValueError(f"{name} must be a count")
+        # Maps of any size are measured at size 0.
+        known = {name: protocol[name] for name in Protocol.model_fields.keys() & protocol if protocol[name] is not None}
+        _check({"name": "", **known, **({} if known.get("image_size") else {"image_size": 768})}, Protocol)
         return protocol
 
     @property
@@ -175,7 +196,7 @@ class PredictionRecord(_Record):
     image_score: Annotated[float, Field(allow_inf_nan=False)] | None
     """None where the answer has none. In 0..1, except for maps from files."""
     regions: dict[int, Fraction] = {}
-    n_regions: Count = 0
+    n_regions: Annotated[int, Field(ge=0, le=REGIONS)] = 0
     status: Status = "ok"
     """What was read from the answer."""
     notes: list[str] = []

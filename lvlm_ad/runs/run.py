@@ -15,7 +15,15 @@ from pydantic import ValidationError
 
 from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest, what_is_wrong
 from lvlm_ad.escape import html
-from lvlm_ad.files import read_arrays, write_file
+from lvlm_ad.files import read_arrays, read_file, write_file
+from lvlm_ad.limits import (
+    ARRAYS_BYTES,
+    HISTOGRAM_BYTES,
+    MANIFEST_BYTES,
+    PREDICTION_BYTES,
+    PREDICTIONS_BYTES,
+    check_plain,
+)
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.runs.records import METRIC_NAMES, METRIC_TITLES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
 
@@ -147,20 +155,22 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         lvlm_ad.errors.RunError: The run no-run is incomplete: run.json cannot be read (No such file or directory).
     """
     with _reading(folder, "run.json") as path:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        check_plain(str(folder))
+        manifest = Manifest.model_validate_json(read_file(path, MANIFEST_BYTES))
     with _reading(folder, "metrics.json") as path:
-        text = path.read_bytes()
+        text = read_file(path, MANIFEST_BYTES)
         Measures.model_validate_json(text)
-        metrics = json.loads(text)
+        metrics = check_plain(json.loads(text))
     if not predictions:
         return Run(folder, manifest, metrics, [])
-    with _reading(folder, "predictions.jsonl") as path, path.open("rb") as lines:
-        records = [PredictionRecord.model_validate_json(line) for line in lines]
+    expected = manifest.dataset.n_images
+    with _reading(folder, "predictions.jsonl") as path:
+        records = _records(path, expected)
     histograms: ScoreHistograms | None = None
     with _reading(folder, "pixels.npz") as path:
         if path.exists():
             with path.open("rb") as archive:
-                histograms = ScoreHistograms(read_arrays(archive))
+                histograms = ScoreHistograms(read_arrays(archive, min(ARRAYS_BYTES, (expected + 1) * HISTOGRAM_BYTES)))
     run = Run(folder, manifest, metrics, records, histograms)
     _check_files_agree(run)
     return run
@@ -214,6 +224,19 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
     return runs, problems
 
 
+def _records(path: Path, expected: int) -> list[PredictionRecord]:
+    """Read the lines of predictions.jsonl, one more than expected at most."""
+    if path.stat().st_size > PREDICTIONS_BYTES:
+        raise ValueError(f"it is larger than {PREDICTIONS_BYTES:,} bytes")
+    records: list[PredictionRecord] = []
+    with path.open("rb") as file:
+        while len(records) <= expected and (line := file.readline(PREDICTION_BYTES + 1)):
+            if len(line) > PREDICTION_BYTES:
+                raise ValueError(f"line {len(records) + 1} is longer than {PREDICTION_BYTES:,} bytes")
+            records.append(PredictionRecord.model_validate_json(line))
+    return records
+
+
 @contextmanager
 def _reading(folder: Path, name: str) -> Iterator[Path]:
     """Give the path of one of a run's files, and turn every error about it into a ``RunError``."""
@@ -235,7 +258,7 @@ def _reading(folder: Path, name: str) -> Iterator[Path]:
         place = ".".join(str(part) for part in problems[0]["loc"]) or "it"
         raise RunError(f"The run {folder} is damaged: {name}: {place} {what_is_wrong(problems[0])}.") from error
     except Exception as error:  # a damaged archive makes zipfile and NumPy raise nearly anything
-        problem = str(error) if isinstance(error, MetricError) else f"{error!r:.200}"
+        problem = str(error) if type(error) in {MetricError, ValueError} else f"{error!r:.200}"
         raise RunError(f"The run {folder} is damaged: {name}: {problem}") from error
 
 
@@ -254,9 +277,14 @@ def _check_files_agree(run: Run) -> None:
     for record in records if manifest.model.kind != "maps" else ():
         if record.image_score is not None and not 0 <= record.image_score <= 1:
             raise RunError(f"{damaged}: predictions.jsonl: the score of {record.id} is not in 0..1.")
-    if run.histograms is not None and len(run.histograms) != expected:
+    if run.histograms is None:
+        return
+    if len(run.histograms) != expected:
         counts = f"{len(run.histograms)} images in pixels.npz, {expected} in predictions.jsonl"
         raise RunError(f"{damaged}: {counts}.")
+    for record, one in zip(records, run.histograms, strict=True):
+        if one is not None and record.n_regions > (pixels := int(one.normal.sum() + one.anomalous.sum())):
+            raise RunError(f"{damaged}: {record.id} has {record.n_regions} regions, but only {pixels} pixels.")
 
 
 def _json(value: Mapping[str, Any]) -> str:

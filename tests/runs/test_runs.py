@@ -73,7 +73,7 @@ def test_one_damaged_run_does_not_hide_the_others(folder):
     assert [(run.dir, run.predictions) for run in runs] == [(folder, [])]
     assert len(problems) == 2
     assert "without manifest is incomplete: run.json is missing" in problems[0]
-    assert "damaged is damaged: run.json: it is wrong (Invalid JSON" in problems[1]
+    assert "damaged is damaged: run.json: it is not valid JSON: " in problems[1]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_one_damaged_run_does_not_hide_the_others(folder):
     [
         ("run.json", '{"schema_version": 99}', "A newer lvlm-ad wrote"),
         ("run.json", '{"schema_version": 1}', "run.json: config_hash is missing"),
-        ("run.json", "[]", "run.json: it is wrong"),
+        ("run.json", "[]", "run.json: it must be an object"),
         ("run.json", "[" * 100_000, "damaged: run.json"),
         ("metrics.json", "{}", "metrics.json: mean is missing"),
         ("metrics.json", "[" * 100_000, "damaged: metrics.json"),
