@@ -220,10 +220,10 @@ _WORDING = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
     "string_type": "must be a text",
     "literal_error": "must be {expected}",
-    "greater_than_equal": "must be {ge:.10g} or more",
-    "greater_than": "must be more than {gt:.10g}",
-    "less_than_equal": "must be {le:.10g} or less",
-    "less_than": "must be less than {lt:.10g}",
+    "greater_than_equal": "must be {ge:,.16g} or more",
+    "greater_than": "must be more than {gt:,.16g}",
+    "less_than_equal": "must be {le:,.16g} or less",
+    "less_than": "must be less than {lt:,.16g}",
 }
 """Pydantic's type of a problem -> what to say of the value."""
 

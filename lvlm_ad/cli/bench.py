@@ -137,13 +137,14 @@ def _show_board(runs: list[Run], out: Path) -> None:
     """Print the leaderboard of all runs on this data in the output folder; write the leaderboard of all its runs."""
     from lvlm_ad.cli.terminal import print_board
     from lvlm_ad.files import write_file
-    from lvlm_ad.leaderboard import FORMATS, make_board
+    from lvlm_ad.leaderboard import FORMATS, make_board, writable
     from lvlm_ad.report.board_page import board_page
     from lvlm_ad.runs import read_runs
 
     fingerprint = runs[0].manifest.dataset.fingerprint
-    all_runs, problems = read_runs(out)
-    for problem in problems:
+    all_runs, damaged = read_runs(out)
+    all_runs, problems = writable(all_runs)
+    for problem in damaged + problems:
         shell.say(f"left out: {problem}")
     board = make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint])
     print_board(board, shell.table_console(shell.BOARD_WIDTH))

@@ -38,7 +38,7 @@ def leaderboard(
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
     from lvlm_ad.errors import ConfigError, RunError
-    from lvlm_ad.leaderboard import make_board
+    from lvlm_ad.leaderboard import make_board, writable
     from lvlm_ad.runs import read_runs
 
     if data is not None and not verify:
@@ -51,6 +51,8 @@ def leaderboard(
         with Bars() as bars:
             runs, wrong = verify_runs(runs, data, bars)
         problems += wrong
+    runs, wrong = writable(runs)
+    problems += wrong
     for problem in problems:
         shell.say(f"left out: {problem}")
     if not runs:

@@ -18,6 +18,7 @@ import typer
 
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.escape import escaped, json_text
+from lvlm_ad.limits import RESAMPLES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +45,9 @@ Out = Annotated[Path, typer.Option(help="Folder for runs, stored answers and the
 Protocol = Annotated[str, typer.Option(help="Protocol preset or file.")]
 Resamples = Annotated[
     int,
-    typer.Option(min=0, max=100_000, help="Bootstrap resamples for confidence intervals, 50 or more; 0: no intervals."),
+    typer.Option(
+        min=0, max=RESAMPLES, help="Bootstrap resamples for confidence intervals, 50 or more; 0: no intervals."
+    ),
 ]
 Settings = Annotated[
     list[str],
@@ -175,6 +178,9 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except LvlmAdError as error:
             say(f"lvlm-ad: {error}")
+            raise typer.Exit(EXIT_USAGE) from None
+        except MemoryError as error:
+            say(f"lvlm-ad: there is not enough memory{f' ({error})' if str(error) else ''}.")
             raise typer.Exit(EXIT_USAGE) from None
         except OSError as error:
             say(f"lvlm-ad: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}.")

@@ -72,7 +72,7 @@ class RunConfig:
     concurrency: Annotated[int, Field(ge=1)] = 16
     max_cost: Annotated[float, Field(ge=0)] | None = None
     on_failure: Literal["zero", "exclude"] = "zero"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] = 0
     reference_rows: bool = True
     mask_threshold: int | None = None
     mask_values: str | None = None

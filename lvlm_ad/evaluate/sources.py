@@ -75,7 +75,7 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
     )
     dataset = _measured_images(dataset, run)
     samples = {sample.id: sample for sample in dataset}
-    side = int(run.manifest.protocol.get("image_size", 0))
+    side = int(run.manifest.protocol.get("image_size") or 0)
     if not run.manifest.division.hash:
         return Sources(samples, None, side)
     try:

@@ -15,14 +15,15 @@ from lvlm_ad.asking import AnswerStore
 from lvlm_ad.backend import Answer
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
-from lvlm_ad.errors import DataError, RunError
+from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
 from lvlm_ad.evaluate.rows import answer_metrics, hash_of
 from lvlm_ad.evaluate.sources import Sources, find_sources
+from lvlm_ad.limits import RESAMPLES
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics.histograms import ScoreHistogram, components
 from lvlm_ad.presets import Price
-from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run, read_run
+from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run, each_alone, read_run
 from lvlm_ad.store import open_answers
 from lvlm_ad.text2seg import UNANSWERED, paint, read
 
@@ -34,8 +35,6 @@ __all__ = ["verify_run", "verify_runs"]
 _EXACT, _SCORE, _INTERVAL, _COUNTED = 1e-9, 5e-7, 1e-4, 0.02
 """Tolerances: of sums in another order; of a score, half of its last decimal in an answer's text; of an interval's
 ends, which other versions of NumPy round differently; of an own map's pixel metrics, recomputed at 256 thresholds."""
-
-_MOST_RESAMPLES = 100_000
 
 _PIXEL_METRICS = tuple(name for name in METRIC_NAMES if name.startswith("pixel"))
 
@@ -53,27 +52,22 @@ def verify_runs(
     Returns:
         The runs without problems, and the problems of the others, at most six of each, with its folder.
     """
-    sound: list[Run] = []
-    problems: list[str] = []
-    for run in runs:
+
+    def verify(run: Run) -> tuple[Run, list[str]]:
         if run.dir.is_symlink():
-            problems.append(f"{run.dir} is a link; put the folder itself there.")
-            continue
+            raise RunError(f"{run.dir} is a link; put the folder itself there.")
         with ExitStack() as stack:
-            try:
-                whole = read_run(run.dir)
-                sources = None if data is None else find_sources(whole, data, progress or Progress(), stack)
-            except (RunError, DataError) as error:
-                problems.append(str(error))
-                continue
+            whole = read_run(run.dir)
+            sources = None if data is None else find_sources(whole, data, progress or Progress(), stack)
             stored = run.dir.parent / "answers.sqlite"
             answers = stack.enter_context(closing(open_answers(stored))) if stored.is_file() else None
-            wrong = verify_run(whole, AnswerStore(answers) if answers else None, sources)
-        if not wrong:
-            sound.append(run)
+            return run, verify_run(whole, AnswerStore(answers) if answers else None, sources)
+
+    verified, problems = each_alone(runs, verify)
+    for run, wrong in verified:
         more = [f"... and {len(wrong) - 5} more"] if len(wrong) > 5 else []  # noqa: PLR2004 - enough to see
         problems += [f"{run.dir}: {one}" for one in [*wrong[:5], *more]]
-    return sound, problems
+    return [run for run, wrong in verified if not wrong], problems
 
 
 def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | None = None) -> list[str]:
@@ -217,9 +211,10 @@ def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram |
         return ""
     sample = sources.samples[record.id]
     if sources.divisions is not None:
-        values = paint(
-            record.regions, sources.divisions.regions(sample), binary=bool(run.manifest.protocol.get("binary"))
-        ).values
+        regions = sources.divisions.regions(sample)
+        if record.n_regions != regions.count:
+            return "predictions.jsonl: the number of regions is not that of the division"
+        values = paint(record.regions, regions, binary=bool(run.manifest.protocol.get("binary"))).values
         same = _same(histogram, sources.divisions.histogram(sample, values))
     elif (mask := sample.mask) is None or histogram is None:
         same = mask is None and histogram is None
@@ -246,7 +241,7 @@ def _metrics(run: Run, pairs: _Pairs) -> Iterator[str]:
     manifest, recorded = run.manifest, run.metrics["categories"]
     intervals = run.metrics.get("intervals")
     resamples = intervals.get("resamples") if isinstance(intervals, dict) else 0
-    if not isinstance(resamples, int) or not 0 < resamples <= _MOST_RESAMPLES:
+    if not isinstance(resamples, int) or not 0 < resamples <= RESAMPLES:
         yield "metrics.json: there are no intervals, and without them no fair rank; run bench with --resamples 1000"
         return
     if recorded.keys() != set(manifest.dataset.categories):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.store import Database
 
-_PUBLISHED_AREA = 768 * 768
+PUBLISHED_AREA = 768 * 768
 """The image area, in pixels, to which the area limits refer."""
 
 
@@ -183,7 +183,7 @@ class DivisionOptions(BaseModel):
         Returns:
             bool ``(R,)``.
         """
-        scale = pixels / _PUBLISHED_AREA
+        scale = pixels / PUBLISHED_AREA
         return (areas > self.min_area * scale) & (areas < self.max_area * scale)
 
 

@@ -99,9 +99,9 @@ def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float
 
 
 def calibration_of(records: Sequence[PredictionRecord]) -> Calibration | None:
-    """Return how often images with a given score are defective; None if no image has a score."""
+    """Return how often images with a given score are defective; None without scores, or if one is not in 0..1."""
     known = [(record.image_score, record.label) for record in records if record.image_score is not None]
-    if not known:
+    if not known or not all(0 <= score <= 1 for score, _ in known):
         return None
     scores, labels = np.array([score for score, _ in known]), np.array([label for _, label in known])
     bins = np.minimum((scores * _BINS).astype(int), _BINS - 1)

@@ -1,7 +1,7 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
 from lvlm_ad.runs.records import METRIC_NAMES, METRIC_TITLES, SCHEMA_VERSION, TEXT_KEPT, Manifest, PredictionRecord
-from lvlm_ad.runs.run import Run, Runs, find_runs, only_run, read_run, read_runs, write_run
+from lvlm_ad.runs.run import Run, Runs, each_alone, find_runs, only_run, read_run, read_runs, write_run
 
 __all__ = [
     "METRIC_NAMES",
@@ -12,6 +12,7 @@ __all__ = [
     "PredictionRecord",
     "Run",
     "Runs",
+    "each_alone",
     "find_runs",
     "only_run",
     "read_run",

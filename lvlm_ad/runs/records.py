@@ -100,7 +100,7 @@ class DatasetRecord(_Record):
     name: str
     fingerprint: str
     """SHA-256 over ids, labels, image files and mask files."""
-    n_images: Annotated[int, Field(ge=1)]
+    n_images: Annotated[int, Field(ge=1, le=TOTAL_COUNT)]
     categories: Annotated[list[str], Field(min_length=1)]
     whole: bool
     """Whether every category and image of the test split was measured."""
@@ -146,7 +146,7 @@ class Manifest(_Record):
     division: DivisionRecord
     prompt: PromptRecord
     on_failure: Literal["zero", "exclude"]
-    seed: int
+    seed: Annotated[int, AfterValidator(check_plain)]
     """0 where nothing depends on it."""
     versions: dict[str, str]
     started: str
@@ -259,7 +259,7 @@ class AnswerMeasures(_Measures):
     model_config = ConfigDict(extra="allow", strict=True)
     __pydantic_extra__: dict[str, Count]
 
-    total: Annotated[int, Field(ge=1)]
+    total: Annotated[int, Field(ge=1, le=TOTAL_COUNT)]
     usable: Count
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
 
-from lvlm_ad.errors import ConfigError, MetricError, RunError, nearest, what_is_wrong
+from lvlm_ad.errors import ConfigError, LvlmAdError, MetricError, RunError, nearest, what_is_wrong
 from lvlm_ad.escape import html
 from lvlm_ad.files import read_arrays, read_file, write_file
 from lvlm_ad.limits import (
@@ -22,15 +22,28 @@ from lvlm_ad.limits import (
     MANIFEST_BYTES,
     PREDICTION_BYTES,
     PREDICTIONS_BYTES,
+    REGIONS,
     check_plain,
 )
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
-from lvlm_ad.runs.records import METRIC_NAMES, METRIC_TITLES, SCHEMA_VERSION, Manifest, Measures, PredictionRecord
+from lvlm_ad.regions.regions import PUBLISHED_AREA
+from lvlm_ad.runs.records import (
+    METRIC_NAMES,
+    METRIC_TITLES,
+    SCHEMA_VERSION,
+    DivisionRecord,
+    Manifest,
+    Measures,
+    PredictionRecord,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "Runs", "find_runs", "only_run", "read_run", "read_runs", "write_run"]
+__all__ = ["Run", "Runs", "each_alone", "find_runs", "only_run", "read_run", "read_runs", "write_run"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,16 +225,29 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
     Raises:
         RunError: there is no such folder.
     """
-    runs: list[Run] = []
     folders = find_runs(root)
     without_manifest = sorted({path.parent for path in root.glob("*/predictions.jsonl")} - set(folders))
     problems = [f"The run {folder} is incomplete: run.json is missing." for folder in without_manifest]
-    for folder in folders:
+    runs, damaged = each_alone(folders, lambda folder: read_run(folder, predictions=False))
+    return runs, problems + damaged
+
+
+def each_alone(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[R], list[str]]:
+    """Do something with each run, or folder of a run; whatever one raises leaves out that one alone.
+
+    Returns:
+        The results, and one message for each run that is left out.
+    """
+    results: list[R] = []
+    problems: list[str] = []
+    for item in items:
         try:
-            runs.append(read_run(folder, predictions=False))
-        except RunError as error:
+            results.append(action(item))
+        except LvlmAdError as error:
             problems.append(str(error))
-    return runs, problems
+        except Exception as error:  # noqa: BLE001 - values of a stranger's run can make nearly anything fail
+            problems.append(f"The run {getattr(item, 'dir', item)} cannot be used: {error!r:.200}")
+    return results, problems
 
 
 def _records(path: Path, expected: int) -> list[PredictionRecord]:
@@ -259,7 +285,7 @@ def _reading(folder: Path, name: str) -> Iterator[Path]:
         raise RunError(f"The run {folder} is damaged: {name}: {place} {what_is_wrong(problems[0])}.") from error
     except Exception as error:  # a damaged archive makes zipfile and NumPy raise nearly anything
         problem = str(error) if type(error) in {MetricError, ValueError} else f"{error!r:.200}"
-        raise RunError(f"The run {folder} is damaged: {name}: {problem}") from error
+        raise RunError(f"The run {folder} is damaged: {name}: {problem.rstrip('.')}.") from error
 
 
 def _check_files_agree(run: Run) -> None:
@@ -282,9 +308,21 @@ def _check_files_agree(run: Run) -> None:
     if len(run.histograms) != expected:
         counts = f"{len(run.histograms)} images in pixels.npz, {expected} in predictions.jsonl"
         raise RunError(f"{damaged}: {counts}.")
+    fitting = _most_regions(manifest.division)
     for record, one in zip(records, run.histograms, strict=True):
-        if one is not None and record.n_regions > (pixels := int(one.normal.sum() + one.anomalous.sum())):
-            raise RunError(f"{damaged}: {record.id} has {record.n_regions} regions, but only {pixels} pixels.")
+        most = fitting if one is None else min(fitting, int(one.normal.sum() + one.anomalous.sum()))
+        if record.n_regions > most:
+            raise RunError(f"{damaged}: {record.id} has {record.n_regions:,} regions, but only {most:,} fit into it.")
+
+
+def _most_regions(division: DivisionRecord) -> int:
+    """Return how many regions fit into an image: those of a partition do not overlap, and have a least area."""
+    if not division.method:
+        return 0
+    least = division.options.get("min_area")
+    if division.method not in {"grid", "superpixel"} or not isinstance(least, int | float) or least <= 1:
+        return REGIONS
+    return min(REGIONS, int(PUBLISHED_AREA / least))
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -251,6 +251,33 @@ def test_the_data_set_decides_labels_and_pixels(copied, kept_data):
         assert [one.dir for one in kept] == [one.dir for one in copied.values() if one.dir != run.dir]
 
 
+@pytest.mark.parametrize("how", ["answers", "memory", "nested"])
+def test_a_run_that_cannot_be_verified_hides_no_other(copied, how, monkeypatch):
+    """A store of answers that is none, memory that is not there, values in values: the other runs are verified."""
+    run, folder = copied["chance"], copied["chance"].dir.parent
+    others = [one for one in copied.values() if one is not run]
+    if how == "answers":
+        (folder / "one").mkdir()
+        run = replace(run, dir=run.dir.rename(folder / "one" / "chance"))
+        (folder / "one" / "answers.sqlite").write_bytes(b"not a store")
+    elif how == "memory":
+
+        def read(place):
+            if place == run.dir:
+                raise MemoryError
+            return read_run(place)
+
+        monkeypatch.setattr("lvlm_ad.evaluate.verify.read_run", read)
+    else:
+        text = (run.dir / "run.json").read_text()
+        (run.dir / "run.json").write_text(
+            text.replace('"protocol": {', f'"protocol": {{"x": {"[" * 99 + "]" * 99},', 1)
+        )
+    kept, (problem,) = verify_runs([run, *others])
+    assert kept == others
+    assert run.dir.name in problem or str(run.dir.parent) in problem
+
+
 def test_the_leaderboard_leaves_out_what_does_not_verify(copied, lvlm_ad_command, tmp_path):
     """The honest rows are ranked, the other is named, and the status tells a pipeline. A link is no submission."""
     run = copied["chance"]

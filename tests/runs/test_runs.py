@@ -15,7 +15,8 @@ import pytest
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.files import read_arrays
-from lvlm_ad.runs import Runs, find_runs, only_run, read_run, read_runs, write_run
+from lvlm_ad.limits import MANIFEST_BYTES
+from lvlm_ad.runs import Runs, each_alone, find_runs, only_run, read_run, read_runs, write_run
 
 FROZEN = Path(__file__).parents[1] / "data" / "v0_1" / "out"
 FILES = ("run.json", "metrics.json", "predictions.jsonl", "pixels.npz")
@@ -25,6 +26,11 @@ FILES = ("run.json", "metrics.json", "predictions.jsonl", "pixels.npz")
 def folder(tmp_path):
     """The folder of a run: chance on 22 images of two categories."""
     return Path(shutil.copytree(next(FROZEN.glob("chance-*")), tmp_path / "runs" / "chance"))
+
+
+def nested(depth):
+    """A list in lists."""
+    return [] if depth == 1 else [nested(depth - 1)]
 
 
 def change(file, place, value):
@@ -140,6 +146,16 @@ def test_every_field_of_metrics_is_checked(folder, place, value):
         ("dataset.n_images", 0),
         ("protocol", {"shots": "two"}),
         ("protocol", {"image_size": -1}),
+        ("protocol", {"image_size": 10**7}),
+        ("protocol", {"border_width": 10**9}),
+        ("protocol", {"scoring": ["text"]}),
+        ("protocol", {"own": nested(25)}),
+        ("model.identity", {"weights": nested(100)}),
+        ("model.identity", {"seed": 10**60}),
+        ("model.price", {"price_input": "cheap"}),
+        ("division.options", {"grid_rows": [float("inf")]}),
+        ("seed", 10**60),
+        ("dataset.n_images", 10**30),
         ("seconds", 1e300),
         ("started", "yesterday"),
     ],
@@ -166,6 +182,83 @@ def test_files_of_different_runs_are_refused(folder):
     assert read_run(folder).predictions[0].image_score == 7.0
 
 
+@pytest.mark.parametrize(
+    ("file", "size", "message"),
+    [
+        ("run.json", MANIFEST_BYTES + 1, "run.json: it is larger than 16,777,216 bytes"),
+        ("metrics.json", 1 << 40, "metrics.json: it is larger than 16,777,216 bytes"),
+        ("predictions.jsonl", 1 << 40, "predictions.jsonl: it is larger than 2,147,483,648 bytes"),
+        ("predictions.jsonl", 1 << 30, "predictions.jsonl: line 23 is longer than 4,194,304 bytes"),
+    ],
+)
+def test_a_file_is_read_below_a_stated_size(folder, file, size, message):
+    """A file with a long hole, which takes no space on the disk, is named with its limit."""
+    os.truncate(folder / file, size)
+    with pytest.raises(RunError, match=message):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("count", [2**53, 70_000, 40_000, 5000])
+def test_an_image_has_no_more_regions_than_fit(folder, count):
+    """Above 65,536, above the image's pixels, or above what a partition with a least area allows."""
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    forged = [json.dumps({**line, "n_regions": count}) for line in lines]
+    (folder / "predictions.jsonl").write_text("\n".join(forged))
+    with pytest.raises(RunError, match=r"n_regions must be 65,536 or less|but only 983 fit into it"):
+        read_run(folder)
+
+
+def test_more_predictions_than_images_are_not_read(folder):
+    """A file of many lines takes no more memory than the run's images."""
+    with (folder / "predictions.jsonl").open("a") as file:
+        file.write("not even JSON\n" * 10_000)
+    with pytest.raises(RunError, match=r"predictions\.jsonl: it is not valid JSON"):
+        read_run(folder)
+    line = (folder / "predictions.jsonl").read_text().splitlines()[0]
+    (folder / "predictions.jsonl").write_text(f"{line}\n" * 10_000)
+    with pytest.raises(RunError, match="it has 23 of 22 predictions"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("place", ["model.identity", "protocol", "model.notes"])
+@pytest.mark.parametrize("value", [["a", "\ud800"], {"\udfff": 1}])
+def test_texts_that_no_file_can_hold_are_refused(folder, place, value):
+    """However deep they lie, as values and as names."""
+    change(folder / "run.json", place, {"x": value} if place != "model.notes" else ["".join(value)])
+    runs, (problem,) = read_runs(folder.parent)
+    assert not runs
+    assert "chance is damaged: run.json: " in problem
+    problem.encode()
+
+
+def test_whatever_one_run_raises_leaves_out_that_run_alone():
+    """Memory, recursion, errors of our own and of Python: each is one line that names the run."""
+
+    def use(number):
+        if number == 1:
+            return "used"
+        raise {2: MemoryError(), 3: RecursionError("too deep"), 4: RunError("It is damaged."), 5: OverflowError()}[
+            number
+        ]
+
+    used, problems = each_alone(range(1, 6), use)
+    assert used == ["used"]
+    assert problems == [
+        "The run 2 cannot be used: MemoryError()",
+        "The run 3 cannot be used: RecursionError('too deep')",
+        "It is damaged.",
+        "The run 5 cannot be used: OverflowError()",
+    ]
+
+
+def test_a_folder_whose_name_no_table_can_hold_is_left_out(folder):
+    """A name in bytes that are no UTF-8 would end the writing of a leaderboard."""
+    shutil.copytree(folder, folder.parent / os.fsdecode(b"odd-\xff"))
+    runs, (problem,) = read_runs(folder.parent)
+    assert [run.dir for run in runs] == [folder]
+    assert "a text in it cannot be written as UTF-8" in problem
+
+
 def without_last_image(arrays):
     """The arrays of one image less."""
     end = len(arrays["scores"]) - max(0, arrays["lengths"][-1])
@@ -178,6 +271,9 @@ def without_last_image(arrays):
     [
         without_last_image,
         lambda one: {**one, "normal": one["normal"] * 0 + 2**62},
+        lambda one: {**one, "lengths": one["lengths"] * 0 + 2**61},
+        lambda one: {**one, "lengths": one["lengths"].reshape(2, -1), "n_regions": one["n_regions"].reshape(2, -1)},
+        lambda one: {**one, "more": np.zeros(200_000_000, np.uint8)},
     ],
 )
 def test_impossible_pixel_counts_are_refused(folder, forge):
