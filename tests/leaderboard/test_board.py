@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.leaderboard import make_board, outcomes
+from lvlm_ad.leaderboard import make_board, outcomes, writable
 
 
 def ranks(board):
@@ -23,6 +23,16 @@ def test_rows_under_the_same_conditions_are_ranked_together(make_run):
     """Best first; equal values share a rank; the next rank counts them both."""
     board = make_board([make_run("a", 0.7), make_run("b", 0.9), make_run("c", 0.9), make_run("d", 0.1)])
     assert ranks(board) == [{"b": 1, "c": 1, "a": 3, "d": 4}]
+
+
+def test_a_run_that_no_table_can_hold_is_left_out(make_run):
+    """Its values break the writing of its row; the others have their table."""
+    odd = make_run("b")
+    odd = replace(odd, metrics={**odd.metrics, "mean": {**odd.metrics["mean"], "image_auroc": 10**400}})
+    good = make_run("a")
+    kept, (problem,) = writable([odd, good])
+    assert kept == [good]
+    assert problem.startswith(f"The run {odd.dir} cannot be used: OverflowError")
 
 
 def test_overlapping_intervals_share_a_rank(make_run):
