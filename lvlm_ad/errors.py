@@ -17,7 +17,8 @@
         │   └── NotFoundError   the endpoint does not know the model, batch or file
         ├── RejectedError       the endpoint refuses this question as malformed; another try would fail too
         └── TransientError      this question failed; another try may succeed
-            └── RateLimitError  the endpoint turned the question away because there are too many
+            ├── RateLimitError  the endpoint turned the question away because there are too many
+            └── UnusableReplyError   a reply came, probably paid, but is no answer or perhaps not a whole one
 
 A refusal, a truncated answer or an unreadable answer is not an error: see ``Answer.outcome`` and ``Scores.status``.
 """
@@ -47,6 +48,7 @@ __all__ = [
     "StoreError",
     "TransientError",
     "UnaskedError",
+    "UnusableReplyError",
     "is_secret_option",
     "is_secret_variable",
     "nearest",
@@ -175,6 +177,19 @@ class RateLimitError(TransientError):
 
     def __init__(self, message: str, *, wait: float | None = None) -> None:
         super().__init__(message, wait=wait, crowded=True)
+
+
+class UnusableReplyError(TransientError):
+    """A reply came, and is probably paid for, but is no answer or perhaps not a whole one; it is asked for once more.
+
+    Args:
+        message: what came.
+        answer: the ``Answer`` that counts if the second reply is not better; None: the question then failed.
+    """
+
+    def __init__(self, message: str, *, answer: Any = None) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Picture, Request
-from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError, TransientError
+from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError, TransientError, UnusableReplyError
 
 from .failures import failed_answer
-from .reasons import sentence
-from .replies import answer_of, parse_json
+from .reasons import filtered_by, reason_in, sentence
+from .replies import answer_of
+from .streams import body_of, parse_json
 from .wire import OpenAIOptions, StatusError, Wire
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ class OpenAIBackend(BatchBackend):
         batch = self._call(lambda: client.batches.retrieve(batch_id))
         for file_id in (batch.output_file_id, batch.error_file_id):
             content = self._call(partial(client.files.content, file_id)).content if file_id else b""
-            for line in content.splitlines():
+            for line in BytesIO(content):
                 if (result := _result_of(parse_json(line))) is not None:
                     key, answer = result
                     yield key, self._without_key(answer) if isinstance(answer, Answer) else self._explained(answer)
@@ -153,14 +155,15 @@ class OpenAIBackend(BatchBackend):
     def _answer(self, request: Request) -> Answer:
         start = perf_counter()
         try:
-            reply = self._wire.post("/chat/completions", _chat_body(request, self._options))
+            # Some endpoints stream unless they are told not to.
+            reply = self._wire.post("/chat/completions", _chat_body(request, self._options, stream=False))
         except StatusError as failure:
             return self._failed_answer(failure, perf_counter() - start)
-        return answer_of(parse_json(reply.content), reply.headers, perf_counter() - start)
+        return answer_of(body_of(reply.content), reply.headers, perf_counter() - start)
 
     def _failed_answer(self, failure: StatusError, seconds: float) -> Answer:
-        body = parse_json(failure.content)
-        return failed_answer(failure.status, body, failure.headers, seconds, self._wire.key_source())
+        body, wire = body_of(failure.content), self._wire
+        return failed_answer(failure.status, body, failure.headers, seconds, wire.key_source(), wire.route)
 
     def _call(self, call: Callable[[], T]) -> T:
         """Call the client; translate its exceptions."""
@@ -182,12 +185,14 @@ class OpenAIBackend(BatchBackend):
 
     def _explained(self, error: BackendError) -> BackendError:
         """Add the address and the model to an error, and remove the key."""
+        if isinstance(error, UnusableReplyError) and error.answer is not None:
+            error.answer = self._without_key(error.answer)
         text = self._wire.hide(str(error))[:_SHOWN]
         error.args = (f"{self._options.base_url}, model {self._options.model}: {text}",)
         return error
 
 
-def _chat_body(request: Request, options: OpenAIOptions) -> bytes:
+def _chat_body(request: Request, options: OpenAIOptions, **more: Any) -> bytes:
     """Return a question as JSON; a setting that the endpoint does not support is left out."""
     body: dict[str, Any] = {"model": options.model, options.token_parameter: options.max_tokens}
     for name in ("temperature", "seed", "reasoning_effort"):
@@ -200,6 +205,7 @@ def _chat_body(request: Request, options: OpenAIOptions) -> bytes:
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     content = [_picture(picture, options.detail) for picture in request.images]
     body["messages"] = [{"role": "user", "content": [*content, {"type": "text", "text": request.text}]}]
+    body |= more
     return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -223,15 +229,24 @@ def _result_of(line: Any) -> tuple[str, Answer | BackendError] | None:
         return None
     key, response = line["custom_id"], line.get("response")
     try:
-        if not isinstance(response, dict):
-            error = line.get("error")
-            reason = error.get("message") if isinstance(error, dict) else None
-            raise TransientError(f"not answered in the batch: {reason or 'no reason is given'}")
-        status = response.get("status_code")
-        if status == _OK:
-            answer = answer_of(response.get("body"), {}, 0.0)
+        if isinstance(response, dict):
+            answer = _answer_in(response)
+        elif filtered := filtered_by(line.get("error"), words=True):
+            answer = Answer("", "filtered", detail=filtered)
         else:
-            answer = failed_answer(status if isinstance(status, int) else _SERVER_ERROR, response.get("body"), {}, 0.0)
+            raise TransientError(f"not answered in the batch: {reason_in(line.get('error')) or 'no reason is given'}")
     except BackendError as error:
+        if isinstance(error, UnusableReplyError) and error.answer is not None:
+            error.answer = replace(error.answer, batch=True)
         return key, error
     return key, replace(answer, batch=True)
+
+
+def _answer_in(response: Mapping[str, Any]) -> Answer:
+    """Return the answer in the response of a batch's line; a response without a status is taken as success."""
+    body, status = response.get("body"), response.get("status_code", _OK)
+    if isinstance(body, str):
+        body = body_of(body.encode("utf-8", "replace"))
+    if status == _OK:
+        return answer_of(body, {}, 0.0)
+    return failed_answer(status if isinstance(status, int) else _SERVER_ERROR, body, {}, 0.0)

@@ -1,16 +1,42 @@
-"""The reason in an error's body, wherever it stands."""
+"""The reason that a reply gives for an error, wherever it stands, and the words that classify the error."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-_LONGEST = 5000
-"""Most characters of a server's message that are processed."""
+from .outcomes import incomplete_by
+from .streams import parse_json
 
-_NO_STATUS = 500
-"""The status of an error that names none."""
+_LONGEST, _QUOTED = 5000, 300
+"""Most characters of a server's message that are processed, and of a reply that is quoted."""
+_DEEPEST = 8
+"""So many levels of a body are searched; what servers send has fewer."""
+_LISTED = 3
+"""Most problems of a list that are named."""
+
+_CONTAINERS = ("error", "errors")
+_MESSAGES = (
+    *("message", "msg", "detail", "details", "error_message", "errormessage", "error_msg", "errormsg", "errmsg"),
+    *("err_msg", "status_msg", "error_description", "faultstring", "description", "reason", "title", "error"),
+)
+"""Fields, in lower case, that hold the reason in words; the first that is filled counts."""
+_CODES = {"code", "type", "status", "reason", "error_code", "errorcode", "blockreason", "block_reason"}
+"""Fields, in lower case, that hold a word for the kind of error."""
+
+_PAGE = re.compile(r"<(?:!doctype|html|head|body|title)\b", re.IGNORECASE)
+_DECLINED = re.compile(
+    r"content[ _-]?(?:management|filtering|moderation|safety)?[ _-]?policy|responsible ?ai|data_?inspection"
+    r"|violat\w* .{0,40}(?:usage|safety|content|use) (?:policy|policies|guidelines)|(?:inappropriate|sensitive) content"
+    r"|(?:blocked|flagged|filtered) .{0,30}(?:content|safety|moderation|guardrail)|content_?filter|considered high risk"
+    r"|sensitive (?:words?|information)|new_sensitive|敏感|不安全|违规",
+    re.IGNORECASE,
+)
+"""What the messages of content filters say, where a gateway has dropped the code."""
+_OF_ACCOUNT = re.compile(r"account|organi[sz]ation|suspend|deactivat|banned|账号|账户|封", re.IGNORECASE)
+"""A message with one of these speaks of the user, not of the question."""
 
 
 def sentence(text: str) -> str:
@@ -18,15 +44,116 @@ def sentence(text: str) -> str:
     return f"{text.rstrip('. ')}."
 
 
-def reason_in(error: Mapping[str, Any]) -> str:
-    """Return the server's message in one line; empty if there is none."""
-    detail = error.get("detail")
-    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
-        # FastAPI lists the problems of a request.
-        detail = detail[0].get("msg")
-    reason = text_of(error.get("message")) or text_of(detail) or text_of(error.get("error"))
-    # JSON can hold lone surrogates, which no file can.
-    return " ".join(reason[:_LONGEST].encode("utf-8", "replace").decode("utf-8").split())
+def text_of(value: Any) -> str:
+    """Return a text, empty if the value is something else."""
+    return value if isinstance(value, str) else ""
+
+
+def one_line(text: str, longest: int = _LONGEST) -> str:
+    r"""Write a server's text in one line without control characters; the last word of a long text is dropped.
+
+    A half word could be a part of a key, too short to be recognized.
+
+    Example:
+        >>> one_line("<b>\x1b no\n way", 100)
+        '<b>? no way'
+    """
+    shown = text[:longest]
+    if len(text) > longest:
+        shown = re.sub(r"[\w+/=.-]{1,60}$", "", shown) + "..."
+    return " ".join("".join(c if c.isprintable() else " " if c.isspace() else "?" for c in shown).split())
+
+
+def quoted(body: Any) -> str:
+    """Quote a body that says nothing of use, shortened."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return f"'{one_line(text, _QUOTED)}'" if text.strip() else "nothing"
+
+
+def is_page(body: Any) -> bool:
+    """Return whether a body is a web page: endpoints send JSON, gateways and proxies send pages."""
+    return (
+        isinstance(body, str)
+        and re.search(r"<(?:!doctype|html|head|body|title)\b", body[:1000], re.IGNORECASE) is not None
+    )
+
+
+def reason_in(body: Any, depth: int = _DEEPEST) -> str:
+    """Return what a body gives as the reason, in one line; empty if it gives none.
+
+    Args:
+        body: the reply's JSON, or its text.
+        depth: so many levels are searched.
+
+    Example:
+        >>> reason_in({"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]})
+        'body.seed: Extra inputs are not permitted'
+        >>> reason_in({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}})
+        'insufficient balance'
+        >>> reason_in("<html><title>502 Bad Gateway</title>...")
+        '502 Bad Gateway'
+    """
+    if isinstance(body, str):
+        return _said(body, depth)
+    if depth == 0:
+        return ""
+    if isinstance(body, list):
+        reasons = dict.fromkeys(reason_in(part, depth - 1) for part in body[:_LISTED])
+        return "; ".join(reason for reason in reasons if reason)
+    if not isinstance(body, dict):
+        return ""
+    fields = {str(name).lower(): value for name, value in body.items()}
+    inner = [fields[name] for name in _CONTAINERS if isinstance(fields.get(name), dict | list)]
+    named = [fields[name] for name in _MESSAGES if name in fields]
+    # A list of texts elsewhere is no reason.
+    others = [value for value in fields.values() if isinstance(value, dict) or _has_objects(value)]
+    reason = next(filter(None, (reason_in(part, depth - 1) for part in [*inner, *named, *others])), "")
+    if isinstance(loc := fields.get("loc"), list) and reason:
+        reason = f"{one_line('.'.join(map(str, loc)), _QUOTED)}: {reason}"
+    # OpenRouter's own message says little; it keeps the provider's beside it.
+    metadata = fields.get("metadata")
+    raw = reason_in(metadata.get("raw"), depth - 1) if isinstance(metadata, dict) else ""
+    return f"{reason}: {raw}" if raw and reason and raw not in reason else reason or raw
+
+
+def _has_objects(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(part, dict) for part in value[:_LISTED])
+
+
+def _said(text: str, depth: int) -> str:
+    """Return the reason in a text, which may be JSON or a web page itself."""
+    text = text[:_LONGEST].strip()
+    if text.startswith(("{", "[")) and depth and (reason := reason_in(parse_json(text), depth - 1)):
+        return reason
+    if is_page(text):
+        title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
+        text = title[1] if title and title[1].strip() else re.sub("<[^>]*>", " ", text)
+        return one_line(text, _QUOTED)
+    return one_line(text)
+
+
+def codes_in(body: Any, depth: int = _DEEPEST) -> Iterator[str]:
+    """Yield the words for the kind of an error, wherever they stand in a body."""
+    if isinstance(body, dict) and depth:
+        for name, value in body.items():
+            if isinstance(value, str) and str(name).lower() in _CODES and value and not re.search(r"\s", value):
+                yield f"block_reason_{value}" if str(name).lower().startswith("block") else value
+            yield from codes_in(value, depth - 1)
+    elif isinstance(body, list) and depth:
+        for value in body[:_LISTED]:
+            yield from codes_in(value, depth - 1)
+
+
+def filtered_by(body: Any, *, words: bool) -> str:
+    """Return what says that a content filter declined the question; empty if nothing does.
+
+    Args:
+        body: the reply's JSON, or its text.
+        words: whether a message in words is enough; a gateway may have dropped the code.
+    """
+    code = next((code for code in codes_in(body) if incomplete_by(code) == "filtered"), "")
+    reason = reason_in(body) if words and not code else ""
+    return code or (reason if _DECLINED.search(reason) and not _OF_ACCOUNT.search(reason) else "")
 
 
 def error_in(body: Any) -> dict[str, Any]:
@@ -41,12 +168,14 @@ def error_in(body: Any) -> dict[str, Any]:
     return {"message": error} if isinstance(error, str) else body
 
 
-def status_in(body: Any) -> int:
-    """Return the status that an error with HTTP status 200 names; 500 if none."""
-    code = str(error_in(body).get("code"))[:_LONGEST]
-    return int(code) if re.fullmatch("[45][0-9]{2}", code) else _NO_STATUS
+def is_error(part: Mapping[str, Any]) -> bool:
+    """Return whether a body or a choice holds an error; some gateways send an empty one with each answer."""
+    error = part.get("error")
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
-def text_of(value: Any) -> str:
-    """Return a text, empty if the value is something else."""
-    return value if isinstance(value, str) else ""
+def status_in(body: Any) -> int | None:
+    """Return the HTTP status that an error names in its body; None if none."""
+    error = error_in(body)
+    codes = [str(error.get(name))[:_QUOTED] for name in ("code", "status_code", "statusCode", "status")]
+    return next((int(code) for code in codes if re.fullmatch("[45][0-9]{2}", code)), None)

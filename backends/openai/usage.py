@@ -7,24 +7,37 @@ from typing import Any
 
 from lvlm_ad.backend import Token, Usage, number_tokens
 
+_MOST = 2**53
+"""No count is larger; above, floats are no longer exact."""
+
 
 def usage_of(usage: Any) -> Usage:
-    """Return the token counts of a reply; None where they are missing or malformed."""
+    """Return the token counts of a reply; None where they are missing or malformed.
 
-    def part(holder: Any, name: str) -> Any:
-        return holder.get(name) if isinstance(holder, dict) else None
-
-    def count(holder: Any, name: str) -> int | None:
-        number = part(holder, name)
-        # The answer store holds 64-bit integers.
-        return number if type(number) is int and 0 <= number < 2**63 else None
-
-    question, written, total = (count(usage, f"{name}_tokens") for name in ("prompt", "completion", "total"))
-    reasoning = count(part(usage, "completion_tokens_details"), "reasoning_tokens")
-    if question is not None and written is not None and reasoning and total == question + written + reasoning:
+    Example:
+        >>> usage_of({"prompt_tokens": 900.0, "completion_tokens": 20})
+        Usage(input_tokens=900, cached_tokens=None, output_tokens=20)
+    """
+    question = _count(usage, "prompt_tokens", "input_tokens")
+    written = _count(usage, "completion_tokens", "output_tokens")
+    reasoning = _count(_part(usage, "completion_tokens_details"), "reasoning_tokens")
+    if question is not None and written is not None and reasoning:
         # OpenAI counts reasoning as part of the completion; some endpoints do not, as their total shows.
-        written += reasoning
-    return Usage(question, count(part(usage, "prompt_tokens_details"), "cached_tokens"), written)
+        written += reasoning if _count(usage, "total_tokens") == question + written + reasoning else 0
+    return Usage(question, _count(_part(usage, "prompt_tokens_details"), "cached_tokens"), written)
+
+
+def _part(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, dict) else None
+
+
+def _count(holder: Any, *names: str) -> int | None:
+    """Return the first of the fields that is a count; some gateways write counts as floats."""
+    for name in names:
+        number = _part(holder, name)
+        if type(number) in {int, float} and 0 <= number < _MOST and number == int(number):
+            return int(number)
+    return None
 
 
 def tokens_of(logprobs: Any, text: str) -> tuple[Token, ...]:

@@ -5,24 +5,21 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from lvlm_ad.backend import BackendOptions, Transport
-from lvlm_ad.errors import ConfigError, TransientError
+from lvlm_ad.errors import BackendError, ConfigError, TransientError
+
+from .network import connection_failure, http, make_client, route
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-_FILE_SECONDS = 3600.0
-"""Time limit for downloading the answers of a batch, which may be hundreds of megabytes."""
-_MOST_BYTES = 500_000_000
-"""Largest reply. The answers of a batch come in one file; a single answer is far smaller."""
 _DEFAULT_VARIABLE = "OPENAI_API_KEY"
 _SHORTEST_KEY = 8
 """Characters that a real key has at least."""
@@ -141,7 +138,8 @@ class Wire:
         self._url = options.base_url
         self._timeout = options.timeout
         self._key, self._source = _find_key(options)
-        self.client: OpenAI = _client(self._key, options)
+        self.client: OpenAI = make_client(self._key, options)
+        self.route = route(options.base_url)
 
     def hide(self, text: str) -> str:
         """Replace the key in a text, also where it is URL-encoded or cut off."""
@@ -168,7 +166,7 @@ class Wire:
         # The client's own methods would copy and check every picture.
         json = {"headers": {"Content-Type": "application/json"}}
         return self.call(
-            lambda: self.client.post(path, cast_to=_http().Response, content=body, options=json)  # type: ignore[call-overload]
+            lambda: self.client.post(path, cast_to=http().Response, content=body, options=json)  # type: ignore[call-overload]
         )
 
     def call(self, call: Callable[[], Any]) -> Any:
@@ -177,10 +175,11 @@ class Wire:
         Raises:
             StatusError: the status is not success.
             TransientError: there is no complete reply.
+            FatalError: the connection cannot be made as the address and the environment are.
         """
         import openai  # noqa: PLC0415 - takes half a second
 
-        failure: StatusError | TransientError
+        failure: StatusError | BackendError
         try:
             return call()
         except openai.APIStatusError as error:
@@ -188,12 +187,7 @@ class Wire:
         except openai.APITimeoutError:
             failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
-            unreached = isinstance(error.__cause__, _http().ConnectError)
-            reason = error.__cause__ or error
-            message = f"the connection broke: {reason}"
-            if unreached:
-                message = f"no connection ({reason}); is the server running, and is base_url right?"
-            failure = TransientError(message, unreached=unreached)
+            failure = connection_failure(error.__cause__ or error, self.route)
         except RuntimeError:
             if not self.client.is_closed():
                 raise
@@ -259,64 +253,3 @@ def _is_local(url: str) -> bool:
         return ipaddress.ip_address(host).is_private
     except ValueError:
         return "." not in host or host.endswith((".internal", ".lan", ".local"))
-
-
-def _client(key: SecretStr, options: OpenAIOptions) -> OpenAI:
-    from openai import DefaultHttpxClient, OpenAI, Timeout  # noqa: PLC0415 - as above
-
-    secret = key.get_secret_value()
-    return OpenAI(
-        # The client requires a key; an endpoint that needs none ignores this one.
-        api_key=secret or "none",
-        base_url=options.base_url,
-        timeout=Timeout(options.timeout, connect=min(options.timeout, 15.0)),
-        # The framework retries, since it knows the waits of the whole run.
-        max_retries=0,
-        default_headers={"api-key": secret} if secret and options.key_header == "api-key" else None,
-        default_query={"api-version": options.api_version} if options.api_version else None,
-        # A redirect would send pictures and key to a host that the user did not name.
-        http_client=DefaultHttpxClient(follow_redirects=False, event_hooks={"response": [_limited(options.timeout)]}),
-    )
-
-
-def _http() -> Any:
-    """Return the client's HTTP library, which was renamed."""
-    try:
-        import httpx2  # noqa: PLC0415 - the client's own dependency
-    except ModuleNotFoundError:
-        import httpx  # noqa: PLC0415 - before the client's version 3
-
-        return httpx
-    return httpx2
-
-
-def _limited(seconds: float) -> Callable[[Any], None]:
-    """Return a hook that limits the size and the time of a whole reply.
-
-    The client's own time-out restarts with each byte.
-    """
-    http = _http()
-    stream_type: Any = http.SyncByteStream
-
-    class Limited(stream_type):  # type: ignore[misc]
-        def __init__(self, stream: Any, seconds: float) -> None:
-            self._stream, self._until = stream, monotonic() + seconds
-
-        def __iter__(self) -> Iterator[bytes]:
-            size = 0
-            for chunk in self._stream:
-                size += len(chunk)
-                if size > _MOST_BYTES:
-                    raise http.ReadError(f"the reply is larger than {_MOST_BYTES // 10**6} MB")
-                if monotonic() > self._until:
-                    raise http.ReadTimeout("the reply did not end in time")
-                yield chunk
-
-        def close(self) -> None:
-            self._stream.close()
-
-    def hook(response: Any) -> None:
-        is_file = response.request.url.path.endswith("/content")
-        response.stream = Limited(response.stream, max(seconds, _FILE_SECONDS) if is_file else seconds)
-
-    return hook

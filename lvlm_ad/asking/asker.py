@@ -17,7 +17,7 @@ from lvlm_ad.asking.answers import storable
 from lvlm_ad.asking.limiter import RateLimiter
 from lvlm_ad.asking.retries import PATIENCE, Retries
 from lvlm_ad.backend import Limits, as_answer
-from lvlm_ad.errors import FatalError, LvlmAdError, TransientError
+from lvlm_ad.errors import FatalError, LvlmAdError, TransientError, UnusableReplyError
 from lvlm_ad.log import event
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.presets import Pacing, Price
@@ -221,7 +221,6 @@ class Asker:
                 self._store.put(key, answer, request=request, identity=self.identity, replace=replace)
             self._retries.count_answer()
             cost = self.cost(answer)
-            self._budget.paid(cost)
         event(
             "answered",
             key=key,
@@ -260,6 +259,12 @@ class Asker:
         """Call the backend; whatever it raises or returns becomes one of our errors or an answer that can be stored."""
         start, cls = perf_counter(), self.backend.implementation
         name = f"the backend {cls.__name__}"
+
+        def received(reply: Answer | str) -> Answer:
+            answer = storable(as_answer(reply, f"{cls.__name__}.answer"))
+            self._budget.paid(self.cost(answer))
+            return replace(answer, seconds=answer.seconds or perf_counter() - start)
+
         with plugin_code(
             f"{name} raised",
             name=name,
@@ -268,5 +273,8 @@ class Asker:
             missing=FatalError,
             after="",
         ):
-            answer = as_answer(self.backend.answer(request), f"{cls.__name__}.answer")
-        return replace(storable(answer), seconds=answer.seconds or perf_counter() - start)
+            try:
+                return received(self.backend.answer(request))
+            except UnusableReplyError as error:
+                error.answer = error.answer and received(error.answer)
+                raise

@@ -22,7 +22,14 @@ from lvlm_ad.asking.answers import storable
 from lvlm_ad.asking.cost import BudgetSpentError
 from lvlm_ad.asking.retries import PATIENCE, too_long
 from lvlm_ad.backend import Answer, Picture, Request
-from lvlm_ad.errors import FatalError, LvlmAdError, NotFoundError, RejectedError, TransientError, UnaskedError
+from lvlm_ad.errors import (
+    FatalError,
+    LvlmAdError,
+    NotFoundError,
+    RejectedError,
+    TransientError,
+    UnaskedError,
+)
 
 if TYPE_CHECKING:
     from lvlm_ad.asking.answers import AnswerStore, Locks

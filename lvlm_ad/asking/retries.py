@@ -13,7 +13,15 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from lvlm_ad.asking.limiter import StoppedError
-from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError
+from lvlm_ad.errors import (
+    FatalError,
+    LvlmAdError,
+    RateLimitError,
+    RejectedError,
+    TransientError,
+    UnaskedError,
+    UnusableReplyError,
+)
 from lvlm_ad.log import event
 
 if TYPE_CHECKING:
@@ -56,11 +64,11 @@ class Retries:
         self._answered = self._failed = self._waited_in_vain = self._rejected = self._rejected_as_all = 0
         # Questions that were sent and have not come back, now and when the eighth failed: they may be answered yet.
         self._first_tries, self._awaited = set[str](), set[str]()
-        self._reached = False
+        self._reached = self._unusable_again = False
         self._noted = -inf
 
     def until_answered(self, key: str, ask: Callable[[bool], Answer]) -> Answer:
-        """Ask until there is an answer, or no hope of one.
+        """Ask until there is an answer, or no hope of one; then what came of an answer counts, if anything did.
 
         Args:
             key: the question's, for the log.
@@ -69,7 +77,19 @@ class Retries:
         Raises:
             LvlmAdError: see ``Asker.ask``.
         """
-        tries = failures = 0
+        partial: list[Answer] = []
+        try:
+            answer = self._until_complete(key, ask, partial)
+        except LvlmAdError:
+            if not partial:
+                raise
+            return partial[-1]
+        self._unusable_again = False
+        return answer
+
+    def _until_complete(self, key: str, ask: Callable[[bool], Answer], partial: list[Answer]) -> Answer:
+        """Ask until there is a complete answer; others are added to ``partial``."""
+        tries = failures = unusable = 0
         turned_away: float | None = None
         while True:
             try:
@@ -87,10 +107,16 @@ class Retries:
                 if unpaid:
                     turned_away = turned_away or monotonic()
                     hopeless = monotonic() - turned_away > PATIENCE
+                elif isinstance(error, UnusableReplyError):
+                    unusable += 1
+                    partial += [] if error.answer is None else [error.answer]
+                    # Each is paid for. Where a second one was no better, later questions do not ask for one.
+                    hopeless = unusable > min(self._max_retries, 0 if self._unusable_again else 1)
+                    self._unusable_again |= hopeless
                 else:
                     failures += 1
                     hopeless = failures > self._max_retries
-                if hopeless:
+                if hopeless and not partial:
                     self._count_failure(error, waited=unpaid)
                 if hopeless or self._stopped.is_set():
                     # If no question can succeed, this one is not to blame.

@@ -11,7 +11,15 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.backend import Limits, Picture, Request, Token
-from lvlm_ad.errors import ConfigError, FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
+from lvlm_ad.errors import (
+    ConfigError,
+    FatalError,
+    NotFoundError,
+    RateLimitError,
+    RejectedError,
+    TransientError,
+    UnusableReplyError,
+)
 from lvlm_ad.plugins import load_plugin
 from lvlm_ad.presets import validated
 
@@ -62,7 +70,7 @@ def test_a_question_is_sent_as_chat_completion(backend, endpoint):
 def test_options_can_be_left_to_the_endpoint(backend, endpoint):
     """Temperature "none" sends no temperature, and token_parameter names the token limit."""
     backend(temperature="none", token_parameter="max_tokens").answer(REQUEST)
-    assert set(endpoint.asked[0]) == {"model", "messages", "max_tokens"}
+    assert set(endpoint.asked[0]) == {"model", "messages", "max_tokens", "stream"}
 
 
 def test_a_json_question_carries_its_schema(backend, endpoint):
@@ -155,11 +163,11 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (200, {"error": {"message": "upstream", "code": 502}}, TransientError, "status 502: upstream"),
         (200, {"error": {"message": "upstream", "code": 429}}, RateLimitError, "upstream"),
         (200, {"error": {"message": "upstream"}, "choices": []}, TransientError, "upstream"),
-        (200, b"<html>login</html>", TransientError, "base_url may be wrong"),
-        (200, b"{not json", TransientError, "reply"),
-        (200, {"choices": []}, TransientError, "without choices"),
-        (200, {"choices": [{}]}, TransientError, "without choices"),
-        (200, {"choices": [{"finish_reason": "error", "message": {"content": "half"}}]}, TransientError, "status 500"),
+        (200, b"<html>login</html>", UnusableReplyError, "base_url may be wrong"),
+        (200, b"{not json", UnusableReplyError, "reply"),
+        (200, {"choices": []}, UnusableReplyError, "without choices"),
+        (200, {"choices": [{}]}, UnusableReplyError, "without choices"),
+        (200, {"choices": [{"finish_reason": "error", "message": {"content": "half"}}]}, UnusableReplyError, "'error'"),
         (200, {"choices": [{"error": {"code": 429}, "message": {"content": "half"}}]}, RateLimitError, "status 429"),
         (200, {"error": {"message": "odd", "code": "1234-x"}}, TransientError, "odd"),
         (429, {"error": {"message": "loading", "param": "model"}}, RateLimitError, "loading"),
@@ -169,8 +177,8 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         # The key is removed before a long message is shortened.
         (401, {"error": {"message": "x" * 960 + SECRET + "y" * 5000}}, FatalError, "refused: x"),
         (400, b'{"error": {"message": "bad \\ud800 image"}}', RejectedError, "bad . image"),
-        (200, [], TransientError, "repl"),
-        (200, b"[" * 100_000, TransientError, "repl"),
+        (200, [], UnusableReplyError, "repl"),
+        (200, b"[" * 100_000, UnusableReplyError, "repl"),
     ],
 )
 def test_errors_by_kind(backend, endpoint, status, body, error, says):
@@ -311,7 +319,7 @@ def test_an_answer_that_drips_in_is_given_up(backend, endpoint, broken):
 def test_a_reply_without_end_is_given_up(backend, endpoint, completion, monkeypatch):
     """A reply that exceeds the size limit is a failed question, before it fills the memory."""
     asker = backend()
-    monkeypatch.setattr(sys.modules[f"{type(asker).__module__}.wire"], "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(sys.modules[f"{type(asker).__module__}.network"], "_MOST_BYTES", 100_000)
     endpoint.reply = lambda _: (200, completion("x" * 90_000), {})
     assert asker.answer(REQUEST).outcome == "ok"
     endpoint.reply = lambda _: (200, completion("x" * 200_000), {})
@@ -377,7 +385,7 @@ def test_what_an_endpoint_does_not_take_is_not_sent(backend, endpoint):
     asked = backend(takes=["seed"], detail="none", reasoning_effort="low", seed=4)
     asked.answer(Request(REQUEST.images, "q", {"format": "json", "schema": {"type": "object"}}))
     (body,) = endpoint.asked
-    assert set(body) == {"model", "messages", "max_completion_tokens", "seed", "reasoning_effort"}
+    assert set(body) == {"model", "messages", "max_completion_tokens", "seed", "reasoning_effort", "stream"}
     assert "detail" not in body["messages"][0]["content"][0]["image_url"]
     assert not asked.capabilities.schema
     with pytest.raises(ConfigError, match="does not support temperature"):

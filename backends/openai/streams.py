@@ -1,0 +1,84 @@
+"""A reply's body, read as JSON; also one that an endpoint streams although it was asked not to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_KEPT = ("model", "usage")
+"""Fields of a stream's pieces that belong to the whole reply; the last one that is filled counts."""
+
+
+def body_of(content: bytes) -> Any:
+    """Read a reply's body.
+
+    Returns:
+        The JSON value; of a stream, the reply that its pieces make up; anything else as text.
+
+    Example:
+        >>> body_of(b'data: {"choices": [{"delta": {"content": "Yes."}, "finish_reason": "stop"}]}')["choices"]
+        [{'message': {'content': [{'text': 'Yes.'}]}, 'finish_reason': 'stop'}]
+        >>> body_of(b"Bad Gateway")
+        'Bad Gateway'
+    """
+    value = parse_json(content)
+    if value is not None:
+        return value
+    text = content.decode("utf-8-sig", "replace")
+    return _joined(_pieces(text)) or text
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Parse JSON; None if it is something else. Bytes that are not UTF-8 are replaced."""
+    try:
+        try:
+            return json.loads(data)
+        except UnicodeDecodeError:
+            return json.loads(bytes(data).decode("utf-8", "replace")) if isinstance(data, bytes) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _pieces(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a stream: server-sent events, or one object a line."""
+    for event in re.split(r"\n\n+", re.sub(r"\r\n?", "\n", text)):
+        lines = [line.removeprefix("data:") for line in event.split("\n") if line.startswith(("data:", "{"))]
+        whole = parse_json("\n".join(lines))
+        for value in [whole] if isinstance(whole, dict) else map(parse_json, lines):
+            if isinstance(value, dict):
+                yield value
+
+
+def _joined(pieces: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the reply that a stream's pieces make up, its first choice only; None if they are not of a chat."""
+    body: dict[str, Any] = {}
+    choice: dict[str, Any] = {"message": {}}
+    for piece in pieces:
+        if piece.get("error") or piece.get("type") == "error":
+            return piece if piece.get("error") else {"error": piece}
+        body |= {name: piece[name] for name in _KEPT if piece.get(name)}
+        choices = piece.get("choices")
+        for part in choices if isinstance(choices, list) else []:
+            if isinstance(part, dict) and part.get("index") in {None, 0}:
+                body["choices"] = [choice]
+                _add(choice, part)
+    return body if "choices" in body else None
+
+
+def _add(choice: dict[str, Any], part: dict[str, Any]) -> None:
+    """Add a piece to a choice: texts are continued, all else is replaced."""
+    message, delta, logprobs = choice["message"], part.get("delta"), part.get("logprobs")
+    if isinstance(delta, dict):
+        for name, value in delta.items():
+            if name == "content":
+                more = value if isinstance(value, list) else [{"text": value}] if isinstance(value, str) else []
+                message.setdefault(name, []).extend(more)
+            elif isinstance(value, str):
+                message[name] = message.get(name, "") + value
+    elif isinstance(part.get("message"), dict):
+        choice["message"] = part["message"]
+    if isinstance(logprobs, dict) and isinstance(logprobs.get("content"), list):
+        choice.setdefault("logprobs", {"content": []})["content"].extend(logprobs["content"])
+    choice |= {name: value for name, value in part.items() if value and name not in {"delta", "message", "logprobs"}}
