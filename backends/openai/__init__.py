@@ -231,7 +231,7 @@ def _result_of(line: Any) -> tuple[str, Answer | BackendError] | None:
     try:
         if isinstance(response, dict):
             answer = _answer_in(response)
-        elif filtered := filtered_by(line.get("error"), words=True):
+        elif filtered := filtered_by(line.get("error"), _SERVER_ERROR):
             answer = Answer("", "filtered", detail=filtered)
         else:
             raise TransientError(f"not answered in the batch: {reason_in(line.get('error')) or 'no reason is given'}")

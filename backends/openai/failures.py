@@ -9,13 +9,12 @@ from lvlm_ad.backend import Answer
 from lvlm_ad.errors import FatalError, NotFoundError, RateLimitError, RejectedError, TransientError
 
 from .causes import cause_in
-from .reasons import error_in, filtered_by, is_page, one_line, reason_in, sentence
+from .reasons import error_in, filtered_by, is_page, one_line, reason_in, sentence, status_in
 from .waits import is_limit, is_loading, is_used_up, wait_in
 
 _FORBIDDEN, _RATE_LIMIT, _ERRORS, _SERVER_ERRORS, _TRANSIENT, _PROXY_LOGIN = 403, 429, 400, 500, {408, 409, 425}, 407
+_BAD_REQUEST, _KEY_STATUSES = 400, {401, 403}
 """HTTP statuses; ``_ERRORS`` and ``_SERVER_ERRORS`` are the first of their kind."""
-_KEY_STATUSES, _OF_USER = {401, 403}, {401, 402, 404, _PROXY_LOGIN, _RATE_LIMIT}
-"""Statuses of a refused key, and statuses that never speak of a question's content."""
 
 _HINTS = {
     "response_format": 'If it supports no schema, remove "schema" from takes.',
@@ -40,20 +39,16 @@ def failed_answer(
         key_source: sentence about the key, added if the key is refused.
         route: sentence about the proxy on the way, added if the reply may be the proxy's.
     """
-    error = error_in(body)
-    metadata = error.get("metadata")
-    # OpenRouter's moderation answers with status 403 and its reasons.
-    moderated = status == _FORBIDDEN and isinstance(metadata, dict) and "reasons" in metadata
-    if moderated or (filtered := filtered_by(body, words=status not in _OF_USER)):
-        return Answer("", "filtered", seconds=seconds, detail="moderation" if moderated else filtered)
-    reason = reason_in(body)
-    if isinstance(field := error.get("param"), str) and field not in reason:
-        reason += f" (field {one_line(field)})"
+    if filtered := filtered_by(body, status):
+        return Answer("", "filtered", seconds=seconds, detail=filtered)
+    error, reason = error_in(body), reason_in(body)
     # Text and web pages come from a gateway or a proxy, whose words mean little without the status.
-    detail = reason if isinstance(body, dict | list) and reason else f"status {status}{': ' if reason else ''}{reason}"
-    route = "" if isinstance(body, dict | list) else route
+    from_endpoint = isinstance(body, dict | list)
+    message = f"status {status}{': ' if reason else ''}{reason}"
+    detail = reason if from_endpoint and reason else message
+    route = "" if from_endpoint else route
     if refused := _on_the_way(status, body, detail, headers):
-        raise FatalError((refused if refused.endswith("?") else sentence(refused)) + route)
+        raise FatalError(refused + route)
     wait = wait_in(headers, body=body)
     cause = cause_in(status, error, reason, wait)
     if cause == "account":
@@ -67,14 +62,24 @@ def failed_answer(
         raise FatalError(sentence(f"the key is refused: {detail}") + key_source)
     if cause == "model":
         raise NotFoundError(f"not found: {detail}")
-    message = f"status {status}{': ' if reason else ''}{reason}"
-    if route:
-        message = sentence(message) + route
     if status >= _SERVER_ERRORS or status in _TRANSIENT:
-        raise TransientError(message, wait=wait, starting=is_loading(error, reason))
+        raise TransientError(
+            sentence(message) + route if route else message, wait=wait, starting=is_loading(error, reason)
+        )
     if hint := next((hint for field, hint in _HINTS.items() if field in reason), ""):
         message = f"{sentence(message)} {hint}"
     raise RejectedError(message, shared=cause == "request")
+
+
+def status_of(body: Any) -> int | None:
+    """Return the status of an error that came with status 200: the one it names, or one that fits its words."""
+    reason = reason_in(body)
+    if (status := status_in(body)) is not None:
+        return status
+    if is_limit(reason) and "context" not in reason:
+        return _RATE_LIMIT
+    shared = cause_in(_BAD_REQUEST, error_in(body), reason, None) in {"account", "key", "model"}
+    return _BAD_REQUEST if shared else None
 
 
 def _on_the_way(status: int, body: Any, detail: str, headers: Mapping[str, str]) -> str:
@@ -84,10 +89,10 @@ def _on_the_way(status: int, body: Any, detail: str, headers: Mapping[str, str])
         target = one_line(headers.get("location", "").partition("?")[0])
         base, path, _ = target.partition("/chat/completions")
         url = base if path and base.startswith(("http:", "https:")) else "URL"
-        return f"the address redirects elsewhere, to {target or detail}; give the final one with --set base_url={url}"
+        return f"the address redirects elsewhere, to {target or detail}; give the final one with --set base_url={url}."
     if status in _KEY_STATUSES and is_page(body):
         return (
-            f"a gateway before the endpoint refuses the question (a web page, {detail}), so this says nothing about the "
+            f"a gateway before the endpoint refuses the question (a web page, {detail}), which says nothing about the "
             "key. Is base_url right, and does the gateway let this machine pass?"
         )
-    return f"a proxy asks for a login: {detail}" if status == _PROXY_LOGIN else ""
+    return sentence(f"a proxy asks for a login: {detail}") if status == _PROXY_LOGIN else ""

@@ -109,9 +109,9 @@ def connection_failure(reason: BaseException, way: str) -> BackendError:
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return FatalError(f"the server's certificate is not trusted ({reason}).{_certificates()}{way}")
+        return FatalError(f"no connection ({reason}): its certificate is not trusted.{_certificates()}{way}")
     if "WRONG_VERSION_NUMBER" in str(reason):
-        return FatalError(f"the server does not speak https ({reason}); base_url may have to begin with http://.{way}")
+        return FatalError(f"no connection ({reason}): it does not speak https; does base_url begin with http://?{way}")
     if isinstance(reason, http().ConnectError | http().ProxyError):
         question = "does the proxy work" if way else "is the server running"
         return TransientError(f"no connection ({reason}); {question}, and is base_url right?{way}", unreached=True)

@@ -39,6 +39,10 @@ _OF_ACCOUNT = re.compile(r"account|organi[sz]ation|suspend|deactivat|banned|è´¦å
 """A message with one of these speaks of the user, not of the question."""
 
 
+_FORBIDDEN, _OF_USER = 403, {401, 402, 404, 407, 429}
+"""HTTP statuses; those of the second kind never speak of a question's content."""
+
+
 def sentence(text: str) -> str:
     """End a text with a full stop."""
     return f"{text.rstrip('. ')}."
@@ -50,18 +54,18 @@ def text_of(value: Any) -> str:
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
-    r"""Write a server's text in one line without control characters; the last word of a long text is dropped.
+    r"""Write a server's text in one line, control characters escaped; the last word of a long text is dropped.
 
-    A half word could be a part of a key, too short to be recognized.
+    A half word could be a part of a key, too short to be recognized. JSON can hold lone surrogates, which no file can.
 
     Example:
         >>> one_line("<b>\x1b no\n way", 100)
-        '<b>? no way'
+        '<b>\\x1b no way'
     """
-    shown = text[:longest]
+    shown = text[:longest].encode("utf-8", "replace").decode("utf-8")
     if len(text) > longest:
         shown = re.sub(r"[\w+/=.-]{1,60}$", "", shown) + "..."
-    return " ".join("".join(c if c.isprintable() else " " if c.isspace() else "?" for c in shown).split())
+    return " ".join("".join(c if c.isprintable() or c.isspace() else repr(c)[1:-1] for c in shown).split())
 
 
 def quoted(body: Any) -> str:
@@ -110,6 +114,8 @@ def reason_in(body: Any, depth: int = _DEEPEST) -> str:
     reason = next(filter(None, (reason_in(part, depth - 1) for part in [*inner, *named, *others])), "")
     if isinstance(loc := fields.get("loc"), list) and reason:
         reason = f"{one_line('.'.join(map(str, loc)), _QUOTED)}: {reason}"
+    if isinstance(field := fields.get("param"), str) and field not in reason:
+        reason += f" (field {one_line(field, _QUOTED)})"
     # OpenRouter's own message says little; it keeps the provider's beside it.
     metadata = fields.get("metadata")
     raw = reason_in(metadata.get("raw"), depth - 1) if isinstance(metadata, dict) else ""
@@ -144,16 +150,22 @@ def codes_in(body: Any, depth: int = _DEEPEST) -> Iterator[str]:
             yield from codes_in(value, depth - 1)
 
 
-def filtered_by(body: Any, *, words: bool) -> str:
+def filtered_by(body: Any, status: int) -> str:
     """Return what says that a content filter declined the question; empty if nothing does.
 
-    Args:
-        body: the reply's JSON, or its text.
-        words: whether a message in words is enough; a gateway may have dropped the code.
+    Example:
+        >>> filtered_by({"error": {"code": "400", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}, 400)
+        'ResponsibleAIPolicyViolation'
     """
+    metadata = error_in(body).get("metadata")
+    if status == _FORBIDDEN and isinstance(metadata, dict) and "reasons" in metadata:
+        # OpenRouter's moderation.
+        return "moderation"
     code = next((code for code in codes_in(body) if incomplete_by(code) == "filtered"), "")
-    reason = reason_in(body) if words and not code else ""
-    return code or (reason if _DECLINED.search(reason) and not _OF_ACCOUNT.search(reason) else "")
+    if code or status in _OF_USER:
+        return code
+    reason = reason_in(body)
+    return reason if _DECLINED.search(reason) and not _OF_ACCOUNT.search(reason) else ""
 
 
 def error_in(body: Any) -> dict[str, Any]:

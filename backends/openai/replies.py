@@ -12,9 +12,9 @@ from typing import Any
 from lvlm_ad.backend import Answer, Outcome
 from lvlm_ad.errors import UnusableReplyError
 
-from .failures import failed_answer
+from .failures import failed_answer, status_of
 from .outcomes import ending
-from .reasons import filtered_by, is_error, one_line, quoted, reason_in, status_in, text_of
+from .reasons import filtered_by, is_error, one_line, quoted, reason_in, text_of
 from .usage import tokens_of, usage_of
 from .waits import announced_limits
 
@@ -43,7 +43,7 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
     for part in (body, choice):
         # A gateway may send status 200 with the error of the server behind it.
         if is_error(part):
-            return failed_answer(status_in(part) or _NO_STATUS, part, headers, seconds)
+            return failed_answer(status_of(part) or _NO_STATUS, part, headers, seconds)
     ended, word = ending(choice, body)
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -78,8 +78,8 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
 
 def _without_message(body: Mapping[str, Any], headers: Mapping[str, str], seconds: float) -> Answer:
     """Return the answer "filtered", or raise what a reply without a message means."""
-    status = status_in(body)
-    if status is not None or filtered_by(body, words=True):
+    status = status_of(body)
+    if status is not None or filtered_by(body, _NO_STATUS):
         return failed_answer(status or _NO_STATUS, body, headers, seconds)
     raise UnusableReplyError(f"a reply without choices: {quoted(reason_in(body) or body)}")
 

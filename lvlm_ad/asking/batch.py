@@ -29,6 +29,7 @@ from lvlm_ad.errors import (
     RejectedError,
     TransientError,
     UnaskedError,
+    UnusableReplyError,
 )
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ class Batcher:
         self._stale = stale
         self._asked: dict[str, Request] = {}
         self._refused: dict[str, LvlmAdError] = {}
+        # Questions to send once more, since what came may be cut off, and those that were.
+        self._doubtful, self._repeated = set[str](), set[str]()
         self.answered: set[str] = set()
         self.reasons: dict[str, LvlmAdError] = {}
 
@@ -248,9 +251,9 @@ class Batcher:
         if key in waiting or key in self.answered:
             # This command, or one that was interrupted, has paid for it; the limit covers both.
             self._planned += most
-            return False
         stored = self._store.get(key)
-        if stored is not None and not self._stale(request, stored):
+        answered = key in self.answered or (stored is not None and not self._stale(request, stored))
+        if key in waiting or (answered and key not in self._doubtful):
             return False
         if key in self._refused:
             self.reasons[key] = self._refused[key]
@@ -260,6 +263,8 @@ class Batcher:
             self.reasons[key] = UnaskedError("not asked: another command is asking it; run this command again")
         else:
             self._planned += most
+            self._repeated |= self._doubtful & {key}
+            self._doubtful.discard(key)
             return True
         return False
 
@@ -330,12 +335,17 @@ class Batcher:
 
     def _store_answers(self, batch: OpenBatch, state: Batch) -> None:
         answered: set[str] = set()
-        for key, answer in self._call(lambda: list(self._backend.batch_answers(batch.batch_id))):
+        for key, result in self._call(lambda: list(self._backend.batch_answers(batch.batch_id))):
             if key not in batch.keys:
                 continue
+            answer = result
+            if isinstance(result, UnusableReplyError):
+                # What came is stored; one more batch may bring a better answer in its place.
+                answer = result.answer or result
+                self._doubtful |= {key} - self._repeated
             if not isinstance(answer, Answer):
                 self.reasons[key] = answer
-                if not isinstance(answer, TransientError):
+                if not isinstance(answer, TransientError) or key in self._repeated:
                     self._refused[key] = answer
                 continue
             # An answer to a question that this run does not ask is stored too: it is paid for.

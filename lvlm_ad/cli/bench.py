@@ -167,13 +167,17 @@ def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
         if answers["usable"] == answers["total"]:
             continue
         lines.append(f"{run.manifest.row_name}: {outcomes(answers)}.")
-        for status in UNANSWERED:
-            first = next((record for record in run.predictions if record.status == status), None)
+        unusable = [record for record in run.predictions if record.image_score is None]
+        for status in (*UNANSWERED, "truncated", "unparsable"):
+            first = next((record for record in unusable if record.status == status and record.notes), None)
             if first is not None:
-                lines.append(f"  {first.id}: {first.notes[0][:300]}")
-        answered = {record.status for record in run.predictions if record.image_score is None} - set(UNANSWERED)
-        if answered and not retried:
-            lines.append("  --retry-failed asks again if an answer is refused, cut off or unreadable.")
+                lines.append(f"  {first.id}: {first.notes[-1][:300]}")
+        if any(record.status == "truncated" for record in unusable):
+            lines.append("  Answers that were cut off need more tokens: --set max_tokens=N asks all questions anew.")
+        # An answer that was cut off or empty would most likely end the same way, and be paid for once more.
+        others = [one for one in unusable if one.status not in UNANSWERED and one.outcome not in {"truncated", "empty"}]
+        if others and not retried:
+            lines.append("  --retry-failed asks again if an answer is refused or unreadable.")
     return lines
 
 

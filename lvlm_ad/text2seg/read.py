@@ -30,6 +30,8 @@ the model could have written, see ``expected``."""
 
 TOO_LONG = f"Only the last {LONGEST} characters were read."
 """The note on a text of which only the end was read."""
+_LONGEST_DETAIL = 300
+"""Most characters of a backend's explanation in a note."""
 _DECLINED = {"refused": "The model", "filtered": "The content filter"}
 
 
@@ -75,12 +77,19 @@ def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
         reason = f": {quoted(answer.detail)}." if answer.detail else "."
         return Scores(None, {}, "refused", (f"{_DECLINED[answer.outcome]} declined{reason}",))
     if answer.outcome == "empty":
-        return Scores(None, {}, "unparsable", ("The answer holds no text.",))
+        return Scores(None, {}, "unparsable", (f"The answer holds no text{_why(answer)}",))
     expected = Expected(answer.tokens if scoring == "expected" else ())
     if answer.outcome != "truncated":
         return _scores(answer.text, n_regions, expected)
     scores = _scores(_without_half_number(answer.text), n_regions, expected)
-    return replace(scores, status="truncated", notes=(*scores.notes, "The answer was cut off."))
+    why = "." if answer.text.strip() else _why(answer)
+    return replace(scores, status="truncated", notes=(*scores.notes, f"The answer was cut off{why}"))
+
+
+def _why(answer: Answer) -> str:
+    """Say why an answer has no text, if the backend says it in a sentence; a finish reason is one word."""
+    detail = "".join(c if c.isprintable() else " " for c in answer.detail[:_LONGEST_DETAIL])
+    return f": {detail}" if " " in detail else "."
 
 
 def _scores(text: str, n_regions: int, expected: Expected) -> Scores:
