@@ -184,6 +184,10 @@ def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
     elif sizes[0] != sizes[1]:
         named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
         reason = f"one measured images at {named[0]}, the other at {named[1]}"
+    elif one.fpr_limit != other.fpr_limit:
+        reason = (
+            f"one takes AUPRO up to a false-positive rate of {one.fpr_limit:g}, the other up to {other.fpr_limit:g}"
+        )
     elif _left_out(first) != _left_out(second):
         reason = "they leave out different images without a usable answer. Run both with --on-failure zero"
     elif other_model and differ and not across_conditions:
@@ -238,7 +242,8 @@ def measured_categories(run: Run) -> dict[str, tuple[list[int], CategoryImages]]
         images = CategoryImages(
             np.array([run.predictions[index].label for index in chosen], dtype=np.bool_),
             np.array([run.predictions[index].image_score or 0.0 for index in chosen]),
-            pixels if pixels.complete else None,
+            pixels if pixels.measurable else None,
+            run.manifest.fpr_limit,
         )
         categories[name] = (chosen, images)
     return categories

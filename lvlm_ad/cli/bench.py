@@ -54,6 +54,7 @@ def bench(
     mask_values: shell.MaskValues = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed for reference images and random scores.")] = 0,
     resamples: shell.Resamples = 1000,
+    fpr_limit: shell.FprLimit = 0.3,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed", help="Ask again if a stored answer is refused, cut off, empty or unreadable."),
@@ -233,6 +234,7 @@ def score(
     mask_threshold: shell.MaskThreshold = None,
     mask_values: shell.MaskValues = None,
     resamples: shell.Resamples = 1000,
+    fpr_limit: shell.FprLimit = 0.3,
     out: shell.Out = Path("runs"),
     json: shell.Json = False,
 ) -> None:
@@ -256,6 +258,7 @@ def score(
         mask_threshold=mask_threshold,
         mask_values=mask_values,
         resamples=resamples,
+        fpr_limit=fpr_limit,
     )
     with Bars() as bars:
         run = score_maps(maps, config, name=name, image_scores=image_scores, own_size=not size, progress=bars)

@@ -23,6 +23,10 @@ from lvlm_ad.limits import RESAMPLES
 if TYPE_CHECKING:
     from rich.console import Console
 
+FprLimit = Annotated[
+    float,
+    typer.Option(help="Take AUPRO up to this false-positive rate, above 0 and at most 1: 0.3, or 0.05 as some do."),
+]
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The image file.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 Categories = Annotated[list[str], typer.Option("--category", "-c", help="Measure only this category; may be repeated.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from lvlm_ad.metrics.bootstrap import BootstrapSamples, CategoryImages, bootstra
 from lvlm_ad.metrics.exact import pixel_metrics_from_histograms, pixel_metrics_of_steps
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import PooledMaps
-from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.runs import METRIC_NAMES, USUAL_FPR_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,9 @@ class Images:
 
     Args:
         folder: where a temporary file is made if own maps are too many for memory; None: the system's folder for such.
+        fpr_limit: the false-positive rate up to which AUPRO is taken.
+        needs_all_masks: whether pixel metrics need the ground truth of every image, as in version 0.1.0; else they are
+            those of the images whose ground truth is known.
 
     Attributes:
         labels: True for anomalous images.
@@ -58,7 +61,11 @@ class Images:
         histograms: the pixels of each image by score; None without ground truth, and for own maps.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, fpr_limit: float = USUAL_FPR_LIMIT, *, needs_all_masks: bool = False
+    ) -> None:
+        self.fpr_limit = fpr_limit
+        self.needs_all_masks = needs_all_masks
         self.labels: list[bool] = []
         self.scores: list[float] = []
         self.histograms: list[ScoreHistogram | None] = []
@@ -87,11 +94,11 @@ class Images:
         """
         if not len(self._own_maps):
             return ScoreHistograms.of(self.histograms), None
-        steps, thresholds = self._own_maps.merge()
+        steps, thresholds = self._own_maps.merge(self.fpr_limit)
         histograms = list(self.histograms)
         for index, histogram in zip(self._own_indices, self._own_maps.histograms(thresholds), strict=True):
             histograms[index] = histogram
-        return ScoreHistograms.of(histograms), pixel_metrics_of_steps(steps)
+        return ScoreHistograms.of(histograms), pixel_metrics_of_steps(steps, self.fpr_limit)
 
 
 def measure_category(
@@ -112,7 +119,9 @@ def measure_category(
         exact: pixel metrics that are known more exactly than the histograms give them.
 
     Returns:
-        Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason); with resamples
+        Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason); where not the
+        ground truth of all is known "n_with_truth", how many images the pixel metrics are of; "fpr_limit" if it is not
+        0.3; with resamples
         "interval" (name -> [low, high], 95 %); where scores are missing "range" (name -> [worst, best] over all
         that the missing answers could have been).
     """
@@ -120,21 +129,27 @@ def measure_category(
     missing = np.isnan(scores)
     left_out = missing if on_failure == "exclude" else np.zeros_like(missing)
     kept = np.flatnonzero(~left_out)
-    counts = {"n_images": labels.size, "n_measured": kept.size}
+    counts: dict[str, Any] = {"n_images": labels.size, "n_measured": kept.size}
+    if images.fpr_limit != USUAL_FPR_LIMIT:
+        counts["fpr_limit"] = images.fpr_limit
     if not kept.size:
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
         metrics = {**dict.fromkeys(METRIC_NAMES), **counts, "undefined": undefined}
         return CategoryResult(metrics, {}, ScoreHistograms.of([None] * labels.size))
     histograms, own_map_metrics = images.pixels()
     measured = histograms if kept.size == labels.size else histograms.take(kept)
-    tested = CategoryImages(labels[kept], np.nan_to_num(scores)[kept], measured if measured.complete else None)
+    all_known = measured.n_known == kept.size
+    usable = all_known if images.needs_all_masks else measured.measurable
+    tested = CategoryImages(labels[kept], np.nan_to_num(scores)[kept], measured if usable else None, images.fpr_limit)
     result = {**dict.fromkeys(METRIC_NAMES), **_metrics(tested, measured, own_map_metrics), **(exact or {})}
+    if usable and not all_known:
+        counts["n_with_truth"] = measured.n_known
     samples = bootstrap(tested, result, resamples, category) if resamples else {}
     if resamples:
         intervals = {name: one.interval() for name, one in samples.items()}
         result["interval"] = {name: list(ends) for name, ends in intervals.items() if ends is not None}
     if missing.any():
-        result["range"] = _range(labels, scores, histograms)
+        result["range"] = _range(replace(tested, labels=labels, scores=scores), histograms)
     if left_out.any():
         histograms = ScoreHistograms.of(
             None if out else histogram for out, histogram in zip(left_out, histograms, strict=True)
@@ -152,7 +167,7 @@ def _metrics(
         without = int((histograms.arrays["lengths"] < 0).sum())
         reason = f"{without} of {len(histograms)} images have no ground-truth mask"
         return {**result, "undefined": {**undefined, **{f"pixel_{name}": reason for name in names}}}
-    pixels = own_map_metrics or pixel_metrics_from_histograms(tested.histograms)
+    pixels = own_map_metrics or pixel_metrics_from_histograms(tested.histograms, tested.fpr_limit)
     by_pixel, why = _named("pixel", names, pixels)
     more = {"pixel_aupro_rescaled": pixels.aupro_rescaled, "pixels_at_lowest_score": pixels.lowest_fraction}
     return {**result, **by_pixel, **more, "undefined": {**undefined, **why}}
@@ -166,18 +181,17 @@ def _named(
     return values, {f"{kind}_{name}": metrics.undefined[name] for name in names if name in metrics.undefined}
 
 
-def _range(
-    labels: NDArray[np.bool_], scores: NDArray[np.float64], histograms: ScoreHistograms
-) -> dict[str, list[float]]:
+def _range(images: CategoryImages, histograms: ScoreHistograms) -> dict[str, list[float]]:
     """Bound the metrics: every missing answer entirely wrong, and every missing answer entirely right."""
-    missing, ends = np.isnan(scores), []
+    missing, ends = np.isnan(images.scores), []
     for right in (False, True):
         filled = ScoreHistograms.of(
             _certain(histogram, right=right) if absent and histogram is not None else histogram
             for absent, histogram in zip(missing, histograms, strict=True)
         )
-        certain = np.where(missing, labels == right, scores)
-        ends.append(metrics_from_counts(CategoryImages(labels, certain, filled if filled.complete else None)))
+        certain = np.where(missing, images.labels == right, images.scores)
+        pixels = None if images.histograms is None else filled
+        ends.append(metrics_from_counts(replace(images, scores=certain, histograms=pixels)))
     worst, best = ends
     return {name: [low, high] for name, low in worst.items() if low is not None and (high := best[name]) is not None}
 
@@ -214,6 +228,13 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
     if any("range" in one for one in entries.values()):
         mean["range"] = _mean_ranges(entries.values())
     totals = {name: sum(one[name] for one in entries.values()) for name in ("n_images", "n_measured")}
+    if any("n_with_truth" in one for one in entries.values()):
+        totals["n_with_truth"] = sum(
+            one.get("n_with_truth", one["n_measured"]) for one in entries.values() if one.get("pixel_auroc") is not None
+        )
+    limits = [one["fpr_limit"] for one in entries.values() if "fpr_limit" in one]
+    if limits:
+        totals["fpr_limit"] = limits[0]
     return {**mean, **totals, "undefined": undefined}
 
 

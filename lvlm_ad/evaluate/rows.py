@@ -21,7 +21,7 @@ from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, s
 from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
-from lvlm_ad.runs import TEXT_KEPT, Manifest, PredictionRecord, Run, write_run
+from lvlm_ad.runs import TEXT_KEPT, USUAL_FPR_LIMIT, Manifest, PredictionRecord, Run, write_run
 from lvlm_ad.text2seg import UNANSWERED, Scores, Status, parse, write
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.evaluate.config import Plan, RunConfig
     from lvlm_ad.evaluate.detectors import Finalize, Prediction
     from lvlm_ad.evaluate.measure import OwnMap
     from lvlm_ad.evaluate.session import Session
@@ -83,12 +83,12 @@ def images_of_rows(
 class _Category:
     """A category whose images arrive in any order and are kept in the order of ``ids``."""
 
-    def __init__(self, ids: Sequence[str], folder: Path) -> None:
+    def __init__(self, ids: Sequence[str], config: RunConfig) -> None:
         self._ids = ids
         self._early: dict[str, RowImage] = {}
         self.records: list[PredictionRecord] = []
         self.parts: list[tuple[float, ...]] = []
-        self.images = Images(folder)
+        self.images = Images(config.out, config.fpr_limit)
 
     @property
     def complete(self) -> bool:
@@ -128,7 +128,7 @@ class RowResult:
         self._expected += image.expected
         if not image.stored:
             self._spent += image.record.cost_usd or 0.0
-        category = self._open.setdefault(name, _Category(self._ids[name], config.out))
+        category = self._open.setdefault(name, _Category(self._ids[name], config))
         category.add(image)
         if not category.complete:
             return
@@ -237,12 +237,14 @@ def _with_score(record: PredictionRecord, score: float) -> PredictionRecord:
 def _make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, environment: Mapping[str, str]) -> Manifest:
     """Make the manifest of a run that ends now: everything that its numbers depend on."""
     dataset = plan.dataset
+    limit = {} if plan.config.fpr_limit == USUAL_FPR_LIMIT else {"fpr_limit": plan.config.fpr_limit}
     facts = {
         "division": {"method": "", "options": {}, "hash": ""},
         "prompt": {},
         "on_failure": "zero",
         "seed": 0,
         **facts,
+        "protocol": {**facts["protocol"], **limit},
         "dataset": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,

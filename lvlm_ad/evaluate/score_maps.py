@@ -18,6 +18,7 @@ from lvlm_ad.datasets.tables import decimal_points, read_table
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
+from lvlm_ad.evaluate.map_oddities import MapOddities
 from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.evaluate.score_names import MAP_SUFFIXES, SampleNames, expected_names
 from lvlm_ad.files import read_array
@@ -76,12 +77,14 @@ def score_maps(
     files = find_maps(plan.dataset, maps)
     scores = None if image_scores is None else read_image_scores(image_scores, plan.dataset)
     side = None if own_size else plan.protocol.image_size
-    result = RowResult(plan, "dense")
+    result, oddities = RowResult(plan, "dense"), MapOddities()
     digest = hashlib.sha256()
     progress.start(name, len(plan.dataset))
     for sample in plan.dataset:
         digest.update(json.dumps([sample.id, _hash(files[sample.id])]).encode())
-        result.add(_measured(sample, files[sample.id], scores, side))
+        values = read_map(files[sample.id])
+        oddities.add(sample, values)
+        result.add(_measured(sample, values, scores, side))
         progress.advance()
     progress.finish()
     model = {
@@ -94,14 +97,17 @@ def score_maps(
         },
         "row": "dense",
         "price": Price().model_dump(),
-        "notes": ["image score: " + ("the map's highest" if scores is None else "given")],
+        "notes": [
+            "image score: " + ("the map's highest" if scores is None else "given"),
+            *oddities.notes(peaks_count=scores is None),
+        ],
     }
     # An image size of 0 stands for each image's own.
     return result.write({"model": model, "protocol": {"image_size": side or 0}}, started, {})
 
 
-def _measured(sample: Sample, path: Path, scores: Mapping[str, float] | None, side: int | None) -> RowImage:
-    values, mask = read_map(path), sample.mask
+def _measured(sample: Sample, values: NDArray[Any], scores: Mapping[str, float] | None, side: int | None) -> RowImage:
+    mask = sample.mask
     image_score = float(values.max()) if scores is None else scores[sample.id]
     own_map = None
     if mask is not None:
@@ -174,7 +180,10 @@ def read_map(path: Path) -> NDArray[Any]:
     if plane.ndim != _PLANE or plane.dtype.kind not in "iufb" or not plane.size:
         raise DataError(f"The map {shown(path)} is {values.dtype} {values.shape}; it must be real numbers (H, W).")
     if not np.isfinite(plane).all():
-        raise DataError(f"The map {shown(path)} contains NaN or infinite scores.")
+        raise DataError(
+            f"The map {shown(path)} contains NaN or infinite scores; write a finite one for each pixel. (A map of one "
+            "value has NaN if it is divided by its range.)"
+        )
     return plane
 
 

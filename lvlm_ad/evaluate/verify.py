@@ -247,7 +247,11 @@ def _metrics(run: Run, pairs: _Pairs) -> Iterator[str]:
     if recorded.keys() != set(manifest.dataset.categories):
         yield "metrics.json: the categories are not those of the predictions"
         return
-    images = {category: Images() for category in manifest.dataset.categories}
+    # Version 0.1.0 measured no pixels in a category with an unknown mask, and wrote no count.
+    images = {
+        category: Images(fpr_limit=manifest.fpr_limit, needs_all_masks="n_with_truth" not in recorded[category])
+        for category in manifest.dataset.categories
+    }
     for record, histogram in pairs:
         images[record.category].add(record.label, record.image_score, histogram)
     results: dict[str, CategoryResult] = {}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.presets import published_rows
-from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
+from lvlm_ad.runs import METRIC_NAMES, USUAL_FPR_LIMIT, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 
 _USUAL_SIZE = 768
@@ -154,7 +154,7 @@ def _fits(run: Run, table: Mapping[str, Any]) -> bool:
     """Whether a run belongs in the table with the given conditions."""
     own, model = _conditions(run.manifest), run.manifest.model
     same = {name for name in own if own[name] == table[name]}
-    if not {"dataset", "dataset_fingerprint", "image_size"} <= same:
+    if not {"dataset", "dataset_fingerprint", "image_size", "fpr_limit"} <= same:
         return False
     if model.row == "dense":
         return "shots" in same
@@ -179,9 +179,10 @@ def _group(conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, *, ver
     ranked = [entry for entry in entries if entry.kind == "ranked" and entry.metrics[sort] is not None]
     ranks = {id(entry): 1 + sum(_is_clearly_better(other, entry, sort) for other in ranked) for entry in ranked}
     measured = [replace(entry, rank=ranks.get(id(entry))) for entry in entries]
-    # Published numbers are of the whole test split.
+    # Published numbers are of the whole test split, with AUPRO up to 0.3.
+    is_usual = manifest.dataset.whole and manifest.fpr_limit == USUAL_FPR_LIMIT
     published = [_published(row) for row in published_rows() if row["dataset"] == manifest.dataset.name]
-    return Group(_title(manifest), conditions, (*measured, *(published if manifest.dataset.whole else [])))
+    return Group(_title(manifest), conditions, (*measured, *(published if is_usual else [])))
 
 
 def _is_clearly_better(entry: Entry, other: Entry, metric: str) -> bool:
@@ -209,6 +210,7 @@ def _conditions(manifest: Manifest) -> dict[str, Any]:
         "prompt_hash": manifest.prompt.hash,
         "shots": manifest.protocol.get("shots", 0),
         "binary": manifest.protocol.get("binary", False),
+        "fpr_limit": manifest.fpr_limit,
     }
 
 
@@ -223,6 +225,7 @@ def _title(manifest: Manifest) -> str:
         f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}" if manifest.prompt.hash else "",
         f"{shots} reference image{'s' if shots > 1 else ''}" if shots else "",
         "binary maps" if protocol.get("binary") else "",
+        "" if manifest.fpr_limit == USUAL_FPR_LIMIT else f"PRO up to a false-positive rate of {manifest.fpr_limit:g}",
     ]
     return " · ".join(filter(None, parts))
 
@@ -341,6 +344,8 @@ def _result_notes(run: Run) -> list[str]:
     if words := outcomes(metrics["answers"]):
         notes.append(words)
     notes += dict.fromkeys(mean.get("undefined", {}).values())
+    if mean.get("n_with_truth") is not None:
+        notes.append(f"pixel metrics of the {mean['n_with_truth']} images whose ground truth is known")
     if mean.get("image_auroc") is not None and "image_auroc" in mean.get("range", {}):
         low, high = mean["range"]["image_auroc"]
         notes.append(f"image AUROC between {100 * low:.1f} and {100 * high:.1f}, depending on the missing answers")

@@ -104,8 +104,8 @@ NUMBERS = COLUMNS[2:]
 """The columns after rank and name."""
 
 HEADS = (
-    "In percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3. USD/point: cost per "
-    "percentage point of I-AUROC above 50 (chance)."
+    "In percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3, or as stated. "
+    "USD/point: cost per percentage point of I-AUROC above 50 (chance)."
 )
 
 REFERENCE_ROWS = (

@@ -61,12 +61,14 @@ class CategoryImages:
     Attributes:
         labels: bool ``(n,)``, True if anomalous.
         scores: float64 ``(n,)``, image scores.
-        histograms: pixels of each image; None where not every image has ground truth.
+        histograms: pixels of each image, without those whose ground truth is unknown; None: no pixel metrics.
+        fpr_limit: the false-positive rate up to which AUPRO is taken.
     """
 
     labels: NDArray[np.bool_]
     scores: NDArray[np.float64]
     histograms: ScoreHistograms | None
+    fpr_limit: float = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +99,9 @@ def pool_images(labels: NDArray[np.bool_], scores: NDArray[Any]) -> Pool:
 
 
 def pool_pixels(histograms: ScoreHistograms) -> Pool:
-    """Pool the pixels of a category's images, all of which have ground truth."""
+    """Pool the pixels of a category's images; those without ground truth have none."""
     arrays = histograms.arrays
-    image = np.repeat(np.arange(len(histograms)), arrays["lengths"])
+    image = np.repeat(np.arange(len(histograms)), np.maximum(arrays["lengths"], 0))
     columns = (arrays[name].astype(np.float64) for name in ("scores", "normal", "anomalous", "overlap", "n_regions"))
     return _pool(image, len(histograms), *columns)
 
@@ -242,16 +244,18 @@ def _pools(images: CategoryImages) -> dict[str, Pool]:
     return {"image": pool_images(images.labels, images.scores), **pixels}
 
 
-def _named(pools: Mapping[str, Pool], weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def _named(pools: Mapping[str, Pool], weights: NDArray[np.float64], fpr_limit: float) -> dict[str, NDArray[np.float64]]:
     """Return the metrics of resamples under their names, "image_auroc" and so on."""
     return {
-        f"{kind}_{name}": values for kind, pool in pools.items() for name, values in resampled(pool, weights).items()
+        f"{kind}_{name}": values
+        for kind, pool in pools.items()
+        for name, values in resampled(pool, weights, fpr_limit).items()
     }
 
 
 def metrics_from_counts(images: CategoryImages) -> dict[str, float | None]:
     """Return the metrics of the images themselves, ``image_auroc`` and so on; None where undefined."""
-    metrics = _named(_pools(images), np.ones((1, images.labels.size)))
+    metrics = _named(_pools(images), np.ones((1, images.labels.size)), images.fpr_limit)
     return {name: None if np.isnan(values[0]) else float(values[0]) for name, values in metrics.items()}
 
 
@@ -277,9 +281,9 @@ def bootstrap(
     generator = seeded_generator("images", *names, labels.astype(int).tolist())
     step = max(1, _WEIGHTS_AT_ONCE // max(1, labels.size))
     pools = _pools(images)
-    counted = _named(pools, np.ones((1, labels.size)))
+    counted = _named(pools, np.ones((1, labels.size)), images.fpr_limit)
     parts = [
-        _named(pools, draw_weights(labels, min(step, resamples - start), generator))
+        _named(pools, draw_weights(labels, min(step, resamples - start), generator), images.fpr_limit)
         for start in range(0, resamples, step)
     ]
     samples = {}

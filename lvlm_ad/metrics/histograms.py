@@ -224,9 +224,14 @@ class ScoreHistograms(Sequence[ScoreHistogram | None]):
         return steps_of(scores, anomalous, normal, overlap, fpr_limit)
 
     @property
-    def complete(self) -> bool:
-        """Whether each image has ground truth."""
-        return bool((self.arrays["lengths"] >= 0).all())
+    def n_known(self) -> int:
+        """How many images have ground truth."""
+        return int(np.count_nonzero(self.arrays["lengths"] >= 0))
+
+    @property
+    def measurable(self) -> bool:
+        """Whether pixel metrics mean anything: each image has ground truth, or some of those that have it a defect."""
+        return self.n_known == len(self) or bool(self.arrays["n_regions"].any())
 
     def _check(self) -> None:
         """Raise MetricError unless the arrays can be the counts of images: they may come from a stranger's file."""

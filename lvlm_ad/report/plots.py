@@ -14,6 +14,7 @@ from markupsafe import Markup
 from lvlm_ad.escape import escaped
 from lvlm_ad.files import own_folder
 from lvlm_ad.report.summary import calibration_of, naming_rates, times_of
+from lvlm_ad.runs import USUAL_FPR_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,13 @@ _CURVES = {
     "image_pr": ("Images: precision and recall", "recall", "precision", "image_ap", "AP"),
     "pixel_roc": ("Pixels: ROC", "false-positive rate", "true-positive rate", "pixel_auroc", "AUROC"),
     "pixel_pr": ("Pixels: precision and recall", "recall", "precision", "pixel_ap", "AP"),
-    "pro": ("Region overlap (PRO)", "false-positive rate", "mean overlap of regions", "pixel_aupro", "AUPRO up to 0.3"),
+    "pro": (
+        "Region overlap (PRO)",
+        "false-positive rate",
+        "mean overlap of regions",
+        "pixel_aupro",
+        "AUPRO up to {limit:g}",
+    ),
 }
 """Curve -> title, labels of both axes, the metric that is the area below it, and the metric's short name."""
 
@@ -130,6 +137,7 @@ def _curve_plot(
     name: str, curves: Mapping[str, Mapping[str, NDArray[np.float64]]], mean: Mapping[str, Any]
 ) -> Plot | None:
     title, x_label, y_label, metric, short = _CURVES[name]
+    limit = mean.get("fpr_limit", USUAL_FPR_LIMIT)
     drawn = [one[name] for one in curves.values() if name in one]
     if not drawn:
         return None
@@ -144,10 +152,10 @@ def _curve_plot(
     if not steps:
         axes.plot([0, 1], [0, 1], **DASHED)
     if name == "pro":
-        axes.axvline(0.3, **DASHED)
+        axes.axvline(limit, **DASHED)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     value = mean.get(metric)
-    area = "" if value is None else f" {short}: {100 * value:.1f} %."
+    area = "" if value is None else f" {short.format(limit=limit)}: {100 * value:.1f} %."
     of = f", mean of {len(drawn)} categories" if len(drawn) > 1 else ""
     return as_plot(name.replace("_", "-"), title, f"{y_label.capitalize()} over {x_label}{of}.{area}", figure)
 

@@ -1,6 +1,14 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
-from lvlm_ad.runs.records import METRIC_NAMES, METRIC_TITLES, SCHEMA_VERSION, TEXT_KEPT, Manifest, PredictionRecord
+from lvlm_ad.runs.records import (
+    METRIC_NAMES,
+    METRIC_TITLES,
+    SCHEMA_VERSION,
+    TEXT_KEPT,
+    USUAL_FPR_LIMIT,
+    Manifest,
+    PredictionRecord,
+)
 from lvlm_ad.runs.run import Run, Runs, each_alone, find_runs, only_run, read_run, read_runs, write_run
 
 __all__ = [
@@ -8,6 +16,7 @@ __all__ = [
     "METRIC_TITLES",
     "SCHEMA_VERSION",
     "TEXT_KEPT",
+    "USUAL_FPR_LIMIT",
     "Manifest",
     "PredictionRecord",
     "Run",

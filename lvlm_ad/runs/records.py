@@ -13,12 +13,24 @@ from lvlm_ad.limits import REGIONS, TOTAL_AMOUNT, TOTAL_COUNT, check_plain
 from lvlm_ad.presets import Price, Protocol
 from lvlm_ad.text2seg import Status
 
-__all__ = ["METRIC_NAMES", "METRIC_TITLES", "SCHEMA_VERSION", "TEXT_KEPT", "Manifest", "Measures", "PredictionRecord"]
+__all__ = [
+    "METRIC_NAMES",
+    "METRIC_TITLES",
+    "SCHEMA_VERSION",
+    "TEXT_KEPT",
+    "USUAL_FPR_LIMIT",
+    "Manifest",
+    "Measures",
+    "PredictionRecord",
+]
 
 SCHEMA_VERSION = 1
 
 TEXT_KEPT = 20_000
 """Characters of an answer that predictions.jsonl keeps; answers.sqlite keeps the whole answer."""
+
+USUAL_FPR_LIMIT = 0.3
+"""The false-positive rate up to which AUPRO is taken, unless a run says otherwise."""
 
 METRIC_TITLES = {
     "image_auroc": "Image AUROC",
@@ -168,7 +180,15 @@ class Manifest(_Record):
         # Maps of any size are measured at size 0.
         known = {name: protocol[name] for name in Protocol.model_fields.keys() & protocol if protocol[name] is not None}
         _check({"name": "", **known, **({} if known.get("image_size") else {"image_size": 768})}, Protocol)
+        limit = protocol.get("fpr_limit", USUAL_FPR_LIMIT)
+        if not isinstance(limit, float) or not 0 < limit <= 1:
+            raise ValueError("fpr_limit must be above 0 and at most 1")
         return protocol
+
+    @property
+    def fpr_limit(self) -> float:
+        """The false-positive rate up to which AUPRO is taken."""
+        return float(self.protocol.get("fpr_limit", USUAL_FPR_LIMIT))
 
     @property
     def row_name(self) -> str:
@@ -236,6 +256,9 @@ class CategoryMeasures(_Measures):
     pixel_aupro: Fraction | None = None
     n_images: Count
     n_measured: Count
+    n_with_truth: Count | None = None
+    """How many images the pixel metrics are of, if not the ground truth of all is known."""
+    fpr_limit: Fraction = USUAL_FPR_LIMIT
     interval: dict[str, Interval] = {}
     interval_over_categories: dict[str, Interval] = {}
     range: dict[str, Interval] = {}

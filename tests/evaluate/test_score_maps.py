@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lvlm_ad.compare import compare_runs
 from lvlm_ad.datasets import load_dataset
-from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.errors import ConfigError, DataError, RunError
 from lvlm_ad.evaluate import RunConfig, score_maps
 from lvlm_ad.evaluate.score_maps import find_maps, read_image_scores, read_map, resize_map
+from lvlm_ad.evaluate.verify import verify_run
+from lvlm_ad.leaderboard import make_board
 from lvlm_ad.metrics import image_metrics, pixel_metrics
 from lvlm_ad.runs import METRIC_NAMES, read_run
 
@@ -194,3 +197,122 @@ def test_the_command_puts_maps_on_the_leaderboard(lvlm_ad_command, maps, kept_da
     assert "patchy" in lvlm_ad_command("compare", "runs", "runs").stdout
     lost = lvlm_ad_command("compare", "runs", "nowhere")
     assert (lost.returncode, lost.stderr.count("\n")) == (2, 1)
+
+
+def folder_of(root, n_good=3, n_bad=3, masks=(0, 1, 2), size=(32, 32)):
+    """Write a category of grey pictures, and masks for some of its defects; size is (width, height)."""
+    for kind, count in (("good", n_good), ("bad", n_bad)):
+        for at in range(count):
+            for name in (f"test/{kind}/{at}.png", *([f"ground_truth/bad/{at}.png"] if kind == "bad" else [])):
+                if name.startswith("ground") and at not in masks:
+                    continue
+                path = root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture = np.full(size[::-1], 100 + 10 * at + 50 * (kind == "bad"), np.uint8)
+                if name.startswith("ground"):
+                    picture = np.zeros(size[::-1], np.uint8)
+                    picture[4:12, 4:12] = 255
+                Image.fromarray(picture).save(path)
+    return root
+
+
+def maps_of(root, folder, make):
+    """Write ``make(sample, random generator)`` as the map of each image."""
+    draw = np.random.default_rng(3)
+    for sample in load_dataset("folder", root):
+        path = folder / f"{sample.id}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, make(sample, draw))
+    return folder
+
+
+def noise(sample, draw):
+    """A map of noise, brighter for defects."""
+    return draw.random((32, 32)) * (1 + sample.label)
+
+
+def test_the_limit_of_aupro_is_part_of_the_run(tmp_path, lvlm_ad_command):
+    """Another limit gives another PRO, stands in the manifest, the metrics and the table, and is another run."""
+    root = folder_of(tmp_path / "part")
+    maps = maps_of(root, tmp_path / "maps", noise)
+    usual = score_maps(maps, RunConfig(data=root, out=tmp_path / "runs", resamples=50), own_size=True)
+    run = score_maps(maps, RunConfig(data=root, out=tmp_path / "runs", resamples=50, fpr_limit=0.05), own_size=True)
+    samples = load_dataset("folder", root)
+    arrays = [read_map(find_maps(samples, maps)[sample.id]) for sample in samples]
+    expected = pixel_metrics([sample.mask for sample in samples], arrays, fpr_limit=0.05).aupro
+    assert run.metrics["mean"]["pixel_aupro"] == pytest.approx(expected, abs=1e-12)
+    assert run.metrics["mean"]["fpr_limit"] == run.manifest.fpr_limit == 0.05
+    low, high = run.metrics["mean"]["interval"]["pixel_aupro"]
+    assert low <= expected <= high
+    assert "fpr_limit" not in usual.manifest.protocol
+    assert usual.metrics["mean"]["pixel_auroc"] == run.metrics["mean"]["pixel_auroc"]
+    assert usual.dir != run.dir
+    assert verify_run(read_run(run.dir)) == verify_run(read_run(usual.dir)) == []
+    with pytest.raises(RunError, match=r"AUPRO up to a false-positive rate of 0\.3, the other up to 0\.05"):
+        compare_runs(read_run(usual.dir), read_run(run.dir))
+    titles = [group.title for group in make_board([usual, run]).groups]
+    assert ["PRO up to a false-positive rate of 0.05" in title for title in titles] == [False, True]
+    wrong = lvlm_ad_command("score", "--maps", maps, "--data", root, "--fpr-limit", "30")
+    assert (wrong.returncode, "fpr_limit" in wrong.stderr, wrong.stderr.count("\n")) == (2, True, 1)
+
+
+@pytest.mark.parametrize("known", [(), (0,), (0, 1, 2)])
+def test_pixels_are_measured_where_the_truth_is_known(tmp_path, known):
+    """Without a mask of some defects, pixel metrics are those of the other images, and their number is told."""
+    root = folder_of(tmp_path / "part", masks=known)
+    maps = maps_of(root, tmp_path / "maps", noise)
+    run = score_maps(maps, RunConfig(data=root, out=tmp_path / "runs", resamples=50), own_size=True)
+    samples = [sample for sample in load_dataset("folder", root) if sample.mask is not None]
+    files, entry = find_maps(load_dataset("folder", root), maps), run.metrics["categories"]["part"]
+    notes = " ".join(note for group in make_board([run]).groups for _, _, note in group.notes())
+    if known:
+        arrays = [read_map(files[sample.id]) for sample in samples]
+        expected = pixel_metrics([sample.mask for sample in samples], arrays)
+        assert entry["pixel_ap"] == pytest.approx(expected.ap, abs=1e-12)
+        assert entry["image_auroc"] == 1.0
+    else:
+        assert (entry["pixel_ap"], entry["undefined"]["pixel_ap"]) == (None, "3 of 6 images have no ground-truth mask")
+    assert entry.get("n_with_truth") == run.metrics["mean"].get("n_with_truth") == {0: None, 1: 4, 3: None}[len(known)]
+    assert ("the 4 images whose ground truth is known" in notes) == (len(known) == 1)
+    assert verify_run(read_run(run.dir)) == []
+
+
+def stretched(sample, draw):
+    """Noise that is normalised for each image, as bytes."""
+    values = noise(sample, draw)
+    return ((values - values.min()) / np.ptp(values) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (stretched, True),
+        (lambda sample, draw: stretched(sample, draw) / 255 * (1 - 1e-7), True),
+        (lambda sample, draw: 1 / (1 + np.exp(-100 * stretched(sample, draw).astype(float))), True),
+        (noise, False),
+        (lambda sample, draw: np.minimum(noise(sample, draw), 1.0 if sample.label else 0.9), False),
+    ],
+    ids=["bytes", "floats with a small number added below", "saturated", "one scale", "only defects saturated"],
+)
+def test_maps_normalised_by_themselves_are_told(tmp_path, make, told):
+    """Image scores taken from maps that all peak alike mean nothing; given scores do."""
+    root = folder_of(tmp_path / "part")
+    maps = maps_of(root, tmp_path / "maps", make)
+    config = RunConfig(data=root, out=tmp_path / "runs", resamples=0)
+    assert ("have the same highest score" in " ".join(score_maps(maps, config).manifest.model.notes)) == told
+    scores = tmp_path / "scores.json"
+    scores.write_text(json.dumps({sample.id: float(sample.label) for sample in load_dataset("folder", root)}))
+    given = score_maps(maps, config, image_scores=scores)
+    assert "highest score" not in " ".join(given.manifest.model.notes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [((96, 10), True), ((64, 32), True), ((32, 64), False), ((28, 28), False), ((7, 13), False)],
+)
+def test_maps_of_another_shape_than_their_pictures_are_told(tmp_path, shape, told):
+    """A turned or otherwise bent map is told; a square one, and one whose few rows are rounded, is not."""
+    root = folder_of(tmp_path / "part", size=(64, 32))
+    maps = maps_of(root, tmp_path / "maps", lambda _, draw: draw.random(shape))
+    notes = " ".join(score_maps(maps, RunConfig(data=root, out=tmp_path / "runs", resamples=0)).manifest.model.notes)
+    assert (f"part/good/0 (map {shape[1]} x {shape[0]}, picture 64 x 32) and 5 more" in notes) == told
