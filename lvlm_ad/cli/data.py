@@ -48,7 +48,7 @@ def check(
         for problem in report.problems:
             shell.show(f"{problem.severity}: {problem.message}")
         for note in notes:
-            shell.show(f"note: {note}")
+            shell.say(f"note: {note}")
         shell.show(f"{images} test images; errors: {len(errors)}; warnings: {len(report.problems) - len(errors)}.")
     if errors:
         raise typer.Exit(shell.EXIT_USAGE)

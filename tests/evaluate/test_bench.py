@@ -140,7 +140,7 @@ def row(tmp_path):
         categories = ("bolt",)
 
     dataset = Dataset(SimpleNamespace(id=str(number), category="bolt") for number in range(3))
-    config = SimpleNamespace(on_failure="zero", out=tmp_path, resamples=0)
+    config = SimpleNamespace(on_failure="zero", out=tmp_path, resamples=0, fpr_limit=0.3)
     plan = SimpleNamespace(dataset=dataset, config=config, protocol=SimpleNamespace(scoring="text"))
     return RowResult(plan, "regions", lambda _, parts: [score / 2 for (score,) in parts])
 
