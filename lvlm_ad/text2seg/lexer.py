@@ -49,6 +49,7 @@ CLASSES = {
     "region_range": "@range through thru until",
     # What stands between "region" and its number.
     "numbered": "number numbers no nos nr num id ids index anomaly score scores",
+    "id": "number no nr num id index",
     # What stands before "score".
     "qualifier": "@image @anomaly level final total wide based estimated resulting",
     "has": "has have had gets get receives receive should would will is are",
@@ -248,16 +249,22 @@ def _plain_characters() -> dict[int, str]:
         sign = {"Zs": " ", "Pd": "-", "Zl": "\n", "Zp": "\n", "Cf": _INVISIBLE}.get(unicodedata.category(chr(code)))
         if sign is not None:
             table[code] = sign
+    # Arrows that point to the right.
+    for code in (*range(0x2190, 0x2200), *range(0x2794, 0x27C0), *range(0x27F5, 0x2800), *range(0x2900, 0x2980)):
+        if "RIGHTWARDS" in unicodedata.name(chr(code), ""):
+            table[code] = "="
     # The full-width forms repeat ASCII in its order.
     table |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
     variants = {
         "-": "\u2212\u2796",
         ":": "\u2236\ufe55\ufe13",
-        ",": "\u3001\ufe50",
-        ".": "\u3002",
+        ",": "\u3001\ufe50\u060c",
+        ";": "\u061b",
+        ".": "\u3002\u0964\u066b",
+        "%": "\u066a",
         "'": "\u2018\u2019\u201b\u02bc",
         '"': "\u201c\u201d\u201e\u201f\u00ab\u00bb",
-        "=": "\u2192\u21d2\u27a1\u2794\u279c\u27f6\u2248\u2245",
+        "=": "\u2248\u2245\u2250\u225f",
         "\n": "\r\v\f\x85\x1c\x1d\x1e",
         " ": "\t",
         _INVISIBLE: "\ufe0f\u20e3",

@@ -17,6 +17,7 @@ from lvlm_ad.text2seg.numbers import (
     Span,
     read_bracketed,
     read_integer,
+    read_list,
     read_more,
     read_number,
     read_regions,
@@ -37,12 +38,14 @@ _LABEL = form(
     """
       (?P<line> {line} ) | (?P<mark> {mark} ) | (?P<region> {region} ) | (?P<image> {image} )
     | (?P<score> {score} | (?<= {anomaly} ) {measure} )
+    | (?<= {line|opens} ) (?P<id> {id} ) (?= ':=' {integer} )
     """
 )
 """Where something to read may begin."""
 
 # Around "score".
 _QUALIFIERS = form(r"(?: (?: {qualifier} | '-' ){0,7} {qualifier} )? \Z")  # "image-level anomaly" score
+_OUT_OF = form("'(['?+ '/' {integer} ')]'?+ (?= ':=' )")  # score "/10"
 _OF_PRODUCT = form("{of_or_for} (?: (?! {region|score|is} ) {word} ){0,6}+ (?= {is} | ':=' )")  # "of this nut" is
 _TO_REGION = form("{to_or_for} {article}?+ (?= {region} )")  # a score of 0.7 "for the" region 3
 # After "image", and after "region 3: 0.7".
@@ -83,6 +86,8 @@ class _Reader:
         self._waiting: _Waiting | None = None
         self._line = 0
         """Index of the first token of the present line."""
+        self._lists_regions = False
+        """A word for a region without a number has come, so that what is numbered after it may be regions."""
         self._passed_over: set[int] = set()
         """Indices of the numbers that are scores in general, of nothing in the picture."""
         self._section: int | None = None
@@ -95,6 +100,7 @@ class _Reader:
             "line": lambda at: self._begin_line(at + 1),
             "mark": self._mark,
             "region": self._region,
+            "id": lambda at: self._region(at) if self._lists_regions else at + 1,
             "score": self._score,
             "image": self._image,
         }
@@ -158,6 +164,7 @@ class _Reader:
         tokens = self._tokens
         read = read_regions(tokens, at)
         if read is None:
+            self._lists_regions |= tokens.has(at, "region")
             return at + 1
         regions, end = read
         heads_clause, heads_line = tokens.has(at - 1, "opens|line"), tokens.has(at - 1, "line")
@@ -221,6 +228,10 @@ class _Reader:
             of_image, picture = True, REFERENCE
         if of_image or tokens.has(at + 2, "this"):
             after = max(after, tokens.skip(_OF_PRODUCT, at + 1))
+        listed = self._scores_in_list(after)
+        if listed is not None:
+            return listed
+        after = tokens.skip(_OUT_OF, after)
         number = _attached(tokens, after, after_score=True, heads_line=tokens.has(first - 1, "line"))
         if number is None:
             return at + 1
@@ -230,6 +241,21 @@ class _Reader:
             self._section = picture
             return self._add(number, picture=picture)
         return self._unnamed_score(first, at, number)
+
+    def _scores_in_list(self, at: int) -> int | None:
+        """Read "score[3] = 0.7" and "score(region 3): 0.7", and "scores: [0.7, 0.4]" of the regions named before."""
+        tokens, waiting = self._tokens, self._waiting
+        if tokens.is_mark(at, ":=") and tokens.is_mark(at + 1, "[") and waiting is not None:
+            number = read_number(tokens, at + 2)
+            return None if number is None or number.plain else self._add_each(number, waiting.regions)
+        if not tokens.is_mark(at, "(["):
+            return None
+        named = tokens.has(at + 1, "region")
+        read = read_regions(tokens, at + 1) if named else read_list(tokens, at + 1) if tokens.is_mark(at, "[") else None
+        if read is None or not tokens.is_mark(read[1], ")]"):
+            return None
+        number = _attached(tokens, read[1] + 1, after_score=True)
+        return None if number is None else self._add_each(number, read[0])
 
     def _unnamed_score(self, first: int, at: int, number: Number) -> int:
         """Read a score that does not say that it is the image's."""

@@ -16,6 +16,7 @@ from lvlm_ad.text2seg.answer_part import answer_part
 from lvlm_ad.text2seg.expected import Expected
 from lvlm_ad.text2seg.json_answers import json_statements
 from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail
+from lvlm_ad.text2seg.notations import usual_notation
 from lvlm_ad.text2seg.prose import read_prose
 from lvlm_ad.text2seg.refusals import is_refusal
 from lvlm_ad.text2seg.scale import stated_scales
@@ -94,7 +95,7 @@ def _why(answer: Answer) -> str:
 
 def _scores(text: str, n_regions: int, expected: Expected) -> Scores:
     end = tail(text)
-    answer = answer_part(plain(end))
+    answer = usual_notation(answer_part(plain(end)))
     scores = scores_of(_statements(answer), n_regions, expected, stated_scales(answer))
     if len(end.text) < len(text.strip()):
         status = "partial" if scores.usable else scores.status

@@ -17,7 +17,10 @@ _REACH = 12
 _SIGN = form("(?={touching}) '-+'")
 _LABEL = form(r"(?: {opens|line|word} ) (?P<label> {integer} ) ')]'?+ (?: (?: ':=-' | {is} )++ '(['?+ | '([' ) \Z")
 """3: (0.8)"""
-_COORDINATES = form(r"{decimal} ',' \Z")
+_REST = form("(?: (?! {line} ) . )*+")
+_TABLE, _ROWS = 100, 3
+"""How many tokens and rows above a cell may name whose number is in it."""
+_LISTED = form(r"(?P<open> '([' ) (?: {number} | ',' )*+ \Z")
 
 
 def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, str]]:
@@ -45,8 +48,12 @@ def _may_be_score(tokens: Tokens, number: Number) -> bool:
         return False
     if number.plain:
         return tokens.is_mark(number.start - 1, ":=") and not tokens.has(number.end, "word|number")
-    followed = tokens.is_mark(number.end, ",") and tokens.has(number.end + 1, "decimal")
-    return not followed and _COORDINATES.search(tokens.shape, max(number.start - 2, 0), number.start) is None
+    listed = _LISTED.search(tokens.shape, max(number.start - _REACH, 0), number.start)
+    if listed is None:
+        return True
+    # "(0.3, 0.4)" is a place, "scores: [0.3, 0.4]" is a list of scores, "(3, 0.4)" a region and its score.
+    decimals = tokens.contain(listed.start(), number.start, "decimal") or tokens.has(number.end + 1, "decimal")
+    return not decimals or tokens.is_mark(listed.start() - 1, ":=")
 
 
 def _name(tokens: Tokens, start: int, used: Container[int]) -> int | None:
@@ -59,5 +66,20 @@ def _name(tokens: Tokens, start: int, used: Container[int]) -> int | None:
         if tokens.has(at, "quantity|box"):
             return None
         if tokens.has(at, "region|image|score"):
+            name = at
+    return _heading(tokens, start, used) if name is None else name
+
+
+def _heading(tokens: Tokens, start: int, used: Container[int]) -> int | None:
+    """Return the index of a region in the rows above a cell, if nothing was read in the cell's own row."""
+    if not tokens.is_mark(start - 1, "|") and not tokens.is_mark(start + 1, "|"):
+        return None
+    row = tokens.skip(_REST, start)
+    name, lines = None, 0
+    for at in range(row - 1, max(row - _TABLE, 0), -1):
+        lines += tokens.has(at, "line")
+        if (not lines and at in used) or tokens.has(at, "quantity") or lines > _ROWS:
+            return None
+        if lines and tokens.has(at, "region"):
             name = at
     return name
