@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from lvlm_ad.text2seg.json_values import Object, Scalar, Value, read_value
@@ -17,7 +18,7 @@ _CUT = Statement(None, note="A JSON object is damaged or cut off; what could be 
 # The keys that matter, written without what is neither letter nor digit.
 _ANOMALY = "(?:anomaly|anomalous|abnormality|defect)"
 _UNIT = "(?:(?:in)?(?:percent|percentage|pct)|(?:outof|[01]to|[01])?(?:1|5|10|100))?"  # score_percent, score_0_100
-_SCORE = f"(?:score|probability|likelihood|rating){_UNIT}"
+_SCORE = f"(?:(?:score|probability|likelihood|rating){_UNIT})"
 _REGION = "(?:region|section|segment|area|zone|cell)s?"
 _WHOLE = "(?:overall|whole|entire|global|full)"
 _PICTURE = "(?:image|picture|photo|img)"
@@ -41,7 +42,7 @@ _KEYS = {
         "label": r"label|class|classname|category|object|type|name",
     }.items()
 }
-_NOT_IN_KEY = re.compile(r"[^a-z0-9]+")
+_NOT_IN_KEY = re.compile(r"[\W_]+")
 _START = re.compile(r"\{|\[(?=\s*+[\[{(])")
 _LABEL = re.compile(r"([a-z][a-z _-]{0,40})[\"'*`]{0,3}\s{0,3}[:=]\s{0,8}[\"'*`]{0,3}\Z", re.IGNORECASE)
 
@@ -78,13 +79,18 @@ def _statements(value: Value, place: Place) -> list[Statement]:
     ]
 
 
-def _letters(key: str) -> str:
-    return _NOT_IN_KEY.sub("", key[:60].lower())
+@lru_cache(1024)
+def _letters(key: str) -> tuple[str, str]:
+    """Return a key's letters and digits, as it is and with the words of other languages in English."""
+    tokens = lex(Text.of(key[:60]))
+    classes = ("region", "image", "anomaly", "score", "id", "of")
+    words = [next((name for name in classes if tokens.has(at, name)), tokens[at].text) for at in range(len(tokens))]
+    return _NOT_IN_KEY.sub("", key[:60].lower()), _NOT_IN_KEY.sub("", "".join(words).replace("of", ""))
 
 
 def _is(key: str, *names: str) -> bool:
     """Tell whether a key is one of those that ``_KEYS`` names so."""
-    return any(_KEYS[name].fullmatch(_letters(key)) for name in names)
+    return any(_KEYS[name].fullmatch(letters) for name in names for letters in _letters(key))
 
 
 def _walk(value: Value, place: Place, key: str = "") -> Iterator[Statement]:
@@ -165,7 +171,7 @@ def _is_image_score(key: str, place: Place) -> bool:
 
 def _of_picture(key: str, item: Value) -> Iterator[Statement]:
     """Read "image_2": 0.9, or an object under such a key."""
-    picture = int(re.sub("[^0-9]", "", _letters(key).partition("score")[0])[:3])
+    picture = int(re.sub("[^0-9]", "", _letters(key)[0].partition("score")[0])[:3])
     number = _number(item)
     stated = [Statement(number)] if number is not None else _walk(item, "image", key)
     for statement in stated:

@@ -1,7 +1,7 @@
 """Turn an answer's text into tokens, and tell to which classes of words and signs each token belongs.
 
-``CLASSES`` is the reader's vocabulary: to teach it a word, such as one for "region" in another language, add the word
-to its class. Patterns over tokens are regular expressions over the names of classes, see ``form``.
+The classes are those of ``vocabulary.CLASSES``. Patterns over tokens are regular expressions over their names, see
+``form``.
 
 Every pattern here is a loop over one class of characters, possessive where it could back up, so the time is linear in
 the length of the text whatever the text is.
@@ -16,78 +16,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from lvlm_ad.text2seg.vocabulary import CLASSES
+
 LONGEST = 100_000
 """How many characters of an answer are read: the last ones, because a model reasons first and answers last."""
-
-CLASSES = {
-    # What a score is the score of.
-    "region": "region regions section sections segment segments area areas zone zones cell cells superpixel "
-    "superpixels",
-    "picture": "image images picture pictures photo photos",
-    "image": "image picture photo overall whole entire global",
-    # Which picture is meant.
-    "reference": "reference references template golden flawless perfect normal good free training support example "
-    "comparison baseline",
-    "inspected": "test query target inspected inspection current",
-    "product": "product products sample samples part parts object objects item items surface",
-    "nth": "st nd rd th",
-    "ordinal": "first second third fourth fifth",
-    "box": "box boxes bbox bboxes bounding",
-    # What a number measures.
-    "score": "score scores scored rating rated",
-    "measure": "probability likelihood level index",
-    "anomaly": "anomaly anomalies anomalous abnormality abnormal defect anomalousness",
-    "not_anomaly": "confidence confident sure certain certainty normal similarity normality",
-    "quantity": "@not_anomaly size width height length depth diameter radius ratio position coordinates x y threshold "
-    "scale accuracy iou brightness contrast distance angle thickness weight quality",
-    "unit": "mm cm m km um nm \u00b5m \u03bcm inch inches px pixel pixels x times deg degree degrees s sec secs second "
-    "seconds minute minutes hour hours am pm kg g mg ml l hz kb mb v mv kv w ohm ohms \u00b0 \u00d7",
-    # How numbers are written: percentages, fractions, ranges.
-    "percent": "% percent pct percentage percentages",
-    "fraction": "@percent / out",
-    "range": "- to",
-    "region_range": "@range through thru until",
-    # What stands between "region" and its number.
-    "numbered": "number numbers no nos nr num id ids index anomaly score scores",
-    "id": "number no nr num id index",
-    # What stands before "score".
-    "qualifier": "@image @anomaly level final total wide based estimated resulting",
-    "has": "has have had gets get receives receive should would will is are",
-    "always": "always usually typically normally often generally close near",
-    "indefinite": "a an its with this their",
-    "before_score": "@indefinite @reference the my of is and or as give assign s therefore region regions section",
-    # What stands between a label and its number, and what follows the number.
-    "article": "the this",
-    "verb": "is are was were be at to gets get receives receive of scored",
-    "filler_but_the": "@verb @score a an this has have had having with i we would could should might may can will i'd "
-    "i'll it its my their also given give giving assigned assign assigning estimated estimate being been both each all "
-    "respectively about around approximately roughly approx likely therefore thus set rated deserves anomaly anomalies "
-    "anomalous abnormality abnormal defect level value probability likelihood final resulting individual relatively "
-    "very high low moderate medium higher lower slightly",
-    "filler": "@filler_but_the the",
-    "image_filler": "@filler @image @article for in level product object item part sample surface given full scale",
-    "connective": "@region @image and because due since while but as with for which indicating suggesting given so "
-    "therefore where if although or though likely in on to",
-    "defines": "means mean represents represent corresponds or above below would being if and",
-    # A clause begins after one of these.
-    "opens": ". ; : , | ( ) [ ] { } - = ! ? and for then so but finally",
-    # Words that state a scale.
-    "scale": "scale scales range ranges ranging",
-    "points": "point points pts",
-    "max": "max maximum maximal",
-    "means": "means mean is being indicates represents = :",
-    "in_or_as": "in as",
-    "unit_of": "unit units",
-    # The heads of a table's columns.
-    "label_column": "@region @image no id number nr",
-    "score_column": "@score probability likelihood value",
-    # Small words that a phrase depends on.
-    **{word: word for word in ("and", "for", "of", "out", "the", "this", "with")},
-    "of_or_for": "of for",
-    "to_or_for": "to for in on",
-    "is": "is would was",
-}
-"""Class -> its words and signs, in lower case; ``@name`` stands for all members of an earlier class."""
 
 
 def _members() -> dict[str, frozenset[str]]:
@@ -279,17 +211,25 @@ _BOX = re.compile(r"<(?:\|box_start\||box|bbox)>[^<>\n]{0,200}<(?:\|box_end\||/b
 TAG = re.compile(r"<[/!]?([a-z|][a-z|_]{0,30})[^<>\n]{0,80}>", re.IGNORECASE)
 _TAG_MEANS = {"td": "|", "th": "|", "tr": "\n", "br": "\n", "p": "\n", "li": "\n", "div": "\n"}
 _BULLET = re.compile(r"^( *+)[*+\u2022\u25e6\u25aa\u25cf\u2023\u2043\u25cb\u25a0] ", re.MULTILINE)
+_ELISION = re.compile(r"\b(d|l|dell|nell)'(?=[^\W0-9_])", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"(?<=[0-9])'s\b", re.IGNORECASE)
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Kana, Chinese characters and Hangul, whose words stand together without spaces."""
+_KNOWN = sorted((word for word in _MEMBERS["word"] if re.match(f"[{_UNSPACED}]", word)), key=len, reverse=True)
+_BOUNDARY = re.compile(f"(?<=[{_UNSPACED}])(?=[0-9])|(?<=[0-9%])(?=[{_UNSPACED}])")
+_LETTER = rf"[^\W0-9_{_UNSPACED}]"
 _TOKEN = re.compile(
-    r"""
+    rf"""
       (?P<line> \n[\n ]*+ )
     | (?P<number> (?> [0-9]++ (?:\.[0-9]++)*+ | \.[0-9]++ ) (?: [eE][+-]?[0-9]++ )? )
-    | (?P<word> [^\W0-9_]++ (?: '[^\W0-9_]++ )*+ )
+    | (?P<word> {_LETTER}++ (?: '{_LETTER}++ )*+
+              | {"|".join(_KNOWN)} | (?: (?! {"|".join(_KNOWN)} ) [{_UNSPACED}] )++ )
     | [\ *`"_\\\#$~>]++
     | (?P<mark> . )
     """,
     re.VERBOSE,
 )
+_COMPOSED = re.compile(r"[^\W0-9_][\u0300-\u036f]++")
 
 
 def tail(text: str) -> Text:
@@ -305,6 +245,7 @@ def tail(text: str) -> Text:
 def plain(text: Text) -> Text:
     """Write typographic variants (full-width forms, dashes, quotation marks, spaces, arrows) as plain characters."""
     translated = Text(text.text.translate(_PLAIN), text.origins)
+    translated = translated.replaced(_COMPOSED, lambda letter: unicodedata.normalize("NFC", letter[0]))
     return translated.replaced(_INVISIBLES, lambda _: "").replaced(_ARROW, lambda _: "=")
 
 
@@ -312,6 +253,7 @@ def lex(source: Text) -> Tokens:
     """Split ``plain`` text into tokens; emphasis, quotation marks, heading signs, pictographs and tags vanish."""
     source = source.replaced(_BOX, lambda _: " ").replaced(TAG, lambda tag: _TAG_MEANS.get(tag[1].lower(), " "))
     source = source.replaced(_BULLET, lambda bullet: f"{bullet[1]}- ").replaced(_POSSESSIVE, lambda _: " ")
+    source = source.replaced(_ELISION, lambda article: f"{article[1]} ").replaced(_BOUNDARY, lambda _: " ")
     items: list[Token] = []
     for match in _TOKEN.finditer(source.text):
         kind = match.lastgroup

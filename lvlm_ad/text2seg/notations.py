@@ -1,9 +1,9 @@
 r"""Write notations that few answers use in the usual way: LaTeX, XML elements, "3~7", "#3", digits of other scripts.
 
-    $\boxed{0.9}$                      0.9
-    <region id="3" score="0.7"/>       ;region id="3" score="0.7";
-    regions 3~7                        regions 3-7
-    R3: 0.7                            region 3: 0.7
+$\boxed{0.9}$                      0.9
+<region id="3" score="0.7"/>       ;region id="3" score="0.7";
+regions 3~7                        regions 3-7
+R3: 0.7                            region 3: 0.7
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _SIGNS = re.compile(
 )
 _RANGE = re.compile(r"(?<=[0-9])( ?)(?:~|(?<![^0-9]0)(?<![^0-9]00)(?:\.{2,3}|[\u2025\u2026]))\1(?=[0-9])")
 _SHORT = re.compile(
-    r"(?<![\w#&.])(?:\#|R|Reg\.[ ]?|Rgn\.?[ ]?)(?=[0-9]{1,4}[ ]?(?:[:=(,&-]|and\b|is\b))(?<![^\W0-9_][ ]\#)", re.IGNORECASE
+    r"(?<![\w#&.])(?:\#|R|Reg\.[ ]?|Rgn\.?[ ]?)(?=[0-9]{1,4}[ ]?(?:[:=(,&-]|and\b|is\b))(?<![^\W0-9_][ ]\#)",
+    re.IGNORECASE,
 )
 _ELEMENT = re.compile(r"<(/?)([^\W0-9][\w.-]{0,40})((?:\s[^<>=]{0,40}=[^<>]{0,200}?)?)(/?)>")
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
@@ -54,7 +55,7 @@ def _without_latex(text: Text) -> Text:
 
 
 def _without_elements(text: Text) -> Text:
-    """Write the elements that are named after a region, the image or a score as labels: "<score>0.7" is "score: 0.7"."""
+    """Write elements that are named after a region, the image or a score as labels: "<score>0.7" is "score: 0.7"."""
     parts: list[Text] = []
     end = 0
     for tag in _ELEMENT.finditer(text.text):

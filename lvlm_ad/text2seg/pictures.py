@@ -19,7 +19,10 @@ _REACH = 4
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 _OF_PICTURE = form(
-    "'(['?+ (?: {to_or_for|of} {article}?+ )?+ (?: {inspected|reference|ordinal|product} '-'?+ ){0,3}+ {image}"
+    """
+      '(['?+ (?: {of} {anomaly} )?+ (?: {to_or_for|of} {article}?+ )?+
+      (?: {inspected|reference|ordinal|product} '-'?+ ){0,3}+ {image}
+    """
 )
 """Score "for the image", "of the reference image"."""
 _GENERAL = form(

@@ -43,6 +43,7 @@ _LABEL = form(
 )
 """Where something to read may begin."""
 
+_NTH = form(r"(?: {before_nth} (?P<second> {integer} ) {nth}?+ | (?P<first> {integer} ) {nth} ) \Z")  # "3rd" region
 # Around "score".
 _QUALIFIERS = form(r"(?: (?: {qualifier} | '-' ){0,7} {qualifier} )? \Z")  # "image-level anomaly" score
 _OUT_OF = form("'(['?+ '/' {integer} ')]'?+ (?= ':=' )")  # score "/10"
@@ -162,7 +163,7 @@ class _Reader:
     def _region(self, at: int) -> int:
         """Read a score that is attached to regions, or remember the regions for a score that follows."""
         tokens = self._tokens
-        read = read_regions(tokens, at)
+        read = self._nth_region(at) or read_regions(tokens, at)
         if read is None:
             self._lists_regions |= tokens.has(at, "region")
             return at + 1
@@ -186,6 +187,14 @@ class _Reader:
             bullet=self._is_bullet(),
         )
         return end
+
+    def _nth_region(self, at: int) -> tuple[tuple[Span, ...], int] | None:
+        """Read "3rd region"."""
+        named = _NTH.search(self._tokens.shape, max(at - 3, 0), at)
+        if named is None:
+            return None
+        number = read_integer(self._tokens, named.start(str(named.lastgroup)))
+        return ((number, number),), at + 1
 
     def _add_each(self, number: Number, regions: tuple[Span, ...]) -> int:
         """Add the score of several regions, or one score for each."""

@@ -23,6 +23,9 @@ N = 60
         '[{"image_anomaly_score": 0.8, "regions": [{"region": 4, "score": 0.6}]}]',
         '{"reference_image": {"anomaly_score": 0.1}, "test_image": {"anomaly_score": 0.8}, "regions": {"4": 0.6}}',
         '{"image_anomaly_score": 0.8, "regions": ["4 (0.6)"]}',
+        '{"image": 0.8, "regions": {"4": 0.6}}',
+        '{"bildanomaliescore": 0.8, "bereiche": [{"nummer": 4, "wert": "0,6"}]}',
+        '{"\u5f02\u5e38\u5206\u6570": 0.8, "\u533a\u57df": [{"\u7f16\u53f7": 4, "\u5206\u6570": 0.6}]}',
     ],
 )
 def test_json_is_read_whole(text):
