@@ -26,7 +26,7 @@ _ABOUT_A_QUESTION = {400, 413, 415, 422, 451}
 """The 4xx statuses that can be about one question; any other is about the address, the account or the time."""
 
 _ACCOUNT = re.compile(
-    r"credit balance|(?:insufficient|not enough|no|out of|used all(?: available)?|exceeded\D{0,40}included) "
+    r"credit balance|(?:insufficient|not enough|no|any|out of|used all(?: available)?|exceeded\D{0,40}included) "
     r"(?:account )?(?:balance|credit|fund)|spending limit|\barrear|account\b.{0,60}\b(?:suspended|not active)"
     r"|余额不足|欠费",
     re.IGNORECASE,

@@ -22,8 +22,8 @@ _HINTS = {
 }
 """What a server refuses -> the setting to change."""
 
-_HOUR = 3600.0
-_LATER = "Run the same command when it is renewed; answers are kept."
+_SHORT_WAIT = 900.0
+"""Seconds; with a longer wait, the framework ends the run by itself, and says until when."""
 
 
 def failed_answer(
@@ -54,9 +54,11 @@ def failed_answer(
     if cause == "account":
         raise FatalError(f"the account is exhausted: {detail}")
     if status == _RATE_LIMIT or (status == _FORBIDDEN and is_limit(reason)):
-        if is_used_up(body) and (wait is None or wait < _HOUR):
-            # The wait that comes with it holds for the shorter limits, or for one question.
-            raise FatalError(f"a limit per day or longer is used up: {sentence(detail)} {_LATER}")
+        if is_used_up(body) and (wait is None or wait <= _SHORT_WAIT):
+            # The wait that comes with it holds for a shorter limit, or for one question only.
+            asks = "" if wait is None else f" The endpoint asks to wait {wait:.0f} s."
+            later = "Run the same command when it is renewed; answers are kept."
+            raise FatalError(f"a limit per day or longer is used up: {sentence(detail)}{asks} {later}")
         raise RateLimitError(f"rate limit: {detail}", wait=wait)
     if cause == "key":
         raise FatalError(sentence(f"the key is refused: {detail}") + key_source)

@@ -51,7 +51,7 @@ _LIMIT = re.compile(r"rate.?limit|\bquota\b|too many requests|limit.?exceeded|th
 
 _LOADING = re.compile(
     r"\b(?:loading|starting|initiali[sz]ing|warming)(?: up)? (?:the )?(?:model|server|weights|engine)|cold start"
-    r"|^loading|\b(?:model|server|weights|engine|endpoint|instance|container|runner)\b.{0,60}?\b(?:"
+    r"|^loading|\b(?:model|server|weights|engine|endpoint|service|instance|container|runner)\b.{0,60}?\b(?:"
     r"loading(?! (?:an? |the )?(?:image|picture|file))|starting|warming|initiali[sz]ing|scaling|waking|deploying"
     r"|(?:not|n't) (?:yet |been |be )*(?:ready|loaded|started))",
     re.IGNORECASE,

@@ -133,7 +133,8 @@ class TransformersBackend(Backend):
             text = f"{self._options.model}: {type(error).__name__}: {str(error)[:300]}"
             if "CUDA error" in str(error) or type(error).__name__ == "AcceleratorError":
                 raise FatalError(f"{text}. The GPU cannot be used any further in this process.") from error
-            raise RejectedError(text) from error
+            # All questions of a run are alike in size and form.
+            raise RejectedError(text, shared=True) from error
 
     def close(self) -> None:
         """Stop, and release the device's memory."""

@@ -309,7 +309,7 @@ class RemoteBackend(_Remote, Backend):
         try:
             answer: Answer = self._pool.call("call", "answer", request)
         except WorkersDiedError as error:
-            raise RejectedError(str(error)) from error
+            raise RejectedError(str(error), shared=True) from error
         except PluginError as error:
             raise TransientError(str(error)) from error
         return answer

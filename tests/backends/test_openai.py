@@ -137,6 +137,7 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
             FatalError,
             "used up: 50 questions per day. Run",
         ),
+        (429, {"error": {"message": "9 a day; try again in 7 s"}}, FatalError, "in 7 s. The endpoint asks to wait 7 s"),
         (429, {"error": {"message": "quota of 9 per min", "code": "quota_exceeded"}}, RateLimitError, "rate limit"),
         (429, {"error": {"message": "try again in 9 s", "code": "quota_exceeded"}}, RateLimitError, "rate limit"),
         (403, {"message": "Out of call volume quota; retry in 00:00:09."}, RateLimitError, "rate limit: Out of"),

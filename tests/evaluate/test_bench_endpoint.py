@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import time
 from contextlib import closing
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -208,6 +209,44 @@ def test_a_fatal_error_keeps_the_answers(bench, endpoint):
     endpoint.reply = lambda _: "image anomaly score: 0.1."
     assert bench().metrics["answers"]["ok"] == 12
     assert len(endpoint.asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "counted"),
+    [
+        (400, {"message": "cannot identify image file"}, "failed"),
+        (413, {"message": "The picture has too many bytes"}, "failed"),
+        (400, {"message": "inappropriate content", "code": "content_filter"}, "refused"),
+    ],
+)
+def test_a_first_picture_that_is_refused_ends_no_run(bench, endpoint, status, error, counted):
+    """Even asked alone, and alone again by the same command, a refused picture is counted and the others answered."""
+    pictures = []
+
+    def reply(body):
+        pictures.append(picture_of(body).tobytes())
+        return (status, {"error": error}, {}) if pictures[-1] == pictures[0] else "image anomaly score: 0.5."
+
+    endpoint.reply = reply
+    for asked_again in (0, counted == "failed"):
+        answers = bench(categories="bolt", concurrency=1).metrics["answers"]
+        assert (answers[counted], answers["ok"]) == (1, 5)
+        assert len(pictures) == 6 + asked_again
+
+
+def test_a_day_that_is_used_up_ends_the_run(bench, endpoint):
+    """After one question the run ends and says until when; what was answered is kept."""
+    bench(categories="bolt")
+    endpoint.asked.clear()
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time() + 36000) * 1000)}
+    error = {"message": "free-models-per-day", "metadata": {"headers": headers}}
+    endpoint.reply = lambda _: (429, {"error": error}, {})
+    with pytest.raises(FatalError, match=r"Rate limited for 3\d{4} s .*free-models-per-day.* until 20.* UTC"):
+        bench(concurrency=1)
+    assert len(endpoint.asked) == 1
+    endpoint.reply = lambda _: "image anomaly score: 0.1."
+    assert bench().metrics["answers"]["ok"] == 12
+    assert len(endpoint.asked) == 7
 
 
 def test_failures_are_counted_and_asked_again(bench_command, endpoint, completion):
