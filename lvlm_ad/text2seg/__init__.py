@@ -2,15 +2,16 @@
 
 ``read.py`` is the way in. The part of a text that is the answer (``answer_part``) becomes tokens (``lexer``), these
 become statements such as "region 3 has 0.7" (``prose``, ``tables``, ``json_answers``; their numbers come from
-``numbers``), and the last complete verdict among the statements becomes ``Scores``, which ``paint`` makes a map of
-(``scores``). ``expected`` replaces scores by expected values.
+``numbers``), and the last complete verdict among the statements becomes ``Scores`` (``scores``; ``drafts`` tells what
+the model took back), which ``paint`` makes a map of. ``expected`` replaces scores by expected values.
 
 To extend the reading: words, also of other languages, go into ``lexer.CLASSES``; notations of reasoning and of turns
 into ``answer_part``; notations of a score into ``numbers.read_number``; keys of JSON into ``json_answers``; languages
 of refusals into ``refusals``.
 """
 
+from lvlm_ad.text2seg.paint import ScoreMap, paint
 from lvlm_ad.text2seg.read import Scoring, parse, read, write
-from lvlm_ad.text2seg.scores import UNANSWERED, ScoreMap, Scores, Status, paint
+from lvlm_ad.text2seg.scores import UNANSWERED, Scores, Status
 
 __all__ = ["UNANSWERED", "ScoreMap", "Scores", "Scoring", "Status", "paint", "parse", "read", "write"]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from lvlm_ad.text2seg.answer_part import answer_part
+from lvlm_ad.text2seg.drafts import with_marks, without_struck
 from lvlm_ad.text2seg.expected import Expected
 from lvlm_ad.text2seg.json_answers import json_statements
 from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail
@@ -95,7 +96,7 @@ def _why(answer: Answer) -> str:
 
 def _scores(text: str, n_regions: int, expected: Expected) -> Scores:
     end = tail(text)
-    answer = usual_notation(answer_part(plain(end)))
+    answer = usual_notation(answer_part(without_struck(plain(end))))
     scores = scores_of(_statements(answer), n_regions, expected, stated_scales(answer))
     if len(end.text) < len(text.strip()):
         status = "partial" if scores.usable else scores.status
@@ -110,10 +111,14 @@ def _statements(answer: Text) -> list[Statement]:
     statements: list[Statement] = []
     read_to = 0
     for start, end, stated in json_statements(answer):
-        statements += read_prose(answer.part(read_to, start))
+        statements += _in_prose(answer.part(read_to, start))
         statements += stated
         read_to = end
-    return statements + read_prose(answer.part(read_to))
+    return statements + _in_prose(answer.part(read_to))
+
+
+def _in_prose(text: Text) -> list[Statement]:
+    return list(with_marks(text, read_prose(text)))
 
 
 def write(image: float, regions: Mapping[int, float]) -> str:

@@ -1,4 +1,4 @@
-"""What Text2Segmentation returns: how the statements of an answer become scores, and the scores a map.
+"""How the statements of an answer become scores.
 
 A statement gives one number to the image or to regions. An answer may hold several verdicts, such as a draft and a
 final one: an image score and the region scores that belong to it. The last complete verdict counts.
@@ -11,15 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from lvlm_ad.text2seg.numbers import BEYOND, Number, Span
 from lvlm_ad.text2seg.scale import UNIT, Scale, scale_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg.expected import Expected
 
 Status = Literal["ok", "partial", "refused", "unparsable", "truncated", "failed", "unasked"]
@@ -29,6 +24,7 @@ UNANSWERED: tuple[Status, ...] = ("failed", "unasked")
 
 _MOST_NOTES = 20
 _LONGEST_QUOTE = 40
+_NO_FINAL_IMAGE = "The final statement gives no image score; the one before it counts."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +59,14 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A number that an answer gives to the image or to regions."""
+    """A number that an answer gives to the image or to regions, or a mark between such numbers."""
 
-    score: Number | None  # None: there is only a note
+    score: Number | None  # None: there is only a note or a mark
     regions: tuple[Span, ...] = ()  # whose score it is; empty: it is the image score
     complete: bool = False  # it is part of a JSON object that names all its regions itself
     note: str = ""  # what is wrong, if anything
     unread: bool = False  # the note quotes a number that may be a score and was not read
+    mark: str = ""  # no number, but what stands between numbers, see ``drafts``
     picture: int | None = None  # which one it is about: a number, ``REFERENCE``, or None: the one under inspection
 
 
@@ -93,6 +90,8 @@ class _Verdict:
     regions: list[Statement] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)  # without values: each note once, in order
     unread: dict[str, None] = field(default_factory=dict)  # notes on numbers that were not read, likewise
+    draft: int | None = None  # how many of its regions were named before something was taken back
+    none: bool = False  # no region is anomalous
 
     @property
     def numbers(self) -> list[Number]:
@@ -103,9 +102,19 @@ class _Verdict:
         if text:
             self.notes[text] = None
 
+    def take_back(self, mark: str) -> None:
+        """Take back regions where the text does: after "wait", "none of the regions" means all that were named."""
+        if mark == "revised":
+            self.draft = len(self.regions)
+        elif mark == "none" or self.draft is not None:
+            self.none = True
+            if self.draft and self.image is not None:
+                self.note(_NO_FINAL_IMAGE)
+            del self.regions[: self.draft or 0]
+
     def repeats(self, other: _Verdict) -> bool:
         """Tell whether this is a remark on another verdict: its image score again, and no regions."""
-        if self.image is None or other.image is None or self.regions or self.complete:
+        if self.image is None or other.image is None or self.regions or self.complete or self.none:
             return False
         return self.image.value == other.image.value
 
@@ -184,19 +193,58 @@ def scores_of(
     Returns:
         Scores with the status "ok" or "partial"; "unparsable", with an ``image`` of None, if nothing is usable.
     """
-    before, verdicts = _Verdict(), list[_Verdict]()
+    sections = [_Section()]
     for statement in _of_our_picture(list(statements)):
+        if statement.mark in {"final", "answer"}:
+            sections.append(_Section(enclosed=statement.mark == "answer", before=_Verdict(draft=0)))
+        else:
+            sections[-1].add(statement)
+    return _with_values(_last(_verdicts(sections), n_regions, stated), expected)
+
+
+@dataclass(slots=True)
+class _Section:
+    """A part of an answer: what comes up to its final statement, or what follows."""
+
+    enclosed: bool = False  # in a tag for the answer
+    before: _Verdict = field(default_factory=_Verdict)  # what comes before the first image score
+    opened: list[_Verdict] = field(default_factory=list)
+
+    def add(self, statement: Statement) -> None:
+        current = self.opened[-1] if self.opened else self.before
         if statement.score is not None and not statement.regions:
-            verdicts.append(_Verdict(statement.complete, statement.score))
-        current = verdicts[-1] if verdicts else before
+            draft = None if current.draft is None else 0
+            self.opened.append(current := _Verdict(statement.complete, statement.score, draft=draft))
         if statement.regions and (statement.complete or not current.complete):
             current.regions.append(statement)
+        if statement.mark:
+            current.take_back(statement.mark)
         if not statement.unread:
             current.note(statement.note)
         elif not current.complete:
             current.unread[statement.note] = None
-    verdicts = _with_regions_before(before, verdicts)
-    return _with_values(_last(verdicts, n_regions, stated), expected)
+
+
+def _verdicts(sections: Iterable[_Section]) -> list[_Verdict]:
+    """Return the verdicts of all sections; the regions of a final statement replace those before it."""
+    verdicts: list[_Verdict] = []
+    before = _Verdict()
+    for section in sections:
+        own = section.before
+        if not (own.regions or own.none or (section.enclosed and section.opened)):
+            before.notes |= own.notes
+            before.unread |= own.unread
+            before.draft = own.draft if before.draft is None else before.draft
+            own = before
+        if section.opened:
+            verdicts += _with_regions_before(own, section.opened)
+        before = _Verdict() if section.opened else own
+    if not verdicts:
+        return [before]
+    if before.regions or before.none:
+        before.image = verdicts[-1].image
+        before.note(_NO_FINAL_IMAGE)
+    return [*verdicts, before]
 
 
 def _of_our_picture(statements: list[Statement]) -> Iterable[Statement]:
@@ -225,13 +273,12 @@ def _of_our_picture(statements: list[Statement]) -> Iterable[Statement]:
 
 def _with_regions_before(before: _Verdict, verdicts: list[_Verdict]) -> list[_Verdict]:
     """Give the regions that were named before the first image score to its verdict, if that names none."""
-    if not verdicts:
-        return [before]
     first = verdicts[0]
-    if first.regions or first.complete:
+    taken_back = first.none and before.draft is not None
+    if first.regions or first.complete or taken_back:
         first.notes = first.notes if before.regions else before.notes | first.notes
         return verdicts
-    before.image = first.image
+    before.image, before.none = first.image, before.none or first.none
     before.notes |= first.notes
     before.unread |= first.unread
     return [before, *verdicts[1:]]
@@ -282,57 +329,3 @@ def _listed(notes: Iterable[str]) -> tuple[str, ...]:
     listed = tuple(notes)
     more = len(listed) - _MOST_NOTES
     return listed if more <= 0 else (*listed[:_MOST_NOTES], f"And {more} more.")
-
-
-@dataclass(frozen=True, eq=False)
-class ScoreMap:
-    """An anomaly map that is constant on cells.
-
-    Attributes:
-        values: float64 ``(C,)`` in [0, 1], the score of each cell; higher is more anomalous.
-        regions: the division whose cells these are.
-
-    Example:
-        >>> import numpy as np
-        >>> from lvlm_ad.regions import Regions
-        >>> regions = Regions.from_labels(np.array([[1, 1, 2]]))
-        >>> ScoreMap(values=np.array([0.2, 0.7]), regions=regions).dense()
-        array([[0.2, 0.2, 0.7]])
-    """
-
-    values: NDArray[np.float64]
-    regions: Regions
-
-    def dense(self) -> NDArray[np.float64]:
-        """Return the map as float64 ``(H, W)``."""
-        return self.values[self.regions.cells]
-
-
-def paint(scores: Mapping[int, float], regions: Regions, *, binary: bool = False) -> ScoreMap:
-    """Give each cell the highest score among the regions that cover it; 0 where none does.
-
-    Args:
-        scores: region number (from 1) -> score in [0, 1]; other regions score 0.
-        regions: the division.
-        binary: paint 1 for every region with a score above 0, as the published code does.
-
-    Returns:
-        The map.
-
-    Raises:
-        IndexError: the division has no region of that number; ``parse`` never returns such a number.
-
-    Example:
-        >>> import numpy as np
-        >>> from lvlm_ad.regions import Regions
-        >>> regions = Regions.from_labels(np.array([[1, 1, 2, 0]]))
-        >>> paint({2: 0.7}, regions).dense()
-        array([[0. , 0. , 0.7, 0. ]])
-    """
-    values = np.zeros(regions.n_cells)
-    for number, score in scores.items():
-        if not 1 <= number <= regions.count:
-            raise IndexError(f"There is no region {number}; the division has {regions.count}.")
-        value = float(score > 0) if binary else score
-        np.maximum(values, np.where(regions.membership[number - 1], value, 0.0), out=values)
-    return ScoreMap(values=values, regions=regions)
