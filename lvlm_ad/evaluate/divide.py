@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lvlm_ad.datasets.depth import is_deep
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.datasets.sample import hash_rows
 from lvlm_ad.engines import Engine, LocalEngine
 from lvlm_ad.errors import DataError
+from lvlm_ad.evaluate.lost_truth import LostTruth, count_lost
 from lvlm_ad.metrics import CellCounts, count_cells
 from lvlm_ad.metrics.histograms import histogram_of_cells
 from lvlm_ad.regions import StoredDivision, divide
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from lvlm_ad.datasets import Sample
@@ -50,10 +52,13 @@ class _Cut:
         image, mask = loaded
         size = (self.side, self.side)
         regions = divide(resize_image(image, size), self.method, **self.options)
-        counts = None
-        if mask is not None:
-            counts = count_cells(regions.cells, resize_mask(mask, size), regions.n_cells).to_arrays()
-        return StoredDivision.pack(regions, counts)
+        return StoredDivision.pack(regions, None if mask is None else _count(regions, mask, size))
+
+
+def _count(regions: Regions, mask: NDArray[np.bool_], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    """Count a ground truth in regions of a size, and its own regions that are lost at that size."""
+    counts = count_cells(regions.cells, resize_mask(mask, size), regions.n_cells).to_arrays()
+    return {**counts, "lost": np.array(count_lost(mask, size))}
 
 
 class Divisions:
@@ -66,10 +71,11 @@ class Divisions:
 
     def __init__(self, plan: Plan, store: DivisionStore) -> None:
         self._dataset, self._method, self._store = plan.dataset, plan.protocol.division, store
+        self._side = plan.protocol.image_size
         self.record = plan.division.record()
         shared = {
             "version": DIVISION_VERSION,
-            "image_size": plan.protocol.image_size,
+            "image_size": self._side,
             "method": plan.protocol.division,
             "options": plan.division.identity(),
         }
@@ -107,6 +113,20 @@ class Divisions:
         """Count a sample's pixels by the scores of its cells; None where it has no ground truth."""
         arrays = self._store.counts(self._keys[sample.id])
         return None if arrays is None else histogram_of_cells(CellCounts.from_arrays(arrays), scores)
+
+    def lost_truth(self) -> LostTruth:
+        """Return what of the ground truth is not measured; masks that an older version has counted are read again."""
+        size = (self._side, self._side)
+        lost = LostTruth("{} x {}".format(*size), "Measure at a larger size with --set image_size=N.")
+        for sample in self._dataset:
+            key = self._keys[sample.id]
+            if not sample.mask_files or (counts := self._store.counts(key)) is None:
+                continue
+            if "lost" not in counts and (mask := sample.mask) is not None:
+                counts = _count(self._store.regions(key), mask, size)
+                self._store.put_counts(key, counts)
+            lost.add(sample.id, *map(int, counts["lost"]))
+        return lost
 
     def hash_of(self, sample: Sample) -> str:
         """Return the hash of a sample's division."""
@@ -158,4 +178,6 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
             f"{divisions.empty} of {len(plan.dataset)} images have no region within the area limits; their maps are "
             "empty."
         )
+    for note in divisions.lost_truth().notes():
+        progress.note(note)
     return divisions

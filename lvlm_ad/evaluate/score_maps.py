@@ -18,6 +18,7 @@ from lvlm_ad.datasets.tables import decimal_points, read_table
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
+from lvlm_ad.evaluate.lost_truth import LostTruth, count_lost
 from lvlm_ad.evaluate.map_oddities import MapOddities
 from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.evaluate.score_names import MAP_SUFFIXES, SampleNames, expected_names
@@ -78,13 +79,14 @@ def score_maps(
     scores = None if image_scores is None else read_image_scores(image_scores, plan.dataset)
     side = None if own_size else plan.protocol.image_size
     result, oddities = RowResult(plan, "dense"), MapOddities()
+    lost = LostTruth(f"{side} x {side}", "Measure at a larger size with --size N, or with 0 at each image's own.")
     digest = hashlib.sha256()
     progress.start(name, len(plan.dataset))
     for sample in plan.dataset:
         digest.update(json.dumps([sample.id, _hash(files[sample.id])]).encode())
         values = read_map(files[sample.id])
         oddities.add(sample, values)
-        result.add(_measured(sample, values, scores, side))
+        result.add(_measured(sample, values, scores, side, lost))
         progress.advance()
     progress.finish()
     model = {
@@ -100,19 +102,24 @@ def score_maps(
         "notes": [
             "image score: " + ("the map's highest" if scores is None else "given"),
             *oddities.notes(peaks_count=scores is None),
+            *lost.notes(),
         ],
     }
     # An image size of 0 stands for each image's own.
     return result.write({"model": model, "protocol": {"image_size": side or 0}}, started, {})
 
 
-def _measured(sample: Sample, values: NDArray[Any], scores: Mapping[str, float] | None, side: int | None) -> RowImage:
+def _measured(
+    sample: Sample, values: NDArray[Any], scores: Mapping[str, float] | None, side: int | None, lost: LostTruth
+) -> RowImage:
     mask = sample.mask
     image_score = float(values.max()) if scores is None else scores[sample.id]
     own_map = None
     if mask is not None:
         size = mask.shape if side is None else (side, side)
         own_map = resize_map(values, size), resize_mask(mask, size)
+        if sample.label:
+            lost.add(sample.id, *count_lost(mask, size))
     return RowImage(make_record(sample, Scores(image_score)), own_map=own_map)
 
 

@@ -248,6 +248,11 @@ class DivisionStore:
         with self._database.transaction(durable=False) as database:
             database.execute("INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)", row)
 
+    def put_counts(self, key: str, counts: Mapping[str, NDArray[Any]]) -> None:
+        """Replace the count arrays of a division."""
+        with self._database.transaction(durable=False) as database:
+            database.execute("UPDATE divisions SET counts = ? WHERE key = ?", (_pack(counts), key))
+
     def _arrays(self, column: str, key: str) -> dict[str, NDArray[Any]] | None:
         query = f"SELECT {column} FROM divisions WHERE key = ?"  # nosec B608 # noqa: S608 - the column is one of two constants
         rows = self._database.read(query, (key,))

@@ -1,0 +1,81 @@
+"""What of the ground truth is not measured: masks without a defective pixel, and defects that vanish when resized.
+
+Masks are resized as the published code does, so that numbers compare: each pixel takes the value of one old pixel, and
+a defect between the pixels taken is lost. It is not put back: the resized image may not show it either, and numbers
+would no longer be those of the published code. What is lost is told, and how to measure it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvlm_ad.datasets.images import resize_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LostTruth", "count_lost"]
+
+
+def count_lost(mask: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int]:
+    """Count a mask's 8-connected regions, and those that have no pixel left at another size.
+
+    Example:
+        >>> count_lost(np.array([[True, False, False, True]]), (1, 2))
+        (2, 1)
+    """
+    if not mask.any():
+        return 0, 0
+    from scipy.ndimage import label  # noqa: PLC0415 - takes a while to import
+
+    regions, count = label(mask, np.ones((3, 3)))
+    return count, count - int(np.count_nonzero(np.unique(resize_mask(regions, size))))
+
+
+@dataclass
+class LostTruth:
+    """Collects what is lost, image by image.
+
+    Attributes:
+        size: height and width at which masks are measured, for messages; empty: each image's own.
+        larger: how the user measures at a larger size.
+    """
+
+    size: str
+    larger: str
+    _regions: int = 0
+    _lost: int = 0
+    _thinned: list[str] = field(default_factory=list)
+    _gone: list[str] = field(default_factory=list)
+    _empty: list[str] = field(default_factory=list)
+
+    def add(self, image: str, regions: int, lost: int) -> None:
+        """Add a defect's image by its id: its mask has so many regions and loses so many."""
+        self._regions += regions
+        self._lost += lost
+        if not regions:
+            self._empty.append(image)
+        elif lost:
+            (self._gone if lost == regions else self._thinned).append(image)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what the user should know."""
+        if self._empty:
+            yield (
+                f"The mask of a defect has no defective pixel in {_named(self._empty)}: all pixels count as normal. "
+                "Correct such masks, or say what their values mean with --mask-threshold or --mask-values."
+            )
+        if self._lost:
+            gone = f" Of {_named(self._gone)} no defective pixel is left: all count as normal." if self._gone else ""
+            yield (
+                f"{self._lost} of {self._regions} defect regions are lost when masks are resized to {self.size}, from "
+                f"{_named([*self._gone, *self._thinned])}; pixel metrics do not count them.{gone} {self.larger}"
+            )
+
+
+def _named(images: list[str]) -> str:
+    return f"{len(images)} images (the first is {images[0]})" if len(images) > 1 else f"1 image ({images[0]})"
