@@ -45,6 +45,11 @@ class Meant:
     rank: int  # of several masks for an image, those of the lowest rank are its mask
     is_part: bool = False  # one of several numbered files
 
+    @property
+    def says_mask(self) -> bool:
+        """Whether the mask's name has a word for masks."""
+        return self.rank % 3 != 1
+
 
 def meant_by(name: str) -> list[Meant]:
     """Return the image stems that a mask's stem may mean, the likeliest first.
@@ -61,7 +66,7 @@ def meant_by(name: str) -> list[Meant]:
     for one in list(found):
         stem, dot, suffix = one.stem.rpartition(".")
         if dot + suffix.lower() in IMAGE_SUFFIXES:
-            found.append(Meant(stem, 3, one.is_part))
+            found.append(Meant(stem, one.rank + 3, one.is_part))
     return found
 
 
@@ -202,5 +207,5 @@ def beside_images(images: Sequence[Path]) -> list[Path]:
     return [
         image
         for image in images
-        if any(one.stem in stems - {normalized(image.stem)} for one in meant_by(image.stem)) and looks_like_mask(image)
+        if any(one.says_mask and one.stem in stems for one in meant_by(image.stem)) and looks_like_mask(image)
     ]

@@ -218,3 +218,9 @@ def test_which_image_a_name_means(name, stems):
 def test_other_words_are_no_masks(name):
     """A name in which the letters occur by chance is no folder of masks."""
     assert not is_named_after_masks(name)
+
+
+def test_an_image_of_few_colours_is_no_mask_without_the_word(tmp_path):
+    """Beside an image, only a name with a word for masks makes a picture its mask; a second suffix does not."""
+    root = gears(tmp_path, "test/worn/07.png.png", "test/worn/07_b.png")
+    assert [sample.id.rpartition("/")[2] for sample in load_dataset("folder", root)] == ["00", "07", "07.png", "07_b"]
