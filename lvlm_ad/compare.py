@@ -124,6 +124,8 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     notes = _check(first, second, across_conditions=across_conditions)
     if first.dir.resolve() == second.dir.resolve():
         notes.insert(0, "a run is compared with itself: every difference is 0")
+    elif first.manifest == second.manifest and first.predictions == second.predictions:
+        notes.insert(0, "the two folders are copies of one run: every difference is 0")
     if first.histograms is None or second.histograms is None:
         notes.append("one of the runs has no pixel counts, because an older version made it: run the same bench again")
     elif any(run.manifest.model.row == "dense" and any(run.histograms or ()) for run in (first, second)):

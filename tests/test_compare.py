@@ -115,6 +115,15 @@ def test_a_run_does_not_differ_from_itself(make_run):
     assert found.names == ("a #000000", "a #000000")
 
 
+def test_copies_of_a_run_are_said(make_run, tmp_path):
+    """A run that was copied to another folder is no second run; the same bench done again is one."""
+    run = make_run("a", 0.3)
+    copy = replace(run, dir=tmp_path / "copy")
+    assert compare_runs(run, copy).notes[0] == "the two folders are copies of one run: every difference is 0"
+    again = replace(copy, manifest=run.manifest.model_copy(update={"started": "2026-01-02T00:00:00+00:00"}))
+    assert compare_runs(run, again).notes == ()
+
+
 def test_a_better_run_is_found_better(make_run):
     """With much more skill every metric is higher, surely so; the other way round everything has the other sign."""
     strong, weak = make_run("strong", 0.45, seed=1), make_run("weak", 0.02, seed=2)

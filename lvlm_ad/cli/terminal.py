@@ -13,7 +13,7 @@ from rich.text import Text
 import lvlm_ad.log
 from lvlm_ad.escape import escaped
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
-from lvlm_ad.leaderboard.columns import NO_INTERVAL, UNKNOWN
+from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, no_interval
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ _NAME_WIDTH = 36
 _SIGNIFICANT = 0.05
 """Differences with a smaller p-value are marked."""
 
-_STYLES = {"ranked": "bold", "frame": "dim", "apart": "", "published": "italic"}
+_STYLES = {"ranked": "", "apart": "", "frame": "dim", "published": "italic"}
+
+_MARKS = {"best": "bold", "second": "underline", "": ""}
+
+_BETTER, _WORSE = "cyan", "yellow"
+"""Of a difference above and below 0; colour-blind readers tell them apart, and its sign says the same."""
 
 
 class Bars(lvlm_ad.log.Progress):
@@ -108,7 +113,7 @@ def print_board(board: Board, console: Console) -> None:
         shown, dropped = _columns(group, [row for _, row in rows], board.sort, console.width)
         # A title of the table itself would be wrapped at the table's width.
         console.print(Text(escaped(group.title), style="italic"))
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
         for column in shown:
             left = column.name in {"rank", "name"}
             justify, fold = "left" if left else "right", column.name == "name"
@@ -118,12 +123,17 @@ def print_board(board: Board, console: Console) -> None:
             if heading:
                 table.add_row("", Text(f"{heading}:"), style="dim")
             for entry in entries:
-                table.add_row(*(Text(texts[id(entry)][column.name]) for column in shown), style=_STYLES[entry.kind])
+                row = [
+                    Text.assemble((texts[id(entry)][one.name], _MARKS[group.place(entry, one.name)])) for one in shown
+                ]
+                table.add_row(*row, style=_STYLES[entry.kind])
         console.print(table)
         if dropped:
             names = ", ".join(column.terminal_head.replace("\n", " ").replace("/ ", "/") for column in dropped)
             hint = f"  No room here for: {names}; 'lvlm-ad leaderboard --format md' shows them."
             console.print(Text(hint, style="dim"))
+        if console.is_terminal and any(group.place(entry, one.name) for entry in group.entries for one in shown):
+            console.print(Text(f"  {MARKS}", style="dim"))
         for note in _notes(group, board.sort):
             console.print(Text(f"  {note}", style="dim"))
         console.print()
@@ -133,7 +143,7 @@ def _notes(group: Group, sort: str) -> list[str]:
     notes = [escaped(f"{name}: {note}") for _, name, note in group.notes()]
     if any(sort in entry.intervals for entry in group.entries):
         notes.append("In brackets: 95 % interval over test images.")
-    return [*notes, NO_INTERVAL] if group.lacks_interval(sort) else notes
+    return [*notes, *filter(None, [escaped(no_interval(group.entries))])]
 
 
 def _row(entry: Entry, sort: str) -> dict[str, str]:
@@ -187,9 +197,9 @@ def _mean(comparison: Comparison) -> Table:
     table = _table(f"{first} minus {second}: {what}, percent", heads)
     for name in METRIC_NAMES:
         metric = comparison.mean[name]
-        row = [name, percent(metric.first), percent(metric.second), signed(metric.difference)]
-        row += [_interval(metric.interval), _p(metric.p_value)]
-        table.add_row(*row, *([_interval(metric.interval_over_categories)] if several else []))
+        ends = [_interval(metric.interval), _p(metric.p_value)]
+        ends += [_interval(metric.interval_over_categories)] if several else []
+        table.add_row(name, percent(metric.first), percent(metric.second), _signed(metric.difference), *ends)
     return table
 
 
@@ -231,6 +241,13 @@ def _p(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 - three digits
 
 
-def _marked(difference: Difference) -> str:
+def _marked(difference: Difference) -> Text:
     significant = difference.p_value is not None and difference.p_value < _SIGNIFICANT
-    return f"{signed(difference.difference)}{'*' if significant else ' '}"
+    text = _signed(difference.difference)
+    text.append("*" if significant else " ")
+    return text
+
+
+def _signed(difference: float | None) -> Text:
+    text = signed(difference)
+    return Text(text, style=_BETTER if text.startswith("+") else _WORSE if text.startswith("-") else "")

@@ -1,7 +1,7 @@
 """Groups runs that can be compared, ranks them, and writes tables. To add a column, see ``columns.py``."""
 
 from lvlm_ad.leaderboard.alone import writable
-from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board, outcomes
+from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board, outcomes, undefined_notes
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, signed, usd
 from lvlm_ad.leaderboard.formats import FORMATS
 
@@ -18,6 +18,7 @@ __all__ = [
     "outcomes",
     "percent",
     "signed",
+    "undefined_notes",
     "usd",
     "writable",
 ]

@@ -9,13 +9,16 @@ from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.presets import published_rows
-from lvlm_ad.runs import METRIC_NAMES, USUAL_FPR_LIMIT, Manifest, Run
+from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, USUAL_FPR_LIMIT, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 
 _USUAL_SIZE = 768
 """The image size of the paper; a table's title mentions any other."""
 _VALUE_KEPT = 24
 """Characters of an option's value in a note; hashes are long."""
+
+_HEADINGS = {"ranked": "", "apart": "not ranked", "frame": "reference rows", "published": "published"}
+"""Kind of row -> heading of its section, in the order of the sections."""
 
 _CHANCE = 50
 """Image AUROC of guessing, in percent."""
@@ -38,6 +41,8 @@ class Entry:
         usd_per_image: cost of one answered image.
         usd_per_point: cost of each percent of image AUROC above 50, which is chance; None at chance or below, and
             where some images were not answered.
+        reason: why a row that is "apart" has no rank; the first of its notes.
+        no_interval: why the metric that ranks has a value but no interval; empty if it has one, or no value.
         notes: what a reader must know about the row.
         run: the run folder's name; empty for published rows.
         categories: category -> metric -> fraction in 0..1, or None.
@@ -52,6 +57,8 @@ class Entry:
     cost_usd: float | None = None
     usd_per_image: float | None = None
     usd_per_point: float | None = None
+    reason: str = ""
+    no_interval: str = ""
     notes: tuple[str, ...] = ()
     run: str = ""
     categories: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
@@ -64,7 +71,7 @@ class Group:
     Attributes:
         title: the conditions in words.
         conditions: the conditions by name.
-        entries: the rows, best first; reference rows after the others, published rows last.
+        entries: the ranked rows, best first; then the others, reference rows and published rows.
     """
 
     title: str
@@ -72,21 +79,14 @@ class Group:
     entries: tuple[Entry, ...]
 
     def sections(self) -> list[tuple[str, list[Entry]]]:
-        """Return the rows in sections, each with its heading; the first section, of measured rows, has none."""
-        headings = {"frame": "reference rows", "published": "published"}
-        by_heading: dict[str, list[Entry]] = {"": [], "reference rows": [], "published": []}
-        for entry in self.entries:
-            by_heading[headings.get(entry.kind, "")].append(entry)
-        return [(heading, entries) for heading, entries in by_heading.items() if entries]
+        """Return the rows in sections, each with its heading; the first section, of ranked rows, has none."""
+        of_kind = {kind: [entry for entry in self.entries if entry.kind == kind] for kind in _HEADINGS}
+        return [(_HEADINGS[kind], entries) for kind, entries in of_kind.items() if entries]
 
     def notes(self) -> list[tuple[int, str, str]]:
         """Return the number, the name and the notes of each row that has notes."""
         rows = enumerate(self.entries)
         return [(number, entry.name, "; ".join(entry.notes)) for number, entry in rows if entry.notes]
-
-    def lacks_interval(self, metric: str) -> bool:
-        """Whether a measured row has a value but no interval for a metric."""
-        return any(one.run and one.metrics[metric] is not None and metric not in one.intervals for one in self.entries)
 
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
         """Whether a row has the best or the second best value of the ranked rows; a row ranked alone has neither."""
@@ -174,9 +174,10 @@ def _group(conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, *, ver
     by_name: dict[str, list[Manifest]] = {}
     for run in runs:
         by_name.setdefault(run.manifest.row_name, []).append(run.manifest)
-    entries = [_entry(run, by_name[run.manifest.row_name], verified=verified) for run in runs]
-    entries.sort(key=lambda entry: (entry.kind == "frame", -_value(entry, sort), -_value(entry, "pixel_auroc")))
-    ranked = [entry for entry in entries if entry.kind == "ranked" and entry.metrics[sort] is not None]
+    entries = [_entry(run, by_name[run.manifest.row_name], sort, verified=verified) for run in runs]
+    order = list(_HEADINGS)
+    entries.sort(key=lambda entry: (order.index(entry.kind), -_value(entry, sort), -_value(entry, "pixel_auroc")))
+    ranked = [entry for entry in entries if entry.kind == "ranked"]
     ranks = {id(entry): 1 + sum(_is_clearly_better(other, entry, sort) for other in ranked) for entry in ranked}
     measured = [replace(entry, rank=ranks.get(id(entry))) for entry in entries]
     # Published numbers are of the whole test split, with AUPRO up to 0.3.
@@ -230,11 +231,11 @@ def _title(manifest: Manifest) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _entry(run: Run, namesakes: Sequence[Manifest], *, verified: bool) -> Entry:
+def _entry(run: Run, namesakes: Sequence[Manifest], sort: str, *, verified: bool) -> Entry:
     """Return a run's row, without its rank; ``namesakes`` are the table's runs of the same name, with this one."""
     manifest, metrics = run.manifest, run.metrics
     mean, answers = metrics["mean"], metrics["answers"]
-    why_apart = _why_apart(run, verified=verified)
+    why_apart = _why_apart(run, sort, verified=verified)
     cost = metrics["usage"]["cost_usd"]
     answered = answers["total"] - sum(answers.get(status, 0) for status in UNANSWERED)
     points = 100 * (mean.get("image_auroc") or 0.0) - _CHANCE
@@ -242,7 +243,7 @@ def _entry(run: Run, namesakes: Sequence[Manifest], *, verified: bool) -> Entry:
     notes = [why_apart] if why_apart and not reference_row else []
     copies = sum(one.config_hash == manifest.config_hash for one in namesakes)
     if copies > 1:
-        notes.insert(0, f"one of {copies} runs with the same configuration: {run.dir.name}")
+        notes.append(f"one of {copies} runs with the same configuration: {run.dir.name}")
     return Entry(
         name=f"{manifest.row_name} #{manifest.config_hash[:6]}" if len(namesakes) > 1 else manifest.row_name,
         kind="frame" if reference_row else "apart" if why_apart else "ranked",
@@ -253,12 +254,26 @@ def _entry(run: Run, namesakes: Sequence[Manifest], *, verified: bool) -> Entry:
         cost_usd=cost,
         usd_per_image=None if cost is None or not answered else cost / answered,
         usd_per_point=None if cost is None or points <= 0 or answered < answers["total"] else cost / points,
+        reason="" if reference_row else why_apart,
+        no_interval=_no_interval(metrics, sort),
         notes=(*notes, *_model_notes(manifest, namesakes), *_result_notes(run)),
         run=run.dir.name,
         categories={
             name: {metric: of.get(metric) for metric in METRIC_NAMES} for name, of in metrics["categories"].items()
         },
     )
+
+
+def _no_interval(metrics: Mapping[str, Any], metric: str) -> str:
+    """Return why a metric that is defined has no interval; empty if it has one."""
+    mean, categories = metrics["mean"], metrics["categories"].values()
+    if mean.get(metric) is None or metric in mean.get("interval", {}):
+        return ""
+    if not metrics.get("intervals", {}).get("resamples"):
+        return "measured with --resamples 0"
+    if any("image_auroc" in category.get("interval", {}) for category in categories):
+        return "too few images have defective pixels"
+    return "no category has two good and two defective images"
 
 
 def _published(row: Mapping[str, Any]) -> Entry:
@@ -291,7 +306,7 @@ def outcomes(answers: Mapping[str, int]) -> str:
     return f"{missing} of {answers['total']} images have no usable answer: {counts}{rest}"
 
 
-def _why_apart(run: Run, *, verified: bool) -> str:
+def _why_apart(run: Run, sort: str, *, verified: bool) -> str:
     """Return why a row cannot be ranked; empty if it can."""
     manifest, mean = run.manifest, run.metrics["mean"]
     if manifest.model.row == "dense":
@@ -305,6 +320,7 @@ def _why_apart(run: Run, *, verified: bool) -> str:
             run.metrics["answers"].get(status) for status in UNANSWERED
         ),
         "expected scores cannot be verified: a run does not store probabilities": verified and expected,
+        f"its {METRIC_TITLES[sort]} is undefined": mean.get(sort) is None,
         f"measured on {mean['n_measured']} of {mean['n_images']} images; failed images were left out": excluded,
     }
     return next((reason for reason, applies in reasons.items() if applies), "")
@@ -343,10 +359,28 @@ def _result_notes(run: Run) -> list[str]:
         notes.append(f"scores are expected values{others}")
     if words := outcomes(metrics["answers"]):
         notes.append(words)
-    notes += dict.fromkeys(mean.get("undefined", {}).values())
+    notes += undefined_notes(mean)
     if mean.get("n_with_truth") is not None:
         notes.append(f"pixel metrics of the {mean['n_with_truth']} images whose ground truth is known")
     if mean.get("image_auroc") is not None and "image_auroc" in mean.get("range", {}):
         low, high = mean["range"]["image_auroc"]
         notes.append(f"image AUROC between {100 * low:.1f} and {100 * high:.1f}, depending on the missing answers")
     return notes
+
+
+def undefined_notes(mean: Mapping[str, Any]) -> list[str]:
+    """Say which metrics are undefined and why; several reasons of the same categories are one note.
+
+    Args:
+        mean: "mean" of metrics.json.
+
+    Example:
+        >>> where = "undefined in 1 of 1 categories (nut)"
+        >>> undefined_notes({"undefined": {"image_ap": f"{where}: no image is anomalous", "pixel_ap": f"{where}: x"}})
+        ['undefined in 1 of 1 categories (nut): no image is anomalous, x']
+    """
+    reasons: dict[str, list[str]] = {}
+    for text in dict.fromkeys(mean.get("undefined", {}).values()):
+        where, _, reason = text.rpartition(": ")
+        reasons.setdefault(where, []).append(reason)
+    return [f"{where}: {', '.join(of)}" if where else ", ".join(of) for where, of in reasons.items()]

@@ -108,6 +108,8 @@ HEADS = (
     "USD/point: cost per percentage point of I-AUROC above 50 (chance)."
 )
 
+MARKS = "In each column, the best value of the ranked rows is bold and the second best is underlined."
+
 REFERENCE_ROWS = (
     "Reference rows are there for comparison: chance guesses, contrast looks for unusual pixels without a "
     "model, and oracle scores each region by the ground truth. They are not ranked."
@@ -123,10 +125,13 @@ INTERVALS = (
     "below another only if the intervals of the two do not overlap."
 )
 
-NO_INTERVAL = (
-    "Some rows have no interval, because of --resamples 0 or because a category has only one good or one defective "
-    "image. Their values alone decide the rank."
-)
+NO_INTERVAL = "Some rows have no interval, so their values alone decide the rank"
+
+_NAMED = 3
+"""Rows that a sentence names; more are counted."""
+
+_NAME_KEPT = 28
+"""Characters of a name in a sentence or in LaTeX, where a table is scaled to the page."""
 
 
 def cells(entry: Entry, sort: str = "") -> list[str]:
@@ -148,14 +153,33 @@ def _end(value: float) -> str:
     return whole if whole != "100" or value == 1 else f"{min(100 * value, 99.9):.1f}"
 
 
+def shortened(name: str) -> str:
+    """Leave out the middle of a long name; long names often differ at their end."""
+    half = _NAME_KEPT // 2
+    return name if len(name) <= _NAME_KEPT else f"{name[:half]}...{name[-half:]}"
+
+
+def no_interval(entries: Sequence[Entry]) -> str:
+    """Say which rows have no interval and why; empty if all have one."""
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.no_interval:
+            names.setdefault(entry.no_interval, []).append(shortened(entry.name))
+    words = []
+    for reason, of in names.items():
+        distinct = list(dict.fromkeys(of))
+        more = [f"{len(distinct) - _NAMED} more"] if len(distinct) > _NAMED else []
+        words.append(f"{', '.join([*distinct[:_NAMED], *more])} ({reason})")
+    return f"{NO_INTERVAL}: {'; '.join(words)}." if words else ""
+
+
 def legend(groups: Sequence[Group], sort: str) -> str:
     """Explain columns, intervals, reference rows and own maps, as far as the given tables have them."""
     entries = [entry for group in groups for entry in group.entries]
     parts = [HEADS]
     if any(sort in entry.intervals for entry in entries):
         parts.append(INTERVALS)
-    if any(group.lacks_interval(sort) for group in groups):
-        parts.append(NO_INTERVAL)
+    parts += filter(None, [no_interval(entries)])
     if any(entry.kind == "frame" for entry in entries):
         parts.append(REFERENCE_ROWS)
     if any("(dense" in entry.name for entry in entries):

@@ -10,14 +10,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lvlm_ad import escape
-from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, cells, interval, legend
+from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, NUMBERS, cells, interval, legend, shortened
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Board, Entry, Group
-
-_NAME_KEPT = 28
-"""Characters of a name: the table is scaled to the page, and a long name would make the rest too small."""
 
 _WORD_KEPT = 16
 """Characters of a word in notes after which a line may break: addresses and hashes are long."""
@@ -42,7 +39,7 @@ def markdown(board: Board) -> str:
             lines += [_md_row([escape.markdown(cell) for cell in cells(entry, board.sort)]) for entry in entries]
         notes = [f"- {escape.markdown(name)}: {escape.markdown(note)}" for _, name, note in group.notes()]
         parts.append("\n".join([*lines, *(["", *notes] if notes else [])]))
-    return "\n\n".join([*parts, legend(board.groups, board.sort)]) + "\n"
+    return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort))]) + "\n"
 
 
 def _md_row(row: Sequence[str]) -> str:
@@ -96,11 +93,13 @@ def _table(group: Group, sort: str) -> str:
         if heading:
             lines.append(rf"    & \multicolumn{{{len(COLUMNS) - 1}}}{{l}}{{\emph{{{escape.latex(heading)}}}}} \\")
         lines += [f"    {' & '.join(_row(group, entry, sort))} \\\\" for entry in entries]
-    notes = [f"{escape.latex(_shortened(name))}: {_breakable(note)}." for _, name, note in group.notes()]
+    notes = [f"{escape.latex(shortened(name))}: {_breakable(note)}." for _, name, note in group.notes()]
+    marks = any(group.place(entry, column.name) for entry in group.entries for column in NUMBERS)
+    below = [legend([group], sort), *([MARKS] if marks else [])]
     lines += [
         r"    \bottomrule",
         r"  \end{tabular}}",
-        rf"  \par\smallskip\footnotesize\raggedright {' '.join([escape.latex(legend([group], sort)), *notes])}",
+        rf"  \par\smallskip\footnotesize\raggedright {' '.join([*map(escape.latex, below), *notes])}",
         r"\end{table*}",
     ]
     return "\n".join([*lines, ""])
@@ -109,19 +108,13 @@ def _table(group: Group, sort: str) -> str:
 def _row(group: Group, entry: Entry, sort: str) -> list[str]:
     row = []
     for column in COLUMNS:
-        text = escape.latex(_shortened(entry.name) if column.name == "name" else column.text(entry))
+        text = escape.latex(shortened(entry.name) if column.name == "name" else column.text(entry))
         if place := group.place(entry, column.name):
             text = rf"{_MARKS[place]}{{{text}}}"
         if column.name == sort and sort in entry.intervals:
             text += rf" {{\scriptsize {escape.latex(interval(entry, sort))}}}"
         row.append(text)
     return row
-
-
-def _shortened(name: str) -> str:
-    """Leave out the middle of a long name; long names often differ at their end."""
-    half = _NAME_KEPT // 2
-    return name if len(name) <= _NAME_KEPT else f"{name[:half]}...{name[-half:]}"
 
 
 def _breakable(text: str) -> str:

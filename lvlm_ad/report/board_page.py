@@ -11,22 +11,21 @@ from urllib.parse import quote
 import numpy as np
 
 from lvlm_ad.leaderboard import COLUMNS
-from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
+from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, no_interval
 from lvlm_ad.report.page import render
-from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, MUTED, PAPER, Plot, as_plot, new_axes, plot_text
+from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, LETTER, MUTED, PAPER, Plot, as_plot, new_axes, plot_text
 from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board, Entry, Group
 
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
-_MARKS = "Bold: the best ranked row; underlined: the second. Click a heading to sort."
 _BY_CATEGORY = ("image_auroc", "pixel_auroc", "pixel_aupro")
 _KINDS = {"ranked": "ranked", "apart": "not ranked", "frame": "reference", "published": "published"}
 """Kind of row -> its name in the filter."""
 
 # The plot.
-_SIZES = {False: (7.0, 3.6), True: (3.7, 3.4)}
+_SIZES = {False: (8.4, 4.3), True: (3.9, 3.6)}
 """Width and height in inches, for wide and for narrow screens."""
 
 _NAMES_AT_A_POINT = 2
@@ -34,9 +33,6 @@ _NAMES_AT_A_POINT = 2
 
 _NAMED_POINTS = 12
 """If there are more points, only those on the front are named."""
-
-_LETTER = 9
-"""Height of letters in points."""
 
 _LONGEST_NAME = 60
 
@@ -68,9 +64,15 @@ def board_page(board: Board, runs: Path | None = None, folder: Path | None = Non
         _SCRIPTS,
         title="lvlm-ad leaderboard",
         made="",
-        groups=[_group(group, board.sort, _links(group, runs, folder), at) for at, group in enumerate(board.groups)],
+        groups=[_group(group, _links(group, runs, folder), at) for at, group in enumerate(board.groups)],
         columns=COLUMNS,
-        explanations=[f"{HEADS} {_MARKS}", INTERVALS, REFERENCE_ROWS, OWN_MAPS],
+        explanations=[
+            f"{HEADS} Click a heading to sort.",
+            f"{MARKS} Nothing else in the rows of a table is bold or underlined.",
+            INTERVALS,
+            REFERENCE_ROWS,
+            OWN_MAPS,
+        ],
     )
 
 
@@ -87,7 +89,7 @@ def _links(group: Group, runs: Path | None, folder: Path | None) -> dict[str, st
     }
 
 
-def _group(group: Group, sort: str, links: Mapping[str, str], number: int) -> dict[str, Any]:
+def _group(group: Group, links: Mapping[str, str], number: int) -> dict[str, Any]:
     kinds = {entry.kind for entry in group.entries}
     measured = [entry for entry in group.entries if entry.kind != "published"]
     plots = [cost_plot(measured, f"cost-{number}{'-narrow' * narrow}", narrow=narrow) for narrow in (False, True)]
@@ -100,7 +102,13 @@ def _group(group: Group, sort: str, links: Mapping[str, str], number: int) -> di
         "sections": [
             (heading, [(numbers[id(entry)], entry) for entry in entries]) for heading, entries in group.sections()
         ],
-        "no_interval": NO_INTERVAL if group.lacks_interval(sort) else "",
+        "no_interval": no_interval(group.entries),
+        # The reason stands in the row itself.
+        "notes": [
+            (number, entry.name, "; ".join(notes))
+            for number, entry in enumerate(group.entries)
+            if (notes := [note for note in entry.notes if note != entry.reason])
+        ],
         "plots": [plot for plot in plots if plot is not None],
         "by_category": _by_category(group),
     }
@@ -186,7 +194,7 @@ def _draw_lines(axes: Any, lines: Mapping[str, float]) -> None:
         axes.axhline(auroc, zorder=1, **DASHED)
         x = x - 0.18 if auroc - below < _CLOSE * (high - low) else 0.99
         below = auroc
-        style = {"ha": "right", "va": "center", "fontsize": 8, "color": MUTED, "bbox": _BACKGROUND}
+        style = {"ha": "right", "va": "center", "fontsize": LETTER, "color": MUTED, "bbox": _BACKGROUND}
         axes.text(x, auroc, plot_text(name[:_LONGEST_NAME]), transform=axes.get_yaxis_transform(), **style)
 
 
@@ -205,7 +213,7 @@ def _write_names(axes: Any, labels: Mapping[Point, str]) -> None:
     for point, (x, y) in sorted(pixels.items(), key=lambda item: item[1][1]):
         lines = labels[point].split("\n")
         # Letters are about half as wide as high.
-        width, height = 0.55 * _LETTER * dot * max(map(len, lines)), 1.25 * _LETTER * dot * len(lines)
+        width, height = 0.55 * LETTER * dot * max(map(len, lines)), 1.25 * LETTER * dot * len(lines)
         corners: dict[tuple[bool, bool], Box] = {}
         for right, up in ((True, True), (True, False), (False, True), (False, False)):
             left, bottom = x + 6 * dot if right else x - 6 * dot - width, y + 3 * dot if up else y - 3 * dot - height
@@ -223,7 +231,7 @@ def _write_names(axes: Any, labels: Mapping[Point, str]) -> None:
             textcoords="offset points",
             ha="left" if right else "right",
             va="bottom" if up else "top",
-            fontsize=_LETTER,
+            fontsize=LETTER,
             color=INK,
             bbox=_BACKGROUND,
         )

@@ -81,6 +81,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
             legend.append(f"Marks and maps are not shown: {sources.note}")
     data = {
         "runs": distinct_names(runs),
+        "no_map": [_why_no_map(run, sources) for run in runs],
         "letters": [letter(index) for index in range(len(runs))],
         "folder": _FOLDER,
         "cards": _cards(runs, pictures, kept),
@@ -101,6 +102,19 @@ def letter(index: int) -> str:
     """Return a run's letter, used where there is no room for its name: A to Z, then A2 and so on."""
     number, place = divmod(index, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(number + 1) if number else "")
+
+
+def _why_no_map(run: Run, sources: Sources | None) -> str:
+    """Return why a run's maps are not shown beside the images; empty if they are, or if there are no pictures."""
+    if sources is None:
+        return ""
+    if run.manifest.model.row == "dense":
+        return "no map: a run does not store a method's own maps"
+    if sources.divisions is None:
+        return "no map: the image is not divided again"
+    if run.manifest.division.hash != sources.divisions.hash:
+        return "no map: this run divides the image into other regions"
+    return ""
 
 
 def _cards(runs: Sequence[Run], pictures: Sequence[dict[str, Any]], kept: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from lvlm_ad.escape import escaped
+from lvlm_ad.escape import escaped, html
 from lvlm_ad.files import own_folder
 from lvlm_ad.report.summary import calibration_of, naming_rates, times_of
 from lvlm_ad.runs import USUAL_FPR_LIMIT
@@ -47,6 +47,9 @@ _CURVES = {
 
 _MEAN_POINTS = 200
 
+_HOVER_POINTS = 60
+"""Points of the unseen line that names a curve."""
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -62,6 +65,10 @@ class Plot:
     figure: Any
 
 
+LETTER = 10.8
+"""Height of letters in points: 12 pixels or more as the page shows them, from a telephone to a wide screen."""
+
+
 def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[Any, Any]:
     """Return a figure of a size in inches and its axes, whose labels are ``x`` and ``y``."""
     # Not pyplot, which would keep every figure and may need a display.
@@ -69,9 +76,9 @@ def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[An
 
     figure = Figure(figsize=size, layout="constrained", facecolor="none")
     axes = figure.add_subplot(facecolor="none")
-    axes.set_xlabel(x, color=MUTED, fontsize=9)
-    axes.set_ylabel(y, color=MUTED, fontsize=9)
-    axes.tick_params(which="both", colors=MUTED, labelsize=8, length=0)
+    axes.set_xlabel(x, color=MUTED, fontsize=LETTER)
+    axes.set_ylabel(y, color=MUTED, fontsize=LETTER)
+    axes.tick_params(which="both", colors=MUTED, labelsize=LETTER, length=0)
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
@@ -79,12 +86,13 @@ def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[An
     return figure, axes
 
 
-def as_plot(name: str, title: str, alt: str, figure: Any) -> Plot:
-    """Return a figure as a plot; the arguments are the plot's attributes."""
+def as_plot(name: str, title: str, alt: str, figure: Any, names: Mapping[str, str] | None = None) -> Plot:
+    """Return a figure as a plot; ``names`` of its lines, by their gid, are shown where a pointer rests on them."""
     from matplotlib import rc_context  # noqa: PLC0415 - slow to import
 
     if figure.axes[0].get_legend_handles_labels()[1]:
-        figure.axes[0].legend(frameon=False, fontsize=8, labelcolor=INK)
+        # Above the axes: it covers no bar and no curve.
+        figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=LETTER, labelcolor=INK)
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "lvlm-ad", "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
@@ -97,6 +105,9 @@ def as_plot(name: str, title: str, alt: str, figure: Any) -> Plot:
     svg = re.sub(r"<style.*?</style>|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    for gid, words in (names or {}).items():
+        group = f'<g id="{name}-{gid}">'
+        svg = svg.replace(group, f"{group}<title>{html(words)}</title>")
     return Plot(name, title, alt, Markup(svg), figure)  # nosec B704 # noqa: S704 - Matplotlib escapes what it writes
 
 
@@ -138,17 +149,26 @@ def _curve_plot(
 ) -> Plot | None:
     title, x_label, y_label, metric, short = _CURVES[name]
     limit = mean.get("fpr_limit", USUAL_FPR_LIMIT)
-    drawn = [one[name] for one in curves.values() if name in one]
+    categories = {category: one[name] for category, one in curves.items() if name in one}
+    drawn = list(categories.values())
     if not drawn:
         return None
     figure, axes = new_axes(x_label, y_label)
     # Average precision is the area below steps, the other metrics are areas below straight lines.
     steps = name.endswith("pr")
-    if len(drawn) > 1:
-        for x, y in drawn:
-            axes.plot(x, y, color=GOOD, linewidth=0.7, alpha=0.35, drawstyle="steps-pre" if steps else "default")
+    style = {"color": GOOD, "drawstyle": "steps-pre" if steps else "default"}
+    titles: dict[str, str] = {}
+    for category, (x, y) in categories.items() if len(drawn) > 1 else ():
+        axes.plot(x, y, linewidth=0.7, alpha=0.35, **style)
+        # An unseen broad line over the thin one, which a pointer would hardly meet.
+        at = np.linspace(0, x.size - 1, min(x.size, _HOVER_POINTS)).round().astype(int)
+        gid = f"curve-{len(titles)}"
+        axes.plot(x[at], y[at], linewidth=7, alpha=0, gid=gid, **style)
+        titles[gid] = category
     x = np.linspace(0, 1, _MEAN_POINTS)
-    axes.plot(x, mean_curve(drawn, x, steps=steps), color=GOOD, linewidth=1.8)
+    gid = f"curve-{len(titles)}"
+    axes.plot(x, mean_curve(drawn, x, steps=steps), color=GOOD, linewidth=1.8, gid=gid)
+    titles[gid] = f"mean of {len(drawn)} categories" if len(drawn) > 1 else next(iter(categories))
     if not steps:
         axes.plot([0, 1], [0, 1], **DASHED)
     if name == "pro":
@@ -157,7 +177,8 @@ def _curve_plot(
     value = mean.get(metric)
     area = "" if value is None else f" {short.format(limit=limit)}: {100 * value:.1f} %."
     of = f", mean of {len(drawn)} categories" if len(drawn) > 1 else ""
-    return as_plot(name.replace("_", "-"), title, f"{y_label.capitalize()} over {x_label}{of}.{area}", figure)
+    alt = f"{y_label.capitalize()} over {x_label}{of}.{area}"
+    return as_plot(name.replace("_", "-"), title, alt, figure, titles)
 
 
 def _score_plot(records: Sequence[PredictionRecord]) -> Plot | None:

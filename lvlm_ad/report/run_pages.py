@@ -11,7 +11,7 @@ from lvlm_ad.compare import compare_runs, distinct_names
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
-from lvlm_ad.leaderboard import usd
+from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
 from lvlm_ad.report.gallery import gallery, letter
@@ -125,7 +125,7 @@ def _report(run: Run) -> dict[str, Any]:
         "condition": f"{manifest.dataset.summary}; {_division(run)}",
         "tiles": _answer_tiles(run),
         "titles": METRIC_TITLES,
-        "undefined": sorted(set(metrics["mean"].get("undefined", {}).values())),
+        "undefined": undefined_notes(metrics["mean"]),
         "outcomes": _outcomes(run),
         "heading": "Images",
         "settings": _settings(run),

@@ -6,6 +6,7 @@ import pytest
 
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.leaderboard import make_board, outcomes, writable
+from lvlm_ad.runs import METRIC_NAMES
 
 
 def ranks(board):
@@ -203,8 +204,61 @@ def test_titles_tell_tables_apart(make_run):
 
 
 def test_rows_stand_in_sections(make_run, make_reference_row, make_own_map):
-    """Measured rows first, then reference rows, then published ones, each under a heading."""
+    """Ranked rows first, then those without a rank, reference rows and published ones, each under a heading."""
     runs = [make_reference_row("oracle", 1.0, dataset="mvtec"), make_run("a", 0.2, dataset="mvtec")]
     (group,) = make_board([*runs, make_own_map("d", 0.9, dataset="mvtec")]).groups
     sections = [(heading, [entry.kind for entry in entries]) for heading, entries in group.sections()]
-    assert sections == [("", ["apart", "ranked"]), ("reference rows", ["frame"]), ("published", ["published"] * 2)]
+    assert sections == [
+        ("", ["ranked"]),
+        ("not ranked", ["apart"]),
+        ("reference rows", ["frame"]),
+        ("published", ["published"] * 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": {"row": "dense"}, "prompt": "", "division": ""}, "own anomaly map, not scored by region"),
+        ({"mean": {"image_auroc": None}}, "its Image AUROC is undefined"),
+        ({"answers": {"unasked": 2}}, "some images were not answered; run the same command again to ask for them"),
+        ({"model": {"sees_truth": True}}, "the method is given the ground truth"),
+    ],
+)
+def test_a_row_without_a_rank_stands_below_with_its_reason(make_run, changes, reason):
+    """However good it is; it is neither best nor second."""
+    (group,) = make_board([make_run("b", **{"auroc": 0.9} | changes), make_run("a", 0.2), make_run("c", 0.1)]).groups
+    last = group.entries[-1]
+    assert (last.kind, last.rank, last.reason, last.notes[0]) == ("apart", None, reason, reason)
+    assert {group.place(last, metric) for metric in METRIC_NAMES} == {""}
+    assert group.place(group.entries[0], "image_ap") == "best"
+
+
+def test_metrics_undefined_for_the_same_categories_are_one_note(make_run):
+    """Several reasons stand in one note, and one reason of several metrics stands once."""
+    where, other = "undefined in 2 of 2 categories (a, b)", "mean of the other 1; undefined in 1 of 2 categories (b)"
+    undefined = {
+        "image_auroc": f"{where}: no image is normal",
+        "image_ap": f"{where}: no image is anomalous",
+        "pixel_ap": f"{where}: no image is anomalous",
+        "pixel_aupro": f"{other}: 3 of 9 images have no ground-truth mask",
+    }
+    text = notes(make_board([make_run("a", mean={"undefined": undefined})]))["a"]
+    assert text == f"{where}: no image is normal, no image is anomalous; {undefined['pixel_aupro']}"
+
+
+def test_a_missing_interval_has_its_own_reason(make_run):
+    """No resamples, or too few images; a row whose metric is undefined, or that has an interval, needs no reason."""
+    resampled = {"intervals": {"level": 0.95, "resamples": 1000, "pixels": "exact"}}
+    pixels = {"a": {"image_auroc": 0.5, "interval": {"image_auroc": [0.4, 0.6]}}}
+
+    def why(sort, categories=None, mean=None, **more):
+        run = make_run("a", mean=mean)
+        run.metrics.update(more, categories=categories or {})
+        return make_board([run], sort).groups[0].entries[0].no_interval
+
+    assert why("image_auroc") == "measured with --resamples 0"
+    assert why("image_auroc", **resampled) == "no category has two good and two defective images"
+    assert why("pixel_ap", pixels, **resampled) == "too few images have defective pixels"
+    assert why("image_auroc", mean={"image_auroc": None}) == ""
+    assert why("image_auroc", pixels, {"interval": {"image_auroc": [0.4, 0.6]}}, **resampled) == ""

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lvlm_ad.cli.terminal import print_board
 from lvlm_ad.leaderboard import COLUMNS, FORMATS, NUMBERS, cells, make_board, usd
-from lvlm_ad.leaderboard.columns import INTERVALS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
+from lvlm_ad.leaderboard.columns import INTERVALS, MARKS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.runs import METRIC_NAMES
 
@@ -94,6 +94,18 @@ def test_intervals_are_shown_by_their_ends(make_run):
     assert r"96.9} {\scriptsize 85--99.9}" in FORMATS["tex"](board)
 
 
+def test_a_row_without_an_interval_is_named_with_the_reason(make_run):
+    """In every format that is read, beside the others of the same reason; many are counted."""
+    resampled = make_run("few|images")
+    resampled.metrics["intervals"] = {"level": 0.95, "resamples": 1000, "pixels": "exact"}
+    board = make_board([resampled, *(make_run(name) for name in "abcd")])
+    words = f"{NO_INTERVAL}: few|images (no category has two good and two defective images); a, b, c, 1 more (measured"
+    assert words in html.unescape(board_page(board))
+    assert words in " ".join(terminal(board, 400).split())
+    assert words.replace("|", r"\|") in FORMATS["md"](board)
+    assert words.replace("|", r"\textbar{}") in FORMATS["tex"](board)
+
+
 def test_what_is_in_a_table_is_explained(make_run, make_reference_row, make_own_map):
     """Intervals and their absence, reference rows and own maps; each only where the table has them."""
     without = make_board([make_run("a")])
@@ -117,7 +129,20 @@ def test_best_and_second_are_marked(make_run, make_reference_row):
     assert text.count(r"\textbf{90.0}") == text.count(r"\underline{70.0}") == 6
     assert r"\textbf{100.0}" not in text
     assert r"{--}" not in text
-    assert r"\textbf" not in FORMATS["tex"](make_board(runs[:1]))
+    assert MARKS in text
+    alone = FORMATS["tex"](make_board(runs[:1]))
+    assert not any(mark in alone for mark in (r"\textbf", MARKS))
+
+
+def test_a_terminal_marks_best_and_second_alone(make_run, make_reference_row):
+    """Bold is the best value of a column, underlined the second; a line says so where a terminal can show it."""
+    board = make_board([make_run("a", 0.7), make_run("b", 0.9), make_reference_row("oracle", 1.0)])
+    out = io.StringIO()
+    print_board(board, Console(file=out, width=140, force_terminal=True, color_system="standard"))
+    marked = {code: re.findall(rf"\x1b\[{code}m([^\x1b]*)", out.getvalue()) for code in (1, 4)}
+    assert marked == {1: ["90.0"] * 7, 4: ["70.0"] * 7}
+    assert MARKS in out.getvalue()
+    assert MARKS not in terminal(board)
 
 
 @pytest.mark.parametrize(

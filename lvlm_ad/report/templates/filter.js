@@ -8,16 +8,53 @@
   // A cell's text without its interval.
   const text = (cell) => (cell.querySelector(".value") || cell).textContent.trim();
 
-  // "<0.5" compares numbers as they are shown; anything else is searched as text.
-  const condition = (wanted) => {
-    const limit = /^(<=|>=|<|>|=)\s*(-?\d*[.,]?\d+)\s*%?$/.exec(wanted);
-    if (!limit) return (cell) => text(cell).toLowerCase().includes(wanted);
-    const compare = LIMITS[limit[1]];
-    const bound = Number(limit[2].replace(",", "."));
-    return (cell) => {
-      const value = text(cell).replace(/\s*%$/, "");
-      return value !== "" && !isNaN(value) && compare(Number(value), bound);
-    };
+  // "I-AUROC>80 <=95" gives two limits; each has a column's name before it, or is for the column of the one before.
+  const ONE = "([^<>=]*?)\\s*(<=|>=|<|>|=)\\s*(-?\\d*[.,]?\\d+)\\s*%?\\s*(?:$|[,;&]+\\s*|and\\s+|(?=[\\s<>=a-z]))";
+  const limitsOf = (wanted) => {
+    if (!new RegExp("^(?:" + ONE + ")+$").test(wanted)) return [];
+    return [...wanted.matchAll(new RegExp(ONE, "g"))].map((found) => ({ name: found[1].trim(), sign: found[2], number: found[3] }));
+  };
+
+  // The column whose heading, or whose name in files, is or contains a word; "auroc" is the first of several.
+  const plain = (name) => name.toLowerCase().replace(/[^a-z0-9#]/g, "");
+  const columnNamed = (select, name) => {
+    const options = [...select.options].slice(1);
+    const names = (option) => [plain(option.text), plain(option.dataset.name)];
+    const exact = options.find((one) => names(one).includes(plain(name)));
+    const found = exact || options.find((one) => names(one).some((own) => own.includes(plain(name))));
+    return found && { index: Number(found.value), text: found.text, exact: Boolean(exact) };
+  };
+
+  // What a table's filter asks of a row, and the words that say so.
+  const condition = (select, wanted, typed) => {
+    const chosen = select.value === "" ? null : { index: Number(select.value), text: select.selectedOptions[0].text };
+    const limits = limitsOf(wanted);
+    if (!wanted) return { meets: () => true, words: "" };
+    if (!limits.length) {
+      // "Model: gpt" searches one column.
+      const [, name, rest] = /^([^:]+):\s*(.+)$/.exec(typed) || [];
+      const named = !chosen && name && columnNamed(select, name);
+      const [column, part] = named && named.exact ? [named, rest] : [chosen, typed];
+      const texts = (row) => (column ? [text(row.cells[column.index])] : [...[...row.cells].map(text), row.dataset.words]);
+      const meets = (row) => texts(row).some((one) => one.toLowerCase().includes(part.toLowerCase()));
+      return { meets, words: "Shows rows with \u201c" + part + "\u201d in " + (column ? column.text : "any column or note") + "." };
+    }
+    let column = chosen;
+    for (const limit of limits) {
+      if (limit.name) column = columnNamed(select, limit.name);
+      if (!column) {
+        const what = limit.name ? "No column is called \u201c" + limit.name + "\u201d." : "A limit needs a column.";
+        return { meets: () => true, words: what + " Choose one, or write its heading before the limit: I-AUROC>80." };
+      }
+      limit.column = column;
+    }
+    const meets = (row) =>
+      limits.every(({ column, sign, number }) => {
+        const value = text(row.cells[column.index]).replace(/\s*%$/, "");
+        return value !== "" && !isNaN(value) && LIMITS[sign](Number(value), Number(number.replace(",", ".")));
+      });
+    const words = limits.map(({ column, sign, number }) => column.text + " " + sign + " " + number).join(" and ");
+    return { meets, words: "Shows rows with " + words + ", as the table writes the numbers." };
   };
 
   const rowCount = (count) => (count || "no") + (count === 1 ? " row" : " rows");
@@ -26,18 +63,13 @@
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let total = 0;
     document.querySelectorAll(".group").forEach((group) => {
-      const column = group.querySelector(".column").value;
-      const wanted = group.querySelector(".wanted").value.trim().toLowerCase();
+      const typed = group.querySelector(".wanted").value.trim();
+      const wanted = typed.toLowerCase();
       const kind = group.querySelector(".kind").value;
-      const meets = condition(wanted);
+      const asked = condition(group.querySelector(".column"), wanted, typed);
       const matches = (row) => {
         const all = (row.textContent + " " + row.dataset.words).toLowerCase();
-        const cells = column === "" ? [...row.cells] : [row.cells[column]];
-        return (
-          words.every((word) => all.includes(word)) &&
-          (!kind || row.classList.contains(kind)) &&
-          (!wanted || cells.some(meets) || (column === "" && row.dataset.words.toLowerCase().includes(wanted)))
-        );
+        return words.every((word) => all.includes(word)) && (!kind || row.classList.contains(kind)) && asked.meets(row);
       };
       const kept = new Set();
       group.querySelectorAll(".board tbody.rows tr").forEach((row) => {
@@ -48,6 +80,7 @@
       group.querySelectorAll(".board tbody.heading").forEach((heading) => {
         heading.hidden = !heading.nextElementSibling.querySelector("tr:not([hidden])");
       });
+      group.querySelector(".reads").textContent = asked.words;
       group.querySelector(".count").textContent = wanted || kind ? rowCount(kept.size) : "";
       const own = Boolean(wanted || kind);
       // A table that is empty because of its own filter stays, so that the filter can be changed.
@@ -56,6 +89,8 @@
       total += kept.size;
     });
     document.getElementById("kept").textContent = words.length ? rowCount(total) : "";
+    const all = document.querySelectorAll(".board tbody.rows tr").length;
+    document.getElementById("printed").textContent = total < all ? "On paper: " + total + " of " + rowCount(all) + ", as filtered. The page in a browser has all." : "";
   };
 
   document.querySelectorAll("form").forEach((form) => {

@@ -93,12 +93,16 @@
     return label;
   };
 
-  const stackOf = (card, files, alt, label) => {
+  const empty = (why, label) => {
     const stack = make("span", "stack");
-    if (!files[0]) {
-      stack.append(make("span", "none", card.problem || "none"));
-      return stack;
-    }
+    stack.append(make("span", "none", why));
+    if (label) stack.append(label);
+    return stack;
+  };
+
+  const stackOf = (card, files, alt, label) => {
+    if (!files[0]) return empty(card.problem || "none");
+    const stack = make("span", "stack");
     files.filter(Boolean).forEach((file, at) => stack.append(picture(file, at ? "" : alt)));
     if (label) stack.append(label);
     return stack;
@@ -116,7 +120,10 @@
     pair.append(stackOf(card, [card.image, card.truth], card.id));
     if (card.marks) pair.append(stackOf(card, [card.image, card.marks], "with the borders and numbers of its regions"));
     card.runs.forEach((run, number) => {
-      if (!run.map) return;
+      if (!run.map) {
+        if (data.no_map[number]) pair.append(empty(data.no_map[number], many && runLabel(number, "run-label")));
+        return;
+      }
       const alt = "anomaly map" + (many ? " of " + data.letters[number] + " " + data.runs[number] : "");
       pair.append(stackOf(card, [run.map, card.truth], alt, many && runLabel(number, "run-label")));
     });
@@ -148,6 +155,9 @@
     $("cards").replaceChildren(...shown.slice(from, from + PAGE).map(drawn));
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     $("count").textContent = shown.length + " of " + data.cards.length + " images";
+    const onPaper = Math.min(shown.length - from, PAGE);
+    $("printed").textContent = "On paper: " + onPaper + " of " + data.cards.length + " images" + (shown.length < data.cards.length ? ", as filtered" : "") +
+      ", with the beginning of each answer. The page in a browser has every image, whole answers, notes, larger pictures, and the names of thin lines.";
     $("clear").hidden = shown.length === data.cards.length;
     $("page-at").textContent = "page " + (page + 1) + " of " + pages;
     $("before").disabled = page === 0;
@@ -231,6 +241,7 @@
       }
       line.append(text + ". Answer: " + run.status + ".");
       words.append(line);
+      if (!run.map && data.no_map[number]) words.append(make("p", "note", data.no_map[number] + "."));
       run.notes.forEach((note) => words.append(make("p", "note", note)));
       if (run.text) words.append(scrolling("pre", run.text + (run.more ? "\n\u2026 " + run.more : "")));
     });
