@@ -2,15 +2,19 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.leaderboard import Board, signed
 from lvlm_ad.report.board_page import board_page
-from lvlm_ad.report.run_pages import write_report
+from lvlm_ad.report.run_pages import write_comparison, write_report
+from lvlm_ad.runs import read_run
 
 pytestmark = pytest.mark.heavy
+
+FROZEN = Path(__file__).parents[1] / "data" / "v0_1"
 
 HOSTILE = (
     "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -211,6 +215,13 @@ def test_tables_sort(report, leaderboard, open_page, kept_run):
         ("all", "", "frame", ["chance"]),
         ("I-AUROC", ">50", "ranked", ["best", "cheap"]),
         ("Model", ">80", "", []),
+        ("I-AUROC", ">=80 <95", "", ["best", "cheap"]),
+        ("all", "auroc>80 usd/image<=0.001", "", []),
+        ("all", "I-AUROC >= 80, USD/image < 0.02", "", ["cheap"]),
+        ("all", "image_auroc<60 %", "", ["chance"]),
+        ("all", "Model: che", "", ["cheap"]),
+        ("all", ">80", "", ["best", "cheap", "chance", "paper"]),
+        ("all", "nonsense>80", "", ["best", "cheap", "chance", "paper"]),
     ],
 )
 def test_a_table_filters_by_column(leaderboard, open_page, column, wanted, kind, left):
@@ -230,6 +241,101 @@ def test_a_table_filters_by_column(leaderboard, open_page, column, wanted, kind,
     if not left:
         group.get_by_role("button", name="Show all rows").click()
         assert len(rows(page)) == 4
+
+
+@pytest.mark.parametrize(
+    ("column", "wanted", "says"),
+    [
+        ("all", "auroc>80 <90", "Shows rows with I-AUROC > 80 and I-AUROC < 90, as the table writes the numbers."),
+        ("PRO", ">5", "Shows rows with PRO > 5, as the table writes the numbers."),
+        ("all", "gpt", "Shows rows with “gpt” in any column or note."),
+        ("Model", "gpt", "Shows rows with “gpt” in Model."),
+        ("all", ">80", "A limit needs a column. Choose one, or write its heading before the limit: I-AUROC>80."),
+        ("all", "x>8", "No column is called “x”. Choose one, or write its heading before the limit: I-AUROC>80."),
+        ("all", "", ""),
+    ],
+)
+def test_a_filter_says_which_columns_it_reads(leaderboard, open_page, column, wanted, says):
+    """And a limit without a column asks for one, instead of trying every number."""
+    group = open_page(leaderboard).page.locator(".group").first
+    group.get_by_label("Column").select_option(label=column)
+    group.get_by_label("Text, or a limit").fill(wanted)
+    assert group.locator(".reads").text_content() == says
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_better_and_worse_differ_in_colour_and_sign(tmp_path, open_page, scheme):
+    """Blue with a triangle upwards, orange with one downwards; no difference has neither, and the page says so."""
+    names = ("contrast-folder-afc5fe2f", "chance-folder-9a2c38f4", "oracle-folder-84cd3123")
+    runs = [read_run(FROZEN / "out" / name) for name in names]
+    page = open_page(write_comparison(runs, tmp_path, resamples=50, pictures=False), scheme=scheme).page
+    found = page.evaluate(
+        "() => [...document.querySelectorAll('td .value')].map((one) =>"
+        " [one.textContent[0], getComputedStyle(one).color, getComputedStyle(one, '::before').content])"
+    )
+    looks = {sign: {(colour, mark) for own, colour, mark in found if own == sign} for sign in "+-"}
+    assert {sign: len(of) for sign, of in looks.items()} == {"+": 1, "-": 1}
+    (better,), (worse,) = looks.values()
+    assert better[0] != worse[0]
+    assert ("▲" in better[1], "▼" in worse[1]) == (True, True)
+    assert "Blue" in page.locator("p.note", has_text="Differences in percentage points").text_content()
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
+def test_letters_of_plots_are_legible(report, leaderboard, open_page, width):
+    """At least 12 pixels high as shown, on any screen."""
+    for path in (report, leaderboard):
+        heights = open_page(path, width=width).page.evaluate(
+            "() => [...document.querySelectorAll('figure svg')].filter((svg) => svg.clientWidth).flatMap((svg) =>"
+            " [...svg.querySelectorAll('text')].map((one) =>"
+            " parseFloat(getComputedStyle(one).fontSize) * svg.clientWidth / svg.viewBox.baseVal.width))"
+        )
+        assert len(heights) > 10
+        assert min(heights) >= 12, path
+
+
+def test_a_pointer_near_a_thin_line_meets_its_name(report, open_page):
+    """The line of a category is a broad target, though it is drawn thin."""
+    page = open_page(report).page
+    group = page.locator("#pro-curve-0")
+    group.scroll_into_view_if_needed()
+    titles = group.evaluate(
+        "(group) => { const path = group.querySelector('path'), met = [];"
+        " for (let part = 0.1; part < 1; part += 0.1) {"
+        "   const at = path.getPointAtLength(path.getTotalLength() * part).matrixTransform(path.getScreenCTM());"
+        "   const hit = document.elementFromPoint(at.x, at.y - 2)?.closest('g[id*=curve]');"
+        "   if (hit) met.push(hit.querySelector('title').textContent); }"
+        " return met; }"
+    )
+    assert "bolt" in titles
+
+
+def test_paper_says_what_it_leaves_out(kept_run, leaderboard, tmp_path, open_page):
+    """Images of other pages and the rest of the answers; rows that a filter hides. A screen does not show it."""
+    records = [one.model_copy(update={"id": f"x/{at}"}) for at, one in enumerate(kept_run.predictions * 3)]
+    path = write_report(replace(kept_run, predictions=records, histograms=None), tmp_path / "many", pictures=False)
+    board_says = "On paper: 2 of 5 rows, as filtered."
+    for file, text in ((path, f"On paper: 60 of {len(records)} images"), (leaderboard, board_says)):
+        page = open_page(file).page
+        if file == leaderboard:
+            page.fill(".wanted >> nth=0", "auroc>90")
+        assert not page.locator("#printed").is_visible()
+        page.emulate_media(media="print")
+        assert page.locator("#printed").is_visible()
+        assert page.locator("#printed").text_content().startswith(text)
+
+
+def test_bold_and_underline_mean_one_thing(leaderboard, open_page):
+    """In the rows of a table only the best value is bold, and only the second is underlined."""
+    page = open_page(leaderboard).page
+    looks = page.evaluate(
+        "() => [...document.querySelectorAll('tbody.rows :is(td, th, a, .value)')].map((one) => {"
+        " const css = getComputedStyle(one);"
+        " return [one.closest('td, th').className, css.fontWeight > 500, css.textDecorationLine === 'underline']; })"
+    )
+    assert {name for name, bold, _ in looks if bold} == {"best"}
+    assert {name for name, _, line in looks if line} == {"second"}
+    assert "bold and the second best is underlined" in page.locator(".explanations").text_content()
 
 
 def test_one_search_goes_over_all_tables(leaderboard, open_page):

@@ -18,7 +18,7 @@ from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.escape import visible
 from lvlm_ad.evaluate.sources import find_sources
-from lvlm_ad.leaderboard import Board, percent, signed
+from lvlm_ad.leaderboard import Board, Group, percent, signed
 from lvlm_ad.log import Progress
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.report import heat
@@ -27,6 +27,7 @@ from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.run_pages import write_comparison, write_report
+from lvlm_ad.report.summary import curves_of
 from lvlm_ad.runs import METRIC_NAMES, read_run
 from lvlm_ad.text2seg import paint
 
@@ -174,7 +175,7 @@ def test_runs_side_by_side(comparison, two_runs):
 
 
 def test_an_own_map_has_no_map_in_the_gallery(kept_run, images, tmp_path):
-    """Marks come from the run that is divided; the other's panel is left out. A run beside itself is mentioned."""
+    """Marks come from the run that is divided; the other says why it has no map. A run beside itself is mentioned."""
     manifest = kept_run.manifest
     update = {"model": manifest.model.model_copy(update={"row": "dense"})}
     update["division"] = manifest.division.model_copy(update={"hash": "", "method": ""})
@@ -183,6 +184,7 @@ def test_an_own_map_has_no_map_in_the_gallery(kept_run, images, tmp_path):
     for card in data_of(page)["cards"]:
         assert card["marks"]
         assert [bool(run["map"]) for run in card["runs"]] == [False, True]
+    assert data_of(page)["no_map"] == ["no map: a run does not store a method's own maps", ""]
     page = write_comparison([kept_run] * 2, tmp_path / "page", resamples=50, pictures=False)
     assert "a run is compared with itself" in page.read_text()
     with pytest.raises(ConfigError, match="two runs or more"):
@@ -193,6 +195,78 @@ def test_an_own_map_has_no_map_in_the_gallery(kept_run, images, tmp_path):
 def test_there_are_letters_for_any_number_of_runs(index, shown):
     """A to Z, then A2 and so on."""
     assert letter(index) == shown
+
+
+def test_a_run_of_other_regions_says_why_it_has_no_map(kept_run, images, tmp_path):
+    """Beside a run whose regions are drawn; without pictures there is nothing to say."""
+    division = kept_run.manifest.division.model_copy(update={"hash": "other"})
+    other = replace(kept_run, manifest=kept_run.manifest.model_copy(update={"division": division}))
+    with ExitStack() as stack:
+        sources = find_sources(kept_run, images, Progress(), stack)
+        data, _ = gallery([kept_run, other], sources, tmp_path, Progress())
+        undivided, _ = gallery([kept_run], replace(sources, divisions=None, note="why"), tmp_path, Progress())
+    assert data["no_map"] == ["", "no map: this run divides the image into other regions"]
+    assert undivided["no_map"] == ["no map: the image is not divided again"]
+    assert gallery([kept_run], None, tmp_path, Progress())[0]["no_map"] == [""]
+
+
+def test_each_curve_has_its_category_as_title(kept_run):
+    """In every plot of curves, the mean as well; a strange name is shown by its code."""
+    curves = curves_of(kept_run)
+    curves = {"<b>\u202e": curves["bolt"], "nut1": curves["nut1"]}
+    for plot in run_plots(kept_run, curves)[:5]:
+        titles = re.findall(r'<g id="[\w-]+-curve-\d">\s*<title>(.*?)</title>', plot.svg)
+        assert titles == ["&lt;b&gt;\u27e8U+202E\u27e9", "nut1", "mean of 2 categories"], plot.name
+    alone = run_plots(kept_run, {"nut1": curves["nut1"]})[0]
+    assert re.findall(r"<title>(.*?)</title>", alone.svg) == ["nut1"]
+
+
+def test_a_legend_covers_no_bar(kept_run):
+    """It stands above the axes, whatever is drawn in them."""
+    legends = 0
+    for plot in run_plots(kept_run, {}):
+        plot.figure.draw_without_rendering()
+        for legend in plot.figure.legends:
+            legends += 1
+            assert legend.get_window_extent().y0 >= plot.figure.axes[0].get_window_extent().y1
+        assert plot.figure.axes[0].get_legend() is None
+    assert legends == 3
+
+
+def test_strange_characters_are_shown_by_their_code_wherever_they_stand(run_folder, lvlm_ad_command):
+    """In the title, headings, labels, settings, notes and answers, of a report, a comparison and a board."""
+    strange = "\u202eA\x1b[2J\x9b\ufeff\u2066</script>"
+    path = run_folder / "run.json"
+    manifest = json.loads(path.read_text())
+    manifest["model"].update(name=strange, notes=[strange], plugin=strange)
+    manifest["model"]["identity"] = {strange: strange, "model": strange}
+    manifest["protocol"][strange] = manifest["versions"][strange] = manifest["prompt"]["name"] = strange
+    path.write_text(json.dumps(manifest))
+    other = shutil.copytree(run_folder, run_folder.with_name("other"))
+    for command in (
+        ("report", run_folder, "--no-pictures", "-o", "report"),
+        ("compare", run_folder, other, "--html", "compare", "--no-pictures", "--resamples", 100),
+        ("leaderboard", run_folder.parent, "-f", "html", "-o", "board/index.html"),
+    ):
+        assert lvlm_ad_command(*command).returncode == 0
+    pages = list(Path().glob("*/index.html"))
+    assert len(pages) == 3
+    for page in pages:
+        text = page.read_text()
+        assert not set(text) & set("\u202e\x1b\x9b\ufeff\u2066"), page
+        assert text.count("<script") == text.count("</script>")
+        assert "\u27e8U+202E\u27e9A\u241b[2J\u27e8U+009B\u27e9" in text
+
+
+def test_unranked_rows_stand_in_a_block_of_their_own(make_entry):
+    """Below the ranked ones, each with its reason, which its notes do not repeat."""
+    reason = "some images were not answered"
+    rows = (make_entry("a", 0.5), make_entry("b", 0.9, kind="apart", rank=None, reason=reason, notes=(reason, "more")))
+    page = board_page(Board((Group("t", {"categories": []}, rows),)))
+    table, _, below = page.partition("</table>")
+    assert table.index(">a</th>") < table.index(">not ranked</th>") < table.index(f'<span class="why">{reason}</span>')
+    assert "<strong>b</strong>: more" in below
+    assert reason not in below
 
 
 def test_best_and_second_are_marked(leaderboard):

@@ -15,13 +15,14 @@
     return [...wanted.matchAll(new RegExp(ONE, "g"))].map((found) => ({ name: found[1].trim(), sign: found[2], number: found[3] }));
   };
 
-  // The column whose heading, or whose name in files, is or contains a word; "auroc" is the first of several.
+  // The column of a heading, of a name in files, or of a word's beginning in them; "auroc" is the first of several.
   const plain = (name) => name.toLowerCase().replace(/[^a-z0-9#]/g, "");
   const columnNamed = (select, name) => {
     const options = [...select.options].slice(1);
     const names = (option) => [plain(option.text), plain(option.dataset.name)];
     const exact = options.find((one) => names(one).includes(plain(name)));
-    const found = exact || options.find((one) => names(one).some((own) => own.includes(plain(name))));
+    const words = (option) => (option.text + " " + option.dataset.name).toLowerCase().split(/[^a-z0-9]+/);
+    const found = exact || (plain(name).length > 1 && options.find((one) => words(one).some((word) => word.startsWith(plain(name)))));
     return found && { index: Number(found.value), text: found.text, exact: Boolean(exact) };
   };
 
