@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
@@ -71,7 +72,7 @@ class Group:
     Attributes:
         title: the conditions in words.
         conditions: the conditions by name.
-        entries: the ranked rows, best first; then the others, reference rows and published rows.
+        entries: the rows, best first; reference rows after the others, published rows last.
     """
 
     title: str
@@ -80,13 +81,16 @@ class Group:
 
     def sections(self) -> list[tuple[str, list[Entry]]]:
         """Return the rows in sections, each with its heading; the first section, of ranked rows, has none."""
-        of_kind = {kind: [entry for entry in self.entries if entry.kind == kind] for kind in _HEADINGS}
-        return [(_HEADINGS[kind], entries) for kind, entries in of_kind.items() if entries]
+        sections = groupby((entry for _, entry in self.rows()), key=lambda entry: entry.kind)
+        return [(_HEADINGS[kind], list(entries)) for kind, entries in sections]
+
+    def rows(self) -> list[tuple[int, Entry]]:
+        """Return the rows in the order of the sections, each with its number in ``entries``."""
+        return sorted(enumerate(self.entries), key=lambda row: list(_HEADINGS).index(row[1].kind))
 
     def notes(self) -> list[tuple[int, str, str]]:
         """Return the number, the name and the notes of each row that has notes."""
-        rows = enumerate(self.entries)
-        return [(number, entry.name, "; ".join(entry.notes)) for number, entry in rows if entry.notes]
+        return [(number, entry.name, "; ".join(entry.notes)) for number, entry in self.rows() if entry.notes]
 
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
         """Whether a row has the best or the second best value of the ranked rows; a row ranked alone has neither."""
@@ -175,8 +179,7 @@ def _group(conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, *, ver
     for run in runs:
         by_name.setdefault(run.manifest.row_name, []).append(run.manifest)
     entries = [_entry(run, by_name[run.manifest.row_name], sort, verified=verified) for run in runs]
-    order = list(_HEADINGS)
-    entries.sort(key=lambda entry: (order.index(entry.kind), -_value(entry, sort), -_value(entry, "pixel_auroc")))
+    entries.sort(key=lambda entry: (entry.kind == "frame", -_value(entry, sort), -_value(entry, "pixel_auroc")))
     ranked = [entry for entry in entries if entry.kind == "ranked"]
     ranks = {id(entry): 1 + sum(_is_clearly_better(other, entry, sort) for other in ranked) for entry in ranked}
     measured = [replace(entry, rank=ranks.get(id(entry))) for entry in entries]

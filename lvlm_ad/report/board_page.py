@@ -106,7 +106,7 @@ def _group(group: Group, links: Mapping[str, str], number: int) -> dict[str, Any
         # The reason stands in the row itself.
         "notes": [
             (number, entry.name, "; ".join(notes))
-            for number, entry in enumerate(group.entries)
+            for number, entry in group.rows()
             if (notes := [note for note in entry.notes if note != entry.reason])
         ],
         "plots": [plot for plot in plots if plot is not None],
@@ -121,7 +121,7 @@ def _by_category(group: Group) -> list[dict[str, Any]]:
     for metric in _BY_CATEGORY if len(categories) > 1 else ():
         rows = [
             (number, entry.name, [entry.categories.get(name, {}).get(metric) for name in categories])
-            for number, entry in enumerate(group.entries)
+            for number, entry in group.rows()
             if entry.kind != "published"
         ]
         known = [value for _, _, values in rows for value in values if value is not None]

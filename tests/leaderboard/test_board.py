@@ -228,10 +228,10 @@ def test_rows_stand_in_sections(make_run, make_reference_row, make_own_map):
 def test_a_row_without_a_rank_stands_below_with_its_reason(make_run, changes, reason):
     """However good it is; it is neither best nor second."""
     (group,) = make_board([make_run("b", **{"auroc": 0.9} | changes), make_run("a", 0.2), make_run("c", 0.1)]).groups
-    last = group.entries[-1]
+    _, last = group.rows()[-1]
     assert (last.kind, last.rank, last.reason, last.notes[0]) == ("apart", None, reason, reason)
     assert {group.place(last, metric) for metric in METRIC_NAMES} == {""}
-    assert group.place(group.entries[0], "image_ap") == "best"
+    assert group.place(group.sections()[0][1][0], "image_ap") == "best"
 
 
 def test_metrics_undefined_for_the_same_categories_are_one_note(make_run):
