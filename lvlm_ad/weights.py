@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.weight_files import check_weights
 
 __all__ = [
     "at_hand",
@@ -68,6 +69,8 @@ def find_weights(name: str, *, revision: str | None = None, code: bool = False) 
             f"{name} holds no weights as safetensors. Other formats are not loaded, since a pickle may run any code; "
             "convert the weights, or choose another revision."
         )
+    for file in sorted(folder.glob("*.safetensors")):
+        check_weights(file)
     return folder
 
 

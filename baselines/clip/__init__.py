@@ -35,7 +35,7 @@ class ClipOptions(BaselineOptions):
     model: Annotated[str, Field(min_length=1)] = "ViT-B-16-plus-240"
     """Name of the architecture in open_clip; a plain vision transformer."""
     pretrained: Annotated[str, Field(min_length=1)] = "laion400m_e31"
-    """Weights: a tag of open_clip, a file, or "random" (to try things out; the scores mean nothing)."""
+    """Weights: a tag of open_clip, a file, a folder, or "random" (to try things out; the scores mean nothing)."""
     device: Annotated[str, Transport] = "auto"
     """Where it runs: auto (a CUDA GPU, else Apple's GPU, else the CPU), cuda, cuda:1, mps or cpu."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

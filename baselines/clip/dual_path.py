@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.weight_files import check_weights
 
 from . import Squares, WholePictures
 from .model import loading
@@ -261,6 +262,8 @@ def read_heads(path: Path, clip: Clip) -> list[tuple[torch.Tensor, torch.Tensor]
     Returns:
         Weight ``(D, width)`` and bias ``(D,)`` of each stage, float32, on the model's device.
     """
+    if path.is_file():
+        check_weights(path)
     with loading(f"The heads {path} cannot be read"):
         is_safe = path.suffix == ".safetensors"
         content = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)

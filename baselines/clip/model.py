@@ -17,10 +17,14 @@ from weakref import WeakValueDictionary
 
 import open_clip
 import torch
+from open_clip.model import convert_to_custom_text_state_dict
 from torch.nn import functional
 
 from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.weight_files import check_weights
 from lvlm_ad.weights import from_hub
+
+from .layouts import FILES, open_layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -268,18 +272,49 @@ def load_clip(model: str, pretrained: str) -> Any:
     if pretrained in tags:
         config = open_clip.get_pretrained_cfg(model, pretrained)
         file = _download(model, pretrained, config)
+    elif file.is_dir():
+        file = _file_in(file)
     elif not file.is_file():
         raise ConfigError(
             f"There are no weights {pretrained!r} for {model}: no such file, and open_clip has "
             f"{', '.join(tags) or 'none'}."
         )
-    with loading(f"{file} holds no weights of {model} that can be loaded"):
-        return open_clip.create_model(
+    check_weights(file)
+    other = open_layout(file)
+    if other is not None:
+        config = other[1]
+    what = f"{file} holds no weights of {model} that can be loaded"
+    with loading(what):
+        built = open_clip.create_model(
             model,
-            pretrained=str(file),
+            pretrained=str(file) if other is None else None,
             force_preprocess_cfg={name: config[name] for name in ("mean", "std") if name in config},
             force_quick_gelu=bool(config.get("quick_gelu", False)),
         )
+        if other is not None:
+            _fill(built, *other)
+    return built
+
+
+def _file_in(folder: Path) -> Path:
+    """Return the file with the weights in a model's folder."""
+    for name in FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"{folder} holds none of {', '.join(FILES)}; give the file of the weights with pretrained=FILE.")
+
+
+def _fill(model: Any, state: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Load weights under open_clip's names into a model, all of them."""
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    if "logit_scale" in state:
+        state = {**state, "logit_scale": state["logit_scale"].reshape(model.logit_scale.shape)}
+    model.load_state_dict(state, strict=True)
+    text = getattr(model, "text", model).transformer
+    own = tuple(tower.resblocks[0].attn.num_heads for tower in (model.visual.transformer, text))
+    if own != facts.get("heads", own):
+        raise ConfigError(f"its towers have {facts['heads']} heads, those of the model {own}")
 
 
 def load_tokenizer(model: str) -> Any:
