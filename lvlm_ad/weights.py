@@ -7,15 +7,17 @@ import hashlib
 import json
 import os
 import re
+import struct
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.weight_files import check_weights
 
 __all__ = [
     "at_hand",
+    "check_weights",
     "chosen_device",
     "device_name",
     "find_weights",
@@ -35,6 +37,10 @@ _LARGE = 10_000_000
 """Bytes from which a file's hash is cached."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _SHA256 = re.compile("[0-9a-f]{64}")
+_START = 512
+"""Bytes that tell what a file is."""
+_LONGEST_HEADER = 100_000_000
+"""Bytes of the list of tensors in a safetensors file, as its own readers allow."""
 
 
 def user_cache() -> Path:
@@ -72,6 +78,65 @@ def find_weights(name: str, *, revision: str | None = None, code: bool = False) 
     for file in sorted(folder.glob("*.safetensors")):
         check_weights(file)
     return folder
+
+
+def check_weights(path: Path) -> None:
+    r"""Raise an error with the remedy if a file clearly does not hold a model's weights.
+
+    Raises:
+        ConfigError: it cannot be read, or is a Git LFS pointer, a web page, empty or cut off.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "model.safetensors")
+        ...     _ = file.write_text("version https://git-lfs.github.com/spec/v1\\noid sha256:0\\nsize 9\\n")
+        ...     try:
+        ...         check_weights(file)
+        ...     except ConfigError as error:
+        ...         print(str(error).partition(" is ")[2])
+        a Git LFS pointer, not the weights; run 'git lfs pull' in its folder, or download the file itself.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+            missing = _missing_bytes(path, start)
+    except OSError as error:
+        raise ConfigError(f"The weights {path} cannot be read: {error.strerror}.") from error
+    text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    if start.startswith(b"version https://git-lfs"):
+        what = "is a Git LFS pointer, not the weights; run 'git lfs pull' in its folder, or download the file itself"
+    elif text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        what = "is a web page, not the weights; its address may need a login, so download the file itself"
+    elif not start:
+        what = "is empty; download it again"
+    elif missing:
+        what = f"is cut off: {missing} are missing; download it again"
+    else:
+        return
+    raise ConfigError(f"{path} {what}.")
+
+
+def _missing_bytes(path: Path, start: bytes) -> str:
+    """Describe what a file lacks at its end; "" if nothing, or if it has another format."""
+    size = path.stat().st_size
+    if start.startswith(b"PK\x03\x04"):
+        return "" if zipfile.is_zipfile(path) else "the last bytes"
+    if path.suffix != ".safetensors" or not start:
+        return ""
+    length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0  # noqa: PLR2004 - the header's length
+    if not 0 < length <= _LONGEST_HEADER or start[8:9] != b"{":
+        return ""
+    if size < 8 + length:
+        return f"{8 + length - size:,} bytes and more"
+    try:
+        with path.open("rb") as file:
+            file.seek(8)
+            tensors = json.loads(file.read(length))
+        end = max((one["data_offsets"][1] for name, one in tensors.items() if name != "__metadata__"), default=0)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+        return ""
+    return f"{8 + length + end - size:,} bytes" if isinstance(end, int) and size < 8 + length + end else ""
 
 
 def at_hand(name: str, *, revision: str | None = None) -> bool:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from lvlm_ad.baseline import DenseScores
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.weight_files import check_weights
+from lvlm_ad.weights import check_weights
 
 from . import Squares, WholePictures
 from .model import loading

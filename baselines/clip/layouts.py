@@ -19,7 +19,7 @@ FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.sa
 """The names of weights in a model's folder, in order of preference."""
 
 _ANCHORS = ("visual.class_embedding", "vision_model.embeddings.class_embedding")
-"""A tensor that every CLIP with a vision transformer has, in open_clip's layout and in that of transformers; what stands before is a prefix."""
+"""A tensor that each vision transformer of CLIP has, in open_clip's layout and transformers'; the rest is a prefix."""
 
 _NAMES = (
     (r"^(text_model|vision_model)\.encoder\.layers\.", r"\1.transformer.resblocks."),

@@ -21,8 +21,7 @@ from open_clip.model import convert_to_custom_text_state_dict
 from torch.nn import functional
 
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.weight_files import check_weights
-from lvlm_ad.weights import from_hub
+from lvlm_ad.weights import check_weights, from_hub
 
 from .layouts import FILES, open_layout
 

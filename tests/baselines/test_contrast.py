@@ -4,7 +4,8 @@ from lvlm_ad_baselines.contrast import Contrast, contrast_map
 from sklearn.metrics import roc_auc_score
 
 from lvlm_ad.baseline import View
-from lvlm_ad.datasets.images import read_image, read_mask, resize_image, resize_mask
+from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
+from lvlm_ad.datasets.masks import read_mask
 
 SIZE = (768, 768)
 
