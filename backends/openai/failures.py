@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,11 @@ from .reasons import error_in, filtered_by, is_page, one_line, reason_in, senten
 from .waits import is_limit, is_loading, is_used_up, wait_in
 
 _FORBIDDEN, _RATE_LIMIT, _ERRORS, _SERVER_ERRORS, _TRANSIENT, _PROXY_LOGIN = 403, 429, 400, 500, {408, 409, 425}, 407
-_BAD_REQUEST, _KEY_STATUSES = 400, {401, 403}
+_BAD_REQUEST, _UNAUTHORIZED, _KEY_STATUSES = 400, 401, {401, 403}
 """HTTP statuses; ``_ERRORS`` and ``_SERVER_ERRORS`` are the first of their kind."""
 
+_OF_KEY = re.compile("key|auth|token|credential", re.IGNORECASE)
+"""What a message about a key contains."""
 _HINTS = {
     "response_format": 'If it supports no schema, remove "schema" from takes.',
     "max_completion_tokens": "If it calls this limit max_tokens: --set token_parameter=max_tokens.",
@@ -61,7 +64,8 @@ def failed_answer(
             raise FatalError(f"a limit per day or longer is used up: {sentence(detail)}{asks} {later}")
         raise RateLimitError(f"rate limit: {detail}", wait=wait)
     if cause == "key":
-        raise FatalError(sentence(f"the key is refused: {detail}") + key_source)
+        what = "the key" if status == _UNAUTHORIZED or _OF_KEY.search(detail) else "access"
+        raise FatalError(sentence(f"{what} is refused: {detail}") + key_source)
     if cause == "model":
         raise NotFoundError(f"not found: {detail}")
     if status >= _SERVER_ERRORS or status in _TRANSIENT:
@@ -91,10 +95,11 @@ def _on_the_way(status: int, body: Any, detail: str, headers: Mapping[str, str])
         target = one_line(headers.get("location", "").partition("?")[0])
         base, path, _ = target.partition("/chat/completions")
         url = base if path and base.startswith(("http:", "https:")) else "URL"
-        return f"the address redirects elsewhere, to {target or detail}; give the final one with --set base_url={url}."
-    if status in _KEY_STATUSES and is_page(body):
+        to = f", to {target}" if target else ""
+        return f"the address redirects elsewhere{to}; give the final one with --set base_url={url}."
+    if status in _KEY_STATUSES and (is_page(body) or (isinstance(body, str) and body and not _OF_KEY.search(body))):
         return (
-            f"a gateway before the endpoint refuses the question (a web page, {detail}), which says nothing about the "
-            "key. Is base_url right, and does the gateway let this machine pass?"
+            f"a gateway before the endpoint refuses the question ({detail}), which says nothing about the key. Is "
+            "base_url right, and does the gateway let this machine pass?"
         )
     return sentence(f"a proxy asks for a login: {detail}") if status == _PROXY_LOGIN else ""

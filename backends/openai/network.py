@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from lvlm_ad.errors import BackendError, ConfigError, FatalError, TransientError
+from lvlm_ad.errors import BackendError, ConfigError, FatalError, TransientError, UnusableReplyError
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -26,6 +26,10 @@ _MOST_BYTES, _MOST_FILE_BYTES = 32_000_000, 500_000_000
 """Largest reply, unpacked: an answer, and the answers of a batch, which come in one file."""
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that name the certificates to trust; the HTTP client reads no others."""
+
+
+class ReplyTooLargeError(Exception):
+    """A reply exceeds the limit; reading it ends."""
 
 
 def make_client(key: SecretStr, options: OpenAIOptions) -> OpenAI:
@@ -115,7 +119,9 @@ def connection_failure(reason: BaseException, way: str) -> BackendError:
     if isinstance(reason, http().ConnectError | http().ProxyError):
         question = "does the proxy work" if way else "is the server running"
         return TransientError(f"no connection ({reason}); {question}, and is base_url right?{way}", unreached=True)
-    return TransientError(f"the connection broke: {reason}", unreached=False)
+    if isinstance(reason, http().DecodingError | ReplyTooLargeError):
+        return UnusableReplyError(f"an unreadable reply: {reason}")
+    return TransientError(f"the connection broke: {reason}")
 
 
 def _certificates() -> str:
@@ -167,7 +173,7 @@ def _limited(seconds: float) -> Callable[[Any], None]:
             for chunk in self._chunks:
                 size += len(chunk)
                 if size > self._most:
-                    raise library.ReadError(f"the reply is larger than {self._most // 10**6} MB")
+                    raise ReplyTooLargeError(f"it is larger than {self._most // 10**6} MB")
                 if monotonic() > self._until:
                     raise library.ReadTimeout("the reply did not end in time")
                 yield chunk

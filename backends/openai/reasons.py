@@ -70,7 +70,10 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
 
 def quoted(body: Any) -> str:
     """Quote a body that says nothing of use, shortened."""
-    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    try:
+        text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    except RecursionError:
+        text = "(nested too deeply)"
     return f"'{one_line(text, _QUOTED)}'" if text.strip() else "nothing"
 
 
@@ -113,7 +116,8 @@ def reason_in(body: Any, depth: int = _DEEPEST) -> str:
     others = [value for value in fields.values() if isinstance(value, dict) or _has_objects(value)]
     reason = next(filter(None, (reason_in(part, depth - 1) for part in [*inner, *named, *others])), "")
     if isinstance(loc := fields.get("loc"), list) and reason:
-        reason = f"{one_line('.'.join(map(str, loc)), _QUOTED)}: {reason}"
+        where = ".".join(str(step) for step in loc if isinstance(step, str | int))
+        reason = f"{one_line(where, _QUOTED)}: {reason}"
     if isinstance(field := fields.get("param"), str) and field not in reason:
         reason += f" (field {one_line(field, _QUOTED)})"
     # OpenRouter's own message says little; it keeps the provider's beside it.
@@ -143,7 +147,7 @@ def codes_in(body: Any, depth: int = _DEEPEST) -> Iterator[str]:
     if isinstance(body, dict) and depth:
         for name, value in body.items():
             if isinstance(value, str) and str(name).lower() in _CODES and value and not re.search(r"\s", value):
-                yield f"block_reason_{value}" if str(name).lower().startswith("block") else value
+                yield f"{name}: {value}" if str(name).lower().startswith("block") else value
             yield from codes_in(value, depth - 1)
     elif isinstance(body, list) and depth:
         for value in body[:_LISTED]:
@@ -188,6 +192,6 @@ def is_error(part: Mapping[str, Any]) -> bool:
 
 def status_in(body: Any) -> int | None:
     """Return the HTTP status that an error names in its body; None if none."""
-    error = error_in(body)
-    codes = [str(error.get(name))[:_QUOTED] for name in ("code", "status_code", "statusCode", "status")]
-    return next((int(code) for code in codes if re.fullmatch("[45][0-9]{2}", code)), None)
+    codes = [error_in(body).get(name) for name in ("code", "status_code", "statusCode", "status")]
+    statuses = [str(code)[:_QUOTED] for code in codes if isinstance(code, str | int)]
+    return next((int(status) for status in statuses if re.fullmatch("[45][0-9]{2}", status)), None)

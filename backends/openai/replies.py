@@ -6,7 +6,7 @@ Endpoints send any JSON, whatever their documentation promises; nothing here tru
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lvlm_ad.backend import Answer, Outcome
@@ -22,6 +22,8 @@ _NO_STATUS = 500
 """The status of an error that names none."""
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 """Fields of a message that hold what the model thought before it answered; the first that is filled counts."""
+_THOUGHT = re.compile("think|reason")
+"""What the type of a part with thoughts contains."""
 _QUOTED, _SHORT = 500, 60
 """Most characters of reasoning and of a finish reason that are kept."""
 
@@ -51,13 +53,13 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
             return _without_message(body, headers, seconds)
         message = {}
     refusal = text_of(message.get("refusal"))
-    text = "".join(_texts(message.get("content"), thoughts=False))
+    text = _texts(message.get("content"), thoughts=False)
     outcome: Outcome = "truncated" if ended is None else ended
     if refusal and outcome != "filtered":
         outcome = "refused"
     elif outcome == "ok" and not text.strip():
         outcome = "empty"
-    detail = refusal or word
+    detail = refusal or word or "no finish reason"
     if not text.strip() and outcome in {"truncated", "empty"}:
         detail = _why_empty(message, word, ended)
     answer = Answer(
@@ -71,8 +73,8 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
         tokens=tokens_of(choice.get("logprobs"), text),
     )
     if ended is None and outcome != "refused":
-        how = f"the finish reason {one_line(word, _SHORT)!r}" if word else "no finish reason"
-        raise UnusableReplyError(f"an answer with {how}, so it may be cut off", answer=answer)
+        reason = one_line(word, _SHORT) or "none"
+        raise UnusableReplyError(f"an answer that may be cut off (finish reason: {reason})", answer=answer)
     return answer
 
 
@@ -84,25 +86,41 @@ def _without_message(body: Mapping[str, Any], headers: Mapping[str, str], second
     raise UnusableReplyError(f"a reply without choices: {quoted(reason_in(body) or body)}")
 
 
-def _texts(value: Any, *, thoughts: bool) -> Iterator[str]:
-    """Yield the texts of a message's content; some endpoints send it in parts, of which some are thoughts."""
-    if isinstance(value, str):
-        yield value
-    for part in value if isinstance(value, list) else []:
-        if isinstance(part, dict) and bool(re.search("think|reason", str(part.get("type")))) == thoughts:
-            yield next((text for name in ("text", "thinking", "summary") if (text := text_of(part.get(name)))), "")
-            yield from _texts(part.get("thinking"), thoughts=False) if isinstance(part.get("thinking"), list) else ()
+def _texts(content: Any, *, thoughts: bool) -> str:
+    """Return the text of a message's content; some endpoints send it in parts, of which some are thoughts."""
+    if isinstance(content, str):
+        return "" if thoughts else content
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return "".join(_part(part) for part in parts if bool(_THOUGHT.search(text_of(part.get("type")))) == thoughts)
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    value = next((value for name in ("text", "thinking", "summary", "content") if (value := part.get(name))), "")
+    if isinstance(value, list):
+        return "".join(text_of(inner.get("text")) for inner in value if isinstance(inner, dict))
+    return text_of(value)
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """Return what the model thought before it answered; empty if the endpoint does not say it."""
+    found = next((value for name in _REASONING if (value := message.get(name))), None)
+    if isinstance(found, str):
+        return found
+    parts = found if isinstance(found, list) else [found]
+    whole = "".join(_part(part) for part in parts if isinstance(part, dict))
+    return whole or _texts(message.get("content"), thoughts=True)
 
 
 def _why_empty(message: Mapping[str, Any], word: str, outcome: Outcome | None) -> str:
     """Say why an answer holds no text, with the beginning of what the model thought instead."""
-    found = next((value for name in _REASONING if (value := message.get(name))), message.get("content"))
-    reasoning = found if isinstance(found, str) else "".join(_texts(found, thoughts=True))
-    quote = f" The reasoning begins: {one_line(reasoning, _QUOTED)}" if reasoning.strip() else ""
+    reasoning = one_line(_reasoning(message), _QUOTED)
+    quote = f" The reasoning begins: {reasoning}" if reasoning else ""
     end = one_line(word, _SHORT)
-    if outcome == "truncated" and "context" not in word.lower():
+    if outcome == "truncated" and "context" in word.lower():
+        return f"{end}: the model's context was full before the answer began.{quote}"
+    if outcome == "truncated":
         # Most often by reasoning, which not every endpoint shows.
         return f"{end}: max_tokens was used up before the answer began; allow more with --set max_tokens=N.{quote}"
     if outcome == "ok" and quote:
         return f"{end}: all text came as reasoning, none as the answer, and asking again will not help.{quote}"
-    return f"{end or 'no finish reason'}: no text came as the answer.{quote}" if quote or outcome != "ok" else word
+    return f"{end or 'no finish reason'}: no text came as the answer.{quote}" if quote or outcome is None else word

@@ -10,6 +10,9 @@ from typing import Any
 _KEPT = ("model", "usage")
 """Fields of a stream's pieces that belong to the whole reply; the last one that is filled counts."""
 
+_LONGEST_NUMBER = 20
+"""Whole numbers of so many digits are read as floats."""
+
 
 def body_of(content: bytes) -> Any:
     """Read a reply's body.
@@ -31,14 +34,17 @@ def body_of(content: bytes) -> Any:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """Parse JSON; None if it is something else. Bytes that are not UTF-8 are replaced."""
+    """Parse JSON; None if it is something else. A damaged character or a huge number does not spoil the rest."""
     try:
-        try:
-            return json.loads(data)
-        except UnicodeDecodeError:
-            return json.loads(bytes(data).decode("utf-8", "replace")) if isinstance(data, bytes) else None
+        text = data.decode(json.detect_encoding(data), "replace") if isinstance(data, bytes) else data
+        return json.loads(text.removeprefix("\ufeff"), parse_int=_number)
     except (ValueError, RecursionError):
         return None
+
+
+def _number(digits: str) -> int | float:
+    """Read a whole number; Python refuses to read one of thousands of digits."""
+    return int(digits) if len(digits) < _LONGEST_NUMBER else float(digits)
 
 
 def _pieces(text: str) -> Iterator[dict[str, Any]]:

@@ -32,9 +32,11 @@ def _part(holder: Any, name: str) -> Any:
 
 
 def _count(holder: Any, *names: str) -> int | None:
-    """Return the first of the fields that is a count; some gateways write counts as floats."""
+    """Return the first of the fields that is a count; some gateways write counts as floats or texts."""
     for name in names:
         number = _part(holder, name)
+        if isinstance(number, str) and re.fullmatch("[0-9]{1,15}", number):
+            return int(number)
         if type(number) in {int, float} and 0 <= number < _MOST and number == int(number):
             return int(number)
     return None
@@ -44,7 +46,7 @@ def tokens_of(logprobs: Any, text: str) -> tuple[Token, ...]:
     """Return the tokens of the answer's numbers; empty if the log-probabilities are missing or malformed."""
     try:
         return number_tokens([_piece(entry) for entry in logprobs["content"]], text)
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return ()
 
 

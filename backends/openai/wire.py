@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from lvlm_ad.backend import BackendOptions, Transport
-from lvlm_ad.errors import BackendError, ConfigError, TransientError
+from lvlm_ad.errors import BackendError, ConfigError, TransientError, UnusableReplyError
 
 from .network import connection_failure, http, make_client, route
 
@@ -194,7 +194,7 @@ class Wire:
             failure = TransientError("the backend was closed")
         except (openai.OpenAIError, ValueError) as error:
             # ValueError: the client does not catch a body that is not JSON.
-            failure = TransientError(f"an unreadable reply: {type(error).__name__}")
+            failure = UnusableReplyError(f"an unreadable reply: {type(error).__name__}")
         # Outside of the handlers, so that the client's exception, which holds the key, is not this one's context.
         raise failure
 

@@ -324,7 +324,7 @@ def test_a_reply_without_end_is_given_up(backend, endpoint, completion, monkeypa
     endpoint.reply = lambda _: (200, completion("x" * 90_000), {})
     assert asker.answer(REQUEST).outcome == "ok"
     endpoint.reply = lambda _: (200, completion("x" * 200_000), {})
-    with pytest.raises(TransientError, match="the reply is larger than"):
+    with pytest.raises(TransientError, match="an unreadable reply: it is larger than"):
         asker.answer(REQUEST)
 
 
