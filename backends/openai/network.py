@@ -119,7 +119,7 @@ def connection_failure(reason: BaseException, way: str) -> BackendError:
     if isinstance(reason, http().ConnectError | http().ProxyError):
         question = "does the proxy work" if way else "is the server running"
         return TransientError(f"no connection ({reason}); {question}, and is base_url right?{way}", unreached=True)
-    if isinstance(reason, http().DecodingError | ReplyTooLargeError):
+    if isinstance(reason, http().DecodingError):
         return UnusableReplyError(f"an unreadable reply: {reason}")
     return TransientError(f"the connection broke: {reason}")
 

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from lvlm_ad.backend import BackendOptions, Transport
 from lvlm_ad.errors import BackendError, ConfigError, TransientError, UnusableReplyError
 
-from .network import connection_failure, http, make_client, route
+from .network import ReplyTooLargeError, connection_failure, http, make_client, route
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -188,6 +188,8 @@ class Wire:
             failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
             failure = connection_failure(error.__cause__ or error, self.route)
+        except ReplyTooLargeError as error:
+            failure = UnusableReplyError(f"an unreadable reply: {error}")
         except RuntimeError:
             if not self.client.is_closed():
                 raise

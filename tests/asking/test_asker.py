@@ -6,7 +6,15 @@ import pytest
 
 from lvlm_ad.asking import Asker, Budget, BudgetSpentError, retries
 from lvlm_ad.backend import Answer, Backend, Request, ScriptedBackend, Usage
-from lvlm_ad.errors import FatalError, LvlmAdError, RateLimitError, RejectedError, TransientError, UnaskedError
+from lvlm_ad.errors import (
+    FatalError,
+    LvlmAdError,
+    RateLimitError,
+    RejectedError,
+    TransientError,
+    UnaskedError,
+    UnusableReplyError,
+)
 from lvlm_ad.presets import Pacing, Price
 
 PRICE = Price(price_input=1.0, price_output=10.0)
@@ -234,6 +242,57 @@ def test_a_transient_error_is_asked_again_so_often_and_no_more(store):
     assert (backend.asked.count("never"), backend.asked.count("late")) == (4, 3)
     assert isinstance(never, TransientError)
     assert late == "at last"
+
+
+HALF = Answer("half", "truncated", usage=Usage(10**6, None, 0))
+"""Costs one dollar."""
+
+
+def unusable(answer=None):
+    return UnusableReplyError("a reply that is none", answer=answer)
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize(
+    ("replies", "text"),
+    [
+        ([unusable(HALF), Answer("whole", usage=Usage(10**6, None, 0))], "whole"),
+        ([unusable(HALF), unusable(HALF)], "half"),
+        ([unusable(), unusable(HALF)], "half"),
+        ([unusable(HALF), unusable()], "half"),
+        ([unusable(HALF), RejectedError("no")], "half"),
+        ([unusable(HALF), FatalError("no credit")], "half"),
+        ([unusable(), unusable()], None),
+        ([unusable(), TransientError("busy"), TransientError("busy"), Answer("late")], "late"),
+    ],
+)
+def test_what_may_be_cut_off_is_asked_for_once_more(store, replies, text):
+    """A second reply counts if it is better, else what came is stored; nothing is asked a third time for that."""
+    asker, backend = asker_of(store, lambda _, times: replies[times], pacing=Pacing(max_retries=5))
+    (given,) = ask_all(asker, ["q"])
+    assert len(backend.asked) == len(replies)
+    assert given == text if text else isinstance(given, UnusableReplyError)
+    assert (store.get(question("q").key(asker.identity)) is not None) == (text is not None)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_where_asking_once_more_does_not_help_it_is_left_out(store):
+    """An endpoint that never says how an answer ended is asked twice once; after a good answer again twice."""
+    asker, backend = asker_of(
+        store, lambda text, _: Answer("good") if text == "good" else unusable(HALF), pacing=Pacing(max_retries=5)
+    )
+    ask_all(asker, ["a", "b", "c", "good", "d"])
+    assert backend.asked == ["a", "a", "b", "c", "good", "d", "d"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_both_replies_count_towards_the_limit_on_costs(store):
+    """A reply that was paid for and replaced is spent money."""
+    asker, _ = asker_of(
+        store, lambda _, times: unusable(HALF) if times == 0 else HALF, pacing=Pacing(max_retries=5), limit=9.0
+    )
+    ask_all(asker, ["a", "b"])
+    assert asker._budget.spent == pytest.approx(4.0)
 
 
 @pytest.mark.usefixtures("_quick")

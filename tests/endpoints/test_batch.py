@@ -326,6 +326,25 @@ def test_a_run_killed_between_two_steps_is_continued(batcher, batches, tmp_path,
     assert first.ledger.open_batches(identity) == []
 
 
+@pytest.mark.parametrize("better", [True, False])
+def test_an_answer_that_may_be_cut_off_goes_into_one_more_batch(batcher, batches, completion, better):
+    """The second answer takes its place if it is complete; else it stays as a truncated one, and is not sent again."""
+
+    def reply(body):
+        sure = "question 0" not in json.dumps(body) or (better and len(batches.batches) > 1)
+        return 200, completion("whole" if sure else "half", finish_reason="stop" if sure else "abort")
+
+    batches.reply = reply
+    one = batcher()
+    run(one, 3)
+    key = keys_of(one.backend, 1)[0]
+    assert [len(lines) for lines in batches.files.values()] == [3, 1]
+    stored = one.store.get(key)
+    assert (stored.text, stored.outcome, stored.batch) == (("whole", "ok") if better else ("half", "truncated")) + (
+        True,
+    )
+
+
 def test_a_start_whose_reply_is_lost_is_not_repeated(batcher, batches):
     """When the reply to the start of a batch is lost, the batch is looked for before another is started."""
     first = batcher()
