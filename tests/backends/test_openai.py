@@ -168,7 +168,12 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (200, b"{not json", UnusableReplyError, "reply"),
         (200, {"choices": []}, UnusableReplyError, "without choices"),
         (200, {"choices": [{}]}, UnusableReplyError, "without choices"),
-        (200, {"choices": [{"finish_reason": "error", "message": {"content": "half"}}]}, UnusableReplyError, "finish reason: error"),
+        (
+            200,
+            {"choices": [{"finish_reason": "error", "message": {"content": "half"}}]},
+            UnusableReplyError,
+            "reason: error",
+        ),
         (200, {"choices": [{"error": {"code": 429}, "message": {"content": "half"}}]}, RateLimitError, "status 429"),
         (200, {"error": {"message": "odd", "code": "1234-x"}}, TransientError, "odd"),
         (429, {"error": {"message": "loading", "param": "model"}}, RateLimitError, "loading"),
