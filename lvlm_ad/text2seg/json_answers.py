@@ -107,11 +107,11 @@ def _walk(value: Value, place: Place, key: str = "") -> Iterator[Statement]:
 
 
 def _object(value: Object, place: Place) -> Iterator[Statement]:
-    entry = _entry(value, place)
+    columns, read = _columns(value, place)
+    entry = [] if read else _entry(value, place)
     if entry:
         yield from entry
         return
-    columns, read = _columns(value, place)
     yield from columns
     pairs = [(key, item) for key, item in value.pairs if key not in read]
     numbered = place == "regions" or (place == "top" and any(_is(key, "image", "anomaly_score") for key, _ in pairs))
@@ -182,6 +182,9 @@ def _entry(value: Object, place: Place) -> list[Statement]:
     """Read {"region": 3, "score": 0.7}."""
     for key, item in value.pairs:
         if not (_is(key, "region") or (place == "regions" and _is(key, "id"))):
+            continue
+        if isinstance(item, list) and place == "top" and _letters(key)[0].endswith("s"):
+            # A score beside "regions": [3, 5] at the top is the image's.
             continue
         named = item if isinstance(item, list) else [item]
         scalars = [part for part in named if isinstance(part, Scalar) and not part.word]

@@ -33,7 +33,7 @@ class Object:
 Value: TypeAlias = "Scalar | list[Value] | Object"
 
 
-_SKIPPED = re.compile(r"(?:[\s,;]++|(?://|\#(?!\s*+[0-9]))[^\n]*+\n|/\*(?:[^*]++|\*(?!/))*+\*/)*+")
+_SKIPPED = re.compile(r"(?:[\s,;]++|(?://|\#(?!\s*+[0-9]))[^\n]{0,500}+\n|/\*(?:[^*]|\*(?!/)){0,500}+\*/)*+")
 _OPENING = {"{": "}", "[": "]", "(": ")"}
 _COLON = re.compile(r"\s*+(?::|=>|=)\s*+")
 _SCALAR = re.compile(

@@ -54,7 +54,7 @@ _STATED = form(
         (?: ':=' | {is} )?+ (?P<top> {integer} ) (?! {region|percent} )
     | (?P<points> {integer} ) '-'?+ {points} '-'?+ {scale}
     | (?P<percent> {score|measure|anomaly} '(['?+ {percent} (?= '|:=)]' | {line} )
-      | (?: {in_or_as} {indefinite}?+ | {unit_of} ':=' ) {percent} )
+      | (?: {in_or_as} {indefinite}?+ | {score} {verb} {indefinite}?+ | {unit_of} ':=' ) {percent} )
     """.replace("COMMENT", _COMMENT)
 )
 _CAMEL_CASE = re.compile("(?<=[a-z])(?=[A-Z])")

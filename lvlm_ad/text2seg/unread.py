@@ -6,6 +6,7 @@ word: whatever looks like one, and has something before it in its clause that ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterator
 
 from lvlm_ad.text2seg.lexer import Tokens, form
@@ -15,8 +16,13 @@ from lvlm_ad.text2seg.scores import quoted
 _REACH = 12
 """How many tokens before a number may name whose it is."""
 _SIGN = form("(?={touching}) '-+'")
-_LABEL = form(r"(?: {opens|line|word} ) (?P<label> {integer} ) ')]'?+ (?: (?: ':=-' | {is} )++ '(['?+ | '([' ) \Z")
-"""3: (0.8)"""
+_LABEL = form(
+    r"""
+      {opens|line|word} (?P<label> {integer} ) ')]'?+
+      (?: (?: ':=-' | {is} )++ '(['?+ | '([' | (?<= {word} {integer} ) '|' ) \Z
+    """
+)
+"""What names a number as whose: "3: ", "area 3 = (", "| area 3 |"."""
 _REST = form("(?: (?! {line} ) . )*+")
 _TABLE, _ROWS = 100, 3
 """How many tokens and rows above a cell may name whose number is in it."""
@@ -35,19 +41,28 @@ def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, 
             continue
         start = at - 1 if _SIGN.match(tokens.shape, at - 1) else at
         number = read_number(tokens, start) or read_number(tokens, at)
-        if number is None or not _may_be_score(tokens, number):
+        if number is None or tokens.has(number.end, "not_anomaly|quantity|unit"):
             continue
-        name = _name(tokens, number.start, used)
+        label = _LABEL.search(tokens.shape, max(number.start - 6, 0), number.start)
+        labelled = None if label is None else label.start("label")
+        if not _may_be_score(tokens, number, labelled=label is not None):
+            continue
+        name = _name(tokens, number.start, labelled, used)
         if name is not None:
             yield at, f"{quoted(tokens.written(name, number.end))} was not read."
 
 
-def _may_be_score(tokens: Tokens, number: Number) -> bool:
-    """Tell whether a number can be a score, and not a count, a measure, a confidence or a coordinate."""
-    if tokens.has(number.end, "not_anomaly|quantity|unit") or not number.in_range:
-        return False
+def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
+    """Tell whether a number can be a score, and not a count or a coordinate."""
     if number.plain:
-        return tokens.is_mark(number.start - 1, ":=") and not tokens.has(number.end, "word|number")
+        counts = tokens.has(number.end, "word|number") and not tokens.has(number.end, "connective")
+        return (
+            not counts
+            and not math.isnan(number.value)
+            and (labelled or (number.in_range and tokens.is_mark(number.start - 1, ":=")))
+        )
+    if not number.in_range:
+        return labelled
     listed = _LISTED.search(tokens.shape, max(number.start - _REACH, 0), number.start)
     if listed is None:
         return True
@@ -56,10 +71,15 @@ def _may_be_score(tokens: Tokens, number: Number) -> bool:
     return not decimals or tokens.is_mark(listed.start() - 1, ":=")
 
 
-def _name(tokens: Tokens, start: int, used: Container[int]) -> int | None:
-    """Return the index of the token that may name whose number begins at ``start``; None if nothing does."""
-    label = _LABEL.search(tokens.shape, max(start - 6, 0), start)
-    name = None if label is None else label.start("label")
+def _name(tokens: Tokens, start: int, name: int | None, used: Container[int]) -> int | None:
+    """Return the index of the token that may name whose number begins at ``start``; None if nothing does.
+
+    Args:
+        tokens: the text.
+        start: the index of the number's first token.
+        name: the index of a number that labels it, if one does.
+        used: as in ``unread_numbers``.
+    """
     for at in range(start - 1, max(start - _REACH, 0) - 1, -1):
         if at in used or tokens.has(at, "line") or tokens.is_mark(at, ".;!?"):
             break

@@ -21,6 +21,10 @@ FRAGMENTS = [
     "- ", "* ", "**", "`", "```json\n", "#", "<think>", "</think>", "<box>", "</td>",
     "\u2013", "\uff1a", "\u00a0", "1", "3", "7", "12", "40", "41", "0",
     "0.7", "0.31", "0,25", ".5", "1.5", "99", "1e-2", "0.", "\u0663", "\U0001f534",
+    "(0-10)", "1 to 10 ", "out of 10 ", "score (%) ", '"max": 10, ', "/10", "reference ", "image 2 ", "second ",
+    "\u533a\u57df", "\u5206\u6570", "\u306f", "r\u00e9gion ", "d'", "\\boxed{", "\\frac{7}{10}",
+    "<region id=", "/>", "<score>",
+    "~", "..", "R3: ", "#3: ", "scores: [", "id: 3", "'3': ", "/* ", " */", "nd ",
 ]  # fmt: skip
 soups = st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join)
 scores = st.floats(0, 1).map(lambda value: round(value, 6))
@@ -40,17 +44,24 @@ prose = st.sampled_from(
 )
 
 
+SCALES = [(low, high) for low in (0, 1) for high in (3, 4, 5, 7, 9, 10, 20, 50, 100, 255, 1000)]
+
+
 def written_values(text: str) -> set[float]:
-    """Return every value that a number in a text may stand for, by a reading that shares nothing with the parser."""
+    """Return every value that a number in a text may stand for, by a reading that shares nothing with the parser.
+
+    A number above 1 is on a scale that the text states: one whose end stands in the text, or percent.
+    """
     text = plain(Text.of(text)).text
     patterns = (r"[0-9]+", r"[0-9]*\.[0-9]+", r"[0-9]+,[0-9]+", r"[0-9.]+[eE]-?[0-9]+")
     found = {match.rstrip(".").replace(",", ".") for pattern in patterns for match in re.findall(pattern, text)}
     numbers = {float(number) for number in found if number.count(".") < 2}
     if "%" in text or "percent" in text:
         numbers |= {number / 100 for number in numbers}
-    if "/" in text or "out of" in text:
+    if "/" in text or "out of" in text or "frac" in text:
         numbers |= {a / b for a in numbers for b in numbers if b}
-    return numbers
+    stated = [(low, high) for low, high in SCALES if high in numbers or (high == 100 and "%" in text)]
+    return numbers | {(number - low) / (high - low) for number in numbers for low, high in stated}
 
 
 @given(st.text() | soups | st.text(alphabet="regionscore0123456789.,:;-(){}[]|\"' \n"), st.integers(0, N))
@@ -146,3 +157,22 @@ def test_only_the_end_of_a_very_long_answer_is_read():
     assert (result.image, dict(result.regions), result.status, result.notes) == (0.2, {}, "partial", (TOO_LONG,))
     assert parse(statement + " so" * LONGEST, N).status == "unparsable"
     assert parse(statement + " " * LONGEST * 2, N).status == "ok"
+
+
+LABELS = st.text(alphabet="abcdefghijklmnopqrstuvwxyz\u0430\u0431\u0432\u5340\u57df", min_size=1, max_size=8)
+SEPARATORS = st.sampled_from([": ", " = ", " - ", " (", " \u2192 ", ":", " is "])
+
+
+@given(LABELS, st.integers(1, N), SEPARATORS, st.integers(1, 9), st.sampled_from(["; ", "\n", ". ", ", "]))
+@settings(max_examples=300, deadline=None)
+def test_a_score_beside_a_number_is_read_or_told(label, number, separator, tenths, joint):
+    """Whatever word is used for a region, a score after its number is read as its score, or a note quotes it."""
+    text = f"image anomaly score: 0.95{joint}{label} {number}{separator}0.{tenths}{')' if '(' in separator else ''}."
+    result = parse(text, N)
+    read_as_region = dict(result.regions) == {number: tenths / 10}
+    told = result.status == "partial" and any(f"0.{tenths}" in note for note in result.notes)
+    assert read_as_region or told or label in MEASURES, (text, result)
+
+
+MEASURES = {*"xyswhvm", "mm", "cm", "km", "um", "nm", "px", "am", "pm", "kg", "mg", "ml", "hz", "kb", "mb", "mv", "kv"}
+"""Words by which a number is a measure."""
