@@ -24,8 +24,18 @@ from lvlm_ad.errors import LvlmAdError, StoreError
 from lvlm_ad.plugin_errors import where
 from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_plugin, owner
 from lvlm_ad.presets import preset_names
+from lvlm_ad.regions import DivisionStore
 from lvlm_ad.runs import read_runs
-from lvlm_ad.store import ANSWERS, CACHE, DATABASE_ERRORS, Database, Kind
+from lvlm_ad.store import (
+    ANSWERS,
+    CACHE,
+    DATABASE_ERRORS,
+    Database,
+    Kind,
+    check_not_emptied,
+    is_damage,
+    put_aside,
+)
 from lvlm_ad.weights import chosen_device, device_name
 
 __all__ = ["Finding", "State", "folder_findings", "machine_findings"]
@@ -42,8 +52,6 @@ _PACKAGES = {
 }
 """Package -> the extra of lvlm-ad that installs it; empty: it is always installed."""
 
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
-"""SQLite's error codes for a damaged file or schema; others, such as that of a full disk, have another reason."""
 _LITTLE = 2 * 10**9
 """Bytes of free disk below which there is a warning."""
 
@@ -153,7 +161,7 @@ def folder_findings(out: Path) -> Iterator[Finding]:
     remedy = "--repair copies every intact answer into a new file and keeps the damaged one"
     yield from _store_finding(answers, ANSWERS, "answers", remedy, None if busy else lambda: _save_answers(answers))
     remedy = "--repair renames it; the next command makes a new one"
-    yield from _store_finding(cache, CACHE, "divisions", remedy, None if busy else lambda: _put_aside(cache))
+    yield from _store_finding(cache, CACHE, "divisions", remedy, None if busy else lambda: put_aside(cache))
     runs, problems = read_runs(out)
     yield Finding("folder", "runs", "ok", f"{len(runs)} can be read")
     for problem in problems:
@@ -189,13 +197,16 @@ def _store_finding(
             yield Finding("folder", path.name, "problem", "missing, because a repair was interrupted", remedy, repair)
         return
     try:
+        if kind is ANSWERS:
+            check_not_emptied(path)
         with closing(Database(path, kind)) as database:
             verdict = str(database.read("PRAGMA integrity_check(1)")[0][0])
             count = database.read(f"SELECT count(*) FROM {table}")[0][0]  # nosec B608 # noqa: S608 - a table of ours
-        if verdict == "ok" and kind is ANSWERS and (lost := unreadable(path)):
-            verdict = f"{lost} of {count} answers cannot be read"
+            if verdict == "ok":
+                lost = unreadable(path) if kind is ANSWERS else DivisionStore(database).unreadable()
+                verdict = f"{lost} of {count} {table} cannot be read" if lost else "ok"
     except StoreError as error:
-        if not _is_damage(error.__cause__):
+        if not is_damage(error.__cause__):
             yield Finding("folder", path.name, "problem", str(error))
             return
         verdict, count = str(error.__cause__), 0
@@ -203,24 +214,6 @@ def _store_finding(
         yield Finding("folder", path.name, "ok", f"intact, {count:,} entries, {path.stat().st_size / 1e6:.1f} MB")
     else:
         yield Finding("folder", path.name, "problem", f"damaged: {verdict:.200}", remedy, repair)
-
-
-def _is_damage(error: BaseException | None) -> bool:
-    """Whether an error says that the file itself is damaged; text that is no UTF-8 is a sign of that too."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
-    return isinstance(error, UnicodeDecodeError | OverflowError)
-
-
-def _put_aside(path: Path) -> str:
-    """Rename a store, and what SQLite keeps beside it."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged{number}")).exists():
-        number += 1
-    for suffix in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return f"{path.name} is renamed to {aside.name}"
 
 
 def _kept(answers: Path) -> list[Path]:
@@ -233,6 +226,6 @@ def _save_answers(path: Path) -> str:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".salvage-") as workshop:
         new = Path(workshop) / path.name
         saved = salvage([file for file in (path, *_kept(path)) if file.is_file()], new)
-        moved = _put_aside(path) if path.is_file() else "file is still there"
+        moved = put_aside(path) if path.is_file() else "file is still there"
         new.rename(path)
     return f"{saved:,} answers were saved into a new {path.name}; the damaged {moved}"

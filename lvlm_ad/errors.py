@@ -8,6 +8,7 @@
     │   └── ImageError          one image or mask file cannot be used
     ├── PluginError             a backend or baseline cannot be found, loaded or built, or breaks its contract
     ├── StoreError              stored answers or divisions cannot be read or written
+    │   └── CacheError          the cache is damaged; it can be made again
     ├── RunError                a run's folder is damaged or was written by a newer version
     ├── UnaskedError            a question was not asked: it waits in a batch, or the run was stopped
     │   └── BudgetSpentError    its answer could exceed --max-cost (``lvlm_ad.asking``)
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError",
+    "CacheError",
     "ConfigError",
     "DataError",
     "FatalError",
@@ -100,6 +102,10 @@ class PluginError(LvlmAdError):
 
 class StoreError(LvlmAdError):
     """Stored answers or divisions cannot be read or written."""
+
+
+class CacheError(StoreError):
+    """The cache is damaged; it can be deleted and made again."""
 
 
 class RunError(LvlmAdError):

@@ -52,11 +52,11 @@ class Price(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    price_input: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    price_input: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     """USD per million input tokens."""
-    price_cached: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    price_cached: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     """USD per million input tokens billed as cached; None: billed as input."""
-    price_output: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    price_output: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     """USD per million output tokens."""
     price_batch: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Price of an answer in a batch, as a fraction of the other prices."""

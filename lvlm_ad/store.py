@@ -9,18 +9,33 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lvlm_ad.errors import StoreError
+from lvlm_ad.errors import CacheError, StoreError
+from lvlm_ad.limits import ANSWER_BYTES
 
-__all__ = ["ANSWERS", "CACHE", "DATABASE_ERRORS", "Database", "Kind", "open_answers", "open_cache"]
+__all__ = [
+    "ANSWERS",
+    "CACHE",
+    "DATABASE_ERRORS",
+    "Database",
+    "Kind",
+    "check_not_emptied",
+    "is_damage",
+    "open_answers",
+    "open_cache",
+    "put_aside",
+]
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, OverflowError)
 """What sqlite3 raises for a file that is damaged or cannot be written, and for values that no file can hold."""
+
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
+"""SQLite's error codes for a damaged file or schema; others, such as that of a full disk, have another reason."""
 
 _OPENING = 30.0
 """Seconds to keep trying to open a file that another program uses or is just creating."""
@@ -56,7 +71,8 @@ class Kind:
         elif "readonly" in str(error) or "unable to open" in str(error):
             where = path.parent if path.parent.is_dir() else path
             advice = f"{where} may be read-only, or {path.name} may not be a file; give another --out."
-        return StoreError(f"The {self.name} {path} cannot be {action}: {error}. {advice}")
+        kind = CacheError if self.name == "cache" and is_damage(error) else StoreError
+        return kind(f"The {self.name} {path} cannot be {action}: {error}. {advice}")
 
 
 ANSWERS = Kind(
@@ -130,8 +146,10 @@ def open_answers(path: Path) -> Database:
     ``batches.sqlite``, in which version 0.1 kept its batches, is copied into it once and then renamed.
 
     Raises:
-        StoreError: the file cannot be opened or is damaged, comes from a newer version, or contains triggers.
+        StoreError: the file cannot be opened, is damaged or was emptied, comes from a newer version, or contains
+            triggers.
     """
+    check_not_emptied(path)
     database = Database(path, ANSWERS)
     try:
         _take_over_batches(database, path.with_name("batches.sqlite"))
@@ -141,13 +159,51 @@ def open_answers(path: Path) -> Database:
     return database
 
 
-def open_cache(path: Path) -> Database:
-    """Open or create ``cache.sqlite``.
+def open_cache(path: Path, note: Callable[[str], None] = lambda _: None) -> Database:
+    """Open or create ``cache.sqlite``; a damaged one is renamed and made again.
+
+    Args:
+        path: the file.
+        note: called with what happened to a damaged file.
 
     Raises:
-        StoreError: the file cannot be opened or is damaged, comes from a newer version, or contains triggers.
+        StoreError: the file cannot be opened, comes from a newer version, or contains triggers.
     """
-    return Database(path, CACHE)
+    try:
+        return Database(path, CACHE)
+    except CacheError as error:
+        note(f"The cache {path} is damaged ({error.__cause__}): {put_aside(path)}, and a new one is made.")
+        return Database(path, CACHE)
+
+
+def check_not_emptied(path: Path) -> None:
+    """Raise ``StoreError`` if the answers of earlier runs were in a file that is empty now."""
+    log = path.with_name(f"{path.name}-wal")
+    if path.is_file() and not path.stat().st_size and not log.exists() and any(path.parent.glob("*/run.json")):
+        raise StoreError(
+            f"The answer store {path} is empty, although there are runs beside it: its answers are lost. Put a copy of "
+            "it back; or delete it, and every question is asked and paid for again."
+        )
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Return whether an error says that a file itself is damaged; text that is no UTF-8 is a sign of that too."""
+    if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error):
+        return True
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+    return error is not None and not isinstance(error, OSError | MemoryError)
+
+
+def put_aside(path: Path) -> str:
+    """Rename a damaged file, and what SQLite keeps beside it; return what was done."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return f"{path.name} is renamed to {aside.name}"
 
 
 class Database:
@@ -232,6 +288,8 @@ def _connect(path: Path, kind: Kind) -> sqlite3.Connection:
     database = None
     try:
         database = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
+        if kind is ANSWERS:
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ANSWER_BYTES)
         version = _configure(database)
         _check(database, version, f"The {kind.name} {path}", kind)
         if version < kind.version:

@@ -137,6 +137,62 @@ def test_a_damaged_character_costs_one_answer_at_most(column, lost, tmp_path):
     assert len(answers_in(path)) == 20 - lost
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("input_tokens", 2**62),
+        ("output_tokens", -5),
+        ("cached_tokens", "many"),
+        ("seconds", -1.0),
+        ("seconds", 1e300),
+        ("model", "m" * 2000),
+        ("answered_at", b"yesterday"),
+        ("detail", b"stop"),
+        ("text", "image anomaly score: 0.7. " + "x" * 1_000_000),
+    ],
+)
+def test_what_a_bench_refuses_the_doctor_reports_and_mends(column, value, tmp_path):
+    """An impossible value, as an earlier version may have stored it: the three agree, and no answer is lost."""
+    path = tmp_path / "answers.sqlite"
+    keys = fill(path, 5)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE answers SET {column} = ? WHERE text LIKE '%0.3.%'", (value,))
+    with closing(open_answers(path)) as database:
+        store = AnswerStore(database)
+        with pytest.raises(StoreError, match=rf"impossible value \({column}\).*--repair' mends it"):
+            [store.get(key) for key in keys]
+    problem = findings(tmp_path)["answers.sqlite", "problem"]
+    assert problem.text == "damaged: 1 of 5 answers cannot be read"
+    assert "5 answers were saved" in problem.repair()
+    assert ("answers.sqlite", "ok") in findings(tmp_path)
+    with closing(open_answers(path)) as database:
+        store = AnswerStore(database)
+        assert [store.get(key).text[:21] for key in keys] == ["image anomaly score: "] * 5
+
+
+def test_an_emptied_store_is_reported(tmp_path):
+    """The doctor does not take an emptied store for a sound one, and does not make one of it."""
+    fill(tmp_path / "answers.sqlite", 3)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").touch()
+    (tmp_path / "answers.sqlite").write_bytes(b"")
+    for left in tmp_path.glob("answers.sqlite-*"):
+        left.unlink()
+    assert "its answers are lost" in findings(tmp_path)["answers.sqlite", "problem"].text
+    assert (tmp_path / "answers.sqlite").stat().st_size == 0
+
+
+def test_every_division_of_a_cache_is_read(kept_data, tmp_path):
+    """One that a bench could not use is reported; the repair puts the cache aside."""
+    lvlm_ad.bench(models=["chance"], reference_rows=False, resamples=0, data=kept_data, settings=SMALL, out=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "cache.sqlite")) as database, database:
+        database.execute("UPDATE divisions SET counts = regions WHERE key = (SELECT min(key) FROM divisions)")
+    problem = findings(tmp_path)["cache.sqlite", "problem"]
+    assert problem.text == "damaged: 1 of 12 divisions cannot be read"
+    problem.repair()
+    assert ("cache.sqlite", "problem") not in findings(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["answers.sqlite", "cache.sqlite"])
 @pytest.mark.parametrize("how", ["garbage", "cut", "empty header"])
 def test_a_store_that_is_no_store_any_more_is_repaired(name, how, tmp_path):

@@ -80,14 +80,44 @@ def test_damaged_batches_of_before_are_not_ignored(tmp_path):
     assert (tmp_path / "batches.sqlite").is_file()
 
 
-@pytest.mark.parametrize(
-    ("opened", "advice"), [(open_answers, "doctor --repair' saves every intact answer"), (open_cache, "Delete it")]
-)
-def test_files_that_are_not_ours_are_refused(opened, advice, tmp_path):
-    """No database, a newer version, a trigger: each gives one clear error, and the file is not changed."""
-    (tmp_path / "none.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 50)
+def test_a_file_that_is_no_store_is_refused_as_answers_and_put_aside_as_cache(tmp_path):
+    """Answers cost money: they are kept as they are. A cache is made again, and a note says so."""
+    file = tmp_path / "none.sqlite"
+    content = b"not a database, but long enough to be taken for one" * 50
+    file.write_bytes(content)
+    advice = "doctor --repair' saves every intact answer"
     with pytest.raises(StoreError, match=f"cannot be opened: file is not a database. .*{advice}"):
-        opened(tmp_path / "none.sqlite")
+        open_answers(file)
+    notes = []
+    open_cache(file, notes.append).close()
+    renamed = "none.sqlite is renamed to none.sqlite.damaged1, and a new one is made."
+    assert notes == [f"The cache {file} is damaged (file is not a database): {renamed}"]
+    assert (tmp_path / "none.sqlite.damaged1").read_bytes() == content
+    open_cache(file, notes.append).close()
+    assert len(notes) == 1
+
+
+def test_an_emptied_store_of_answers_is_not_taken_for_a_new_one(tmp_path):
+    """Beside earlier runs an empty file means lost answers; without runs it is new."""
+    store = tmp_path / "answers.sqlite"
+    store.touch()
+    open_answers(store).close()
+    (tmp_path / "chance-demo-1").mkdir()
+    (tmp_path / "chance-demo-1" / "run.json").touch()
+    open_answers(store).close()
+    store.write_bytes(b"")
+    for left in tmp_path.glob("answers.sqlite-*"):
+        left.unlink()
+    with pytest.raises(StoreError, match=r"is empty, although there are runs beside it: .* Put a copy of it back"):
+        open_answers(store)
+    assert store.stat().st_size == 0
+    store.unlink()
+    open_answers(store).close()
+
+
+@pytest.mark.parametrize("opened", [open_answers, open_cache])
+def test_files_that_are_not_ours_are_refused(opened, tmp_path):
+    """A newer version, a trigger: each gives one clear error, and the file is not changed."""
     opened(tmp_path / "new.sqlite").close()
     opened(tmp_path / "trigger.sqlite").close()
     with closing(sqlite3.connect(tmp_path / "new.sqlite")) as database:

@@ -17,26 +17,50 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from math import isfinite
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from lvlm_ad.backend import Answer, Outcome, Usage
 from lvlm_ad.backend.messages import Token, sound_tokens
 from lvlm_ad.errors import StoreError
+from lvlm_ad.limits import ANSWER_CHARACTERS, ANSWER_SECONDS, ANSWER_TOKENS, DETAIL_CHARACTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lvlm_ad.backend import Request
     from lvlm_ad.store import Database
 
-__all__ = ["COLUMNS", "AnswerStore", "Locks", "is_alive", "is_sound", "storable"]
+__all__ = ["COLUMNS", "AnswerStore", "Locks", "is_alive", "mended", "storable", "unsound"]
 
-_LONGEST_TEXT, _LONGEST_DETAIL = 1_000_000, 1000
-"""Characters kept of an answer's text, and of its model and detail."""
 _COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
-COLUMNS = ("key", "text", "outcome", *_COUNTS, "seconds", "model", "detail", "batch", "tokens")
+COLUMNS = ("key", "text", "outcome", *_COUNTS, "seconds", "model", "detail", "answered_at", "batch", "tokens")
 """Columns that are read; the others tell what was asked."""
+
+
+def _is_text(value: Any, longest: int = DETAIL_CHARACTERS) -> bool:
+    return isinstance(value, str) and len(value) <= longest
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= ANSWER_TOKENS)
+
+
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= ANSWER_SECONDS
+
+
+_SOUND: Mapping[str, tuple[Callable[[Any], bool], Any]] = {
+    "key": (_is_text, None),
+    "text": (partial(_is_text, longest=ANSWER_CHARACTERS), None),
+    "outcome": (lambda value: value in get_args(Outcome), None),
+    **dict.fromkeys(_COUNTS, (_is_count, None)),
+    "seconds": (_is_duration, 0.0),
+    **dict.fromkeys(("model", "detail", "answered_at"), (_is_text, "")),
+}
+"""Column -> whether a value can stand there, and what is stored instead if it cannot: what is stored, is read, is
+called sound by ``lvlm-ad doctor`` and comes out of its repair are the same."""
+
 _BEAT = 5.0
 """Seconds between two signs of life."""
 _EXPIRY = 30.0
@@ -89,17 +113,20 @@ class AnswerStore:
             StoreError: the file cannot be read.
         """
         rows = self._database.read(
-            f"SELECT {', '.join(COLUMNS)} FROM answers WHERE key = ? AND answered_at >= ?",  # nosec B608 # noqa: S608 - names of ours
-            (key, "" if since is None else _time(since)),
+            f"SELECT {', '.join(COLUMNS)} FROM answers WHERE key = ?",  # nosec B608 # noqa: S608 - names of ours
+            (key,),
         )
         if not rows:
             return None
         row = dict(zip(COLUMNS, rows[0], strict=True))
-        if not is_sound(row):
+        if wrong := unsound(row):
+            path = self._database.path
             raise StoreError(
-                f"The answer store {self._database.path} is damaged at {key}; 'lvlm-ad doctor --repair' saves what can "
-                "be read."
+                f"The answer store {path} holds an impossible value ({', '.join(wrong)}) of the answer {key}. "
+                f"'lvlm-ad doctor --out {path.parent} --repair' mends it and loses no text."
             )
+        if since is not None and row["answered_at"] < _time(since):
+            return None
         return Answer(
             row["text"],
             cast("Outcome", row["outcome"]),
@@ -167,29 +194,41 @@ class AnswerStore:
 def storable(answer: Answer) -> Answer:
     """Return an answer as it is kept: at most a million characters ("truncated" if there were more), all of them UTF-8.
 
-    A server's JSON can contain lone surrogates, which no file can, and megabytes of text whatever ``max_tokens`` says.
+    A server's JSON can contain lone surrogates, which no file can, megabytes of text whatever ``max_tokens`` says, and
+    token counts that cannot be; those become unknown.
     """
-    cut = len(answer.text) > _LONGEST_TEXT
+    text, usage = answer.text[:ANSWER_CHARACTERS], answer.usage
+    cut = len(answer.text) > ANSWER_CHARACTERS
     return replace(
         answer,
-        text=_encodable(answer.text[:_LONGEST_TEXT]),
+        text=_encodable(text),
         outcome="truncated" if cut and answer.outcome == "ok" else answer.outcome,
-        detail=_encodable(answer.detail[:_LONGEST_DETAIL]),
-        model=_encodable(answer.model[:_LONGEST_DETAIL]),
-        tokens=sound_tokens(answer.tokens, answer.text[:_LONGEST_TEXT]),
+        usage=Usage(*(_or_else(name, getattr(usage, name)) for name in _COUNTS)),
+        seconds=float(_or_else("seconds", answer.seconds)),
+        detail=_encodable(str(answer.detail or "")[:DETAIL_CHARACTERS]),
+        model=_encodable(str(answer.model or "")[:DETAIL_CHARACTERS]),
+        tokens=sound_tokens(answer.tokens, text),
     )
 
 
-def is_sound(row: Mapping[str, Any]) -> bool:
-    """Return whether a row, column -> value, can be an answer: reading a damaged page may give anything."""
-    seconds = row.get("seconds")
-    return (
-        all(isinstance(row.get(name), str) for name in ("key", "text", "model", "detail"))
-        and all(isinstance(row.get(name), int | None) for name in _COUNTS)
-        and row.get("outcome") in get_args(Outcome)
-        and isinstance(seconds, float)
-        and isfinite(seconds)
-    )
+def unsound(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row, column -> value, that no answer can have: a damaged page may give anything."""
+    return [name for name, (is_sound, _) in _SOUND.items() if not is_sound(row.get(name))]
+
+
+def mended(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a row with the values that can be stored; None if what makes it an answer is damaged."""
+    text, outcome = row.get("text"), row.get("outcome")
+    if isinstance(text, str) and len(text) > ANSWER_CHARACTERS:
+        outcome = "truncated" if outcome == "ok" else outcome
+        row = {**row, "text": text[:ANSWER_CHARACTERS], "outcome": outcome}
+    row = {**row, **{name: _SOUND[name][1] for name in unsound(row)}}
+    return None if unsound(row) else row
+
+
+def _or_else(column: str, value: Any) -> Any:
+    is_sound, instead = _SOUND[column]
+    return value if is_sound(value) else instead
 
 
 def _time(when: datetime) -> str:
@@ -276,8 +315,10 @@ class Locks:
                 self._sign()
 
 
-def is_alive(host: str, pid: int, seen: float) -> bool:
+def is_alive(host: str, pid: Any, seen: Any) -> bool:
     """Return whether a process that gave its last sign of life at the time ``seen`` is alive."""
+    if not isinstance(seen, int | float) or not isinstance(pid, int) or abs(pid) >= 1 << 31:
+        return False
     # After a clock was set back, a sign of life seems to come from the future; it counts all the same.
     if time.time() - seen > _EXPIRY:
         return False

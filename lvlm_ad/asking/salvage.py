@@ -12,8 +12,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from lvlm_ad.asking.answers import COLUMNS, is_sound
+from lvlm_ad.asking.answers import COLUMNS, mended, unsound
 from lvlm_ad.errors import StoreError
+from lvlm_ad.limits import ANSWER_BYTES, is_utf8
 from lvlm_ad.store import ANSWERS, DATABASE_ERRORS, Database
 
 __all__ = ["salvage", "unreadable"]
@@ -29,14 +30,19 @@ _BATCHES = {"batches": ("label", "model", "file_id", "batch_id", "outcome", "beg
 
 
 def unreadable(path: Path) -> int:
-    """Count the answers that a bench could not read, in a store whose pages are intact.
+    """Count the answers and batches that a bench could not read, in a store whose pages are intact.
 
     Raises:
         StoreError: the file cannot be read.
     """
     try:
         with closing(_connect(path)) as database:
-            return sum(_answer_in(COLUMNS, row, whole=COLUMNS) is None for row in database.execute(_EVERY_ANSWER))
+            rows = (_decoded(COLUMNS, row, whole=COLUMNS) for row in database.execute(_EVERY_ANSWER))
+            damaged = sum(row is None or bool(unsound(row)) for row in rows)
+            for table, columns in _BATCHES.items():
+                query = f"SELECT {', '.join(columns)} FROM {table}"  # nosec B608 # noqa: S608 - names of ours
+                damaged += sum(not all(map(_is_sound_text, row)) for row in database.execute(query))
+            return damaged
     except DATABASE_ERRORS as error:
         raise ANSWERS.error(path, "read", error) from error
 
@@ -102,27 +108,30 @@ def _whole_answers(damaged: Path) -> Iterator[dict[str, Any]]:
     with closing(sqlite3.connect(":memory:")) as empty, closing(_connect(damaged)) as database:
         empty.executescript(ANSWERS.schema)
         there = {row[1] for row in _rows(database, "PRAGMA table_info(answers)")}
-        names = [row[1] for row in _rows(empty, "PRAGMA table_info(answers)") if row[1].encode() in there]
+        names = [row[1] for row in _rows(empty, "PRAGMA table_info(answers)") if row[1] in there]
         if "key" not in names:
             return
         query = f"SELECT {', '.join(names)} FROM answers WHERE key = ?"  # nosec B608 # noqa: S608 - names of ours
         for key in _keys_in(damaged):
             for values in _rows(database, query, key):
-                row = _answer_in(names, values, whole=_WHOLE)
-                if row is not None:
-                    yield row
+                row = _decoded(names, values, whole=_WHOLE)
+                if row is not None and (answer := mended(row)) is not None:
+                    yield answer
 
 
-def _answer_in(names: Sequence[str], values: Sequence[Any], *, whole: Sequence[str]) -> dict[str, Any] | None:
-    """Decode a row whose texts are bytes; None if it is no answer, or if one of the columns ``whole`` is damaged."""
+def _decoded(names: Sequence[str], values: Sequence[Any], *, whole: Sequence[str]) -> dict[str, Any] | None:
+    """Return a row as column -> value, its texts UTF-8; None if one of the columns ``whole`` is not."""
     row = dict(zip(names, values, strict=True))
     for name, value in row.items():
-        if isinstance(value, bytes):
-            try:
-                row[name] = value.decode("utf-8", "strict" if name in whole else "replace")
-            except UnicodeDecodeError:
+        if isinstance(value, str) and not is_utf8(value):
+            if name in whole:
                 return None
-    return row if is_sound(row) else None
+            row[name] = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return row
+
+
+def _is_sound_text(value: Any) -> bool:
+    return isinstance(value, str) and is_utf8(value)
 
 
 def _insert(database: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
@@ -138,9 +147,8 @@ def _batches(damaged: Path) -> Iterator[tuple[str, dict[str, str]]]:
             for order in ("ASC", "DESC"):
                 query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {columns[0]} {order}"  # nosec B608 # noqa: S608 - names of ours
                 for row in _rows(database, query):
-                    texts = [one.decode("utf-8", "replace") if isinstance(one, bytes) else "\ufffd" for one in row]
-                    if "\ufffd" not in "".join(texts):
-                        yield table, dict(zip(columns, texts, strict=True))
+                    if all(map(_is_sound_text, row)):
+                        yield table, dict(zip(columns, row, strict=True))
 
 
 def _rows(database: sqlite3.Connection, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
@@ -165,8 +173,9 @@ def _keys_in(damaged: Path) -> Iterator[str]:
 
 def _connect(damaged: Path) -> sqlite3.Connection:
     database = sqlite3.connect(damaged, timeout=5)
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ANSWER_BYTES)
     # Without it, SQLite refuses to read what is left of a file that was cut off.
     database.execute("PRAGMA writable_schema=ON")
     # One damaged character must not hide a whole row.
-    database.text_factory = bytes
+    database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     return database

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lvlm_ad._version import versions
 from lvlm_ad.engines import make_engine
-from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.errors import CacheError, ConfigError, FatalError
 from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import BaselineDetector
@@ -26,6 +26,7 @@ from lvlm_ad.plugins import clashes
 from lvlm_ad.presets import preset_names
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.runs import Run, Runs
+from lvlm_ad.store import put_aside
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
 
 __all__ = ["BenchSession", "bench", "dry_run"]
+
+T = TypeVar("T")
 
 
 def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> Runs:
@@ -92,8 +95,12 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     for name in dict.fromkeys(name for model in plan.models for name in (model.preset.name, model.preset.plugin)):
         if name in warnings:
             progress.note(warnings[name])
-    with BenchSession.started(plan, progress) as (session, detectors):
-        return Runs(run for detector in detectors for run in _runs_of(session, detector))
+
+    def measure() -> Runs:
+        with BenchSession.started(plan, progress) as (session, detectors):
+            return Runs(run for detector in detectors for run in _runs_of(session, detector))
+
+    return _with_sound_cache(measure, plan, progress)
 
 
 def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[str, Any]]:
@@ -104,8 +111,23 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     """
     plan = resolve(config)
     plan = replace(plan, models=tuple(_without_key(model) for model in plan.models))
-    with BenchSession.started(plan, progress or Progress()) as (_, detectors):
-        return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
+    progress = progress or Progress()
+
+    def forecasts() -> list[dict[str, Any]]:
+        with BenchSession.started(plan, progress) as (_, detectors):
+            return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
+
+    return _with_sound_cache(forecasts, plan, progress)
+
+
+def _with_sound_cache(work: Callable[[], T], plan: Plan, progress: Progress) -> T:
+    """Do the work; if it finds the cache damaged, do it again with a new one: no answer is in the cache."""
+    try:
+        return work()
+    except CacheError as error:
+        aside = put_aside(plan.config.out / "cache.sqlite")
+        progress.note(f"The cache is damaged ({error.__cause__ or error}): {aside}. Starting again with a new one.")
+        return work()
 
 
 def _without_key(model: Model) -> Model:

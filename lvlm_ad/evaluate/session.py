@@ -48,7 +48,7 @@ class Session:
         """Open ``answers.sqlite`` and ``cache.sqlite`` in the output folder; the stack closes them."""
         out = self.plan.config.out
         database = stack.enter_context(closing(open_answers(out / "answers.sqlite")))
-        self.cache = stack.enter_context(closing(open_cache(out / "cache.sqlite")))
+        self.cache = stack.enter_context(closing(open_cache(out / "cache.sqlite", self.progress.note)))
         self.locks = stack.enter_context(closing(Locks(database)))
         self.answers, self.batches = AnswerStore(database), BatchLedger(database)
         # Without stored hashes every start would read the whole data set.

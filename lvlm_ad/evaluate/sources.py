@@ -115,7 +115,7 @@ def _divide(run: Run, dataset: Dataset, divided_by: Sequence[str], progress: Pro
     # Beside a run that was copied from elsewhere, nothing is written.
     if not stored.is_file():
         stored = Path(stack.enter_context(TemporaryDirectory())) / "cache.sqlite"
-    cache = stack.enter_context(closing(open_cache(stored)))
+    cache = stack.enter_context(closing(open_cache(stored, progress.note)))
     divisions = Divisions(plan, DivisionStore(cache))
     return divide_dataset(plan, DivisionStore(cache), progress) if divisions.missing(dataset) else divisions
 

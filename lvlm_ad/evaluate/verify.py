@@ -60,7 +60,11 @@ def verify_runs(
             whole = read_run(run.dir)
             sources = None if data is None else find_sources(whole, data, progress or Progress(), stack)
             stored = run.dir.parent / "answers.sqlite"
-            answers = stack.enter_context(closing(open_answers(stored))) if stored.is_file() else None
+            answers = (
+                stack.enter_context(closing(open_answers(stored)))
+                if stored.is_file() and stored.stat().st_size
+                else None
+            )
             return run, verify_run(whole, AnswerStore(answers) if answers else None, sources)
 
     verified, problems = each_alone(runs, verify)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from lvlm_ad.errors import StoreError
+from lvlm_ad.errors import CacheError, StoreError
 from lvlm_ad.files import read_arrays
 
 if TYPE_CHECKING:
@@ -233,10 +233,21 @@ class DivisionStore:
         """Read one division."""
         arrays = self._arrays("regions", key)
         if arrays is None:
-            raise StoreError(
+            raise CacheError(
                 f"The cache {self._database.path} has no division {key}. Delete the cache; lvlm-ad makes it again."
             )
         return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
+
+    def unreadable(self) -> int:
+        """Count the divisions that cannot be read."""
+        damaged = 0
+        for (key,) in self._database.read("SELECT key FROM divisions"):
+            try:
+                self.regions(key)
+                self.counts(key)
+            except StoreError:
+                damaged += 1
+        return damaged
 
     def counts(self, key: str) -> dict[str, NDArray[Any]] | None:
         """Read the count arrays stored with a division; None where the image has no ground truth."""
@@ -259,10 +270,22 @@ class DivisionStore:
         if not rows or rows[0][0] is None:
             return None
         try:
-            return read_arrays(BytesIO(rows[0][0]))
+            return _checked(column, read_arrays(BytesIO(rows[0][0])))
         except Exception as error:
             # A damaged archive raises one of many exceptions.
             raise self._database.kind.error(self._database.path, "read", error) from error
+
+
+def _checked(column: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return arrays if they can be the regions or the counts of an image; raise ValueError or KeyError otherwise."""
+    if column == "regions":
+        cells, membership = arrays["cells"], arrays["membership"]
+        inside, size = cells, membership.shape[1] if membership.ndim == 2 else -1  # noqa: PLR2004 - regions and cells
+    else:
+        inside, size = arrays.get("cell", np.empty(0, np.int32)), arrays["normal"].size
+    if inside.dtype.kind not in "iu" or (inside.size and not 0 <= int(inside.min()) <= int(inside.max()) < size):
+        raise ValueError(f"{column} name cells that are not there")
+    return arrays
 
 
 def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:

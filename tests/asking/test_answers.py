@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lvlm_ad.asking import AnswerStore
-from lvlm_ad.asking.answers import storable
+from lvlm_ad.asking.answers import is_alive, storable
 from lvlm_ad.backend import Answer, Picture, Request, Token, Usage
 from lvlm_ad.errors import StoreError
 from lvlm_ad.store import open_answers
@@ -116,6 +116,33 @@ def test_what_no_token_limit_explains_is_cut():
     assert (len(kept.text), kept.outcome, len(kept.detail), len(kept.model)) == (1_000_000, "truncated", 1000, 1000)
     assert storable(Answer("9" * 1_000_000)).outcome == "ok"
     assert storable(Answer("9" * 1_000_001, outcome="refused")).outcome == "refused"
+
+
+@pytest.mark.parametrize("count", [2**62, 2**70, 10**8 + 1, -1, True, "12", 3.5, float("nan")])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_count_that_cannot_be_is_unknown(store, count, place):
+    """The text is stored and read again, whatever an endpoint or a model of your own counts."""
+    counts = [10, 2, 5]
+    counts[place] = count
+    put(store, "k", storable(replace(ANSWER, usage=Usage(*counts))))
+    counts[place] = None
+    assert store.get("k") == replace(ANSWER, usage=Usage(*counts))
+
+
+@pytest.mark.parametrize("seconds", [-0.5, 1e300, 10**400, float("inf")])
+def test_a_time_that_cannot_be_is_none(store, seconds):
+    """No clock that was set back, and no number too large, makes an answer unreadable."""
+    put(store, "k", storable(replace(ANSWER, seconds=seconds)))
+    assert store.get("k") == replace(ANSWER, seconds=0.0)
+    assert storable(replace(ANSWER, seconds=3)).seconds == 3.0
+
+
+@pytest.mark.parametrize(
+    ("host", "pid", "seen"), [("h", 1, "now"), ("h", "x", 1.0), ("h", 2**70, 1e12), (None, None, None), ("h", 1, b"")]
+)
+def test_a_damaged_sign_of_life_is_none(host, pid, seen):
+    """A lock of nobody that can be known holds nothing up."""
+    assert not is_alive(host, pid, seen)
 
 
 def test_one_bad_row_costs_no_other_answer(store):

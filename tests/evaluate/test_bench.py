@@ -1,8 +1,10 @@
 """A bench from Python: what it returns, what it is told, and how much it holds."""
 
 import gc
+import sqlite3
 import threading
 import weakref
+from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +17,7 @@ from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
 from lvlm_ad.evaluate.rows import RowImage, RowResult
+from lvlm_ad.log import Progress
 from lvlm_ad.runs import PredictionRecord, read_run
 from lvlm_ad.text2seg import Scores
 
@@ -43,6 +46,34 @@ def test_all_rows_share_one_division(finished):
         hashes.setdefault(run.manifest.model.row, set()).add((run.manifest.division.hash, divisions))
     assert len(hashes["regions"]) == 1
     assert hashes["dense"] == {("", ("",) * 12)}
+
+
+@pytest.mark.parametrize("damage", ["whole file", "regions", "counts", "cells that are not there"])
+def test_a_damaged_cache_is_made_again(kept_data, tmp_path, damage):
+    """Wherever the damage is found, one note tells of it, and the numbers are those of a sound cache."""
+
+    class Noting(Progress):
+        notes = ()
+
+        def note(self, text):
+            self.notes = (*self.notes, text)
+
+    once = {"models": ["contrast"], "reference_rows": False, "resamples": 0, "data": kept_data, "out": tmp_path}
+    once["settings"] = {"image_size": 96, "division": "grid"}
+    before = lvlm_ad.bench(**once).named("contrast").metrics
+    cache = tmp_path / "cache.sqlite"
+    if damage == "whole file":
+        cache.write_bytes(b"nothing" * 1000)
+    else:
+        with closing(sqlite3.connect(cache)) as database, database:
+            new = {"regions": "x'00'", "counts": "'none'"}.get(damage, "(SELECT regions FROM divisions LIMIT 1)")
+            database.execute(f"UPDATE divisions SET {'regions' if damage == 'regions' else 'counts'} = {new}")
+    progress = Noting()
+    after = lvlm_ad.bench(progress=progress, **once).named("contrast").metrics
+    assert after["mean"] == before["mean"]
+    (note,) = (one for one in progress.notes if "cache" in one)
+    assert "cache.sqlite is renamed to cache.sqlite.damaged1" in note
+    assert (tmp_path / "cache.sqlite.damaged1").is_file()
 
 
 def test_runs_are_frames(finished):

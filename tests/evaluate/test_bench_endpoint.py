@@ -405,6 +405,26 @@ def test_a_dry_run_estimates_by_the_rule_of_the_models_family(lvlm_ad_command, k
     assert batch["seconds"] is None
 
 
+@pytest.mark.parametrize("tokens", [2**62, 2**80, -7])
+def test_a_count_that_cannot_be_leaves_the_answer_usable(bench_command, endpoint, completion, tokens, out):
+    """The cost is unknown, the scores count, and the same command goes on from the stored answers."""
+
+    def reply(_):
+        body = completion("image anomaly score: 0.5.")
+        return 200, {**body, "usage": {**body["usage"], "completion_tokens": tokens}}, {}
+
+    endpoint.reply = reply
+    first = bench_command()
+    asked = len(endpoint.asked)
+    second = bench_command()
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert asked == len(endpoint.asked) > 0
+    run = read_run(next(path.parent for path in out.glob("*/run.json")))
+    assert run.metrics["usage"]["cost_usd"] is None
+    assert {record.output_tokens for record in run.predictions} == {None}
+    assert run.metrics["coverage"] == 1
+
+
 def test_hostile_answers_do_no_harm(bench_command, endpoint):
     """HTML, terminal escapes and a megabyte of digits are data: the run ends, and no escape reaches the terminal."""
     hostile = ["\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>", "9" * 1_000_000, "[" * 500_000, "\u202eanomaly \x00"]
