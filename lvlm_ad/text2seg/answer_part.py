@@ -14,7 +14,7 @@ _REASONING = "think(?:ing)?|thoughts?|reason(?:ing)?|reflection|rationale|scratc
 _ASKS = "user|human|system|developer|prompter|tool"
 _REPLIES = "assistant|model|chatbot|gpt|bot|ai"
 _ROLE_TAG = r"<\|?(?:im_start|start|begin|turn|start_of_turn|start_header_id|header_start|start_of_role)\|?>\ *"
-_ROLE_END = r"(?:\ *<\|(?:message|end_header_id|header_end|end_of_role|im_middle)\|>)?+"
+_ROLE_END = r"(?:\ *<\|(?:message|end_header_id|header_end|end_of_role|im_middle|im_sep)\|>)?+"
 _HEADS = r"(?:^[\#>*_\ -]{0,8}+|(?<=[.!?>)\]}])\ {0,3}+)"
 """Where a role's name begins a turn: at the beginning of a line or after a sentence."""
 
@@ -32,15 +32,17 @@ _MARKS = {
         <\|channel\|?>\ *(?:final|answer|response)\b (?:\ *<\|constrain\|>\ *\w++)?+ (?:\ *<\|message\|>)?+
       | assistantfinal
       | <\|(?:begin_of_(?:solution|answer)|start_(?:response|text|answer)|content)\|>
-      | <\|im_start\|>\ *answer\b | \[begin\ final\ response\] | here\ is\ my\ response\ *:
+      | <\|im_start\|>\ *answer\b | \[begin\ final\ response\] | here\ is\ my\ response\ *: | (?-i:^final\ *$)
     """,
+    # The same, in a text that begins with the heading "Thinking".
+    "final_heading": r"^\#{1,6}\ *+\**+final\ (?:response|answer)\b[^\n]*+$",
     # Reasoning begins and ends here. A closing mark without an opening one: everything before it is reasoning.
     "channel": r"""
         <\|channel\|?>\ *\w*+ (?:\ *<\|message\|>)?+ | assistant(?:analysis|commentary)
-      | (?-i:\Aanalysis(?=[A-Z"'])) | <\|im_start\|>\ *think\b | <unused94>(?:thought\b)?+ | \[unused16\]
+      | (?-i:\Aanalysis(?=[A-Z"']|\ *$)) | <\|im_start\|>\ *think\b | <unused94>(?:thought\b)?+ | \[unused16\]
       | \A\s*+thinking\.\.\.\ *$
     """,
-    "channel_end": r"<channel\|> | <unused95> | \[unused17\] | ^\.\.\.\ *done\ thinking\.?+",
+    "channel_end": r"<channel\|> | <unused95> | \[unused17\] | ^\.\.\.\ *done\ thinking\.?+ | </think(?:ing)?\ *$",
     "tag": rf"""
         (?: <\|?+ | ◁ | \[(?=/|think) | ^\ *+\[ ) (?:/|end_(?:of_)?+)?+
         (?:(?:begin|start)_(?:of_)?+|(?:[a-z]{{1,16}}[:_]){{1,2}})? (?:{_REASONING}) (?:_[a-z]{{1,16}}){{0,2}}+
@@ -67,7 +69,7 @@ _MARKS = {
     "ends": r"""
         <\|?(?:im_end|eot_id|eom_id|eot|eos|end_of_turn(?:_token)?|end_of_text|endoftext|endofturn|end_of_utterance|
         end▁of▁sentence|end_of_sentence|return|end_(?:of_)?(?:solution|response|text|answer))\|?>
-      | <turn\|> | </s> | \[eos\] | \[end\ final\ response\]
+      | <turn\|> | </s> | \[eos\] | \[end\ of\ text\] | \[end\ final\ response\]
     """,
     "message_ends": r"<\|end\|>",
     # The same in words.
@@ -77,13 +79,13 @@ _MARKS = {
       | (?-i:\bUSER\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))(?:user|human|system)\ *$)
       | \#{{2,4}}\ *(?:user|human|instruction|input|question)\ *:?\ *$
     """,
-    "may_ask": rf"{_HEADS}(?:question|instruction|input|system)[*_\ ]{{0,3}}+:",
+    "may_ask": rf"{_HEADS}(?:question|q|instruction|input|system)[*_\ ]{{0,3}}+:",
     "replies_word": rf"""
         {_HEADS} (?:assistant|assistente?|asistente|助手|助理|アシスタント|어시스턴트) [*_\ ]{{0,3}}+ :
       | (?-i:\bASSISTANT\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))assistant\ *$)
     """,
     "may_reply": rf"""
-        {_HEADS} (?:ai|gpt|bot|model|answer|response|output|reply) [*_\ ]{{0,3}}+ : | (?-i:^model\ *$|\bAnswer\ ?:)
+        {_HEADS} (?:ai|gpt|bot|model|answer|a|response|output|reply) [*_\ ]{{0,3}}+ : | (?-i:^model\ *$|\bAnswer\ ?:)
       | ^\#{{2,4}}\ *(?:response|output|answer)\ *$
     """,
     # The question again: how the prompts of this package begin, and how any prompt gives an example.
@@ -97,7 +99,10 @@ _MARKS = {
                 ad\ esempio|por\ exemplo|例如|比如|例えば|예를\ 들어)
               | \bformat\ (?:is|must\ be|should\ be|would\ be|looks\ like)(?:\ as\ follows)?+\ ?:?
             ) [\s"'`*_>,]{{0,10}}+ (?:json\s*+)?+ (?:{_EXAMPLE})
-          | \bthe\ format[\ "'`]{{1,3}}+ (?:{_EXAMPLE})
+          | (?: \bthe\ format[\ "'`]{{1,3}}+
+              | (?:^[\#*.)0-9\ -]{{0,8}}+|(?<=[.!?]\ ))
+                (?:(?:output|answer|required|expected|response)\ )?+format\ ?:[\ "'`*]*+
+            ) (?:{_EXAMPLE})
         )
     """,
 }
@@ -111,6 +116,7 @@ _PREAMBLE = re.compile(
     r"\W*+(?:system\W++)?+(?:you are|a (?:chat|conversation) between|below is an? instruction|the following is)\b",
     re.IGNORECASE,
 )
+_THINKING_HEADING = re.compile(rf"\s*+#{{1,6}} *+\**+(?:{_REASONING})\b", re.IGNORECASE)
 _WORD, _DIGIT = re.compile(r"\w"), re.compile("[0-9]")
 _WRAPPER = r"(?:final_)?(?:answer|response|conclusion|solution|result|output)|final"
 _WRAPPED = re.compile(rf"<(?:{_WRAPPER})>", re.IGNORECASE)
@@ -130,6 +136,8 @@ class _AnswerPart:
     def __init__(self, text: Text) -> None:
         self._text = text
         self._marks = [(str(mark.lastgroup), mark) for mark in _MARK.finditer(text.text)]
+        if _THINKING_HEADING.match(text.text):
+            self._marks = [("final" if kind == "final_heading" else kind, mark) for kind, mark in self._marks]
         self._last = {kind: mark.start() for kind, mark in self._marks}
         """Where the last mark of each kind stands."""
         self._kept: list[Text] = []
@@ -182,7 +190,7 @@ class _AnswerPart:
             return self._reply(kind, mark, asking=asking)
         if kind == "example":
             return self._example(mark)
-        return self._end_of_turn(kind, mark, asking=asking)
+        return kind != "final_heading" and self._end_of_turn(kind, mark, asking=asking)
 
     def _reasoning(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
         if asking and self._reply_follows(mark):

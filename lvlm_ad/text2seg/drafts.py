@@ -6,10 +6,10 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
-from lvlm_ad.text2seg.scores import Statement
+from lvlm_ad.text2seg.scores import Statement, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from lvlm_ad.text2seg.lexer import Text
 
@@ -27,11 +27,29 @@ _STRUCK = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+_DECIMAL = r"(?<![\w.])(?:[01]?\.[0-9]++|[0-9]{1,3}%)"
+_NEXT_DECIMAL = r"(?=[*~]{0,3}(?:[01]?\.[0-9]|[01]\b|[0-9]{1,3}%))"
+_CHANGED = "(?:revis|correct|lower|rais|reduc|updat|adjust|chang|downgrad|upgrad|increas|decreas)ed"
+_REPLACED = re.compile(
+    rf"""
+      {_DECIMAL} (?: \ ?=\ ?
+        | [\s,;(*~-]{{0,4}} (?:(?:later|now|but|then|and)\ ){{0,2}}
+          (?: {_CHANGED}(?:\ (?:down\ |up\ )?to)? | no | actually | or\ rather | rather | make\ that | i\ mean | sorry )
+          [:,]?\ ) {_NEXT_DECIMAL}
+    | \b{_CHANGED}\ from\ {_DECIMAL}\ to\ {_NEXT_DECIMAL}
+    | \b(?:initially|originally|previously|formerly|at\ first)\ {_DECIMAL}[,;]?\ (?:but\ |and\ )?
+      (?:now|then|finally|later|{_CHANGED}\ to)\ {_NEXT_DECIMAL}
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""A number that another one replaces at once: "0.9 (revised to 0.2)"."""
+
 _REGION = "(?:region|section|segment|area|zone|cell|superpixel)s?"
 _ODD = r"(?:anomal|abnormal|defect|suspicious|damaged|affected|faulty)\w*+"
 _NONE = rf"""
     no\ (?:single\ |visible\ |clearly\ |individual\ |numbered\ )?+{_ODD}\ {_REGION}\b
   | no\ {_REGION}\b (?:\ \w++){{0,4}}?\ (?:{_ODD}|flagged|listed|reported)
+  | (?:not|without|(?<=n't))\ (?:\w++\ )?any\ (?:{_ODD}\ )?{_REGION}\b
   | none\ of\ (?:the\ |these\ |its\ )?+(?:[0-9]++\ |numbered\ )?+{_REGION}\b
   | no\ (?:{_ODD}|damage|flaws?)\b (?:\ \w++){{0,3}}?\ in\ any\ (?:of\ the\ )?+(?:[0-9]++\ )?+{_REGION}\b
   | all\ (?:of\ )?+(?:the\ )?+(?:[0-9]++\ )?+{_REGION}\ (?:are|look|appear|seem)\ (?:\w++\ )?(?:normal|fine|intact|ok)\b
@@ -65,30 +83,48 @@ _MARK = re.compile(
       )
     | (?P<condition> \b(?:if|when|whether|unless|where|in\ case)\b [^.;:\n]{{0,30}}? (?:{_NONE}) )
     | (?P<none>
-          (?: (?<=[0-9%*])[;,.\s*]{{1,6}}+(?:and\ |with\ |there\ are\ )?+ | (?<=[:=]\ ) ) (?:{_NONE})
-        | \b(?:{_ODD}\ )?{_REGION}[*_\ ]{{0,3}}+[:=][*_\ ]{{0,3}}+{_EMPTY}
+          (?: (?<=[0-9%*])[;,.\s*(]{{1,6}}+(?:and\ |with\ |there\ are\ )?+ | (?<=[:=]\ ) )
+          (?: {_NONE} | no\ (?:{_REGION}|{_ODD})\b | none\ ?[.)*]*+\s*+$ )
+        | \b(?:{_ODD}\ )?{_REGION}[*_:=\ ]{{1,5}}+(?:are\ )?+{_EMPTY}
       ) (?!{_EXCEPT})
+    | (?P<cleared>
+          \b{_REGION}\ (?P<number>[0-9]{{1,4}})\ (?:is|looks|appears|seems)\ (?:actually\ |in\ fact\ |just\ |clearly\ )?
+          (?:not\ (?:an?\ )?{_ODD}|normal|fine|intact|ok)\b
+      )
     | (?P<passing> \b(?:{_NONE}) ) (?!{_EXCEPT})
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 """What may stand between scores. ``final``: a final statement begins; its regions replace all before. ``answer``: a tag
 encloses it. ``revised``: something is taken back. ``none``: no region is anomalous, in place of a list of regions.
-``passing``: the same in passing; it clears only what a "wait" or a "final answer" took back. ``condition``: nothing."""
+``passing``: the same in passing; it clears only what a "wait" or a "final answer" took back. ``cleared``:
+likewise of one region. ``condition``: nothing."""
+
+
+_BARE = re.compile(r"(?:\s|[:*_`=]|is\b){0,8}+([01]?\.[0-9]++|[01]\b(?!\.)|[0-9]{1,3}\ ?%)")
 
 
 def without_struck(text: Text) -> Text:
-    """Remove what is struck out in a plain text (``~~0.9~~``, ``<del>``, struck letters), and its hidden comments."""
-    return text.replaced(_STRUCK, lambda _: " ")
+    """Remove what a plain text strikes out (``~~0.9~~``, ``<del>``), hides, or replaces at once ("0.9, no, 0.2")."""
+    return text.replaced(_STRUCK, lambda _: " ").replaced(_REPLACED, lambda _: " ")
 
 
-def with_marks(part: Text, statements: Iterable[Statement]) -> Iterator[Statement]:
+def with_marks(part: Text, statements: Sequence[Statement]) -> Iterator[Statement]:
     """Yield the statements of a text, and in their places the marks: "Final answer", "wait", "no anomalous regions"."""
-    kinds = ((str(mark.lastgroup), mark) for mark in _MARK.finditer(part.text))
-    marks = deque((part.origins[mark.start(kind)], kind) for kind, mark in kinds if kind != "condition")
+    scores = [statement.score for statement in statements if statement.score is not None]
+    read = {score.written for score in scores} | {score.at for score in scores}
+    marks = deque[tuple[int, Statement]]()
+    for mark in _MARK.finditer(part.text):
+        kind, note = str(mark.lastgroup), ""
+        bare = _BARE.match(part.text, mark.end()) if kind == "final" else None
+        if bare and read.isdisjoint({bare[1], part.origins[bare.start(1)]}):
+            note = f"Whose score the final answer {quoted(bare[1])} is, is not clear; it is left out."
+        region = int(mark["number"] or 0)
+        statement = Statement(None, ((region, region),) if region else (), mark=kind, note=note)
+        marks.append((part.origins[mark.start(kind)], statement))
     for statement in statements:
         while marks and statement.score is not None and marks[0][0] < statement.score.at:
-            yield Statement(None, mark=marks.popleft()[1])
+            yield marks.popleft()[1]
         yield statement
-    for _, kind in marks:
-        yield Statement(None, mark=kind)
+    for _, statement in marks:
+        yield statement

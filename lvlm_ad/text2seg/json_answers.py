@@ -63,7 +63,35 @@ def json_statements(source: Text) -> Iterator[tuple[int, int, list[Statement]]]:
             yield start.start(), end, statements if closed else [*statements, _CUT]
 
 
+_VERSION = re.compile(
+    "(?P<final>final|revised|corrected|updated)?(?P<draft>draft|initial|preliminary|original)?(?P<name>.*)"
+)
+
+
+def _without_drafts(value: Object) -> Object:
+    """Leave out what other pairs replace: "draft" beside "final"; "score" and "initial_score" beside "final_score"."""
+    versions = [(_VERSION.fullmatch(_NOT_IN_KEY.sub("", key.lower())), key, item) for key, item in value.pairs]
+    finals = {version["name"] for version, _, _ in versions if version and version["final"]}
+    pairs: list[tuple[str, Value]] = []
+    for version, key, item in versions:
+        if version and version["final"]:
+            pairs.append((version["name"] or key, item))
+        elif version is None or version["name"] not in finals:
+            pairs.append((key, item))
+    return Object(pairs)
+
+
+def _is_verdict(value: Value) -> bool:
+    pairs = value.pairs if isinstance(value, Object) else []
+    scored = any(_is(key, "image") and _number(item) is not None for key, item in pairs)
+    return scored and any(_is(key, "regions") for key, _ in pairs)
+
+
 def _statements(value: Value, place: Place) -> list[Statement]:
+    if isinstance(value, list) and len(value) > 1 and all(map(_is_verdict, value)):
+        value = value[-1]  # drafts and the final verdict
+    if isinstance(value, Object):
+        value = _without_drafts(value)
     stated = list(_walk(value, place))
     regions = [statement for statement in stated if statement.regions]
     images = [statement for statement in stated if statement.score is not None and not statement.regions]
@@ -107,6 +135,7 @@ def _walk(value: Value, place: Place, key: str = "") -> Iterator[Statement]:
 
 
 def _object(value: Object, place: Place) -> Iterator[Statement]:
+    value = _without_drafts(value)
     columns, read = _columns(value, place)
     entry = [] if read else _entry(value, place)
     if entry:

@@ -206,6 +206,8 @@ def _plain_characters() -> dict[int, str]:
 
 _PLAIN = _plain_characters()
 _INVISIBLES = re.compile(f"{_INVISIBLE}++")
+_ESCAPES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
+_ESCAPED = re.compile("|".join(_ESCAPES))
 _ARROW = re.compile("[-=]>")
 _BOX = re.compile(r"<(?:\|box_start\||box|bbox)>[^<>\n]{0,200}<(?:\|box_end\||/box|/bbox)>", re.IGNORECASE)
 TAG = re.compile(r"<[/!]?([a-z|][a-z|_]{0,30})[^<>\n]{0,80}>", re.IGNORECASE)
@@ -246,7 +248,8 @@ def plain(text: Text) -> Text:
     """Write typographic variants (full-width forms, dashes, quotation marks, spaces, arrows) as plain characters."""
     translated = Text(text.text.translate(_PLAIN), text.origins)
     translated = translated.replaced(_COMPOSED, lambda letter: unicodedata.normalize("NFC", letter[0]))
-    return translated.replaced(_INVISIBLES, lambda _: "").replaced(_ARROW, lambda _: "=")
+    translated = translated.replaced(_INVISIBLES, lambda _: "").replaced(_ESCAPED, lambda sign: _ESCAPES[sign[0]])
+    return translated.replaced(_ARROW, lambda _: "=")
 
 
 def lex(source: Text) -> Tokens:

@@ -81,6 +81,10 @@ def quoted(text: str) -> str:
     return f"'{shown}'" if len(text) <= _LONGEST_QUOTE else f"'{shown[: _LONGEST_QUOTE - 3]}...'"
 
 
+def _without(spans: Iterable[Span], left_out: tuple[Span, ...]) -> tuple[Span, ...]:
+    return tuple(span for span in spans if span not in left_out)
+
+
 @dataclass(slots=True)
 class _Verdict:
     """An image score and the region scores that belong to it, as the answer writes them."""
@@ -102,15 +106,19 @@ class _Verdict:
         if text:
             self.notes[text] = None
 
-    def take_back(self, mark: str) -> None:
+    def take_back(self, statement: Statement) -> None:
         """Take back regions where the text does: after "wait", "none of the regions" means all that were named."""
-        if mark == "revised":
+        taken_back = self.draft is not None
+        if statement.mark == "revised":
             self.draft = len(self.regions)
-        elif mark == "none" or self.draft is not None:
+        elif statement.mark == "none" or (statement.mark == "passing" and taken_back):
             self.none = True
             if self.draft and self.image is not None:
                 self.note(_NO_FINAL_IMAGE)
             del self.regions[: self.draft or 0]
+        elif statement.mark == "cleared" and taken_back:
+            named = (replace(each, regions=_without(each.regions, statement.regions)) for each in self.regions)
+            self.regions = [each for each in named if each.regions]
 
     def repeats(self, other: _Verdict) -> bool:
         """Tell whether this is a remark on another verdict: its image score again, and no regions."""
@@ -197,8 +205,7 @@ def scores_of(
     for statement in _of_our_picture(list(statements)):
         if statement.mark in {"final", "answer"}:
             sections.append(_Section(enclosed=statement.mark == "answer", before=_Verdict(draft=0)))
-        else:
-            sections[-1].add(statement)
+        sections[-1].add(statement)
     return _with_values(_last(_verdicts(sections), n_regions, stated), expected)
 
 
@@ -214,11 +221,12 @@ class _Section:
         current = self.opened[-1] if self.opened else self.before
         if statement.score is not None and not statement.regions:
             draft = None if current.draft is None else 0
-            self.opened.append(current := _Verdict(statement.complete, statement.score, draft=draft))
-        if statement.regions and (statement.complete or not current.complete):
-            current.regions.append(statement)
+            none = current.none and draft is not None
+            self.opened.append(current := _Verdict(statement.complete, statement.score, draft=draft, none=none))
         if statement.mark:
-            current.take_back(statement.mark)
+            current.take_back(statement)
+        elif statement.regions and (statement.complete or not current.complete):
+            current.regions.append(statement)
         if not statement.unread:
             current.note(statement.note)
         elif not current.complete:

@@ -59,11 +59,12 @@ class TableReader:
         label = score = None
         for column, cell in enumerate(cells):
             head = cell[:_LOOK_AT]
+            final = self._has(head, "final_column")
             if self._has(cell, "number") and not self._has(head, "score_column"):
                 return False
             if label is None and self._has(head, "label_column") and not self._has(head, "score"):
                 label = column
-            elif score is None and self._has(head, "score_column") and not self._states(cell):
+            elif (final or (score is None and self._has(head, "score_column"))) and not self._states(cell):
                 score = column
         if label is None or score is None:
             return False

@@ -79,6 +79,7 @@ CLASSES = {
     # The heads of a table's columns.
     "label_column": "@region @image no id number nr",
     "score_column": "@score probability likelihood value",
+    "final_column": "final revised corrected updated adjusted",
     # Small words that a phrase depends on.
     **{word: word for word in ("for", "out", "the", "this", "with")},
     "and": "and und et y 和 及 与 と 및 와 과",

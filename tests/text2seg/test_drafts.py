@@ -116,3 +116,27 @@ def test_low_scores_stay_beside_a_remark_that_nothing_is_anomalous():
     """Scores that were given stay where nothing is taken back."""
     text = "Region 3: 0.1; region 5: 0.05. Image anomaly score: 0.1. None of the regions is anomalous."
     assert reading(text) == (0.1, {3: 0.1, 5: 0.05}, "ok")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Image anomaly score: 0.9 → 0.2; region 3: 0.9 -> 0.4",
+        "Image anomaly score: 0.9 (revised to 0.2); region 3: 0.9 (corrected: 0.4).",
+        "Image anomaly score: initially 0.9, now 0.2. Region 3: 0.9, no, 0.4.",
+        "| Region | Initial score | Final score |\n|---|---|---|\n| Image | 0.9 | 0.2 |\n| 3 | 0.9 | 0.4 |",
+        '{"draft": {"image_score": 0.9, "regions": {"5": 0.9}}, "final": {"image_score": 0.2, "regions": {"3": 0.4}}}',
+        '{"image_score": 0.9, "final_image_score": 0.2, "regions": [{"region": 3, "score": 0.9, "final_score": 0.4}]}',
+        '[{"image_score": 0.9, "regions": {"5": 0.9}}, {"image_score": 0.2, "regions": {"3": 0.4}}]',
+    ],
+)
+def test_of_two_numbers_the_final_one_counts(text):
+    """Where a number replaces another in its line, its row or its object, it counts alone."""
+    assert reading(text) == (0.2, {3: 0.4}, "ok")
+
+
+def test_a_final_answer_that_says_no_label_is_noted():
+    """Nobody knows whose score a bare final number is, unless it repeats one."""
+    assert reading(f"{DRAFT}\nFinal answer: 0.2") == (0.9, {1: 0.9, 3: 0.7}, "partial")
+    assert reading(f"{DRAFT}\nFinal answer: 0.9") == (0.9, {1: 0.9, 3: 0.7}, "ok")
+    assert reading(f"{DRAFT}\nWait, region 1 is normal.") == (0.9, {3: 0.7}, "ok")
