@@ -14,7 +14,8 @@ from lvlm_ad.datasets.demo import VERSION, read_demo
 from lvlm_ad.datasets.folder import read_folder
 from lvlm_ad.datasets.images import image_size, shown
 from lvlm_ad.datasets.listing import Listing, Problem
-from lvlm_ad.datasets.masks import HIGHEST_VALUE, Threshold, parse_values, read_mask
+from lvlm_ad.datasets.mask_values import HIGHEST_VALUE
+from lvlm_ad.datasets.masks import Threshold, parse_values, read_mask
 from lvlm_ad.datasets.mvtec import read_mvtec
 from lvlm_ad.datasets.survey import Survey
 from lvlm_ad.datasets.visa import read_visa

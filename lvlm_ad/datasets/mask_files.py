@@ -100,19 +100,22 @@ class MaskFiles:
 
     def add_folder(self, folder: Path, kind: str | None = None) -> None:
         """Add the masks in a folder, which may have folders for the kinds of defect, or for single images."""
+        kind = self._kind_of(folder) if kind is None else kind
         self.add_files(self._listing.images_in(folder, counts_others=kind is not None), kind)
         for inner in folders_in(folder):
-            own = self._kind_of(inner) if kind is None else None
-            if own is not None or (kind is None and inner.name.lower() == "test"):
-                self.add_folder(inner, own)
+            if kind is None and (self._kind_of(inner) is not None or inner.name.lower() == "test"):
+                self.add_folder(inner)
                 continue
             for path in self._pictures_below(inner):
                 self._add(_MaskFile(path, kind, inner.name if path.parent == inner else str(path)))
 
     def _kind_of(self, folder: Path) -> str | None:
-        """Return the kind of defect that a folder is named after."""
-        same = [kind for kind in self._images if normalized(kind).casefold() == normalized(folder.name).casefold()]
-        return folder.name if folder.name in same else next(iter(same), None)
+        """Return the kind of defect that a folder is named after, as crack or crack_masks."""
+        if folder.name in self._images:
+            return folder.name
+        names = [folder.name, *(one.stem for one in meant_by(folder.name))]
+        kinds = {normalized(kind).casefold(): kind for kind in self._images}
+        return next((kinds[key] for name in names if (key := normalized(name).casefold()) in kinds), None)
 
     def add_files(self, paths: Sequence[Path], kind: str | None) -> None:
         """Add masks of a kind's images; None: of any kind's."""

@@ -165,6 +165,17 @@ def test_a_mask_of_one_of_several_kinds_is_an_error(tmp_path):
         load_dataset("folder", root)
 
 
+@pytest.mark.parametrize("names", [("test/bent_mask", "test/worn_mask"), ("masks/bent_gt", "masks/worn_gt")])
+def test_a_folder_may_say_both_kind_and_mask(tmp_path, names):
+    """The masks in crack_mask/ are those of crack/, though other kinds have images of the same names."""
+    root = gears(tmp_path, f"{names[1]}/07.png")
+    photo(root / "test" / "bent" / "07.png")
+    mask(root / names[0] / "07.png", OTHER)
+    marked = {sample.defect: sample.mask for sample in load_dataset("folder", root) if sample.label}
+    assert (marked["bent"] == OTHER).all()
+    assert (marked["worn"] == SPOT).all()
+
+
 def test_a_mask_without_a_kind_is_the_defects(tmp_path):
     """Where a good image has the same name as a defect, the mask belongs to the defect."""
     root = gears(tmp_path, "test/mask/07.png")

@@ -121,19 +121,25 @@ def test_a_single_colour_on_black_is_the_defect(tmp_path, picture):
     assert (read_mask(saved(tmp_path / "m.tiff", picture)) == SPOT).all()
 
 
-@pytest.mark.parametrize("levels", [(1, 2, 3), (2, 20, 60), (40, 90, 130, 200), (10, 250), (5, 200)])
+@pytest.mark.parametrize("levels", [(1, 2, 3), (2, 20, 60), (40, 90, 130, 200), (60, 250), (5, 80, 200)])
 def test_every_level_that_fills_an_area_is_a_label(tmp_path, levels):
     """Class or instance numbers mark defects, the small ones too, wherever the largest lies."""
     values = classes(*levels)
     assert (read_mask(saved(tmp_path / "m.png", values)) == (values > 0)).all()
 
 
+@pytest.mark.parametrize("white", [128, 150, 255])
 @pytest.mark.parametrize("quality", [60, 90, 100])
-def test_compression_noise_is_no_defect(tmp_path, quality):
+def test_compression_noise_is_no_defect(tmp_path, quality, white):
     """A JPEG mask is cut in the middle, however many dark values the compression left."""
-    path = saved(tmp_path / "m.jpg", grey(0, 255), quality=quality)
+    path = saved(tmp_path / "m.jpg", grey(0, white), quality=quality)
     assert ((np.asarray(Image.open(path)) > 0) & ~SPOT).any() or quality == 100
     assert (read_mask(path) == SPOT).all()
+
+
+def test_a_background_of_noise_is_black(tmp_path):
+    """A mask on 4 in place of 0 is read as one on black."""
+    assert (read_mask(saved(tmp_path / "m.png", grey(4, 255))) == SPOT).all()
 
 
 def test_soft_edges_are_cut_in_the_middle(tmp_path):
@@ -148,16 +154,25 @@ def test_soft_edges_are_cut_in_the_middle(tmp_path):
     ("picture", "message"),
     [
         (grey(0, 1, edge=255), r"has the values 1, 255 beside 0.*--mask-threshold N.*--mask-values"),
-        (indexed(SPOT + 2 * EDGE, [(0, 0, 0), (128, 0, 0), (224, 224, 192)]), "may mean pixels to ignore"),
-        (grey(0, 3, edge=255).astype(np.uint16) * 257 // 257, "may mean pixels to ignore"),
+        (
+            indexed(SPOT + 2 * EDGE, [(0, 0, 0), (128, 0, 0), (224, 224, 192)]),
+            "(may mean|colour for) .*pixels to ignore",
+        ),
+        (grey(0, 3, edge=255).astype(np.uint16) * 257 // 257, "(may mean|colour for) .*pixels to ignore"),
         (indexed(SPOT, [(0, 0, 255), (255, 0, 0)]), "several colours but no black"),
         (grey(1, 2), "several colours but no black"),
+        (classes(5, 200), "has the values 5, 200 beside 0"),
+        (np.pad(np.arange(60, dtype=np.uint8)[:, None].repeat(9, 1), 4), "thin numbered defects or dim grey"),
+        (layers((0, 0, 0), SPOT * 255), "black on transparent"),
         (grey(255, 0), "white around black.*--mask-values 0"),
         (np.where(SPOT, np.nan, 0).astype(np.float32), "NaN or infinite"),
         (np.where(SPOT, np.inf, 0).astype(np.float32), "NaN or infinite"),
         (np.where(SPOT, -1, 0).astype(np.int32), "below 0"),
     ],
-    ids=["void", "void of a palette", "void of 16 bits", "colours", "ids from 1", "inverted", "nan", "inf", "negative"],
+    ids=[
+        *("void", "void of a palette", "void of 16 bits", "colours", "ids from 1", "dark beside bright", "thin"),
+        *("black ink", "inverted", "nan", "inf", "negative"),
+    ],
 )
 def test_a_mask_that_may_mean_several_things_is_an_error(tmp_path, picture, message):
     """One line names the file, what it holds and the setting that decides."""

@@ -1,0 +1,214 @@
+"""What the values of a mask mean: judged by the colours seen, not by how a file stores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from lvlm_ad.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HIGHEST_VALUE = 65535
+"""Masks have up to 16 bits."""
+
+_HIGHEST_ID = 32
+"""A mask whose largest value is at most this holds defect ids (VisA: 1, 2, ...), not grey levels."""
+
+_MIDDLE = 127
+"""The middle of 8 bits."""
+
+_NOISE = 16
+"""How far lossy compression moves black and white."""
+
+_WHITE = (255, HIGHEST_VALUE)
+
+_VOC_VOID = (224, 224, 192)
+"""The colour in which PASCAL VOC's label pictures mark pixels that do not count."""
+
+_FEW = 64
+"""A picture with so few brightnesses is no photograph."""
+_ALMOST = 0.95
+
+_NEARLY = 0.8
+"""Values above this part of the range's end may be noisy white; below, they are numbers or a colour of their own."""
+
+_SETTINGS = "Say what is defective: --mask-threshold N for all values above N, or --mask-values such as 1,3-7."
+
+
+class Category(Protocol):
+    """The masks of a mask's category; they are looked at only if a mask alone does not say what its values mean."""
+
+    def are_bright(self) -> bool:
+        """Whether one of them has values above the middle of 8 bits."""
+
+    def are_inverted(self) -> bool:
+        """Whether all of them look inverted, those of one colour aside."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskValues:
+    """A mask as it is seen.
+
+    Attributes:
+        values: ``(H, W)``, the brightest channel of each pixel over black; what is transparent is 0.
+        spread: the widest range of a channel; 0 if all pixels have one colour.
+        is_labels: each colour is a label: a palette of several hues.
+        has_void: the colour that VOC gives to pixels that do not count occurs beside others.
+    """
+
+    values: NDArray[Any]
+    spread: float
+    is_labels: bool = False
+    has_void: bool = False
+
+    @property
+    def peak(self) -> float:
+        """The highest value."""
+        return float(self.values.max(initial=0))
+
+    @property
+    def is_bright(self) -> bool:
+        """Whether there are values above the middle of 8 bits."""
+        return self.peak > _MIDDLE
+
+    @property
+    def looks_like_mask(self) -> bool:
+        """Whether there are few brightnesses, or almost all pixels are black or white."""
+        noise = max(_NOISE, self.peak / _NOISE)
+        is_clear = (self.values <= noise) | (self.values >= self.peak - noise)
+        return _present(self.values).size <= _FEW or bool(is_clear.mean() > _ALMOST)
+
+    @property
+    def looks_inverted(self) -> bool:
+        """Whether bright pixels fill the corners and most of the picture, and dark ones the rest."""
+        bright = self.values > _middle(self.peak)
+        corners = bright[[0, 0, -1, -1], [0, -1, 0, -1]]
+        return bool(corners.all() and 0.5 < bright.mean() < 1)  # noqa: PLR2004 - the half
+
+
+def seen(image: Image.Image) -> MaskValues:
+    """Return what is seen of a decoded mask file.
+
+    Raises:
+        ImageError: a value is not finite, or below 0.
+    """
+    if image.mode == "1":
+        values = np.asarray(image).astype(np.uint8)
+        return MaskValues(values, float(np.ptp(values)))
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise ImageError("contains NaN or infinite values; save what is not inspected as 0.")
+        if (np.rint(values) == values).all():
+            values = values.astype(np.int64)
+        if values.min(initial=0) < 0:
+            raise ImageError("contains values below 0; save it with 0 for normal and 255 for defective pixels.")
+        return MaskValues(values, float(np.ptp(values)))
+    has_alpha = image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info
+    if image.mode == "L" and not has_alpha:
+        values = np.asarray(image)
+        return MaskValues(values, float(np.ptp(values)))
+    is_palette = image.mode in {"P", "PA"}
+    if has_alpha:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    pixels = np.asarray(image.convert("RGB"))
+    if has_alpha and not pixels.any() and np.ptp(np.asarray(rgba)[:, :, 3]):
+        raise ImageError("is black on transparent; save it with white for defective and black for normal pixels.")
+    spread = float(np.ptp(pixels, axis=(0, 1)).max())
+    colours: list[tuple[int, Any]] = (image.convert("RGB").getcolors(256) or []) if is_palette else []
+    hues = {tuple(map(bool, colour)) for _, colour in colours if any(colour)}
+    void = bool((pixels == _VOC_VOID).all(axis=2).any())
+    others = void and bool(((pixels != _VOC_VOID).any(axis=2) & pixels.any(axis=2)).any())
+    return MaskValues(pixels.max(axis=2), spread, is_labels=len(hues) > 1, has_void=others)
+
+
+def choose_threshold(mask: MaskValues, category: Category) -> float:
+    """Return the value above which pixels are defective.
+
+    Two readings compete: black is normal and every other colour a label, or all values are noisy or smooth forms of
+    black and white, with the border in the middle. Mostly both say the same.
+    """
+    peak, present = mask.peak, _present(mask.values)
+    if peak == 0:
+        return 0
+    _check_background(mask, present, category)
+    if mask.has_void:
+        raise ImageError(f"has PASCAL VOC's colour for pixels to ignore, whose value is {max(_VOC_VOID)}. {_SETTINGS}")
+    is_whole, is_bright = mask.values.dtype.kind in "ui", mask.is_bright
+    black = float(present[0]) if mask.spread else 0
+    middle, areas = _middle(peak), None
+    if mask.is_labels or (is_whole and _WHITE[0] < peak < _NEARLY * _WHITE[1]):
+        return black
+    if is_bright and peak < _WHITE[0] * _NEARLY:
+        areas = _values_of_areas(mask.values)
+        middle = peak / 2 if (areas > peak / 2).any() else middle
+    marks = present[present > black]
+    between = marks[marks <= middle]
+    is_faint = is_whole and peak <= _HIGHEST_ID
+    if not between.size:
+        # One dark value alone is no mark on black; a faint one may be an id, or what compression made of black.
+        is_dark = mask.spread == 0 and (not is_faint or category.are_bright())
+        return _MIDDLE if is_bright or is_dark else black
+    areas = _values_of_areas(mask.values) if areas is None else areas
+    holds_labels = _hold_labels(areas, marks, between)
+    is_edged = peak in _WHITE and marks[-2] <= _HIGHEST_ID
+    if is_bright and between[-1] <= _HIGHEST_ID and (holds_labels or is_edged):
+        names = ", ".join(f"{value}" for value in (*between[:3], marks[-1]))
+        raise ImageError(
+            f"has the values {names} beside 0, which may mean defects, noise or pixels to ignore. {_SETTINGS}"
+        )
+    if holds_labels:
+        return black
+    if is_faint:
+        return _MIDDLE if category.are_bright() else black
+    if is_whole and not is_bright and not (areas > middle).any():
+        raise ImageError(f"has values up to {peak:g}, which may be thin numbered defects or dim grey. {_SETTINGS}")
+    return middle
+
+
+def _middle(peak: float) -> float:
+    """Return the value between black and white, if the brightest pixels are white."""
+    is_byte = _MIDDLE < peak <= _WHITE[0]
+    return _MIDDLE if is_byte else peak / 2
+
+
+def _present(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the distinct values in order."""
+    if values.dtype.kind == "u":
+        return np.flatnonzero(np.bincount(values.ravel()))
+    return np.unique(values)
+
+
+def _check_background(mask: MaskValues, present: NDArray[Any], category: Category) -> None:
+    """Raise an ``ImageError`` if no black, or white, seems to be what is normal."""
+    noise = _NOISE if _MIDDLE < mask.peak <= 255 else mask.peak / _NOISE if mask.peak > 255 else 0  # noqa: PLR2004 - 8 bits
+    if present[0] > noise and mask.spread > noise:
+        raise ImageError(f"has several colours but no black, which would be what is normal. {_SETTINGS}")
+    if mask.looks_inverted and category.are_inverted():
+        raise ImageError(
+            "is white around black, as are all masks of its category: black may be what is defective. Say what is: "
+            "--mask-values 0 for black, --mask-threshold 127 for white."
+        )
+
+
+def _hold_labels(areas: NDArray[Any], marks: NDArray[Any], between: NDArray[Any]) -> bool:
+    """Return whether values below the middle are labels: most values fill areas, as noise and soft edges never do."""
+    if not np.isin(between, areas).any() or 2 * np.isin(marks, areas).sum() < marks.size:
+        return False
+    # Near black alone: lossy compression makes such areas, but leaves its traces near white too.
+    near_white = marks[(marks >= marks[-1] - _NOISE) & (marks > between[-1])]
+    return bool(between[-1] > _NOISE or near_white.size == 1)
+
+
+def _values_of_areas(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the values that fill a square of 3 x 3 pixels somewhere."""
+    across = (values[:, 2:] == values[:, 1:-1]) & (values[:, :-2] == values[:, 1:-1])
+    centre = values[1:-1, 1:-1]
+    square = across[2:] & across[1:-1] & across[:-2] & (values[2:, 1:-1] == centre) & (values[:-2, 1:-1] == centre)
+    return np.unique(centre[square])
