@@ -27,6 +27,7 @@ _KEYS = {
     name: re.compile(pattern)
     for name, pattern in {
         "image": rf"{_INSPECTED}?(?={_WHOLE}|{_PICTURE}){_WHOLE}?{_PICTURE}?(?:level|wide)?{_ANOMALY}?{_SCORE}?",
+        "picture_only": _PICTURE,
         "anomaly_score": rf"{_INSPECTED}?(?:anomaly|anomalous|abnormality){_SCORE}",
         "bare_score": f"score{_UNIT}",
         "picture": rf"{_PICTURE}[0-9]{{1,3}}(?:{_ANOMALY}?{_SCORE})?",
@@ -143,15 +144,25 @@ def _object(value: Object, place: Place) -> Iterator[Statement]:
         return
     yield from columns
     pairs = [(key, item) for key, item in value.pairs if key not in read]
-    numbered = place == "regions" or (place == "top" and any(_is(key, "image", "anomaly_score") for key, _ in pairs))
-    if any(_is(key, "box") for key, _ in pairs) or (
-        place == "top"
-        and any(_is(key, "label") for key, _ in pairs)
-        and not any(_is(key, "regions") for key, _ in pairs)
-    ):
+    keys = [key for key, _ in pairs]
+    named = any(
+        isinstance(item, Scalar) and (_is(key, "region") or (place == "regions" and _is(key, "id")))
+        for key, item in pairs
+    )
+    numbered = place == "regions" or (place == "top" and any(_is(key, "image", "anomaly_score") for key in keys))
+    labelled = place == "top" and any(_is(key, "label") for key in keys)
+    if any(_is(key, "box") for key in keys) or (labelled and not any(_is(key, "regions") for key in keys)):
         place = "listed"
+    several = sum(_is(key, "image", "anomaly_score", "bare_score") for key in keys) > 1
     for key, item in pairs:
-        yield from _pair(key, item, place, numbered=numbered)
+        # {"image": 2, "score": 0.7}: the number of a picture.
+        if not (several and _is(key, "picture_only") and _is_integer(item)):
+            yield from _pair(key, item, place, numbered=numbered, beside_region=named)
+
+
+def _is_integer(value: Value) -> bool:
+    number = _number(value)
+    return number is not None and number.plain
 
 
 def _item(item: Value, place: Place, key: str) -> Iterator[Statement]:
@@ -159,8 +170,7 @@ def _item(item: Value, place: Place, key: str) -> Iterator[Statement]:
     match item:
         case [Scalar() as region, Scalar() as score] if place == "regions":
             regions, number = _regions(lex(region.text)), _number(score)
-            if regions and number is not None:
-                yield Statement(number, regions)
+            yield from [Statement(number, regions)] if regions and number else _unread(key, score)
         case Scalar() if place == "regions" and not item.word:
             tokens = lex(item.text)
             listed = read_list(tokens, 0)
@@ -171,7 +181,7 @@ def _item(item: Value, place: Place, key: str) -> Iterator[Statement]:
             yield from _walk(item, place, key)
 
 
-def _pair(key: str, item: Value, place: Place, *, numbered: bool) -> Iterator[Statement]:
+def _pair(key: str, item: Value, place: Place, *, numbered: bool, beside_region: bool) -> Iterator[Statement]:
     """Read a pair of an object; a bare number as key is a region's where ``numbered``."""
     regions = _regions(lex(Text.of(key))) if numbered or not key.strip()[:1].isdecimal() else ()
     if _is(key, "reference"):
@@ -187,9 +197,11 @@ def _pair(key: str, item: Value, place: Place, *, numbered: bool) -> Iterator[St
             yield Statement(number)
         elif not isinstance(item, Scalar):
             yield from _walk(item, "image", key)
+    elif isinstance(item, Scalar):
+        yield from _unread(key, item, beside_region=beside_region)
     else:
         inner: Place = "regions" if _is(key, "regions") else place if _is(key, "answer") else "other"
-        yield from _walk(item, place if isinstance(item, Scalar) else inner, key)
+        yield from _walk(item, inner, key)
 
 
 def _is_image_score(key: str, place: Place) -> bool:
@@ -246,14 +258,17 @@ def _columns(value: Object, place: Place) -> tuple[list[Statement], set[str]]:
     return [Statement(*each) for each in zip(numbers, named, strict=True)], {name_key, score_key}
 
 
-def _unread(key: str, item: Value) -> Iterator[Statement]:
-    """Note a score that was not read, because nothing says whose it is."""
+def _unread(key: str, item: Value, *, beside_region: bool = False) -> Iterator[Statement]:
+    """Note a number that may be a score and was not read, because of its key or because a region is named beside it."""
     number = _number(item)
     if number is None:
         return
     words = lex(Text.of(key))
-    named = words.contain(0, len(words), "region|image|score") and not words.contain(0, len(words), "quantity")
-    if _is(key, "score", "scores") or _regions(words) or (named and not number.plain and number.in_range):
+    names = words.contain(0, len(words), "region|image|score") and not words.contain(0, len(words), "quantity")
+    names |= beside_region and not (
+        words.contain(0, len(words), "quantity") > words.contain(0, len(words), "not_anomaly")
+    )
+    if _is(key, "score", "scores") or _regions(words) or (names and not number.plain and number.in_range):
         yield Statement(None, note=f"{quoted(f'{key}: {number.written}')} was not read.")
 
 

@@ -254,7 +254,7 @@ def plain(text: Text) -> Text:
 
 def lex(source: Text) -> Tokens:
     """Split ``plain`` text into tokens; emphasis, quotation marks, heading signs, pictographs and tags vanish."""
-    source = source.replaced(_BOX, lambda _: " ").replaced(TAG, lambda tag: _TAG_MEANS.get(tag[1].lower(), " "))
+    source = source.replaced(_BOX, lambda _: " box ").replaced(TAG, lambda tag: _TAG_MEANS.get(tag[1].lower(), " "))
     source = source.replaced(_BULLET, lambda bullet: f"{bullet[1]}- ").replaced(_POSSESSIVE, lambda _: " ")
     source = source.replaced(_ELISION, lambda article: f"{article[1]} ").replaced(_BOUNDARY, lambda _: " ")
     items: list[Token] = []

@@ -46,6 +46,7 @@ _LABEL = form(
 _NTH = form(r"(?: {before_nth} (?P<second> {integer} ) {nth}?+ | (?P<first> {integer} ) {nth} ) \Z")  # "3rd" region
 # Around "score".
 _QUALIFIERS = form(r"(?: (?: {qualifier} | '-' ){0,7} {qualifier} )? \Z")  # "image-level anomaly" score
+_SUBJECT = form("(?: {filler} ){1,6}+")  # image 2 "has an" anomaly score
 _OUT_OF = form("'(['?+ '/' {integer} ')]'?+ (?= ':=' )")  # score "/10"
 _OF_PRODUCT = form("{of_or_for} (?: (?! {region|score|is} ) {word} ){0,6}+ (?= {is} | ':=' )")  # "of this nut" is
 _TO_REGION = form("{to_or_for} {article}?+ (?= {region} )")  # a score of 0.7 "for the" region 3
@@ -93,7 +94,7 @@ class _Reader:
         """Indices of the numbers that are scores in general, of nothing in the picture."""
         self._section: int | None = None
         """The picture that the last heading names, as in a statement."""
-        self._named: tuple[int | None, int] = (None, -1)
+        self._named: tuple[int | None, int] = (None, len(tokens) + 1)
         """The last picture named, and the index of the token after its name."""
 
     def read(self) -> list[Statement]:
@@ -231,8 +232,9 @@ class _Reader:
             return at + 1
         picture, after = read_of_picture(tokens, at + 1)
         of_image = after > at + 1 or tokens.contain(first, at, "image")
-        if first <= self._named[1] <= at:
-            of_image, picture = True, self._named[0]
+        named, end = self._named
+        if end <= at and (first <= end or first <= tokens.skip(_SUBJECT, end)):
+            of_image, picture = True, named
         elif tokens.has(first - 1, "reference"):
             of_image, picture = True, REFERENCE
         if of_image or tokens.has(at + 2, "this"):
@@ -276,6 +278,8 @@ class _Reader:
             return read[1]
         if waiting is not None and self._belongs(waiting, number, first):
             return self._more_regions(self._add(number, waiting.regions))
+        if tokens.contain(max(first - _NEARBY, self._line), first, "box"):
+            return at + 1
         general = tokens.has(first - 1, "region") or self._is_general(first, at, number)
         return self._pass_over(number) if general else self._add(number, picture=self._section)
 

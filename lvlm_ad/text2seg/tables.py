@@ -95,7 +95,7 @@ class TableReader:
         if self._label_column is not None and tokens.has(cell.start, "number"):
             read = read_list(tokens, cell.start)
             return read[0] if read is not None and read[1] == cell.stop else None
-        if self._has(cell, "number|region"):
+        if self._has(cell, "number|region|reference"):
             return None
         head = cell[:_LOOK_AT]
         of_image = self._has(head, "image") or (self._has(head, "anomaly") and self._has(head, "score"))

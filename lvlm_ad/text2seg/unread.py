@@ -83,7 +83,9 @@ def _name(tokens: Tokens, start: int, name: int | None, used: Container[int]) ->
     for at in range(start - 1, max(start - _REACH, 0) - 1, -1):
         if at in used or tokens.has(at, "line") or tokens.is_mark(at, ".;!?"):
             break
-        if tokens.has(at, "quantity|box"):
+        if tokens.has(at, "quantity|box") or (
+            tokens.has(at, "reference") and tokens.has(at + 1, "picture|product|score")
+        ):
             return None
         if tokens.has(at, "region|image|score"):
             name = at

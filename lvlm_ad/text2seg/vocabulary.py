@@ -61,7 +61,7 @@ CLASSES = {
     "each all respectively about around approximately roughly approx likely therefore thus set rated deserves "
     "anomaly anomalies anomalous abnormality abnormal defect level value probability likelihood final resulting "
     "individual relatively very high low moderate medium higher lower slightly "
-    "ein eine einen un una une um uma hat tem tiene ha 约 約",
+    "box ein eine einen un una une um uma hat tem tiene ha 约 約",
     "filler": "@filler_but_the the",
     "image_filler": "@filler @image @article for in level product object item part sample surface given full scale",
     "connective": "@region @image and because due since while but as with for which indicating suggesting given so "

@@ -21,6 +21,10 @@ N = 60
         "A flawless screw has an anomaly score of 0.1. Image anomaly score: 0.8; region 4: 0.6",
         "Image anomaly score: 0.8; region 4: 0.6. For a normal screw, the anomaly score is 0.1.",
         "Image 2 anomaly score: 0.8; region 4: 0.6",
+        "Image anomaly score: 0.8; region 4: 0.6. In comparison, the first image has a score of 0.1.",
+        "| Test image | 0.8 |\n| Region 4 | 0.6 |\n| Reference image | 0.1 |",
+        "Image anomaly score: 0.8; region 4: 0.6. Bounding box 1: score 0.4.",
+        "<box>(1,2),(3,4)</box> score: 0.4. Image anomaly score: 0.8; region 4: 0.6",
     ],
 )
 def test_the_score_of_another_picture_is_not_the_images(text):
@@ -40,3 +44,15 @@ def test_a_region_after_another_pictures_score_is_told():
     """A region's score that follows the score of a reference may be of either; it is left out with a note."""
     scores = parse("Test image anomaly score: 0.8. Reference image anomaly score: 0.1. Region 4: 0.6", N)
     assert (scores.image, dict(scores.regions), scores.status) == (0.8, {}, "partial")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<box>(1,2),(3,4)</box> score: 0.8 <box>(5,6),(7,8)</box> score: 0.1",
+        "Bounding box 1: score 0.8. Box 2: score 0.1.",
+    ],
+)
+def test_the_score_of_a_box_is_nobodys(text):
+    """The score of a box in a text is not the image's."""
+    assert parse(text, N).status == "unparsable"

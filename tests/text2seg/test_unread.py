@@ -22,6 +22,13 @@ N = 60
         ('{"image_anomaly_score": 0.8, "regions": [{"region": "top left", "score": 0.6}]}', "score: 0.6"),
         ('{"image_anomaly_score": 0.8, "regions": [0.6, 0.4]}', "regions: 0.6"),
         ('{"image_anomaly_score": 0.8, "region four": 0.6}', "region four: 0.6"),
+        ('{"image_anomaly_score": 0.8, "regions": [{"region": 4, "confidence": 0.6}]}', "confidence: 0.6"),
+        ('{"image_anomaly_score": 0.8, "regions": [["left", 0.6]]}', "regions: 0.6"),
+        ("On a scale from 0 to 10: image anomaly score: 8; patch 4: 6", "4: 6"),
+        (
+            "image anomaly score: 0.8\n| Region 4 | Region 7 |\n|---|---|\n| 60% | 0.1 |",
+            "Region 4 | Region 7 | |---|---| | 60%",
+        ),
     ],
 )
 def test_a_number_left_beside_a_name_is_quoted(text, quoted):
