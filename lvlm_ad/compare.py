@@ -21,9 +21,20 @@ from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 
-__all__ = ["Comparison", "Difference", "ImageDifference", "compare_runs", "distinct_names", "measured_categories"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "ImageDifference",
+    "compare_runs",
+    "distinct_names",
+    "measured_categories",
+    "with_a_single_image",
+]
 
 _FEWEST_RESAMPLES = 50
+
+_NAMED = 3
+"""Categories that a note names; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,8 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     elif any(run.manifest.model.row == "dense" and any(run.histograms or ()) for run in (first, second)):
         notes.append("pixel intervals of a dense row come from counts at fixed thresholds")
     ours, theirs = _categories(first, resamples), _categories(second, resamples)
+    if single := with_a_single_image({name: one.images for name, one in ours.items()}):
+        notes.append(f"no interval for the mean and for {single}, with only one good or one defective image")
     categories = {
         name: {metric: _difference(metric, ours[name], theirs[name]) for metric in METRIC_NAMES} for name in ours
     }
@@ -249,6 +262,13 @@ def measured_categories(run: Run) -> dict[str, tuple[list[int], CategoryImages]]
         )
         categories[name] = (chosen, images)
     return categories
+
+
+def with_a_single_image(categories: Mapping[str, CategoryImages]) -> str:
+    """Name the categories whose metrics have no interval: one good or one defective image tells nothing of others."""
+    counts = {name: np.bincount(images.labels.astype(int), minlength=2) for name, images in categories.items()}
+    names = [name for name, of in counts.items() if of.min() == 1]
+    return ", ".join([*names[:_NAMED], *([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])])
 
 
 def _categories(run: Run, resamples: int) -> dict[str, _Category]:

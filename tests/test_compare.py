@@ -115,6 +115,25 @@ def test_a_run_does_not_differ_from_itself(make_run):
     assert found.names == ("a #000000", "a #000000")
 
 
+@pytest.mark.parametrize(
+    ("kept", "named"), [((7, 20), "bolt, nut"), ((0, 8), "bolt, nut"), ((6, 9), ""), ((8, 20), "")]
+)
+def test_a_missing_interval_is_explained(make_run, kept, named):
+    """By the categories that have a single image of a kind; those of one kind alone have no metric at all."""
+    run = make_run("a", 0.3)
+    first, last = kept
+    chosen = [at for at in range(40) if first <= at % 20 <= last]
+    manifest = run.manifest.model_copy(
+        update={"dataset": run.manifest.dataset.model_copy(update={"n_images": len(chosen)})}
+    )
+    records, histograms = ([of[at] for at in chosen] for of in (run.predictions, run.histograms))
+    run = replace(run, manifest=manifest, predictions=records, histograms=histograms)
+    found = compare_runs(run, replace(run, dir=run.dir / "other"))
+    said = [note for note in found.notes if "no interval" in note]
+    words = f"no interval for the mean and for {named}, with only one good or one defective image"
+    assert said == ([words] if named else [])
+
+
 def test_copies_of_a_run_are_said(make_run, tmp_path):
     """A run that was copied to another folder is no second run; the same bench done again is one."""
     run = make_run("a", 0.3)

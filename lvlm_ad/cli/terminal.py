@@ -42,7 +42,7 @@ class Bars(lvlm_ad.log.Progress):
     def __init__(self) -> None:
         self._console = console = Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
@@ -66,7 +66,7 @@ class Bars(lvlm_ad.log.Progress):
     def start(self, stage: str, total: int) -> None:
         """Start a bar."""
         self._stage, self._total, self._failed, self._stored, self._cost = stage, total, 0, 0, 0.0
-        self._task = self._bars.add_task(stage, total=total, state="")
+        self._task = self._bars.add_task(escaped(stage), total=total, state="")
 
     def advance(self, steps: int = 1, *, failed: bool = False, stored: bool = False, cost: float | None = 0.0) -> None:
         """Count steps."""
@@ -79,7 +79,7 @@ class Bars(lvlm_ad.log.Progress):
         """End the bar."""
         if not self._console.is_terminal:
             state = self._state()
-            self._console.print(Text(f"{self._stage}: {self._total}{f' ({state})' if state else ''}"))
+            self._console.print(Text(f"{escaped(self._stage)}: {self._total}{f' ({state})' if state else ''}"))
 
     def at(self, stage: str, done: int, total: int) -> None:
         """Show the state of work done elsewhere; without a terminal only its end."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.compare import compare_runs, distinct_names
+from lvlm_ad.compare import compare_runs, distinct_names, measured_categories, with_a_single_image
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
 _STATUSES = ("ok", "partial", "refused", "unparsable", "truncated", *UNANSWERED)
 _EXAMPLE_LENGTH = 200
+_VARIES = "how much each value would vary with other test images of the same categories"
 
 
 def write_report(
@@ -125,11 +127,22 @@ def _report(run: Run) -> dict[str, Any]:
         "condition": f"{manifest.dataset.summary}; {_division(run)}",
         "tiles": _answer_tiles(run),
         "titles": METRIC_TITLES,
+        "intervals": _intervals(run),
         "undefined": undefined_notes(metrics["mean"]),
         "outcomes": _outcomes(run),
         "heading": "Images",
         "settings": _settings(run),
     }
+
+
+def _intervals(run: Run) -> str:
+    """Say what the intervals are, or why there are none."""
+    if not run.metrics.get("intervals", {}).get("resamples"):
+        return "No intervals: the run was measured with --resamples 0."
+    images = {name: images for name, (_, images) in measured_categories(replace(run, histograms=None)).items()}
+    single = with_a_single_image(images)
+    none = f" No interval for {single}, with only one good or one defective image." if single else ""
+    return f"In small letters, 95 % confidence intervals: {_VARIES}.{none}"
 
 
 def _division(run: Run) -> str:

@@ -215,7 +215,7 @@ def test_tables_sort(report, leaderboard, open_page, kept_run):
         ("all", "", "frame", ["chance"]),
         ("I-AUROC", ">50", "ranked", ["best", "cheap"]),
         ("Model", ">80", "", []),
-        ("I-AUROC", ">=80 <95", "", ["best", "cheap"]),
+        ("I-AUROC", "\u226580 <95", "", ["best", "cheap"]),
         ("all", "auroc>80 usd/image<=0.001", "", []),
         ("all", "I-AUROC >= 80, USD/image < 0.02", "", ["cheap"]),
         ("all", "image_auroc<60 %", "", ["chance"]),

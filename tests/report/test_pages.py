@@ -210,6 +210,24 @@ def test_a_run_of_other_regions_says_why_it_has_no_map(kept_run, images, tmp_pat
     assert gallery([kept_run], None, tmp_path, Progress())[0]["no_map"] == [""]
 
 
+@pytest.mark.parametrize(
+    ("kept", "resamples", "says"),
+    [
+        (["good", "hole"], 200, "95 % confidence intervals: how much"),
+        (["good", "hole"], 0, "No intervals: the run was measured with --resamples 0."),
+        (["hole", "scratch"], 200, "No interval for bolt, with only one good or one defective image."),
+    ],
+)
+def test_a_report_says_why_intervals_are_missing(kept_run, tmp_path, kept, resamples, says):
+    """The run's own reason, and the categories it is true of."""
+    records = [one for one in kept_run.predictions if one.category == "nut1" or one.defect in kept]
+    if "good" not in kept:
+        records.insert(0, next(one for one in kept_run.predictions if one.defect == "good"))
+    metrics = {**kept_run.metrics, "intervals": {"resamples": resamples}}
+    run = replace(kept_run, predictions=records, histograms=None, metrics=metrics)
+    assert says in write_report(run, tmp_path, pictures=False).read_text()
+
+
 def test_each_curve_has_its_category_as_title(kept_run):
     """In every plot of curves, the mean as well; a strange name is shown by its code."""
     curves = curves_of(kept_run)

@@ -65,7 +65,7 @@
     let total = 0;
     document.querySelectorAll(".group").forEach((group) => {
       const typed = group.querySelector(".wanted").value.trim();
-      const wanted = typed.toLowerCase();
+      const wanted = typed.toLowerCase().replaceAll("\u2265", ">=").replaceAll("\u2264", "<=");
       const kind = group.querySelector(".kind").value;
       const asked = condition(group.querySelector(".column"), wanted, typed);
       const matches = (row) => {
