@@ -20,7 +20,8 @@ HEAD = """# Command line
 `python docs/make_cli.py` writes this page from the help texts of the commands.
 
 Results go to stdout, progress and messages to stderr. `--json` prints one JSON object on stdout and nothing else there.
-A reader that ends early (`| head`) or a closed stdout changes no exit status. Letters that the output's encoding lacks are written by their code.
+A reader that ends early (`| head`) or a closed stdout changes no exit status. Letters that the output's encoding lacks
+are written by their code.
 
 | exit status | meaning |
 |---|---|
