@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.labels import read_label
+from lvlm_ad.datasets.labels import names_normal, read_label
 from lvlm_ad.datasets.listing import (
     Listing,
     check_root,
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets.masks import Threshold
     from lvlm_ad.datasets.tables import Row
 
-_LAYOUT = Layout(good=frozenset({"good", "normal", "ok"}), is_free=True)
+_LAYOUT = Layout(is_good=names_normal, is_free=True)
+
+_USUAL = frozenset({"good", "normal", "ok"})
+"""Folders that tell a category even beside a CSV file."""
 
 
 def read_folder(root: Path, threshold: Threshold) -> Listing:
@@ -56,11 +59,12 @@ def read_folder(root: Path, threshold: Threshold) -> Listing:
         if others:
             listing.notes.append(f"Ignored folders without test/ in them: {', '.join(others)}.")
         return listing
-    if any(folder.name.lower() in _LAYOUT.good for folder in folders):
+    tables = [path for path in files_in(root) if path.suffix.lower() == ".csv"]
+    is_good = names_normal if not tables else lambda name: name.lower() in _USUAL
+    if any(is_good(folder.name) for folder in folders):
         kinds = [folder for folder in folders if folder.name.lower() != "train" and folder not in masks]
         read_kinds(listing, root, kinds, name_of(root), _LAYOUT)
         return listing
-    tables = [path for path in files_in(root) if path.suffix.lower() == ".csv"]
     if len(tables) == 1:
         return _read_table(tables[0], threshold)
     hint = " It holds several CSV files; give the one to read." if tables else ""

@@ -191,7 +191,7 @@ def as_rgb(image: NDArray[Any], highest: float | None = None) -> NDArray[np.uint
             highest = _HIGHEST_16_BITS if pixels.dtype == np.uint16 else own
         # The values show the range; 16 bits are scaled by the type's range, not stretched for each image.
         unit = np.issubdtype(pixels.dtype, np.floating) and highest <= _HIGHEST_OF_UNIT
-        full = 1.0 if unit else (_HIGHEST_16_BITS if highest > 255.0 else 255.0)  # noqa: PLR2004
+        full = 1.0 if unit else (max(_HIGHEST_16_BITS, highest) if highest > 255.0 else 255.0)  # noqa: PLR2004
         numbers = np.clip(np.nan_to_num(pixels.astype(np.float64)), 0, full)
         pixels = np.rint(numbers * (255.0 / full)).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -66,6 +66,16 @@ def read_label(word: str) -> Label:
     return Label("" if _is_unclear(bare) else word, is_known=False)
 
 
+def names_normal(folder: str) -> bool:
+    """Return whether a folder's name says that it holds normal images; a number may be that of a kind of defect.
+
+    Example:
+        >>> [names_normal(name) for name in ("OK", "defect-free", "test_normal", "0", "bent")]
+        [True, True, True, False, False]
+    """
+    return read_label(folder).kind == "good" and not _NUMBER.fullmatch(folder)
+
+
 def _is_unclear(plain: str) -> bool:
     """Return whether a word is none, or near to a word for normal."""
     alike = any(SequenceMatcher(None, plain, one).ratio() >= _ALIKE for one in ("good", "normal"))

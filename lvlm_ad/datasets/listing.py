@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from lvlm_ad.datasets import tables
 from lvlm_ad.datasets.depth import Depth
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
+from lvlm_ad.datasets.labels import read_label
 from lvlm_ad.datasets.masks import Peers, Threshold, file_threshold, read_mask
 from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized
 from lvlm_ad.datasets.sample import Dataset, Sample
@@ -279,6 +280,10 @@ class Listing:
             notes.append(f"Ignored files that are not images: {_counts(self._ignored)}.")
         for folder, unread in self._unread.items():
             notes.append(f"Left out of {shown(folder)}: {_counts(unread)}, which are not read; convert them to PNG.")
+        unclear = sorted({sample.defect for sample in samples if not read_label(sample.defect).kind})
+        if unclear:
+            names = ", ".join(map(shown, unclear))
+            self.remarks.append(f"Read as kinds of defect: {names}. If one means normal, call its folder good.")
         dataset = Dataset(self.name, self.root, tuple(samples), references, tuple(notes))
         return replace(dataset, remarks=tuple(self.remarks), depths=self._depths)
 

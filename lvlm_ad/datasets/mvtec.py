@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +23,15 @@ MVTEC_CATEGORIES = (
 _SOURCE = "MVTec AD is available on its page at mvtec.com (research, data sets), licence CC BY-NC-SA 4.0."
 
 
+def _is_named_good(folder: str) -> bool:
+    return folder.lower() == "good"
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How a data set varies the layout."""
 
-    good: frozenset[str] = frozenset({"good"})  # names of folders with normal images, in lower case
+    is_good: Callable[[str], bool] = _is_named_good  # whether a folder of that name holds normal images
     mask_ending: str = "_mask"  # what follows the image's stem in its mask's, for a message
     is_free: bool = False  # masks are optional, and lie wherever a folder is named after them
     mask_folders: tuple[Path, ...] = ()  # elsewhere, with masks of this category
@@ -79,7 +83,7 @@ def read_category(listing: Listing, folder: Path, category: str, layout: Layout)
     if not read_kinds(listing, folder, folders_in(test), category, layout):
         listing.report(test, f"{shown(test)} has no images in folders such as good/; it holds {contents_of(test)}.")
     for kind in folders_in(train) if train.is_dir() else ():
-        if kind.name.lower() in layout.good:
+        if layout.is_good(kind.name):
             for image in listing.images_in(kind):
                 listing.add_reference(category, image)
 
@@ -94,7 +98,7 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
     images = {kind: listing.images_in(kind) for kind in kinds}
     beside = {kind: beside_images(paths) if layout.is_free else [] for kind, paths in images.items()}
     images = {kind: [path for path in paths if path not in beside[kind]] for kind, paths in images.items()}
-    good = [kind.name for kind in kinds if kind.name.lower() in layout.good]
+    good = [kind.name for kind in kinds if layout.is_good(kind.name)]
     masks = MaskFiles(listing, {kind.name: paths for kind, paths in images.items()}, good)
     for place in _mask_folders(listing, folder, layout, {*kinds, *of_masks}):
         masks.add_folder(place)

@@ -111,9 +111,11 @@ class Sample:
         return mask
 
     def _turn_hint(self, shape: tuple[int, ...]) -> str:
-        """Say so if a mask fits its image as the file stores it, before EXIF turns it."""
-        if shape[::-1] != image_size(self.image_path) or not is_turned(self.image_path):
+        """Say so if a mask would fit with height and width swapped, and whether EXIF swaps them."""
+        if shape[::-1] != image_size(self.image_path):
             return ""
+        if not is_turned(self.image_path):
+            return " Height and width are swapped: transpose the mask, or turn it."
         return (
             f" The EXIF orientation of {shown(self.image_path.name)} turns the image but not the mask: save the image "
             "upright, without the orientation, or turn the mask too."

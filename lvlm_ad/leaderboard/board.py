@@ -363,8 +363,6 @@ def _result_notes(run: Run) -> list[str]:
     if words := outcomes(metrics["answers"]):
         notes.append(words)
     notes += undefined_notes(mean)
-    if mean.get("n_with_truth") is not None:
-        notes.append(f"pixel metrics of the {mean['n_with_truth']} images whose ground truth is known")
     if mean.get("image_auroc") is not None and "image_auroc" in mean.get("range", {}):
         low, high = mean["range"]["image_auroc"]
         notes.append(f"image AUROC between {100 * low:.1f} and {100 * high:.1f}, depending on the missing answers")
@@ -372,7 +370,9 @@ def _result_notes(run: Run) -> list[str]:
 
 
 def undefined_notes(mean: Mapping[str, Any]) -> list[str]:
-    """Say which metrics are undefined and why; several reasons of the same categories are one note.
+    """Say which metrics are undefined and why, and whether pixel metrics are those of some images only.
+
+    Several reasons of the same categories are one note.
 
     Args:
         mean: "mean" of metrics.json.
@@ -386,4 +386,7 @@ def undefined_notes(mean: Mapping[str, Any]) -> list[str]:
     for text in dict.fromkeys(mean.get("undefined", {}).values()):
         where, _, reason = text.rpartition(": ")
         reasons.setdefault(where, []).append(reason)
-    return [f"{where}: {', '.join(of)}" if where else ", ".join(of) for where, of in reasons.items()]
+    notes = [f"{where}: {', '.join(of)}" if where else ", ".join(of) for where, of in reasons.items()]
+    if mean.get("n_with_truth") is not None:
+        notes.append(f"pixel metrics of the {mean['n_with_truth']} images whose ground truth is known")
+    return notes

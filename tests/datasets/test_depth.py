@@ -123,3 +123,12 @@ def test_a_check_warns_of_a_mask_that_may_be_turned(tmp_path):
     Image.new("L", (8, 8), 200).save(path, exif=exif)
     Image.new("L", (8, 8), 255).save(tmp_path / "ground_truth" / "bad" / "0.png")
     assert any("bad/0 and its mask have different EXIF orientations" in one for one in warned(tmp_path))
+
+
+def test_a_transposed_mask_is_told(tmp_path):
+    """A mask of W x H pixels for a picture of H x W is an error that says so."""
+    for name, size in (("test/bad/0.png", (8, 6)), ("ground_truth/bad/0.png", (6, 8))):
+        (tmp_path / name).parent.mkdir(parents=True)
+        Image.new("L", size, 255).save(tmp_path / name)
+    (problem,) = (one for one in check_dataset("folder", tmp_path).problems if one.severity == "error")
+    assert "Height and width are swapped: transpose the mask" in problem.message

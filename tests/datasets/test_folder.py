@@ -281,3 +281,22 @@ def test_missing_root_is_an_error(tmp_path, root):
     with pytest.raises(DataError, match="does not exist") as raised:
         load_dataset("folder", tmp_path / root)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("good", ["defect-free", "Pass", "not_defective", "test_good", "negative"])
+def test_folders_with_common_words_for_normal_hold_normal_images(tmp_path, good):
+    """A folder's name means what the same word means in a list; a number may be that of a kind of defect."""
+    picture(tmp_path / "gear" / "test" / good / "1.png")
+    picture(tmp_path / "gear" / "test" / "0" / "2.png")
+    assert ids(tmp_path / "gear") == ["gear/good/1", "gear/0/2"]
+    picture(tmp_path / "nut" / good / "1.png")
+    picture(tmp_path / "nut" / "worn" / "2.png")
+    assert ids(tmp_path / "nut") == ["nut/good/1", "nut/worn/2"]
+
+
+def test_a_folder_named_almost_like_good_is_told(tmp_path):
+    """It stays a kind of defect, as ever, and the user is told."""
+    picture(tmp_path / "test" / "goood" / "1.png")
+    assert load_dataset("folder", tmp_path).remarks == (
+        "Read as kinds of defect: goood. If one means normal, call its folder good.",
+    )
