@@ -273,10 +273,10 @@ def _unread(key: str, item: Value, *, beside_region: bool = False) -> Iterator[S
 
 
 def _score_of(value: Value) -> Number | None:
-    """Return the number under an object's key for a score."""
+    """Return the number under an object's key for a score, which may be an object itself."""
     pairs = value.pairs if isinstance(value, Object) else []
     scores = [item for name in ("score", "loose_score") for key, item in pairs if _is(key, name)]
-    return next((number for number in map(_number, scores) if number is not None), None)
+    return next((number for item in scores if (number := _number(item) or _score_of(item)) is not None), None)
 
 
 def _regions(tokens: Tokens) -> tuple[Span, ...]:

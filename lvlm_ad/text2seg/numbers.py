@@ -28,7 +28,8 @@ _DECIMAL = form(
 "=" is none of a decimal, as in "regions 1,5: 0.4"."""
 
 _SIGN = form("(?={touching}) '-+'")
-_OVER = form("(?P<bracket> '(' )?+ (?: '/' | {out} {of} )")  # "7/10", "7 (out of 10)"
+_OVER = form("{points}?+ (?P<bracket> '(' )?+ (?: '/' | {out} {of} )")  # "7/10", "7 (out of 10)", "7 points out of 10"
+_POINTS = form("{points} (?! {of} )")
 _SPACED_DASH = form("(?! {touching} ) '-'")
 _TIME_OR_DATE = form("(?={touching}) ':/' {number}")
 
@@ -93,6 +94,12 @@ def read_number(tokens: Tokens, start: int) -> Number | None:
     written = tokens.written(start, end)
     percent = total is not None and tokens.has(after - 1, "percent")
     return Number(-value if negative else value, start, end, plain, percent, written, tokens.origin(start), total)
+
+
+def counts(tokens: Tokens, number: Number) -> bool:
+    """Tell whether a word follows by which the number counts something: "2 scratches", but not "7 points"."""
+    follows = tokens.has(number.end, "word") and not tokens.has(number.end, "connective")
+    return follows and _POINTS.match(tokens.shape, number.end) is None
 
 
 def _total(tokens: Tokens, at: int) -> tuple[float | None, int]:

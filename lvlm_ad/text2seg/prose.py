@@ -15,6 +15,7 @@ from lvlm_ad.text2seg.numbers import (
     INTEGER,
     Number,
     Span,
+    counts,
     read_bracketed,
     read_integer,
     read_list,
@@ -373,12 +374,12 @@ def _is_score(tokens: Tokens, number: Number | None, *, separator: bool, verb: b
         return False
     if score:
         return True
-    counts = tokens.has(number.end, "word") and not tokens.has(number.end, "connective")
+    counted = counts(tokens, number)
     if separator:
         # "2 anomalies" and "95% sure" are no scores, "70% anomalous" is one.
         measures = number.percent and not tokens.has(number.end, "anomaly|measure|score")
-        return not (counts and (number.plain or measures))
-    return verb and not counts and not number.plain
+        return not (counted and (number.plain or measures))
+    return verb and not counted and not number.plain
 
 
 def _bracket(tokens: Tokens, at: int, *, score: bool) -> tuple[Number | None, int | None]:

@@ -42,11 +42,12 @@ _LOWS = (0, 1)
 _HIGHS = frozenset([1, 3, 4, 5, 7, 9, 10, 20, 50, 100, 255, 1000])
 """The ends that scales have. Other numbers in such a place count or name something else."""
 
-_COMMENT = "(?: '([' (?: (?! {number|line} ) . ){1,6}+ ')]' )?+"  # 1 "(normal)" to 10
+_COMMENT = "(?: '([' (?: (?! {number|line} | ')]' ) . ){1,6}+ ')]' )?+"  # 1 "(normal)" to 10
 _STATED = form(
     """
       {scale|score} (?: (?! {line|number|region} ) . ){0,8}?
         (?P<low> {integer} ) COMMENT (?: {range|and} | (?<= '[' {integer} ) ',' ) (?P<high> {integer} )
+    | {score} (?P<low_key> {integer} ) (?P<high_key> {integer} )
     | (?P<low_first> {integer} ) {range} (?P<high_first> {integer} ) (?: '-' | {points} )*+ {scale}
     | (?<! {number|region} ) (?P<low_means> {integer} ) {means} (?: (?! {number|region} ) . ){1,12}?
         (?P<high_means> {integer} ) {means}

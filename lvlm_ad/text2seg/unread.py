@@ -10,7 +10,7 @@ import math
 from collections.abc import Container, Iterator
 
 from lvlm_ad.text2seg.lexer import Tokens, form
-from lvlm_ad.text2seg.numbers import Number, read_number
+from lvlm_ad.text2seg.numbers import Number, counts, read_number
 from lvlm_ad.text2seg.scores import quoted
 
 _REACH = 12
@@ -55,12 +55,9 @@ def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, 
 def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
     """Tell whether a number can be a score, and not a count or a coordinate."""
     if number.plain:
-        counts = tokens.has(number.end, "word|number") and not tokens.has(number.end, "connective")
-        return (
-            not counts
-            and not math.isnan(number.value)
-            and (labelled or (number.in_range and tokens.is_mark(number.start - 1, ":=")))
-        )
+        if math.isnan(number.value) or tokens.has(number.end, "number") or counts(tokens, number):
+            return False
+        return labelled or (number.in_range and tokens.is_mark(number.start - 1, ":="))
     if not number.in_range:
         return labelled
     listed = _LISTED.search(tokens.shape, max(number.start - _REACH, 0), number.start)
