@@ -326,6 +326,9 @@ def _mask_notes(samples: Sequence[Sample], threshold: Threshold) -> list[str]:
     without = [sample for sample in defects if sample.mask_path is None]
     if without:
         notes.append(f"{len(without)} of {len(defects)} defect images have no mask, the first {shown(without[0].id)}.")
+    if isinstance(threshold, tuple):
+        ranges = ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in threshold)
+        notes.append(f"Mask values that count as defective: {ranges}.")
     thresholds = set()
     for path in list(masks.values())[-_PROBED_MASKS:] if threshold is None else ():
         # A damaged mask is reported when it is used, and by `lvlm-ad data check`.

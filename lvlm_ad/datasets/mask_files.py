@@ -96,7 +96,7 @@ class MaskFiles:
                 for stem in {normalized(path.stem), normalized(path.stem).casefold()}:
                     self._by_stem[kind, stem].append(path)
         self._masks: dict[Path, dict[int, dict[tuple[Path, bool], list[Path]]]] = defaultdict(lambda: defaultdict(dict))
-        self._unused: dict[Path, str | None] = {}
+        self._unused: dict[Path, str] = {}  # why
 
     def add_folder(self, folder: Path, kind: str | None = None) -> None:
         """Add the masks in a folder, which may have folders for the kinds of defect, or for single images."""
@@ -136,7 +136,9 @@ class MaskFiles:
                 group = (mask.path.parent if is_part else mask.path, is_part)
                 self._masks[owners[0]][one.rank].setdefault(group, []).append(mask.path)
                 return
-        self._unused[mask.path] = mask.kind
+        where = next((paths[0].parent for kind, paths in self._images.items() if kind == mask.kind and paths), None)
+        inside = "its category" if where is None else shown(where)
+        self._unused[mask.path] = f"is a mask without an image in {inside}"
 
     def _owners(self, stem: str, mask: _MaskFile) -> list[Path]:
         """Return the images of a stem: of the mask's kind or, if it names none, of the defects before the good ones."""
@@ -153,21 +155,19 @@ class MaskFiles:
         best = min(ranks, default=0)
         for rank, groups in ranks.items():
             if rank != best:
-                self._unused |= {path: image.parent.name for paths in groups.values() for path in paths}
+                why = f"is not the mask of {shown(image)}, which has one with a likelier name"
+                self._unused |= {path: why for paths in groups.values() for path in paths}
         return list(ranks.get(best, {}).values())
 
     def report_unused(self) -> None:
         """Tell the masks that belong to no image; call it after the last image."""
-        for path, kind in sorted(self._unused.items()):
-            where = next(
-                (paths[0].parent for one, paths in self._images.items() if one == kind and paths), "its category"
-            )
-            self._listing.report(path, f"{shown(path)} is a mask without an image in {shown(where)}.", "warning")
-        if self._unused:
-            first = shown(min(self._unused))
+        unused = [f"{shown(path)} {why}." for path, why in sorted(self._unused.items())]
+        for path, message in zip(sorted(self._unused), unused, strict=True):
+            self._listing.report(path, message, "warning")
+        if unused:
+            count = "1 mask is" if len(unused) == 1 else f"{len(unused)} masks are"
             self._listing.remarks.append(
-                f"{len(self._unused)} masks belong to no image and are not used, the first {first}; a mask has the "
-                "name of its image, with or without _mask."
+                f"{count} not used; the first: {unused[0]} A mask has the name of its image, with or without _mask."
             )
 
     def _pictures_below(self, folder: Path) -> Iterator[Path]:

@@ -81,7 +81,10 @@ def read_category(listing: Listing, folder: Path, category: str, layout: Layout)
             f"Ignored {len(loose)} images directly in {shown(test)}: those in folders such as test/good have a label."
         )
     if not read_kinds(listing, folder, folders_in(test), category, layout):
-        listing.report(test, f"{shown(test)} has no images in folders such as good/; it holds {contents_of(test)}.")
+        deeper = next((path for kind in folders_in(test) for path in pictures_below(kind)), None)
+        hint = f" Pictures lie deeper, such as {shown(deeper)}; move them up." if deeper is not None else ""
+        message = f"{shown(test)} has no images in folders such as good/; it holds {contents_of(test)}.{hint}"
+        listing.report(test, message)
     for kind in folders_in(train) if train.is_dir() else ():
         if layout.is_good(kind.name):
             for image in listing.images_in(kind):

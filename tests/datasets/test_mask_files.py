@@ -191,8 +191,24 @@ def test_masks_that_belong_to_no_image_are_told(tmp_path, name):
     root = gears(tmp_path, name)
     data = load_dataset("folder", root)
     assert data[1].mask is None
-    assert any("1 masks belong to no image" in remark and name in remark for remark in data.remarks)
+    assert any("1 mask is not used" in remark and name in remark for remark in data.remarks)
     assert any(name in one.message for one in check_dataset("folder", root).problems if one.severity == "warning")
+
+
+def test_the_likelier_of_two_names_is_the_mask(tmp_path):
+    """Of 07_mask and 07 the first is the mask, as always; the other is told, and that the image has one."""
+    root = gears(tmp_path, "ground_truth/worn/07_mask.png", "masks/worn/07.png")
+    data = load_dataset("folder", root)
+    assert data[1].mask_path.name == "07_mask.png"
+    assert any("masks/worn/07.png is not the mask of" in remark for remark in data.remarks)
+
+
+def test_a_category_of_deeper_pictures_says_where_they_lie(tmp_path):
+    """If all pictures lie one folder too deep, the error names one of them and what to do."""
+    photo(tmp_path / "test" / "good" / "rgb" / "00.png")
+    mask(tmp_path / "test" / "worn" / "gt" / "00.png")
+    with pytest.raises(DataError, match=r"Pictures lie deeper, such as .*test/good/rgb/00\.png; move them up"):
+        load_dataset("folder", tmp_path)
 
 
 def test_pictures_in_inner_folders_are_told(tmp_path):

@@ -217,6 +217,7 @@ def test_values_reach_every_mask_and_the_fingerprint(tmp_path):
     assert (inner[1].mask == SPOT).all()
     assert (outer[1].mask == SPOT | EDGE).all()
     assert inner.fingerprint != outer.fingerprint
+    assert inner.notes == ("Mask values that count as defective: 1.",)
     with pytest.raises(ConfigError, match="not both"):
         load_dataset("folder", root, mask_threshold=0, mask_values="1")
 
