@@ -33,7 +33,8 @@ _ACCOUNT = re.compile(
 )
 _KEY = re.compile(r"api[ _-]?key|authenticat|unauthori[sz]ed|API密钥", re.IGNORECASE)
 _MODEL = re.compile(
-    r"\bmodels?\b(?: (?:name|id))?[\s:=]*\S*?['\"`]?,? (?:(?:(?:do|does|is|was|has|could|can) ?)?(?:not|n't|no longer)"
+    r"\bmodels?\b(?: (?:name|id))?[\s:=]{0,3}\S{0,120}?['\"`]?,? "
+    r"(?:(?:(?:do|does|is|was|has|could|can) ?)?(?:not|n't|no longer)"
     r" (?:a |currently |be |been )*(?:exist|found|available|valid|known|supported|deployed)\b"
     r"|(?:is|was|has been) (?:deprecated|retired|removed|decommissioned|invalid|unknown)\b)"
     r"|\b(?:invalid|unknown|no such|unsupported|not a valid) model\b|模型不存在",

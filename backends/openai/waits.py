@@ -47,7 +47,11 @@ _LONG = re.compile(
 _SHORT = re.compile(r"(?:per|by|/|a|each|every)[ _-]?(?:sec|min|hour)|\b[rt]p[sm]\b", re.IGNORECASE)
 """Words for limits of a day or longer, and for shorter ones."""
 
-_LIMIT = re.compile(r"rate.?limit|\bquota\b|too many requests|limit.?exceeded|throttl", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"rate.?limit|too many requests|limit.?exceeded|throttl|(?:exceed\w*|out of|reached)\W+(?:\w+\W+){0,5}?quota"
+    r"|quota\W+(?:\w+\W+){0,4}?(?:exceed|exhaust|reached)|quota_?exceeded",
+    re.IGNORECASE,
+)
 
 _LOADING = re.compile(
     r"\b(?:loading|starting|initiali[sz]ing|warming)(?: up)? (?:the )?(?:model|server|weights|engine)|cold start"
@@ -117,7 +121,7 @@ def wait_in(headers: Mapping[str, str], now: datetime | None = None, *, body: An
         >>> wait_in({}, body={"error": {"message": "Too many requests. Please try again in 1m2s."}})
         62.0
     """
-    said = list(islice(_fields(body), 500))
+    said = list(islice(_fields(body), 200))
     fields = {re.sub("[-_ ]", "", name): value for name, value in [*said, *_fields(dict(headers))]}
     retries, in_milliseconds, resets = list[float | None](), list[float | None](), list[float | None]()
     for name, value in fields.items():
@@ -142,7 +146,7 @@ def is_used_up(body: Any) -> bool:
         >>> is_used_up({"message": "Limit: free-models-per-day"}), is_used_up({"message": "Limit: 10 per minute"})
         (True, False)
     """
-    return any(_LONG.search(text) and not _SHORT.search(text) for _, text in islice(_fields(body), 500))
+    return any(_LONG.search(text) and not _SHORT.search(text) for _, text in islice(_fields(body), 200))
 
 
 def is_limit(text: str) -> bool:

@@ -62,7 +62,7 @@ class Retries:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._answered = self._failed = self._waited_in_vain = self._rejected = self._rejected_as_all = 0
-        # Questions that were sent and have not come back, now and when the eighth failed: they may be answered yet.
+        # Questions that were sent and have not come back, now and when the eighth failed.
         self._first_tries, self._awaited = set[str](), set[str]()
         self._reached = self._unusable_again = False
         self._noted = -inf
@@ -186,9 +186,7 @@ class Retries:
         with self._lock:
             self._failed += 1
             self._waited_in_vain += waited
-            if self._failed == _HOPELESS:
-                self._awaited = set(self._first_tries)
-            hopeless = self._answered == 0 and self._failed >= _HOPELESS and not self._awaited
+            hopeless = self._are_enough(self._failed) and self._answered == 0
             in_vain = self._waited_in_vain >= _HOPELESS
         if hopeless:
             self.give_up(FatalError(f"The first {self._failed} questions all failed. The last error: {error}"))
@@ -202,11 +200,17 @@ class Retries:
             self._rejected += 1
             self._rejected_as_all += error.shared
             noted = self._rejected == _HOPELESS
-            hopeless = not self._reached and self._rejected_as_all >= _HOPELESS
+            hopeless = error.shared and self._are_enough(self._rejected_as_all) and not self._reached
         if hopeless:
             raise FatalError(f"The endpoint rejects every question. The last error: {error}") from error
         if noted:
             self._note(f"{_HOPELESS} questions in a row were rejected; the others are asked all the same. {error}")
+
+    def _are_enough(self, count: int) -> bool:
+        """Whether so many failures allow a judgement: none of the questions that were under way may be answered yet."""
+        if count == _HOPELESS:
+            self._awaited = set(self._first_tries)
+        return count >= _HOPELESS and not self._awaited
 
 
 def too_long(error: TransientError) -> FatalError:

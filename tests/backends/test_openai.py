@@ -140,6 +140,7 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (429, {"error": {"message": "9 a day; try again in 7 s"}}, FatalError, "in 7 s. The endpoint asks to wait 7 s"),
         (429, {"error": {"message": "quota of 9 per min", "code": "quota_exceeded"}}, RateLimitError, "rate limit"),
         (429, {"error": {"message": "try again in 9 s", "code": "quota_exceeded"}}, RateLimitError, "rate limit"),
+        (403, {"error": {"message": "This API needs a quota project."}}, FatalError, "is refused: This API needs"),
         (403, {"message": "Out of call volume quota; retry in 00:00:09."}, RateLimitError, "rate limit: Out of"),
         (400, {"error": {"message": "Your credit balance is too low"}}, FatalError, "account is exhausted: Your cr"),
         (429, {"error": {"message": "余额不足,请充值。", "code": "1113"}}, FatalError, "account is exhausted"),
