@@ -97,6 +97,11 @@ HALF = {"7": 0.5, "9": 0.5}
         ("**Image anomaly score**: 0.2\n- **Region 3** (top \u201cleft\u201d): **", "**"),
         ("<think>region 3: 0.1</think>\u200bimage anomaly score \u2192 0.2; re\u200bgion 3 => ", "."),
         ("a draft, region 3: 0.1 </think> image anomaly score: 0.2; region 3: ", ""),
+        (
+            "<|channel|>analysis<|message|>region 3: 0.1<|end|><|channel|>final<|message|>image score: 0.2; region 3: ",
+            "</s>",
+        ),
+        ("USER: region 3: 0.1? ASSISTANT: image anomaly score: ~~0.9~~ 0.2; region 3: <del>0.1</del> ", "\nUSER: Next"),
         ('```json\n{"image_anomaly_score": 0.2, "regions": [{"region": 3, "score": ', "}]}\n```"),
         ('{"image_anomaly_score": 0.2, "regions": {"region\u200b 3": "', ' (a scratch)"}}'),
         ('{"image_anomaly_score": 0.2, "regions": ["region 4: 0.1; region 3: ', '"]}'),
@@ -105,7 +110,21 @@ HALF = {"7": 0.5, "9": 0.5}
         ("<box>0.5 0.5</box> image score: 0.2. The model's region's 9, regions 3 and 4: ", " and 0.1"),
         ("  \u2003 x" * 25_000 + "\nimage anomaly score: 0.2; region 3: ", "  "),
     ],
-    ids=["text", "bold", "reasoning", "template", "json", "json string", "json list", "table", "html", "list", "long"],
+    ids=[
+        "text",
+        "bold",
+        "reasoning",
+        "template",
+        "channels",
+        "turns",
+        "json",
+        "json string",
+        "json list",
+        "table",
+        "html",
+        "list",
+        "long",
+    ],
 )
 def test_a_score_is_weighed_wherever_it_stands(before, after):
     """Wherever the reader takes a score from, the score's own tokens are weighed, and no other score changes."""

@@ -24,6 +24,7 @@ FRAGMENTS = [
     "(0-10)", "1 to 10 ", "out of 10 ", "score (%) ", '"max": 10, ', "/10", "reference ", "image 2 ", "second ",
     "\u533a\u57df", "\u5206\u6570", "\u306f", "r\u00e9gion ", "d'", "\\boxed{", "\\frac{7}{10}",
     "<region id=", "/>", "<score>",
+    "~~", "<del>", "</s>", "USER: ", "ASSISTANT: ", "Final answer: ", "no anomalous regions", "wait, ",
     "~", "..", "R3: ", "#3: ", "scores: [", "id: 3", "'3': ", "/* ", " */", "nd ",
 ]  # fmt: skip
 soups = st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join)
@@ -140,6 +141,7 @@ def test_reasoning_and_wrapping_change_nothing(answer, before, wrapping):
         *("1", "0.", "[", "{", "(", "|\n", " ", "- ", "region 1,", "region 1-40, ", "region 1 ("),
         *("region 1\n", "image ", "\uff11", "\u200b"),
         *("score of ", "score: 0.5 to region 1, 1, ", '{"a":', '{"region":', "'", "<a", "<think>", "can't cannot "),
+        *("user:", "<del>", "answer this format: "),
         *("| Region | Score |\n| 1 | 0.5 |\n", "region 1, 2: 0.5, 0.6, "),
     ],
 )
