@@ -72,17 +72,19 @@ _MARKS = {
       | <turn\|> | </s> | \[eos\] | \[end\ of\ text\] | \[end\ final\ response\]
     """,
     "message_ends": r"<\|end\|>",
+    # A picture is shown.
+    "shows": r"<\|?(?:image|vision_start|image_pad|start_of_image|image_soft_token)\|> | <start_of_image>",
     # The same in words.
     "asks_word": rf"""
         {_HEADS} (?:user|human|nutzer|benutzer|utilisateur|usuario|usuário|utente|用户|用戶|ユーザー|사용자)
           [*_\ ]{{0,3}}+ :
-      | (?-i:\bUSER\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))(?:user|human|system)\ *$)
+      | (?-i:\bUSER\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))(?:[Uu]ser|USER|[Hh]uman|system)\ *$)
       | \#{{2,4}}\ *(?:user|human|instruction|input|question)\ *:?\ *$
     """,
     "may_ask": rf"{_HEADS}(?:question|q|instruction|input|system)[*_\ ]{{0,3}}+:",
     "replies_word": rf"""
         {_HEADS} (?:assistant|assistente?|asistente|助手|助理|アシスタント|어시스턴트) [*_\ ]{{0,3}}+ :
-      | (?-i:\bASSISTANT\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))assistant\ *$)
+      | (?-i:\bASSISTANT\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))(?:[Aa]ssistant|ASSISTANT)\ *$)
     """,
     "may_reply": rf"""
         {_HEADS} (?:ai|gpt|bot|model|answer|a|response|output|reply) [*_\ ]{{0,3}}+ : | (?-i:^model\ *$|\bAnswer\ ?:)
@@ -91,14 +93,16 @@ _MARKS = {
     # The question again: how the prompts of this package begin, and how any prompt gives an example.
     "prompt": r"you\ inspect\ industrial\ products\ for\ defects\b",
     "example": rf"""
-        (?: (?: (?:^|(?<=[.!?:]))\ ?+ (?:answer|respond|reply|output|return|write|use|give|provide|follow|format|end)\b
-                [^:\n]{{0,80}}? \b(?:this|these|below|the\ following|your)\ [^:\n]{{0,60}}?
+        (?: (?: (?:^|(?<=[.!?:]))\ ?+ (?:(?:you|i|we)\ (?:must|should|need\ to|have\ to|are\ \w++\ to)\ )?+
+                (?: answer|respond|reply|output|return|write|use|give|provide|follow|format|end
+                  | (?:the|your|my)\ (?:answer|response|output)\ (?:must|should|has\ to) )\b [^:\n]{{0,80}}?
+                \b(?:this|these|below|the\ following|your)\ [^:\n]{{0,60}}?
                 \b(?:format|form|template|schema|structure|example|line|lines|object|as|like)\b [^:\n]{{0,80}}+ :
               | \b(?:like\ this|example(?:\ (?:answer|output|response|format))?)\ ?:
               | \b(?:for\ example|for\ instance|e\.g\.|such\ as|zum\ beispiel|z\.\ ?b\.|par\ exemple|por\ ejemplo|
                 ad\ esempio|por\ exemplo|例如|比如|例えば|예를\ 들어)
-              | \bformat\ (?:is|must\ be|should\ be|would\ be|looks\ like)(?:\ as\ follows)?+\ ?:?
-            ) [\s"'`*_>,]{{0,10}}+ (?:json\s*+)?+ (?:{_EXAMPLE})
+              | \bformat\ (?:is|must\ be|should\ be|would\ be|looks\ like)(?:\ (?:as\ follows|exactly|this))?+\ ?:?
+            ) [\s"'`*_>,]{{0,10}}+ (?:json\s*+)?+ (?P<shown>{_EXAMPLE})
           | (?: \bthe\ format[\ "'`]{{1,3}}+
               | (?:^[\#*.)0-9\ -]{{0,8}}+|(?<=[.!?]\ ))
                 (?:(?:output|answer|required|expected|response)\ )?+format\ ?:[\ "'`*]*+
@@ -117,7 +121,9 @@ _PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 _THINKING_HEADING = re.compile(rf"\s*+#{{1,6}} *+\**+(?:{_REASONING})\b", re.IGNORECASE)
-_WORD, _DIGIT = re.compile(r"\w"), re.compile("[0-9]")
+_WORD, _DIGIT, _NUMBER = re.compile(r"\w"), re.compile("[0-9]"), re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_SHOWN = ["0.9", "1", "0.9", "3", "0.7"]
+"""The numbers of the example in the prompts of this package."""
 _WRAPPER = r"(?:final_)?(?:answer|response|conclusion|solution|result|output)|final"
 _WRAPPED = re.compile(rf"<(?:{_WRAPPER})>", re.IGNORECASE)
 _WRAPPER_AT_END = re.compile(rf"</(?:{_WRAPPER})>\s*+\Z", re.IGNORECASE)
@@ -135,9 +141,9 @@ def answer_part(text: Text) -> Text:
 class _AnswerPart:
     def __init__(self, text: Text) -> None:
         self._text = text
-        self._marks = [(str(mark.lastgroup), mark) for mark in _MARK.finditer(text.text)]
-        if _THINKING_HEADING.match(text.text):
-            self._marks = [("final" if kind == "final_heading" else kind, mark) for kind, mark in self._marks]
+        final = "final" if _THINKING_HEADING.match(text.text) else ""
+        kinds = ((str(mark.lastgroup).replace("final_heading", final), mark) for mark in _MARK.finditer(text.text))
+        self._marks = [(kind, mark) for kind, mark in kinds if kind]
         self._last = {kind: mark.start() for kind, mark in self._marks}
         """Where the last mark of each kind stands."""
         self._kept: list[Text] = []
@@ -190,7 +196,7 @@ class _AnswerPart:
             return self._reply(kind, mark, asking=asking)
         if kind == "example":
             return self._example(mark)
-        return kind != "final_heading" and self._end_of_turn(kind, mark, asking=asking)
+        return self._end_of_turn(kind, mark, asking=asking)
 
     def _reasoning(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
         if asking and self._reply_follows(mark):
@@ -247,12 +253,14 @@ class _AnswerPart:
         self._echoed = True
         self._digits = False
         if self._inside:
-            return self._drop(mark)
-        self._start = mark.end()
+            self._drop(mark)
+        # A model may repeat the last line of the prompt and then answer in it.
+        answered = "with your own numbers" in mark[0] and _NUMBER.findall(mark["shown"] or "") != _SHOWN
+        self._start = mark.start("shown") if answered else mark.end()
         return False
 
     def _end_of_turn(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
-        if asking:
+        if asking or (kind == "shows" and self._inside):
             return False
         if kind == "message_ends" and not self._answering and self._last.get("final", -1) > mark.start():
             return self._drop(mark)
@@ -264,7 +272,7 @@ class _AnswerPart:
             return True
         self._keep(mark.start())
         self._start = mark.end()
-        return self._words
+        return self._words and (kind != "shows" or self._digits)
 
     def _keep_wrapped(self, reasoning: Text) -> None:
         """Keep an answer in tags that ends reasoning that was not closed."""

@@ -31,6 +31,8 @@ NOTATIONS = [
     ("<details><summary>Thought for 3 seconds</summary>\n", "</details>"),
     ("```thinking\n", "\n```\n"),
     ("<think>So <thinking>", "</thinking> and </think>"),
+    ("&lt;think&gt;", "&lt;/think&gt;"),
+    ("analysis\n\n", "\n\nfinal\n\n"),
 ]
 CLOSES_ALONE = [closing for opening, closing in NOTATIONS if "details" not in opening and "`" not in opening]
 ROLES = [
@@ -85,6 +87,7 @@ def test_reasoning_whose_opening_tag_was_stripped_is_not_the_answer(closing):
         (f"<think>{DRAFT} <answer>{ANSWER}</answer>", 0.2),
         (f"<think>The form is <answer>{ANSWER}</answer>. Let me look at region 14", None),
         (f"<think/>{ANSWER}", 0.2),
+        (f"## Thinking\n{DRAFT}\n\n## Final Response\nThere is no anomaly.", None),
         (f"<details><summary>Scores</summary>{ANSWER}</details>", 0.2),
         (f"analysis of the picture: no dents.\n{ANSWER}", 0.2),
     ],
@@ -130,6 +133,8 @@ def test_nothing_after_an_end_of_turn_counts(end):
     [
         "Use the following format:\nImage anomaly score: 0.9\nRegion 1: 0.9\n\n",
         "For example, image anomaly score: 0.9; region 1: 0.9. ",
+        "You must answer in this format: image anomaly score: 0.9; region 1: 0.9.\n",
+        "1. Format: image anomaly score: 0.9; region 1: 0.9.\n",
         'Give your answer like this:\n```json\n{"image_anomaly_score": 0.9, "regions": []}\n```\n',
     ],
 )
@@ -146,6 +151,7 @@ def test_an_example_is_no_answer(before):
         "**Answer in the required format:**\n",
         "Several regions differ, for example region 5. ",
         "Question: is it broken?\n",
+        "Answer in exactly this format, with your own numbers, and write nothing else:\n",
         "Human inspection is advised. ",
         "<think>USER: what?\nASSISTANT: that.\n</think>",
     ],
