@@ -21,6 +21,9 @@ FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.sa
 _ANCHORS = ("visual.class_embedding", "vision_model.embeddings.class_embedding")
 """A tensor that each vision transformer of CLIP has, in open_clip's layout and transformers'; the rest is a prefix."""
 
+_LEVELS = 3
+"""How deep the weights may lie in dictionaries of a checkpoint."""
+
 _NAMES = (
     (r"^(text_model|vision_model)\.encoder\.layers\.", r"\1.transformer.resblocks."),
     (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
@@ -81,8 +84,9 @@ def _read(file: Path) -> Any:
     return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
 
 
-def _holds_clip(content: Mapping[Any, Any]) -> bool:
-    return bool(_prefixes(content)) or any(isinstance(one, Mapping) and _holds_clip(one) for one in content.values())
+def _holds_clip(content: Mapping[Any, Any], levels: int = _LEVELS) -> bool:
+    inner = [one for one in content.values() if isinstance(one, Mapping)] if levels else []
+    return bool(_prefixes(content)) or any(_holds_clip(one, levels - 1) for one in inner)
 
 
 def _prefixes(content: Mapping[Any, Any]) -> list[str]:
@@ -133,7 +137,8 @@ def _facts(file: Path) -> dict[str, Any]:
             f"{file} holds weights of the library transformers (names such as vision_model.…), whose activation stands "
             "in their config.json; put that file beside them, or give the folder of both."
         )
-    vision, text = (config.get(name) or {} for name in ("vision_config", "text_config"))
+    parts = (config.get(name) for name in ("vision_config", "text_config"))
+    vision, text = (part if isinstance(part, dict) else {} for part in parts)
     facts: dict[str, Any] = {
         "quick_gelu": vision.get("hidden_act", "quick_gelu") == "quick_gelu",
         "heads": (vision.get("num_attention_heads", 12), text.get("num_attention_heads", 8)),

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,6 +29,11 @@ class Depth:
     def add(self, path: Path) -> None:
         """Add a picture."""
         self._paths.append(path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: the values, read now, in place of the paths of a whole category."""
+        self.highest("i")
+        return {"_paths": [], "_highest": self._highest}
 
     def highest(self, kind: str) -> float:
         """Return the highest value of all pictures of a kind of number ("f": floats, else "i"); 0 if none."""

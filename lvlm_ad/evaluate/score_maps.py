@@ -162,7 +162,7 @@ def _maps_in(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = (Path(place, name) for name in sorted(files) if not name.startswith("."))
         yield from (path for path in paths if path.suffix.lower() in MAP_SUFFIXES)
 

@@ -33,30 +33,34 @@ class SampleNames:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self._files: dict[str, str] = {}
-        self._stems: defaultdict[str, set[str]] = defaultdict(set)
         self._roots = [
             f"{plain_name(str(root))}/"
             for root in (dataset.root, dataset.root.absolute(), os.path.realpath(dataset.root))
             if str(root) != "."
         ]
+        # The surest first: the file, the file with a suffix in another case, the path or the id, other forms of them.
+        self._tiers: list[defaultdict[str, set[str]]] = [defaultdict(set) for _ in range(4)]
         for sample in dataset:
             path = plain_name(_path(sample, dataset))
-            self._files[with_lower_suffix(path)] = sample.id
-            for name in _stems(sample, path.removesuffix(PurePosixPath(path).suffix), dataset):
-                self._stems[name].add(sample.id)
+            bare = path.removesuffix(PurePosixPath(path).suffix)
+            tiers = ([path], [with_lower_suffix(path)], [bare, plain_name(sample.id)], _forms(sample, bare, dataset))
+            for tier, names in zip(self._tiers, tiers, strict=True):
+                for name in names:
+                    tier[name].add(sample.id)
 
     def find(self, name: str) -> set[str]:
         """Return the ids of the samples that a name may mean."""
         text = plain_name(name)
         for root in self._roots:
             text = text.removeprefix(root)
-        if with_lower_suffix(text) in self._files:
-            return {self._files[with_lower_suffix(text)]}
         suffix = PurePosixPath(text).suffix
         bare = text.removesuffix(suffix) if suffix.lower() in _SUFFIXES else text
         # In "img.v2" the last dot belongs to the name, in "img.png" it may.
-        return self._stems.get(text, set()) | self._stems.get(bare, set())
+        asked = ({text}, {with_lower_suffix(text)}, {text, bare}, {text, bare})
+        found = (
+            set().union(*(tier.get(one, ()) for one in names)) for tier, names in zip(self._tiers, asked, strict=True)
+        )
+        return next(filter(None, found), set())
 
     def collect(self, named: Iterable[tuple[str, T]], place: Path) -> dict[str, list[T]]:
         """Return sample id -> what is given under its names; other names are passed over.
@@ -92,15 +96,14 @@ def _path(sample: Sample, dataset: Dataset) -> str:
     return Path(os.path.relpath(sample.image_path, dataset.root)).as_posix()
 
 
-def _stems(sample: Sample, path: str, dataset: Dataset) -> Iterator[str]:
-    """Yield the names of a sample without a suffix; several may be the same."""
+def _forms(sample: Sample, path: str, dataset: Dataset) -> Iterator[str]:
+    """Yield other names of a sample without a suffix; several may be the same."""
     stem = path.rpartition("/")[2]
     names = [sample.id, path, f"{sample.category}/{path}", f"{name_of(dataset.root)}/{path}"]
     names.append(f"{sample.category}/test/{sample.defect}/{stem}")
     if dataset.name == "visa":
         names.append(f"{sample.category}/Data/Images/{'Anomaly' if sample.label else 'Normal'}/{stem}")
-    for name in names:
-        plain = plain_name(name)
-        yield plain
-        *folders, last = plain.split("/")
+    for name in map(plain_name, names):
+        yield name
+        *folders, last = name.split("/")
         yield "/".join([*(folder for folder in folders if folder != "test"), last])

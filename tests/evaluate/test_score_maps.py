@@ -299,10 +299,11 @@ def test_maps_normalised_by_themselves_are_told(tmp_path, make, told):
     root = folder_of(tmp_path / "part")
     maps = maps_of(root, tmp_path / "maps", make)
     config = RunConfig(data=root, out=tmp_path / "runs", resamples=0)
-    assert ("have the same highest score" in " ".join(score_maps(maps, config).manifest.model.notes)) == told
+    notes = score_maps(maps, config, own_size=True).manifest.model.notes
+    assert ("have the same highest score" in " ".join(notes)) == told
     scores = tmp_path / "scores.json"
     scores.write_text(json.dumps({sample.id: float(sample.label) for sample in load_dataset("folder", root)}))
-    given = score_maps(maps, config, image_scores=scores)
+    given = score_maps(maps, config, image_scores=scores, own_size=True)
     assert "highest score" not in " ".join(given.manifest.model.notes)
 
 
@@ -314,5 +315,6 @@ def test_maps_of_another_shape_than_their_pictures_are_told(tmp_path, shape, tol
     """A turned or otherwise bent map is told; a square one, and one whose few rows are rounded, is not."""
     root = folder_of(tmp_path / "part", size=(64, 32))
     maps = maps_of(root, tmp_path / "maps", lambda _, draw: draw.random(shape))
-    notes = " ".join(score_maps(maps, RunConfig(data=root, out=tmp_path / "runs", resamples=0)).manifest.model.notes)
+    run = score_maps(maps, RunConfig(data=root, out=tmp_path / "runs", resamples=0), own_size=True)
+    notes = " ".join(run.manifest.model.notes)
     assert (f"part/good/0 (map {shape[1]} x {shape[0]}, picture 64 x 32) and 5 more" in notes) == told

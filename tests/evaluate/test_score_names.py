@@ -1,12 +1,13 @@
 """Names of maps and image scores, as other programs write them."""
 
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.datasets import load_dataset
+from lvlm_ad.datasets import Dataset, Sample, load_dataset
 from lvlm_ad.errors import DataError
 from lvlm_ad.evaluate.score_maps import find_maps, read_image_scores
 from lvlm_ad.evaluate.score_names import SampleNames
@@ -56,6 +57,28 @@ def test_a_name_that_fits_two_images_is_an_error(tmp_path):
     (tmp_path / "a.csv").write_text("image,score\nbolt/bent/a.png,1\n")
     with pytest.raises(DataError, match=r"bolt/bent/a\.png may be bolt/bent/a or bolt/bent/a\.png"):
         read_image_scores(tmp_path / "a.csv", dataset)
+
+
+@pytest.mark.parametrize("name", ["one/1", "one/1.PNG", "one/1.png", "one/test/1", "one/test/1.PNG"])
+def test_the_surest_form_of_a_name_counts(tmp_path, name):
+    """A path that is an image's own is that image, though another's without "test" or in another case is the same."""
+    files = ("one/1.PNG", "one/1.png", "one/test/1.png")
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 6), 100).save(tmp_path / file)
+    (tmp_path / "list.csv").write_text("image,label\n" + "".join(f"{file},good\n" for file in files))
+    dataset = load_dataset("folder", tmp_path / "list.csv")
+    samples = {sample.image_path.relative_to(tmp_path).as_posix(): sample.id for sample in dataset}
+    expected = {"one/1": files[:2], "one/test/1": files[2:], "one/test/1.PNG": files[2:]}.get(name, [name])
+    assert SampleNames(dataset).find(name) == {samples[file] for file in expected}
+
+
+@pytest.mark.parametrize("form", ["candle/Data/Images/Anomaly/000.JPG", "candle/test/bad/000.JPG", "candle/bad/000"])
+@pytest.mark.parametrize("layout", ["candle/Data/Images/Anomaly/000.JPG", "candle/test/bad/000.JPG"])
+def test_images_of_visa_are_known_in_both_layouts(form, layout):
+    """Scores that were made on the released layout fit the reorganised one, and the other way round."""
+    sample = Sample("candle/bad/000", "candle", True, "bad", Path("/visa", layout))
+    assert SampleNames(Dataset("visa", Path("/visa"), (sample,))).find(form) == {sample.id}
 
 
 def test_images_of_a_list_with_the_same_stem_have_their_own_scores(tmp_path):
