@@ -44,10 +44,12 @@ _MARKS = {
     """,
     "channel_end": r"<channel\|> | <unused95> | \[unused17\] | ^\.\.\.\ *done\ thinking\.?+ | </think(?:ing)?\ *$",
     "tag": rf"""
-        (?: <\|?+ | ◁ | \[(?=/|think) | ^\ *+\[ ) (?:/|end_(?:of_)?+)?+
+        (?: <\|?+ | ◁ | \[(?=/|think) ) (?:/|end_(?:of_)?+)?+
         (?:(?:begin|start)_(?:of_)?+|(?:[a-z]{{1,16}}[:_]){{1,2}})? (?:{_REASONING}) (?:_[a-z]{{1,16}}){{0,2}}+
         (?:\ ++[a-z_-]{{1,20}}=[^<>\n]{{0,80}})?+ \ *+/?+ \|?+ [>▷\]]
     """,
+    # A heading, unless it is closed later.
+    "bracket": rf"^\ *+\[(?:{_REASONING})\]",
     "details": r"""
         <details\b[^<>\n]{0,80}?\btype=.?(?:reasoning|thinking)[^<>\n]{0,80}+>
       | <details\b[^<>\n]{0,80}+>\s*+<summary>[^<\n]{0,60}?(?:think|thought|reason|draft|思|推)
@@ -113,7 +115,9 @@ _MARKS = {
 _MARK = re.compile(
     "|".join(f"(?P<{name}>{pattern})" for name, pattern in _MARKS.items()), re.VERBOSE | re.IGNORECASE | re.MULTILINE
 )
-_REASONING_MARKS = frozenset({"channel", "channel_end", "tag", "details", "details_end", "fence", "fence_end"})
+_REASONING_MARKS = frozenset(
+    ["channel", "channel_end", "tag", "bracket", "details", "details_end", "fence", "fence_end"]
+)
 _REPLY_MARKS = frozenset({"replies", "replies_word", "may_reply"})
 _CLOSES = re.compile(r"[<[◁]\|?(?:/|end_)|_end\b", re.IGNORECASE)
 _PREAMBLE = re.compile(
@@ -146,6 +150,7 @@ class _AnswerPart:
         self._marks = [(kind, mark) for kind, mark in kinds if kind]
         self._last = {kind: mark.start() for kind, mark in self._marks}
         """Where the last mark of each kind stands."""
+        self._last_bracket = text.text.rfind("[/")
         self._kept: list[Text] = []
         self._start = 0
         """Where the text begins of which it is not decided yet whether it is kept."""
@@ -201,8 +206,10 @@ class _AnswerPart:
     def _reasoning(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
         if asking and self._reply_follows(mark):
             return False  # the question speaks of the tags
+        if kind == "bracket" and self._last_bracket < mark.start():
+            return False
         closes = kind.endswith("_end") or (kind == "tag" and _CLOSES.search(mark[0]) is not None)
-        kind = kind.removesuffix("_end").replace("channel", "tag")
+        kind = kind.removesuffix("_end").replace("channel", "tag").replace("bracket", "tag")
         if closes and kind == "tag" and self._inside not in {"details", "fence", "tag"}:
             self._drop(mark)
         elif closes and kind == self._inside:

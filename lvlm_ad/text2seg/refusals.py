@@ -30,13 +30,14 @@ class _Language(NamedTuple):
 _LANGUAGES = {
     "German": _Language(
         cannot=r"\b(?:(?:ich|wir)\b(?: \w+)? (?:kann|konnen|darf|durfen|werde|mochte)"
-        r"|(?:kann|konnen|darf|werde|mochte) (?:ich|wir))\b[^.!?,\n]{0,80}?\b(?:nicht|keine?[mnrs]?)\b"
+        r"|(?:kann|konnen|darf|werde|mochte) (?:ich|wir)|sprachmodell und kann)\b"
+        r"[^.!?,\n]{0,80}?\b(?:nicht|keine?[mnrs]?)\b"
         r"|\b(?:nicht in der lage|(?:nicht |un)moglich|ausserstande)\b,?"
         r"|\b(?:ich|wir) (?:muss|mussen|mochte)\b(?=[^.!?,\n]{0,80}ab(?:zu)?lehn)"
         r"|\b(?:habe ich|ich habe) keine(?:n zugriff| moglichkeit| berechtigung)",
         do="helf|hilfe|unterstutz|analys|beurteil|bewert|verarbeit|bearbeit|pruf|antwort|erfull|inspizier|liefer|offn"
         r"|(?:nach(?:zu)?komm|an(?:zu)?geb|ab(?:zu)?geb|bereit(?:zu)?stell|vor(?:zu)?nehm|ein(?:zu)?schatz|aus(?:zu)?wert"
-        r"|an(?:zu)?seh|zu(?:zu)?greif|durch(?:zu)?fuhr|ab(?:zu)?lehn)|machen|\btun\b",
+        r"|an(?:zu)?seh|zu(?:zu)?greif|durch(?:zu)?fuhr|ab(?:zu)?lehn)|machen|\btun\b|aussage|auskunft",
         see="sehen|erkenn|finden|identifizier|entdeck|feststell|ausmach|bemerk",
         picture=r"\bbild|foto|aufnahme|datei|anhang",
         defect=r"defekt|fehler|anomal|kratzer|mangel|schaden|auffallig|abweich|beschadig|\briss|unregelmass|ungewohn|problem",
@@ -44,7 +45,7 @@ _LANGUAGES = {
     ),
     "Spanish": _Language(
         cannot=r"\bno (?:(?:te|le|les|lo|la|se) )?(?:puedo|podemos|podre|podria|me es posible|soy capaz"
-        r"|estoy (?:en condiciones|capacitad|autorizad)|tengo (?:la )?(?:capacidad|acceso|permiso|posibilidad))"
+        r"|estoy (?:en condiciones|capacitad|autorizad)|tengo (?:la )?(?:capacidad|habilidad|acceso|permiso))"
         r"|\b(?:debo|tengo que|prefiero) (?:declinar|rechazar|negarme)|\bme niego\b|\bme (?:es|resulta) imposible",
         do=r"ayud|asisti|analiz|evalu|procesar|proporcion|ofrec|respond|cumpl|realiz|inspeccion|hacer|atend|continu"
         r"|acced|\bdar|calific|puntu|complet|interpret|juzg|coment|acceso|declin|rechaz",
@@ -90,7 +91,7 @@ _LANGUAGES = {
     "Chinese": _Language(
         # A part that cannot do something has its name before "cannot".
         cannot="(?:^|[^一-鿿]|我们?|我們|模型|助手|目前|暂时|暫時|现在|現在|还|還|也|都|所以|因此|恐怕|实在|實在|抱歉)"
-        "(?:无法|無法|不能|不可以|没有?办法|沒有?辦法|不会|不便|不支持|不具备|不具備|没有能力|不被允许|拒绝|拒絕)",
+        "(?:无法|無法|不能|不可以|没有?办法|沒有?辦法|不会|不便|不支持|不具备|不具備|没有能力|不被允许|拒绝|拒絕|没法|做不到|(?=看不[到见清見]))",
         do="分析|评估|評估|帮|幫|协助|協助|提供|处理|處理|回答|满足|滿足|判断|判斷|检查|檢查|解读|解析|完成|访问|执行|執行|评分|評分|打分"
         "|继续|繼續|打开|给出|給出|回应|回應|讨论|解释|这样做|请求|請求|要求|能力|进行|進行",
         see="看|识别|識別|发现|發現|检测|檢測|找到|辨认|察觉|观察|觀察|确认|確認|确定|確定",
@@ -102,7 +103,7 @@ _LANGUAGES = {
         cannot="できません|できない|出来ません|出来ない|できかね|しかね|わかりかね|不可能|られません|えません|お断り"
         "|(?:対応して|許可されて|持って|備えて)(?:おり|い)ません|(?<=(?:能力|機能|権限)[はが])ありません",
         do="分析|解析|評価|支援|手伝|答え|回答|提供|処理|対応|判断|判定|検査|解釈|サポート|アクセス|応え|応じ|実行|採点|診断|閲覧|表示|開"
-        "|お役に|能力|機能|権限",
+        "|お役に|コメント|説明|能力|機能|権限",
         see="見|検出|認識|発見|特定|識別|確認|検知",
         picture="画像|写真|イメージ|ファイル|添付",
         defect="欠陥|異|傷|キズ|不良|ひび|汚れ|問題|不具合|おかし",
@@ -149,6 +150,12 @@ _ENGLISH_REFUSAL = re.compile(
 _ENGLISH_FINDS_NONE = re.compile(
     rf"\b{_CANNOT} (?:[a-z]+ ){{0,2}}?(?:see|identify|detect|find|spot|observe|notice|discern) {_ANY}\b"
 )
+_AGAINST_RULES = re.compile(
+    r"\b(?:gegen (?:meine|unsere)|contra (?:de )?(?:mis|nuestras|as minhas|minhas)|l'encontre de (?:mes|nos)"
+    r"|contro le (?:mie|nostre)|viola (?:mis|le mie|as minhas)) "
+    r"(?:richtlini|directri|politic|directiv|regl|linee|diretri)"
+    r"|违反了?我们?的"
+)
 _SPACES = re.compile(r"\s+")
 _SENTENCE_STOPS, _CLAUSE_STOPS = ".!?", ".!?,;:"
 
@@ -182,7 +189,7 @@ def is_refusal(text: str) -> bool:
     if _ENGLISH_REFUSAL.search(_ENGLISH_FINDS_NONE.sub(" ", beginning.lower())):
         return True
     folded = _folded(beginning)
-    return any(
+    return _AGAINST_RULES.search(folded) is not None or any(
         _declines(folded, match, language) for pattern, language in _DECLINING for match in pattern.finditer(folded)
     )
 

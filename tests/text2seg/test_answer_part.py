@@ -153,6 +153,7 @@ def test_an_example_is_no_answer(before):
         "Question: is it broken?\n",
         "Answer in exactly this format, with your own numbers, and write nothing else:\n",
         "Human inspection is advised. ",
+        "[Reasoning]\nThere is a dent.\n\n[Scores]\n",
         "<think>USER: what?\nASSISTANT: that.\n</think>",
     ],
 )
