@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lvlm_ad.escape import escaped, visible
+from lvlm_ad.escape import escaped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +90,7 @@ def overview(
 def _draw_answer(draw: ImageDraw.ImageDraw, left: int, top: int, answer: str) -> None:
     """Write as much of an answer as fits into a panel."""
     draw.rectangle((left, top, left + _SIDE - 1, top + _SIDE - 1), fill=(244, 244, 240), outline=(200, 200, 196))
-    text = visible(answer[:_ANSWER_KEPT])
+    text = escaped(" ".join(answer[:_ANSWER_KEPT].split()))
     lines = textwrap.wrap(text, width=38, max_lines=(_SIDE - 24) // 24, placeholder=" ...")
     for number, line in enumerate(lines or ["(no text)"]):
         draw.text((left + 14, top + 12 + 24 * number), line, fill=_INK, font=ImageFont.load_default(size=17))

@@ -13,7 +13,20 @@ import numpy as np
 from lvlm_ad.leaderboard import COLUMNS
 from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, no_interval
 from lvlm_ad.report.page import render
-from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, LETTER, MUTED, PAPER, Plot, as_plot, new_axes, plot_text
+from lvlm_ad.report.plots import (
+    DASHED,
+    DEFECT,
+    GOOD,
+    INK,
+    LETTER,
+    MUTED,
+    PAPER,
+    Plot,
+    any_script,
+    as_plot,
+    new_axes,
+    plot_text,
+)
 from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
@@ -154,7 +167,8 @@ def cost_plot(entries: Sequence[Entry], name: str = "cost", *, narrow: bool = Fa
     axes.margins(y=0.12)
     _draw_lines(axes, lines)
     named = {point: rows for point, rows in points.items() if len(points) <= _NAMED_POINTS or point in front}
-    figure.draw_without_rendering()
+    with any_script():
+        figure.draw_without_rendering()
     _write_names(axes, {point: _label(rows, 16 if narrow else 28) for point, rows in named.items()})
     alt = f"Image AUROC over the cost of an image: {_in_words(points, lines)}."
     return as_plot(name, "Accuracy against cost", alt, figure)
@@ -173,6 +187,9 @@ def _scale_costs(axes: Any, costs: Sequence[float]) -> None:
     else:
         axes.set_xscale("log")
         axes.set_xlim(least / 2.5, 4 * max(costs))
+    # Not as powers of ten: exponents are small letters.
+    axes.xaxis.set_major_formatter(lambda cost, _: f"{cost:g}")
+    axes.xaxis.set_minor_formatter(lambda cost, _: "")  # noqa: ARG005 - Matplotlib gives both
 
 
 def _draw_front(axes: Any, ranked: set[Point]) -> set[Point]:

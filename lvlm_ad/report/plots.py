@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +88,16 @@ def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[An
     return figure, axes
 
 
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Draw names in any script without a warning: the browser has the letters that Matplotlib's font lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font|Matplotlib currently does not support .* natively"
+        )
+        yield
+
+
 def as_plot(name: str, title: str, alt: str, figure: Any, names: Mapping[str, str] | None = None) -> Plot:
     """Return a figure as a plot; ``names`` of its lines, by their gid, are shown where a pointer rests on them."""
     from matplotlib import rc_context  # noqa: PLC0415 - slow to import
@@ -94,7 +106,8 @@ def as_plot(name: str, title: str, alt: str, figure: Any, names: Mapping[str, st
         # Above the axes: it covers no bar and no curve.
         figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=LETTER, labelcolor=INK)
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "lvlm-ad", "font.family": "sans-serif"}):
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "lvlm-ad", "font.family": "sans-serif"}
+    with rc_context(style), any_script():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
     svg = text[text.index("<svg") :]

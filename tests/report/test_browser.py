@@ -287,7 +287,7 @@ def test_letters_of_plots_are_legible(report, leaderboard, open_page, width):
     for path in (report, leaderboard):
         heights = open_page(path, width=width).page.evaluate(
             "() => [...document.querySelectorAll('figure svg')].filter((svg) => svg.clientWidth).flatMap((svg) =>"
-            " [...svg.querySelectorAll('text')].map((one) =>"
+            " [...svg.querySelectorAll('text, tspan')].map((one) =>"
             " parseFloat(getComputedStyle(one).fontSize) * svg.clientWidth / svg.viewBox.baseVal.width))"
         )
         assert len(heights) > 10

@@ -1,5 +1,6 @@
 """What the pages contain, without a browser."""
 
+import html
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ from PIL import Image
 from lvlm_ad.compare import compare_runs
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError, DataError
-from lvlm_ad.escape import visible
+from lvlm_ad.escape import escaped, visible
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.leaderboard import Board, Group, percent, signed
 from lvlm_ad.log import Progress
@@ -335,6 +336,14 @@ def test_the_front_is_of_ranked_rows(board, make_entry):
     assert front([*rows, replace(apart, kind="ranked")]) != line
     assert cost_plot([make_entry("free", 0.8, usd_per_image=0.0)]) is None
     assert cost_plot([make_entry("silent", 0.5, kind="apart", coverage=0.0, usd_per_image=0.1)]) is None
+
+
+@pytest.mark.parametrize("name", ["\u6a21\u578b", "\u05de\u05d5\u05d3\u05dc", "\U0001f916 $x$", "\u202ea\x1b"])
+def test_a_plot_names_models_in_any_script(make_entry, name):
+    """As text that the browser draws, without a warning; what acts on text is shown by its code."""
+    svg = cost_plot([make_entry(name, 0.8, usd_per_image=0.01)]).svg
+    texts = html.unescape(" ".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg)))
+    assert escaped(name) in texts
 
 
 def test_rows_at_one_point_share_a_label(board, make_entry):

@@ -156,8 +156,7 @@
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     $("count").textContent = shown.length + " of " + data.cards.length + " images";
     const onPaper = Math.min(shown.length - from, PAGE);
-    $("printed").textContent = "On paper: " + onPaper + " of " + data.cards.length + " images" + (shown.length < data.cards.length ? ", as filtered" : "") +
-      ", with the beginning of each answer. The page in a browser has every image, whole answers, notes, larger pictures, and the names of thin lines.";
+    $("on-paper").textContent = onPaper + " of " + data.cards.length + " images" + (shown.length < data.cards.length ? ", as filtered" : "");
     $("clear").hidden = shown.length === data.cards.length;
     $("page-at").textContent = "page " + (page + 1) + " of " + pages;
     $("before").disabled = page === 0;
