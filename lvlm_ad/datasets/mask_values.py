@@ -85,10 +85,8 @@ class MaskValues:
 
     @property
     def looks_inverted(self) -> bool:
-        """Whether bright pixels fill the corners and most of the picture, and dark ones the rest."""
-        bright = self.values > _middle(self.peak)
-        corners = bright[[0, 0, -1, -1], [0, -1, 0, -1]]
-        return bool(corners.all() and 0.5 < bright.mean() < 1)  # noqa: PLR2004 - the half
+        """Whether what is not black, or what is bright, fills the corners and most of the picture."""
+        return any(_fill(self.values > limit) for limit in (0, _middle(self.peak)))
 
 
 def seen(image: Image.Image) -> MaskValues:
@@ -131,13 +129,34 @@ def seen(image: Image.Image) -> MaskValues:
 def choose_threshold(mask: MaskValues, category: Category) -> float:
     """Return the value above which pixels are defective.
 
+    Raises:
+        ImageError: the values may mean several things.
+    """
+    threshold = _choose(mask, category)
+    if _fill(mask.values > threshold) and category.are_inverted():
+        raise ImageError(
+            "marks the corners and most of the picture, as all masks of its category do: the rest may be what is "
+            f"defective. Say what is: --mask-values 0 for black, --mask-threshold {threshold:g} for all but black."
+        )
+    return threshold
+
+
+def _fill(marked: NDArray[np.bool_]) -> bool:
+    """Return whether the four corners and most of a picture are marked, but not all of it."""
+    corners = marked[[0, 0, -1, -1], [0, -1, 0, -1]]
+    return bool(corners.all() and 0.5 < marked.mean() < 1)  # noqa: PLR2004 - the half
+
+
+def _choose(mask: MaskValues, category: Category) -> float:
+    """Choose from what one mask holds; the category is asked only if that does not decide.
+
     Two readings compete: black is normal and every other colour a label, or all values are noisy or smooth forms of
     black and white, with the border in the middle. Mostly both say the same.
     """
     peak, present = mask.peak, _present(mask.values)
     if peak == 0:
         return 0
-    _check_background(mask, present, category)
+    _check_background(mask, present)
     if mask.has_void:
         raise ImageError(f"has PASCAL VOC's colour for pixels to ignore, whose value is {max(_VOC_VOID)}. {_SETTINGS}")
     is_whole, is_bright = mask.values.dtype.kind in "ui", mask.is_bright
@@ -151,10 +170,12 @@ def choose_threshold(mask: MaskValues, category: Category) -> float:
     marks = present[present > black]
     between = marks[marks <= middle]
     is_faint = is_whole and peak <= _HIGHEST_ID
+    if not between.size and is_bright:
+        return _MIDDLE if marks[0] > _MIDDLE else middle
     if not between.size:
         # One dark value alone is no mark on black; a faint one may be an id, or what compression made of black.
         is_dark = mask.spread == 0 and (not is_faint or category.are_bright())
-        return _MIDDLE if is_bright or is_dark else black
+        return _MIDDLE if is_dark else black
     areas = _values_of_areas(mask.values) if areas is None else areas
     holds_labels = _hold_labels(areas, marks, between)
     is_edged = peak in _WHITE and marks[-2] <= _HIGHEST_ID
@@ -185,16 +206,11 @@ def _present(values: NDArray[Any]) -> NDArray[Any]:
     return np.unique(values)
 
 
-def _check_background(mask: MaskValues, present: NDArray[Any], category: Category) -> None:
-    """Raise an ``ImageError`` if no black, or white, seems to be what is normal."""
-    noise = _NOISE if _MIDDLE < mask.peak <= 255 else mask.peak / _NOISE if mask.peak > 255 else 0  # noqa: PLR2004 - 8 bits
+def _check_background(mask: MaskValues, present: NDArray[Any]) -> None:
+    """Raise an ``ImageError`` if nothing is black, which would be what is normal."""
+    noise = _NOISE if _MIDDLE < mask.peak <= _WHITE[0] else mask.peak / _NOISE if mask.peak > _WHITE[0] else 0
     if present[0] > noise and mask.spread > noise:
         raise ImageError(f"has several colours but no black, which would be what is normal. {_SETTINGS}")
-    if mask.looks_inverted and category.are_inverted():
-        raise ImageError(
-            "is white around black, as are all masks of its category: black may be what is defective. Say what is: "
-            "--mask-values 0 for black, --mask-threshold 127 for white."
-        )
 
 
 def _hold_labels(areas: NDArray[Any], marks: NDArray[Any], between: NDArray[Any]) -> bool:
