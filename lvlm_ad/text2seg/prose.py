@@ -1,7 +1,7 @@
 """Read prose, lists and lines: every number that they explicitly give to the image or to regions.
 
-``_Reader`` looks for labels ("region 3", "anomaly score", "overall"); ``_attached`` finds the number that belongs to a
-label: after a separator, in a bracket, or after a phrase such as "has a score of".
+``_Reader`` looks for labels ("region 3", "anomaly score", "overall"); ``attached`` finds the number that belongs to a
+label.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import math
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
+from lvlm_ad.text2seg.attached import attached
 from lvlm_ad.text2seg.lexer import Text, Tokens, form, lex
 from lvlm_ad.text2seg.numbers import (
     INTEGER,
     Number,
     Span,
-    counts,
-    read_bracketed,
     read_integer,
     read_list,
     read_more,
@@ -30,8 +29,6 @@ from lvlm_ad.text2seg.scores import REFERENCE, Statement
 from lvlm_ad.text2seg.tables import TableReader
 from lvlm_ad.text2seg.unread import unread_numbers
 
-_REACH = 24
-"""How many tokens, or comments in brackets, may stand between a label and its number."""
 _NEARBY = 12
 """How many tokens before a score may tell whose it is."""
 
@@ -55,9 +52,7 @@ _TO_REGION = form("{to_or_for} {article}?+ (?= {region} )")  # a score of 0.7 "f
 _MEASURED = form("(?: {qualifier|measure} | '-' (?= {qualifier} ) ){0,7}+")  # image "-level anomaly probability"
 _NEXT_REGION = form("(?: ',;' | {and|line} )++ '-'?+ (?P<region> {INTEGER} )", INTEGER=INTEGER)  # "; 5" (0.4)
 # Before and after numbers.
-_SIGN = form("(?<= {mark} | (?! {touching} ) {word} ) (?= {touching} ) '-+'")  # is "-"0.2; but: region 3 - 0.2
 _QUANTITY = form("(?<= {number|quantity} ) | (?<= {touching} ) '='")  # width: 0.7; x"="0.7
-_LIST_DASH = form("(?! {touching} ) '-'")
 _BULLET = form("'-' | {number} '.)'")
 
 
@@ -171,7 +166,7 @@ class _Reader:
             return at + 1
         regions, end = read
         heads_clause, heads_line = tokens.has(at - 1, "opens|line"), tokens.has(at - 1, "line")
-        number = _attached(tokens, end, heads_clause=heads_clause, heads_line=heads_line)
+        number = attached(tokens, end, heads_clause=heads_clause, heads_line=heads_line)
         if number is not None:
             return self._more_regions(self._add_each(number, regions))
         # "Region 3 (top left)" is followed by what follows the bracket.
@@ -244,7 +239,7 @@ class _Reader:
         if listed is not None:
             return listed
         after = tokens.skip(_OUT_OF, after)
-        number = _attached(tokens, after, after_score=True, heads_line=tokens.has(first - 1, "line"))
+        number = attached(tokens, after, after_score=True, heads_line=tokens.has(first - 1, "line"))
         if number is None:
             return at + 1
         if picture != REFERENCE and is_general(tokens, first):
@@ -266,7 +261,7 @@ class _Reader:
         read = read_regions(tokens, at + 1) if named else read_list(tokens, at + 1) if tokens.is_mark(at, "[") else None
         if read is None or not tokens.is_mark(read[1], ")]"):
             return None
-        number = _attached(tokens, read[1] + 1, after_score=True)
+        number = attached(tokens, read[1] + 1, after_score=True)
         return None if number is None else self._add_each(number, read[0])
 
     def _unnamed_score(self, first: int, at: int, number: Number) -> int:
@@ -328,75 +323,3 @@ class _Reader:
         if number is None and opens and tokens.has(named + tokens.is_mark(named, ":"), "line"):
             self._section = picture
         return named
-
-
-def _attached(
-    tokens: Tokens, start: int, *, after_score: bool = False, heads_clause: bool = True, heads_line: bool = False
-) -> Number | None:
-    """Return the number attached to the label that ends before ``start``.
-
-    After the word "score" a number may follow at once. A comma ends what belongs to a label that does not head its
-    clause. The number of a label that heads its line may fill the next line.
-    """
-    at = start + tokens.is_mark(start, ")]")
-    separator, verb, score = False, False, after_score
-    for _ in range(_REACH):
-        if tokens.has(at, "number") or ((separator or verb or score) and _SIGN.match(tokens.shape, at)):
-            number = read_number(tokens, at)
-            # "score 0-1: 0.9": the scale stands before the score.
-            is_scale = number is not None and math.isnan(number.value) and tokens.is_mark(number.end, ":=")
-            if number is None or not is_scale:
-                return number if _is_score(tokens, number, separator=separator, verb=verb, score=score) else None
-            at = number.end
-        elif tokens.has(at, "line"):
-            return _fills_line(tokens, at + 1, plain=separator) if separator or heads_line else None
-        elif tokens.is_mark(at, "(["):
-            number, after = _bracket(tokens, at, score=score)
-            if number is not None or after is None:
-                return number
-            at = after
-        elif tokens.is_mark(at, ":=-"):
-            at, separator = at + 1, True
-        elif tokens.is_mark(at, ",") and heads_clause and tokens.has(at + 1, "word"):
-            at, separator = at + 1, False
-        elif tokens.has(at, "image_filler" if after_score else "filler" if separator else "filler_but_the"):
-            score |= tokens.has(at, "score")
-            verb |= tokens.has(at, "verb")
-            at += 1
-        else:
-            return None
-    return None
-
-
-def _is_score(tokens: Tokens, number: Number | None, *, separator: bool, verb: bool, score: bool) -> bool:
-    """Tell whether a number after a separator, a verb or the word "score" is a score and not a count or a measure."""
-    if number is None or tokens.has(number.end, "not_anomaly"):
-        return False
-    if score:
-        return True
-    counted = counts(tokens, number)
-    if separator:
-        # "2 anomalies" and "95% sure" are no scores, "70% anomalous" is one.
-        measures = number.percent and not tokens.has(number.end, "anomaly|measure|score")
-        return not (counted and (number.plain or measures))
-    return verb and not counted and not number.plain
-
-
-def _bracket(tokens: Tokens, at: int, *, score: bool) -> tuple[Number | None, int | None]:
-    """Return the score in a bracket, or else where to read on: after a comment, as in "Region 3 (top left): 0.7"."""
-    number, after = read_bracketed(tokens, at), skip_bracket(tokens, at)
-    if after == at:
-        return number, None
-    later = tokens.is_mark(after, ":=") and tokens.has(after + 1, "number")
-    if number is not None and number.plain and (later or (score and number.value > 1)):
-        number = None
-    return number, after
-
-
-def _fills_line(tokens: Tokens, at: int, *, plain: bool) -> Number | None:
-    """Return the number that fills the line beginning here, as under a heading; a bare integer only where ``plain``."""
-    number = read_number(tokens, tokens.skip(_LIST_DASH, at))
-    if number is None or (number.plain and not plain):
-        return None
-    end = number.end + tokens.is_mark(number.end, ".")
-    return number if tokens.has(end, "line") else None

@@ -77,12 +77,13 @@ def _name(tokens: Tokens, start: int, name: int | None, used: Container[int]) ->
         name: the index of a number that labels it, if one does.
         used: as in ``unread_numbers``.
     """
+    label = start if name is None else name
     for at in range(start - 1, max(start - _REACH, 0) - 1, -1):
         if at in used or tokens.has(at, "line") or tokens.is_mark(at, ".;!?"):
             break
-        if tokens.has(at, "quantity|box") or (
-            tokens.has(at, "reference") and tokens.has(at + 1, "picture|product|score")
-        ):
+        of_reference = tokens.has(at, "reference") and tokens.has(at + 1, "picture|product|score")
+        # Of "x position: area 3: 0.7" only what stands directly before the 3 matters.
+        if of_reference or (tokens.has(at, "quantity|box") and (label == start or at >= label - 1)):
             return None
         if tokens.has(at, "region|image|score"):
             name = at

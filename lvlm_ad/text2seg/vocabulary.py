@@ -13,7 +13,8 @@ CLASSES = {
     "picture": "image images picture pictures photo photos bild bilder bildes bilds imagen imagenes imágenes imagem "
     "imagens immagine immagini 图像 图片 圖像 圖片 画像 이미지 사진",
     "image": "image picture photo overall whole entire global bild bildes bilds gesamtbild gesamt bildanomaliewert "
-    "bildanomaliescore imagen imagem immagine 图像 图片 圖像 圖片 整图 整体 画像 全体 이미지 사진 전체",
+    "bildanomaliescore imagen imagem immagine 图像 图片 圖像 圖片 整图 整体 画像 全体 이미지 사진 전체 bildscore "
+    "bildwert gesamtbewertung gesamtscore gesamtwert complessivo geral globale",
     # Which picture is meant.
     "reference": "reference references template golden flawless perfect normal good free training support example "
     "comparison baseline referenz referenzbild referencia référence riferimento referência 参考 参照 基準 참조 기준",
@@ -26,8 +27,10 @@ CLASSES = {
     # What a number measures.
     "score": "score scores scored rating rated wert punktzahl bewertung anomaliewert anomaliescore bildanomaliewert "
     "bildanomaliescore puntuación puntuacion puntaje punteggio pontuação pontuacao 分数 分數 得分 评分 分值 スコア "
-    "点数 점수 스코어",
-    "measure": "probability likelihood level index",
+    "点数 점수 스코어 bildscore bildwert gesamtbewertung gesamtscore gesamtwert anomaliebewertung 異常度 异常度 "
+    "이상도",
+    "measure": "probability likelihood level index 概率 確率 확률 wahrscheinlichkeit probabilité probabilidad "
+    "probabilidade probabilità",
     "anomaly": "anomaly anomalies anomalous abnormality abnormal defect anomalousness anomalie anomalía anomalia "
     "anomal anormal défaut defecto difetto defeito defekt 异常 異常 缺陷 欠陥 이상 결함",
     "not_anomaly": "confidence confident sure certain certainty normal similarity normality konfidenz sicherheit "
@@ -51,17 +54,18 @@ CLASSES = {
     "has": "has have had gets get receives receive should would will is are",
     "always": "always usually typically normally often generally close near",
     "indefinite": "a an its with this their ein eine einen un una une um uma",
-    "before_score": "@indefinite @reference the my of is and or as give assign s therefore region regions section",
-    # What stands between a label and its number, and what follows the number.
     "article": "the this der das le la les l el los las il lo",
+    "before_score": "@indefinite @reference the my of is and or as give assign s therefore region regions section "
+    "@article",
+    # What stands between a label and its number, and what follows the number.
     "copula": "is was ist beträgt est es è é は が 为 為 是 은 는 이 가",
     "verb": "@copula @of are were be at to gets get receives receive scored",
     "filler_but_the": "@verb @score a an this has have had having with i we would could should might may can will "
     "i'd i'll it its my their also given give giving assigned assign assigning estimated estimate being been both "
     "each all respectively about around approximately roughly approx likely therefore thus set rated deserves "
     "anomaly anomalies anomalous abnormality abnormal defect level value probability likelihood final resulting "
-    "individual relatively very high low moderate medium higher lower slightly "
-    "box ein eine einen un una une um uma hat tem tiene ha 约 約",
+    "individual relatively very high low moderate medium higher lower slightly box ein eine einen un una une um uma "
+    "hat tem tiene ha 约 約 概率 確率 확률",
     "filler": "@filler_but_the the",
     "image_filler": "@filler @image @article for in level product object item part sample surface given full scale",
     "connective": "@region @image and because due since while but as with for which indicating suggesting given so "
@@ -82,7 +86,7 @@ CLASSES = {
     "final_column": "final revised corrected updated adjusted",
     # Small words that a phrase depends on.
     **{word: word for word in ("for", "out", "the", "this", "with")},
-    "and": "and und et y 和 及 与 と 및 와 과",
+    "and": "and und et y 和 及 与 と 및 와 과 e",
     "of_or_for": "@of for",
     "to_or_for": "to for in on für pour para per",
     "is": "@copula would",
