@@ -16,6 +16,7 @@ from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabil
 from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError, TransientError, UnusableReplyError
 
 from .failures import failed_answer
+from .network import MOST_BYTES
 from .reasons import filtered_by, reason_in, sentence
 from .replies import answer_of
 from .streams import body_of, parse_json
@@ -133,12 +134,16 @@ class OpenAIBackend(BatchBackend):
 
     def find_batch(self, label: str) -> str | None:
         """Look for a batch by its label among the newest hundred."""
-        newest = self._call(lambda: self._wire.client.batches.list(limit=100)).data
-        return next((batch.id for batch in newest if (batch.metadata or {}).get(_LABEL) == label), None)
+
+        def found() -> str | None:
+            newest = self._wire.client.batches.list(limit=100).data
+            return next((batch.id for batch in newest if (batch.metadata or {}).get(_LABEL) == label), None)
+
+        return self._call(found)
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch's state."""
-        batch = _batch_of(self._call(lambda: self._wire.client.batches.retrieve(batch_id)))
+        batch = self._call(lambda: _batch_of(self._wire.client.batches.retrieve(batch_id)))
         return replace(batch, detail=self._wire.hide(batch.detail)[:_SHOWN])
 
     def batch_answers(self, batch_id: str) -> Iterator[tuple[str, Answer | BackendError]]:
@@ -148,7 +153,7 @@ class OpenAIBackend(BatchBackend):
         for file_id in (batch.output_file_id, batch.error_file_id):
             content = self._call(partial(client.files.content, file_id)).content if file_id else b""
             for line in BytesIO(content):
-                if (result := _result_of(parse_json(line))) is not None:
+                if len(line) <= MOST_BYTES and (result := _result_of(parse_json(line))) is not None:
                     key, answer = result
                     yield key, self._without_key(answer) if isinstance(answer, Answer) else self._explained(answer)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FILE_SECONDS = 3600.0
 """Time limit for downloading the answers of a batch, which may be hundreds of megabytes."""
-_MOST_BYTES, _MOST_FILE_BYTES = 32_000_000, 500_000_000
+MOST_BYTES, _MOST_FILE_BYTES = 16_000_000, 500_000_000
 """Largest reply, unpacked: an answer, and the answers of a batch, which come in one file."""
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that name the certificates to trust; the HTTP client reads no others."""
@@ -59,7 +59,7 @@ def _http_client(options: OpenAIOptions) -> Any:
     from openai import DefaultHttpxClient  # noqa: PLC0415 - as above
 
     name, proxy = _proxy(options.base_url)
-    certificates = next((name for name in _CERTIFICATES if os.environ.get(name)), "The trusted certificates")
+    certificates = next((name for name in _CERTIFICATES if os.environ.get(name)), "the system")
     try:
         return DefaultHttpxClient(
             # A redirect would send pictures and key to a host that the user did not name.
@@ -71,7 +71,9 @@ def _http_client(options: OpenAIOptions) -> Any:
             trust_env=False,
         )
     except OSError as error:
-        raise ConfigError(f"{certificates} cannot be read: {error.strerror or error}.") from None
+        raise ConfigError(
+            f"The certificates that {certificates} names cannot be read: {error.strerror or error}."
+        ) from None
     except ImportError:
         host = urlsplit(options.base_url).hostname
         raise ConfigError(
@@ -180,7 +182,7 @@ def _limited(seconds: float) -> Callable[[Any], None]:
 
     def hook(response: Any) -> None:
         is_file = response.request.url.path.endswith("/content")
-        most = _MOST_FILE_BYTES if is_file else _MOST_BYTES
+        most = _MOST_FILE_BYTES if is_file else MOST_BYTES
         until = monotonic() + (max(seconds, _FILE_SECONDS) if is_file else seconds)
         # Counted as sent, and again unpacked: a small reply may unpack to gigabytes.
         sent = Limited(response.stream, response.stream.close, most, until)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from .outcomes import incomplete_by
@@ -12,8 +13,8 @@ from .streams import parse_json
 
 _LONGEST, _QUOTED = 5000, 300
 """Most characters of a server's message that are processed, and of a reply that is quoted."""
-_DEEPEST = 8
-"""So many levels of a body are searched; what servers send has fewer."""
+_DEEPEST, _WIDEST = 8, 100
+"""So many levels of a body, and fields of an object, are searched; what servers send has fewer."""
 _LISTED = 3
 """Most problems of a list that are named."""
 
@@ -109,7 +110,7 @@ def reason_in(body: Any, depth: int = _DEEPEST) -> str:
         return "; ".join(reason for reason in reasons if reason)
     if not isinstance(body, dict):
         return ""
-    fields = {str(name).lower(): value for name, value in body.items()}
+    fields = {str(name).lower(): value for name, value in islice(body.items(), _WIDEST)}
     inner = [fields[name] for name in _CONTAINERS if isinstance(fields.get(name), dict | list)]
     named = [fields[name] for name in _MESSAGES if name in fields]
     # A list of texts elsewhere is no reason.
@@ -145,7 +146,7 @@ def _said(text: str, depth: int) -> str:
 def codes_in(body: Any, depth: int = _DEEPEST) -> Iterator[str]:
     """Yield the words for the kind of an error, wherever they stand in a body."""
     if isinstance(body, dict) and depth:
-        for name, value in body.items():
+        for name, value in islice(body.items(), _WIDEST):
             if isinstance(value, str) and str(name).lower() in _CODES and value and not re.search(r"\s", value):
                 yield f"{name}: {value}" if str(name).lower().startswith("block") else value
             yield from codes_in(value, depth - 1)

@@ -115,12 +115,12 @@ def _why_empty(message: Mapping[str, Any], word: str, outcome: Outcome | None) -
     """Say why an answer holds no text, with the beginning of what the model thought instead."""
     reasoning = one_line(_reasoning(message), _QUOTED)
     quote = f" The reasoning begins: {reasoning}" if reasoning else ""
-    end = one_line(word, _SHORT)
+    end = f"({one_line(word, _SHORT) or 'no finish reason'})"
     if outcome == "truncated" and "context" in word.lower():
-        return f"{end}: the model's context was full before the answer began.{quote}"
+        return f"the model's context was full before the answer began {end}.{quote}"
     if outcome == "truncated":
         # Most often by reasoning, which not every endpoint shows.
-        return f"{end}: max_tokens was used up before the answer began; allow more with --set max_tokens=N.{quote}"
+        return f"max_tokens was used up before the answer began {end}; allow more with --set max_tokens=N.{quote}"
     if outcome == "ok" and quote:
-        return f"{end}: all text came as reasoning, none as the answer, and asking again will not help.{quote}"
-    return f"{end or 'no finish reason'}: no text came as the answer.{quote}" if quote or outcome is None else word
+        return f"all text came as reasoning, none as the answer {end}, and asking again will not help.{quote}"
+    return f"no text came as the answer {end}.{quote}" if quote or outcome is None else word

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 _KEPT = ("model", "usage")
 """Fields of a stream's pieces that belong to the whole reply; the last one that is filled counts."""
 
+_MOST_PIECES = 300_000
+"""So many pieces of a stream are read; a piece is a token or more."""
 _LONGEST_NUMBER = 20
 """Whole numbers of so many digits are read as floats."""
 
@@ -30,7 +33,7 @@ def body_of(content: bytes) -> Any:
     if value is not None:
         return value
     text = content.decode("utf-8-sig", "replace")
-    return _joined(_pieces(text)) or text
+    return _joined(islice(_pieces(text), _MOST_PIECES)) or text
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -50,7 +53,9 @@ def _number(digits: str) -> int | float:
 def _pieces(text: str) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects of a stream: server-sent events, or one object a line."""
     for event in re.split(r"\n\n+", re.sub(r"\r\n?", "\n", text)):
-        lines = [line.removeprefix("data:") for line in event.split("\n") if line.startswith(("data:", "{"))]
+        lines = [line.removeprefix("data:").strip() for line in event.split("\n") if line.startswith(("data:", "{"))]
+        if not any(line.startswith("{") for line in lines):
+            continue
         whole = parse_json("\n".join(lines))
         for value in [whole] if isinstance(whole, dict) else map(parse_json, lines):
             if isinstance(value, dict):

@@ -190,12 +190,14 @@ class Wire:
             failure = connection_failure(error.__cause__ or error, self.route)
         except ReplyTooLargeError as error:
             failure = UnusableReplyError(f"an unreadable reply: {error}")
+        except RecursionError:
+            failure = UnusableReplyError("an unreadable reply: it is nested too deeply")
         except RuntimeError:
             if not self.client.is_closed():
                 raise
             failure = TransientError("the backend was closed")
-        except (openai.OpenAIError, ValueError) as error:
-            # ValueError: the client does not catch a body that is not JSON.
+        except (openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
+            # The client does not catch a body that is not JSON, and does not check its fields.
             failure = UnusableReplyError(f"an unreadable reply: {type(error).__name__}")
         # Outside of the handlers, so that the client's exception, which holds the key, is not this one's context.
         raise failure

@@ -64,7 +64,7 @@ class Retries:
         self._answered = self._failed = self._waited_in_vain = self._rejected = self._rejected_as_all = 0
         # Questions that were sent and have not come back, now and when the eighth failed.
         self._first_tries, self._awaited = set[str](), set[str]()
-        self._reached = self._unusable_again = False
+        self._reached = self._unusable_again = self._partial_noted = False
         self._noted = -inf
 
     def until_answered(self, key: str, ask: Callable[[bool], Answer]) -> Answer:
@@ -80,12 +80,23 @@ class Retries:
         partial: list[Answer] = []
         try:
             answer = self._until_complete(key, ask, partial)
-        except LvlmAdError:
+        except LvlmAdError as error:
             if not partial:
                 raise
+            self._note_partial(error)
             return partial[-1]
         self._unusable_again = False
         return answer
+
+    def _note_partial(self, error: LvlmAdError) -> None:
+        """Tell once that answers count as cut off, and why."""
+        with self._lock:
+            first = not self._partial_noted
+            self._partial_noted = True
+        if first:
+            self._note(
+                f"{str(error).rstrip('. ')}. Asking again gave nothing better, so such answers count as cut off."
+            )
 
     def _until_complete(self, key: str, ask: Callable[[bool], Answer], partial: list[Answer]) -> Answer:
         """Ask until there is a complete answer; others are added to ``partial``."""
@@ -123,6 +134,9 @@ class Retries:
                     raise self.fatal or error from None
                 event("again", key=key, error=type(error).__name__, message=str(error), tries=tries)
                 self._wait(error, tries)
+                if partial and isinstance(error, UnusableReplyError) and self._unusable_again:
+                    # Meanwhile another question was asked once more, in vain.
+                    raise error from None
 
     def stop(self) -> None:
         """End the waits; questions that wait fail."""

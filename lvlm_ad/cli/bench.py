@@ -169,12 +169,14 @@ def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
             continue
         lines.append(f"{run.manifest.row_name}: {outcomes(answers)}.")
         unusable = [record for record in run.predictions if record.image_score is None]
-        for status in (*UNANSWERED, "truncated", "unparsable"):
+        for status in (*UNANSWERED, "refused", "truncated", "unparsable"):
             first = next((record for record in unusable if record.status == status and record.notes), None)
             if first is not None:
                 lines.append(f"  {first.id}: {first.notes[-1][:300]}")
-        if any(record.status == "truncated" for record in unusable):
-            lines.append("  Answers that were cut off need more tokens: --set max_tokens=N asks all questions anew.")
+        if any(record.status == "truncated" and record.text for record in unusable):
+            lines.append(
+                "  If max_tokens cut answers off, --set max_tokens=N allows longer ones and asks all questions anew."
+            )
         # An answer that was cut off or empty would most likely end the same way, and be paid for once more.
         others = [one for one in unusable if one.status not in UNANSWERED and one.outcome not in {"truncated", "empty"}]
         if others and not retried:

@@ -83,7 +83,7 @@ def test_no_proxy_is_obeyed(ask, host):
     [
         ({"ALL_PROXY": SOCKS}, r"ALL_PROXY names a SOCKS proxy.*pip install socksio.*NO_PROXY=model\.example"),
         ({"HTTPS_PROXY": "ftp://127.0.0.1"}, "HTTPS_PROXY is not the address of a proxy"),
-        ({"SSL_CERT_FILE": "/absent/ca.pem"}, "SSL_CERT_FILE cannot be read: No such file"),
+        ({"SSL_CERT_FILE": "/absent/ca.pem"}, "SSL_CERT_FILE names cannot be read: No such file"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(ask, monkeypatch, environment, says):
@@ -119,10 +119,24 @@ def test_the_size_of_a_reply_is_counted_unpacked(ask, endpoint, completion, monk
     """A packed answer is read; one that unpacks to more than the limit is given up, however small it was sent."""
     endpoint.reply = lambda _: (200, pack(json.dumps(completion("packed")).encode()), {"Content-Encoding": coding})
     assert ask().text == "packed"
-    monkeypatch.setattr(network, "_MOST_BYTES", 3_000_000)
+    monkeypatch.setattr(network, "MOST_BYTES", 3_000_000)
     endpoint.reply = lambda _: (200, pack(b'{"a": "' + b" " * 10**7), {"Content-Encoding": coding})
     with pytest.raises(UnusableReplyError, match="larger than 3 MB"):
         ask()
+
+
+@pytest.mark.parametrize("error", [RecursionError, TypeError, AttributeError, ValueError])
+def test_what_the_client_cannot_read_is_an_unusable_reply(endpoint, error):
+    """The client does not check what it reads; whatever it then raises is an error of ours."""
+    plugin = load_plugin("backend", "openai")
+    backend = plugin.build(validated(plugin.Options, {"model": "m", "base_url": endpoint.url}, "test"))
+
+    def odd():
+        raise error
+
+    with pytest.raises(UnusableReplyError, match="an unreadable reply"):
+        backend._wire.call(odd)
+    backend.close()
 
 
 def test_a_reply_that_cannot_be_unpacked_is_unreadable(ask, endpoint):

@@ -267,6 +267,10 @@ def stream(*pieces, between="\n\n"):
         b"\n".join(
             json.dumps(one).encode() for one in (piece("score: "), piece("0.9", "stop", usage={"prompt_tokens": 9}))
         ),
+        b"data: "
+        + json.dumps(piece("score: 0.9", "stop", usage={"prompt_tokens": 9}), indent=1)
+        .replace("\n", "\ndata: ")
+        .encode(),
         b": PROCESSING\n\n" + json.dumps(chat("score: 0.9") | {"usage": {"prompt_tokens": 9}}).encode(),
     ],
 )

@@ -249,6 +249,24 @@ def test_a_day_that_is_used_up_ends_the_run(bench, endpoint):
     assert len(endpoint.asked) == 7
 
 
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        ({"finish_reason": "length", "message": {"content": None}}, "allow more with --set max_tokens=N"),
+        ({"message": {"content": "", "reasoning": "It is scratched."}}, "all text came as reasoning"),
+        ({"finish_reason": None, "message": {"content": ""}}, "may be cut off (finish reason: none)"),
+    ],
+)
+def test_what_would_end_the_same_way_is_not_asked_again(bench_command, endpoint, completion, choice, says):
+    """An answer without text names the reason and the setting; asking again, which costs the same, is not advised."""
+    endpoint.reply = lambda _: (200, completion("", **choice), {})
+    done = bench_command("--category", "bolt", "--concurrency", 1, "--set", "max_retries=1")
+    said = " ".join(done.stderr.split())
+    assert (done.returncode, says in said, "--retry-failed" in said) == (3, True, False)
+    # Where the end is unknown, a question is asked once more, as long as it is not known that this is in vain.
+    assert (len(endpoint.asked) in range(7, 13)) if "finish" in says else (len(endpoint.asked) == 6)
+
+
 def test_failures_are_counted_and_asked_again(bench_command, endpoint, completion):
     """Refused, truncated, unparsable and failed are four outcomes; exit status 3; only what failed is asked again."""
     odd = iter(

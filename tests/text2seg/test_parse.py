@@ -371,3 +371,15 @@ def test_a_region_that_does_not_exist_cannot_be_painted():
     """A wrong number is an error, not silently dropped."""
     with pytest.raises(IndexError, match="no region 2; the division has 1"):
         paint({2: 0.5}, Regions.from_labels(np.array([[1]])))
+
+
+def test_the_note_on_an_empty_answer_says_why():
+    """A sentence of the backend is part of the note, shortened and without control characters; one word is not."""
+    assert read(Answer("", "empty", detail="stop"), N).notes == ("The answer holds no text.",)
+    assert read(Answer("", "empty", detail="only \x1b thoughts"), N).notes == (
+        "The answer holds no text: only   thoughts",
+    )
+    (*_, note) = read(Answer(" ", "truncated", detail="too long " * 200), N).notes
+    assert note.startswith("The answer was cut off: too long too long")
+    assert len(note) < 400
+    assert read(Answer("region 1", "truncated", detail="of no use here"), N).notes[-1] == "The answer was cut off."
