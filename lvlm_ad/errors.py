@@ -240,6 +240,7 @@ _WORDING = {
     "finite_number": "must be a finite number",
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
     "string_type": "must be a text",
+    **dict.fromkeys(("date_type", "date_parsing", "date_from_datetime_parsing"), "must be a day such as 2027-01-31"),
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be {ge:,.16g} or more",
     "greater_than": "must be more than {gt:,.16g}",

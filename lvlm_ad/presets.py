@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -110,8 +111,8 @@ class ModelPreset(_Preset):
     """The backend's name, for a chat model."""
     baseline: str = ""
     """The baseline's name, for every other method."""
-    end_of_life: Annotated[str, Field(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")] = ""
-    """The day on which its provider removes the model, YYYY-MM-DD; empty: unknown."""
+    end_of_life: date | None = None
+    """The day on which its provider removes the model; None: unknown."""
     price: Price = Price()
     pacing: Pacing = Pacing()
     options: dict[str, Any] = Field(default_factory=dict)

@@ -17,6 +17,7 @@ from lvlm_ad.presets import (
     load_model,
     load_prompt,
     load_protocol,
+    model_preset,
     parse_settings,
     preset_names,
     published_rows,
@@ -39,6 +40,14 @@ def test_every_preset_of_the_package_is_valid():
         assert load_protocol(name, {}).description
     for name in preset_names("prompts"):
         assert load_prompt(name).description
+
+
+@pytest.mark.parametrize("day", ["2027-01-31", dt.date(2027, 1, 31)])
+def test_the_end_of_a_model_is_a_day(day):
+    """A preset may say when its provider removes the model, as text or as a date of TOML; anything else is an error."""
+    assert model_preset({"backend": "openai", "end_of_life": day}).end_of_life == dt.date(2027, 1, 31)
+    with pytest.raises(ConfigError, match="end_of_life must be a day such as 2027-01-31; got 'soon'"):
+        model_preset({"backend": "openai", "end_of_life": "soon"})
 
 
 def test_the_paper_protocol_has_the_published_settings():

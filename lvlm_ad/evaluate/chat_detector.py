@@ -296,7 +296,7 @@ def _asked_model(preset: ModelPreset) -> str:
     asked, where, end = preset.options.get("model"), preset.options.get("base_url"), preset.end_of_life
     if not asked:
         return ""
-    removed = "was" if end <= f"{datetime.now(UTC):%Y-%m-%d}" else "will be"
+    removed = "was" if end and end <= datetime.now(UTC).date() else "will be"
     return f"asks {asked}{f' at {where}' if where else ''}{f', which {removed} removed there on {end}' if end else ''}."
 
 

@@ -239,8 +239,8 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     if "model" in taken and taken["model"] != options.get("model"):
         label = str(taken["model"])
         options = {key: value for key, value in options.items() if key not in options_class.of_model}
-    flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin}
-    flat |= {} if elsewhere else {"end_of_life": preset.end_of_life}
+    end = None if elsewhere else preset.end_of_life
+    flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin, "end_of_life": end}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})
     return Model(preset, plugin, label), known
 
