@@ -26,6 +26,16 @@ _EXAMPLE = rf"""
 """
 """An answer that stands as an example."""
 
+_ASKED_FORM = r"""
+  (?: (?:antworte(?:n\ sie)?|gib|geben\ sie)\b [^:\n]{0,60}? (?:diesem|folgendem|dieser|folgender)\ form(?:at)?\b
+    | (?:répond(?:s|ez)|donnez?)\b [^:\n]{0,60}? (?:ce\ format|format\ suivant)
+    | (?:responde|responda|contesta|conteste|rispondi)\b [^:\n]{0,60}?
+        (?:este\ formato|siguiente\ formato|questo\ formato|seguinte\ formato)
+    | [请請] [^:\n]{0,30}? (?:以下|如下|下列|下面)的?(?:格式|形式)
+    | (?:次|以下)の(?:形式|フォーマット)で[^:\n]{0,20}?(?:答え|回答|出力) | 다음\ (?:형식|양식) )
+"""
+"""How a prompt in another language asks for a form, just before its example."""
+
 _MARKS = {
     # What follows is the answer; what came before is not.
     "final": r"""
@@ -78,19 +88,20 @@ _MARKS = {
     "shows": r"<\|?(?:image|vision_start|image_pad|start_of_image|image_soft_token)\|> | <start_of_image>",
     # The same in words.
     "asks_word": rf"""
-        {_HEADS} (?:user|human|nutzer|benutzer|utilisateur|usuario|usuário|utente|用户|用戶|ユーザー|사용자)
-          [*_\ ]{{0,3}}+ :
+        {_HEADS} (?: (?:gpt4\ correct\ )?user|human|nutzer|benutzer|utilisateur|usuario|usuário|utente
+          |用户|用戶|ユーザー|사용자 ) [*_\ ]{{0,3}}+ :
       | (?-i:\bUSER\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))(?:[Uu]ser|USER|[Hh]uman|system)\ *$)
       | \#{{2,4}}\ *(?:user|human|instruction|input|question)\ *:?\ *$
     """,
-    "may_ask": rf"{_HEADS}(?:question|q|instruction|input|system)[*_\ ]{{0,3}}+:",
+    "may_ask": rf"{_HEADS}(?:question|q|instruct(?:ion)?|input|system|问题?)[*_\ ]{{0,3}}+:",
     "replies_word": rf"""
-        {_HEADS} (?:assistant|assistente?|asistente|助手|助理|アシスタント|어시스턴트) [*_\ ]{{0,3}}+ :
+        {_HEADS} (?: (?:gpt4\ correct\ )?assistant|assistente?|asistente
+          |助手|助理|アシスタント|어시스턴트 ) [*_\ ]{{0,3}}+ :
       | (?-i:\bASSISTANT\ ?:) | (?-i:(?:^|(?<=[.!?;)0-9]))(?:[Aa]ssistant|ASSISTANT)\ *$)
     """,
     "may_reply": rf"""
-        {_HEADS} (?:ai|gpt|bot|model|answer|a|response|output|reply) [*_\ ]{{0,3}}+ : | (?-i:^model\ *$|\bAnswer\ ?:)
-      | ^\#{{2,4}}\ *(?:response|output|answer)\ *$
+        {_HEADS} (?:ai|gpt|bot|model|answer|a|response|output|reply|回?答) [*_\ ]{{0,3}}+ :
+      | (?-i:^model\ *$|\bAnswer\ ?:) | ^\#{{2,4}}\ *(?:response|output|answer)\ *$
     """,
     # The question again: how the prompts of this package begin, and how any prompt gives an example.
     "prompt": r"you\ inspect\ industrial\ products\ for\ defects\b",
@@ -100,6 +111,7 @@ _MARKS = {
                   | (?:the|your|my)\ (?:answer|response|output)\ (?:must|should|has\ to) )\b [^:\n]{{0,80}}?
                 \b(?:this|these|below|the\ following|your)\ [^:\n]{{0,60}}?
                 \b(?:format|form|template|schema|structure|example|line|lines|object|as|like)\b [^:\n]{{0,80}}+ :
+              | {_ASKED_FORM} [^:\n]{{0,40}}+ :
               | \b(?:like\ this|example(?:\ (?:answer|output|response|format))?)\ ?:
               | \b(?:for\ example|for\ instance|e\.g\.|such\ as|zum\ beispiel|z\.\ ?b\.|par\ exemple|por\ ejemplo|
                 ad\ esempio|por\ exemplo|例如|比如|例えば|예를\ 들어)
@@ -125,6 +137,7 @@ _PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 _THINKING_HEADING = re.compile(rf"\s*+#{{1,6}} *+\**+(?:{_REASONING})\b", re.IGNORECASE)
+_BRACKET_TAG = re.compile(r"\[/?[a-z_]{1,20}\]", re.IGNORECASE)
 _WORD, _DIGIT, _NUMBER = re.compile(r"\w"), re.compile("[0-9]"), re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SHOWN = ["0.9", "1", "0.9", "3", "0.7"]
 """The numbers of the example in the prompts of this package."""
@@ -175,7 +188,7 @@ class _AnswerPart:
             return
         part = self._text.part(self._start, end)
         self._kept.append(part)
-        shown = TAG.sub(" ", part.text)
+        shown = _BRACKET_TAG.sub(" ", TAG.sub(" ", part.text))
         self._words |= _WORD.search(shown) is not None
         self._digits |= _DIGIT.search(shown) is not None
 

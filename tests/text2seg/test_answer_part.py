@@ -49,6 +49,8 @@ ROLES = [
     ("<\uff5cUser\uff5c>", "<\uff5cAssistant\uff5c>"),
     ("\u7528\u6237\uff1a", "\n\u52a9\u624b\uff1a"),
     ("Question: ", " Answer: "),
+    ("[gMASK]<sop><|user|>\n", "<|assistant|>\n"),
+    ("GPT4 Correct User: ", "<|end_of_turn|>GPT4 Correct Assistant: "),
 ]
 
 
@@ -134,6 +136,8 @@ def test_nothing_after_an_end_of_turn_counts(end):
         "Use the following format:\nImage anomaly score: 0.9\nRegion 1: 0.9\n\n",
         "For example, image anomaly score: 0.9; region 1: 0.9. ",
         "You must answer in this format: image anomaly score: 0.9; region 1: 0.9.\n",
+        "Antworte genau in diesem Format:\nimage anomaly score: 0.9; region 1: 0.9.\n",
+        "请按以下格式回答:\nimage anomaly score: 0.9; region 1: 0.9.\n",
         "1. Format: image anomaly score: 0.9; region 1: 0.9.\n",
         'Give your answer like this:\n```json\n{"image_anomaly_score": 0.9, "regions": []}\n```\n',
     ],
