@@ -30,6 +30,9 @@ _WHITE = (255, HIGHEST_VALUE)
 _VOC_VOID = (224, 224, 192)
 """The colour in which PASCAL VOC's label pictures mark pixels that do not count."""
 
+_TWO = 2
+"""Black and a mark."""
+
 _FEW = 64
 """A picture with so few brightnesses is no photograph."""
 _ALMOST = 0.95
@@ -77,6 +80,16 @@ class MaskValues:
         return self.peak > _MIDDLE
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the values are whole numbers."""
+        return self.values.dtype.kind in "ui"
+
+    @property
+    def is_faint(self) -> bool:
+        """Whether the values are so small that they may be numbers of defects."""
+        return self.is_whole and self.peak <= _HIGHEST_ID
+
+    @property
     def looks_like_mask(self) -> bool:
         """Whether there are few brightnesses, or almost all pixels are black or white."""
         noise = max(_NOISE, self.peak / _NOISE)
@@ -102,7 +115,7 @@ def seen(image: Image.Image) -> MaskValues:
         values = np.asarray(image)
         if not np.isfinite(values).all():
             raise ImageError("contains NaN or infinite values; save what is not inspected as 0.")
-        if (np.rint(values) == values).all():
+        if np.abs(values).max() <= HIGHEST_VALUE and (np.rint(values) == values).all():
             values = values.astype(np.int64)
         if values.min(initial=0) < 0:
             raise ImageError("contains values below 0; save it with 0 for normal and 255 for defective pixels.")
@@ -156,41 +169,41 @@ def _choose(mask: MaskValues, category: Category) -> float:
     peak, present = mask.peak, _present(mask.values)
     if peak == 0:
         return 0
-    _check_background(mask, present)
-    if mask.has_void:
-        raise ImageError(f"has PASCAL VOC's colour for pixels to ignore, whose value is {max(_VOC_VOID)}. {_SETTINGS}")
-    is_whole, is_bright = mask.values.dtype.kind in "ui", mask.is_bright
+    _check_colours(mask, present)
     black = float(present[0]) if mask.spread else 0
-    middle, areas = _middle(peak), None
-    if mask.is_labels or (is_whole and _WHITE[0] < peak < _NEARLY * _WHITE[1]):
+    is_deep = mask.is_whole and _WHITE[0] < peak < _NEARLY * _WHITE[1]
+    if mask.is_labels or is_deep:
         return black
-    if is_bright and peak < _WHITE[0] * _NEARLY:
-        areas = _values_of_areas(mask.values)
-        middle = peak / 2 if (areas > peak / 2).any() else middle
+    areas = _values_of_areas(mask.values) if present.size > _TWO or peak < _NEARLY * _WHITE[0] else present
+    is_dim_white = mask.is_bright and peak < _NEARLY * _WHITE[0] and (areas > peak / 2).any()
+    middle = peak / 2 if is_dim_white else _middle(peak)
     marks = present[present > black]
     between = marks[marks <= middle]
-    is_faint = is_whole and peak <= _HIGHEST_ID
-    if not between.size and is_bright:
-        return _MIDDLE if marks[0] > _MIDDLE else middle
     if not between.size:
-        # One dark value alone is no mark on black; a faint one may be an id, or what compression made of black.
-        is_dark = mask.spread == 0 and (not is_faint or category.are_bright())
-        return _MIDDLE if is_dark else black
-    areas = _values_of_areas(mask.values) if areas is None else areas
+        return _of_one_reading(mask, float(marks[0]), middle, category)
+    is_edged = mask.is_bright and peak in _WHITE and marks[-2] <= _HIGHEST_ID
     holds_labels = _hold_labels(areas, marks, between)
-    is_edged = peak in _WHITE and marks[-2] <= _HIGHEST_ID
-    if is_bright and between[-1] <= _HIGHEST_ID and (holds_labels or is_edged):
+    if is_edged or (holds_labels and mask.is_bright and between[-1] <= _HIGHEST_ID):
         names = ", ".join(f"{value}" for value in (*between[:3], marks[-1]))
         raise ImageError(
             f"has the values {names} beside 0, which may mean defects, noise or pixels to ignore. {_SETTINGS}"
         )
     if holds_labels:
         return black
-    if is_faint:
+    if mask.is_faint:
         return _MIDDLE if category.are_bright() else black
-    if is_whole and not is_bright and not (areas > middle).any():
+    if mask.is_whole and not mask.is_bright and not (areas > middle).any():
         raise ImageError(f"has values up to {peak:g}, which may be thin numbered defects or dim grey. {_SETTINGS}")
     return middle
+
+
+def _of_one_reading(mask: MaskValues, lowest: float, middle: float, category: Category) -> float:
+    """Return a threshold below all marks, the lowest of which is given; a picture of one dark value has none."""
+    if mask.is_bright:
+        return _MIDDLE if lowest > _MIDDLE else middle
+    # A faint value alone may be an id, or what compression made of black.
+    is_dark = mask.spread == 0 and (not mask.is_faint or category.are_bright())
+    return _MIDDLE if is_dark else float(mask.values.min()) if mask.spread else 0
 
 
 def _middle(peak: float) -> float:
@@ -206,8 +219,10 @@ def _present(values: NDArray[Any]) -> NDArray[Any]:
     return np.unique(values)
 
 
-def _check_background(mask: MaskValues, present: NDArray[Any]) -> None:
-    """Raise an ``ImageError`` if nothing is black, which would be what is normal."""
+def _check_colours(mask: MaskValues, present: NDArray[Any]) -> None:
+    """Raise an ``ImageError`` if nothing is black, which would be what is normal, or if there is a colour to ignore."""
+    if mask.has_void:
+        raise ImageError(f"has PASCAL VOC's colour for pixels to ignore, whose value is {max(_VOC_VOID)}. {_SETTINGS}")
     noise = _NOISE if _MIDDLE < mask.peak <= _WHITE[0] else mask.peak / _NOISE if mask.peak > _WHITE[0] else 0
     if present[0] > noise and mask.spread > noise:
         raise ImageError(f"has several colours but no black, which would be what is normal. {_SETTINGS}")
