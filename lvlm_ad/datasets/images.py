@@ -138,7 +138,8 @@ def read_image(path: Path, highest: Callable[[str], float] | None = None) -> NDA
         values = np.asarray(image)
         faulty = int(np.count_nonzero(~np.isfinite(values)))
         if faulty:
-            raise ImageError(f"{shown(path)} has {faulty} pixels that are NaN or infinite; replace them by numbers.")
+            pixels = f"{faulty} pixels" if faulty > 1 else "a pixel"
+            raise ImageError(f"{shown(path)} has NaN or infinity in {pixels}; replace it by a number.")
         is_float = values.dtype.kind == "f"
         if highest is not None:
             return as_rgb(values, highest("f" if is_float else "i"))

@@ -279,7 +279,8 @@ class Listing:
         if self._ignored.total():
             notes.append(f"Ignored files that are not images: {_counts(self._ignored)}.")
         for folder, unread in self._unread.items():
-            notes.append(f"Left out of {shown(folder)}: {_counts(unread)}, which are not read; convert them to PNG.")
+            place = shown(Path(os.path.relpath(folder, self.root)).as_posix())
+            notes.append(f"Left out of {place}: {_counts(unread)}, which are not read; convert them to PNG.")
         unclear = sorted({sample.defect for sample in samples if not read_label(sample.defect).kind})
         if unclear:
             names = ", ".join(map(shown, unclear))

@@ -72,6 +72,7 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
         Path(note["root"]),
         mask_threshold=note.get("mask_threshold"),
         mask_values=note.get("mask_values"),
+        categories=recorded.categories,
     )
     dataset = _measured_images(dataset, run)
     samples = {sample.id: sample for sample in dataset}
