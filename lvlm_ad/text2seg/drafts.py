@@ -17,7 +17,7 @@ _STRUCK = re.compile(
     r"""
       (?<!~)~~(?=[^\s~]) (?:[^~\n]|\n(?!\s*+\n)){1,1000}+ ~~(?!~)
     | (?<![~\w.])~(?=[^\s~]) [^~\n]{1,200}+ (?<=\S)~(?![~\w]|\.[0-9])
-    | (?!\A)(?<!</s>)<(s|del|strike)\b[^<>\n]{0,80}+> (?:[^<]|<(?!/\1\b)){0,1000}+ </\1>
+    | (?!\A|(?<=\n)<s>[^<]*+</s>\s*+\Z)(?<!</s>)<(s|del|strike)\b[^<>\n]{0,80}+> (?:[^<]|<(?!/\1\b)){0,1000}+ </\1>
     | <span\b[^<>\n]{0,80}?line-through[^<>\n]{0,80}+> (?:[^<]|<(?!/span\b)){0,1000}+ </span>
     | <!-- (?:[^-]|-(?!-?=)){0,300}+ -?-=
     | \[s\] [^\[\n]{0,200}+ \[/s\]
@@ -34,7 +34,7 @@ _REPLACED = re.compile(
     rf"""
       {_DECIMAL} (?: \ ?=\ ?
         | [\s,;(*~-]{{0,4}} (?:(?:later|now|but|then|and)\ ){{0,2}}
-          (?: {_CHANGED}(?:\ (?:down\ |up\ )?to)? | no | actually | or\ rather | rather | make\ that | i\ mean | sorry )
+          (?: {_CHANGED}(?:\ (?:down\ |up\ )?to)? | no, | actually | or\ rather | rather | make\ that | i\ mean | sorry )
           [:,]?\ ) {_NEXT_DECIMAL}
     | \b{_CHANGED}\ from\ {_DECIMAL}\ to\ {_NEXT_DECIMAL}
     | \b(?:initially|originally|previously|formerly|at\ first)\ {_DECIMAL}[,;]?\ (?:but\ |and\ )?

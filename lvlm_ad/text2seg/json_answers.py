@@ -69,15 +69,20 @@ _VERSION = re.compile(
 )
 
 
+_REASONING_KEY = re.compile(
+    "(?:chainof|inner)?(?:think|thinking|thought|reasoning|reflection|rationale|scratchpad|draft|example)s?"
+)
+
+
 def _without_drafts(value: Object) -> Object:
-    """Leave out what other pairs replace: "draft" beside "final"; "score" and "initial_score" beside "final_score"."""
+    """Leave out reasoning, and what other pairs replace: "score" and "initial_score" beside "final_score"."""
     versions = [(_VERSION.fullmatch(_NOT_IN_KEY.sub("", key.lower())), key, item) for key, item in value.pairs]
     finals = {version["name"] for version, _, _ in versions if version and version["final"]}
     pairs: list[tuple[str, Value]] = []
     for version, key, item in versions:
         if version and version["final"]:
             pairs.append((version["name"] or key, item))
-        elif version is None or version["name"] not in finals:
+        elif not (version and (version["name"] in finals or _REASONING_KEY.fullmatch(version[0]))):
             pairs.append((key, item))
     return Object(pairs)
 

@@ -42,6 +42,7 @@ def test_struck_out_numbers_do_not_count(struck):
         "Image anomaly score: 0.2; ~~region 3: 0.9;~~ region 5: 0.4.",
         "<del>\nImage anomaly score: 0.9\nRegion 3: 0.9\n</del>\nImage anomaly score: 0.2\nRegion 5: 0.4",
         "<s>Image anomaly score: 0.2; region 5: 0.4.</s>",
+        "assistant\n<s>Image anomaly score: 0.2; region 5: 0.4.</s>",
         "Image anomaly score: ~0.2; region 5: ~0.4",
         "~~~\nImage anomaly score: 0.2; region 5: 0.4.\n~~~",
     ],
@@ -127,6 +128,7 @@ def test_low_scores_stay_beside_a_remark_that_nothing_is_anomalous():
         "| Region | Initial score | Final score |\n|---|---|---|\n| Image | 0.9 | 0.2 |\n| 3 | 0.9 | 0.4 |",
         '{"draft": {"image_score": 0.9, "regions": {"5": 0.9}}, "final": {"image_score": 0.2, "regions": {"3": 0.4}}}',
         '{"image_score": 0.9, "final_image_score": 0.2, "regions": [{"region": 3, "score": 0.9, "final_score": 0.4}]}',
+        '{"thoughts": {"regions": {"5": 0.9}}, "image_score": 0.2, "regions": {"3": 0.4}}',
         '[{"image_score": 0.9, "regions": {"5": 0.9}}, {"image_score": 0.2, "regions": {"3": 0.4}}]',
     ],
 )
