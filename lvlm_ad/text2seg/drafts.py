@@ -34,7 +34,7 @@ _REPLACED = re.compile(
     rf"""
       {_DECIMAL} (?: \ ?=\ ?
         | [\s,;(*~-]{{0,4}} (?:(?:later|now|but|then|and)\ ){{0,2}}
-          (?: {_CHANGED}(?:\ (?:down\ |up\ )?to)? | no, | actually | or\ rather | rather | make\ that | i\ mean | sorry )
+          (?: {_CHANGED}(?:\ (?:down\ |up\ )?to)? | no, | actually | (?:or\ )?rather | make\ that | i\ mean | sorry )
           [:,]?\ ) {_NEXT_DECIMAL}
     | \b{_CHANGED}\ from\ {_DECIMAL}\ to\ {_NEXT_DECIMAL}
     | \b(?:initially|originally|previously|formerly|at\ first)\ {_DECIMAL}[,;]?\ (?:but\ |and\ )?
