@@ -45,7 +45,7 @@ class TransformersBackend(Backend):
         super().__init__(options)
         missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
         if missing:
-            raise ConfigError(f"Local models need {' and '.join(missing)}; pip install 'lvlm-ad[local]'.")
+            raise ConfigError(f"Local models need {' and '.join(missing)}: pip install 'lvlm-ad[local]'.")
         from .loading import check_memory, chosen_dtype  # noqa: PLC0415 - torch takes seconds
 
         self._options = options

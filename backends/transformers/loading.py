@@ -169,7 +169,7 @@ def _quantization(kind: str, dtype: str) -> Any:
     if kind == "none":
         return None
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(f"quantize={kind} needs bitsandbytes; pip install bitsandbytes.")
+        raise ConfigError(f"quantize={kind} needs bitsandbytes: pip install bitsandbytes.")
     if kind == "8bit":
         return transformers.BitsAndBytesConfig(load_in_8bit=True)
     return transformers.BitsAndBytesConfig(

@@ -254,7 +254,7 @@ class Grammars:
         try:
             import xgrammar  # noqa: PLC0415 - an optional dependency
         except ModuleNotFoundError as error:
-            raise ConfigError("constrain=true needs xgrammar; pip install 'lvlm-ad[constrain]'.") from error
+            raise ConfigError("constrain=true needs xgrammar: pip install 'lvlm-ad[constrain]'.") from error
         self._xgrammar = xgrammar
         info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocabulary, stop_token_ids=list(stops))
         self._compiler = xgrammar.GrammarCompiler(info)

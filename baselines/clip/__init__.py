@@ -131,7 +131,7 @@ class ClipBaseline(Baseline):
         super().__init__(options)
         missing = [name for name in self.needed if importlib.util.find_spec(name) is None]
         if missing:
-            raise ConfigError(f"CLIP models need {' and '.join(missing)}; pip install 'lvlm-ad[clip]'.")
+            raise ConfigError(f"CLIP models need {' and '.join(missing)}: pip install 'lvlm-ad[clip]'.")
         self._options = options
         self._device = chosen_device(options.device)
         on_gpu = self._device.startswith("cuda")

@@ -100,12 +100,13 @@ def bench(
             forecast = evaluate.dry_run(config, bars)
         else:
             runs = evaluate.bench(config, bars)
-            if report:
-                _write_reports(runs, bars)
+            pages = _write_reports(runs, bars) if report else []
     if dry_run:
         _show_forecast(forecast, json=json)
         return
     _show_board(runs, out)
+    for page in pages:
+        shell.say(f"report: {page}")
     if json:
         shell.print_json({"runs": [_as_json(run) for run in runs]})
     missing = _missing_answers(runs, retried=retry_failed)
@@ -115,18 +116,20 @@ def bench(
         raise typer.Exit(shell.EXIT_INCOMPLETE)
 
 
-def _write_reports(runs: list[Run], bars: Bars) -> None:
-    """Write the reports of the models, or of the first row if there are only reference rows."""
+def _write_reports(runs: list[Run], bars: Bars) -> list[Path]:
+    """Write the reports of the models, or of the first row if there are only reference rows; return their pages."""
     from lvlm_ad.errors import LvlmAdError
     from lvlm_ad.report.run_pages import write_report
 
     of_models = [run for run in runs if not run.manifest.model.frame]
+    pages: list[Path] = []
     for run in of_models or runs[:1]:
         try:
-            write_report(run, run.dir / "report", progress=bars)
+            pages.append(write_report(run, run.dir / "report", progress=bars))
         except LvlmAdError as error:
             # The measurements are on disk already.
             bars.note(f"No report of {run.manifest.row_name}: {error}")
+    return pages
 
 
 def _as_json(run: Run) -> dict[str, Any]:
@@ -248,9 +251,13 @@ def score(
     DIR/bottle/test/crack/000.npy; "test" may be left out. Any range and size; higher is more anomalous.
     """
     from lvlm_ad.cli.terminal import Bars, print_board
+    from lvlm_ad.errors import ConfigError
     from lvlm_ad.evaluate import RunConfig, score_maps
     from lvlm_ad.leaderboard import make_board
 
+    # The limits of the protocol's image_size.
+    if size and not 16 <= size <= 8192:  # noqa: PLR2004 - see above
+        raise ConfigError(f"--size takes 16 to 8192 pixels, or 0 for each image's own size; got {size}.")
     config = RunConfig(
         dataset=dataset,
         data=data,

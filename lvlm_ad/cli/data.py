@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,16 +58,21 @@ def check(
 @data.command()
 @shell.guarded
 def demo(
-    out: Annotated[Path, typer.Option(help="Output folder: a new one, or one with the same demo.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Output folder: a new one, or one with the same demo.  [default: where --dataset demo is]"),
+    ] = None,
     images: Annotated[int, typer.Option(min=2, help="Test images per category.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the images.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side of an image in pixels.")] = 256,
 ) -> None:
     """Draw the built-in demo: six categories with defects and masks, in the MVTec layout."""
     from lvlm_ad.datasets.demo import make_demo
+    from lvlm_ad.datasets.load import default_root
 
-    root = make_demo(out, images=images, seed=seed, size=size)
-    shell.say(f"The demo is in {root}; measure it with: lvlm-ad bench --dataset folder --data {root}")
+    root = make_demo(out or default_root("demo"), images=images, seed=seed, size=size)
+    where = f" --data {shlex.quote(str(root))}" if out else ""
+    shell.say(f"The demo is in {root}; measure it with: lvlm-ad bench --dataset demo{where}")
 
 
 @data.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 from enum import Enum
 from itertools import groupby
@@ -94,14 +95,17 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
     for model in listing:
         about = Text(" · ".join(escaped(model[name]) for name in ("description", "needs") if model[name]))
         # The remedy after the semicolon would be repeated in many rows.
-        if why_not := escaped(model["why_not"].partition(";")[0]):
+        if why_not := escaped(re.split(r"[:;] pip install", model["why_not"])[0].partition(";")[0]):
             about.append(f"{' · ' if about else ''}{why_not}", style="yellow")
         table.add_row(escaped(model["name"]), escaped(model["plugin"]), states[model["ready"]], about)
     console = shell.table_console()
     console.print(table)
-    remedies = {model["why_not"].partition("; ")[2] for model in listing if "pip install" in model["why_not"]}
-    for remedy in sorted(remedies):
-        console.print(escaped(remedy))
+    remedies: dict[str, list[str]] = {}
+    for model in listing:
+        if install := re.search(r"pip install [^.]+", model["why_not"]):
+            remedies.setdefault(install[0], []).append(model["name"])
+    for remedy, names in sorted(remedies.items()):
+        console.print(escaped(f"To use {', '.join(names)}: {remedy}"))
     for note in notes:
         console.print(escaped(note), style="yellow")
     console.print("lvlm-ad models NAME lists a model's options.", style="dim")

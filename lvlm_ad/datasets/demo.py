@@ -69,7 +69,7 @@ def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) ->
             write_file(root / SETTINGS_FILE, settings + "\n")
             (root / _UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"The demo cannot be written to {root}: {error.strerror}.") from error
+        raise DataError(f"The demo cannot be written to {root}: {error.strerror}. Name another folder.") from error
     return root
 
 

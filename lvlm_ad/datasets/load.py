@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.datasets.demo import VERSION, read_demo
 from lvlm_ad.datasets.folder import read_folder
 from lvlm_ad.datasets.images import image_size, shown
-from lvlm_ad.datasets.listing import Listing, Problem
+from lvlm_ad.datasets.listing import Listing, Problem, folders_in
 from lvlm_ad.datasets.mask_values import HIGHEST_VALUE
 from lvlm_ad.datasets.masks import Threshold, parse_values, read_mask
 from lvlm_ad.datasets.mvtec import read_mvtec
@@ -35,6 +35,9 @@ _LAYOUTS: dict[str, Callable[[Path, Threshold], Listing]] = {
 
 A new layout is such a function in a file of its own. It raises ``DataError`` if the root is no such data set.
 """
+
+_SPLITS = {"test", "train", "ground_truth", "good"}
+"""Folders within a category."""
 
 _HIGHEST_THRESHOLD = HIGHEST_VALUE - 1
 """Above this no pixel could be defective."""
@@ -112,7 +115,32 @@ def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
     if not root and name != "demo" and (name == "folder" or not folder.is_dir()):
         download = "" if name == "folder" else f", or download it: lvlm-ad data download {name}"
         raise ConfigError(f"The data set {name!r} needs a folder: give it with --data PATH{download}.")
-    return _LAYOUTS[name](folder, threshold)
+    try:
+        listing = _LAYOUTS[name](folder, threshold)
+    except DataError as error:
+        if above := _folder_above(name, folder, threshold):
+            raise DataError(f"{error} Was {shown(above)} meant?") from error
+        raise
+    beside = [one.name for one in folders_in(folder.absolute().parent) if one.name.lower() in _SPLITS - {folder.name}]
+    if folder.name.lower() in _SPLITS and beside:
+        listing.remarks.append(
+            f"Was the folder above {folder.name}/ meant? It holds {', '.join(f'{one}/' for one in beside)} as well: "
+            "masks and reference images are looked for there."
+        )
+    return listing
+
+
+def _folder_above(name: str, folder: Path, threshold: Threshold) -> Path | None:
+    """Return the folder above that holds the data set, if ``folder`` is a category, or a part of one."""
+    near = [folder.absolute(), *folder.absolute().parents]
+    part = max((at for at, one in enumerate(near[:3]) if one.name.lower() in _SPLITS), default=0)
+    for above in near[part + 1 : part + 3]:
+        try:
+            if _LAYOUTS[name](above, threshold).dataset():
+                return above
+        except DataError:
+            continue
+    return None
 
 
 def default_root(name: str) -> Path:

@@ -104,8 +104,8 @@ class Sample:
             part = read_mask(path, self.threshold, self.peers)
             if part.shape != size:
                 raise ImageError(
-                    f"The mask {shown(path)} has {part.shape[0]} x {part.shape[1]} pixels, but its image has "
-                    f"{size[0]} x {size[1]}; both must have the same size.{self._turn_hint(part.shape)}"
+                    f"The mask {shown(path)} has {part.shape[1]} x {part.shape[0]} pixels, but its image has "
+                    f"{size[1]} x {size[0]}; both must have the same size.{self._turn_hint(part.shape)}"
                 )
             mask |= part
         return mask

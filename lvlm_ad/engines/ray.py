@@ -83,7 +83,7 @@ class RayEngine:
         try:
             import ray  # noqa: PLC0415 - comes with the extra "ray"
         except ModuleNotFoundError as error:
-            raise ConfigError("--engine ray needs ray; pip install 'lvlm-ad[ray]'.") from error
+            raise ConfigError("--engine ray needs ray: pip install 'lvlm-ad[ray]'.") from error
         self._ray: Any = ray
         self._options, self._concurrency, self._note = options, concurrency, note
         self._started = not ray.is_initialized()

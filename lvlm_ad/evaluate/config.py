@@ -176,7 +176,9 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     settings = dict(config.settings)
     fields_of_protocol = set(Protocol.model_fields) - {"name"}
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
-    references = REFERENCE_ROWS if config.reference_rows or not config.models else ()
+    if not config.models and not config.reference_rows:
+        raise ConfigError("Without reference rows and without a model there is nothing to measure; name a model.")
+    references = REFERENCE_ROWS if config.reference_rows else ()
     models = [find_model(name, settings) for name in dict.fromkeys([*config.models, *references])]
     known = fields_of_protocol.union(*(keys for _, keys in models))
     known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
@@ -195,10 +197,9 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     if dataset is None:
         # Last, since the demo may have to be drawn.
         name = config.dataset or ("demo" if config.data is None else "folder")
-        root = config.out / "demo-data" if name == "demo" and config.data is None else config.data
         dataset = load_dataset(
             name,
-            root,
+            config.data,
             mask_threshold=config.mask_threshold,
             mask_values=config.mask_values,
             categories=config.categories,

@@ -169,7 +169,7 @@ def _generator(options: SamOptions) -> _Generator:
     """Return the model, loaded once in a process."""
     absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if absent:
-        raise ConfigError(f"The sam division needs {' and '.join(absent)}; pip install 'lvlm-ad[local]'.")
+        raise ConfigError(f"The sam division needs {' and '.join(absent)}: pip install 'lvlm-ad[local]'.")
     name, device = options.sam_model, chosen_device(options.sam_device, setting="sam_device")
     with _LOADING:
         if (name, device) not in _LOADED:

@@ -334,7 +334,7 @@ def _frame(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFram
     try:
         import pandas as pd  # noqa: PLC0415 - optional
     except ModuleNotFoundError as error:
-        raise ConfigError("to_frame() needs pandas, which is not installed: pip install pandas.") from error
+        raise ConfigError("to_frame() needs pandas; install it with: pip install 'lvlm-ad[pandas]'.") from error
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -95,11 +95,60 @@ def test_bad_usage_is_one_clear_line(lvlm_ad_command, kept_data, arguments, says
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("size", [-5, 1, 15, 8193, 10**12])
+def test_a_size_that_cannot_be_is_named_as_it_was_given(lvlm_ad_command, kept_data, size):
+    """The option is called --size, not image_size, and the message says what it takes."""
+    done = lvlm_ad_command("score", "--maps", kept_data, "--data", kept_data, "--size", size)
+    assert done.returncode == 2
+    assert f"--size takes 16 to 8192 pixels, or 0 for each image's own size; got {size}." in done.stderr
+
+
+def test_without_rows_there_is_nothing_to_measure(lvlm_ad_command):
+    """Reference rows that were declined are not measured all the same."""
+    done = lvlm_ad_command("bench", "--no-reference-rows")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing to measure; name a model" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["test", "train", "ground_truth", "test/good", "test/hole"])
+@pytest.mark.parametrize("command", [["data", "info"], ["bench", "--dry-run"]])
+def test_a_part_of_a_category_asks_whether_more_was_meant(lvlm_ad_command, kept_data, part, command):
+    """The folder above is named, where masks and reference images lie."""
+    done = lvlm_ad_command(*command, "--data", kept_data / "bolt" / part)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert f"Was {kept_data / 'bolt'} meant?" in said or f"Was the folder above {part}/ meant?" in said
+    mvtec = lvlm_ad_command("data", "info", "--dataset", "visa", "--data", kept_data / "bolt" / part)
+    assert "is not VisA" in mvtec.stderr
+
+
+def test_the_pages_of_a_bench_are_named_at_its_end(lvlm_ad_command, kept_data):
+    """The last lines say where the leaderboard and the reports are; the table alone is on stdout."""
+    done = lvlm_ad_command("bench", "--data", kept_data, "--limit", 1, *GRID, "--report", "--resamples", 0)
+    page = next(Path("runs").glob("contrast-folder-*/report/index.html"))
+    assert done.stderr.splitlines()[-2:] == ["leaderboard: runs/leaderboard.html", f"report: {page}"]
+    assert "AUROC" in done.stdout
+    assert "dividing" not in done.stdout
+    assert "runs/" not in done.stdout
+
+
+def test_all_commands_use_one_demo(lvlm_ad_command, monkeypatch, tmp_path):
+    """What one has drawn, the others find; a demo of your own is measured where it is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    drawn = lvlm_ad_command("data", "demo", "--images", 2, "--size", 64)
+    assert "measure it with: lvlm-ad bench --dataset demo" in drawn.stderr
+    (folder,) = (tmp_path / "cache" / "lvlm-ad").glob("demo-*")
+    info = json.loads(lvlm_ad_command("data", "info", "--dataset", "demo", "--json").stdout)
+    assert (info["root"], info["images"]) == (str(folder), 12)
+    bench = lvlm_ad_command("bench", "-c", "brick", *GRID, "--resamples", 0)
+    assert bench.returncode == 0, bench.stderr
+    assert not list(Path("runs").glob("demo*"))
+
+
 @pytest.mark.parametrize("text", ["Is the $clas_name broken?", "It costs $ 5.", "$" + "{picture}"])
 def test_a_prompt_that_no_question_can_fill_is_an_error(quick_bench, tmp_path, text):
     """A placeholder that does not exist is an error even if no chat model asks; the message lists the right ones."""
     (tmp_path / "own.toml").write_text(f"text = '{text}'\n", encoding="utf-8")
-    done = quick_bench("--prompt", "own.toml")
+    done = quick_bench("--model", "contrast", "--prompt", "own.toml")
     assert done.returncode == 2
     assert "The prompt own has a placeholder that cannot be filled" in done.stderr
     assert "$class_name, $defects, $n_regions, $pictures, $references" in done.stderr

@@ -64,9 +64,9 @@ def test_threshold_of_a_sample_reaches_its_mask(tmp_path):
 
 
 def test_mask_of_another_size_is_an_error(tmp_path):
-    """A mask that does not cover its image exactly is never stretched; both sizes are named, height first."""
+    """A mask that does not cover its image exactly is never stretched; both sizes are named, width first."""
     image, mask = picture(tmp_path / "0.png"), picture(tmp_path / "m.png", 255, (4, 6))
-    with pytest.raises(ImageError, match=r"m\.png has 6 x 4 pixels, but its image has 4 x 6"):
+    with pytest.raises(ImageError, match=r"m\.png has 4 x 6 pixels, but its image has 6 x 4"):
         _ = Sample("a/bad/0", "a", True, "bad", image, mask).mask
 
 
