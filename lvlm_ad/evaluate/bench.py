@@ -112,7 +112,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     plan = resolve(config)
     plan = replace(plan, models=tuple(_without_key(model) for model in plan.models))
     progress = progress or Progress()
-    for note in (*plan.dataset.notes, *plan.dataset.remarks):
+    for note in plan.dataset.remarks:
         progress.note(note)
 
     def forecasts() -> list[dict[str, Any]]:

@@ -128,7 +128,7 @@ def test_a_part_of_another_size_is_an_error(tmp_path, part):
     root = gears(tmp_path, "masks/worn/07/0.png", "masks/worn/07/1.png")
     mask(root / "masks" / "worn" / "07" / part, SPOT[:10])
     (error,) = [one.message for one in check_dataset("folder", root).problems if one.severity == "error"]
-    assert f"07/{part} has 10 x 24 pixels" in error
+    assert f"07/{part} has 24 x 10 pixels" in error
 
 
 @pytest.mark.parametrize("kind", ["label", "mask_shift", "missing label", "annotated"])
