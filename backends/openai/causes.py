@@ -42,8 +42,7 @@ _MODEL = re.compile(
 )
 _PICTURES = r"(?:image_url|images|image (?:input|content|url|part)s?|vision|visual|multi-?modal\w*|pictures)"
 _SETTINGS = (
-    r"(?:temperature|seed|max_tokens|max_completion_tokens|reasoning_effort|(?:top_)?logprobs|response_format|json_schema"
-    r"|stream|detail)"
+    r"(?:temperature|seed|max_(?:completion_)?tokens|reasoning_effort|(?:top_)?logprobs|response_format|json_schema)"
 )
 _REQUEST = re.compile(
     rf"(?:not|n't|only) (?:\w+ ){{0,3}}(?:support|accept|allow|have|enable)\w* (?:\w+ ){{0,2}}?{_PICTURES}"

@@ -247,6 +247,7 @@ def test_a_wrong_address_is_called_one(backend, endpoint):
             False,
         ),
         (400, {"message": "Invalid base64 image_url."}, False),
+        (400, {"message": "Invalid image data in stream; see detail"}, False),
         (422, {}, False),
     ],
 )
