@@ -109,11 +109,11 @@ def _why_no_map(run: Run, sources: Sources | None) -> str:
     if sources is None:
         return ""
     if run.manifest.model.row == "dense":
-        return "no map: a run does not store a method's own maps"
+        return "No map: a run does not store a method's own maps"
     if sources.divisions is None:
-        return "no map: the image is not divided again"
+        return "No map: the image is not divided again"
     if run.manifest.division.hash != sources.divisions.hash:
-        return "no map: this run divides the image into other regions"
+        return "No map: this run divides the image into other regions"
     return ""
 
 

@@ -185,7 +185,7 @@ def test_an_own_map_has_no_map_in_the_gallery(kept_run, images, tmp_path):
     for card in data_of(page)["cards"]:
         assert card["marks"]
         assert [bool(run["map"]) for run in card["runs"]] == [False, True]
-    assert data_of(page)["no_map"] == ["no map: a run does not store a method's own maps", ""]
+    assert data_of(page)["no_map"] == ["No map: a run does not store a method's own maps", ""]
     page = write_comparison([kept_run] * 2, tmp_path / "page", resamples=50, pictures=False)
     assert "a run is compared with itself" in page.read_text()
     with pytest.raises(ConfigError, match="two runs or more"):
@@ -206,8 +206,8 @@ def test_a_run_of_other_regions_says_why_it_has_no_map(kept_run, images, tmp_pat
         sources = find_sources(kept_run, images, Progress(), stack)
         data, _ = gallery([kept_run, other], sources, tmp_path, Progress())
         undivided, _ = gallery([kept_run], replace(sources, divisions=None, note="why"), tmp_path, Progress())
-    assert data["no_map"] == ["", "no map: this run divides the image into other regions"]
-    assert undivided["no_map"] == ["no map: the image is not divided again"]
+    assert data["no_map"] == ["", "No map: this run divides the image into other regions"]
+    assert undivided["no_map"] == ["No map: the image is not divided again"]
     assert gallery([kept_run], None, tmp_path, Progress())[0]["no_map"] == [""]
 
 
