@@ -149,6 +149,15 @@ class MaskFiles:
                     return owners
         return []
 
+    def check_used(self, folder: Path) -> None:
+        """Report a folder that lies where kinds of defect lie if none of its masks belongs to an image."""
+        if all(path in self._unused for path in pictures_below(folder)):
+            self._listing.report(
+                folder,
+                f"{shown(folder)} is named like a folder of masks, and its pictures look like masks, but none has the "
+                "name of an image; rename the folder if it holds images, or the masks after their images.",
+            )
+
     def of(self, image: Path) -> list[list[Path]]:
         """Return the masks of an image, each a list of files; more than one only if it is not clear which counts."""
         ranks = self._masks.get(image, {})

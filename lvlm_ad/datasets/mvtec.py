@@ -107,6 +107,7 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
         masks.add_folder(place)
     for place in sorted(of_masks):
         masks.add_folder(place)
+        masks.check_used(place)
     for kind in kinds:
         masks.add_files(beside[kind], kind.name)
         _read_inner(listing, kind, masks)

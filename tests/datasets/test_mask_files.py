@@ -157,6 +157,13 @@ def test_masks_among_photographs_are_an_error(tmp_path):
         load_dataset("folder", root)
 
 
+def test_a_kind_that_may_be_masks_is_an_error(tmp_path):
+    """Among the kinds of defect, masks that belong to no image may be a kind of dark pictures: neither is assumed."""
+    root = gears(tmp_path, "test/mask_scratch/99.png")
+    with pytest.raises(DataError, match=r"mask_scratch is named like .* none has the name of an image; rename"):
+        load_dataset("folder", root)
+
+
 def test_a_mask_of_one_of_several_kinds_is_an_error(tmp_path):
     """A mask that names no kind and fits images of two is given to neither."""
     root = gears(tmp_path, "masks/07.png")
