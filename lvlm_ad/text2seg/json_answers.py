@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from lvlm_ad.text2seg.json_values import Object, Scalar, Value, read_value
 from lvlm_ad.text2seg.lexer import Text, Tokens, lex
-from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_regions, read_separated
+from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_regions
 from lvlm_ad.text2seg.prose import read_prose
 from lvlm_ad.text2seg.scores import Statement, quoted
 
@@ -177,11 +178,13 @@ def _item(item: Value, place: Place, key: str) -> Iterator[Statement]:
             regions, number = _regions(lex(region.text)), _number(score)
             yield from [Statement(number, regions)] if regions and number else _unread(key, score)
         case Scalar() if place == "regions" and not item.word:
-            tokens = lex(item.text)
-            listed = read_list(tokens, 0)
-            number = read_separated(tokens, listed[1]) if listed else None
-            stated = [Statement(number, listed[0])] if listed and number else read_prose(item.text)
-            yield from stated or _unread(key, item)
+            # "3: 0.7, 5: 0.4" lists regions too.
+            label = Text("regions: ", [-1] * 9) if item.text.text[:1].isdecimal() else Text("", [])
+            stated = read_prose(label.followed_by(item.text))
+            if any(statement.score for statement in stated):
+                yield from (replace(statement, unread=False) for statement in stated)
+            else:
+                yield from _unread(key, item)
         case _:
             yield from _walk(item, place, key)
 
@@ -202,6 +205,8 @@ def _pair(key: str, item: Value, place: Place, *, numbered: bool, beside_region:
             yield Statement(number)
         elif not isinstance(item, Scalar):
             yield from _walk(item, "image", key)
+    elif isinstance(item, Scalar) and _is(key, "regions"):
+        yield from _item(item, "regions", key)
     elif isinstance(item, Scalar):
         yield from _unread(key, item, beside_region=beside_region)
     else:
@@ -286,7 +291,8 @@ def _score_of(value: Value) -> Number | None:
 
 def _regions(tokens: Tokens) -> tuple[Span, ...]:
     """Read 3, "3", "#3", "3, 5", "region_3", "regions 3 and 5", "Region 3 (top left)"; () if it is none of these."""
-    read = read_regions(tokens, 0) if tokens.has(0, "region") else read_list(tokens, 0)
+    short = tokens[0].text == "r" and tokens.has(1, "integer")
+    read = read_regions(tokens, 0) if tokens.has(0, "region") else read_list(tokens, int(short))
     if read is None or not (read[1] == len(tokens) or tokens.is_mark(read[1], "(,;:-")):
         return ()
     return () if tokens.contain(read[1], len(tokens), "number") else read[0]

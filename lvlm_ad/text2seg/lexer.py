@@ -34,6 +34,7 @@ def _members() -> dict[str, frozenset[str]]:
     members["word"] = listed_words | {"<word>", "<script>"}
     members["number"] = members["integer"] | members["decimal"] | members["broken"]
     members["mark"] = listed_marks | {"<mark>"}
+    members["other_mark"] = frozenset(["<mark>"])
     return members
 
 
@@ -85,6 +86,10 @@ class Text:
     def part(self, start: int, end: int | None = None) -> Text:
         """Return the text between two indices."""
         return Text(self.text[start:end], self.origins[start:end])
+
+    def followed_by(self, other: Text) -> Text:
+        """Return this text and then another."""
+        return Text(self.text + other.text, [*self.origins, *other.origins])
 
     def replaced(self, pattern: re.Pattern[str], by: Callable[[re.Match[str]], str]) -> Text:
         """Return the text with every match replaced; a replacement stands where the match began."""
@@ -194,6 +199,7 @@ def _plain_characters() -> dict[int, str]:
         ";": "\u061b",
         ".": "\u3002\u0964\u066b",
         "%": "\u066a",
+        "/": "\u2044\u2215",
         "'": "\u2018\u2019\u201b\u02bc",
         '"': "\u201c\u201d\u201e\u201f\u00ab\u00bb",
         "=": "\u2248\u2245\u2250\u225f",
@@ -232,6 +238,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _COMPOSED = re.compile(r"[^\W0-9_][\u0300-\u036f]++")
+_SINGLE_SIGNS = re.compile("[\u00bc-\u00be\u2150-\u215e\u2460-\u2473]")  # one half, a 3 in a circle
+_MIDDLE_DOT = re.compile("(?<=[0-9])[\u00b7\u22c5\u2219](?=[0-9])")
 
 
 def tail(text: str) -> Text:
@@ -247,6 +255,9 @@ def tail(text: str) -> Text:
 def plain(text: Text) -> Text:
     """Write typographic variants (full-width forms, dashes, quotation marks, spaces, arrows) as plain characters."""
     translated = Text(text.text.translate(_PLAIN), text.origins)
+    translated = translated.replaced(
+        _SINGLE_SIGNS, lambda sign: unicodedata.normalize("NFKC", sign[0]).replace("\u2044", "/")
+    ).replaced(_MIDDLE_DOT, lambda _: ".")
     translated = translated.replaced(_COMPOSED, lambda letter: unicodedata.normalize("NFC", letter[0]))
     translated = translated.replaced(_INVISIBLES, lambda _: "").replaced(_ESCAPED, lambda sign: _ESCAPES[sign[0]])
     return translated.replaced(_ARROW, lambda _: "=")

@@ -32,6 +32,8 @@ _OVER = form("{points}?+ (?P<bracket> '(' )?+ (?: '/' | {out} {of} )")  # "7/10"
 _POINTS = form("{points} (?! {of} )")
 _SPACED_DASH = form("(?! {touching} ) '-'")
 _TIME_OR_DATE = form("(?={touching}) ':/' {number}")
+_ODD = form("(?={touching}) (?={other_mark}) {touching} {number}")
+"""Another sign between digits, as in 0'9: nobody knows what it means."""
 
 _BEFORE_LIST = form("(?: {numbered}++ '.'?+ )?+ (?: ':=' (?: {line} '-'?+ )?+ )?+ '(['?+")
 _ITEM = form(
@@ -86,6 +88,8 @@ def read_number(tokens: Tokens, start: int) -> Number | None:
     # "0.7 - 2 scratches" is a score and a comment; "0.7 - 0.8" is a range.
     if last is not None and not (last[2] and _SPACED_DASH.match(tokens.shape, end)):
         value, end = math.nan, last[1]
+    elif odd := _ODD.match(tokens.shape, end):
+        value, end = math.nan, odd.end()
     elif _TIME_OR_DATE.match(tokens.shape, end):
         return None
     if tokens.has(end, "unit"):

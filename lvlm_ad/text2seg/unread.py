@@ -6,7 +6,6 @@ word: whatever looks like one, and has something before it in its clause that ma
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Iterator
 
 from lvlm_ad.text2seg.lexer import Tokens, form
@@ -19,7 +18,7 @@ _SIGN = form("(?={touching}) '-+'")
 _LABEL = form(
     r"""
       {opens|line|word} (?P<label> {integer} ) ')]'?+
-      (?: (?: ':=-' | {is} )++ '(['?+ | '([' | (?<= {word} {integer} ) '|' ) \Z
+      (?: (?: ':=-' | {is} )++ '(['?+ | '([' | (?<= {word} {integer} ) '|' | (?<= {line} {integer} ) ','?+ ) \Z
     """
 )
 """What names a number as whose: "3: ", "area 3 = (", "| area 3 |"."""
@@ -55,7 +54,7 @@ def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, 
 def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
     """Tell whether a number can be a score, and not a count or a coordinate."""
     if number.plain:
-        if math.isnan(number.value) or tokens.has(number.end, "number") or counts(tokens, number):
+        if not number.value >= 0 or tokens.has(number.end, "number") or counts(tokens, number):
             return False
         return labelled or (number.in_range and tokens.is_mark(number.start - 1, ":="))
     if not number.in_range:

@@ -25,6 +25,7 @@ NOTATIONS = [
     "anomaly_score[image] = 0.8; anomaly_score[4] = 0.6",
     "image anomaly score: 0.8; 4th region: 0.6",
     "Image score /10: 8; region 4: 6",
+    "image anomaly score: 0\u00b78; region \u2463: 3\u20445",
     "image anomaly score: \u0660\u066b\u0668; region \u0664: \u0660\u066b\u0666",
     "image anomaly score: \u0966.\u096e; region \u096a: \u0966.\u096c",
 ]

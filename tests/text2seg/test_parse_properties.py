@@ -1,4 +1,5 @@
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -45,6 +46,11 @@ prose = st.sampled_from(
 )
 
 
+def usual_digits(text: str) -> str:
+    """Return a plain text with the digits of all scripts as 0 to 9."""
+    return "".join(str(unicodedata.digit(c)) if c.isdecimal() else c for c in plain(Text.of(text)).text)
+
+
 SCALES = [(low, high) for low in (0, 1) for high in (3, 4, 5, 7, 9, 10, 20, 50, 100, 255, 1000)]
 
 
@@ -53,7 +59,7 @@ def written_values(text: str) -> set[float]:
 
     A number above 1 is on a scale that the text states: one whose end stands in the text, or percent.
     """
-    text = plain(Text.of(text)).text
+    text = usual_digits(text)
     patterns = (r"[0-9]+", r"[0-9]*\.[0-9]+", r"[0-9]+,[0-9]+", r"[0-9.]+[eE]-?[0-9]+")
     found = {match.rstrip(".").replace(",", ".") for pattern in patterns for match in re.findall(pattern, text)}
     numbers = {float(number) for number in found if number.count(".") < 2}
@@ -97,7 +103,7 @@ def test_every_score_stands_in_the_text(text):
     values = written_values(text)
     assert {*result.regions.values(), *([] if result.image is None else [result.image])} <= values
     if result.regions:
-        integers = [int(number) for number in re.findall("[0-9]+", plain(Text.of(text)).text)]
+        integers = [int(number) for number in re.findall("[0-9]+", usual_digits(text))]
         assert all(min(integers) <= number <= max(integers) for number in result.regions)
 
 
@@ -178,5 +184,26 @@ def test_a_score_beside_a_number_is_read_or_told(label, number, separator, tenth
     assert read_as_region or told or label in MEASURES, (text, result)
 
 
-MEASURES = {*"xyswhvm", "mm", "cm", "km", "um", "nm", "px", "am", "pm", "kg", "mg", "ml", "hz", "kb", "mb", "mv", "kv"}
-"""Words by which a number is a measure."""
+MEASURES = {
+    *"xyswhvm",
+    "mm",
+    "cm",
+    "km",
+    "um",
+    "nm",
+    "px",
+    "am",
+    "pm",
+    "kg",
+    "mg",
+    "ml",
+    "hz",
+    "kb",
+    "mb",
+    "mv",
+    "kv",
+    "image",
+    "picture",
+    "photo",
+}
+"""Words by which a number is a measure, or names another picture."""

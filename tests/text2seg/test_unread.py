@@ -14,6 +14,7 @@ N = 60
         ("image anomaly score: 0.8; region B: 60%", "region B: 60%"),
         ("image anomaly score: 0.8; patch 4: 0.6", "4: 0.6"),
         ("image anomaly score: 0.8\n4: 0.6\n7: 0.3", "7: 0.3"),
+        ("image anomaly score: 0.8\nRegion\tScore\n4\t0.6", "4 0.6"),
         ("image anomaly score: 0.8; region 4 deserves about, say, 0.6", "region 4 deserves about, say, 0.6"),
         ("region four: 0.6. The image anomaly score is 0.8", "region four: 0.6"),
         ("image anomaly score: 0.8; region 4 (top) 0.6", "region 4 (top) 0.6"),
@@ -53,3 +54,10 @@ def test_a_measure_is_not_taken_for_an_unread_score(text):
     """A size, a place, a confidence, a count and a draft are no unread scores."""
     scores = parse(text, N)
     assert (scores.image, dict(scores.regions), scores.status) == (0.8, {4: 0.6}, "ok")
+
+
+def test_digits_with_another_sign_between_them_are_told():
+    """Of 0'6 nobody knows the value: it is left out with a note, never read as 0."""
+    scores = parse("image anomaly score: 0.8; region 4: 0'6", N)
+    assert (scores.image, dict(scores.regions), scores.status) == (0.8, {}, "partial")
+    assert "is no single number" in scores.notes[0]
