@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -40,6 +40,7 @@ def test_ordinary_text_stays(text):
 VALUES = st.recursive(st.text() | st.none() | st.integers(), st.lists)
 
 
+@settings(max_examples=25)
 @given(VALUES | st.dictionaries(st.text(), VALUES))
 def test_json_reads_as_it_was(value):
     """Whatever is escaped, a reader gets the same value."""
