@@ -13,6 +13,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from lvlm_ad.datasets import Dataset, load_dataset
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest, what_is_wrong
+from lvlm_ad.escape import escaped
+from lvlm_ad.limits import is_utf8
 from lvlm_ad.plugins import Model, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
 from lvlm_ad.prompts import check_prompt
@@ -100,6 +102,9 @@ class RunConfig:
                     f"models takes names, not {model!r:.80}. Put a class of your own into a file, so that its stored "
                     "answers are kept apart from those of later versions, and give models=['FILE.py:CLASS']."
                 )
+        for name, value in self.settings.items():
+            if not all(is_utf8(str(text)) for text in (name, value)):
+                raise ConfigError(f"The setting {escaped(name)!r} holds bytes that are not valid UTF-8.")
         for name, field_type in _field_types().items():
             try:
                 value = field_type.validate_python(getattr(self, name))

@@ -16,6 +16,7 @@ import numpy as np
 from lvlm_ad.datasets.images import resize_mask, shown
 from lvlm_ad.datasets.tables import decimal_points, read_table
 from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.escape import escaped
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
 from lvlm_ad.evaluate.lost_truth import LostTruth, count_lost
@@ -23,6 +24,7 @@ from lvlm_ad.evaluate.map_oddities import MapOddities
 from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.evaluate.score_names import MAP_SUFFIXES, SampleNames, expected_names
 from lvlm_ad.files import read_array
+from lvlm_ad.limits import is_utf8
 from lvlm_ad.log import Progress
 from lvlm_ad.presets import Price
 from lvlm_ad.text2seg import Scores
@@ -73,6 +75,8 @@ def score_maps(
     for note in (*plan.dataset.notes, *plan.dataset.remarks):
         progress.note(note)
     name = name or maps.resolve().name
+    if not is_utf8(name):
+        raise ConfigError(f"The name {escaped(name)} is not valid UTF-8; give another with --name.")
     if not name.strip():
         raise ConfigError("The row needs a name; give it with --name.")
     files = find_maps(plan.dataset, maps)

@@ -168,7 +168,7 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         lvlm_ad.errors.RunError: The run no-run is incomplete: run.json cannot be read (No such file or directory).
     """
     with _reading(folder, "run.json") as path:
-        check_plain(str(folder))
+        check_plain(folder.name)
         manifest = Manifest.model_validate_json(read_file(path, MANIFEST_BYTES))
     with _reading(folder, "metrics.json") as path:
         text = read_file(path, MANIFEST_BYTES)

@@ -103,6 +103,20 @@ def test_a_size_that_cannot_be_is_named_as_it_was_given(lvlm_ad_command, kept_da
     assert f"--size takes 16 to 8192 pixels, or 0 for each image's own size; got {size}." in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("score", "--maps", ".", "--name"), ("bench", "--set", "prompt"), ("ask", "0.png", "-m", "gpt-4o", "--set")],
+)
+def test_bytes_that_are_no_text_are_refused(lvlm_ad_command, kept_data, arguments):
+    """A name or a setting that no file of a run could hold is one line before anything is measured."""
+    odd = os.fsdecode(b"odd-\xff=1")
+    *options, last = arguments
+    given = (*options, f"{last}={odd}") if last == "prompt" else (*arguments, odd)
+    done = lvlm_ad_command(*given, *(() if "ask" in given else ("--data", kept_data)))
+    assert done.returncode == 2
+    assert "not valid UTF-8" in done.stderr
+
+
 def test_without_rows_there_is_nothing_to_measure(lvlm_ad_command):
     """Reference rows that were declined are not measured all the same."""
     done = lvlm_ad_command("bench", "--no-reference-rows")
