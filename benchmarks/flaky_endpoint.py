@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "Exchange", "Lost", "serving"]
 
 FAULTS = ("429", "429 with a wait", "500", "reset", "hang", "no JSON", "broken off", "no choices")
+_UNREADABLE = {"no JSON", "no choices"}
+"""The faults of a reply that is probably paid for."""
 DISK_DELAY = 0.25
 """Seconds from the moment when an answer was handed to the socket until it must be on the disk."""
 
@@ -87,6 +89,7 @@ class Endpoint:
         self.answered: set[str] = set()
         self.in_flight: set[str] = set()
         self.settled: set[str] = set()
+        self._unreadable: set[str] = set()
         self.needless = self.doubled = 0
         self._under_way: set[Exchange] = set()
         self._killed: dict[str, float] = {}
@@ -100,6 +103,10 @@ class Endpoint:
             name = f"{question[:16]}-{self._times[question]}"
             draw = random.Random(f"{self._seed} {name}")  # noqa: S311 - faults, no secret
             kind = draw.choice(FAULTS) if draw.random() < self._faults else "answer"
+            if kind in _UNREADABLE:
+                # A client that was given two of these gives the question up.
+                kind = kind if question not in self._unreadable else "answer"
+                self._unreadable.add(question)
             due = {other.question for other in self._under_way if other.kind == "answer"}
             if len(self.answered | due) >= self.allowed:
                 kind = "busy"
