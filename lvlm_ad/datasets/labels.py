@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import SequenceMatcher
+from functools import cache
 from typing import NamedTuple
 
 _GOOD = frozenset(
@@ -40,6 +41,7 @@ class Label(NamedTuple):
     is_known: bool  # whether it is one of the words for normal and anomalous
 
 
+@cache
 def read_label(word: str) -> Label:
     """Return what a label says. Any word may name a kind of defect, unless it looks like one that means "normal".
 
