@@ -168,8 +168,10 @@ def is_right_or_told(scores: Scores, image: int, regions: Mapping[int, int]) -> 
     """Tell whether exactly the scores that were written are read, or the result says that something is wrong."""
     if scores.status != "ok":
         return scores.image is None or scores.status == "partial"
-    read_as = {n: round(score, 9) for n, score in scores.regions.items()}
-    return round(scores.image or 0.0, 9) == image / 10 and read_as == {n: tenths / 10 for n, tenths in regions.items()}
+    # A region without a score has 0.
+    read_as = {n: round(score, 9) for n, score in scores.regions.items() if score}
+    written = {n: tenths / 10 for n, tenths in regions.items() if tenths}
+    return round(scores.image or 0.0, 9) == image / 10 and read_as == written
 
 
 def stands_in(score: float, text: str) -> bool:

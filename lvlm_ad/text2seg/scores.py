@@ -156,7 +156,11 @@ class _Reading:
                 return None
             if score.in_range:
                 return score
-            wrong = "is no single number" if math.isnan(score.value) else f"is outside {scale or UNIT}"
+            wrong = (
+                "is no single number"
+                if math.isnan(score.value)
+                else f"is outside {scale or f'{UNIT}, and no scale is stated'}"
+            )
             verdict.note(f"{quoted(score.written)} as {name} {wrong}; it is left out.")
             return None
 

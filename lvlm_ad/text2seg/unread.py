@@ -52,7 +52,13 @@ def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, 
 
 
 def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
-    """Tell whether a number can be a score, and not a count or a coordinate."""
+    """Tell whether a number can be a score that matters, and not a count, a share or a coordinate.
+
+    A 0 does not: regions without a score have 0.
+    """
+    shared = number.percent and counts(tokens, number) and not tokens.has(number.end, "anomaly|measure|score")
+    if number.value == 0 or shared:
+        return False
     if number.plain:
         if not number.value >= 0 or tokens.has(number.end, "number") or counts(tokens, number):
             return False

@@ -47,11 +47,13 @@ def test_a_number_left_beside_a_name_is_quoted(text, quoted):
         "image anomaly score: 0.8; region 4: 0.6. Region 4 lies at (0.3, 0.4) and has 2 holes.",
         "Region four: 0.3, I thought. image anomaly score: 0.8; region 4: 0.6",
         '{"image_anomaly_score": 0.8, "regions": [{"region": 4, "score": 0.6, "area": 0.1}], "confidence": 0.9}',
+        "image anomaly score: 0.8; region 4: 0.6. All other regions: 0.0",
+        "image anomaly score: 0.8; region 4: 0.6. Region 4 is 70% covered by rust.",
         "image anomaly score: 0.8; region 4: 0.6\n\nChecked on 2024-05-12, 3 regions of 60.",
     ],
 )
 def test_a_measure_is_not_taken_for_an_unread_score(text):
-    """A size, a place, a confidence, a count and a draft are no unread scores."""
+    """A size, a place, a share, a confidence, a count, a draft and the 0 of all other regions are no unread scores."""
     scores = parse(text, N)
     assert (scores.image, dict(scores.regions), scores.status) == (0.8, {4: 0.6}, "ok")
 
