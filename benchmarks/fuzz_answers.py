@@ -180,7 +180,7 @@ def stands_in(score: float, text: str) -> bool:
     numbers = {float(number.replace(",", ".")) for number in _NUMBER.findall(digits.replace("\u066b", "."))}
     # A decimal point may belong to the sentence, and a comma to a list.
     numbers |= {float(whole) for whole in re.findall("[0-9]+", digits)}
-    ends = {100.0, *(number for number in numbers if 1 < number <= 1000)}  # noqa: PLR2004 - no scale ends higher
+    ends = {100.0, *(number for number in numbers if number > 1)}
     possible = (low + score * (end - low) for end in ends for low in (0, 1))
     return any(_near(score, n) for n in numbers) or any(_near(value, n) for value in possible for n in numbers)
 
