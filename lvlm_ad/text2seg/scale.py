@@ -46,7 +46,8 @@ _COMMENT = "(?: '([' (?: (?! {number|line} | ')]' ) . ){1,6}+ ')]' )?+"  # 1 "(n
 _STATED = form(
     """
       {scale|score} (?: (?! {line|number|region} ) . ){0,8}?
-        (?P<low> {integer} ) COMMENT (?: {range|and} | (?<= '[' {integer} ) ',' ) (?P<high> {integer} )
+        (?P<low> {integer} ) COMMENT {range|and} (?P<high> {integer} )
+    | {scale} ':=' '[' (?P<low_listed> {integer} ) ',' (?P<high_listed> {integer} )
     | {score} (?P<low_key> {integer} ) (?P<high_key> {integer} )
     | (?P<low_first> {integer} ) {range} (?P<high_first> {integer} ) (?: '-' | {points} )*+ {scale}
     | (?<! {number|region} ) (?P<low_means> {integer} ) {means} (?: (?! {number|region} ) . ){1,12}?

@@ -51,6 +51,7 @@ def test_one_scale_holds_for_all_scores(text, image, regions):
         '{"image_anomaly_score": 80, "regions": [{"region": 3, "score": 95}, {"region": 5, "score": 0.5}]}',
         "image anomaly score: 7.5; region 3: 8.0; region 4: 1.0",
         "image anomaly score: 0; region 4: 60",
+        '{"image_anomaly_score": 7, "regions": [4, 5], "scores": [0, 7]}',
         "On a scale from 0 to 10: image anomaly score: 60; region 4: 70; region 5: 1",
     ],
 )
