@@ -243,12 +243,14 @@ class Listing:
     def _samples_with_ids(self) -> Iterator[Sample]:
         """Yield the samples; where several have the same stem, the path in the root takes its place in their ids."""
         for namesakes in self._samples.values():
+            if len(namesakes) == 1:
+                yield namesakes[0]
+                continue
             paths = [Path(os.path.relpath(sample.image_path, self.root)) for sample in namesakes]
             if len({path.with_suffix("") for path in paths}) == len(paths):
                 paths = [path.with_suffix("") for path in paths]
             for sample, path in zip(namesakes, paths, strict=True):
-                own = f"{sample.category}/{sample.defect}/{normalized(path.as_posix())}"
-                yield sample if len(namesakes) == 1 else replace(sample, id=own)
+                yield replace(sample, id=f"{sample.category}/{sample.defect}/{normalized(path.as_posix())}")
 
     def add_reference(self, category: str, image: Path) -> None:
         """Add a normal training image."""

@@ -64,6 +64,7 @@ _EMPTY = r"(?: (?:none|nil|n/a|empty|keine|ninguna|aucune|nessuna|nenhuma|æ— |ç„
 _EXCEPT = r"[^.;\n]{0,60}\b(?:except|besides|but|apart|aside|other|beyond|excluding|outside|elsewhere)\b"
 _MARK = re.compile(
     rf"""
+    (?! (?<=[a-z]) [a-z] ) (?:
       (?P<final>
           (?: (?:^|(?<=[.!?:])\ ) [\#*_>\ ]{{0,8}}+ | \b(?:my|the|so|thus|therefore|hence),?\ )
           (?: (?:final|revised|corrected|updated|definitive)\ (?:\w++\ )?
@@ -91,7 +92,7 @@ _MARK = re.compile(
           \b{_REGION}\ (?P<number>[0-9]{{1,4}})\ (?:is|looks|appears|seems)\ (?:actually\ |in\ fact\ |just\ |clearly\ )?
           (?:not\ (?:an?\ )?{_ODD}|normal|fine|intact|ok)\b
       )
-    | (?P<passing> \b(?:{_NONE}) ) (?!{_EXCEPT})
+    | (?P<passing> \b(?:{_NONE}) ) (?!{_EXCEPT}) )
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )

@@ -228,11 +228,11 @@ _BOUNDARY = re.compile(f"(?<=[{_UNSPACED}])(?=[0-9])|(?<=[0-9%])(?=[{_UNSPACED}]
 _LETTER = rf"[^\W0-9_{_UNSPACED}]"
 _TOKEN = re.compile(
     rf"""
-      (?P<line> \n[\n ]*+ )
+      [\ *`"_\\\#$~>]++
+    | (?P<line> \n[\n ]*+ )
     | (?P<number> (?> [0-9]++ (?:\.[0-9]++)*+ | \.[0-9]++ ) (?: [eE][+-]?[0-9]++ )? )
     | (?P<word> {_LETTER}++ (?: '{_LETTER}++ )*+
-              | {"|".join(_KNOWN)} | (?: (?! {"|".join(_KNOWN)} ) [{_UNSPACED}] )++ )
-    | [\ *`"_\\\#$~>]++
+              | (?=[{_UNSPACED}]) (?: {"|".join(_KNOWN)} | (?: (?! {"|".join(_KNOWN)} ) [{_UNSPACED}] )++ ) )
     | (?P<mark> . )
     """,
     re.VERBOSE,
