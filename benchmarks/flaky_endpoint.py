@@ -30,7 +30,7 @@ __all__ = ["Endpoint", "Exchange", "Lost", "serving"]
 
 FAULTS = ("429", "429 with a wait", "500", "reset", "hang", "no JSON", "broken off", "no choices")
 _UNREADABLE = {"no JSON", "no choices"}
-"""The faults of a reply that is probably paid for."""
+"""Faults in replies that are probably paid for."""
 DISK_DELAY = 0.25
 """Seconds from the moment when an answer was handed to the socket until it must be on the disk."""
 
@@ -104,7 +104,7 @@ class Endpoint:
             draw = random.Random(f"{self._seed} {name}")  # noqa: S311 - faults, no secret
             kind = draw.choice(FAULTS) if draw.random() < self._faults else "answer"
             if kind in _UNREADABLE:
-                # A client that was given two of these gives the question up.
+                # A client gives a question up after two of these.
                 kind = kind if question not in self._unreadable else "answer"
                 self._unreadable.add(question)
             due = {other.question for other in self._under_way if other.kind == "answer"}

@@ -2,8 +2,8 @@
 
     python benchmarks/fuzz_answers.py --answers 100000
 
-Each answer is written from known scores. Read as it is, it must give exactly these, or say that something is wrong.
-Damaged, it must not crash, and every score that is read must stand in it. Needs nothing beyond the package.
+Each answer is written from known scores. Read undamaged, it must give exactly these scores or report a problem. Read
+damaged, it must not crash the parser, and every score must occur in the text. Needs nothing beyond the package.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ def damaged(text: str, rng: random.Random) -> str:
     return text[:5000]
 
 
-def is_right_or_told(scores: Scores, image: int, regions: Mapping[int, int]) -> bool:
-    """Tell whether exactly the scores that were written are read, or the result says that something is wrong."""
+def is_right_or_reported(scores: Scores, image: int, regions: Mapping[int, int]) -> bool:
+    """Return whether exactly the written scores are read, or the result reports a problem."""
     if scores.status != "ok":
         return scores.image is None or scores.status == "partial"
     # A region without a score has 0.
@@ -174,8 +174,8 @@ def is_right_or_told(scores: Scores, image: int, regions: Mapping[int, int]) -> 
     return round(scores.image or 0.0, 9) == image / 10 and read_as == written
 
 
-def stands_in(score: float, text: str) -> bool:
-    """Tell whether a number of a text is the score, as it is or on a scale whose end stands in the text."""
+def occurs_in(score: float, text: str) -> bool:
+    """Return whether a number in a text is the score, as it is or on a scale whose end is in the text."""
     digits = "".join(str(unicodedata.digit(c)) if c.isdecimal() else c for c in unicodedata.normalize("NFKC", text))
     numbers = {float(number.replace(",", ".")) for number in _NUMBER.findall(digits.replace("\u066b", "."))}
     # A decimal point may belong to the sentence, and a comma to a list.
@@ -194,13 +194,13 @@ def check(rng: random.Random, counts: Counter[str]) -> str:
     text, image, regions, made_of = generated(rng)
     scores = parse(text, N_REGIONS)
     counts[scores.status] += 1
-    if not is_right_or_told(scores, image, regions):
+    if not is_right_or_reported(scores, image, regions):
         return f"{made_of}: {text!r} is read as {scores}"
     text = damaged(text, rng)
     for scores in (parse(text, N_REGIONS), read(Answer(text, outcome="truncated"), N_REGIONS)):
         counts[f"damaged: {scores.status}"] += 1
         values = [*scores.regions.values(), *([] if scores.image is None else [scores.image])]
-        if not all(0 <= value <= 1 and stands_in(value, text) for value in values):
+        if not all(0 <= value <= 1 and occurs_in(value, text) for value in values):
             return f"damaged {made_of}: {text!r} is read as {scores}"
     return ""
 

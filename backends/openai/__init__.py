@@ -16,7 +16,7 @@ from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabil
 from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError, TransientError, UnusableReplyError
 
 from .failures import failed_answer
-from .network import MOST_BYTES
+from .network import MAX_BYTES
 from .reasons import filtered_by, reason_in, sentence
 from .replies import answer_of
 from .streams import body_of, parse_json
@@ -135,11 +135,11 @@ class OpenAIBackend(BatchBackend):
     def find_batch(self, label: str) -> str | None:
         """Look for a batch by its label among the newest hundred."""
 
-        def found() -> str | None:
+        def search() -> str | None:
             newest = self._wire.client.batches.list(limit=100).data
             return next((batch.id for batch in newest if (batch.metadata or {}).get(_LABEL) == label), None)
 
-        return self._call(found)
+        return self._call(search)
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch's state."""
@@ -153,7 +153,7 @@ class OpenAIBackend(BatchBackend):
         for file_id in (batch.output_file_id, batch.error_file_id):
             content = self._call(partial(client.files.content, file_id)).content if file_id else b""
             for line in BytesIO(content):
-                if len(line) <= MOST_BYTES and (result := _result_of(parse_json(line))) is not None:
+                if len(line) <= MAX_BYTES and (result := _result_of(parse_json(line))) is not None:
                     key, answer = result
                     yield key, self._without_key(answer) if isinstance(answer, Answer) else self._explained(answer)
 
@@ -168,7 +168,7 @@ class OpenAIBackend(BatchBackend):
 
     def _failed_answer(self, failure: StatusError, seconds: float) -> Answer:
         body, wire = body_of(failure.content), self._wire
-        return failed_answer(failure.status, body, failure.headers, seconds, wire.key_source(), wire.route)
+        return failed_answer(failure.status, body, failure.headers, seconds, wire.key_source(), wire.proxy_hint)
 
     def _call(self, call: Callable[[], T]) -> T:
         """Call the client; translate its exceptions."""

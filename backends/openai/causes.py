@@ -1,7 +1,7 @@
 """Causes of an error that hold for every question: the account, the key, the model, a setting.
 
-The status alone does not tell: 400 means a wrong key at Gemini, an empty account at Anthropic, an unknown model at
-DeepSeek. In doubt the question alone is the cause, since others may be accepted.
+The status alone does not tell them apart: 400 means a wrong key at Gemini, an empty account at Anthropic, an unknown
+model at DeepSeek. If in doubt, only the question is blamed, since others may be accepted.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ _REQUEST = re.compile(
     r"|unsupported|deprecated|extra inputs|unexpected)",
     re.IGNORECASE,
 )
-"""The model takes no pictures, or the endpoint not a setting that every question has."""
+"""Messages that a model takes no pictures, or that an endpoint does not support a setting that every question has."""
 
 
 def cause_in(status: int, error: Mapping[str, Any], reason: str, wait: float | None) -> Cause | None:
-    """Return the cause that holds for every question; None: the question itself, a limit, or a passing failure.
+    """Return the cause that holds for every question; None if the cause is the question, a limit or temporary.
 
     Args:
         status: of the reply.
@@ -67,12 +67,12 @@ def cause_in(status: int, error: Mapping[str, Any], reason: str, wait: float | N
         wait: seconds that the endpoint asks to wait.
     """
     codes = {text_of(error.get(name)) for name in ("code", "type")}
-    said = " ".join([*codes, reason])
+    words = " ".join([*codes, reason])
     # A quota that is renewed soon is a limit.
     exhausted = codes & (_EXHAUSTED if wait is None else _EXHAUSTED - {"quota_exceeded"}) and not is_short(reason)
-    if status == _PAY or exhausted or (status < _SERVER_ERRORS and _ACCOUNT.search(said)):
+    if status == _PAY or exhausted or (status < _SERVER_ERRORS and _ACCOUNT.search(words)):
         return "account"
-    if status in _KEY_REFUSED or (status in _ABOUT_A_QUESTION and _KEY.search(said)):
+    if status in _KEY_REFUSED or (status in _ABOUT_A_QUESTION and _KEY.search(words)):
         return "key"
     wrong_model = codes & _UNKNOWN_MODEL or error.get("param") == "model" or _MODEL.search(reason)
     if status == _NOT_FOUND or (status in _ABOUT_A_QUESTION and wrong_model):

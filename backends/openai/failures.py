@@ -17,7 +17,7 @@ _FORBIDDEN, _RATE_LIMIT, _ERRORS, _SERVER_ERRORS, _TRANSIENT, _PROXY_LOGIN = 403
 _BAD_REQUEST, _UNAUTHORIZED, _KEY_STATUSES = 400, 401, {401, 403}
 """HTTP statuses; ``_ERRORS`` and ``_SERVER_ERRORS`` are the first of their kind."""
 
-_OF_KEY = re.compile("key|auth|token|credential", re.IGNORECASE)
+_ABOUT_KEY = re.compile("key|auth|token|credential", re.IGNORECASE)
 """What a message about a key contains."""
 _HINTS = {
     "response_format": 'If it supports no schema, remove "schema" from takes.',
@@ -26,11 +26,11 @@ _HINTS = {
 """What a server refuses -> the setting to change."""
 
 _SHORT_WAIT = 900.0
-"""Seconds; with a longer wait, the framework ends the run by itself, and says until when."""
+"""Seconds; if the wait is longer, the framework ends the run and says when the wait is over."""
 
 
 def failed_answer(
-    status: int, body: Any, headers: Mapping[str, str], seconds: float, key_source: str = "", route: str = ""
+    status: int, body: Any, headers: Mapping[str, str], seconds: float, key_source: str = "", proxy_hint: str = ""
 ) -> Answer:
     """Return the answer "filtered" if a content filter sent an error; raise the fitting BackendError for all others.
 
@@ -40,7 +40,7 @@ def failed_answer(
         headers: the reply's headers, names in lower case.
         seconds: the reply's time.
         key_source: sentence about the key, added if the key is refused.
-        route: sentence about the proxy on the way, added if the reply may be the proxy's.
+        proxy_hint: sentence about the proxy in use, added if the reply may be the proxy's.
     """
     if filtered := filtered_by(body, status):
         return Answer("", "filtered", seconds=seconds, detail=filtered)
@@ -49,28 +49,28 @@ def failed_answer(
     from_endpoint = isinstance(body, dict | list)
     message = f"status {status}{': ' if reason else ''}{reason}"
     detail = reason if from_endpoint and reason else message
-    route = "" if from_endpoint else route
-    if refused := _on_the_way(status, body, detail, headers):
-        raise FatalError(refused + route)
+    proxy_hint = "" if from_endpoint else proxy_hint
+    if refused := _intercepted(status, body, detail, headers):
+        raise FatalError(refused + proxy_hint)
     wait = wait_in(headers, body=body)
     cause = cause_in(status, error, reason, wait)
     if cause == "account":
         raise FatalError(f"the account is exhausted: {detail}")
     if status == _RATE_LIMIT or (status == _FORBIDDEN and is_limit(reason)):
         if is_used_up(body) and (wait is None or wait <= _SHORT_WAIT):
-            # The wait that comes with it holds for a shorter limit, or for one question only.
+            # The wait in the reply holds for a shorter limit, or for one question only.
             asks = "" if wait is None else f" The endpoint asks to wait {wait:.0f} s."
-            later = "Run the same command when it is renewed; answers are kept."
+            later = "Run the same command when the limit is renewed; answers are kept."
             raise FatalError(f"a limit per day or longer is used up: {sentence(detail)}{asks} {later}")
         raise RateLimitError(f"rate limit: {detail}", wait=wait)
     if cause == "key":
-        what = "the key" if status == _UNAUTHORIZED or _OF_KEY.search(detail) else "access"
+        what = "the key" if status == _UNAUTHORIZED or _ABOUT_KEY.search(detail) else "access"
         raise FatalError(sentence(f"{what} is refused: {detail}") + key_source)
     if cause == "model":
         raise NotFoundError(f"not found: {detail}")
     if status >= _SERVER_ERRORS or status in _TRANSIENT:
         raise TransientError(
-            sentence(message) + route if route else message, wait=wait, starting=is_loading(error, reason)
+            sentence(message) + proxy_hint if proxy_hint else message, wait=wait, starting=is_loading(error, reason)
         )
     if hint := next((hint for field, hint in _HINTS.items() if field in reason), ""):
         message = f"{sentence(message)} {hint}"
@@ -78,7 +78,7 @@ def failed_answer(
 
 
 def status_of(body: Any) -> int | None:
-    """Return the status of an error that came with status 200: the one it names, or one that fits its words."""
+    """Return the status of an error that came with status 200: the one it names, or the one its words imply."""
     reason = reason_in(body)
     if (status := status_in(body)) is not None:
         return status
@@ -88,8 +88,8 @@ def status_of(body: Any) -> int | None:
     return _BAD_REQUEST if shared else None
 
 
-def _on_the_way(status: int, body: Any, detail: str, headers: Mapping[str, str]) -> str:
-    """Say what kept a question from the endpoint: a redirect, a gateway or a proxy; empty if nothing did."""
+def _intercepted(status: int, body: Any, detail: str, headers: Mapping[str, str]) -> str:
+    """Return why a question did not reach the endpoint: a redirect, a gateway or a proxy; empty if it did."""
     if status < _ERRORS:
         # A query may hold secrets.
         target = one_line(headers.get("location", "").partition("?")[0])
@@ -97,9 +97,9 @@ def _on_the_way(status: int, body: Any, detail: str, headers: Mapping[str, str])
         url = base if path and base.startswith(("http:", "https:")) else "URL"
         to = f", to {target}" if target else ""
         return f"the address redirects elsewhere{to}; give the final one with --set base_url={url}."
-    if status in _KEY_STATUSES and (is_page(body) or (isinstance(body, str) and body and not _OF_KEY.search(body))):
+    if status in _KEY_STATUSES and (is_page(body) or (isinstance(body, str) and body and not _ABOUT_KEY.search(body))):
         return (
-            f"a gateway before the endpoint refuses the question ({detail}), which says nothing about the key. Is "
-            "base_url right, and does the gateway let this machine pass?"
+            f"a gateway in front of the endpoint refuses the question ({detail}), so the key may be right. Check "
+            "base_url, and whether the gateway lets this machine pass."
         )
     return sentence(f"a proxy asks for a login: {detail}") if status == _PROXY_LOGIN else ""

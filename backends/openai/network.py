@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FILE_SECONDS = 3600.0
 """Time limit for downloading the answers of a batch, which may be hundreds of megabytes."""
-MOST_BYTES, _MOST_FILE_BYTES = 16_000_000, 500_000_000
+MAX_BYTES, _MAX_FILE_BYTES = 16_000_000, 500_000_000
 """Largest reply, unpacked: an answer, and the answers of a batch, which come in one file."""
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that name the certificates to trust; the HTTP client reads no others."""
@@ -95,8 +95,8 @@ def http() -> Any:
     return httpx2
 
 
-def route(url: str) -> str:
-    """Return a sentence about the proxy on the way to an address; empty if there is none. Begins with a space."""
+def proxy_hint(url: str) -> str:
+    """Return a sentence about the proxy for an address, after a space; empty if there is none."""
     name, _ = _proxy(url)
     host = urlsplit(url).hostname
     return (
@@ -104,23 +104,25 @@ def route(url: str) -> str:
     )
 
 
-def connection_failure(reason: BaseException, way: str) -> BackendError:
+def connection_failure(reason: BaseException, proxy: str) -> BackendError:
     """Return the error that says why there is no connection.
 
     Args:
         reason: what the HTTP library raised.
-        way: result of ``route``.
+        proxy: result of ``proxy_hint``.
     """
     causes = [reason]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return FatalError(f"no connection ({reason}): its certificate is not trusted.{_certificates()}{way}")
+        return FatalError(f"no connection ({reason}): the server's certificate is not trusted.{_certificates()}{proxy}")
     if "WRONG_VERSION_NUMBER" in str(reason):
-        return FatalError(f"no connection ({reason}): it does not speak https; does base_url begin with http://?{way}")
+        return FatalError(
+            f"no connection ({reason}): the server does not use https; should base_url begin with http://?{proxy}"
+        )
     if isinstance(reason, http().ConnectError | http().ProxyError):
-        question = "does the proxy work" if way else "is the server running"
-        return TransientError(f"no connection ({reason}); {question}, and is base_url right?{way}", unreached=True)
+        question = "does the proxy work" if proxy else "is the server running"
+        return TransientError(f"no connection ({reason}); {question}, and is base_url right?{proxy}", unreached=True)
     if isinstance(reason, http().DecodingError):
         return UnusableReplyError(f"an unreadable reply: {reason}")
     return TransientError(f"the connection broke: {reason}")
@@ -136,7 +138,7 @@ def _certificates() -> str:
 
 
 def _proxy(url: str) -> tuple[str, str]:
-    """Return the variable that names a proxy for an address, and the proxy; empty if it is asked directly."""
+    """Return the variable that names the proxy for an address, and the proxy; both are empty if there is none."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxies = getproxies()
@@ -182,9 +184,9 @@ def _limited(seconds: float) -> Callable[[Any], None]:
 
     def hook(response: Any) -> None:
         is_file = response.request.url.path.endswith("/content")
-        most = _MOST_FILE_BYTES if is_file else MOST_BYTES
+        most = _MAX_FILE_BYTES if is_file else MAX_BYTES
         until = monotonic() + (max(seconds, _FILE_SECONDS) if is_file else seconds)
-        # Counted as sent, and again unpacked: a small reply may unpack to gigabytes.
+        # Counts the bytes as sent, and again when unpacked: a small reply may unpack to gigabytes.
         sent = Limited(response.stream, response.stream.close, most, until)
         packed = library.Response(response.status_code, headers=response.headers, stream=sent)
         response.stream = Limited(packed.iter_bytes(), sent.close, most, until)

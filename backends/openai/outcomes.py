@@ -39,28 +39,28 @@ def ending(choice: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[Outcome 
         body: the whole reply.
 
     Returns:
-        The outcome, None if it cannot be told; and the word that says so, as the endpoint wrote it.
+        The outcome, None if it is unknown; and the endpoint's own word for it.
 
     Example:
         >>> ending({"finish_reason": "MAX_TOKENS"}, {}), ending({"finish_reason": "abort"}, {})
         (('truncated', 'MAX_TOKENS'), (None, 'abort'))
     """
     incomplete = body.get("incomplete_details")
-    said = [
+    values = [
         *(part.get(name) for part in (choice, body) for name in _REASONS),
         choice.get("native_finish_reason"),
         incomplete.get("reason") if isinstance(incomplete, dict) else None,
     ]
-    words = [word for word in said if isinstance(word, str) and word.strip()]
+    words = [word for word in values if isinstance(word, str) and word.strip()]
     for word in words:
-        if (outcome := incomplete_by(word)) is not None:
+        if (outcome := incomplete_outcome(word)) is not None:
             return outcome, word
     word = words[0] if words else ""
     return ("ok" if _COMPLETE.fullmatch(_plain(word)) else None), word
 
 
-def incomplete_by(word: str) -> Outcome | None:
-    """Return the outcome that a word for an incomplete answer stands for; None for every other word."""
+def incomplete_outcome(word: str) -> Outcome | None:
+    """Return the outcome that a word for an incomplete answer means; None for every other word."""
     plain = _plain(word)
     if _COMPLETE.fullmatch(plain):
         return None

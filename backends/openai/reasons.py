@@ -1,4 +1,4 @@
-"""The reason that a reply gives for an error, wherever it stands, and the words that classify the error."""
+"""The reason that a reply gives for an error, in any of its fields, and the words that classify the error."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from .outcomes import incomplete_by
+from .outcomes import incomplete_outcome
 from .streams import parse_json
 
 _LONGEST, _QUOTED = 5000, 300
-"""Most characters of a server's message that are processed, and of a reply that is quoted."""
+"""Maximum length of a server's message that is processed, and of a reply that is quoted, in characters."""
 _DEEPEST, _WIDEST = 8, 100
-"""So many levels of a body, and fields of an object, are searched; what servers send has fewer."""
+"""How many levels of a body, and fields of an object, are searched at most; real replies have fewer."""
 _LISTED = 3
-"""Most problems of a list that are named."""
+"""How many problems of a list are named at most."""
 
 _CONTAINERS = ("error", "errors")
 _MESSAGES = (
@@ -36,12 +36,12 @@ _DECLINED = re.compile(
     re.IGNORECASE,
 )
 """What the messages of content filters say, where a gateway has dropped the code."""
-_OF_ACCOUNT = re.compile(r"account|organi[sz]ation|suspend|deactivat|banned|账号|账户|封", re.IGNORECASE)
-"""A message with one of these speaks of the user, not of the question."""
+_ABOUT_ACCOUNT = re.compile(r"account|organi[sz]ation|suspend|deactivat|banned|账号|账户|封", re.IGNORECASE)
+"""A message with one of these words is about the user, not about the question."""
 
 
-_FORBIDDEN, _OF_USER = 403, {401, 402, 404, 407, 429}
-"""HTTP statuses; those of the second kind never speak of a question's content."""
+_FORBIDDEN, _ABOUT_USER = 403, {401, 402, 404, 407, 429}
+"""HTTP statuses; those in the set are never about a question's content."""
 
 
 def sentence(text: str) -> str:
@@ -70,7 +70,7 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
 
 
 def quoted(body: Any) -> str:
-    """Quote a body that says nothing of use, shortened."""
+    """Return a shortened body in quotation marks, for a message that can say nothing better."""
     try:
         text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     except RecursionError:
@@ -87,11 +87,11 @@ def is_page(body: Any) -> bool:
 
 
 def reason_in(body: Any, depth: int = _DEEPEST) -> str:
-    """Return what a body gives as the reason, in one line; empty if it gives none.
+    """Return the reason that a body gives, in one line; empty if it gives none.
 
     Args:
         body: the reply's JSON, or its text.
-        depth: so many levels are searched.
+        depth: how many levels are searched.
 
     Example:
         >>> reason_in({"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]})
@@ -102,7 +102,7 @@ def reason_in(body: Any, depth: int = _DEEPEST) -> str:
         '502 Bad Gateway'
     """
     if isinstance(body, str):
-        return _said(body, depth)
+        return _reason_in_text(body, depth)
     if depth == 0:
         return ""
     if isinstance(body, list):
@@ -121,7 +121,7 @@ def reason_in(body: Any, depth: int = _DEEPEST) -> str:
         reason = f"{one_line(where, _QUOTED)}: {reason}"
     if isinstance(field := fields.get("param"), str) and field not in reason:
         reason += f" (field {one_line(field, _QUOTED)})"
-    # OpenRouter's own message says little; it keeps the provider's beside it.
+    # OpenRouter's own message says little; the provider's message is in its metadata.
     metadata = fields.get("metadata")
     raw = reason_in(metadata.get("raw"), depth - 1) if isinstance(metadata, dict) else ""
     return f"{reason}: {raw}" if raw and reason and raw not in reason else reason or raw
@@ -131,7 +131,7 @@ def _has_objects(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(part, dict) for part in value[:_LISTED])
 
 
-def _said(text: str, depth: int) -> str:
+def _reason_in_text(text: str, depth: int) -> str:
     """Return the reason in a text, which may be JSON or a web page itself."""
     text = text[:_LONGEST].strip()
     if text.startswith(("{", "[")) and depth and (reason := reason_in(parse_json(text), depth - 1)):
@@ -144,7 +144,7 @@ def _said(text: str, depth: int) -> str:
 
 
 def codes_in(body: Any, depth: int = _DEEPEST) -> Iterator[str]:
-    """Yield the words for the kind of an error, wherever they stand in a body."""
+    """Yield the words for the kind of an error, at any depth of a body."""
     if isinstance(body, dict) and depth:
         for name, value in islice(body.items(), _WIDEST):
             if isinstance(value, str) and str(name).lower() in _CODES and value and not re.search(r"\s", value):
@@ -156,7 +156,7 @@ def codes_in(body: Any, depth: int = _DEEPEST) -> Iterator[str]:
 
 
 def filtered_by(body: Any, status: int) -> str:
-    """Return what says that a content filter declined the question; empty if nothing does.
+    """Return the code or message that says that a content filter declined the question; empty if there is none.
 
     Example:
         >>> filtered_by({"error": {"code": "400", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}, 400)
@@ -166,11 +166,11 @@ def filtered_by(body: Any, status: int) -> str:
     if status == _FORBIDDEN and isinstance(metadata, dict) and "reasons" in metadata:
         # OpenRouter's moderation.
         return "moderation"
-    code = next((code for code in codes_in(body) if incomplete_by(code) == "filtered"), "")
-    if code or status in _OF_USER:
+    code = next((code for code in codes_in(body) if incomplete_outcome(code) == "filtered"), "")
+    if code or status in _ABOUT_USER:
         return code
     reason = reason_in(body)
-    return reason if _DECLINED.search(reason) and not _OF_ACCOUNT.search(reason) else ""
+    return reason if _DECLINED.search(reason) and not _ABOUT_ACCOUNT.search(reason) else ""
 
 
 def error_in(body: Any) -> dict[str, Any]:

@@ -23,9 +23,9 @@ _NO_STATUS = 500
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 """Fields of a message that hold what the model thought before it answered; the first that is filled counts."""
 _THOUGHT = re.compile("think|reason")
-"""What the type of a part with thoughts contains."""
+"""Words in the type of a content part that holds thoughts."""
 _QUOTED, _SHORT = 500, 60
-"""Most characters of reasoning and of a finish reason that are kept."""
+"""Maximum length of the reasoning and of the finish reason that are kept, in characters."""
 
 
 def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
@@ -79,7 +79,7 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
 
 
 def _without_message(body: Mapping[str, Any], headers: Mapping[str, str], seconds: float) -> Answer:
-    """Return the answer "filtered", or raise what a reply without a message means."""
+    """Return the answer "filtered", or raise the error that a reply without a message stands for."""
     status = status_of(body)
     if status is not None or filtered_by(body, _NO_STATUS):
         return failed_answer(status or _NO_STATUS, body, headers, seconds)
@@ -102,11 +102,11 @@ def _part(part: Mapping[str, Any]) -> str:
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:
-    """Return what the model thought before it answered; empty if the endpoint does not say it."""
-    found = next((value for name in _REASONING if (value := message.get(name))), None)
-    if isinstance(found, str):
-        return found
-    parts = found if isinstance(found, list) else [found]
+    """Return what the model thought before it answered; empty if the endpoint does not send it."""
+    reasoning = next((value for name in _REASONING if (value := message.get(name))), None)
+    if isinstance(reasoning, str):
+        return reasoning
+    parts = reasoning if isinstance(reasoning, list) else [reasoning]
     whole = "".join(_part(part) for part in parts if isinstance(part, dict))
     return whole or _texts(message.get("content"), thoughts=True)
 

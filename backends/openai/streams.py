@@ -11,10 +11,10 @@ from typing import Any
 _KEPT = ("model", "usage")
 """Fields of a stream's pieces that belong to the whole reply; the last one that is filled counts."""
 
-_MOST_PIECES = 300_000
-"""So many pieces of a stream are read; a piece is a token or more."""
+_MAX_PIECES = 300_000
+"""How many pieces of a stream are read at most; a piece is one token or more."""
 _LONGEST_NUMBER = 20
-"""Whole numbers of so many digits are read as floats."""
+"""Whole numbers with this many digits or more are read as floats."""
 
 
 def body_of(content: bytes) -> Any:
@@ -33,7 +33,7 @@ def body_of(content: bytes) -> Any:
     if value is not None:
         return value
     text = content.decode("utf-8-sig", "replace")
-    return _joined(islice(_pieces(text), _MOST_PIECES)) or text
+    return _joined(islice(_pieces(text), _MAX_PIECES)) or text
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -79,7 +79,7 @@ def _joined(pieces: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _add(choice: dict[str, Any], part: dict[str, Any]) -> None:
-    """Add a piece to a choice: texts are continued, all else is replaced."""
+    """Add a piece to a choice: texts are appended, all other values are replaced."""
     message, delta, logprobs = choice["message"], part.get("delta"), part.get("logprobs")
     if isinstance(delta, dict):
         for name, value in delta.items():

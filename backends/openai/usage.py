@@ -7,8 +7,8 @@ from typing import Any
 
 from lvlm_ad.backend import Token, Usage, number_tokens
 
-_MOST = 2**53
-"""No count is larger; above, floats are no longer exact."""
+_MAX_COUNT = 2**53
+"""Limit of a count; larger floats are not exact whole numbers."""
 
 
 def usage_of(usage: Any) -> Usage:
@@ -37,7 +37,7 @@ def _count(holder: Any, *names: str) -> int | None:
         number = _part(holder, name)
         if isinstance(number, str) and re.fullmatch("[0-9]{1,15}", number):
             return int(number)
-        if type(number) in {int, float} and 0 <= number < _MOST and number == int(number):
+        if type(number) in {int, float} and 0 <= number < _MAX_COUNT and number == int(number):
             return int(number)
     return None
 
@@ -52,15 +52,15 @@ def tokens_of(logprobs: Any, text: str) -> tuple[Token, ...]:
 
 def _piece(entry: Any) -> tuple[str, list[tuple[str, float]]]:
     """Return a token's text and, if it may be part of a number, the tokens that could have stood there."""
-    own = _token_text(entry)
-    if not re.search("[0-9.]", own):
-        return own, []
+    token = _token_text(entry)
+    if not re.search("[0-9.]", token):
+        return token, []
     value = float(entry["logprob"])
     likely = [(_token_text(other), float(other["logprob"])) for other in entry.get("top_logprobs") or []]
-    return own, likely if any(text == own for text, _ in likely) else [*likely, (own, value)]
+    return token, likely if any(text == token for text, _ in likely) else [*likely, (token, value)]
 
 
 def _token_text(entry: Any) -> str:
-    """Return a token's text. A part of a letter has only bytes: its "token" spells them in digits."""
+    """Return a token's text. A part of a character has only bytes, which its "token" writes in digits."""
     data = entry.get("bytes")
     return bytes(data).decode("utf-8", "replace") if isinstance(data, list) else str(entry["token"])

@@ -1,6 +1,6 @@
 """How long an endpoint asks to wait, which limit is used up, and the limits that it announces.
 
-Endpoints say it in headers, in any field of an error's JSON, or in its sentence; all are read by the same rules.
+Endpoints say this in headers, in fields of an error's JSON, or in its message; all are read by the same rules.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ def seconds_in(value: str, now: datetime | None = None) -> float | None:
 
     Args:
         value: a number of seconds ("2", "0.5"), a duration ("1m30s", "17ms", "2 hours and 5 minutes", "00:01:30"), or a
-            point in time (in the format of HTTP, of ISO 8601, or as seconds or milliseconds since 1970). Of several,
-            separated by commas as after a proxy that merges headers, the longest counts.
+            point in time (in the format of HTTP, of ISO 8601, or as seconds or milliseconds since 1970). If a proxy has
+            merged several headers, separated by commas, the longest wait counts.
         now: the present, for points in time; None: the clock's time.
 
     Returns:
-        Seconds, between 0 and those of a month; None if the format is unknown or the wait is longer.
+        Seconds, from 0 to a month; None if the format is unknown or the wait is longer.
 
     Example:
         >>> seconds_in("1m30s"), seconds_in("20, 20"), seconds_in("soon")
@@ -105,7 +105,7 @@ def wait_in(headers: Mapping[str, str], now: datetime | None = None, *, body: An
     """Read how long an endpoint asks to wait.
 
     A field such as ``retry-after-ms``, ``x-ms-retry-after-ms``, ``retry-after`` or ``retryDelay`` comes first, then a
-    sentence, then the longest reset of an exhausted limit; a limit without a remainder counts as exhausted.
+    sentence, then the longest reset of an exhausted limit; a limit that names no remainder counts as exhausted.
 
     Args:
         headers: the reply's headers, names in lower case.
@@ -121,8 +121,8 @@ def wait_in(headers: Mapping[str, str], now: datetime | None = None, *, body: An
         >>> wait_in({}, body={"error": {"message": "Too many requests. Please try again in 1m2s."}})
         62.0
     """
-    said = list(islice(_fields(body), 200))
-    fields = {re.sub("[-_ ]", "", name): value for name, value in [*said, *_fields(dict(headers))]}
+    in_body = list(islice(_fields(body), 200))
+    fields = {re.sub("[-_ ]", "", name): value for name, value in [*in_body, *_fields(dict(headers))]}
     retries, in_milliseconds, resets = list[float | None](), list[float | None](), list[float | None]()
     for name, value in fields.items():
         if field := _RETRY_FIELD.search(name):
@@ -132,7 +132,7 @@ def wait_in(headers: Mapping[str, str], now: datetime | None = None, *, body: An
             remaining = fields.get(name.replace("reset", "remaining"), "0").strip()
             if not _NUMBER.fullmatch(remaining) or float(remaining) <= 0:
                 resets.append(_field_seconds(value, now, milliseconds=bool(field[1])))
-    sentences = [seconds_in(found[1], now) for _, value in said for found in _SENTENCE.finditer(value)]
+    sentences = [seconds_in(match[1], now) for _, value in in_body for match in _SENTENCE.finditer(value)]
     for waits in (in_milliseconds, retries, sentences, resets):
         if (wait := max((one for one in waits if one is not None), default=None)) is not None:
             return wait
@@ -150,12 +150,12 @@ def is_used_up(body: Any) -> bool:
 
 
 def is_limit(text: str) -> bool:
-    """Return whether a text speaks of a limit on the number of questions or tokens."""
+    """Return whether a text is about a limit on the number of questions or tokens."""
     return bool(_LIMIT.search(text))
 
 
 def is_short(text: str) -> bool:
-    """Return whether a text speaks of a limit per minute or the like."""
+    """Return whether a text is about a limit per minute or another short time."""
     return bool(_SHORT.search(text))
 
 

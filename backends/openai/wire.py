@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from lvlm_ad.backend import BackendOptions, Transport
 from lvlm_ad.errors import BackendError, ConfigError, TransientError, UnusableReplyError
 
-from .network import ReplyTooLargeError, connection_failure, http, make_client, route
+from .network import ReplyTooLargeError, connection_failure, http, make_client, proxy_hint
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -139,7 +139,7 @@ class Wire:
         self._timeout = options.timeout
         self._key, self._source = _find_key(options)
         self.client: OpenAI = make_client(self._key, options)
-        self.route = route(options.base_url)
+        self.proxy_hint = proxy_hint(options.base_url)
 
     def hide(self, text: str) -> str:
         """Replace the key in a text, also where it is URL-encoded or cut off."""
@@ -175,7 +175,7 @@ class Wire:
         Raises:
             StatusError: the status is not success.
             TransientError: there is no complete reply.
-            FatalError: the connection cannot be made as the address and the environment are.
+            FatalError: this address and environment allow no connection.
         """
         import openai  # noqa: PLC0415 - takes half a second
 
@@ -187,7 +187,7 @@ class Wire:
         except openai.APITimeoutError:
             failure = TransientError(f"no answer within {self._timeout:g} s", crowded=True)
         except openai.APIConnectionError as error:
-            failure = connection_failure(error.__cause__ or error, self.route)
+            failure = connection_failure(error.__cause__ or error, self.proxy_hint)
         except ReplyTooLargeError as error:
             failure = UnusableReplyError(f"an unreadable reply: {error}")
         except RecursionError:

@@ -1,4 +1,4 @@
-"""Weights of CLIP in other layouts than open_clip's: of transformers, and inside a training program's checkpoint."""
+"""CLIP weights in layouts other than open_clip's: that of transformers, and checkpoints of training programs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.sa
 """The names of weights in a model's folder, in order of preference."""
 
 _ANCHORS = ("visual.class_embedding", "vision_model.embeddings.class_embedding")
-"""A tensor that each vision transformer of CLIP has, in open_clip's layout and transformers'; the rest is a prefix."""
+"""A tensor of every CLIP vision transformer, as open_clip and transformers name it; a prefix may come before it."""
 
 _LEVELS = 3
-"""How deep the weights may lie in dictionaries of a checkpoint."""
+"""How many dictionaries of a checkpoint may enclose the weights."""
 
 _NAMES = (
     (r"^(text_model|vision_model)\.encoder\.layers\.", r"\1.transformer.resblocks."),
@@ -41,7 +41,7 @@ _NAMES = (
     (r"^vision_model\.", "visual."),
     (r"^text_model\.", ""),
 )
-"""Names in transformers' CLIPModel, and what stands for them in open_clip's."""
+"""Names in transformers' CLIPModel -> names in open_clip."""
 
 
 def open_layout(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
@@ -59,7 +59,7 @@ def open_layout(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | 
     """
     try:
         content = _read(file)
-    except Exception:  # noqa: BLE001 - open_clip tells what is wrong with the file, or reads it
+    except Exception:  # noqa: BLE001 - open_clip reads the file or reports what is wrong
         return None
     state, path = content, ""
     while isinstance(state, Mapping) and not _prefixes(state):
@@ -69,11 +69,11 @@ def open_layout(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | 
         _only(file, inner)
         path, state = f"{path}{inner[0]}/", state[inner[0]]
     prefix = _only(file, _prefixes(state))
-    found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    is_transformers = _ANCHORS[1] in found
+    weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    is_transformers = _ANCHORS[1] in weights
     if not is_transformers and path in {"", "state_dict/"} and prefix in {"", "module."}:
         return None
-    return (_renamed(found), _facts(file)) if is_transformers else (found, {})
+    return (_renamed(weights), _facts(file)) if is_transformers else (weights, {})
 
 
 def _read(file: Path) -> Any:
@@ -105,7 +105,7 @@ def _only(file: Path, names: list[str]) -> str:
 
 
 def _renamed(state: State) -> dict[str, torch.Tensor]:
-    """Rename the weights of transformers' CLIPModel; queries, keys and values become one matrix, projections turn."""
+    """Rename the weights of transformers' CLIPModel; queries, keys and values become one matrix."""
     renamed: dict[str, torch.Tensor] = {}
     for name, value in state.items():
         attention = re.fullmatch(r"(.*)\.self_attn\.([qkv])_proj\.(weight|bias)", name)
@@ -134,8 +134,8 @@ def _facts(file: Path) -> dict[str, Any]:
     config = _json(file.with_name("config.json"))
     if config is None:
         raise ConfigError(
-            f"{file} holds weights of the library transformers (names such as vision_model.…), whose activation stands "
-            "in their config.json; put that file beside them, or give the folder of both."
+            f"{file} holds weights of the transformers library (names such as vision_model.…), and its config.json, "
+            "which names the activation function, is missing; put that file beside it, or give the folder of both."
         )
     parts = (config.get(name) for name in ("vision_config", "text_config"))
     vision, text = (part if isinstance(part, dict) else {} for part in parts)

@@ -304,16 +304,16 @@ def _file_in(folder: Path) -> Path:
 
 
 def _fill(model: Any, state: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Load weights under open_clip's names into a model, all of them."""
+    """Load weights with open_clip's names into a model; all must fit."""
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)
     if "logit_scale" in state:
         state = {**state, "logit_scale": state["logit_scale"].reshape(model.logit_scale.shape)}
     model.load_state_dict(state, strict=True)
     text = getattr(model, "text", model).transformer
-    own = tuple(tower.resblocks[0].attn.num_heads for tower in (model.visual.transformer, text))
-    if own != facts.get("heads", own):
-        raise ConfigError(f"its towers have {facts['heads']} heads, those of the model {own}")
+    heads = tuple(tower.resblocks[0].attn.num_heads for tower in (model.visual.transformer, text))
+    if heads != facts.get("heads", heads):
+        raise ConfigError(f"its towers have {facts['heads']} attention heads, but the model's have {heads}")
 
 
 def load_tokenizer(model: str) -> Any:

@@ -327,7 +327,7 @@ def test_an_answer_that_drips_in_is_given_up(backend, endpoint, broken):
 def test_a_reply_without_end_is_given_up(backend, endpoint, completion, monkeypatch):
     """A reply that exceeds the size limit is a failed question, before it fills the memory."""
     asker = backend()
-    monkeypatch.setattr(sys.modules[f"{type(asker).__module__}.network"], "MOST_BYTES", 100_000)
+    monkeypatch.setattr(sys.modules[f"{type(asker).__module__}.network"], "MAX_BYTES", 100_000)
     endpoint.reply = lambda _: (200, completion("x" * 90_000), {})
     assert asker.answer(REQUEST).outcome == "ok"
     endpoint.reply = lambda _: (200, completion("x" * 200_000), {})

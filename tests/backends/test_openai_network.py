@@ -119,7 +119,7 @@ def test_the_size_of_a_reply_is_counted_unpacked(ask, endpoint, completion, monk
     """A packed answer is read; one that unpacks to more than the limit is given up, however small it was sent."""
     endpoint.reply = lambda _: (200, pack(json.dumps(completion("packed")).encode()), {"Content-Encoding": coding})
     assert ask().text == "packed"
-    monkeypatch.setattr(network, "MOST_BYTES", 3_000_000)
+    monkeypatch.setattr(network, "MAX_BYTES", 3_000_000)
     endpoint.reply = lambda _: (200, pack(b'{"a": "' + b" " * 10**7), {"Content-Encoding": coding})
     with pytest.raises(UnusableReplyError, match="larger than 3 MB"):
         ask()

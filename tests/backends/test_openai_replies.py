@@ -146,7 +146,7 @@ def test_the_reason_is_found_wherever_it_stands(body, reason):
 @pytest.mark.parametrize(
     ("status", "body", "headers", "says"),
     [
-        (403, "<!DOCTYPE html><title>Just a moment...</title>", {}, "gateway .*Just a moment.*nothing about the key"),
+        (403, "<!DOCTYPE html><title>Just a moment...</title>", {}, "gateway .*Just a moment.*the key may be right"),
         (403, "error code: 1010", {}, "gateway .*status 403: error code: 1010"),
         (403, {"error": {"message": "country not supported"}}, {}, "access is refused: country not supported"),
         (401, "Unauthorized", {}, "the key is refused: status 401: Unauthorized"),

@@ -69,10 +69,10 @@ def test_weights_of_transformers_give_the_same_vectors(tiny_clip, tmp_path, act)
 def test_weights_of_transformers_need_their_configuration(tiny_clip, tmp_path):
     """Without config.json the activation is unknown; with other heads the vectors would be others."""
     of_transformers(tmp_path, text_heads=4)
-    with pytest.raises(ConfigError, match=r"its towers have \(4, 4\) heads, those of the model \(4, 2\)"):
+    with pytest.raises(ConfigError, match=r"its towers have \(4, 4\) attention heads, but the model's have \(4, 2\)"):
         load(tiny_clip, tmp_path)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(ConfigError, match=r"weights of the library transformers .*put that file beside them"):
+    with pytest.raises(ConfigError, match=r"weights of the transformers library .*put that file beside it"):
         load(tiny_clip, tmp_path / "model.safetensors")
 
 
