@@ -19,7 +19,7 @@ def versions() -> dict[str, str]:
 
 
 def _version(name: str) -> str:
-    # Imported here: with "python -m lvlm_ad", the current folder is not off sys.path yet when this module is imported.
+    # Imported late: with "python -m lvlm_ad", the current folder is still on sys.path when this module is imported.
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
     try:

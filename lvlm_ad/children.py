@@ -1,4 +1,4 @@
-"""How other Pythons are started: none runs a file of the current folder in place of a module, such as ``json.py``.
+"""Start other Python processes so that none imports a file of the current folder, such as ``json.py``, as a module.
 
 A command may be run in a folder of unknown origin. Python looks for modules there first if it is started with ``-c`` or
 ``-m``, and libraries start processes in this way, too.
@@ -19,19 +19,19 @@ _BEGIN = "import sys; count = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + c
 
 
 def protect_children() -> None:
-    """Keep the current folder out of ``sys.path`` in every Python that this process starts, libraries' included."""
+    """Keep the current folder out of ``sys.path`` in every Python that this process or a library starts."""
     os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def search_path() -> list[str]:
-    """Return ``sys.path`` for another Python: without the current folder, unless lvlm-ad itself lies there."""
+    """Return ``sys.path`` for another Python, without the current folder, unless lvlm-ad itself is in it."""
     # Without pathlib, which itself imports much: ``__main__`` calls this while the current folder still comes first.
-    here, own = os.path.realpath("."), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
-    return [entry for entry in sys.path if here == own or os.path.realpath(entry) != here]
+    here, home = os.path.realpath("."), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
+    return [entry for entry in sys.path if here == home or os.path.realpath(entry) != here]
 
 
 def python_command(code: str, *arguments: str, also: tuple[str, ...] = ()) -> list[str]:
-    r"""Return the command of another Python that imports what this one does, but nothing from the current folder.
+    r"""Return the command of another Python with the modules of this one, but none from the current folder.
 
     Args:
         code: what it runs.

@@ -265,9 +265,9 @@ def measured_categories(run: Run) -> dict[str, tuple[list[int], CategoryImages]]
 
 
 def with_a_single_image(categories: Mapping[str, CategoryImages]) -> str:
-    """Name the categories whose metrics have no interval: one good or one defective image tells nothing of others."""
+    """Name the categories whose metrics have no interval: one good or one defective image says nothing about others."""
     counts = {name: np.bincount(images.labels.astype(int), minlength=2) for name, images in categories.items()}
-    names = [name for name, of in counts.items() if of.min() == 1]
+    names = [name for name, by_label in counts.items() if by_label.min() == 1]
     return ", ".join([*names[:_NAMED], *([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])])
 
 

@@ -19,7 +19,7 @@
         ├── RejectedError       the endpoint refuses this question as malformed; another try would fail too
         └── TransientError      this question failed; another try may succeed
             ├── RateLimitError  the endpoint turned the question away because there are too many
-            └── UnusableReplyError   a reply came, probably paid, but is no answer or perhaps not a whole one
+            └── UnusableReplyError   a reply, probably paid for, is no answer or may be cut off
 
 A refusal, a truncated answer or an unreadable answer is not an error: see ``Answer.outcome`` and ``Scores.status``.
 """
@@ -138,7 +138,7 @@ class RejectedError(BackendError):
     Args:
         message: what happened.
         shared: whether the reason holds for every question, such as a setting that the endpoint does not know. If
-            eight questions in a row are rejected so and none is answered, the run ends.
+            eight questions are rejected for such reasons and none is answered, the run ends.
     """
 
     def __init__(self, message: str, *, shared: bool = False) -> None:
@@ -151,8 +151,7 @@ class TransientError(BackendError):
 
     Args:
         message: what happened.
-        wait: seconds that the endpoint asks to wait; None: unknown. A value that is no number of seconds counts as
-            unknown.
+        wait: seconds that the endpoint asks to wait; None: unknown. An impossible value counts as unknown.
         crowded: whether too many concurrent questions may be the reason.
         unreached: whether the question did not reach the endpoint: the network or the server is down.
         starting: whether the server is still loading its model, which is worth waiting for.
@@ -186,11 +185,11 @@ class RateLimitError(TransientError):
 
 
 class UnusableReplyError(TransientError):
-    """A reply came, and is probably paid for, but is no answer or perhaps not a whole one; it is asked for once more.
+    """A reply, probably paid for, is no answer or may be cut off; the question is asked once more.
 
     Args:
-        message: what came.
-        answer: the ``Answer`` that counts if the second reply is not better; None: the question then failed.
+        message: what happened.
+        answer: the ``Answer`` that counts if the second reply is not better; None: the question then fails.
     """
 
     def __init__(self, message: str, *, answer: Any = None) -> None:
@@ -247,7 +246,7 @@ _WORDING = {
     "less_than_equal": "must be {le:,.16g} or less",
     "less_than": "must be less than {lt:,.16g}",
 }
-"""Pydantic's type of a problem -> what to say of the value."""
+"""Pydantic's type of a problem -> what a message says about the value."""
 
 
 def what_is_wrong(problem: Mapping[str, Any]) -> str:

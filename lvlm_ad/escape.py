@@ -1,6 +1,6 @@
-"""Writes a stranger's text so that it does no harm: on the terminal, in HTML, JSON, CSV, Markdown and LaTeX.
+"""Write text of unknown origin so that it does no harm: on the terminal, in HTML, JSON, CSV, Markdown and LaTeX.
 
-A name, a note or an answer may hold anything. Characters that cannot be seen or that act on what shows them (terminal
+A name, a note or an answer may hold anything. Invisible characters and those that control the display (terminal
 escapes, marks of writing direction, zero-width characters) are shown by their code. Pages filled by Jinja use
 ``visible``, and Jinja escapes the rest.
 """
@@ -57,13 +57,13 @@ _LATEX = {
 }
 
 
-def _acts(character: str) -> bool:
-    """Whether a character cannot be seen, or acts on what shows it; the spaces of any script do not."""
+def _needs_code(character: str) -> bool:
+    """Return whether a character is invisible or controls the display; the spaces of any script do not count."""
     return character in _BLANK or not (character.isprintable() or unicodedata.category(character) == "Zs")
 
 
 def visible(text: str, keep: str = "\n\t") -> str:
-    """Show control characters of ASCII as their pictures (U+2400 onwards), other invisible ones by their code.
+    """Show ASCII control characters as their Unicode pictures (U+2400 onwards), other invisible ones by their code.
 
     Args:
         text: any text.
@@ -74,10 +74,10 @@ def visible(text: str, keep: str = "\n\t") -> str:
         'a␛⟨U+202E⟩'
     """
 
-    def shown(found: re.Match[str]) -> str:
-        character = found[0]
+    def shown(match: re.Match[str]) -> str:
+        character = match[0]
         code = ord(character)
-        if character in keep or not _acts(character):
+        if character in keep or not _needs_code(character):
             return " " if unicodedata.category(character) == "Zs" else character
         if code < 0x20:  # noqa: PLR2004 - the control characters of ASCII
             return chr(0x2400 + code)
@@ -87,15 +87,15 @@ def visible(text: str, keep: str = "\n\t") -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Write a text as one line for the terminal; what acts on it is written as Python would, and can be copied.
+    r"""Write a text as one line for the terminal; invisible and control characters become Python's escapes.
 
     Example:
         >>> escaped("odd\x1b[31mname")
         'odd\\x1b[31mname'
     """
 
-    def code(found: re.Match[str]) -> str:
-        character = found[0]
+    def code(match: re.Match[str]) -> str:
+        character = match[0]
         plain = character.isprintable() and character not in _BLANK
         return character if plain else character.encode("unicode_escape").decode()
 
@@ -113,7 +113,7 @@ def html(text: str) -> str:
 
 
 def json_text(value: Any) -> str:
-    r"""Write a value as indented JSON that any reader reads alike, and that is harmless where it is shown.
+    r"""Write a value as indented JSON that all parsers read alike, and that is safe to display.
 
     Example:
         >>> json_text("é" + chr(0x202E))
@@ -122,12 +122,12 @@ def json_text(value: Any) -> str:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # Between the tokens there are only line breaks and spaces.
     return _UNUSUAL.sub(
-        lambda found: json.dumps(found[0])[1:-1] if _acts(found[0]) and found[0] != "\n" else found[0], text
+        lambda match: json.dumps(match[0])[1:-1] if _needs_code(match[0]) and match[0] != "\n" else match[0], text
     )
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a cell for ``csv.writer``: a spreadsheet would run a stranger's text as a formula.
+    """Return a cell for ``csv.writer`` that no spreadsheet runs as a formula.
 
     Example:
         >>> [csv_cell(value) for value in ("gpt-4o", " =1+1", "-0.5", -0.5, None)]
@@ -135,7 +135,7 @@ def csv_cell(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return "" if value is None else value
-    start = next((character for character in value if not (character.isspace() or _acts(character))), "")
+    start = next((character for character in value if not (character.isspace() or _needs_code(character))), "")
     # Spreadsheets read full-width signs, and the mathematical minus, like those of ASCII.
     runs = unicodedata.normalize("NFKC", start) in {"=", "+", "-", "@", "\N{MINUS SIGN}"}
     runs = runs and not _NUMBER.fullmatch(value)
@@ -149,11 +149,11 @@ def markdown(text: str) -> str:
         >>> markdown("~x~ <b> by @me, www.example.org")
         '\\~x\\~ &lt;b&gt; by \\@<!-- -->me, www\\.example\\.org'
     """
-    return _MARKDOWN.sub(lambda found: _IN_MARKDOWN.get(found[0], f"\\{found[0]}"), visible(text, "").strip())
+    return _MARKDOWN.sub(lambda match: _IN_MARKDOWN.get(match[0], f"\\{match[0]}"), visible(text, "").strip())
 
 
 def latex(text: str) -> str:
-    r"""Write a text so that every LaTeX engine sets it: ASCII and accented letters; others by their code.
+    r"""Write a text so that every LaTeX engine typesets it: ASCII and accented letters; others by their code.
 
     Example:
         >>> latex("50 % of $x_1$" + chr(27))
@@ -170,5 +170,5 @@ def _latex_character(character: str) -> str:
     if unicodedata.category(character) == "Zs":
         return " "
     accented = unicodedata.normalize("NFD", character)[0].isascii() and ord(character) <= _LATIN_1_END
-    known = (character.isascii() or accented) and not _acts(character)
+    known = (character.isascii() or accented) and not _needs_code(character)
     return character if known else f"[U+{ord(character):04X}]"

@@ -1,7 +1,7 @@
-"""The largest values that are stored and read, in one place: what one command stores, no other refuses.
+"""The largest values that are stored and read, in one place, so that no command refuses what another has stored.
 
 An answer that exceeds a limit is stored without the value (a token count, a time) or cut off (a text). A file of a run
-that exceeds one is not read: it may be a stranger's.
+that exceeds one is not read: its origin may be unknown.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ __all__ = [
 ]
 
 ANSWER_CHARACTERS = 1_000_000
-"""Of an answer's text."""
+"""Characters of an answer's text."""
 DETAIL_CHARACTERS = 1000
-"""Of the endpoint's name for the model, and of why an answer ended."""
+"""Characters of the endpoint's name for the model, and of the reason why an answer ended."""
 ANSWER_TOKENS = 10**8
-"""Of one question or answer; no model has a context of a hundred million tokens."""
+"""Tokens of one question or answer; no model has a context of a hundred million tokens."""
 ANSWER_SECONDS = 10**7
-"""From a question to its answer."""
+"""Seconds from a question to its answer."""
 ANSWER_BYTES = 128 << 20
-"""Of a row in ``answers.sqlite``: question, answer and probabilities together."""
+"""Bytes of a row in ``answers.sqlite``: question, answer and probabilities together."""
 
 TOTAL_COUNT = 2**53
-"""Of the tokens and images of a run; a larger whole number is not exact everywhere."""
+"""Tokens or images of a run; a larger whole number is not exact everywhere."""
 TOTAL_AMOUNT = 1e12
-"""Of the USD and seconds of a run."""
+"""USD or seconds of a run."""
 REGIONS = 2**16
-"""Of an image; the finest grid has 255 x 255."""
+"""Regions of an image; the finest grid has 255 x 255."""
 RESAMPLES = 100_000
-"""Of the images of a run, for intervals."""
+"""Bootstrap resamples of a run's images."""
 
 MANIFEST_BYTES = 16 << 20
-"""Of ``run.json`` and of ``metrics.json``."""
+"""Bytes of ``run.json``, and of ``metrics.json``."""
 PREDICTION_BYTES = 4 << 20
-"""Of a line of ``predictions.jsonl``."""
+"""Bytes of a line of ``predictions.jsonl``."""
 PREDICTIONS_BYTES = 2 << 30
-"""Of ``predictions.jsonl``."""
+"""Bytes of ``predictions.jsonl``."""
 ARRAYS_BYTES = 1 << 30
-"""To which an archive of arrays, such as ``pixels.npz``, may unpack."""
+"""Bytes of an unpacked archive of arrays, such as ``pixels.npz``."""
 HISTOGRAM_BYTES = 4 << 20
-"""Of an image in ``pixels.npz``: more than two numbers of 8 bytes and two of 16 for each region."""
+"""Bytes of an image in ``pixels.npz``: more than two numbers of 8 bytes and two of 16 for each region."""
 
 DEPTH = 20
 """Levels of values in values: options and settings have three or four."""
@@ -67,7 +67,7 @@ _INTEGER_BITS = 128
 
 
 def check_plain(value: Any, depth: int = DEPTH) -> Any:
-    """Return a value that can be written as JSON, shown and compared, whatever it is; refuse any other.
+    """Return a value if it can be written as JSON, shown and compared; raise an error otherwise.
 
     Args:
         value: numbers, texts, None, and lists and mappings of them.
@@ -94,7 +94,7 @@ def check_plain(value: Any, depth: int = DEPTH) -> Any:
 
 
 def _problem(value: Any) -> str:
-    """Say why JSON, a table or a page could not hold a single value; "" if they can."""
+    """Return why a single value cannot be written to JSON, a table or a page; "" if it can."""
     if isinstance(value, str):
         return "" if is_utf8(value) else "a text in it cannot be written as UTF-8"
     if isinstance(value, int):
@@ -105,5 +105,5 @@ def _problem(value: Any) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether a text can be written to a file: JSON and names of files can hold what UTF-8 cannot."""
+    """Return whether a text can be written to a file: JSON and file names can hold text that is not UTF-8."""
     return text.isascii() or text == text.encode(errors="replace").decode()

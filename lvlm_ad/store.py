@@ -35,7 +35,7 @@ DATABASE_ERRORS = (sqlite3.Error, UnicodeError, OverflowError)
 """What sqlite3 raises for a file that is damaged or cannot be written, and for values that no file can hold."""
 
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
-"""SQLite's error codes for a damaged file or schema; others, such as that of a full disk, have another reason."""
+"""SQLite's error codes for a damaged file or schema; others, such as that of a full disk, have other causes."""
 
 _OPENING = 30.0
 """Seconds to keep trying to open a file that another program uses or is just creating."""
@@ -164,7 +164,7 @@ def open_cache(path: Path, note: Callable[[str], None] = lambda _: None) -> Data
 
     Args:
         path: the file.
-        note: called with what happened to a damaged file.
+        note: called with a message if the file was damaged.
 
     Raises:
         StoreError: the file cannot be opened, comes from a newer version, or contains triggers.
@@ -177,17 +177,17 @@ def open_cache(path: Path, note: Callable[[str], None] = lambda _: None) -> Data
 
 
 def check_not_emptied(path: Path) -> None:
-    """Raise ``StoreError`` if the answers of earlier runs were in a file that is empty now."""
+    """Raise ``StoreError`` if a file is empty although it held the answers of earlier runs."""
     log = path.with_name(f"{path.name}-wal")
     if path.is_file() and not path.stat().st_size and not log.exists() and any(path.parent.glob("*/run.json")):
         raise StoreError(
-            f"The answer store {path} is empty, although there are runs beside it: its answers are lost. Put a copy of "
-            "it back; or delete it, and every question is asked and paid for again."
+            f"The answer store {path} is empty, although there are runs beside it: its answers are lost. Put a copy "
+            "back, or delete the file to ask and pay for every question again."
         )
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Return whether an error says that a file itself is damaged; text that is no UTF-8 is a sign of that too."""
+    """Return whether an error says that a file itself is damaged; text that is not UTF-8 is a sign of damage."""
     if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error):
         return True
     if isinstance(error, sqlite3.Error):

@@ -38,9 +38,9 @@ _LARGE = 10_000_000
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _SHA256 = re.compile("[0-9a-f]{64}")
 _START = 512
-"""Bytes that tell what a file is."""
+"""How many bytes are read to recognise a file's format."""
 _LONGEST_HEADER = 100_000_000
-"""Bytes of the list of tensors in a safetensors file, as its own readers allow."""
+"""Maximum size of a safetensors file's list of tensors in bytes, as in the safetensors library."""
 
 
 def user_cache() -> Path:
@@ -107,7 +107,7 @@ def check_weights(path: Path) -> None:
     if start.startswith(b"version https://git-lfs"):
         what = "is a Git LFS pointer, not the weights; run 'git lfs pull' in its folder, or download the file itself"
     elif text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        what = "is a web page, not the weights; its address may need a login, so download the file itself"
+        what = "is a web page, not the weights; the download may need a login; download the file itself"
     elif not start:
         what = "is empty; download it again"
     elif missing:

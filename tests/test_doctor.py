@@ -159,7 +159,7 @@ def test_what_a_bench_refuses_the_doctor_reports_and_mends(column, value, tmp_pa
         database.execute(f"UPDATE answers SET {column} = ? WHERE text LIKE '%0.3.%'", (value,))
     with closing(open_answers(path)) as database:
         store = AnswerStore(database)
-        with pytest.raises(StoreError, match=rf"impossible value \({column}\).*--repair' mends it"):
+        with pytest.raises(StoreError, match=rf"impossible value \({column}\).*--repair' repairs it"):
             [store.get(key) for key in keys]
     problem = findings(tmp_path)["answers.sqlite", "problem"]
     assert problem.text == "damaged: 1 of 5 answers cannot be read"

@@ -108,7 +108,7 @@ def test_an_emptied_store_of_answers_is_not_taken_for_a_new_one(tmp_path):
     store.write_bytes(b"")
     for left in tmp_path.glob("answers.sqlite-*"):
         left.unlink()
-    with pytest.raises(StoreError, match=r"is empty, although there are runs beside it: .* Put a copy of it back"):
+    with pytest.raises(StoreError, match=r"is empty, although there are runs beside it: .* Put a copy back"):
         open_answers(store)
     assert store.stat().st_size == 0
     store.unlink()

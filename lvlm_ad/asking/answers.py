@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Request
     from lvlm_ad.store import Database
 
-__all__ = ["COLUMNS", "AnswerStore", "Locks", "is_alive", "mended", "storable", "unsound"]
+__all__ = ["COLUMNS", "AnswerStore", "Locks", "invalid_columns", "is_alive", "repaired", "storable"]
 
 _COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
 COLUMNS = ("key", "text", "outcome", *_COUNTS, "seconds", "model", "detail", "answered_at", "batch", "tokens")
@@ -50,7 +50,7 @@ def _is_duration(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= ANSWER_SECONDS
 
 
-_SOUND: Mapping[str, tuple[Callable[[Any], bool], Any]] = {
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], Any]] = {
     "key": (_is_text, None),
     "text": (partial(_is_text, longest=ANSWER_CHARACTERS), None),
     "outcome": (lambda value: value in get_args(Outcome), None),
@@ -58,8 +58,8 @@ _SOUND: Mapping[str, tuple[Callable[[Any], bool], Any]] = {
     "seconds": (_is_duration, 0.0),
     **dict.fromkeys(("model", "detail", "answered_at"), (_is_text, "")),
 }
-"""Column -> whether a value can stand there, and what is stored instead if it cannot: what is stored, is read, is
-called sound by ``lvlm-ad doctor`` and comes out of its repair are the same."""
+"""Column -> a check of its values, and what replaces a value that fails it. Storing, reading, ``lvlm-ad doctor`` and
+its repair all use these checks."""
 
 _BEAT = 5.0
 """Seconds between two signs of life."""
@@ -119,11 +119,11 @@ class AnswerStore:
         if not rows:
             return None
         row = dict(zip(COLUMNS, rows[0], strict=True))
-        if wrong := unsound(row):
+        if wrong := invalid_columns(row):
             path = self._database.path
             raise StoreError(
-                f"The answer store {path} holds an impossible value ({', '.join(wrong)}) of the answer {key}. "
-                f"'lvlm-ad doctor --out {path.parent} --repair' mends it and loses no text."
+                f"The answer store {path} holds an impossible value ({', '.join(wrong)}) in the answer {key}. "
+                f"'lvlm-ad doctor --out {path.parent} --repair' repairs it and loses no text."
             )
         if since is not None and row["answered_at"] < _time(since):
             return None
@@ -192,10 +192,10 @@ class AnswerStore:
 
 
 def storable(answer: Answer) -> Answer:
-    """Return an answer as it is kept: at most a million characters ("truncated" if there were more), all of them UTF-8.
+    """Return an answer as it is stored: in UTF-8, with at most a million characters ("truncated" if there were more).
 
     A server's JSON can contain lone surrogates, which no file can, megabytes of text whatever ``max_tokens`` says, and
-    token counts that cannot be; those become unknown.
+    impossible token counts; those become unknown.
     """
     text, usage = answer.text[:ANSWER_CHARACTERS], answer.usage
     cut = len(answer.text) > ANSWER_CHARACTERS
@@ -203,32 +203,32 @@ def storable(answer: Answer) -> Answer:
         answer,
         text=_encodable(text),
         outcome="truncated" if cut and answer.outcome == "ok" else answer.outcome,
-        usage=Usage(*(_or_else(name, getattr(usage, name)) for name in _COUNTS)),
-        seconds=float(_or_else("seconds", answer.seconds)),
+        usage=Usage(*(_valid_or_default(name, getattr(usage, name)) for name in _COUNTS)),
+        seconds=float(_valid_or_default("seconds", answer.seconds)),
         detail=_encodable(str(answer.detail or "")[:DETAIL_CHARACTERS]),
         model=_encodable(str(answer.model or "")[:DETAIL_CHARACTERS]),
         tokens=sound_tokens(answer.tokens, text),
     )
 
 
-def unsound(row: Mapping[str, Any]) -> list[str]:
-    """Return the columns of a row, column -> value, that no answer can have: a damaged page may give anything."""
-    return [name for name, (is_sound, _) in _SOUND.items() if not is_sound(row.get(name))]
+def invalid_columns(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row whose values no answer can have; a damaged page of the file may hold anything."""
+    return [name for name, (is_valid, _) in _CHECKS.items() if not is_valid(row.get(name))]
 
 
-def mended(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a row with the values that can be stored; None if what makes it an answer is damaged."""
+def repaired(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a row with its impossible values replaced; None if its key, text or outcome is damaged."""
     text, outcome = row.get("text"), row.get("outcome")
     if isinstance(text, str) and len(text) > ANSWER_CHARACTERS:
         outcome = "truncated" if outcome == "ok" else outcome
         row = {**row, "text": text[:ANSWER_CHARACTERS], "outcome": outcome}
-    row = {**row, **{name: _SOUND[name][1] for name in unsound(row)}}
-    return None if unsound(row) else row
+    row = {**row, **{name: _CHECKS[name][1] for name in invalid_columns(row)}}
+    return None if invalid_columns(row) else row
 
 
-def _or_else(column: str, value: Any) -> Any:
-    is_sound, instead = _SOUND[column]
-    return value if is_sound(value) else instead
+def _valid_or_default(column: str, value: Any) -> Any:
+    is_valid, default = _CHECKS[column]
+    return value if is_valid(value) else default
 
 
 def _time(when: datetime) -> str:

@@ -164,7 +164,7 @@ class Batcher:
         self._stale = stale
         self._asked: dict[str, Request] = {}
         self._refused: dict[str, LvlmAdError] = {}
-        # Questions to send once more, since what came may be cut off, and those that were.
+        # Questions to send once more because their answers may be cut off, and questions already sent again.
         self._doubtful, self._repeated = set[str](), set[str]()
         self.answered: set[str] = set()
         self.reasons: dict[str, LvlmAdError] = {}
@@ -340,7 +340,7 @@ class Batcher:
                 continue
             answer = result
             if isinstance(result, UnusableReplyError):
-                # What came is stored; one more batch may bring a better answer in its place.
+                # The reply is stored; one more batch may give a better answer.
                 answer = result.answer or result
                 self._doubtful |= {key} - self._repeated
             if not isinstance(answer, Answer):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["PATIENCE", "Retries", "too_long"]
 
 _HOPELESS = 8
-"""So many questions that failed, without an answer, end the run."""
+"""After this many failed questions without an answer, the run ends."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
 """Seconds before a question is asked again, where the endpoint does not say: at first, doubling, and at most."""
 _LONGEST_START = 8.0
@@ -50,7 +50,7 @@ class Retries:
     Args:
         max_retries: how often a question is asked again after a transient error.
         stop: ends everything that waits.
-        note: receives what the user should know.
+        note: called with messages for the user.
 
     Attributes:
         fatal: the error that ended the run; None: none did.
@@ -61,14 +61,14 @@ class Retries:
         self._max_retries, self._stop, self._note = max_retries, stop, note
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._answered = self._failed = self._waited_in_vain = self._rejected = self._rejected_as_all = 0
-        # Questions that were sent and have not come back, now and when the eighth failed.
+        self._answered = self._failed = self._waited_in_vain = self._rejected = self._rejected_as_shared = 0
+        # Questions under way: now, and when the eighth question failed.
         self._first_tries, self._awaited = set[str](), set[str]()
         self._reached = self._unusable_again = self._partial_noted = False
         self._noted = -inf
 
     def until_answered(self, key: str, ask: Callable[[bool], Answer]) -> Answer:
-        """Ask until there is an answer, or no hope of one; then what came of an answer counts, if anything did.
+        """Ask until there is an answer. If there is no hope of one, return the last partial answer, if there is any.
 
         Args:
             key: the question's, for the log.
@@ -89,7 +89,7 @@ class Retries:
         return answer
 
     def _note_partial(self, error: LvlmAdError) -> None:
-        """Tell once that answers count as cut off, and why."""
+        """Tell the user once that answers count as cut off, and why."""
         with self._lock:
             first = not self._partial_noted
             self._partial_noted = True
@@ -121,7 +121,7 @@ class Retries:
                 elif isinstance(error, UnusableReplyError):
                     unusable += 1
                     partial += [] if error.answer is None else [error.answer]
-                    # Each is paid for. Where a second one was no better, later questions do not ask for one.
+                    # Each reply is paid for. If a second one was no better, later questions do not ask for one.
                     hopeless = unusable > min(self._max_retries, 0 if self._unusable_again else 1)
                     self._unusable_again |= hopeless
                 else:
@@ -180,7 +180,7 @@ class Retries:
             raise self.fatal or error
 
     def _will_recover(self, error: TransientError) -> bool:
-        """Whether the server loads its model, or has answered before and cannot be reached now; a note says so."""
+        """Return whether the server loads its model, or answered before and is unreachable now; a note says so."""
         with self._lock:
             outage = error.unreached and self._reached
             waits = outage or error.starting
@@ -195,7 +195,7 @@ class Retries:
     def _count_failure(self, error: TransientError, *, waited: bool) -> None:
         """End the run if the first questions all failed, and no other is under way that may be answered yet.
 
-        Also if so many waited in vain without an answer in between: each of the others would wait as long.
+        Also end it if as many in a row waited in vain: each of the others would wait as long.
         """
         with self._lock:
             self._failed += 1
@@ -205,23 +205,23 @@ class Retries:
         if hopeless:
             self.give_up(FatalError(f"The first {self._failed} questions all failed. The last error: {error}"))
         elif in_vain:
-            said = f"No question was answered within {PATIENCE / 60:.0f} minutes. The last error: {_sentence(error)}"
-            self.give_up(FatalError(f"{said} {_LATER}"))
+            message = f"No question was answered within {PATIENCE / 60:.0f} minutes. The last error: {_sentence(error)}"
+            self.give_up(FatalError(f"{message} {_LATER}"))
 
     def _count_rejection(self, error: RejectedError) -> None:
-        """End the run if what is wrong with the questions is wrong with all; otherwise others may be accepted."""
+        """End the run if the cause of the rejections holds for every question; otherwise others may be accepted."""
         with self._lock:
             self._rejected += 1
-            self._rejected_as_all += error.shared
+            self._rejected_as_shared += error.shared
             noted = self._rejected == _HOPELESS
-            hopeless = error.shared and self._are_enough(self._rejected_as_all) and not self._reached
+            hopeless = error.shared and self._are_enough(self._rejected_as_shared) and not self._reached
         if hopeless:
             raise FatalError(f"The endpoint rejects every question. The last error: {error}") from error
         if noted:
-            self._note(f"{_HOPELESS} questions in a row were rejected; the others are asked all the same. {error}")
+            self._note(f"{_HOPELESS} questions in a row were rejected; the run goes on with the others. {error}")
 
     def _are_enough(self, count: int) -> bool:
-        """Whether so many failures allow a judgement: none of the questions that were under way may be answered yet."""
+        """Return whether so many failures may end the run: none of the questions under way can be answered."""
         if count == _HOPELESS:
             self._awaited = set(self._first_tries)
         return count >= _HOPELESS and not self._awaited

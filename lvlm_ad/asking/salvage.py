@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from lvlm_ad.asking.answers import COLUMNS, mended, unsound
+from lvlm_ad.asking.answers import COLUMNS, invalid_columns, repaired
 from lvlm_ad.errors import StoreError
 from lvlm_ad.limits import ANSWER_BYTES, is_utf8
 from lvlm_ad.store import ANSWERS, DATABASE_ERRORS, Database
@@ -38,7 +38,7 @@ def unreadable(path: Path) -> int:
     try:
         with closing(_connect(path)) as database:
             rows = (_decoded(COLUMNS, row, whole=COLUMNS) for row in database.execute(_EVERY_ANSWER))
-            damaged = sum(row is None or bool(unsound(row)) for row in rows)
+            damaged = sum(row is None or bool(invalid_columns(row)) for row in rows)
             for table, columns in _BATCHES.items():
                 query = f"SELECT {', '.join(columns)} FROM {table}"  # nosec B608 # noqa: S608 - names of ours
                 damaged += sum(not all(map(_is_sound_text, row)) for row in database.execute(query))
@@ -115,12 +115,12 @@ def _whole_answers(damaged: Path) -> Iterator[dict[str, Any]]:
         for key in _keys_in(damaged):
             for values in _rows(database, query, key):
                 row = _decoded(names, values, whole=_WHOLE)
-                if row is not None and (answer := mended(row)) is not None:
+                if row is not None and (answer := repaired(row)) is not None:
                     yield answer
 
 
 def _decoded(names: Sequence[str], values: Sequence[Any], *, whole: Sequence[str]) -> dict[str, Any] | None:
-    """Return a row as column -> value, its texts UTF-8; None if one of the columns ``whole`` is not."""
+    """Return a row as column -> value, with texts in UTF-8; None if a text in the columns ``whole`` is not UTF-8."""
     row = dict(zip(names, values, strict=True))
     for name, value in row.items():
         if isinstance(value, str) and not is_utf8(value):

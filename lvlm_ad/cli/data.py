@@ -60,7 +60,9 @@ def check(
 def demo(
     out: Annotated[
         Path | None,
-        typer.Option(help="Output folder: a new one, or one with the same demo.  [default: where --dataset demo is]"),
+        typer.Option(
+            help="Output folder: a new one, or one with the same demo.  [default: the folder of --dataset demo]"
+        ),
     ] = None,
     images: Annotated[int, typer.Option(min=2, help="Test images per category.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the images.")] = 0,

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 FprLimit = Annotated[
     float,
-    typer.Option(help="Take AUPRO up to this false-positive rate, above 0 and at most 1: 0.3, or 0.05 as some do."),
+    typer.Option(
+        help="False-positive rate up to which AUPRO is integrated, above 0 and at most 1; some papers use 0.05."
+    ),
 ]
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The image file.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
@@ -99,31 +101,31 @@ def table_console(width: int = 1000) -> Console:
     from rich.console import Console
 
     terminal = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
-    # Texts may be a stranger's: brackets and colons in them mean nothing.
+    # Texts may come from models or data sets: brackets and colons in them are not markup.
     return Console(width=None if terminal else width, markup=False, emoji=False, highlight=False)
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output or error that takes every text: a write that fails ends no command.
+    """Standard output or error that accepts every text, and whose failed writes end no command.
 
-    ``failed`` is the first failure, after which nothing is written; None if there is none.
+    ``failed`` is the first error, after which nothing is written; None if there is none.
     """
 
     failed: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write a text; what the encoding lacks is written by its code."""
-        with self._kept():
+        """Write a text; characters that the encoding lacks are escaped."""
+        with self._keeping_errors():
             super().write(text)
         return len(text)
 
     def flush(self) -> None:
         """Pass on what was written."""
-        with self._kept():
+        with self._keeping_errors():
             super().flush()
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
+    def _keeping_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -132,8 +134,8 @@ class _Output(io.TextIOWrapper):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
 
 
-def _coded(error: UnicodeError) -> tuple[str, int]:
-    """Write what an encoding lacks by its code, which is right within JSON, too: an error handler of ``codecs``."""
+def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:
+    """Escape characters that an encoding lacks as JSON does: an error handler for ``codecs``."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
@@ -142,19 +144,19 @@ def _coded(error: UnicodeError) -> tuple[str, int]:
 def run_process(app: Callable[[], Any]) -> NoReturn:
     """Run the command line as a whole process, whose stdout and stderr may be closed, full, ASCII or without a reader.
 
-    A reader that has gone, such as ``head``, is no error, and neither is a closed stdout.
+    A reader that ends early, such as ``head``, is no error, and neither is a closed stdout.
     """
-    codecs.register_error("lvlm_ad.coded", _coded)
+    codecs.register_error("lvlm_ad.escaped", _escape_unencodable)
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:
-            # The lowest free number: otherwise the next file that is opened would be taken for this stream.
+            # This takes the stream's number, the lowest free one; the next opened file would take it otherwise.
             os.open(os.devnull, os.O_RDWR)
         if number:
             file = open(number, "wb", closefd=False)  # noqa: SIM115 - open as long as the process
             encoding, terminal = stream.encoding if stream else "utf-8", os.isatty(number)
             lines = terminal or name == "stderr"
-            setattr(sys, name, _Output(file, encoding, "lvlm_ad.coded", line_buffering=lines))
+            setattr(sys, name, _Output(file, encoding, "lvlm_ad.escaped", line_buffering=lines))
     status: Any = 0
     try:
         app()

@@ -33,7 +33,7 @@ _STYLES = {"ranked": "", "apart": "", "frame": "dim", "published": "italic"}
 _MARKS = {"best": "bold", "second": "underline", "": ""}
 
 _BETTER, _WORSE = "cyan", "yellow"
-"""Of a difference above and below 0; colour-blind readers tell them apart, and its sign says the same."""
+"""Colours of differences above and below 0; colour-blind readers can tell them apart, and the sign says the same."""
 
 
 class Bars(lvlm_ad.log.Progress):
