@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from .outcomes import incomplete_outcome
-from .streams import parse_json
+from .streams import fields_in, parse_json
 
 _LONGEST, _QUOTED = 5000, 300
 """Maximum length of a server's message that is processed, and of a reply that is quoted, in characters."""
@@ -80,10 +80,7 @@ def quoted(body: Any) -> str:
 
 def is_page(body: Any) -> bool:
     """Return whether a body is a web page: endpoints send JSON, gateways and proxies send pages."""
-    return (
-        isinstance(body, str)
-        and re.search(r"<(?:!doctype|html|head|body|title)\b", body[:1000], re.IGNORECASE) is not None
-    )
+    return isinstance(body, str) and _PAGE.search(body[:1000]) is not None
 
 
 def reason_in(body: Any, depth: int = _DEEPEST) -> str:
@@ -143,16 +140,12 @@ def _reason_in_text(text: str, depth: int) -> str:
     return one_line(text)
 
 
-def codes_in(body: Any, depth: int = _DEEPEST) -> Iterator[str]:
+def codes_in(body: Any) -> Iterator[str]:
     """Yield the words for the kind of an error, at any depth of a body."""
-    if isinstance(body, dict) and depth:
-        for name, value in islice(body.items(), _WIDEST):
-            if isinstance(value, str) and str(name).lower() in _CODES and value and not re.search(r"\s", value):
-                yield f"{name}: {value}" if str(name).lower().startswith("block") else value
-            yield from codes_in(value, depth - 1)
-    elif isinstance(body, list) and depth:
-        for value in body[:_LISTED]:
-            yield from codes_in(value, depth - 1)
+    for path, value in fields_in(body):
+        name = path.rpartition(".")[2]
+        if name.lower() in _CODES and value and not re.search(r"\s", value):
+            yield f"{name}: {value}" if name.lower().startswith("block") else value
 
 
 def filtered_by(body: Any, status: int) -> str:

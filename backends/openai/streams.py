@@ -1,4 +1,4 @@
-"""A reply's body, read as JSON; also one that an endpoint streams although it was asked not to."""
+"""A reply's body, read as JSON, and its fields; also one that an endpoint streams although it was asked not to."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _MAX_PIECES = 300_000
 """How many pieces of a stream are read at most; a piece is one token or more."""
 _LONGEST_NUMBER = 20
 """Whole numbers with this many digits or more are read as floats."""
+_DEEPEST, _MAX_FIELDS = 12, 200
+"""How many levels and fields of a body are searched at most; servers send fewer."""
 
 
 def body_of(content: bytes) -> Any:
@@ -43,6 +45,26 @@ def parse_json(data: bytes | str) -> Any:
         return json.loads(text.removeprefix("\ufeff"), parse_int=_number)
     except (ValueError, RecursionError):
         return None
+
+
+def fields_in(body: Any) -> Iterator[tuple[str, str]]:
+    """Yield the numbers and texts in a body under their paths; a text may itself be JSON.
+
+    Example:
+        >>> list(fields_in({"error": {"code": 429, "details": ['{"reset": "7s"}']}}))
+        [('error.code', '429'), ('error.details.0.reset', '7s')]
+    """
+    return islice(_fields(body, "", _DEEPEST), _MAX_FIELDS)
+
+
+def _fields(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+        value = parse_json(value) or value
+    if isinstance(value, dict | list) and depth:
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _fields(part, f"{path}.{name}".removeprefix("."), depth - 1)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield path, str(value)[:5000]
 
 
 def _number(digits: str) -> int | float:

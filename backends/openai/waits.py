@@ -5,16 +5,16 @@ Endpoints say this in headers, in fields of an error's JSON, or in its message; 
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import islice
 from typing import Any
 
 from lvlm_ad.backend import Limits
+
+from .streams import fields_in
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _UNIT = r"(?:ms|us|µs|ns|milliseconds?|d(?:ays?)?|h(?:(?:ou)?rs?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)"
@@ -121,8 +121,8 @@ def wait_in(headers: Mapping[str, str], now: datetime | None = None, *, body: An
         >>> wait_in({}, body={"error": {"message": "Too many requests. Please try again in 1m2s."}})
         62.0
     """
-    in_body = list(islice(_fields(body), 200))
-    fields = {re.sub("[-_ ]", "", name): value for name, value in [*in_body, *_fields(dict(headers))]}
+    in_body = list(fields_in(body))
+    fields = {re.sub("[-_ ]", "", name.lower()): value for name, value in [*in_body, *fields_in(dict(headers))]}
     retries, in_milliseconds, resets = list[float | None](), list[float | None](), list[float | None]()
     for name, value in fields.items():
         if field := _RETRY_FIELD.search(name):
@@ -146,7 +146,7 @@ def is_used_up(body: Any) -> bool:
         >>> is_used_up({"message": "Limit: free-models-per-day"}), is_used_up({"message": "Limit: 10 per minute"})
         (True, False)
     """
-    return any(_LONG.search(text) and not _SHORT.search(text) for _, text in islice(_fields(body), 200))
+    return any(_LONG.search(text) and not _SHORT.search(text) for _, text in fields_in(body))
 
 
 def is_limit(text: str) -> bool:
@@ -199,15 +199,3 @@ def _field_seconds(value: str, now: datetime | None, *, milliseconds: bool) -> f
     """Read a field's value; a plain number is in milliseconds where the field's name says so."""
     number = float(value) if milliseconds and _NUMBER.fullmatch(value.strip()) else _EPOCH_SECONDS
     return seconds_in(str(number / 1000) if number < _EPOCH_SECONDS else value, now)
-
-
-def _fields(value: Any, name: str = "", depth: int = 12) -> Iterator[tuple[str, str]]:
-    """Yield every number and text in a JSON value under its path in lower case; a text may itself be JSON."""
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
-        with suppress(ValueError, RecursionError):
-            value = json.loads(value)
-    if isinstance(value, dict | list) and depth:
-        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _fields(part, f"{name}.{key}".lower(), depth - 1)
-    elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield name, str(value)[:5000]

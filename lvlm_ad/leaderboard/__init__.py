@@ -1,9 +1,8 @@
 """Groups runs that can be compared, ranks them, and writes tables. To add a column, see ``columns.py``."""
 
-from lvlm_ad.leaderboard.alone import writable
 from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board, outcomes, undefined_notes
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, signed, usd
-from lvlm_ad.leaderboard.formats import FORMATS
+from lvlm_ad.leaderboard.formats import FORMATS, writable
 
 __all__ = [
     "COLUMNS",

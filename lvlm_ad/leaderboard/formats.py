@@ -10,11 +10,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lvlm_ad import escape
+from lvlm_ad.leaderboard.board import make_board
 from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, NUMBERS, cells, interval, legend, shortened
-from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.runs import METRIC_NAMES, each_alone
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Board, Entry, Group
+    from lvlm_ad.runs import Run
 
 _WORD_KEPT = 16
 """Characters of a word in notes after which a line may break: addresses and hashes are long."""
@@ -125,3 +127,22 @@ def _breakable(text: str) -> str:
 
 FORMATS: dict[str, Callable[[Board], str]] = {"csv": csv_text, "json": json_text, "md": markdown, "tex": tex}
 """File formats by name."""
+
+
+def writable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Write each run alone, in every format: one whose values no table can hold must not keep the others from view.
+
+    Returns:
+        The runs of which that is possible, and a message for each of the others.
+
+    Example:
+        >>> writable([])
+        ([], [])
+    """
+
+    def write(run: Run) -> Run:
+        for form in FORMATS.values():
+            form(make_board([run])).encode()
+        return run
+
+    return each_alone(runs, write)
