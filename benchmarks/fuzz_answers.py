@@ -176,6 +176,7 @@ def is_right_or_reported(scores: Scores, image: int, regions: Mapping[int, int])
 
 def occurs_in(score: float, text: str) -> bool:
     """Return whether a number in a text is the score, as it is or on a scale whose end is in the text."""
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     digits = "".join(str(unicodedata.digit(c)) if c.isdecimal() else c for c in unicodedata.normalize("NFKC", text))
     numbers = {float(number.replace(",", ".")) for number in _NUMBER.findall(digits.replace("\u066b", "."))}
     # A decimal point may belong to the sentence, and a comma to a list.

@@ -112,7 +112,7 @@ def _total(tokens: Tokens, at: int) -> tuple[float | None, int]:
         return 100.0, at + 1
     over = _OVER.match(tokens.shape, at)
     total = _decimal(tokens, over.end()) if over else None
-    if over is None or total is None or not total[0] > 0:
+    if over is None or total is None or not 0 < total[0] < BEYOND:
         return None, at
     if not over["bracket"]:
         return total[0], total[1]
