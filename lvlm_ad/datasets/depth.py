@@ -1,4 +1,4 @@
-"""The range of pictures with more than 8 bits: all of a category are scaled alike, whatever a single one holds."""
+"""The range of pictures with more than 8 bits: all pictures of a category are scaled alike."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Depth:
                     with suppress(ImageError):
                         values = deep_values(path)
                         top = float(values.max(initial=0, where=np.isfinite(values)))
-                        own = "f" if values.dtype.kind == "f" else "i"
-                        self._highest[own] = max(self._highest[own], top)
+                        number = "f" if values.dtype.kind == "f" else "i"
+                        self._highest[number] = max(self._highest[number], top)
             return self._highest[kind]
 
 
 def is_deep(path: Path) -> bool:
-    """Return whether a picture has more than 8 bits: a PNG of 16 bits in grey, or a TIFF of such or of floats."""
+    """Return whether a picture has more than 8 bits: a grey PNG of 16 bits, or a TIFF of more bits or of floats."""
     with suppress(OSError):
         with path.open("rb") as file:
             start = file.read(_HEADER)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LAYOUT = Layout(is_good=names_normal, is_free=True)
 
 _USUAL = frozenset({"good", "normal", "ok"})
-"""Folders that tell a category even beside a CSV file."""
+"""Folder names that show that a folder is a category, even if it holds a CSV file too."""
 
 
 def read_folder(root: Path, threshold: Threshold) -> Listing:
@@ -51,10 +51,10 @@ def read_folder(root: Path, threshold: Threshold) -> Listing:
     if categories:
         used = set()
         for folder in categories:
-            own = [place for place in (mask / folder.name for mask in masks) if place.is_dir()]
-            own = own or (masks if len(categories) == 1 else [])
-            used |= {place if place in masks else place.parent for place in own}
-            read_category(listing, folder, folder.name, replace(_LAYOUT, mask_folders=tuple(own)))
+            places = [place for place in (mask / folder.name for mask in masks) if place.is_dir()]
+            places = places or (masks if len(categories) == 1 else [])
+            used |= {place if place in masks else place.parent for place in places}
+            read_category(listing, folder, folder.name, replace(_LAYOUT, mask_folders=tuple(places)))
         others = [shown(folder.name) for folder in folders if folder not in categories and folder not in used]
         if others:
             listing.notes.append(f"Ignored folders without test/ in them: {', '.join(others)}.")

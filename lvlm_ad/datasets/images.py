@@ -124,7 +124,7 @@ def read_image(path: Path, highest: Callable[[str], float] | None = None) -> NDA
 
     Args:
         path: the image's file.
-        highest: gives the highest value among all images that belong together, for a kind of number, "f" or "i"; see
+        highest: returns the highest value of all images that belong together, for a kind of number, "f" or "i"; see
             ``Depth``. None: integers are scaled by their type, floats by the image's own highest value.
 
     Returns:
@@ -165,8 +165,8 @@ def as_rgb(image: NDArray[Any], highest: float | None = None) -> NDArray[np.uint
     Args:
         image: ``(H, W)`` or ``(H, W, C)`` with C of 1, 3 or 4 (alpha is dropped); bool, uint8, integers of up to 16
             bits (0..65535), or floats in [0, 1] or [0, 255].
-        highest: the highest value of all images that belong together, which tells the range; None: that of the type
-            uint16, or of this image.
+        highest: the highest value of all images that belong together, which decides the range; None: that of the
+            type uint16, or of this image.
 
     Returns:
         uint8 ``(H, W, 3)``.
@@ -188,8 +188,8 @@ def as_rgb(image: NDArray[Any], highest: float | None = None) -> NDArray[np.uint
         pixels = pixels * np.uint8(255)
     elif pixels.dtype != np.uint8:
         if highest is None:
-            own = float(pixels.max(initial=0, where=np.isfinite(pixels)))
-            highest = _HIGHEST_16_BITS if pixels.dtype == np.uint16 else own
+            here = float(pixels.max(initial=0, where=np.isfinite(pixels)))
+            highest = _HIGHEST_16_BITS if pixels.dtype == np.uint16 else here
         # The values show the range; 16 bits are scaled by the type's range, not stretched for each image.
         unit = np.issubdtype(pixels.dtype, np.floating) and highest <= _HIGHEST_OF_UNIT
         full = 1.0 if unit else (max(_HIGHEST_16_BITS, highest) if highest > 255.0 else 255.0)  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""What a word in a list of images says: normal, anomalous, or the kind of defect."""
+"""What a label in a list of images means: normal, anomalous, or the kind of defect."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _NO_LABEL = frozenset({"", "none", "null", "nan", "na", "n/a", "unknown", "unlab
 _NORMAL = frozenset({"good", "normal", "ok", "okay"})
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?")
 _ALIKE = 0.8
-"""How alike two words are, from 0 to 1, if one may be the other mistyped."""
+"""Similarity, from 0 to 1, from which on one word may be a mistyped form of the other."""
 
 
 class Label(NamedTuple):
-    """What a label says."""
+    """The meaning of a label."""
 
-    kind: str  # "good", "bad" or the kind of defect; "" if it cannot be told
+    kind: str  # "good", "bad" or the kind of defect; "" if it is unclear
     is_known: bool  # whether it is one of the words for normal and anomalous
 
 
 @cache
 def read_label(word: str) -> Label:
-    """Return what a label says. Any word may name a kind of defect, unless it looks like one that means "normal".
+    """Return what a label means. Any word may name a kind of defect, unless it looks like one that means "normal".
 
     Example:
         >>> [read_label(word).kind for word in ("OK", "normal_test", "defect-free", "1", "not good", "deep scratch")]
@@ -53,7 +53,7 @@ def read_label(word: str) -> Label:
     """
     lower = word.strip().casefold().rstrip(".")
     plain = " ".join(re.split(r"[\s_-]+", lower)).strip()
-    # What stands beside the part of the data set, as in "normal_test", is the label.
+    # In "normal_test", the word beside the part of the data set is the label.
     bare = " ".join(part for part in plain.split() if part not in _SPLITS)
     first, _, rest = bare.partition(" ")
     if _NUMBER.fullmatch(lower) and lower not in _GOOD | _BAD:
@@ -79,6 +79,6 @@ def names_normal(folder: str) -> bool:
 
 
 def _is_unclear(plain: str) -> bool:
-    """Return whether a word is none, or near to a word for normal."""
+    """Return whether a word says nothing, or resembles a word for normal."""
     alike = any(SequenceMatcher(None, plain, one).ratio() >= _ALIKE for one in ("good", "normal"))
     return alike or plain in _NO_LABEL or not _NORMAL.isdisjoint(re.findall(r"\w+", plain))

@@ -98,7 +98,7 @@ class Problem:
     where: str  # the sample's id, or the file or folder
     message: str  # what is wrong, where, and what to do; one line
     severity: Severity = "error"  # no run may start with an error; a warning may be intended
-    category: str = field(default="", compare=False)  # the only one that it concerns, if it is one
+    category: str = field(default="", compare=False)  # the category that it concerns; "" for the whole data set
 
 
 class Listing:
@@ -112,8 +112,8 @@ class Listing:
     Attributes:
         problems: what is wrong so far; the files concerned are left out.
         notes: choices made so far that the user should see.
-        remarks: what else the user should see; no part of a run's record.
-        category: what is read now; problems that are found meanwhile concern it alone. "": the whole data set.
+        remarks: other notes for the user, which are no part of a run's record.
+        category: the category being read, to which new problems belong; "": the whole data set.
     """
 
     def __init__(self, name: str, root: Path, threshold: Threshold) -> None:
@@ -161,7 +161,7 @@ class Listing:
             self.report(
                 folder,
                 f"{shown(folder)} holds {_counts(self._unread[folder])} and no picture that can be read; convert them "
-                "to PNG, or take the folder away.",
+                "to PNG, or remove the folder.",
             )
 
     def is_usable(self, path: Path, where: str = "") -> bool:
@@ -196,20 +196,20 @@ class Listing:
             endings = ", ".join(sorted(IMAGE_SUFFIXES))
             self.report(row.table, f"{row.where}{name!r} is not an image; its name must end in {endings}.")
             return None
-        found = self._listed.find(name) or [self.root / name]
-        if len(found) > 1:
+        files = self._listed.find(name) or [self.root / name]
+        if len(files) > 1:
             self.report(
-                row.table, f"{row.where}{name!r} may be {shown(found[0])} or {shown(found[1])}; rename one of them."
+                row.table, f"{row.where}{name!r} may be {shown(files[0])} or {shown(files[1])}; rename one of them."
             )
             return None
-        return found[0] if self.is_usable(found[0], row.where) else None
+        return files[0] if self.is_usable(files[0], row.where) else None
 
     def add(self, category: str, defect: str, image: Path, masks: Sequence[Path], where: str = "") -> None:
         """Add a test image with the files of its mask, if it has one; the defect of a normal image is "good"."""
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
         namesakes = self._samples.setdefault(identity, [])
-        # In a list each file is named on purpose; in a folder, a picture that was converted may have stayed there.
+        # A list names each file on purpose; in a folder, the second file may be left over from a conversion.
         twin = next((one for one in namesakes if one.image_path.parent == image.parent), None)
         if identity != identity.encode(errors="replace").decode():
             self.report(image, f"{where}{shown(image)} has a name that is not valid UTF-8; rename it.")
@@ -241,7 +241,7 @@ class Listing:
         return not marking
 
     def _samples_with_ids(self) -> Iterator[Sample]:
-        """Yield the samples; where several have the same stem, the path in the root takes its place in their ids."""
+        """Yield the samples; where several would have the same id, their paths in the root replace the stems."""
         for namesakes in self._samples.values():
             if len(namesakes) == 1:
                 yield namesakes[0]
@@ -296,7 +296,7 @@ def _counts(suffixes: Mapping[str, int]) -> str:
 
 
 def read_table(path: Path, listing: Listing, required: Sequence[str], optional: Sequence[str] = ()) -> Sequence[Row]:
-    """Return the rows of a CSV file; report lines with too many fields, note columns of other names.
+    """Return the rows of a CSV file; report lines with too many fields, and note unknown columns.
 
     Raises:
         DataError: the file cannot be read, is not CSV in UTF-8 or UTF-16, or lacks a required column.

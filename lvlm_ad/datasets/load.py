@@ -63,14 +63,14 @@ def load_dataset(
         mask_threshold: a mask's pixel is defective above this value, 0..65534; None: chosen for each mask, as the
             data set's notes say.
         mask_values: the values that are defective, in place of a threshold: numbers and ranges such as "1,3-7".
-        categories: those that will be used; what is wrong in others is no error. Empty: all. They are all loaded.
+        categories: those that will be used; errors in others are ignored. Empty: all. All of them are loaded.
 
     Returns:
         The data set, in the same order on every machine.
 
     Raises:
-        ConfigError: the name is unknown, the root is missing, the threshold is out of range, or the values are no
-            such list.
+        ConfigError: the name is unknown, the root is missing, the threshold is out of range, or ``mask_values``
+            is not a list of values.
         DataError: the root does not hold this data set, or something in it is wrong; see docs/datasets.md.
 
     Example:
@@ -119,19 +119,19 @@ def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
         listing = _LAYOUTS[name](folder, threshold)
     except DataError as error:
         if above := _folder_above(name, folder, threshold):
-            raise DataError(f"{error} Was {shown(above)} meant?") from error
+            raise DataError(f"{error} Did you mean {shown(above)}?") from error
         raise
     beside = [one.name for one in folders_in(folder.absolute().parent) if one.name.lower() in _SPLITS - {folder.name}]
     if folder.name.lower() in _SPLITS and beside:
         listing.remarks.append(
-            f"Was the folder above {folder.name}/ meant? It holds {', '.join(f'{one}/' for one in beside)} as well: "
-            "masks and reference images are looked for there."
+            f"Did you mean the folder above {folder.name}/? It also holds {', '.join(f'{one}/' for one in beside)}, "
+            "where masks and reference images belong."
         )
     return listing
 
 
 def _folder_above(name: str, folder: Path, threshold: Threshold) -> Path | None:
-    """Return the folder above that holds the data set, if ``folder`` is a category, or a part of one."""
+    """Return the folder above that holds the data set, if ``folder`` is a category or a part of one; else None."""
     near = [folder.absolute(), *folder.absolute().parents]
     part = max((at for at, one in enumerate(near[:3]) if one.name.lower() in _SPLITS), default=0)
     for above in near[part + 1 : part + 3]:

@@ -14,7 +14,7 @@ from lvlm_ad.datasets.masks import looks_like_mask
 from lvlm_ad.datasets.names import normalized
 
 MASK_FOLDERS = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
-"""Names, in lower case, that a folder beside the kinds of defect has only if it holds masks."""
+"""Names, in lower case, of folders beside the kinds of defect that always hold masks."""
 
 _WORD = r"(?:masks?|gts?|ground[-_. ]?truths?|labels?|annotations?|annots?|segmentations?|segms?|segs?|mask(?:e|en))"
 _SEPARATOR = r"[-_. ]+"
@@ -24,7 +24,7 @@ _BEFORE = re.compile(rf"(?:{_WORD}{_SEPARATOR})+(.+)", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _PROBED = 5
-"""Pictures of a folder that are read to tell masks from photographs."""
+"""How many pictures of a folder are read to tell masks from photographs."""
 
 
 def is_named_after_masks(name: str) -> bool:
@@ -38,43 +38,43 @@ def is_named_after_masks(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
-    """The image that a mask's name may mean."""
+class Candidate:
+    """An image to which a mask may belong by its name."""
 
-    stem: str  # the image's
-    rank: int  # of several masks for an image, those of the lowest rank are its mask
+    stem: str  # of the image
+    rank: int  # the masks of an image are those with the lowest rank
     is_part: bool = False  # one of several numbered files
 
     @property
-    def says_mask(self) -> bool:
+    def has_mask_word(self) -> bool:
         """Whether the mask's name has a word for masks."""
         return self.rank % 3 != 1
 
 
-def meant_by(name: str) -> list[Meant]:
-    """Return the image stems that a mask's stem may mean, the likeliest first.
+def candidate_images(name: str) -> list[Candidate]:
+    """Return the images to which a mask may belong by its stem, the likeliest first.
 
     Example:
-        >>> [one.stem for one in meant_by("017_GT")], [one.stem for one in meant_by("017.jpg_mask_2")]
+        >>> [one.stem for one in candidate_images("017_GT")], [one.stem for one in candidate_images("017.jpg_mask_2")]
         (['017_GT', '017'], ['017.jpg_mask_2', '017.jpg', '017'])
     """
     name = normalized(name)
-    found = [Meant(name.removesuffix("_mask"), 0)] if name.endswith("_mask") else []
-    found.append(Meant(name, 1))
+    candidates = [Candidate(name.removesuffix("_mask"), 0)] if name.endswith("_mask") else []
+    candidates.append(Candidate(name, 1))
     matches = (_AFTER.fullmatch(name), _BEFORE.fullmatch(name))
-    found += [Meant(match[1], 2, is_part=match.lastindex == 2) for match in matches if match]  # noqa: PLR2004 - the number
-    for one in list(found):
+    candidates += [Candidate(match[1], 2, is_part=match.lastindex == 2) for match in matches if match]  # noqa: PLR2004 - the number
+    for one in list(candidates):
         stem, dot, suffix = one.stem.rpartition(".")
         if dot + suffix.lower() in IMAGE_SUFFIXES:
-            found.append(Meant(stem, one.rank + 3, one.is_part))
-    return found
+            candidates.append(Candidate(stem, one.rank + 3, one.is_part))
+    return candidates
 
 
 @dataclass(frozen=True, slots=True)
 class _MaskFile:
     path: Path
-    kind: str | None  # the folder of images that its folder is named after
-    parent: str | None  # the name of its folder, if that is not a kind: several masks of the image of that name
+    kind: str | None  # the folder of images after which its folder is named; None if there is none
+    parent: str | None  # the name of its folder, if the folder holds the masks of one image with that name
 
 
 class MaskFiles:
@@ -110,10 +110,10 @@ class MaskFiles:
                 self._add(_MaskFile(path, kind, inner.name if path.parent == inner else str(path)))
 
     def _kind_of(self, folder: Path) -> str | None:
-        """Return the kind of defect that a folder is named after, as crack or crack_masks."""
+        """Return the kind of defect after which a folder is named, as crack or crack_masks; None if there is none."""
         if folder.name in self._images:
             return folder.name
-        names = [folder.name, *(one.stem for one in meant_by(folder.name))]
+        names = [folder.name, *(one.stem for one in candidate_images(folder.name))]
         kinds = {normalized(kind).casefold(): kind for kind in self._images}
         return next((kinds[key] for name in names if (key := normalized(name).casefold()) in kinds), None)
 
@@ -123,7 +123,9 @@ class MaskFiles:
             self._add(_MaskFile(path, kind, None))
 
     def _add(self, mask: _MaskFile) -> None:
-        for one in [Meant(normalized(mask.parent), 1)] if mask.parent is not None else meant_by(mask.path.stem):
+        for one in (
+            [Candidate(normalized(mask.parent), 1)] if mask.parent is not None else candidate_images(mask.path.stem)
+        ):
             owners = self._owners(one.stem, mask)
             if len({path.parent for path in owners}) > 1:
                 both = " or ".join(shown(path) for path in owners[:2])
@@ -141,7 +143,7 @@ class MaskFiles:
         self._unused[mask.path] = f"is a mask without an image in {inside}"
 
     def _owners(self, stem: str, mask: _MaskFile) -> list[Path]:
-        """Return the images of a stem: of the mask's kind or, if it names none, of the defects before the good ones."""
+        """Return the images with a stem. If the mask names no kind, images of defects come before good ones."""
         defects = [kind for kind in self._images if kind not in self._good]
         for kinds in [[mask.kind]] if mask.kind is not None else [defects, self._good]:
             for key in (stem, stem.casefold()):
@@ -150,7 +152,7 @@ class MaskFiles:
         return []
 
     def check_used(self, folder: Path) -> None:
-        """Report a folder that lies where kinds of defect lie if none of its masks belongs to an image."""
+        """Report a folder of masks among the kinds of defect if none of its masks belongs to an image."""
         if all(path in self._unused for path in pictures_below(folder)):
             self._listing.report(
                 folder,
@@ -169,7 +171,7 @@ class MaskFiles:
         return list(ranks.get(best, {}).values())
 
     def report_unused(self) -> None:
-        """Tell the masks that belong to no image; call it after the last image."""
+        """Report the masks that belong to no image; call it after the last image."""
         unused = [f"{shown(path)} {why}." for path, why in sorted(self._unused.items())]
         for path, message in zip(sorted(self._unused), unused, strict=True):
             self._listing.report(path, message, "warning")
@@ -186,7 +188,7 @@ class MaskFiles:
 
 
 def holds_masks(listing: Listing, folder: Path) -> bool:
-    """Return whether a folder holds masks: its name says so, and so do its pictures; report it if they disagree."""
+    """Return whether a folder holds masks, by its name and pictures; report it if it holds photographs as well."""
     if not is_named_after_masks(folder.name):
         return False
     pictures = [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES] or pictures_below(folder)
@@ -195,13 +197,13 @@ def holds_masks(listing: Listing, folder: Path) -> bool:
     if len(masks) in {0, len(pictures)}:
         return bool(masks)
     if (folder / "test").is_dir():
-        # A category that is named so, with its own masks.
+        # A category with such a name, which has masks of its own.
         return False
     photograph = next(path for path in pictures if path not in masks)
     listing.report(
         folder,
         f"{shown(folder)} is named like a folder of masks and holds some, such as {shown(masks[0].name)}, but also "
-        f"photographs, such as {shown(photograph.name)}; put them into folders of their own.",
+        f"photographs, such as {shown(photograph.name)}; put them into separate folders.",
     )
     return True
 
@@ -219,5 +221,6 @@ def beside_images(images: Sequence[Path]) -> list[Path]:
     return [
         image
         for image in images
-        if any(one.says_mask and one.stem in stems for one in meant_by(image.stem)) and looks_like_mask(image)
+        if any(one.has_mask_word and one.stem in stems for one in candidate_images(image.stem))
+        and looks_like_mask(image)
     ]

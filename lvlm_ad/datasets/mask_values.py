@@ -1,4 +1,4 @@
-"""What the values of a mask mean: judged by the colours seen, not by how a file stores them."""
+"""Decide what a mask's values mean, by its visible colours and not by how the file stores them."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ _NOISE = 16
 _WHITE = (255, HIGHEST_VALUE)
 
 _VOC_VOID = (224, 224, 192)
-"""The colour in which PASCAL VOC's label pictures mark pixels that do not count."""
+"""The colour of ignored pixels in PASCAL VOC's label pictures."""
 
 _TWO = 2
-"""Black and a mark."""
+"""Values of a mask that has only black and one mark."""
 
 _FEW = 64
-"""A picture with so few brightnesses is no photograph."""
+"""A picture with at most this many brightness values is no photograph."""
 _ALMOST = 0.95
 
 _NEARLY = 0.8
-"""Values above this part of the range's end may be noisy white; below, they are numbers or a colour of their own."""
+"""Values above this share of the highest possible one may be noisy white; lower ones are numbers or colours."""
 
 _SETTINGS = "Say what is defective: --mask-threshold N for all values above N, or --mask-values such as 1,3-7."
 
 
 class Category(Protocol):
-    """The masks of a mask's category; they are looked at only if a mask alone does not say what its values mean."""
+    """The masks of a mask's category, which are read only if the mask alone is ambiguous."""
 
     def are_bright(self) -> bool:
         """Whether one of them has values above the middle of 8 bits."""
 
     def are_inverted(self) -> bool:
-        """Whether all of them look inverted, those of one colour aside."""
+        """Whether all of them look inverted, apart from those of one colour."""
 
 
 @dataclass(frozen=True, eq=False)
 class MaskValues:
-    """A mask as it is seen.
+    """A mask as a viewer sees it.
 
     Attributes:
-        values: ``(H, W)``, the brightest channel of each pixel over black; what is transparent is 0.
+        values: ``(H, W)``, the brightest channel of each pixel over black; transparent pixels are 0.
         spread: the widest range of a channel; 0 if all pixels have one colour.
         is_labels: each colour is a label: a palette of several hues.
-        has_void: the colour that VOC gives to pixels that do not count occurs beside others.
+        has_void: VOC's colour for ignored pixels occurs beside other colours.
     """
 
     values: NDArray[Any]
@@ -91,19 +91,19 @@ class MaskValues:
 
     @property
     def looks_like_mask(self) -> bool:
-        """Whether there are few brightnesses, or almost all pixels are black or white."""
+        """Whether there are few brightness values, or almost all pixels are black or white."""
         noise = max(_NOISE, self.peak / _NOISE)
         is_clear = (self.values <= noise) | (self.values >= self.peak - noise)
         return _present(self.values).size <= _FEW or bool(is_clear.mean() > _ALMOST)
 
     @property
     def looks_inverted(self) -> bool:
-        """Whether what is not black, or what is bright, fills the corners and most of the picture."""
+        """Whether the pixels that are not black, or the bright ones, fill the corners and most of the picture."""
         return any(_fill(self.values > limit) for limit in (0, _middle(self.peak)))
 
 
-def seen(image: Image.Image) -> MaskValues:
-    """Return what is seen of a decoded mask file.
+def visible_values(image: Image.Image) -> MaskValues:
+    """Return the visible values of a decoded mask file.
 
     Raises:
         ImageError: a value is not finite, or below 0.
@@ -143,13 +143,13 @@ def choose_threshold(mask: MaskValues, category: Category) -> float:
     """Return the value above which pixels are defective.
 
     Raises:
-        ImageError: the values may mean several things.
+        ImageError: the values are ambiguous.
     """
     threshold = _choose(mask, category)
     if _fill(mask.values > threshold) and category.are_inverted():
         raise ImageError(
-            "marks the corners and most of the picture, as all masks of its category do: the rest may be what is "
-            f"defective. Say what is: --mask-values 0 for black, --mask-threshold {threshold:g} for all but black."
+            "marks the corners and most of the picture, as all masks of its category do, so it may be inverted. Use "
+            f"--mask-values 0 if black is defective, --mask-threshold {threshold:g} if everything else is."
         )
     return threshold
 
@@ -161,10 +161,10 @@ def _fill(marked: NDArray[np.bool_]) -> bool:
 
 
 def _choose(mask: MaskValues, category: Category) -> float:
-    """Choose from what one mask holds; the category is asked only if that does not decide.
+    """Choose by the values of one mask; the masks of its category are read only if these do not decide.
 
-    Two readings compete: black is normal and every other colour a label, or all values are noisy or smooth forms of
-    black and white, with the border in the middle. Mostly both say the same.
+    There are two readings. Either black is normal and every other colour is a label, or all values are noisy or smooth
+    forms of black and white, with the threshold in the middle. Usually both give the same result.
     """
     peak, present = mask.peak, _present(mask.values)
     if peak == 0:
@@ -180,7 +180,7 @@ def _choose(mask: MaskValues, category: Category) -> float:
     marks = present[present > black]
     between = marks[marks <= middle]
     if not between.size:
-        return _of_one_reading(mask, float(marks[0]), middle, category)
+        return _beside_lowest_mark(mask, float(marks[0]), middle, category)
     is_edged = mask.is_bright and peak in _WHITE and marks[-2] <= _HIGHEST_ID
     holds_labels = _hold_labels(areas, marks, between)
     if is_edged or (holds_labels and mask.is_bright and between[-1] <= _HIGHEST_ID):
@@ -197,11 +197,11 @@ def _choose(mask: MaskValues, category: Category) -> float:
     return middle
 
 
-def _of_one_reading(mask: MaskValues, lowest: float, middle: float, category: Category) -> float:
-    """Return a threshold below all marks, the lowest of which is given; a picture of one dark value has none."""
+def _beside_lowest_mark(mask: MaskValues, lowest: float, middle: float, category: Category) -> float:
+    """Return a threshold below the lowest mark; above it if the picture is of a single dark value, which is no mark."""
     if mask.is_bright:
         return _MIDDLE if lowest > _MIDDLE else middle
-    # A faint value alone may be an id, or what compression made of black.
+    # A single faint value may be an id, or black changed by compression.
     is_dark = mask.spread == 0 and (not mask.is_faint or category.are_bright())
     return _MIDDLE if is_dark else float(mask.values.min()) if mask.spread else 0
 
@@ -220,19 +220,19 @@ def _present(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_colours(mask: MaskValues, present: NDArray[Any]) -> None:
-    """Raise an ``ImageError`` if nothing is black, which would be what is normal, or if there is a colour to ignore."""
+    """Raise an ``ImageError`` if no pixel is black, the colour of normal ones, or if VOC's ignored colour occurs."""
     if mask.has_void:
         raise ImageError(f"has PASCAL VOC's colour for pixels to ignore, whose value is {max(_VOC_VOID)}. {_SETTINGS}")
     noise = _NOISE if _MIDDLE < mask.peak <= _WHITE[0] else mask.peak / _NOISE if mask.peak > _WHITE[0] else 0
     if present[0] > noise and mask.spread > noise:
-        raise ImageError(f"has several colours but no black, which would be what is normal. {_SETTINGS}")
+        raise ImageError(f"has several colours but no black, the colour of normal pixels. {_SETTINGS}")
 
 
 def _hold_labels(areas: NDArray[Any], marks: NDArray[Any], between: NDArray[Any]) -> bool:
     """Return whether values below the middle are labels: most values fill areas, as noise and soft edges never do."""
     if not np.isin(between, areas).any() or 2 * np.isin(marks, areas).sum() < marks.size:
         return False
-    # Near black alone: lossy compression makes such areas, but leaves its traces near white too.
+    # Areas near black may come from lossy compression, which would leave traces near white too.
     near_white = marks[(marks >= marks[-1] - _NOISE) & (marks > between[-1])]
     return bool(between[-1] > _NOISE or near_white.size == 1)
 

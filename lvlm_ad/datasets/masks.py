@@ -1,4 +1,4 @@
-"""Read masks, and what a user says of their values."""
+"""Read masks, and the user's setting for their values."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from lvlm_ad.datasets.images import decode, shown
-from lvlm_ad.datasets.mask_values import HIGHEST_VALUE, MaskValues, choose_threshold, seen
+from lvlm_ad.datasets.mask_values import HIGHEST_VALUE, MaskValues, choose_threshold, visible_values
 from lvlm_ad.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Threshold: TypeAlias = int | tuple[tuple[int, int], ...] | None
-"""What the user says of masks: pixels above a value are defective, or those in ranges of values, ends included.
-None: each mask's values decide and, in doubt, those of its category."""
+"""The user's setting for masks: pixels above a value are defective, or those in ranges of values, ends included.
+None: each mask's values decide or, if they are ambiguous, those of its category."""
 
 _PEERS = 100
 """About how many masks of a category are read to judge one of them."""
@@ -30,17 +30,17 @@ _PEERS = 100
 
 @dataclass(frozen=True)
 class Peers:
-    """Masks of one category; they are read only if a mask alone does not say what its values mean.
+    """Masks of one category, which are read only if a mask alone is ambiguous.
 
     Attributes:
-        paths: their files; those that cannot be read say nothing.
+        paths: their files; those that cannot be read are skipped.
     """
 
     paths: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Peers:
-        """Choose from a category's masks, so that reading them takes seconds at most."""
+        """Choose some of a category's masks, so that reading them takes seconds at most."""
         return cls(tuple(paths[:: 1 + len(paths) // _PEERS]))
 
     def are_bright(self) -> bool:
@@ -48,7 +48,7 @@ class Peers:
         return _are_bright(self.paths, _changes(self.paths))
 
     def are_inverted(self) -> bool:
-        """Whether all of them look inverted, those of one colour aside."""
+        """Whether all of them look inverted, apart from those of one colour."""
         return _are_inverted(self.paths, _changes(self.paths))
 
 
@@ -56,7 +56,7 @@ def parse_values(text: str) -> tuple[tuple[int, int], ...]:
     """Read a list of mask values and ranges of them.
 
     Raises:
-        ConfigError: the text is no such list.
+        ConfigError: the text is not such a list.
 
     Example:
         >>> parse_values("1, 3-7")
@@ -84,7 +84,7 @@ def read_mask(path: Path, threshold: Threshold = None, peers: Peers = Peers()) -
         bool ``(H, W)``, True where defective.
 
     Raises:
-        ImageError: the file is missing, damaged or too large, or its values may mean several things.
+        ImageError: the file is missing, damaged or too large, or its values are ambiguous.
     """
     mask = _read(path)
     if isinstance(threshold, tuple):
@@ -112,7 +112,7 @@ def looks_like_mask(path: Path) -> bool:
 def _read(path: Path) -> MaskValues:
     image = decode(path)
     with _naming(path):
-        return seen(image)
+        return visible_values(image)
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _changes(paths: tuple[Path, ...]) -> tuple[int, ...]:
-    """Return when each file last changed, so that what is remembered of files is of those that are there."""
+    """Return when each file last changed; as a part of the cache's key, it makes changed files be read again."""
     return tuple(os.stat(path).st_mtime_ns if path.exists() else 0 for path in paths)  # noqa: PTH116 - as elsewhere
 
 

@@ -32,9 +32,9 @@ class Layout:
     """How a data set varies the layout."""
 
     is_good: Callable[[str], bool] = _is_named_good  # whether a folder of that name holds normal images
-    mask_ending: str = "_mask"  # what follows the image's stem in its mask's, for a message
+    mask_ending: str = "_mask"  # what a mask's stem has after its image's, for a message
     is_free: bool = False  # masks are optional, and lie wherever a folder is named after them
-    mask_folders: tuple[Path, ...] = ()  # elsewhere, with masks of this category
+    mask_folders: tuple[Path, ...] = ()  # other folders with masks of this category
 
 
 def read_mvtec(root: Path, threshold: Threshold) -> Listing:
@@ -96,16 +96,16 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
 
     The folders of the masks lie in ``folder``.
     """
-    of_masks = {kind for kind in kinds if layout.is_free and holds_masks(listing, kind)}
-    kinds = [kind for kind in kinds if kind not in of_masks]
+    mask_kinds = {kind for kind in kinds if layout.is_free and holds_masks(listing, kind)}
+    kinds = [kind for kind in kinds if kind not in mask_kinds]
     images = {kind: listing.images_in(kind) for kind in kinds}
     beside = {kind: beside_images(paths) if layout.is_free else [] for kind, paths in images.items()}
     images = {kind: [path for path in paths if path not in beside[kind]] for kind, paths in images.items()}
     good = [kind.name for kind in kinds if layout.is_good(kind.name)]
     masks = MaskFiles(listing, {kind.name: paths for kind, paths in images.items()}, good)
-    for place in _mask_folders(listing, folder, layout, {*kinds, *of_masks}):
+    for place in _mask_folders(listing, folder, layout, {*kinds, *mask_kinds}):
         masks.add_folder(place)
-    for place in sorted(of_masks):
+    for place in sorted(mask_kinds):
         masks.add_folder(place)
         masks.check_used(place)
     for kind in kinds:
@@ -131,7 +131,7 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
 
 
 def _mask_folders(listing: Listing, folder: Path, layout: Layout, others: Container[Path]) -> list[Path]:
-    """Return the folders of masks in a category's folder, apart from those of its kinds of defect, and elsewhere."""
+    """Return the folders of masks beside the kinds of defect in a category's folder, and those elsewhere."""
     if not layout.is_free:
         return [place for place in [folder / "ground_truth"] if place.is_dir()]
     near = [
@@ -142,15 +142,15 @@ def _mask_folders(listing: Listing, folder: Path, layout: Layout, others: Contai
 
 
 def _read_inner(listing: Listing, kind: Path, masks: MaskFiles) -> None:
-    """Add the masks in folders inside a kind's folder, and tell which pictures there are not read."""
-    left: dict[str, int] = {}
+    """Add the masks in folders inside a kind's folder, and note which pictures there are left out."""
+    skipped: dict[str, int] = {}
     for inner in folders_in(kind):
         if holds_masks(listing, inner):
             masks.add_folder(inner, kind.name)
         elif pictures := pictures_below(inner):
-            left[inner.name] = len(pictures)
-    if left:
+            skipped[inner.name] = len(pictures)
+    if skipped:
         listing.remarks.append(
-            f"Left out: {sum(left.values())} pictures in folders inside {shown(kind)} ({', '.join(map(shown, left))}); "
-            f"move them into {shown(kind.name)} itself, or list them in a CSV file."
+            f"Left out: {sum(skipped.values())} pictures in folders inside {shown(kind)} ("
+            f"{', '.join(map(shown, skipped))}); move them into {shown(kind.name)} itself, or list them in a CSV file."
         )

@@ -1,4 +1,4 @@
-"""Names of files as lists write them: backslashes, composed or split accents, suffixes in another case."""
+"""Names of files as lists write them: backslashes, composed or decomposed accents, suffixes in another case."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ UNREADABLE_PICTURES = frozenset(
         *(".pbm", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm", ".psd", ".raw", ".rw2", ".svg", ".tga", ".xcf"),
     )
 )
-"""Endings of pictures that are not read; they are told apart from files of other kinds."""
+"""Endings of pictures in formats that are not read."""
 
 
 def normalized(name: str) -> str:
-    """Return a name as ids hold it: macOS splits accented letters in file names, ids are the same on all machines.
+    """Return a name in the form of ids: macOS decomposes accents in file names, but ids are the same on all machines.
 
     Example:
         >>> normalized("gro\u0308ße") == "größe"
@@ -31,7 +31,7 @@ def normalized(name: str) -> str:
 
 
 def plain_name(name: str) -> str:
-    r"""Return a path as all systems mean it: composed letters, slashes, no "." and no empty part.
+    r"""Return a path in a form for all systems: composed letters, slashes, no "." and no empty part.
 
     Example:
         >>> plain_name(".\\crack\\000.png"), plain_name("/data//000.png")
@@ -62,24 +62,24 @@ class ListedFiles:
     def find(self, name: str) -> list[Path]:
         """Return the files that a name may mean; none if there is no such file.
 
-        The file of exactly that name is meant, if there is one. Else names are compared composed, with slashes and a
-        suffix in lower case; the name of the root may come first.
+        If there is a file of exactly that name, it is the only one. Otherwise names are compared with composed letters,
+        slashes and the suffix in lower case; the name of the root may come first.
         """
         plain = plain_name(name)
         for exact in (self._root / name, self._root / plain):
             if os.path.isfile(exact):  # noqa: PTH113 - Path.is_file() raises for names that are too long
                 return [exact]
         parts = PurePosixPath(plain.removeprefix(f"{plain_name(str(self._absolute))}/")).parts
-        is_around = parts[:1] == (normalized(self._absolute.name),)
-        return self._matching(parts) or (self._matching(parts[1:]) if is_around else [])
+        names_root = parts[:1] == (normalized(self._absolute.name),)
+        return self._matching(parts) or (self._matching(parts[1:]) if names_root else [])
 
     def _matching(self, parts: tuple[str, ...]) -> list[Path]:
         if not parts:
             return []
         places = [self._root]
         for folder in parts[:-1]:
-            places = [found for place in places for found in self._entries(place)[0].get(folder, ())]
-        return [found for place in places for found in self._entries(place)[1].get(_key(parts[-1]), ())]
+            places = [inner for place in places for inner in self._entries(place)[0].get(folder, ())]
+        return [file for place in places for file in self._entries(place)[1].get(_key(parts[-1]), ())]
 
 
 def _key(name: str) -> str:

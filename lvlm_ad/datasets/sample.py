@@ -49,7 +49,7 @@ class Sample:
         threshold: which values of a mask are defective; see ``lvlm_ad.datasets.masks.Threshold``.
         depth: the range of its category's images with more than 8 bits; None: such an image is scaled by its type.
         more_masks: further files of the same mask, which mark other parts of it.
-        peers: masks of the category, which are read if a mask alone does not say what its values mean.
+        peers: masks of the category, which are read if a mask alone is ambiguous.
 
     Example:
         >>> sample = Sample("bolt/bent/007", "bolt", True, "bent", Path("bolt/007.png"))
@@ -111,7 +111,7 @@ class Sample:
         return mask
 
     def _turn_hint(self, shape: tuple[int, ...]) -> str:
-        """Say so if a mask would fit with height and width swapped, and whether EXIF swaps them."""
+        """Return advice if a mask would fit with height and width swapped, as EXIF may do; else empty."""
         if shape[::-1] != image_size(self.image_path):
             return ""
         if not is_turned(self.image_path):
@@ -134,7 +134,7 @@ class Dataset(Sequence[Sample]):
         notes: choices made while reading that the user should see.
         kinds: category -> kinds of defect of the whole test split, if this is a part of it; None: this is the whole.
         cache: keeps hashes of files; None: every file is read when its hash is needed.
-        remarks: what else the user should see, which is no part of a run's record.
+        remarks: other notes for the user, which are no part of a run's record.
         depths: category -> the range of its images with more than 8 bits.
 
     Example:

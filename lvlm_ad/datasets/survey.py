@@ -1,4 +1,4 @@
-"""What a check finds in pictures that can be read but may not show what the user expects."""
+"""Find pictures that can be read but may not show what the user expects."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ _DARK = 64
 """A category whose pictures all stay below this, of 255, uses at most a quarter of the range."""
 
 _ALPHA = "has transparent pixels, which are read as black; flatten it if something else should be seen there"
-_TURNED = "and its mask have different EXIF orientations, so the mask may be turned against it; save both upright"
+_TURNED = "and its mask have different EXIF orientations, so the mask may be rotated relative to it; save both upright"
 
 
 class Survey:
-    """Collects what is odd in pictures, and tells it once for each category. Threads may share it."""
+    """Collects oddities of pictures, and reports each once for a category. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._highest: defaultdict[str, int] = defaultdict(int)
-        self._odd: dict[tuple[str, str], list[str]] = {}
+        self._oddities: dict[tuple[str, str], list[str]] = {}
 
     def add(self, sample: Sample, image: NDArray[np.uint8]) -> None:
         """Look at a sample and its picture."""
         highest = int(image.max(initial=0))
-        found = [_ALPHA] if _is_transparent(sample.image_path) else []
+        oddities = [_ALPHA] if _is_transparent(sample.image_path) else []
         if sample.mask_path is not None and _orientation(sample.image_path) != _orientation(sample.mask_path):
-            found.append(_TURNED)
+            oddities.append(_TURNED)
         with self._lock:
             self._highest[sample.category] = max(self._highest[sample.category], highest)
-            for what in found:
-                self._odd.setdefault((sample.category, what), []).append(sample.id)
+            for what in oddities:
+                self._oddities.setdefault((sample.category, what), []).append(sample.id)
 
     def messages(self) -> Iterator[tuple[str, str]]:
-        """Yield each category with what is odd in it, a sentence each."""
+        """Yield each category with a sentence on each of its oddities."""
         for category, highest in sorted(self._highest.items()):
             if highest < _DARK:
                 dark = f"The pictures of {shown(category)} are dark: the brightest pixel of all reaches"
-                advice = "If they have 10, 12 or 14 bits in files of 16, stretch all of them by the same factor."
+                advice = "If they have 10, 12 or 14 bits in 16-bit files, stretch all of them by the same factor."
                 yield category, f"{dark} {100 * highest / 255:.0f} % of the range. {advice}"
-        for (category, what), ids in sorted(self._odd.items()):
+        for (category, what), ids in sorted(self._oddities.items()):
             first, more = min(ids), f" (and {len(ids) - 1} more of this category)" if len(ids) > 1 else ""
             yield category, f"{shown(first)}{more} {what}."
 
 
 def _is_transparent(path: Path) -> bool:
-    # What cannot be read is reported by the check itself.
+    # The check itself reports pictures that cannot be read.
     with suppress(Exception), Image.open(path) as opened:
         if opened.mode in {"RGBA", "LA", "PA"} or "transparency" in opened.info:
             return bool(np.asarray(opened.convert("RGBA"))[:, :, 3].min() < 255)  # noqa: PLR2004 - opaque

@@ -16,7 +16,7 @@ from lvlm_ad.errors import DataError
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n")
-"""The first line by which a table tells Excel its separator."""
+"""A first line that names the separator, for Excel."""
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 
 
@@ -39,7 +39,7 @@ class Table:
 
     columns: tuple[str, ...]  # in lower case
     rows: tuple[Row, ...]
-    faults: tuple[str, ...]  # a sentence for each line with too many fields; it is no row
+    faults: tuple[str, ...]  # a sentence for each line with too many fields, which gives no row
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
@@ -102,18 +102,20 @@ def _columns(path: Path, header: list[str], required: Sequence[str], optional: S
     if missing or twice:
         what = f"has no column {', '.join(missing)}" if missing else f"has two columns {', '.join(twice)}"
         raise DataError(
-            f"{shown(path)} {what}; its first line names {', '.join(map(repr, header)) or 'nothing'}, "
-            f"expected are {', '.join(required)}; optional are {', '.join(optional) or 'none'}."
+            f"{shown(path)} {what}; its first line names {', '.join(map(repr, header)) or 'nothing'}. Required: "
+            f"{', '.join(required)}; optional: {', '.join(optional) or 'none'}."
         )
     return columns
 
 
 def decimal_points(numbers: Sequence[str]) -> Iterator[str]:
-    """Yield numbers with a point where they have a decimal comma; they have none if one number has a point.
+    """Yield numbers with points for their decimal commas; if any number has a point, commas are left as they are.
 
     Example:
         >>> list(decimal_points(["0,25", "1"])), list(decimal_points(["1,250", "0.5"]))
         (['0.25', '1'], ['1,250', '0.5'])
     """
-    german = not any("." in number for number in numbers)
-    return (number.replace(",", ".") if german and _DECIMAL_COMMA.fullmatch(number) else number for number in numbers)
+    has_commas = not any("." in number for number in numbers)
+    return (
+        number.replace(",", ".") if has_commas and _DECIMAL_COMMA.fullmatch(number) else number for number in numbers
+    )

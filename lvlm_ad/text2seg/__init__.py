@@ -2,9 +2,9 @@
 
 ``read.py`` is the way in. The part of a text that is the answer (``answer_part``, in the usual ``notations``) becomes
 tokens (``lexer``), these become statements such as "region 3 has 0.7" (``prose``, ``tables``, ``json_answers``; their
-numbers come from ``numbers``, ``pictures`` tells which picture they are about, ``unread`` what was not read), and the
-last complete verdict among the statements becomes ``Scores`` (``scores``; ``scale`` brings them to [0, 1], ``drafts``
-tells what the model took back), which ``paint`` makes a map of. ``expected`` replaces scores by expected values.
+numbers come from ``numbers``; ``pictures`` finds the picture they are about, ``unread`` what was not read), and the
+last complete verdict among the statements becomes ``Scores`` (``scores``; ``scale`` maps them to [0, 1], ``drafts``
+finds what the model took back), which ``paint`` turns into a map. ``expected`` replaces scores by expected values.
 
 To extend the reading: words, also of other languages, go into ``vocabulary.CLASSES``; notations of reasoning and of
 turns into ``answer_part``; notations of a score into ``numbers.read_number``, of markup into ``notations``; keys of

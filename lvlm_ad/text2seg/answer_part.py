@@ -1,4 +1,4 @@
-"""Which part of a text is the model's answer: not its reasoning, not the question again, no later turn.
+"""Find the part of a text that is the model's answer, without reasoning, a repeated question or later turns.
 
 Servers and models leave their markup in the text: tags around reasoning, role markers, end-of-turn tokens. ``_MARKS``
 lists that markup by what it means. ``answer_part`` goes through a text mark by mark and keeps what may be the answer.
@@ -24,7 +24,7 @@ _EXAMPLE = rf"""
     (?: (?:{_ENTRY})++ | (?:\ *+\n++[*\ -]*+regions?\W{{0,3}}+[0-9]++\W{{1,5}}+[0-9][0-9.]*+%?+)*+ ) \.?
 | \{{ (?: [^{{}}]++ | \{{[^{{}}]*+\}} )*+ \}}
 """
-"""An answer that stands as an example."""
+"""An answer given as an example."""
 
 _ASKED_FORM = r"""
   (?: (?:antworte(?:n\ sie)?|gib|geben\ sie)\b [^:\n]{0,60}? (?:diesem|folgendem|dieser|folgender)\ form(?:at)?\b
@@ -103,7 +103,7 @@ _MARKS = {
         {_HEADS} (?:ai|gpt|bot|model|answer|a|response|output|reply|回?答) [*_\ ]{{0,3}}+ :
       | (?-i:^model\ *$|\bAnswer\ ?:) | ^\#{{2,4}}\ *(?:response|output|answer)\ *$
     """,
-    # The question again: how the prompts of this package begin, and how any prompt gives an example.
+    # A repeated question: how the prompts of this package begin, and how any prompt gives an example.
     "prompt": r"you\ inspect\ industrial\ products\ for\ defects\b",
     "example": rf"""
         (?: (?: (?:^|(?<=[.!?:]))\ ?+ (?:(?:you|i|we)\ (?:must|should|need\ to|have\ to|are\ \w++\ to)\ )?+
@@ -150,10 +150,10 @@ _WRAPPER_AT_END = re.compile(rf"</(?:{_WRAPPER})>\s*+\Z", re.IGNORECASE)
 
 
 def answer_part(text: Text) -> Text:
-    """Return what a plain text says as the answer.
+    """Return the part of a plain text that is the answer.
 
     Reasoning is left out, in any of its notations, closed or not; so is an echoed question, with its example, and what
-    follows the end of the model's turn. Reasoning that never ends has no answer.
+    follows the end of the model's turn. Reasoning that never ends contains no answer.
     """
     return _AnswerPart(text).read()
 
@@ -169,7 +169,7 @@ class _AnswerPart:
         self._last_bracket = text.text.rfind("[/")
         self._kept: list[Text] = []
         self._start = 0
-        """Where the text begins of which it is not decided yet whether it is kept."""
+        """Start of the text that is neither kept nor dropped yet."""
         self._inside = ""
         """What is open: reasoning ("tag", "details", "fence"), a question ("asks", "prompt"), or "" for the answer."""
         self._words = self._digits = False
@@ -204,7 +204,7 @@ class _AnswerPart:
         return False
 
     def _ends_at(self, kind: str, mark: re.Match[str]) -> bool:
-        """Go past a mark; tell whether the answer ends there."""
+        """Process a mark; return whether the answer ends there."""
         asking = self._inside in {"asks", "prompt"}
         if kind == "final":
             self._reasoned = self._answering = True
@@ -221,7 +221,7 @@ class _AnswerPart:
 
     def _reasoning(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
         if asking and self._reply_follows(mark):
-            return False  # the question speaks of the tags
+            return False  # the question mentions the tags
         if kind == "bracket" and self._last_bracket < mark.start():
             return False
         closes = kind.endswith("_end") or (kind == "tag" and _CLOSES.search(mark[0]) is not None)
@@ -257,7 +257,7 @@ class _AnswerPart:
         return False
 
     def _reply(self, kind: str, mark: re.Match[str], *, asking: bool) -> bool:
-        """Begin the answer at a role marker; where the model has answered already, it invents another turn."""
+        """Begin the answer at a role marker; if the model has answered already, the marker begins an invented turn."""
         if (self._inside and not asking) or (kind == "may_reply" and (not asking or self._reply_follows(mark))):
             return False
         self._keep(mark.start())
@@ -298,7 +298,7 @@ class _AnswerPart:
         return self._words and (kind != "shows" or self._digits)
 
     def _keep_wrapped(self, reasoning: Text) -> None:
-        """Keep an answer in tags that ends reasoning that was not closed."""
+        """Keep an answer in tags at the end of unclosed reasoning."""
         if _WRAPPER_AT_END.search(reasoning.text):
             starts = [wrapper.end() for wrapper in _WRAPPED.finditer(reasoning.text)]
             self._kept = [reasoning.part(start) for start in starts[-1:]]

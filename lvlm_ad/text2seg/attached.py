@@ -18,8 +18,8 @@ def attached(
 ) -> Number | None:
     """Return the number attached to the label that ends before ``start``.
 
-    After the word "score" a number may follow at once. A comma ends what belongs to a label that does not head its
-    clause. The number of a label that heads its line may fill the next line.
+    After the word "score" a number may follow at once. If the label does not begin its clause, a comma ends the search.
+    If it begins its line, its number may stand alone on the next line.
     """
     at = start + tokens.is_mark(start, ")]")
     separator, verb, score = False, False, after_score
@@ -52,7 +52,7 @@ def attached(
 
 
 def _is_score(tokens: Tokens, number: Number | None, *, separator: bool, verb: bool, score: bool) -> bool:
-    """Tell whether a number after a separator, a verb or the word "score" is a score and not a count or a measure."""
+    """Return whether a number after a separator, a verb or the word "score" is a score and not a count or a measure."""
     if number is None or tokens.has(number.end, "not_anomaly"):
         return False
     if score:

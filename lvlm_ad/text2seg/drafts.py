@@ -1,4 +1,4 @@
-"""Tell what a model took back: text that it struck out, and statements that a final one replaces."""
+"""Find what a model took back: text that it struck out, and statements that a final one replaces."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ _MARK = re.compile(
 """What may stand between scores. ``final``: a final statement begins; its regions replace all before. ``answer``: a tag
 encloses it. ``revised``: something is taken back. ``none``: no region is anomalous, in place of a list of regions.
 ``passing``: the same in passing; it clears only what a "wait" or a "final answer" took back. ``cleared``:
-likewise of one region. ``condition``: nothing."""
+the same for one region. ``condition``: it has no effect."""
 
 
 _BARE = re.compile(r"(?:\s|[:*_`=]|is\b){0,8}+([01]?\.[0-9]++|[01]\b(?!\.)|[0-9]{1,3}\ ?%)")
@@ -111,7 +111,7 @@ def without_struck(text: Text) -> Text:
 
 
 def with_marks(part: Text, statements: Sequence[Statement]) -> Iterator[Statement]:
-    """Yield the statements of a text, and in their places the marks: "Final answer", "wait", "no anomalous regions"."""
+    """Yield the statements and marks of a text in order: "final answer", "wait", "no anomalous regions"."""
     scores = [statement.score for statement in statements if statement.score is not None]
     read = {score.written for score in scores} | {score.at for score in scores}
     marks = deque[tuple[int, Statement]]()

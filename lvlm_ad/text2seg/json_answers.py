@@ -1,4 +1,4 @@
-"""Find the scores in the JSON of an answer, whichever of the usual shapes it has."""
+"""Find the scores in the JSON of an answer, in any of its usual shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lvlm_ad.text2seg.scores import Statement, quoted
 
 _CUT = Statement(None, note="A JSON object is damaged or cut off; what could be read of it is kept.")
 
-# The keys that matter, written without what is neither letter nor digit.
+# The relevant keys, with only their letters and digits.
 _ANOMALY = "(?:anomaly|anomalous|abnormality|defect)"
 _UNIT = "(?:(?:in)?(?:percent|percentage|pct)|(?:outof|[01]to|[01])?(?:1|5|10|100))?"  # score_percent, score_0_100
 _SCORE = f"(?:(?:score|probability|likelihood|rating){_UNIT})"
@@ -116,7 +116,7 @@ def _statements(value: Value, place: Place) -> list[Statement]:
 
 @lru_cache(1024)
 def _letters(key: str) -> tuple[str, str]:
-    """Return a key's letters and digits, as it is and with the words of other languages in English."""
+    """Return a key's letters and digits: as written, and with words of other languages in English."""
     tokens = lex(Text.of(key[:60]))
     classes = ("region", "image", "anomaly", "score", "id", "of")
     words = [next((name for name in classes if tokens.has(at, name)), tokens[at].text) for at in range(len(tokens))]
@@ -124,12 +124,12 @@ def _letters(key: str) -> tuple[str, str]:
 
 
 def _is(key: str, *names: str) -> bool:
-    """Tell whether a key is one of those that ``_KEYS`` names so."""
+    """Return whether a key matches one of these patterns of ``_KEYS``."""
     return any(_KEYS[name].fullmatch(letters) for name in names for letters in _letters(key))
 
 
 def _walk(value: Value, place: Place, key: str = "") -> Iterator[Statement]:
-    """Yield the scores in a value, and notes on those that nothing says whose they are."""
+    """Yield the scores in a value, and notes on those that belong to no region and not to the image."""
     match value:
         case Object():
             yield from _object(value, place)
@@ -215,7 +215,7 @@ def _pair(key: str, item: Value, place: Place, *, numbered: bool, beside_region:
 
 
 def _is_image_score(key: str, place: Place) -> bool:
-    """Tell whether a key names the image's score; "score" and "anomaly_score" do where nothing else has a score."""
+    """Return whether a key names the image's score; "score" and "anomaly_score" do where nothing else has a score."""
     generic = _is(key, "anomaly_score") and place != "listed"
     return _is(key, "image") or generic or (_is(key, "bare_score") and place in {"top", "image"})
 

@@ -1,6 +1,6 @@
 """Read JSON as models write it: with comments, trailing commas, single quotes and bare words, or cut off in the middle.
 
-The standard parser refuses all of these, is stopped by deep nesting, and does not tell how far it came.
+The standard parser refuses all of these, fails at deep nesting, and does not report how far it got.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Write notations that few answers use in the usual way: LaTeX, XML elements, "3~7", "#3", digits of other scripts.
+r"""Rewrite rare notations in the usual way: LaTeX, XML elements, "3~7", "#3", digits of other scripts.
 
 $\boxed{0.9}$                      0.9
 <region id="3" score="0.7"/>       ;region id="3" score="0.7";
@@ -78,7 +78,7 @@ def _without_elements(text: Text) -> Text:
 
 
 def _with_usual_digits(text: Text) -> Text:
-    """Write the digits of another script as 0 to 9, if the text has no others; nobody knows what a mixture means."""
+    """Write the digits of another script as 0 to 9, if the text has no others: a mixture is ambiguous."""
     zeros = {ord(digit[0]) - unicodedata.digit(digit[0]) for digit in _OTHER_DIGIT.finditer(text.text)}
     if len(zeros) != 1 or re.search("[0-9]", text.text):
         return text

@@ -33,7 +33,7 @@ _POINTS = form("{points} (?! {of} )")
 _SPACED_DASH = form("(?! {touching} ) '-'")
 _TIME_OR_DATE = form("(?={touching}) ':/' {number}")
 _ODD = form("(?={touching}) (?={other_mark}) {touching} {number}")
-"""Another sign between digits, as in 0'9: nobody knows what it means."""
+"""Another sign between digits, as in 0'9, whose meaning is unknown."""
 
 _BEFORE_LIST = form("(?: {numbered}++ '.'?+ )?+ (?: ':=' (?: {line} '-'?+ )?+ )?+ '(['?+")
 _ITEM = form(
@@ -63,7 +63,7 @@ class Number:
     written: str  # its text
     at: int  # where in the answer it begins, in characters
     total: float | None = None  # what it is out of, if it says so: 100 for 70%, 10 for 7/10
-    rescaled: bool = False  # its value is the written one brought from the answer's scale to [0, 1]
+    rescaled: bool = False  # its value was mapped from the answer's scale to [0, 1]
 
     @property
     def in_range(self) -> bool:
@@ -101,7 +101,7 @@ def read_number(tokens: Tokens, start: int) -> Number | None:
 
 
 def counts(tokens: Tokens, number: Number) -> bool:
-    """Tell whether a word follows by which the number counts something: "2 scratches", but not "7 points"."""
+    """Return whether the number counts what the next word names: "2 scratches", but not "7 points"."""
     follows = tokens.has(number.end, "word") and not tokens.has(number.end, "connective")
     return follows and _POINTS.match(tokens.shape, number.end) is None
 

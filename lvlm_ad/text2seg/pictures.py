@@ -1,4 +1,4 @@
-"""Tell which picture a phrase speaks of: the one under inspection, a reference, or the second of several."""
+"""Find the picture that a phrase is about: the one under inspection, a reference, or the second of several."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ADJECTIVE = form(
 _NAME = form(r"{article}?+ (?: {integer} {nth} | {inspected|reference|ordinal} ) (?: '-'?+ {product} )?+ '-'?+ \Z")
 _NUMBER = form("(?: {numbered} '.'?+ )?+ (?P<number> {INTEGER} ) (?! {of} | '/' )", INTEGER=INTEGER)
 _REACH = 4
-"""How many tokens before a word for an image may tell which one it is."""
+"""How many tokens before a word for an image may say which one it is."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 _OF_PICTURE = form(
@@ -32,7 +32,7 @@ _GENERAL = form(
       (?: {has} (?: {image_filler|always} ){0,4}+ | ','?+ {article} ) \Z
     """
 )
-"""A phrase before "score" that speaks of flawless products in general: "a normal screw has an" anomaly score."""
+"""A phrase before "score" that is about flawless products in general: "a normal screw has an" anomaly score."""
 
 
 def read_picture(tokens: Tokens, at: int) -> tuple[int | None, int]:
@@ -64,17 +64,17 @@ def read_picture(tokens: Tokens, at: int) -> tuple[int | None, int]:
 
 
 def read_of_picture(tokens: Tokens, at: int) -> tuple[int | None, int]:
-    """Read "for the image" or "of image 2" after the word for a score; the index is ``at`` where nothing is there."""
+    """Read "for the image" or "of image 2" after the word for a score; the index is ``at`` if there is nothing."""
     end = tokens.skip(_OF_PICTURE, at)
     return (None, at) if end == at else read_picture(tokens, end - 1)
 
 
 def starts_clause(tokens: Tokens, at: int) -> bool:
-    """Tell whether a word for an image, with what names the picture before it, begins a clause."""
+    """Return whether a word for an image, with what names the picture before it, begins a clause."""
     named = _NAME.search(tokens.shape, max(at - _REACH, 0), at)
     return tokens.has(at - 1 if named is None else named.start() - 1, "opens|line")
 
 
 def is_general(tokens: Tokens, at: int) -> bool:
-    """Tell whether the phrase that ends here speaks of flawless products in general, not of one picture."""
+    """Return whether the phrase that ends here is about flawless products in general, not of one picture."""
     return _GENERAL.search(tokens.shape, max(at - 12, 0), at) is not None

@@ -85,9 +85,9 @@ class _Reader:
         self._line = 0
         """Index of the first token of the present line."""
         self._lists_regions = False
-        """A word for a region without a number has come, so that what is numbered after it may be regions."""
+        """Whether a word for a region came without a number, so that numbers after it may be regions."""
         self._passed_over: set[int] = set()
-        """Indices of the numbers that are scores in general, of nothing in the picture."""
+        """Indices of numbers that are scores in general, not of anything in the picture."""
         self._section: int | None = None
         """The picture that the last heading names, as in a statement."""
         self._named: tuple[int | None, int] = (None, len(tokens) + 1)

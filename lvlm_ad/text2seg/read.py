@@ -33,7 +33,7 @@ the model could have written, see ``expected``."""
 TOO_LONG = f"Only the last {LONGEST} characters were read."
 """The note on a text of which only the end was read."""
 _LONGEST_DETAIL = 300
-"""Most characters of a backend's explanation in a note."""
+"""Maximum length of a backend's explanation in a note, in characters."""
 _DECLINED = {"refused": "The model", "filtered": "The content filter"}
 
 

@@ -1,8 +1,8 @@
-"""Tell an answer that declines the question from one that finds no defect.
+"""Distinguish an answer that declines the question from one that finds no defect.
 
 "I cannot analyze images" is a refusal, "I cannot see any defect" is an answer. ``_LANGUAGES`` lists for each language
-how a model says that it cannot, and what; the verb nearest to "cannot" decides. English has more ways than a table
-holds.
+how a model says that it cannot do something; the verb nearest to "cannot" decides. English has its own patterns, since
+it has too many forms for this table.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ _LANGUAGES = {
         sorry="lamento|desculp|sinto|infelizmente|recus|acesso",
     ),
     "Chinese": _Language(
-        # A part that cannot do something has its name before "cannot".
+        # If a part of the product cannot do something, its name stands before "cannot".
         cannot="(?:^|[^一-鿿]|我们?|我們|模型|助手|目前|暂时|暫時|现在|現在|还|還|也|都|所以|因此|恐怕|实在|實在|抱歉)"
         "(?:无法|無法|不能|不可以|没有?办法|沒有?辦法|不会|不便|不支持|不具备|不具備|没有能力|不被允许|拒绝|拒絕|没法|做不到|(?=看不[到见清見]))",
         do="分析|评估|評估|帮|幫|协助|協助|提供|处理|處理|回答|满足|滿足|判断|判斷|检查|檢查|解读|解析|完成|访问|执行|執行|评分|評分|打分"
@@ -179,7 +179,7 @@ _DECLINING = [(_declining(language), language) for language in _LANGUAGES.values
 
 
 def is_refusal(text: str) -> bool:
-    """Tell whether a plain text without scores declines the question; "I cannot find any defects" does not.
+    """Return whether a plain text without scores declines the question; "I cannot find any defects" does not.
 
     Example:
         >>> is_refusal("Es tut mir leid, dabei kann ich nicht helfen."), is_refusal("Ich kann keine Fehler erkennen.")

@@ -1,8 +1,8 @@
-"""On which scale the scores of an answer are: from 0 to 1 as asked, or on another one.
+"""Find the scale of an answer's scores: from 0 to 1 as asked, or another one.
 
-A score may bring its own scale ("70%", "7/10"). All others are on one scale: the one that the answer states anywhere,
+A score may state its own scale ("70%", "7/10"). All others are on one scale: the one that the answer states anywhere,
 in a sentence ("on a scale from 1 to 10"), in a table's head ("Score (%)") or in a key ("score_percent", "max": 10), or
-else that of the scores which bring their own. A range from ``low`` to ``high`` is mapped onto [0, 1] linearly (min-max
+else that of the scores which state their own. A range from ``low`` to ``high`` is mapped onto [0, 1] linearly (min-max
 normalisation):
 
     score = (x - low) / (high - low)
@@ -26,7 +26,8 @@ class Scale:
 
     low: int
     high: int
-    sure: bool = field(default=True, compare=False)  # not only a "%" in a head, which is often left over fractions
+    # False: only a "%" in a table's head states the scale, which often stands above fractions.
+    sure: bool = field(default=True, compare=False)
 
     def __str__(self) -> str:
         return f"[{self.low}, {self.high}]"
@@ -40,7 +41,7 @@ UNIT = Scale(0, 1)
 
 _LOWS = (0, 1)
 _HIGHS = frozenset([1, 3, 4, 5, 7, 9, 10, 20, 50, 100, 255, 1000])
-"""The ends that scales have. Other numbers in such a place count or name something else."""
+"""The ends that scales have. Other numbers in their place count or name something else."""
 
 _COMMENT = "(?: '([' (?: (?! {number|line} | ')]' ) . ){1,6}+ ')]' )?+"  # 1 "(normal)" to 10
 _STATED = form(
@@ -78,10 +79,10 @@ def stated_scales(answer: Text) -> tuple[Scale, ...]:
 
 
 def scale_of(numbers: Sequence[Number], stated: Sequence[Scale]) -> tuple[Scale | None, str]:
-    """Return the scale of those scores of one verdict that bring none, and a note on what is doubtful.
+    """Return the scale of the scores in one verdict that state none, and a note if it is doubtful.
 
     Decimals between 0 and 1 show that the scores are on the scale asked for, and that a larger one among them is a
-    slip. None if they are on another scale, and nobody knows on which.
+    slip. None if they are on another scale, which is unknown.
     """
     bare = [number for number in numbers if number.total is None]
     too_large = [number for number in bare if number.value > 1]
@@ -97,7 +98,7 @@ def scale_of(numbers: Sequence[Number], stated: Sequence[Scale]) -> tuple[Scale 
 
 
 def _brought(numbers: Sequence[Number]) -> list[Scale]:
-    """Return the scale that some scores bring ("7/10"); that of percentages only where most scores are percentages."""
+    """Return the scale that some scores state ("7/10"); that of percentages only where most scores are percentages."""
     totals = {number.total for number in numbers if number.total is not None and not number.percent}
     percentages = sum(number.percent for number in numbers)
     if not totals and 2 * percentages > len(numbers):

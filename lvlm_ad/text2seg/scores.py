@@ -1,4 +1,4 @@
-"""How the statements of an answer become scores.
+"""Turn the statements of an answer into scores.
 
 A statement gives one number to the image or to regions. An answer may hold several verdicts, such as a draft and a
 final one: an image score and the region scores that belong to it. The last complete verdict counts.
@@ -107,7 +107,7 @@ class _Verdict:
             self.notes[text] = None
 
     def take_back(self, statement: Statement) -> None:
-        """Take back regions where the text does: after "wait", "none of the regions" means all that were named."""
+        """Remove regions that the text takes back: after "wait", "none of the regions" means all that were named."""
         taken_back = self.draft is not None
         if statement.mark == "revised":
             self.draft = len(self.regions)
@@ -121,7 +121,7 @@ class _Verdict:
             self.regions = [each for each in named if each.regions]
 
     def repeats(self, other: _Verdict) -> bool:
-        """Tell whether this is a remark on another verdict: its image score again, and no regions."""
+        """Return whether this only repeats the image score of another verdict, without regions."""
         if self.image is None or other.image is None or self.regions or self.complete or self.none:
             return False
         return self.image.value == other.image.value
@@ -151,7 +151,7 @@ class _Reading:
             if score.total is None and scale not in {UNIT, None}:
                 score = replace(score, value=scale(score.value), rescaled=True)
             elif score.total is None and score.value == 1 and too_large:
-                # Beside a score above 1, nobody knows what a 1 means.
+                # Beside a score above 1, the meaning of a 1 is unknown.
                 verdict.note(f"{quoted(score.written)} as {name} may be on another scale; it is left out.")
                 return None
             if score.in_range:
@@ -200,7 +200,7 @@ def scores_of(
     An image score opens a verdict, and the regions after it belong to it. Regions before the first image score belong
     to it if none come after it. An image score that repeats the one before and names no regions is a remark on that
     verdict, not another one. The numbers as written decide which verdict counts; then the scales that the answer
-    ``stated`` bring them to [0, 1], and ``expected`` replaces them.
+    ``stated`` map them to [0, 1], and ``expected`` replaces them.
 
     Returns:
         Scores with the status "ok" or "partial"; "unparsable", with an ``image`` of None, if nothing is usable.

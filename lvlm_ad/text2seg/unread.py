@@ -1,7 +1,7 @@
-"""Find the numbers that stand beside the name of a region or of the image score and that nothing has read.
+"""Find the numbers beside the name of a region or of the image score that were not read.
 
-The reader knows many forms, and models write others. A score in a form that it does not know must not vanish without a
-word: whatever looks like one, and has something before it in its clause that may say whose it is, is noted.
+The reader knows many forms, and models write others. A score in an unknown form must not get lost silently: a note
+quotes each number that looks like a score if its clause may say that it belongs to a region or to the image.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lvlm_ad.text2seg.numbers import Number, counts, read_number
 from lvlm_ad.text2seg.scores import quoted
 
 _REACH = 12
-"""How many tokens before a number may name whose it is."""
+"""How many tokens before a number may name its region or the image."""
 _SIGN = form("(?={touching}) '-+'")
 _LABEL = form(
     r"""
@@ -21,10 +21,10 @@ _LABEL = form(
       (?: (?: ':=-' | {is} )++ '(['?+ | '([' | (?<= {word} {integer} ) '|' | (?<= {line} {integer} ) ','?+ ) \Z
     """
 )
-"""What names a number as whose: "3: ", "area 3 = (", "| area 3 |"."""
+"""A label that gives a number to a region: "3: ", "area 3 = (", "| area 3 |"."""
 _REST = form("(?: (?! {line} ) . )*+")
 _TABLE, _ROWS = 100, 3
-"""How many tokens and rows above a cell may name whose number is in it."""
+"""How many tokens and rows above a cell may name the region of its number."""
 _LISTED = form(r"(?P<open> '([' ) (?: {number} | ',' )*+ \Z")
 
 
@@ -52,7 +52,7 @@ def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, 
 
 
 def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
-    """Tell whether a number can be a score that matters, and not a count, a share or a coordinate.
+    """Return whether a number can be a score that matters, and not a count, a share or a coordinate.
 
     A 0 does not: regions without a score have 0.
     """
@@ -74,7 +74,7 @@ def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
 
 
 def _name(tokens: Tokens, start: int, name: int | None, used: Container[int]) -> int | None:
-    """Return the index of the token that may name whose number begins at ``start``; None if nothing does.
+    """Return the index of the token that may name the region or the image of a number; None if there is none.
 
     Args:
         tokens: the text.

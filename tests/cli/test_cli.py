@@ -130,7 +130,7 @@ def test_a_part_of_a_category_asks_whether_more_was_meant(lvlm_ad_command, kept_
     """The folder above is named, where masks and reference images lie."""
     done = lvlm_ad_command(*command, "--data", kept_data / "bolt" / part)
     said = " ".join((done.stdout + done.stderr).split())
-    assert f"Was {kept_data / 'bolt'} meant?" in said or f"Was the folder above {part}/ meant?" in said
+    assert f"Did you mean {kept_data / 'bolt'}?" in said or f"Did you mean the folder above {part}/?" in said
     mvtec = lvlm_ad_command("data", "info", "--dataset", "visa", "--data", kept_data / "bolt" / part)
     assert "is not VisA" in mvtec.stderr
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import check_dataset, load_dataset
-from lvlm_ad.datasets.mask_files import is_named_after_masks, meant_by
+from lvlm_ad.datasets.mask_files import candidate_images, is_named_after_masks
 from lvlm_ad.errors import DataError
 
 SPOT = np.zeros((20, 24), dtype=bool)
@@ -245,7 +245,7 @@ def test_pictures_in_inner_folders_are_told(tmp_path):
 )
 def test_which_image_a_name_means(name, stems):
     """The words for masks are taken off a name, before or after it, but never from inside a word."""
-    assert set(stems) <= {one.stem for one in meant_by(name)} <= {*stems, name}
+    assert set(stems) <= {one.stem for one in candidate_images(name)} <= {*stems, name}
 
 
 @pytest.mark.parametrize("name", ["weight", "bent", "good", "length", "right_gtx"])
