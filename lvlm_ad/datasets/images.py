@@ -144,7 +144,17 @@ def read_image(path: Path, highest: Callable[[str], float] | None = None) -> NDA
         if highest is not None:
             return as_rgb(values, highest("f" if is_float else "i"))
         return as_rgb(values, None if is_float else _HIGHEST_16_BITS)
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+    return over_black(image)
+
+
+def alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Return the alpha of an image, uint8 ``(H, W)``; None if it has none."""
+    return np.asarray(image.convert("RGBA"))[:, :, 3] if image.has_transparency_data else None
+
+
+def over_black(image: Image.Image) -> NDArray[np.uint8]:
+    """Return an image of 8 bits as RGB, uint8 ``(H, W, 3)``, where transparent pixels are black."""
+    if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
     return np.asarray(image.convert("RGB"))

@@ -217,9 +217,8 @@ def _faults(survey: Survey, sample: Sample) -> list[Problem]:
     if sample.mask_path is not None:
         try:
             # A damaged image has no size to compare, but its mask may have faults of its own.
-            parts = [read_mask(path, sample.threshold, sample.peers) for path in sample.mask_files] if messages else []
-            mask = None if messages else sample.mask
-            is_empty = not any(part.any() for part in parts) if mask is None else not mask.any()
+            own = (read_mask(path, sample.threshold, sample.peers) for path in sample.mask_files)
+            is_empty = not any(mask.any() for mask in (own if messages else [sample.mask]) if mask is not None)
         except ImageError as error:
             messages.append(str(error))
         else:

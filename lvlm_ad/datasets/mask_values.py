@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image
 
+from lvlm_ad.datasets.images import alpha_of, over_black
 from lvlm_ad.errors import ImageError
 
 if TYPE_CHECKING:
@@ -108,35 +109,36 @@ def visible_values(image: Image.Image) -> MaskValues:
     Raises:
         ImageError: a value is not finite, or below 0.
     """
-    if image.mode == "1":
-        values = np.asarray(image).astype(np.uint8)
+    if image.mode.startswith(("1", "I", "F")) or (image.mode == "L" and not image.has_transparency_data):
+        values = _numbers(image)
         return MaskValues(values, float(np.ptp(values)))
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image)
-        if not np.isfinite(values).all():
-            raise ImageError("contains NaN or infinite values; save what is not inspected as 0.")
-        if np.abs(values).max() <= HIGHEST_VALUE and (np.rint(values) == values).all():
-            values = values.astype(np.int64)
-        if values.min(initial=0) < 0:
-            raise ImageError("contains values below 0; save it with 0 for normal and 255 for defective pixels.")
-        return MaskValues(values, float(np.ptp(values)))
-    has_alpha = image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info
-    if image.mode == "L" and not has_alpha:
-        values = np.asarray(image)
-        return MaskValues(values, float(np.ptp(values)))
-    is_palette = image.mode in {"P", "PA"}
-    if has_alpha:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    pixels = np.asarray(image.convert("RGB"))
-    if has_alpha and not pixels.any() and np.ptp(np.asarray(rgba)[:, :, 3]):
+    alpha, pixels = alpha_of(image), over_black(image)
+    if alpha is not None and not pixels.any() and np.ptp(alpha):
         raise ImageError("is black on transparent; save it with white for defective and black for normal pixels.")
-    spread = float(np.ptp(pixels, axis=(0, 1)).max())
-    colours: list[tuple[int, Any]] = (image.convert("RGB").getcolors(256) or []) if is_palette else []
+    colours: list[tuple[int, Any]] = []
+    if image.mode in {"P", "PA"}:
+        colours = Image.fromarray(pixels).getcolors(256) or []
     hues = {tuple(map(bool, colour)) for _, colour in colours if any(colour)}
-    void = bool((pixels == _VOC_VOID).all(axis=2).any())
-    others = void and bool(((pixels != _VOC_VOID).any(axis=2) & pixels.any(axis=2)).any())
-    return MaskValues(pixels.max(axis=2), spread, is_labels=len(hues) > 1, has_void=others)
+    is_void = (pixels == _VOC_VOID).all(axis=2)
+    return MaskValues(
+        pixels.max(axis=2),
+        spread=float(np.ptp(pixels, axis=(0, 1)).max()),
+        is_labels=len(hues) > 1,
+        has_void=bool(is_void.any() and (pixels.any(axis=2) & ~is_void).any()),
+    )
+
+
+def _numbers(image: Image.Image) -> NDArray[Any]:
+    """Return the values of a picture in grey, whole where they are whole numbers."""
+    values = np.asarray(image, dtype=np.uint8 if image.mode == "1" else None)
+    if values.dtype.kind == "u":
+        return values
+    if not np.isfinite(values).all():
+        raise ImageError("contains NaN or infinite values; save what is not inspected as 0.")
+    if values.min(initial=0) < 0:
+        raise ImageError("contains values below 0; save it with 0 for normal and 255 for defective pixels.")
+    is_whole = values.max(initial=0) <= HIGHEST_VALUE and (np.rint(values) == values).all()
+    return values.astype(np.int64) if is_whole else values
 
 
 def choose_threshold(mask: MaskValues, category: Category) -> float:

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import ExifTags, Image
 
-from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.images import alpha_of, shown
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from lvlm_ad.datasets.sample import Sample
@@ -60,8 +60,8 @@ class Survey:
 def _is_transparent(path: Path) -> bool:
     # The check itself reports pictures that cannot be read.
     with suppress(Exception), Image.open(path) as opened:
-        if opened.mode in {"RGBA", "LA", "PA"} or "transparency" in opened.info:
-            return bool(np.asarray(opened.convert("RGBA"))[:, :, 3].min() < 255)  # noqa: PLR2004 - opaque
+        alpha = alpha_of(opened)
+        return alpha is not None and bool(alpha.min() < 255)  # noqa: PLR2004 - opaque
     return False
 
 

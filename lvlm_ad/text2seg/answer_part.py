@@ -182,14 +182,14 @@ class _AnswerPart:
         self._keep(end)
         if self._inside == "tag":
             self._keep_wrapped(self._text.part(self._start, end))
-        origins = [origin for part in self._kept for origin in (-1, *part.origins)]
-        return Text("\n".join(part.text for part in self._kept), origins[1:])
+        return Text.joined(self._kept, by="\n")
 
     def _keep(self, end: int) -> None:
         """Keep the text up to here if it is part of the answer."""
         if self._inside or end <= self._start:
             return
         part = self._text.part(self._start, end)
+        self._start = end
         self._kept.append(part)
         shown = _BRACKET_TAG.sub(" ", TAG.sub(" ", part.text))
         self._words |= _WORD.search(shown) is not None
@@ -244,7 +244,6 @@ class _AnswerPart:
         if self._inside:
             return kind == "asks" and self._inside not in {"asks", "prompt"}
         self._keep(mark.start())
-        self._start = mark.start()
         answered = self._reply_follows(mark, "may_reply")
         if kind == "may_ask" and not (answered and (self._digits or not self._words)):
             return False
@@ -261,7 +260,6 @@ class _AnswerPart:
         if (self._inside and not asking) or (kind == "may_reply" and (not asking or self._reply_follows(mark))):
             return False
         self._keep(mark.start())
-        self._start = mark.start()
         answered = self._words and (self._digits or not self._echoed)
         return answered or self._drop(mark)
 

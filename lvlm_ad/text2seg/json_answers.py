@@ -151,10 +151,7 @@ def _object(value: Object, place: Place) -> Iterator[Statement]:
     yield from columns
     pairs = [(key, item) for key, item in value.pairs if key not in read]
     keys = [key for key, _ in pairs]
-    named = any(
-        isinstance(item, Scalar) and (_is(key, "region") or (place == "regions" and _is(key, "id")))
-        for key, item in pairs
-    )
+    named = any(isinstance(item, Scalar) and _names_region(key, place) for key, item in pairs)
     numbered = place == "regions" or (place == "top" and any(_is(key, "image", "anomaly_score") for key in keys))
     labelled = place == "top" and any(_is(key, "label") for key in keys)
     if any(_is(key, "box") for key in keys) or (labelled and not any(_is(key, "regions") for key in keys)):
@@ -162,13 +159,13 @@ def _object(value: Object, place: Place) -> Iterator[Statement]:
     several = sum(_is(key, "image", "anomaly_score", "bare_score") for key in keys) > 1
     for key, item in pairs:
         # {"image": 2, "score": 0.7}: the number of a picture.
-        if not (several and _is(key, "picture_only") and _is_integer(item)):
+        number = _number(item) if several and _is(key, "picture_only") else None
+        if number is None or not number.plain:
             yield from _pair(key, item, place, numbered=numbered, beside_region=named)
 
 
-def _is_integer(value: Value) -> bool:
-    number = _number(value)
-    return number is not None and number.plain
+def _names_region(key: str, place: Place) -> bool:
+    return _is(key, "region") or (place == "regions" and _is(key, "id"))
 
 
 def _item(item: Value, place: Place, key: str) -> Iterator[Statement]:
@@ -179,8 +176,8 @@ def _item(item: Value, place: Place, key: str) -> Iterator[Statement]:
             yield from [Statement(number, regions)] if regions and number else _unread(key, score)
         case Scalar() if place == "regions" and not item.word:
             # "3: 0.7, 5: 0.4" lists regions too.
-            label = Text("regions: ", [-1] * 9) if item.text.text[:1].isdecimal() else Text("", [])
-            stated = read_prose(label.followed_by(item.text))
+            label = [Text("regions: ", [-1] * 9)] if item.text.text[:1].isdecimal() else []
+            stated = read_prose(Text.joined([*label, item.text]))
             if any(statement.score for statement in stated):
                 yield from (replace(statement, unread=False) for statement in stated)
             else:
@@ -232,7 +229,7 @@ def _of_picture(key: str, item: Value) -> Iterator[Statement]:
 def _entry(value: Object, place: Place) -> list[Statement]:
     """Read {"region": 3, "score": 0.7}."""
     for key, item in value.pairs:
-        if not (_is(key, "region") or (place == "regions" and _is(key, "id"))):
+        if not _names_region(key, place):
             continue
         if isinstance(item, list) and place == "top" and _letters(key)[0].endswith("s"):
             # A score beside "regions": [3, 5] at the top is the image's.
@@ -253,9 +250,7 @@ def _columns(value: Object, place: Place) -> tuple[list[Statement], set[str]]:
     names = [
         (key, [_regions(lex(each.text)) if isinstance(each, Scalar) and not each.word else () for each in item])
         for key, item in lists
-        if (_is(key, "regions") and not _is(key, "scores"))
-        or _is(key, "region")
-        or (place == "regions" and _is(key, "id"))
+        if (_is(key, "regions") and not _is(key, "scores")) or _names_region(key, place)
     ]
     names = [(key, named) for key, named in names if all(named)]
     if len(scores) != 1 or len(names) != 1:

@@ -87,9 +87,11 @@ class Text:
         """Return the text between two indices."""
         return Text(self.text[start:end], self.origins[start:end])
 
-    def followed_by(self, other: Text) -> Text:
-        """Return this text and then another."""
-        return Text(self.text + other.text, [*self.origins, *other.origins])
+    @classmethod
+    def joined(cls, parts: Sequence[Text], by: str = "") -> Text:
+        """Return several texts as one, with a separator between them."""
+        origins = [origin for part in parts for origin in (*[-1] * len(by), *part.origins)]
+        return cls(by.join(part.text for part in parts), origins[len(by) :])
 
     def replaced(self, pattern: re.Pattern[str], by: Callable[[re.Match[str]], str]) -> Text:
         """Return the text with every match replaced; a replacement stands where the match began."""

@@ -74,7 +74,7 @@ def _without_elements(text: Text) -> Text:
             parts += [Text(opens, [-1]), text.part(*tag.span(2)), text.part(*tag.span(3)), Text(ends, [-1])]
         end = tag.end()
     parts.append(text.part(end))
-    return Text("".join(part.text for part in parts), [origin for part in parts for origin in part.origins])
+    return Text.joined(parts)
 
 
 def _with_usual_digits(text: Text) -> Text:

@@ -27,7 +27,7 @@ _DECIMAL = form(
 """A number without sign and unit. Broken are "0. 9" and decimals in the digits of another script. A comma before ":" or
 "=" is none of a decimal, as in "regions 1,5: 0.4"."""
 
-_SIGN = form("(?={touching}) '-+'")
+SIGN = form("(?={touching}) '-+'")
 _OVER = form("{points}?+ (?P<bracket> '(' )?+ (?: '/' | {out} {of} )")  # "7/10", "7 (out of 10)", "7 points out of 10"
 _POINTS = form("{points} (?! {of} )")
 _SPACED_DASH = form("(?! {touching} ) '-'")
@@ -76,7 +76,7 @@ def read_number(tokens: Tokens, start: int) -> Number | None:
 
     Returns None if there is none, or if it is part of a word, a time or a measure.
     """
-    sign = _SIGN.match(tokens.shape, start)
+    sign = SIGN.match(tokens.shape, start)
     read = _decimal(tokens, start + bool(sign))
     if read is None:
         return None

@@ -81,10 +81,6 @@ def quoted(text: str) -> str:
     return f"'{shown}'" if len(text) <= _LONGEST_QUOTE else f"'{shown[: _LONGEST_QUOTE - 3]}...'"
 
 
-def _without(spans: Iterable[Span], left_out: tuple[Span, ...]) -> tuple[Span, ...]:
-    return tuple(span for span in spans if span not in left_out)
-
-
 @dataclass(slots=True)
 class _Verdict:
     """An image score and the region scores that belong to it, as the answer writes them."""
@@ -117,8 +113,11 @@ class _Verdict:
                 self.note(_NO_FINAL_IMAGE)
             del self.regions[: self.draft or 0]
         elif statement.mark == "cleared" and taken_back:
-            named = (replace(each, regions=_without(each.regions, statement.regions)) for each in self.regions)
-            self.regions = [each for each in named if each.regions]
+            self.regions = [
+                replace(each, regions=left)
+                for each in self.regions
+                if (left := tuple(span for span in each.regions if span not in statement.regions))
+            ]
 
     def repeats(self, other: _Verdict) -> bool:
         """Return whether this only repeats the image score of another verdict, without regions."""

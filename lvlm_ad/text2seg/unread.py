@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 
 from lvlm_ad.text2seg.lexer import Tokens, form
-from lvlm_ad.text2seg.numbers import Number, counts, read_number
+from lvlm_ad.text2seg.numbers import SIGN, Number, counts, read_number
 from lvlm_ad.text2seg.scores import quoted
 
 _REACH = 12
 """How many tokens before a number may name its region or the image."""
-_SIGN = form("(?={touching}) '-+'")
 _LABEL = form(
     r"""
       {opens|line|word} (?P<label> {integer} ) ')]'?+
@@ -38,7 +37,7 @@ def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, 
     for at in range(len(tokens)):
         if not tokens.has(at, "number") or at in used:
             continue
-        start = at - 1 if _SIGN.match(tokens.shape, at - 1) else at
+        start = at - 1 if SIGN.match(tokens.shape, at - 1) else at
         number = read_number(tokens, start) or read_number(tokens, at)
         if number is None or tokens.has(number.end, "not_anomaly|quantity|unit"):
             continue
