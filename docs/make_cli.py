@@ -20,8 +20,8 @@ HEAD = """# Command line
 `python docs/make_cli.py` writes this page from the help texts of the commands.
 
 Results go to stdout, progress and messages to stderr. `--json` prints one JSON object on stdout and nothing else there.
-A reader that ends early (`| head`) or a closed stdout changes no exit status. Letters that the output's encoding lacks
-are written by their code.
+The exit status does not change if a reader ends early (`| head`) or stdout is closed. Characters that the output's
+encoding lacks are escaped.
 
 | exit status | meaning |
 |---|---|

@@ -123,7 +123,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
 
 
 def _with_sound_cache(work: Callable[[], T], plan: Plan, progress: Progress) -> T:
-    """Do the work; if it finds the cache damaged, do it again with a new one: no answer is in the cache."""
+    """Do the work; if the cache turns out to be damaged, do it again with a new one. The cache holds no answers."""
     try:
         return work()
     except CacheError as error:

@@ -292,12 +292,13 @@ class ChatDetector(Detector["Backend"]):
 
 
 def _asked_model(preset: ModelPreset) -> str:
-    """Say which model is asked, where, and until when it exists; empty if the backend has no option "model"."""
+    """Say which model is asked, where, and when its provider removes it; empty if there is no option "model"."""
     asked, where, end = preset.options.get("model"), preset.options.get("base_url"), preset.end_of_life
     if not asked:
         return ""
-    removed = "was" if end and end <= datetime.now(UTC).date() else "will be"
-    return f"asks {asked}{f' at {where}' if where else ''}{f', which {removed} removed there on {end}' if end else ''}."
+    removes = "removed" if end and end <= datetime.now(UTC).date() else "removes"
+    until = f"; the provider {removes} this model on {end}" if end else ""
+    return f"asks {asked}{f' at {where}' if where else ''}{until}."
 
 
 def _usual(able: Capabilities, answers: Iterable[Answer]) -> tuple[float | None, float, float | None]:

@@ -19,7 +19,7 @@ from lvlm_ad.plugins import Model, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
 from lvlm_ad.prompts import check_prompt
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
-from lvlm_ad.runs import USUAL_FPR_LIMIT
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT
 
 __all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "resolve"]
 
@@ -53,7 +53,7 @@ class RunConfig:
         mask_values: the mask values that are defective, in place of a threshold: numbers and ranges such as "1,3-7".
         retry_failed: ask again where a stored answer is refused, cut off, empty or unreadable.
         batch: use the endpoint's Batch API, which is slower and cheaper.
-        fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
+        fpr_limit: the false-positive rate up to which AUPRO is integrated, in (0, 1].
         resamples: bootstrap resamples of the test images for confidence intervals, 50 or more; 0: no intervals.
         engine: "local": all on this machine; "ray": images are divided and local models run on a Ray cluster. The
             numbers are the same.
@@ -82,7 +82,7 @@ class RunConfig:
     mask_values: str | None = None
     retry_failed: bool = False
     batch: bool = False
-    fpr_limit: Annotated[float, Field(gt=0, le=1)] = USUAL_FPR_LIMIT
+    fpr_limit: Annotated[float, Field(gt=0, le=1)] = DEFAULT_FPR_LIMIT
     resamples: int = 1000
     engine: Literal["local", "ray"] = "local"
     ray_address: str | None = None

@@ -56,7 +56,7 @@ class _Cut:
 
 
 def _count(regions: Regions, mask: NDArray[np.bool_], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
-    """Count a ground truth in regions of a size, and its own regions that are lost at that size."""
+    """Count the pixels of a mask in each region at a size, and its defect regions that are lost at that size."""
     counts = count_cells(regions.cells, resize_mask(mask, size), regions.n_cells).to_arrays()
     return {**counts, "lost": np.array(count_lost(mask, size))}
 
@@ -115,7 +115,7 @@ class Divisions:
         return None if arrays is None else histogram_of_cells(CellCounts.from_arrays(arrays), scores)
 
     def lost_truth(self) -> LostTruth:
-        """Return what of the ground truth is not measured; masks that an older version has counted are read again."""
+        """Return the ground truth that is not measured; masks counted by an older version are read again."""
         size = (self._side, self._side)
         lost = LostTruth("{} x {}".format(*size), "Measure at a larger size with --set image_size=N.")
         for sample in self._dataset:

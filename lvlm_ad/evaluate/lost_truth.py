@@ -1,8 +1,8 @@
-"""What of the ground truth is not measured: masks without a defective pixel, and defects that vanish when resized.
+"""The ground truth that is not measured: masks without a defective pixel, and defects that vanish when resized.
 
-Masks are resized as the published code does, so that numbers compare: each pixel takes the value of one old pixel, and
-a defect between the pixels taken is lost. It is not put back: the resized image may not show it either, and numbers
-would no longer be those of the published code. What is lost is told, and how to measure it.
+Masks are resized as in the published code, so that numbers are comparable: each pixel takes the value of one old pixel,
+and a defect between these pixels is lost. lvlm-ad does not restore it: the resized image may not show it either, and
+numbers would differ from those of the published code. Notes say what is lost, and how to measure it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def count_lost(mask: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int
 
 @dataclass
 class LostTruth:
-    """Collects what is lost, image by image.
+    """Collects the lost ground truth, image by image.
 
     Attributes:
         size: height and width at which masks are measured, for messages; empty: each image's own.
-        larger: how the user measures at a larger size.
+        larger: a sentence that says how to measure at a larger size.
     """
 
     size: str
@@ -54,7 +54,7 @@ class LostTruth:
     _empty: list[str] = field(default_factory=list)
 
     def add(self, image: str, regions: int, lost: int) -> None:
-        """Add a defect's image by its id: its mask has so many regions and loses so many."""
+        """Add the image of a defect: its id, the number of regions in its mask, and how many of them are lost."""
         self._regions += regions
         self._lost += lost
         if not regions:

@@ -1,4 +1,4 @@
-"""What is odd about the maps of a folder: all peak alike, or their shapes are not those of the pictures."""
+"""Oddities of the maps in a folder: all have the same maximum, or their shapes are not those of the pictures."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MapOddities"]
 
-_FEWEST = 4
-"""Of fewer maps, all may peak alike by chance."""
-_MOST = 0.9
-"""The part of the good maps, and of the others, that have the same highest score if each was stretched by itself."""
+_MIN_MAPS = 4
+"""With fewer maps, all may have the same maximum by chance."""
+_MIN_SHARE = 0.9
+"""Share of the good maps, and of the others, that have the same maximum if each map was normalised by itself."""
 _ALIKE = 1e-3
-"""How far highest scores may lie apart, as a part of the range of all maps."""
+"""How far maxima may differ and count as the same, as a share of the range of all maps."""
 _SAME_SHAPE = 1.2
-"""How far two ratios of height to width may lie apart: a map of few rows is rounded."""
+"""Largest factor between two ratios of height to width that count as the same: small maps are rounded."""
 
 
 class MapOddities:
@@ -46,12 +46,12 @@ class MapOddities:
             self._stretched.append(f"{sample.id} (map {columns} x {rows}, picture {width} x {height})")
 
     def notes(self, *, peaks_count: bool) -> Iterator[str]:
-        """Yield what a reader must know; ``peaks_count``: whether the image scores are the maps' highest."""
-        every = [*self._peaks[0], *self._peaks[1]]
-        if peaks_count and len(every) >= _FEWEST:
-            common = float(np.median(every))
-            near = _ALIKE * (max(every) - self._lowest)
-            if all(_share(peaks, common, near) >= _MOST for peaks in self._peaks if peaks):
+        """Yield what a reader must know; ``peaks_count``: whether the image scores are the maxima of the maps."""
+        all_peaks = [*self._peaks[0], *self._peaks[1]]
+        if peaks_count and len(all_peaks) >= _MIN_MAPS:
+            common = float(np.median(all_peaks))
+            near = _ALIKE * (max(all_peaks) - self._lowest)
+            if all(_share(peaks, common, near) >= _MIN_SHARE for peaks in self._peaks if peaks):
                 yield (
                     f"nearly all maps have the same highest score ({common:g}), as if each image had been normalised "
                     "by itself, so image scores taken from it mean nothing; give --image-scores, or maps on one scale"

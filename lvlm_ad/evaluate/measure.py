@@ -13,7 +13,7 @@ from lvlm_ad.metrics.bootstrap import BootstrapSamples, CategoryImages, bootstra
 from lvlm_ad.metrics.exact import pixel_metrics_from_histograms, pixel_metrics_of_steps
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import PooledMaps
-from lvlm_ad.runs import METRIC_NAMES, USUAL_FPR_LIMIT
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +51,9 @@ class Images:
 
     Args:
         folder: where a temporary file is made if own maps are too many for memory; None: the system's folder for such.
-        fpr_limit: the false-positive rate up to which AUPRO is taken.
-        needs_all_masks: whether pixel metrics need the ground truth of every image, as in version 0.1.0; else they are
-            those of the images whose ground truth is known.
+        fpr_limit: the false-positive rate up to which AUPRO is integrated.
+        needs_all_masks: whether pixel metrics need the ground truth of every image, as in version 0.1.0; otherwise they
+            cover the images whose ground truth is known.
 
     Attributes:
         labels: True for anomalous images.
@@ -62,7 +62,7 @@ class Images:
     """
 
     def __init__(
-        self, folder: Path | None = None, fpr_limit: float = USUAL_FPR_LIMIT, *, needs_all_masks: bool = False
+        self, folder: Path | None = None, fpr_limit: float = DEFAULT_FPR_LIMIT, *, needs_all_masks: bool = False
     ) -> None:
         self.fpr_limit = fpr_limit
         self.needs_all_masks = needs_all_masks
@@ -119,18 +119,17 @@ def measure_category(
         exact: pixel metrics that are known more exactly than the histograms give them.
 
     Returns:
-        Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason); where not the
-        ground truth of all is known "n_with_truth", how many images the pixel metrics are of; "fpr_limit" if it is not
-        0.3; with resamples
-        "interval" (name -> [low, high], 95 %); where scores are missing "range" (name -> [worst, best] over all
-        that the missing answers could have been).
+        Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason); if some ground
+        truth is unknown "n_with_truth", the number of images that the pixel metrics cover; "fpr_limit" if it is not
+        0.3; with resamples "interval" (name -> [low, high], 95 %); where scores are missing "range" (name -> [worst,
+        best] over all that the missing answers could have been).
     """
     labels, scores = np.array(images.labels, dtype=np.bool_), np.array(images.scores, dtype=np.float64)
     missing = np.isnan(scores)
     left_out = missing if on_failure == "exclude" else np.zeros_like(missing)
     kept = np.flatnonzero(~left_out)
     counts: dict[str, Any] = {"n_images": labels.size, "n_measured": kept.size}
-    if images.fpr_limit != USUAL_FPR_LIMIT:
+    if images.fpr_limit != DEFAULT_FPR_LIMIT:
         counts["fpr_limit"] = images.fpr_limit
     if not kept.size:
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")

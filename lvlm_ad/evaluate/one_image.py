@@ -51,7 +51,7 @@ class AskedImage(CutImage):
 
     Attributes:
         prediction: the model's scores and the evidence for them.
-        model: the model's name: the preset's, and what it asks, as "gpt-4v (gpt-4o)".
+        model: the name of the preset, and the model that it asks, such as "gpt-4v (gpt-4o)".
         digest: SHA-256 (hex) over image, model, division and question.
     """
 

@@ -21,7 +21,7 @@ from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, s
 from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
-from lvlm_ad.runs import TEXT_KEPT, USUAL_FPR_LIMIT, Manifest, PredictionRecord, Run, write_run
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, TEXT_KEPT, Manifest, PredictionRecord, Run, write_run
 from lvlm_ad.text2seg import UNANSWERED, Scores, Status, parse, write
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _with_score(record: PredictionRecord, score: float) -> PredictionRecord:
 def _make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, environment: Mapping[str, str]) -> Manifest:
     """Make the manifest of a run that ends now: everything that its numbers depend on."""
     dataset = plan.dataset
-    limit = {} if plan.config.fpr_limit == USUAL_FPR_LIMIT else {"fpr_limit": plan.config.fpr_limit}
+    limit = {} if plan.config.fpr_limit == DEFAULT_FPR_LIMIT else {"fpr_limit": plan.config.fpr_limit}
     facts = {
         "division": {"method": "", "options": {}, "hash": ""},
         "prompt": {},

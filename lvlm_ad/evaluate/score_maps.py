@@ -135,8 +135,8 @@ def _hash(path: Path) -> str:
 def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
     """Find the map of every sample; returns sample id -> file.
 
-    A map lies in the folder as its image lies in the data set's, ``bottle/test/crack/000.npy``, or where the sample's
-    id says, ``bottle/crack/000.npy``; see ``SampleNames``.
+    A map has the path of its image in the data set, ``bottle/test/crack/000.npy``, or the sample's id as its path,
+    ``bottle/crack/000.npy``; see ``SampleNames``.
 
     Raises:
         DataError: there is no such folder, a sample has no map, or several, or a map may be that of two samples.
@@ -148,12 +148,12 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
     missing = [sample for sample in dataset if sample.id not in maps]
     for name, files in maps.items():
         if len(files) > 1:
-            raise DataError(f"{shown(name)} has several maps: {shown(files[0])} and {shown(files[1])}; leave one.")
+            raise DataError(f"{shown(name)} has several maps: {shown(files[0])} and {shown(files[1])}; keep one.")
     if missing:
         images = "an image" if len(missing) == 1 else f"{len(missing)} images"
         suffixes = ",".join(MAP_SUFFIXES)
         first = " or ".join(f"{shown(name)}{{{suffixes}}}" for name in expected_names(missing[0], dataset))
-        raise DataError(f"{shown(folder)} contains no map of {images}; the first would be {first}.")
+        raise DataError(f"{shown(folder)} contains no map of {images}; the first is expected at {first}.")
     return {name: files[0] for name, files in maps.items()}
 
 
@@ -192,8 +192,8 @@ def read_map(path: Path) -> NDArray[Any]:
         raise DataError(f"The map {shown(path)} is {values.dtype} {values.shape}; it must be real numbers (H, W).")
     if not np.isfinite(plane).all():
         raise DataError(
-            f"The map {shown(path)} contains NaN or infinite scores; write a finite one for each pixel. (A map of one "
-            "value has NaN if it is divided by its range.)"
+            f"The map {shown(path)} contains NaN or infinite scores; write a finite one for each pixel. (Dividing a "
+            "map of one value by its range gives NaN.)"
         )
     return plane
 
@@ -236,10 +236,10 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
         DataError: the file cannot be read, a name may mean two samples, a sample has no score, or one is no finite
             number.
     """
-    given = SampleNames(dataset).collect(_pairs(path), path)
+    by_id = SampleNames(dataset).collect(_pairs(path), path)
     scores: dict[str, float] = {}
     for sample in dataset:
-        values = given.get(sample.id, [])
+        values = by_id.get(sample.id, [])
         if len(values) != 1:
             names = " or ".join(map(shown, expected_names(sample, dataset)))
             raise DataError(f"{shown(path)} has {'two scores' if values else 'no score'} for {names}.")
@@ -255,7 +255,7 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
 
 
 def _pairs(path: Path) -> list[tuple[str, Any]]:
-    """Read the names and scores in a file, those that occur twice too."""
+    """Read the names and scores in a file, including names that occur twice."""
     if path.suffix.lower() != ".json":
         table = read_table(path, ("image", "score"))
         if table.faults:

@@ -26,10 +26,10 @@ _SUFFIXES = IMAGE_SUFFIXES | set(MAP_SUFFIXES)
 
 
 class SampleNames:
-    """The names under which users' files know the images of a data set.
+    """The names that users' files may give to the images of a data set.
 
-    An image is known by its path in the data set and by its id, each with and without a suffix, the folder "test", and
-    the name of the category or of the data set's folder before it. Images of VisA are known in both of its layouts.
+    A name is the image's path in the data set or its id, each with or without a suffix, the folder "test", and the name
+    of the category or of the data set's folder before it. Images of VisA may have the names of both its layouts.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -38,7 +38,7 @@ class SampleNames:
             for root in (dataset.root, dataset.root.absolute(), os.path.realpath(dataset.root))
             if str(root) != "."
         ]
-        # The surest first: the file, the file with a suffix in another case, the path or the id, other forms of them.
+        # The surest match first: the file, its suffix in another case, the path or the id, other forms of them.
         self._tiers: list[defaultdict[str, set[str]]] = [defaultdict(set) for _ in range(4)]
         for sample in dataset:
             path = plain_name(_path(sample, dataset))
@@ -57,22 +57,22 @@ class SampleNames:
         bare = text.removesuffix(suffix) if suffix.lower() in _SUFFIXES else text
         # In "img.v2" the last dot belongs to the name, in "img.png" it may.
         asked = ({text}, {with_lower_suffix(text)}, {text, bare}, {text, bare})
-        found = (
+        matches = (
             set().union(*(tier.get(one, ()) for one in names)) for tier, names in zip(self._tiers, asked, strict=True)
         )
-        return next(filter(None, found), set())
+        return next(filter(None, matches), set())
 
     def collect(self, named: Iterable[tuple[str, T]], place: Path) -> dict[str, list[T]]:
-        """Return sample id -> what is given under its names; other names are passed over.
+        """Return sample id -> the values under its names; other names are skipped.
 
         Args:
-            named: names, each with what is given under it.
-            place: where they stand, for messages.
+            named: names, each with a value.
+            place: the file or folder of the names, for messages.
 
         Raises:
             DataError: a name may mean two samples.
         """
-        given: defaultdict[str, list[T]] = defaultdict(list)
+        values: defaultdict[str, list[T]] = defaultdict(list)
         for name, value in named:
             ids = sorted(self.find(name))
             if len(ids) > 1:
@@ -81,8 +81,8 @@ class SampleNames:
                     "path in the data set."
                 )
             for one in ids:
-                given[one].append(value)
-        return dict(given)
+                values[one].append(value)
+        return dict(values)
 
 
 def expected_names(sample: Sample, dataset: Dataset) -> list[str]:

@@ -23,7 +23,7 @@ from lvlm_ad.limits import RESAMPLES
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics.histograms import ScoreHistogram, components
 from lvlm_ad.presets import Price
-from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run, each_alone, read_run
+from lvlm_ad.runs import METRIC_NAMES, TEXT_KEPT, Manifest, PredictionRecord, Run, each_separately, read_run
 from lvlm_ad.store import open_answers
 from lvlm_ad.text2seg import UNANSWERED, paint, read
 
@@ -67,7 +67,7 @@ def verify_runs(
             )
             return run, verify_run(whole, AnswerStore(answers) if answers else None, sources)
 
-    verified, problems = each_alone(runs, verify)
+    verified, problems = each_separately(runs, verify)
     for run, wrong in verified:
         more = [f"... and {len(wrong) - 5} more"] if len(wrong) > 5 else []  # noqa: PLR2004 - enough to see
         problems += [f"{run.dir}: {one}" for one in [*wrong[:5], *more]]

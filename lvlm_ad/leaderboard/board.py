@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.presets import published_rows
-from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, USUAL_FPR_LIMIT, Manifest, Run
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, METRIC_TITLES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
 
 _USUAL_SIZE = 768
@@ -43,7 +43,7 @@ class Entry:
         usd_per_point: cost of each percent of image AUROC above 50, which is chance; None at chance or below, and
             where some images were not answered.
         reason: why a row that is "apart" has no rank; the first of its notes.
-        no_interval: why the metric that ranks has a value but no interval; empty if it has one, or no value.
+        no_interval: why the ranking metric has a value but no interval; empty if it has an interval, or no value.
         notes: what a reader must know about the row.
         run: the run folder's name; empty for published rows.
         categories: category -> metric -> fraction in 0..1, or None.
@@ -183,8 +183,8 @@ def _group(conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, *, ver
     ranked = [entry for entry in entries if entry.kind == "ranked"]
     ranks = {id(entry): 1 + sum(_is_clearly_better(other, entry, sort) for other in ranked) for entry in ranked}
     measured = [replace(entry, rank=ranks.get(id(entry))) for entry in entries]
-    # Published numbers are of the whole test split, with AUPRO up to 0.3.
-    is_usual = manifest.dataset.whole and manifest.fpr_limit == USUAL_FPR_LIMIT
+    # Published numbers cover the whole test split, with AUPRO up to 0.3.
+    is_usual = manifest.dataset.whole and manifest.fpr_limit == DEFAULT_FPR_LIMIT
     published = [_published(row) for row in published_rows() if row["dataset"] == manifest.dataset.name]
     return Group(_title(manifest), conditions, (*measured, *(published if is_usual else [])))
 
@@ -229,7 +229,7 @@ def _title(manifest: Manifest) -> str:
         f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}" if manifest.prompt.hash else "",
         f"{shots} reference image{'s' if shots > 1 else ''}" if shots else "",
         "binary maps" if protocol.get("binary") else "",
-        "" if manifest.fpr_limit == USUAL_FPR_LIMIT else f"PRO up to a false-positive rate of {manifest.fpr_limit:g}",
+        "" if manifest.fpr_limit == DEFAULT_FPR_LIMIT else f"PRO up to a false-positive rate of {manifest.fpr_limit:g}",
     ]
     return " · ".join(filter(None, parts))
 
@@ -370,9 +370,9 @@ def _result_notes(run: Run) -> list[str]:
 
 
 def undefined_notes(mean: Mapping[str, Any]) -> list[str]:
-    """Say which metrics are undefined and why, and whether pixel metrics are those of some images only.
+    """Say which metrics are undefined and why, and whether pixel metrics cover only some images.
 
-    Several reasons of the same categories are one note.
+    Reasons for the same categories share one note.
 
     Args:
         mean: "mean" of metrics.json.
@@ -386,7 +386,7 @@ def undefined_notes(mean: Mapping[str, Any]) -> list[str]:
     for text in dict.fromkeys(mean.get("undefined", {}).values()):
         where, _, reason = text.rpartition(": ")
         reasons.setdefault(where, []).append(reason)
-    notes = [f"{where}: {', '.join(of)}" if where else ", ".join(of) for where, of in reasons.items()]
+    notes = [f"{where}: {', '.join(texts)}" if where else ", ".join(texts) for where, texts in reasons.items()]
     if mean.get("n_with_truth") is not None:
         notes.append(f"pixel metrics of the {mean['n_with_truth']} images whose ground truth is known")
     return notes

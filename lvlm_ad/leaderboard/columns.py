@@ -166,8 +166,8 @@ def no_interval(entries: Sequence[Entry]) -> str:
         if entry.no_interval:
             names.setdefault(entry.no_interval, []).append(shortened(entry.name))
     words = []
-    for reason, of in names.items():
-        distinct = list(dict.fromkeys(of))
+    for reason, rows in names.items():
+        distinct = list(dict.fromkeys(rows))
         more = [f"{len(distinct) - _NAMED} more"] if len(distinct) > _NAMED else []
         words.append(f"{', '.join([*distinct[:_NAMED], *more])} ({reason})")
     return f"{NO_INTERVAL}: {'; '.join(words)}." if words else ""

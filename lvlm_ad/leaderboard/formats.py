@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad import escape
 from lvlm_ad.leaderboard.board import make_board
 from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, NUMBERS, cells, interval, legend, shortened
-from lvlm_ad.runs import METRIC_NAMES, each_alone
+from lvlm_ad.runs import METRIC_NAMES, each_separately
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Board, Entry, Group
@@ -130,10 +130,10 @@ FORMATS: dict[str, Callable[[Board], str]] = {"csv": csv_text, "json": json_text
 
 
 def writable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Write each run alone, in every format: one whose values no table can hold must not keep the others from view.
+    """Write each run separately, in every format: a run with values that no table can hold must not hide the others.
 
     Returns:
-        The runs of which that is possible, and a message for each of the others.
+        The runs that can be written, and a message for each of the others.
 
     Example:
         >>> writable([])
@@ -145,4 +145,4 @@ def writable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
             form(make_board([run])).encode()
         return run
 
-    return each_alone(runs, write)
+    return each_separately(runs, write)

@@ -62,7 +62,7 @@ class CategoryImages:
         labels: bool ``(n,)``, True if anomalous.
         scores: float64 ``(n,)``, image scores.
         histograms: pixels of each image, without those whose ground truth is unknown; None: no pixel metrics.
-        fpr_limit: the false-positive rate up to which AUPRO is taken.
+        fpr_limit: the false-positive rate up to which AUPRO is integrated.
     """
 
     labels: NDArray[np.bool_]
@@ -99,7 +99,7 @@ def pool_images(labels: NDArray[np.bool_], scores: NDArray[Any]) -> Pool:
 
 
 def pool_pixels(histograms: ScoreHistograms) -> Pool:
-    """Pool the pixels of a category's images; those without ground truth have none."""
+    """Pool the pixels of a category's images, without those whose ground truth is unknown."""
     arrays = histograms.arrays
     image = np.repeat(np.arange(len(histograms)), np.maximum(arrays["lengths"], 0))
     columns = (arrays[name].astype(np.float64) for name in ("scores", "normal", "anomalous", "overlap", "n_regions"))

@@ -206,7 +206,7 @@ def check_prompt(prompt: PromptPreset) -> None:
     """Refuse a prompt with a placeholder that no question fills.
 
     Raises:
-        ConfigError: it has one; the message lists those that there are.
+        ConfigError: it has one; the message lists the placeholders that exist.
     """
     _filled(prompt, dict.fromkeys(("class_name", "defects", "n_regions", "pictures", "references"), ""))
 

@@ -284,7 +284,7 @@ def _checked(column: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[
     else:
         inside, size = arrays.get("cell", np.empty(0, np.int32)), arrays["normal"].size
     if inside.dtype.kind not in "iu" or (inside.size and not 0 <= int(inside.min()) <= int(inside.max()) < size):
-        raise ValueError(f"{column} name cells that are not there")
+        raise ValueError(f"{column} name cells that do not exist")
     return arrays
 
 

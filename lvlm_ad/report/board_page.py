@@ -16,9 +16,9 @@ from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import (
     DASHED,
     DEFECT,
+    FONT_SIZE,
     GOOD,
     INK,
-    LETTER,
     MUTED,
     PAPER,
     Plot,
@@ -116,7 +116,7 @@ def _group(group: Group, links: Mapping[str, str], number: int) -> dict[str, Any
             (heading, [(numbers[id(entry)], entry) for entry in entries]) for heading, entries in group.sections()
         ],
         "no_interval": no_interval(group.entries),
-        # The reason stands in the row itself.
+        # The row itself shows the reason.
         "notes": [
             (number, entry.name, "; ".join(notes))
             for number, entry in group.rows()
@@ -187,7 +187,7 @@ def _scale_costs(axes: Any, costs: Sequence[float]) -> None:
     else:
         axes.set_xscale("log")
         axes.set_xlim(least / 2.5, 4 * max(costs))
-    # Not as powers of ten: exponents are small letters.
+    # Not as powers of ten, whose exponents would be too small to read.
     axes.xaxis.set_major_formatter(lambda cost, _: f"{cost:g}")
     axes.xaxis.set_minor_formatter(lambda cost, _: "")  # noqa: ARG005 - Matplotlib gives both
 
@@ -211,7 +211,7 @@ def _draw_lines(axes: Any, lines: Mapping[str, float]) -> None:
         axes.axhline(auroc, zorder=1, **DASHED)
         x = x - 0.18 if auroc - below < _CLOSE * (high - low) else 0.99
         below = auroc
-        style = {"ha": "right", "va": "center", "fontsize": LETTER, "color": MUTED, "bbox": _BACKGROUND}
+        style = {"ha": "right", "va": "center", "fontsize": FONT_SIZE, "color": MUTED, "bbox": _BACKGROUND}
         axes.text(x, auroc, plot_text(name[:_LONGEST_NAME]), transform=axes.get_yaxis_transform(), **style)
 
 
@@ -230,7 +230,7 @@ def _write_names(axes: Any, labels: Mapping[Point, str]) -> None:
     for point, (x, y) in sorted(pixels.items(), key=lambda item: item[1][1]):
         lines = labels[point].split("\n")
         # Letters are about half as wide as high.
-        width, height = 0.55 * LETTER * dot * max(map(len, lines)), 1.25 * LETTER * dot * len(lines)
+        width, height = 0.55 * FONT_SIZE * dot * max(map(len, lines)), 1.25 * FONT_SIZE * dot * len(lines)
         corners: dict[tuple[bool, bool], Box] = {}
         for right, up in ((True, True), (True, False), (False, True), (False, False)):
             left, bottom = x + 6 * dot if right else x - 6 * dot - width, y + 3 * dot if up else y - 3 * dot - height
@@ -248,7 +248,7 @@ def _write_names(axes: Any, labels: Mapping[Point, str]) -> None:
             textcoords="offset points",
             ha="left" if right else "right",
             va="bottom" if up else "top",
-            fontsize=LETTER,
+            fontsize=FONT_SIZE,
             color=INK,
             bbox=_BACKGROUND,
         )

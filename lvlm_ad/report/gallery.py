@@ -90,7 +90,7 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
 
 
 def _shown(value: Any) -> Any:
-    """Show what cannot be seen or acts on the page by its code, in every text of the data."""
+    """Show invisible and control characters by their code, in every text of the data."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, dict):
@@ -111,7 +111,7 @@ def _why_no_map(run: Run, sources: Sources | None) -> str:
     if run.manifest.model.row == "dense":
         return "No map: a run does not store a method's own maps"
     if sources.divisions is None:
-        return "No map: the image is not divided again"
+        return "No map: the regions of this image are not available"
     if run.manifest.division.hash != sources.divisions.hash:
         return "No map: this run divides the image into other regions"
     return ""

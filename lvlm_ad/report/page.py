@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _shown(value: Any) -> Any:
-    """Return what a template writes: in texts, what cannot be seen or acts on the page is shown by its code."""
+    """Return what a template writes: texts show invisible and control characters by their code."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from lvlm_ad.escape import escaped, html
 from lvlm_ad.files import own_folder
 from lvlm_ad.report.summary import calibration_of, naming_rates, times_of
-from lvlm_ad.runs import USUAL_FPR_LIMIT
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ _CURVES = {
 _MEAN_POINTS = 200
 
 _HOVER_POINTS = 60
-"""Points of the unseen line that names a curve."""
+"""Points of the invisible line that shows a curve's name under the pointer."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Plot:
     figure: Any
 
 
-LETTER = 10.8
-"""Height of letters in points: 12 pixels or more as the page shows them, from a telephone to a wide screen."""
+FONT_SIZE = 10.8
+"""In points: 12 pixels or more on the page, from a phone to a wide screen."""
 
 
 def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[Any, Any]:
@@ -78,9 +78,9 @@ def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[An
 
     figure = Figure(figsize=size, layout="constrained", facecolor="none")
     axes = figure.add_subplot(facecolor="none")
-    axes.set_xlabel(x, color=MUTED, fontsize=LETTER)
-    axes.set_ylabel(y, color=MUTED, fontsize=LETTER)
-    axes.tick_params(which="both", colors=MUTED, labelsize=LETTER, length=0)
+    axes.set_xlabel(x, color=MUTED, fontsize=FONT_SIZE)
+    axes.set_ylabel(y, color=MUTED, fontsize=FONT_SIZE)
+    axes.tick_params(which="both", colors=MUTED, labelsize=FONT_SIZE, length=0)
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
@@ -99,12 +99,12 @@ def any_script() -> Iterator[None]:
 
 
 def as_plot(name: str, title: str, alt: str, figure: Any, names: Mapping[str, str] | None = None) -> Plot:
-    """Return a figure as a plot; ``names`` of its lines, by their gid, are shown where a pointer rests on them."""
+    """Return a figure as a plot; ``names`` (gid of a line -> name) are shown when the pointer is on the line."""
     from matplotlib import rc_context  # noqa: PLC0415 - slow to import
 
     if figure.axes[0].get_legend_handles_labels()[1]:
         # Above the axes: it covers no bar and no curve.
-        figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=LETTER, labelcolor=INK)
+        figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=FONT_SIZE, labelcolor=INK)
     buffer = io.StringIO()
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "lvlm-ad", "font.family": "sans-serif"}
     with rc_context(style), any_script():
@@ -125,7 +125,7 @@ def as_plot(name: str, title: str, alt: str, figure: Any, names: Mapping[str, st
 
 
 def plot_text(text: str) -> str:
-    """Return a text that Matplotlib writes as it is: it would read what is between dollars as mathematics."""
+    """Return a text that Matplotlib writes as it is; it reads text between dollar signs as mathematics."""
     return escaped(text).replace("$", r"\$")
 
 
@@ -161,7 +161,7 @@ def _curve_plot(
     name: str, curves: Mapping[str, Mapping[str, NDArray[np.float64]]], mean: Mapping[str, Any]
 ) -> Plot | None:
     title, x_label, y_label, metric, short = _CURVES[name]
-    limit = mean.get("fpr_limit", USUAL_FPR_LIMIT)
+    limit = mean.get("fpr_limit", DEFAULT_FPR_LIMIT)
     categories = {category: one[name] for category, one in curves.items() if name in one}
     drawn = list(categories.values())
     if not drawn:
@@ -173,7 +173,7 @@ def _curve_plot(
     titles: dict[str, str] = {}
     for category, (x, y) in categories.items() if len(drawn) > 1 else ():
         axes.plot(x, y, linewidth=0.7, alpha=0.35, **style)
-        # An unseen broad line over the thin one, which a pointer would hardly meet.
+        # An invisible broad line over the thin one, which a pointer would hardly hit.
         at = np.linspace(0, x.size - 1, min(x.size, _HOVER_POINTS)).round().astype(int)
         gid = f"curve-{len(titles)}"
         axes.plot(x[at], y[at], linewidth=7, alpha=0, gid=gid, **style)

@@ -142,7 +142,7 @@ def _intervals(run: Run) -> str:
     images = {name: images for name, (_, images) in measured_categories(replace(run, histograms=None)).items()}
     single = with_a_single_image(images)
     none = f" No interval for {single}, with only one good or one defective image." if single else ""
-    return f"In small letters, 95 % confidence intervals: {_VARIES}.{none}"
+    return f"Small letters show 95 % confidence intervals: {_VARIES}.{none}"
 
 
 def _division(run: Run) -> str:

@@ -121,11 +121,11 @@ def naming_rates(records: Sequence[PredictionRecord]) -> dict[int, float]:
     counts = Counter(record.n_regions for record in records)
     named = Counter(number for record in records for number, score in record.regions.items() if score > 0)
     present = dict.fromkeys(range(1, max(counts, default=0) + 1), 0)
-    left = 0
+    images = 0
     for number in reversed(present):
-        left += counts[number]
-        present[number] = left
-    return {number: named[number] / images for number, images in present.items()}
+        images += counts[number]
+        present[number] = images
+    return {number: named[number] / n_images for number, n_images in present.items()}
 
 
 def times_of(records: Sequence[PredictionRecord]) -> Times | None:

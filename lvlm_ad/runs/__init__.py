@@ -1,27 +1,27 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
 from lvlm_ad.runs.records import (
+    DEFAULT_FPR_LIMIT,
     METRIC_NAMES,
     METRIC_TITLES,
     SCHEMA_VERSION,
     TEXT_KEPT,
-    USUAL_FPR_LIMIT,
     Manifest,
     PredictionRecord,
 )
-from lvlm_ad.runs.run import Run, Runs, each_alone, find_runs, only_run, read_run, read_runs, write_run
+from lvlm_ad.runs.run import Run, Runs, each_separately, find_runs, only_run, read_run, read_runs, write_run
 
 __all__ = [
+    "DEFAULT_FPR_LIMIT",
     "METRIC_NAMES",
     "METRIC_TITLES",
     "SCHEMA_VERSION",
     "TEXT_KEPT",
-    "USUAL_FPR_LIMIT",
     "Manifest",
     "PredictionRecord",
     "Run",
     "Runs",
-    "each_alone",
+    "each_separately",
     "find_runs",
     "only_run",
     "read_run",

@@ -14,11 +14,11 @@ from lvlm_ad.presets import Price, Protocol
 from lvlm_ad.text2seg import Status
 
 __all__ = [
+    "DEFAULT_FPR_LIMIT",
     "METRIC_NAMES",
     "METRIC_TITLES",
     "SCHEMA_VERSION",
     "TEXT_KEPT",
-    "USUAL_FPR_LIMIT",
     "Manifest",
     "Measures",
     "PredictionRecord",
@@ -29,8 +29,8 @@ SCHEMA_VERSION = 1
 TEXT_KEPT = 20_000
 """Characters of an answer that predictions.jsonl keeps; answers.sqlite keeps the whole answer."""
 
-USUAL_FPR_LIMIT = 0.3
-"""The false-positive rate up to which AUPRO is taken, unless a run says otherwise."""
+DEFAULT_FPR_LIMIT = 0.3
+"""The false-positive rate up to which AUPRO is integrated, unless a run says otherwise."""
 
 METRIC_TITLES = {
     "image_auroc": "Image AUROC",
@@ -66,7 +66,7 @@ Interval = Annotated[list[Fraction], Field(min_length=2, max_length=2), AfterVal
 
 
 def _check(values: dict[str, Any], model: type[BaseModel]) -> None:
-    """Raise ValueError unless values are those of a preset's class: what tables and pages calculate with."""
+    """Raise ValueError unless values are valid for a preset's class: tables and pages calculate with them."""
     try:
         model.model_validate(values, strict=True)
     except ValidationError as error:
@@ -177,18 +177,18 @@ class Manifest(_Record):
     @classmethod
     def _check_protocol(cls, protocol: dict[str, Any]) -> dict[str, Any]:
         """Check the fields that tables and pages calculate with."""
-        # Maps of any size are measured at size 0.
+        # An image size of 0 stands for each image's own.
         known = {name: protocol[name] for name in Protocol.model_fields.keys() & protocol if protocol[name] is not None}
         _check({"name": "", **known, **({} if known.get("image_size") else {"image_size": 768})}, Protocol)
-        limit = protocol.get("fpr_limit", USUAL_FPR_LIMIT)
+        limit = protocol.get("fpr_limit", DEFAULT_FPR_LIMIT)
         if not isinstance(limit, float) or not 0 < limit <= 1:
             raise ValueError("fpr_limit must be above 0 and at most 1")
         return protocol
 
     @property
     def fpr_limit(self) -> float:
-        """The false-positive rate up to which AUPRO is taken."""
-        return float(self.protocol.get("fpr_limit", USUAL_FPR_LIMIT))
+        """The false-positive rate up to which AUPRO is integrated."""
+        return float(self.protocol.get("fpr_limit", DEFAULT_FPR_LIMIT))
 
     @property
     def row_name(self) -> str:
@@ -257,8 +257,8 @@ class CategoryMeasures(_Measures):
     n_images: Count
     n_measured: Count
     n_with_truth: Count | None = None
-    """How many images the pixel metrics are of, if not the ground truth of all is known."""
-    fpr_limit: Fraction = USUAL_FPR_LIMIT
+    """How many images the pixel metrics cover, if some ground truth is unknown."""
+    fpr_limit: Fraction = DEFAULT_FPR_LIMIT
     interval: dict[str, Interval] = {}
     interval_over_categories: dict[str, Interval] = {}
     range: dict[str, Interval] = {}

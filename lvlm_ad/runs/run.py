@@ -40,7 +40,7 @@ from lvlm_ad.runs.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "Runs", "each_alone", "find_runs", "only_run", "read_run", "read_runs", "write_run"]
+__all__ = ["Run", "Runs", "each_separately", "find_runs", "only_run", "read_run", "read_runs", "write_run"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -228,12 +228,12 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
     folders = find_runs(root)
     without_manifest = sorted({path.parent for path in root.glob("*/predictions.jsonl")} - set(folders))
     problems = [f"The run {folder} is incomplete: run.json is missing." for folder in without_manifest]
-    runs, damaged = each_alone(folders, lambda folder: read_run(folder, predictions=False))
+    runs, damaged = each_separately(folders, lambda folder: read_run(folder, predictions=False))
     return runs, problems + damaged
 
 
-def each_alone(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[R], list[str]]:
-    """Do something with each run, or folder of a run; whatever one raises leaves out that one alone.
+def each_separately(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[R], list[str]]:
+    """Apply an action to each run, or folder of a run; a run for which it raises an error is left out.
 
     Returns:
         The results, and one message for each run that is left out.
@@ -245,13 +245,13 @@ def each_alone(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[R], l
             results.append(action(item))
         except LvlmAdError as error:
             problems.append(str(error))
-        except Exception as error:  # noqa: BLE001 - values of a stranger's run can make nearly anything fail
+        except Exception as error:  # noqa: BLE001 - values of unknown origin can make nearly anything fail
             problems.append(f"The run {getattr(item, 'dir', item)} cannot be used: {error!r:.200}")
     return results, problems
 
 
 def _records(path: Path, expected: int) -> list[PredictionRecord]:
-    """Read the lines of predictions.jsonl, one more than expected at most."""
+    """Read the lines of predictions.jsonl, at most one more than expected."""
     if path.stat().st_size > PREDICTIONS_BYTES:
         raise ValueError(f"it is larger than {PREDICTIONS_BYTES:,} bytes")
     records: list[PredictionRecord] = []
@@ -308,15 +308,17 @@ def _check_files_agree(run: Run) -> None:
     if len(run.histograms) != expected:
         counts = f"{len(run.histograms)} images in pixels.npz, {expected} in predictions.jsonl"
         raise RunError(f"{damaged}: {counts}.")
-    fitting = _most_regions(manifest.division)
+    limit = _max_regions(manifest.division)
     for record, one in zip(records, run.histograms, strict=True):
-        most = fitting if one is None else min(fitting, int(one.normal.sum() + one.anomalous.sum()))
-        if record.n_regions > most:
-            raise RunError(f"{damaged}: {record.id} has {record.n_regions:,} regions, but only {most:,} fit into it.")
+        fitting = limit if one is None else min(limit, int(one.normal.sum() + one.anomalous.sum()))
+        if record.n_regions > fitting:
+            raise RunError(
+                f"{damaged}: {record.id} has {record.n_regions:,} regions, but only {fitting:,} fit into the image."
+            )
 
 
-def _most_regions(division: DivisionRecord) -> int:
-    """Return how many regions fit into an image: those of a partition do not overlap, and have a least area."""
+def _max_regions(division: DivisionRecord) -> int:
+    """Return how many regions an image can have: in a partition they do not overlap and have a minimum area."""
     if not division.method:
         return 0
     least = division.options.get("min_area")

@@ -107,7 +107,7 @@ def counts(tokens: Tokens, number: Number) -> bool:
 
 
 def _total(tokens: Tokens, at: int) -> tuple[float | None, int]:
-    """Return what the number that ends here is out of, None if it does not say, and the index of the token after it."""
+    """Return the total of the number that ends here (None if it names none), and the index of the token after it."""
     if tokens.has(at, "percent"):
         return 100.0, at + 1
     over = _OVER.match(tokens.shape, at)

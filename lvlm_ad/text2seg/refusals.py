@@ -206,7 +206,7 @@ def _declines(text: str, match: re.Match[str], language: _Language) -> bool:
 
 
 def _around(text: str, match: re.Match[str], stops: str) -> str:
-    """Return what stands around a match, between two of these signs."""
+    """Return the text around a match, between two of these signs."""
     start = max(text.rfind(stop, 0, match.start()) for stop in stops) + 1
     ends = [end for end in (text.find(stop, match.end()) for stop in stops) if end >= 0]
     return text[start : min(ends, default=len(text))]

@@ -128,7 +128,7 @@ class _Verdict:
 
 @dataclass(slots=True)
 class _Reading:
-    """A verdict's scores in [0, 1]; what is wrong with the others is noted."""
+    """A verdict's scores in [0, 1]; its notes say what is wrong with the others."""
 
     verdict: _Verdict
     image: Number | None = None
@@ -241,15 +241,15 @@ def _verdicts(sections: Iterable[_Section]) -> list[_Verdict]:
     verdicts: list[_Verdict] = []
     before = _Verdict()
     for section in sections:
-        own = section.before
-        if not (own.regions or own.none or (section.enclosed and section.opened)):
-            before.notes |= own.notes
-            before.unread |= own.unread
-            before.draft = own.draft if before.draft is None else before.draft
-            own = before
+        head = section.before
+        if not (head.regions or head.none or (section.enclosed and section.opened)):
+            before.notes |= head.notes
+            before.unread |= head.unread
+            before.draft = head.draft if before.draft is None else before.draft
+            head = before
         if section.opened:
-            verdicts += _with_regions_before(own, section.opened)
-        before = _Verdict() if section.opened else own
+            verdicts += _with_regions_before(head, section.opened)
+        before = _Verdict() if section.opened else head
     if not verdicts:
         return [before]
     if before.regions or before.none:
@@ -296,7 +296,7 @@ def _with_regions_before(before: _Verdict, verdicts: list[_Verdict]) -> list[_Ve
 
 
 def _last(verdicts: Iterable[_Verdict], n_regions: int, stated: Sequence[Scale]) -> _Reading:
-    """Read the last usable verdict, with the notes on what came after it; where none is usable, notes alone."""
+    """Read the last usable verdict, with the notes on later ones; if none is usable, return only notes."""
     chosen = _Reading(_Verdict())
     unread: dict[str, None] = {}
     for verdict in verdicts:

@@ -109,7 +109,7 @@ def test_two_maps_in_two_places_are_an_error(tmp_path):
     for name in ("test/bad", "bad"):
         (tmp_path / "maps" / name).mkdir(parents=True)
         np.save(tmp_path / "maps" / name / "0.npy", np.zeros((2, 2)))
-    with pytest.raises(DataError, match=r"x/bad/0 has several maps: .*bad/0\.npy and .*bad/0\.npy; leave one"):
+    with pytest.raises(DataError, match=r"x/bad/0 has several maps: .*bad/0\.npy and .*bad/0\.npy; keep one"):
         find_maps(dataset, tmp_path / "maps")
 
 

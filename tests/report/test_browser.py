@@ -246,8 +246,8 @@ def test_a_table_filters_by_column(leaderboard, open_page, column, wanted, kind,
 @pytest.mark.parametrize(
     ("column", "wanted", "says"),
     [
-        ("all", "auroc>80 <90", "Shows rows with I-AUROC > 80 and I-AUROC < 90, as the table writes the numbers."),
-        ("PRO", ">5", "Shows rows with PRO > 5, as the table writes the numbers."),
+        ("all", "auroc>80 <90", "Shows rows with I-AUROC > 80 and I-AUROC < 90, by the numbers as shown."),
+        ("PRO", ">5", "Shows rows with PRO > 5, by the numbers as shown."),
         ("all", "gpt", "Shows rows with “gpt” in any column or note."),
         ("Model", "gpt", "Shows rows with “gpt” in Model."),
         ("all", ">80", "A limit needs a column. Choose one, or write its heading before the limit: I-AUROC>80."),
@@ -314,8 +314,8 @@ def test_paper_says_what_it_leaves_out(kept_run, leaderboard, tmp_path, open_pag
     """Images of other pages and the rest of the answers; rows that a filter hides. A screen does not show it."""
     records = [one.model_copy(update={"id": f"x/{at}"}) for at, one in enumerate(kept_run.predictions * 3)]
     path = write_report(replace(kept_run, predictions=records, histograms=None), tmp_path / "many", pictures=False)
-    board_says = "On paper: 2 of 5 rows, as filtered."
-    for file, text in ((path, f"On paper: 60 of {len(records)} images"), (leaderboard, board_says)):
+    board_says = "This printout has 2 of 5 rows, as filtered."
+    for file, text in ((path, f"This printout has 60 of {len(records)} images"), (leaderboard, board_says)):
         page = open_page(file).page
         if file == leaderboard:
             page.fill(".wanted >> nth=0", "auroc>90")

@@ -207,7 +207,7 @@ def test_a_run_of_other_regions_says_why_it_has_no_map(kept_run, images, tmp_pat
         data, _ = gallery([kept_run, other], sources, tmp_path, Progress())
         undivided, _ = gallery([kept_run], replace(sources, divisions=None, note="why"), tmp_path, Progress())
     assert data["no_map"] == ["", "No map: this run divides the image into other regions"]
-    assert undivided["no_map"] == ["No map: the image is not divided again"]
+    assert undivided["no_map"] == ["No map: the regions of this image are not available"]
     assert gallery([kept_run], None, tmp_path, Progress())[0]["no_map"] == [""]
 
 

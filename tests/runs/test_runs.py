@@ -16,7 +16,7 @@ import pytest
 from lvlm_ad.errors import RunError
 from lvlm_ad.files import read_arrays
 from lvlm_ad.limits import MANIFEST_BYTES
-from lvlm_ad.runs import Runs, each_alone, find_runs, only_run, read_run, read_runs, write_run
+from lvlm_ad.runs import Runs, each_separately, find_runs, only_run, read_run, read_runs, write_run
 
 FROZEN = Path(__file__).parents[1] / "data" / "v0_1" / "out"
 FILES = ("run.json", "metrics.json", "predictions.jsonl", "pixels.npz")
@@ -204,7 +204,7 @@ def test_an_image_has_no_more_regions_than_fit(folder, count):
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     forged = [json.dumps({**line, "n_regions": count}) for line in lines]
     (folder / "predictions.jsonl").write_text("\n".join(forged))
-    with pytest.raises(RunError, match=r"n_regions must be 65,536 or less|but only 983 fit into it"):
+    with pytest.raises(RunError, match=r"n_regions must be 65,536 or less|but only 983 fit into the image"):
         read_run(folder)
 
 
@@ -241,7 +241,7 @@ def test_whatever_one_run_raises_leaves_out_that_run_alone():
             number
         ]
 
-    used, problems = each_alone(range(1, 6), use)
+    used, problems = each_separately(range(1, 6), use)
     assert used == ["used"]
     assert problems == [
         "The run 2 cannot be used: MemoryError()",

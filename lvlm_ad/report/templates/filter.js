@@ -8,25 +8,25 @@
   // A cell's text without its interval.
   const text = (cell) => (cell.querySelector(".value") || cell).textContent.trim();
 
-  // "I-AUROC>80 <=95" gives two limits; each has a column's name before it, or is for the column of the one before.
+  // "I-AUROC>80 <=95" gives two limits; each begins with a column's name, or has the column of the limit before it.
   const ONE = "([^<>=]*?)\\s*(<=|>=|<|>|=)\\s*(-?\\d*[.,]?\\d+)\\s*%?\\s*(?:$|[,;&]+\\s*|and\\s+|(?=[\\s<>=a-z]))";
   const limitsOf = (wanted) => {
     if (!new RegExp("^(?:" + ONE + ")+$").test(wanted)) return [];
-    return [...wanted.matchAll(new RegExp(ONE, "g"))].map((found) => ({ name: found[1].trim(), sign: found[2], number: found[3] }));
+    return [...wanted.matchAll(new RegExp(ONE, "g"))].map((match) => ({ name: match[1].trim(), sign: match[2], number: match[3] }));
   };
 
-  // The column of a heading, of a name in files, or of a word's beginning in them; "auroc" is the first of several.
+  // Find a column by its heading, its name in files, or the beginning of a word in either; "auroc" finds the first one.
   const plain = (name) => name.toLowerCase().replace(/[^a-z0-9#]/g, "");
   const columnNamed = (select, name) => {
     const options = [...select.options].slice(1);
     const names = (option) => [plain(option.text), plain(option.dataset.name)];
     const exact = options.find((one) => names(one).includes(plain(name)));
     const words = (option) => (option.text + " " + option.dataset.name).toLowerCase().split(/[^a-z0-9]+/);
-    const found = exact || (plain(name).length > 1 && options.find((one) => words(one).some((word) => word.startsWith(plain(name)))));
-    return found && { index: Number(found.value), text: found.text, exact: Boolean(exact) };
+    const option = exact || (plain(name).length > 1 && options.find((one) => words(one).some((word) => word.startsWith(plain(name)))));
+    return option && { index: Number(option.value), text: option.text, exact: Boolean(exact) };
   };
 
-  // What a table's filter asks of a row, and the words that say so.
+  // The condition that a table's filter sets for rows, and a sentence that describes it.
   const condition = (select, wanted, typed) => {
     const chosen = select.value === "" ? null : { index: Number(select.value), text: select.selectedOptions[0].text };
     const limits = limitsOf(wanted);
@@ -55,7 +55,7 @@
         return value !== "" && !isNaN(value) && LIMITS[sign](Number(value), Number(number.replace(",", ".")));
       });
     const words = limits.map(({ column, sign, number }) => column.text + " " + sign + " " + number).join(" and ");
-    return { meets, words: "Shows rows with " + words + ", as the table writes the numbers." };
+    return { meets, words: "Shows rows with " + words + ", by the numbers as shown." };
   };
 
   const rowCount = (count) => (count || "no") + (count === 1 ? " row" : " rows");
@@ -91,7 +91,7 @@
     });
     document.getElementById("kept").textContent = words.length ? rowCount(total) : "";
     const all = document.querySelectorAll(".board tbody.rows tr").length;
-    document.getElementById("printed").textContent = total < all ? "On paper: " + total + " of " + rowCount(all) + ", as filtered. The page in a browser has all." : "";
+    document.getElementById("printed").textContent = total < all ? "This printout has " + total + " of " + rowCount(all) + ", as filtered. The page in a browser has all." : "";
   };
 
   document.querySelectorAll("form").forEach((form) => {
