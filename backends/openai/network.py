@@ -81,7 +81,9 @@ def _http_client(options: OpenAIOptions) -> Any:
             f"NO_PROXY={host}."
         ) from None
     except (ValueError, http().InvalidURL):
-        raise ConfigError(f"{name} is not the address of a proxy, such as http://proxy.example:3128.") from None
+        raise ConfigError(
+            f"{name} is not the address of a proxy; write one such as http://proxy.example:3128."
+        ) from None
 
 
 def http() -> Any:

@@ -104,7 +104,7 @@ class RunConfig:
                 )
         for name, value in self.settings.items():
             if not all(is_utf8(str(text)) for text in (name, value)):
-                raise ConfigError(f"The setting {escaped(name)!r} holds bytes that are not valid UTF-8.")
+                raise ConfigError(f"The setting {escaped(name)!r} holds bytes that are not valid UTF-8; correct them.")
         for name, field_type in _field_types().items():
             try:
                 value = field_type.validate_python(getattr(self, name))

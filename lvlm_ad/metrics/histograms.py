@@ -230,7 +230,7 @@ class ScoreHistograms(Sequence[ScoreHistogram | None]):
 
     @property
     def measurable(self) -> bool:
-        """Whether pixel metrics mean anything: all images have ground truth, or some known ground truth has a defect."""
+        """Whether pixel metrics mean anything: all ground truth is known, or some known ground truth has a defect."""
         return self.n_known == len(self) or bool(self.arrays["n_regions"].any())
 
     def _check(self) -> None:

@@ -126,7 +126,7 @@ _MARKS = {
 }
 _ANY_MARK = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _MARKS.items())
 _MARK = re.compile(
-    # Inside a word no mark begins, but for one; to try none there saves most of the time.
+    # Only one mark may begin inside a word; not trying the others there saves most of the time.
     rf"(?! (?<=[a-z]) (?!assistant) [a-z] ) (?:{_ANY_MARK})",
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )

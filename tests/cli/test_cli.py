@@ -271,7 +271,11 @@ def test_a_dry_run_needs_no_key(quick_bench, key):
 @pytest.mark.parametrize(
     ("model", "more", "says"),
     [
-        ("gpt-4v", (), "asks gpt-4o at https://api.openai.com/v1; the provider remove[ds] this model on 2027-01-14."),
+        (
+            "gpt-4v",
+            (),
+            "gpt-4v: asks gpt-4o at https://api.openai.com/v1; the provider remove[ds] this model on 2027-01-14.",
+        ),
         ("gpt-4v", ("--set", "model=gpt-9"), r"gpt-4v: asks gpt-9 at https://api.openai.com/v1\.$"),
         ("gpt-4v", ("--set", "base_url=http://127.0.0.1:9/v1"), r"gpt-4v: asks gpt-4o at http://127.0.0.1:9/v1\.$"),
         ("contrast", (), r"^dividing: 2$"),
