@@ -31,7 +31,7 @@ def search_path() -> list[str]:
 
 
 def python_command(code: str, *arguments: str, also: tuple[str, ...] = ()) -> list[str]:
-    r"""Return the command of another Python with the modules of this one, but none from the current folder.
+    r"""Return the command for another Python that imports what this one does, but nothing of the current folder.
 
     Args:
         code: what it runs.

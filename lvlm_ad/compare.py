@@ -201,7 +201,7 @@ def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
         reason = f"one measured images at {named[0]}, the other at {named[1]}"
     elif one.fpr_limit != other.fpr_limit:
         reason = (
-            f"one takes AUPRO up to a false-positive rate of {one.fpr_limit:g}, the other up to {other.fpr_limit:g}"
+            f"AUPRO goes up to a false-positive rate of {one.fpr_limit:g} in one, of {other.fpr_limit:g} in the other"
         )
     elif _left_out(first) != _left_out(second):
         reason = "they leave out different images without a usable answer. Run both with --on-failure zero"

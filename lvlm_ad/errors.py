@@ -65,7 +65,7 @@ _OPTION = re.compile(
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASS|PASSWORD)")
 
 _LONGEST_WAIT = 366 * 86400
-"""Seconds; no endpoint means a longer wait."""
+"""Seconds; a longer wait is a mistake."""
 
 _LISTED = 15
 """Names that a message lists."""

@@ -159,7 +159,7 @@ def latex(text: str) -> str:
         >>> latex("50 % of $x_1$" + chr(27))
         '50~\\% of \\$x\\_1\\$[U+001B]'
     """
-    # Two hyphens are not a dash, and no line breaks between a number and its per cent sign.
+    # Two hyphens must not become a dash, and no line may break between a number and its per cent sign.
     parts = ("".join(map(_latex_character, part)) for part in re.split("(?<=-)(?=-)", text))
     return "{}".join(parts).replace(r" \%", r"~\%")
 

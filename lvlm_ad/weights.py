@@ -107,7 +107,7 @@ def check_weights(path: Path) -> None:
     if start.startswith(b"version https://git-lfs"):
         what = "is a Git LFS pointer, not the weights; run 'git lfs pull' in its folder, or download the file itself"
     elif text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        what = "is a web page, not the weights; the download may need a login; download the file itself"
+        what = "is a web page, not the weights; download the file itself, which may need a login"
     elif not start:
         what = "is empty; download it again"
     elif missing:

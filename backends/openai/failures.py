@@ -1,4 +1,4 @@
-"""What a reply that is an error means: the answer "filtered", or the error that fits."""
+"""Translate a reply that is an error: to the answer "filtered", or to the fitting error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .waits import is_limit, is_loading, is_used_up, wait_in
 
 _FORBIDDEN, _RATE_LIMIT, _ERRORS, _SERVER_ERRORS, _TRANSIENT, _PROXY_LOGIN = 403, 429, 400, 500, {408, 409, 425}, 407
 _BAD_REQUEST, _UNAUTHORIZED, _KEY_STATUSES = 400, 401, {401, 403}
-"""HTTP statuses; ``_ERRORS`` and ``_SERVER_ERRORS`` are the first of their kind."""
+"""HTTP statuses; ``_ERRORS`` and ``_SERVER_ERRORS`` are the lowest of their kinds."""
 
 _ABOUT_KEY = re.compile("key|auth|token|credential", re.IGNORECASE)
 """What a message about a key contains."""
@@ -32,7 +32,7 @@ _SHORT_WAIT = 900.0
 def failed_answer(
     status: int, body: Any, headers: Mapping[str, str], seconds: float, key_source: str = "", proxy_hint: str = ""
 ) -> Answer:
-    """Return the answer "filtered" if a content filter sent an error; raise the fitting BackendError for all others.
+    """Return the answer "filtered" if a content filter sent an error; otherwise raise the fitting BackendError.
 
     Args:
         status: the HTTP status, or the one in the body.

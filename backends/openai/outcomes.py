@@ -25,7 +25,7 @@ _PARTIAL: tuple[tuple[Outcome, re.Pattern[str]], ...] = (
     ("refused", re.compile("^refus")),
     ("truncated", re.compile("length|token|context|limit|truncat|^max")),
 )
-"""Why an answer is not complete, and what the words for it contain."""
+"""Outcomes of incomplete answers, and the words of endpoints for them."""
 
 _REASONS = ("finish_reason", "finishReason", "stop_reason", "done_reason")
 """Fields that say how an answer ended; the first that is filled counts."""

@@ -19,7 +19,7 @@ from .usage import tokens_of, usage_of
 from .waits import announced_limits
 
 _NO_STATUS = 500
-"""The status of an error that names none."""
+"""The status that counts for an error that names none."""
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 """Fields of a message that hold what the model thought before it answered; the first that is filled counts."""
 _THOUGHT = re.compile("think|reason")

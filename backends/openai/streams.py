@@ -1,4 +1,4 @@
-"""A reply's body, read as JSON, and its fields; also one that an endpoint streams although it was asked not to."""
+"""Read a reply's body as JSON, and its fields, even if an endpoint streams although it was asked not to."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def body_of(content: bytes) -> Any:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """Parse JSON; None if it is something else. A damaged character or a huge number does not spoil the rest."""
+    """Parse JSON; None if it is not JSON. A damaged character or a huge number does not spoil the rest."""
     try:
         text = data.decode(json.detect_encoding(data), "replace") if isinstance(data, bytes) else data
         return json.loads(text.removeprefix("\ufeff"), parse_int=_number)
@@ -85,7 +85,7 @@ def _pieces(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _joined(pieces: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the reply that a stream's pieces make up, its first choice only; None if they are not of a chat."""
+    """Return the reply that a stream's pieces make up, its first choice only; None if they do not belong to a chat."""
     body: dict[str, Any] = {}
     choice: dict[str, Any] = {"message": {}}
     for piece in pieces:

@@ -90,7 +90,7 @@ def _holds_clip(content: Mapping[Any, Any], levels: int = _LEVELS) -> bool:
 
 
 def _prefixes(content: Mapping[Any, Any]) -> list[str]:
-    """Return what stands before the anchor in the names of tensors, for each model."""
+    """Return the prefixes of the anchor in the names of tensors, one for each model."""
     names = [name for name, value in content.items() if isinstance(name, str) and isinstance(value, torch.Tensor)]
     return sorted({name.removesuffix(anchor) for name in names for anchor in _ANCHORS if name.endswith(anchor)})
 
@@ -135,7 +135,7 @@ def _facts(file: Path) -> dict[str, Any]:
     if config is None:
         raise ConfigError(
             f"{file} holds weights of the transformers library (names such as vision_model.…), and its config.json, "
-            "which names the activation function, is missing; put that file beside it, or give the folder of both."
+            "which names the activation function, is missing; put that file beside it, or give the folder with both."
         )
     parts = (config.get(name) for name in ("vision_config", "text_config"))
     vision, text = (part if isinstance(part, dict) else {} for part in parts)

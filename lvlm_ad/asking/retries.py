@@ -135,7 +135,7 @@ class Retries:
                 event("again", key=key, error=type(error).__name__, message=str(error), tries=tries)
                 self._wait(error, tries)
                 if partial and isinstance(error, UnusableReplyError) and self._unusable_again:
-                    # Meanwhile another question was asked once more, in vain.
+                    # Meanwhile another question was asked again in vain.
                     raise error from None
 
     def stop(self) -> None:
@@ -193,7 +193,7 @@ class Retries:
         return waits
 
     def _count_failure(self, error: TransientError, *, waited: bool) -> None:
-        """End the run if the first questions all failed, and no other is under way that may be answered yet.
+        """End the run if the first questions all failed, and no question under way can still be answered.
 
         Also end it if as many in a row waited in vain: each of the others would wait as long.
         """
@@ -221,7 +221,7 @@ class Retries:
             self._note(f"{_HOPELESS} questions in a row were rejected; the run goes on with the others. {error}")
 
     def _are_enough(self, count: int) -> bool:
-        """Return whether so many failures may end the run: none of the questions under way can be answered."""
+        """Return whether so many failures may end the run: no question under way can still be answered."""
         if count == _HOPELESS:
             self._awaited = set(self._first_tries)
         return count >= _HOPELESS and not self._awaited

@@ -106,7 +106,7 @@ def table_console(width: int = 1000) -> Console:
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output or error that accepts every text, and whose failed writes end no command.
+    """A standard output or error that accepts every text; a failed write does not end the command.
 
     ``failed`` is the first error, after which nothing is written; None if there is none.
     """

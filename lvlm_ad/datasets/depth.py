@@ -36,7 +36,7 @@ class Depth:
         return {"_paths": [], "_highest": self._highest}
 
     def highest(self, kind: str) -> float:
-        """Return the highest value of all pictures of a kind of number ("f": floats, else "i"); 0 if none."""
+        """Return the highest value in all pictures with a kind of number ("f": floats, else "i"); 0 if none."""
         with _LOCK:
             if self._highest is None:
                 self._highest = {"f": 0.0, "i": 0.0}
@@ -51,7 +51,7 @@ class Depth:
 
 
 def is_deep(path: Path) -> bool:
-    """Return whether a picture has more than 8 bits: a grey PNG of 16 bits, or a TIFF of more bits or of floats."""
+    """Return whether a picture has more than 8 bits: a grey PNG of 16 bits, or such a TIFF, or one of floats."""
     with suppress(OSError):
         with path.open("rb") as file:
             start = file.read(_HEADER)

@@ -31,7 +31,7 @@ _NO_LABEL = frozenset({"", "none", "null", "nan", "na", "n/a", "unknown", "unlab
 _NORMAL = frozenset({"good", "normal", "ok", "okay"})
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?")
 _ALIKE = 0.8
-"""Similarity, from 0 to 1, from which on one word may be a mistyped form of the other."""
+"""Similarity, from 0 to 1, at which one word may be a mistyped form of the other."""
 
 
 class Label(NamedTuple):

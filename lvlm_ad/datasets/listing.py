@@ -225,7 +225,7 @@ class Listing:
             namesakes.append(replace(sample, more_masks=parts[1:]))
 
     def is_normal(self, image: Path, masks: Sequence[Path], where: str = "", subject: str = "") -> bool:
-        """Return whether the masks of a good image, if it has any, mark nothing; if not, report it."""
+        """Return whether a good image has no mask that marks anything; otherwise report it."""
         try:
             threshold = 0 if self._threshold is None else self._threshold
             marking = [mask for mask in masks if read_mask(mask, threshold).any()]

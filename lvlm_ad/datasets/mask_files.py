@@ -81,7 +81,7 @@ class MaskFiles:
     """The mask files of one category and the images that they belong to.
 
     Args:
-        listing: receives what is wrong.
+        listing: receives the problems.
         images: name of a folder of images -> its images.
         good: the names of folders of normal images.
     """
@@ -118,7 +118,7 @@ class MaskFiles:
         return next((kinds[key] for name in names if (key := normalized(name).casefold()) in kinds), None)
 
     def add_files(self, paths: Sequence[Path], kind: str | None) -> None:
-        """Add masks of a kind's images; None: of any kind's."""
+        """Add masks for images of a kind; None: for images of any kind."""
         for path in paths:
             self._add(_MaskFile(path, kind, None))
 

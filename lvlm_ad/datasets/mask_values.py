@@ -134,7 +134,7 @@ def _numbers(image: Image.Image) -> NDArray[Any]:
     if values.dtype.kind == "u":
         return values
     if not np.isfinite(values).all():
-        raise ImageError("contains NaN or infinite values; save what is not inspected as 0.")
+        raise ImageError("contains NaN or infinite values; save pixels that are not inspected as 0.")
     if values.min(initial=0) < 0:
         raise ImageError("contains values below 0; save it with 0 for normal and 255 for defective pixels.")
     is_whole = values.max(initial=0) <= HIGHEST_VALUE and (np.rint(values) == values).all()

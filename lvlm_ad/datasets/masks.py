@@ -95,7 +95,7 @@ def read_mask(path: Path, threshold: Threshold = None, peers: Peers = Peers()) -
 
 
 def file_threshold(path: Path, peers: Peers = Peers()) -> float:
-    """Return the value above which ``read_mask`` takes a file's pixels as defective if it has to choose."""
+    """Return the threshold that ``read_mask`` chooses for a file."""
     mask = _read(path)
     with _naming(path):
         return choose_threshold(mask, peers)

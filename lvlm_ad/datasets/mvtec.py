@@ -33,7 +33,7 @@ class Layout:
 
     is_good: Callable[[str], bool] = _is_named_good  # whether a folder of that name holds normal images
     mask_ending: str = "_mask"  # what a mask's stem has after its image's, for a message
-    is_free: bool = False  # masks are optional, and lie wherever a folder is named after them
+    is_free: bool = False  # masks are optional, in any folder that is named after masks
     mask_folders: tuple[Path, ...] = ()  # other folders with masks of this category
 
 
@@ -82,7 +82,11 @@ def read_category(listing: Listing, folder: Path, category: str, layout: Layout)
         )
     if not read_kinds(listing, folder, folders_in(test), category, layout):
         deeper = next((path for kind in folders_in(test) for path in pictures_below(kind)), None)
-        hint = f" Pictures lie deeper, such as {shown(deeper)}; move them up." if deeper is not None else ""
+        hint = (
+            f" There are pictures in deeper folders, such as {shown(deeper)}; move them up."
+            if deeper is not None
+            else ""
+        )
         message = f"{shown(test)} has no images in folders such as good/; it holds {contents_of(test)}.{hint}"
         listing.report(test, message)
     for kind in folders_in(train) if train.is_dir() else ():

@@ -87,7 +87,7 @@ def _key(name: str) -> str:
 
 
 def _entries(folder: Path) -> tuple[Mapping[str, list[Path]], Mapping[str, list[Path]]]:
-    """Return a folder's folders by composed name, and its files by composed name with a suffix in lower case."""
+    """Return the folders in a folder by composed name, and its files by composed name with the suffix in lower case."""
     folders, files = defaultdict(list), defaultdict(list)
     with suppress(OSError):
         for path in sorted(folder.iterdir()):

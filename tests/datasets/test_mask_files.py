@@ -214,7 +214,7 @@ def test_a_category_of_deeper_pictures_says_where_they_lie(tmp_path):
     """If all pictures lie one folder too deep, the error names one of them and what to do."""
     photo(tmp_path / "test" / "good" / "rgb" / "00.png")
     mask(tmp_path / "test" / "worn" / "gt" / "00.png")
-    with pytest.raises(DataError, match=r"Pictures lie deeper, such as .*test/good/rgb/00\.png; move them up"):
+    with pytest.raises(DataError, match=r"pictures in deeper folders, such as .*test/good/rgb/00\.png; move them up"):
         load_dataset("folder", tmp_path)
 
 
