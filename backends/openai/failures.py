@@ -21,6 +21,7 @@ _ABOUT_KEY = re.compile("key|auth|token|credential", re.IGNORECASE)
 """What a message about a key contains."""
 _HINTS = {
     "response_format": 'If it supports no schema, remove "schema" from takes.',
+    "temperature": "To send none: --set temperature=none.",
     "max_completion_tokens": "If it calls this limit max_tokens: --set token_parameter=max_tokens.",
 }
 """What a server refuses -> the setting to change."""

@@ -83,14 +83,18 @@ def _without_message(body: Mapping[str, Any], headers: Mapping[str, str], second
     status = status_of(body)
     if status is not None or filtered_by(body, _NO_STATUS):
         return failed_answer(status or _NO_STATUS, body, headers, seconds)
-    raise UnusableReplyError(f"a reply without choices: {quoted(reason_in(body) or body)}")
+    lacks = "a message" if body.get("choices") else "choices"
+    reason = reason_in(body)
+    hint = "" if reason else "; base_url may be wrong"
+    raise UnusableReplyError(f"a reply without {lacks}: {quoted(reason or body)}{hint}")
 
 
 def _texts(content: Any, *, thoughts: bool) -> str:
     """Return the text of a message's content; some endpoints send it in parts, of which some are thoughts."""
     if isinstance(content, str):
         return "" if thoughts else content
-    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    several = content if isinstance(content, list) else [content]
+    parts = [part for part in several if isinstance(part, dict)]
     return "".join(_part(part) for part in parts if bool(_THOUGHT.search(text_of(part.get("type")))) == thoughts)
 
 

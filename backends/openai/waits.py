@@ -48,7 +48,8 @@ _SHORT = re.compile(r"(?:per|by|/|a|each|every)[ _-]?(?:sec|min|hour)|\b[rt]p[sm
 """Words for limits of a day or longer, and for shorter ones."""
 
 _LIMIT = re.compile(
-    r"rate.?limit|too many requests|limit.?exceeded|throttl|(?:exceed\w*|out of|reached)\W+(?:\w+\W+){0,5}?quota"
+    r"rate.?limit|too many requests|limit.?exceeded|\blimit reached|throttl"
+    r"|(?:exceed\w*|out of|reached)\W+(?:\w+\W+){0,5}?quota"
     r"|quota\W+(?:\w+\W+){0,4}?(?:exceed|exhaust|reached)|quota_?exceeded",
     re.IGNORECASE,
 )

@@ -136,6 +136,7 @@ class Wire:
 
     def __init__(self, options: OpenAIOptions) -> None:
         self._url = options.base_url
+        self._model = options.model
         self._timeout = options.timeout
         self._key, self._source = _find_key(options)
         self.client: OpenAI = make_client(self._key, options)
@@ -216,6 +217,8 @@ class Wire:
             return f" {self._url}/models does not say what it serves; is the address right?{hint}"
         if not names:
             return " It lists no models; set model=NAME."
+        if self._model in names:
+            return f" It lists {self._model}, so the reason lies elsewhere; is the address right?"
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         return f" It serves {', '.join(name[:80] for name in names[:_LISTED])}{more}; choose one with --set model=NAME."
 

@@ -15,8 +15,8 @@ _ASKS = "user|human|system|developer|prompter|tool"
 _REPLIES = "assistant|model|chatbot|gpt|bot|ai"
 _ROLE_TAG = r"<\|?(?:im_start|start|begin|turn|start_of_turn|start_header_id|header_start|start_of_role)\|?>\ *"
 _ROLE_END = r"(?:\ *<\|(?:message|end_header_id|header_end|end_of_role|im_middle|im_sep)\|>)?+"
-_HEADS = r"(?:^[\#>*_\ -]{0,8}+|(?<=[.!?>)\]}])\ {0,3}+)"
-"""Where a role's name begins a turn: at the beginning of a line or after a sentence."""
+_HEADS = r"(?:^[\#>*_\ -]{0,8}+|(?<=[.!?>)\]}])\ {0,3}+|\#{3}\ ?)"
+"""Where a role's name begins a turn: at the beginning of a line, after a sentence or after "###"."""
 
 _ENTRY = r"[;,.\ ]++regions?\W{0,3}+[0-9]++\W{1,5}+[0-9][0-9.]*+%?+"
 _EXAMPLE = rf"""
@@ -114,7 +114,7 @@ _MARKS = {
               | {_ASKED_FORM} [^:\n]{{0,40}}+ :
               | \b(?:like\ this|example(?:\ (?:answer|output|response|format))?)\ ?:
               | \b(?:for\ example|for\ instance|e\.g\.|such\ as|zum\ beispiel|z\.\ ?b\.|par\ exemple|por\ ejemplo|
-                ad\ esempio|por\ exemplo|例如|比如|例えば|예를\ 들어)
+                ad\ esempio|por\ exemplo|例如|比如|例えば|예를\ 들어) (?:,?\ you\ [^:.\n]{{1,40}}+:)?+
               | \bformat\ (?:is|must\ be|should\ be|would\ be|looks\ like)(?:\ (?:as\ follows|exactly|this))?+\ ?:?
             ) [\s"'`*_>,]{{0,10}}+ (?:json\s*+)?+ (?P<shown>{_EXAMPLE})
           | (?: \bthe\ format[\ "'`]{{1,3}}+

@@ -222,7 +222,9 @@ TAG = re.compile(r"<[/!]?([a-z|][a-z|_]{0,30})[^<>\n]{0,80}>", re.IGNORECASE)
 _TAG_MEANS = {"td": "|", "th": "|", "tr": "\n", "br": "\n", "p": "\n", "li": "\n", "div": "\n"}
 _BULLET = re.compile(r"^( *+)[*+\u2022\u25e6\u25aa\u25cf\u2023\u2043\u25cb\u25a0] ", re.MULTILINE)
 _ELISION = re.compile(r"\b(d|l|dell|nell)'(?=[^\W0-9_])", re.IGNORECASE)
-_POSSESSIVE = re.compile(r"(?<=[0-9])'s\b", re.IGNORECASE)
+_POSSESSIVE = re.compile(
+    r"(?:(?<=[0-9])|(?<=\bimage)|(?<=\bpicture)|(?<=\bphoto)|(?<=\breference)|(?<=\bsample))'s\b", re.IGNORECASE
+)
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Kana, Chinese characters and Hangul, whose words stand together without spaces."""
 _KNOWN = sorted((word for word in _MEMBERS["word"] if re.match(f"[{_UNSPACED}]", word)), key=len, reverse=True)
@@ -241,6 +243,7 @@ _TOKEN = re.compile(
 )
 _COMPOSED = re.compile(r"[^\W0-9_][\u0300-\u036f]++")
 _SINGLE_SIGNS = re.compile("[\u00bc-\u00be\u2150-\u215e\u2460-\u2473]")  # one half, a 3 in a circle
+_FULL_STOP = re.compile(r"(?<!\d)\u3002(?=\d)")  # a sentence ends; the digits after it are no decimals
 _MIDDLE_DOT = re.compile("(?<=[0-9])[\u00b7\u22c5\u2219](?=[0-9])")
 
 
@@ -256,6 +259,7 @@ def tail(text: str) -> Text:
 
 def plain(text: Text) -> Text:
     """Write typographic variants (full-width forms, dashes, quotation marks, spaces, arrows) as plain characters."""
+    text = text.replaced(_FULL_STOP, lambda _: ". ")
     translated = Text(text.text.translate(_PLAIN), text.origins)
     translated = translated.replaced(
         _SINGLE_SIGNS, lambda sign: unicodedata.normalize("NFKC", sign[0]).replace("\u2044", "/")

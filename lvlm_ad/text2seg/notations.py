@@ -21,6 +21,9 @@ _SIGNS = re.compile(
     r"\\(?P<equals>(?:long)?rightarrow|Rightarrow|Longrightarrow|mapsto|implies|to|approx|sim|simeq|equiv|colon)(?![a-z])"
     r"|(?P<line>\\\\)|\\(?:[()\[\],;:!]|quad|qquad)"
 )
+_TABLE = re.compile(
+    r"(?<!\\)(?P<cell>&)|\\(?:begin|end)\{\w{1,20}+\*?\}(?:\{[^{}\n]{0,80}+\})?+|\\(?:hline|(?:top|mid|bottom)rule)\b"
+)
 _RANGE = re.compile(r"(?<=[0-9])( ?)(?:~|(?<![^0-9]0)(?<![^0-9]00)(?:\.{2,3}|[\u2025\u2026]))\1(?=[0-9])")
 _SHORT = re.compile(
     r"(?<![\w#&.])(?:\#|R|Reg\.[ ]?|Rgn\.?[ ]?)(?=[0-9]{1,4}[ ]?(?:[:=(,&-]|and\b|is\b))(?<![^\W0-9_][ ]\#)",
@@ -49,6 +52,8 @@ def _without_latex(text: Text) -> Text:
         commands.append(len(brace[0]) > 1)
         return " " if commands[-1] else "{"
 
+    if re.search(r"\\begin\{(?:tabular|array)", text.text):
+        text = text.replaced(_TABLE, lambda part: "|" if part["cell"] else "\n")
     text = text.replaced(_FRACTION, lambda part: " " if part[0][0] == "\\" else "/")
     text = text.replaced(_BRACES, without_command)
     return text.replaced(_SIGNS, lambda sign: "=" if sign["equals"] else "\n" if sign["line"] else " ")

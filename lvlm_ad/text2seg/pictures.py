@@ -25,6 +25,21 @@ _OF_PICTURE = form(
     """
 )
 """Score "for the image", "of the reference image"."""
+_OF_REFERENCE = form(
+    r"""
+      (?: \A | (?<= {opens|line} ) (?<! {for} ) ) (?! {this} ) {article}?+
+      (?: (?: {reference_name} {product|picture}?+ | {reference} {product} ) {has} {image_filler}*+
+        | {reference_name} {product}?+ ':=' ) \Z
+    """
+)
+"""A phrase before "score" whose subject is a reference: "the golden sample has an" anomaly score."""
+_AFTER = form(
+    """
+      '(['?+ {to_or_for|of} {article}?+ (?: {inspected|reference|ordinal|product} '-'?+ ){0,3}+ (?P<image> {image} )
+    | '([' {article}?+ (?: {inspected} | (?P<reference> {reference} ) ) {product|image}?+ ')]'
+    """
+)
+"""What says after a score which picture has it: "for the reference image", "(reference)"."""
 _GENERAL = form(
     r"""
       (?: (?<= {opens|line} ) {indefinite}?+ | {of_or_for} {indefinite}?+ | {indefinite} )
@@ -69,10 +84,33 @@ def read_of_picture(tokens: Tokens, at: int) -> tuple[int | None, int]:
     return (None, at) if end == at else read_picture(tokens, end - 1)
 
 
+def read_after(tokens: Tokens, at: int) -> tuple[int | None, int]:
+    """Read which picture has the score that ends here; the index is ``at`` where nothing says it."""
+    after = _AFTER.match(tokens.shape, at)
+    if after is None:
+        return None, at
+    if after["image"] is None:
+        return (None if after["reference"] is None else REFERENCE), after.end()
+    picture, end = read_picture(tokens, after.start("image"))
+    return picture, end + tokens.is_mark(end, ")]")
+
+
 def starts_clause(tokens: Tokens, at: int) -> bool:
     """Return whether a word for an image, with what names the picture before it, begins a clause."""
     named = _NAME.search(tokens.shape, max(at - _REACH, 0), at)
     return tokens.has(at - 1 if named is None else named.start() - 1, "opens|line")
+
+
+def introduces(tokens: Tokens, at: int) -> bool:
+    """Tell whether a word for an image begins a clause, perhaps after "in": "In the reference image, ..."."""
+    named = _NAME.search(tokens.shape, max(at - _REACH, 0), at)
+    first = at if named is None else named.start()
+    return tokens.has(first - 1 - tokens.has(first - 1, "to_or_for"), "opens|line")
+
+
+def speaks_of_reference(tokens: Tokens, at: int) -> bool:
+    """Tell whether the phrase that ends here has a reference as its subject."""
+    return _OF_REFERENCE.search(tokens.shape, max(at - 12, 0), at) is not None
 
 
 def is_general(tokens: Tokens, at: int) -> bool:

@@ -7,6 +7,7 @@ label.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -24,7 +25,15 @@ from lvlm_ad.text2seg.numbers import (
     read_separated,
     skip_bracket,
 )
-from lvlm_ad.text2seg.pictures import is_general, read_of_picture, read_picture, starts_clause
+from lvlm_ad.text2seg.pictures import (
+    introduces,
+    is_general,
+    read_after,
+    read_of_picture,
+    read_picture,
+    speaks_of_reference,
+    starts_clause,
+)
 from lvlm_ad.text2seg.scores import REFERENCE, Statement
 from lvlm_ad.text2seg.tables import TableReader
 from lvlm_ad.text2seg.unread import unread_numbers
@@ -41,7 +50,8 @@ _LABEL = form(
 )
 """Where something to read may begin."""
 
-_NTH = form(r"(?: {before_nth} (?P<second> {integer} ) {nth}?+ | (?P<first> {integer} ) {nth} ) \Z")  # "3rd" region
+# "3rd" region.
+_NTH = form(r"(?: {before_nth} (?P<second> {integer} ) {nth}?+ | (?P<first> {integer} ) {nth} {of}?+ ) \Z")
 # Around "score".
 _QUALIFIERS = form(r"(?: (?: {qualifier} | '-' ){0,7} {qualifier} )? \Z")  # "image-level anomaly" score
 _SUBJECT = form("(?: {filler} ){1,6}+")  # image 2 "has an" anomaly score
@@ -51,9 +61,11 @@ _TO_REGION = form("{to_or_for} {article}?+ (?= {region} )")  # a score of 0.7 "f
 # After "image", and after "region 3: 0.7".
 _MEASURED = form("(?: {qualifier|measure} | '-' (?= {qualifier} ) ){0,7}+")  # image "-level anomaly probability"
 _NEXT_REGION = form("(?: ',;' | {and|line} )++ '-'?+ (?P<region> {INTEGER} )", INTEGER=INTEGER)  # "; 5" (0.4)
+_NEXT_PICTURE = form("(?: ',;' | {and} )*+")  # for the reference ", and" 0.8
 # Before and after numbers.
 _QUANTITY = form("(?<= {number|quantity} ) | (?<= {touching} ) '='")  # width: 0.7; x"="0.7
 _BULLET = form("'-' | {number} '.)'")
+_LISTED = form("'|-' | {number} '.)' | {region|image|anomaly|score|line}")  # a line that belongs to the heading above
 
 
 @dataclass(slots=True)
@@ -92,6 +104,10 @@ class _Reader:
         """The picture that the last heading names, as in a statement."""
         self._named: tuple[int | None, int] = (None, len(tokens) + 1)
         """The last picture named, and the index of the token after its name."""
+        self._on_reference = False
+        """Whether the present clause is about a reference, and so are its regions."""
+        self._headed: tuple[int | None, int] | None = None
+        """The picture of the heading under which the present line stands, and the index of the token after it."""
 
     def read(self) -> list[Statement]:
         read_label = {
@@ -116,15 +132,26 @@ class _Reader:
         return [statement for _, statement in sorted(placed, key=itemgetter(0))]
 
     def _add(self, number: Number, regions: tuple[Span, ...] = (), *, picture: int | None = None) -> int:
+        if regions and self._of_reference():
+            picture = REFERENCE
         self._statements.append(Statement(number, regions, picture=picture))
         self._waiting = None
         return number.end
 
+    def _of_reference(self) -> bool:
+        return self._on_reference or (self._headed is not None and self._headed[0] == REFERENCE)
+
     def _begin_line(self, at: int) -> int:
         """Read the line if it is a table's row; otherwise decide whether the regions of a heading still wait."""
+        self._on_reference = False
+        if self._headed is not None and not self._belongs_to(self._headed[1], at):
+            self._headed = None
         row = self._table.read_row(at)
         if row is not None:
-            self._statements += row[0]
+            of_reference = self._of_reference()
+            self._statements += [
+                replace(each, picture=REFERENCE) if of_reference and each.regions else each for each in row[0]
+            ]
             self._waiting = None
             return row[1]
         self._line = at
@@ -136,6 +163,11 @@ class _Reader:
                 self._waiting = None
         return at
 
+    def _belongs_to(self, heading: int, at: int) -> bool:
+        """Tell whether the line that begins here belongs to the heading that ends before the index ``heading``."""
+        follows = at == heading or self._tokens[at - 1].text.count("\n") == 1
+        return at < heading or (follows and _LISTED.match(self._tokens.shape, at) is not None)
+
     def _indent(self) -> int:
         before = self._tokens[self._line - 1].text
         return len(before) - before.rfind("\n") - 1 if self._line else 0
@@ -146,6 +178,8 @@ class _Reader:
     def _mark(self, at: int) -> int:
         """Read the score after a separator or in a bracket, as in "Region 3: a scratch (0.7)"."""
         waiting, tokens = self._waiting, self._tokens
+        if tokens.is_mark(at, ".!?"):
+            self._on_reference = False
         if waiting is None or not waiting.same_line:
             return at + 1
         if waiting.heading:
@@ -160,12 +194,14 @@ class _Reader:
     def _region(self, at: int) -> int:
         """Read a score that is attached to regions, or remember the regions for a score that follows."""
         tokens = self._tokens
-        read = self._nth_region(at) or read_regions(tokens, at)
+        named = _NTH.search(tokens.shape, max(at - 3, 0), at)
+        read = self._nth_region(at, named) if named else read_regions(tokens, at)
         if read is None:
             self._lists_regions |= tokens.has(at, "region")
             return at + 1
         regions, end = read
-        heads_clause, heads_line = tokens.has(at - 1, "opens|line"), tokens.has(at - 1, "line")
+        first = named.start() if named else at
+        heads_clause, heads_line = tokens.has(first - 1, "opens|line"), tokens.has(first - 1, "line")
         number = attached(tokens, end, heads_clause=heads_clause, heads_line=heads_line)
         if number is not None:
             return self._more_regions(self._add_each(number, regions))
@@ -178,18 +214,15 @@ class _Reader:
             regions,
             heading=heads_clause and (sign or fills_line),
             clause=heads_clause,
-            after_for=tokens.has(at - 1, "for"),
+            after_for=tokens.has(first - 1, "for"),
             fills_line=fills_line,
             indent=self._indent(),
             bullet=self._is_bullet(),
         )
         return end
 
-    def _nth_region(self, at: int) -> tuple[tuple[Span, ...], int] | None:
+    def _nth_region(self, at: int, named: re.Match[str]) -> tuple[tuple[Span, ...], int]:
         """Read "3rd region"."""
-        named = _NTH.search(self._tokens.shape, max(at - 3, 0), at)
-        if named is None:
-            return None
         number = read_integer(self._tokens, named.start(str(named.lastgroup)))
         return ((number, number),), at + 1
 
@@ -216,8 +249,7 @@ class _Reader:
             if following is None or number is None:
                 return at
             region = read_integer(tokens, following.start("region"))
-            self._statements.append(Statement(number, ((region, region),)))
-            at = number.end
+            at = self._add(number, ((region, region),))
 
     def _score(self, at: int) -> int:
         """Read "anomaly score: 0.9", of the image or of the regions that were named last."""
@@ -231,8 +263,10 @@ class _Reader:
         named, end = self._named
         if end <= at and (first <= end or first <= tokens.skip(_SUBJECT, end)):
             of_image, picture = True, named
-        elif tokens.has(first - 1, "reference"):
+        elif tokens.has(first - 1, "reference") or speaks_of_reference(tokens, first):
             of_image, picture = True, REFERENCE
+        if of_image and picture is None and self._headed is not None:
+            picture = self._headed[0]
         if of_image or tokens.has(at + 2, "this"):
             after = max(after, tokens.skip(_OF_PRODUCT, at + 1))
         listed = self._scores_in_list(after)
@@ -244,10 +278,25 @@ class _Reader:
             return at + 1
         if picture != REFERENCE and is_general(tokens, first):
             return self._pass_over(number)
-        if of_image:
-            self._section = picture
-            return self._add(number, picture=picture)
+        after_number, _ = read_after(tokens, number.end)
+        if of_image or after_number is not None:
+            self._section = picture if after_number is None else after_number
+            return self._add_pictures(number, self._section)
         return self._unnamed_score(first, at, number)
+
+    def _add_pictures(self, number: Number, picture: int | None) -> int:
+        """Read on in "0.1 for the reference image and 0.8 for the test image"."""
+        tokens = self._tokens
+        while True:
+            end = self._add(number, picture=picture)
+            _, named = read_after(tokens, end)
+            following = read_number(tokens, tokens.skip(_NEXT_PICTURE, named)) if named > end else None
+            if following is None or following.plain:
+                return end
+            picture, named = read_after(tokens, following.end)
+            if named == following.end:
+                return end
+            number = following
 
     def _scores_in_list(self, at: int) -> int | None:
         """Read "score[3] = 0.7" and "score(region 3): 0.7", and "scores: [0.7, 0.4]" of the regions named before."""
@@ -318,8 +367,12 @@ class _Reader:
         if number is None and tokens.is_mark(end, ":=") and tokens.contain(at + 1, end, "anomaly"):
             number = read_number(tokens, end + 1)
         opens = starts_clause(tokens, at)
-        if number is not None and opens:
-            return self._add(number, picture=picture)
-        if number is None and opens and tokens.has(named + tokens.is_mark(named, ":"), "line"):
+        heads = number is None and opens and tokens.has(named + tokens.is_mark(named, ":"), "line")
+        introduced = tokens.is_mark(named, ":,") or tokens.has(named, "region")
+        self._on_reference = picture == REFERENCE and not heads and introduced and introduces(tokens, at)
+        if heads:
             self._section = picture
-        return named
+            self._headed = picture, named + tokens.is_mark(named, ":") + 1
+        elif picture is not None or tokens.contain(at - 1, named, "inspected"):
+            self._headed = None
+        return self._add(number, picture=picture) if number is not None and opens else named

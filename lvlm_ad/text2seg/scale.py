@@ -82,13 +82,15 @@ def scale_of(numbers: Sequence[Number], stated: Sequence[Scale]) -> tuple[Scale 
     """Return the scale of the scores in one verdict that state none, and a note if it is doubtful.
 
     Decimals between 0 and 1 show that the scores are on the scale asked for, and that a larger one among them is a
-    slip. None if they are on another scale, which is unknown.
+    slip; so does a "1.0" beside "7/10". None if they are on another scale, which is unknown.
     """
     bare = [number for number in numbers if number.total is None]
     too_large = [number for number in bare if number.value > 1]
     fractions = sum(0 < number.value < 1 for number in bare)
+    as_asked = not too_large and any(number.value > 0 and not number.plain for number in bare)
     explicit = [scale for scale in stated if scale != UNIT]
-    scales = [scale for scale in explicit or _brought(numbers) if all(number.value <= scale.high for number in bare)]
+    candidates = explicit or ([] if as_asked else _brought(numbers))
+    scales = [scale for scale in candidates if all(number.value <= scale.high for number in bare)]
     if len(scales) == 1 and (not fractions or (too_large and (explicit or len(too_large) > fractions))):
         return scales[0], ""
     if len(too_large) > fractions:

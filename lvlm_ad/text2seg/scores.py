@@ -25,6 +25,7 @@ UNANSWERED: tuple[Status, ...] = ("failed", "unasked")
 _MOST_NOTES = 20
 _LONGEST_QUOTE = 40
 _NO_FINAL_IMAGE = "The final statement gives no image score; the one before it counts."
+_REGIONS_BEFORE = "The list of regions before the last image score was not read."
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,13 @@ class _Reading:
     def usable(self) -> bool:
         return self.image is not None or bool(self.regions)
 
+    def may_sum_up(self, before: _Reading) -> bool:
+        """Tell whether this is only an image score, and no region before it has a higher one, so that it may hold."""
+        if self.image is None or self.verdict.regions or self.verdict.complete or self.verdict.none:
+            return False
+        highest = max((score.value for score in before.regions.values()), default=math.inf)
+        return self.image.value >= highest
+
     def _add(self, spans: Iterable[Span], score: Number | None, n_regions: int) -> None:
         if score is None:
             return
@@ -268,16 +276,20 @@ def _of_our_picture(statements: list[Statement]) -> Iterable[Statement]:
     numbered = [picture for picture in pictures if picture is not None]
     ours = None if None in pictures else max(numbered, default=REFERENCE) or None
     picture, left_out = ours, False
+    of_reference: set[tuple[Span, ...]] = set()
     for statement in statements:
         if not statement.regions and statement.score is not None:
             picture = statement.picture
         if (picture if statement.picture is None else statement.picture) in {ours, None}:
             left_out = False
+            of_reference.discard(statement.regions)
             yield statement
+        elif statement.regions and statement.picture is not None:
+            of_reference.add(statement.regions)
         else:
-            left_out |= bool(statement.regions) and statement.picture is None
-    if left_out:
-        yield Statement(None, note="Scores of regions that follow the score of another picture are left out.")
+            left_out |= bool(statement.regions)
+    if left_out or of_reference:
+        yield Statement(None, note="Scores of regions of another picture are left out.")
     if ours is not None and len(set(pictures)) > 1:
         yield Statement(None, note=f"Several pictures are scored; the last one, {ours}, counts.")
 
@@ -304,6 +316,8 @@ def _last(verdicts: Iterable[_Verdict], n_regions: int, stated: Sequence[Scale])
             chosen.verdict.unread |= verdict.unread
             continue
         reading = _Reading.of(verdict, n_regions, stated)
+        if reading.may_sum_up(chosen):
+            verdict.unread[_REGIONS_BEFORE] = None
         if reading.usable or reading.unknown_scale:
             chosen, unread = reading, {}
         else:

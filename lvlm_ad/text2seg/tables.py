@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lvlm_ad.text2seg.lexer import Tokens, form
 from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_regions
 from lvlm_ad.text2seg.scores import Statement
@@ -23,6 +25,8 @@ class TableReader:
         """Index of the token at which the next row of the present table would begin."""
         self._label_column: int | None = None
         self._score_column: int | None = None
+        self._in_percent = False
+        """Whether the numbers in that column are percentages: its head says so, and one of them exceeds 1."""
 
     def read_row(self, start: int) -> tuple[list[Statement], int] | None:
         """Return what a row states and the index of the token that ends it; None if the line is no row of a table."""
@@ -31,8 +35,10 @@ class TableReader:
             return None
         if start != self._next:
             self._label_column = self._score_column = None
+            self._in_percent = False
         cells = self._cells(start, end)
         if self._is_header(cells):
+            self._in_percent = self._has(cells[self._score_column or 0], "percent") and self._exceeds_one(end + 1)
             self._next = end + 1
             return [], end
         statement = self._read_cells(cells)
@@ -64,12 +70,29 @@ class TableReader:
                 return False
             if label is None and self._has(head, "label_column") and not self._has(head, "score"):
                 label = column
-            elif (final or (score is None and self._has(head, "score_column"))) and not self._states(cell):
+            elif (final or (score is None and self._measures(head))) and not self._states(cell):
                 score = column
         if label is None or score is None:
             return False
         self._label_column, self._score_column = label, score
         return True
+
+    def _exceeds_one(self, start: int) -> bool:
+        """Tell whether a number above 1 is in the column of scores of the rows that begin here."""
+        column = self._score_column or 0
+        while (end := self._tokens.skip(_ROW, start)) > start:
+            cell = self._cells(start, end)[column : column + 1]
+            number = self._number(cell[0]) if cell else None
+            if number is None and not _RULE.match(self._tokens.shape[start:end]):
+                return False
+            if number is not None and number.value > 1:
+                return True
+            start = end + 1
+        return False
+
+    def _measures(self, head: range) -> bool:
+        """Tell whether the head of a column says that scores are below: "Anomaly score", "Anomaly (%)"."""
+        return self._has(head, "score_column") or (self._has(head, "anomaly") and self._has(head, "percent"))
 
     def _states(self, cell: range) -> bool:
         """Tell whether a cell itself states a score, as in "score: 0.9"."""
@@ -83,8 +106,10 @@ class TableReader:
         candidates = cells[column + 1 :]
         if self._score_column is not None:
             candidates = cells[self._score_column : self._score_column + 1]
-        numbers = (self._number(cell) for cell in candidates)
-        return next((Statement(number, regions) for number in numbers if number is not None), None)
+        number = next((number for cell in candidates if (number := self._number(cell)) is not None), None)
+        if number is not None and self._in_percent and number.total is None:
+            number = replace(number, value=number.value / 100, total=100.0, percent=True, rescaled=True)
+        return None if number is None else Statement(number, regions)
 
     def _label(self, cell: range) -> tuple[Span, ...] | None:
         """Return the regions that a cell names, () for the image, None for neither."""

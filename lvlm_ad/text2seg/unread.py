@@ -16,12 +16,13 @@ _REACH = 12
 """How many tokens before a number may name its region or the image."""
 _LABEL = form(
     r"""
-      {opens|line|word} (?P<label> {integer} ) ')]'?+
+      (?: {opens|line|word} | {number} (?= {integer} ':=' ) ) (?P<label> {integer} ) ')]'?+
       (?: (?: ':=-' | {is} )++ '(['?+ | '([' | (?<= {word} {integer} ) '|' | (?<= {line} {integer} ) ','?+ ) \Z
     """
 )
 """A label that gives a number to a region: "3: ", "area 3 = (", "| area 3 |"."""
 _REST = form("(?: (?! {line} ) . )*+")
+_REGION_AFTER = form("(?: '([' | {to_or_for|of} {article}?+ ) {region} {numbered}*+ {integer}")  # 0.7 "for region 3"
 _TABLE, _ROWS = 100, 3
 """How many tokens and rows above a cell may name the region of its number."""
 _LISTED = form(r"(?P<open> '([' ) (?: {number} | ',' )*+ \Z")
@@ -48,6 +49,10 @@ def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, 
         name = _name(tokens, number.start, labelled, used)
         if name is not None:
             yield at, f"{quoted(tokens.written(name, number.end))} was not read."
+        elif not number.plain and not tokens.contain(max(start - _REACH, 0), start, "quantity|box|reference"):
+            end = tokens.skip(_REGION_AFTER, number.end)
+            if end > number.end:
+                yield at, f"{quoted(tokens.written(start, end))} was not read."
 
 
 def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
@@ -85,7 +90,8 @@ def _name(tokens: Tokens, start: int, name: int | None, used: Container[int]) ->
     for at in range(start - 1, max(start - _REACH, 0) - 1, -1):
         if at in used or tokens.has(at, "line") or tokens.is_mark(at, ".;!?"):
             break
-        of_reference = tokens.has(at, "reference") and tokens.has(at + 1, "picture|product|score")
+        in_region = tokens.contain(at, start, "region")  # "unlike the reference image, region 3 ... 0.7"
+        of_reference = not in_region and tokens.has(at, "reference") and tokens.has(at + 1, "picture|product|score")
         # Of "x position: area 3: 0.7" only what stands directly before the 3 matters.
         if of_reference or (tokens.has(at, "quantity|box") and (label == start or at >= label - 1)):
             return None
@@ -104,6 +110,6 @@ def _heading(tokens: Tokens, start: int, used: Container[int]) -> int | None:
         lines += tokens.has(at, "line")
         if (not lines and at in used) or tokens.has(at, "quantity") or lines > _ROWS:
             return None
-        if lines and tokens.has(at, "region"):
+        if lines and tokens.has(at, "region|id"):
             name = at
     return name

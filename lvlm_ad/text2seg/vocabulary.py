@@ -14,10 +14,12 @@ CLASSES = {
     "imagens immagine immagini 图像 图片 圖像 圖片 画像 이미지 사진",
     "image": "image picture photo overall whole entire global bild bildes bilds gesamtbild gesamt bildanomaliewert "
     "bildanomaliescore imagen imagem immagine 图像 图片 圖像 圖片 整图 整体 画像 全体 이미지 사진 전체 bildscore "
-    "bildwert gesamtbewertung gesamtscore gesamtwert complessivo geral globale",
+    "bildwert gesamtbewertung gesamtscore gesamtwert complessivo geral globale gesamten ganzen gesamte ganze entière "
+    "entera intera inteira",
     # Which picture is meant.
     "reference": "reference references template golden flawless perfect normal good free training support example "
     "comparison baseline referenz referenzbild referencia référence riferimento referência 参考 参照 基準 참조 기준",
+    "reference_name": "reference template golden referenz referencia référence riferimento referência",
     "inspected": "test query target inspected inspection current",
     "product": "product products sample samples part parts object objects item items surface",
     "nth": "st nd rd th 号 番 번 번째 个 號",
@@ -59,7 +61,8 @@ CLASSES = {
     "@article",
     # What stands between a label and its number, and what follows the number.
     "copula": "is was ist beträgt est es è é は が 为 為 是 은 는 이 가",
-    "verb": "@copula @of are were be at to gets get receives receive scored",
+    "verb": "@copula @of are were be at to gets get receives receive scored erhält bekommt obtient reçoit recibe "
+    "obtiene riceve recebe",
     "filler_but_the": "@verb @score a an this has have had having with i we would could should might may can will "
     "i'd i'll it its my their also given give giving assigned assign assigning estimated estimate being been both "
     "each all respectively about around approximately roughly approx likely therefore thus set rated deserves "
@@ -69,7 +72,7 @@ CLASSES = {
     "filler": "@filler_but_the the",
     "image_filler": "@filler @image @article for in level product object item part sample surface given full scale",
     "connective": "@region @image and because due since while but as with for which indicating suggesting given so "
-    "therefore where if although or though likely in on to です である 입니다 分",
+    "therefore where if although or though likely in on to und et y です である 입니다 分",
     "defines": "means mean represents represent corresponds or above below would being if and",
     # A clause begins after one of these.
     "opens": ". ; : , | ( ) [ ] { } - = ! ? and for then so but finally",

@@ -168,7 +168,7 @@ def test_a_filter_that_answers_with_an_error_is_an_outcome(backend, endpoint, st
         (200, b"<html>login</html>", UnusableReplyError, "base_url may be wrong"),
         (200, b"{not json", UnusableReplyError, "reply"),
         (200, {"choices": []}, UnusableReplyError, "without choices"),
-        (200, {"choices": [{}]}, UnusableReplyError, "without choices"),
+        (200, {"choices": [{}]}, UnusableReplyError, "without a message"),
         (
             200,
             {"choices": [{"finish_reason": "error", "message": {"content": "half"}}]},
@@ -204,9 +204,15 @@ def test_errors_by_kind(backend, endpoint, status, body, error, says):
 
 
 def test_an_unknown_model_is_answered_with_what_is_served(backend, endpoint):
-    """The error lists the endpoint's models and the setting; without a list it suggests a wrong address."""
+    """The error lists the endpoint's models and the setting; without a list it suggests a wrong address.
+
+    If the list contains the model, the name is not what is wrong.
+    """
     endpoint.reply = lambda _: (404, {"error": {"message": "no model m"}}, {})
     with pytest.raises(FatalError, match=r"model m: not found: no model m.*/models does not say .* address right\?"):
+        backend().answer(REQUEST)
+    endpoint.models = ["m", "n"]
+    with pytest.raises(FatalError, match=r"It lists m, so the reason lies elsewhere"):
         backend().answer(REQUEST)
     endpoint.models = ["qwen", "llava"]
     with pytest.raises(FatalError, match="It serves llava, qwen; choose one with --set model=NAME"):

@@ -173,7 +173,9 @@ def test_what_kept_a_question_from_the_endpoint_is_no_fault_of_the_key(status, b
         ),
         ({"choices": None, "base_resp": {"status_msg": "rate limit"}}, RateLimitError, "rate limit"),
         ({"code": 422, "msg": "bad picture"}, RejectedError, "status 422: bad picture"),
-        ({"object": "list", "data": []}, UnusableReplyError, r"without choices: '\{\"object\": \"list\""),
+        ({"object": "list", "data": []}, UnusableReplyError, r"without choices: '\{\"object\": \"list\".*base_url may"),
+        ({"choices": [{"text": "image anomaly score: 0.9"}]}, UnusableReplyError, r"without a message: .*0\.9"),
+        ({"error_code": 17, "error_msg": "Open api daily request limit reached"}, FatalError, "per day or longer"),
         ("<title>Open WebUI</title>", UnusableReplyError, "text/html, .*'Open WebUI'; base_url may be wrong"),
         ("", UnusableReplyError, "nothing"),
         ("\x1b[2J half \ud800", UnusableReplyError, r"\\x1b\[2J half \?"),
@@ -221,6 +223,7 @@ def test_thoughts_beside_an_answer_are_not_part_of_it():
     """Of a content in parts, the parts with thoughts are left out."""
     parts = [{"type": "reasoning", "text": "0.1?"}, {"type": "thinking", "thinking": "0.2?"}]
     assert read(chat([*parts, {"type": "text", "text": "0.9"}])).text == "0.9"
+    assert read(chat({"type": "text", "text": "0.9"})).text == "0.9"
 
 
 @pytest.mark.parametrize(

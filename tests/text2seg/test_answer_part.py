@@ -120,6 +120,11 @@ def test_turns_are_told_apart(asks, replies):
     assert reading(f"{replies.strip()}\nI'm sorry, I can't help with that.") == (None, {}, "refused")
 
 
+def test_a_turn_without_a_line_of_its_own_ends_the_answer():
+    """Role markers after "###" begin a turn also in the middle of a line."""
+    assert reading(f"{ANSWER.rstrip('.')}###Human: And region 9?###Assistant: region 9: 0.9") == (0.2, {5: 0.2}, "ok")
+
+
 @pytest.mark.parametrize(
     "end", ["</s>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<eos>", "<\uff5cend\u2581of\u2581sentence\uff5c>"]
 )
@@ -135,6 +140,7 @@ def test_nothing_after_an_end_of_turn_counts(end):
     [
         "Use the following format:\nImage anomaly score: 0.9\nRegion 1: 0.9\n\n",
         "For example, image anomaly score: 0.9; region 1: 0.9. ",
+        "For example, you want: image anomaly score: 0.9; region 1: 0.9. ",
         "You must answer in this format: image anomaly score: 0.9; region 1: 0.9.\n",
         "Antworte genau in diesem Format:\nimage anomaly score: 0.9; region 1: 0.9.\n",
         "请按以下格式回答:\nimage anomaly score: 0.9; region 1: 0.9.\n",

@@ -12,6 +12,7 @@ NOTATIONS = [
     r"image anomaly score: $\boxed{0.8}$; region 4: $\boxed{0.6}$",
     r"\boxed{\text{image anomaly score: } 0.8; \text{ region } 4: \mathbf{0.6}}",
     "\\[ \\text{Image anomaly score} = \\frac{8}{10} \\]\n\\[ \\text{Region 4} \\approx 0.6 \\]",
+    r"\begin{tabular}{|c|c|} \hline Region & Score \\ \hline 4 & 0.6 \\ \end{tabular} Image anomaly score: 0.8",
     r'\boxed{{"image_anomaly_score": 0.8, "regions": [{"region": 4, "score": 0.6}]}}',
     "image anomaly score: 0.8; #4: 0.6",
     "image anomaly score: 0.8; R4: 0.6",
@@ -32,6 +33,9 @@ NOTATIONS = [
 LANGUAGES = [
     "image anomaly score: 0.8；区域4：0.6。",
     "图像的异常得分为0.8。区域4的异常分数是0.6。",
+    "第4个区域的异常分数为0.6。整张图像的异常分数为0.8。",
+    "画像の異常スコアは0.8です。4番の領域：0.6。",
+    "Der Anomaliewert des gesamten Bildes beträgt 0,8. Bereich 4 erhält 0,6 und ist verkratzt.",
     "图像异常评分：8（满分10分）；第4区域：6分",
     "| 区域 | 分数 |\n|---|---|\n| 图像 | 0.8 |\n| 4 | 0.6 |",
     "画像の異常スコア：0.8\n領域4のスコアは0.6です。",

@@ -18,6 +18,17 @@ N = 60
         ("Image anomaly score: 1 (out of 5); region 4: 4 (/5)", 0.2, {4: 0.8}),
         ("image anomaly score: 4/5; region 4: 1", 0.8, {4: 0.2}),
         ("| Region | Score (%) |\n|---|---|\n| Image | 60 |\n| 4 | 1 |", 0.6, {4: 0.01}),
+        (
+            "| Region | Anomaly (%) |\n|---|---|\n| 4 | 60 |\n| 5 | 1 |\n\nImage anomaly score: 0.6",
+            0.6,
+            {4: 0.6, 5: 0.01},
+        ),
+        (
+            "| Region | Score (%) |\n|---|---|\n| 4 | 0.5 |\n| 5 | 60 |\n\nImage anomaly score: 0.6",
+            0.6,
+            {4: 0.005, 5: 0.6},
+        ),
+        ("| Region | Score (%) |\n|---|---|\n| 4 | 0.5 |\n| 5 | 1 |\n\nImage anomaly score: 1", 1.0, {4: 0.5, 5: 1.0}),
         ('{"score_percent": 60, "regions": [{"region": 4, "score_percent": 1}]}', 0.6, {4: 0.01}),
         ('{"imageScorePercent": 60, "regions": [{"region": 4, "scorePercent": 1}]}', 0.6, {4: 0.01}),
         ('{"max": 10, "image_anomaly_score": 6, "regions": {"4": 1}}', 0.6, {4: 0.1}),
@@ -34,6 +45,9 @@ N = 60
         ),
         ("Image anomaly score: 60%; region 4: 40%; region 5: 1", 0.6, {4: 0.4, 5: 0.01}),
         ("I would say 8 out of 10. Image anomaly score: 0.8; region 4: 1", 0.8, {4: 1.0}),
+        ("Image anomaly score: 1.0; region 4: 7/10", 1.0, {4: 0.7}),
+        ("Image anomaly score: 1; region 4: 7/10; region 5: 0.4", 1.0, {4: 0.7, 5: 0.4}),
+        ("Image anomaly score: 8.0; region 4: 7/10; region 5: 1.0", 0.8, {4: 0.7, 5: 0.1}),
         ("Regions 1-10 were compared. Image anomaly score: 1; region 4: 1", 1.0, {4: 1.0}),
     ],
 )

@@ -25,6 +25,13 @@ N = 60
         ('{"image_anomaly_score": 0.8, "region four": 0.6}', "region four: 0.6"),
         ('{"image_anomaly_score": 0.8, "regions": [{"region": 4, "confidence": 0.6}]}', "confidence: 0.6"),
         ('{"image_anomaly_score": 0.8, "regions": [["left", 0.6]]}', "regions: 0.6"),
+        ("image anomaly score: 0.8. I would say roughly 7/10 for region 4.", "7/10 for region 4"),
+        ("image anomaly score: 0.8. 0.6 (region 4)", "0.6 (region 4"),
+        (
+            "Unlike the reference image, region 4 is dented (0.6). Image anomaly score: 0.8",
+            "image, region 4 is dented (0.6",
+        ),
+        ("image anomaly score: 0.8\n| ID | Severity |\n|---|---|\n| 4 | 0.6 |", "ID | Severity | |---|---| | 4 | 0.6"),
         ("On a scale from 0 to 10: image anomaly score: 8; patch 4: 6", "4: 6"),
         (
             "image anomaly score: 0.8\n| Region 4 | Region 7 |\n|---|---|\n| 60% | 0.1 |",
@@ -56,6 +63,21 @@ def test_a_measure_is_not_taken_for_an_unread_score(text):
     """A size, a place, a share, a confidence, a count, a draft and the 0 of all other regions are no unread scores."""
     scores = parse(text, N)
     assert (scores.image, dict(scores.regions), scores.status) == (0.8, {4: 0.6}, "ok")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Image anomaly score: 0.9; region 4: 0.6. Overall, the image anomaly score is 0.8.",
+        "Image anomaly score: 0.9; region 4: 0.9. Wait, region 4: 0.6, so image anomaly score: 0.8.",
+        "Region 4: 0.6; image anomaly score: 0.6.\nRegion 5: 0.6; image anomaly score: 0.8.",
+    ],
+)
+def test_regions_before_another_image_score_are_told(text):
+    """A note says that regions do not count which fit to the last image score but stand before it."""
+    scores = parse(text, N)
+    assert (scores.image, dict(scores.regions), scores.status) == (0.8, {}, "partial")
+    assert scores.notes == ("The list of regions before the last image score was not read.",)
 
 
 def test_digits_with_another_sign_between_them_are_told():
