@@ -13,7 +13,7 @@ _ADJECTIVE = form(
     """
 )
 _NAME = form(r"{article}?+ (?: {integer} {nth} | {inspected|reference|ordinal} ) (?: '-'?+ {product} )?+ '-'?+ \Z")
-_NUMBER = form("(?: {numbered} '.'?+ )?+ (?P<number> {INTEGER} ) (?! {of} | '/' )", INTEGER=INTEGER)
+_NUMBER = form("(?: {id} '.'?+ )?+ (?P<number> {INTEGER} ) (?! {of} | '/' )", INTEGER=INTEGER)
 _REACH = 4
 """How many tokens before a word for an image may say which one it is."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")

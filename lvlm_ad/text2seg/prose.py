@@ -358,6 +358,9 @@ class _Reader:
         """Read "Image: 0.9" and "Overall anomaly: 0.9"; remember which picture is named."""
         tokens = self._tokens
         picture, named = read_picture(tokens, at)
+        explicit = picture is not None or tokens.contain(at - 1, named, "inspected")
+        if self._on_reference and not explicit and at <= self._named[1] + 2:
+            picture = REFERENCE  # "Reference image: the image anomaly score is 0.1"
         self._named = picture, named
         end = tokens.skip(_MEASURED, named)
         if tokens.has(end, "score"):
@@ -373,6 +376,6 @@ class _Reader:
         if heads:
             self._section = picture
             self._headed = picture, named + tokens.is_mark(named, ":") + 1
-        elif picture is not None or tokens.contain(at - 1, named, "inspected"):
+        elif explicit:
             self._headed = None
         return self._add(number, picture=picture) if number is not None and opens else named

@@ -71,7 +71,7 @@ class Statement:
     picture: int | None = None  # which one it is about: a number, ``REFERENCE``, or None: the one under inspection
 
 
-REFERENCE = 0
+REFERENCE = -1
 """The picture of a flawless product, shown for comparison."""
 
 
@@ -274,7 +274,8 @@ def _of_our_picture(statements: list[Statement]) -> Iterable[Statement]:
     """
     pictures = [each.picture for each in statements if each.score is not None and not each.regions]
     numbered = [picture for picture in pictures if picture is not None]
-    ours = None if None in pictures else max(numbered, default=REFERENCE) or None
+    last = max(numbered, default=REFERENCE)
+    ours = None if None in pictures or last == REFERENCE else last
     picture, left_out = ours, False
     of_reference: set[tuple[Span, ...]] = set()
     for statement in statements:

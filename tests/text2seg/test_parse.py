@@ -105,6 +105,7 @@ NUMBERS = [
     ("image anomaly score: 0,9; region 3: 0,7", 0.9, {3: 0.7}),
     ("image anomaly score: .9; region 3: .7", 0.9, {3: 0.7}),
     ("image anomaly score: 1; region 2: 1; region 7: 0", 1.0, {2: 1.0, 7: 0.0}),
+    ("Image score 1; region 2 (1.0)", 1.0, {2: 1.0}),
     ("image anomaly score: 9/10; region 3: 0.7/1; region 4: 7 out of 10", 0.9, {3: 0.7, 4: 0.7}),
     ("image anomaly score: 0.7 out of 1; Region 3 - 1", 0.7, {3: 1.0}),
     ("image anomaly score: approximately 0.8; region 3: ~0.7; region 4: about 0.5", 0.8, {3: 0.7, 4: 0.5}),

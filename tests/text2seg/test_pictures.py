@@ -31,6 +31,8 @@ N = 60
         "Test image:\nImage anomaly score: 0.8\nRegion 4: 0.6\n\nReference image:\n- Image anomaly score: 0.1",
         "Reference image:\nno flaws.\nImage anomaly score: 0.8; region 4: 0.6",
         "Reference image:\nScore: 0.1\nTest image anomaly score: 0.8; region 4: 0.6",
+        "Image anomaly score: 0.8; region 4: 0.6.\nReference image: image anomaly score: 0.1.",
+        "Image 0 anomaly score: 0.8; region 4: 0.6",
         "Reference image:\nRegion 4: 0.1\n\nTest image:\nRegion 4: 0.6\nImage anomaly score: 0.8",
         "In the reference image, region 4: 0.0; in the test image, region 4: 0.6. Image anomaly score: 0.8",
         "Unlike in the reference image, region 4 has a score of 0.6. Image anomaly score: 0.8",
