@@ -54,6 +54,7 @@ __all__ = [
     "is_secret_option",
     "is_secret_variable",
     "nearest",
+    "sentence",
     "what_is_wrong",
 ]
 
@@ -195,6 +196,16 @@ class UnusableReplyError(TransientError):
     def __init__(self, message: str, *, answer: Any = None) -> None:
         super().__init__(message)
         self.answer = answer
+
+
+def sentence(error: Exception | str) -> str:
+    """End a message with a full stop, so that another sentence may follow.
+
+    Example:
+        >>> sentence("no connection")
+        'no connection.'
+    """
+    return f"{str(error).rstrip('. ')}."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,11 +13,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from lvlm_ad.backend import Answer, BackendOptions, Batch, BatchBackend, Capabilities, Picture, Request
-from lvlm_ad.errors import BackendError, ConfigError, NotFoundError, RejectedError, TransientError, UnusableReplyError
+from lvlm_ad.errors import (
+    BackendError,
+    ConfigError,
+    NotFoundError,
+    RejectedError,
+    TransientError,
+    UnusableReplyError,
+    sentence,
+)
 
 from .failures import failed_answer
 from .network import MAX_BYTES
-from .reasons import filtered_by, reason_in, sentence
+from .reasons import filtered_by, reason_in
 from .replies import answer_of
 from .streams import body_of, parse_json
 from .wire import OpenAIOptions, StatusError, Wire
@@ -93,7 +101,7 @@ class OpenAIBackend(BatchBackend):
         try:
             return self._without_key(self._answer(request))
         except NotFoundError as error:
-            error.args = (f"{sentence(str(error))}{self._wire.served()}",)
+            error.args = (f"{sentence(error)}{self._wire.served()}",)
             raise self._explained(error) from None
         except BackendError as error:
             raise self._explained(error) from None

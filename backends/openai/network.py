@@ -162,10 +162,8 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _limited(seconds: float) -> Callable[[Any], None]:
-    """Return a hook that limits the size and the time of a whole reply.
-
-    The client's own time-out restarts with each byte.
-    """
+    """Return a hook that limits the size and the time of a whole reply."""
+    # The client's own time-out restarts with each byte.
     library = http()
     stream_type: Any = library.SyncByteStream
 

@@ -44,11 +44,6 @@ _FORBIDDEN, _ABOUT_USER = 403, {401, 402, 404, 407, 429}
 """HTTP statuses; those in the set are never about a question's content."""
 
 
-def sentence(text: str) -> str:
-    """End a text with a full stop."""
-    return f"{text.rstrip('. ')}."
-
-
 def text_of(value: Any) -> str:
     """Return a text, empty if the value is something else."""
     return value if isinstance(value, str) else ""

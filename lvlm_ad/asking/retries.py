@@ -21,6 +21,7 @@ from lvlm_ad.errors import (
     TransientError,
     UnaskedError,
     UnusableReplyError,
+    sentence,
 )
 from lvlm_ad.log import event
 
@@ -94,9 +95,7 @@ class Retries:
             first = not self._partial_noted
             self._partial_noted = True
         if first:
-            self._note(
-                f"{str(error).rstrip('. ')}. Asking again gave nothing better, so such answers count as cut off."
-            )
+            self._note(f"{sentence(error)} Asking again gave nothing better, so such answers count as cut off.")
 
     def _until_complete(self, key: str, ask: Callable[[bool], Answer], partial: list[Answer]) -> Answer:
         """Ask until there is a complete answer; others are added to ``partial``."""
@@ -189,23 +188,21 @@ class Retries:
                 self._noted = monotonic()
         if noted:
             why = "It has answered before" if outage else "The model is being loaded"
-            self._note(f"{_sentence(error)} {why}; trying again for up to {PATIENCE / 60:.0f} minutes.")
+            self._note(f"{sentence(error)} {why}; trying again for up to {PATIENCE / 60:.0f} minutes.")
         return waits
 
     def _count_failure(self, error: TransientError, *, waited: bool) -> None:
-        """End the run if the first questions all failed, and no question under way can still be answered.
-
-        Also end it if as many in a row waited in vain: each of the others would wait as long.
-        """
+        """End the run if the first questions all failed, and no question under way can still be answered."""
         with self._lock:
             self._failed += 1
             self._waited_in_vain += waited
             hopeless = self._are_enough(self._failed) and self._answered == 0
+            # Each of the others would wait as long.
             in_vain = self._waited_in_vain >= _HOPELESS
         if hopeless:
             self.give_up(FatalError(f"The first {self._failed} questions all failed. The last error: {error}"))
         elif in_vain:
-            message = f"No question was answered within {PATIENCE / 60:.0f} minutes. The last error: {_sentence(error)}"
+            message = f"No question was answered within {PATIENCE / 60:.0f} minutes. The last error: {sentence(error)}"
             self.give_up(FatalError(f"{message} {_LATER}"))
 
     def _count_rejection(self, error: RejectedError) -> None:
@@ -232,7 +229,3 @@ def too_long(error: TransientError) -> FatalError:
     wait = error.wait or 0.0
     until = datetime.now(UTC) + timedelta(seconds=wait)
     return FatalError(f"Rate limited for {wait:.0f} s ({error}), until {until:%Y-%m-%d %H:%M} UTC. {_LATER}")
-
-
-def _sentence(error: TransientError) -> str:
-    return f"{str(error).rstrip('. ')}."

@@ -39,7 +39,7 @@ def check(
 
     report = check_dataset(dataset, data, mask_threshold=mask_threshold, mask_values=mask_values)
     images = len(report.dataset) if report.dataset is not None else 0
-    notes = [] if report.dataset is None else [*report.dataset.notes, *report.dataset.remarks]
+    notes = [] if report.dataset is None else list(report.dataset.all_notes)
     errors = [problem for problem in report.problems if problem.severity == "error"]
     if json:
         names = ("severity", "where", "message")
@@ -171,7 +171,7 @@ def info(
         "root": str(loaded.root),
         "images": len(loaded),
         "fingerprint": loaded.fingerprint,
-        "notes": [*loaded.notes, *loaded.remarks],
+        "notes": list(loaded.all_notes),
         "categories": categories,
     }
     if json:
@@ -185,6 +185,6 @@ def info(
         table.add_row(escaped(row["category"]), *numbers, escaped(", ".join(row["defects"])))
     console = shell.table_console()
     console.print(f"{loaded.name}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}")
-    for note in (*loaded.notes, *loaded.remarks):
+    for note in loaded.all_notes:
         console.print(escaped(note))
     console.print(table)

@@ -163,11 +163,9 @@ def _fill(marked: NDArray[np.bool_]) -> bool:
 
 
 def _choose(mask: MaskValues, category: Category) -> float:
-    """Choose by the values of one mask; the masks of its category are read only if these do not decide.
-
-    There are two readings. Either black is normal and every other colour is a label, or all values are noisy or smooth
-    forms of black and white, with the threshold in the middle. Usually both give the same result.
-    """
+    """Choose by the values of one mask; the masks of its category are read only if these do not decide."""
+    # There are two readings. Either black is normal and every other colour is a label, or all values are noisy or
+    # smooth forms of black and white, with the threshold in the middle. Usually both give the same result.
     peak, present = mask.peak, _present(mask.values)
     if peak == 0:
         return 0

@@ -167,6 +167,11 @@ class Dataset(Sequence[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         return iter(self.samples)
 
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes and the remarks."""
+        return (*self.notes, *self.remarks)
+
     @cached_property
     def categories(self) -> tuple[str, ...]:
         """The categories in order."""

@@ -89,7 +89,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         )
     plan = resolve((config or RunConfig()).with_options(options))
     progress = progress or Progress()
-    for note in (*plan.dataset.notes, *plan.dataset.remarks):
+    for note in plan.dataset.all_notes:
         progress.note(note)
     warnings = clashes(preset_names("models"))
     for name in dict.fromkeys(name for model in plan.models for name in (model.preset.name, model.preset.plugin)):

@@ -72,7 +72,7 @@ def score_maps(
     """
     progress, started = progress or Progress(), datetime.now(UTC)
     plan = resolve(config)
-    for note in (*plan.dataset.notes, *plan.dataset.remarks):
+    for note in plan.dataset.all_notes:
         progress.note(note)
     name = name or maps.resolve().name
     if not is_utf8(name):

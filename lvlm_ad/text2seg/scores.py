@@ -267,11 +267,9 @@ def _verdicts(sections: Iterable[_Section]) -> list[_Verdict]:
 
 
 def _of_our_picture(statements: list[Statement]) -> Iterable[Statement]:
-    """Yield the statements on the picture under inspection.
-
-    A question shows it last, after the references. So of numbered pictures the last one counts, where no score stands
-    for "the image" itself.
-    """
+    """Yield the statements on the picture under inspection."""
+    # A question shows it last, after the references. So of numbered pictures the last one counts, where no score
+    # stands for "the image" itself.
     pictures = [each.picture for each in statements if each.score is not None and not each.regions]
     numbered = [picture for picture in pictures if picture is not None]
     last = max(numbered, default=REFERENCE)

@@ -56,15 +56,14 @@ def unread_numbers(tokens: Tokens, used: Container[int]) -> Iterator[tuple[int, 
 
 
 def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
-    """Return whether a number can be a score that matters, and not a count, a share or a coordinate.
-
-    A 0 does not: regions without a score have 0.
-    """
-    shared = number.percent and counts(tokens, number) and not tokens.has(number.end, "anomaly|measure|score")
-    if number.value == 0 or shared:
+    """Return whether a number can be a score that matters, and not a count, a share or a coordinate."""
+    counted = counts(tokens, number)
+    is_share = number.percent and counted and not tokens.has(number.end, "anomaly|measure|score")
+    # Regions without a score have 0.
+    if number.value == 0 or is_share:
         return False
     if number.plain:
-        if not number.value >= 0 or tokens.has(number.end, "number") or counts(tokens, number):
+        if not number.value >= 0 or tokens.has(number.end, "number") or counted:
             return False
         return labelled or (number.in_range and tokens.is_mark(number.start - 1, ":="))
     if not number.in_range:
@@ -78,14 +77,7 @@ def _may_be_score(tokens: Tokens, number: Number, *, labelled: bool) -> bool:
 
 
 def _name(tokens: Tokens, start: int, name: int | None, used: Container[int]) -> int | None:
-    """Return the index of the token that may name the region or the image of a number; None if there is none.
-
-    Args:
-        tokens: the text.
-        start: the index of the number's first token.
-        name: the index of a number that labels it, if one does.
-        used: as in ``unread_numbers``.
-    """
+    """Return the index of what may name the region or the image of the number that begins here: ``name``, or before."""
     label = start if name is None else name
     for at in range(start - 1, max(start - _REACH, 0) - 1, -1):
         if at in used or tokens.has(at, "line") or tokens.is_mark(at, ".;!?"):
