@@ -76,7 +76,7 @@ _REASONING_KEY = re.compile(
 
 
 def _without_drafts(value: Object) -> Object:
-    """Leave out reasoning, and what other pairs replace: "score" and "initial_score" beside "final_score"."""
+    """Leave out reasoning, and pairs that others replace: "score" and "initial_score" beside "final_score"."""
     versions = [(_VERSION.fullmatch(_NOT_IN_KEY.sub("", key.lower())), key, item) for key, item in value.pairs]
     finals = {version["name"] for version, _, _ in versions if version and version["final"]}
     pairs: list[tuple[str, Value]] = []
@@ -129,7 +129,7 @@ def _is(key: str, *names: str) -> bool:
 
 
 def _walk(value: Value, place: Place, key: str = "") -> Iterator[Statement]:
-    """Yield the scores in a value, and notes on those that belong to no region and not to the image."""
+    """Yield the scores in a value, and notes on scores that belong neither to a region nor to the image."""
     match value:
         case Object():
             yield from _object(value, place)

@@ -60,7 +60,7 @@ def _without_latex(text: Text) -> Text:
 
 
 def _without_elements(text: Text) -> Text:
-    """Write elements that are named after a region, the image or a score as labels: "<score>0.7" is "score: 0.7"."""
+    """Rewrite elements named after a region, the image or a score as labels: "<score>0.7" is "score: 0.7"."""
     parts: list[Text] = []
     end = 0
     for tag in _ELEMENT.finditer(text.text):

@@ -114,5 +114,5 @@ def speaks_of_reference(tokens: Tokens, at: int) -> bool:
 
 
 def is_general(tokens: Tokens, at: int) -> bool:
-    """Return whether the phrase that ends here is about flawless products in general, not of one picture."""
+    """Return whether the phrase that ends here is about flawless products in general, not about one picture."""
     return _GENERAL.search(tokens.shape, max(at - 12, 0), at) is not None

@@ -20,7 +20,7 @@ class _Language(NamedTuple):
 
     cannot: str  # says that the model itself cannot, will not or may not
     do: str  # verbs of what a question asks for: with "cannot" they decline
-    see: str  # verbs that decline only where a picture is their object, and no defect
+    see: str  # verbs that decline only if their object is a picture and not a defect
     picture: str
     defect: str
     sorry: str  # with these, "cannot" declines without a verb too

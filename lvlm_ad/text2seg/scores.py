@@ -222,7 +222,7 @@ def scores_of(
 
 @dataclass(slots=True)
 class _Section:
-    """A part of an answer: what comes up to its final statement, or what follows."""
+    """A part of an answer: up to its final statement, or after it."""
 
     enclosed: bool = False  # in a tag for the answer
     before: _Verdict = field(default_factory=_Verdict)  # what comes before the first image score

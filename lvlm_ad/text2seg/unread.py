@@ -84,7 +84,7 @@ def _name(tokens: Tokens, start: int, name: int | None, used: Container[int]) ->
             break
         in_region = tokens.contain(at, start, "region")  # "unlike the reference image, region 3 ... 0.7"
         of_reference = not in_region and tokens.has(at, "reference") and tokens.has(at + 1, "picture|product|score")
-        # Of "x position: area 3: 0.7" only what stands directly before the 3 matters.
+        # In "x position: area 3: 0.7", only the words directly before the 3 matter.
         if of_reference or (tokens.has(at, "quantity|box") and (label == start or at >= label - 1)):
             return None
         if tokens.has(at, "region|image|score"):
