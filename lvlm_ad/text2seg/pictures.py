@@ -39,7 +39,7 @@ _AFTER = form(
     | '([' {article}?+ (?: {inspected} | (?P<reference> {reference} ) ) {product|image}?+ ')]'
     """
 )
-"""What says after a score which picture has it: "for the reference image", "(reference)"."""
+"""A phrase after a score that names its picture: "for the reference image", "(reference)"."""
 _GENERAL = form(
     r"""
       (?: (?<= {opens|line} ) {indefinite}?+ | {of_or_for} {indefinite}?+ | {indefinite} )
@@ -85,7 +85,7 @@ def read_of_picture(tokens: Tokens, at: int) -> tuple[int | None, int]:
 
 
 def read_after(tokens: Tokens, at: int) -> tuple[int | None, int]:
-    """Read which picture has the score that ends here; the index is ``at`` where nothing says it."""
+    """Read the picture of the score that ends here; the index is ``at`` if no picture is named."""
     after = _AFTER.match(tokens.shape, at)
     if after is None:
         return None, at
@@ -102,14 +102,14 @@ def starts_clause(tokens: Tokens, at: int) -> bool:
 
 
 def introduces(tokens: Tokens, at: int) -> bool:
-    """Tell whether a word for an image begins a clause, perhaps after "in": "In the reference image, ..."."""
+    """Return whether a word for an image begins a clause, perhaps after "in": "In the reference image, ..."."""
     named = _NAME.search(tokens.shape, max(at - _REACH, 0), at)
     first = at if named is None else named.start()
     return tokens.has(first - 1 - tokens.has(first - 1, "to_or_for"), "opens|line")
 
 
-def speaks_of_reference(tokens: Tokens, at: int) -> bool:
-    """Tell whether the phrase that ends here has a reference as its subject."""
+def is_about_reference(tokens: Tokens, at: int) -> bool:
+    """Return whether the phrase that ends here has a reference as its subject."""
     return _OF_REFERENCE.search(tokens.shape, max(at - 12, 0), at) is not None
 
 

@@ -27,11 +27,11 @@ from lvlm_ad.text2seg.numbers import (
 )
 from lvlm_ad.text2seg.pictures import (
     introduces,
+    is_about_reference,
     is_general,
     read_after,
     read_of_picture,
     read_picture,
-    speaks_of_reference,
     starts_clause,
 )
 from lvlm_ad.text2seg.scores import REFERENCE, Statement
@@ -107,7 +107,7 @@ class _Reader:
         self._on_reference = False
         """Whether the present clause is about a reference, and so are its regions."""
         self._headed: tuple[int | None, int] | None = None
-        """The picture of the heading under which the present line stands, and the index of the token after it."""
+        """The picture that the heading above the present line names, and the index of the token after the heading."""
 
     def read(self) -> list[Statement]:
         read_label = {
@@ -164,7 +164,7 @@ class _Reader:
         return at
 
     def _belongs_to(self, heading: int, at: int) -> bool:
-        """Tell whether the line that begins here belongs to the heading that ends before the index ``heading``."""
+        """Return whether the line that begins here belongs to the heading that ends before the index ``heading``."""
         follows = at == heading or self._tokens[at - 1].text.count("\n") == 1
         return at < heading or (follows and _LISTED.match(self._tokens.shape, at) is not None)
 
@@ -263,7 +263,7 @@ class _Reader:
         named, end = self._named
         if end <= at and (first <= end or first <= tokens.skip(_SUBJECT, end)):
             of_image, picture = True, named
-        elif tokens.has(first - 1, "reference") or speaks_of_reference(tokens, first):
+        elif tokens.has(first - 1, "reference") or is_about_reference(tokens, first):
             of_image, picture = True, REFERENCE
         if of_image and picture is None and self._headed is not None:
             picture = self._headed[0]

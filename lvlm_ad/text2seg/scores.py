@@ -174,7 +174,7 @@ class _Reading:
         return self.image is not None or bool(self.regions)
 
     def may_sum_up(self, before: _Reading) -> bool:
-        """Tell whether this is only an image score, and no region before it has a higher one, so that it may hold."""
+        """Return whether this is only an image score that no earlier region exceeds: it may sum up these regions."""
         if self.image is None or self.verdict.regions or self.verdict.complete or self.verdict.none:
             return False
         highest = max((score.value for score in before.regions.values()), default=math.inf)

@@ -78,7 +78,7 @@ class TableReader:
         return True
 
     def _exceeds_one(self, start: int) -> bool:
-        """Tell whether a number above 1 is in the column of scores of the rows that begin here."""
+        """Return whether a number above 1 is in the column of scores of the rows that begin here."""
         column = self._score_column or 0
         while (end := self._tokens.skip(_ROW, start)) > start:
             cell = self._cells(start, end)[column : column + 1]
@@ -91,7 +91,7 @@ class TableReader:
         return False
 
     def _measures(self, head: range) -> bool:
-        """Tell whether the head of a column says that scores are below: "Anomaly score", "Anomaly (%)"."""
+        """Return whether the head of a column says that scores are below: "Anomaly score", "Anomaly (%)"."""
         return self._has(head, "score_column") or (self._has(head, "anomaly") and self._has(head, "percent"))
 
     def _states(self, cell: range) -> bool:
