@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from lvlm_ad.text2seg.json_values import Object, Scalar, Value, read_value
-from lvlm_ad.text2seg.lexer import Text, Tokens, lex
+from lvlm_ad.text2seg.lexer import Text, Tokens, form, lex
 from lvlm_ad.text2seg.numbers import Number, Span, read_list, read_number, read_regions
 from lvlm_ad.text2seg.prose import read_prose
 from lvlm_ad.text2seg.scores import Statement, quoted
@@ -44,6 +44,7 @@ _KEYS = {
         "label": r"label|class|classname|category|object|type|name",
     }.items()
 }
+_OF_SCORE = form("(?: {anomaly}?+ {score} )?+")  # region_3 "_anomaly_score"
 _NOT_IN_KEY = re.compile(r"[\W_]+")
 _START = re.compile(r"\{|\[(?=\s*+[\[{(])")
 _LABEL = re.compile(r"([a-z][a-z _-]{0,40})[\"'*`]{0,3}\s{0,3}[:=]\s{0,8}[\"'*`]{0,3}\Z", re.IGNORECASE)
@@ -285,12 +286,13 @@ def _score_of(value: Value) -> Number | None:
 
 
 def _regions(tokens: Tokens) -> tuple[Span, ...]:
-    """Read 3, "3", "#3", "3, 5", "region_3", "regions 3 and 5", "Region 3 (top left)"; () if it is none of these."""
+    """Read 3, "3", "#3", "3, 5", "region_3", "region_3_score", "Region 3 (top left)"; () if it is none of these."""
     short = tokens[0].text == "r" and tokens.has(1, "integer")
     read = read_regions(tokens, 0) if tokens.has(0, "region") else read_list(tokens, int(short))
-    if read is None or not (read[1] == len(tokens) or tokens.is_mark(read[1], "(,;:-")):
+    end = tokens.skip(_OF_SCORE, read[1]) if read else 0
+    if read is None or not (end == len(tokens) or tokens.is_mark(end, "(,;:-")):
         return ()
-    return () if tokens.contain(read[1], len(tokens), "number") else read[0]
+    return () if tokens.contain(end, len(tokens), "number") else read[0]
 
 
 def _number(value: Value) -> Number | None:

@@ -14,6 +14,7 @@ _ADJECTIVE = form(
 )
 _NAME = form(r"{article}?+ (?: {integer} {nth} | {inspected|reference|ordinal} ) (?: '-'?+ {product} )?+ '-'?+ \Z")
 _NUMBER = form("(?: {id} '.'?+ )?+ (?P<number> {INTEGER} ) (?! {of} | '/' )", INTEGER=INTEGER)
+_DE_REFERENCIA = form("{of} {reference_name}")  # imagen "de referencia", image "de référence"
 _REACH = 4
 """How many tokens before a word for an image may say which one it is."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
@@ -67,6 +68,8 @@ def read_picture(tokens: Tokens, at: int) -> tuple[int | None, int]:
         picture = _ORDINALS.index(tokens[adjective.start("ordinal")].text) + 1
     elif adjective is not None:
         picture = read_integer(tokens, adjective.start("nth"))
+    if (after := tokens.skip(_DE_REFERENCIA, end)) > end:
+        return REFERENCE, after
     number = _NUMBER.match(tokens.shape, end)
     if number is not None:
         picture, end = read_integer(tokens, number.start("number")), number.end()

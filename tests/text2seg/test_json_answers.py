@@ -12,6 +12,7 @@ N = 60
     [
         '{"image_anomaly_score": 0.8, "regions": [{"region": "Region 4 (centre)", "score": 0.6}]}',
         '{"image_anomaly_score": 0.8, "regions": [{"region": "4: a dent", "score": 0.6}]}',
+        '{"image_anomaly_score": 0.8, "region_4_score": 0.6}',
         '{"image_anomaly_score": 0.8, "regions": [4], "scores": [0.6]}',
         '{"image_anomaly_score": 0.8, "regions": {"ids": [4], "scores": [0.6]}}',
         '{"image_anomaly_score": 0.8, "anomalous_regions": ["Region 4"], "region_scores": ["60%"]}',
