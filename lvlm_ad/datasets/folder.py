@@ -14,6 +14,7 @@ from lvlm_ad.datasets.listing import (
     contents_of,
     files_in,
     folders_in,
+    inner_folder,
     is_file,
     name_of,
     read_table,
@@ -28,24 +29,28 @@ if TYPE_CHECKING:
 
 _LAYOUT = Layout(is_good=names_normal, is_free=True)
 
+_TABLES = (".csv", ".tsv", ".txt")
+"""Endings of a list that is given itself; in a folder, only .csv files are looked at."""
+
 _USUAL = frozenset({"good", "normal", "ok"})
 """Folder names that show that a folder is a category, even if it holds a CSV file too."""
 
 
 def read_folder(root: Path, threshold: Threshold) -> Listing:
     """List a user's data, a folder or a CSV file, in the first form of docs/datasets.md that fits."""
-    if root.suffix.lower() == ".csv" and is_file(root):
+    if root.suffix.lower() in _TABLES and is_file(root):
         return _read_table(root, threshold)
-    check_root(root)
+    check_root(root, f"A list must end in {', '.join(_TABLES)}." if is_file(root) else "")
     listing = Listing("folder", root, threshold)
     folders = folders_in(root)
     masks = [
         folder
         for folder in folders
-        if (folder.name.lower() in MASK_FOLDERS and not (folder / "test").is_dir()) or holds_masks(listing, folder)
+        if (folder.name.lower() in MASK_FOLDERS and not inner_folder(folder, "test").is_dir())
+        or holds_masks(listing, folder)
     ]
-    categories = [folder for folder in folders if (folder / "test").is_dir() and folder not in masks]
-    if (root / "test").is_dir():
+    categories = [folder for folder in folders if inner_folder(folder, "test").is_dir() and folder not in masks]
+    if inner_folder(root, "test").is_dir():
         read_category(listing, root, name_of(root), _LAYOUT)
         return listing
     if categories:
@@ -83,7 +88,15 @@ def _read_table(path: Path, threshold: Threshold) -> Listing:
         kinds |= {} if label.is_known else {label.kind: None}
     if kinds:
         names = ", ".join(shown(kind) for kind in kinds)
-        listing.remarks.append(f"Labels of {shown(path.name)} that are read as kinds of defect: {names}.")
+        listing.remarks.append(
+            f"Labels of {shown(path.name)} that are read as kinds of defect: {names}. If one means normal, "
+            "write good in its place."
+        )
+    folders = [folder.name for folder in folders_in(path.parent) if folder.name.lower() in MASK_FOLDERS]
+    if folders and not listing.has_masks:
+        listing.remarks.append(
+            f"{shown(folders[0])}/ beside {shown(path.name)} is not read. Name each image's mask in a column mask."
+        )
     return listing
 
 

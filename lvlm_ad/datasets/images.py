@@ -42,6 +42,8 @@ _HIGHEST_OF_UNIT = 2.0
 _TURNED = (5, 6, 7, 8)
 """The EXIF orientations that swap height and width."""
 
+_LFS = b"version https://git-lfs"
+
 _ORIENTATION_IN_PNG = re.compile(b"eXIf|iTXt|Raw profile type exif")
 """What a PNG file contains if it has an EXIF orientation."""
 
@@ -76,9 +78,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise ImageError(too_large) from error
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{shown(path)} is not an image file that can be read ({', '.join(_FORMATS)}); replace it."
-        ) from error
+        raise ImageError(f"{shown(path)} is {_what_else(path)}.") from error
     except Exception as error:
         # An OSError with a reason comes from the operating system, one without from Pillow. For a damaged file Pillow
         # raises OSError, SyntaxError, struct.error, zlib.error and others, by its format.
@@ -86,6 +86,19 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise ImageError(f"{shown(path)} cannot be read: {error.strerror}.") from error
         why = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{shown(path)} is damaged or truncated ({why}); replace it.") from error
+
+
+def _what_else(path: Path) -> str:
+    """Describe a file that is no image, and what to do."""
+    with path.open("rb") as file:
+        start = file.read(len(_LFS))
+    if start == _LFS:
+        return "a Git LFS pointer, not an image file; run 'git lfs pull' in its folder"
+    return (
+        f"not an image file that can be read ({', '.join(_FORMATS)}); replace it"
+        if start
+        else "empty, not an image file; replace it"
+    )
 
 
 def decode(path: Path) -> Image.Image:

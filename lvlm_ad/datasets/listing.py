@@ -45,6 +45,16 @@ def folders_in(folder: Path) -> list[Path]:
     return [path for path in _entries(folder) if path.is_dir()]
 
 
+def inner_folder(folder: Path, name: str) -> Path:
+    """Return the folder of a name in a folder, such as test/; another case counts if there is none in lower case."""
+    exact = folder / name
+    if not exact.is_dir():
+        # A folder that cannot be listed, such as lost+found, has none.
+        with suppress(DataError):
+            return next((path for path in _entries(folder) if path.name.lower() == name and path.is_dir()), exact)
+    return exact
+
+
 def files_in(folder: Path) -> list[Path]:
     """List the files in a folder by name, without hidden ones and those of the operating system; with dead links."""
     # Pipes and devices are not listed.
@@ -132,6 +142,11 @@ class Listing:
         self._listed = ListedFiles(root)
         self._real_root = Path(os.path.realpath(root))
         self._resolved = cache(os.path.realpath)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether a sample so far has a mask."""
+        return any(sample.mask_path is not None for samples in self._samples.values() for sample in samples)
 
     def report(self, subject: Path | str, message: str, severity: Severity = "error") -> None:
         """Note a problem."""
@@ -302,7 +317,7 @@ def read_table(path: Path, listing: Listing, required: Sequence[str], optional: 
         DataError: the file cannot be read, is not CSV in UTF-8 or UTF-16, or lacks a required column.
     """
     table = tables.read_table(path, required, optional)
-    unknown = [name for name in table.columns if name not in {*required, *optional}]
+    unknown = [name for name in table.columns if name not in {"", *required, *optional}]
     if unknown:
         listing.notes.append(f"Ignored columns of {shown(path.name)}: {', '.join(map(repr, unknown))}.")
     for fault in table.faults:

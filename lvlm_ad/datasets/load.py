@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from lvlm_ad.datasets.demo import VERSION, read_demo
 from lvlm_ad.datasets.folder import read_folder
 from lvlm_ad.datasets.images import image_size, shown
 from lvlm_ad.datasets.listing import Listing, Problem, folders_in
+from lvlm_ad.datasets.mask_files import MASK_FOLDERS
 from lvlm_ad.datasets.mask_values import HIGHEST_VALUE
 from lvlm_ad.datasets.masks import Threshold, parse_values, read_mask
 from lvlm_ad.datasets.mvtec import read_mvtec
@@ -121,13 +123,28 @@ def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
         if above := _folder_above(name, folder, threshold):
             raise DataError(f"{error} Did you mean {shown(above)}?") from error
         raise
-    beside = [one.name for one in folders_in(folder.absolute().parent) if one.name.lower() in _SPLITS - {folder.name}]
-    if folder.name.lower() in _SPLITS and beside:
-        listing.remarks.append(
-            f"Did you mean the folder above {folder.name}/? It also holds {', '.join(f'{one}/' for one in beside)}, "
-            "where masks and reference images belong."
-        )
+    listing.remarks += _beside(folder, listing)
     return listing
+
+
+def _beside(folder: Path, listing: Listing) -> Iterator[str]:
+    """Yield a remark if masks or reference images lie beside the root, where nothing is read."""
+    is_part = folder.name.lower() in _SPLITS
+    if not is_part and (not folder.is_dir() or listing.name != "folder" or listing.has_masks):
+        return
+    above = folder.absolute().parent
+    # A user may be allowed to enter the folder above, but not to list it.
+    with suppress(DataError):
+        wanted = _SPLITS if is_part else MASK_FOLDERS
+        names = [one.name for one in folders_in(above) if one.name.lower() in wanted and one.name != folder.name]
+        if names and is_part:
+            yield (
+                f"Did you mean the folder above {shown(folder.name)}/? {shown(above)} also holds "
+                f"{' and '.join(f'{shown(one)}/' for one in names)}, from which masks and reference images are read."
+            )
+        elif names:
+            masks = shown(above / names[0])
+            yield f"{masks} is not read. If it holds masks of these images, move it into {shown(folder)}."
 
 
 def _folder_above(name: str, folder: Path, threshold: Threshold) -> Path | None:
@@ -217,8 +234,11 @@ def _faults(survey: Survey, sample: Sample) -> list[Problem]:
     if sample.mask_path is not None:
         try:
             # A damaged image has no size to compare, but its mask may have faults of its own.
-            own = (read_mask(path, sample.threshold, sample.peers) for path in sample.mask_files)
-            is_empty = not any(mask.any() for mask in (own if messages else [sample.mask]) if mask is not None)
+            own = [read_mask(path, sample.threshold, sample.peers) for path in sample.mask_files] if messages else []
+            whole = None if messages else sample.mask
+            is_empty = not any(mask.any() for mask in (*own, whole) if mask is not None)
+            if whole is not None:
+                survey.add_mask(sample, whole)
         except ImageError as error:
             messages.append(str(error))
         else:

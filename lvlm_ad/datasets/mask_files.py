@@ -6,10 +6,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
-from lvlm_ad.datasets.listing import Listing, files_in, folders_in
+from lvlm_ad.datasets.listing import Listing, files_in, folders_in, inner_folder
 from lvlm_ad.datasets.masks import looks_like_mask
 from lvlm_ad.datasets.names import normalized
 
@@ -148,7 +149,8 @@ class MaskFiles:
         for kinds in [[mask.kind]] if mask.kind is not None else [defects, self._good]:
             for key in (stem, stem.casefold()):
                 if owners := [path for kind in kinds for path in self._by_stem.get((kind, key), ())]:
-                    return owners
+                    # Of A.png and a.png, a.png is the mask of the one with its own name.
+                    return [path for path in owners if normalized(path.stem) == stem] or owners
         return []
 
     def check_used(self, folder: Path) -> None:
@@ -196,7 +198,7 @@ def holds_masks(listing: Listing, folder: Path) -> bool:
     masks = [path for path in pictures if looks_like_mask(path)]
     if len(masks) in {0, len(pictures)}:
         return bool(masks)
-    if (folder / "test").is_dir():
+    if inner_folder(folder, "test").is_dir():
         # A category with such a name, which has masks of its own.
         return False
     photograph = next(path for path in pictures if path not in masks)
@@ -224,3 +226,43 @@ def beside_images(images: Sequence[Path]) -> list[Path]:
         if any(one.has_mask_word and one.stem in stems for one in candidate_images(image.stem))
         and looks_like_mask(image)
     ]
+
+
+def tell_likely_masks(listing: Listing, images: Mapping[Path, Sequence[Path]], good: Sequence[Path]) -> None:
+    """Tell which pictures count as test images but look like masks, unlike a good image; no name says what they are.
+
+    Args:
+        listing: receives the remark.
+        images: folder of a kind of defect -> its pictures.
+        good: the folders of normal images.
+    """
+    some = [path for kind in good for path in images[kind][:_PROBED]]
+    if not some:
+        return
+    normal = max(some, key=lambda path: path.stat().st_size)
+    for kind, paths in images.items():
+        probed = [*([] if kind in good else paths[:1]), *islice(_named_after_others(paths), _PROBED)]
+        likely = next((path for path in probed if _is_smaller(path, normal) and looks_like_mask(path)), None)
+        if likely is not None and not looks_like_mask(normal):
+            listing.remarks.append(
+                f"{shown(likely)} looks like a mask, but counts as an image. If it is one, call its folder masks, or "
+                "name it as its image, with _mask at the end."
+            )
+
+
+def _named_after_others(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the pictures whose names are another picture's with letters before or after it."""
+    stems = {normalized(path.stem) for path in paths}
+    for path in paths:
+        stem = normalized(path.stem)
+        parts = [(stem[:at], stem[at:]) for at in range(1, len(stem))]
+        if any(
+            (one in stems and any(map(str.isalpha, rest))) or (rest in stems and any(map(str.isalpha, one)))
+            for one, rest in parts
+        ):
+            yield path
+
+
+def _is_smaller(path: Path, photograph: Path) -> bool:
+    """Return whether a file may be a mask by its size; files of another format are not compared."""
+    return path.suffix != photograph.suffix or 2 * path.stat().st_size < photograph.stat().st_size

@@ -100,7 +100,7 @@ class MaskValues:
     @property
     def looks_inverted(self) -> bool:
         """Whether the pixels that are not black, or the bright ones, fill the corners and most of the picture."""
-        return any(_fill(self.values > limit) for limit in (0, _middle(self.peak)))
+        return any(fills(self.values > limit) for limit in (0, _middle(self.peak)))
 
 
 def visible_values(image: Image.Image) -> MaskValues:
@@ -148,7 +148,7 @@ def choose_threshold(mask: MaskValues, category: Category) -> float:
         ImageError: the values are ambiguous.
     """
     threshold = _choose(mask, category)
-    if _fill(mask.values > threshold) and category.are_inverted():
+    if fills(mask.values > threshold) and category.are_inverted():
         raise ImageError(
             "marks the corners and most of the picture, as all masks of its category do, so it may be inverted. Use "
             f"--mask-values 0 if black is defective, --mask-threshold {threshold:g} if everything else is."
@@ -156,7 +156,7 @@ def choose_threshold(mask: MaskValues, category: Category) -> float:
     return threshold
 
 
-def _fill(marked: NDArray[np.bool_]) -> bool:
+def fills(marked: NDArray[np.bool_]) -> bool:
     """Return whether the four corners and most of a picture are marked, but not all of it."""
     corners = marked[[0, 0, -1, -1], [0, -1, 0, -1]]
     return bool(corners.all() and 0.5 < marked.mean() < 1)  # noqa: PLR2004 - the half

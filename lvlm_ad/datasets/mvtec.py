@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, name_of
-from lvlm_ad.datasets.mask_files import MASK_FOLDERS, MaskFiles, beside_images, holds_masks, pictures_below
+from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, inner_folder, name_of
+from lvlm_ad.datasets.mask_files import (
+    MASK_FOLDERS,
+    MaskFiles,
+    beside_images,
+    holds_masks,
+    is_named_after_masks,
+    pictures_below,
+    tell_likely_masks,
+)
 from lvlm_ad.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,7 +79,7 @@ def _categories(folder: Path) -> list[Path]:
 def read_category(listing: Listing, folder: Path, category: str, layout: Layout) -> None:
     """Read ``test``, ``train`` and the masks of one category's folder."""
     listing.category = category
-    test, train = folder / "test", folder / "train"
+    test, train = inner_folder(folder, "test"), inner_folder(folder, "train")
     if not test.is_dir():
         listing.report(folder, f"{shown(folder)} has no folder test/; it holds {contents_of(folder)}.")
         return
@@ -81,7 +89,8 @@ def read_category(listing: Listing, folder: Path, category: str, layout: Layout)
             f"Ignored {len(loose)} images directly in {shown(test)}: those in folders such as test/good have a label."
         )
     if not read_kinds(listing, folder, folders_in(test), category, layout):
-        deeper = next((path for kind in folders_in(test) for path in pictures_below(kind)), None)
+        below = (path for kind in folders_in(test) for path in pictures_below(kind))
+        deeper = next((path for path in below if not is_named_after_masks(path.parent.name)), None)
         hint = (
             f" There are pictures in deeper folders, such as {shown(deeper)}; move them up."
             if deeper is not None
@@ -106,6 +115,8 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
     beside = {kind: beside_images(paths) if layout.is_free else [] for kind, paths in images.items()}
     images = {kind: [path for path in paths if path not in beside[kind]] for kind, paths in images.items()}
     good = [kind.name for kind in kinds if layout.is_good(kind.name)]
+    if layout.is_free:
+        tell_likely_masks(listing, images, [kind for kind in kinds if kind.name in good])
     masks = MaskFiles(listing, {kind.name: paths for kind, paths in images.items()}, good)
     for place in _mask_folders(listing, folder, layout, {*kinds, *mask_kinds}):
         masks.add_folder(place)
@@ -120,7 +131,7 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
         for image in images[kind]:
             fitting = masks.of(image)
             if len(fitting) > 1:
-                both = " and ".join(shown(paths[0].name) for paths in fitting)
+                both = " and ".join(shown(paths[0]) for paths in fitting)
                 listing.report(image, f"{shown(image)} has more than one mask, {both}; remove all but one.")
             elif not fitting and kind.name not in good and not layout.is_free:
                 expected = folder / "ground_truth" / kind.name / f"{image.stem}{layout.mask_ending}.png"
@@ -141,8 +152,13 @@ def _mask_folders(listing: Listing, folder: Path, layout: Layout, others: Contai
     near = [
         place for place in folders_in(folder) if place not in others and place.name.lower() not in {"test", "train"}
     ]
-    near = [place for place in near if place.name.lower() in MASK_FOLDERS or holds_masks(listing, place)]
-    return [*near, *layout.mask_folders]
+    masks = [place for place in near if place.name.lower() in MASK_FOLDERS or holds_masks(listing, place)]
+    ignored = [] if masks or layout.mask_folders else [shown(place.name) for place in near if pictures_below(place)]
+    # Most data sets have the same folders in each category.
+    remark = f"Ignored folders beside test/: {', '.join(ignored)}. If one holds masks, call it masks."
+    if ignored and remark not in listing.remarks:
+        listing.remarks.append(remark)
+    return [*masks, *layout.mask_folders]
 
 
 def _read_inner(listing: Listing, kind: Path, masks: MaskFiles) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import ExifTags, Image
 
 from lvlm_ad.datasets.images import alpha_of, shown
+from lvlm_ad.datasets.mask_values import fills
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,10 @@ _DARK = 64
 """A category whose pictures all stay below this, of 255, uses at most a quarter of the range."""
 
 _ALPHA = "has transparent pixels, which are read as black; flatten it if something else should be seen there"
+_MOST = (
+    "has a mask that marks the corners and most of the picture, unlike other masks of the category; see whether it is "
+    "black on white"
+)
 _TURNED = "and its mask have different EXIF orientations, so the mask may be rotated relative to it; save both upright"
 
 
@@ -44,6 +49,12 @@ class Survey:
             self._highest[sample.category] = max(self._highest[sample.category], highest)
             for what in oddities:
                 self._oddities.setdefault((sample.category, what), []).append(sample.id)
+
+    def add_mask(self, sample: Sample, mask: NDArray[np.bool_]) -> None:
+        """Look at a defect's mask, if lvlm-ad chose which of its values are defective."""
+        if sample.threshold is None and fills(mask):
+            with self._lock:
+                self._oddities.setdefault((sample.category, _MOST), []).append(sample.id)
 
     def messages(self) -> Iterator[tuple[str, str]]:
         """Yield each category with a sentence on each of its oddities."""

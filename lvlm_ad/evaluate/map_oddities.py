@@ -51,7 +51,9 @@ class MapOddities:
         if peaks_count and len(all_peaks) >= _MIN_MAPS:
             common = float(np.median(all_peaks))
             near = _ALIKE * (max(all_peaks) - self._lowest)
-            if all(_share(peaks, common, near) >= _MIN_SHARE for peaks in self._peaks if peaks):
+            if max(all_peaks) == self._lowest:
+                yield f"all maps have the score {common:g} everywhere"
+            elif all(_share(peaks, common, near) >= _MIN_SHARE for peaks in self._peaks if peaks):
                 yield (
                     f"nearly all maps have the same highest score ({common:g}), as if each image had been normalised "
                     "by itself, so image scores taken from it mean nothing; give --image-scores, or maps on one scale"

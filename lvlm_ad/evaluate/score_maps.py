@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import Run
 
 __all__ = ["find_maps", "read_image_scores", "read_map", "resize_map", "score_maps"]
+
+_EXAMPLES = 2
+"""Names that a message quotes."""
 
 _PLANE = 2
 """Axes of a map: rows and columns."""
@@ -143,7 +147,8 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {shown(folder)}; give the folder with the maps (--maps).")
-    named = ((path.relative_to(folder).with_suffix("").as_posix(), path) for path in _maps_in(folder))
+    found = (path for path in _files_in(folder) if path.suffix.lower() in MAP_SUFFIXES)
+    named = ((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found)
     maps = SampleNames(dataset).collect(named, folder)
     missing = [sample for sample in dataset if sample.id not in maps]
     for name, files in maps.items():
@@ -153,12 +158,20 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
         images = "an image" if len(missing) == 1 else f"{len(missing)} images"
         suffixes = ",".join(MAP_SUFFIXES)
         first = " or ".join(f"{shown(name)}{{{suffixes}}}" for name in expected_names(missing[0], dataset))
-        raise DataError(f"{shown(folder)} contains no map of {images}; the first is expected at {first}.")
+        held = _first(path.relative_to(folder).as_posix() for path in _files_in(folder))
+        raise DataError(
+            f"{shown(folder)} contains no map of {images}; the first is expected at {first}. Its first files are {held}."
+        )
     return {name: files[0] for name, files in maps.items()}
 
 
-def _maps_in(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder that may be maps, in order; links to folders are followed once."""
+def _first(names: Iterable[str]) -> str:
+    """Return the first of some names, for a message that says which names were expected."""
+    return " and ".join(shown(name) for name in islice(names, _EXAMPLES)) or "none"
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and below, in order; links to folders are followed once."""
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -167,8 +180,7 @@ def _maps_in(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(place, name) for name in sorted(files) if not name.startswith("."))
-        yield from (path for path in paths if path.suffix.lower() in MAP_SUFFIXES)
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
 
 
 def read_map(path: Path) -> NDArray[Any]:
@@ -236,13 +248,16 @@ def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:
         DataError: the file cannot be read, a name may mean two samples, a sample has no score, or one is no finite
             number.
     """
-    by_id = SampleNames(dataset).collect(_pairs(path), path)
+    pairs = _pairs(path)
+    by_id = SampleNames(dataset).collect(pairs, path)
     scores: dict[str, float] = {}
     for sample in dataset:
         values = by_id.get(sample.id, [])
         if len(values) != 1:
             names = " or ".join(map(shown, expected_names(sample, dataset)))
-            raise DataError(f"{shown(path)} has {'two scores' if values else 'no score'} for {names}.")
+            what = "two scores" if values else "no score"
+            held = "" if values else f" Its first names are {_first(name for name, _ in pairs)}."
+            raise DataError(f"{shown(path)} has {what} for {names}.{held}")
         try:
             scores[sample.id] = float(values[0])
         except (TypeError, ValueError, OverflowError):

@@ -106,4 +106,4 @@ def _forms(sample: Sample, path: str, dataset: Dataset) -> Iterator[str]:
     for name in map(plain_name, names):
         yield name
         *folders, last = name.split("/")
-        yield "/".join([*(folder for folder in folders if folder != "test"), last])
+        yield "/".join([*(folder for folder in folders if folder.lower() != "test"), last])

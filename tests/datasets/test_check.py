@@ -203,3 +203,16 @@ def test_report_with_warnings_alone_is_ok():
     warning, error = Problem("a", "odd", "warning"), Problem("b", "wrong")
     assert CheckReport(None, (warning,)).ok
     assert not CheckReport(None, (warning, error)).ok
+
+
+def test_one_mask_unlike_the_others_is_a_warning(tmp_path):
+    """A mask that is black on white among others is read like them, but named; a stated threshold is not doubted."""
+    folder = bottles(tmp_path, 3)
+    for at in range(3):
+        marked = np.zeros((16, 20), np.uint8)
+        marked[5:9, 6:12] = 255
+        Image.fromarray(255 - marked if at == 1 else marked).save(folder / "ground_truth" / "bent" / f"{at}_mask.png")
+    (problem,) = check_dataset("mvtec", tmp_path).problems
+    assert problem.severity == "warning"
+    assert problem.message.startswith("bottle/bent/1 has a mask that marks the corners and most of the picture")
+    assert check_dataset("mvtec", tmp_path, mask_threshold=127).problems == ()

@@ -1,5 +1,6 @@
 """A folder of the user: the layout of MVTec AD, folders side by side, or a CSV file."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def test_two_masks_for_one_image_are_an_error(tmp_path):
     picture(tmp_path / "test" / "worn" / "0.png")
     picture(tmp_path / "ground_truth" / "worn" / "0_mask.png", 255)
     picture(tmp_path / "masks" / "worn" / "0_mask.bmp", 255)
-    with pytest.raises(DataError, match=r"more than one mask, 0_mask\.png and 0_mask\.bmp"):
+    with pytest.raises(DataError, match=r"one mask, .*truth/worn/0_mask\.png and .*masks/worn/0_mask\.bmp"):
         load_dataset("folder", tmp_path)
 
 
@@ -300,3 +301,53 @@ def test_a_folder_named_almost_like_good_is_told(tmp_path):
     assert load_dataset("folder", tmp_path).remarks == (
         "Read as kinds of defect: goood. If one means normal, call its folder good.",
     )
+
+
+def test_the_folders_of_the_layout_may_be_in_upper_case(tmp_path):
+    """Test/, Train/ and Ground_Truth/ are the folders that MVTec AD has in lower case; another category may differ."""
+    picture(tmp_path / "gear" / "Test" / "Good" / "0.png")
+    picture(tmp_path / "gear" / "TRAIN" / "Good" / "0.png")
+    picture(tmp_path / "gear" / "Test" / "Worn" / "0.png")
+    picture(tmp_path / "gear" / "Ground_Truth" / "Worn" / "0.png", 255)
+    picture(tmp_path / "nut" / "test" / "good" / "0.png")
+    dataset = load_dataset("folder", tmp_path)
+    assert [s.id for s in dataset] == ["gear/good/0", "gear/Worn/0", "nut/good/0"]
+    assert dataset[1].mask_path is not None
+    assert len(dataset.references["gear"]) == 1
+
+
+@pytest.mark.parametrize("name", ["list.tsv", "list.TXT"])
+def test_a_list_with_another_ending_may_be_given(tmp_path, name):
+    """A table with tabs need not be called .csv if it is named itself."""
+    listing(tmp_path, "image\tlabel\na.png\tgood\nb.png\tworn\n", name)
+    assert len(load_dataset("folder", tmp_path / name)) == 2
+    workbook = tmp_path / "list.xlsx"
+    workbook.write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"list\.xlsx is a file.*A list must end in \.csv, \.tsv, \.txt"):
+        load_dataset("folder", workbook)
+
+
+def test_masks_beside_a_list_without_masks_are_told(tmp_path):
+    """A list has its masks in a column; a folder of masks beside it is not read."""
+    picture(tmp_path / "masks" / "b.png", 255)
+    listing(tmp_path, "image,label\na.png,good\nb.png,worn\n")
+    told = "masks/ beside data.csv is not read. Name each image's mask in a column mask."
+    assert told in load_dataset("folder", tmp_path).remarks
+    (tmp_path / "data.csv").write_text("image,label,mask\na.png,good,\nb.png,worn,masks/b.png\n")
+    assert told not in load_dataset("folder", tmp_path).remarks
+
+
+@pytest.mark.parametrize("name", ["gear", "test"])
+def test_the_folder_above_need_not_be_listable(tmp_path, monkeypatch, name):
+    """On shared machines one may be allowed to enter the folder above, but not to list it."""
+    root = tmp_path / name
+    picture(root / "good" / "0.png")
+    list_folder = os.listdir
+
+    def refuse(folder):
+        if Path(folder) == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        return list_folder(folder)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert len(load_dataset("folder", root)) == 1

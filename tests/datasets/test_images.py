@@ -173,10 +173,11 @@ def test_truncated_file_is_an_image_error(tmp_path, suffix):
 
 
 def test_file_that_is_not_an_image_is_an_image_error(tmp_path):
-    """Text or an empty file in place of an image is an error."""
-    for content in (b"not a picture", b""):
+    """Text, an empty file or a Git LFS pointer in place of an image is an error that names it."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\n"
+    for content, what in ((b"not a picture", "not"), (b"", "empty, not"), (pointer, "a Git LFS pointer, not")):
         (tmp_path / "a.png").write_bytes(content)
-        with pytest.raises(ImageError, match="not an image file"):
+        with pytest.raises(ImageError, match=f"is {what} an image file"):
             read_image(tmp_path / "a.png")
 
 

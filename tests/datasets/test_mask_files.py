@@ -258,3 +258,57 @@ def test_an_image_of_few_colours_is_no_mask_without_the_word(tmp_path):
     """Beside an image, only a name with a word for masks makes a picture its mask; a second suffix does not."""
     root = gears(tmp_path, "test/worn/07.png.png", "test/worn/07_b.png")
     assert [sample.id.rpartition("/")[2] for sample in load_dataset("folder", root)] == ["00", "07", "07.png", "07_b"]
+
+
+@pytest.mark.parametrize(
+    "name", ["test/masque/07.png", "test/worn/07_bin.bmp", "test/worn/m07.png", "test/good/00(x).png"]
+)
+def test_pictures_that_look_like_masks_under_other_names_are_told(tmp_path, name):
+    """No word for masks stands in the name, so they count as images, but every command names one of them."""
+    data = load_dataset("folder", gears(tmp_path, name))
+    assert any(f"{name} looks like a mask, but counts as an image" in remark for remark in data.remarks)
+
+
+def test_photographs_of_few_colours_are_not_called_masks(tmp_path):
+    """Where a good image has few colours too, a defect's says nothing."""
+    root = gears(tmp_path, "test/good/00.png", "test/torn/07.png")
+    assert not any("looks like a mask" in remark for remark in load_dataset("folder", root).remarks)
+
+
+def test_names_that_differ_in_case_alone_have_masks_of_their_own(tmp_path):
+    """Of A.png and a.png, each has the mask with exactly its name."""
+    root = gears(tmp_path, "masks/worn/A.png")
+    mask(root / "masks" / "worn" / "a.png", OTHER)
+    for name in ("A", "a"):
+        photo(root / "test" / "worn" / f"{name}.png")
+    marked = {sample.image_path.stem: sample.mask for sample in load_dataset("folder", root) if sample.mask_path}
+    assert np.array_equal(marked["A"], SPOT)
+    assert np.array_equal(marked["a"], OTHER)
+
+
+def test_masks_beside_the_root_are_told(tmp_path):
+    """If a data set has no masks, a folder of masks beside it is named."""
+    gears(tmp_path / "images")
+    mask(tmp_path / "Masks" / "worn" / "07.png")
+    (remark,) = load_dataset("folder", tmp_path / "images").remarks
+    assert remark.startswith(f"{tmp_path / 'Masks'} is not read.")
+
+
+def test_folders_of_pictures_beside_test_are_told(tmp_path):
+    """A folder of masks with an unusual name is not passed over; where masks were found, nothing is told."""
+    root = gears(tmp_path, "drawn/worn/07.png")
+    assert (
+        "Ignored folders beside test/: drawn. If one holds masks, call it masks."
+        in load_dataset("folder", root).remarks
+    )
+    mask(root / "masks" / "worn" / "07.png")
+    assert load_dataset("folder", root).remarks == ()
+
+
+def test_the_hint_at_deeper_pictures_names_no_mask(tmp_path):
+    """Of rgb/ and gt/ inside each kind, the pictures are to be moved up."""
+    for kind in ("good", "worn"):
+        mask(tmp_path / "test" / kind / "gt" / "00.png")
+        photo(tmp_path / "test" / kind / "rgb" / "00.png")
+    with pytest.raises(DataError, match=r"such as .*test/good/rgb/00\.png; move them up"):
+        load_dataset("folder", tmp_path)

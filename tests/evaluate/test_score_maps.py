@@ -143,6 +143,11 @@ def test_missing_and_ambiguous_maps_are_told(dataset, maps, kept_data, tmp_path)
     third.unlink()
     with pytest.raises(DataError, match=r"contains no map of 2 images.*\.npy,\.tiff"):
         find_maps(dataset, maps)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    (flat / "bolt_hole_0.npz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"contains no map of .* Its first files are bolt_hole_0\.npz\."):
+        find_maps(dataset, flat)
     with pytest.raises(ConfigError, match="needs a name"):
         score_maps(maps, RunConfig(data=kept_data, out=tmp_path), name=" ")
 
@@ -152,7 +157,7 @@ def test_scores_that_do_not_fit_are_told(dataset, tmp_path):
     names = [sample.id for sample in dataset]
     for name, text, message in (
         ("a.csv", "a,b\n1,2\n", "has no column image, score; its first line names 'a', 'b'"),
-        ("a.csv", "image;score\n1;2\n", "has no score for"),
+        ("a.csv", "image;score\n1;2\n", "has no score for .* Its first names are 1"),
         ("a.csv", f"image,score\n{names[0]},0,5\n", "line 2: 3 fields, but 2 columns"),
         ("a.csv", "score,image\n0.5\n", "has no score for"),
         ("a.csv", "image,score\n" + "x" * 200_000 + ",1\n", "is not a CSV file"),
@@ -318,3 +323,11 @@ def test_maps_of_another_shape_than_their_pictures_are_told(tmp_path, shape, tol
     run = score_maps(maps, RunConfig(data=root, out=tmp_path / "runs", resamples=0), own_size=True)
     notes = " ".join(run.manifest.model.notes)
     assert (f"part/good/0 (map {shape[1]} x {shape[0]}, picture 64 x 32) and 5 more" in notes) == told
+
+
+def test_maps_of_one_value_are_told(tmp_path):
+    """Maps that say nothing are told as such, not as normalised ones."""
+    root = folder_of(tmp_path / "part")
+    maps = maps_of(root, tmp_path / "maps", lambda *_: np.zeros((32, 32)))
+    notes = score_maps(maps, RunConfig(data=root, out=tmp_path / "runs", resamples=0)).manifest.model.notes
+    assert "all maps have the score 0 everywhere" in notes
