@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 _DARK = 64
 """A category whose pictures all stay below this, of 255, uses at most a quarter of the range."""
 
+_ALMOST_BLACK = 50
+"""A picture so many times darker than others has values of another range: 0..1 beside 0..255, 8 bits beside 16."""
+
 _ALPHA = "has transparent pixels, which are read as black; flatten it if something else should be seen there"
+_BLACK = "is almost black, unlike other pictures of the category; see whether all of them have the same range of values"
 _MOST = (
     "has a mask that marks the corners and most of the picture, unlike other masks of the category; see whether it is "
     "black on white"
@@ -36,7 +40,7 @@ class Survey:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._highest: defaultdict[str, int] = defaultdict(int)
+        self._highest: defaultdict[str, dict[str, int]] = defaultdict(dict)  # category -> sample id -> brightest pixel
         self._oddities: dict[tuple[str, str], list[str]] = {}
 
     def add(self, sample: Sample, image: NDArray[np.uint8]) -> None:
@@ -46,7 +50,7 @@ class Survey:
         if sample.mask_path is not None and _orientation(sample.image_path) != _orientation(sample.mask_path):
             oddities.append(_TURNED)
         with self._lock:
-            self._highest[sample.category] = max(self._highest[sample.category], highest)
+            self._highest[sample.category][sample.id] = highest
             for what in oddities:
                 self._oddities.setdefault((sample.category, what), []).append(sample.id)
 
@@ -58,7 +62,11 @@ class Survey:
 
     def messages(self) -> Iterator[tuple[str, str]]:
         """Yield each category with a sentence on each of its oddities."""
-        for category, highest in sorted(self._highest.items()):
+        for category, peaks in sorted(self._highest.items()):
+            highest = max(peaks.values())
+            black = [one for one, peak in peaks.items() if peak < highest / _ALMOST_BLACK]
+            if black:
+                self._oddities[category, _BLACK] = black
             if highest < _DARK:
                 dark = f"The pictures of {shown(category)} are dark: the brightest pixel of all reaches"
                 advice = "If they have 10, 12 or 14 bits in 16-bit files, stretch all of them by the same factor."

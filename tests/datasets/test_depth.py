@@ -105,6 +105,18 @@ def test_a_check_warns_of_a_dark_range(tmp_path):
     assert warned(tmp_path / "b") == []
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [(np.float32([[0.2, 1]]), np.float32([[20, 255]])), (np.uint16([[9, 255]]), np.uint16([[0, 65535]]))],
+    ids=["floats", "8 and 16 bits"],
+)
+def test_a_check_warns_of_pictures_with_a_range_of_their_own(tmp_path, good, bad):
+    """Good pictures of 0..1 beside bad ones of 0..255 come out black: no difference that a model should see."""
+    category(tmp_path, "tif", good0=good, good1=good / 2 if good.dtype == np.float32 else good // 2, bad=bad)
+    (message,) = warned(tmp_path)
+    assert "good/good0 (and 1 more of this category) is almost black, unlike other pictures" in message
+
+
 def test_a_check_warns_of_transparent_pixels(tmp_path):
     """They are told once for a category; an alpha channel that hides nothing is not."""
     for name in ("good0", "good1", "bad"):
