@@ -159,9 +159,8 @@ def find_maps(dataset: Dataset, folder: Path) -> dict[str, Path]:
         suffixes = ",".join(MAP_SUFFIXES)
         first = " or ".join(f"{shown(name)}{{{suffixes}}}" for name in expected_names(missing[0], dataset))
         held = _first(path.relative_to(folder).as_posix() for path in _files_in(folder))
-        raise DataError(
-            f"{shown(folder)} contains no map of {images}; the first is expected at {first}. Its first files are {held}."
-        )
+        expected = f"the first is expected at {first}"
+        raise DataError(f"{shown(folder)} contains no map of {images}; {expected}. Its first files are {held}.")
     return {name: files[0] for name, files in maps.items()}
 
 
