@@ -253,7 +253,7 @@ def test_the_limit_of_aupro_is_part_of_the_run(tmp_path, lvlm_ad_command):
     assert usual.metrics["mean"]["pixel_auroc"] == run.metrics["mean"]["pixel_auroc"]
     assert usual.dir != run.dir
     assert verify_run(read_run(run.dir)) == verify_run(read_run(usual.dir)) == []
-    with pytest.raises(RunError, match=r"AUPRO up to a false-positive rate of 0\.3, the other up to 0\.05"):
+    with pytest.raises(RunError, match=r"AUPRO goes up to a false-positive rate of 0\.3 in one, of 0\.05 in the other"):
         compare_runs(read_run(usual.dir), read_run(run.dir))
     titles = [group.title for group in make_board([usual, run]).groups]
     assert ["PRO up to a false-positive rate of 0.05" in title for title in titles] == [False, True]
