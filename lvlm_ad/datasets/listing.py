@@ -291,19 +291,24 @@ class Listing:
             category: tuple(sorted(images, key=lambda path: (normalized(path.name), str(path))))
             for category, images in sorted(self._references.items())
         }
-        notes = [*self.notes, *_mask_notes(samples, self._threshold)]
+        notes = (*self.notes, *_mask_notes(samples, self._threshold), *self._left_out())
+        remarks = (*self.remarks, *_unclear_kinds(samples))
         samples = _with_peers(samples)
+        return Dataset(self.name, self.root, tuple(samples), references, notes, remarks=remarks, depths=self._depths)
+
+    def _left_out(self) -> Iterator[str]:
+        """Yield what is said of files that are not read."""
         if self._ignored.total():
-            notes.append(f"Ignored files that are not images: {_counts(self._ignored)}.")
+            yield f"Ignored files that are not images: {_counts(self._ignored)}."
         for folder, unread in self._unread.items():
             place = shown(Path(os.path.relpath(folder, self.root)).as_posix())
-            notes.append(f"Left out of {place}: {_counts(unread)}, which are not read; convert them to PNG.")
-        unclear = sorted({sample.defect for sample in samples if not read_label(sample.defect).kind})
-        if unclear:
-            names = ", ".join(map(shown, unclear))
-            self.remarks.append(f"Read as kinds of defect: {names}. If one means normal, call its folder good.")
-        dataset = Dataset(self.name, self.root, tuple(samples), references, tuple(notes))
-        return replace(dataset, remarks=tuple(self.remarks), depths=self._depths)
+            yield f"Left out of {place}: {_counts(unread)}, which are not read; convert them to PNG."
+
+
+def _unclear_kinds(samples: Iterable[Sample]) -> Iterator[str]:
+    unclear = sorted({sample.defect for sample in samples if not read_label(sample.defect).kind})
+    if unclear:
+        yield f"Read as kinds of defect: {', '.join(map(shown, unclear))}. If one means normal, call its folder good."
 
 
 def _counts(suffixes: Mapping[str, int]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.listing import Listing, files_in, folders_in, inner_folder
@@ -71,11 +72,10 @@ def candidate_images(name: str) -> list[Candidate]:
     return candidates
 
 
-@dataclass(frozen=True, slots=True)
-class _MaskFile:
-    path: Path
-    kind: str | None  # the folder of images after which its folder is named; None if there is none
-    parent: str | None  # the name of its folder, if the folder holds the masks of one image with that name
+class _Match(NamedTuple):
+    rank: int  # as in ``Candidate``
+    mask: Path  # the file; of a mask in several files, their folder
+    file: Path
 
 
 class MaskFiles:
@@ -96,7 +96,7 @@ class MaskFiles:
             for path in paths:
                 for stem in {normalized(path.stem), normalized(path.stem).casefold()}:
                     self._by_stem[kind, stem].append(path)
-        self._masks: dict[Path, dict[int, dict[tuple[Path, bool], list[Path]]]] = defaultdict(lambda: defaultdict(dict))
+        self._matches: dict[Path, list[_Match]] = defaultdict(list)
         self._unused: dict[Path, str] = {}  # why
 
     def add_folder(self, folder: Path, kind: str | None = None) -> None:
@@ -107,8 +107,10 @@ class MaskFiles:
             if kind is None and (self._kind_of(inner) is not None or inner.name.lower() == "test"):
                 self.add_folder(inner)
                 continue
+            named = [Candidate(normalized(inner.name), 1, is_part=True)]
             for path in self._pictures_below(inner):
-                self._add(_MaskFile(path, kind, inner.name if path.parent == inner else str(path)))
+                # Pictures in deeper folders have no image.
+                self._add(path, kind, named if path.parent == inner else [])
 
     def _kind_of(self, folder: Path) -> str | None:
         """Return the kind of defect after which a folder is named, as crack or crack_masks; None if there is none."""
@@ -121,32 +123,27 @@ class MaskFiles:
     def add_files(self, paths: Sequence[Path], kind: str | None) -> None:
         """Add masks for images of a kind; None: for images of any kind."""
         for path in paths:
-            self._add(_MaskFile(path, kind, None))
+            self._add(path, kind, candidate_images(path.stem))
 
-    def _add(self, mask: _MaskFile) -> None:
-        for one in (
-            [Candidate(normalized(mask.parent), 1)] if mask.parent is not None else candidate_images(mask.path.stem)
-        ):
-            owners = self._owners(one.stem, mask)
+    def _add(self, mask: Path, kind: str | None, candidates: Sequence[Candidate]) -> None:
+        for one in candidates:
+            owners = self._owners(one.stem, kind)
             if len({path.parent for path in owners}) > 1:
                 both = " or ".join(shown(path) for path in owners[:2])
                 self._listing.report(
-                    mask.path,
-                    f"{shown(mask.path)} may be the mask of {both}; put masks into folders named after the kinds.",
+                    mask, f"{shown(mask)} may be the mask of {both}; put masks into folders named after the kinds."
                 )
             if owners:
-                is_part = one.is_part or mask.parent is not None
-                group = (mask.path.parent if is_part else mask.path, is_part)
-                self._masks[owners[0]][one.rank].setdefault(group, []).append(mask.path)
+                self._matches[owners[0]].append(_Match(one.rank, mask.parent if one.is_part else mask, mask))
                 return
-        where = next((paths[0].parent for kind, paths in self._images.items() if kind == mask.kind and paths), None)
-        inside = "its category" if where is None else shown(where)
-        self._unused[mask.path] = f"is a mask without an image in {inside}"
+        images = self._images.get(kind, ()) if kind is not None else ()
+        inside = shown(images[0].parent) if images else "its category"
+        self._unused[mask] = f"is a mask without an image in {inside}"
 
-    def _owners(self, stem: str, mask: _MaskFile) -> list[Path]:
+    def _owners(self, stem: str, kind: str | None) -> list[Path]:
         """Return the images with a stem. If the mask names no kind, images of defects come before good ones."""
         defects = [kind for kind in self._images if kind not in self._good]
-        for kinds in [[mask.kind]] if mask.kind is not None else [defects, self._good]:
+        for kinds in [[kind]] if kind is not None else [defects, self._good]:
             for key in (stem, stem.casefold()):
                 if owners := [path for kind in kinds for path in self._by_stem.get((kind, key), ())]:
                     # Of A.png and a.png, a.png is the mask of the one with its own name.
@@ -164,23 +161,25 @@ class MaskFiles:
 
     def of(self, image: Path) -> list[list[Path]]:
         """Return the masks of an image, each a list of files; more than one only if it is not clear which counts."""
-        ranks = self._masks.get(image, {})
-        best = min(ranks, default=0)
-        for rank, groups in ranks.items():
-            if rank != best:
-                why = f"is not the mask of {shown(image)}, which has one with a likelier name"
-                self._unused |= {path: why for paths in groups.values() for path in paths}
-        return list(ranks.get(best, {}).values())
+        matches = self._matches.get(image, [])
+        best = min((match.rank for match in matches), default=0)
+        masks: dict[Path, list[Path]] = {}
+        for match in matches:
+            if match.rank == best:
+                masks.setdefault(match.mask, []).append(match.file)
+            else:
+                self._unused[match.file] = f"is not the mask of {shown(image)}, which has one with a likelier name"
+        return list(masks.values())
 
     def report_unused(self) -> None:
         """Report the masks that belong to no image; call it after the last image."""
-        unused = [f"{shown(path)} {why}." for path, why in sorted(self._unused.items())]
-        for path, message in zip(sorted(self._unused), unused, strict=True):
+        unused = [(path, f"{shown(path)} {why}.") for path, why in sorted(self._unused.items())]
+        for path, message in unused:
             self._listing.report(path, message, "warning")
         if unused:
             count = "1 mask is" if len(unused) == 1 else f"{len(unused)} masks are"
             self._listing.remarks.append(
-                f"{count} not used; the first: {unused[0]} A mask has the name of its image, with or without _mask."
+                f"{count} not used; the first: {unused[0][1]} A mask has the name of its image, with or without _mask."
             )
 
     def _pictures_below(self, folder: Path) -> Iterator[Path]:
