@@ -244,8 +244,8 @@ def tell_likely_masks(listing: Listing, images: Mapping[Path, Sequence[Path]], g
         likely = next((path for path in probed if _is_smaller(path, normal) and looks_like_mask(path)), None)
         if likely is not None and not looks_like_mask(normal):
             listing.remarks.append(
-                f"{shown(likely)} looks like a mask, but counts as an image. If it is one, call its folder masks, or "
-                "name it as its image, with _mask at the end."
+                f"{shown(likely)} looks like a mask, but counts as an image. If it is a mask, call its folder masks, "
+                "or give it the name of its image with _mask at the end."
             )
 
 
