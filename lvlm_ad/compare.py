@@ -191,8 +191,8 @@ def _check(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
     other_model = one.model.name != other.model.name or one.model.identity != other.model.identity
     sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
     reason = ""
-    if [(record.id, record.label) for record in first.predictions] != [
-        (record.id, record.label) for record in second.predictions
+    if [(record.id, record.category, record.label) for record in first.predictions] != [
+        (record.id, record.category, record.label) for record in second.predictions
     ] or one.dataset.fingerprint != other.dataset.fingerprint:
         measured = [f"{of.n_images} images of {of.name} ({of.fingerprint[:8]})" for of in (one.dataset, other.dataset)]
         reason = f"they did not measure the same images, but {' and '.join(measured)}"

@@ -25,7 +25,7 @@ from lvlm_ad.plugin_errors import where
 from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_plugin, owner
 from lvlm_ad.presets import preset_names
 from lvlm_ad.regions import DivisionStore
-from lvlm_ad.runs import read_runs
+from lvlm_ad.runs import each_alone, read_run, read_runs
 from lvlm_ad.store import (
     ANSWERS,
     CACHE,
@@ -147,7 +147,10 @@ def _data_sets() -> Iterator[Finding]:
 def folder_findings(out: Path) -> Iterator[Finding]:
     """Examine an output folder (``bench --out``): free space, stores and runs."""
     if not out.is_dir():
-        yield Finding("folder", str(out), "absent", "there is no such folder; bench creates it")
+        if os.path.lexists(out):
+            yield Finding("folder", str(out), "problem", "it is not a folder; give another --out")
+        else:
+            yield Finding("folder", str(out), "absent", "there is no such folder; bench creates it")
         return
     free = shutil.disk_usage(out).free
     if os.access(out, os.W_OK):
@@ -163,13 +166,15 @@ def folder_findings(out: Path) -> Iterator[Finding]:
     remedy = "--repair renames it; the next command makes a new one"
     yield from _store_finding(cache, CACHE, "divisions", remedy, None if busy else lambda: put_aside(cache))
     runs, problems = read_runs(out)
-    yield Finding("folder", "runs", "ok", f"{len(runs)} can be read")
-    for problem in problems:
+    # A leaderboard needs no predictions, but a report does.
+    whole, damaged = each_alone([run.dir for run in runs], lambda folder: bool(read_run(folder)))
+    yield Finding("folder", "runs", "ok", f"{len(whole)} can be read")
+    for problem in (*problems, *damaged):
         yield Finding(
             "folder",
             "runs",
             "problem",
-            problem,
+            problem.removesuffix("."),
             "run the same bench command: it writes the run again from stored answers",
         )
 

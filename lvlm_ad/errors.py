@@ -140,11 +140,12 @@ class RejectedError(BackendError):
         message: what happened.
         shared: whether the reason holds for every question, such as a setting that the endpoint does not know. If
             eight questions are rejected for such reasons and none is answered, the run ends.
+        peculiar: deprecated, the opposite of ``shared``; it replaces ``shared`` where it is given.
     """
 
-    def __init__(self, message: str, *, shared: bool = False) -> None:
+    def __init__(self, message: str, *, shared: bool = False, peculiar: bool | None = None) -> None:
         super().__init__(message)
-        self.shared = shared
+        self.shared = shared if peculiar is None else not peculiar
 
 
 class TransientError(BackendError):
@@ -269,7 +270,7 @@ def what_is_wrong(problem: Mapping[str, Any]) -> str:
     """
     kind, details = problem["type"], problem.get("ctx", {})
     if kind in {"value_error", "assertion_error"}:
-        return f"is wrong: {details['error']}"
+        return f"is wrong: {details['error']!s:.200}"
     unit = "characters" if kind.startswith("string") else "entries"
     return _WORDING.get(kind, "is of the wrong kind").format_map({"unit": unit, **details})
 

@@ -195,6 +195,14 @@ def test_what_is_not_comparable_is_refused(make_run, changes, message):
         compare_runs(make_run("a", 0.3), make_run("b", 0.3, **changes))
 
 
+def test_other_categories_are_other_images(make_run):
+    """Runs whose images have the same names, but lie in other categories, are not compared."""
+    one, other = make_run("a", 0.3), make_run("b", 0.3, seed=1)
+    renamed = [image.model_copy(update={"category": f"{image.category} 2"}) for image in other.predictions]
+    with pytest.raises(RunError, match="they did not measure the same images"):
+        compare_runs(one, replace(other, predictions=renamed))
+
+
 def test_one_difference_may_be_other_than_the_model(make_run):
     """The same model under two prompts is compared and says so; two models only if the user insists."""
     one, other = make_run("a", 0.3), make_run("a", 0.3, seed=3, prompt="q")

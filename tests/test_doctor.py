@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from lvlm_ad.errors import StoreError
 from lvlm_ad.store import open_answers, open_cache
 
 SMALL = {"image_size": 96, "division": "grid"}
+FROZEN = Path(__file__).parent / "data" / "v0_1" / "out"
 KEY = "sk-never-to-be-seen-42"
 COUNT = 300
 
@@ -293,6 +295,23 @@ def test_a_damaged_run_is_reported(tmp_path, lvlm_ad_command):
     assert done.returncode == 2
     (problem,) = (one for one in json.loads(done.stdout)["findings"] if one["state"] == "problem")
     assert "stored answers" in problem["remedy"]
+
+
+@pytest.mark.parametrize("file", ["predictions.jsonl", "pixels.npz"])
+def test_a_run_is_read_to_its_end(file, tmp_path):
+    """A file that only reports and ``--verify`` read is damaged: the doctor says so, and names the run."""
+    shutil.copytree(FROZEN, tmp_path / "runs")
+    (tmp_path / "runs" / "chance-folder-9a2c38f4" / file).write_text("{")
+    found = findings(tmp_path / "runs")
+    assert "chance-folder-9a2c38f4 is damaged" in found["runs", "problem"].text
+    assert not found["runs", "problem"].text.endswith(".")
+
+
+def test_a_file_is_no_output_folder(tmp_path):
+    """A bench could not use it, so it is no folder that is merely missing."""
+    (tmp_path / "runs").write_text("")
+    (problem,) = folder_findings(tmp_path / "runs")
+    assert (problem.state, problem.text) == ("problem", "it is not a folder; give another --out")
 
 
 def test_keys_are_reported_by_name_alone(lvlm_ad_command, monkeypatch):

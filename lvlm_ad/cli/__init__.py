@@ -20,6 +20,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="lvlm-ad",
+    cls=shell.Commands,
     help="Benchmark large vision-language models on zero-shot visual anomaly detection.",
     no_args_is_help=True,
     add_completion=False,

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TextIO, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
-from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.errors import LvlmAdError, what_is_wrong
 from lvlm_ad.escape import escaped, json_text
 from lvlm_ad.limits import RESAMPLES
 
@@ -105,6 +106,22 @@ def table_console(width: int = 1000) -> Console:
     return Console(width=None if terminal else width, markup=False, emoji=False, highlight=False)
 
 
+class Commands(TyperGroup):
+    """The commands; a value that an option cannot take is named in the words of every other message."""
+
+    def invoke(self, context: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(context)
+        except typer.BadParameter as error:
+            # Newer versions of typer check values with pydantic and quote its message; older ones have their own.
+            if problems := getattr(error.__cause__, "errors", None):
+                problem = problems()[0]
+                reason = problem.get("ctx", {}).get("error")
+                error.message = str(reason or f"it {what_is_wrong(problem)}; got {str(problem['input'])!r}.")
+            raise
+
+
 class _Output(io.TextIOWrapper):
     """A standard output or error that accepts every text; a failed write does not end the command.
 
@@ -147,6 +164,10 @@ def run_process(app: Callable[[], Any]) -> NoReturn:
     A reader that ends early, such as ``head``, is no error, and neither is a closed stdout.
     """
     codecs.register_error("lvlm_ad.escaped", _escape_unencodable)
+    width = os.environ.pop("COLUMNS", "")
+    if width.isascii() and width.isdecimal() and int(width):
+        # Others, such as 0 for a width that is unknown, would make rich print nothing or raise.
+        os.environ["COLUMNS"] = width
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:

@@ -78,7 +78,7 @@ def score_maps(
     plan = resolve(config)
     for note in plan.dataset.all_notes:
         progress.note(note)
-    name = name or maps.resolve().name
+    name = name or Path(os.path.realpath(maps)).name
     if not is_utf8(name):
         raise ConfigError(f"The name {escaped(name)} is not valid UTF-8; give another with --name.")
     if not name.strip():

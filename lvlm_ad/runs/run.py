@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -268,9 +269,10 @@ def _reading(folder: Path, name: str) -> Iterator[Path]:
     """Give the path of one of a run's files, and turn every error about it into a ``RunError``."""
     path = folder / name
     # A link out of the folder would read somebody else's file; a pipe never ends.
-    if not path.resolve().is_relative_to(folder.resolve()):
+    # realpath() accepts links in a circle, which Path.resolve() may not.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise RunError(f"{path} is a link out of the run's folder.")
-    if path.exists() and not path.is_file():
+    if os.path.lexists(path) and not path.is_file():
         raise RunError(f"{path} is not a regular file.")
     try:
         yield path

@@ -429,6 +429,12 @@ def test_a_reason_that_all_questions_share_ends_the_run(store, answered_before):
     assert len([text for text in backend.asked if text != "a"]) == (12 if goes_on else 8)
 
 
+@pytest.mark.parametrize(("peculiar", "shared"), [(True, False), (False, True)])
+def test_an_older_backend_says_peculiar(peculiar, shared):
+    """It is the opposite of what ``shared`` says."""
+    assert RejectedError("no", peculiar=peculiar).shared is shared
+
+
 @pytest.mark.parametrize("slow", ["yes", None])
 @pytest.mark.parametrize("error", [TransientError("reset"), RejectedError("no setting", shared=True)])
 def test_failures_do_not_forestall_the_answers_under_way(store, slow, error):

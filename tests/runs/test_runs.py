@@ -286,7 +286,7 @@ def test_impossible_pixel_counts_are_refused(folder, forge):
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("kind", ["link out", "pipe", "folder", "link to nothing"])
+@pytest.mark.parametrize("kind", ["link out", "pipe", "folder", "link to nothing", "link to itself"])
 def test_only_regular_files_of_the_run_are_read(name, kind, folder, tmp_path):
     """A link to somebody's file and a pipe that never ends are refused at once."""
     path = folder / name
@@ -299,7 +299,7 @@ def test_only_regular_files_of_the_run_are_read(name, kind, folder, tmp_path):
     elif kind == "folder":
         path.mkdir()
     else:
-        path.symlink_to(tmp_path / "nothing")
+        path.symlink_to(path if kind == "link to itself" else tmp_path / "nothing")
     with pytest.raises(RunError, match=name) as caught:
         read_run(folder)
     assert "secret words" not in str(caught.value)
