@@ -25,7 +25,7 @@ from lvlm_ad.plugin_errors import where
 from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_plugin, owner
 from lvlm_ad.presets import preset_names
 from lvlm_ad.regions import DivisionStore
-from lvlm_ad.runs import each_alone, read_run, read_runs
+from lvlm_ad.runs import each_separately, read_run, read_runs
 from lvlm_ad.store import (
     ANSWERS,
     CACHE,
@@ -167,7 +167,7 @@ def folder_findings(out: Path) -> Iterator[Finding]:
     yield from _store_finding(cache, CACHE, "divisions", remedy, None if busy else lambda: put_aside(cache))
     runs, problems = read_runs(out)
     # A leaderboard needs no predictions, but a report does.
-    whole, damaged = each_alone([run.dir for run in runs], lambda folder: bool(read_run(folder)))
+    whole, damaged = each_separately([run.dir for run in runs], lambda folder: bool(read_run(folder)))
     yield Finding("folder", "runs", "ok", f"{len(whole)} can be read")
     for problem in (*problems, *damaged):
         yield Finding(
