@@ -13,6 +13,8 @@ _KEPT = ("model", "usage")
 
 _MAX_PIECES = 300_000
 """How many pieces of a stream are read at most; a piece is one token or more."""
+_DAMAGED: dict[str, Any] = {}
+"""Stands for a piece that is no JSON; the text in it is lost."""
 _LONGEST_NUMBER = 20
 """Whole numbers with this many digits or more are read as floats."""
 _DEEPEST, _MAX_FIELDS = 12, 200
@@ -79,16 +81,24 @@ def _pieces(text: str) -> Iterator[dict[str, Any]]:
         if not any(line.startswith("{") for line in lines):
             continue
         whole = parse_json("\n".join(lines))
-        for value in [whole] if isinstance(whole, dict) else map(parse_json, lines):
+        if isinstance(whole, dict):
+            yield whole
+            continue
+        for line in lines:
+            value = parse_json(line)
             if isinstance(value, dict):
                 yield value
+            elif line.startswith("{"):
+                yield _DAMAGED
 
 
 def _joined(pieces: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the reply that a stream's pieces make up, its first choice only; None if they do not belong to a chat."""
     body: dict[str, Any] = {}
     choice: dict[str, Any] = {"message": {}}
+    damaged = False
     for piece in pieces:
+        damaged |= piece is _DAMAGED
         if piece.get("error") or piece.get("type") == "error":
             return piece if piece.get("error") else {"error": piece}
         body |= {name: piece[name] for name in _KEPT if piece.get(name)}
@@ -97,6 +107,9 @@ def _joined(pieces: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
             if isinstance(part, dict) and part.get("index") in {None, 0}:
                 body["choices"] = [choice]
                 _add(choice, part)
+    if damaged:  # nobody knows whether the answer is complete
+        choice["finish_reason"] = "damaged stream"
+        choice.pop("native_finish_reason", None)
     return body if "choices" in body else None
 
 

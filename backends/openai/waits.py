@@ -57,7 +57,8 @@ _LIMIT = re.compile(
 _LOADING = re.compile(
     r"\b(?:loading|starting|initiali[sz]ing|warming)(?: up)? (?:the )?(?:model|server|weights|engine)|cold start"
     r"|^loading|\b(?:model|server|weights|engine|endpoint|service|instance|container|runner)\b.{0,60}?\b(?:"
-    r"loading(?! (?:an? |the )?(?:image|picture|file))|starting|warming|initiali[sz]ing|scaling|waking|deploying"
+    r"loading(?! (?:an? |the )?(?:image|picture|file))|starting|warming|initiali[sz]ing|scaling|scaled to zero|waking"
+    r"|deploying"
     r"|(?:not|n't) (?:yet |been |be )*(?:ready|loaded|started))",
     re.IGNORECASE,
 )

@@ -273,6 +273,7 @@ def test_a_rejection_says_whether_its_reason_holds_for_all(backend, endpoint, st
         (500, {"error": "unexpected server status: llm server loading model"}, True),
         (503, {"error": {"message": "The engine is not ready yet"}}, True),
         (503, {"detail": "Model is warming up"}, True),
+        (503, {"detail": "no workers, service scaled to zero"}, True),
         (503, {"error": {"message": "The server is overloaded"}}, False),
         (500, {"error": {"message": "error loading image"}}, False),
         (500, {"error": {"message": "The model failed while loading image 3"}}, False),

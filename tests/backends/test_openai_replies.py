@@ -288,13 +288,14 @@ def test_a_stream_that_nobody_asked_for_is_read(content):
     [
         (stream(piece("score: 0.9; region")), ("truncated", "score: 0.9; region")),
         (stream(piece("score"), piece(None, "abort")), ("truncated", "score")),
+        (b'data: {"choices": [{"del\n\n' + stream(piece("score", "stop")), ("truncated", "score")),
         (stream(piece("score"), {"error": {"message": "overloaded", "code": 429}}), RateLimitError),
         (b'event: error\ndata: {"type": "error", "message": "boom", "status": 400}\n\n', RejectedError),
         (b"data: nothing\n\ndata: of use\n\n", UnusableReplyError),
     ],
 )
 def test_a_stream_that_breaks_off_is_no_complete_answer(content, result):
-    """Without a finish reason a stream is not ok; an error in it is an error."""
+    """Without a finish reason or with a damaged piece a stream is not ok; an error in it is an error."""
     error = read(body_of(content))
     if isinstance(result, tuple):
         assert (error.answer.outcome, error.answer.text) == result
