@@ -369,6 +369,8 @@ class _Reader:
         number = read_separated(tokens, end)
         if number is None and tokens.is_mark(end, ":=") and tokens.contain(at + 1, end, "anomaly"):
             number = read_number(tokens, end + 1)
+        if picture == REFERENCE and number is not None and tokens.is_mark(number.end, ")]"):
+            return self._pass_over(number)  # "0.8 (reference image: 0.1); region 3: 0.7" goes on with the same picture
         opens = starts_clause(tokens, at)
         heads = number is None and opens and tokens.has(named + tokens.is_mark(named, ":"), "line")
         introduced = tokens.is_mark(named, ":,") or tokens.has(named, "region")

@@ -34,6 +34,7 @@ N = 60
         "Image anomaly score: 0.8; region 4: 0.6.\nReference image: image anomaly score: 0.1.",
         "Image anomaly score: 0.8; region 4: 0.6. La puntuación de anomalía de la imagen de referencia es 0.1.",
         "Image anomaly score: 0.8; region 4: 0.6. Le score de l'image de référence est 0.1.",
+        "Image anomaly score: 0.8 (reference image: 0.1); region 4: 0.6",
         "Image 0 anomaly score: 0.8; region 4: 0.6",
         "Reference image:\nRegion 4: 0.1\n\nTest image:\nRegion 4: 0.6\nImage anomaly score: 0.8",
         "In the reference image, region 4: 0.0; in the test image, region 4: 0.6. Image anomaly score: 0.8",
