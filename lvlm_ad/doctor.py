@@ -184,6 +184,8 @@ def _is_busy(answers: Path) -> bool:
 
     A command whose store is moved away goes on writing into the file that is kept.
     """
+    if not answers.is_file():
+        return False
     with (
         suppress(*DATABASE_ERRORS),
         closing(sqlite3.connect(f"{answers.resolve().as_uri()}?mode=ro", uri=True)) as database,

@@ -221,6 +221,9 @@ class Database:
     """
 
     def __init__(self, path: Path, kind: Kind) -> None:
+        # To open a pipe would wait without end.
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{path} is not a file; move it away.")
         self.path = path
         self.kind = kind
         self._reading, self._writing = threading.Lock(), threading.Lock()

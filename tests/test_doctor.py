@@ -229,6 +229,18 @@ def test_nothing_is_repaired_that_is_not_damaged(tmp_path):
     assert not any(one.repair for one in found.values())
 
 
+@pytest.mark.parametrize("name", ["answers.sqlite", "cache.sqlite"])
+@pytest.mark.parametrize("kind", ["pipe", "link to itself", "folder"])
+def test_a_store_that_is_no_file_is_reported(name, kind, tmp_path):
+    """Nobody waits for a pipe; doctor and bench name the path."""
+    path = tmp_path / name
+    make = {"pipe": lambda: os.mkfifo(path), "link to itself": lambda: path.symlink_to(path), "folder": path.mkdir}
+    make[kind]()
+    assert findings(tmp_path)[name, "problem"].text == "it is not a file; move it away"
+    with pytest.raises(StoreError, match=name):
+        (open_answers if name == "answers.sqlite" else open_cache)(path)
+
+
 def test_nothing_is_repaired_under_a_living_command(tmp_path):
     """Another command works on the folder: its files are not moved away."""
     (tmp_path / "cache.sqlite").write_bytes(b"x" * 5000)
