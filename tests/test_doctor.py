@@ -195,6 +195,19 @@ def test_every_division_of_a_cache_is_read(kept_data, tmp_path):
     assert ("cache.sqlite", "problem") not in findings(tmp_path)
 
 
+def test_a_damaged_hash_in_the_cache_stops_no_bench(kept_data, tmp_path):
+    """The bench hashes and divides again what it cannot use; the doctor reports each division that it could not."""
+    alone = {"models": ["chance"], "reference_rows": False, "resamples": 0, "data": kept_data, "settings": SMALL}
+    before = lvlm_ad.bench(**alone, out=tmp_path)[0]
+    with closing(sqlite3.connect(tmp_path / "cache.sqlite")) as database, database:
+        database.execute("UPDATE divisions SET hash = x'ff' WHERE key = (SELECT min(key) FROM divisions)")
+        database.execute("UPDATE divisions SET n_regions = x'ff' WHERE key = (SELECT max(key) FROM divisions)")
+        database.execute("UPDATE files SET hash = x'ff'")
+    assert findings(tmp_path)["cache.sqlite", "problem"].text == "damaged: 2 of 12 divisions cannot be read"
+    after = lvlm_ad.bench(**alone, out=tmp_path)[0]
+    assert after.manifest.config_hash == before.manifest.config_hash
+
+
 @pytest.mark.parametrize("name", ["answers.sqlite", "cache.sqlite"])
 @pytest.mark.parametrize("how", ["garbage", "cut", "empty header"])
 def test_a_store_that_is_no_store_any_more_is_repaired(name, how, tmp_path):

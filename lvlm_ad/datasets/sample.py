@@ -278,7 +278,9 @@ def hash_files(files: Iterable[Path], cache: Database | None = None) -> list[str
             changed, states = time.time() - _FRESH, {path: _state(path) for path in part}
             marks = ",".join("?" * len(part))
             rows = cache.read(f"SELECT path, state, hash FROM files WHERE path IN ({marks})", part)  # nosec B608 # noqa: S608 - marks only
-            known |= {path: digest for path, state, digest in rows if state == states[path][1]}
+            known |= {
+                path: digest for path, state, digest in rows if state == states[path][1] and isinstance(digest, str)
+            }
             unknown = [path for path in states if path not in known]
             new = dict(zip(unknown, pool.map(_sha256, unknown), strict=True))
             known |= new

@@ -225,6 +225,7 @@ class DivisionStore:
         # Left to itself, SQLite reads the rows, and their cells with them.
         query = """
             SELECT key, hash, n_regions FROM divisions INDEXED BY known WHERE key IN (SELECT value FROM json_each(?))
+            AND typeof(hash) = 'text' AND typeof(n_regions) = 'integer'
         """
         rows = self._database.read(query, (json.dumps(list(keys)),))
         return {key: (digest, count) for key, digest, count in rows}
@@ -239,12 +240,13 @@ class DivisionStore:
         return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
 
     def unreadable(self) -> int:
-        """Count the divisions that cannot be read."""
+        """Count the divisions that cannot be read, or differ from their hash."""
         damaged = 0
-        for (key,) in self._database.read("SELECT key FROM divisions"):
+        for key, *facts in self._database.read("SELECT key, hash, n_regions FROM divisions"):
             try:
-                self.regions(key)
+                regions = self.regions(key)
                 self.counts(key)
+                damaged += [regions.hash, regions.count] != facts
             except StoreError:
                 damaged += 1
         return damaged
@@ -254,10 +256,16 @@ class DivisionStore:
         return self._arrays("counts", key)
 
     def put(self, key: str, division: StoredDivision) -> None:
-        """Store a division; the first one under a key stays."""
+        """Store a division; the first one under a key stays, unless ``known`` could not use it."""
+        query = """
+            INSERT INTO divisions VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
+            SET (hash, n_regions, regions, counts) =
+                (excluded.hash, excluded.n_regions, excluded.regions, excluded.counts)
+            WHERE typeof(hash) <> 'text' OR typeof(n_regions) <> 'integer'
+        """
         row = (key, division.hash, division.n_regions, division.regions, division.counts)
         with self._database.transaction(durable=False) as database:
-            database.execute("INSERT OR IGNORE INTO divisions VALUES (?, ?, ?, ?, ?)", row)
+            database.execute(query, row)
 
     def put_counts(self, key: str, counts: Mapping[str, NDArray[Any]]) -> None:
         """Replace the count arrays of a division."""
