@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
+from unicodedata import category, normalize
 
 from lvlm_ad.text2seg.answer_part import answer_part
 from lvlm_ad.text2seg.drafts import with_marks, without_struck
@@ -143,6 +144,14 @@ def write(image: float, regions: Mapping[int, float]) -> str:
 def _without_half_number(text: str) -> str:
     """Remove a number at the very end unless it has a decimal: "0" may be the beginning of 0.9, and "7/1" of 7/10."""
     text = text.rstrip()
-    before = text.rstrip("0123456789./,-")
-    whole, point, decimals = text[len(before) :].partition(".")
-    return text if point and whole.isdecimal() and decimals.isdecimal() else before
+    end = len(text)
+    while end and _may_be_in_number(text[end - 1]):
+        end -= 1
+    number = "".join(character for character in normalize("NFKC", text[end:]) if category(character) != "Cf")
+    whole, point, decimals = number.partition(".")
+    return text if point and whole.isdecimal() and decimals.isdecimal() else text[:end]
+
+
+def _may_be_in_number(character: str) -> bool:
+    """Return whether a character may stand within a number: full-width and invisible ones may."""
+    return character.isdecimal() or normalize("NFKC", character) in "./,-\u066b" or category(character) == "Cf"

@@ -320,6 +320,8 @@ def test_refused_answer_holds_no_scores():
         ("image anomaly score: 0.9; region 1: 0.9; region 3: 0.7", 0.9, {1: 0.9, 3: 0.7}),
         ('{"image_score": 0.9, "regions": [{"region": 1, "score": 0.9}, {"region": 3, "score": 0', 0.9, {1: 0.9}),
         ("image anomaly score: 1", None, {}),
+        ("Scores in percent.\nimage anomaly score: 8\u200b0", None, {}),
+        ("image anomaly score: \uff10\uff0e\uff19\uff1b region 3: \uff10\uff0e", 0.9, {}),
         ("I'm sorry, but I can't", None, {}),
         ("<think>image anomaly score: 0.9; region 3: 0.7. But", None, {}),
     ],
