@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FILE_SECONDS = 3600.0
 """Time limit for downloading the answers of a batch, which may be hundreds of megabytes."""
-MAX_BYTES, _MAX_FILE_BYTES = 16_000_000, 500_000_000
+MAX_BYTES, _MAX_FILE_BYTES = 64_000_000, 500_000_000
 """Maximum size of an unpacked reply: of an answer, and of the file with a batch's answers."""
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that name the certificates to trust; the HTTP client reads no others."""
