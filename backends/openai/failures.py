@@ -67,8 +67,8 @@ _ABOUT_KEY = re.compile("key|auth|token|credential", re.IGNORECASE)
 """What a message about a key contains."""
 _HINTS = {
     "response_format": 'If it supports no schema, remove "schema" from takes.',
-    "temperature": "To send none: --set temperature=none.",
-    "max_completion_tokens": "If it calls this limit max_tokens: --set token_parameter=max_tokens.",
+    "temperature": "To leave it out, use --set temperature=none.",
+    "max_completion_tokens": "If the endpoint calls it max_tokens, use --set token_parameter=max_tokens.",
 }
 """What a server refuses -> the setting to change."""
 

@@ -6,9 +6,7 @@ import re
 from typing import Any
 
 from lvlm_ad.backend import Token, Usage, number_tokens
-
-_MAX_COUNT = 2**53
-"""Limit of a count; larger floats are not exact whole numbers."""
+from lvlm_ad.limits import ANSWER_TOKENS
 
 
 def usage_of(usage: Any) -> Usage:
@@ -36,8 +34,8 @@ def _count(holder: Any, *names: str) -> int | None:
     for name in names:
         number = _part(holder, name)
         if isinstance(number, str) and re.fullmatch("[0-9]{1,15}", number):
-            return int(number)
-        if type(number) in {int, float} and 0 <= number < _MAX_COUNT and number == int(number):
+            number = int(number)
+        if type(number) in {int, float} and 0 <= number <= ANSWER_TOKENS and number == int(number):
             return int(number)
     return None
 
