@@ -1,0 +1,120 @@
+"""From the quantities of the numeric cases in shared/cases/statistics.json to the functions that compute them.
+
+``statistic(quantity, inputs)`` returns a dict in the form of the case's ``expected``: plain floats, lists and None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+STABILITY = {
+    *("auroc_spread", "design", "map_disagreement", "marks", "one_factor"),
+    *("position_bias", "repeats", "variance_components", "votes"),
+}
+"""Quantities about the stability of a model, which nothing computes yet."""
+
+QUANTITIES: dict[str, Callable[..., dict[str, Any]]] = {}
+
+
+def statistic(quantity: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute a quantity.
+
+    Args:
+        quantity: its name in the cases.
+        inputs: as in the case; arrays are lists or numpy arrays.
+
+    Raises:
+        NotImplementedError: it is about the stability of a model.
+        KeyError: there is no such quantity.
+    """
+    if quantity in STABILITY:
+        raise NotImplementedError(f"{quantity}: the stability of a model is not measured yet")
+    return plain_types(QUANTITIES[quantity](**inputs))
+
+
+def plain_types(value: Any) -> Any:
+    """Turn arrays and tuples into lists, and numbers of NumPy into Python's."""
+    if isinstance(value, Mapping):
+        return {name: plain_types(one) for name, one in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain_types(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain_types(one) for one in value]
+    return value
+
+
+def quantity(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Enter a function into the table under its own name."""
+    QUANTITIES[function.__name__] = function
+    return function
+
+
+@quantity
+def auroc_interval(labels, scores):
+    from lvlm_ad.metrics import intervals
+
+    found = intervals.auroc_interval(labels, scores)
+    return {
+        "auroc": found.auroc,
+        "v5": found.v5,
+        "delong_variance": found.delong_variance,
+        "factor": found.factor,
+        "interval": found.interval,
+        "exact_bound_at_extreme": found.bound_at_extreme,
+    }
+
+
+@quantity
+def mean_auroc_interval(auroc, defective, good, factor):
+    from lvlm_ad.metrics import intervals
+
+    return {"mean": np.mean(auroc), "interval": intervals.mean_auroc_interval(auroc, defective, good, factor)}
+
+
+@quantity
+def over_categories(values, edge):
+    from lvlm_ad.metrics import intervals
+
+    return {"interval": intervals.over_categories(values, edge)}
+
+
+@quantity
+def smoothed_interval(metric, point, smoothed, plain, defective):
+    from lvlm_ad.metrics import intervals
+
+    interval, optimism = intervals.smoothed_interval(metric, point, smoothed, plain, defective)
+    return {"interval": interval, "optimism": optimism}
+
+
+@quantity
+def mover_mean(points, intervals):
+    from lvlm_ad.metrics.intervals import mover_mean
+
+    return {"mean": np.mean(points), "interval": mover_mean(points, intervals)}
+
+
+@quantity
+def pixel_interval(point, draws, weights):
+    from lvlm_ad.metrics import intervals
+
+    n_effective, interval = intervals.pixel_interval(point, draws, weights)
+    return {"n_effective": n_effective, "interval": interval}
+
+
+@quantity
+def pixel_mean(points, draws, n_effective):
+    from lvlm_ad.metrics import intervals
+
+    interval, df = intervals.pixel_mean(points, draws, n_effective)
+    return {"interval": interval, "df": df}
+
+
+@quantity
+def difference_interval(labels, first, second):
+    from lvlm_ad.metrics import intervals
+
+    difference, correlation, interval = intervals.difference_interval(labels, first, second)
+    return {"difference": difference, "correlation": correlation, "interval": interval}
