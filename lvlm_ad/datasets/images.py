@@ -225,7 +225,7 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     """Stretch an RGB image bilinearly to (height, width), as the published code does: half-pixel centres, unsmoothed.
 
     This is for pictures: the result is rounded to bytes. Anomaly maps are interpolated in the same places by two other
-    functions: ``evaluate.score_maps.resize_map`` keeps the digits of float64 scores, and the CLIP baselines use a
+    functions: ``evaluate.map_files.resize_map`` keeps the digits of float64 scores, and the CLIP baselines use a
     matrix product that also joins tiles.
 
     Example:

@@ -12,8 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lvlm_ad.datasets.images import resize_mask, shown
 from lvlm_ad.datasets.tables import decimal_points, read_table
 from lvlm_ad.errors import ConfigError, DataError
@@ -21,10 +19,10 @@ from lvlm_ad.escape import escaped
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
 from lvlm_ad.evaluate.lost_truth import LostTruth, count_lost
+from lvlm_ad.evaluate.map_files import read_map, resize_map
 from lvlm_ad.evaluate.map_oddities import MapOddities
 from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.evaluate.score_names import MAP_SUFFIXES, SampleNames, expected_names
-from lvlm_ad.files import read_array
 from lvlm_ad.limits import is_utf8
 from lvlm_ad.log import Progress
 from lvlm_ad.presets import Price
@@ -36,13 +34,10 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.runs import Run
 
-__all__ = ["find_maps", "read_image_scores", "read_map", "resize_map", "score_maps"]
+__all__ = ["find_maps", "read_image_scores", "score_maps"]
 
 _EXAMPLES = 2
 """Names that a message quotes."""
-
-_PLANE = 2
-"""Axes of a map: rows and columns."""
 
 
 def score_maps(
@@ -180,61 +175,6 @@ def _files_in(folder: Path) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
-
-
-def read_map(path: Path) -> NDArray[Any]:
-    """Read an anomaly map: a NumPy file of real numbers, a TIFF, or a PNG of 8 or 16 bits in grey.
-
-    Returns:
-        ``(H, W)`` in the file's dtype, finite; higher is more anomalous.
-
-    Raises:
-        DataError: the file cannot be read, or is no single plane of finite real numbers.
-    """
-    try:
-        values = np.asarray(_read(path))
-    except Exception as error:
-        kind = {".npy": "NumPy array", ".png": "PNG"}.get(path.suffix.lower(), "TIFF")
-        raise DataError(f"The map {shown(path)} cannot be read: it is damaged, or no {kind}.") from error
-    plane = values
-    while plane.ndim > _PLANE and 1 in (plane.shape[0], plane.shape[-1]):
-        plane = plane[0] if plane.shape[0] == 1 else plane[..., 0]
-    if plane.ndim != _PLANE or plane.dtype.kind not in "iufb" or not plane.size:
-        raise DataError(f"The map {shown(path)} is {values.dtype} {values.shape}; it must be real numbers (H, W).")
-    if not np.isfinite(plane).all():
-        raise DataError(
-            f"The map {shown(path)} contains NaN or infinite scores; write a finite one for each pixel. (Dividing a "
-            "map of one value by its range gives NaN.)"
-        )
-    return plane
-
-
-def _read(path: Path) -> Any:
-    if path.suffix.lower() == ".npy":
-        return read_array(path.read_bytes(), path.name)
-    # scikit-image takes a second to import.
-    from skimage.io import imread  # noqa: PLC0415 - see above
-
-    return imread(path)
-
-
-def resize_map(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Stretch a map to (height, width) bilinearly, with half-pixel centres and no antialiasing.
-
-    Returns:
-        The map itself if it has that size; else floats of at least 32 bits.
-
-    Example:
-        >>> resize_map(np.array([[0.0, 1.0]]), (1, 4)).tolist()
-        [[0.0, 0.25, 0.75, 1.0]]
-    """
-    if values.shape == size:
-        return values
-    from skimage.transform import resize  # noqa: PLC0415 - takes a second to import
-
-    floats = values.astype(np.result_type(values.dtype, np.float32), copy=False)
-    options = {"order": 1, "mode": "edge", "anti_aliasing": False, "preserve_range": True}
-    return np.asarray(resize(floats, size, **options))  # type: ignore[no-untyped-call]
 
 
 def read_image_scores(path: Path, dataset: Dataset) -> dict[str, float]:

@@ -11,7 +11,8 @@ from lvlm_ad.compare import compare_runs
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.errors import ConfigError, DataError, RunError
 from lvlm_ad.evaluate import RunConfig, score_maps
-from lvlm_ad.evaluate.score_maps import find_maps, read_image_scores, read_map, resize_map
+from lvlm_ad.evaluate.map_files import read_map
+from lvlm_ad.evaluate.score_maps import find_maps, read_image_scores
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.leaderboard import make_board
 from lvlm_ad.metrics import image_metrics, pixel_metrics
@@ -94,40 +95,6 @@ def test_image_scores_may_be_given(dataset, maps, kept_data, tmp_path):
     assert [run.metrics["mean"]["image_auroc"] for run in found] == [1.0, 1.0]
     assert found[0].metrics["mean"]["pixel_auroc"] == plain.metrics["mean"]["pixel_auroc"]
     assert found[0].dir != plain.dir
-
-
-def test_a_map_is_stretched_with_half_pixel_centres():
-    """Twice as large, borders keep their values and what lies between is weighted 3 to 1; at its own size it stays."""
-    values = np.array([[0.0, 1.0]], dtype=np.float16)
-    assert resize_map(values, (1, 2)) is values
-    assert resize_map(values, (1, 4)) == pytest.approx(np.array([[0, 0.25, 0.75, 1]]))
-    assert resize_map(np.array([[0, 255]], dtype=np.uint8), (1, 4)) == pytest.approx(
-        np.array([[0, 63.75, 191.25, 255]])
-    )
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (np.zeros((4, 4, 3)), r"float64 \(4, 4, 3\); it must be real numbers \(H, W\)"),
-        (np.array([[1.0, np.nan]]), "contains NaN or infinite scores"),
-        (np.array([[1j]]), "complex128"),
-        (np.array([[{}]], dtype=object), "cannot be read"),
-        (b"hello", r"cannot be read: it is damaged, or no NumPy array\."),
-    ],
-    ids=["colours", "nan", "complex", "pickle", "text"],
-)
-def test_a_map_that_is_none_is_named(tmp_path, content, message):
-    """Another shape or kind of numbers, NaN, pickled objects and other files end with one line."""
-    path = tmp_path / "map.npy"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        np.save(path, content, allow_pickle=True)
-    with pytest.raises(DataError, match=message) as caught:
-        read_map(path)
-    assert "map.npy" in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_missing_and_ambiguous_maps_are_told(dataset, maps, kept_data, tmp_path):
