@@ -1,0 +1,255 @@
+"""95 % intervals of image AUROC, of its mean over categories and of the difference of two methods, in closed form.
+
+An interval lies in 0..1, contains its number and never has zero width: all right on few images is not certainty.
+``resampled_intervals`` has those of AP, F1-max and pixel metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtri
+from scipy.stats import t as student
+
+from lvlm_ad.metrics.curves import auroc, placements, steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "FEWEST_CATEGORIES",
+    "FEWEST_IMAGES",
+    "AurocInterval",
+    "Interval",
+    "Z",
+    "auroc_interval",
+    "difference_interval",
+    "mean_auroc_interval",
+    "over_categories",
+]
+
+Interval = tuple[float, float]
+"""The lower and the upper end."""
+
+Z = float(ndtri(0.975))
+
+FEWEST_IMAGES = 2
+"""With fewer images of a kind in a category there is no interval."""
+
+FEWEST_CATEGORIES = 3
+"""With fewer categories there is no interval over other kinds of objects."""
+
+_SAME = 1e-12
+"""Categories whose values differ by less have the same value: sums in another order differ by rounding."""
+
+_LEAST_FACTOR = 0.001
+
+_TRUSTED_FROM = 20
+"""Up to so many images of a kind, a variance that looks small is not believed."""
+
+_SHIFT = 40.0
+"""A shift of log odds that takes every AUROC to 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class AurocInterval:
+    """An image AUROC and how sure it is.
+
+    Attributes:
+        auroc: in 0..1; None where a kind of image is missing.
+        v5: the variance of Hanley and McNeil at ``auroc``, as in Newcombe's method 5; None without an AUROC.
+        delong_variance: DeLong's variance of the AUROC; None with fewer than two images of a kind.
+        factor: how many times larger than ``v5`` the data say that the variance is.
+        interval: 95 %; None with fewer than two images of a kind.
+        bound_at_extreme: at AUROC 1, an interval that is valid for every distribution of the scores cannot start above
+            this; at AUROC 0, it cannot end below 1 minus this. None at any other AUROC.
+    """
+
+    auroc: float | None
+    v5: float | None
+    delong_variance: float | None
+    factor: float
+    interval: Interval | None
+    bound_at_extreme: float | None
+
+
+def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInterval:
+    """Compute a category's image AUROC and its 95 % interval.
+
+    Newcombe's method 5 (Stat. Med. 25:559-573, 2006) inverts a test with the variance of Hanley and McNeil (Radiology
+    143:29-36, 1982). Here that variance is multiplied by a factor: DeLong's variance (Biometrics 44:837-845, 1988) over
+    it. A factor below 1 is believed only as far as there are images, and not at all with 20 or fewer of a kind.
+
+    Args:
+        labels: bool ``(n,)``, True if anomalous.
+        scores: ``(n,)``, finite; higher is more anomalous.
+
+    Example:
+        >>> result = auroc_interval(np.array([True, True, False, False]), np.array([0.9, 0.8, 0.1, 0.0]))
+        >>> result.auroc, [round(end, 3) for end in result.interval], round(result.bound_at_extreme, 3)
+        (1.0, [0.386, 1.0], 0.158)
+    """
+    labels, scores = np.asarray(labels, dtype=np.bool_), np.asarray(scores)
+    defective, good = int(np.count_nonzero(labels)), int(np.count_nonzero(~labels))
+    fewest = min(defective, good)
+    if not fewest:
+        return AurocInterval(None, None, None, 1.0, None, None)
+    value = float(auroc(steps_of(scores, labels, ~labels)))
+    v5 = float(_hanley_mcneil(value, 1 - value, defective, good))
+    extreme = value in {0.0, 1.0}
+    bound = 0.025 ** (1 / fewest) if extreme else None
+    if fewest < FEWEST_IMAGES:
+        return AurocInterval(value, v5, None, 1.0, None, bound)
+    variance = _covariance(labels, (placements(labels, scores),) * 2)
+    factor = 1.0 if extreme else max(variance / v5, _LEAST_FACTOR)
+    if factor < 1:
+        factor **= max(0.0, 1 - _TRUSTED_FROM / fewest)
+    interval = mean_auroc_interval([value], [defective], [good], [factor])
+    return AurocInterval(value, v5, variance, factor, interval, bound)
+
+
+def mean_auroc_interval(
+    auroc: Sequence[float], defective: Sequence[int], good: Sequence[int], factor: Sequence[float]
+) -> Interval | None:
+    """Compute the 95 % interval of the mean image AUROC over fixed categories, as of a single one.
+
+    The test that Newcombe's method 5 inverts, along one line: all categories' log odds are shifted by the same amount.
+
+    Args:
+        auroc: ``(K,)``, each category's image AUROC.
+        defective: ``(K,)``, its defective images.
+        good: ``(K,)``, its good images.
+        factor: ``(K,)``, ``AurocInterval.factor``.
+
+    Returns:
+        The interval; None without a category, or if one has fewer than two images of a kind.
+
+    Example:
+        >>> [round(end, 3) for end in mean_auroc_interval([1.0] * 15, [2] * 15, [2] * 15, [1.0] * 15)]
+        [0.909, 1.0]
+    """
+    values = np.asarray(auroc, dtype=np.float64)
+    kinds = np.asarray(defective, dtype=np.float64), np.asarray(good, dtype=np.float64)
+    if not values.size or min(one.min() for one in kinds) < FEWEST_IMAGES:
+        return None
+    variances = (*kinds, np.asarray(factor, dtype=np.float64))
+    mean = math.fsum(values) / values.size
+    # Swapping the names of the kinds turns an AUROC into 1 minus itself, and the lower end into the upper one.
+    return min(_lower(values, *variances), mean), max(1 - _lower(1 - values, *variances), mean)
+
+
+def _lower(
+    values: NDArray[np.float64], defective: NDArray[np.float64], good: NDArray[np.float64], factor: NDArray[np.float64]
+) -> float:
+    """Return the mean AUROC, at most the observed one, that a test does just not reject."""
+    if not values.any():
+        return 0.0
+    fewest = np.minimum(defective, good)
+    odds = logit((fewest * values + 1) / (fewest + 2))
+    from_one = float(np.mean(1 - values))
+
+    def below(shift: float) -> float:
+        """Return how far the shifted mean lies below the observed one."""
+        return float(expit(-(odds + shift)).mean()) - from_one
+
+    def beyond(shift: float) -> float:
+        """Return how much farther that is than the test allows."""
+        up, down = expit(odds + shift), expit(-(odds + shift))
+        variance = float((factor * _hanley_mcneil(up, down, defective, good)).sum()) / values.size**2
+        return below(shift) - Z * math.sqrt(variance)
+
+    # At a mean of 1 no shift gives the observed mean, and _SHIFT comes as near as can be.
+    observed = _root(below, _SHIFT) if from_one else _SHIFT
+    return float(expit(odds + _root(beyond, observed)).mean())
+
+
+def _root(function: Any, stop: float) -> float:
+    return float(brentq(function, -_SHIFT, stop, xtol=1e-13))
+
+
+def _hanley_mcneil(value: Any, from_one: Any, defective: Any, good: Any) -> Any:
+    """Return the variance of an AUROC, both kinds as many as there are on average; ``from_one``: 1 minus the AUROC."""
+    others = (defective + good) / 2 - 1
+    pairs = from_one / (1 + from_one) + value / (1 + value)
+    return value * from_one * (1 + others * pairs) / (defective * good)
+
+
+def over_categories(values: Sequence[float], edge: float) -> Interval | None:
+    """Compute the 95 % interval of a mean over categories that stand for other kinds of objects.
+
+    It is Student's interval on log odds. The spread of the categories' values holds the noise of their images already.
+
+    Args:
+        values: ``(K,)``, a metric of each category.
+        edge: the mean counts as at least this, and at most 1 minus this.
+
+    Returns:
+        The interval; None for fewer than three categories, or if all have the same value.
+
+    Example:
+        >>> [round(end, 3) for end in over_categories([0.9, 0.8, 0.95, 0.7], edge=0.001)]
+        [0.585, 0.95]
+    """
+    if len(values) < FEWEST_CATEGORIES or np.ptp(values) < _SAME:
+        return None
+    mean = math.fsum(values) / len(values)
+    centre = min(max(mean, edge), 1 - edge)
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(student.ppf(0.975, len(values) - 1)) * error / (centre * (1 - centre))
+    return min(float(expit(logit(centre) - half)), mean), max(float(expit(logit(centre) + half)), mean)
+
+
+def difference_interval(
+    labels: NDArray[np.bool_], first: NDArray[Any], second: NDArray[Any]
+) -> tuple[float | None, float, Interval | None]:
+    """Compare the image AUROCs of two methods on the same images of a category.
+
+    Square-and-add of the two intervals (Zou and Donner, Stat. Med. 27:1693-1702, 2008) with the correlation of the two
+    AUROCs by DeLong. With k images of the rarer kind the correlation is multiplied by 1 - 2/k.
+
+    Args:
+        labels: bool ``(n,)``, True if anomalous.
+        first: ``(n,)``, finite scores.
+        second: ``(n,)``, the other method's scores.
+
+    Returns:
+        The first AUROC minus the second, the correlation, and the 95 % interval, in -1..1. The difference is None where
+        a kind is missing, the interval with fewer than two images of a kind.
+
+    Example:
+        >>> labels = np.array([True, True, False, False])
+        >>> result = difference_interval(labels, np.array([0.9, 0.8, 0.1, 0.1]), np.full(4, 0.5))
+        >>> result[0], [round(end, 3) for end in result[2]]
+        (0.5, [-0.226, 0.888])
+    """
+    labels = np.asarray(labels, dtype=np.bool_)
+    one, other = (auroc_interval(labels, np.asarray(scores)) for scores in (first, second))
+    if one.auroc is None or other.auroc is None:
+        return None, 0.0, None
+    difference = one.auroc - other.auroc
+    if one.interval is None or other.interval is None:
+        return difference, 0.0, None
+    correlation = 0.0
+    if one.delong_variance and other.delong_variance:
+        together = _covariance(labels, (placements(labels, np.asarray(first)), placements(labels, np.asarray(second))))
+        correlation = together / math.sqrt(one.delong_variance * other.delong_variance)
+        correlation *= max(0.0, 1 - 2 / min(np.count_nonzero(labels), np.count_nonzero(~labels)))
+    down = _squares(one.auroc - one.interval[0], other.interval[1] - other.auroc, correlation)
+    up = _squares(one.interval[1] - one.auroc, other.auroc - other.interval[0], correlation)
+    return difference, correlation, (max(difference - down, -1.0), min(difference + up, 1.0))
+
+
+def _squares(one: float, other: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, one**2 + other**2 - 2 * correlation * one * other))
+
+
+def _covariance(labels: NDArray[np.bool_], both: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
+    """Return DeLong's covariance of two AUROCs, from each image's placements."""
+    kinds = (labels, ~labels)
+    return math.fsum(float(np.cov(both[0][kind], both[1][kind])[0, 1]) / np.count_nonzero(kind) for kind in kinds)
