@@ -14,6 +14,7 @@ from markupsafe import Markup
 from lvlm_ad import __version__
 from lvlm_ad.escape import visible
 from lvlm_ad.leaderboard import percent, signed
+from lvlm_ad.report.interval_words import interval_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,7 +37,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "signed": signed}
+    environment.filters |= {"percent": percent, "signed": signed, "ends": interval_text}
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     return environment
 

@@ -236,7 +236,7 @@ def _calibration_plot(records: Sequence[PredictionRecord]) -> Plot | None:
 
 def _naming_plot(records: Sequence[PredictionRecord]) -> Plot | None:
     rates = naming_rates(records)
-    # A method that scores every region, or none, has no habit to show.
+    # A method that scores every region, or none, shows nothing here.
     if not rates or min(rates.values()) == 1 or max(rates.values()) == 0:
         return None
     percent = [100 * rate for rate in rates.values()]
@@ -246,8 +246,11 @@ def _naming_plot(records: Sequence[PredictionRecord]) -> Plot | None:
     axes.axhline(mean, color=DEFECT, linewidth=1, label=f"mean, {mean:.2g} %")
     axes.set_ylim(0, 1.25 * max(percent))
     count = f"each of {len(rates)} region numbers" if len(rates) > 1 else "the only region"
-    alt = f"How often {count} is given a score above 0: in {mean:.2g} % of images on average."
-    return as_plot("numbers", "Which regions are named", alt, figure)
+    alt = (
+        f"How often {count} is given a score above 0: in {mean:.2g} % of images on average. Numbers start at the top "
+        "left, so a number is also a place: uneven bars may come from where defects lie."
+    )
+    return as_plot("numbers", "How often each region is named", alt, figure)
 
 
 def _time_plot(records: Sequence[PredictionRecord]) -> Plot | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.compare import compare_runs, distinct_names, measured_categories, with_a_single_image
+from lvlm_ad.compare import compare_runs, distinct_names
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
@@ -16,6 +15,7 @@ from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
 from lvlm_ad.report.gallery import gallery, letter
+from lvlm_ad.report.interval_words import current_intervals, interval_notes
 from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import run_plots, save_plots
 from lvlm_ad.report.summary import curves_of, times_of
@@ -118,7 +118,7 @@ def _gallery(
 
 
 def _report(run: Run) -> dict[str, Any]:
-    manifest, metrics = run.manifest, run.metrics
+    manifest, metrics = run.manifest, current_intervals(run.metrics)
     return {
         "title": f"{manifest.row_name} on {manifest.dataset.name}",
         "made": manifest.started[:10],
@@ -127,7 +127,7 @@ def _report(run: Run) -> dict[str, Any]:
         "condition": f"{manifest.dataset.summary}; {_division(run)}",
         "tiles": _answer_tiles(run),
         "titles": METRIC_TITLES,
-        "intervals": _intervals(run),
+        "intervals": _intervals(metrics),
         "undefined": undefined_notes(metrics["mean"]),
         "outcomes": _outcomes(run),
         "heading": "Images",
@@ -135,14 +135,11 @@ def _report(run: Run) -> dict[str, Any]:
     }
 
 
-def _intervals(run: Run) -> str:
-    """Say what the intervals are, or why there are none."""
-    if not run.metrics.get("intervals", {}).get("resamples"):
-        return "No intervals: the run was measured with --resamples 0."
-    images = {name: images for name, (_, images) in measured_categories(replace(run, histograms=None)).items()}
-    single = with_a_single_image(images)
-    none = f" No interval for {single}, with only one good or one defective image." if single else ""
-    return f"Small letters show 95 % confidence intervals: {_VARIES}.{none}"
+def _intervals(metrics: Mapping[str, Any]) -> list[str]:
+    """Say what the intervals are, where there is none, and where they are wide."""
+    shown = any("interval" in one and one["interval"] for one in (metrics["mean"], *metrics["categories"].values()))
+    said = [f"Small letters show 95 % confidence intervals: {_VARIES}."] if shown else []
+    return said + interval_notes(metrics)
 
 
 def _division(run: Run) -> str:
@@ -214,7 +211,7 @@ def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resample
         "condition": runs[0].manifest.dataset.summary,
         "notes": list(dict.fromkeys(note for comparison in comparisons for note in comparison.notes)),
         "titles": METRIC_TITLES,
-        "rows": [(name, run.metrics["mean"]) for name, run in zip(names, runs, strict=True)],
+        "rows": [(name, current_intervals(run.metrics)["mean"]) for name, run in zip(names, runs, strict=True)],
         "pairs": [{"second": name, "comparison": one} for name, one in zip(names[1:], comparisons, strict=True)],
         "resamples": f"{resamples:,}",
         "heading": "Images, largest differences first",

@@ -116,7 +116,8 @@ def calibration_of(records: Sequence[PredictionRecord]) -> Calibration | None:
 def naming_rates(records: Sequence[PredictionRecord]) -> dict[int, float]:
     """Return for each region number how often it gets a score above 0, among the images that have it.
 
-    Numbers run from the top left to the bottom right, so a slope is a habit of the model, not of the defects.
+    A number is also a place in the image: numbers run from the top left to the bottom right. So uneven rates show where
+    defects lie as much as which numbers the model prefers; only regions that are numbered anew tell the two apart.
     """
     counts = Counter(record.n_regions for record in records)
     named = Counter(number for record in records for number, score in record.regions.items() if score > 0)

@@ -211,22 +211,36 @@ def test_a_run_of_other_regions_says_why_it_has_no_map(kept_run, images, tmp_pat
     assert gallery([kept_run], None, tmp_path, Progress())[0]["no_map"] == [""]
 
 
-@pytest.mark.parametrize(
-    ("kept", "resamples", "says"),
-    [
-        (["good", "hole"], 200, "95 % confidence intervals: how much"),
-        (["good", "hole"], 0, "No intervals: the run was measured with --resamples 0."),
-        (["hole", "scratch"], 200, "No interval for bolt, with only one good or one defective image."),
-    ],
-)
-def test_a_report_says_why_intervals_are_missing(kept_run, tmp_path, kept, resamples, says):
-    """The run's own reason, and the categories it is true of."""
-    records = [one for one in kept_run.predictions if one.category == "nut1" or one.defect in kept]
-    if "good" not in kept:
-        records.insert(0, next(one for one in kept_run.predictions if one.defect == "good"))
-    metrics = {**kept_run.metrics, "intervals": {"resamples": resamples}}
-    run = replace(kept_run, predictions=records, histograms=None, metrics=metrics)
-    assert says in write_report(run, tmp_path, pictures=False).read_text()
+def test_a_report_of_an_older_version_shows_no_interval(kept_run, tmp_path):
+    """Its intervals were too narrow: the page says so, and how to get others; a run without resamples never had any."""
+    page = write_report(kept_run, tmp_path, pictures=False).read_text()
+    assert "an older version of lvlm-ad computed those of this run" in page
+    assert 'class="ends"' not in page
+    assert "95 % confidence intervals: " not in page
+    metrics = {**kept_run.metrics, "intervals": {"resamples": 0}}
+    page = write_report(replace(kept_run, metrics=metrics), tmp_path, pictures=False).read_text()
+    assert "No intervals: the run was measured with --resamples 0." in page
+
+
+def test_a_report_says_what_an_interval_leaves_open(kept_run, tmp_path):
+    """Why there is none, where images are few, and what an AUROC of 1 does not exclude: never "100.0 to 100.0"."""
+    bolt = {**kept_run.metrics["categories"]["bolt"], "image_auroc": 1.0, "interval": {"image_auroc": [0.386, 1.0]}}
+    bolt |= {"few_images": ["image_auroc"], "bound_at_extreme": {"image_auroc": 0.158}}
+    reason = "all resamples alike"
+    bolt["no_interval"] = {"pixel_ap": reason}
+    nut = {**kept_run.metrics["categories"]["nut1"], "interval": {}, "no_interval": {"pixel_ap": reason}}
+    mean = {**kept_run.metrics["mean"], "interval": {}, "no_interval": {"image_auroc": "a category has one image"}}
+    metrics = {**kept_run.metrics, "mean": mean, "categories": {"bolt": bolt, "nut1": nut}}
+    metrics["intervals"] = {"level": 0.95, "resamples": 1000, "rule": 2}
+    text = write_report(replace(kept_run, metrics=metrics), tmp_path, pictures=False).read_text()
+    assert '<span class="ends">38.6\N{EN DASH}100.0</span><span class="ends">few images</span>' in text
+    assert text.count('<span class="ends">no interval</span>') == 3
+    assert '<span class="under">a category has one image</span>' in text
+    assert f"No interval for bolt, nut1 (Pixel AP): {reason}." in text
+    assert "No interval for the mean (Image AUROC): a category has one image." in text
+    assert "Few images: " in text
+    assert "bolt: every defective image is ranked right" in text
+    assert "a true Image AUROC down to 15.8 % is possible" in text
 
 
 def test_each_curve_has_its_category_as_title(kept_run):

@@ -1,0 +1,110 @@
+"""Intervals as a run's page shows them: as text, and in words where there is none or where images are few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lvlm_ad.runs import METRIC_TITLES
+
+__all__ = ["OLDER_RULE", "current_intervals", "interval_notes", "interval_text"]
+
+OLDER_RULE = (
+    "No intervals: an older version of lvlm-ad computed those of this run, and they were too narrow. Run the same "
+    "bench again: it computes them anew from the stored answers, without asking anything."
+)
+
+_MOST_DIGITS = 6
+
+_NAMED = 3
+"""Categories that a sentence names; more are counted."""
+
+_FEW_IMAGES = (
+    "Few images: there are so few good or defective images (for pixel metrics: so few defects) that even a perfect "
+    "value does not exclude chance."
+)
+
+
+def interval_text(ends: Sequence[float]) -> str:
+    r"""Write an interval in percent, with as many decimals as tell its ends apart; only 1 itself is written "100".
+
+    Example:
+        >>> [interval_text(ends).split("\N{EN DASH}") for ends in ([0.478, 1.0], [0.99992, 0.99998])]
+        [['47.8', '100.0'], ['99.992', '99.998']]
+    """
+    low = high = ""
+    for digits in range(1, _MOST_DIGITS + 1):
+        low, high = (_end(end, digits) for end in ends)
+        if low != high:
+            break
+    return f"{low}\N{EN DASH}{high}"
+
+
+def _end(value: float, digits: int) -> str:
+    text = f"{100 * value:.{digits}f}"
+    return f"{100 - 10**-digits:.{digits}f}" if value < 1 and float(text) == 100 else text  # noqa: PLR2004 - percent
+
+
+def current_intervals(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's metrics without the intervals of older versions, whose rule made them too narrow."""
+    if "rule" in metrics.get("intervals", {}):
+        return dict(metrics)
+    none: dict[str, Any] = {"interval": {}, "interval_over_categories": {}}
+    categories = {name: {**measures, **none} for name, measures in metrics["categories"].items()}
+    return {**metrics, "mean": {**metrics["mean"], **none}, "categories": categories}
+
+
+def interval_notes(metrics: Mapping[str, Any]) -> list[str]:
+    """Return sentences on intervals that are missing, on few images, and on an AUROC of 0 or 1.
+
+    ``metrics`` are those of ``current_intervals``.
+    """
+    intervals = metrics.get("intervals", {})
+    if "rule" not in intervals:
+        return [OLDER_RULE if intervals.get("resamples") else "No intervals: the run was measured with --resamples 0."]
+    reasons: dict[str, dict[str, list[str]]] = {}
+    few = False
+    bounds = []
+    for place, measures in _measures(metrics):
+        few = few or bool(measures.get("few_images"))
+        for metric, reason in measures.get("no_interval", {}).items():
+            reasons.setdefault(reason, {}).setdefault(place, []).append(METRIC_TITLES.get(metric, metric))
+        for metric, bound in measures.get("bound_at_extreme", {}).items():
+            bounds.append(_bound(METRIC_TITLES.get(metric, metric), place, measures.get(metric), bound))
+    notes = [f"No interval for {_where(places)}: {reason.rstrip('.')}." for reason, places in reasons.items()]
+    more = len(bounds) - _NAMED
+    return [
+        *notes,
+        *([_FEW_IMAGES] if few else []),
+        *bounds[:_NAMED],
+        *([f"The same holds for {more} more categories."] if more > 0 else []),
+    ]
+
+
+def _measures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give each category's measures; those of the mean come first if there are several categories."""
+    if len(metrics["categories"]) > 1:
+        yield "the mean", metrics["mean"]
+    yield from metrics["categories"].items()
+
+
+def _where(places: Mapping[str, Sequence[str]]) -> str:
+    """Name categories with their metrics, categories with the same metrics together."""
+    by_metrics: dict[tuple[str, ...], list[str]] = {}
+    for place, names in places.items():
+        by_metrics.setdefault(tuple(names), []).append(place)
+    words = []
+    for names, of in by_metrics.items():
+        some = ", ".join([*of[:_NAMED], *([f"{len(of) - _NAMED} more"] if len(of) > _NAMED else [])])
+        words.append(some if len(names) == len(METRIC_TITLES) else f"{some} ({', '.join(names)})")
+    return "; ".join(words)
+
+
+def _bound(title: str, place: str, value: float | None, bound: float) -> str:
+    """Say what a value of 0 or 1 still leaves possible."""
+    all_wrong = value == 0
+    happened, limit = ("wrong", "up to") if all_wrong else ("right", "down to")
+    return (
+        f"{place}: every defective image is ranked {happened} against every good one, and still a true {title} "
+        f"{limit} {100 * bound:.1f} % is possible with so few images."
+    )
