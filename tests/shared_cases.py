@@ -118,3 +118,71 @@ def difference_interval(labels, first, second):
 
     difference, correlation, interval = intervals.difference_interval(labels, first, second)
     return {"difference": difference, "correlation": correlation, "interval": interval}
+
+
+@quantity
+def conformal(references, alpha, new):
+    from lvlm_ad import decisions
+
+    found = decisions.conformal(references, alpha)
+    return {
+        "k": None if found.value is None else round((1 - found.guarantee) * (found.n + 1)),
+        "threshold": found.value,
+        "guarantee": found.guarantee,
+        "bound95": found.bound95,
+        "p_values": decisions.conformal_p_values(references, new),
+    }
+
+
+@quantity
+def clopper_pearson(successes, n):
+    from lvlm_ad import decisions
+
+    return {"interval": decisions.clopper_pearson(successes, n)}
+
+
+@quantity
+def decision(labels, scores, threshold, prevalence=None):
+    from lvlm_ad import decisions
+
+    found = decisions.decision(labels, scores, threshold, prevalence)
+    interval = found.pop("interval")
+    found |= {f"{name}_interval": ends for name, ends in interval.items()}
+    for theirs, ours in {"escape": "miss", "overkill": "false_alarm"}.items():
+        found[theirs] = found.pop(ours)
+        found[f"{theirs}_interval"] = found.pop(f"{ours}_interval", None)
+    good = found["fp"] + found["tn"] + found["abstain_good"]
+    return {**found, "pass_good": found["tn"] / good if good else None}
+
+
+@quantity
+def best_threshold(labels, scores, prevalence=None, escape=0, overkill=0):
+    from lvlm_ad import decisions
+
+    found, value = decisions.best_threshold(labels, scores, prevalence=prevalence, miss=escape, false_alarm=overkill)
+    return {"threshold": found, "value": value}
+
+
+@quantity
+def risk_coverage(labels, scores, confidence, threshold=0.5):
+    from lvlm_ad import decisions
+
+    found = decisions.risk_coverage(labels, decisions.fixed(threshold).alarms(scores), confidence)
+    return {name: found[name] for name in ("points", "area", "max_coverage")}
+
+
+@quantity
+def cost(labels, scores, threshold, prevalence, escape, overkill, inspect, model=0):
+    from lvlm_ad import decisions
+
+    prices = decisions.Prices(escape, overkill, inspect, prevalence, model)
+    found = decisions.cost(decisions.decision(labels, scores, threshold), prices)
+    return {"cost": found, **decisions.baselines(prices)}
+
+
+@quantity
+def calibration(labels, scores):
+    from lvlm_ad import decisions
+
+    found = decisions.calibration(labels, scores)
+    return {name: value for name, value in found.items() if name not in {"n", "ece_if_calibrated"}}

@@ -35,6 +35,7 @@ STAGES = (
     "asking",
     "text2seg",
     "metrics",
+    "decisions",
     "runs",
     "plugins",
     "engines",

@@ -1,0 +1,141 @@
+"""Right and wrong decisions: counts, rates and their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from lvlm_ad.decisions.threshold import Threshold, as_scores, fixed
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+COUNTS = ("tp", "fn", "fp", "tn", "abstain_defect", "abstain_good")
+"""Defects that alarm and pass, good images that alarm and pass, and images of both kinds without an answer."""
+
+RATES = ("recall", "miss", "false_alarm", "precision", "balanced_accuracy")
+
+Interval = tuple[float, float]
+
+
+def clopper_pearson(successes: int, n: int) -> Interval | None:
+    """Return the exact 95 % interval of a proportion (Clopper and Pearson, Biometrika 26:404-413, 1934).
+
+    Returns:
+        The interval; None for no trials.
+
+    Example:
+        >>> low, high = clopper_pearson(0, 10)
+        >>> low, round(high, 3)
+        (0.0, 0.308)
+    """
+    if not n:
+        return None
+    low = 0.0 if successes == 0 else float(stats.beta.ppf(0.025, successes, n - successes + 1))
+    high = 1.0 if successes == n else float(stats.beta.ppf(0.975, successes + 1, n - successes))
+    return low, high
+
+
+def decision(
+    labels: ArrayLike, scores: ArrayLike, threshold: Threshold | float, prevalence: float | None = None
+) -> dict[str, Any]:
+    """Count right and wrong decisions.
+
+    Images without an answer are neither alarm nor pass; they count in the denominators of all rates.
+
+    Args:
+        labels: bool ``(N,)``, True for a defect.
+        scores: float ``(N,)``; None or NaN: no answer.
+        threshold: which scores alarm; a number: this score and higher ones.
+        prevalence: the share of defective parts on a line, in [0, 1].
+
+    Returns:
+        The counts ``COUNTS`` and what ``rates`` makes of them.
+
+    Example:
+        >>> figures = decision([True, True, False, False], [0.9, 0.2, None, 0.1], 0.5)
+        >>> figures["recall"], figures["false_alarm"], figures["abstain_good"]
+        (0.5, 0.0, 1)
+    """
+    defect, values = np.asarray(labels, dtype=np.bool_), as_scores(scores)
+    rule = threshold if isinstance(threshold, Threshold) else fixed(threshold)
+    alarm, silent = np.asarray(rule.alarms(values)), np.isnan(values)
+    passed = ~alarm & ~silent
+    kinds = (defect & alarm, defect & passed, ~defect & alarm, ~defect & passed, defect & silent, ~defect & silent)
+    return rates({name: int(kind.sum()) for name, kind in zip(COUNTS, kinds, strict=True)}, prevalence)
+
+
+def rates(counts: Mapping[str, int], prevalence: float | None = None) -> dict[str, Any]:
+    """Turn counts into rates with exact intervals.
+
+    Recall, miss and false alarm are shares of all defects and of all good images; precision is the share of defects
+    among the alarms. Balanced accuracy is the mean of recall and the share of good images that pass; its interval
+    combines theirs by squaring and adding (Zou and Donner, Stat. Med. 27:1693-1702, 2008). Precision at a prevalence
+    ``p`` is ``p r / (p r + (1 - p) f)`` with recall ``r`` and false alarms ``f``.
+
+    Args:
+        counts: ``COUNTS``.
+        prevalence: the share of defective parts on a line, in [0, 1].
+
+    Returns:
+        The counts, the rates (None where undefined), "precision_at_prevalence" if a prevalence is given, and
+        "interval": rate -> [low, high].
+    """
+    tp, fn, fp, tn, silent_bad, silent_good = (counts[name] for name in COUNTS)
+    bad, good = tp + fn + silent_bad, fp + tn + silent_good
+    shares = {"recall": (tp, bad), "miss": (fn, bad), "false_alarm": (fp, good), "precision": (tp, tp + fp)}
+    values: dict[str, float | None] = {name: part / whole if whole else None for name, (part, whole) in shares.items()}
+    intervals = {name: exact for name, share in shares.items() if (exact := clopper_pearson(*share)) is not None}
+    passes = clopper_pearson(tn, good)
+    values["balanced_accuracy"] = None
+    if bad and passes is not None:
+        halves, ends = (tp / bad, tn / good), (intervals["recall"], passes)
+        values["balanced_accuracy"] = sum(halves) / 2
+        intervals["balanced_accuracy"] = mean_interval(halves, ends)
+    if prevalence is not None:
+        values["precision_at_prevalence"] = _precision_at(prevalence, values["recall"], values["false_alarm"])
+    return {**counts, **values, "interval": {name: list(ends) for name, ends in intervals.items()}}
+
+
+def _precision_at(prevalence: float, recall: float | None, false_alarm: float | None) -> float | None:
+    if recall is None or false_alarm is None:
+        return None
+    found = prevalence * recall
+    alarms = found + (1 - prevalence) * false_alarm
+    return found / alarms if alarms else None
+
+
+def mean_interval(points: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """Return the interval of a mean of independent values from their own intervals.
+
+    The distances of the ends are squared and added (Zou and Donner, Stat. Med. 27:1693-1702, 2008).
+    """
+    mean, n = sum(points) / len(points), len(points)
+    below = math.hypot(*(point - low for point, (low, _) in zip(points, intervals, strict=True))) / n
+    above = math.hypot(*(high - point for point, (_, high) in zip(points, intervals, strict=True))) / n
+    return max(0.0, mean - below), min(1.0, mean + above)
+
+
+def mean_decision(categories: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Average the rates over categories, each over those in which it is defined.
+
+    Args:
+        categories: what ``rates`` returns, for each category.
+
+    Returns:
+        The rates (None where no category has it) and "interval".
+    """
+    entries = list(categories)
+    result: dict[str, Any] = {}
+    intervals = {}
+    for name in RATES:
+        defined = [one for one in entries if one[name] is not None]
+        points, ends = [one[name] for one in defined], [one["interval"][name] for one in defined]
+        result[name] = sum(points) / len(points) if points else None
+        if points:
+            intervals[name] = list(mean_interval(points, ends))
+    return {**result, "interval": intervals}

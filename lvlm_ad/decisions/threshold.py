@@ -1,0 +1,254 @@
+"""Thresholds, none of which uses the labels of the images that it judges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from scipy import stats
+
+from lvlm_ad.errors import ConfigError, MetricError
+from lvlm_ad.escape import escaped
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Kind = Literal["fixed", "reference", "conformal", "calibration"]
+
+_FORMS = "0.5, reference:0.95, conformal:0.05, calibration:0.3 or calibration:FOLDER"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a threshold is chosen: the parts of the option ``--threshold``.
+
+    Attributes:
+        text: as the user wrote it.
+        kind: "fixed": the value itself. "reference": a quantile of good references. "conformal": from good references,
+            so that at most a share of good images alarms. "calibration": the best on other labelled images.
+        value: the threshold, quantile, share of false alarms, or share of the images; None: ``folder`` is given.
+        folder: the labelled images of "calibration".
+    """
+
+    text: str
+    kind: Kind
+    value: float | None = None
+    folder: Path | None = None
+
+    @property
+    def needs_references(self) -> bool:
+        """Whether the model must be asked about good references."""
+        return self.kind in {"reference", "conformal"}
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and what is known about it.
+
+    Attributes:
+        kind: how it was chosen, see ``Choice``.
+        value: the score from which on an image alarms; infinity: never; None: there is no threshold.
+        strict: whether only scores above the value alarm; otherwise the value itself alarms too.
+        reason: why there is no threshold, or why it never alarms.
+        guarantee: at most this share of good images alarms, on average over references and images; None: no guarantee.
+        bound95: with 95 % confidence, these references keep the share of false alarms at or below this; None: unknown.
+        n: the images that it was chosen from.
+    """
+
+    kind: Kind
+    value: float | None
+    strict: bool = False
+    reason: str = ""
+    guarantee: float | None = None
+    bound95: float | None = None
+    n: int = 0
+
+    @overload
+    def alarms(self, scores: float | None) -> bool: ...
+    @overload
+    def alarms(self, scores: ArrayLike) -> NDArray[np.bool_] | bool: ...
+    def alarms(self, scores: ArrayLike | None) -> NDArray[np.bool_] | bool:
+        """Say which scores alarm; no answer (None or NaN) never does, and nothing does without a threshold.
+
+        Example:
+            >>> fixed(0.5).alarms([0.4, 0.5, None])
+            array([False,  True, False])
+            >>> fixed(0.5).alarms(0.7)
+            True
+        """
+        values = as_scores(scores)
+        limit = math.nan if self.value is None else self.value
+        found = values > limit if self.strict else values >= limit
+        return found if values.ndim else bool(found)
+
+    def record(self) -> dict[str, Any]:
+        """Return the threshold as JSON holds it; one that never alarms has the value None and a reason."""
+        finite = self.value is not None and math.isfinite(self.value)
+        facts = {"guarantee": self.guarantee, "bound95": self.bound95, "reason": self.reason or None}
+        known = {name: value for name, value in facts.items() if value is not None}
+        return {"threshold": self.value if finite else None, "strict": self.strict, "n_chosen_from": self.n, **known}
+
+
+def as_scores(scores: ArrayLike | None) -> NDArray[np.float64]:
+    """Return scores as float64; None becomes NaN."""
+    return np.asarray(scores, dtype=np.float64)
+
+
+def parse_threshold(text: str) -> Choice:
+    """Read the option ``--threshold``.
+
+    Raises:
+        ConfigError: the text has none of the forms, or a number is outside (0, 1).
+
+    Example:
+        >>> parse_threshold("conformal:0.05").value
+        0.05
+        >>> parse_threshold("conformal:5")
+        Traceback (most recent call last):
+            ...
+        lvlm_ad.errors.ConfigError: --threshold 'conformal:5': the share of false alarms must be above 0 and below 1.
+    """
+    name, colon, rest = text.strip().partition(":")
+    value = _number(rest if colon else name)
+    if not colon and value is not None:
+        if not 0 <= value <= 1:
+            raise ConfigError(f"--threshold {escaped(text)!r}: scores lie in 0..1, and so must a threshold.")
+        return Choice(text, "fixed", value)
+    kinds: dict[str, tuple[Kind, str]] = {
+        "reference": ("reference", "the quantile"),
+        "conformal": ("conformal", "the share of false alarms"),
+        "calibration": ("calibration", "the share of the images (or give a folder)"),
+    }
+    kind, meaning = kinds.get(name, ("fixed", ""))
+    if kind == "calibration" and rest and value is None:
+        return Choice(text, kind, folder=Path(rest))
+    if kind == "fixed" or value is None:
+        raise ConfigError(f"--threshold takes {_FORMS}, not {escaped(text)!r}.")
+    if not 0 < value < 1:
+        raise ConfigError(f"--threshold {escaped(text)!r}: {meaning} must be above 0 and below 1.")
+    return Choice(text, kind, value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def fixed(value: float) -> Threshold:
+    """Return a threshold that the user gave; a score of that value alarms."""
+    return Threshold("fixed", value)
+
+
+def conformal(references: ArrayLike, alpha: float) -> Threshold:
+    """Choose the threshold above which at most a share ``alpha`` of good images alarms.
+
+    With ``j = floor(alpha (n + 1))`` it is the ``(n + 1 - j)``-th smallest score of ``n`` good references. A new good
+    image that is exchangeable with them lies above it with probability ``j / (n + 1)`` at most, on average over
+    references and image (Vovk, ACML 2012). For the references at hand the share of false alarms has the distribution
+    Beta(j, n + 1 - j), whose 95 % quantile is ``bound95`` (Bates et al., Ann. Stat. 51:149-178, 2023).
+
+    Args:
+        references: float ``(N,)``, scores of good images; those without an answer are left out.
+        alpha: the share of false alarms, in (0, 1).
+
+    Example:
+        >>> conformal([0.0] * 18 + [0.4], 0.05).value
+        0.4
+        >>> conformal([0.0] * 10, 0.05).reason
+        'alpha 0.05 needs 19 good references; 10 have a score'
+    """
+    scores = np.sort(_answered(references))
+    n = len(scores)
+    above = math.floor(alpha * (n + 1) + 1e-9)
+    if not above:
+        needed = math.ceil(1 / alpha - 1 - 1e-9)
+        reason = f"alpha {alpha:g} needs {needed} good references; {n} have a score"
+        return Threshold("conformal", None, strict=True, reason=reason, guarantee=0.0, bound95=0.0, n=n)
+    k = n + 1 - above
+    bound = float(stats.beta.ppf(0.95, above, k))
+    return Threshold("conformal", float(scores[k - 1]), strict=True, guarantee=above / (n + 1), bound95=bound, n=n)
+
+
+def conformal_p_values(references: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Return the share of references that are at least as anomalous: (1 + #{reference >= score}) / (n + 1).
+
+    ``p <= alpha`` is the rule of ``conformal`` (Vovk, ACML 2012).
+
+    Example:
+        >>> conformal_p_values([0.1, 0.2, 0.3], [0.2, 0.9])
+        array([0.75, 0.25])
+    """
+    known = np.sort(_answered(references))
+    at_least = len(known) - np.searchsorted(known, as_scores(scores), side="left")
+    return np.asarray((1 + at_least) / (len(known) + 1), dtype=np.float64)
+
+
+def reference_quantile(references: ArrayLike, quantile: float) -> Threshold:
+    """Choose a quantile of good references; scores above it alarm. It promises nothing about new images.
+
+    It is the smallest reference score that a share ``quantile`` of the references does not exceed.
+
+    Example:
+        >>> reference_quantile([0.0, 0.1, 0.2, 0.9], 0.75).value
+        0.2
+    """
+    scores = _answered(references)
+    if not len(scores):
+        return Threshold("reference", None, strict=True, reason="no good reference has a score")
+    value = float(np.quantile(scores, quantile, method="inverted_cdf"))
+    return Threshold("reference", value, strict=True, n=len(scores))
+
+
+def best_threshold(
+    labels: ArrayLike, scores: ArrayLike, *, prevalence: float | None = None, miss: float = 0, false_alarm: float = 0
+) -> tuple[float | None, float]:
+    """Find the score at which to alarm that is best on labelled images; judge other images by it.
+
+    Best is the highest balanced accuracy or, with a prevalence, the lowest expected cost of wrong decisions a part. Of
+    equal ones the largest counts; never to alarm counts only if it is strictly better than every score.
+
+    Args:
+        labels: bool ``(N,)``, True for a defect; both kinds must occur.
+        scores: float ``(N,)``; None or NaN counts as an image of its kind that is neither alarm nor pass.
+        prevalence: the share of defective parts.
+        miss: the price of a missed defect.
+        false_alarm: the price of a false alarm.
+
+    Raises:
+        MetricError: one kind is missing.
+
+    Returns:
+        The threshold (None: never alarm), and its balanced accuracy or cost.
+
+    Example:
+        >>> best_threshold([True, True, False, False], [0.9, 0.6, 0.3, 0.6])
+        (0.9, 0.75)
+    """
+    defect, values = np.asarray(labels, dtype=np.bool_), as_scores(scores)
+    if defect.all() or not defect.any():
+        raise MetricError("a threshold is chosen from good and defective images; one kind is missing")
+    bad, good = np.sort(values[defect & ~np.isnan(values)]), np.sort(values[~defect & ~np.isnan(values)])
+    levels = np.append(np.unique(values[~np.isnan(values)])[::-1], np.inf)
+    n_bad, n_good = int(defect.sum()), int((~defect).sum())
+    missed, passed = np.searchsorted(bad, levels), np.searchsorted(good, levels)
+    if prevalence is None:
+        value = ((len(bad) - missed) / n_bad + passed / n_good) / 2
+        gain = value
+    else:
+        alarms = len(good) - passed
+        value = prevalence * missed / n_bad * miss + (1 - prevalence) * alarms / n_good * false_alarm
+        gain = -value
+    # Rounded: equal fractions must not differ by how they were added.
+    best = int(np.argmax(np.round(gain, 12)))
+    limit = float(levels[best])
+    return (None if math.isinf(limit) else limit), float(value[best])
+
+
+def _answered(scores: ArrayLike) -> NDArray[np.float64]:
+    values = as_scores(scores)
+    return values[~np.isnan(values)]
