@@ -1,4 +1,4 @@
-"""95 % intervals of image AUROC, of its mean over categories and of the difference of two methods, in closed form.
+"""95 % intervals of image AUROC and of its mean over categories, in closed form.
 
 An interval lies in 0..1, contains its number and never has zero width: all right on few images is not certainty.
 ``resampled_intervals`` has those of AP, F1-max and pixel metrics.
@@ -29,7 +29,7 @@ __all__ = [
     "Interval",
     "Z",
     "auroc_interval",
-    "difference_interval",
+    "delong_covariance",
     "mean_auroc_interval",
     "over_categories",
 ]
@@ -106,7 +106,8 @@ def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInte
     bound = 0.025 ** (1 / fewest) if extreme else None
     if fewest < FEWEST_IMAGES:
         return AurocInterval(value, v5, None, 1.0, None, bound)
-    variance = _covariance(labels, (placements(labels, scores),) * 2)
+    placed = placements(labels, scores)
+    variance = delong_covariance(labels, placed, placed)
     factor = 1.0 if extreme else max(variance / v5, _LEAST_FACTOR)
     if factor < 1:
         factor **= max(0.0, 1 - _TRUSTED_FROM / fewest)
@@ -205,51 +206,13 @@ def over_categories(values: Sequence[float], edge: float) -> Interval | None:
     return min(float(expit(logit(centre) - half)), mean), max(float(expit(logit(centre) + half)), mean)
 
 
-def difference_interval(
-    labels: NDArray[np.bool_], first: NDArray[Any], second: NDArray[Any]
-) -> tuple[float | None, float, Interval | None]:
-    """Compare the image AUROCs of two methods on the same images of a category.
-
-    Square-and-add of the two intervals (Zou and Donner, Stat. Med. 27:1693-1702, 2008) with the correlation of the two
-    AUROCs by DeLong. With k images of the rarer kind the correlation is multiplied by 1 - 2/k.
+def delong_covariance(labels: NDArray[np.bool_], first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return DeLong's covariance of two AUROCs on the same images (Biometrics 44:837-845, 1988).
 
     Args:
-        labels: bool ``(n,)``, True if anomalous.
-        first: ``(n,)``, finite scores.
-        second: ``(n,)``, the other method's scores.
-
-    Returns:
-        The first AUROC minus the second, the correlation, and the 95 % interval, in -1..1. The difference is None where
-        a kind is missing, the interval with fewer than two images of a kind.
-
-    Example:
-        >>> labels = np.array([True, True, False, False])
-        >>> result = difference_interval(labels, np.array([0.9, 0.8, 0.1, 0.1]), np.full(4, 0.5))
-        >>> result[0], [round(end, 3) for end in result[2]]
-        (0.5, [-0.226, 0.888])
+        labels: bool ``(n,)``, at least two images of each kind.
+        first: ``(n,)``, ``placements`` of the first scores.
+        second: ``(n,)``, those of the second; with the same as ``first`` it is the variance.
     """
-    labels = np.asarray(labels, dtype=np.bool_)
-    one, other = (auroc_interval(labels, np.asarray(scores)) for scores in (first, second))
-    if one.auroc is None or other.auroc is None:
-        return None, 0.0, None
-    difference = one.auroc - other.auroc
-    if one.interval is None or other.interval is None:
-        return difference, 0.0, None
-    correlation = 0.0
-    if one.delong_variance and other.delong_variance:
-        together = _covariance(labels, (placements(labels, np.asarray(first)), placements(labels, np.asarray(second))))
-        correlation = together / math.sqrt(one.delong_variance * other.delong_variance)
-        correlation *= max(0.0, 1 - 2 / min(np.count_nonzero(labels), np.count_nonzero(~labels)))
-    down = _squares(one.auroc - one.interval[0], other.interval[1] - other.auroc, correlation)
-    up = _squares(one.interval[1] - one.auroc, other.auroc - other.interval[0], correlation)
-    return difference, correlation, (max(difference - down, -1.0), min(difference + up, 1.0))
-
-
-def _squares(one: float, other: float, correlation: float) -> float:
-    return math.sqrt(max(0.0, one**2 + other**2 - 2 * correlation * one * other))
-
-
-def _covariance(labels: NDArray[np.bool_], both: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
-    """Return DeLong's covariance of two AUROCs, from each image's placements."""
     kinds = (labels, ~labels)
-    return math.fsum(float(np.cov(both[0][kind], both[1][kind])[0, 1]) / np.count_nonzero(kind) for kind in kinds)
+    return math.fsum(float(np.cov(first[kind], second[kind])[0, 1]) / np.count_nonzero(kind) for kind in kinds)

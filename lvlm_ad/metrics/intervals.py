@@ -4,10 +4,10 @@ from lvlm_ad.metrics.auroc_intervals import (
     AurocInterval,
     Interval,
     auroc_interval,
-    difference_interval,
     mean_auroc_interval,
     over_categories,
 )
+from lvlm_ad.metrics.differences import difference_interval
 from lvlm_ad.metrics.resampled_intervals import mover_mean, pixel_interval, pixel_mean, smoothed_interval
 
 __all__ = [
