@@ -13,7 +13,9 @@ import typer
 from lvlm_ad.cli import shell
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard import Board
+    from collections.abc import Sequence
+
+    from lvlm_ad.leaderboard import Board, Column
 
 
 Format = StrEnum("Format", ["table", "md", "csv", "json", "tex", "html"])
@@ -28,6 +30,13 @@ def leaderboard(
         typer.Option("--output", "-o", help="Output file.  [default: stdout; for html leaderboard.html in DIR]"),
     ] = None,
     sort: Annotated[str, typer.Option(help="Metric that decides the ranks.")] = "image_auroc",
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Show these columns: metrics, costs or decisions, such as recall.  [default: all but decisions]",
+        ),
+    ] = "",
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Recompute each run from its files; leave out runs that differ, exit status 2."),
@@ -38,11 +47,12 @@ def leaderboard(
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
     from lvlm_ad.errors import ConfigError, RunError
-    from lvlm_ad.leaderboard import make_board, writable
+    from lvlm_ad.leaderboard import chosen_columns, make_board, writable
     from lvlm_ad.runs import read_runs
 
     if data is not None and not verify:
         raise ConfigError("--data needs --verify.")
+    chosen = chosen_columns(columns)
     runs, problems = read_runs(folder)
     if verify:
         from lvlm_ad.cli.terminal import Bars
@@ -59,12 +69,14 @@ def leaderboard(
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
     # Runs that need verification may be a stranger's, and so may their pages.
-    _write(make_board(runs, sort, verified=verify), folder, form, output, link=not verify)
+    _write(make_board(runs, sort, verified=verify), chosen, folder, form, output, link=not verify)
     if verify and problems:
         raise typer.Exit(shell.EXIT_USAGE)
 
 
-def _write(board: Board, folder: Path, form: Format, output: Path | None, *, link: bool) -> None:
+def _write(
+    board: Board, columns: Sequence[Column], folder: Path, form: Format, output: Path | None, *, link: bool
+) -> None:
     """Write a leaderboard to a file or to stdout; without ``link`` a page does not lead to the runs' own pages."""
     from rich.console import Console
 
@@ -77,19 +89,19 @@ def _write(board: Board, folder: Path, form: Format, output: Path | None, *, lin
         output.parent.mkdir(parents=True, exist_ok=True)
     if form is Format.html:
         path = output or folder / "leaderboard.html"
-        write_file(path, board_page(board, folder if link else None, path.parent), through=output is not None)
+        write_file(path, board_page(board, folder if link else None, path.parent, columns), through=output is not None)
         shell.say(f"leaderboard: {path}")
     elif form is not Format.table:
-        text = FORMATS[form.value](board)
+        text = FORMATS[form.value](board, columns)
         if output is None:
             sys.stdout.write(text)
         else:
             write_file(output, text, through=True)
     elif output is None:
-        print_board(board, shell.table_console(shell.BOARD_WIDTH))
+        print_board(board, shell.table_console(shell.BOARD_WIDTH), columns)
     else:
         with output.open("w", encoding="utf-8") as file:
-            print_board(board, Console(file=file, width=shell.BOARD_WIDTH))
+            print_board(board, Console(file=file, width=shell.BOARD_WIDTH), columns)
 
 
 @shell.guarded

@@ -14,6 +14,7 @@ import lvlm_ad.log
 from lvlm_ad.escape import escaped
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, no_interval
+from lvlm_ad.leaderboard.decision_columns import decision_notes
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ class Bars(lvlm_ad.log.Progress):
         return ", ".join(parts)
 
 
-def print_board(board: Board, console: Console) -> None:
+def print_board(board: Board, console: Console, columns: Sequence[Column] = COLUMNS) -> None:
     """Print each group as a table with its notes below, and name the columns that the terminal has no room for."""
     for group in board.groups:
-        rows = [(entry, _row(entry, board.sort)) for entry in group.entries]
-        shown, dropped = _columns(group, [row for _, row in rows], board.sort, console.width)
+        rows = [(entry, _row(entry, board.sort, columns)) for entry in group.entries]
+        shown, dropped = _columns(group, columns, [row for _, row in rows], board.sort, console.width)
         # A title of the table itself would be wrapped at the table's width.
         console.print(Text(escaped(group.title), style="italic"))
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
@@ -134,31 +135,34 @@ def print_board(board: Board, console: Console) -> None:
             console.print(Text(hint, style="dim"))
         if console.is_terminal and any(group.place(entry, one.name) for entry in group.entries for one in shown):
             console.print(Text(f"  {MARKS}", style="dim"))
-        for note in _notes(group, board.sort):
+        for note in _notes(group, board.sort, columns):
             console.print(Text(f"  {note}", style="dim"))
         console.print()
 
 
-def _notes(group: Group, sort: str) -> list[str]:
+def _notes(group: Group, sort: str, columns: Sequence[Column]) -> list[str]:
     notes = [escaped(f"{name}: {note}") for _, name, note in group.notes()]
-    if any(sort in entry.intervals for entry in group.entries):
+    if any(column.has_brackets(entry, sort) for entry in group.entries for column in columns):
         notes.append("In brackets: 95 % interval over test images.")
-    return [*notes, *filter(None, [escaped(no_interval(group.entries))])]
+    return [*notes, *map(escaped, filter(None, [no_interval(group.entries), *decision_notes(group.entries, columns)]))]
 
 
-def _row(entry: Entry, sort: str) -> dict[str, str]:
+def _row(entry: Entry, sort: str, columns: Sequence[Column]) -> dict[str, str]:
     """Return a row's texts by column, without what the heading of its section or column says already."""
-    row = {column.name: escaped(text) for column, text in zip(COLUMNS, cells(entry, sort), strict=True)}
+    row = {column.name: escaped(text) for column, text in zip(columns, cells(entry, sort, columns), strict=True)}
     if entry.kind in {"frame", "published"}:
         row["rank"] = ""
-    row["coverage"] = row["coverage"].removesuffix(" %")
+    if "coverage" in row:
+        row["coverage"] = row["coverage"].removesuffix(" %")
     return row
 
 
-def _columns(group: Group, rows: list[dict[str, str]], sort: str, width: int) -> tuple[list[Column], list[Column]]:
+def _columns(
+    group: Group, columns: Sequence[Column], rows: list[dict[str, str]], sort: str, width: int
+) -> tuple[list[Column], list[Column]]:
     """Return the columns to print, and those that ``width`` has no room for."""
     free = all(entry.cost_usd == 0 for entry in group.entries if entry.run)
-    shown = [column for column in COLUMNS if not (free and column.paid)]
+    shown = [column for column in columns if not (free and column.paid)]
     widths = {}
     for column in shown:
         texts = [column.terminal_head, *(row[column.name] for row in rows)]
@@ -170,7 +174,7 @@ def _columns(group: Group, rows: list[dict[str, str]], sort: str, width: int) ->
             break
         shown.remove(column)
         dropped.append(column)
-    return shown, sorted(dropped, key=COLUMNS.index)
+    return shown, sorted(dropped, key=list(columns).index)
 
 
 def print_comparison(comparison: Comparison, console: Console, images: int) -> None:

@@ -2,6 +2,7 @@
 
 from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board, outcomes, undefined_notes
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, signed, usd
+from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.formats import FORMATS, writable
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Entry",
     "Group",
     "cells",
+    "chosen_columns",
     "make_board",
     "outcomes",
     "percent",

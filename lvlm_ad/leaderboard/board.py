@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.leaderboard.decision_values import decision_figures
 from lvlm_ad.presets import published_rows
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, METRIC_TITLES, Manifest, Run
 from lvlm_ad.text2seg import UNANSWERED
@@ -47,6 +48,8 @@ class Entry:
         notes: what a reader must know about the row.
         run: the run folder's name; empty for published rows.
         categories: category -> metric -> fraction in 0..1, or None.
+        category_intervals: category -> metric -> lower and upper end of its 95 % interval.
+        decisions: "decisions" of metrics.json without its curves; empty if the run has none.
     """
 
     name: str
@@ -63,6 +66,8 @@ class Entry:
     notes: tuple[str, ...] = ()
     run: str = ""
     categories: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    category_intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    decisions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -264,6 +269,11 @@ def _entry(run: Run, namesakes: Sequence[Manifest], sort: str, *, verified: bool
         categories={
             name: {metric: of.get(metric) for metric in METRIC_NAMES} for name, of in metrics["categories"].items()
         },
+        category_intervals={
+            name: {metric: (low, high) for metric, (low, high) in of.get("interval", {}).items()}
+            for name, of in metrics["categories"].items()
+        },
+        decisions=decision_figures(metrics),
     )
 
 

@@ -60,6 +60,7 @@ class Column:
         write: turns the value into a cell's text.
         drop: a terminal that is too narrow leaves out the column with drop 1 first, then 2 and so on; 0: never.
         paid: whether the column is left out in the terminal when no row costs anything.
+        bracketed: whether the interval always follows the value; otherwise it does only in the column that ranks.
     """
 
     name: str
@@ -68,10 +69,19 @@ class Column:
     write: Callable[[Any], str]
     drop: int = 0
     paid: bool = False
+    bracketed: bool = False
 
     def value(self, entry: Entry) -> Any:
         """Return what the column shows of a row; a number is a fraction or USD, None is unknown or undefined."""
         return entry.metrics[self.name] if self.name in METRIC_NAMES else getattr(entry, self.name)
+
+    def ends(self, entry: Entry) -> tuple[float, float] | None:
+        """Return the ends of the value's 95 % interval; None without one."""
+        return entry.intervals.get(self.name)
+
+    def interval(self, entry: Entry) -> str:
+        """Return the interval as text; empty without one."""
+        return "\N{EN DASH}".join(_end(end) for end in self.ends(entry) or ())
 
     def text(self, entry: Entry) -> str:
         """Return the cell's text. Published rows have no coverage and no cost: those cells are empty."""
@@ -81,6 +91,10 @@ class Column:
         if value is None and entry.kind == "published" and self.name not in METRIC_NAMES:
             return ""
         return self.write(value)
+
+    def has_brackets(self, entry: Entry, sort: str) -> bool:
+        """Return whether an interval stands beside the row's value, in a table that ``sort`` ranks."""
+        return (self.bracketed or self.name == sort) and self.ends(entry) is not None
 
 
 COLUMNS = (
@@ -134,17 +148,12 @@ _NAME_KEPT = 28
 """Characters of a name in a sentence or in LaTeX, where a table is scaled to the page."""
 
 
-def cells(entry: Entry, sort: str = "") -> list[str]:
-    """Return a row's texts in the order of ``COLUMNS``; the interval of ``sort`` follows its value, in brackets."""
-    texts = {column.name: column.text(entry) for column in COLUMNS}
-    if sort in entry.intervals:
-        texts[sort] += f" ({interval(entry, sort)})"
-    return list(texts.values())
-
-
-def interval(entry: Entry, metric: str) -> str:
-    """Return the ends of a metric's interval in percent; empty without one."""
-    return "\N{EN DASH}".join(_end(end) for end in entry.intervals.get(metric, ()))
+def cells(entry: Entry, sort: str = "", columns: Sequence[Column] = COLUMNS) -> list[str]:
+    """Return a row's texts in the order of the columns; an interval follows its value, in brackets."""
+    return [
+        column.text(entry) + (f" ({column.interval(entry)})" if column.has_brackets(entry, sort) else "")
+        for column in columns
+    ]
 
 
 def _end(value: float) -> str:
@@ -173,8 +182,8 @@ def no_interval(entries: Sequence[Entry]) -> str:
     return f"{NO_INTERVAL}: {'; '.join(words)}." if words else ""
 
 
-def legend(groups: Sequence[Group], sort: str) -> str:
-    """Explain columns, intervals, reference rows and own maps, as far as the given tables have them."""
+def legend(groups: Sequence[Group], sort: str, notes: Sequence[str] = ()) -> str:
+    """Explain columns, intervals, reference rows and own maps as far as the tables have them; ``notes`` come last."""
     entries = [entry for group in groups for entry in group.entries]
     parts = [HEADS]
     if any(sort in entry.intervals for entry in entries):
@@ -184,4 +193,5 @@ def legend(groups: Sequence[Group], sort: str) -> str:
         parts.append(REFERENCE_ROWS)
     if any("(dense" in entry.name for entry in entries):
         parts.append(OWN_MAPS)
+    parts += notes
     return " ".join(parts)

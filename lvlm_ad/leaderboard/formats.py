@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad import escape
 from lvlm_ad.leaderboard.board import make_board
-from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, NUMBERS, cells, interval, legend, shortened
+from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, Column, cells, legend, shortened
+from lvlm_ad.leaderboard.decision_columns import decision_notes
 from lvlm_ad.runs import METRIC_NAMES, each_separately
 
 if TYPE_CHECKING:
@@ -24,61 +25,65 @@ _WORD_KEPT = 16
 _MARKS = {"best": r"\textbf", "second": r"\underline"}
 
 
-def markdown(board: Board) -> str:
+def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     """Return the leaderboard as Markdown, with a table for each group."""
-    blank = [""] * len(NUMBERS)
+    blank = [""] * (len(columns) - 2)
     parts = []
     for group in board.groups:
         lines = [
             f"### {escape.markdown(group.title)}",
             "",
-            _md_row([column.head for column in COLUMNS]),
-            _md_row(["---", "---", *["---:"] * len(NUMBERS)]),
+            _md_row([column.head for column in columns]),
+            _md_row(["---", "---", *["---:"] * len(blank)]),
         ]
         for heading, entries in group.sections():
             if heading:
                 lines.append(_md_row(["", f"*{heading}*", *blank]))
-            lines += [_md_row([escape.markdown(cell) for cell in cells(entry, board.sort)]) for entry in entries]
+            lines += [
+                _md_row([escape.markdown(cell) for cell in cells(entry, board.sort, columns)]) for entry in entries
+            ]
         notes = [f"- {escape.markdown(name)}: {escape.markdown(note)}" for _, name, note in group.notes()]
         parts.append("\n".join([*lines, *(["", *notes] if notes else [])]))
-    return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort))]) + "\n"
+    notes = decision_notes([entry for group in board.groups for entry in group.entries], columns)
+    return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, notes))]) + "\n"
 
 
 def _md_row(row: Sequence[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
-def csv_text(board: Board) -> str:
+def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     """Return the leaderboard as CSV: one line per row, fractions in 0..1, empty cells where undefined."""
+    numbers = columns[2:]
+    with_ends = [column for column in numbers if column.name in METRIC_NAMES or column.bracketed]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    ends = [f"{name}_{end}" for name in METRIC_NAMES for end in ("low", "high")]
-    numbers = [column.name for column in NUMBERS]
-    writer.writerow(["group", "rank", "kind", "model", *numbers, "notes", "run", *ends])
+    ends = [f"{column.name}_{end}" for column in with_ends for end in ("low", "high")]
+    writer.writerow(["group", "rank", "kind", "model", *(column.name for column in numbers), "notes", "run", *ends])
     for group in board.groups:
         for entry in group.entries:
-            values = [column.value(entry) for column in NUMBERS]
-            intervals = [end for name in METRIC_NAMES for end in entry.intervals.get(name, (None, None))]
+            values = [column.value(entry) for column in numbers]
+            intervals = [end for column in with_ends for end in column.ends(entry) or (None, None)]
             about = ["; ".join(entry.notes), entry.run]
             line = [group.title, entry.rank, entry.kind, entry.name, *values, *about, *intervals]
             writer.writerow([escape.csv_cell(value) for value in line])
     return out.getvalue()
 
 
-def json_text(board: Board) -> str:
-    """Return the leaderboard as JSON: fractions in 0..1, null where undefined."""
+def json_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:  # noqa: ARG001 - JSON is always whole
+    """Return the leaderboard as JSON, whatever the columns: fractions in 0..1, null where undefined."""
     return f"{escape.json_text({'sort': board.sort, **asdict(board)})}\n"
 
 
-def tex(board: Board) -> str:
+def tex(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     """Return the leaderboard as LaTeX tables; the best ranked value is bold, the second underlined.
 
     The tables need the packages booktabs and graphicx, and span both columns of a two-column page.
     """
-    return "\n".join(_table(group, board.sort) for group in board.groups)
+    return "\n".join(_table(group, board.sort, columns) for group in board.groups)
 
 
-def _table(group: Group, sort: str) -> str:
+def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
     lines = [
         r"\begin{table*}",
         # Most classes leave no space between a table and a caption above it.
@@ -86,18 +91,18 @@ def _table(group: Group, sort: str) -> str:
         rf"  \caption{{{_breakable(group.title)}}}",
         r"  \setlength{\tabcolsep}{3pt}",
         r"  \resizebox{\textwidth}{!}{%",
-        rf"  \begin{{tabular}}{{ll{'r' * len(NUMBERS)}}}",
+        rf"  \begin{{tabular}}{{ll{'r' * (len(columns) - 2)}}}",
         r"    \toprule",
-        f"    {' & '.join(escape.latex(column.head) for column in COLUMNS)} \\\\",
+        f"    {' & '.join(escape.latex(column.head) for column in columns)} \\\\",
     ]
     for heading, entries in group.sections():
         lines.append(r"    \midrule")
         if heading:
-            lines.append(rf"    & \multicolumn{{{len(COLUMNS) - 1}}}{{l}}{{\emph{{{escape.latex(heading)}}}}} \\")
-        lines += [f"    {' & '.join(_row(group, entry, sort))} \\\\" for entry in entries]
+            lines.append(rf"    & \multicolumn{{{len(columns) - 1}}}{{l}}{{\emph{{{escape.latex(heading)}}}}} \\")
+        lines += [f"    {' & '.join(_row(group, entry, sort, columns))} \\\\" for entry in entries]
     notes = [f"{escape.latex(shortened(name))}: {_breakable(note)}." for _, name, note in group.notes()]
-    marks = any(group.place(entry, column.name) for entry in group.entries for column in NUMBERS)
-    below = [legend([group], sort), *([MARKS] if marks else [])]
+    marks = any(group.place(entry, column.name) for entry in group.entries for column in columns)
+    below = [legend([group], sort, decision_notes(group.entries, columns)), *([MARKS] if marks else [])]
     lines += [
         r"    \bottomrule",
         r"  \end{tabular}}",
@@ -107,14 +112,14 @@ def _table(group: Group, sort: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _row(group: Group, entry: Entry, sort: str) -> list[str]:
+def _row(group: Group, entry: Entry, sort: str, columns: Sequence[Column]) -> list[str]:
     row = []
-    for column in COLUMNS:
+    for column in columns:
         text = escape.latex(shortened(entry.name) if column.name == "name" else column.text(entry))
         if place := group.place(entry, column.name):
             text = rf"{_MARKS[place]}{{{text}}}"
-        if column.name == sort and sort in entry.intervals:
-            text += rf" {{\scriptsize {escape.latex(interval(entry, sort))}}}"
+        if column.has_brackets(entry, sort):
+            text += rf" {{\scriptsize {escape.latex(column.interval(entry))}}}"
         row.append(text)
     return row
 
@@ -125,7 +130,7 @@ def _breakable(text: str) -> str:
     return "".join(escape.latex(part) + (r"\allowbreak{}" if at % 2 else "") for at, part in enumerate(parts))
 
 
-FORMATS: dict[str, Callable[[Board], str]] = {"csv": csv_text, "json": json_text, "md": markdown, "tex": tex}
+FORMATS: dict[str, Callable[..., str]] = {"csv": csv_text, "json": json_text, "md": markdown, "tex": tex}
 """File formats by name."""
 
 

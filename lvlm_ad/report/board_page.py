@@ -12,6 +12,7 @@ import numpy as np
 
 from lvlm_ad.leaderboard import COLUMNS
 from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, no_interval
+from lvlm_ad.leaderboard.decision_columns import decision_notes
 from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import (
     DASHED,
@@ -30,7 +31,7 @@ from lvlm_ad.report.plots import (
 from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard import Board, Entry, Group
+    from lvlm_ad.leaderboard import Board, Column, Entry, Group
 
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "filter.js")
 _BY_CATEGORY = ("image_auroc", "pixel_auroc", "pixel_aupro")
@@ -61,7 +62,9 @@ Box = tuple[float, float, float, float]
 """Left, bottom, right and top in pixels."""
 
 
-def board_page(board: Board, runs: Path | None = None, folder: Path | None = None) -> str:
+def board_page(
+    board: Board, runs: Path | None = None, folder: Path | None = None, columns: Sequence[Column] = COLUMNS
+) -> str:
     """Return a leaderboard as one self-contained HTML file.
 
     A row leads to its report in the folder ``runs`` if there is one (None: no links). ``folder`` is where the page will
@@ -78,13 +81,14 @@ def board_page(board: Board, runs: Path | None = None, folder: Path | None = Non
         title="lvlm-ad leaderboard",
         made="",
         groups=[_group(group, _links(group, runs, folder), at) for at, group in enumerate(board.groups)],
-        columns=COLUMNS,
+        columns=columns,
         explanations=[
             f"{HEADS} Click a heading to sort.",
             f"{MARKS} Nothing else in the rows of a table is bold or underlined.",
             INTERVALS,
             REFERENCE_ROWS,
             OWN_MAPS,
+            *decision_notes([entry for group in board.groups for entry in group.entries], columns),
         ],
     )
 
