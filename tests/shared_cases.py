@@ -186,3 +186,61 @@ def calibration(labels, scores):
 
     found = decisions.calibration(labels, scores)
     return {name: value for name, value in found.items() if name not in {"n", "ece_if_calibrated"}}
+
+
+@quantity
+def pairs_and_ranks(critical, **categories):
+    from scipy.stats import norm
+
+    from lvlm_ad.metrics import differences, ranks
+
+    numbers = range(len(categories) // 2)
+    rows = ranks.auroc_rows(
+        [(np.array(categories[f"labels{k}"], bool), np.array(categories[f"scores{k}"])) for k in numbers]
+    )
+    pairs = ranks.compare_pairs(rows)
+    upper = np.abs(pairs.z[np.triu_indices(len(pairs.z), 1)])
+    return {
+        "difference": pairs.difference,
+        "variance": pairs.variance,
+        "z": pairs.z,
+        "z0": pairs.z0,
+        "z0_max": ranks.z0_max(rows.sizes),
+        "rank_ranges": ranks.rank_ranges(ranks.better_than(pairs, critical)),
+        "holm_adjusted_p": differences.holm(2 * norm.sf(upper)),
+    }
+
+
+@quantity
+def max_t_critical(rows, covariance, note=""):  # noqa: ARG001 - says how the case was made
+    from lvlm_ad.metrics import ranks
+
+    root = np.eye(rows) if covariance == "identity" else np.linalg.cholesky(covariance)
+    draws = root @ np.random.default_rng(0).standard_normal((rows, 20_000))
+    _, variance = ranks.difference_and_variance(np.zeros(rows), root)
+    return {"critical": ranks.max_t_critical(draws.astype(np.float32), variance)}
+
+
+@quantity
+def z0_max(sizes):
+    from lvlm_ad.metrics import ranks
+
+    highest = ranks.z0_max(sizes)
+    return {"z0_max": highest, "rankable": ranks.rankable(sizes)}
+
+
+@quantity
+def front(quality, costs):
+    from lvlm_ad.metrics import front as fronts
+
+    return {
+        "on_front": fronts.front(quality, costs),
+        "on_front_first_cost": fronts.front(quality, [one[0] for one in costs]),
+    }
+
+
+@quantity
+def front_probability(draws, cost):
+    from lvlm_ad.metrics import front as fronts
+
+    return {"probability": fronts.front_probability(draws, cost)}
