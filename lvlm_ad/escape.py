@@ -13,7 +13,7 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["csv_cell", "escaped", "html", "json_text", "latex", "markdown", "visible"]
+__all__ = ["breakable_latex", "csv_cell", "escaped", "html", "json_text", "latex", "markdown", "visible"]
 
 _UNUSUAL = re.compile(r"[^\x20-\x7e]")
 
@@ -30,6 +30,9 @@ _MARKDOWN = re.compile(
 
 # GitHub looks for names and mail addresses in the finished text; only an element between two letters stops it.
 _IN_MARKDOWN = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": r"\@<!-- -->"}
+
+_WORD_KEPT = 16
+"""Characters of a word in LaTeX after which a line may break."""
 
 _LATIN_1_END = 0xFF
 """Every LaTeX engine knows the accented letters up to here."""
@@ -162,6 +165,17 @@ def latex(text: str) -> str:
     # Two hyphens must not become a dash, and no line may break between a number and its per cent sign.
     parts = ("".join(map(_latex_character, part)) for part in re.split("(?<=-)(?=-)", text))
     return "{}".join(parts).replace(r" \%", r"~\%")
+
+
+def breakable_latex(text: str) -> str:
+    r"""Write a text for LaTeX, where lines may break within long words such as addresses and hashes.
+
+    Example:
+        >>> breakable_latex("see 0123456789abcdef0123")
+        'see 0123456789abcdef\\allowbreak{}0123'
+    """
+    parts = re.split(rf"(\S{{{_WORD_KEPT}}})(?=\S)", text)
+    return "".join(latex(part) + (r"\allowbreak{}" if at % 2 else "") for at, part in enumerate(parts))
 
 
 def _latex_character(character: str) -> str:

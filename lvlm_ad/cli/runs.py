@@ -37,6 +37,16 @@ def leaderboard(
             help="Show these columns: metrics, costs or decisions, such as recall.  [default: all but decisions]",
         ),
     ] = "",
+    by_category: Annotated[
+        bool,
+        typer.Option(
+            "--by-category",
+            help="Write the table of papers: rows are categories, columns are models; md (also shown), csv or tex.",
+        ),
+    ] = False,
+    reference_rows: Annotated[
+        bool, typer.Option("--reference-rows", help="With --by-category: show chance, contrast and oracle, too.")
+    ] = False,
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Recompute each run from its files; leave out runs that differ, exit status 2."),
@@ -47,12 +57,16 @@ def leaderboard(
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
     from lvlm_ad.errors import ConfigError, RunError
-    from lvlm_ad.leaderboard import chosen_columns, make_board, writable
+    from lvlm_ad.leaderboard import chosen_columns, make_board, metrics_by_category, writable
     from lvlm_ad.runs import read_runs
 
     if data is not None and not verify:
         raise ConfigError("--data needs --verify.")
-    chosen = chosen_columns(columns)
+    if reference_rows and not by_category:
+        raise ConfigError("--reference-rows needs --by-category; other tables always have them.")
+    if by_category and form in {Format.json, Format.html}:
+        raise ConfigError(f"--by-category takes --format md, csv or tex, not {form.value}.")
+    chosen = metrics_by_category(columns) if by_category else chosen_columns(columns)
     runs, problems = read_runs(folder)
     if verify:
         from lvlm_ad.cli.terminal import Bars
@@ -68,8 +82,12 @@ def leaderboard(
     if not runs:
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
-    # Runs that need verification may be a stranger's, and so may their pages.
-    _write(make_board(runs, sort, verified=verify), chosen, folder, form, output, link=not verify)
+    board = make_board(runs, sort, verified=verify)
+    if by_category:
+        _write_by_category(board, chosen, form, output, reference_rows=reference_rows)
+    else:
+        # Runs that need verification may be a stranger's, and so may their pages.
+        _write(board, chosen, folder, form, output, link=not verify)
     if verify and problems:
         raise typer.Exit(shell.EXIT_USAGE)
 
@@ -92,16 +110,37 @@ def _write(
         write_file(path, board_page(board, folder if link else None, path.parent, columns), through=output is not None)
         shell.say(f"leaderboard: {path}")
     elif form is not Format.table:
-        text = FORMATS[form.value](board, columns)
-        if output is None:
-            sys.stdout.write(text)
-        else:
-            write_file(output, text, through=True)
+        _write_text(FORMATS[form.value](board, columns), output)
     elif output is None:
         print_board(board, shell.table_console(shell.BOARD_WIDTH), columns)
     else:
         with output.open("w", encoding="utf-8") as file:
             print_board(board, Console(file=file, width=shell.BOARD_WIDTH), columns)
+
+
+def _write_by_category(
+    board: Board, metrics: Sequence[Column], form: Format, output: Path | None, *, reference_rows: bool
+) -> None:
+    """Write the models of each group by category."""
+    from lvlm_ad.errors import RunError
+    from lvlm_ad.leaderboard import CATEGORY_FORMATS, category_table
+
+    tables = [category_table(group, metrics, reference_rows=reference_rows) for group in board.groups]
+    tables = [table for table in tables if table.models]
+    if not tables:
+        raise RunError("There are only reference rows; --reference-rows shows them by category.")
+    _write_text(CATEGORY_FORMATS["md" if form is Format.table else form.value](tables), output)
+
+
+def _write_text(text: str, output: Path | None) -> None:
+    """Write a text to a file or to stdout."""
+    from lvlm_ad.files import write_file
+
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_file(output, text, through=True)
 
 
 @shell.guarded

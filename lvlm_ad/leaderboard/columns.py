@@ -162,10 +162,9 @@ def _end(value: float) -> str:
     return whole if whole != "100" or value == 1 else f"{min(100 * value, 99.9):.1f}"
 
 
-def shortened(name: str) -> str:
-    """Leave out the middle of a long name; long names often differ at their end."""
-    half = _NAME_KEPT // 2
-    return name if len(name) <= _NAME_KEPT else f"{name[:half]}...{name[-half:]}"
+def shortened(name: str, kept: int = _NAME_KEPT) -> str:
+    """Leave out the middle of a name longer than ``kept``; long names often differ at their end."""
+    return name if len(name) <= kept else f"{name[: kept // 2]}...{name[-(kept // 2) :]}"
 
 
 def no_interval(entries: Sequence[Entry]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -18,9 +17,6 @@ from lvlm_ad.runs import METRIC_NAMES, each_separately
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Board, Entry, Group
     from lvlm_ad.runs import Run
-
-_WORD_KEPT = 16
-"""Characters of a word in notes after which a line may break: addresses and hashes are long."""
 
 _MARKS = {"best": r"\textbf", "second": r"\underline"}
 
@@ -88,7 +84,7 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
         r"\begin{table*}",
         # Most classes leave no space between a table and a caption above it.
         r"  \setlength{\belowcaptionskip}{6pt}",
-        rf"  \caption{{{_breakable(group.title)}}}",
+        rf"  \caption{{{escape.breakable_latex(group.title)}}}",
         r"  \setlength{\tabcolsep}{3pt}",
         r"  \resizebox{\textwidth}{!}{%",
         rf"  \begin{{tabular}}{{ll{'r' * (len(columns) - 2)}}}",
@@ -100,7 +96,7 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
         if heading:
             lines.append(rf"    & \multicolumn{{{len(columns) - 1}}}{{l}}{{\emph{{{escape.latex(heading)}}}}} \\")
         lines += [f"    {' & '.join(_row(group, entry, sort, columns))} \\\\" for entry in entries]
-    notes = [f"{escape.latex(shortened(name))}: {_breakable(note)}." for _, name, note in group.notes()]
+    notes = [f"{escape.latex(shortened(name))}: {escape.breakable_latex(note)}." for _, name, note in group.notes()]
     marks = any(group.place(entry, column.name) for entry in group.entries for column in columns)
     below = [legend([group], sort, decision_notes(group.entries, columns)), *([MARKS] if marks else [])]
     lines += [
@@ -122,12 +118,6 @@ def _row(group: Group, entry: Entry, sort: str, columns: Sequence[Column]) -> li
             text += rf" {{\scriptsize {escape.latex(column.interval(entry))}}}"
         row.append(text)
     return row
-
-
-def _breakable(text: str) -> str:
-    """Escape text, and let lines break within long words."""
-    parts = re.split(rf"(\S{{{_WORD_KEPT}}})(?=\S)", text)
-    return "".join(escape.latex(part) + (r"\allowbreak{}" if at % 2 else "") for at, part in enumerate(parts))
 
 
 FORMATS: dict[str, Callable[..., str]] = {"csv": csv_text, "json": json_text, "md": markdown, "tex": tex}

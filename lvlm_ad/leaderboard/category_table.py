@@ -1,0 +1,174 @@
+"""Tables in the form of papers: rows are categories and their mean, columns are models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.leaderboard.columns import OWN_MAPS, REFERENCE_ROWS, UNKNOWN, Column, percent, shortened
+from lvlm_ad.leaderboard.decision_columns import DecisionColumn, chosen_columns, decision_notes
+from lvlm_ad.runs import METRIC_NAMES
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard.board import Entry, Group
+
+Mark = Literal["best", "second", ""]
+
+USUAL_METRICS = "image_auroc,pixel_auroc"
+"""The pair that papers print."""
+
+MARKED = (
+    "In each row the best value of the ranked models is bold and the second best is underlined; values that are "
+    "printed alike are marked alike."
+)
+
+STAR = "*"
+"""Follows the name of a model that is not ranked."""
+
+_KINDS = {"ranked": 0, "apart": 1, "frame": 2}
+"""Kinds of leaderboard rows that have values by category, in the order of the columns."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of a model in a category.
+
+    Attributes:
+        value: a fraction in 0..1; None if undefined.
+        text: the value in percent; a dash if undefined.
+        mark: whether it is the best or second best of its row.
+    """
+
+    value: float | None
+    text: str
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class CategoryTable:
+    """The models of one group by category.
+
+    Attributes:
+        title: the conditions in words.
+        metrics: what each cell shows, in this order.
+        models: the columns: ranked models first, best first.
+        rows: name of a category, or "mean", and for each model a cell for each metric.
+    """
+
+    title: str
+    metrics: tuple[Column, ...]
+    models: tuple[Entry, ...]
+    rows: tuple[tuple[str, tuple[tuple[Cell, ...], ...]], ...]
+
+    @property
+    def heads(self) -> list[str]:
+        """The models' names; a star follows the name of a model that is not ranked."""
+        return [f"{model.name}{STAR if model.kind == 'apart' else ''}" for model in self.models]
+
+    @property
+    def unit(self) -> str:
+        """What a cell holds, such as "I-AUROC/P-AUROC, percent"."""
+        return f"{'/'.join(column.head for column in self.metrics)}, percent"
+
+    def notes(self) -> list[str]:
+        """Return the sentences below the table."""
+        marked = any(cell.mark for _, cells in self.rows for pair in cells for cell in pair)
+        notes = [MARKED] if marked else []
+        if any(cell.value is None for _, cells in self.rows for pair in cells for cell in pair):
+            notes.append("A dash: undefined.")
+        for model in self.models:
+            if model.kind == "apart":
+                notes.append(f"{STAR} {shortened(model.name)}: not ranked, {model.reason}.")
+            elif model.coverage is not None and model.coverage < 1:
+                notes.append(
+                    f"{shortened(model.name)}: {min(100 * model.coverage, 99.9):.1f} % of the images have an answer."
+                )
+        if any(model.kind == "frame" for model in self.models):
+            notes.append(REFERENCE_ROWS.replace("rows", "columns"))
+        if any("(dense" in model.name for model in self.models):
+            notes.append(OWN_MAPS.replace("A row", "A column").replace("ranked rows score", "ranked models score"))
+        return [*notes, *decision_notes(self.models, self.metrics)]
+
+
+def metrics_by_category(names: str) -> tuple[Column, ...]:
+    """Return the metrics that the cells of a table by category show.
+
+    Args:
+        names: metrics and rates, separated by commas; "" for the pair of image and pixel AUROC.
+
+    Raises:
+        ConfigError: a name is unknown, or has no value by category, such as a cost.
+
+    Example:
+        >>> [column.head for column in metrics_by_category("")]
+        ['I-AUROC', 'P-AUROC']
+        >>> metrics_by_category("cost_usd")
+        Traceback (most recent call last):
+            ...
+        lvlm_ad.errors.ConfigError: A table by category cannot show 'cost_usd', which has no value for each category.
+    """
+    columns = chosen_columns(names or USUAL_METRICS)[2:]
+    for column in columns:
+        rate = isinstance(column, DecisionColumn) and column.part == "mean"
+        if column.name not in METRIC_NAMES and not rate:
+            raise ConfigError(f"A table by category cannot show {column.name!r}, which has no value for each category.")
+    return columns
+
+
+def category_table(group: Group, metrics: Sequence[Column], *, reference_rows: bool = False) -> CategoryTable:
+    """Turn a group of a leaderboard into a table by category.
+
+    Published rows have no values by category and are left out.
+
+    Args:
+        group: the group.
+        metrics: what each cell shows.
+        reference_rows: whether reference rows are columns, too, after the models.
+    """
+    kinds = [kind for kind in _KINDS if kind != "frame" or reference_rows]
+    models = sorted((one for one in group.entries if one.kind in kinds), key=lambda one: _KINDS[one.kind])
+    categories: Sequence[str] = group.conditions["categories"]
+    rows = [(name, _cells(models, metrics, _of_category(name))) for name in categories]
+    if len(categories) > 1:
+        rows.append(("mean", _cells(models, metrics, lambda column, entry: column.value(entry))))
+    return CategoryTable(group.title, tuple(metrics), tuple(models), tuple(rows))
+
+
+def _of_category(category: str) -> Callable[[Column, Entry], float | None]:
+    def value(column: Column, entry: Entry) -> float | None:
+        of: Mapping[str, Mapping[str, float | None]] = (
+            entry.categories if column.name in METRIC_NAMES else entry.decisions.get("categories", {})
+        )
+        return of.get(category, {}).get(column.name)
+
+    return value
+
+
+def _cells(
+    models: Sequence[Entry], metrics: Sequence[Column], value: Callable[[Column, Entry], float | None]
+) -> tuple[tuple[Cell, ...], ...]:
+    """Return one row: for each model a cell for each metric."""
+    by_metric = []
+    for column in metrics:
+        values = [value(column, model) for model in models]
+        texts = [percent(one) for one in values]
+        marks = _marks(
+            texts, [model.kind == "ranked" for model in models], lowest=getattr(column, "lower_is_better", False)
+        )
+        by_metric.append([Cell(*cell) for cell in zip(values, texts, marks, strict=True)])
+    return tuple(zip(*by_metric, strict=True))
+
+
+def _marks(texts: Sequence[str], ranked: Sequence[bool], *, lowest: bool) -> list[Mark]:
+    """Mark the best and the second best of the ranked values as printed; a single model has no mark."""
+    known = [float(text) for text, in_rank in zip(texts, ranked, strict=True) if in_rank and text != UNKNOWN]
+    if sum(ranked) < 2:  # noqa: PLR2004 - nothing to compare with
+        return [""] * len(texts)
+    places: list[Mark] = ["best", "second"]
+    by_value = dict(zip(sorted(set(known), reverse=not lowest), places, strict=False))
+    return [
+        by_value.get(float(text), "") if in_rank and text != UNKNOWN else ""
+        for text, in_rank in zip(texts, ranked, strict=True)
+    ]
