@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OnFailure = StrEnum("OnFailure", ["zero", "exclude"])
 EngineName = StrEnum("EngineName", ["local", "ray"])
+MapFormat = StrEnum("MapFormat", ["tiff", "png", "npy"])
 
 
 @shell.guarded
@@ -69,6 +70,16 @@ def bench(
         str | None,
         typer.Option(help="With --engine ray: the cluster's address.  [default: RAY_ADDRESS, else only this machine]"),
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the anomaly maps and image scores of every row here, a folder each, as 'lvlm-ad score' reads.",
+        ),
+    ] = None,
+    map_format: Annotated[
+        MapFormat, typer.Option(help="Maps as floats (tiff, npy), or from 0 to 65535 for the scores 0 to 1 (png).")
+    ] = MapFormat.tiff,
     report: Annotated[bool, typer.Option(help="Write a web page for each model, with all images and answers.")] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate the number of questions and their cost; ask nothing.")

@@ -18,6 +18,7 @@ from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import BaselineDetector
 from lvlm_ad.evaluate.divide import divide_dataset
+from lvlm_ad.evaluate.map_writer import MapWriter
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.evaluate.sources import remember_place
@@ -62,7 +63,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         DataError: the data set cannot be used.
         FatalError: a model cannot be asked any further, or answered nothing; every answer so far is kept.
         StoreError: a store cannot be read or written.
-        RunError: a run cannot be written.
+        RunError: a run or a map cannot be written.
 
     Example:
         >>> import tempfile
@@ -96,9 +97,11 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         if name in warnings:
             progress.note(warnings[name])
 
+    maps = None if plan.config.maps is None else MapWriter(plan, plan.config.maps)
+
     def measure() -> Runs:
         with BenchSession.started(plan, progress) as (session, detectors):
-            return Runs(run for detector in detectors for run in _runs_of(session, detector))
+            return Runs(run for detector in detectors for run in _runs_of(session, detector, maps))
 
     return _with_sound_cache(measure, plan, progress)
 
@@ -207,18 +210,20 @@ def _closing(detectors: deque[Detector[Any]]) -> Iterator[Detector[Any]]:
         detectors.popleft().plugin.close()
 
 
-def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
+def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) -> list[Run]:
     """Run one model and write a run for each of its rows.
 
     Raises:
         FatalError: not one question was answered: the row would measure the connection, not the model.
     """
     started, plan, name = datetime.now(UTC), session.plan, detector.name
+    if maps is not None:
+        maps.start(name, detector.rows)
     detector.start()
     results = {row: RowResult(plan, row, detector.finalize) for row in detector.rows}
     retries: list[str] = []
     session.progress.start(name, len(plan.dataset))
-    for prediction, images in _predictions(session, detector):
+    for prediction, images in _predictions(session, detector, maps):
         for row, image in images.items():
             results[row].add(image)
         if prediction.retry_error:
@@ -241,11 +246,15 @@ def _runs_of(session: Session, detector: Detector[Any]) -> list[Run]:
                 f"{name}: none of {len(records)} questions was answered. The first, {records[0].id}: "
                 f"{' '.join(records[0].notes)}"
             )
+        if maps is not None:
+            maps.write_scores(name, row, records)
         runs.append(result.write(detector.facts(row), started, detector.plugin.environment(), paid=detector.paid))
     return runs
 
 
-def _predictions(session: Session, detector: Detector[Any]) -> Iterator[tuple[Prediction, Mapping[Row, RowImage]]]:
+def _predictions(
+    session: Session, detector: Detector[Any], maps: MapWriter | None
+) -> Iterator[tuple[Prediction, Mapping[Row, RowImage]]]:
     """Predict every sample in a pool of threads, started in the data set's order; results come in any order.
 
     No more are started than can be under way while results are taken: each may hold a map. After an error or Ctrl-C no
@@ -254,6 +263,8 @@ def _predictions(session: Session, detector: Detector[Any]) -> Iterator[tuple[Pr
 
     def predict(sample: Sample) -> tuple[Prediction, Mapping[Row, RowImage]]:
         prediction = detector.detect(sample, session.divisions.regions(sample))
+        if maps is not None:
+            maps.write(detector.name, detector.rows, sample, prediction)
         return prediction, images_of_rows(session, detector.rows, sample, prediction)
 
     pool = ThreadPoolExecutor(detector.workers)

@@ -57,6 +57,8 @@ class RunConfig:
         resamples: bootstrap resamples of the test images for confidence intervals, 50 or more; 0: no intervals.
         engine: "local": all on this machine; "ray": images are divided and local models run on a Ray cluster. The
             numbers are the same.
+        maps: the folder for the anomaly maps of every row; None: maps are not written.
+        map_format: their format: "tiff" and "npy" hold each score as float32, "png" in 16 bits.
         ray_address: address of a running cluster; None: the one that RAY_ADDRESS names, or one on this machine alone.
         frame: old name of ``reference_rows``.
 
@@ -86,6 +88,8 @@ class RunConfig:
     resamples: int = 1000
     engine: Literal["local", "ray"] = "local"
     ray_address: str | None = None
+    maps: Path | None = None
+    map_format: Literal["tiff", "png", "npy"] = "tiff"
     frame: InitVar[bool | None] = None
 
     def __post_init__(self, frame: bool | None) -> None:

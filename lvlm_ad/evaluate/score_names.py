@@ -16,7 +16,7 @@ from lvlm_ad.errors import DataError
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Dataset, Sample
 
-__all__ = ["MAP_SUFFIXES", "SampleNames", "expected_names"]
+__all__ = ["MAP_SUFFIXES", "SampleNames", "expected_names", "file_names"]
 
 T = TypeVar("T")
 
@@ -89,6 +89,35 @@ def expected_names(sample: Sample, dataset: Dataset) -> list[str]:
     """Return the usual names of a sample, without suffix, for a message: its path in the data set, and its id."""
     path = PurePosixPath(_path(sample, dataset))
     return list(dict.fromkeys([path.as_posix().removesuffix(path.suffix), sample.id]))
+
+
+def file_names(dataset: Dataset) -> dict[str, str]:
+    """Choose for each sample the name, without suffix, under which its map is written and found again.
+
+    It is the image's path in the data set. Where that lies outside the data set's folder, is hidden or may mean two
+    images, it is the id, or the path with its suffix.
+
+    Returns:
+        Sample id -> name.
+
+    Raises:
+        DataError: a sample has no such name.
+    """
+    found = SampleNames(dataset)
+    names = {}
+    for sample in dataset:
+        usual = (*expected_names(sample, dataset), _path(sample, dataset))
+        own = next((name for name in usual if _stays_inside(name) and found.find(name) == {sample.id}), None)
+        if own is None:
+            raise DataError(f"The map of {shown(sample.id)} has no name of its own; give the image another name.")
+        names[sample.id] = own
+    return names
+
+
+def _stays_inside(name: str) -> bool:
+    """Return whether a file of that name lies in the folder it is written to and is not hidden."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and not any(part.startswith(".") for part in path.parts)
 
 
 def _path(sample: Sample, dataset: Dataset) -> str:
