@@ -13,6 +13,7 @@ from lvlm_ad.cli import shell
 from lvlm_ad.cli.bench import bench, score
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.image import ask, regions
+from lvlm_ad.cli.inspect import inspect
 from lvlm_ad.cli.models import check_backend, check_baseline, doctor, models, new_backend, new_baseline
 from lvlm_ad.cli.runs import compare, leaderboard, report
 
@@ -46,7 +47,7 @@ def root(
 
 # A command has the name of its function, with dashes.
 for command in (
-    *(bench, ask, regions, leaderboard, report, compare, score),
+    *(bench, ask, inspect, regions, leaderboard, report, compare, score),
     *(models, new_backend, new_baseline, check_backend, check_baseline, doctor),
 ):
     app.command()(command)

@@ -113,7 +113,7 @@ def bench(
             runs = evaluate.bench(config, bars)
             pages = _write_reports(runs, bars) if report else []
     if dry_run:
-        _show_forecast(forecast, json=json)
+        show_forecast(forecast, json=json)
         return
     _show_board(runs, out)
     for page in pages:
@@ -198,7 +198,8 @@ def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
     return lines
 
 
-def _show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
+def show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
+    """Print what each model would be asked, and what that would cost."""
     if json:
         shell.print_json({"forecast": forecast})
         return

@@ -61,13 +61,17 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in _entries(folder) if path.is_file() or (path.is_symlink() and not path.is_dir())]
 
 
+def is_visible(name: str) -> bool:
+    """Return whether a file or folder is neither hidden nor one that an operating system leaves behind."""
+    return not name.startswith(".") and name.casefold() not in _SYSTEM_FILES
+
+
 def _entries(folder: Path) -> list[Path]:
     try:
         names = os.listdir(folder)  # noqa: PTH208 - names are enough
     except OSError as error:
         raise DataError(f"{shown(folder)} cannot be listed: {error.strerror}.") from error
-    visible = [name for name in names if not name.startswith(".") and name.casefold() not in _SYSTEM_FILES]
-    return [folder / name for name in sorted(visible, key=normalized)]
+    return [folder / name for name in sorted(filter(is_visible, names), key=normalized)]
 
 
 def contents_of(folder: Path) -> str:

@@ -2,6 +2,9 @@
 
 from lvlm_ad.evaluate.bench import bench, dry_run
 from lvlm_ad.evaluate.config import Plan, RunConfig, resolve
+from lvlm_ad.evaluate.inspection import forecast_inspection, inspect
+from lvlm_ad.evaluate.inspection_plan import InspectionConfig
+from lvlm_ad.evaluate.inspection_report import Inspection
 from lvlm_ad.evaluate.one_image import AskedImage, CutImage, ask, cut
 from lvlm_ad.evaluate.score_maps import score_maps
 from lvlm_ad.log import Progress
@@ -9,6 +12,8 @@ from lvlm_ad.log import Progress
 __all__ = [
     "AskedImage",
     "CutImage",
+    "Inspection",
+    "InspectionConfig",
     "Plan",
     "Progress",
     "RunConfig",
@@ -16,6 +21,8 @@ __all__ = [
     "bench",
     "cut",
     "dry_run",
+    "forecast_inspection",
+    "inspect",
     "resolve",
     "score_maps",
 ]

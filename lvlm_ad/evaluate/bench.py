@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.detectors import Detector, Prediction
     from lvlm_ad.plugins import Model
 
-__all__ = ["BenchSession", "bench", "dry_run"]
+__all__ = ["BenchSession", "bench", "dry_run", "with_sound_cache", "without_key"]
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         with BenchSession.started(plan, progress) as (session, detectors):
             return Runs(run for detector in detectors for run in _runs_of(session, detector, maps))
 
-    return _with_sound_cache(measure, plan, progress)
+    return with_sound_cache(measure, plan, progress)
 
 
 def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
         For each chat model what ``ChatDetector.forecast`` returns.
     """
     plan = resolve(config)
-    plan = replace(plan, models=tuple(_without_key(model) for model in plan.models))
+    plan = replace(plan, models=tuple(without_key(model) for model in plan.models))
     progress = progress or Progress()
     for note in plan.dataset.remarks:
         progress.note(note)
@@ -122,10 +122,10 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
         with BenchSession.started(plan, progress) as (_, detectors):
             return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
 
-    return _with_sound_cache(forecasts, plan, progress)
+    return with_sound_cache(forecasts, plan, progress)
 
 
-def _with_sound_cache(work: Callable[[], T], plan: Plan, progress: Progress) -> T:
+def with_sound_cache(work: Callable[[], T], plan: Plan, progress: Progress) -> T:
     """Do the work; if the cache turns out to be damaged, do it again with a new one. The cache holds no answers."""
     try:
         return work()
@@ -135,7 +135,8 @@ def _with_sound_cache(work: Callable[[], T], plan: Plan, progress: Progress) -> 
         return work()
 
 
-def _without_key(model: Model) -> Model:
+def without_key(model: Model) -> Model:
+    """Return a model that can be built without a key: it will not be asked."""
     options = {**model.preset.options, **model.plugin.Options.keyless}
     return replace(model, preset=model.preset.model_copy(update={"options": options}))
 

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from lvlm_ad.metrics.histograms import ScoreHistogram
     from lvlm_ad.regions import DivisionStore, Regions
 
-__all__ = ["Divisions", "divide_dataset"]
+__all__ = ["Cut", "Divisions", "divide_dataset"]
 
 DIVISION_VERSION = 1
 """Raised when the same settings give other regions or counts, so that divisions of older versions are not used."""
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """Divide one image and count its ground truth; a task for an engine."""
 
     method: str
@@ -46,9 +46,11 @@ class _Cut:
     side: int
 
     def load(self, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """Read a sample's image and mask."""
         return sample.image, sample.mask
 
     def run(self, loaded: tuple[NDArray[np.uint8], NDArray[np.bool_] | None]) -> StoredDivision:
+        """Divide the image and count its ground truth."""
         image, mask = loaded
         size = (self.side, self.side)
         regions = divide(resize_image(image, size), self.method, **self.options)
@@ -158,7 +160,7 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     problems: list[str] = []
     progress.start("dividing", len(plan.dataset))
     progress.advance(len(plan.dataset) - len(missing), stored=True)
-    cut = _Cut(plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size)
+    cut = Cut(plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size)
     # Closed here, so that after an error no work goes on behind it.
     with closing((engine or LocalEngine()).map(cut, missing, holds_model=plan.division.in_one_process)) as results:
         for sample, result in results:

@@ -1,0 +1,136 @@
+"""``lvlm-ad inspect``: pictures without labels."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lvlm_ad.cli import shell
+
+if TYPE_CHECKING:
+    from lvlm_ad.evaluate import Inspection
+
+MapFormat = StrEnum("MapFormat", ["tiff", "png", "npy"])
+
+
+@shell.guarded
+def inspect(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures, in folders of any depth.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin, preset file or your own class.")],
+    threshold: Annotated[
+        str,
+        typer.Option(
+            help="A score, such as 0.5; reference:Q, the quantile Q of good pictures; or conformal:ALPHA, above which "
+            "at most a share ALPHA of good pictures alarms."
+        ),
+    ] = "0.5",
+    good: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Good pictures, for such a threshold and for --set shots=N."),
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
+    ] = None,
+    division: shell.Division = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's; without --category: general]")
+    ] = None,
+    protocol: shell.Protocol = "default",
+    settings: shell.Settings = [],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for results and stored answers.  [default: inspections/FOLDER-MODEL; answers are in runs]",
+        ),
+    ] = None,
+    maps: Annotated[MapFormat | None, typer.Option(help="Also write each anomaly map, in this format.")] = None,
+    overlays: Annotated[bool, typer.Option(help="Write each picture with its suspicious regions.")] = True,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Wait for further pictures and inspect them as they come, until Ctrl-C.")
+    ] = False,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Questions at the same time, at first; adapts to the endpoint's limit.")
+    ] = 16,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this cost.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the good pictures that are shown.")] = 0,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Ask again if a stored answer is refused, cut off, empty or unreadable."),
+    ] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Use the endpoint's Batch API: answers within a day, at a lower price.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate the number of questions and their cost; ask nothing.")
+    ] = False,
+    json: shell.Json = False,
+) -> None:
+    """Inspect pictures that have no labels: score each, decide on it, and show why.
+
+    Writes scores.csv, the pictures with their suspicious regions, and a page sorted by suspicion. Stored answers are
+    never asked for again: after an interruption, the same command continues.
+
+    Exit status: 0 every picture passed; 1 some picture raised an alarm; 3 no alarm, but some pictures are undecided
+    (refused, unreadable, failed or not asked); 2 bad usage, configuration or data; 130 interrupted. With --watch,
+    Ctrl-C is the end, and the status is that of the decisions.
+    """
+    from lvlm_ad import evaluate
+    from lvlm_ad.cli.bench import show_forecast
+    from lvlm_ad.cli.terminal import Bars
+    from lvlm_ad.report.inspection_page import write_inspection_page
+
+    run = evaluate.RunConfig(
+        models=(model,),
+        protocol=protocol,
+        settings=shell.merged_settings(settings, division=division, prompt=prompt),
+        concurrency=concurrency,
+        max_cost=max_cost,
+        seed=seed,
+        retry_failed=retry_failed,
+        batch=batch,
+    )
+    config = evaluate.InspectionConfig(
+        folder,
+        run,
+        threshold=threshold,
+        good=good,
+        category=category,
+        out=out,
+        maps=None if maps is None else maps.value,
+        overlays=overlays,
+        watch=watch,
+    )
+    with Bars() as bars:
+        if dry_run:
+            forecast = evaluate.forecast_inspection(config, bars)
+        else:
+            inspection = evaluate.inspect(config, bars, write_inspection_page)
+    if dry_run:
+        show_forecast([] if forecast is None else [forecast], json=json)
+        return
+    _show(inspection, json=json)
+    raise typer.Exit(inspection.status)
+
+
+def _show(inspection: Inspection, *, json: bool) -> None:
+    """Print the decisions, the threshold and where the results are."""
+    record = inspection.record()
+    page = inspection.out / "index.html"
+    if json:
+        shell.print_json(
+            {**record, "out": str(inspection.out), "scores": str(inspection.scores_file), "page": str(page)}
+        )
+        return
+    counts = ", ".join(f"{count} {decision}" for decision, count in inspection.counts.items())
+    spent, cost = record["spent_usd"], record["cost_usd"]
+    money = "cost unknown" if cost is None else f"{cost:.4f} USD, of which {spent or 0:.4f} USD now"
+    shell.show(f"pictures: {record['pictures']} ({counts}); {money}")
+    shell.show(f"threshold: {inspection.words()}")
+    shell.show(f"scores: {inspection.scores_file}")
+    shell.show(f"page: {page}")

@@ -1,0 +1,284 @@
+"""Inspect a folder: list its pictures, ask about those that are new, decide, and write what is known so far."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from lvlm_ad.errors import DataError
+from lvlm_ad.evaluate.bench import with_sound_cache
+from lvlm_ad.evaluate.good_pictures import threshold_of
+from lvlm_ad.evaluate.inspected import InspectedPicture, InspectedPictures, inspected
+from lvlm_ad.evaluate.inspection_plan import InspectionConfig, InspectionPlan
+from lvlm_ad.evaluate.inspection_report import Inspection
+from lvlm_ad.evaluate.inspector import Inspector, Outcome
+from lvlm_ad.evaluate.map_files import write_map
+from lvlm_ad.evaluate.overlay import overlay
+from lvlm_ad.files import write_file
+from lvlm_ad.log import Progress
+from lvlm_ad.text2seg import UNANSWERED
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets import Sample
+    from lvlm_ad.datasets.pictures import FileState
+    from lvlm_ad.evaluate.detectors import Prediction
+
+__all__ = ["forecast_inspection", "inspect"]
+
+_LOOK = 2.0
+"""Seconds between two looks into a folder that fills."""
+
+_STILL = 2.0
+"""Seconds after its last change during which a file may still be written."""
+
+_WRITE, _SHARE = 5.0, 20
+"""The files are written anew after so many seconds, or so many times the duration of the last writing."""
+
+_LONGEST_NAME = 180
+"""Bytes of a file's name; file systems allow 255, of which a suffix and a temporary name need some."""
+
+
+def inspect(
+    config: InspectionConfig,
+    progress: Progress | None = None,
+    updated: Callable[[Inspection], object] = lambda _: None,
+) -> Inspection:
+    """Score pictures that have no labels, and decide which raise an alarm.
+
+    Answers are stored as those of a bench: after an interruption the same call continues and asks nothing twice.
+    ``scores.csv``, ``inspection.json`` and, with good pictures for the threshold, ``good.csv`` are written into the
+    inspection's folder at intervals and at the end, ``overlays/`` and ``maps/`` picture by picture.
+
+    Args:
+        config: what to inspect, and how.
+        progress: receives reports on how far it has come.
+        updated: called whenever the files were written; by the thread that calls ``inspect``.
+
+    Returns:
+        The inspection. With ``watch`` it returns after Ctrl-C.
+
+    Raises:
+        ConfigError: a name, setting or value is wrong, or there are too few good pictures.
+        DataError: a folder does not exist or holds no picture, or too few good pictures have a score.
+        FatalError: the model cannot be asked any further; what is known is written.
+        StoreError: a store cannot be read or written.
+        OSError: a result cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from lvlm_ad import RunConfig
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     line, grid = Path(root, "line"), {"division": "grid", "image_size": 64}
+        ...     line.mkdir()
+        ...     Image.new("L", (64, 64)).save(line / "7.png")
+        ...     run = RunConfig(models=["contrast"], settings=grid)
+        ...     inspection = inspect(InspectionConfig(line, run, out=Path(root, "results")))
+        ...     print(inspection.counts, inspection.pictures[0].path)
+        {'alarm': 0, 'undecided': 0, 'pass': 1} 7.png
+    """
+    progress = progress or Progress()
+    plan = InspectionPlan.of(config, progress.note)
+    inspection = Inspection(plan)
+    inspection.start()
+
+    def work() -> Inspection:
+        with Inspector.started(plan.plan, progress) as inspector:
+            _Work(plan, inspection, inspector, updated).run()
+        return inspection
+
+    return with_sound_cache(work, plan.plan, progress)
+
+
+def forecast_inspection(config: InspectionConfig, progress: Progress | None = None) -> dict[str, Any] | None:
+    """Estimate what an inspection would ask and cost, without asking; no key is needed.
+
+    Returns:
+        What ``ChatDetector.forecast`` returns, good pictures included; None for a method that asks nothing.
+    """
+    progress = progress or Progress()
+    plan = InspectionPlan.of(config, progress.note)
+    quiet = plan.without_key()
+
+    def work() -> dict[str, Any] | None:
+        with Inspector.started(quiet, progress) as inspector:
+            return inspector.forecast(plan.all_samples())
+
+    return with_sound_cache(work, quiet, progress)
+
+
+class _Work:
+    """An inspection under way: who is asked what, and which files are written when."""
+
+    def __init__(
+        self,
+        plan: InspectionPlan,
+        inspection: Inspection,
+        inspector: Inspector,
+        updated: Callable[[Inspection], object],
+    ) -> None:
+        self._plan, self._inspection, self._inspector, self._updated = plan, inspection, inspector, updated
+        self._progress, self._paid = inspector.session.progress, inspector.detector.paid
+        self._stems: dict[str, str] = {}
+        self._stem_of: dict[str, str] = {}
+        self._written, self._pause = time.monotonic(), _WRITE
+
+    def run(self) -> None:
+        """Choose the threshold, then inspect what is there and, with ``watch``, what comes until Ctrl-C."""
+        plan, detector = self._plan, self._inspector.detector
+        self._inspection.facts["identity"] = detector.plugin.identity()
+        if plan.plan.config.batch:
+            self._inspector.gather(plan.all_samples())
+        detector.start()
+        arrivals = self._arrivals()
+        try:
+            first = next(arrivals)
+            self._expect(first)
+            self._choose_threshold()
+            for paths in chain([first], arrivals):
+                self._inspect(paths)
+        except KeyboardInterrupt:
+            if not plan.config.watch:
+                raise
+        finally:
+            self._write()
+
+    def _arrivals(self) -> Iterator[list[str]]:
+        """Yield the pictures that are there and, with ``watch``, again and again those that are new or changed.
+
+        A file is taken when two looks find it the same, or when it has not changed for a while: a camera or a copy may
+        still be writing it.
+        """
+        watch, folder = self._plan.config.watch, self._plan.pictures
+        taken: dict[str, FileState] = {}
+        before: dict[str, FileState] = {}
+        while True:
+            began, now = time.monotonic(), time.time()
+            states = folder.scan()
+            ready = [
+                path
+                for path, state in states.items()
+                if taken.get(path) != state and (not watch or before.get(path) == state or now - state.changed > _STILL)
+            ]
+            if not watch and not ready:
+                raise DataError(f"{folder.root} holds no picture; give the folder of the pictures.")
+            taken |= {path: states[path] for path in ready}
+            before = states
+            yield ready
+            if not watch:
+                return
+            time.sleep(max(_LOOK, 10 * (time.monotonic() - began) if not ready else 0))
+
+    def _expect(self, paths: Iterable[str]) -> None:
+        """Give each picture a row, and a name for the files that are drawn of it."""
+        paths = list(paths)
+        self._inspection.found.expect(paths)
+        for path in paths:
+            if path not in self._stem_of:
+                self._stem_of[path] = stem = next(one for one in _stems(path) if one not in self._stems)
+                self._stems[stem] = path
+
+    def _choose_threshold(self) -> None:
+        plan, good = self._plan, self._inspection.good
+        if plan.good is not None and plan.for_threshold:
+            good.expect(plan.for_threshold)
+            self._progress.start(f"{self._inspection.model}: good pictures", len(plan.for_threshold))
+            self._inspector.run(
+                plan.samples(plan.good.root, plan.for_threshold),
+                lambda sample, outcome: self._take(good, sample, outcome, draw=False),
+                self._write_if_due,
+            )
+            self._progress.finish()
+        threshold = threshold_of(plan.choice, [row.score for row in good.rows()])
+        good.decide(threshold)
+        self._inspection.found.decide(threshold)
+
+    def _inspect(self, paths: list[str]) -> None:
+        """Ask about pictures of the folder; say once which cannot be read."""
+        if not paths:
+            self._write_if_due()
+            return
+        self._expect(paths)
+        found, plan = self._inspection.found, self._plan
+        self._progress.start(self._inspection.model, len(paths))
+        unreadable: list[str] = []
+
+        def take(sample: Sample, outcome: Outcome) -> None:
+            if isinstance(outcome, DataError):
+                unreadable.append(str(outcome))
+            self._take(found, sample, outcome, draw=True)
+
+        self._inspector.run(plan.samples(plan.pictures.root, paths), take, self._write_if_due)
+        self._progress.finish()
+        if unreadable:
+            self._progress.note(f"{len(unreadable)} pictures are undecided: they cannot be read. {min(unreadable)}")
+        if plan.config.watch:
+            self._write()
+
+    def _take(self, rows: InspectedPictures, sample: Sample, outcome: Outcome, *, draw: bool) -> None:
+        """Draw and note what came of a picture; called by several threads."""
+        row = inspected(sample.id, outcome, paid=self._paid)
+        stored = False
+        cost: float | None = 0.0
+        if not isinstance(outcome, DataError):
+            stored = outcome.stored
+            paid_now = self._paid and not stored and row.status not in UNANSWERED
+            cost = row.cost_usd if paid_now else 0.0
+            if draw:
+                row = self._drawn(sample, outcome, row)
+        row = rows.put(row)
+        self._progress.advance(failed=row.score is None, stored=stored, cost=cost)
+
+    def _drawn(self, sample: Sample, prediction: Prediction, row: InspectedPicture) -> InspectedPicture:
+        """Write the picture with its regions, and its map."""
+        config, out, stem = self._plan.config, self._inspection.out, self._stem_of[sample.id]
+        values = prediction.score_map.dense() if prediction.dense is None else prediction.dense.map
+        files = {}
+        if config.overlays:
+            files["overlay"] = f"overlays/{stem}.png"
+            buffer = BytesIO()
+            Image.fromarray(overlay(sample.image, values)).save(buffer, "PNG")
+            write_file(_place(out / files["overlay"]), buffer.getvalue())
+        if config.maps is not None:
+            path = _place(out / f"maps/{stem}.{config.maps}")
+            if row.score is None:
+                # No score is not "no anomaly"; a map of an earlier answer may be there.
+                path.unlink(missing_ok=True)
+            else:
+                files["map"] = f"maps/{stem}.{config.maps}"
+                write_map(path, values)
+        return row.with_files(**files)
+
+    def _write_if_due(self) -> None:
+        if time.monotonic() - self._written >= self._pause:
+            self._write()
+
+    def _write(self) -> None:
+        """Write everything that is known; the more there is, the less often."""
+        began = time.monotonic()
+        budget, inspection = self._inspector.session.budget, self._inspection
+        inspection.spent_usd = budget.spent if self._paid else 0.0
+        inspection.write()
+        self._updated(inspection)
+        self._written = time.monotonic()
+        self._pause = max(_WRITE, _SHARE * (self._written - began))
+
+
+def _place(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _stems(path: str) -> Iterator[str]:
+    """Yield names for the files drawn of a picture: the first that no other picture has is taken."""
+    text = path.encode("utf-8", "backslashreplace").decode()
+    suffix = PurePosixPath(text).suffix
+    if all(len(part.encode()) <= _LONGEST_NAME for part in text.split("/")):
+        yield from (text.removesuffix(suffix), text)
+    yield hashlib.sha256(text.encode()).hexdigest()
