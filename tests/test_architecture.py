@@ -43,6 +43,7 @@ STAGES = (
     "compare",
     "leaderboard",
     "report",
+    "tracking",
     "testing",
     "new_plugin",
     "doctor",
@@ -53,13 +54,25 @@ STAGES = (
 FACE = {"__init__", "__main__", "_version"}
 """The public face, which everything may import or which imports nothing when it is imported."""
 
-HEAVY = {"torch", "torchvision", "transformers", "safetensors", "huggingface_hub", "open_clip", "ray", "openai"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "transformers",
+    "safetensors",
+    "huggingface_hub",
+    "open_clip",
+    "ray",
+    "openai",
+    "mlflow",
+    "wandb",
+}
 
 DEFERRED = {
     "lvlm_ad.regions.sam": {"torch", "transformers"},
     "lvlm_ad.weights": {"huggingface_hub", "torch"},
     "lvlm_ad.engines.ray": {"ray"},
     "lvlm_ad.engines.actors": {"ray"},
+    "lvlm_ad.tracking": {"mlflow", "wandb"},
 }
 """Where the framework itself uses a heavy package, inside a function: no plugin stands between it and the user."""
 

@@ -13,8 +13,11 @@ import typer
 from lvlm_ad.cli import shell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.runs import Run
+    from lvlm_ad.tracking import Tracker
 
 
 OnFailure = StrEnum("OnFailure", ["zero", "exclude"])
@@ -81,6 +84,12 @@ def bench(
         MapFormat, typer.Option(help="Maps as floats (tiff, npy), or from 0 to 65535 for the scores 0 to 1 (png).")
     ] = MapFormat.tiff,
     report: Annotated[bool, typer.Option(help="Write a web page for each model, with all images and answers.")] = True,
+    track: Annotated[
+        list[str], typer.Option("--track", help="Log the runs: mlflow, wandb or an installed tracker; may be repeated.")
+    ] = [],
+    track_images: Annotated[
+        bool, typer.Option("--track-images", help="With --track: also upload the reports, which show the images.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate the number of questions and their cost; ask nothing.")
     ] = False,
@@ -106,6 +115,7 @@ def bench(
     options["reference_rows"] = reference_rows if frame is None else frame
     # Every field of the configuration is an option of the same name.
     config = evaluate.RunConfig(**{field.name: options[field.name] for field in fields(evaluate.RunConfig)})
+    trackers = _trackers(track, images=track_images)
     with Bars() as bars, logged_to(log, bars.note):
         if dry_run:
             forecast = evaluate.dry_run(config, bars)
@@ -118,6 +128,10 @@ def bench(
     _show_board(runs, out)
     for page in pages:
         shell.say(f"report: {page}")
+    if trackers:
+        from lvlm_ad import tracking
+
+        tracking.track(runs, trackers, shell.say, images=track_images)
     if json:
         shell.print_json({"runs": [_as_json(run) for run in runs]})
     missing = _missing_answers(runs, retried=retry_failed)
@@ -125,6 +139,16 @@ def bench(
         shell.say(line)
     if missing:
         raise typer.Exit(shell.EXIT_INCOMPLETE)
+
+
+def _trackers(names: list[str], *, images: bool) -> Mapping[str, Tracker]:
+    """Make the trackers before anything is asked, so that a missing package costs nothing."""
+    from lvlm_ad.errors import ConfigError
+    from lvlm_ad.tracking import open_trackers
+
+    if images and not names:
+        raise ConfigError("--track-images needs --track.")
+    return open_trackers(names)
 
 
 def _write_reports(runs: list[Run], bars: Bars) -> list[Path]:
