@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lvlm_ad.metrics import ImageMetrics, PixelMetrics, image_metrics
-from lvlm_ad.metrics.bootstrap import BootstrapSamples, CategoryImages, bootstrap, mean_intervals, metrics_from_counts
+from lvlm_ad.metrics.bootstrap import CategoryImages, metrics_from_counts
+from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean, interval_over_categories
 from lvlm_ad.metrics.exact import pixel_metrics_from_histograms, pixel_metrics_of_steps
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import PooledMaps
@@ -37,12 +38,12 @@ class CategoryResult:
 
     Attributes:
         metrics: its entry in metrics.json.
-        samples: metric -> its values on bootstrap resamples of the images.
+        estimates: metric -> how sure it is; metrics without a value are missing.
         histograms: of each image's pixels, in order; None without ground truth, or if the image was left out.
     """
 
     metrics: dict[str, Any]
-    samples: Mapping[str, BootstrapSamples]
+    estimates: Mapping[str, Estimate]
     histograms: ScoreHistograms
 
 
@@ -115,14 +116,14 @@ def measure_category(
         on_failure: "zero": an image without a score counts as "no anomaly reported", image score 0 and an empty map;
             "exclude": it is left out.
         category: its name; resamples of the same category and labels are the same for every method.
-        resamples: how many bootstrap resamples are drawn; 0: no intervals.
+        resamples: how many resamples of the images are drawn; 0: only image AUROC has an interval.
         exact: pixel metrics that are known more exactly than the histograms give them.
 
     Returns:
         Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason); if some ground
         truth is unknown "n_with_truth", the number of images that the pixel metrics cover; "fpr_limit" if it is not
-        0.3; with resamples "interval" (name -> [low, high], 95 %); where scores are missing "range" (name -> [worst,
-        best] over all that the missing answers could have been).
+        0.3; what ``_sureness`` returns; where scores are missing "range" (name -> [worst, best] over all that the
+        missing answers could have been).
     """
     labels, scores = np.array(images.labels, dtype=np.bool_), np.array(images.scores, dtype=np.float64)
     missing = np.isnan(scores)
@@ -143,17 +144,15 @@ def measure_category(
     result = {**dict.fromkeys(METRIC_NAMES), **_metrics(tested, measured, own_map_metrics), **(exact or {})}
     if usable and not all_known:
         counts["n_with_truth"] = measured.n_known
-    samples = bootstrap(tested, result, resamples, category) if resamples else {}
-    if resamples:
-        intervals = {name: one.interval() for name, one in samples.items()}
-        result["interval"] = {name: list(ends) for name, ends in intervals.items() if ends is not None}
+    estimates = estimate_category(tested, result, resamples, category)
+    result |= _sureness(estimates)
     if missing.any():
         result["range"] = _range(replace(tested, labels=labels, scores=scores), histograms)
     if left_out.any():
         histograms = ScoreHistograms.of(
             None if out else histogram for out, histogram in zip(left_out, histograms, strict=True)
         )
-    return CategoryResult({**result, **counts}, samples, histograms)
+    return CategoryResult({**result, **counts}, estimates, histograms)
 
 
 def _metrics(
@@ -178,6 +177,22 @@ def _named(
     """Return the metrics under their names in metrics.json, and why some are undefined."""
     values = {f"{kind}_{name}": getattr(metrics, name) for name in names}
     return values, {f"{kind}_{name}": metrics.undefined[name] for name in names if name in metrics.undefined}
+
+
+def _sureness(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Return "interval" (metric -> [low, high], 95 %) and, where there is any of it, "no_interval", ...
+
+    "no_interval": metric -> why it has no interval; "few_images": metrics whose images are so few that even a perfect
+    value does not exclude chance; "bound_at_extreme": of image AUROC 0 or 1, see ``Estimate``.
+    """
+    bounds = {name: one.bound_at_extreme for name, one in estimates.items() if one.bound_at_extreme is not None}
+    more = {
+        "no_interval": {name: one.reason for name, one in estimates.items() if one.interval is None},
+        "few_images": [name for name, one in estimates.items() if one.few_images],
+        "bound_at_extreme": bounds,
+    }
+    intervals = {name: list(one.interval) for name, one in estimates.items() if one.interval is not None}
+    return {"interval": intervals, **{name: value for name, value in more.items() if value}}
 
 
 def _range(images: CategoryImages, histograms: ScoreHistograms) -> dict[str, list[float]]:
@@ -208,7 +223,8 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
 
     Returns:
         The metrics by name, "n_images", "n_measured", "undefined" (name -> which categories are left out, or why there
-        is no mean), and where categories have them "range" and the intervals of ``mean_intervals``.
+        is no mean), what ``_sureness`` returns, "interval_over_categories" (metric -> [low, high]) if there are several
+        categories, and "range" where a category has it.
     """
     entries = {category: one.metrics for category, one in categories.items()}
     mean: dict[str, Any] = {}
@@ -222,8 +238,7 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
             reason = entries[absent[0]]["undefined"][name]
             where = f"undefined in {len(absent)} of {len(entries)} categories ({some}): {reason}"
             undefined[name] = f"mean of the other {len(values)}; {where}" if values else where
-    if any("interval" in one for one in entries.values()):
-        mean |= mean_intervals({category: one.samples for category, one in categories.items()})
+    mean |= _mean_sureness({category: one.estimates for category, one in categories.items()})
     if any("range" in one for one in entries.values()):
         mean["range"] = _mean_ranges(entries.values())
     totals = {name: sum(one[name] for one in entries.values()) for name in ("n_images", "n_measured")}
@@ -235,6 +250,19 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
     if limits:
         totals["fpr_limit"] = limits[0]
     return {**mean, **totals, "undefined": undefined}
+
+
+def _mean_sureness(categories: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    """Return the intervals of each metric's mean over exactly the categories that have a value."""
+    means, wider = {}, {}
+    for name in METRIC_NAMES:
+        estimates = {category: one[name] for category, one in categories.items() if name in one}
+        if estimates:
+            means[name] = estimate_mean(name, estimates)
+            ends = interval_over_categories(means[name], estimates)
+            if ends is not None:
+                wider[name] = list(ends)
+    return {**_sureness(means), **({"interval_over_categories": wider} if len(categories) > 1 else {})}
 
 
 def _mean_ranges(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:

@@ -21,7 +21,7 @@ from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, s
 from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, TEXT_KEPT, Manifest, PredictionRecord, Run, write_run
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, TEXT_KEPT, Manifest, PredictionRecord, Run, write_run
 from lvlm_ad.text2seg import UNANSWERED, Scores, Status, parse, write
 
 if TYPE_CHECKING:
@@ -154,11 +154,11 @@ class RowResult:
         """Return the content of metrics.json; ``paid``: whether the answers may cost money."""
         results = {name: self._results[name] for name in self._plan.dataset.categories}
         records, resamples = self.predictions, self._plan.config.resamples
-        intervals = {"level": 0.95, "resamples": resamples, "pixels": _COUNTED[self._row]}
+        intervals = {"level": 0.95, "resamples": resamples, "pixels": _COUNTED[self._row], "rule": INTERVAL_RULE}
         metrics = {
             "mean": summary(results),
             "categories": {name: one.metrics for name, one in results.items()},
-            **({"intervals": intervals} if resamples else {}),
+            "intervals": intervals,
             **answer_metrics(records, paid=paid),
         }
         if paid and self._plan.protocol.scoring == "expected":

@@ -1,9 +1,4 @@
-"""How sure a metric is: its interval, the interval of a mean over categories, and whether a difference is 0.
-
-Bootstrap resamples show how far a number spreads. A difference is taken as normal with that spread. A metric lies in
-0..1, often near 1, and is taken as normal on the scale of log odds. Among the usual rules these covered the truth best
-in simulated test sets of 40 to 300 images (docs/metrics.md): plain percentiles of F1-max, which is optimistic on a
-resample, miss the truth in one case of four.
+"""Resamples of a category's images, and the metrics on them: how far a number spreads.
 
 An image that a resample draws twice counts twice. So the metrics of a resample follow from weighted sums of the images'
 counts, and the sums of many resamples are one matrix product.
@@ -14,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, logit, ndtri
+from scipy.special import ndtri
 
 from lvlm_ad.metrics.curves import Steps, ap, aupro, auroc, f1_max, p_value_of
 
@@ -30,11 +25,11 @@ if TYPE_CHECKING:
     from lvlm_ad.metrics.histograms import ScoreHistograms
 
 __all__ = [
+    "END_WEIGHT",
     "BootstrapSamples",
     "CategoryImages",
     "bootstrap",
     "draw_weights",
-    "mean_intervals",
     "mean_of",
     "mean_of_resampled_categories",
     "metrics_from_counts",
@@ -42,6 +37,7 @@ __all__ = [
     "pool_pixels",
     "resampled",
     "seeded_generator",
+    "smoothed_bootstrap",
 ]
 
 _MOST_UNDEFINED = 0.05
@@ -52,6 +48,13 @@ _WEIGHTS_AT_ONCE = 1_000_000
 
 _COUNTS_AT_ONCE = 500_000
 """Numbers in one table of resamples by scores (4 MB); about a dozen tables exist at once."""
+
+END_WEIGHT = 0.4
+"""The weight of an image beyond all scores, in images.
+
+In simulations with scores in tenths, 0.5 leaves the interval of AP too short near 1: of 20 good and 20 defective images
+at AUROC 0.99 it covers 76 %, with 0.4 more than 93 % (docs/metrics.md).
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,31 +203,22 @@ class BootstrapSamples:
     Attributes:
         point: the number.
         values: float64 ``(R,)``, its values on resamples; NaN where undefined.
-        edge: of a metric: half of the smallest distance below 1 that it can have; None for a difference, in -1..1.
     """
 
     point: float
     values: NDArray[np.float64]
-    edge: float | None = None
 
     def minus(self, other: BootstrapSamples) -> BootstrapSamples:
         """Return the difference to another metric on the same resamples of the same images."""
         return BootstrapSamples(self.point - other.point, self.values - other.values)
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """Return the interval; None where more than one resample in twenty is undefined."""
+        """Return the interval of a difference; None where more than one resample in twenty is undefined."""
         values = self._defined()
         if values is None:
             return None
-        quantile = float(ndtri((1 + level) / 2))
-        if self.edge is None or not np.ptp(values):
-            half = quantile * float(values.std()) if np.ptp(values) else 0.0
-            return max(self.point - half, -1.0), min(self.point + half, 1.0)
-        # Continuity correction: 0 and 1 have no finite log odds.
-        odds = logit(np.clip([self.point, *values], self.edge, 1 - self.edge))
-        half = quantile * float(odds[1:].std())
-        # The correction must not move the number out of its own interval.
-        return min(float(expit(odds[0] - half)), self.point), max(float(expit(odds[0] + half)), self.point)
+        half = float(ndtri((1 + level) / 2)) * float(values.std()) if np.ptp(values) else 0.0
+        return max(self.point - half, -1.0), min(self.point + half, 1.0)
 
     def p_value(self) -> float | None:
         """Return the two-sided p-value of a difference being 0; None without interval, and if all resamples agree."""
@@ -272,46 +266,63 @@ def bootstrap(
         names: with the same names and labels the resamples are the same for every method.
 
     Returns:
-        For each metric whose exact value is defined, its R values. Nothing where there is only one image of a kind:
-        every resample would draw it.
+        For each metric whose exact value is defined, its R values.
     """
     labels = images.labels
-    if 1 in (np.count_nonzero(labels), np.count_nonzero(~labels)):
-        return {}
     generator = seeded_generator("images", *names, labels.astype(int).tolist())
-    step = max(1, _WEIGHTS_AT_ONCE // max(1, labels.size))
     pools = _pools(images)
     counted = _named(pools, np.ones((1, labels.size)), images.fpr_limit)
     parts = [
-        _named(pools, draw_weights(labels, min(step, resamples - start), generator), images.fpr_limit)
-        for start in range(0, resamples, step)
+        _named(pools, draw_weights(labels, count, generator), images.fpr_limit)
+        for count in _portions(resamples, labels.size)
     ]
     samples = {}
     for name, (of_counts,) in counted.items():
         point = points.get(name)
         if point is not None and not np.isnan(of_counts):
             values = np.clip(np.concatenate([part[name] for part in parts]) + (point - float(of_counts)), 0.0, 1.0)
-            samples[name] = BootstrapSamples(point, values, _edge(name, images))
+            samples[name] = BootstrapSamples(point, values)
     return samples
 
 
-def _edge(name: str, images: CategoryImages) -> float:
-    """Return half of the metric's loss when a single normal sample scores just above a single anomalous one."""
-    kind, _, metric = name.partition("_")
-    if kind == "pixel" and images.histograms is not None:
-        anomalous, normal = (int(images.histograms.arrays[column].sum()) for column in ("anomalous", "normal"))
-    else:
-        anomalous, normal = int(images.labels.sum()), int((~images.labels).sum())
-    parts = {"ap": anomalous * (anomalous + 1), "f1_max": 2 * anomalous + 1}.get(metric, anomalous * normal)
-    return 0.5 / max(2, parts)
+def smoothed_bootstrap(images: CategoryImages, resamples: int, *names: Any) -> dict[str, NDArray[np.float64]]:
+    """Compute image AP and F1-max on smoothed resamples, in which an image that was never drawn may occur.
+
+    Each kind has two more images, one scored below and one above all others. Every image has a random weight, from
+    Gamma(1), or Gamma(``END_WEIGHT``) for those at the ends: the Bayesian bootstrap (Rubin, Ann. Stat. 9:130-134, 1981)
+    with a prior that expects scores beyond the ones seen. So all right on few images is not certainty.
+
+    Args:
+        images: the images.
+        resamples: R, 1 or more.
+        names: with the same names and labels the weights are the same for every method.
+
+    Returns:
+        "ap" and "f1_max": float64 ``(R,)``.
+    """
+    labels = np.concatenate([images.labels, [True, True, False, False]])
+    scores = np.concatenate([images.scores, [-np.inf, np.inf, -np.inf, np.inf]])
+    shapes = np.concatenate([np.ones(images.labels.size), np.full(4, END_WEIGHT)])
+    generator = seeded_generator("smoothed", *names, images.labels.astype(int).tolist())
+    pool = pool_images(labels, scores)
+    parts = [
+        resampled(pool, generator.standard_gamma(shapes, size=(count, labels.size)))
+        for count in _portions(resamples, labels.size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in ("ap", "f1_max")}
+
+
+def _portions(resamples: int, n_images: int) -> Iterator[int]:
+    """Split resamples so that the weights of one portion fit in memory."""
+    step = max(1, _WEIGHTS_AT_ONCE // max(1, n_images))
+    return (min(step, resamples - start) for start in range(0, resamples, step))
 
 
 def mean_of(categories: Sequence[BootstrapSamples]) -> BootstrapSamples:
     """Return the mean over categories; the categories are fixed, their images are drawn independently."""
     point = math.fsum(one.point for one in categories) / len(categories)
-    edges = [one.edge for one in categories if one.edge is not None]
     values = np.stack([one.values for one in categories]).mean(axis=0)
-    return BootstrapSamples(point, values, min(edges) / len(edges) if edges else None)
+    return BootstrapSamples(point, values)
 
 
 def mean_of_resampled_categories(categories: Sequence[BootstrapSamples], names: Iterable[str]) -> BootstrapSamples:
@@ -326,26 +337,3 @@ def mean_of_resampled_categories(categories: Sequence[BootstrapSamples], names: 
     values = np.stack([one.values for one in categories])
     drawn = seeded_generator("categories", list(names)).integers(0, len(values), size=values.shape)
     return replace(mean_of(categories), values=np.take_along_axis(values, drawn, axis=0).mean(axis=0))
-
-
-def mean_intervals(samples: Mapping[str, Mapping[str, BootstrapSamples]]) -> dict[str, dict[str, list[float]]]:
-    """Return the intervals of the means over categories.
-
-    Args:
-        samples: category -> metric -> its values on resamples.
-
-    Returns:
-        "interval", the categories being fixed: metric -> [low, high]; and, if there are several categories,
-        "interval_over_categories", the categories being drawn, too.
-    """
-    intervals: dict[str, dict[str, list[float]]] = {"interval": {}}
-    if len(samples) > 1:
-        intervals["interval_over_categories"] = {}
-    for metric in dict.fromkeys(metric for one in samples.values() for metric in one):
-        table = [one[metric] for one in samples.values() if metric in one]
-        means = {"interval": mean_of(table), "interval_over_categories": mean_of_resampled_categories(table, samples)}
-        for kind, by_metric in intervals.items():
-            ends = means[kind].interval()
-            if ends is not None:
-                by_metric[metric] = list(ends)
-    return intervals

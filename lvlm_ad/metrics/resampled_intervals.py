@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FEWEST_DEFECTIVE", "kish", "mover_mean", "pixel_interval", "pixel_mean", "smoothed_interval"]
+__all__ = [
+    "FEWEST_DEFECTIVE",
+    "FEWEST_EFFECTIVE",
+    "MOST_UNDEFINED",
+    "kish",
+    "mover_mean",
+    "pixel_interval",
+    "pixel_mean",
+    "smoothed_interval",
+]
 
 FEWEST_DEFECTIVE = 3
 """With fewer images that hold a defect there is no interval of pixel metrics."""
@@ -27,8 +36,14 @@ FEWEST_DEFECTIVE = 3
 FEWEST_EFFECTIVE = 2.0
 """Nor with fewer effective images."""
 
-_MOST_UNDEFINED = 0.05
+MOST_UNDEFINED = 0.05
 """With a larger fraction of undefined resamples there is no interval."""
+
+_NEAR = 1e-6
+"""So near to 0 and 1 log odds run away."""
+
+_SAME = 1e-12
+"""Resamples that differ by less are alike: sums in another order differ by rounding."""
 
 
 def smoothed_interval(
@@ -52,7 +67,7 @@ def smoothed_interval(
     edge = 0.5 / steps
     optimism = max(0.0, float(np.asarray(plain, dtype=np.float64).mean()) - point)
     odds = logit(np.clip(smoothed, 1e-9, 1 - 1e-9))
-    if not np.ptp(odds):
+    if np.ptp(odds) < _SAME:
         return None, optimism
     centre, half = float(logit(min(max(point, edge), 1 - edge))), Z * float(odds.std())
     low, high = min(float(expit(centre - half)), point) - optimism, max(float(expit(centre + half)), point)
@@ -126,23 +141,24 @@ def pixel_mean(
         those of Satterthwaite (Biometrics 2:110-114, 1946).
     """
     values = np.asarray(draws, dtype=np.float64)
-    defined = values[:, ~np.isnan(values).any(axis=0)]
+    defined = [row[~np.isnan(row)] for row in values]
     images = np.asarray(n_effective, dtype=np.float64)
-    few = defined.shape[1] < max(1, (1 - _MOST_UNDEFINED) * values.shape[1])
-    if few or not np.ptp(defined, axis=1).any():
+    if np.isnan(values).mean(axis=1).max() > MOST_UNDEFINED or max(map(np.ptp, defined)) < _SAME:
         return None, math.nan
-    counted = defined.var(axis=1)
+    # Categories vary independently, so the values on undefined resamples may be those on any others.
+    values = np.stack([np.resize(row, values.shape[1]) for row in defined])
+    counted = values.var(axis=1)
     variances = counted * images / (images - 1)
     freedom = float(variances.sum() ** 2 / (variances**2 / (images - 1)).sum())
     point = math.fsum(points) / len(points)
-    centre, spread = _on_log_odds(point, defined.mean(axis=0))
+    centre, spread = _on_log_odds(point, values.mean(axis=0))
     half = float(student.ppf(0.975, freedom)) * math.sqrt(variances.sum() / counted.sum()) * spread
     return (min(float(expit(centre - half)), point), max(float(expit(centre + half)), point)), freedom
 
 
 def _on_log_odds(point: float, draws: NDArray[np.float64]) -> tuple[float, Any]:
     """Return a number and the standard deviation of its resamples on the scale of log odds."""
-    if draws.min() < 1e-6 or draws.max() > 1 - 1e-6:  # noqa: PLR2004 - so near to 0 and 1 log odds run away
+    if min(point, draws.min()) < _NEAR or max(point, draws.max()) > 1 - _NEAR:
         near = min(max(point, 0.001), 0.999)
         return float(logit(near)), draws.std() / (near * (1 - near))
     return float(logit(point)), logit(draws).std()

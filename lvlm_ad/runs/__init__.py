@@ -2,6 +2,7 @@
 
 from lvlm_ad.runs.records import (
     DEFAULT_FPR_LIMIT,
+    INTERVAL_RULE,
     METRIC_NAMES,
     METRIC_TITLES,
     SCHEMA_VERSION,
@@ -13,6 +14,7 @@ from lvlm_ad.runs.run import Run, Runs, each_separately, find_runs, only_run, re
 
 __all__ = [
     "DEFAULT_FPR_LIMIT",
+    "INTERVAL_RULE",
     "METRIC_NAMES",
     "METRIC_TITLES",
     "SCHEMA_VERSION",

@@ -15,6 +15,7 @@ from lvlm_ad.text2seg import Status
 
 __all__ = [
     "DEFAULT_FPR_LIMIT",
+    "INTERVAL_RULE",
     "METRIC_NAMES",
     "METRIC_TITLES",
     "SCHEMA_VERSION",
@@ -31,6 +32,9 @@ TEXT_KEPT = 20_000
 
 DEFAULT_FPR_LIMIT = 0.3
 """The false-positive rate up to which AUPRO is integrated, unless a run says otherwise."""
+
+INTERVAL_RULE = 2
+"""How intervals are computed. Those of rule 1, of versions 0.1 and before, were too narrow: no table uses them."""
 
 METRIC_TITLES = {
     "image_auroc": "Image AUROC",
@@ -260,7 +264,15 @@ class CategoryMeasures(_Measures):
     """How many images the pixel metrics cover, if some ground truth is unknown."""
     fpr_limit: Fraction = DEFAULT_FPR_LIMIT
     interval: dict[str, Interval] = {}
+    """Metric -> the ends of its 95 % interval."""
+    no_interval: dict[str, str] = {}
+    """Metric -> why it has a value but no interval."""
+    few_images: list[str] = []
+    """Metrics with so few images that even a perfect value does not exclude chance."""
+    bound_at_extreme: dict[str, Fraction] = {}
+    """Image AUROC at 1 or 0 -> the smallest or largest true AUROC that no valid interval can exclude."""
     interval_over_categories: dict[str, Interval] = {}
+    """Of a mean: metric -> an interval that also stands for other kinds of objects."""
     range: dict[str, Interval] = {}
     undefined: dict[str, str] = {}
     """Metric -> why it is None."""
@@ -286,6 +298,16 @@ class AnswerMeasures(_Measures):
     usable: Count
 
 
+class IntervalMeasures(_Measures):
+    """How a run's intervals were computed."""
+
+    level: Fraction = 0.95
+    resamples: Count = 0
+    pixels: str = ""
+    """How pixels were counted for resamples: "exact", or at how many thresholds."""
+    rule: Count = 1
+
+
 class Measures(_Measures):
     """The content of metrics.json."""
 
@@ -293,6 +315,8 @@ class Measures(_Measures):
     categories: dict[str, CategoryMeasures]
     answers: AnswerMeasures
     usage: UsageMeasures
+    intervals: IntervalMeasures = IntervalMeasures()
+    """Missing in runs of rule 1 with --resamples 0."""
     coverage: Fraction | None = None
     """The fraction of images with a usable answer."""
     scores: dict[str, Count] = {}

@@ -43,12 +43,12 @@ def images(seed, missing=(), dense=False):
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_intervals_surround_the_metrics(dense):
-    """Every metric has an interval in [0, 1] with its value in or next to it; the same again in another call."""
+    """Every metric has an interval in 0..1 that contains it and has a width; the same again in another call."""
     result = measure_category(images(0, dense=dense), "zero", "bolt", 300)
     assert set(result.metrics["interval"]) == set(METRIC_NAMES)
     for name, (low, high) in result.metrics["interval"].items():
-        assert 0 <= low <= high <= 1
-        assert low - 0.05 <= result.metrics[name] <= high + 0.05
+        assert 0 <= low <= result.metrics[name] <= high <= 1
+        assert low < high
     again = measure_category(images(0, dense=dense), "zero", "bolt", 300)
     assert again.metrics == result.metrics
     assert (
@@ -67,11 +67,53 @@ def test_rows_through_regions_and_painted_maps_agree():
         assert np.array_equal(one.normal, other.normal)
 
 
-def test_without_resamples_there_is_no_interval():
-    """0 resamples: the metrics alone, and no interval of the mean."""
-    result = measure_category(images(0), "zero")
-    assert "interval" not in result.metrics
-    assert not {"interval", "interval_over_categories"} & set(summary({"bolt": result}))
+def test_without_resamples_image_auroc_alone_has_an_interval():
+    """Its interval needs no resamples; the others say why they have none, and so does their mean."""
+    results = {name: measure_category(images(seed), "zero") for seed, name in enumerate(("a", "b"))}
+    for measures in (results["a"].metrics, summary({"a": results["a"]})):
+        assert list(measures["interval"]) == ["image_auroc"]
+        assert measures["no_interval"] == dict.fromkeys(METRIC_NAMES[1:], "measured with --resamples 0")
+    mean = summary(results)
+    assert list(mean["interval"]) == ["image_auroc"]
+    assert "no interval in 2 of 2 categories (a, b): measured with --resamples 0" in mean["no_interval"]["pixel_ap"]
+
+
+def test_the_mean_covers_the_categories_that_its_interval_covers():
+    """A category with a value and no interval leaves the mean without one; one without a value is left out of both."""
+    results = {name: measure_category(images(seed), "zero", name, 100) for seed, name in enumerate(("a", "b"))}
+    single, good = Images(), Images()
+    for index, (label, score, counts, values, *_) in enumerate(scored(2)):
+        if index >= 3:
+            single.add(label, score, histogram_of_cells(counts, values))
+        if not label:
+            good.add(label, score, histogram_of_cells(counts, values))
+    results["one"] = measure_category(single, "zero", "one", 100)
+    mean = summary(results)
+    assert set(mean["interval"]) == {name for name in METRIC_NAMES if name.startswith("pixel")}
+    reason = "no interval in 1 of 3 categories (one): fewer than 2 good or 2 defective images"
+    assert mean["no_interval"]["image_auroc"] == reason
+    assert "interval_over_categories" in mean
+    assert "image_auroc" not in mean["interval_over_categories"]
+    del results["one"]
+    before = summary(results)
+    results["good"] = measure_category(good, "zero", "good", 100)
+    after = summary(results)
+    assert after["image_auroc"] == before["image_auroc"]
+    assert after["interval"] == before["interval"]
+
+
+def test_all_right_on_few_images_is_marked():
+    """Two images of a kind, all right: a wide interval, "few images", and the AUROC that nothing excludes."""
+    category = Images()
+    for label in (False, False, True, True):
+        category.add(label, float(label))
+    measures = measure_category(category, "zero", "bolt", 100).metrics
+    assert measures["few_images"] == ["image_auroc", "image_ap", "image_f1_max"]
+    assert measures["bound_at_extreme"] == {"image_auroc": pytest.approx(0.025**0.5)}
+    for name in measures["few_images"]:
+        low, high = measures["interval"][name]
+        assert 0 < low < 0.6
+        assert high == 1
 
 
 def test_the_mean_has_two_intervals():
@@ -82,7 +124,7 @@ def test_the_mean_has_two_intervals():
         low, high = mean["interval"][name]
         own = [result.metrics["interval"][name] for result in results.values()]
         assert high - low < max(end - start for start, end in own)
-        assert low <= mean[name] + 0.05
+        assert low < mean[name] < high
     assert set(mean["interval_over_categories"]) == set(METRIC_NAMES)
     single = summary({"a": results["a"]})
     assert "interval_over_categories" not in single

@@ -15,6 +15,7 @@ from lvlm_ad.asking import AnswerStore
 from lvlm_ad.evaluate.measure import Images, measure_category, summary
 from lvlm_ad.evaluate.rows import hash_of
 from lvlm_ad.evaluate.verify import verify_run, verify_runs
+from lvlm_ad.log import Progress
 from lvlm_ad.metrics.histograms import ScoreHistogram
 from lvlm_ad.runs import find_runs, read_run, write_run
 from lvlm_ad.store import open_answers
@@ -56,6 +57,14 @@ def asked(grid, kept_data, tmp_path_factory):
         reference_rows=False,
     )
     return read_run(run.dir)
+
+
+class Notes(Progress):
+    """Keeps the notes."""
+
+    def __init__(self, notes):
+        super().__init__()
+        self.note = notes.append
 
 
 def changed(run, at=0, **values):
@@ -104,13 +113,15 @@ def test_honest_runs_agree(finished, asked, kept_data):
 
 
 def test_runs_of_version_0_1_agree(tmp_path):
-    """What version 0.1.0 wrote is recomputed to the same numbers, maps from files and expected scores too."""
+    """What version 0.1.0 wrote is recomputed to the same numbers; that its intervals are not checked is said once."""
     shutil.copytree(FROZEN / "out", tmp_path / "out")
     for packed in (tmp_path / "out").glob("*.gz"):
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
     runs = [read_run(folder) for folder in find_runs(tmp_path / "out")]
-    kept, problems = verify_runs(runs)
+    notes = []
+    kept, problems = verify_runs(runs, progress=Notes(notes))
     assert (len(kept), problems) == (len(runs), [])
+    assert [f"{len(runs)} of {len(runs)} verified runs" in note for note in notes] == [True]
     assert {run.manifest.model.kind for run in kept} == {"backend", "baseline", "maps"}
 
 
@@ -133,8 +144,8 @@ def test_every_kind_of_tampering_is_named(on_disk):
         ("the categories are not those", with_metrics(run, "categories", extra=run.metrics["categories"]["bolt"])),
         ("coverage", with_metrics(run, "", coverage=0.5)),
         ("answers", with_metrics(run, "answers", ok=0)),
-        ("there are no intervals", with_metrics(run, "intervals", resamples=0)),
-        ("there are no intervals", with_metrics(run, "intervals", resamples=10**9)),
+        ("interval of bolt", with_metrics(run, "intervals", resamples=0)),
+        ("more than any bench draws", with_metrics(run, "intervals", resamples=10**9)),
         ("pixels.npz is missing", replace(run, histograms=None)),
         (
             "counts do not fit the predicted scores",
@@ -179,6 +190,7 @@ def test_scores_need_their_answer(asked):
 def test_money_tokens_and_intervals_are_recomputed(asked):
     """They decide ranks and the cost plot."""
     mean = asked.metrics["mean"]
+    full = {"image_auroc": [0.9, 1.0]}
     free = [one.model_copy(update={"cost_usd": 0.0}) for one in asked.predictions]
     cases = [
         ("usage", with_metrics(asked, "usage", cost_usd=0.0)),
@@ -192,7 +204,9 @@ def test_money_tokens_and_intervals_are_recomputed(asked):
             with_metrics(asked, "mean", interval={**mean["interval"], "image_auroc": [0.99, 1.0]}),
         ),
         ("interval of the mean", with_metrics(asked, "mean", interval={})),
-        ("interval_over_categories of the mean", with_metrics(asked, "mean", interval_over_categories={})),
+        ("interval_over_categories of the mean", with_metrics(asked, "mean", interval_over_categories=full)),
+        ("no_interval of bolt", with_metrics(asked, "bolt", no_interval={"image_auroc": "too good"})),
+        ("few_images of bolt", with_metrics(asked, "bolt", few_images=[])),
         ("interval of bolt", with_metrics(asked, "bolt", interval={"image_auroc": [0, 1]})),
         ("range of the mean", with_metrics(asked, "mean", range={})),
     ]
