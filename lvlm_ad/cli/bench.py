@@ -83,6 +83,27 @@ def bench(
     map_format: Annotated[
         MapFormat, typer.Option(help="Maps as floats (tiff, npy), or from 0 to 65535 for the scores 0 to 1 (png).")
     ] = MapFormat.tiff,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            metavar="T",
+            help="Score from which an image alarms: a number, reference:QUANTILE, conformal:ALPHA, calibration:FOLDER "
+            "or calibration:FRACTION.",
+        ),
+    ] = "0.5",
+    reference_images: Annotated[
+        int, typer.Option(min=1, help="Good training images per category asked for the threshold, at most.")
+    ] = 60,
+    cost_miss: Annotated[float | None, typer.Option(min=0, help="Price of a defect that passes.")] = None,
+    cost_false_alarm: Annotated[
+        float | None, typer.Option(min=0, help="Price of a good part that is rejected.")
+    ] = None,
+    cost_check: Annotated[
+        float | None, typer.Option(min=0, help="Price of a part inspected by a person, for want of an answer.")
+    ] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of defective parts on the line, such as 0.01.")
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write a web page for each model, with all images and answers.")] = True,
     track: Annotated[
         list[str], typer.Option("--track", help="Log the runs: mlflow, wandb or an installed tracker; may be repeated.")
@@ -174,6 +195,7 @@ def _as_json(run: Run) -> dict[str, Any]:
 
 def _show_board(runs: list[Run], out: Path) -> None:
     """Print the leaderboard of all runs on this data in the output folder; write the leaderboard of all its runs."""
+    from lvlm_ad.cli.decision_lines import decision_lines
     from lvlm_ad.cli.terminal import print_board
     from lvlm_ad.files import write_file
     from lvlm_ad.leaderboard import FORMATS, make_board, writable
@@ -187,6 +209,9 @@ def _show_board(runs: list[Run], out: Path) -> None:
         shell.say(f"left out: {problem}")
     board = make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint])
     print_board(board, shell.table_console(shell.BOARD_WIDTH))
+    for run in [run for run in runs if not run.manifest.model.frame] or runs[:1]:
+        for line in decision_lines(run):
+            shell.say(line)
     board = make_board(all_runs)
     write_file(out / "leaderboard.md", FORMATS["md"](board))
     write_file(out / "leaderboard.html", board_page(board, out))
@@ -203,6 +228,10 @@ def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
     lines = []
     for run in runs:
         answers = run.metrics["answers"]
+        for_threshold = sum(record.image_score is None for record in run.threshold_records)
+        if for_threshold:
+            asked = len(run.threshold_records)
+            lines.append(f"{run.manifest.row_name}: {for_threshold} of {asked} images for the threshold have no score.")
         if answers["usable"] == answers["total"]:
             continue
         lines.append(f"{run.manifest.row_name}: {outcomes(answers)}.")

@@ -8,16 +8,16 @@ for more anomalous, and None or NaN where the model gave no answer (an abstentio
 
 from lvlm_ad.decisions.abstention import risk_coverage
 from lvlm_ad.decisions.calibration import calibration
+from lvlm_ad.decisions.choice import Choice, parse_threshold
 from lvlm_ad.decisions.cost import Prices, baselines, cost, cost_interval, mean_cost
 from lvlm_ad.decisions.figures import clopper_pearson, decision, mean_decision, rates
 from lvlm_ad.decisions.threshold import (
-    Choice,
     Threshold,
     best_threshold,
+    choose_threshold,
     conformal,
     conformal_p_values,
     fixed,
-    parse_threshold,
     reference_quantile,
 )
 
@@ -28,6 +28,7 @@ __all__ = [
     "baselines",
     "best_threshold",
     "calibration",
+    "choose_threshold",
     "clopper_pearson",
     "conformal",
     "conformal_p_values",

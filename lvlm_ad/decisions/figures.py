@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from lvlm_ad.decisions.threshold import Threshold, as_scores, fixed
+from lvlm_ad.metrics.intervals import Interval, mover_mean
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -18,8 +18,6 @@ COUNTS = ("tp", "fn", "fp", "tn", "abstain_defect", "abstain_good")
 """Defects that alarm and pass, good images that alarm and pass, and images of both kinds without an answer."""
 
 RATES = ("recall", "miss", "false_alarm", "precision", "balanced_accuracy")
-
-Interval = tuple[float, float]
 
 
 def clopper_pearson(successes: int, n: int) -> Interval | None:
@@ -95,7 +93,7 @@ def rates(counts: Mapping[str, int], prevalence: float | None = None) -> dict[st
     if bad and passes is not None:
         halves, ends = (tp / bad, tn / good), (intervals["recall"], passes)
         values["balanced_accuracy"] = sum(halves) / 2
-        intervals["balanced_accuracy"] = mean_interval(halves, ends)
+        intervals["balanced_accuracy"] = mover_mean(halves, ends)
     if prevalence is not None:
         values["precision_at_prevalence"] = _precision_at(prevalence, values["recall"], values["false_alarm"])
     return {**counts, **values, "interval": {name: list(ends) for name, ends in intervals.items()}}
@@ -107,17 +105,6 @@ def _precision_at(prevalence: float, recall: float | None, false_alarm: float | 
     found = prevalence * recall
     alarms = found + (1 - prevalence) * false_alarm
     return found / alarms if alarms else None
-
-
-def mean_interval(points: Sequence[float], intervals: Sequence[Interval]) -> Interval:
-    """Return the interval of a mean of independent values from their own intervals.
-
-    The distances of the ends are squared and added (Zou and Donner, Stat. Med. 27:1693-1702, 2008).
-    """
-    mean, n = sum(points) / len(points), len(points)
-    below = math.hypot(*(point - low for point, (low, _) in zip(points, intervals, strict=True))) / n
-    above = math.hypot(*(high - point for point, (_, high) in zip(points, intervals, strict=True))) / n
-    return max(0.0, mean - below), min(1.0, mean + above)
 
 
 def mean_decision(categories: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -137,5 +124,5 @@ def mean_decision(categories: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         points, ends = [one[name] for one in defined], [one["interval"][name] for one in defined]
         result[name] = sum(points) / len(points) if points else None
         if points:
-            intervals[name] = list(mean_interval(points, ends))
+            intervals[name] = list(mover_mean(points, ends))
     return {**result, "interval": intervals}

@@ -4,44 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from scipy import stats
 
-from lvlm_ad.errors import ConfigError, MetricError
-from lvlm_ad.escape import escaped
+from lvlm_ad.errors import MetricError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-Kind = Literal["fixed", "reference", "conformal", "calibration"]
-
-_FORMS = "0.5, reference:0.95, conformal:0.05, calibration:0.3 or calibration:FOLDER"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How a threshold is chosen: the parts of the option ``--threshold``.
-
-    Attributes:
-        text: as the user wrote it.
-        kind: "fixed": the value itself. "reference": a quantile of good references. "conformal": from good references,
-            so that at most a share of good images alarms. "calibration": the best on other labelled images.
-        value: the threshold, quantile, share of false alarms, or share of the images; None: ``folder`` is given.
-        folder: the labelled images of "calibration".
-    """
-
-    text: str
-    kind: Kind
-    value: float | None = None
-    folder: Path | None = None
-
-    @property
-    def needs_references(self) -> bool:
-        """Whether the model must be asked about good references."""
-        return self.kind in {"reference", "conformal"}
+    from lvlm_ad.decisions.choice import Choice, Kind
 
 
 @dataclass(frozen=True)
@@ -87,7 +60,8 @@ class Threshold:
     def record(self) -> dict[str, Any]:
         """Return the threshold as JSON holds it; one that never alarms has the value None and a reason."""
         finite = self.value is not None and math.isfinite(self.value)
-        facts = {"guarantee": self.guarantee, "bound95": self.bound95, "reason": self.reason or None}
+        promises = {} if self.value is None else {"guarantee": self.guarantee, "bound95": self.bound95}
+        facts = {**promises, "reason": self.reason or None}
         known = {name: value for name, value in facts.items() if value is not None}
         return {"threshold": self.value if finite else None, "strict": self.strict, "n_chosen_from": self.n, **known}
 
@@ -97,46 +71,50 @@ def as_scores(scores: ArrayLike | None) -> NDArray[np.float64]:
     return np.asarray(scores, dtype=np.float64)
 
 
-def parse_threshold(text: str) -> Choice:
-    """Read the option ``--threshold``.
+def choose_threshold(
+    choice: Choice,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    prevalence: float | None = None,
+    miss: float = 0,
+    false_alarm: float = 0,
+) -> Threshold:
+    """Choose the threshold of one category.
 
-    Raises:
-        ConfigError: the text has none of the forms, or a number is outside (0, 1).
+    Args:
+        choice: how.
+        labels: bool ``(N,)``, of the images that it is chosen from; True for a defect.
+        scores: float ``(N,)``, theirs; None or NaN: no answer.
+        prevalence: with "calibration", the cheapest threshold at this share of defective parts is chosen; None: that of
+            the highest balanced accuracy.
+        miss: the price of a missed defect.
+        false_alarm: the price of a false alarm.
 
     Example:
-        >>> parse_threshold("conformal:0.05").value
-        0.05
-        >>> parse_threshold("conformal:5")
-        Traceback (most recent call last):
-            ...
-        lvlm_ad.errors.ConfigError: --threshold 'conformal:5': the share of false alarms must be above 0 and below 1.
+        >>> from lvlm_ad.decisions import parse_threshold
+        >>> choose_threshold(parse_threshold("conformal:0.25"), [False] * 3, [0.1, 0.2, 0.6]).value
+        0.6
     """
-    name, colon, rest = text.strip().partition(":")
-    value = _number(rest if colon else name)
-    if not colon and value is not None:
-        if not 0 <= value <= 1:
-            raise ConfigError(f"--threshold {escaped(text)!r}: scores lie in 0..1, and so must a threshold.")
-        return Choice(text, "fixed", value)
-    kinds: dict[str, tuple[Kind, str]] = {
-        "reference": ("reference", "the quantile"),
-        "conformal": ("conformal", "the share of false alarms"),
-        "calibration": ("calibration", "the share of the images (or give a folder)"),
-    }
-    kind, meaning = kinds.get(name, ("fixed", ""))
-    if kind == "calibration" and rest and value is None:
-        return Choice(text, kind, folder=Path(rest))
-    if kind == "fixed" or value is None:
-        raise ConfigError(f"--threshold takes {_FORMS}, not {escaped(text)!r}.")
-    if not 0 < value < 1:
-        raise ConfigError(f"--threshold {escaped(text)!r}: {meaning} must be above 0 and below 1.")
-    return Choice(text, kind, value)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    value = 0.0 if choice.value is None else choice.value
+    if choice.kind == "fixed":
+        return fixed(value)
+    defect, values = np.asarray(labels, dtype=np.bool_), as_scores(scores)
+    if choice.kind == "conformal":
+        return conformal(values[~defect], value)
+    if choice.kind == "reference":
+        return reference_quantile(values[~defect], value)
+    known = defect[~np.isnan(values)]
+    if known.all() or not known.any():
+        return Threshold(
+            "calibration", None, reason="the calibration images need both good and defective ones", n=known.size
+        )
+    best, _ = best_threshold(defect, values, prevalence=prevalence, miss=miss, false_alarm=false_alarm)
+    if best is None:
+        return Threshold(
+            "calibration", math.inf, reason="on the calibration images it is best never to alarm", n=known.size
+        )
+    return Threshold("calibration", best, n=known.size)
 
 
 def fixed(value: float) -> Threshold:

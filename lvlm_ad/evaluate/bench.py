@@ -22,6 +22,7 @@ from lvlm_ad.evaluate.map_writer import MapWriter
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.evaluate.sources import remember_place
+from lvlm_ad.evaluate.threshold_images import about_threshold, without_test_images
 from lvlm_ad.log import Progress, event
 from lvlm_ad.plugins import clashes
 from lvlm_ad.presets import preset_names
@@ -90,7 +91,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         )
     plan = resolve((config or RunConfig()).with_options(options))
     progress = progress or Progress()
-    for note in plan.dataset.all_notes:
+    for note in (*plan.dataset.all_notes, *about_threshold(plan.choice, plan.dataset, plan.threshold_images)):
         progress.note(note)
     warnings = clashes(preset_names("models"))
     for name in dict.fromkeys(name for model in plan.models for name in (model.preset.name, model.preset.plugin)):
@@ -115,7 +116,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     plan = resolve(config)
     plan = replace(plan, models=tuple(without_key(model) for model in plan.models))
     progress = progress or Progress()
-    for note in plan.dataset.remarks:
+    for note in (*plan.dataset.remarks, *about_threshold(plan.choice, plan.dataset, plan.threshold_images)):
         progress.note(note)
 
     def forecasts() -> list[dict[str, Any]]:
@@ -187,7 +188,9 @@ class BenchSession(Session):
             stack.callback(lambda: [detector.plugin.close() for detector in detectors])
             detectors.extend(session.detector(model) for model in plan.models)
             session.open_stores(stack)
-            dataset = session.plan.dataset
+            dataset, others = session.plan.dataset, session.plan.threshold_images
+            others = without_test_images(others, dataset, progress.note)
+            session.plan = replace(session.plan, threshold_images=others)
             event(
                 "bench",
                 models=[detector.name for detector in detectors],
@@ -223,7 +226,7 @@ def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) 
     detector.start()
     results = {row: RowResult(plan, row, detector.finalize) for row in detector.rows}
     retries: list[str] = []
-    session.progress.start(name, len(plan.dataset))
+    session.progress.start(name, len(plan.asked))
     for prediction, images in _predictions(session, detector, maps):
         for row, image in images.items():
             results[row].add(image)
@@ -261,16 +264,17 @@ def _predictions(
     No more are started than can be under way while results are taken: each may hold a map. After an error or Ctrl-C no
     further question is started; those under way are waited for, because they are paid for.
     """
+    for_threshold = {sample.id for sample in session.plan.threshold_images}
 
     def predict(sample: Sample) -> tuple[Prediction, Mapping[Row, RowImage]]:
         prediction = detector.detect(sample, session.divisions.regions(sample))
-        if maps is not None:
+        if maps is not None and sample.id not in for_threshold:
             maps.write(detector.name, detector.rows, sample, prediction)
         return prediction, images_of_rows(session, detector.rows, sample, prediction)
 
     pool = ThreadPoolExecutor(detector.workers)
     try:
-        waiting = iter(session.plan.dataset)
+        waiting = iter(session.plan.asked)
         under_way: set[Future[tuple[Prediction, Mapping[Row, RowImage]]]] = set()
         while True:
             room = 2 * detector.workers - len(under_way)

@@ -145,7 +145,7 @@ class ChatDetector(Detector["Backend"]):
         """
         session, price, able = self.session, self.model.preset.price, self.plugin.capabilities
         config, progress, identity = session.plan.config, session.progress, self.plugin.identity()
-        progress.start(f"{self.name}: looking for stored answers", len(session.plan.dataset))
+        progress.start(f"{self.name}: looking for stored answers", len(session.plan.asked))
         tokens: dict[str, int | None] = {}
         most: dict[str, float | None] = {}
         answers: dict[str, Answer] = {}
@@ -216,7 +216,7 @@ class ChatDetector(Detector["Backend"]):
         def request(sample: Sample) -> Request:
             return self._write(sample, self.session.divisions.regions(sample))
 
-        with closing(in_order(request, self.session.plan.dataset, os.cpu_count() or 1)) as requests:
+        with closing(in_order(request, self.session.plan.asked, os.cpu_count() or 1)) as requests:
             yield (question for _, question in requests)
 
     def _is_stale(self, request: Request, answer: Answer) -> bool:
@@ -255,7 +255,7 @@ class ChatDetector(Detector["Backend"]):
         with ExitStack() as stack:
 
             def questions() -> Iterator[Request]:
-                progress.start(f"{self.name}: writing questions", len(session.plan.dataset))
+                progress.start(f"{self.name}: writing questions", len(session.plan.asked))
                 for request in stack.enter_context(self._requests()):
                     yield request
                     progress.advance()

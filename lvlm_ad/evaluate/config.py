@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from lvlm_ad.datasets import Dataset, load_dataset
+from lvlm_ad.datasets import Dataset, Sample, load_dataset
+from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest, what_is_wrong
 from lvlm_ad.escape import escaped
+from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
 from lvlm_ad.limits import is_utf8
 from lvlm_ad.plugins import Model, find_model
 from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
@@ -28,6 +30,9 @@ REFERENCE_ROWS = ("contrast", "chance", "oracle")
 
 FEWEST_RESAMPLES = 50
 """Fewer give no interval worth the name."""
+
+
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,14 @@ class RunConfig:
         maps: the folder for the anomaly maps of every row; None: maps are not written.
         map_format: their format: "tiff" and "npy" hold each score as float32, "png" in 16 bits.
         ray_address: address of a running cluster; None: the one that RAY_ADDRESS names, or one on this machine alone.
+        threshold: from which score on an image alarms: a number; "reference:QUANTILE" of good training images;
+            "conformal:ALPHA", so that at most this share of good images alarms; "calibration:FOLDER" or
+            "calibration:FRACTION", the best on other labelled images, or on a part of the test images.
+        reference_images: at most this many good training images of each category are asked for the threshold.
+        cost_miss: the price of a defect that passes; with the next three, the expected cost of a part is given.
+        cost_false_alarm: the price of a good part that is rejected.
+        cost_check: the price of a part that a person inspects because the model gave no answer.
+        prevalence: the share of defective parts on the line, in (0, 1).
         frame: old name of ``reference_rows``.
 
     Example:
@@ -90,6 +103,12 @@ class RunConfig:
     ray_address: str | None = None
     maps: Path | None = None
     map_format: Literal["tiff", "png", "npy"] = "tiff"
+    threshold: str = "0.5"
+    reference_images: Annotated[int, Field(ge=1)] = 60
+    cost_miss: Price | None = None
+    cost_false_alarm: Price | None = None
+    cost_check: Price | None = None
+    prevalence: Annotated[float, Field(gt=0, lt=1)] | None = None
     frame: InitVar[bool | None] = None
 
     def __post_init__(self, frame: bool | None) -> None:
@@ -100,6 +119,7 @@ class RunConfig:
             value = getattr(self, name)
             several = isinstance(value, Sequence) and not isinstance(value, str)
             object.__setattr__(self, name, tuple(value) if several else (value,))
+        object.__setattr__(self, "threshold", str(self.threshold))
         for model in self.models:
             if not isinstance(model, str):
                 raise ConfigError(
@@ -155,6 +175,8 @@ class Plan:
         division: the division's options, defaults filled in.
         dataset: the test images to measure.
         whole: whether that is the whole test split.
+        choice: how the threshold is chosen.
+        threshold_images: other images that it is chosen from.
     """
 
     config: RunConfig
@@ -164,6 +186,18 @@ class Plan:
     division: DivisionOptions
     dataset: Dataset
     whole: bool
+    choice: Choice
+    threshold_images: tuple[Sample, ...] = ()
+
+    @cached_property
+    def asked(self) -> Dataset:
+        """The test images, and after them those that the threshold is chosen from."""
+        samples = (*self.dataset.samples, *self.threshold_images)
+        return (
+            replace(self.dataset, samples=samples, kinds=self.dataset.defects)
+            if self.threshold_images
+            else self.dataset
+        )
 
 
 def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
@@ -182,6 +216,8 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
     if config.ray_address is not None and config.engine != "ray":
         raise ConfigError("--ray-address needs --engine ray.")
+    choice = parse_threshold(config.threshold)
+    _check_cost(config)
     settings = dict(config.settings)
     fields_of_protocol = set(Protocol.model_fields) - {"name"}
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
@@ -214,6 +250,8 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
             categories=config.categories,
         )
     selected = dataset.select(config.categories, config.limit)
+    reading = {"mask_threshold": config.mask_threshold, "mask_values": config.mask_values}
+    drawing = Drawing(config.reference_images, protocol.shots, config.seed, reading)
     return Plan(
         config,
         tuple(model for model, _ in models),
@@ -222,6 +260,8 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         division,
         selected,
         whole=dataset.complete and len(selected) == len(dataset),
+        choice=choice,
+        threshold_images=threshold_images(choice, selected, drawing),
     )
 
 
@@ -232,6 +272,15 @@ def _hint(key: str, known: Iterable[str]) -> str:
         return f" It is an option of bench: --{option.replace('_', '-')}."
     secret = " Do not give a key on the command line: name its environment variable." if "key" in key else ""
     return f"{nearest(key, known)}{secret}"
+
+
+def _check_cost(config: RunConfig) -> None:
+    """Refuse a part of what the expected cost of a part needs."""
+    prices = {name: getattr(config, name) for name in ("cost_miss", "cost_false_alarm", "cost_check")}
+    needed = {**prices, "prevalence": config.prevalence}
+    missing = [f"--{name.replace('_', '-')}" for name, value in needed.items() if value is None]
+    if missing and any(value is not None for value in prices.values()):
+        raise ConfigError(f"The expected cost of a part also needs {' and '.join(missing)}.")
 
 
 def _check_prices(models: Sequence[Model], config: RunConfig) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg import ScoreMap, Scores
 
-__all__ = ["BaselineDetector", "Detector", "Finalize", "Prediction", "make_record"]
+__all__ = ["BaselineDetector", "Detector", "Finalize", "Prediction", "make_record", "with_score"]
 
 Images = Sequence["NDArray[np.uint8]"]
 
@@ -83,6 +83,15 @@ def make_record(sample: Sample, scores: Scores, n_regions: int = 0, **evidence: 
         status=scores.status,
         **{"notes": list(scores.notes), **evidence},
     )
+
+
+def with_score(record: PredictionRecord, score: float) -> PredictionRecord:
+    """Return the record with its final image score; through the regions it is written and read like any other."""
+    text = ""
+    if record.text:
+        text = write(score, record.regions)
+        score = parse(text, record.n_regions).image or 0.0
+    return record.model_copy(update={"image_score": score, "text": text[:TEXT_KEPT]})
 
 
 class Detector(Generic[PluginT]):

@@ -64,7 +64,7 @@ def _count(regions: Regions, mask: NDArray[np.bool_], size: tuple[int, int]) -> 
 
 
 class Divisions:
-    """The divisions of a plan's data set, read from the store one at a time.
+    """The divisions of the images that a plan asks about, read from the store one at a time.
 
     Attributes:
         record: the division's settings, for manifests; read before the first image, since a model's files may change.
@@ -82,8 +82,8 @@ class Divisions:
             "options": plan.division.identity(),
         }
         self._keys: dict[str, str] = {}
-        for sample in plan.dataset:
-            own = {"files": plan.dataset.file_hashes[sample.id], "label": sample.label, "threshold": sample.threshold}
+        for sample in plan.asked:
+            own = {"files": plan.asked.file_hashes[sample.id], "label": sample.label, "threshold": sample.threshold}
             if sample.depth is not None and is_deep(sample.image_path):
                 own["highest"] = [sample.depth.highest(kind) for kind in "if"]
             decides = json.dumps({**shared, **own}, sort_keys=True)
@@ -136,7 +136,7 @@ class Divisions:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 (hex) over every sample's id and division: equal if and only if every image is divided alike."""
+        """SHA-256 (hex) over every test image's id and division: equal if and only if every image is divided alike."""
         return hash_rows([sample.id, self.hash_of(sample)] for sample in self._dataset)
 
     @property
@@ -156,10 +156,10 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
         ConfigError: the model that divides cannot be used.
     """
     divisions = Divisions(plan, store)
-    missing = divisions.missing(plan.dataset)
+    missing = divisions.missing(plan.asked)
     problems: list[str] = []
-    progress.start("dividing", len(plan.dataset))
-    progress.advance(len(plan.dataset) - len(missing), stored=True)
+    progress.start("dividing", len(plan.asked))
+    progress.advance(len(plan.asked) - len(missing), stored=True)
     cut = Cut(plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size)
     # Closed here, so that after an error no work goes on behind it.
     with closing((engine or LocalEngine()).map(cut, missing, holds_model=plan.division.in_one_process)) as results:
@@ -177,7 +177,7 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     divisions.missing(missing)
     if divisions.empty:
         progress.note(
-            f"{divisions.empty} of {len(plan.dataset)} images have no region within the area limits; their maps are "
+            f"{divisions.empty} of {len(plan.asked)} images have no region within the area limits; their maps are "
             "empty."
         )
     for note in divisions.lost_truth().notes():

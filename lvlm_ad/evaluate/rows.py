@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,13 +16,14 @@ import numpy as np
 
 from lvlm_ad._version import versions
 from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.evaluate.detectors import make_record
+from lvlm_ad.evaluate.decide import DecisionSettings, decide
+from lvlm_ad.evaluate.detectors import make_record, with_score
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
 from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, TEXT_KEPT, Manifest, PredictionRecord, Run, write_run
-from lvlm_ad.text2seg import UNANSWERED, Scores, Status, parse, write
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, Manifest, PredictionRecord, Run, write_run
+from lvlm_ad.text2seg import UNANSWERED, Scores, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +106,7 @@ class _Category:
 
     def finalize(self, scores: Sequence[float]) -> None:
         """Replace the image scores by the final ones."""
-        self.records = [_with_score(record, score) for record, score in zip(self.records, scores, strict=True)]
+        self.records = [with_score(record, score) for record, score in zip(self.records, scores, strict=True)]
         self.images.scores = [record.image_score or 0.0 for record in self.records]
 
 
@@ -121,19 +122,25 @@ class RowResult:
         self._open: dict[str, _Category] = {}
         self._records: dict[str, list[PredictionRecord]] = {}
         self._results: dict[str, CategoryResult] = {}
+        self._parts: dict[str, list[tuple[float, ...]]] = {}
+        self._for_threshold: dict[str, RowImage | None] = {sample.id: None for sample in plan.threshold_images}
 
     def add(self, image: RowImage) -> None:
         """Add one image; with the last of a category, compute its metrics and release its arrays."""
         name, config = image.record.category, self._plan.config
-        self._expected += image.expected
         if not image.stored:
             self._spent += image.record.cost_usd or 0.0
+        if image.record.id in self._for_threshold:
+            self._for_threshold[image.record.id] = replace(image, histogram=None, own_map=None)
+            return
+        self._expected += image.expected
         category = self._open.setdefault(name, _Category(self._ids[name], config))
         category.add(image)
         if not category.complete:
             return
         if self._finalize is not None and any(category.parts):
             category.finalize(self._finalize(name, category.parts))
+            self._parts[name] = category.parts
         self._results[name] = measure_category(category.images, config.on_failure, name, config.resamples)
         self._records[name] = category.records
         del self._open[name]
@@ -142,6 +149,18 @@ class RowResult:
     def predictions(self) -> list[PredictionRecord]:
         """The records in the data set's order, once all images are there."""
         return list(chain.from_iterable(self._records[name] for name in self._plan.dataset.categories))
+
+    @property
+    def threshold_records(self) -> list[PredictionRecord]:
+        """The records of the images that the threshold is chosen from, once all images are there."""
+        return [self._finalized(image) for image in self._for_threshold.values() if image is not None]
+
+    def _finalized(self, image: RowImage) -> PredictionRecord:
+        """Give an image the score that it has among the test images of its category."""
+        category = image.record.category
+        if self._finalize is None or category not in self._parts:
+            return image.record
+        return with_score(image.record, self._finalize(category, [*self._parts[category], image.parts])[-1])
 
     @property
     def histograms(self) -> ScoreHistograms:
@@ -182,7 +201,14 @@ class RowResult:
         """
         manifest = _make_manifest(self._plan, facts, started, environment)
         folder = _run_folder(self._plan.config.out, manifest)
-        run = Run(folder, manifest, self.metrics(paid=paid), self.predictions, self.histograms)
+        metrics, records = self.metrics(paid=paid), self.predictions
+        others: list[PredictionRecord] = []
+        # Scores of maps from files have no common range, and nothing says from where on they alarm.
+        if manifest.model.kind != "maps":
+            others = self.threshold_records
+            settings = DecisionSettings.of(self._plan.config, self._plan.choice, metrics)
+            metrics["decisions"] = decide(settings, records, others)
+        run = Run(folder, manifest, metrics, records, self.histograms, others)
         write_run(run)
         answers, usage = run.metrics["answers"], run.metrics["usage"]
         event("run", dir=str(folder), config_hash=manifest.config_hash, answers=answers, usage=usage)
@@ -223,15 +249,6 @@ def _total(values: Iterable[float | None]) -> Any:
             return None
         total += value
     return total
-
-
-def _with_score(record: PredictionRecord, score: float) -> PredictionRecord:
-    """Return the record with its final image score; through the regions it is written and read like any other."""
-    text = ""
-    if record.text:
-        text = write(score, record.regions)
-        score = parse(text, record.n_regions).image or 0.0
-    return record.model_copy(update={"image_score": score, "text": text[:TEXT_KEPT]})
 
 
 def _make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, environment: Mapping[str, str]) -> Manifest:

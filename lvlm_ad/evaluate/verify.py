@@ -16,6 +16,7 @@ from lvlm_ad.backend import Answer
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
 from lvlm_ad.errors import RunError
+from lvlm_ad.evaluate.decide import DecisionSettings, decide
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
 from lvlm_ad.evaluate.rows import answer_metrics, hash_of
 from lvlm_ad.evaluate.sources import Sources, find_sources
@@ -33,6 +34,7 @@ from lvlm_ad.runs import (
     each_separately,
     read_run,
 )
+from lvlm_ad.runs.run import THRESHOLD_FILE
 from lvlm_ad.store import open_answers
 from lvlm_ad.text2seg import UNANSWERED, paint, read
 
@@ -108,7 +110,7 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
     problems = list(_manifest(run))
     by_image = [(record.id, _answer(run, record, answers)) for record in run.predictions]
     by_image += [(record.id, _price(run, record)) for record in run.predictions]
-    problems += [*_listed(by_image), *_usage(run)]
+    problems += [*_listed(by_image), *_usage(run), *_decisions(run, answers)]
     if run.histograms is None:
         return [*problems, "pixels.npz is missing: pixel metrics cannot be checked"]
     pairs = list(zip(run.predictions, run.histograms, strict=True))
@@ -199,6 +201,22 @@ def _usage(run: Run) -> Iterator[str]:
     usage = {name: value for name, value in run.metrics["usage"].items() if name != "spent_usd"}
     for name, expected in recomputed.items():
         yield from _differences(expected, usage if name == "usage" else run.metrics.get(name), name)
+
+
+def _decisions(run: Run, answers: AnswerStore | None) -> Iterator[str]:
+    """Read the answers that thresholds were chosen from again, and decide again; older runs have no decisions."""
+    others, recorded = run.threshold_records, run.metrics.get("decisions")
+    tested = {record.id for record in run.predictions}
+    by_image = [(record.id, _answer(run, record, answers) or _price(run, record)) for record in others]
+    by_image += [(record.id, "is also a test image" if record.id in tested else "") for record in others]
+    for problem in _listed(by_image):
+        yield problem.replace("predictions.jsonl", THRESHOLD_FILE)
+    if recorded is None:
+        return
+    expected = decide(DecisionSettings.recorded(run.metrics), run.predictions, others)
+    for name in dict.fromkeys([*expected, *recorded]):
+        tolerance = _INTERVAL if name in {"calibration", "cost"} else _EXACT  # these hold the means of random draws
+        yield from _differences(expected.get(name), recorded.get(name), f"decisions, {name}", tolerance)
 
 
 def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None) -> str:

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from lvlm_ad.backend import Outcome
 from lvlm_ad.errors import what_is_wrong
-from lvlm_ad.limits import REGIONS, TOTAL_AMOUNT, TOTAL_COUNT, check_plain
+from lvlm_ad.limits import REGIONS, TOTAL_COUNT, check_plain
 from lvlm_ad.presets import Price, Protocol
+from lvlm_ad.runs.decision_records import DecisionMeasures
+from lvlm_ad.runs.fields import Amount, Count, Fraction, Interval, Values
 from lvlm_ad.text2seg import Status
 
 __all__ = [
@@ -48,25 +50,6 @@ METRIC_TITLES = {
 """The seven metrics, in the order of every table, and their names on pages and in notebooks."""
 
 METRIC_NAMES = tuple(METRIC_TITLES)
-
-
-def _check_order(ends: list[float]) -> list[float]:
-    if ends[0] > ends[1]:
-        raise ValueError("the lower end comes first")
-    return ends
-
-
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-Amount = Annotated[float, Field(ge=0, le=TOTAL_AMOUNT, allow_inf_nan=False)]
-"""USD or seconds."""
-
-Count = Annotated[int, Field(ge=0, le=TOTAL_COUNT)]
-
-Values = Annotated[dict[str, Any], AfterValidator(check_plain)]
-"""Options, settings, prices: any values that JSON can hold."""
-
-Interval = Annotated[list[Fraction], Field(min_length=2, max_length=2), AfterValidator(_check_order)]
 
 
 def _check(values: dict[str, Any], model: type[BaseModel]) -> None:
@@ -320,3 +303,4 @@ class Measures(_Measures):
     coverage: Fraction | None = None
     """The fraction of images with a usable answer."""
     scores: dict[str, Count] = {}
+    decisions: DecisionMeasures | None = None

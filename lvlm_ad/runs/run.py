@@ -24,6 +24,7 @@ from lvlm_ad.limits import (
     PREDICTION_BYTES,
     PREDICTIONS_BYTES,
     REGIONS,
+    TOTAL_COUNT,
     check_plain,
 )
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Runs", "each_separately", "find_runs", "only_run", "read_run", "read_runs", "write_run"]
 
+THRESHOLD_FILE = "threshold.jsonl"
+"""Predictions of images besides the test images, from which the threshold was chosen."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -57,6 +61,7 @@ class Run:
         metrics: the content of metrics.json.
         predictions: one record per image, in the data set's order; empty if the run was read without them.
         histograms: each image's score histogram, in the same order; None if the run has none or was read without them.
+        threshold_records: one record per image besides the test images that the threshold was chosen from.
     """
 
     dir: Path
@@ -64,6 +69,7 @@ class Run:
     metrics: Mapping[str, Any]
     predictions: Sequence[PredictionRecord]
     histograms: Sequence[ScoreHistogram | None] | None = None
+    threshold_records: Sequence[PredictionRecord] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """Return the predictions as a pandas frame: one row per image, one column per field of ``PredictionRecord``.
@@ -138,8 +144,11 @@ def write_run(run: Run) -> None:
     try:
         run.dir.mkdir(parents=True, exist_ok=True)
         (run.dir / "run.json").unlink(missing_ok=True)
-        lines = (record.model_dump_json().encode() + b"\n" for record in run.predictions)
-        write_file(run.dir / "predictions.jsonl", lines)
+        _write_records(run.dir / "predictions.jsonl", run.predictions)
+        if run.threshold_records:
+            _write_records(run.dir / THRESHOLD_FILE, run.threshold_records)
+        else:
+            (run.dir / THRESHOLD_FILE).unlink(missing_ok=True)
         write_file(run.dir / "metrics.json", _json(run.metrics))
         if run.histograms is None:
             (run.dir / "pixels.npz").unlink(missing_ok=True)
@@ -185,7 +194,9 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
         if path.exists():
             with path.open("rb") as archive:
                 histograms = ScoreHistograms(read_arrays(archive, min(ARRAYS_BYTES, (expected + 1) * HISTOGRAM_BYTES)))
-    run = Run(folder, manifest, metrics, records, histograms)
+    with _reading(folder, THRESHOLD_FILE) as path:
+        others = _records(path, TOTAL_COUNT) if path.exists() else []
+    run = Run(folder, manifest, metrics, records, histograms, others)
     _check_files_agree(run)
     return run
 
@@ -249,6 +260,10 @@ def each_separately(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[
         except Exception as error:  # noqa: BLE001 - values of unknown origin can make nearly anything fail
             problems.append(f"The run {getattr(item, 'dir', item)} cannot be used: {error!r:.200}")
     return results, problems
+
+
+def _write_records(path: Path, records: Iterable[PredictionRecord]) -> None:
+    write_file(path, (record.model_dump_json().encode() + b"\n" for record in records))
 
 
 def _records(path: Path, expected: int) -> list[PredictionRecord]:

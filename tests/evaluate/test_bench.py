@@ -170,19 +170,25 @@ def row(tmp_path):
     class Dataset(list):
         categories = ("bolt",)
 
-    dataset = Dataset(SimpleNamespace(id=str(number), category="bolt") for number in range(3))
+    def sample_of(name):
+        return SimpleNamespace(id=name, category="bolt")
+
+    dataset = Dataset(sample_of(str(number)) for number in range(3))
     config = SimpleNamespace(on_failure="zero", out=tmp_path, resamples=0, fpr_limit=0.3)
-    plan = SimpleNamespace(dataset=dataset, config=config, protocol=SimpleNamespace(scoring="text"))
+    plan = SimpleNamespace(
+        dataset=dataset, config=config, protocol=SimpleNamespace(scoring="text"), threshold_images=[sample_of("other")]
+    )
     return RowResult(plan, "regions", lambda _, parts: [score / 2 for (score,) in parts])
 
 
 def test_images_may_arrive_in_any_order(row):
     """Records are in the data set's order, with the category's final scores; reading them twice gives the same."""
-    for name, score in (("2", 0.4), ("0", 0.8), ("1", 0.6)):
+    for name, score in (("2", 0.4), ("other", 1.0), ("0", 0.8), ("1", 0.6)):
         sample = SimpleNamespace(id=name, category="bolt", label=name != "0", defect="good")
         row.add(RowImage(make_record(sample, Scores(score)), parts=(score,)))
     for _ in range(2):
         assert [(one.id, one.image_score) for one in row.predictions] == [("0", 0.4), ("1", 0.3), ("2", 0.2)]
+        assert [(one.id, one.image_score) for one in row.threshold_records] == [("other", 0.5)]
         assert len(row.histograms) == 3
     assert row.metrics(paid=False)["categories"]["bolt"]["image_auroc"] == 0.0
 

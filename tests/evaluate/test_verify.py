@@ -12,6 +12,7 @@ import pytest
 
 import lvlm_ad
 from lvlm_ad.asking import AnswerStore
+from lvlm_ad.evaluate.decide import DecisionSettings, decide
 from lvlm_ad.evaluate.measure import Images, measure_category, summary
 from lvlm_ad.evaluate.rows import hash_of
 from lvlm_ad.evaluate.verify import verify_run, verify_runs
@@ -102,7 +103,9 @@ def measured_again(run):
         for category, scored in images.items()
     }
     categories = {name: one.metrics for name, one in results.items()}
-    return replace(run, metrics={**run.metrics, "mean": summary(results), "categories": categories})
+    decisions = decide(DecisionSettings.recorded(run.metrics), run.predictions)
+    own = {"mean": summary(results), "categories": categories, "decisions": decisions}
+    return replace(run, metrics={**run.metrics, **own})
 
 
 def test_honest_runs_agree(finished, asked, kept_data):

@@ -1,0 +1,77 @@
+"""What the terminal says of a run's decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lvlm_ad.runs import Run
+
+
+def decision_lines(run: Run) -> list[str]:
+    """Say in two or three lines what a run's decisions are worth."""
+    decisions = run.metrics.get("decisions")
+    if decisions is None:
+        return []
+    head = f"{run.manifest.row_name} at --threshold {decisions['threshold']}"
+    mean, known = decisions["mean"], _thresholds(decisions)
+    lines = [f"{head}: no decisions."]
+    if known:
+        found = f"finds {_rate(mean, 'recall')} of the defects, rejects {_rate(mean, 'false_alarm')} of the good images"
+        lines = [f"{head}: {found}; balanced accuracy {_rate(mean, 'balanced_accuracy')}."]
+    return [*lines, *(f"  {line}" for line in (*_about_thresholds(decisions, known), *_about_cost(decisions)))]
+
+
+def _thresholds(decisions: Mapping[str, Any]) -> list[float]:
+    return [one["threshold"] for one in decisions["categories"].values() if one["threshold"] is not None]
+
+
+def _about_thresholds(decisions: Mapping[str, Any], known: list[float]) -> Iterator[str]:
+    """Say what was chosen from what, what it promises, and where there is no threshold."""
+    categories = decisions["categories"]
+    if known and decisions["kind"] != "fixed":
+        low, high = min(known), max(known)
+        values = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        yield f"Thresholds by category: {values}.{_promise(categories.values())}"
+    reasons = {one["reason"]: name for name, one in categories.items() if one.get("reason")}
+    for reason, name in reasons.items():
+        count = sum(one.get("reason") == reason for one in categories.values())
+        where = name if count == 1 else f"{count} categories"
+        yield f"{where}: {reason}."
+
+
+def _promise(categories: Any) -> str:
+    """Say what a conformal threshold promises, for the category with the weakest promise; begins with a space."""
+    promised = [(one["guarantee"], one["bound95"]) for one in categories if "guarantee" in one]
+    if not promised:
+        return ""
+    mean, bound = (max(column) for column in zip(*promised, strict=True))
+    return (
+        f" On average over references at most {_percent(mean)} of the good images alarm; with these references at "
+        f"most {_percent(bound)}, with 95 % confidence."
+    )
+
+
+def _about_cost(decisions: Mapping[str, Any]) -> Iterator[str]:
+    costs = decisions.get("cost")
+    if costs is None or costs["per_part"] is None:
+        return
+    low, high = costs["interval"]
+    yield (
+        f"Expected cost of a part: {costs['per_part']:.4g} ({low:.4g} to {high:.4g}); "
+        f"pass all {costs['pass_all']:.4g}, scrap all {costs['scrap_all']:.4g}, inspect all {costs['inspect_all']:.4g}."
+    )
+    if "verdict" in costs:
+        yield costs["verdict"]
+
+
+def _rate(rates: Mapping[str, Any], name: str) -> str:
+    if rates[name] is None:
+        return "-"
+    low, high = (f"{100 * end:.1f}" for end in rates["interval"][name])
+    return f"{_percent(rates[name])} ({low} to {high})"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
