@@ -19,7 +19,7 @@ from lvlm_ad.evaluate.inspected import InspectedPicture, InspectedPictures, insp
 from lvlm_ad.evaluate.inspection_plan import InspectionConfig, InspectionPlan
 from lvlm_ad.evaluate.inspection_report import Inspection
 from lvlm_ad.evaluate.inspector import Inspector, Outcome
-from lvlm_ad.evaluate.map_files import write_map
+from lvlm_ad.evaluate.map_files import MAP_FORMATS, write_map
 from lvlm_ad.evaluate.overlay import overlay
 from lvlm_ad.files import write_file
 from lvlm_ad.log import Progress
@@ -245,14 +245,14 @@ class _Work:
             buffer = BytesIO()
             Image.fromarray(overlay(sample.image, values)).save(buffer, "PNG")
             write_file(_place(out / files["overlay"]), buffer.getvalue())
-        if config.maps is not None:
-            path = _place(out / f"maps/{stem}.{config.maps}")
-            if row.score is None:
-                # No score is not "no anomaly"; a map of an earlier answer may be there.
-                path.unlink(missing_ok=True)
+        for kind in MAP_FORMATS:
+            file = f"maps/{stem}.{kind}"
+            # No score is not "no anomaly". A map of an earlier answer, or in another format, must not stay.
+            if kind == config.maps and row.score is not None:
+                files["map"] = file
+                write_map(_place(out / file), values)
             else:
-                files["map"] = f"maps/{stem}.{config.maps}"
-                write_map(path, values)
+                (out / file).unlink(missing_ok=True)
         return row.with_files(**files)
 
     def _write_if_due(self) -> None:

@@ -54,6 +54,20 @@ def test_a_bench_in_a_batch(lvlm_ad_command, batches, small_data, tmp_path):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
 
 
+def test_an_inspection_in_a_batch(lvlm_ad_command, batches, small_data):
+    """Pictures without labels go in one batch too; the same command later asks nothing."""
+    arguments = (
+        *("inspect", small_data / "bolt" / "test", "--model", "gpt-4o", "--batch", "--json", *PRICE),
+        *("--division", "grid", "--set", "image_size=96", "--set", f"base_url={batches.url}"),
+    )
+    done = lvlm_ad_command(*arguments, env={"OPENAI_API_KEY": SECRET})
+    shown = json.loads(done.stdout)
+    assert (shown["pictures"], shown["undecided"], len(batches.batches), batches.live) == (6, 0, 1, [])
+    assert shown["spent_usd"] == pytest.approx(6 * 0.82 / 2)
+    again = json.loads(lvlm_ad_command(*arguments, env={"OPENAI_API_KEY": SECRET}).stdout)
+    assert (again["spent_usd"], len(batches.batches)) == (0, 1)
+
+
 @pytest.mark.slow
 def test_kill_9_while_waiting(batches, small_data, tmp_path):
     """Killed while a batch is under way, the same command continues it; a live run meanwhile asks nothing."""

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from lvlm_ad import RunConfig
+from lvlm_ad.decisions import parse_threshold
 from lvlm_ad.errors import ConfigError, DataError, FatalError
 from lvlm_ad.evaluate import InspectionConfig, inspect
+from lvlm_ad.evaluate.good_pictures import threshold_of
 from lvlm_ad.evaluate.map_files import read_map
 from lvlm_ad.evaluate.overlay import overlay
 from lvlm_ad.log import Progress
@@ -289,3 +291,24 @@ def test_an_overlay_outlines_what_scores_highest():
     assert drawn[50, 180, 0] > drawn[50, 120, 0] > 80
     assert np.array_equal(overlay(image, np.zeros((4, 4))), image)
     assert overlay(np.zeros((3000, 1500, 3), np.uint8), values).shape == (768, 384, 3)
+
+
+def test_conformal_thresholds_keep_their_promise_on_simulated_lines():
+    """Over 200 lines with 60 good references each, scores in tenths, at most a share alpha of good pictures alarms."""
+    draw, choice = np.random.default_rng(0), parse_threshold("conformal:0.05")
+    shares = []
+    for _ in range(200):
+        scores = np.round(draw.beta(draw.uniform(0.5, 2), draw.uniform(3, 8), 60 + 500), 1)
+        shares.append(threshold_of(choice, scores[:60].tolist()).alarms(scores[60:]).mean())
+    assert 0 < np.mean(shares) <= 0.05
+
+
+def test_another_format_replaces_the_maps_before(line):
+    """A picture has one map, that of the last command; a refused picture has none."""
+    picture(line / "a.png", 250)
+    assert run(line, maps="tiff").pictures[0].map == "maps/a.tiff"
+    out = run(line, maps="npy").out
+    assert sorted(path.name for path in (out / "maps").iterdir()) == ["a.npy"]
+    picture(line / "a.png", 0)
+    run(line, maps="npy")
+    assert list((out / "maps").iterdir()) == []
