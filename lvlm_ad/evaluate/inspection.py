@@ -39,7 +39,7 @@ _STILL = 2.0
 """Seconds after its last change during which a file may still be written."""
 
 _WRITE, _SHARE = 5.0, 20
-"""The files are written anew after so many seconds, or so many times the duration of the last writing."""
+"""While pictures come, the files are written anew after so many seconds, or so many times as long as it took before."""
 
 _LONGEST_NAME = 180
 """Bytes of a file's name; file systems allow 255, of which a suffix and a temporary name need some."""
@@ -125,9 +125,9 @@ class _Work:
     ) -> None:
         self._plan, self._inspection, self._inspector, self._updated = plan, inspection, inspector, updated
         self._progress, self._paid = inspector.session.progress, inspector.detector.paid
-        self._stems: dict[str, str] = {}
+        self._stems: set[str] = set()
         self._stem_of: dict[str, str] = {}
-        self._written, self._pause = time.monotonic(), _WRITE
+        self._written, self._took, self._changed = time.monotonic(), 0.0, True
 
     def run(self) -> None:
         """Choose the threshold, then inspect what is there and, with ``watch``, what comes until Ctrl-C."""
@@ -182,7 +182,7 @@ class _Work:
         for path in paths:
             if path not in self._stem_of:
                 self._stem_of[path] = stem = next(one for one in _stems(path) if one not in self._stems)
-                self._stems[stem] = path
+                self._stems.add(stem)
 
     def _choose_threshold(self) -> None:
         plan, good = self._plan, self._inspection.good
@@ -202,7 +202,7 @@ class _Work:
     def _inspect(self, paths: list[str]) -> None:
         """Ask about pictures of the folder; say once which cannot be read."""
         if not paths:
-            self._write_if_due()
+            self._write_if_due(0.0)
             return
         self._expect(paths)
         found, plan = self._inspection.found, self._plan
@@ -218,8 +218,7 @@ class _Work:
         self._progress.finish()
         if unreadable:
             self._progress.note(f"{len(unreadable)} pictures are undecided: they cannot be read. {min(unreadable)}")
-        if plan.config.watch:
-            self._write()
+        self._write_if_due(0.0)
 
     def _take(self, rows: InspectedPictures, sample: Sample, outcome: Outcome, *, draw: bool) -> None:
         """Draw and note what came of a picture; called by several threads."""
@@ -233,6 +232,7 @@ class _Work:
             if draw:
                 row = self._drawn(sample, outcome, row)
         row = rows.put(row)
+        self._changed = True
         self._progress.advance(failed=row.score is None, stored=stored, cost=cost)
 
     def _drawn(self, sample: Sample, prediction: Prediction, row: InspectedPicture) -> InspectedPicture:
@@ -255,19 +255,20 @@ class _Work:
                 (out / file).unlink(missing_ok=True)
         return row.with_files(**files)
 
-    def _write_if_due(self) -> None:
-        if time.monotonic() - self._written >= self._pause:
+    def _write_if_due(self, pause: float = _WRITE) -> None:
+        """Write unless nothing is new, or the last writing is not long ago: the longer it took, the longer."""
+        if self._changed and time.monotonic() - self._written >= max(pause, _SHARE * self._took):
             self._write()
 
     def _write(self) -> None:
-        """Write everything that is known; the more there is, the less often."""
-        began = time.monotonic()
+        """Write everything that is known."""
+        began, self._changed = time.monotonic(), False
         budget, inspection = self._inspector.session.budget, self._inspection
         inspection.spent_usd = budget.spent if self._paid else 0.0
         inspection.write()
         self._updated(inspection)
         self._written = time.monotonic()
-        self._pause = max(_WRITE, _SHARE * (self._written - began))
+        self._took = self._written - began
 
 
 def _place(path: Path) -> Path:

@@ -101,7 +101,7 @@ class InspectionPlan:
             raise ConfigError("--batch needs all pictures at once; leave --watch out.")
         category = config.category or _NO_NAME
         run = replace(config.run, reference_rows=False, categories=(), limit=None, resamples=0)
-        if config.category is None:
+        if not config.category:
             run = replace(run, settings={"prompt": "general", **run.settings})
         apart = [folder for folder in (config.good, config.out, config.folder) if folder is not None]
         pictures = PictureFolder(config.folder, [one for one in apart if one is not config.folder], note)

@@ -122,11 +122,17 @@ class Inspection:
                 f"{shown(self.out)} holds the inspection of {shown(other[0])} by {shown(other[1])}; give another --out."
             )
         own_folder(self.out)
+        if not file.exists():
+            # What is drawn in here must not be taken for pictures, even if this command is killed before it writes.
+            self._write_record()
 
     def write(self) -> None:
         """Write scores.csv, good.csv and inspection.json, each whole or not at all."""
         self.found.write(self.scores_file)
         if len(self.good):
             self.good.write(self.out / "good.csv")
+        self._write_record()
+
+    def _write_record(self) -> None:
         text = json.dumps(self.record(), indent=2, ensure_ascii=False, allow_nan=False)
         write_file(self.out / "inspection.json", f"{text}\n")
