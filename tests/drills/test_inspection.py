@@ -19,6 +19,11 @@ pytestmark = [pytest.mark.skipif(os.name != "posix", reason="SIGKILL and SIGINT 
 
 PICTURES = 300
 
+SMALL = tuple(
+    part for value in ("image_size=64", "grid_rows=3", "grid_columns=3", "number_size=8") for part in ("--set", value)
+)
+"""Marks that leave something of a small picture to be seen: equal questions are asked once."""
+
 BRIGHT = """
 import io
 
@@ -144,7 +149,7 @@ def test_ctrl_c_writes_what_is_known(tmp_path, endpoint, started):
         return "image anomaly score: 0.1."
 
     endpoint.reply = reply
-    settings = ("--set", f"base_url={endpoint.url}", "--set", "image_size=64", "--concurrency", "2")
+    settings = ("--set", f"base_url={endpoint.url}", *SMALL, "--concurrency", "2")
     process = started("--model", "gpt-4o", *settings)
     until(lambda: len(endpoint.answered) >= 4)
     process.send_signal(signal.SIGINT)
@@ -160,7 +165,7 @@ def test_a_folder_that_fills_is_inspected_as_it_does(tmp_path, started):
     (tmp_path / "bright.py").write_text(BRIGHT)
     scores = tmp_path / "out" / "scores.csv"
     picture(tmp_path / "line" / "a.png", 30)
-    process = started("--model", "bright.py", "--set", "image_size=64", "--out", "out", "--watch")
+    process = started("--model", "bright.py", *SMALL, "--out", "out", "--watch")
 
     def decisions():
         return {row["path"]: (row["decision"], row["status"]) for row in rows_of(scores)}
