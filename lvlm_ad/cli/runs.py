@@ -44,8 +44,13 @@ def leaderboard(
             help="Write the table of papers: rows are categories, columns are models; md (also shown), csv or tex.",
         ),
     ] = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write figures as PDF and PNG: bars by category, scores against cost."),
+    ] = None,
     reference_rows: Annotated[
-        bool, typer.Option("--reference-rows", help="With --by-category: show chance, contrast and oracle, too.")
+        bool,
+        typer.Option("--reference-rows", help="In --by-category and --figures: chance, contrast and oracle, too."),
     ] = False,
     verify: Annotated[
         bool,
@@ -62,8 +67,8 @@ def leaderboard(
 
     if data is not None and not verify:
         raise ConfigError("--data needs --verify.")
-    if reference_rows and not by_category:
-        raise ConfigError("--reference-rows needs --by-category; other tables always have them.")
+    if reference_rows and not by_category and figures is None:
+        raise ConfigError("--reference-rows needs --by-category or --figures; other tables always have them.")
     if by_category and form in {Format.json, Format.html}:
         raise ConfigError(f"--by-category takes --format md, csv or tex, not {form.value}.")
     chosen = metrics_by_category(columns) if by_category else chosen_columns(columns)
@@ -88,6 +93,8 @@ def leaderboard(
     else:
         # Runs that need verification may be a stranger's, and so may their pages.
         _write(board, chosen, folder, form, output, link=not verify)
+    if figures is not None:
+        _write_figures(board, figures, reference_rows=reference_rows)
     if verify and problems:
         raise typer.Exit(shell.EXIT_USAGE)
 
@@ -130,6 +137,16 @@ def _write_by_category(
     if not tables:
         raise RunError("There are only reference rows; --reference-rows shows them by category.")
     _write_text(CATEGORY_FORMATS["md" if form is Format.table else form.value](tables), output)
+
+
+def _write_figures(board: Board, folder: Path, *, reference_rows: bool) -> None:
+    """Write the figures, and name the models that they have no room for."""
+    from lvlm_ad.report.category_bars import save_board_figures
+
+    left_out = save_board_figures(board, folder, reference_rows=reference_rows)
+    shell.say(f"figures: {folder}")
+    if left_out:
+        shell.say(f"No room in the bars for {', '.join(left_out)}.")
 
 
 def _write_text(text: str, output: Path | None) -> None:

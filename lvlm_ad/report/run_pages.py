@@ -14,10 +14,11 @@ from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
+from lvlm_ad.report.category_bars import run_bars, save_for_papers
 from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.interval_words import current_intervals, interval_notes
 from lvlm_ad.report.page import render
-from lvlm_ad.report.plots import run_plots, save_plots
+from lvlm_ad.report.plots import run_plots
 from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_TITLES
 from lvlm_ad.text2seg import UNANSWERED
@@ -59,7 +60,7 @@ def write_report(
         images = _gallery([run], out, data, progress or Progress(), pictures=pictures)
         plots = run_plots(run, curves_of(run))
         if figures:
-            save_plots(plots, out / "figures")
+            save_for_papers([*plots, *run_bars(run.manifest.row_name, current_intervals(run.metrics))], out / "figures")
         write_file(page, render("report.html", _SCRIPTS, plots=plots, **images, **_report(run)))
     return page
 
