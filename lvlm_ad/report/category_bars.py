@@ -24,6 +24,8 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 _MOST = len(_COLOURS)
 _METRICS = ("image_auroc", "pixel_auroc")
 _BARS_IN_A_COLUMN = 14
+_NAME_KEPT = 44
+"""Characters of a name in the legend."""
 _TICK_KEPT = 16
 """Characters of a category's name below its bars."""
 _MEAN = "mean"
@@ -117,7 +119,7 @@ def category_bars(rows: Sequence[Bars], metric: str, name: str) -> Plot | None:
     if len(rows) > 1:
         for row, colour in zip(rows, _COLOURS, strict=False):
             # A bar that is missing in the first category would leave the legend without its colour.
-            axes.plot([], [], marker="s", linestyle="", color=colour, label=plot_text(shortened(row.name)))
+            axes.plot([], [], marker="s", linestyle="", color=colour, label=plot_text(shortened(row.name, _NAME_KEPT)))
     if metric in _CHANCE:
         axes.axhline(_CHANCE[metric], zorder=3, **DASHED)
     with any_script():
