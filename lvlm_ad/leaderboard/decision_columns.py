@@ -6,8 +6,8 @@ arXiv 2410.09453): balanced accuracy, and on request recall and precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError, nearest
@@ -135,16 +135,18 @@ _FIGURES = (
     ),
 )
 
-DECISIONS: Mapping[str, DecisionColumn] = {column.name: column for column in _FIGURES}
+# A terminal without room for all leaves out the last ones first.
+DECISIONS: Mapping[str, DecisionColumn] = {
+    column.name: replace(column, drop=len(_FIGURES) - at) for at, column in enumerate(_FIGURES)
+}
 """Columns of decisions by name."""
 
 
-def chosen_columns(names: str, extra: Callable[[str], bool] | None = None) -> tuple[Column, ...]:
+def chosen_columns(names: str) -> tuple[Column, ...]:
     """Return rank, name and the columns that a user names, separated by commas.
 
     Args:
         names: such as "image_auroc,balanced_accuracy,recall"; "" for all usual columns.
-        extra: which names are allowed; None: all.
 
     Raises:
         ConfigError: there is no such column; the message suggests the nearest names.
@@ -157,7 +159,7 @@ def chosen_columns(names: str, extra: Callable[[str], bool] | None = None) -> tu
             ...
         lvlm_ad.errors.ConfigError: There is no column 'recal'. Did you mean 'recall'?
     """
-    known = {column.name: column for column in (*NUMBERS, *_FIGURES) if extra is None or extra(column.name)}
+    known = {column.name: column for column in (*NUMBERS, *DECISIONS.values())}
     wanted = list(dict.fromkeys(name.strip().lower().replace("-", "_") for name in names.split(",") if name.strip()))
     for name in wanted:
         if name not in known:
