@@ -88,7 +88,7 @@ _FIGURES = (
         "share of good images that are called defective",
         lower_is_better=True,
     ),
-    _rate("precision", "Precision", "preci-\nsion", "share of images called defective that are, at the test set's mix"),
+    _rate("precision", "Precision", "precision", "share of images called defective that are, at the test set's mix"),
     _rate(
         "precision_at_prevalence",
         "Prec. at prev.",
@@ -128,7 +128,7 @@ _FIGURES = (
     _rate(
         "max_coverage",
         "Decided",
-        "deci-\nded %",
+        "decided\n%",
         "share of images with an answer to decide on",
         part="abstention",
         bracketed=False,
