@@ -280,7 +280,7 @@ def _check_cost(config: RunConfig) -> None:
     needed = {**prices, "prevalence": config.prevalence}
     missing = [f"--{name.replace('_', '-')}" for name, value in needed.items() if value is None]
     if missing and any(value is not None for value in prices.values()):
-        raise ConfigError(f"The expected cost of a part also needs {' and '.join(missing)}.")
+        raise ConfigError(f"The expected cost of a part also needs {', '.join(missing)}.")
 
 
 def _check_prices(models: Sequence[Model], config: RunConfig) -> None:

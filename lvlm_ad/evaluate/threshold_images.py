@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.datasets import Dataset, Sample, load_dataset
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.sample import hash_files
-from lvlm_ad.errors import ConfigError
+from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.escape import escaped
 from lvlm_ad.prompts import reference_paths
 
@@ -82,7 +82,10 @@ def _references(choice: Choice, dataset: Dataset, drawing: Drawing) -> list[Samp
 
 def _calibration_images(folder: Path, dataset: Dataset, reading: Mapping[str, Any]) -> list[Sample]:
     """Return the images of a labelled folder, under the categories of the data set."""
-    other = load_dataset("folder", folder, **reading)
+    try:
+        other = load_dataset("folder", folder, **reading)
+    except DataError as error:
+        raise DataError(f"The calibration images cannot be used: {error}") from error
     names = {category: category for category in other.categories if category in dataset.categories}
     if not names and len(other.categories) == len(dataset.categories) == 1:
         names = dict(zip(other.categories, dataset.categories, strict=True))

@@ -245,7 +245,7 @@ def test_a_forecast_counts_the_references(bench_command):
         ({"threshold": "best"}, "--threshold takes"),
         ({"threshold": "reference:1.5"}, "must be above 0 and below 1"),
         ({"threshold": "reference:0.5", "dataset": "folder"}, "needs good training images"),
-        ({"cost_miss": 5, "prevalence": 0.1}, "also needs --cost-false-alarm and --cost-check"),
+        ({"cost_miss": 5, "prevalence": 0.1}, "also needs --cost-false-alarm, --cost-check"),
         ({"cost_miss": -1}, "must be 0 or more"),
         ({"prevalence": 1}, "must be less than 1"),
         ({"reference_images": 0}, "must be 1 or more"),
