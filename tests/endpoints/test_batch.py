@@ -54,6 +54,16 @@ def test_a_bench_in_a_batch(lvlm_ad_command, batches, small_data, tmp_path):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
 
 
+def test_references_for_a_threshold_go_in_the_same_batch(lvlm_ad_command, batches, small_data):
+    """Test images and references are asked in one batch; another threshold later asks nothing."""
+    done = bench(lvlm_ad_command, batches, small_data, "--batch", "--threshold", "reference:0.5")
+    assert (len(batches.batches), len(set(batches.asked)), batches.live) == (1, 18, [])
+    assert metrics(done)["usage"]["spent_usd"] == pytest.approx(18 * 0.82 / 2)
+    assert metrics(done)["decisions"]["asked"] == {"images": 6, "usable": 6}
+    again = bench(lvlm_ad_command, batches, small_data, "--batch", "--threshold", "reference:0.9")
+    assert (metrics(again)["usage"]["spent_usd"], len(batches.batches)) == (0, 1)
+
+
 def test_an_inspection_in_a_batch(lvlm_ad_command, batches, small_data):
     """Pictures without labels go in one batch too; the same command later asks nothing."""
     arguments = (
