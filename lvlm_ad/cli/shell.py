@@ -53,7 +53,9 @@ Protocol = Annotated[str, typer.Option(help="Protocol preset or file.")]
 Resamples = Annotated[
     int,
     typer.Option(
-        min=0, max=RESAMPLES, help="Bootstrap resamples for confidence intervals, 50 or more; 0: no intervals."
+        min=0,
+        max=RESAMPLES,
+        help="Bootstrap resamples for intervals, 50 or more; with 0 only image AUROC has an interval.",
     ),
 ]
 Settings = Annotated[

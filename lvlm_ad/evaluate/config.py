@@ -59,7 +59,7 @@ class RunConfig:
         retry_failed: ask again where a stored answer is refused, cut off, empty or unreadable.
         batch: use the endpoint's Batch API, which is slower and cheaper.
         fpr_limit: the false-positive rate up to which AUPRO is integrated, in (0, 1].
-        resamples: bootstrap resamples of the test images for confidence intervals, 50 or more; 0: no intervals.
+        resamples: bootstrap resamples for intervals, 50 or more; with 0 only image AUROC has an interval.
         engine: "local": all on this machine; "ray": images are divided and local models run on a Ray cluster. The
             numbers are the same.
         maps: the folder for the anomaly maps of every row; None: maps are not written.

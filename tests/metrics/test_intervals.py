@@ -177,3 +177,12 @@ def test_the_mean_of_a_pixel_metric():
     two, more = pixel_mean([0.8, 0.8], draws, [5.0, 5.0])
     assert (freedom, more) == (pytest.approx(4), pytest.approx(8, rel=0.02))
     assert _width(two) < _width(one)
+
+
+def test_undefined_resamples_of_other_categories_do_not_add_up():
+    """Each of 30 categories has 1 resample in 25 without a value: more than one in twenty together, and yet a mean."""
+    draws = np.random.default_rng(0).normal(0.8, 0.03, (30, 500))
+    whole, _ = pixel_mean([0.8] * 30, draws, [5.0] * 30)
+    for category, row in enumerate(draws):
+        row[category::25] = np.nan
+    assert pixel_mean([0.8] * 30, draws, [5.0] * 30)[0] == pytest.approx(whole, abs=0.002)
