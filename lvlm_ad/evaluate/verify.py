@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +17,15 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.decide import DecisionSettings, decide
-from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
 from lvlm_ad.evaluate.rows import answer_metrics, hash_of
 from lvlm_ad.evaluate.sources import Sources, find_sources
-from lvlm_ad.limits import RESAMPLES
+from lvlm_ad.evaluate.verify_metrics import EXACT, RANDOM, close, differences, interval_rule, metric_differences
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics.histograms import ScoreHistogram, components
 from lvlm_ad.presets import Price
 from lvlm_ad.runs import (
     INTERVAL_RULE,
-    METRIC_NAMES,
     TEXT_KEPT,
-    Manifest,
     PredictionRecord,
     Run,
     each_separately,
@@ -43,11 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["verify_run", "verify_runs"]
 
-_EXACT, _SCORE, _INTERVAL, _COUNTED = 1e-9, 5e-7, 1e-4, 0.02
-"""Tolerances: of sums in another order; of a score, half of its last decimal in an answer's text; of an interval's
-ends, which other versions of NumPy round differently; of an own map's pixel metrics, recomputed at 256 thresholds."""
-
-_PIXEL_METRICS = tuple(name for name in METRIC_NAMES if name.startswith("pixel"))
+_SCORE = 5e-7
+"""The tolerance of a score: half of its last decimal in an answer's text."""
 
 
 def verify_runs(
@@ -84,7 +78,7 @@ def verify_runs(
         more = [f"... and {len(wrong) - 5} more"] if len(wrong) > 5 else []  # noqa: PLR2004 - enough to see
         problems += [f"{run.dir}: {one}" for one in [*wrong[:5], *more]]
     sound = [run for run, wrong in verified if not wrong]
-    if other := sum(_rule(run) != INTERVAL_RULE for run in sound):
+    if other := sum(interval_rule(run) != INTERVAL_RULE for run in sound):
         report.note(
             f"{other} of {len(sound)} verified runs have intervals by another version's rule. These were not checked "
             "and no table uses them; the same bench again computes new ones, without asking anything."
@@ -114,7 +108,10 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
     if run.histograms is None:
         return [*problems, "pixels.npz is missing: pixel metrics cannot be checked"]
     pairs = list(zip(run.predictions, run.histograms, strict=True))
-    problems += [*_listed((record.id, _counts(run, record, one)) for record, one in pairs), *_metrics(run, pairs)]
+    problems += [
+        *_listed((record.id, _counts(run, record, one)) for record, one in pairs),
+        *metric_differences(run, pairs),
+    ]
     if sources is None:
         return problems
     if sources.note:
@@ -174,7 +171,7 @@ def _answer(run: Run, record: PredictionRecord, answers: AnswerStore | None) -> 
     elif (stored.text[:TEXT_KEPT], stored.outcome) != (record.text, record.outcome):
         return "predictions.jsonl: the answer is not the one in answers.sqlite"
     scores = read(stored or Answer(record.text, record.outcome), record.n_regions, scoring)
-    same = _close([scores.image, scores.regions], [record.image_score, record.regions], _SCORE)
+    same = close([scores.image, scores.regions], [record.image_score, record.regions], _SCORE)
     if same and record.status in {*UNANSWERED, scores.status}:
         return ""
     return "predictions.jsonl: scores or status are not those of the answer's text"
@@ -191,7 +188,7 @@ def _price(run: Run, record: PredictionRecord) -> str:
     if most is None or least is None or record.cost_usd is None:
         priced = most is record.cost_usd is None
     else:
-        priced = min(most, least) - _EXACT <= record.cost_usd <= max(most, least) + _EXACT
+        priced = min(most, least) - EXACT <= record.cost_usd <= max(most, least) + EXACT
     return "" if priced else "predictions.jsonl: the cost is not that of the tokens at the run's own price"
 
 
@@ -200,7 +197,7 @@ def _usage(run: Run) -> Iterator[str]:
     recomputed = answer_metrics(run.predictions, paid=run.manifest.model.kind == "backend")
     usage = {name: value for name, value in run.metrics["usage"].items() if name != "spent_usd"}
     for name, expected in recomputed.items():
-        yield from _differences(expected, usage if name == "usage" else run.metrics.get(name), name)
+        yield from differences(expected, usage if name == "usage" else run.metrics.get(name), name)
 
 
 def _decisions(run: Run, answers: AnswerStore | None) -> Iterator[str]:
@@ -215,8 +212,8 @@ def _decisions(run: Run, answers: AnswerStore | None) -> Iterator[str]:
         return
     expected = decide(DecisionSettings.recorded(run.metrics), run.predictions, others)
     for name in dict.fromkeys([*expected, *recorded]):
-        tolerance = _INTERVAL if name in {"calibration", "cost"} else _EXACT  # these hold the means of random draws
-        yield from _differences(expected.get(name), recorded.get(name), f"decisions, {name}", tolerance)
+        tolerance = RANDOM if name in {"calibration", "cost"} else EXACT
+        yield from differences(expected.get(name), recorded.get(name), f"decisions, {name}", tolerance)
 
 
 def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None) -> str:
@@ -233,7 +230,7 @@ def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None
     if run.manifest.model.row == "regions":
         binary = bool(run.manifest.protocol.get("binary"))
         scores = np.array([0.0, *(float(score > 0) if binary else score for score in record.regions.values())])
-        fits &= bool(np.isclose(histogram.scores[:, None], scores[None], rtol=0, atol=_EXACT).any(axis=1).all())
+        fits &= bool(np.isclose(histogram.scores[:, None], scores[None], rtol=0, atol=EXACT).any(axis=1).all())
     return "" if fits else "pixels.npz: counts do not fit the predicted scores"
 
 
@@ -269,77 +266,3 @@ def _same(one: ScoreHistogram | None, other: ScoreHistogram | None) -> bool:
         return one is other
     columns = [(getattr(one, name), getattr(other, name)) for name in ("scores", "normal", "anomalous", "overlap")]
     return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6) for a, b in columns)
-
-
-_Pairs = Sequence[tuple[PredictionRecord, ScoreHistogram | None]]
-
-
-def _metrics(run: Run, pairs: _Pairs) -> Iterator[str]:
-    """Compute every metric again, with intervals, ranges and reasons."""
-    manifest, recorded = run.manifest, run.metrics["categories"]
-    # Intervals of an older rule are not checked: no table uses them.
-    checked = _rule(run) == INTERVAL_RULE
-    resamples = run.metrics["intervals"].get("resamples", 0) if checked else 0
-    if resamples > RESAMPLES:
-        yield f"metrics.json: {resamples} resamples are more than any bench draws, {RESAMPLES}"
-        return
-    if recorded.keys() != set(manifest.dataset.categories):
-        yield "metrics.json: the categories are not those of the predictions"
-        return
-    # Version 0.1.0 measured no pixels in a category with an unknown mask, and wrote no count.
-    images = {
-        category: Images(fpr_limit=manifest.fpr_limit, needs_all_masks="n_with_truth" not in recorded[category])
-        for category in manifest.dataset.categories
-    }
-    for record, histogram in pairs:
-        images[record.category].add(record.label, record.image_score, histogram)
-    results: dict[str, CategoryResult] = {}
-    for category, scored in images.items():
-        exact = None
-        if manifest.model.row == "dense":
-            # Pixels of an own map were measured exactly; their counts say how sure that is, and whether it can be.
-            exact = {name: recorded[category].get(name) for name in _PIXEL_METRICS}
-            counted = measure_category(scored, manifest.on_failure).metrics
-            for name in _PIXEL_METRICS:
-                yield from _differences(counted[name], exact[name], f"{name} of {category}", _COUNTED)
-        results[category] = measure_category(scored, manifest.on_failure, category, resamples, exact)
-    places = {"the mean": (summary(results), run.metrics["mean"])}
-    places |= {category: (one.metrics, recorded[category]) for category, one in results.items()}
-    for place, both in places.items():
-        expected, written = (_recomputable(metrics, manifest, intervals=checked) for metrics in both)
-        for name in dict.fromkeys([*expected, *written]):
-            tolerance = _INTERVAL if name.startswith("interval") else _EXACT
-            yield from _differences(expected.get(name), written.get(name), f"{name} of {place}", tolerance)
-
-
-def _rule(run: Run) -> Any:
-    """Return how the run's intervals were computed; see ``INTERVAL_RULE``."""
-    return run.metrics.get("intervals", {}).get("rule", 1)
-
-
-def _recomputable(metrics: Mapping[str, Any], manifest: Manifest, *, intervals: bool) -> dict[str, Any]:
-    """Leave out what does not follow from the files of a run."""
-    out = {"pixel_aupro_rescaled", "pixels_at_lowest_score"} if manifest.model.row == "dense" else set()
-    if not intervals:
-        out |= {"interval", "interval_over_categories", "no_interval", "few_images", "bound_at_extreme"}
-    kept = {name: value for name, value in metrics.items() if name not in out}
-    if manifest.on_failure == "exclude" and isinstance(kept.get("range"), dict):
-        # Of images that are left out no pixel counts are kept.
-        kept["range"] = {name: ends for name, ends in kept["range"].items() if name.startswith("image")}
-    return kept
-
-
-def _differences(expected: Any, recorded: Any, place: str, tolerance: float = _EXACT) -> Iterator[str]:
-    if not _close(expected, recorded, tolerance):
-        yield f"metrics.json: {place} is {recorded!r:.60}, the predictions give {expected!r:.60}"
-
-
-def _close(one: Any, other: Any, tolerance: float) -> bool:
-    """Return whether two JSON values are the same, numbers within a tolerance."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_close(one[key], other[key], tolerance) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(_close(*pair, tolerance) for pair in zip(one, other, strict=True))
-    if isinstance(one, float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=0, abs_tol=tolerance)
-    return bool(one == other)
