@@ -62,6 +62,8 @@ def pages() -> None:
         _shoot(page, "leaderboard.png", height=740)
         page.goto(report.as_uri())
         _shoot(page, "report.png", height=860)
+        page.locator("#decisions").evaluate("heading => heading.scrollIntoView()")
+        _shoot(page, "decisions.png", height=860)
         page.locator("#plots").evaluate("heading => heading.scrollIntoView()")
         _shoot(page, "plots.png", height=860)
         page.select_option("#f-order", "high")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import RunConfig
     from lvlm_ad.runs import PredictionRecord
 
-__all__ = ["DecisionSettings", "decide"]
+__all__ = ["DecisionSettings", "decide", "judged_images"]
 
 _SPLITS = 20
 """Random splits into calibration and test images; the first one's result counts, all say how much it depends on it."""
@@ -126,6 +126,18 @@ def decide(settings: DecisionSettings, records: Records, threshold_records: Reco
     if settings.prices is not None:
         result["cost"] = mean_cost(entries, settings.prices)
     return result
+
+
+def judged_images(metrics: Mapping[str, Any], records: Records) -> set[str]:
+    """Return the ids of the judged images: with ``calibration:FRACTION`` not of those that chose the thresholds.
+
+    ``metrics`` is the content of a metrics.json with "decisions", ``records`` are the run's predictions.
+    """
+    settings = DecisionSettings.recorded(metrics)
+    if settings.choice.kind != "calibration" or settings.choice.folder is not None:
+        return {record.id for record in records}
+    groups = _by_category(records).items()
+    return {one.id for name, group in groups for one in _split(group, settings, f"{settings.seed}/{name}/0")[1]}
 
 
 def _judge(

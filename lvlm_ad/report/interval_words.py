@@ -102,9 +102,8 @@ def _where(places: Mapping[str, Sequence[str]]) -> str:
 
 def _bound(title: str, place: str, value: float | None, bound: float) -> str:
     """Say what a value of 0 or 1 still leaves possible."""
-    all_wrong = value == 0
-    happened, limit = ("wrong", "up to") if all_wrong else ("right", "down to")
+    happened, limit = ("below", "high") if value == 0 else ("above", "low")
     return (
-        f"{place}: every defective image is ranked {happened} against every good one, and still a true {title} "
-        f"{limit} {100 * bound:.1f} % is possible with so few images."
+        f"{place}: every defective image scores {happened} every good one here; with so many images a true {title} as "
+        f"{limit} as {100 * bound:.1f} % can still give that."
     )

@@ -15,10 +15,11 @@ from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
 from lvlm_ad.report.category_bars import run_bars, save_for_papers
+from lvlm_ad.report.decisions import decision_panel, decisions_of
 from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.interval_words import current_intervals, interval_notes
 from lvlm_ad.report.page import render
-from lvlm_ad.report.plots import run_plots
+from lvlm_ad.report.run_plots import category_plots, run_plots
 from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_TITLES
 from lvlm_ad.text2seg import UNANSWERED
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import Run
 
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
+_REPORT_SCRIPTS = (*_SCRIPTS, "binomial.js", "figures.js", "decisions.js")
 _STATUSES = ("ok", "partial", "refused", "unparsable", "truncated", *UNANSWERED)
 _EXAMPLE_LENGTH = 200
 _VARIES = "how much each value would vary with other test images of the same categories"
@@ -58,10 +60,13 @@ def write_report(
         )
     with _page_in(out) as page:
         images = _gallery([run], out, data, progress or Progress(), pictures=pictures)
-        plots = run_plots(run, curves_of(run))
+        decisions = decisions_of(run)
+        plots = run_plots(run, curves_of(run), decisions)
+        by_category = category_plots(current_intervals(run.metrics))
         if figures:
             save_for_papers([*plots, *run_bars(run.manifest.row_name, current_intervals(run.metrics))], out / "figures")
-        write_file(page, render("report.html", _SCRIPTS, plots=plots, **images, **_report(run)))
+        shown = {"plots": plots, "by_category": by_category, **images, **_report(run, decisions)}
+        write_file(page, render("report.html", _REPORT_SCRIPTS, **shown))
     return page
 
 
@@ -118,7 +123,7 @@ def _gallery(
     return {"cards": cards, "legend": legend}
 
 
-def _report(run: Run) -> dict[str, Any]:
+def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
     manifest, metrics = run.manifest, current_intervals(run.metrics)
     return {
         "title": f"{manifest.row_name} on {manifest.dataset.name}",
@@ -129,8 +134,10 @@ def _report(run: Run) -> dict[str, Any]:
         "tiles": _answer_tiles(run),
         "titles": METRIC_TITLES,
         "intervals": _intervals(metrics),
+        "has_intervals": _has_intervals(metrics),
         "undefined": undefined_notes(metrics["mean"]),
         "outcomes": _outcomes(run),
+        "panel": decision_panel(run, decisions),
         "heading": "Images",
         "settings": _settings(run),
     }
@@ -138,9 +145,12 @@ def _report(run: Run) -> dict[str, Any]:
 
 def _intervals(metrics: Mapping[str, Any]) -> list[str]:
     """Say what the intervals are, where there is none, and where they are wide."""
-    shown = any("interval" in one and one["interval"] for one in (metrics["mean"], *metrics["categories"].values()))
-    said = [f"Small letters show 95 % confidence intervals: {_VARIES}."] if shown else []
+    said = [f"Small letters show 95 % confidence intervals: {_VARIES}."] if _has_intervals(metrics) else []
     return said + interval_notes(metrics)
+
+
+def _has_intervals(metrics: Mapping[str, Any]) -> bool:
+    return any(one.get("interval") for one in (metrics["mean"], *metrics["categories"].values()))
 
 
 def _division(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""The numbers behind a run's plots: curves, calibration, how often regions are named, times, separation."""
+"""The numbers behind a run's plots: curves, how often regions are named, times, separation."""
 
 from __future__ import annotations
 
@@ -20,24 +20,8 @@ if TYPE_CHECKING:
 _CURVE_POINTS = 400
 """Points of a curve that is drawn; a screen shows no more."""
 
-_BINS = 10
-
 _MINUTES = 180
 """From so many seconds on, a time is given in minutes."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Whether image scores are probabilities, by bins of a tenth; empty bins are left out.
-
-    For each bin the mean image score, the fraction of images that are defective, and the number of images. ``error`` is
-    the expected calibration error: the mean of |score - rate| over images (Naeini et al., AAAI 2015).
-    """
-
-    scores: Sequence[float]
-    rates: Sequence[float]
-    counts: Sequence[int]
-    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,21 +80,6 @@ def _joined(starts: NDArray[Any], ends: NDArray[Any], last: float) -> NDArray[np
 def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     keep = np.unique(np.linspace(0, x.size - 1, min(x.size, _CURVE_POINTS)).round().astype(int))
     return np.stack([x[keep], y[keep]])
-
-
-def calibration_of(records: Sequence[PredictionRecord]) -> Calibration | None:
-    """Return how often images with a given score are defective; None without scores, or if one is not in 0..1."""
-    known = [(record.image_score, record.label) for record in records if record.image_score is not None]
-    if not known or not all(0 <= score <= 1 for score, _ in known):
-        return None
-    scores, labels = np.array([score for score, _ in known]), np.array([label for _, label in known])
-    bins = np.minimum((scores * _BINS).astype(int), _BINS - 1)
-    filled = [bins == number for number in range(_BINS) if (bins == number).any()]
-    means = [float(scores[images].mean()) for images in filled]
-    rates = [float(labels[images].mean()) for images in filled]
-    counts = [int(images.sum()) for images in filled]
-    error = sum(n * abs(mean - rate) for mean, rate, n in zip(means, rates, counts, strict=True)) / len(known)
-    return Calibration(means, rates, counts, error)
 
 
 def naming_rates(records: Sequence[PredictionRecord]) -> dict[int, float]:

@@ -191,7 +191,7 @@ def test_tables_sort(report, leaderboard, open_page, kept_run):
     for expected in (down, down[::-1]):
         head.press("Enter")
         page.wait_for_timeout(50)
-        assert page.locator("table.sortable tbody th").all_text_contents() == expected
+        assert page.locator("table.sortable").first.locator("tbody th").all_text_contents() == expected
     page = open_page(leaderboard).page
     heads = page.locator("table.board").first.locator("thead th")
     cost, rank = heads.filter(has_text="USD/image"), heads.first

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lvlm_ad.report.plots import mean_curve, run_plots
-from lvlm_ad.report.summary import calibration_of, curves_of, naming_rates, separations_of, times_of
+from lvlm_ad.report.run_plots import mean_curve, run_plots
+from lvlm_ad.report.summary import curves_of, naming_rates, separations_of, times_of
 from lvlm_ad.runs import PredictionRecord, Run
 
 
@@ -81,17 +81,6 @@ def test_separations_average_to_the_auroc(kept_run):
                 if one.category == category and one.label == label
             ]
             assert np.mean(own) == pytest.approx(metrics["image_auroc"])
-
-
-def test_calibration_by_hand():
-    """0.92 and 0.98 with one defect: mean 0.95, rate 0.5; 0.05 without: 0.05 and 0. Error (2 * 0.45 + 0.05) / 3."""
-    found = calibration_of([record(True, 0.92), record(False, 0.98), record(False, 0.05), record(True, None)])
-    assert found.scores == pytest.approx([0.05, 0.95])
-    assert found.rates == pytest.approx([0.0, 0.5])
-    assert found.counts == [1, 2]
-    assert found.error == pytest.approx(0.95 / 3)
-    assert calibration_of([record(True, None)]) is None
-    assert calibration_of([record(True, 1.0)]).counts == [1]
 
 
 def test_how_often_a_region_is_named_among_images_that_have_it():

@@ -266,11 +266,16 @@
     entered = true;
     enlarge(at);
   };
+  // A link elsewhere on the page opens its image whatever the filters hide, and has the focus again afterwards.
+  let opener = null;
   const follow = () => {
     const id = named();
     if (id === null) return $("large").close();
-    const at = shown.findIndex((one) => data.cards[one].id === id);
-    if (at >= 0) enlarge(at);
+    const find = () => shown.findIndex((one) => data.cards[one].id === id);
+    if (find() < 0 && data.cards.some((card) => card.id === id)) $("clear").click();
+    const link = document.activeElement;
+    opener = link && link.matches("a[href^='" + PREFIX + "']") ? link : null;
+    if (find() >= 0) enlarge(find());
   };
   const step = (by) => {
     enlarge(open + by);
@@ -294,7 +299,9 @@
       draw();
     }
     const card = $("cards").children[open % PAGE];
-    if (card) card.firstChild.focus();
+    if (opener) opener.focus();
+    else if (card) card.firstChild.focus();
+    opener = null;
   });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   Object.values(inputs).forEach((input) => input.addEventListener("input", select));
