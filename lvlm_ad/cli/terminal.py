@@ -13,7 +13,7 @@ from rich.text import Text
 import lvlm_ad.log
 from lvlm_ad.escape import escaped
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
-from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, no_interval
+from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
 from lvlm_ad.runs import METRIC_NAMES
 
@@ -141,10 +141,11 @@ def print_board(board: Board, console: Console, columns: Sequence[Column] = COLU
 
 
 def _notes(group: Group, sort: str, columns: Sequence[Column]) -> list[str]:
-    notes = [escaped(f"{name}: {note}") for _, name, note in group.notes()]
+    notes = [f"{name}: {note}" for _, name, note in group.notes()]
     if any(column.has_brackets(entry, sort) for entry in group.entries for column in columns):
         notes.append("In brackets: 95 % interval over test images.")
-    return [*notes, *map(escaped, filter(None, [no_interval(group.entries), *decision_notes(group.entries, columns)]))]
+    notes += [ranks_in_words(group.entries), group.ranking, *decision_notes(group.entries, columns)]
+    return [escaped(note) for note in notes if note]
 
 
 def _row(entry: Entry, sort: str, columns: Sequence[Column]) -> dict[str, str]:
@@ -162,7 +163,8 @@ def _columns(
 ) -> tuple[list[Column], list[Column]]:
     """Return the columns to print, and those that ``width`` has no room for."""
     free = all(entry.cost_usd == 0 for entry in group.entries if entry.run)
-    shown = [column for column in columns if not (free and column.paid)]
+    alone = all(entry.difference is None for entry in group.entries)
+    shown = [one for one in columns if not (free and one.paid) and not (alone and one.name == "difference")]
     widths = {}
     for column in shown:
         texts = [column.terminal_head, *(row[column.name] for row in rows)]

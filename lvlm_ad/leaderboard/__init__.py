@@ -1,10 +1,11 @@
 """Groups runs that can be compared, ranks them, and writes tables. To add a column, see ``columns.py``."""
 
-from lvlm_ad.leaderboard.board import Board, Entry, Group, make_board, outcomes, undefined_notes
+from lvlm_ad.leaderboard.board import Board, Group, make_board
 from lvlm_ad.leaderboard.category_formats import CATEGORY_FORMATS
 from lvlm_ad.leaderboard.category_table import CategoryTable, category_table, metrics_by_category
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, signed, usd
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
+from lvlm_ad.leaderboard.entries import Entry, outcomes, undefined_notes
 from lvlm_ad.leaderboard.formats import FORMATS, writable
 
 __all__ = [

@@ -12,7 +12,8 @@ from lvlm_ad.leaderboard.decision_columns import DecisionColumn, chosen_columns,
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard.board import Entry, Group
+    from lvlm_ad.leaderboard.board import Group
+    from lvlm_ad.leaderboard.entries import Entry
 
 Mark = Literal["best", "second", ""]
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard.board import Entry, Group
+    from lvlm_ad.leaderboard.board import Group
+    from lvlm_ad.leaderboard.entries import Entry
 
 UNKNOWN = "\N{EN DASH}"
 """In a cell: unknown or undefined."""
@@ -47,6 +48,11 @@ def usd(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return f"{value:.2f}" if value >= 1 or value == 0 else format(Decimal(f"{value:.2g}"), "f")
+
+
+def _rank(ends: tuple[int, int] | None) -> str:
+    """Write a range of ranks, or the rank if there is only one; a dash without a rank."""
+    return UNKNOWN if ends is None else "\N{EN DASH}".join(map(str, dict.fromkeys(ends)))
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,20 @@ class Column:
         return (self.bracketed or self.name == sort) and self.ends(entry) is not None
 
 
+class _DifferenceColumn(Column):
+    """The difference to the best row, in percentage points with signs."""
+
+    def ends(self, entry: Entry) -> tuple[float, float] | None:
+        """Return the ends of the difference's interval."""
+        return entry.difference_interval
+
+    def interval(self, entry: Entry) -> str:
+        """Return the interval in whole percentage points; the signs say whether it contains 0."""
+        return " to ".join(f"{100 * end:+.0f}" for end in entry.difference_interval or ())
+
+
 COLUMNS = (
-    Column("rank", "#", "#", lambda rank: str(rank or UNKNOWN)),
+    Column("rank", "#", "#", _rank),
     Column("name", "Model", "Model", str),
     Column("image_auroc", "I-AUROC", "image\nAUROC", percent),
     Column("image_ap", "I-AP", "image\nAP", percent, drop=6),
@@ -107,6 +125,7 @@ COLUMNS = (
     Column("pixel_ap", "P-AP", "pixel\nAP", percent, drop=5),
     Column("pixel_f1_max", "P-F1", "pixel\nF1", percent, drop=3),
     Column("pixel_aupro", "PRO", "pixel\nPRO", percent, drop=7),
+    _DifferenceColumn("difference", "To best", "to\nbest", signed, drop=2, bracketed=True),
     Column("coverage", "Answered", "ans.\n%", _coverage),
     Column("cost_usd", "USD", "cost\nUSD", usd, drop=9),
     Column("usd_per_image", "USD/image", "USD/\nimage", usd, drop=2, paid=True),
@@ -119,7 +138,8 @@ NUMBERS = COLUMNS[2:]
 
 HEADS = (
     "In percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3, or as stated. "
-    "USD/point: cost per percentage point of I-AUROC above 50 (chance)."
+    "To best: difference to the best ranked row, with its 95 % interval. USD/image: cost of an image that was asked "
+    "about. USD/point: cost per percentage point of I-AUROC above 50 (chance), where its interval lies above 50."
 )
 
 MARKS = "In each column, the best value of the ranked rows is bold and the second best is underlined."
@@ -134,15 +154,13 @@ OWN_MAPS = (
     "ranked rows score whole regions."
 )
 
-INTERVALS = (
-    "A 95 % interval shows how much a value would vary with other test images of the same categories. A row ranks "
-    "below another only if the intervals of the two do not overlap."
+INTERVALS = "A 95 % interval shows how much a value would vary with other test images of the same categories."
+
+RANKS = (
+    "A rank of 2\N{EN DASH}4 means that the row may be the second, third or fourth best, and that these images cannot "
+    "say which. Two rows are told apart only if their difference on the same images is larger than chance would make "
+    "any difference in the table, with 95 % confidence; a row whose range begins at 1 is among the best."
 )
-
-NO_INTERVAL = "Some rows have no interval, so their values alone decide the rank"
-
-_NAMED = 3
-"""Rows that a sentence names; more are counted."""
 
 _NAME_KEPT = 28
 """Characters of a name in a sentence or in LaTeX, where a table is scaled to the page."""
@@ -167,27 +185,18 @@ def shortened(name: str, kept: int = _NAME_KEPT) -> str:
     return name if len(name) <= kept else f"{name[: kept // 2]}...{name[-(kept // 2) :]}"
 
 
-def no_interval(entries: Sequence[Entry]) -> str:
-    """Say which rows have no interval and why; empty if all have one."""
-    names: dict[str, list[str]] = {}
-    for entry in entries:
-        if entry.no_interval:
-            names.setdefault(entry.no_interval, []).append(shortened(entry.name))
-    words = []
-    for reason, rows in names.items():
-        distinct = list(dict.fromkeys(rows))
-        more = [f"{len(distinct) - _NAMED} more"] if len(distinct) > _NAMED else []
-        words.append(f"{', '.join([*distinct[:_NAMED], *more])} ({reason})")
-    return f"{NO_INTERVAL}: {'; '.join(words)}." if words else ""
+def ranks_in_words(entries: Sequence[Entry]) -> str:
+    """Explain ranks; empty if there is none, or only those of rows that are ranked alone."""
+    return RANKS if any(entry.rank not in {None, (1, 1)} for entry in entries) else ""
 
 
 def legend(groups: Sequence[Group], sort: str, notes: Sequence[str] = ()) -> str:
-    """Explain columns, intervals, reference rows and own maps as far as the tables have them; ``notes`` come last."""
+    """Explain columns, intervals, ranks and kinds of rows as far as the tables have them; ``notes`` come last."""
     entries = [entry for group in groups for entry in group.entries]
     parts = [HEADS]
     if any(sort in entry.intervals for entry in entries):
         parts.append(INTERVALS)
-    parts += filter(None, [no_interval(entries)])
+    parts += filter(None, [ranks_in_words(entries)])
     if any(entry.kind == "frame" for entry in entries):
         parts.append(REFERENCE_ROWS)
     if any("(dense" in entry.name for entry in entries):

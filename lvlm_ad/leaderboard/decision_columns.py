@@ -14,7 +14,7 @@ from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, UNKNOWN, Column, percent, shortened, usd
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard.board import Entry
+    from lvlm_ad.leaderboard.entries import Entry
 
 Interval = tuple[float, float]
 

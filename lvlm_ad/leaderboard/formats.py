@@ -15,7 +15,8 @@ from lvlm_ad.leaderboard.decision_columns import decision_notes
 from lvlm_ad.runs import METRIC_NAMES, each_separately
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard.board import Board, Entry, Group
+    from lvlm_ad.leaderboard.board import Board, Group
+    from lvlm_ad.leaderboard.entries import Entry
     from lvlm_ad.runs import Run
 
 _MARKS = {"best": r"\textbf", "second": r"\underline"}
@@ -39,7 +40,8 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
                 _md_row([escape.markdown(cell) for cell in cells(entry, board.sort, columns)]) for entry in entries
             ]
         notes = [f"- {escape.markdown(name)}: {escape.markdown(note)}" for _, name, note in group.notes()]
-        parts.append("\n".join([*lines, *(["", *notes] if notes else [])]))
+        ranking = ["", escape.markdown(group.ranking)] if group.ranking else []
+        parts.append("\n".join([*lines, *ranking, *(["", *notes] if notes else [])]))
     notes = decision_notes([entry for group in board.groups for entry in group.entries], columns)
     return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, notes))]) + "\n"
 
@@ -55,13 +57,16 @@ def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     ends = [f"{column.name}_{end}" for column in with_ends for end in ("low", "high")]
-    writer.writerow(["group", "rank", "kind", "model", *(column.name for column in numbers), "notes", "run", *ends])
+    first = ["group", "rank", "rank_low", "rank_high", "kind", "model"]
+    writer.writerow([*first, *(column.name for column in numbers), "notes", "run", *ends])
     for group in board.groups:
         for entry in group.entries:
             values = [column.value(entry) for column in numbers]
             intervals = [end for column in with_ends for end in column.ends(entry) or (None, None)]
             about = ["; ".join(entry.notes), entry.run]
-            line = [group.title, entry.rank, entry.kind, entry.name, *values, *about, *intervals]
+            rank = "-".join(map(str, dict.fromkeys(entry.rank or ())))
+            about_rank = [group.title, rank, *(entry.rank or (None, None))]
+            line = [*about_rank, entry.kind, entry.name, *values, *about, *intervals]
             writer.writerow([escape.csv_cell(value) for value in line])
     return out.getvalue()
 
@@ -98,7 +103,11 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
         lines += [f"    {' & '.join(_row(group, entry, sort, columns))} \\\\" for entry in entries]
     notes = [f"{escape.latex(shortened(name))}: {escape.breakable_latex(note)}." for _, name, note in group.notes()]
     marks = any(group.place(entry, column.name) for entry in group.entries for column in columns)
-    below = [legend([group], sort, decision_notes(group.entries, columns)), *([MARKS] if marks else [])]
+    below = [
+        *filter(None, [group.ranking]),
+        legend([group], sort, decision_notes(group.entries, columns)),
+        *([MARKS] if marks else []),
+    ]
     lines += [
         r"    \bottomrule",
         r"  \end{tabular}}",

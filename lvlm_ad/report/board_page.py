@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import numpy as np
-
 from lvlm_ad.leaderboard import COLUMNS
-from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, no_interval
+from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
+from lvlm_ad.metrics.front import front
 from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import (
     DASHED,
@@ -82,6 +81,7 @@ def board_page(
         made="",
         groups=[_group(group, _links(group, runs, folder), at) for at, group in enumerate(board.groups)],
         columns=columns,
+        ranks=ranks_in_words([entry for group in board.groups for entry in group.entries]),
         explanations=[
             f"{HEADS} Click a heading to sort.",
             f"{MARKS} Nothing else in the rows of a table is bold or underlined.",
@@ -119,7 +119,6 @@ def _group(group: Group, links: Mapping[str, str], number: int) -> dict[str, Any
         "sections": [
             (heading, [(numbers[id(entry)], entry) for entry in entries]) for heading, entries in group.sections()
         ],
-        "no_interval": no_interval(group.entries),
         # The row itself shows the reason.
         "notes": [
             (number, entry.name, "; ".join(notes))
@@ -149,10 +148,12 @@ def _by_category(group: Group) -> list[dict[str, Any]]:
 
 
 def cost_plot(entries: Sequence[Entry], name: str = "cost", *, narrow: bool = False) -> Plot | None:
-    """Draw image AUROC over the cost of an image, and the front: ranked rows that no other beats in both.
+    """Draw image AUROC over the cost of an image, with the front of the ranked rows as observed, and as it may be.
 
-    Reference rows are lines, rows that are not ranked hollow points. A row without any usable answer is left out: its
-    AUROC says nothing. None if no row costs anything.
+    A line joins the observed front: rows that no other row beats in one without being beaten in the other. A point is
+    filled where a row may be on the front, grey where another row is better for sure and costs no more, and hollow
+    where a row is not ranked. Reference rows are lines. A row without any usable answer is left out, as its AUROC says
+    nothing. None if no row costs anything.
     """
     drawn = [entry for entry in entries if entry.metrics["image_auroc"] is not None and entry.coverage != 0]
     lines = {entry.name: _auroc(entry) for entry in drawn if entry.kind == "frame"}
@@ -164,18 +165,27 @@ def cost_plot(entries: Sequence[Entry], name: str = "cost", *, narrow: bool = Fa
         return None
     figure, axes = new_axes("cost of an image, USD", "image AUROC, %", size=_SIZES[narrow])
     _scale_costs(axes, [cost for cost, _ in points])
-    ranked = {point for point, rows in points.items() if any(entry.kind == "ranked" for entry in rows)}
-    front = _draw_front(axes, ranked)
-    for point in points:
-        axes.scatter(*point, facecolor=GOOD if point in ranked else PAPER, edgecolor=GOOD, s=28, zorder=3)
+    observed = _observed_front([point for point, rows in points.items() if any(row.kind == "ranked" for row in rows)])
+    _draw_front(axes, observed)
+    for point, rows in points.items():
+        axes.scatter(*point, s=28, zorder=3, **_point_style(rows))
     axes.margins(y=0.12)
     _draw_lines(axes, lines)
-    named = {point: rows for point, rows in points.items() if len(points) <= _NAMED_POINTS or point in front}
+    named = {point: rows for point, rows in points.items() if len(points) <= _NAMED_POINTS or point in observed}
     with any_script():
         figure.draw_without_rendering()
     _write_names(axes, {point: _label(rows, 16 if narrow else 28) for point, rows in named.items()})
-    alt = f"Image AUROC over the cost of an image: {_in_words(points, lines)}."
+    alt = f"Image AUROC over the cost of an image: {_in_words(points, lines, observed)}."
     return as_plot(name, "Accuracy against cost", alt, figure)
+
+
+def _point_style(rows: Sequence[Entry]) -> dict[str, str]:
+    """Return the colours of a point of one or several rows."""
+    ranked = [row for row in rows if row.kind == "ranked"]
+    if not ranked:
+        return {"facecolor": PAPER, "edgecolor": GOOD}
+    colour = GOOD if any(row.may_be_on_front is not False for row in ranked) else MUTED
+    return {"facecolor": colour, "edgecolor": colour}
 
 
 def _auroc(entry: Entry) -> float:
@@ -196,15 +206,17 @@ def _scale_costs(axes: Any, costs: Sequence[float]) -> None:
     axes.xaxis.set_minor_formatter(lambda cost, _: "")  # noqa: ARG005 - Matplotlib gives both
 
 
-def _draw_front(axes: Any, ranked: set[Point]) -> set[Point]:
-    """Draw the front of the ranked rows, and return the points on it."""
-    if not ranked:
-        return set()
-    points = sorted(ranked, key=lambda point: (point[0], -point[1]))
-    best = np.maximum.accumulate([auroc for _, auroc in points])
-    costs = [*(cost for cost, _ in points), axes.get_xlim()[1]]
-    axes.step(costs, [*best, best[-1]], where="post", color=DEFECT, lw=1.2)
-    return {point for point, highest in zip(points, best, strict=True) if point[1] == highest}
+def _observed_front(points: Sequence[Point]) -> set[Point]:
+    """Return the points that no other point beats: cheaper or better, and in neither worse."""
+    on_front = front([auroc for _, auroc in points], [cost for cost, _ in points])
+    return {point for point, is_on in zip(points, on_front, strict=True) if is_on}
+
+
+def _draw_front(axes: Any, points: set[Point]) -> None:
+    """Draw the best image AUROC that each cost buys."""
+    if points:
+        costs, aurocs = zip(*sorted(points), strict=True)
+        axes.step([*costs, axes.get_xlim()[1]], [*aurocs, aurocs[-1]], where="post", color=DEFECT, lw=1.2)
 
 
 def _draw_lines(axes: Any, lines: Mapping[str, float]) -> None:
@@ -262,9 +274,18 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _in_words(points: Mapping[Point, Sequence[Entry]], lines: Mapping[str, float]) -> str:
+def _in_words(points: Mapping[Point, Sequence[Entry]], lines: Mapping[str, float], observed: set[Point]) -> str:
     texts = []
-    for (cost, auroc), rows in sorted(points.items(), key=lambda item: item[0]):
-        names = ", ".join(row.name if row.kind == "ranked" else f"{row.name} (not ranked)" for row in rows)
+    for point, rows in sorted(points.items(), key=lambda item: item[0]):
+        cost, auroc = point
+        names = ", ".join(f"{row.name}{_place_in_words(row, on_front=point in observed)}" for row in rows)
         texts.append(f"{names} {auroc:.1f} % at {cost:.3g} USD")
     return "; ".join([*texts, *(f"{name} {auroc:.1f} %" for name, auroc in lines.items())])
+
+
+def _place_in_words(row: Entry, *, on_front: bool) -> str:
+    if row.kind != "ranked":
+        return " (not ranked)"
+    if on_front:
+        return " (on the front)"
+    return " (certainly not on the front)" if row.may_be_on_front is False else " (may be on the front)"

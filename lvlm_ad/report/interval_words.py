@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lvlm_ad.runs import METRIC_TITLES
+from lvlm_ad.runs import METRIC_TITLES, current_intervals
 
 __all__ = ["OLDER_RULE", "current_intervals", "interval_notes", "interval_text"]
 
@@ -43,15 +43,6 @@ def interval_text(ends: Sequence[float]) -> str:
 def _end(value: float, digits: int) -> str:
     text = f"{100 * value:.{digits}f}"
     return f"{100 - 10**-digits:.{digits}f}" if value < 1 and float(text) == 100 else text  # noqa: PLR2004 - percent
-
-
-def current_intervals(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's metrics without the intervals of older versions, whose rule made them too narrow."""
-    if "rule" in metrics.get("intervals", {}):
-        return dict(metrics)
-    none: dict[str, Any] = {"interval": {}, "interval_over_categories": {}}
-    categories = {name: {**measures, **none} for name, measures in metrics["categories"].items()}
-    return {**metrics, "mean": {**metrics["mean"], **none}, "categories": categories}
 
 
 def interval_notes(metrics: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
+from lvlm_ad.runs.image_scores import ImageScores, current_intervals, image_scores, is_current
 from lvlm_ad.runs.records import (
     DEFAULT_FPR_LIMIT,
     INTERVAL_RULE,
@@ -19,12 +20,16 @@ __all__ = [
     "METRIC_TITLES",
     "SCHEMA_VERSION",
     "TEXT_KEPT",
+    "ImageScores",
     "Manifest",
     "PredictionRecord",
     "Run",
     "Runs",
+    "current_intervals",
     "each_separately",
     "find_runs",
+    "image_scores",
+    "is_current",
     "only_run",
     "read_run",
     "read_runs",

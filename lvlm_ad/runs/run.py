@@ -177,24 +177,24 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
             ...
         lvlm_ad.errors.RunError: The run no-run is incomplete: run.json cannot be read (No such file or directory).
     """
-    with _reading(folder, "run.json") as path:
+    with reading(folder, "run.json") as path:
         check_plain(folder.name)
         manifest = Manifest.model_validate_json(read_file(path, MANIFEST_BYTES))
-    with _reading(folder, "metrics.json") as path:
+    with reading(folder, "metrics.json") as path:
         text = read_file(path, MANIFEST_BYTES)
         Measures.model_validate_json(text)
         metrics = check_plain(json.loads(text))
     if not predictions:
         return Run(folder, manifest, metrics, [])
     expected = manifest.dataset.n_images
-    with _reading(folder, "predictions.jsonl") as path:
+    with reading(folder, "predictions.jsonl") as path:
         records = _records(path, expected)
     histograms: ScoreHistograms | None = None
-    with _reading(folder, "pixels.npz") as path:
+    with reading(folder, "pixels.npz") as path:
         if path.exists():
             with path.open("rb") as archive:
                 histograms = ScoreHistograms(read_arrays(archive, min(ARRAYS_BYTES, (expected + 1) * HISTOGRAM_BYTES)))
-    with _reading(folder, THRESHOLD_FILE) as path:
+    with reading(folder, THRESHOLD_FILE) as path:
         others = _records(path, TOTAL_COUNT) if path.exists() else []
     run = Run(folder, manifest, metrics, records, histograms, others)
     _check_files_agree(run)
@@ -280,7 +280,7 @@ def _records(path: Path, expected: int) -> list[PredictionRecord]:
 
 
 @contextmanager
-def _reading(folder: Path, name: str) -> Iterator[Path]:
+def reading(folder: Path, name: str) -> Iterator[Path]:
     """Give the path of one of a run's files, and turn every error about it into a ``RunError``."""
     path = folder / name
     # A link out of the folder would read somebody else's file; a pipe never ends.

@@ -4,7 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from lvlm_ad.runs import METRIC_NAMES, Manifest, Run
+from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run
+
+IMAGES = 20
+"""Good images of a category, and defective ones."""
+
+
+def predictions(auroc):
+    """Predictions of two categories whose image AUROC is this multiple of 1/400, the nearest if it is none."""
+    # Each defective image scores above so many good ones, and the first few above one more.
+    beaten, more = divmod(round(IMAGES**2 * auroc), IMAGES)
+    return [
+        PredictionRecord(
+            id=f"{category}/{label}/{number:02}",
+            category=category,
+            label=label,
+            defect="d" if label else "good",
+            image_score=0.1 + (beaten + (number < more) - 0.5 if label else number) / IMAGES,
+            cost_usd=0.5 / (4 * IMAGES),
+        )
+        for category in "ab"
+        for label in (False, True)
+        for number in range(IMAGES)
+    ]
 
 
 @pytest.fixture
@@ -28,7 +50,7 @@ def make_run(tmp_path):
             "dataset": {
                 "name": changes.pop("dataset", "demo"),
                 "fingerprint": changes.pop("fingerprint", "f"),
-                "n_images": 10,
+                "n_images": 4 * IMAGES,
                 "categories": ["a", "b"],
                 "whole": changes.pop("whole", True),
                 "notes": [],
@@ -42,15 +64,25 @@ def make_run(tmp_path):
             "started": "2026-01-01T00:00:00+00:00",
             "seconds": 1.0,
         }
+        values = {**dict.fromkeys(METRIC_NAMES, auroc), **(mean or {})}
+        known = {name: value for name, value in values.items() if name in METRIC_NAMES and value is not None}
+        interval = {name: [max(0.0, value - 0.1), min(1.0, value + 0.1)] for name, value in known.items()}
+        n_images = 4 * IMAGES
         metrics = {
-            "mean": {**dict.fromkeys(METRIC_NAMES, auroc), "n_images": 10, "n_measured": 10, **(mean or {})},
-            "categories": {},
-            "answers": {"total": 10, "ok": 10, "usable": 10, **(answers or {})},
+            "mean": {"interval": interval, **values, "n_images": n_images, "n_measured": n_images, **(mean or {})},
+            "intervals": {"level": 0.95, "resamples": 1000, "rule": 2},
+            "categories": {name: dict(known) for name in "ab"},
+            "answers": {"total": n_images, "ok": n_images, "usable": n_images, **(answers or {})},
             "coverage": 1.0,
             "usage": {"input_tokens": None, "output_tokens": None, "cost_usd": 0.5, "seconds": 1.0},
             **({"scores": scores} if scores else {}),
         }
-        run = Run(tmp_path / f"run{len(made)}", Manifest.model_validate({**facts, **changes}), metrics, [])
+        run = Run(
+            tmp_path / f"run{len(made)}",
+            Manifest.model_validate({**facts, **changes}),
+            metrics,
+            predictions(0.5 if values["image_auroc"] is None else values["image_auroc"]),
+        )
         made.append(run)
         return run
 

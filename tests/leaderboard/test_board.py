@@ -10,8 +10,9 @@ from lvlm_ad.runs import METRIC_NAMES
 
 
 def ranks(board):
-    """Each table's names and ranks."""
-    return [{entry.name: entry.rank for entry in group.entries} for group in board.groups]
+    """Each table's names and ranks, a single rank as a number."""
+    single = {(1, 1): 1, (2, 2): 2, (3, 3): 3, (4, 4): 4}
+    return [{entry.name: single.get(entry.rank, entry.rank) for entry in group.entries} for group in board.groups]
 
 
 def notes(board):
@@ -21,9 +22,10 @@ def notes(board):
 
 
 def test_rows_under_the_same_conditions_are_ranked_together(make_run):
-    """Best first; equal values share a rank; the next rank counts them both."""
+    """Best first; equal values share a range of ranks; the sentence says how many rows are compared."""
     board = make_board([make_run("a", 0.7), make_run("b", 0.9), make_run("c", 0.9), make_run("d", 0.1)])
-    assert ranks(board) == [{"b": 1, "c": 1, "a": 3, "d": 4}]
+    assert ranks(board) == [{"b": (1, 2), "c": (1, 2), "a": 3, "d": 4}]
+    assert board.groups[0].ranking.startswith("4 rows are ranked together")
 
 
 def test_a_run_that_no_table_can_hold_is_left_out(make_run):
@@ -36,11 +38,107 @@ def test_a_run_that_no_table_can_hold_is_left_out(make_run):
     assert problem.startswith(f"The run {odd.dir} cannot be used: OverflowError")
 
 
-def test_overlapping_intervals_share_a_rank(make_run):
-    """A row ranks below another only if its interval lies wholly below."""
-    ends = {"a": (0.90, [0.85, 0.95]), "b": (0.88, [0.80, 0.91]), "c": (0.70, [0.60, 0.84]), "d": (0.5, [0.4, 0.6])}
-    runs = [make_run(name, value, mean={"interval": {"image_auroc": own}}) for name, (value, own) in ends.items()]
-    assert ranks(make_board(runs)) == [{"a": 1, "b": 1, "c": 2, "d": 3}]
+def test_what_the_images_cannot_tell_apart_shares_ranks(make_run):
+    """A small difference is no rank, even between intervals that do not overlap; the middle row may be either."""
+    tight = {"interval": {"image_auroc": [0.5, 0.98]}}
+    board = make_board([make_run(name, value, mean=tight) for name, value in (("a", 0.9), ("b", 0.8), ("c", 0.7))])
+    assert ranks(board) == [{"a": (1, 2), "b": (1, 3), "c": (2, 3)}]
+
+
+def test_differences_to_the_best_row_have_intervals(make_run):
+    """The interval contains the difference; that of a row with equal value contains 0."""
+    best, equal, other = make_board([make_run("a", 0.9), make_run("b", 0.9), make_run("c", 0.7)]).groups[0].entries
+    assert (best.difference, best.difference_interval, equal.difference) == (None, None, 0.0)
+    assert equal.difference_interval[0] < 0 < equal.difference_interval[1]
+    assert other.difference == pytest.approx(-0.2)
+    assert other.difference_interval[0] < -0.2 < other.difference_interval[1] < 0
+
+
+def test_a_row_ranked_alone_has_nothing_to_compare_with(make_run):
+    """Its rank is 1 of 1, which the sentence explains; its files are not read."""
+    run = make_run("a", 0.7)
+    (group,) = make_board([replace(run, predictions=[])]).groups
+    assert (ranks(make_board([run])), group.ranking) == ([{"a": 1}], "One row: nothing to compare.")
+    assert group.entries[0].rank == (1, 1)
+
+
+def test_too_few_images_give_no_ranks(make_run):
+    """Five good and five defective images tell nobody apart, and neither row is marked as the best."""
+    few = [
+        replace(run, predictions=[one for one in run.predictions if one.category == "a" and one.id[-2:] in kept])
+        for run in (make_run("a", 1.0), make_run("b", 0.0))
+        for kept in [{f"{number:02}" for number in range(5)}]
+    ]
+    runs = [
+        replace(
+            one,
+            manifest=one.manifest.model_copy(
+                update={"dataset": one.manifest.dataset.model_copy(update={"n_images": 10})}
+            ),
+        )
+        for one in few
+    ]
+    (group,) = make_board(runs).groups
+    assert [(one.name, one.kind, one.rank) for one in group.entries] == [("a", "ranked", None), ("b", "ranked", None)]
+    assert group.ranking.startswith("Too few images to rank")
+    assert {group.place(one, "image_auroc") for one in group.entries} == {""}
+
+
+def test_a_row_without_an_interval_is_not_ranked(make_run):
+    """Nor is one whose predictions are missing, of other images, or give another value; the reason stands beside it."""
+    runs = [make_run(name, value) for name, value in (("a", 0.9), ("b", 0.7), ("c", 0.5), ("d", 0.4), ("e", 0.3))]
+    reason = {"interval": {}, "no_interval": {"image_auroc": "too few images"}}
+    runs[1] = make_run("no interval", 0.7, mean=reason)
+    runs[2] = replace(runs[2], predictions=[])
+    runs[3] = replace(runs[3], predictions=[one.model_copy(update={"id": f"{one.id}x"}) for one in runs[3].predictions])
+    runs[4] = replace(runs[4], predictions=runs[0].predictions)
+    runs.append(make_run("f", 0.1))
+    (group,) = make_board(runs).groups
+    assert ranks(make_board(runs)) == [{"a": 1, "no interval": None, "c": None, "d": None, "e": None, "f": 2}]
+    assert {one.name: one.reason for one in group.entries if one.kind == "apart"} == {
+        "no interval": "no interval of Image AUROC: too few images",
+        "c": "its predictions cannot be read; 'lvlm-ad leaderboard --verify' says why",
+        "d": "its predictions are of other images than those of most rows",
+        "e": "its predictions give another image AUROC than metrics.json; 'lvlm-ad leaderboard --verify' says more",
+    }
+
+
+def test_intervals_of_an_older_rule_are_not_used(make_run):
+    """That of image AUROC follows from the predictions, for the mean and each category; other metrics have none."""
+    run = make_run("a", 0.9)
+    run.metrics["intervals"] = {"level": 0.95, "resamples": 1000}
+    (entry,) = make_board([run]).groups[0].entries
+    low, high = entry.intervals.pop("image_auroc")
+    assert low < 0.9 < high
+    assert (low, high) != (0.8, 1.0)
+    assert (entry.kind, entry.intervals) == ("ranked", {})
+    assert entry.category_intervals.keys() == {"a", "b"}
+    (entry,) = make_board([run], "pixel_ap").groups[0].entries
+    assert (entry.kind, entry.rank) == ("apart", None)
+    assert "older rule; the same bench again computes it anew, without asking anything" in entry.reason
+
+
+def test_what_costs_no_less_and_is_worse_for_sure_is_off_the_front(make_run):
+    """A row that may be better, or is cheaper, may be on the front; a row of unknown cost has no place there."""
+    runs = [make_run(name, value) for name, value in (("best", 0.9), ("near", 0.85), ("bad", 0.5), ("cheap", 0.4))]
+    runs[3] = replace(runs[3], predictions=[one.model_copy(update={"cost_usd": 0.0}) for one in runs[3].predictions])
+    unknown = make_run("unknown", 0.95)
+    unknown = replace(unknown, predictions=[one.model_copy(update={"cost_usd": None}) for one in unknown.predictions])
+    (group,) = make_board([*runs, unknown]).groups
+    found = {one.name: one.may_be_on_front for one in group.entries}
+    assert found == {"unknown": None, "best": True, "near": True, "bad": False, "cheap": True}
+    chances = {one.name: one.front_probability for one in group.entries}
+    assert chances["unknown"] is None
+    assert chances["best"] > chances["near"] > chances["bad"] == 0 < chances["cheap"] == 1
+
+
+def test_costs_count_images_that_were_asked_about(make_run):
+    """Failed ones, too, but not those that nobody asked about; no cost of a point where AUROC may be chance."""
+    answers = {"ok": 60, "failed": 10, "unasked": 10, "usable": 60}
+    (entry,) = make_board([make_run("a", 0.9, answers=answers)]).groups[0].entries
+    assert entry.usd_per_image == pytest.approx(0.5 / 70)
+    points = [make_board([make_run("a", value)]).groups[0].entries[0].usd_per_point for value in (0.9, 0.55)]
+    assert points == [pytest.approx(0.5 / 40), None]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +172,7 @@ def test_a_baseline_stands_in_the_table_of_every_prompt(make_run):
     """Through the same regions and with as many reference images."""
     baseline = make_run("clip", 0.6, prompt="")
     board = make_board([baseline, make_run("a", 0.7), make_run("b", 0.8, prompt="q")])
-    assert ranks(board) == [{"a": 1, "clip": 2}, {"b": 1, "clip": 2}]
+    assert ranks(board) == [{"a": (1, 2), "clip": (1, 2)}, {"b": 1, "clip": 2}]
     few = make_run("c", protocol={"shots": 2})
     assert sorted(ranks(make_board([baseline, few])), key=str) == [{"c": 1}, {"clip": 1}]
 
@@ -84,7 +182,7 @@ def test_own_maps_join_tables_with_as_many_reference_images(make_run, make_own_m
     zero, few = make_own_map("m0", 0.9), make_own_map("m2", protocol={"shots": 2})
     board = make_board([few, zero, make_run("a", 0.7)])
     assert ranks(board) == [{"m0 (dense)": None, "a": 1}, {"m2 (dense)": None}]
-    assert board.groups[0].title == "demo: 10 images, 2 categories · superpixel division d · prompt class p"
+    assert board.groups[0].title == "demo: 80 images, 2 categories · superpixel division d · prompt class p"
     board = make_board([few, make_run("b", protocol={"shots": 2})])
     assert ranks(board) == [{"b": 1, "m2 (dense)": None}]
     assert board.groups[0].title.endswith("2 reference images")
@@ -96,7 +194,7 @@ def test_own_maps_join_tables_with_as_many_reference_images(make_run, make_own_m
     [
         ({"model": {"sees_truth": True}}, False, "given the ground truth"),
         ({"answers": {"failed": 1}}, False, "run the same command again"),
-        ({"answers": {"refused": 3}, "on_failure": "exclude", "mean": {"n_measured": 7}}, False, "on 7 of 10 images"),
+        ({"answers": {"refused": 3}, "on_failure": "exclude", "mean": {"n_measured": 7}}, False, "on 7 of 80 images"),
         ({"protocol": {"scoring": "expected"}}, True, "cannot be verified"),
     ],
 )
@@ -114,9 +212,9 @@ def test_an_undefined_metric_is_not_ranked(make_run):
 
 
 def test_sorting_by_another_metric(make_run):
-    """Any of the seven metrics may rank; a wrong name is answered with the nearest."""
-    runs = [make_run("a", 0.9, mean={"pixel_aupro": 0.1}), make_run("b", 0.4, mean={"pixel_aupro": 0.2})]
-    assert ranks(make_board(runs, "pixel_aupro")) == [{"b": 1, "a": 2}]
+    """Any of the seven metrics may rank, by resamples of the images; a wrong name is answered with the nearest."""
+    runs = [make_run("a", 0.9, mean={"image_ap": 0.4}), make_run("b", 0.4, mean={"image_ap": 0.9})]
+    assert ranks(make_board(runs, "image_ap")) == [{"b": 1, "a": 2}]
     with pytest.raises(ConfigError, match=r"Did you mean .*'pixel_aupro'"):
         make_board(runs, "pixel_aupr")
 
@@ -158,7 +256,7 @@ def test_notes_say_what_is_missing(make_run):
 def test_outcomes_in_words(make_run, answers, text):
     """The note of a row and the end of a bench say the same; an answer that was cut off may have a score."""
     assert outcomes({"total": 10, **answers}) == text
-    assert notes(make_board([make_run("a", answers=answers)])) == {"a": text}
+    assert notes(make_board([make_run("a", answers={"total": 10, **answers})])) == {"a": text}
 
 
 def test_expected_scores_are_marked(make_run):
@@ -167,7 +265,7 @@ def test_expected_scores_are_marked(make_run):
     whole = make_run("a", 0.7, scores={"total": 20, "expected": 20}, **expected)
     part = make_run("b", 0.8, scores={"total": 20, "expected": 15}, **expected)
     board = make_board([whole, part, make_run("c", 0.9)])
-    assert ranks(board) == [{"c": 1, "b": 2, "a": 3}]
+    assert ranks(board) == [{"c": (1, 2), "b": (1, 3), "a": (2, 3)}]
     assert notes(board) == {
         "a": "scores are expected values",
         "b": "scores are expected values (15 of 20; the others as written)",
@@ -245,20 +343,3 @@ def test_metrics_undefined_for_the_same_categories_are_one_note(make_run):
     }
     text = notes(make_board([make_run("a", mean={"undefined": undefined})]))["a"]
     assert text == f"{where}: no image is normal, no image is anomalous; {undefined['pixel_aupro']}"
-
-
-def test_a_missing_interval_has_its_own_reason(make_run):
-    """No resamples, or too few images; a row whose metric is undefined, or that has an interval, needs no reason."""
-    resampled = {"intervals": {"level": 0.95, "resamples": 1000, "pixels": "exact"}}
-    pixels = {"a": {"image_auroc": 0.5, "interval": {"image_auroc": [0.4, 0.6]}}}
-
-    def why(sort, categories=None, mean=None, **more):
-        run = make_run("a", mean=mean)
-        run.metrics.update(more, categories=categories or {})
-        return make_board([run], sort).groups[0].entries[0].no_interval
-
-    assert why("image_auroc") == "measured with --resamples 0"
-    assert why("image_auroc", **resampled) == "no category has two good and two defective images"
-    assert why("pixel_ap", pixels, **resampled) == "too few images have defective pixels"
-    assert why("image_auroc", mean={"image_auroc": None}) == ""
-    assert why("image_auroc", pixels, {"interval": {"image_auroc": [0.4, 0.6]}}, **resampled) == ""

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -46,7 +47,7 @@ def decided(make_run):
 
     def make(name, **changes):
         run = make_run(name)
-        return type(run)(run.dir, run.manifest, {**run.metrics, "decisions": {**DECISIONS, **changes}}, [])
+        return replace(run, metrics={**run.metrics, "decisions": {**DECISIONS, **changes}})
 
     return make
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lvlm_ad.cli.terminal import print_board
 from lvlm_ad.leaderboard import COLUMNS, FORMATS, NUMBERS, cells, make_board, usd
-from lvlm_ad.leaderboard.columns import INTERVALS, MARKS, NO_INTERVAL, OWN_MAPS, REFERENCE_ROWS
+from lvlm_ad.leaderboard.columns import INTERVALS, MARKS, OWN_MAPS, RANKS, REFERENCE_ROWS
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.runs import METRIC_NAMES
 
@@ -28,7 +28,7 @@ def terminal(board, width=140):
 
 def test_every_column_is_in_every_format(make_run):
     """A column of the list needs no second place."""
-    board = make_board([make_run("a")])
+    board = make_board([make_run("a"), make_run("b")])
     markdown, latex, page, shown = FORMATS["md"](board), FORMATS["tex"](board), board_page(board), terminal(board)
     for column in COLUMNS:
         assert f"| {column.head} |" in markdown
@@ -52,21 +52,25 @@ def test_every_format_has_every_row(make_run, make_reference_row):
 def test_csv_and_json_have_the_same_numbers(make_run):
     """Fractions with their intervals; empty or null where undefined."""
     mean = {"pixel_ap": None, "interval": {"image_auroc": [0.6, 0.8]}}
-    board = make_board([make_run("a", 1 / 3, mean=mean), make_run("b", 0.9, dataset="mvtec")])
+    runs = [make_run("a", 0.35, mean=mean), make_run("c", 0.3), make_run("b", 0.9, dataset="mvtec")]
+    board = make_board(runs)
     rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](board))))
     groups = json.loads(FORMATS["json"](board))["groups"]
     entries = [(group, entry) for group in groups for entry in group["entries"]]
     for row, (group, entry) in zip(rows, entries, strict=True):
         texts = {"group": group["title"], "model": entry["name"], "kind": entry["kind"], "run": entry["run"]}
-        numbers = {"rank": entry["rank"], "coverage": entry["coverage"], **entry["metrics"]}
+        low, high = entry["rank"] or (None, None)
+        texts["rank"] = "" if low is None else str(low) if low == high else f"{low}-{high}"
+        numbers = {"rank_low": low, "rank_high": high, "coverage": entry["coverage"], **entry["metrics"]}
+        numbers["difference"] = entry["difference"]
+        numbers["difference_low"], numbers["difference_high"] = entry["difference_interval"] or (None, None)
         numbers |= {name: entry[name] for name in ("cost_usd", "usd_per_image", "usd_per_point")}
         for name in METRIC_NAMES:
             numbers[f"{name}_low"], numbers[f"{name}_high"] = entry["intervals"].get(name, (None, None))
         assert {name: float(row[name]) if row[name] else None for name in numbers} == numbers
         assert row == {**row, **texts, "notes": "; ".join(entry["notes"])}
         assert row.keys() == {*texts, *numbers, "notes"}
-    assert rows[0]["image_auroc"] == str(1 / 3)
-    assert rows[0]["pixel_ap"] == ""
+    assert (rows[0]["image_auroc"], rows[0]["pixel_ap"], rows[0]["rank"]) == ("0.35", "", "1-2")
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 100, 140])
@@ -87,38 +91,40 @@ def test_a_narrow_terminal_keeps_names_and_the_metric_that_ranks(make_run, width
 def test_intervals_are_shown_by_their_ends(make_run):
     """In whole percent, but "100" means exactly 100: a shown end never hides a difference in rank."""
     top = make_run("top", 1.0, mean={"interval": {"image_auroc": [1.0, 1.0]}})
-    second = make_run("second", 0.969, mean={"interval": {"image_auroc": [0.846, 0.9996]}})
+    second = make_run("second", 0.95, mean={"interval": {"image_auroc": [0.846, 0.9996]}})
     board = make_board([top, second])
     shown = [cells(entry, "image_auroc")[2] for entry in board.groups[0].entries]
-    assert shown == ["100.0 (100\u2013100)", "96.9 (85\u201399.9)"]
-    assert r"96.9} {\scriptsize 85--99.9}" in FORMATS["tex"](board)
+    assert shown == ["100.0 (100\u2013100)", "95.0 (85\u201399.9)"]
+    assert r"95.0} {\scriptsize 85--99.9}" in FORMATS["tex"](board)
 
 
-def test_a_row_without_an_interval_is_named_with_the_reason(make_run):
-    """In every format that is read, beside the others of the same reason; many are counted."""
-    resampled = make_run("few|images")
-    resampled.metrics["intervals"] = {"level": 0.95, "resamples": 1000, "pixels": "exact"}
-    board = make_board([resampled, *(make_run(name) for name in "abcd")])
-    words = f"{NO_INTERVAL}: few|images (no category has two good and two defective images); a, b, c, 1 more (measured"
-    assert words in html.unescape(board_page(board))
-    assert words in " ".join(terminal(board, 400).split())
-    assert words.replace("|", r"\|") in FORMATS["md"](board)
-    assert words.replace("|", r"\textbar{}") in FORMATS["tex"](board)
+def test_ranges_of_ranks_are_written_with_a_dash(make_run):
+    """In every format that is read, with the number of rows that are compared and what a range means."""
+    board = make_board([make_run("a", 0.9), make_run("b", 0.9), make_run("c", 0.5)])
+    texts = [terminal(board, 400), FORMATS["md"](board), html.unescape(board_page(board)), FORMATS["tex"](board)]
+    for text in texts:
+        assert len(re.findall("1(?:\N{EN DASH}|--)2(?: |<)", text)) == 2
+        assert "3 rows are ranked together" in text
+        assert "the row may be the second, third or fourth best" in " ".join(text.split())
+
+
+def test_differences_to_the_best_row_are_shown(make_run):
+    """With signs and an interval in whole percentage points; a row alone needs no such column in a terminal."""
+    board = make_board([make_run("a", 0.9), make_run("b", 0.5)])
+    shown = re.search(r"-40\.0 \(-\d+ to -\d+\)", terminal(board, 400))[0]
+    assert shown in FORMATS["md"](board)
+    assert shown.split(" ", 1)[1].strip("()") in board_page(board)
+    assert "best" not in terminal(make_board([make_run("a")])).split("rows")[0]
 
 
 def test_what_is_in_a_table_is_explained(make_run, make_reference_row, make_own_map):
-    """Intervals and their absence, reference rows and own maps; each only where the table has them."""
-    without = make_board([make_run("a")])
-    assert NO_INTERVAL in FORMATS["md"](without)
-    assert NO_INTERVAL.split(",", maxsplit=1)[0] in terminal(without)
-    assert not any(text in FORMATS["md"](without) for text in (INTERVALS, REFERENCE_ROWS, OWN_MAPS))
-    ends = {"interval": {"image_auroc": [0.6, 0.8]}}
-    runs = [make_run("a", mean=ends), make_own_map("b", mean=ends), make_reference_row("oracle", mean=ends)]
-    every = make_board(runs)
-    for text in (INTERVALS, REFERENCE_ROWS, OWN_MAPS):
+    """Intervals, ranks, reference rows and own maps; each only where the table has them."""
+    without = make_board([make_run("a", mean={"interval": {}})])
+    assert not any(text in FORMATS["md"](without) for text in (INTERVALS, RANKS, REFERENCE_ROWS, OWN_MAPS))
+    every = make_board([make_run("a"), make_run("c"), make_own_map("b"), make_reference_row("oracle")])
+    for text in (INTERVALS, RANKS, REFERENCE_ROWS, OWN_MAPS):
         assert text in FORMATS["md"](every)
         assert text in html.unescape(board_page(every))
-    assert NO_INTERVAL not in FORMATS["md"](every)
     assert "95 % interval" in terminal(every)
 
 
@@ -140,7 +146,10 @@ def test_a_terminal_marks_best_and_second_alone(make_run, make_reference_row):
     out = io.StringIO()
     print_board(board, Console(file=out, width=140, force_terminal=True, color_system="standard"))
     marked = {code: re.findall(rf"\x1b\[{code}m([^\x1b]*)", out.getvalue()) for code in (1, 4)}
-    assert marked == {1: ["90.0"] * 7, 4: ["70.0"] * 7}
+    assert {code: [text.split()[0] for text in texts] for code, texts in marked.items()} == {
+        1: ["90.0"] * 7,
+        4: ["70.0"] * 7,
+    }
     assert MARKS in out.getvalue()
     assert MARKS not in terminal(board)
 

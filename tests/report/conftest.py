@@ -69,7 +69,7 @@ def comparison(two_runs, images, tmp_path_factory):
 def entry(name, auroc, **changes):
     """A row with the same value for every metric."""
     metrics = dict.fromkeys(METRIC_NAMES, auroc)
-    given = {"kind": "ranked", "rank": 1, "coverage": 1.0, "cost_usd": 0.0, "run": f"{name}-run"}
+    given = {"kind": "ranked", "rank": (1, 1), "coverage": 1.0, "cost_usd": 0.0, "run": f"{name}-run"}
     given |= {
         "categories": {one: dict(metrics) for one in CATEGORIES},
         "intervals": {"image_auroc": (auroc - 0.1, auroc)},
@@ -88,7 +88,7 @@ def board():
     """Two tables; the first has rows of every kind but "apart", and costs."""
     rows = (
         entry("best", 0.9, cost_usd=2.0, usd_per_image=0.02, usd_per_point=0.05),
-        entry("cheap", 0.8, rank=2, cost_usd=1.0, usd_per_image=0.01, notes=("a note of its own",)),
+        entry("cheap", 0.8, rank=(2, 2), cost_usd=1.0, usd_per_image=0.01, notes=("a note of its own",)),
         entry("chance", 0.5, kind="frame", rank=None, usd_per_image=0.0),
         entry("paper", 0.95, kind="published", rank=None, coverage=None, cost_usd=None, run="", categories={}),
     )

@@ -340,7 +340,8 @@ def test_the_front_is_of_ranked_rows(board, make_entry):
     """Reference rows are lines; rows that are not ranked are points beside the front and change nothing of it."""
     rows = board.groups[0].entries[:3]
     assert cost_plot(rows).alt == (
-        "Image AUROC over the cost of an image: cheap 80.0 % at 0.01 USD; best 90.0 % at 0.02 USD; chance 50.0 %."
+        "Image AUROC over the cost of an image: cheap (on the front) 80.0 % at 0.01 USD; best (on the front) 90.0 % "
+        "at 0.02 USD; chance 50.0 %."
     )
 
     def front(entries):
@@ -354,6 +355,16 @@ def test_the_front_is_of_ranked_rows(board, make_entry):
     assert front([*rows, replace(apart, kind="ranked")]) != line
     assert cost_plot([make_entry("free", 0.8, usd_per_image=0.0)]) is None
     assert cost_plot([make_entry("silent", 0.5, kind="apart", coverage=0.0, usd_per_image=0.1)]) is None
+
+
+def test_a_plot_says_what_may_be_on_the_front(make_entry):
+    """A dearer row of equal AUROC is off the observed front; it is grey only if another is better for sure."""
+    rows = [make_entry("cheap", 0.8, usd_per_image=0.01), make_entry("dear", 0.8, usd_per_image=0.02)]
+    rows.append(make_entry("beaten", 0.5, usd_per_image=0.02, may_be_on_front=False))
+    plot = cost_plot(rows)
+    for words in ("cheap (on the front)", "dear (may be on the front)", "beaten (certainly not on the front)"):
+        assert words in plot.alt
+    assert cost_plot(rows[:2]).svg.count("--muted") < plot.svg.count("--muted")
 
 
 @pytest.mark.parametrize("name", ["\u6a21\u578b", "\u05de\u05d5\u05d3\u05dc", "\U0001f916 $x$", "\u202ea\x1b"])

@@ -51,7 +51,8 @@
     }
     const meets = (row) =>
       limits.every(({ column, sign, number }) => {
-        const value = text(row.cells[column.index]).replace(/\s*%$/, "");
+        // A range of ranks counts as its first number.
+        const value = text(row.cells[column.index]).replace(/\s*%$/, "").replace(/\u2013\d+$/, "");
         return value !== "" && !isNaN(value) && LIMITS[sign](Number(value), Number(number.replace(",", ".")));
       });
     const words = limits.map(({ column, sign, number }) => column.text + " " + sign + " " + number).join(" and ");

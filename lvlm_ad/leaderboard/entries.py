@@ -1,0 +1,239 @@
+"""The rows of a leaderboard: what a run's files say about its method, and the notes that a reader needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from lvlm_ad.leaderboard.decision_values import decision_figures
+from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Manifest, Run
+from lvlm_ad.text2seg import UNANSWERED
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard.evidence import Evidence
+
+__all__ = ["Entry", "make_entry", "outcomes", "published_entry", "undefined_notes"]
+
+_VALUE_KEPT = 24
+"""Characters of an option's value in a note; hashes are long."""
+
+_CHANCE = 0.5
+"""Image AUROC of guessing."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a leaderboard.
+
+    Attributes:
+        name: the model.
+        kind: "ranked"; "frame" (a reference row: chance, contrast, oracle); "apart" (it cannot be ranked with the
+            others, for ``reason``); "published" (its authors' number, not measured here).
+        rank: the lowest and the highest rank that the row may have among the ranked rows of its table, with 95 %
+            confidence for all rows together. None for rows that are not ranked, and where images are too few to rank.
+        metrics: metric -> fraction in 0..1, or None.
+        intervals: metric -> lower and upper end of its 95 % interval; metrics without an interval are missing.
+        coverage: the fraction of images with a usable answer; None for published rows.
+        cost_usd: cost of all answers; None if unknown.
+        usd_per_image: cost of one image that was asked about, whether or not it was answered.
+        usd_per_point: cost of each percent of image AUROC above 50, which is chance; None where the interval of image
+            AUROC does not lie above chance, and where some images were not answered.
+        difference: the metric that ranks minus that of the best ranked row, at most 0; None for the best row itself.
+        difference_interval: its 95 % interval.
+        may_be_on_front: whether no ranked row is surely better in image AUROC and costs no more; None without a cost.
+        front_probability: how often that is so, of values of all rows as other images might give them, without asking
+            for certainty; None without a cost, and for a row that is ranked alone.
+        reason: why a row that is "apart" has no rank; the first of its notes.
+        notes: what a reader must know about the row.
+        run: the run folder's name; empty for published rows.
+        categories: category -> metric -> fraction in 0..1, or None.
+        category_intervals: category -> metric -> lower and upper end of its 95 % interval.
+        decisions: "decisions" of metrics.json without its curves; empty if the run has none.
+    """
+
+    name: str
+    kind: Literal["ranked", "frame", "apart", "published"]
+    rank: tuple[int, int] | None
+    metrics: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    coverage: float | None = None
+    cost_usd: float | None = None
+    usd_per_image: float | None = None
+    usd_per_point: float | None = None
+    difference: float | None = None
+    difference_interval: tuple[float, float] | None = None
+    may_be_on_front: bool | None = None
+    front_probability: float | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    run: str = ""
+    categories: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    category_intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    decisions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evidence, *, verified: bool) -> Entry:
+    """Return a run's row, without its rank; ``namesakes`` are the table's runs of the same name, with this one."""
+    manifest, metrics = run.manifest, evidence.metrics(run)
+    mean = metrics["mean"]
+    why_apart = _why_apart(run, metrics, sort, verified=verified)
+    reference_row = manifest.model.frame and manifest.model.row != "dense"
+    notes = [why_apart] if why_apart and not reference_row else []
+    copies = sum(one.config_hash == manifest.config_hash for one in namesakes)
+    if copies > 1:
+        notes.append(f"one of {copies} runs with the same configuration: {run.dir.name}")
+    return Entry(
+        name=f"{manifest.row_name} #{manifest.config_hash[:6]}" if len(namesakes) > 1 else manifest.row_name,
+        kind="frame" if reference_row else "apart" if why_apart else "ranked",
+        rank=None,
+        metrics={metric: mean.get(metric) for metric in METRIC_NAMES},
+        intervals=_intervals(mean),
+        coverage=metrics.get("coverage"),
+        cost_usd=metrics["usage"]["cost_usd"],
+        usd_per_image=_usd_per_image(metrics),
+        usd_per_point=_usd_per_point(metrics),
+        reason="" if reference_row else why_apart,
+        notes=(*notes, *_model_notes(manifest, namesakes), *_result_notes(run)),
+        run=run.dir.name,
+        categories={
+            name: {metric: of.get(metric) for metric in METRIC_NAMES} for name, of in metrics["categories"].items()
+        },
+        category_intervals={name: _intervals(of) for name, of in metrics["categories"].items()},
+        decisions=decision_figures(metrics),
+    )
+
+
+def _intervals(measures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    return {metric: (low, high) for metric, (low, high) in measures.get("interval", {}).items()}
+
+
+def _usd_per_image(metrics: Mapping[str, Any]) -> float | None:
+    answers, cost = metrics["answers"], metrics["usage"]["cost_usd"]
+    asked = answers["total"] - answers.get("unasked", 0)
+    return None if cost is None or not asked else cost / asked
+
+
+def _usd_per_point(metrics: Mapping[str, Any]) -> float | None:
+    mean, answers, cost = metrics["mean"], metrics["answers"], metrics["usage"]["cost_usd"]
+    # A difference to chance that may be 0 is nothing to divide by.
+    above_chance = mean.get("interval", {}).get("image_auroc", [0.0])[0] > _CHANCE
+    if cost is None or not above_chance or any(answers.get(status) for status in UNANSWERED):
+        return None
+    return float(cost / (100 * (mean["image_auroc"] - _CHANCE)))
+
+
+def published_entry(row: Mapping[str, Any]) -> Entry:
+    """Return the row of a published result."""
+    metrics = {name: row[name] / 100 if name in row else None for name in METRIC_NAMES}
+    notes = (f"published, not measured here: {row['source']}",)
+    return Entry(row["model"], "published", None, metrics, notes=notes)
+
+
+def outcomes(answers: Mapping[str, int]) -> str:
+    """Describe how many images have no usable answer and why; empty if every answer ended well.
+
+    Args:
+        answers: "answers" of metrics.json.
+
+    Example:
+        >>> outcomes({"total": 10, "usable": 6, "ok": 2, "refused": 3, "truncated": 5})
+        '4 of 10 images have no usable answer: 3 refused, 5 truncated (4 of these 8 have a score)'
+    """
+    statuses = ("refused", "unparsable", "truncated", *UNANSWERED)
+    counts = ", ".join(f"{answers[status]} {status}" for status in statuses if answers.get(status))
+    missing = answers["total"] - answers["usable"]
+    affected = sum(answers.get(status, 0) for status in statuses)
+    if not counts:
+        return ""
+    if not missing:
+        return f"{counts}, but with a score"
+    # An answer that was cut off may contain its score already.
+    scored = affected - missing
+    rest = f" ({scored} of these {affected} {'has' if scored == 1 else 'have'} a score)" if scored > 0 else ""
+    return f"{missing} of {answers['total']} images have no usable answer: {counts}{rest}"
+
+
+def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: bool) -> str:
+    """Return why a row cannot be ranked; empty if it can."""
+    manifest, mean = run.manifest, metrics["mean"]
+    no_interval = mean.get("no_interval", {}).get(sort, "too few images")
+    if manifest.model.row == "dense":
+        return "maps from files" if manifest.model.kind == "maps" else "own anomaly map, not scored by region"
+    excluded = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
+    expected = manifest.protocol.get("scoring") == "expected"
+    reasons = {
+        "the method is given the ground truth": manifest.model.sees_truth,
+        "no answer is usable": run.metrics.get("coverage") == 0,
+        "some images were not answered; run the same command again to ask for them": any(
+            run.metrics["answers"].get(status) for status in UNANSWERED
+        ),
+        "expected scores cannot be verified: a run does not store probabilities": verified and expected,
+        f"its {METRIC_TITLES[sort]} is undefined": mean.get(sort) is None,
+        f"measured on {mean['n_measured']} of {mean['n_images']} images; failed images were left out": excluded,
+        f"no interval of {METRIC_TITLES[sort]}: {no_interval}": sort not in mean.get("interval", {}),
+    }
+    return next((reason for reason, applies in reasons.items() if applies), "")
+
+
+def _model_notes(manifest: Manifest, namesakes: Sequence[Manifest]) -> list[str]:
+    """Return what was asked, and the options in which the row differs from its namesakes."""
+    identity = manifest.model.identity
+    notes = []
+    if "model" in identity:
+        notes.append(" at ".join(str(identity[key]) for key in ("model", "base_url") if key in identity))
+    options = sorted({key for one in namesakes for key in one.model.identity} - {"model", "base_url"})
+    differing = [
+        f"{key} {str(identity.get(key, 'not set'))[:_VALUE_KEPT]}"
+        for key in options
+        if any(one.model.identity.get(key) != namesakes[0].model.identity.get(key) for one in namesakes)
+    ]
+    if differing:
+        notes.append(", ".join(differing))
+    notes += manifest.model.notes
+    if manifest.prompt.with_schema is False:
+        notes.append("the endpoint was not given the JSON schema")
+    if not manifest.prompt.zero_knowledge:
+        notes.append("not zero-knowledge: the prompt names the kinds of defect")
+    return notes
+
+
+def _result_notes(run: Run) -> list[str]:
+    """Return what must be known about the scores, the answers and the metrics."""
+    metrics, mean = run.metrics, run.metrics["mean"]
+    notes: list[str] = []
+    if run.manifest.protocol.get("scoring") == "expected":
+        scores: Mapping[str, Any] = metrics.get("scores", {})
+        expected, total = scores.get("expected"), scores.get("total")
+        others = "" if expected == total else f" ({expected} of {total}; the others as written)"
+        notes.append(f"scores are expected values{others}")
+    if words := outcomes(metrics["answers"]):
+        notes.append(words)
+    notes += undefined_notes(mean)
+    if mean.get("image_auroc") is not None and "image_auroc" in mean.get("range", {}):
+        low, high = mean["range"]["image_auroc"]
+        notes.append(f"image AUROC between {100 * low:.1f} and {100 * high:.1f}, depending on the missing answers")
+    return notes
+
+
+def undefined_notes(mean: Mapping[str, Any]) -> list[str]:
+    """Say which metrics are undefined and why, and whether pixel metrics cover only some images.
+
+    Reasons for the same categories share one note.
+
+    Args:
+        mean: "mean" of metrics.json.
+
+    Example:
+        >>> where = "undefined in 1 of 1 categories (nut)"
+        >>> undefined_notes({"undefined": {"image_ap": f"{where}: no image is anomalous", "pixel_ap": f"{where}: x"}})
+        ['undefined in 1 of 1 categories (nut): no image is anomalous, x']
+    """
+    reasons: dict[str, list[str]] = {}
+    for text in dict.fromkeys(mean.get("undefined", {}).values()):
+        where, _, reason = text.rpartition(": ")
+        reasons.setdefault(where, []).append(reason)
+    notes = [f"{where}: {', '.join(texts)}" if where else ", ".join(texts) for where, texts in reasons.items()]
+    if mean.get("n_with_truth") is not None:
+        notes.append(f"pixel metrics of the {mean['n_with_truth']} images whose ground truth is known")
+    return notes

@@ -1,0 +1,109 @@
+"""What ranks and intervals of a leaderboard need beyond metrics.json: the image scores of its runs, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.compare import measured_categories
+from lvlm_ad.errors import RunError
+from lvlm_ad.metrics.estimates import Estimate, estimate_category
+from lvlm_ad.metrics.intervals import auroc_interval, mean_auroc_interval
+from lvlm_ad.metrics.ranks import RESAMPLES
+from lvlm_ad.runs import ImageScores, Run, current_intervals, image_scores, is_current, read_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_OLDER_RULE = "its interval follows an older rule; the same bench again computes it anew, without asking anything"
+_NO_RESAMPLES = "measured with --resamples 0"
+UNREADABLE = "its predictions cannot be read; 'lvlm-ad leaderboard --verify' says why"
+_ONE_IMAGE = "a category has only one good or one defective image"
+
+
+class Evidence:
+    """The image scores of runs, each read when they are first needed.
+
+    Args:
+        verified: whether to check every field of a file and not only those that are needed.
+    """
+
+    def __init__(self, *, verified: bool = False) -> None:
+        self._verified = verified
+        self._read: dict[Path, ImageScores | RunError] = {}
+        self._images: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+
+    def scores(self, run: Run) -> ImageScores:
+        """Return a run's image scores.
+
+        Raises:
+            RunError: they cannot be read.
+        """
+        if run.dir not in self._read:
+            self._read[run.dir] = self._scores(run)
+        found = self._read[run.dir]
+        if isinstance(found, RunError):
+            raise found
+        return found
+
+    def _scores(self, run: Run) -> ImageScores | RunError:
+        try:
+            found = image_scores(read_run(run.dir) if self._verified and not run.predictions else run)
+        except RunError as error:
+            return error
+        # Runs on the same images share one list of them.
+        return ImageScores(self._images.setdefault(found.images, found.images), found.scores, found.costs)
+
+    def metrics(self, run: Run) -> Mapping[str, Any]:
+        """Return a run's metrics with intervals of today's rule; "no_interval" says where there is none, and why.
+
+        The intervals of image AUROC follow from the image scores; other intervals of an older rule are left out.
+        """
+        if is_current(run.metrics):
+            return run.metrics
+        metrics = current_intervals(run.metrics)
+        mean = metrics["mean"]
+        older = _OLDER_RULE if run.metrics.get("intervals", {}).get("resamples") else _NO_RESAMPLES
+        mean["no_interval"] = {name: older for name, value in mean.items() if value is not None}
+        if mean.get("image_auroc") is None:
+            return metrics
+        try:
+            scores = self.scores(run)
+        except RunError:
+            mean["no_interval"]["image_auroc"] = UNREADABLE
+            return metrics
+        categories = scores.by_category()
+        found = {name: auroc_interval(labels, scores.scores[at]) for name, (labels, at) in categories.items()}
+        for name, one in found.items():
+            if one.interval is not None and name in metrics["categories"]:
+                metrics["categories"][name]["interval"] = {"image_auroc": list(one.interval)}
+        interval = mean_auroc_interval(
+            [one.auroc or 0.0 for one in found.values()],
+            [int(labels.sum()) for labels, _ in categories.values()],
+            [int((~labels).sum()) for labels, _ in categories.values()],
+            [one.factor for one in found.values()],
+        )
+        if interval is None:
+            mean["no_interval"]["image_auroc"] = _ONE_IMAGE
+        else:
+            del mean["no_interval"]["image_auroc"]
+            mean["interval"] = {"image_auroc": list(interval)}
+        return metrics
+
+    def resamples(self, run: Run, metric: str) -> dict[str, Estimate]:
+        """Return a metric with its draws on resamples, for each category in which it is defined.
+
+        Runs on the same images have the same resamples.
+
+        Raises:
+            RunError: the run's files cannot be read, or a category has no resamples.
+        """
+        whole = run if run.predictions else read_run(run.dir)
+        found: dict[str, Estimate] = {}
+        for name, (_, images) in measured_categories(whole).items():
+            points = {metric: whole.metrics["categories"].get(name, {}).get(metric)}
+            if points[metric] is not None:
+                found[name] = estimate_category(images, points, RESAMPLES, name)[metric]
+        if any(one.draws is None or one.images <= 1 for one in found.values()):
+            raise RunError(f"{run.dir}: {metric} cannot be computed on resamples.")
+        return found

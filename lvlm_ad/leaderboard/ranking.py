@@ -1,0 +1,207 @@
+"""Ranks the rows of one table by how sure their differences on the same images are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from lvlm_ad.errors import RunError
+from lvlm_ad.leaderboard.evidence import UNREADABLE, Evidence
+from lvlm_ad.metrics.curves import auroc, steps_of
+from lvlm_ad.metrics.differences import shrunk_correlation, square_and_add
+from lvlm_ad.metrics.front import front_probability, never_dearer, surely_dominated
+from lvlm_ad.metrics.ranks import (
+    Rows,
+    auroc_rows,
+    difference_and_variance,
+    rank_ranges,
+    rankable,
+    resampled_rows,
+    surely_better,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.leaderboard.entries import Entry
+    from lvlm_ad.metrics.estimates import Estimate
+    from lvlm_ad.runs import ImageScores, Run
+
+__all__ = ["ALONE", "TOO_FEW", "rank_rows"]
+
+ALONE = "One row: nothing to compare."
+
+TOO_FEW = "Too few images to rank: no two rows could be told apart on these, however different they are."
+
+_OTHER_IMAGES = "its predictions are of other images than those of most rows"
+_OTHER_CATEGORIES = "measured on other categories than most rows"
+_OTHER_VALUE = "its predictions give another image AUROC than metrics.json; 'lvlm-ad leaderboard --verify' says more"
+
+_SAME = 1e-9
+"""Values that differ by less are equal: sums in another order differ by rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A row that may be ranked, with its run and the scores of its images."""
+
+    run: Run
+    entry: Entry
+    scores: ImageScores
+    draws: Mapping[str, Estimate] | None = None
+    """Of the metric that ranks, unless that is image AUROC."""
+
+
+def rank_rows(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) -> tuple[list[Entry], str]:
+    """Rank the rows of a table that can be compared.
+
+    Args:
+        rows: runs of the same images with their rows, best first, each with an interval of ``sort``.
+        sort: the metric that ranks.
+        evidence: reads the runs' image scores, if there are two rows or more.
+
+    Returns:
+        The rows with their ranks, their differences to the best row, and whether they may be on the front of accuracy
+        over cost; rows that cannot be compared are "apart", with the reason. And a sentence about the table's ranks.
+    """
+    if not rows:
+        return [], ""
+    if len(rows) == 1:
+        return [_alone(rows[0][1])], ALONE
+    kept, apart = _comparable(rows, evidence, sort)
+    if len(kept) == 1:
+        return [_alone(kept[0].entry), *apart], ALONE
+    if not kept:
+        return apart, ""
+    by_auroc = _auroc_rows(kept)
+    by_sort = by_auroc if sort == "image_auroc" else _resampled_rows(kept, sort)
+    entries = _differences([one.entry for one in kept], by_sort, sort)
+    entries = _on_front(entries, kept, by_auroc)
+    if by_sort is None or not rankable(by_sort.sizes):
+        return [*entries, *apart], TOO_FEW
+    ranked = _with_ranks(entries, rank_ranges(surely_better(by_sort)), sort)
+    return [*ranked, *apart], f"{len(ranked)} rows are ranked together; one more may widen the ranges of the others."
+
+
+def _alone(entry: Entry) -> Entry:
+    return replace(entry, rank=(1, 1), may_be_on_front=None if entry.usd_per_image is None else True)
+
+
+def _apart(entry: Entry, reason: str) -> Entry:
+    return replace(entry, kind="apart", reason=reason, notes=(reason, *entry.notes))
+
+
+def _comparable(
+    rows: Sequence[tuple[Run, Entry]], evidence: Evidence, sort: str
+) -> tuple[list[_Candidate], list[Entry]]:
+    """Return the rows whose predictions are of the same images and give their value, and the others with reasons."""
+    kept, apart = [], []
+    for run, entry in rows:
+        shown = entry.metrics["image_auroc"]
+        try:
+            scores = evidence.scores(run)
+            draws = None if sort == "image_auroc" else evidence.resamples(run, sort)
+        except RunError:
+            apart.append(_apart(entry, UNREADABLE))
+            continue
+        if shown is not None and abs(_auroc(scores) - shown) > _SAME:
+            apart.append(_apart(entry, _OTHER_VALUE))
+        else:
+            kept.append(_Candidate(run, entry, scores, draws))
+    same: list[tuple[str, Callable[[_Candidate], object]]] = [
+        (_OTHER_IMAGES, lambda one: id(one.scores.images)),
+        (_OTHER_CATEGORIES, lambda one: frozenset(_categories(one.entry, sort))),
+    ]
+    for reason, key in same:
+        usual = Counter(map(key, kept)).most_common(1)
+        apart += [_apart(one.entry, reason) for one in kept if key(one) != usual[0][0]]
+        kept = [one for one in kept if key(one) == usual[0][0]]
+    return kept, apart
+
+
+def _auroc(scores: ImageScores) -> float:
+    """Return the mean image AUROC over categories; NaN without any."""
+    values = [auroc(steps_of(scores.scores[at], labels, ~labels)) for labels, at in scores.by_category().values()]
+    return float(np.mean(values)) if values else np.nan
+
+
+def _categories(entry: Entry, metric: str) -> list[str]:
+    """Return the categories in which a metric is defined."""
+    return sorted(name for name, metrics in entry.categories.items() if metrics.get(metric) is not None)
+
+
+def _auroc_rows(kept: Sequence[_Candidate]) -> Rows | None:
+    """Prepare the comparison of image AUROCs; None if a category has only one image of a kind."""
+    categories = kept[0].scores.by_category().values()
+    if any(min(labels.sum(), (~labels).sum()) == 1 for labels, _ in categories):
+        return None
+    return auroc_rows([(labels, np.stack([one.scores.scores[at] for one in kept])) for labels, at in categories])
+
+
+def _resampled_rows(kept: Sequence[_Candidate], metric: str) -> Rows:
+    """Prepare the comparison of another metric."""
+    names = _categories(kept[0].entry, metric)
+    values = np.array([[one.entry.categories[name][metric] for name in names] for one in kept], dtype=np.float64)
+    found = [one.draws for one in kept if one.draws is not None]
+    draws = [np.array([one[name].draws for one in found], dtype=np.float64) for name in names]
+    # A resample without any defective pixel is undefined for every row.
+    defined = ~np.any([np.isnan(one).any(axis=0) for one in draws], axis=0)
+    sizes, images = zip(*((found[0][name].sizes, found[0][name].images) for name in names), strict=True)
+    return resampled_rows(values, [one[:, defined] for one in draws], sizes, images)
+
+
+def _differences(entries: Sequence[Entry], rows: Rows | None, metric: str) -> list[Entry]:
+    """Give each row its difference to the best one, with the interval: square-and-add of the two rows' intervals."""
+    if rows is None:
+        return list(entries)
+    best, *others = entries
+    covariance = rows.deviations @ rows.deviations[0]
+    variance = np.einsum("jn,jn->j", rows.deviations, rows.deviations)
+    images = rows.freedom + len(rows.sizes)
+    result = [best]
+    for entry, shared, own in zip(others, covariance[1:], variance[1:], strict=True):
+        correlation = shrunk_correlation(float(shared), float(own), float(variance[0]), images)
+        value, highest = (one.metrics[metric] or 0.0 for one in (entry, best))
+        interval = square_and_add(value, entry.intervals[metric], highest, best.intervals[metric], correlation)
+        result.append(replace(entry, difference=value - highest, difference_interval=interval))
+    return result
+
+
+def _on_front(entries: Sequence[Entry], kept: Sequence[_Candidate], rows: Rows | None) -> list[Entry]:
+    """Say which rows may be on the front of image AUROC over cost: no row is better for sure and costs no more.
+
+    Costs are compared image by image, with Student's interval of the mean difference.
+    """
+    costs = np.stack([one.scores.costs for one in kept])
+    known = np.flatnonzero(~np.isnan(costs).any(axis=1))
+    result = list(entries)
+    if not known.size:
+        return result
+    if rows is None:
+        return [replace(entry, may_be_on_front=True if at in known else None) for at, entry in enumerate(result)]
+    costs, n_images = costs[known], costs.shape[1]
+    means = costs.mean(axis=1)
+    deviations = (costs - means[:, None]) / np.sqrt(n_images * (n_images - 1))
+    no_dearer = never_dearer(*difference_and_variance(means, deviations), stats.t.ppf(0.975, n_images - 1))
+    dominated = surely_dominated(surely_better(rows)[np.ix_(known, known)], no_dearer)
+    probability = front_probability((rows.values.mean(axis=1)[:, None] + rows.draws)[known].T, means)
+    for at, is_dominated, share in zip(known, dominated, probability, strict=True):
+        result[at] = replace(result[at], may_be_on_front=not is_dominated, front_probability=float(share))
+    return result
+
+
+def _with_ranks(entries: Sequence[Entry], ranges: NDArray[np.intp], metric: str) -> list[Entry]:
+    """Give each row its range of ranks; rows of equal value share one that holds both."""
+    shared: dict[float, list[NDArray[np.intp]]] = {}
+    values = [round(entry.metrics[metric] or 0.0, 12) for entry in entries]
+    for value, own in zip(values, ranges, strict=True):
+        shared.setdefault(value, []).append(own)
+    ends = {
+        value: (int(min(low for low, _ in own)), int(max(high for _, high in own))) for value, own in shared.items()
+    }
+    return [replace(entry, rank=ends[value]) for entry, value in zip(entries, values, strict=True)]
