@@ -44,10 +44,19 @@ class Choice:
 
     @property
     def references_needed(self) -> int:
-        """How many good references a category must have: for "conformal" enough for its share of false alarms."""
-        if self.kind == "conformal" and self.value is not None:
-            return math.ceil(1 / self.value - 1 - 1e-9)
-        return int(self.kind == "reference")
+        """How many good references with a score a category must have; 0 if none.
+
+        With fewer, no threshold keeps the share of false alarms ("conformal"), or the quantile is the highest score
+        whatever it is ("reference").
+
+        Example:
+            >>> [parse_threshold(text).references_needed for text in ("0.5", "conformal:0.05", "reference:0.95")]
+            [0, 19, 20]
+        """
+        if self.value is None or not self.needs_references:
+            return 0
+        tail = self.value if self.kind == "conformal" else 1 - self.value
+        return math.ceil(1 / tail - (self.kind == "conformal") - 1e-9)
 
     @property
     def needs_references(self) -> bool:

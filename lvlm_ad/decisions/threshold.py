@@ -169,17 +169,19 @@ def conformal_p_values(references: ArrayLike, scores: ArrayLike) -> NDArray[np.f
 def reference_quantile(references: ArrayLike, quantile: float) -> Threshold:
     """Choose a quantile of good references; scores above it alarm. It promises nothing about new images.
 
-    It is the smallest reference score that a share ``quantile`` of the references does not exceed.
+    It is the smallest reference score that a share ``quantile`` of the references does not exceed. Fewer than
+    ``1 / (1 - quantile)`` references give none: the quantile would be the highest score, whatever it is.
 
     Example:
         >>> reference_quantile([0.0, 0.1, 0.2, 0.9], 0.75).value
         0.2
     """
     scores = _answered(references)
-    if not len(scores):
-        return Threshold("reference", None, strict=True, reason="no good reference has a score")
-    value = float(np.quantile(scores, quantile, method="inverted_cdf"))
-    return Threshold("reference", value, strict=True, n=len(scores))
+    n, needed = len(scores), math.ceil(1 / (1 - quantile) - 1e-9)
+    if n < needed:
+        reason = f"quantile {quantile:g} needs {needed} good references; {n} have a score"
+        return Threshold("reference", None, strict=True, reason=reason, n=n)
+    return Threshold("reference", float(np.quantile(scores, quantile, method="inverted_cdf")), strict=True, n=n)
 
 
 def best_threshold(

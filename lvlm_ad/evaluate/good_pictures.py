@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets.pictures import PictureFolder
     from lvlm_ad.evaluate.config import Plan
 
-__all__ = ["GoodPictures", "needed_for", "threshold_of", "threshold_words"]
+__all__ = ["GoodPictures", "threshold_of", "threshold_words"]
 
 
 @dataclass(frozen=True)
@@ -58,30 +57,13 @@ class GoodPictures:
         return [path for path in self.paths if self.root / path not in shown_files]
 
 
-def needed_for(choice: Choice) -> int:
-    """Return how many good pictures with a score a threshold needs.
-
-    With fewer, no threshold keeps the share of false alarms ("conformal"), or the quantile is the highest score
-    whatever it is ("reference").
-
-    Example:
-        >>> from lvlm_ad.decisions import parse_threshold
-        >>> [needed_for(parse_threshold(text)) for text in ("0.5", "conformal:0.05", "reference:0.95")]
-        [0, 19, 20]
-    """
-    if not choice.needs_references or choice.value is None:
-        return 0
-    tail = choice.value if choice.kind == "conformal" else 1 - choice.value
-    return math.ceil(1 / tail - (choice.kind == "conformal") - 1e-9)
-
-
 def check_enough(choice: Choice, shots: int, good: GoodPictures | None) -> None:
     """Refuse an inspection that needs more good pictures than there are.
 
     Raises:
         ConfigError: there are too few, or they would not be used.
     """
-    needed = needed_for(choice)
+    needed = choice.references_needed
     if good is None:
         if needed or shots:
             why = f"--threshold {choice.text}" if needed else f"shots={shots}"
@@ -112,7 +94,7 @@ def threshold_of(choice: Choice, scores: Sequence[float | None]) -> Threshold:
     """
     if not choice.needs_references or choice.value is None:
         return fixed(0.5 if choice.value is None else choice.value)
-    known, needed = [score for score in scores if score is not None], needed_for(choice)
+    known, needed = [score for score in scores if score is not None], choice.references_needed
     if len(known) < needed:
         raise DataError(
             f"--threshold {choice.text} needs {needed} good pictures with a score, but only {len(known)} of "

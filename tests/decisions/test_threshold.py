@@ -69,7 +69,7 @@ def test_a_reference_quantile_alarms_above_it():
     assert quantile.value == 0.0
     assert quantile.alarms([0.0, 0.1]).tolist() == [False, True]
     assert quantile.guarantee is None
-    assert reference_quantile([None], 0.9).reason == "no good reference has a score"
+    assert reference_quantile([0.1] * 9 + [None], 0.9).reason == "quantile 0.9 needs 10 good references; 9 have a score"
 
 
 def test_never_to_alarm_is_chosen_only_if_it_is_better():

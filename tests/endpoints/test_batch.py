@@ -60,7 +60,7 @@ def test_references_for_a_threshold_go_in_the_same_batch(lvlm_ad_command, batche
     assert (len(batches.batches), len(set(batches.asked)), batches.live) == (1, 18, [])
     assert metrics(done)["usage"]["spent_usd"] == pytest.approx(18 * 0.82 / 2)
     assert metrics(done)["decisions"]["asked"] == {"images": 6, "usable": 6}
-    again = bench(lvlm_ad_command, batches, small_data, "--batch", "--threshold", "reference:0.9")
+    again = bench(lvlm_ad_command, batches, small_data, "--batch", "--threshold", "reference:0.6")
     assert (metrics(again)["usage"]["spent_usd"], len(batches.batches)) == (0, 1)
 
 

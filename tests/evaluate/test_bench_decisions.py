@@ -136,7 +136,7 @@ def test_images_that_a_question_shows_are_no_references(kept_data, grid):
     """With one shot two of the three training images are left, and a larger number holds a smaller one."""
 
     def chosen(**options):
-        plan = resolve(RunConfig(data=kept_data, threshold="reference:0.9", **options))
+        plan = resolve(RunConfig(data=kept_data, threshold="reference:0.5", **options))
         return [sample.image_path for sample in plan.threshold_images if sample.category == "bolt"]
 
     assert len(chosen(settings={**grid, "shots": 1})) == 2
@@ -213,7 +213,7 @@ def test_an_answer_for_the_threshold_is_asked_once_and_counted(bench, endpoint):
     run = bench(threshold="reference:0.5")
     assert len(endpoint.asked) == 12 + 6
     assert len({record.key for record in run.threshold_records} | {record.key for record in run.predictions}) == 18
-    again = bench(threshold="reference:0.9")
+    again = bench(threshold="reference:0.6")
     assert len(endpoint.asked) == 18
     assert again.metrics["decisions"]["asked"] == {"images": 6, "usable": 6}
     assert again.metrics["answers"]["total"] == 12
