@@ -177,8 +177,9 @@ def estimate_mean(metric: str, categories: Mapping[str, Estimate]) -> Estimate:
     without = [category for category, one in categories.items() if one.interval is None]
     if without:
         some = ", ".join([*without[:_NAMED], *(["..."] if len(without) > _NAMED else [])])
-        reason = f"no interval in {len(without)} of {len(estimates)} categories ({some})"
-        return Estimate(value, reason=f"{reason}: {categories[without[0]].reason}", images=images)
+        where = f"no interval in {len(without)} of {len(estimates)} categories ({some})"
+        where = "no category has an interval" if len(without) == len(estimates) else where
+        return Estimate(value, reason=f"{where}: {categories[without[0]].reason}", images=images)
     mean = Estimate(value, images=images)
     if metric == "image_auroc":
         defective, good = zip(*(one.sizes for one in estimates), strict=True)
