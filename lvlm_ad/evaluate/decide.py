@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import RunConfig
     from lvlm_ad.runs import PredictionRecord
 
-__all__ = ["DecisionSettings", "decide", "judged_images"]
+__all__ = ["DecisionSettings", "alarms_of", "decide", "judged_images"]
 
 _SPLITS = 20
 """Random splits into calibration and test images; the first one's result counts, all say how much it depends on it."""
@@ -138,6 +138,17 @@ def judged_images(metrics: Mapping[str, Any], records: Records) -> set[str]:
         return {record.id for record in records}
     groups = _by_category(records).items()
     return {one.id for name, group in groups for one in _split(group, settings, f"{settings.seed}/{name}/0")[1]}
+
+
+def alarms_of(settings: DecisionSettings, records: Records, threshold_records: Records = ()) -> dict[str, bool]:
+    """Return image id -> whether it alarms, for each image that ``decide`` judges; the arguments are the same."""
+    judged, thresholds = _judge(settings, records, threshold_records, 0)
+    return {
+        record.id: thresholds[name].alarms(record.image_score)
+        for name, group in judged.items()
+        if thresholds[name].value is not None
+        for record in group
+    }
 
 
 def _judge(

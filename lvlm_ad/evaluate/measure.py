@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CategoryResult", "Images", "OwnMap", "measure_category", "summary"]
+__all__ = ["CategoryResult", "Images", "OwnMap", "measure_category", "metrics_of", "summary", "sureness"]
 
 OwnMap = tuple["NDArray[np.floating[Any]]", "NDArray[np.bool_]"]
 """A baseline's anomaly map ``(H, W)``, and its mask, True where anomalous."""
@@ -122,7 +122,7 @@ def measure_category(
     Returns:
         Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason); if some ground
         truth is unknown "n_with_truth", the number of images that the pixel metrics cover; "fpr_limit" if it is not
-        0.3; what ``_sureness`` returns; where scores are missing "range" (name -> [worst, best] over all that the
+        0.3; what ``sureness`` returns; where scores are missing "range" (name -> [worst, best] over all that the
         missing answers could have been).
     """
     labels, scores = np.array(images.labels, dtype=np.bool_), np.array(images.scores, dtype=np.float64)
@@ -141,11 +141,11 @@ def measure_category(
     all_known = measured.n_known == kept.size
     usable = all_known if images.needs_all_masks else measured.measurable
     tested = CategoryImages(labels[kept], np.nan_to_num(scores)[kept], measured if usable else None, images.fpr_limit)
-    result = {**dict.fromkeys(METRIC_NAMES), **_metrics(tested, measured, own_map_metrics), **(exact or {})}
+    result = {**dict.fromkeys(METRIC_NAMES), **metrics_of(tested, measured, own_map_metrics), **(exact or {})}
     if usable and not all_known:
         counts["n_with_truth"] = measured.n_known
     estimates = estimate_category(tested, result, resamples, category)
-    result |= _sureness(estimates)
+    result |= sureness(estimates)
     if missing.any():
         result["range"] = _range(replace(tested, labels=labels, scores=scores), histograms)
     if left_out.any():
@@ -155,10 +155,16 @@ def measure_category(
     return CategoryResult({**result, **counts}, estimates, histograms)
 
 
-def _metrics(
-    tested: CategoryImages, histograms: ScoreHistograms, own_map_metrics: PixelMetrics | None
+def metrics_of(
+    tested: CategoryImages, histograms: ScoreHistograms, own_map_metrics: PixelMetrics | None = None
 ) -> dict[str, Any]:
-    """Compute the metrics and say why some are undefined."""
+    """Compute the metrics of images, and "undefined": metric -> why it is None.
+
+    Args:
+        tested: the images; its histograms are None where pixel metrics would mean nothing.
+        histograms: the same images' histograms.
+        own_map_metrics: the pixel metrics of own maps, more exact than their histograms; None: take the histograms.
+    """
     names = ("auroc", "ap", "f1_max", "aupro")
     result, undefined = _named("image", names[:3], image_metrics(tested.labels, tested.scores))
     if tested.histograms is None:
@@ -179,7 +185,7 @@ def _named(
     return values, {f"{kind}_{name}": metrics.undefined[name] for name in names if name in metrics.undefined}
 
 
-def _sureness(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+def sureness(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     """Return "interval" (metric -> [low, high], 95 %) and, where there is any of it, "no_interval", ...
 
     "no_interval": metric -> why it has no interval; "few_images": metrics whose images are so few that even a perfect
@@ -223,7 +229,7 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
 
     Returns:
         The metrics by name, "n_images", "n_measured", "undefined" (name -> which categories are left out, or why there
-        is no mean), what ``_sureness`` returns, "interval_over_categories" (metric -> [low, high]) if there are several
+        is no mean), what ``sureness`` returns, "interval_over_categories" (metric -> [low, high]) if there are several
         categories, and "range" where a category has it.
     """
     entries = {category: one.metrics for category, one in categories.items()}
@@ -262,7 +268,7 @@ def _mean_sureness(categories: Mapping[str, Mapping[str, Estimate]]) -> dict[str
             ends = interval_over_categories(means[name], estimates)
             if ends is not None:
                 wider[name] = list(ends)
-    return {**_sureness(means), **({"interval_over_categories": wider} if len(categories) > 1 else {})}
+    return {**sureness(means), **({"interval_over_categories": wider} if len(categories) > 1 else {})}
 
 
 def _mean_ranges(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:

@@ -16,8 +16,9 @@ import numpy as np
 
 from lvlm_ad._version import versions
 from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.evaluate.decide import DecisionSettings, decide
+from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
 from lvlm_ad.evaluate.detectors import make_record, with_score
+from lvlm_ad.evaluate.groups import group_metrics
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
 from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
@@ -201,14 +202,19 @@ class RowResult:
         """
         manifest = _make_manifest(self._plan, facts, started, environment)
         folder = _run_folder(self._plan.config.out, manifest)
+        config, histograms = self._plan.config, self.histograms
         metrics, records = self.metrics(paid=paid), self.predictions
         others: list[PredictionRecord] = []
+        alarms: dict[str, bool] = {}
         # Scores of maps from files have no common range, and nothing says from where on they alarm.
         if manifest.model.kind != "maps":
             others = self.threshold_records
-            settings = DecisionSettings.of(self._plan.config, self._plan.choice, metrics)
+            settings = DecisionSettings.of(config, self._plan.choice, metrics)
             metrics["decisions"] = decide(settings, records, others)
-        run = Run(folder, manifest, metrics, records, self.histograms, others)
+            alarms = alarms_of(settings, records, others)
+        counted = config.on_failure, config.fpr_limit, config.resamples
+        metrics |= group_metrics(records, histograms, *counted, alarms)
+        run = Run(folder, manifest, metrics, records, histograms, others)
         write_run(run)
         answers, usage = run.metrics["answers"], run.metrics["usage"]
         event("run", dir=str(folder), config_hash=manifest.config_hash, answers=answers, usage=usage)

@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of
+from lvlm_ad.evaluate.groups import group_entries, group_metrics
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
 from lvlm_ad.limits import RESAMPLES
+from lvlm_ad.metrics.histograms import ScoreHistograms
 from lvlm_ad.runs import INTERVAL_RULE, METRIC_NAMES, Manifest, PredictionRecord, Run
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ __all__ = ["EXACT", "RANDOM", "close", "differences", "interval_rule", "metric_d
 EXACT, RANDOM, _COUNTED = 1e-9, 1e-4, 0.02
 """Tolerances: of sums in another order; of what random draws decide, which other versions of NumPy round differently;
 of an own map's pixel metrics, recomputed at 256 thresholds."""
+
+_Both = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""What is computed, and what is recorded."""
 
 _PIXEL_METRICS = tuple(name for name in METRIC_NAMES if name.startswith("pixel"))
 
@@ -56,13 +62,27 @@ def metric_differences(run: Run, pairs: Sequence[tuple[PredictionRecord, ScoreHi
             for name in _PIXEL_METRICS:
                 yield from differences(counted[name], exact[name], f"{name} of {category}", _COUNTED)
         results[category] = measure_category(scored, manifest.on_failure, category, resamples, exact)
-    places = {"the mean": (summary(results), run.metrics["mean"])}
+    places: dict[str, _Both] = {"the mean": (summary(results), run.metrics["mean"])}
     places |= {category: (one.metrics, recorded[category]) for category, one in results.items()}
+    places |= _groups(run, resamples)
     for place, both in places.items():
         expected, written = (_recomputable(metrics, manifest, intervals=checked) for metrics in both)
         for name in dict.fromkeys([*expected, *written]):
             tolerance = RANDOM if name.startswith("interval") else EXACT
             yield from differences(expected.get(name), written.get(name), f"{name} of {place}", tolerance)
+
+
+def _groups(run: Run, resamples: int) -> dict[str, _Both]:
+    """Measure kinds and sizes of defects again; returns place -> computed and recorded. Older runs have none."""
+    recorded = group_entries(run.metrics)
+    if not recorded or run.histograms is None:
+        return {}
+    alarms = {}
+    if "decisions" in run.metrics:
+        alarms = alarms_of(DecisionSettings.recorded(run.metrics), run.predictions, run.threshold_records)
+    counted = run.manifest.on_failure, run.manifest.fpr_limit, resamples
+    expected = group_entries(group_metrics(run.predictions, ScoreHistograms.of(run.histograms), *counted, alarms))
+    return {place: (expected.get(place, {}), recorded.get(place, {})) for place in {**expected, **recorded}}
 
 
 def interval_rule(run: Run) -> Any:

@@ -17,6 +17,7 @@ from lvlm_ad.log import Progress
 from lvlm_ad.report.category_bars import run_bars, save_for_papers
 from lvlm_ad.report.decisions import decision_panel, decisions_of
 from lvlm_ad.report.gallery import gallery, letter
+from lvlm_ad.report.groups import group_tables
 from lvlm_ad.report.interval_words import current_intervals, interval_notes
 from lvlm_ad.report.page import render
 from lvlm_ad.report.run_plots import category_plots, run_plots
@@ -138,6 +139,7 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "undefined": undefined_notes(metrics["mean"]),
         "outcomes": _outcomes(run),
         "panel": decision_panel(run, decisions),
+        "groups": group_tables(metrics),
         "heading": "Images",
         "settings": _settings(run),
     }

@@ -261,6 +261,28 @@ class CategoryMeasures(_Measures):
     """Metric -> why it is None."""
 
 
+class GroupMeasures(_Measures):
+    """The defects of one kind in a category, or of one size, against the good images."""
+
+    n: Count
+    """Defective images that were measured."""
+    categories: list[str] = []
+    """Of a size: the categories that have such defects; the metrics are means over them."""
+    image_auroc: Fraction | None
+    pixel_auroc: Fraction | None
+    pixel_aupro: Fraction | None
+    judged: Count = 0
+    """Defective images that are judged at the run's threshold, those without an answer included."""
+    found: Count = 0
+    """Those of them that alarm."""
+    recall: Fraction | None = None
+    interval: dict[str, Interval] = {}
+    no_interval: dict[str, str] = {}
+    few_images: list[str] = []
+    bound_at_extreme: dict[str, Fraction] = {}
+    undefined: dict[str, str] = {}
+
+
 class UsageMeasures(_Measures):
     """Tokens, cost and time of all answers together; None where an answer does not report them."""
 
@@ -304,3 +326,7 @@ class Measures(_Measures):
     """The fraction of images with a usable answer."""
     scores: dict[str, Count] = {}
     decisions: DecisionMeasures | None = None
+    kinds: dict[str, dict[str, GroupMeasures]] = {}
+    """Category -> kind of defect -> its metrics, where a category has several kinds."""
+    sizes: dict[str, GroupMeasures] = {}
+    """Size of defect -> the metrics of such defects."""

@@ -12,12 +12,13 @@ import pytest
 
 import lvlm_ad
 from lvlm_ad.asking import AnswerStore
-from lvlm_ad.evaluate.decide import DecisionSettings, decide
+from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
+from lvlm_ad.evaluate.groups import group_metrics
 from lvlm_ad.evaluate.measure import Images, measure_category, summary
 from lvlm_ad.evaluate.rows import hash_of
 from lvlm_ad.evaluate.verify import verify_run, verify_runs
 from lvlm_ad.log import Progress
-from lvlm_ad.metrics.histograms import ScoreHistogram
+from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.runs import find_runs, read_run, write_run
 from lvlm_ad.store import open_answers
 
@@ -103,9 +104,12 @@ def measured_again(run):
         for category, scored in images.items()
     }
     categories = {name: one.metrics for name, one in results.items()}
-    decisions = decide(DecisionSettings.recorded(run.metrics), run.predictions)
+    settings = DecisionSettings.recorded(run.metrics)
+    decisions, alarms = decide(settings, run.predictions), alarms_of(settings, run.predictions)
     own = {"mean": summary(results), "categories": categories, "decisions": decisions}
-    return replace(run, metrics={**run.metrics, **own})
+    counted = run.manifest.on_failure, run.manifest.fpr_limit, resamples
+    groups = group_metrics(run.predictions, ScoreHistograms.of(run.histograms), *counted, alarms)
+    return replace(run, metrics={**run.metrics, **own, **groups})
 
 
 def test_honest_runs_agree(finished, asked, kept_data):

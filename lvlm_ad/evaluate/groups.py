@@ -1,0 +1,189 @@
+"""Metrics by kind and by size of defect: "kinds" and "sizes" of metrics.json.
+
+A group of defective images is measured against all good images of its category. Only metrics are given that do not
+depend on how many of the images are defective: otherwise a rare kind would look harder than a common one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.decisions import clopper_pearson
+from lvlm_ad.evaluate.measure import metrics_of, sureness
+from lvlm_ad.metrics.bootstrap import CategoryImages
+from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.evaluate.measure import OnFailure
+    from lvlm_ad.metrics.histograms import ScoreHistograms
+    from lvlm_ad.runs import PredictionRecord
+
+__all__ = ["GROUP_METRICS", "SIZES", "group_entries", "group_metrics"]
+
+GROUP_METRICS = ("image_auroc", "pixel_auroc", "pixel_aupro")
+
+SIZES = {"below 0.5 %": 0.005, "0.5 to 2 %": 0.02, "2 to 10 %": 0.1, "10 % and more": np.inf}
+"""Sizes of defects, and below which share of the image's pixels a defect has this size."""
+
+RESAMPLES = 200
+"""Resamples of a group, at most: enough for the spread of pixel metrics, a fifth of the time of a category's."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Category:
+    """A category's images.
+
+    Attributes:
+        name: the category.
+        records: their predictions.
+        measured: bool ``(n,)``, False where an image without an answer is left out.
+        histograms: their pixels by score.
+        fpr_limit: of AUPRO.
+        resamples: of each group, at most.
+    """
+
+    name: str
+    records: Sequence[PredictionRecord]
+    measured: NDArray[np.bool_]
+    histograms: ScoreHistograms
+    fpr_limit: float
+    resamples: int
+
+    @cached_property
+    def labels(self) -> NDArray[np.bool_]:
+        return np.array([record.label for record in self.records], dtype=np.bool_)
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """Of each image the share of defective pixels; NaN where no mask shows any."""
+        pixels = [(0, 0) if one is None else (one.anomalous.sum(), one.normal.sum()) for one in self.histograms]
+        defective, normal = np.array(pixels, dtype=np.float64).reshape(-1, 2).T
+        with np.errstate(invalid="ignore"):
+            return np.where(defective > 0, defective / (defective + normal), np.nan)
+
+    def measure(self, group: NDArray[np.bool_]) -> tuple[dict[str, Any], dict[str, Estimate]]:
+        """Measure a group of defective images against the good ones; returns its entry and its estimates."""
+        kept = np.flatnonzero((group | ~self.labels) & self.measured)
+        found = int(np.count_nonzero(group & self.measured))
+        if not found:
+            reason = dict.fromkeys(GROUP_METRICS, "no image has a usable answer")
+            return {"n": 0, **dict.fromkeys(GROUP_METRICS), "undefined": reason}, {}
+        histograms = self.histograms.take(kept)
+        scores = np.array([self.records[at].image_score or 0.0 for at in kept.tolist()])
+        pixels = histograms if histograms.measurable else None
+        images = CategoryImages(self.labels[kept], scores, pixels, self.fpr_limit)
+        metrics = metrics_of(images, histograms)
+        values = {name: metrics.get(name) for name in GROUP_METRICS}
+        undefined = {name: metrics["undefined"][name] for name, value in values.items() if value is None}
+        estimates = estimate_category(images, values, self.resamples, self.name)
+        entry = {"n": found, **values, **sureness(estimates), **({"undefined": undefined} if undefined else {})}
+        return entry, estimates
+
+
+def group_metrics(
+    records: Sequence[PredictionRecord],
+    histograms: ScoreHistograms,
+    on_failure: OnFailure,
+    fpr_limit: float,
+    resamples: int,
+    alarms: Mapping[str, bool],
+) -> dict[str, Any]:
+    """Measure the kinds and the sizes of defects.
+
+    Args:
+        records: all predictions of a run.
+        histograms: the score histogram of each image, in the same order.
+        on_failure: "zero": an image without a score counts as image score 0; "exclude": it is left out.
+        fpr_limit: the false-positive rate up to which AUPRO is integrated.
+        resamples: as for a category; a group gets ``RESAMPLES`` at most.
+        alarms: image id -> whether it alarms at the run's threshold, for each image that is judged.
+
+    Returns:
+        "kinds", for categories with several kinds of defect: category -> kind -> entry; "sizes": size -> entry, whose
+        metrics are means over the categories that have defects of this size. An entry has "n" (defective images),
+        ``GROUP_METRICS``, what ``sureness`` returns, "undefined" (metric -> reason), and with alarms "judged", "found"
+        and "recall", pooled over categories.
+    """
+    categories = list(_categories(records, histograms, on_failure, fpr_limit, min(resamples, RESAMPLES)))
+    sizes: dict[str, Any] = {}
+    low = 0.0
+    for size, high in SIZES.items():
+        groups = [(one, (one.shares >= low) & (one.shares < high)) for one in categories]
+        low = high
+        if groups := [(one, group) for one, group in groups if group.any()]:
+            sizes[size] = _size(groups, alarms)
+    several = [one for one in categories if len({record.defect for record in one.records if record.label}) > 1]
+    kinds = {one.name: _kinds(one, alarms) for one in several}
+    return {name: value for name, value in (("kinds", kinds), ("sizes", sizes)) if value}
+
+
+def group_entries(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the entries of all groups in the content of metrics.json, by the name of the group for messages."""
+    kinds = metrics.get("kinds", {})
+    entries = {f"{kind} of {category}": one for category, group in kinds.items() for kind, one in group.items()}
+    return entries | {f"defects {size}": one for size, one in metrics.get("sizes", {}).items()}
+
+
+def _categories(
+    records: Sequence[PredictionRecord],
+    histograms: ScoreHistograms,
+    on_failure: OnFailure,
+    fpr_limit: float,
+    resamples: int,
+) -> Iterator[_Category]:
+    places: dict[str, list[int]] = {}
+    for at, record in enumerate(records):
+        places.setdefault(record.category, []).append(at)
+    for name, inside in places.items():
+        own = [records[at] for at in inside]
+        measured = np.array([on_failure == "zero" or record.image_score is not None for record in own])
+        yield _Category(name, own, measured, histograms.take(inside), fpr_limit, resamples)
+
+
+def _kinds(category: _Category, alarms: Mapping[str, bool]) -> dict[str, Any]:
+    entries = {}
+    for name in sorted({record.defect for record in category.records if record.label}):
+        group = np.array([record.label and record.defect == name for record in category.records])
+        entries[name] = _with_recall(category.measure(group)[0], _judged([(category, group)], alarms))
+    return entries
+
+
+def _size(groups: Sequence[tuple[_Category, NDArray[np.bool_]]], alarms: Mapping[str, bool]) -> dict[str, Any]:
+    """Average the metrics of a size over categories."""
+    measured = {category.name: category.measure(group) for category, group in groups}
+    entries = [entry for entry, _ in measured.values()]
+    values: dict[str, float | None] = {}
+    undefined, means = {}, {}
+    for name in GROUP_METRICS:
+        defined = {category: found[name] for category, (_, found) in measured.items() if name in found}
+        values[name] = float(np.mean([one.value for one in defined.values()])) if defined else None
+        if defined:
+            means[name] = estimate_mean(name, defined)
+        else:
+            undefined[name] = entries[0]["undefined"][name]
+    entry = {"n": sum(one["n"] for one in entries), "categories": list(measured), **values, **sureness(means)}
+    return _with_recall({**entry, **({"undefined": undefined} if undefined else {})}, _judged(groups, alarms))
+
+
+def _judged(groups: Iterable[tuple[_Category, NDArray[np.bool_]]], alarms: Mapping[str, bool]) -> list[bool]:
+    """Return whether each image alarms, for the images of the groups that are judged."""
+    ids = (category.records[at].id for category, group in groups for at in np.flatnonzero(group).tolist())
+    return [alarms[one] for one in ids if one in alarms]
+
+
+def _with_recall(entry: dict[str, Any], judged: Sequence[bool]) -> dict[str, Any]:
+    """Add the share of defective images that alarm, with its exact interval."""
+    if not judged:
+        return entry
+    found = sum(judged)
+    interval = clopper_pearson(found, len(judged))
+    recall = {"judged": len(judged), "found": found, "recall": found / len(judged)}
+    ends = {} if interval is None else {"recall": list(interval)}
+    return {**entry, **recall, "interval": {**entry.get("interval", {}), **ends}}
