@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
@@ -125,6 +127,8 @@ class _Work:
     ) -> None:
         self._plan, self._inspection, self._inspector, self._updated = plan, inspection, inspector, updated
         self._progress, self._paid = inspector.session.progress, inspector.detector.paid
+        # Many threads may get an answer at once; pictures may be large.
+        self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._stems: set[str] = set()
         self._stem_of: dict[str, str] = {}
         self._written, self._took, self._changed = time.monotonic(), 0.0, True
@@ -230,7 +234,8 @@ class _Work:
             paid_now = self._paid and not stored and row.status not in UNANSWERED
             cost = row.cost_usd if paid_now else 0.0
             if draw:
-                row = self._drawn(sample, outcome, row)
+                with self._drawing:
+                    row = self._drawn(sample, outcome, row)
         row = rows.put(row)
         self._changed = True
         self._progress.advance(failed=row.score is None, stored=stored, cost=cost)
