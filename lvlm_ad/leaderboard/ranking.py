@@ -42,6 +42,9 @@ _OTHER_IMAGES = "its predictions are of other images than those of most rows"
 _OTHER_CATEGORIES = "measured on other categories than most rows"
 _OTHER_VALUE = "its predictions give another image AUROC than metrics.json; 'lvlm-ad leaderboard --verify' says more"
 
+_PAIR = 2
+"""As many rows can be compared."""
+
 _SAME = 1e-9
 """Values that differ by less are equal: sums in another order differ by rounding."""
 
@@ -69,22 +72,24 @@ def rank_rows(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) 
         The rows with their ranks, their differences to the best row, and whether they may be on the front of accuracy
         over cost; rows that cannot be compared are "apart", with the reason. And a sentence about the table's ranks.
     """
-    if not rows:
-        return [], ""
-    if len(rows) == 1:
-        return [_alone(rows[0][1])], ALONE
+    if len(rows) < _PAIR:
+        return [_alone(entry) for _, entry in rows], ALONE if rows else ""
     kept, apart = _comparable(rows, evidence, sort)
-    if len(kept) == 1:
-        return [_alone(kept[0].entry), *apart], ALONE
-    if not kept:
-        return apart, ""
+    if len(kept) < _PAIR:
+        return [*(_alone(one.entry) for one in kept), *apart], ALONE if kept else ""
     by_auroc = _auroc_rows(kept)
-    by_sort = by_auroc if sort == "image_auroc" else _resampled_rows(kept, sort)
-    entries = _differences([one.entry for one in kept], by_sort, sort)
-    entries = _on_front(entries, kept, by_auroc)
-    if by_sort is None or not rankable(by_sort.sizes):
+    better = None if by_auroc is None else surely_better(by_auroc)
+    entries = _on_front([one.entry for one in kept], kept, by_auroc, better)
+    by_sort = by_auroc
+    if sort != "image_auroc":
+        by_sort = _resampled_rows(kept, sort)
+        better = surely_better(by_sort)
+    if by_sort is None or better is None:
         return [*entries, *apart], TOO_FEW
-    ranked = _with_ranks(entries, rank_ranges(surely_better(by_sort)), sort)
+    entries = _differences(entries, by_sort, sort)
+    if not rankable(by_sort.sizes):
+        return [*entries, *apart], TOO_FEW
+    ranked = _with_ranks(entries, rank_ranges(better), sort)
     return [*ranked, *apart], f"{len(ranked)} rows are ranked together; one more may widen the ranges of the others."
 
 
@@ -155,10 +160,8 @@ def _resampled_rows(kept: Sequence[_Candidate], metric: str) -> Rows:
     return resampled_rows(values, [one[:, defined] for one in draws], sizes, images)
 
 
-def _differences(entries: Sequence[Entry], rows: Rows | None, metric: str) -> list[Entry]:
+def _differences(entries: Sequence[Entry], rows: Rows, metric: str) -> list[Entry]:
     """Give each row its difference to the best one, with the interval: square-and-add of the two rows' intervals."""
-    if rows is None:
-        return list(entries)
     best, *others = entries
     covariance = rows.deviations @ rows.deviations[0]
     variance = np.einsum("jn,jn->j", rows.deviations, rows.deviations)
@@ -172,7 +175,9 @@ def _differences(entries: Sequence[Entry], rows: Rows | None, metric: str) -> li
     return result
 
 
-def _on_front(entries: Sequence[Entry], kept: Sequence[_Candidate], rows: Rows | None) -> list[Entry]:
+def _on_front(
+    entries: Sequence[Entry], kept: Sequence[_Candidate], rows: Rows | None, better: NDArray[np.bool_] | None
+) -> list[Entry]:
     """Say which rows may be on the front of image AUROC over cost: no row is better for sure and costs no more.
 
     Costs are compared image by image, with Student's interval of the mean difference.
@@ -182,13 +187,13 @@ def _on_front(entries: Sequence[Entry], kept: Sequence[_Candidate], rows: Rows |
     result = list(entries)
     if not known.size:
         return result
-    if rows is None:
+    if rows is None or better is None:
         return [replace(entry, may_be_on_front=True if at in known else None) for at, entry in enumerate(result)]
     costs, n_images = costs[known], costs.shape[1]
     means = costs.mean(axis=1)
     deviations = (costs - means[:, None]) / np.sqrt(n_images * (n_images - 1))
     no_dearer = never_dearer(*difference_and_variance(means, deviations), stats.t.ppf(0.975, n_images - 1))
-    dominated = surely_dominated(surely_better(rows)[np.ix_(known, known)], no_dearer)
+    dominated = surely_dominated(better[np.ix_(known, known)], no_dearer)
     probability = front_probability((rows.values.mean(axis=1)[:, None] + rows.draws)[known].T, means)
     for at, is_dominated, share in zip(known, dominated, probability, strict=True):
         result[at] = replace(result[at], may_be_on_front=not is_dominated, front_probability=float(share))
