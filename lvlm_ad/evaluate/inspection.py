@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -42,6 +43,9 @@ _STILL = 2.0
 
 _WRITE, _SHARE = 5.0, 20
 """While pictures come, the files are written anew after so many seconds, or so many times as long as it took before."""
+
+_DRAWN = tuple(f".{kind}" for kind in MAP_FORMATS)
+"""Endings of the files that are drawn: maps, and overlays as PNG."""
 
 _LONGEST_NAME = 180
 """Bytes of a file's name; file systems allow 255, of which a suffix and a temporary name need some."""
@@ -128,6 +132,7 @@ class _Work:
         self._plan, self._inspection, self._inspector, self._updated = plan, inspection, inspector, updated
         self._progress, self._paid = inspector.session.progress, inspector.detector.paid
         # Many threads may get an answer at once; pictures may be large.
+        self._counting = threading.Lock()
         self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._stems: set[str] = set()
         self._stem_of: dict[str, str] = {}
@@ -139,10 +144,11 @@ class _Work:
         self._inspection.facts["identity"] = detector.plugin.identity()
         if plan.plan.config.batch:
             self._inspector.gather(plan.all_samples())
-        detector.start()
+        # A folder that is empty by mistake must not replace the results before.
         arrivals = self._arrivals()
+        first = next(arrivals)
+        detector.start()
         try:
-            first = next(arrivals)
             self._expect(first)
             self._choose_threshold()
             for paths in chain([first], arrivals):
@@ -236,20 +242,23 @@ class _Work:
             if draw:
                 with self._drawing:
                     row = self._drawn(sample, outcome, row)
-        row = rows.put(row)
-        self._changed = True
-        self._progress.advance(failed=row.score is None, stored=stored, cost=cost)
+        with self._counting:
+            row = rows.put(row)
+            self._changed = True
+            self._progress.advance(failed=row.score is None, stored=stored, cost=cost)
 
     def _drawn(self, sample: Sample, prediction: Prediction, row: InspectedPicture) -> InspectedPicture:
         """Write the picture with its regions, and its map."""
         config, out, stem = self._plan.config, self._inspection.out, self._stem_of[sample.id]
         values = prediction.score_map.dense() if prediction.dense is None else prediction.dense.map
         files = {}
-        if config.overlays:
-            files["overlay"] = f"overlays/{stem}.png"
-            buffer = BytesIO()
-            Image.fromarray(overlay(sample.image, values)).save(buffer, "PNG")
-            write_file(_place(out / files["overlay"]), buffer.getvalue())
+        # A line may move a picture away as soon as it was read.
+        with suppress(DataError):
+            if config.overlays:
+                drawn, buffer = overlay(sample.image, values), BytesIO()
+                Image.fromarray(drawn).save(buffer, "PNG")
+                write_file(_place(out / f"overlays/{stem}.png"), buffer.getvalue())
+                files["overlay"] = f"overlays/{stem}.png"
         for kind in MAP_FORMATS:
             file = f"maps/{stem}.{kind}"
             # No score is not "no anomaly". A map of an earlier answer, or in another format, must not stay.
@@ -284,7 +293,9 @@ def _place(path: Path) -> Path:
 def _stems(path: str) -> Iterator[str]:
     """Yield names for the files drawn of a picture: the first that no other picture has is taken."""
     text = path.encode("utf-8", "backslashreplace").decode()
-    suffix = PurePosixPath(text).suffix
-    if all(len(part.encode()) <= _LONGEST_NAME for part in text.split("/")):
-        yield from (text.removesuffix(suffix), text)
+    *folders, _ = text.split("/")
+    # A folder must not have the name of a file that is drawn of another picture.
+    is_clear = not any(folder.lower().endswith(_DRAWN) for folder in folders)
+    if is_clear and all(len(part.encode()) <= _LONGEST_NAME for part in text.split("/")):
+        yield from (text.removesuffix(PurePosixPath(text).suffix), text)
     yield hashlib.sha256(text.encode()).hexdigest()

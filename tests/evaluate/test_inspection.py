@@ -269,6 +269,38 @@ def test_a_baseline_inspects_too(line):
         run(line, model="oracle", out=line.parent / "oracle")
 
 
+def test_a_picture_that_is_moved_away_keeps_its_decision(line):
+    """A line may take a picture away while it is asked about; only its drawing is missing."""
+    (line.parent / "taker.py").write_text(
+        "import pathlib\n\n\nclass Taker:\n    def answer(self, request):\n"
+        "        pathlib.Path('line/a.png').unlink(missing_ok=True)\n        return 'image anomaly score: 0.9.'\n"
+    )
+    picture(line / "a.png", 30)
+    (row,) = run(line, model="taker.py").pictures
+    assert (row.decision, row.overlay) == ("alarm", "")
+
+
+def test_names_of_folders_and_files_do_not_collide(line):
+    """A folder with the name of another picture's drawing, and names that are too long, get names of their own."""
+    picture(line / "a.bmp", 250)
+    picture(line / "a.png" / "b.png", 250)
+    picture(line / f"{'c' * 240}.png", 250)
+    inspection = run(line, maps="png")
+    files = [file for row in inspection.pictures for file in (row.overlay, row.map)]
+    assert len(set(files)) == 6
+    assert all((inspection.out / file).is_file() for file in files)
+
+
+def test_a_folder_that_is_empty_by_mistake_replaces_no_results(line):
+    """If a disk is not mounted, the rows of the last command stay."""
+    picture(line / "a.png", 30)
+    inspection = run(line)
+    (line / "a.png").unlink()
+    with pytest.raises(DataError, match="no picture"):
+        run(line)
+    assert len(rows_of(inspection.scores_file)) == 1
+
+
 def test_what_is_known_is_written_when_the_model_gives_up(line):
     """A model that fails on every question ends the command; every picture has a row."""
     for index in range(40):
