@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 import lvlm_ad.log
+from lvlm_ad.compare import SIGNIFICANT, p_text
 from lvlm_ad.escape import escaped
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 _NAME_WIDTH = 36
 """A longer name is folded, so that it does not push columns out."""
-
-_SIGNIFICANT = 0.05
-"""Differences with a smaller p-value are marked."""
 
 _STYLES = {"ranked": "", "apart": "", "frame": "dim", "published": "italic"}
 
@@ -182,8 +180,6 @@ def _columns(
 def print_comparison(comparison: Comparison, console: Console, images: int) -> None:
     """Print the differences of the mean and of each category, and the ``images`` images that differ most."""
     console.print(_mean(comparison))
-    if comparison.delong_mean is not None and comparison.delong_mean.p_value is not None:
-        console.print(Text(f"  image_auroc by DeLong's test: p {_p(comparison.delong_mean.p_value)}", style="dim"))
     for note in comparison.notes:
         console.print(Text(f"  {escaped(note)}", style="dim"))
     console.print()
@@ -203,7 +199,7 @@ def _mean(comparison: Comparison) -> Table:
     table = _table(f"{first} minus {second}: {what}, percent", heads)
     for name in METRIC_NAMES:
         metric = comparison.mean[name]
-        ends = [_interval(metric.interval), _p(metric.p_value)]
+        ends = [_interval(metric.interval), p_text(metric.p_value)]
         ends += [_interval(metric.interval_over_categories)] if several else []
         table.add_row(name, percent(metric.first), percent(metric.second), _signed(metric.difference), *ends)
     return table
@@ -211,7 +207,8 @@ def _mean(comparison: Comparison) -> Table:
 
 def _categories(comparison: Comparison) -> Table:
     heads = [name.replace("_", "\n", 1) for name in METRIC_NAMES]
-    table = _table(f"difference in each category, percent; * where p < {_SIGNIFICANT}", heads)
+    tests = f"adjusted for {len(comparison.categories)} categories (Holm)"
+    table = _table(f"difference in each category, percent; * where p < {SIGNIFICANT}, {tests}", heads)
     for category, metrics in comparison.categories.items():
         table.add_row(Text(escaped(category)), *(_marked(metrics[name]) for name in METRIC_NAMES))
     return table
@@ -243,12 +240,8 @@ def _interval(interval: tuple[float, float] | None) -> str:
     return UNKNOWN if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
 
 
-def _p(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 - three digits
-
-
 def _marked(difference: Difference) -> Text:
-    significant = difference.p_value is not None and difference.p_value < _SIGNIFICANT
+    significant = difference.p_adjusted is not None and difference.p_adjusted < SIGNIFICANT
     text = _signed(difference.difference)
     text.append("*" if significant else " ")
     return text

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
-from scipy.special import ndtri
 
-from lvlm_ad.metrics.curves import Steps, ap, aupro, auroc, f1_max, p_value_of
+from lvlm_ad.metrics.curves import Steps, ap, aupro, auroc, f1_max
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,8 +28,6 @@ __all__ = [
     "CategoryImages",
     "bootstrap",
     "draw_weights",
-    "mean_of",
-    "mean_of_resampled_categories",
     "metrics_from_counts",
     "pool_images",
     "pool_pixels",
@@ -39,9 +35,6 @@ __all__ = [
     "seeded_generator",
     "smoothed_bootstrap",
 ]
-
-_MOST_UNDEFINED = 0.05
-"""With a larger fraction of undefined resamples there is no interval."""
 
 _WEIGHTS_AT_ONCE = 1_000_000
 """Weights that exist at once: 8 MB, and twice as much again while they are drawn and multiplied."""
@@ -208,30 +201,6 @@ class BootstrapSamples:
     point: float
     values: NDArray[np.float64]
 
-    def minus(self, other: BootstrapSamples) -> BootstrapSamples:
-        """Return the difference to another metric on the same resamples of the same images."""
-        return BootstrapSamples(self.point - other.point, self.values - other.values)
-
-    def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """Return the interval of a difference; None where more than one resample in twenty is undefined."""
-        values = self._defined()
-        if values is None:
-            return None
-        half = float(ndtri((1 + level) / 2)) * float(values.std()) if np.ptp(values) else 0.0
-        return max(self.point - half, -1.0), min(self.point + half, 1.0)
-
-    def p_value(self) -> float | None:
-        """Return the two-sided p-value of a difference being 0; None without interval, and if all resamples agree."""
-        values = self._defined()
-        if values is None:
-            return None
-        return p_value_of(self.point, float(values.var()) if np.ptp(values) else 0.0)
-
-    def _defined(self) -> NDArray[np.float64] | None:
-        values = self.values[~np.isnan(self.values)]
-        enough = values.size and values.size >= (1 - _MOST_UNDEFINED) * self.values.size
-        return values if enough else None
-
 
 def _pools(images: CategoryImages) -> dict[str, Pool]:
     pixels = {} if images.histograms is None else {"pixel": pool_pixels(images.histograms)}
@@ -316,24 +285,3 @@ def _portions(resamples: int, n_images: int) -> Iterator[int]:
     """Split resamples so that the weights of one portion fit in memory."""
     step = max(1, _WEIGHTS_AT_ONCE // max(1, n_images))
     return (min(step, resamples - start) for start in range(0, resamples, step))
-
-
-def mean_of(categories: Sequence[BootstrapSamples]) -> BootstrapSamples:
-    """Return the mean over categories; the categories are fixed, their images are drawn independently."""
-    point = math.fsum(one.point for one in categories) / len(categories)
-    values = np.stack([one.values for one in categories]).mean(axis=0)
-    return BootstrapSamples(point, values)
-
-
-def mean_of_resampled_categories(categories: Sequence[BootstrapSamples], names: Iterable[str]) -> BootstrapSamples:
-    """Return the mean over categories where each resample draws its categories, too, as many as there are.
-
-    It varies with the kinds of objects, not only with the images of those at hand.
-
-    Args:
-        categories: of each category.
-        names: of all categories; with the same names, the same ones are drawn for every metric and method.
-    """
-    values = np.stack([one.values for one in categories])
-    drawn = seeded_generator("categories", list(names)).integers(0, len(values), size=values.shape)
-    return replace(mean_of(categories), values=np.take_along_axis(values, drawn, axis=0).mean(axis=0))

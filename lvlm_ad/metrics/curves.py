@@ -1,7 +1,5 @@
 """AUROC, AP, F1-max and AUPRO: one implementation of each, for images, pixels and bootstrap resamples.
 
-And DeLong's test of the difference of two AUROCs (Biometrics 44:837-845, 1988).
-
 A threshold t predicts "anomalous" where the score is t or more. It takes every distinct score, from the highest down,
 and all samples with the same score enter at once. Between two scores of positives only negatives enter: there precision
 and F1 fall and the curves run flat, so the counts at the scores of positives decide every metric.
@@ -10,30 +8,23 @@ and F1 fall and the curves run flat, so the counts at the scores of positives de
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr
-
-from lvlm_ad.errors import MetricError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "DeLong",
     "Steps",
     "ap",
     "aupro",
     "aupro_rescaled",
     "auroc",
-    "delong",
     "f1_max",
     "false_positives_below",
-    "mean_delong",
-    "p_value_of",
     "placements",
     "steps_of",
 ]
@@ -171,12 +162,12 @@ def aupro(steps: Steps, fpr_limit: float) -> Any:
     Bergmann et al., IJCV 129:1038-1059 (2021). Ties are straight segments; the last segment is cut at the limit.
     """
     end = fpr_limit * steps.n_negatives
-    return _overlap_area(steps, end) / end
+    return np.minimum(_overlap_area(steps, end) / end, 1.0)  # sums of rounded parts may exceed 1
 
 
 def aupro_rescaled(steps: Steps) -> Any:
     """Compute AUPRO as much published code does: up to the largest false-positive rate seen below the limit."""
-    return _overlap_area(steps, steps.n_below_limit) / steps.n_below_limit
+    return np.minimum(_overlap_area(steps, steps.n_below_limit) / steps.n_below_limit, 1.0)
 
 
 def _overlap_area(steps: Steps, end: Any) -> Any:
@@ -212,21 +203,6 @@ def _true_positives(steps: Steps) -> Iterator[tuple[slice, NDArray[Any]]]:
         yield part, true_positives
 
 
-@dataclass(frozen=True, slots=True)
-class DeLong:
-    """A difference of two AUROCs.
-
-    Attributes:
-        difference: the first minus the second.
-        variance: of the difference; None with fewer than two images of a kind.
-        p_value: two-sided, that there is no difference; None without a variance, and for a difference of variance 0.
-    """
-
-    difference: float
-    variance: float | None
-    p_value: float | None
-
-
 def placements(labels: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.float64]:
     """Return for each image the fraction of the other kind's images that it is ranked correctly against.
 
@@ -242,44 +218,3 @@ def placements(labels: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.fl
         twice_won = np.searchsorted(other, own, side="left") + np.searchsorted(other, own, side="right")
         fractions[labels == kind] = twice_won / (2 * other.size)
     return fractions
-
-
-def delong(labels: NDArray[np.bool_], first: NDArray[Any], second: NDArray[Any]) -> DeLong:
-    """Compare the AUROCs of two scores of the same images.
-
-    Args:
-        labels: bool ``(n,)``, True if anomalous.
-        first: ``(n,)``, finite scores.
-        second: ``(n,)``, the other scores.
-
-    Raises:
-        MetricError: one of the kinds does not occur.
-    """
-    if labels.all() or not labels.any():
-        raise MetricError("AUROC needs anomalous and normal images.")
-    apart = placements(labels, first) - placements(labels, second)
-    difference = float(apart[labels].mean())
-    kinds = (apart[labels], apart[~labels])
-    if min(one.size for one in kinds) < 2:  # noqa: PLR2004 - one image has no variance
-        return DeLong(difference, None, None)
-    variance = float(sum(one.var(ddof=1) / one.size for one in kinds))
-    return DeLong(difference, variance, p_value_of(difference, variance))
-
-
-def mean_delong(tests: Sequence[DeLong]) -> DeLong | None:
-    """Test the mean over categories, whose images are independent; None without a category."""
-    if not tests:
-        return None
-    difference = float(np.mean([one.difference for one in tests]))
-    variances = [one.variance for one in tests if one.variance is not None]
-    if len(variances) < len(tests):
-        return DeLong(difference, None, None)
-    variance = math.fsum(variances) / len(tests) ** 2
-    return DeLong(difference, variance, p_value_of(difference, variance))
-
-
-def p_value_of(difference: float, variance: float) -> float | None:
-    """Return the p-value of a normal difference: without variance 1 if it is 0, else None."""
-    if variance == 0:
-        return None if difference else 1.0
-    return float(2 * ndtr(-abs(difference) / math.sqrt(variance)))

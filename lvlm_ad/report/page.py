@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lvlm_ad import __version__
+from lvlm_ad.compare import p_text
 from lvlm_ad.escape import visible
 from lvlm_ad.leaderboard import percent, signed
 from lvlm_ad.report.interval_words import interval_text
@@ -37,7 +38,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "signed": signed, "ends": interval_text}
+    environment.filters |= {"percent": percent, "signed": signed, "ends": interval_text, "p_value": p_text}
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     return environment
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.compare import compare_runs, distinct_names
+from lvlm_ad.compare import SIGNIFICANT, adjusted, compare_runs, distinct_names
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
@@ -93,7 +93,9 @@ def write_comparison(
     if len(runs) < 2:  # noqa: PLR2004 - one run cannot be compared
         raise ConfigError("A comparison needs two runs or more.")
     first, *others = runs
-    comparisons = [compare_runs(first, other, resamples, across_conditions=across_conditions) for other in others]
+    comparisons = adjusted(
+        [compare_runs(first, other, resamples, across_conditions=across_conditions) for other in others]
+    )
     with _page_in(out) as page:
         images = _gallery(runs, out, data, progress or Progress(), pictures=pictures)
         write_file(page, render("compare.html", _SCRIPTS, **images, **_comparison(runs, comparisons, resamples)))
@@ -226,6 +228,17 @@ def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resample
         "titles": METRIC_TITLES,
         "rows": [(name, current_intervals(run.metrics)["mean"]) for name, run in zip(names, runs, strict=True)],
         "pairs": [{"second": name, "comparison": one} for name, one in zip(names[1:], comparisons, strict=True)],
+        "significant": SIGNIFICANT,
+        "adjusted": _adjusted(len(comparisons[0].categories), len(comparisons)),
         "resamples": f"{resamples:,}",
         "heading": "Images, largest differences first",
     }
+
+
+def _adjusted(categories: int, pairs: int) -> str:
+    """Say for how many tests p-values are adjusted; empty if there is one."""
+    if categories * pairs == 1:
+        return ""
+    runs = f" x {pairs} runs" if pairs > 1 else ""
+    mean = f"; of a mean for {pairs} runs" if pairs > 1 and categories > 1 else ""
+    return f", adjusted by Holm's method for {categories} categories{runs}{mean}"

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lvlm_ad.metrics.auroc_intervals import delong_covariance
+from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm, mean_auroc_difference, p_value, shrunk_correlation, square_and_add
 
 FRACTIONS = st.floats(0, 1).map(lambda value: round(value, 6))
@@ -21,6 +23,25 @@ def drawn(seed, sizes, skill=1.0):
         first.append(np.round(shared + draw.normal(size=kind.size), 1))
         second.append(np.round(shared + draw.normal(size=kind.size), 1))
     return labels, first, second
+
+
+def test_delong_by_hand():
+    """Three anomalous and two normal images, every number worked out on paper.
+
+    First scores: anomalous 0.9 0.7 0.4, normal 0.5 0.1. Placements of the anomalous: 1, 1, 1/2; AUROC 5/6. Of the
+    normal: 2/3, 1. Second scores: anomalous 0.6 0.2 0.8, normal 0.3 0.2. Placements: 1, (0 + 1/2)/2 = 1/4, 1; AUROC
+    3/4. Of the normal: 2/3, 2.5/3. Differences: anomalous 0, 3/4, -1/2 (mean 1/12, squares about it 1/144 + 64/144 +
+    49/144 = 114/144, variance 57/144); normal 0, 1/6 (variance 1/72). The variance of the difference is 57/432 + 1/144
+    = 60/432 = 5/36.
+    """
+    labels = np.array([True, True, True, False, False])
+    first, second = np.array([0.9, 0.7, 0.4, 0.5, 0.1]), np.array([0.6, 0.2, 0.8, 0.3, 0.2])
+    one, other = placements(labels, first), placements(labels, second)
+    assert one == pytest.approx([1, 1, 1 / 2, 2 / 3, 1])
+    assert other == pytest.approx([1, 1 / 4, 1, 2 / 3, 2.5 / 3])
+    variances = delong_covariance(labels, one, one) + delong_covariance(labels, other, other)
+    assert variances - 2 * delong_covariance(labels, one, other) == pytest.approx(5 / 36)
+    assert mean_auroc_difference([labels], [first], [second]).difference == pytest.approx(1 / 12)
 
 
 def test_a_difference_of_means_swaps_sign_with_the_methods():

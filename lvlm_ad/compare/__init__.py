@@ -1,0 +1,17 @@
+"""Compares runs on the same images: paired differences with intervals, and the images that differ most."""
+
+from lvlm_ad.compare.conditions import distinct_names, measured_categories
+from lvlm_ad.compare.differences import Difference, p_text
+from lvlm_ad.compare.runs import SIGNIFICANT, Comparison, ImageDifference, adjusted, compare_runs
+
+__all__ = [
+    "SIGNIFICANT",
+    "Comparison",
+    "Difference",
+    "ImageDifference",
+    "adjusted",
+    "compare_runs",
+    "distinct_names",
+    "measured_categories",
+    "p_text",
+]

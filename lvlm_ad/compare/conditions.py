@@ -1,0 +1,126 @@
+"""Which runs can be compared, what differs between them, and which of their images were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvlm_ad.errors import RunError
+from lvlm_ad.metrics.bootstrap import CategoryImages
+from lvlm_ad.metrics.histograms import ScoreHistograms
+from lvlm_ad.text2seg import UNANSWERED
+
+if TYPE_CHECKING:
+    from lvlm_ad.runs import Manifest, Run
+
+__all__ = ["check_conditions", "distinct_names", "measured_categories", "same_run"]
+
+
+def distinct_names(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return the runs' names, followed by the beginning of their hashes if two names are the same."""
+    names = tuple(run.manifest.row_name for run in runs)
+    if len(set(names)) == len(names):
+        return names
+    return tuple(f"{name} #{run.manifest.config_hash[:6]}" for name, run in zip(names, runs, strict=True))
+
+
+def check_conditions(first: Run, second: Run, *, across_conditions: bool) -> list[str]:
+    """Return notes on the conditions in which two runs differ; refuse runs whose difference would mean nothing."""
+    one, other = first.manifest, second.manifest
+    for run in (first, second):
+        n_images = run.manifest.dataset.n_images
+        if len(run.predictions) != n_images:
+            raise RunError(
+                f"{run.dir}: {len(run.predictions)} predictions for {n_images} images; read the run with them."
+            )
+        if failed := sum(record.status in UNANSWERED for record in run.predictions):
+            raise RunError(
+                f"{run.dir}: {failed} of {n_images} questions were not answered, so a comparison would measure the "
+                "connection, not the model. Run the same bench command again: it asks only these questions."
+            )
+    differ = _differing_conditions(one, other)
+    other_model = one.model.name != other.model.name or one.model.identity != other.model.identity
+    sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
+    reason = ""
+    if [(record.id, record.category, record.label) for record in first.predictions] != [
+        (record.id, record.category, record.label) for record in second.predictions
+    ] or one.dataset.fingerprint != other.dataset.fingerprint:
+        measured = [f"{of.n_images} images of {of.name} ({of.fingerprint[:8]})" for of in (one.dataset, other.dataset)]
+        reason = f"they did not measure the same images, but {' and '.join(measured)}"
+    elif sizes[0] != sizes[1]:
+        named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
+        reason = f"one measured images at {named[0]}, the other at {named[1]}"
+    elif one.fpr_limit != other.fpr_limit:
+        reason = (
+            f"AUPRO goes up to a false-positive rate of {one.fpr_limit:g} in one, of {other.fpr_limit:g} in the other"
+        )
+    elif _left_out(first) != _left_out(second):
+        reason = "they leave out different images without a usable answer. Run both with --on-failure zero"
+    elif other_model and differ and not across_conditions:
+        reason = (
+            f"not only the model differs but also {', '.join(differ)}, so the cause of a difference would be unknown. "
+            "Compare them anyway with --across-conditions"
+        )
+    if reason:
+        raise RunError(f"The runs cannot be compared: {reason}.")
+    return [f"they differ in {', '.join(differ)}"] if differ else []
+
+
+def _differing_conditions(one: Manifest, other: Manifest) -> list[str]:
+    """Name the conditions that differ; a baseline has no prompt and a dense row no division, which do not count."""
+    pairs = {
+        "row": (one.model.row, other.model.row),
+        "division": (one.division.hash[:8], other.division.hash[:8]),
+        "prompt": (one.prompt.hash[:8], other.prompt.hash[:8]),
+        # A baseline without references does not mention shots.
+        "shots": (one.protocol.get("shots") or 0, other.protocol.get("shots") or 0),
+        **{
+            name: (one.protocol.get(name), other.protocol.get(name))
+            for name in ("binary", "scoring", "visual", "border_width", "number_size", "number_style")
+        },
+    }
+    differ = []
+    for name, values in pairs.items():
+        absent = None in values or "" in values
+        if values[0] != values[1] and not (absent and name != "scoring"):
+            differ.append(f"{name} ({values[0]} and {values[1]})")
+    return differ
+
+
+def same_run(first: Run, second: Run) -> str:
+    """Say that two runs are one and the same; empty if they are two."""
+    if first.dir.resolve() == second.dir.resolve():
+        return "a run is compared with itself: every difference is 0"
+    if first.manifest == second.manifest and first.predictions == second.predictions:
+        return "the two folders are copies of one run: every difference is 0"
+    return ""
+
+
+def _left_out(run: Run) -> set[str]:
+    """Return the images that the metrics leave out."""
+    if run.manifest.on_failure == "zero":
+        return set()
+    return {record.id for record in run.predictions if record.image_score is None}
+
+
+def measured_categories(run: Run) -> dict[str, tuple[list[int], CategoryImages]]:
+    """Return each category's measured images, and where they are among the run's predictions."""
+    left_out = _left_out(run)
+    histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
+    indices: dict[str, list[int]] = {name: [] for name in run.manifest.dataset.categories}
+    for index, record in enumerate(run.predictions):
+        if record.id not in left_out:
+            indices.setdefault(record.category, []).append(index)
+    categories = {}
+    for name, chosen in indices.items():
+        pixels = histograms.take(chosen)
+        images = CategoryImages(
+            np.array([run.predictions[index].label for index in chosen], dtype=np.bool_),
+            np.array([run.predictions[index].image_score or 0.0 for index in chosen]),
+            pixels if pixels.measurable else None,
+            run.manifest.fpr_limit,
+        )
+        categories[name] = (chosen, images)
+    return categories
