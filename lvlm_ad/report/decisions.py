@@ -56,7 +56,7 @@ def decision_panel(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
     several = len({one["value"] for one in thresholds.values()}) > 1
     return {
         "rule": _rule(run, decisions, several=several),
-        "several": several,
+        "start": _start(run, several=several),
         "notes": _notes(run, decisions, left_out),
         "counts": _COUNTS,
         "rates": _RATES,
@@ -67,6 +67,7 @@ def decision_panel(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "data": {
             "thresholds": thresholds,
             "rates": _RATES,
+            "stored": bool(run.metrics.get("decisions")),
             "left_out": left_out,
             "prices": {"prevalence": (prices or decisions).get("prevalence"), **(prices or {}).get("prices", {})},
             "model_cost": price_of(run.metrics),
@@ -97,6 +98,12 @@ def _rule(run: Run, decisions: Mapping[str, Any], *, several: bool) -> str:
         return f"{rule} The run has no threshold, because an older version made it; this page begins with {_DEFAULT}."
     kind = _KINDS.get(decisions["kind"], decisions["kind"])
     return f"{rule} The run's {'thresholds' if several else 'threshold'}: {decisions['threshold']}, {kind}."
+
+
+def _start(run: Run, *, several: bool) -> str:
+    """Name what the page begins with."""
+    whose = "the run's" if run.metrics.get("decisions") else "the first"
+    return f"{whose} threshold{'s' if several else ''}"
 
 
 def _notes(run: Run, decisions: Mapping[str, Any], left_out: Sequence[int]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvlm_ad.runs import METRIC_TITLES, current_intervals
@@ -46,37 +46,30 @@ def _end(value: float, digits: int) -> str:
 
 
 def interval_notes(metrics: Mapping[str, Any]) -> list[str]:
-    """Return sentences on intervals that are missing, on few images, and on an AUROC of 0 or 1.
+    """Return sentences on categories without an interval, on few images, and on an AUROC of 0 or 1.
 
-    ``metrics`` are those of ``current_intervals``.
+    ``metrics`` is the content of a metrics.json, with or without intervals of the older rule.
     """
     intervals = metrics.get("intervals", {})
     if "rule" not in intervals:
         return [OLDER_RULE if intervals.get("resamples") else "No intervals: the run was measured with --resamples 0."]
     reasons: dict[str, dict[str, list[str]]] = {}
+    bounds: dict[str, list[str]] = {}
     few = False
-    bounds = []
-    for place, measures in _measures(metrics):
+    categories = metrics["categories"]
+    for name, measures in {**({"The mean": metrics["mean"]} if len(categories) > 1 else {}), **categories}.items():
         few = few or bool(measures.get("few_images"))
-        for metric, reason in measures.get("no_interval", {}).items():
-            reasons.setdefault(reason, {}).setdefault(place, []).append(METRIC_TITLES.get(metric, metric))
+        # The mean's reasons stand in its tiles.
+        for metric, reason in measures.get("no_interval", {}).items() if name in categories else ():
+            reasons.setdefault(reason, {}).setdefault(name, []).append(METRIC_TITLES.get(metric, metric))
         for metric, bound in measures.get("bound_at_extreme", {}).items():
-            bounds.append(_bound(METRIC_TITLES.get(metric, metric), place, measures.get(metric), bound))
-    notes = [f"No interval for {_where(places)}: {reason.rstrip('.')}." for reason, places in reasons.items()]
-    more = len(bounds) - _NAMED
+            words = _bound(METRIC_TITLES.get(metric, metric), measures.get(metric), bound)
+            bounds.setdefault(words, []).append(name)
     return [
-        *notes,
+        *(f"No interval for {_where(places)}: {reason.rstrip('.')}." for reason, places in reasons.items()),
         *([_FEW_IMAGES] if few else []),
-        *bounds[:_NAMED],
-        *([f"The same holds for {more} more categories."] if more > 0 else []),
+        *(f"{_some(names)}: {words}" for words, names in bounds.items()),
     ]
-
-
-def _measures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give each category's measures; those of the mean come first if there are several categories."""
-    if len(metrics["categories"]) > 1:
-        yield "the mean", metrics["mean"]
-    yield from metrics["categories"].items()
 
 
 def _where(places: Mapping[str, Sequence[str]]) -> str:
@@ -86,15 +79,19 @@ def _where(places: Mapping[str, Sequence[str]]) -> str:
         by_metrics.setdefault(tuple(names), []).append(place)
     words = []
     for names, of in by_metrics.items():
-        some = ", ".join([*of[:_NAMED], *([f"{len(of) - _NAMED} more"] if len(of) > _NAMED else [])])
-        words.append(some if len(names) == len(METRIC_TITLES) else f"{some} ({', '.join(names)})")
+        words.append(_some(of) if len(names) == len(METRIC_TITLES) else f"{_some(of)} ({', '.join(names)})")
     return "; ".join(words)
 
 
-def _bound(title: str, place: str, value: float | None, bound: float) -> str:
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join([*names[:_NAMED], *([f"{more} more"] if more > 0 else [])])
+
+
+def _bound(title: str, value: float | None, bound: float) -> str:
     """Say what a value of 0 or 1 still leaves possible."""
     happened, limit = ("below", "high") if value == 0 else ("above", "low")
     return (
-        f"{place}: every defective image scores {happened} every good one here; with so many images a true {title} as "
+        f"every defective image scores {happened} every good one here; with so many images a true {title} as "
         f"{limit} as {100 * bound:.1f} % can still give that."
     )

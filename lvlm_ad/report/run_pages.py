@@ -149,8 +149,10 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
 
 def _intervals(metrics: Mapping[str, Any]) -> list[str]:
     """Say what the intervals are, where there is none, and where they are wide."""
-    said = [f"Small letters show 95 % confidence intervals: {_VARIES}."] if _has_intervals(metrics) else []
-    return said + interval_notes(metrics)
+    notes = interval_notes(metrics)
+    if _has_intervals(metrics):
+        return [f"Small letters show 95 % confidence intervals: {_VARIES}.", *notes]
+    return notes if "rule" not in metrics.get("intervals", {}) else ["No value has an interval.", *notes]
 
 
 def _has_intervals(metrics: Mapping[str, Any]) -> bool:

@@ -249,14 +249,14 @@
     ["prices", "cost"].forEach((name) => $(name).classList.toggle("given", prices() !== null));
   };
   const inWords = ({ counts }, value) => {
-    let whose = value === null ? "The run's thresholds" : "The run's threshold, " + number(value);
+    let whose = value === null ? "The run's thresholds" : (run.stored ? "The run's threshold, " : "Threshold ") + number(value);
     if (own !== null) whose = "Threshold " + number(own) + (categories.length > 1 ? " for every category" : "");
     const bad = counts.tp + counts.fn + counts.abstain_defect;
     const good = counts.fp + counts.tn + counts.abstain_good;
     const silent = counts.abstain_defect + counts.abstain_good;
     const person = silent ? ", " + silent + " for a person to decide" : "";
     const where = chosen.length < categories.length ? chosen[0] + ". " : "";
-    return where + whose + ": " + counts.tp + " of " + bad + " defective images found, " + counts.fp + " false alarms among " + good + " good images" + person + ".";
+    return where + whose + ": " + counts.tp + " of " + bad + " defective images found, " + counts.fp + " of " + good + " good images rejected" + person + ".";
   };
   const update = () => {
     const every = new Map(categories.filter((name) => !undecided(name)).map((name) => [name, figures.rates(count(name))]));
