@@ -13,7 +13,7 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["breakable_latex", "csv_cell", "escaped", "html", "json_text", "latex", "markdown", "visible"]
+__all__ = ["breakable_latex", "csv_cell", "escaped", "html", "json_text", "latex", "latex_start", "markdown", "visible"]
 
 _UNUSUAL = re.compile(r"[^\x20-\x7e]")
 
@@ -165,6 +165,16 @@ def latex(text: str) -> str:
     # Two hyphens must not become a dash, and no line may break between a number and its per cent sign.
     parts = ("".join(map(_latex_character, part)) for part in re.split("(?<=-)(?=-)", text))
     return "{}".join(parts).replace(r" \%", r"~\%")
+
+
+def latex_start(text: str) -> str:
+    """Write a text that begins a line: after a line break, LaTeX takes a bracket or a star for an argument.
+
+    Example:
+        >>> latex_start("[a]"), latex_start("a")
+        ('{}[a]', 'a')
+    """
+    return ("{}" if text[:1] in {"[", "*"} else "") + latex(text)
 
 
 def breakable_latex(text: str) -> str:

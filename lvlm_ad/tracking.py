@@ -71,6 +71,8 @@ class Mlflow:
     """Logs to the server, database or folder that MLFLOW_TRACKING_URI names; a run that was logged is updated."""
 
     def __init__(self) -> None:
+        # A server that is away is reported after seconds; by default MLflow tries for four minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         import mlflow  # noqa: PLC0415 - optional
 
         self._client: Any = mlflow.MlflowClient()
@@ -110,7 +112,7 @@ class Wandb:
 
         offline = os.environ.get("WANDB_MODE", "online") != "online"
         # wandb itself would ask for the key in the middle of a run.
-        if not offline and not wandb.api.api_key:
+        if not offline and not wandb.login(prompt=False):
             raise ConfigError("--track wandb: no key is known. Run 'wandb login', or set WANDB_MODE=offline.")
 
     def log(self, run: TrackedRun) -> str:

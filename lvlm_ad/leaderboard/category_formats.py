@@ -100,7 +100,8 @@ def _parts(table: CategoryTable) -> Iterator[tuple[str, CategoryTable]]:
 def _tex_table(table: CategoryTable, number: str) -> str:
     heads = " & ".join(_tex_head(head) for head in table.heads)
     body = [
-        f"    {_tex_start(shortened(name))} & {' & '.join(map(_tex_cell, cells))} \\\\" for name, cells in table.rows
+        f"    {escape.latex_start(shortened(name))} & {' & '.join(map(_tex_cell, cells))} \\\\"
+        for name, cells in table.rows
     ]
     if len(body) > 1:
         body.insert(-1, r"    \midrule")
@@ -129,12 +130,7 @@ def _tex_table(table: CategoryTable, number: str) -> str:
 def _tex_head(name: str) -> str:
     """Write a model's name in short lines, so that it is no wider than its column."""
     lines = textwrap.wrap(shortened(name, _LONGEST_NAME), _NAME_LINE) or [""]
-    return r"\shortstack[r]{" + r" \\".join(map(_tex_start, lines)) + "}"
-
-
-def _tex_start(text: str) -> str:
-    """Escape the start of a line: LaTeX takes a bracket or star after a line break for an argument."""
-    return ("{}" if text[:1] in {"[", "*"} else "") + escape.latex(text)
+    return r"\shortstack[r]{" + r" \\".join(map(escape.latex_start, lines)) + "}"
 
 
 def _tex_cell(cells: Sequence[Cell]) -> str:
