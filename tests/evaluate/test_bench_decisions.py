@@ -269,3 +269,28 @@ def test_a_calibration_folder_must_be_there_and_fit(kept_data, small_data):
         (small_data / name).rename(small_data / f"my_{name}")
     with pytest.raises(ConfigError, match="none in common"):
         resolve(RunConfig(data=kept_data, threshold=f"calibration:{small_data}"))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("kind",), "oracle"),
+        (("mean", "recall"), 2),
+        (("pooled", "tp"), -1),
+        (("categories", "bolt", "threshold"), "<b>"),
+        (("cost", "per_part"), "1"),
+        (("abstention", "points"), [[0.5]]),
+    ],
+)
+def test_a_strangers_decisions_are_checked_when_they_are_read(referenced, tmp_path, place, value):
+    """Pages calculate with these figures: a value of a wrong kind makes the run unreadable."""
+    copy = shutil.copytree(referenced.dir, tmp_path / "copy")
+    metrics = json.loads((copy / "metrics.json").read_text())
+    *path, last = place
+    inner = metrics["decisions"]
+    for name in path:
+        inner = inner[name]
+    inner[last] = value
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(RunError, match=r"metrics\.json: decisions"):
+        read_run(copy)
