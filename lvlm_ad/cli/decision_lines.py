@@ -62,6 +62,8 @@ def _about_cost(decisions: Mapping[str, Any]) -> Iterator[str]:
         f"Expected cost of a part: {costs['per_part']:.4g} ({low:.4g} to {high:.4g}); "
         f"pass all {costs['pass_all']:.4g}, scrap all {costs['scrap_all']:.4g}, inspect all {costs['inspect_all']:.4g}."
     )
+    if costs["prices"]["model"] is None:
+        yield "The price of the model's answers is unknown, and is no part of this cost."
     if "verdict" in costs:
         yield costs["verdict"]
 
