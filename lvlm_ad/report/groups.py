@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvlm_ad.evaluate.groups import GROUP_METRICS
@@ -18,27 +18,30 @@ def group_tables(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``groups.html`` shows of a run's metrics; older runs have neither sizes nor kinds."""
     sizes, kinds = metrics.get("sizes", {}), metrics.get("kinds", {})
     rows = [(category, kind, entry) for category, group in kinds.items() for kind, entry in group.items()]
-    recall = any("recall" in entry for entry in (*sizes.values(), *(entry for *_, entry in rows)))
-    missing = any(entry.get("no_interval") for entry in (*sizes.values(), *(entry for *_, entry in rows)))
+    entries = [*sizes.values(), *(entry for *_, entry in rows)]
+    recall = any("recall" in entry for entry in entries)
     return {
         "sizes": sizes,
         "kinds": rows,
         "titles": {name: METRIC_TITLES[name] for name in GROUP_METRICS},
         "recall": recall,
-        "note": _note(metrics, recall=recall, missing=missing),
+        "note": _note(metrics, entries, recall=recall),
         "plot": _plot(sizes) if sizes else None,
     }
 
 
-def _note(metrics: Mapping[str, Any], *, recall: bool, missing: bool) -> str:
+def _note(metrics: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], *, recall: bool) -> str:
     pixels = metrics.get("intervals", {}).get("pixels", "")
     threshold = f" ({metrics['decisions']['threshold']})" if "decisions" in metrics else ""
+    missing = any(entry.get("no_interval") for entry in entries)
+    reasons = sorted({reason for entry in entries for reason in entry.get("undefined", {}).values()})
     return " ".join(
         [
             "In percent. Each row measures its defects against all good images of the same category.",
             "Rows of sizes are means over the categories that have such defects, so each may cover other categories.",
             *([f"Found: defective images that alarm at the run's threshold{threshold}."] if recall else []),
             *(["No interval: a category has too few such defects; metrics.json says which."] if missing else []),
+            *([f"No value: {'; '.join(reasons)}."] if reasons else []),
             *([f"Pixels are counted at {pixels}."] if pixels not in {"", "exact"} else []),
         ]
     )

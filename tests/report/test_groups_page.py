@@ -51,3 +51,5 @@ def test_reasons_and_counting_are_said(grouped):
     for entry in (*metrics["sizes"].values(), *(one for group in metrics["kinds"].values() for one in group.values())):
         entry.pop("no_interval", None)
     assert "No interval" not in group_tables(metrics)["note"]
+    entry["undefined"] = {"image_auroc": "no image is normal"}
+    assert "No value: no image is normal." in group_tables(metrics)["note"]
