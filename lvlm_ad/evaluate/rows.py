@@ -23,7 +23,8 @@ from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, s
 from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, Manifest, PredictionRecord, Run, write_run
+from lvlm_ad.metrics.ranks import RESAMPLES
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, Manifest, PredictionRecord, Run, write_draws, write_run
 from lvlm_ad.text2seg import UNANSWERED, Scores, Status
 
 if TYPE_CHECKING:
@@ -216,6 +217,8 @@ class RowResult:
         metrics |= group_metrics(records, histograms, *counted, alarms)
         run = Run(folder, manifest, metrics, records, histograms, others)
         write_run(run)
+        if self._row == "regions" and config.resamples == RESAMPLES:
+            write_draws(folder, {name: self._results[name].estimates for name in self._plan.dataset.categories})
         answers, usage = run.metrics["answers"], run.metrics["usage"]
         event("run", dir=str(folder), config_hash=manifest.config_hash, answers=answers, usage=usage)
         return run

@@ -1,5 +1,6 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
+from lvlm_ad.runs.draws import read_draws, write_draws
 from lvlm_ad.runs.image_scores import ImageScores, current_intervals, image_scores, is_current
 from lvlm_ad.runs.records import (
     DEFAULT_FPR_LIMIT,
@@ -31,7 +32,9 @@ __all__ = [
     "image_scores",
     "is_current",
     "only_run",
+    "read_draws",
     "read_run",
     "read_runs",
+    "write_draws",
     "write_run",
 ]

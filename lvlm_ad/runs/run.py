@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Runs", "each_separately", "find_runs", "only_run", "read_run", "read_runs", "write_run"]
 
+DRAWS_FILE = "draws.npz"
+"""A cache that bench writes after a run; see ``draws.py``."""
+
 THRESHOLD_FILE = "threshold.jsonl"
 """Predictions of images besides the test images, from which the threshold was chosen."""
 
@@ -143,7 +146,8 @@ def write_run(run: Run) -> None:
     """
     try:
         run.dir.mkdir(parents=True, exist_ok=True)
-        (run.dir / "run.json").unlink(missing_ok=True)
+        for name in ("run.json", DRAWS_FILE):
+            (run.dir / name).unlink(missing_ok=True)
         _write_records(run.dir / "predictions.jsonl", run.predictions)
         if run.threshold_records:
             _write_records(run.dir / THRESHOLD_FILE, run.threshold_records)
