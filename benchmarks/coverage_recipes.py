@@ -231,6 +231,14 @@ def false_alarms(draw: np.random.Generator, sets: int) -> Iterator[Result]:
         yield Result(group, alarms / sets, error=error_of(alarms, sets))
 
 
+def false_alarms_of_lines(draw: np.random.Generator, lines: int) -> Iterator[Result]:
+    """Average the false alarms of lines that each choose a threshold from 60 references of their own, at alpha 0.05."""
+    scores = draw.normal(size=(lines, 1060))
+    for group, values in (("normal scores", scores), ("scores in tenths", np.clip(np.round(3 * scores), 0, 10) / 10)):
+        rates = [np.mean(conformal(one[:60], 0.05).alarms(one[60:])) for one in values]
+        yield Result(group, float(np.mean(rates)), error=float(np.std(rates) / np.sqrt(lines)))
+
+
 def jump(_: np.random.Generator, __: int) -> Iterator[Result]:
     """One wrong image among 40+40 that were all right."""
     labels = np.arange(80) < 80 / 2
@@ -328,5 +336,6 @@ RECIPES: Mapping[str, Recipe] = {
     "conformal": Recipe(
         false_alarms, [()], 20_000, 5_000, {"normal scores": (0.045, 0.055), "scores in tenths": (0, 0.05)}
     ),
+    "conformal/lines": Recipe(false_alarms_of_lines, [()], 200, 200, (0, 0.05)),
     "max_t_cost": Recipe(largest_of_many_pairs, [()], 1000, 1000, {"seconds": (0, 15), "MB": (0, 100)}),
 }
