@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.decisions import clopper_pearson
-from lvlm_ad.evaluate.measure import metrics_of, sureness
+from lvlm_ad.evaluate.measure import interval_fields, metrics_of
 from lvlm_ad.metrics.bootstrap import CategoryImages
 from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean
 
@@ -83,7 +83,7 @@ class _Category:
         values = {name: metrics.get(name) for name in GROUP_METRICS}
         undefined = {name: metrics["undefined"][name] for name, value in values.items() if value is None}
         estimates = estimate_category(images, values, self.resamples, self.name)
-        entry = {"n": found, **values, **sureness(estimates), **({"undefined": undefined} if undefined else {})}
+        entry = {"n": found, **values, **interval_fields(estimates), **({"undefined": undefined} if undefined else {})}
         return entry, estimates
 
 
@@ -108,7 +108,7 @@ def group_metrics(
     Returns:
         "kinds", for categories with several kinds of defect: category -> kind -> entry; "sizes": size -> entry, whose
         metrics are means over the categories that have defects of this size. An entry has "n" (defective images),
-        ``GROUP_METRICS``, what ``sureness`` returns, "undefined" (metric -> reason), and with alarms "judged", "found"
+        ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms "judged", "found"
         and "recall", pooled over categories.
     """
     categories = list(_categories(records, histograms, on_failure, fpr_limit, min(resamples, RESAMPLES)))
@@ -168,7 +168,7 @@ def _size(groups: Sequence[tuple[_Category, NDArray[np.bool_]]], alarms: Mapping
             means[name] = estimate_mean(name, defined)
         else:
             undefined[name] = entries[0]["undefined"][name]
-    entry = {"n": sum(one["n"] for one in entries), "categories": list(measured), **values, **sureness(means)}
+    entry = {"n": sum(one["n"] for one in entries), "categories": list(measured), **values, **interval_fields(means)}
     return _with_recall({**entry, **({"undefined": undefined} if undefined else {})}, _judged(groups, alarms))
 
 

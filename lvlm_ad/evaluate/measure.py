@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CategoryResult", "Images", "OwnMap", "measure_category", "metrics_of", "summary", "sureness"]
+__all__ = ["CategoryResult", "Images", "OwnMap", "interval_fields", "measure_category", "metrics_of", "summary"]
 
 OwnMap = tuple["NDArray[np.floating[Any]]", "NDArray[np.bool_]"]
 """A baseline's anomaly map ``(H, W)``, and its mask, True where anomalous."""
@@ -122,7 +122,7 @@ def measure_category(
     Returns:
         Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason); if some ground
         truth is unknown "n_with_truth", the number of images that the pixel metrics cover; "fpr_limit" if it is not
-        0.3; what ``sureness`` returns; where scores are missing "range" (name -> [worst, best] over all that the
+        0.3; what ``interval_fields`` returns; where scores are missing "range" (name -> [worst, best] over all that the
         missing answers could have been).
     """
     labels, scores = np.array(images.labels, dtype=np.bool_), np.array(images.scores, dtype=np.float64)
@@ -145,7 +145,7 @@ def measure_category(
     if usable and not all_known:
         counts["n_with_truth"] = measured.n_known
     estimates = estimate_category(tested, result, resamples, category)
-    result |= sureness(estimates)
+    result |= interval_fields(estimates)
     if missing.any():
         result["range"] = _range(replace(tested, labels=labels, scores=scores), histograms)
     if left_out.any():
@@ -185,20 +185,22 @@ def _named(
     return values, {f"{kind}_{name}": metrics.undefined[name] for name in names if name in metrics.undefined}
 
 
-def sureness(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    """Return "interval" (metric -> [low, high], 95 %) and, where there is any of it, "no_interval", ...
+def interval_fields(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Say in the fields of metrics.json how sure metrics are.
 
-    "no_interval": metric -> why it has no interval; "few_images": metrics whose images are so few that even a perfect
-    value does not exclude chance; "bound_at_extreme": of image AUROC 0 or 1, see ``Estimate``.
+    Returns:
+        "interval" (metric -> [low, high], 95 %), and unless empty "no_interval" (metric -> why it has none),
+        "few_images" (metrics with so few images that even a perfect value does not exclude chance) and
+        "bound_at_extreme" (of image AUROC 0 or 1, see ``Estimate``).
     """
-    bounds = {name: one.bound_at_extreme for name, one in estimates.items() if one.bound_at_extreme is not None}
-    more = {
+    bounds = {name: one.bound_at_extreme for name, one in estimates.items()}
+    fields = {
         "no_interval": {name: one.reason for name, one in estimates.items() if one.interval is None},
         "few_images": [name for name, one in estimates.items() if one.few_images],
-        "bound_at_extreme": bounds,
+        "bound_at_extreme": {name: bound for name, bound in bounds.items() if bound is not None},
     }
     intervals = {name: list(one.interval) for name, one in estimates.items() if one.interval is not None}
-    return {"interval": intervals, **{name: value for name, value in more.items() if value}}
+    return {"interval": intervals, **{name: value for name, value in fields.items() if value}}
 
 
 def _range(images: CategoryImages, histograms: ScoreHistograms) -> dict[str, list[float]]:
@@ -229,7 +231,7 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
 
     Returns:
         The metrics by name, "n_images", "n_measured", "undefined" (name -> which categories are left out, or why there
-        is no mean), what ``sureness`` returns, "interval_over_categories" (metric -> [low, high]) if there are several
+        is no mean), what ``interval_fields`` returns, "interval_over_categories" (metric -> [low, high]) if there are several
         categories, and "range" where a category has it.
     """
     entries = {category: one.metrics for category, one in categories.items()}
@@ -244,7 +246,7 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
             reason = entries[absent[0]]["undefined"][name]
             where = f"undefined in {len(absent)} of {len(entries)} categories ({some}): {reason}"
             undefined[name] = f"mean of the other {len(values)}; {where}" if values else where
-    mean |= _mean_sureness({category: one.estimates for category, one in categories.items()})
+    mean |= _mean_interval_fields({category: one.estimates for category, one in categories.items()})
     if any("range" in one for one in entries.values()):
         mean["range"] = _mean_ranges(entries.values())
     totals = {name: sum(one[name] for one in entries.values()) for name in ("n_images", "n_measured")}
@@ -258,7 +260,7 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
     return {**mean, **totals, "undefined": undefined}
 
 
-def _mean_sureness(categories: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+def _mean_interval_fields(categories: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
     """Return the intervals of each metric's mean over exactly the categories that have a value."""
     means, wider = {}, {}
     for name in METRIC_NAMES:
@@ -268,7 +270,7 @@ def _mean_sureness(categories: Mapping[str, Mapping[str, Estimate]]) -> dict[str
             ends = interval_over_categories(means[name], estimates)
             if ends is not None:
                 wider[name] = list(ends)
-    return {**sureness(means), **({"interval_over_categories": wider} if len(categories) > 1 else {})}
+    return {**interval_fields(means), **({"interval_over_categories": wider} if len(categories) > 1 else {})}
 
 
 def _mean_ranges(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
