@@ -108,8 +108,8 @@ def group_metrics(
     Returns:
         "kinds", for categories with several kinds of defect: category -> kind -> entry; "sizes": size -> entry, whose
         metrics are means over the categories that have defects of this size. An entry has "n" (defective images),
-        ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms "judged", "found"
-        and "recall", pooled over categories.
+        ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms "judged",
+        "found" and "recall", pooled over categories.
     """
     categories = list(_categories(records, histograms, on_failure, fpr_limit, min(resamples, RESAMPLES)))
     sizes: dict[str, Any] = {}

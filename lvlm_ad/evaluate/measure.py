@@ -231,8 +231,8 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
 
     Returns:
         The metrics by name, "n_images", "n_measured", "undefined" (name -> which categories are left out, or why there
-        is no mean), what ``interval_fields`` returns, "interval_over_categories" (metric -> [low, high]) if there are several
-        categories, and "range" where a category has it.
+        is no mean), what ``interval_fields`` returns, "interval_over_categories" (metric -> [low, high]) if there are
+        several categories, and "range" where a category has it.
     """
     entries = {category: one.metrics for category, one in categories.items()}
     mean: dict[str, Any] = {}
