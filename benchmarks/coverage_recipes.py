@@ -178,7 +178,7 @@ def pixels(draw: np.random.Generator, sets: int, size: Size) -> Iterator[Result]
         samples = bootstrap(images, points, 300, index)
         defects = [one.anomalous.sum() for one in images.histograms or () if one.n_regions]
         for metric in names:
-            point, draws = points[f"pixel_{metric}"] or 0.0, samples[f"pixel_{metric}"].values
+            point, draws = points[f"pixel_{metric}"] or 0.0, samples[f"pixel_{metric}"]
             weights = np.ones(size[0]) if metric == "aupro" else defects
             now[metric].add(pixel_interval(point, draws, weights)[1])
             before[metric].add(simulated.old_interval(point, draws, 1e-9))

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "END_WEIGHT",
-    "BootstrapSamples",
     "CategoryImages",
     "bootstrap",
     "draw_weights",
@@ -189,19 +188,6 @@ def _metrics(pool: Pool, weights: NDArray[np.float64], fpr_limit: float) -> dict
         return metrics if overlap is None else {**metrics, "aupro": aupro(steps, fpr_limit)}
 
 
-@dataclass(frozen=True, eq=False)
-class BootstrapSamples:
-    """A number and its values on bootstrap resamples.
-
-    Attributes:
-        point: the number.
-        values: float64 ``(R,)``, its values on resamples; NaN where undefined.
-    """
-
-    point: float
-    values: NDArray[np.float64]
-
-
 def _pools(images: CategoryImages) -> dict[str, Pool]:
     pixels = {} if images.histograms is None else {"pixel": pool_pixels(images.histograms)}
     return {"image": pool_images(images.labels, images.scores), **pixels}
@@ -224,7 +210,7 @@ def metrics_from_counts(images: CategoryImages) -> dict[str, float | None]:
 
 def bootstrap(
     images: CategoryImages, points: Mapping[str, Any], resamples: int, *names: Any
-) -> dict[str, BootstrapSamples]:
+) -> dict[str, NDArray[np.float64]]:
     """Compute the metrics on bootstrap resamples of the images, stratified by label.
 
     Args:
@@ -235,7 +221,7 @@ def bootstrap(
         names: with the same names and labels the resamples are the same for every method.
 
     Returns:
-        For each metric whose exact value is defined, its R values.
+        For each metric whose exact value is defined, its values: float64 ``(R,)``, NaN where undefined.
     """
     labels = images.labels
     generator = seeded_generator("images", *names, labels.astype(int).tolist())
@@ -249,8 +235,8 @@ def bootstrap(
     for name, (of_counts,) in counted.items():
         point = points.get(name)
         if point is not None and not np.isnan(of_counts):
-            values = np.clip(np.concatenate([part[name] for part in parts]) + (point - float(of_counts)), 0.0, 1.0)
-            samples[name] = BootstrapSamples(point, values)
+            values = np.concatenate([part[name] for part in parts]) + (point - float(of_counts))
+            samples[name] = np.clip(values, 0.0, 1.0)
     return samples
 
 

@@ -98,8 +98,7 @@ def estimate_category(
         ([0.643, 1.0], 'measured with --resamples 0')
     """
     sizes = int(np.count_nonzero(images.labels)), int(np.count_nonzero(~images.labels))
-    samples = bootstrap(images, points, resamples, category) if resamples else {}
-    draws = {name: one.values for name, one in samples.items()}
+    draws = bootstrap(images, points, resamples, category) if resamples else {}
     smoothed = smoothed_bootstrap(images, resamples, category) if resamples and min(sizes) > 1 else {}
     estimates = {}
     for name in ("image_auroc", "image_ap", "image_f1_max"):
