@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 Format = StrEnum("Format", ["table", "md", "csv", "json", "tex", "html"])
+ComparisonFormat = StrEnum("ComparisonFormat", ["table", "csv", "tex"])
 
 
 @shell.guarded
@@ -208,6 +209,16 @@ def compare(
         bool,
         typer.Option("--across-conditions", help="Allow different divisions, prompts and so on for different models."),
     ] = False,
+    form: Annotated[
+        ComparisonFormat, typer.Option("--format", "-f", help="Output format; csv and tex take more than two runs.")
+    ] = ComparisonFormat.table,
+    columns: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help="With csv and tex: these metrics.  [default: csv all; tex both AUROC]"),
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="With csv and tex: output file.  [default: stdout]")
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write a web page to this folder instead; it can show more than two runs."),
@@ -229,10 +240,22 @@ def compare(
     from lvlm_ad.cli.terminal import Bars, print_comparison
     from lvlm_ad.compare import compare_runs
     from lvlm_ad.errors import ConfigError
+    from lvlm_ad.leaderboard import COMPARISON_FORMATS, compared_metrics
     from lvlm_ad.report.run_pages import write_comparison
     from lvlm_ad.runs import only_run, read_run
 
+    if form is ComparisonFormat.table and (columns or output):
+        raise ConfigError("--columns and --output need --format csv or tex.")
+    if form is not ComparisonFormat.table and (json or html is not None):
+        raise ConfigError(f"--format {form.value} cannot be combined with --json or --html.")
+    if form is not ComparisonFormat.table:
+        # A wrong name is reported before anything is compared.
+        compared_metrics(columns)
     runs = [read_run(only_run(folder)) for folder in (first, *others)]
+    if form is not ComparisonFormat.table:
+        pairs = [compare_runs(runs[0], one, resamples, across_conditions=across_conditions) for one in runs[1:]]
+        condition = runs[0].manifest.dataset.summary
+        return _write_text(COMPARISON_FORMATS[form.value](pairs, columns, condition), output)
     if html is not None:
         with Bars() as bars:
             page = write_comparison(

@@ -4,6 +4,7 @@ from lvlm_ad.leaderboard.board import Board, Group, make_board
 from lvlm_ad.leaderboard.category_formats import CATEGORY_FORMATS
 from lvlm_ad.leaderboard.category_table import CategoryTable, category_table, metrics_by_category
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, signed, usd
+from lvlm_ad.leaderboard.comparison_table import COMPARISON_FORMATS, compared_metrics
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.entries import Entry, outcomes, undefined_notes
 from lvlm_ad.leaderboard.formats import FORMATS, writable
@@ -11,6 +12,7 @@ from lvlm_ad.leaderboard.formats import FORMATS, writable
 __all__ = [
     "CATEGORY_FORMATS",
     "COLUMNS",
+    "COMPARISON_FORMATS",
     "FORMATS",
     "NUMBERS",
     "Board",
@@ -21,6 +23,7 @@ __all__ = [
     "category_table",
     "cells",
     "chosen_columns",
+    "compared_metrics",
     "make_board",
     "metrics_by_category",
     "outcomes",

@@ -1,0 +1,172 @@
+"""Comparisons of runs in the form of papers: two models side by side, their difference with interval and p-value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from lvlm_ad import escape
+from lvlm_ad.compare import SIGNIFICANT, adjusted, p_text
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.leaderboard.category_table import USUAL_METRICS
+from lvlm_ad.leaderboard.columns import UNKNOWN, Column, percent, shortened, signed
+from lvlm_ad.leaderboard.decision_columns import chosen_columns
+from lvlm_ad.runs import METRIC_NAMES
+
+if TYPE_CHECKING:
+    from lvlm_ad.compare import Comparison, Difference
+
+_METRICS_IN_A_TABLE = 2
+"""Each metric takes four columns."""
+
+_NOTE = (
+    "Percent. Difference: the first model minus the second on the same images, with its 95 % interval; p: two-sided, "
+    "that there is no difference, adjusted by Holm's method for all categories, and for all means. "
+    f"Bold: p below {SIGNIFICANT}."
+)
+
+
+def compared_metrics(names: str, *, usual: str = USUAL_METRICS) -> tuple[Column, ...]:
+    """Return the metrics of a table of differences.
+
+    Args:
+        names: metrics, separated by commas; "" for ``usual``.
+        usual: likewise.
+
+    Raises:
+        ConfigError: a name is unknown, or no metric.
+
+    Example:
+        >>> [column.head for column in compared_metrics("image_ap")]
+        ['I-AP']
+        >>> compared_metrics("recall")
+        Traceback (most recent call last):
+            ...
+        lvlm_ad.errors.ConfigError: compare has no differences of 'recall', only of metrics such as image_auroc.
+    """
+    columns = chosen_columns(names or usual)[2:]
+    for column in columns:
+        if column.name not in METRIC_NAMES:
+            raise ConfigError(f"compare has no differences of {column.name!r}, only of metrics such as image_auroc.")
+    return columns
+
+
+def csv_text(comparisons: Sequence[Comparison], names: str = "", condition: str = "") -> str:
+    """Return differences as CSV: a line for each pair of models, category and metric, fractions in 0..1.
+
+    Args:
+        comparisons: the first run with each of the others.
+        names: the metrics, separated by commas; "" for all seven.
+        condition: what was measured, in words.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        [
+            "condition",
+            "first",
+            "second",
+            "category",
+            "metric",
+            "value",
+            "second_value",
+            "difference",
+            "low",
+            "high",
+            "p",
+            "p_holm",
+        ]
+    )
+    metrics = compared_metrics(names, usual=",".join(METRIC_NAMES))
+    for one in adjusted(comparisons):
+        for category, differences in _rows(one):
+            for column in metrics:
+                of = differences(column)
+                numbers = [
+                    of.first,
+                    of.second,
+                    of.difference,
+                    *(of.interval or (None, None)),
+                    of.p_value,
+                    of.p_adjusted,
+                ]
+                writer.writerow(map(escape.csv_cell, [condition, *one.names, category, column.name, *numbers]))
+    return out.getvalue()
+
+
+def tex(comparisons: Sequence[Comparison], names: str = "", condition: str = "") -> str:
+    """Return differences as LaTeX tables, which need booktabs and graphicx: rows are categories and their mean.
+
+    The arguments are those of ``csv_text``; "" for the names: image and pixel AUROC.
+    """
+    metrics = compared_metrics(names)
+    parts = [metrics[at : at + _METRICS_IN_A_TABLE] for at in range(0, len(metrics), _METRICS_IN_A_TABLE)]
+    return "\n".join(_tex_table(one, part, condition) for one in adjusted(comparisons) for part in parts)
+
+
+def _rows(comparison: Comparison) -> Iterator[tuple[str, Callable[[Column], Difference]]]:
+    """Yield the name of each category, and "mean" if there are several, with a function from metric to difference."""
+    tables = dict(comparison.categories)
+    for name, differences in (*tables.items(), *([("mean", comparison.mean)] if len(tables) > 1 else [])):
+        yield name, lambda column, of=differences: of[column.name]  # type: ignore[misc]
+
+
+def _tex_table(comparison: Comparison, metrics: Sequence[Column], condition: str) -> str:
+    names = [escape.breakable_latex(name) for name in comparison.names]
+    rows = [
+        [escape.latex_start(shortened(name)), *(_tex_cells(differences(one)) for one in metrics)]
+        for name, differences in _rows(comparison)
+    ]
+    body = [f"    {' & '.join(row)} \\\\" for row in rows]
+    if len(body) > 1:
+        body.insert(-1, r"    \midrule")
+    heads = [rf"\multicolumn{{4}}{{c}}{{{escape.latex(column.head)}}}" for column in metrics]
+    rules = [rf"\cmidrule(lr){{{2 + 4 * at}-{5 + 4 * at}}}" for at in range(len(metrics))]
+    notes = [_NOTE, *(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in comparison.notes)]
+    lines = [
+        r"\begin{table*}",
+        r"  \centering\footnotesize",
+        r"  \setlength{\belowcaptionskip}{6pt}",
+        rf"  \caption{{{names[0]} (1) against {names[1]} (2). {escape.breakable_latex(condition)}.}}",
+        r"  \setlength{\tabcolsep}{4pt}",
+        r"  \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+        rf"  \begin{{tabular}}{{l{'rrrr' * len(metrics)}}}",
+        r"    \toprule",
+        f"    & {' & '.join(heads)} \\\\",
+        f"    {''.join(rules)}",
+        f"    {' & '.join(['', *['(1) & (2) & difference & p'] * len(metrics)])} \\\\",
+        r"    \midrule",
+        *body,
+        r"    \bottomrule",
+        r"  \end{tabular}}",
+        rf"  \par\smallskip\raggedright {' '.join(map(escape.breakable_latex, notes))}",
+        r"\end{table*}",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _tex_cells(of: Difference) -> str:
+    p_value = of.p_value if of.p_adjusted is None else of.p_adjusted
+    difference = _tex_signed(of.difference)
+    if p_value is not None and p_value < SIGNIFICANT:
+        difference = rf"\textbf{{{difference}}}"
+    if of.interval is not None:
+        low, high = map(_tex_signed, of.interval)
+        difference += rf" {{\scriptsize ({low} to {high})}}"
+    return " & ".join([escape.latex(percent(of.first)), escape.latex(percent(of.second)), difference, _tex_p(p_value)])
+
+
+def _tex_signed(difference: float | None) -> str:
+    """Write a difference with a minus sign: a hyphen is too short."""
+    text = signed(difference)
+    return escape.latex(text) if text == UNKNOWN else text.replace("-", "$-$")
+
+
+def _tex_p(value: float | None) -> str:
+    return escape.latex(UNKNOWN if value is None else p_text(value))
+
+
+COMPARISON_FORMATS: dict[str, Callable[..., str]] = {"csv": csv_text, "tex": tex}
+"""File formats by name."""
