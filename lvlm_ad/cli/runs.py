@@ -202,7 +202,7 @@ def compare(
     first: shell.RunFolder,
     others: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or more other runs on the same images.")],
     resamples: Annotated[
-        int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples for intervals and p-values.")
+        int, typer.Option(min=100, max=1_000_000, help="Bootstrap resamples for intervals; image AUROC needs none.")
     ] = 1000,
     images: Annotated[int, typer.Option(min=0, help="List the N images with the largest differences.")] = 10,
     across_conditions: Annotated[
@@ -234,8 +234,9 @@ def compare(
 
     Shows the differences of all metrics, their significance, and the images with the largest differences.
 
-    Intervals and p-values come from a paired bootstrap: both runs are measured on the same resamples of the images,
-    drawn separately from the good and the anomalous images of each category.
+    Both runs saw the same images, so their differences are paired: an image that is hard for both makes neither worse.
+    A p-value is below 0.05 exactly where the interval excludes 0; a star in the table of categories needs a p-value
+    that is adjusted for all of them.
     """
     from lvlm_ad.cli.terminal import Bars, print_comparison
     from lvlm_ad.compare import compare_runs
