@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from lvlm_ad.metrics.histograms import ScoreHistograms
     from lvlm_ad.runs import PredictionRecord
 
-__all__ = ["GROUP_METRICS", "SIZES", "group_entries", "group_metrics"]
+__all__ = ["GROUP_METRICS", "MOST_KINDS", "SIZES", "group_entries", "group_metrics"]
 
 GROUP_METRICS = ("image_auroc", "pixel_auroc", "pixel_aupro")
 
 SIZES = {"below 0.5 %": 0.005, "0.5 to 2 %": 0.02, "2 to 10 %": 0.1, "10 % and more": np.inf}
 """Sizes of defects, and below which share of the image's pixels a defect has this size."""
+
+MOST_KINDS = 100
+"""A category with more has a name for every image rather than kinds."""
 
 RESAMPLES = 200
 """Resamples of a group, at most: enough for the spread of pixel metrics, a fifth of the time of a category's."""
@@ -59,6 +62,11 @@ class _Category:
     @cached_property
     def labels(self) -> NDArray[np.bool_]:
         return np.array([record.label for record in self.records], dtype=np.bool_)
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """The kinds of defect, by name."""
+        return sorted({record.defect for record in self.records if record.label})
 
     @cached_property
     def shares(self) -> NDArray[np.float64]:
@@ -106,10 +114,10 @@ def group_metrics(
         alarms: image id -> whether it alarms at the run's threshold, for each image that is judged.
 
     Returns:
-        "kinds", for categories with several kinds of defect: category -> kind -> entry; "sizes": size -> entry, whose
-        metrics are means over the categories that have defects of this size. An entry has "n" (defective images),
-        ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms "judged",
-        "found" and "recall", pooled over categories.
+        "kinds", for categories with 2 to ``MOST_KINDS`` kinds of defect: category -> kind -> entry; "sizes": size ->
+        entry, whose metrics are means over the categories that have defects of this size. An entry has "n" (defective
+        images), ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms
+        "judged", "found" and "recall", pooled over categories.
     """
     categories = list(_categories(records, histograms, on_failure, fpr_limit, min(resamples, RESAMPLES)))
     sizes: dict[str, Any] = {}
@@ -119,8 +127,7 @@ def group_metrics(
         low = high
         if groups := [(one, group) for one, group in groups if group.any()]:
             sizes[size] = _size(groups, alarms)
-    several = [one for one in categories if len({record.defect for record in one.records if record.label}) > 1]
-    kinds = {one.name: _kinds(one, alarms) for one in several}
+    kinds = {one.name: _kinds(one, alarms) for one in categories if 1 < len(one.kinds) <= MOST_KINDS}
     return {name: value for name, value in (("kinds", kinds), ("sizes", sizes)) if value}
 
 
@@ -149,7 +156,7 @@ def _categories(
 
 def _kinds(category: _Category, alarms: Mapping[str, bool]) -> dict[str, Any]:
     entries = {}
-    for name in sorted({record.defect for record in category.records if record.label}):
+    for name in category.kinds:
         group = np.array([record.label and record.defect == name for record in category.records])
         entries[name] = _with_recall(category.measure(group)[0], _judged([(category, group)], alarms))
     return entries

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, mannwhitneyu
 
-from lvlm_ad.evaluate.groups import GROUP_METRICS, SIZES, group_metrics
+from lvlm_ad.evaluate.groups import GROUP_METRICS, MOST_KINDS, SIZES, group_metrics
 from lvlm_ad.evaluate.verify import verify_run
 from lvlm_ad.metrics import pixel_metrics
 from lvlm_ad.metrics.histograms import ScoreHistograms, count_cells, histogram_of_cells
@@ -179,14 +179,17 @@ def test_a_defect_without_a_mask_has_no_size(pictures):
     assert lost["undefined"]["pixel_aupro"] == "no pixel is anomalous"
 
 
-def test_a_category_with_one_kind_has_no_kinds():
-    """There is nothing to tell apart; without good images there is no AUROC, and the reason says so."""
+def test_a_category_with_one_kind_or_too_many_has_no_kinds():
+    """Nor has one where each image is of its own kind; without good images there is no AUROC, with that reason."""
     pictures = Pictures()
     pictures.add("bolt", "bent", 16, 0.9)
     pictures.add("nut", "bent", 16, 0.9)
     pictures.add("nut", "cut", 16, 0.4)
     found = pictures.measure(resamples=50)
     assert list(found["kinds"]) == ["nut"]
+    for number in range(MOST_KINDS):
+        pictures.add("nut", f"number {number}", 16, 0.9)
+    assert "kinds" not in pictures.measure()
     assert found["kinds"]["nut"]["cut"]["undefined"]["image_auroc"] == "no image is normal"
     assert found["sizes"]["0.5 to 2 %"]["undefined"]["image_auroc"] == "no image is normal"
     assert found["sizes"]["0.5 to 2 %"]["pixel_auroc"] is not None
