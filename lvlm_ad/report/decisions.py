@@ -33,7 +33,7 @@ _COUNTS = {
 _KINDS = {
     "fixed": "fixed before the run",
     "reference": "a quantile of the scores of good references; it promises no rate of false alarms",
-    "conformal": "conformal, from good references",
+    "conformal": "from good references",
     "calibration": "the best on labelled images that are not judged here",
 }
 """Kind of threshold -> what it is."""

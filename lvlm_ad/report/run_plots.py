@@ -167,7 +167,11 @@ def _risk_plot(abstention: Mapping[str, Any] | None) -> Plot | None:
     silent = ""
     if most < 1:
         axes.axvspan(most, 1, color=GRID, label="no answer: a person decides")
-        silent = f" {100 * (1 - most):.1f} % of the images have no answer and are never accepted."
+        all_wrong = _share(abstention.get("risk_abstentions_wrong"))
+        silent = (
+            f" {100 * (1 - most):.1f} % of the images have no answer and are never accepted; if each of them counts as "
+            f"a wrong decision, {all_wrong} of all images are wrong."
+        )
     at = {name: _share(abstention["risk_at"].get(name)) for name in ("0.5", "0.8")}
     alt = (
         "Share of wrong decisions over the share of images accepted, those farthest from the threshold first: "

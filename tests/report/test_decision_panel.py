@@ -96,6 +96,21 @@ def test_the_page_begins_with_the_runs_figures(kept_run, tmp_path, open_page):
     assert page.locator("#d-plot b.own").count() == 0
 
 
+def test_a_threshold_from_references_alarms_above_itself(kept_run, tmp_path, open_page):
+    """Scores that equal it pass, at the run's thresholds and at the reader's; good images of the run are references."""
+    good = [one for one in kept_run.predictions if not one.label]
+    decisions = decide(DecisionSettings(parse_threshold("reference:0.6")), kept_run.predictions, good)
+    run = replace(kept_run, metrics={**kept_run.metrics, "decisions": decisions})
+    ties = {name: one["threshold"] for name, one in decisions["categories"].items()}
+    page = open_page(write_report(run, tmp_path / "page", pictures=False)).page
+    assert "above its threshold" in page.locator("main").text_content()
+    assert {name: table(page)[name] for name in ties} == {name: cells(decisions["categories"][name]) for name in ties}
+    page.fill("#d-number", repr(ties["bolt"]))
+    said(page, "for every category")
+    assert table(page)["bolt"] == cells(decisions["categories"]["bolt"])
+    assert cells(decisions["categories"]["bolt"]) != expected(kept_run, ties["bolt"])["bolt"]
+
+
 @pytest.mark.parametrize("threshold", [0, 0.4, 0.460937, 0.52, 0.9, 1.01])
 def test_figures_follow_the_threshold(report, kept_run, open_page, threshold):
     """Counts, rates and intervals of every category, of the mean and of all are those of the package."""

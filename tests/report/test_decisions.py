@@ -76,7 +76,9 @@ def test_plots_of_decisions(kept_run):
     """Risk ends where answers do; ECE stands beside the value of a calibrated model; the threshold is drawn."""
     plots = {plot.name: plot for plot in run_plots(kept_run, {}, decisions_of(kept_run))}
     risk, calibration = plots["risk-coverage"].alt, plots["reliability"].alt
-    assert "27.3 % of the images have no answer and are never accepted." in risk
+    assert "27.3 % of the images have no answer and are never accepted; if each of them counts as a wrong" in risk
+    wrong = decisions_of(kept_run)["abstention"]["risk_abstentions_wrong"]
+    assert f"{100 * wrong:.1f} % of all images are wrong." in risk
     assert "not reached at 80 %" in risk
     assert "no answer: a person decides" in plots["risk-coverage"].svg
     assert "a perfectly calibrated model would have 0." in calibration

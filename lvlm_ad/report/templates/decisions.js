@@ -276,9 +276,12 @@
     }
     // Thresholds that differ have no place on the slider.
     $("slider").classList.toggle("unused", value === null);
-    // Read aloud once the threshold rests.
+    // Once the threshold rests it is read aloud, and pictures outside of the screen load: printing does not wait for them.
     clearTimeout(saying);
-    saying = setTimeout(() => ($("state").textContent = words), 300);
+    saying = setTimeout(() => {
+      $("state").textContent = words;
+      document.querySelectorAll(".stakes img").forEach((image) => (image.loading = "eager"));
+    }, 300);
   };
 
   let waiting = false;
