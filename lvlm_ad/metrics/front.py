@@ -29,7 +29,8 @@ def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
         [True, False, None]
     """
     good = np.array(quality, dtype=np.float64)
-    dear = np.array(costs, dtype=np.float64).reshape(good.size, -1)
+    dear = np.array(costs, dtype=np.float64)
+    dear = dear.reshape(good.size, -1) if dear.size else np.zeros((good.size, 0))
     known = ~(np.isnan(good) | np.isnan(dear).any(axis=1))
     result: list[bool | None] = []
     # A comparison with NaN is false, so rows with unknown numbers dominate nothing.

@@ -32,3 +32,8 @@ def test_rows_of_one_price_share_the_front_where_they_are_equal():
     draws, cost = np.array([[0.5, 0.5, 0.4], [0.5, 0.6, 0.9]]), np.array([1.0, 1.0, 2.0])
     assert front_probability(draws, cost).tolist() == [0.5, 1.0, 0.5]
     assert front_probability(draws[:, ::-1], cost[::-1]).tolist() == [0.5, 1.0, 0.5]
+
+
+def test_a_table_without_rows_has_an_empty_front():
+    """Where no row can be on the front, the front is empty: a table of unranked rows is drawn without one."""
+    assert front([], []) == []
