@@ -78,14 +78,15 @@ class CategoryTable:
         marked = any(cell.mark for _, cells in self.rows for pair in cells for cell in pair)
         notes = [MARKED] if marked else []
         if any(cell.value is None for _, cells in self.rows for pair in cells for cell in pair):
-            notes.append("A dash: undefined.")
+            notes.append("A dash: undefined; the mean leaves it out.")
+        reasons: dict[str, list[str]] = {}
         for model in self.models:
             if model.kind == "apart":
-                notes.append(f"{STAR} {shortened(model.name)}: not ranked, {model.reason}.")
+                reasons.setdefault(model.reason, []).append(shortened(model.name))
             elif model.coverage is not None and model.coverage < 1:
-                notes.append(
-                    f"{shortened(model.name)}: {min(100 * model.coverage, 99.9):.1f} % of the images have an answer."
-                )
+                share = min(100 * model.coverage, 99.9)
+                notes.append(f"{shortened(model.name)}: {share:.1f} % of the images have a usable answer.")
+        notes += [f"{STAR} Not ranked: {', '.join(names)} ({reason})." for reason, names in reasons.items()]
         if any(model.kind == "frame" for model in self.models):
             notes.append(REFERENCE_ROWS.replace("rows", "columns"))
         if any("(dense" in model.name for model in self.models):

@@ -78,7 +78,7 @@ def test_rows_without_rank_have_no_mark_and_reference_rows_come_on_request(
     assert table.heads == ["x", "y", "map (dense)*"]
     assert row(table, "mean")[0] == "60.0B/60.0B"
     assert row(table, "mean")[2] == "99.0/99.0"
-    assert any(note.startswith("* map (dense): not ranked, ") for note in table.notes())
+    assert any(note.startswith("* Not ranked: map (dense) (") for note in table.notes())
     (table,) = tables(runs, reference_rows=True)
     assert table.heads[3:] == ["oracle"]
     assert row(table, "a")[3] == "100.0/100.0"
