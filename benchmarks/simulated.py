@@ -94,15 +94,17 @@ _PIXEL_LEVELS = np.linspace(-3.0, 6.0, 20)
 """Between which normal numbers each of 21 pixel scores lies."""
 
 
-def drawn_pixels(draw: np.random.Generator, defective: int, good: int) -> CategoryImages:
+def drawn_pixels(draw: np.random.Generator, defective: int, good: int, seen: int = 0) -> CategoryImages:
     """Draw images that differ in difficulty: image i shifts all its pixels by N(0, 0.5), its defect by N(2.5, 1) more.
 
-    A defect, one region in each defective image, covers exp(N(-4, 1)) of it, at most nine tenths.
+    A defect, one region in each defective image, covers exp(N(-4, 1)) of it, at most nine tenths. With the same
+    ``seen`` above 0, images have the same shifts and areas, and only their defects stand out differently.
     """
+    images = np.random.default_rng(seen) if seen else draw
     histograms = []
     for index in range(defective + good):
-        shift = draw.normal(0, 0.5)
-        area = int(_PIXELS * min(0.9, np.exp(draw.normal(-4, 1)))) if index < defective else 0
+        shift = images.normal(0, 0.5)
+        area = int(_PIXELS * min(0.9, np.exp(images.normal(-4, 1)))) if index < defective else 0
         normal = _counted(_PIXELS - area, shift)
         anomalous = _counted(area, shift + draw.normal(2.5, 1))
         overlap = anomalous / max(1, anomalous.sum())
