@@ -21,7 +21,7 @@ from lvlm_ad.metrics.bootstrap import (
     metrics_from_counts,
     smoothed_bootstrap,
 )
-from lvlm_ad.metrics.differences import mean_auroc_difference
+from lvlm_ad.metrics.differences import mean_auroc_difference, resampled_difference
 from lvlm_ad.metrics.estimates import estimate_category
 from lvlm_ad.metrics.intervals import (
     AurocInterval,
@@ -31,7 +31,6 @@ from lvlm_ad.metrics.intervals import (
     pixel_interval,
     smoothed_interval,
 )
-from lvlm_ad.metrics.paired import resampled_difference
 
 Size = tuple[int, int]
 Range = tuple[float, float]

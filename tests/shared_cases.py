@@ -114,10 +114,10 @@ def pixel_mean(points, draws, n_effective):
 
 @quantity
 def difference_interval(labels, first, second):
-    from lvlm_ad.metrics import intervals
+    from lvlm_ad.metrics.differences import mean_auroc_difference
 
-    difference, correlation, interval = intervals.difference_interval(labels, first, second)
-    return {"difference": difference, "correlation": correlation, "interval": interval}
+    found = mean_auroc_difference([np.asarray(labels, bool)], [first], [second])
+    return {"difference": found.difference, "correlation": found.correlation, "interval": found.interval}
 
 
 @quantity

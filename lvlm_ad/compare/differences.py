@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.metrics.differences import mean_auroc_difference, p_value
+from lvlm_ad.metrics.differences import difference_over_categories, mean_auroc_difference, p_value, resampled_difference
 from lvlm_ad.metrics.estimates import estimate_mean
-from lvlm_ad.metrics.paired import difference_over_categories, resampled_difference
 
 if TYPE_CHECKING:
     from lvlm_ad.metrics.bootstrap import CategoryImages

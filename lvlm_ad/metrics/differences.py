@@ -12,23 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats import t as student
 
-from lvlm_ad.metrics.auroc_intervals import Z, auroc_interval, delong_covariance, mean_auroc_interval
 from lvlm_ad.metrics.curves import placements
+from lvlm_ad.metrics.estimates import Estimate, estimate_mean
+from lvlm_ad.metrics.intervals import FEWEST_CATEGORIES, Z, auroc_interval, delong_covariance, mean_auroc_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from lvlm_ad.metrics.auroc_intervals import Interval
+    from lvlm_ad.metrics.intervals import Interval
 
 __all__ = [
     "PairedDifference",
-    "difference_interval",
+    "difference_over_categories",
     "holm",
     "mean_auroc_difference",
     "p_value",
+    "resampled_difference",
     "shrunk_correlation",
     "square_and_add",
 ]
@@ -93,23 +96,61 @@ def mean_auroc_difference(
     return PairedDifference(means[0] - means[1], correlation, interval)
 
 
-def difference_interval(
-    labels: NDArray[np.bool_], first: NDArray[Any], second: NDArray[Any]
-) -> tuple[float | None, float, Interval | None]:
-    """Compare two methods' image AUROC on the same images of one category, as ``mean_auroc_difference`` does.
+def resampled_difference(
+    metric: str, first: Mapping[str, Estimate], second: Mapping[str, Estimate]
+) -> tuple[Interval | None, str]:
+    """Compare two methods' mean of a metric other than image AUROC over the same images of the same categories.
+
+    The interval is the square-and-add of the two means' intervals, with the correlation of their values on the same
+    resamples.
+
+    Args:
+        metric: its name, "image_ap" and so on.
+        first: category -> the first method's estimate; one or more.
+        second: the same categories -> the other method's, from the same resamples.
 
     Returns:
-        The difference, None where a kind is missing; the correlation; and the 95 % interval, None with fewer than two
-        images of a kind.
+        The 95 % interval, in -1..1; or None and the reason, where one of the methods has no interval.
+    """
+    means = estimate_mean(metric, first), estimate_mean(metric, second)
+    one, other = (mean.interval for mean in means)
+    if one is None or other is None:
+        return None, next(mean.reason for mean in means if mean.interval is None)
+    draws = np.stack([_mean_draws(first), _mean_draws(second)])
+    covariance = np.cov(draws[:, ~np.isnan(draws).any(axis=0)])
+    images = min(mean.images for mean in means)
+    correlation = shrunk_correlation(covariance[0, 1], covariance[0, 0], covariance[1, 1], images)
+    return square_and_add(means[0].value, one, means[1].value, other, correlation), ""
+
+
+def _mean_draws(categories: Mapping[str, Estimate]) -> NDArray[np.float64]:
+    draws = [one.draws for one in categories.values() if one.draws is not None]
+    return np.asarray(np.mean(draws, axis=0))
+
+
+def difference_over_categories(differences: Sequence[float], interval: Interval) -> Interval | None:
+    """Return the interval of a mean difference that also stands for other kinds of objects.
+
+    It spans the interval over fixed categories and Student's interval of the categories' differences, whose spread
+    holds the noise of their images already.
+
+    Args:
+        differences: ``(K,)``, of each category.
+        interval: of their mean, the categories being fixed.
+
+    Returns:
+        In -1..1; None for fewer than three categories, or if all differences are the same.
 
     Example:
-        >>> labels = np.array([True, True, False, False])
-        >>> result = difference_interval(labels, np.array([0.9, 0.8, 0.1, 0.1]), np.full(4, 0.5))
-        >>> result[0], [round(end, 3) for end in result[2]]
-        (0.5, [-0.226, 0.888])
+        >>> [round(end, 3) for end in difference_over_categories([0.1, 0.2, 0.15, 0.05], (0.05, 0.2))]
+        [0.022, 0.228]
     """
-    found = mean_auroc_difference([np.asarray(labels, dtype=np.bool_)], [first], [second])
-    return found.difference, found.correlation, found.interval
+    values = np.asarray(differences, dtype=np.float64)
+    if values.size < FEWEST_CATEGORIES or np.ptp(values) < 1e-12:  # noqa: PLR2004 - rounding
+        return None
+    half = float(student.ppf(0.975, values.size - 1) * values.std(ddof=1)) / math.sqrt(values.size)
+    mean = math.fsum(values) / values.size
+    return max(min(mean - half, interval[0]), -1.0), min(max(mean + half, interval[1]), 1.0)
 
 
 def shrunk_correlation(covariance: float, first: float, second: float, images: float) -> float:

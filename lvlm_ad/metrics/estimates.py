@@ -11,8 +11,12 @@ import numpy as np
 
 from lvlm_ad.metrics.bootstrap import CategoryImages, bootstrap, smoothed_bootstrap
 from lvlm_ad.metrics.intervals import (
+    FEWEST_DEFECTIVE,
+    FEWEST_EFFECTIVE,
+    MOST_UNDEFINED,
     Interval,
     auroc_interval,
+    kish,
     mean_auroc_interval,
     mover_mean,
     over_categories,
@@ -20,7 +24,6 @@ from lvlm_ad.metrics.intervals import (
     pixel_mean,
     smoothed_interval,
 )
-from lvlm_ad.metrics.resampled_intervals import FEWEST_DEFECTIVE, FEWEST_EFFECTIVE, MOST_UNDEFINED, kish
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,20 +1,40 @@
-"""The 95 % intervals of every metric, of its mean over categories, and of differences."""
+"""95 % intervals of every metric and of its mean over categories.
 
-from lvlm_ad.metrics.auroc_intervals import (
-    AurocInterval,
-    Interval,
-    auroc_interval,
-    mean_auroc_interval,
-    over_categories,
-)
-from lvlm_ad.metrics.differences import difference_interval
-from lvlm_ad.metrics.resampled_intervals import mover_mean, pixel_interval, pixel_mean, smoothed_interval
+An interval lies in 0..1, contains its number and never has zero width: all right on few images is not certainty. Those
+of image AUROC have a closed form. Those of AP, F1-max and pixel metrics are normal, or Student's, on log odds of the
+resamples that ``bootstrap`` draws.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtri
+from scipy.stats import t as student
+
+from lvlm_ad.metrics.curves import auroc, placements, steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "FEWEST_CATEGORIES",
+    "FEWEST_DEFECTIVE",
+    "FEWEST_EFFECTIVE",
+    "FEWEST_IMAGES",
+    "MOST_UNDEFINED",
     "AurocInterval",
     "Interval",
+    "Z",
     "auroc_interval",
-    "difference_interval",
+    "delong_covariance",
+    "kish",
     "mean_auroc_interval",
     "mover_mean",
     "over_categories",
@@ -22,3 +42,316 @@ __all__ = [
     "pixel_mean",
     "smoothed_interval",
 ]
+
+Interval = tuple[float, float]
+"""The lower and the upper end."""
+
+Z = float(ndtri(0.975))
+
+FEWEST_IMAGES = 2
+"""With fewer images of a kind in a category there is no interval."""
+
+FEWEST_CATEGORIES = 3
+"""With fewer categories there is no interval over other kinds of objects."""
+
+FEWEST_DEFECTIVE = 3
+"""With fewer images that hold a defect there is no interval of pixel metrics."""
+
+FEWEST_EFFECTIVE = 2.0
+"""Nor with fewer effective images."""
+
+MOST_UNDEFINED = 0.05
+"""With a larger fraction of undefined resamples there is no interval."""
+
+_NEAR = 1e-6
+"""So near to 0 and 1 log odds run away."""
+
+_SAME = 1e-12
+"""Values that differ by less are the same: sums in another order differ by rounding."""
+
+_LEAST_FACTOR = 0.001
+
+_TRUSTED_FROM = 20
+"""Up to so many images of a kind, a variance that looks small is not believed."""
+
+_SHIFT = 40.0
+"""A shift of log odds that takes every AUROC to 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class AurocInterval:
+    """An image AUROC and how sure it is.
+
+    Attributes:
+        auroc: in 0..1; None where a kind of image is missing.
+        v5: the variance of Hanley and McNeil at ``auroc``, as in Newcombe's method 5; None without an AUROC.
+        delong_variance: DeLong's variance of the AUROC; None with fewer than two images of a kind.
+        factor: how many times larger than ``v5`` the data say that the variance is.
+        interval: 95 %; None with fewer than two images of a kind.
+        bound_at_extreme: at AUROC 1, an interval that is valid for every distribution of the scores cannot start above
+            this; at AUROC 0, it cannot end below 1 minus this. None at any other AUROC.
+    """
+
+    auroc: float | None
+    v5: float | None
+    delong_variance: float | None
+    factor: float
+    interval: Interval | None
+    bound_at_extreme: float | None
+
+
+def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInterval:
+    """Compute a category's image AUROC and its 95 % interval.
+
+    Newcombe's method 5 (Stat. Med. 25:559-573, 2006) inverts a test with the variance of Hanley and McNeil (Radiology
+    143:29-36, 1982). Here that variance is multiplied by a factor: DeLong's variance (Biometrics 44:837-845, 1988) over
+    it. A factor below 1 is believed only as far as there are images, and not at all with 20 or fewer of a kind.
+
+    Args:
+        labels: bool ``(n,)``, True if anomalous.
+        scores: ``(n,)``, finite; higher is more anomalous.
+
+    Example:
+        >>> result = auroc_interval(np.array([True, True, False, False]), np.array([0.9, 0.8, 0.1, 0.0]))
+        >>> result.auroc, [round(end, 3) for end in result.interval], round(result.bound_at_extreme, 3)
+        (1.0, [0.386, 1.0], 0.158)
+    """
+    labels, scores = np.asarray(labels, dtype=np.bool_), np.asarray(scores)
+    defective, good = int(np.count_nonzero(labels)), int(np.count_nonzero(~labels))
+    fewest = min(defective, good)
+    if not fewest:
+        return AurocInterval(None, None, None, 1.0, None, None)
+    value = float(auroc(steps_of(scores, labels, ~labels)))
+    v5 = float(_hanley_mcneil(value, 1 - value, defective, good))
+    extreme = value in {0.0, 1.0}
+    bound = 0.025 ** (1 / fewest) if extreme else None
+    if fewest < FEWEST_IMAGES:
+        return AurocInterval(value, v5, None, 1.0, None, bound)
+    placed = placements(labels, scores)
+    variance = delong_covariance(labels, placed, placed)
+    factor = 1.0 if extreme else max(variance / v5, _LEAST_FACTOR)
+    if factor < 1:
+        factor **= max(0.0, 1 - _TRUSTED_FROM / fewest)
+    interval = mean_auroc_interval([value], [defective], [good], [factor])
+    return AurocInterval(value, v5, variance, factor, interval, bound)
+
+
+def mean_auroc_interval(
+    auroc: Sequence[float], defective: Sequence[int], good: Sequence[int], factor: Sequence[float]
+) -> Interval | None:
+    """Compute the 95 % interval of the mean image AUROC over fixed categories, as of a single one.
+
+    The test that Newcombe's method 5 inverts, along one line: all categories' log odds are shifted by the same amount.
+
+    Args:
+        auroc: ``(K,)``, each category's image AUROC.
+        defective: ``(K,)``, its defective images.
+        good: ``(K,)``, its good images.
+        factor: ``(K,)``, ``AurocInterval.factor``.
+
+    Returns:
+        The interval; None without a category, or if one has fewer than two images of a kind.
+
+    Example:
+        >>> [round(end, 3) for end in mean_auroc_interval([1.0] * 15, [2] * 15, [2] * 15, [1.0] * 15)]
+        [0.909, 1.0]
+    """
+    values = np.asarray(auroc, dtype=np.float64)
+    kinds = np.asarray(defective, dtype=np.float64), np.asarray(good, dtype=np.float64)
+    if not values.size or min(one.min() for one in kinds) < FEWEST_IMAGES:
+        return None
+    variances = (*kinds, np.asarray(factor, dtype=np.float64))
+    mean = math.fsum(values) / values.size
+    # Swapping the names of the kinds turns an AUROC into 1 minus itself, and the lower end into the upper one.
+    return min(_lower(values, *variances), mean), max(1 - _lower(1 - values, *variances), mean)
+
+
+def _lower(
+    values: NDArray[np.float64], defective: NDArray[np.float64], good: NDArray[np.float64], factor: NDArray[np.float64]
+) -> float:
+    """Return the mean AUROC, at most the observed one, that a test does just not reject."""
+    if not values.any():
+        return 0.0
+    fewest = np.minimum(defective, good)
+    odds = logit((fewest * values + 1) / (fewest + 2))
+    from_one = float(np.mean(1 - values))
+
+    def below(shift: float) -> float:
+        """Return how far the shifted mean lies below the observed one."""
+        return float(expit(-(odds + shift)).mean()) - from_one
+
+    def beyond(shift: float) -> float:
+        """Return how much farther that is than the test allows."""
+        up, down = expit(odds + shift), expit(-(odds + shift))
+        variance = float((factor * _hanley_mcneil(up, down, defective, good)).sum()) / values.size**2
+        return below(shift) - Z * math.sqrt(variance)
+
+    # At a mean of 1 no shift gives the observed mean, and _SHIFT comes as near as can be.
+    observed = _root(below, _SHIFT) if from_one else _SHIFT
+    return float(expit(odds + _root(beyond, observed)).mean())
+
+
+def _root(function: Any, stop: float) -> float:
+    return float(brentq(function, -_SHIFT, stop, xtol=1e-13))
+
+
+def _hanley_mcneil(value: Any, from_one: Any, defective: Any, good: Any) -> Any:
+    """Return the variance of an AUROC, both kinds as many as there are on average; ``from_one``: 1 minus the AUROC."""
+    others = (defective + good) / 2 - 1
+    pairs = from_one / (1 + from_one) + value / (1 + value)
+    return value * from_one * (1 + others * pairs) / (defective * good)
+
+
+def over_categories(values: Sequence[float], edge: float) -> Interval | None:
+    """Compute the 95 % interval of a mean over categories that stand for other kinds of objects.
+
+    It is Student's interval on log odds. The spread of the categories' values holds the noise of their images already.
+
+    Args:
+        values: ``(K,)``, a metric of each category.
+        edge: the mean counts as at least this, and at most 1 minus this.
+
+    Returns:
+        The interval; None for fewer than three categories, or if all have the same value.
+
+    Example:
+        >>> [round(end, 3) for end in over_categories([0.9, 0.8, 0.95, 0.7], edge=0.001)]
+        [0.585, 0.95]
+    """
+    if len(values) < FEWEST_CATEGORIES or np.ptp(values) < _SAME:
+        return None
+    mean = math.fsum(values) / len(values)
+    centre = min(max(mean, edge), 1 - edge)
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(student.ppf(0.975, len(values) - 1)) * error / (centre * (1 - centre))
+    return min(float(expit(logit(centre) - half)), mean), max(float(expit(logit(centre) + half)), mean)
+
+
+def delong_covariance(labels: NDArray[np.bool_], first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return DeLong's covariance of two AUROCs on the same images (Biometrics 44:837-845, 1988).
+
+    Args:
+        labels: bool ``(n,)``, at least two images of each kind.
+        first: ``(n,)``, ``placements`` of the first scores.
+        second: ``(n,)``, those of the second; with the same as ``first`` it is the variance.
+    """
+    kinds = (labels, ~labels)
+    return math.fsum(float(np.cov(first[kind], second[kind])[0, 1]) / np.count_nonzero(kind) for kind in kinds)
+
+
+def smoothed_interval(
+    metric: str, point: float, smoothed: ArrayLike, plain: ArrayLike, defective: int
+) -> tuple[Interval | None, float]:
+    """Compute the 95 % interval of a category's image AP or F1-max.
+
+    Args:
+        metric: "ap" or "f1_max".
+        point: the metric.
+        smoothed: ``(R,)``, the metric on smoothed resamples (``bootstrap.smoothed_bootstrap``).
+        plain: ``(S,)``, the metric on resamples with replacement, stratified by label.
+        defective: m, the defective images.
+
+    Returns:
+        The interval, None if all smoothed resamples agree; and the optimism, by how much ``plain`` exceeds the metric
+        on average. F1-max is a maximum: on few images it exceeds what it is on many, so the interval reaches lower by
+        the optimism.
+    """
+    steps = {"ap": defective * (defective + 1), "f1_max": 2 * defective + 1}[metric]
+    edge = 0.5 / steps
+    optimism = max(0.0, float(np.asarray(plain, dtype=np.float64).mean()) - point)
+    odds = logit(np.clip(smoothed, 1e-9, 1 - 1e-9))
+    if np.ptp(odds) < _SAME:
+        return None, optimism
+    centre, half = float(logit(min(max(point, edge), 1 - edge))), Z * float(odds.std())
+    low, high = min(float(expit(centre - half)), point) - optimism, max(float(expit(centre + half)), point)
+    return (max(low, 0.0), high), optimism
+
+
+def mover_mean(points: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """Compute the interval of a mean of independent categories by square-and-add.
+
+    Zou and Donner, Stat. Med. 27:1693-1702 (2008).
+
+    Args:
+        points: ``(K,)``, a metric of each category.
+        intervals: ``(K, 2)``, its interval, which contains it.
+
+    Example:
+        >>> [round(end, 3) for end in mover_mean([0.8, 0.6], [(0.7, 0.9), (0.5, 0.8)])]
+        [0.629, 0.812]
+    """
+    values, ends = np.asarray(points, dtype=np.float64), np.asarray(intervals, dtype=np.float64)
+    down, up = (float(np.linalg.norm(ends[:, end] - values)) / values.size for end in (0, 1))
+    mean = math.fsum(values) / values.size
+    return max(mean - down, 0.0), min(mean + up, 1.0)
+
+
+def kish(weights: ArrayLike) -> float:
+    """Return how many equally heavy images vary as much as images of these weights: Kish's effective sample size.
+
+    Kish, Survey Sampling (1965). 0.0 without a weight above 0.
+
+    Example:
+        >>> kish([5, 5, 5]), round(kish([100, 5, 5]), 2)
+        (3.0, 1.2)
+    """
+    values = np.asarray(weights, dtype=np.float64)
+    return float(values.sum() ** 2 / (values**2).sum()) if values.any() else 0.0
+
+
+def pixel_interval(point: float, draws: ArrayLike, weights: ArrayLike) -> tuple[float, Interval | None]:
+    """Compute the 95 % interval of a category's pixel metric: images, not pixels, are the sample.
+
+    Args:
+        point: the metric.
+        draws: ``(R,)``, the metric on resamples of the images; NaN where undefined.
+        weights: ``(m,)``, how much each image's defect weighs: its pixels, or for AUPRO its regions.
+
+    Returns:
+        The effective number of images with a defect (Kish), at least 2; and the interval. It is None with fewer than
+        three images that have a defect or two effective ones, if more than one resample in twenty is undefined, and if
+        all resamples agree.
+    """
+    effective = kish(weights)
+    floored = max(FEWEST_EFFECTIVE, effective)
+    if np.count_nonzero(weights) < FEWEST_DEFECTIVE or effective < FEWEST_EFFECTIVE:
+        return floored, None
+    return floored, pixel_mean([point], np.asarray(draws)[None], [floored])[0]
+
+
+def pixel_mean(
+    points: Sequence[float], draws: ArrayLike, n_effective: Sequence[float]
+) -> tuple[Interval | None, float]:
+    """Compute the 95 % interval of the mean of a pixel metric over fixed categories.
+
+    Args:
+        points: ``(K,)``, the metric of each category.
+        draws: ``(K, R)``, the metric on resamples of its images; NaN where undefined.
+        n_effective: ``(K,)``, its effective number of images, 2 or more.
+
+    Returns:
+        The interval, None if more than one resample in twenty is undefined or all agree; and its degrees of freedom,
+        those of Satterthwaite (Biometrics 2:110-114, 1946).
+    """
+    values = np.asarray(draws, dtype=np.float64)
+    defined = [row[~np.isnan(row)] for row in values]
+    images = np.asarray(n_effective, dtype=np.float64)
+    if np.isnan(values).mean(axis=1).max() > MOST_UNDEFINED or max(map(np.ptp, defined)) < _SAME:
+        return None, math.nan
+    # Categories vary independently, so the values on undefined resamples may be those on any others.
+    values = np.stack([np.resize(row, values.shape[1]) for row in defined])
+    counted = values.var(axis=1)
+    variances = counted * images / (images - 1)
+    freedom = float(variances.sum() ** 2 / (variances**2 / (images - 1)).sum())
+    point = math.fsum(points) / len(points)
+    centre, spread = _on_log_odds(point, values.mean(axis=0))
+    half = float(student.ppf(0.975, freedom)) * math.sqrt(variances.sum() / counted.sum()) * spread
+    return (min(float(expit(centre - half)), point), max(float(expit(centre + half)), point)), freedom
+
+
+def _on_log_odds(point: float, draws: NDArray[np.float64]) -> tuple[float, Any]:
+    """Return a number and the standard deviation of its resamples on the scale of log odds."""
+    if min(point, draws.min()) < _NEAR or max(point, draws.max()) > 1 - _NEAR:
+        near = min(max(point, 0.001), 0.999)
+        return float(logit(near)), draws.std() / (near * (1 - near))
+    return float(logit(point)), logit(draws).std()

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from lvlm_ad.metrics.auroc_intervals import Z
 from lvlm_ad.metrics.bootstrap import seeded_generator
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm
+from lvlm_ad.metrics.intervals import Z
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvlm_ad.metrics.auroc_intervals import delong_covariance
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm, mean_auroc_difference, p_value, shrunk_correlation, square_and_add
+from lvlm_ad.metrics.intervals import delong_covariance
 
 FRACTIONS = st.floats(0, 1).map(lambda value: round(value, 6))
 

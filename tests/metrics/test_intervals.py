@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from lvlm_ad.metrics.differences import PairedDifference, mean_auroc_difference
 from lvlm_ad.metrics.intervals import (
     auroc_interval,
-    difference_interval,
     mean_auroc_interval,
     mover_mean,
     over_categories,
@@ -108,9 +108,10 @@ def test_other_kinds_of_objects():
 def test_a_copy_does_not_differ():
     """Two rows with the same scores differ by 0, and the interval says that nothing is certain."""
     labels, scores = _separated(5, errors=1)
-    difference, correlation, (low, high) = difference_interval(labels, scores, scores)
-    assert difference == 0
-    assert correlation == pytest.approx(1 - 2 / 5)
+    found = mean_auroc_difference([labels], [scores], [scores])
+    assert found.difference == 0
+    assert found.correlation == pytest.approx(1 - 2 / 5)
+    low, high = found.interval
     assert low < 0 < high
     assert low == pytest.approx(-high)
 
@@ -118,11 +119,13 @@ def test_a_copy_does_not_differ():
 def test_a_difference_stays_between_its_bounds():
     """All right against all wrong on two images of a kind: the largest difference, not sure to be above 0.2."""
     labels, scores = _separated(2)
-    difference, _, (low, high) = difference_interval(labels, scores, -scores)
-    assert difference == high == 1
+    found = mean_auroc_difference([labels], [scores], [-scores])
+    low, high = found.interval
+    assert found.difference == high == 1
     assert 0 < low < 0.2
-    assert difference_interval(np.array([1, 0, 0], bool), scores[:3], scores[:3])[2] is None
-    assert difference_interval(np.ones(3, bool), scores[:3], scores[:3]) == (None, 0.0, None)
+    one_defective = mean_auroc_difference([np.array([1, 0, 0], bool)], [scores[:3]], [scores[:3]])
+    assert one_defective.interval is None
+    assert mean_auroc_difference([np.ones(3, bool)], [scores[:3]], [scores[:3]]) == PairedDifference(None, 0.0, None)
 
 
 def test_smoothed_resamples_keep_the_number():

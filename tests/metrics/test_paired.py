@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lvlm_ad.metrics.bootstrap import CategoryImages, metrics_from_counts
+from lvlm_ad.metrics.differences import difference_over_categories, resampled_difference
 from lvlm_ad.metrics.estimates import estimate_category
-from lvlm_ad.metrics.paired import difference_over_categories, resampled_difference
 
 
 def estimates(draw, defective, good, shared=0.5, resamples=200):
