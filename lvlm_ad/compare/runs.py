@@ -35,7 +35,7 @@ class ImageDifference:
         id: the sample.
         label: True if anomalous.
         scores: the image scores of both runs; None where an answer holds none.
-        placements: for each run the fraction of the category's images of the other kind that this image is ranked
+        placements: for each run the fraction of the category's images of the other class that this image is ranked
             correctly against.
     """
 

@@ -45,7 +45,7 @@ def cost(counts: Mapping[str, int], prices: Prices) -> float | None:
         prices: the prices.
 
     Returns:
-        The cost; None if one kind of image is missing.
+        The cost; None without good or without defective images.
 
     Example:
         >>> counts = {"tp": 9, "fn": 1, "fp": 2, "tn": 8, "abstain_defect": 0, "abstain_good": 0}
@@ -62,12 +62,12 @@ def cost(counts: Mapping[str, int], prices: Prices) -> float | None:
 def cost_interval(categories: Sequence[Mapping[str, int]], prices: Prices) -> tuple[float, float] | None:
     """Return the 95 % interval of the mean cost over categories.
 
-    The images of each category and kind are resampled. A rate of 0 or 1 stays as it is in every resample, which would
+    The good and the defective images of each category are resampled. A rate of 0 or 1 stays as it is in every resample, which would
     pass for certainty; there the distance of the end of its exact interval (Clopper and Pearson, Biometrika
     26:404-413, 1934) is added, several as the root of the sum of their squares.
 
     Args:
-        categories: counts as ``lvlm_ad.decisions.decision`` returns them; each has images of both kinds.
+        categories: counts as ``lvlm_ad.decisions.decision`` returns them; each has good and defective images.
         prices: the prices.
 
     Returns:
@@ -107,7 +107,7 @@ def baselines(prices: Prices) -> dict[str, float]:
 
 
 def mean_cost(categories: Sequence[Mapping[str, int]], prices: Prices) -> dict[str, Any]:
-    """Return the mean cost of a part over categories with images of both kinds, its interval and the baselines.
+    """Return the mean cost of a part over categories with good and defective images, its interval and the baselines.
 
     "verdict" is a sentence if the model is dearer than the cheapest baseline.
     """
@@ -125,7 +125,7 @@ def mean_cost(categories: Sequence[Mapping[str, int]], prices: Prices) -> dict[s
     }
     name, least = min(without.items(), key=lambda item: item[1])
     if per_part is None:
-        result["reason"] = "no category has images of both kinds"
+        result["reason"] = "no category has both good and defective images"
     elif per_part > least:
         words = {"pass_all": "pass everything", "scrap_all": "scrap everything", "inspect_all": "inspect everything"}
         result["verdict"] = (
@@ -143,7 +143,7 @@ def _kinds(counts: Mapping[str, int]) -> tuple[np.ndarray[Any, np.dtype[np.int64
 
 
 def _weights(prices: Prices) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, Any], float]:
-    """Return the cost of a wrong, unanswered and right image of each kind, times its share, and the model's."""
+    """Return the cost of a wrong, unanswered and right image of each class, times its share, and the model's."""
     share = prices.prevalence
     bad = share * np.array([prices.miss, prices.check, 0.0])
     good = (1 - share) * np.array([prices.false_alarm, prices.check, 0.0])

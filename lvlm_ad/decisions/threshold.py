@@ -193,14 +193,14 @@ def best_threshold(
     equal ones the largest counts; never to alarm counts only if it is strictly better than every score.
 
     Args:
-        labels: bool ``(N,)``, True for a defect; both kinds must occur.
+        labels: bool ``(N,)``, True for a defect; both classes must occur.
         scores: float ``(N,)``; None or NaN counts as an image of its kind that is neither alarm nor pass.
         prevalence: the share of defective parts.
         miss: the price of a missed defect.
         false_alarm: the price of a false alarm.
 
     Raises:
-        MetricError: one kind is missing.
+        MetricError: one class is missing.
 
     Returns:
         The threshold (None: never alarm), and its balanced accuracy or cost.
@@ -211,7 +211,7 @@ def best_threshold(
     """
     defect, values = np.asarray(labels, dtype=np.bool_), as_scores(scores)
     if defect.all() or not defect.any():
-        raise MetricError("a threshold is chosen from good and defective images; one kind is missing")
+        raise MetricError("a threshold is chosen from good and defective images; one class is missing")
     bad, good = np.sort(values[defect & ~np.isnan(values)]), np.sort(values[~defect & ~np.isnan(values)])
     levels = np.append(np.unique(values[~np.isnan(values)])[::-1], np.inf)
     n_bad, n_good = int(defect.sum()), int((~defect).sum())

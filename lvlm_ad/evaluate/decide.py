@@ -129,7 +129,7 @@ def decide(settings: DecisionSettings, records: Records, threshold_records: Reco
 
 
 def judged_images(metrics: Mapping[str, Any], records: Records) -> set[str]:
-    """Return the ids of the judged images: with ``calibration:FRACTION`` not of those that chose the thresholds.
+    """Return the ids of the judged images: with ``calibration:FRACTION`` not of those that set the thresholds.
 
     ``metrics`` is the content of a metrics.json with "decisions", ``records`` are the run's predictions.
     """
@@ -184,7 +184,7 @@ def _split(records: Records, settings: DecisionSettings, seed: str) -> tuple[Rec
     chosen: set[str] = set()
     for label in (False, True):
         names = sorted(record.id for record in records if record.label == label)
-        # One image of a kind is left to be judged at least.
+        # One image of a class is left to be judged at least.
         count = min(max(round((settings.choice.value or 0) * len(names)), 1), len(names) - 1)
         chosen |= set(random.Random(f"{seed}/{label}").sample(names, max(count, 0)))  # noqa: S311 - reproducible, not secret
     return [one for one in records if one.id in chosen], [one for one in records if one.id not in chosen]

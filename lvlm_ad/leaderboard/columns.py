@@ -1,6 +1,6 @@
 """The columns of the leaderboard, for every format: terminal, Markdown, CSV, LaTeX and HTML.
 
-To add a column, add a field to ``Entry`` (board.py), fill it in ``_entry``, and add a ``Column`` to ``COLUMNS``.
+To add a column, add a field to ``Entry``, fill it in ``make_entry`` (entries.py), and add a ``Column`` to ``COLUMNS``.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ NUMBERS = COLUMNS[2:]
 
 HEADS = (
     "In percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3, or as stated. "
-    "To best: difference to the best ranked row, with its 95 % interval. USD/image: cost of an image that was asked "
-    "about. USD/point: cost per percentage point of I-AUROC above 50 (chance), where its interval lies above 50."
+    "To best: difference to the best ranked row, with its 95 % interval. USD/image: cost per image asked about. "
+    "USD/point: cost per percentage point of I-AUROC above 50 (chance); empty if its interval includes 50."
 )
 
 MARKS = "In each column, the best value of the ranked rows is bold and the second best is underlined."
@@ -157,9 +157,9 @@ OWN_MAPS = (
 INTERVALS = "A 95 % interval shows how much a value would vary with other test images of the same categories."
 
 RANKS = (
-    "A rank of 2\N{EN DASH}4 means that the row may be the second, third or fourth best, and that these images cannot "
-    "say which. Two rows are told apart only if their difference on the same images is larger than chance would make "
-    "any difference in the table, with 95 % confidence; a row whose range begins at 1 is among the best."
+    "A rank of 2\N{EN DASH}4 means that the row is second, third or fourth best; these images cannot show which. One "
+    "row ranks below another only if their difference on the same images is too large to be chance, with 95 % "
+    "confidence for the whole table."
 )
 
 _NAME_KEPT = 28

@@ -22,8 +22,8 @@ _METRICS_IN_A_TABLE = 2
 """Each metric takes four columns."""
 
 _NOTE = (
-    "Percent. Difference: the first model minus the second on the same images, with its 95 % interval; p: two-sided, "
-    "that there is no difference, adjusted by Holm's method for all categories, and for all means. "
+    "Percent. Difference: the first model minus the second on the same images, with its 95 % interval. p: two-sided "
+    "p-value of no difference, adjusted by Holm's method over all categories (that of a mean: over all means). "
     f"Bold: p below {SIGNIFICANT}."
 )
 

@@ -21,7 +21,7 @@ Interval = tuple[float, float]
 _KINDS = {
     "fixed": "fixed",
     "reference": "a quantile of good reference images",
-    "conformal": "from good reference images, so that false alarms stay below the stated share",
+    "conformal": "from good reference images; on average at most this share of good images alarms",
     "calibration": "the best on other labelled images",
 }
 """Kind of threshold -> what it is."""
@@ -79,21 +79,15 @@ def _rate(name: str, head: str, short: str, about: str, **options: Any) -> Decis
 
 _FIGURES = (
     _rate("balanced_accuracy", "Bal. acc.", "bal.\nacc.", "mean of recall and the share of good images that pass"),
-    _rate("recall", "Recall", "recall", "share of defective images that are called defective"),
-    _rate("miss", "Miss", "miss", "share of defective images that pass as good", lower_is_better=True),
-    _rate(
-        "false_alarm",
-        "False alarm",
-        "false\nalarm",
-        "share of good images that are called defective",
-        lower_is_better=True,
-    ),
-    _rate("precision", "Precision", "precision", "share of images called defective that are, at the test set's mix"),
+    _rate("recall", "Recall", "recall", "share of defective images that alarm"),
+    _rate("miss", "Miss", "miss", "share of defective images that pass", lower_is_better=True),
+    _rate("false_alarm", "False alarm", "false\nalarm", "share of good images that alarm", lower_is_better=True),
+    _rate("precision", "Precision", "precision", "share of alarms that are defective, among these test images"),
     _rate(
         "precision_at_prevalence",
         "Prec. at prev.",
         "prec. at\nprev.",
-        "precision if as few parts are defective as stated",
+        "precision on a line with the stated prevalence",
         part="pooled",
         bracketed=False,
     ),
@@ -104,7 +98,7 @@ _FIGURES = (
         usd,
         bracketed=True,
         part="cost",
-        about="expected cost of a part with its wrong decisions, in the currency of the prices",
+        about="expected cost of a part, in the currency of the prices",
         lower_is_better=True,
     ),
     DecisionColumn(
@@ -113,7 +107,7 @@ _FIGURES = (
         "Brier",
         _three_digits,
         part="calibration",
-        about="mean squared distance of score and label",
+        about="mean squared difference between score and label",
         lower_is_better=True,
     ),
     DecisionColumn(
@@ -129,7 +123,7 @@ _FIGURES = (
         "max_coverage",
         "Decided",
         "decided\n%",
-        "share of images with an answer to decide on",
+        "share of images whose answer gives a score",
         part="abstention",
         bracketed=False,
     ),
@@ -190,7 +184,8 @@ def decision_notes(entries: Sequence[Entry], columns: Sequence[Column]) -> list[
         notes.append(f"The rows have different thresholds, so their decisions cannot be compared directly. {each}.")
     if missing:
         notes.append(
-            f"No decisions are stored for {_listed(missing)}; the same bench adds them, without asking anything."
+            f"No decisions are stored for {_listed(missing)}; run the same bench again to add them from the stored "
+            "answers."
         )
     return [*notes, *(column.note(entries) for column in chosen)]
 

@@ -15,7 +15,7 @@ from lvlm_ad.runs import ImageScores, Run, current_intervals, image_scores, is_c
 if TYPE_CHECKING:
     from pathlib import Path
 
-_OLDER_RULE = "its interval follows an older rule; the same bench again computes it anew, without asking anything"
+_OLDER_RULE = "an older version measured it; run the same bench again to get one from the stored answers"
 _NO_RESAMPLES = "measured with --resamples 0"
 UNREADABLE = "its predictions cannot be read; 'lvlm-ad leaderboard --verify' says why"
 _ONE_IMAGE = "a category has only one good or one defective image"

@@ -36,7 +36,7 @@ __all__ = ["ALONE", "TOO_FEW", "rank_rows"]
 
 ALONE = "One row: nothing to compare."
 
-TOO_FEW = "Too few images to rank: no two rows could be told apart on these, however different they are."
+TOO_FEW = "Too few images to rank: on so few, even the largest difference could be chance."
 
 _OTHER_IMAGES = "its predictions are of other images than those of most rows"
 _OTHER_CATEGORIES = "measured on other categories than most rows"
@@ -90,7 +90,7 @@ def rank_rows(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) 
     if not rankable(by_sort.sizes):
         return [*entries, *apart], TOO_FEW
     ranked = _with_ranks(entries, rank_ranges(better), sort)
-    return [*ranked, *apart], f"{len(ranked)} rows are ranked together; one more may widen the ranges of the others."
+    return [*ranked, *apart], f"{len(ranked)} rows are ranked together; more rows may widen the ranges."
 
 
 def _alone(entry: Entry) -> Entry:
@@ -141,7 +141,7 @@ def _categories(entry: Entry, metric: str) -> list[str]:
 
 
 def _auroc_rows(kept: Sequence[_Candidate]) -> Rows | None:
-    """Prepare the comparison of image AUROCs; None if a category has only one image of a kind."""
+    """Prepare the comparison of image AUROCs; None if a category has only one image of a class."""
     categories = kept[0].scores.by_category().values()
     if any(min(labels.sum(), (~labels).sum()) == 1 for labels, _ in categories):
         return None
@@ -178,7 +178,7 @@ def _differences(entries: Sequence[Entry], rows: Rows, metric: str) -> list[Entr
 def _on_front(
     entries: Sequence[Entry], kept: Sequence[_Candidate], rows: Rows | None, better: NDArray[np.bool_] | None
 ) -> list[Entry]:
-    """Say which rows may be on the front of image AUROC over cost: no row is better for sure and costs no more.
+    """Say which rows may be on the front of image AUROC over cost: no row is certainly better and costs no more.
 
     Costs are compared image by image, with Student's interval of the mean difference.
     """

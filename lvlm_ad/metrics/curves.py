@@ -204,12 +204,12 @@ def _true_positives(steps: Steps) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 
 def placements(labels: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Return for each image the fraction of the other kind's images that it is ranked correctly against.
+    """Return for each image the fraction of the other class's images that it is ranked correctly against.
 
     Ties count half. The mean over either kind is the AUROC.
 
     Args:
-        labels: bool ``(n,)``, True if anomalous; both kinds occur.
+        labels: bool ``(n,)``, True if anomalous; both classes occur.
         scores: ``(n,)``, finite.
     """
     fractions = np.empty(labels.size)

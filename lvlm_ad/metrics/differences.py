@@ -60,12 +60,12 @@ def mean_auroc_difference(
     The correlation is that of DeLong's components (Biometrics 44:837-845, 1988), summed over categories.
 
     Args:
-        labels: of each of K categories bool ``(n,)``, True if anomalous. A category with only one kind is left out.
+        labels: of each of K categories bool ``(n,)``, True if anomalous. A category with only one class is left out.
         first: of each category ``(n,)``, finite scores.
         second: of each category ``(n,)``, the other method's scores.
 
     Returns:
-        The difference of the means. It has no interval if a category has one image of a kind.
+        The difference of the means. It has no interval if a category has one image of a class.
 
     Example:
         >>> labels, good = np.arange(8) < 4, np.array([0.9, 0.8, 0.9, 0.7, 0.1, 0.0, 0.2, 0.1])
@@ -154,7 +154,7 @@ def difference_over_categories(differences: Sequence[float], interval: Interval)
 
 
 def shrunk_correlation(covariance: float, first: float, second: float, images: float) -> float:
-    """Return the correlation of two metrics on n images of the rarer kind, times 1 - 2/n.
+    """Return the correlation of two metrics on n images of the rarer class, times 1 - 2/n.
 
     Few images give a chance correlation, and one that is too high would make the interval too narrow.
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FEW_IMAGES", "Estimate", "estimate_category", "estimate_mean", "interval_over_categories"]
 
 FEW_IMAGES = 5
-"""With fewer images of a kind, or fewer effective images with a defect, even AUROC 1 does not exclude chance."""
+"""With fewer images of a class, or fewer effective images with a defect, even AUROC 1 does not exclude chance."""
 
 _NAMED = 5
 """Categories that a reason names."""
@@ -61,7 +61,7 @@ class Estimate:
         few_images: whether there are so few images that even a perfect value does not exclude chance.
         bound_at_extreme: of image AUROC 1, the smallest true AUROC that no valid interval can exclude; of AUROC 0 the
             largest; None at any other value.
-        images: the images of the rarer kind; of pixel metrics the effective number of images with a defect.
+        images: the images of the rarer class; of pixel metrics the effective number of images with a defect.
         sizes: defective and good images.
         factor: of image AUROC, see ``AurocInterval``.
         optimism: of image AP and F1-max, see ``smoothed_interval``.

@@ -53,10 +53,10 @@ def never_dearer(difference: NDArray[Any], variance: NDArray[Any], quantile: flo
 
 
 def surely_dominated(better: NDArray[np.bool_], no_dearer: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return for each row whether some row is better for sure and costs no more.
+    """Return for each row whether some row is certainly better and costs no more.
 
     Args:
-        better: bool ``(J, J)``, whether row i is better than row j for sure.
+        better: bool ``(J, J)``, whether row i is certainly better than row j.
         no_dearer: bool ``(J, J)``, whether row i costs no more than row j.
 
     Example:

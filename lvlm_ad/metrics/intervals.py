@@ -49,7 +49,7 @@ Interval = tuple[float, float]
 Z = float(ndtri(0.975))
 
 FEWEST_IMAGES = 2
-"""With fewer images of a kind in a category there is no interval."""
+"""With fewer images of a class in a category there is no interval."""
 
 FEWEST_CATEGORIES = 3
 """With fewer categories there is no interval over other kinds of objects."""
@@ -72,7 +72,7 @@ _SAME = 1e-12
 _LEAST_FACTOR = 0.001
 
 _TRUSTED_FROM = 20
-"""Up to so many images of a kind, a variance that looks small is not believed."""
+"""Up to so many images of a class, a variance that looks small is not believed."""
 
 _SHIFT = 40.0
 """A shift of log odds that takes every AUROC to 0 or 1."""
@@ -85,9 +85,9 @@ class AurocInterval:
     Attributes:
         auroc: in 0..1; None where a kind of image is missing.
         v5: the variance of Hanley and McNeil at ``auroc``, as in Newcombe's method 5; None without an AUROC.
-        delong_variance: DeLong's variance of the AUROC; None with fewer than two images of a kind.
+        delong_variance: DeLong's variance of the AUROC; None with fewer than two images of a class.
         factor: how many times larger than ``v5`` the data say that the variance is.
-        interval: 95 %; None with fewer than two images of a kind.
+        interval: 95 %; None with fewer than two images of a class.
         bound_at_extreme: at AUROC 1, an interval that is valid for every distribution of the scores cannot start above
             this; at AUROC 0, it cannot end below 1 minus this. None at any other AUROC.
     """
@@ -105,7 +105,7 @@ def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInte
 
     Newcombe's method 5 (Stat. Med. 25:559-573, 2006) inverts a test with the variance of Hanley and McNeil (Radiology
     143:29-36, 1982). Here that variance is multiplied by a factor: DeLong's variance (Biometrics 44:837-845, 1988) over
-    it. A factor below 1 is believed only as far as there are images, and not at all with 20 or fewer of a kind.
+    it. A factor below 1 is believed only as far as there are images, and not at all with 20 or fewer of a class.
 
     Args:
         labels: bool ``(n,)``, True if anomalous.
@@ -150,7 +150,7 @@ def mean_auroc_interval(
         factor: ``(K,)``, ``AurocInterval.factor``.
 
     Returns:
-        The interval; None without a category, or if one has fewer than two images of a kind.
+        The interval; None without a category, or if one has fewer than two images of a class.
 
     Example:
         >>> [round(end, 3) for end in mean_auroc_interval([1.0] * 15, [2] * 15, [2] * 15, [1.0] * 15)]
@@ -196,7 +196,7 @@ def _root(function: Any, stop: float) -> float:
 
 
 def _hanley_mcneil(value: Any, from_one: Any, defective: Any, good: Any) -> Any:
-    """Return the variance of an AUROC, both kinds as many as there are on average; ``from_one``: 1 minus the AUROC."""
+    """Return the variance of an AUROC, each class as large as both on average; ``from_one``: 1 minus the AUROC."""
     others = (defective + good) / 2 - 1
     pairs = from_one / (1 + from_one) + value / (1 + value)
     return value * from_one * (1 + others * pairs) / (defective * good)
@@ -231,7 +231,7 @@ def delong_covariance(labels: NDArray[np.bool_], first: NDArray[np.float64], sec
     """Return DeLong's covariance of two AUROCs on the same images (Biometrics 44:837-845, 1988).
 
     Args:
-        labels: bool ``(n,)``, at least two images of each kind.
+        labels: bool ``(n,)``, at least two images of each class.
         first: ``(n,)``, ``placements`` of the first scores.
         second: ``(n,)``, those of the second; with the same as ``first`` it is the variance.
     """

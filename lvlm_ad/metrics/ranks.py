@@ -1,4 +1,4 @@
-"""Which rows of a table differ for sure, and the range of ranks that each row may have.
+"""Which rows of a table certainly differ, and the range of ranks that each row may have.
 
 All rows are measured on the same images, so their differences are paired: an image that is hard for every row makes
 none of them worse than another. Many pairs are judged at once, so a single difference must be larger than usual to
@@ -44,7 +44,7 @@ RESAMPLES = 1000
 """Draws of all rows together, from which the critical value is read."""
 
 _LEVEL = 0.05
-"""The probability that any pair of equal rows is told apart."""
+"""The probability that any pair of equal rows is separated."""
 
 _MOST_ROWS = 2000
 """With more rows the largest of all differences takes minutes; Holm's procedure, a little more careful, seconds."""
@@ -95,12 +95,12 @@ class Pairs:
 def auroc_rows(categories: Sequence[tuple[NDArray[np.bool_], NDArray[Any]]], resamples: int = RESAMPLES) -> Rows:
     """Prepare the comparison of image AUROCs.
 
-    An image's deviation is its placement, the fraction of the other kind's images that it is ranked correctly against,
+    An image's deviation is its placement, the fraction of the other class's images that it is ranked correctly against,
     minus the mean placement of its kind (DeLong, DeLong and Clarke-Pearson, Biometrics 44:837-845, 1988). Draws are
     the deviations weighted by normal numbers that all rows share, so they have exactly the estimated covariance.
 
     Args:
-        categories: labels, bool ``(n,)``, True if anomalous, at least two of each kind; and scores ``(J, n)``.
+        categories: labels, bool ``(n,)``, True if anomalous, at least two of each class; and scores ``(J, n)``.
         resamples: R, how many draws are made.
 
     Example:
@@ -177,7 +177,7 @@ def compare_pairs(rows: Rows) -> Pairs:
     Example:
         >>> labels, scores = np.array([True, True, False, False]), np.array([[0.9, 0.8, 0.1, 0.1], [0.5] * 4])
         >>> pairs = compare_pairs(auroc_rows([(labels, scores)]))
-        >>> pairs.z[0, 1].item(), pairs.z0[0, 1].item()  # no variance, but two images of a kind tell nothing apart
+        >>> pairs.z[0, 1].item(), pairs.z0[0, 1].item()  # no variance, but two images of a class tell nothing apart
         (inf, 1.0)
     """
     difference, variance = difference_and_variance(rows.values.mean(axis=1), rows.deviations)
@@ -202,7 +202,7 @@ def z0_max(sizes: Sequence[tuple[int, int]]) -> float:
     """Return the largest z0 that two rows can have: it needs every image to speak for the same row.
 
     Args:
-        sizes: the number of defective and of good images of each category, at least one of each kind.
+        sizes: the number of defective and of good images of each category, at least one of each class.
 
     Example:
         >>> z0_max([(2, 2)]), z0_max([(8, 8)])
@@ -212,7 +212,7 @@ def z0_max(sizes: Sequence[tuple[int, int]]) -> float:
 
 
 def rankable(sizes: Sequence[tuple[int, int]]) -> bool:
-    """Whether any two rows can be told apart on these images, however different they are.
+    """Whether any two rows can be separated on these images, however different they are.
 
     Args:
         sizes: as in ``z0_max``.
@@ -257,9 +257,9 @@ def critical_value(rows: Rows, variance: NDArray[np.float64]) -> float:
 
 
 def surely_better(rows: Rows) -> NDArray[np.bool_]:
-    """Return for every pair whether row i is better than row j for sure, bool ``(J, J)``.
+    """Return for every pair whether row i is certainly better than row j, bool ``(J, J)``.
 
-    The probability that any two equal rows are told apart is at most 5 %. Once pairs are told apart, the others need
+    The probability that any two equal rows are separated is at most 5 %. Once pairs are separated, the others need
     a smaller z, since fewer are in question (Romano and Wolf, J. Am. Stat. Assoc. 100:94-108, 2005).
     """
     pairs = compare_pairs(rows)
@@ -288,7 +288,7 @@ def rank_ranges(better: NDArray[np.bool_]) -> NDArray[np.intp]:
     With a probability of 95 % or more, the true ranks of all rows are within their ranges.
 
     Args:
-        better: bool ``(J, J)``, whether row i is better than row j for sure.
+        better: bool ``(J, J)``, whether row i is certainly better than row j.
 
     Returns:
         ``(J, 2)``, from 1 to J.

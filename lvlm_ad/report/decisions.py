@@ -32,7 +32,7 @@ _COUNTS = {
 
 _KINDS = {
     "fixed": "fixed before the run",
-    "reference": "a quantile of the scores of good references; it promises no rate of false alarms",
+    "reference": "a quantile of the scores of good references; it guarantees no false-alarm rate",
     "conformal": "from good references",
     "calibration": "the best on labelled images that are not judged here",
 }
@@ -76,7 +76,7 @@ def decision_panel(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _left_out(run: Run) -> list[int]:
-    """Return where the images are that chose the thresholds, and so are not judged by them."""
+    """Return the positions of the images that set the thresholds, and so are not judged by them."""
     if not run.metrics.get("decisions"):
         return []
     judged = judged_images(run.metrics, run.predictions)
@@ -111,11 +111,11 @@ def _notes(run: Run, decisions: Mapping[str, Any], left_out: Sequence[int]) -> l
     silent = sum(record.image_score is None for record in judged)
     notes = []
     if left_out:
-        notes.append(f"{len(left_out)} images chose the thresholds; the figures are those of the other {len(judged)}.")
+        notes.append(f"{len(left_out)} images set the thresholds; the figures are those of the other {len(judged)}.")
     if silent:
         notes.append(
-            f"{silent} of {len(judged)} images have no answer with a score. A person decides about them: they are "
-            "neither found nor passed, and count in every rate's denominator."
+            f"{silent} of {len(judged)} images have no score. A person must decide about them: they neither alarm nor "
+            "pass, and count in the denominators of the rates."
         )
     grouped: dict[str, list[str]] = {}
     for name, one in decisions["categories"].items():
@@ -132,8 +132,8 @@ def _threshold_note(one: Mapping[str, Any]) -> str:
     if guarantee is None or bound is None:
         return ""
     return (
-        f"of good images like the references at most {100 * guarantee:.1f} % alarm, on average over references and "
-        f"images; with these references at most {100 * bound:.1f} % do, with 95 % confidence"
+        f"on average over references at most {100 * guarantee:.1f} % of the good images alarm; with these references "
+        f"at most {100 * bound:.1f} %, with 95 % confidence"
     )
 
 
@@ -147,7 +147,7 @@ def _cost(cost: Mapping[str, Any] | None) -> str:
         return ""
     listed = ", ".join(f"to {name.replace('_all', '')} everything {cost[name]:.4g}" for name in _BASELINES)
     if cost["per_part"] is None:
-        return f"No cost: {cost.get('reason', 'images of both kinds are needed')}. Without a model: {listed}."
+        return f"No cost: {cost.get('reason', 'both good and defective images are needed')}. Without a model: {listed}."
     ends = cost.get("interval")
     interval = f" (95 % interval {ends[0]:.4g} to {ends[1]:.4g})" if ends else ""
     verdict = f" {cost['verdict']}" if cost.get("verdict") else ""

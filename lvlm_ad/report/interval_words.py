@@ -10,8 +10,8 @@ from lvlm_ad.runs import METRIC_TITLES, current_intervals
 __all__ = ["OLDER_RULE", "current_intervals", "interval_notes", "interval_text"]
 
 OLDER_RULE = (
-    "No intervals: an older version of lvlm-ad computed those of this run, and they were too narrow. Run the same "
-    "bench again: it computes them anew from the stored answers, without asking anything."
+    "No intervals: an older version measured this run, and its intervals were too narrow. Run the same bench again: it "
+    "computes new ones from the stored answers, without asking the model."
 )
 
 _MOST_DIGITS = 6
@@ -92,6 +92,6 @@ def _bound(title: str, value: float | None, bound: float) -> str:
     """Say what a value of 0 or 1 still leaves possible."""
     happened, limit = ("below", "high") if value == 0 else ("above", "low")
     return (
-        f"every defective image scores {happened} every good one here; with so many images a true {title} as "
+        f"every defective image scores {happened} every good one here; on so few images, a true {title} as "
         f"{limit} as {100 * bound:.1f} % can still give that."
     )

@@ -109,10 +109,10 @@ def times_of(records: Sequence[PredictionRecord]) -> Times | None:
 
 
 def separations_of(run: Run) -> list[float | None]:
-    """Return how well each image is separated from its category's images of the other kind, 0..1.
+    """Return how well each image is separated from its category's images of the other class, 0..1.
 
     For a defective image: the fraction of good images that score lower; for a good image: the fraction of defective
-    images that score higher. Equal scores count half. None where a category has one kind only, or the image was left
+    images that score higher. Equal scores count half. None where a category has one class only, or the image was left
     out.
     """
     separations: list[float | None] = [None] * len(run.predictions)

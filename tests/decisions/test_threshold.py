@@ -77,7 +77,7 @@ def test_never_to_alarm_is_chosen_only_if_it_is_better():
     labels, scores = [True, False, False], [0.1, 0.5, 0.9]
     assert best_threshold(labels, scores, prevalence=0.01, miss=1, false_alarm=100)[0] is None
     assert best_threshold([True, False], [0.5, 0.5])[0] == 0.5
-    with pytest.raises(MetricError, match="one kind is missing"):
+    with pytest.raises(MetricError, match="one class is missing"):
         best_threshold([True], [0.5])
 
 

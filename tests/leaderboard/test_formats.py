@@ -105,7 +105,7 @@ def test_ranges_of_ranks_are_written_with_a_dash(make_run):
     for text in texts:
         assert len(re.findall("1(?:\N{EN DASH}|--)2(?: |<)", text)) == 2
         assert "3 rows are ranked together" in text
-        assert "the row may be the second, third or fourth best" in " ".join(text.split())
+        assert "the row is second, third or fourth best" in " ".join(text.split())
 
 
 def test_differences_to_the_best_row_are_shown(make_run):

@@ -196,7 +196,7 @@ def test_each_category_has_the_runs_own_threshold(kept_run, tmp_path, open_page)
     assert page.locator("#d-state").text_content().startswith("The run's threshold")
     judged = sum(int(table(page)["all images together"][at]) for at in range(6))
     assert judged < len(run.predictions)
-    assert f"{len(run.predictions) - judged} images chose the thresholds" in page.locator("main").text_content()
+    assert f"{len(run.predictions) - judged} images set the thresholds" in page.locator("main").text_content()
     move(page, 0.3)
     assert page.locator("#d-state").text_content().startswith("Threshold 0.3 for every category")
     assert sum(int(table(page)["all images together"][at]) for at in range(6)) == judged

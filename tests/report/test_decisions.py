@@ -30,11 +30,11 @@ def test_a_run_says_what_its_threshold_is(kept_run):
     """Its kind, whether the threshold itself alarms, what it promises, and how many images a person decides about."""
     assert "at or above its threshold. The run's threshold: 0.5, fixed" in panel_of(kept_run)["rule"]
     silent = sum(one.image_score is None for one in kept_run.predictions)
-    assert panel_of(kept_run)["notes"][0].startswith(f"{silent} of 22 images have no answer with a score.")
+    assert panel_of(kept_run)["notes"][0].startswith(f"{silent} of 22 images have no score.")
     promised = panel_of(kept_run, changes={"strict": True, "guarantee": 0.05, "bound95": 0.1458})
     assert "is above its threshold" in promised["rule"]
-    assert "bolt: of good images like the references at most 5.0 % alarm" in promised["notes"][-1]
-    assert "at most 14.6 % do" in promised["notes"][-1]
+    assert "bolt: on average over references at most 5.0 % of the good images alarm" in promised["notes"][-1]
+    assert "at most 14.6 %, with 95 % confidence" in promised["notes"][-1]
 
 
 def test_a_missing_threshold_and_one_that_never_alarms_differ(kept_run):
@@ -69,7 +69,7 @@ def test_images_that_chose_the_thresholds_are_left_out(kept_run):
     left = panel["data"]["left_out"]
     counted = sum(panel["pooled"][name] for name in panel["counts"])
     assert 0 < len(left) == len(kept_run.predictions) - counted
-    assert f"{len(left)} images chose the thresholds; the figures are those of the other {counted}." in panel["notes"]
+    assert f"{len(left)} images set the thresholds; the figures are those of the other {counted}." in panel["notes"]
 
 
 def test_plots_of_decisions(kept_run):

@@ -216,7 +216,7 @@ def test_a_run_of_other_regions_says_why_it_has_no_map(kept_run, images, tmp_pat
 def test_a_report_of_an_older_version_shows_no_interval(kept_run, tmp_path):
     """Its intervals were too narrow: the page says so, and how to get others; a run without resamples never had any."""
     page = write_report(kept_run, tmp_path, pictures=False).read_text()
-    assert "an older version of lvlm-ad computed those of this run" in page
+    assert "an older version measured this run" in page
     assert 'class="ends"' not in page.partition('id="decisions"')[0]
     assert "95 % confidence intervals: " not in page
     metrics = {**kept_run.metrics, "intervals": {"resamples": 0}}
@@ -357,7 +357,7 @@ def test_the_front_is_of_ranked_rows(board, make_entry):
 
 
 def test_a_plot_says_what_may_be_on_the_front(make_entry):
-    """A dearer row of equal AUROC is off the observed front; it is grey only if another is better for sure."""
+    """A dearer row of equal AUROC is off the observed front; it is grey only if another is certainly better."""
     rows = [make_entry("cheap", 0.8, usd_per_image=0.01), make_entry("dear", 0.8, usd_per_image=0.02)]
     rows.append(make_entry("beaten", 0.5, usd_per_image=0.02, may_be_on_front=False))
     plot = cost_plot(rows)

@@ -9,7 +9,7 @@
   const { COUNTS } = figures;
   const BARS = 40;
   const SHOWN = 8;
-  // Images that chose the thresholds are not judged by them.
+  // Images that set the thresholds are not judged by them.
   const leftOut = new Set(run.left_out);
   const judged = gallery.cards.filter((_, at) => !leftOut.has(at));
   const images = judged.map((card) => ({ card, defect: card.label, category: card.category, score: card.runs[0].score }));
@@ -94,9 +94,9 @@
   };
   const costWords = (of) => {
     const given = prices();
-    if (!given) return "Give all four numbers to see what a part costs on average. They stay in this page.";
+    if (!given) return "Give all four numbers to see what a part costs on average. They are not sent anywhere.";
     const part = figures.cost(of, given, false);
-    if (part === null) return "No cost: images of both kinds are needed.";
+    if (part === null) return "No cost: both good and defective images are needed.";
     const without = [
       ["to pass everything", given.prevalence * given.miss],
       ["to scrap everything", (1 - given.prevalence) * given.false_alarm],
