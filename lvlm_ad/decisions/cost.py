@@ -62,9 +62,9 @@ def cost(counts: Mapping[str, int], prices: Prices) -> float | None:
 def cost_interval(categories: Sequence[Mapping[str, int]], prices: Prices) -> tuple[float, float] | None:
     """Return the 95 % interval of the mean cost over categories.
 
-    The good and the defective images of each category are resampled. A rate of 0 or 1 stays as it is in every resample, which would
-    pass for certainty; there the distance of the end of its exact interval (Clopper and Pearson, Biometrika
-    26:404-413, 1934) is added, several as the root of the sum of their squares.
+    The good and the defective images of each category are resampled. A rate of 0 or 1 does not vary between resamples,
+    though it is not certain; so the distance to the end of its exact interval (Clopper and Pearson, Biometrika
+    26:404-413, 1934) is added: several distances as the root of the sum of their squares.
 
     Args:
         categories: counts as ``lvlm_ad.decisions.decision`` returns them; each has good and defective images.

@@ -70,7 +70,8 @@ def test_a_model_dearer_than_the_cheapest_baseline_is_called_of_no_use():
     assert "of no use" in found["verdict"]
     assert "inspect everything" in found["verdict"]
     assert "verdict" not in mean_cost([ALL_RIGHT], PRICES)
-    assert mean_cost([decision([True], [0.9], 0.5)], PRICES)["reason"] == "no category has both good and defective images"
+    alone = mean_cost([decision([True], [0.9], 0.5)], PRICES)
+    assert alone["reason"] == "no category has both good and defective images"
 
 
 def test_all_refused_is_coverage_zero():
