@@ -144,6 +144,18 @@ def test_a_missing_interval_is_explained(make_run, chosen, image, pixel):
     assert all(any(note.endswith(reason) for note in said) for reason in {image, pixel} - {""})
 
 
+def test_an_undefined_metric_is_explained(make_run):
+    """By the reason that a run gives for it; there is no difference then."""
+    run = make_run("a", 0.3)
+    categories = {name: {**one, "pixel_ap": None} for name, one in run.metrics["categories"].items()}
+    mean = {**run.metrics["mean"], "pixel_ap": None, "undefined": {"pixel_ap": "undefined in 2 of 2 categories"}}
+    found = compare_runs(
+        replace(run, metrics={**run.metrics, "categories": categories, "mean": mean}), make_run("b", 0.1)
+    )
+    assert found.mean["pixel_ap"].difference is None
+    assert "Pixel AP: undefined in 2 of 2 categories" in found.notes
+
+
 def test_few_images_are_noted(make_run):
     """With fewer than five of a kind, a note says so."""
     few = [part_of(make_run(name, 0.3, seed), [0, 1, 2, 3, *range(8, 20)]) for seed, name in enumerate("ab")]
