@@ -43,7 +43,7 @@ def _cell(text: str) -> str:
 
 def _default(parameter: Any) -> str:
     value = parameter.default
-    if value in (None, False, (), []) or callable(value):
+    if value in (None, False, (), [], "") or callable(value):
         return ""
     return f" Default: `{getattr(value, 'value', value)}`."
 

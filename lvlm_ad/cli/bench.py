@@ -77,29 +77,29 @@ def bench(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write the anomaly maps and image scores of every row here, a folder each, as 'lvlm-ad score' reads.",
+            help="Write each row's anomaly maps and image scores to a folder here, as 'lvlm-ad score' reads them.",
         ),
     ] = None,
     map_format: Annotated[
-        MapFormat, typer.Option(help="Maps as floats (tiff, npy), or from 0 to 65535 for the scores 0 to 1 (png).")
+        MapFormat, typer.Option(help="tiff, npy: scores as 32-bit floats; png: 16 bits, score 1 as 65535.")
     ] = MapFormat.tiff,
     threshold: Annotated[
         str,
         typer.Option(
             metavar="T",
-            help="Score from which an image alarms: a number, reference:QUANTILE, conformal:ALPHA, calibration:FOLDER "
+            help="Score at which an image alarms: a number, reference:QUANTILE, conformal:ALPHA, calibration:FOLDER "
             "or calibration:FRACTION.",
         ),
     ] = "0.5",
     reference_images: Annotated[
-        int, typer.Option(min=1, help="Good training images per category asked for the threshold, at most.")
+        int, typer.Option(min=1, help="At most N good training images per category to choose the threshold.")
     ] = 60,
     cost_miss: Annotated[float | None, typer.Option(min=0, help="Price of a defect that passes.")] = None,
     cost_false_alarm: Annotated[
         float | None, typer.Option(min=0, help="Price of a good part that is rejected.")
     ] = None,
     cost_check: Annotated[
-        float | None, typer.Option(min=0, help="Price of a part inspected by a person, for want of an answer.")
+        float | None, typer.Option(min=0, help="Price of a part that a person inspects because it has no score.")
     ] = None,
     prevalence: Annotated[
         float | None, typer.Option(help="Share of defective parts on the line, such as 0.01.")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def decision_lines(run: Run) -> list[str]:
-    """Say in two or three lines what a run's decisions are worth."""
+    """Return two or three lines about a run's decisions."""
     decisions = run.metrics.get("decisions")
     if decisions is None:
         return []
@@ -18,8 +18,8 @@ def decision_lines(run: Run) -> list[str]:
     mean, known = decisions["mean"], _thresholds(decisions)
     lines = [f"{head}: no decisions."]
     if known:
-        found = f"finds {_rate(mean, 'recall')} of the defects, rejects {_rate(mean, 'false_alarm')} of the good images"
-        lines = [f"{head}: {found}; balanced accuracy {_rate(mean, 'balanced_accuracy')}."]
+        rates = f"recall {_rate(mean, 'recall')}, false alarms {_rate(mean, 'false_alarm')}"
+        lines = [f"{head}: {rates}, balanced accuracy {_rate(mean, 'balanced_accuracy')}."]
     return [*lines, *(f"  {line}" for line in (*_about_thresholds(decisions, known), *_about_cost(decisions)))]
 
 
@@ -63,7 +63,7 @@ def _about_cost(decisions: Mapping[str, Any]) -> Iterator[str]:
         f"pass all {costs['pass_all']:.4g}, scrap all {costs['scrap_all']:.4g}, inspect all {costs['inspect_all']:.4g}."
     )
     if costs["prices"]["model"] is None:
-        yield "The price of the model's answers is unknown, and is no part of this cost."
+        yield "The price of the model's answers is unknown and not included."
     if "verdict" in costs:
         yield costs["verdict"]
 

@@ -23,13 +23,15 @@ def inspect(
     threshold: Annotated[
         str,
         typer.Option(
-            help="A score, such as 0.5; reference:Q, the quantile Q of good pictures; or conformal:ALPHA, above which "
-            "at most a share ALPHA of good pictures alarms."
+            help="A score, such as 0.5; reference:Q, the quantile Q of the good pictures' scores; or conformal:ALPHA, "
+            "for at most a share ALPHA of false alarms on average."
         ),
     ] = "0.5",
     good: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Good pictures, for such a threshold and for --set shots=N."),
+        typer.Option(
+            metavar="DIR", help="Folder of good pictures, for reference:Q, conformal:ALPHA and --set shots=N."
+        ),
     ] = None,
     category: Annotated[
         str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
@@ -78,7 +80,7 @@ def inspect(
 
     Exit status: 0 every picture passed; 1 some picture raised an alarm; 3 no alarm, but some pictures are undecided
     (refused, unreadable, failed or not asked); 2 bad usage, configuration or data; 130 interrupted. With --watch,
-    Ctrl-C is the end, and the status is that of the decisions.
+    Ctrl-C ends the inspection, and the status is 0, 1 or 3.
     """
     from lvlm_ad import evaluate
     from lvlm_ad.cli.bench import show_forecast

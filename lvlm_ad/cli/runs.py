@@ -42,7 +42,7 @@ def leaderboard(
         bool,
         typer.Option(
             "--by-category",
-            help="Write the table of papers: rows are categories, columns are models; md (also shown), csv or tex.",
+            help="Table as in papers: rows are categories, columns are models; --format md (default), csv or tex.",
         ),
     ] = False,
     figures: Annotated[
@@ -51,7 +51,7 @@ def leaderboard(
     ] = None,
     reference_rows: Annotated[
         bool,
-        typer.Option("--reference-rows", help="In --by-category and --figures: chance, contrast and oracle, too."),
+        typer.Option("--reference-rows", help="With --by-category and --figures: include chance, contrast and oracle."),
     ] = False,
     verify: Annotated[
         bool,
@@ -234,9 +234,9 @@ def compare(
 
     Shows the differences of all metrics, their significance, and the images with the largest differences.
 
-    Both runs saw the same images, so their differences are paired: an image that is hard for both makes neither worse.
-    A p-value is below 0.05 exactly where the interval excludes 0; a star in the table of categories needs a p-value
-    that is adjusted for all of them.
+    Both runs are measured on the same images, so their differences are paired: an image that is hard for both cancels
+    out. A p-value is below 0.05 exactly if the interval excludes 0. A star in the table of categories marks a p-value
+    below 0.05 after adjustment for all categories.
     """
     from lvlm_ad.cli.terminal import Bars, print_comparison
     from lvlm_ad.compare import compare_runs

@@ -120,8 +120,8 @@ def threshold_words(choice: Choice, threshold: Threshold) -> str:
         return f"{words}."
     words += f", chosen by {choice.text} from {threshold.n} good pictures"
     if threshold.guarantee is None or threshold.bound95 is None:
-        return f"{words}; nothing is guaranteed about false alarms."
+        return f"{words}; it guarantees no false-alarm rate."
     return (
-        f"{words}. Of good pictures like these at most {100 * threshold.guarantee:.3g} % alarm on average; with 95 % "
-        f"confidence these {threshold.n} keep it below {100 * threshold.bound95:.3g} %."
+        f"{words}. On average at most {100 * threshold.guarantee:.3g} % of good pictures alarm; with these "
+        f"{threshold.n}, at most {100 * threshold.bound95:.3g} %, with 95 % confidence."
     )

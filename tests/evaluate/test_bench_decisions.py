@@ -202,7 +202,7 @@ def test_refused_answers_are_abstentions_whatever_the_metrics_count():
 def test_the_terminal_says_what_decisions_are_worth(referenced):
     """Figures with intervals, what was chosen and promised, the cost, and whether the model's price is part of it."""
     rates, chosen, priced = decision_lines(referenced)
-    assert rates.startswith("contrast at --threshold conformal:0.25: finds ")
+    assert rates.startswith("contrast at --threshold conformal:0.25: recall ")
     assert "On average over references at most 25.0 % of the good images alarm" in chosen
     assert priced.startswith("  Expected cost of a part: ")
     metrics = json.loads(json.dumps(referenced.metrics))
@@ -210,7 +210,7 @@ def test_the_terminal_says_what_decisions_are_worth(referenced):
     metrics["decisions"]["cost"]["verdict"] = "Of no use."
     unknown = decision_lines(replace(referenced, metrics=metrics))
     assert unknown[-2:] == [
-        "  The price of the model's answers is unknown, and is no part of this cost.",
+        "  The price of the model's answers is unknown and not included.",
         "  Of no use.",
     ]
 

@@ -169,7 +169,7 @@ def test_a_conformal_threshold_comes_from_good_pictures(line):
     assert len(asked(line)) == 20  # the picture as bright as the worst good one is the same question
     assert inspection.record()["good_pictures"] == 19
     assert {row["decision"] for row in rows_of(inspection.out / "good.csv")} == {"pass"}
-    assert "at most 5 % alarm" in inspection.words()
+    assert "at most 5 % of good pictures alarm" in inspection.words()
 
 
 @pytest.mark.parametrize(
