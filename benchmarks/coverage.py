@@ -1,4 +1,4 @@
-"""How often intervals hold the true value, and how often equal rows are told apart: by simulation.
+"""Simulate how often intervals contain the true value, and how often equal rows are separated.
 
 Each recipe simulates test sets whose truth is known, and measures them with the functions that a bench uses. The table
 shows the lowest value over settings and their mean, the accepted range, and what the rule of older versions gave on the

@@ -78,7 +78,7 @@ class Recipe:
 
 
 class Tally:
-    """Counts which intervals hold the true value."""
+    """Counts which intervals contain the true value."""
 
     def __init__(self, truth: float) -> None:
         self.truth = truth
@@ -207,7 +207,7 @@ def pixels(draw: np.random.Generator, sets: int, size: Size) -> Iterator[Result]
 
 
 def told_apart(draw: np.random.Generator, sets: int, values: list[float], sizes: list[Size]) -> Iterator[Result]:
-    """Count the sets in which any two equally good rows are told apart; before: intervals that do not overlap."""
+    """Count the sets in which any two equally good rows are separated; before: intervals that do not overlap."""
     found = [_separated(draw, values, sizes) for _ in range(sets)]
     now, _, before = (sum(one[rule] > 0 for one in found) for rule in range(3))
     group = f"{len(sizes)} x ({sizes[0][0]}+{sizes[0][1]}), AUROC {values[0]:g}"
@@ -215,7 +215,7 @@ def told_apart(draw: np.random.Generator, sets: int, values: list[float], sizes:
 
 
 def pairs_found(draw: np.random.Generator, sets: int, values: list[float], sizes: list[Size]) -> Iterator[Result]:
-    """Count the pairs of unequal rows that are told apart: by paired evidence, and by intervals that do not overlap."""
+    """Count the separated pairs of unequal rows: by paired differences, and by intervals that do not overlap."""
     pairs = len(values) * (len(values) - 1) // 2
     found = np.array([_separated(draw, values, sizes) for _ in range(sets)]) / pairs
     before = float(found[:, 2].mean())
@@ -224,7 +224,7 @@ def pairs_found(draw: np.random.Generator, sets: int, values: list[float], sizes
 
 
 def _separated(draw: np.random.Generator, values: list[float], sizes: list[Size]) -> tuple[int, int, int]:
-    """Count pairs that are told apart: as ranks do, by intervals that do not overlap, by such of the older rule."""
+    """Count separated pairs: as ranks do, by intervals that do not overlap, and by those of the older rule."""
     categories = simulated.paired_scores(draw, values, sizes)
     intervals, older = [], []
     for row in range(len(values)):
@@ -260,7 +260,7 @@ def false_alarms_of_lines(draw: np.random.Generator, lines: int) -> Iterator[Res
 
 
 def jump(_: np.random.Generator, __: int) -> Iterator[Result]:
-    """One wrong image among 40+40 that were all right."""
+    """One wrong image among 40+40, all others right."""
     labels = np.arange(80) < 80 / 2
     scores = np.where(labels, 0.9, 0.1)
     right = auroc_interval(labels, scores)

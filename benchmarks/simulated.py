@@ -53,7 +53,7 @@ def paired_scores(draw: np.random.Generator, values: list[float], sizes: list[tu
 
 
 def truth_of(value: float, prevalence: float = 0.5) -> dict[str, float]:
-    """Return what AUROC, AP and F1-max are on endlessly many images of this kind."""
+    """Return what AUROC, AP and F1-max are on infinitely many such images."""
     defective, good = (np.diff(ndtr(_EDGES - shift)) for shift in (shift_of(value), 0.0))
     counts = [np.round(share * 1e12).astype(np.int64) for share in (defective * prevalence, good * (1 - prevalence))]
     return metrics_of(steps_of(np.arange(LEVELS), *counts))

@@ -28,7 +28,7 @@ def _thresholds(decisions: Mapping[str, Any]) -> list[float]:
 
 
 def _about_thresholds(decisions: Mapping[str, Any], known: list[float]) -> Iterator[str]:
-    """Say what was chosen from what, what it promises, and where there is no threshold."""
+    """Say which thresholds were chosen, what they guarantee, and where there is none."""
     categories = decisions["categories"]
     if known and decisions["kind"] != "fixed":
         low, high = min(known), max(known)
@@ -42,7 +42,7 @@ def _about_thresholds(decisions: Mapping[str, Any], known: list[float]) -> Itera
 
 
 def _promise(categories: Any) -> str:
-    """Say what a conformal threshold promises, for the category with the weakest promise; begins with a space."""
+    """Say what conformal thresholds guarantee in every category; begins with a space."""
     promised = [(one["guarantee"], one["bound95"]) for one in categories if "guarantee" in one]
     if not promised:
         return ""

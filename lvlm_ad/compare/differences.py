@@ -29,8 +29,7 @@ class Difference:
         difference: None if either is undefined.
         interval: 95 %, of paired differences on the same images; None where there is none.
         reason: why there is no interval.
-        p_value: two-sided, that there is no difference: below 0.05 exactly where the interval excludes 0; None without
-            an interval.
+        p_value: two-sided, of no difference; below 0.05 exactly if the interval excludes 0; None without an interval.
         p_adjusted: the same by Holm's method over all categories, or over all runs that the first is compared with.
         interval_over_categories: of a mean: for other kinds of objects, too; otherwise None.
     """

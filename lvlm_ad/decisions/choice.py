@@ -46,8 +46,8 @@ class Choice:
     def references_needed(self) -> int:
         """How many good references with a score a category must have; 0 if none.
 
-        With fewer, no threshold keeps the share of false alarms ("conformal"), or the quantile is the highest score
-        whatever it is ("reference").
+        With fewer, no threshold keeps the share of false alarms ("conformal"), or the quantile would always be the
+        highest score ("reference").
 
         Example:
             >>> [parse_threshold(text).references_needed for text in ("0.5", "conformal:0.05", "reference:0.95")]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 COUNTS = ("tp", "fn", "fp", "tn", "abstain_defect", "abstain_good")
-"""Defects that alarm and pass, good images that alarm and pass, and images of both kinds without an answer."""
+"""Defects that alarm and pass, good images that alarm and pass, and images of both classes without an answer."""
 
 RATES = ("recall", "miss", "false_alarm", "precision", "balanced_accuracy")
 

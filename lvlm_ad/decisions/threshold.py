@@ -23,7 +23,7 @@ class Threshold:
 
     Attributes:
         kind: how it was chosen, see ``Choice``.
-        value: the score from which on an image alarms; infinity: never; None: there is no threshold.
+        value: an image alarms at this score and above; infinity: never; None: there is no threshold.
         strict: whether only scores above the value alarm; otherwise the value itself alarms too.
         reason: why there is no threshold, or why it never alarms.
         guarantee: at most this share of good images alarms, on average over references and images; None: no guarantee.
@@ -167,7 +167,7 @@ def conformal_p_values(references: ArrayLike, scores: ArrayLike) -> NDArray[np.f
 
 
 def reference_quantile(references: ArrayLike, quantile: float) -> Threshold:
-    """Choose a quantile of good references; scores above it alarm. It promises nothing about new images.
+    """Choose a quantile of good references; scores above it alarm. It guarantees nothing about new images.
 
     It is the smallest reference score that a share ``quantile`` of the references does not exceed. Fewer than
     ``1 / (1 - quantile)`` references give none: the quantile would be the highest score, whatever it is.
@@ -187,14 +187,14 @@ def reference_quantile(references: ArrayLike, quantile: float) -> Threshold:
 def best_threshold(
     labels: ArrayLike, scores: ArrayLike, *, prevalence: float | None = None, miss: float = 0, false_alarm: float = 0
 ) -> tuple[float | None, float]:
-    """Find the score at which to alarm that is best on labelled images; judge other images by it.
+    """Find the best threshold on labelled images, to judge other images by.
 
-    Best is the highest balanced accuracy or, with a prevalence, the lowest expected cost of wrong decisions a part. Of
-    equal ones the largest counts; never to alarm counts only if it is strictly better than every score.
+    Best is the highest balanced accuracy or, with a prevalence, the lowest expected cost of wrong decisions per part.
+    Of equally good thresholds the highest is taken; "never alarm" only if it is strictly better than every score.
 
     Args:
         labels: bool ``(N,)``, True for a defect; both classes must occur.
-        scores: float ``(N,)``; None or NaN counts as an image of its kind that is neither alarm nor pass.
+        scores: float ``(N,)``; None or NaN: an image that neither alarms nor passes, but counts.
         prevalence: the share of defective parts.
         miss: the price of a missed defect.
         false_alarm: the price of a false alarm.

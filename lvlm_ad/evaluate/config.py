@@ -65,7 +65,7 @@ class RunConfig:
         maps: the folder for the anomaly maps of every row; None: maps are not written.
         map_format: their format: "tiff" and "npy" hold each score as float32, "png" in 16 bits.
         ray_address: address of a running cluster; None: the one that RAY_ADDRESS names, or one on this machine alone.
-        threshold: from which score on an image alarms: a number; "reference:QUANTILE" of good training images;
+        threshold: the score at which an image alarms: a number; "reference:QUANTILE" of good training images;
             "conformal:ALPHA", so that at most this share of good images alarms; "calibration:FOLDER" or
             "calibration:FRACTION", the best on other labelled images, or on a part of the test images.
         reference_images: at most this many good training images of each category are asked for the threshold.

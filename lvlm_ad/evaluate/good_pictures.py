@@ -52,7 +52,7 @@ class GoodPictures:
         return tuple(self.root / path for path in self.paths)
 
     def for_threshold(self, plan: Plan, category: str) -> list[str]:
-        """Return the pictures that no question shows: one that is shown is no stranger to the model."""
+        """Return the pictures that no question shows: the score of a shown one says nothing about new pictures."""
         shown_files = set(reference_paths(plan.dataset, category, plan.protocol.shots, plan.config.seed))
         return [path for path in self.paths if self.root / path not in shown_files]
 

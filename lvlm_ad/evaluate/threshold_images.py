@@ -1,4 +1,4 @@
-"""The images besides the test images that a threshold is chosen from; the model is asked about them as about those."""
+"""Images other than the test images, to choose a threshold from; the model is asked about them in the same way."""
 
 from __future__ import annotations
 

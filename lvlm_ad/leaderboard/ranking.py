@@ -1,4 +1,4 @@
-"""Ranks the rows of one table by how sure their differences on the same images are."""
+"""Ranks the rows of one table by their differences on the same images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _OTHER_CATEGORIES = "measured on other categories than most rows"
 _OTHER_VALUE = "its predictions give another image AUROC than metrics.json; 'lvlm-ad leaderboard --verify' says more"
 
 _PAIR = 2
-"""As many rows can be compared."""
+"""Fewer rows cannot be compared."""
 
 _SAME = 1e-9
 """Values that differ by less are equal: sums in another order differ by rounding."""
@@ -201,7 +201,7 @@ def _on_front(
 
 
 def _with_ranks(entries: Sequence[Entry], ranges: NDArray[np.intp], metric: str) -> list[Entry]:
-    """Give each row its range of ranks; rows of equal value share one that holds both."""
+    """Give each row its range of ranks; rows of equal value share one that covers theirs."""
     shared: dict[float, list[NDArray[np.intp]]] = {}
     values = [round(entry.metrics[metric] or 0.0, 12) for entry in entries]
     for value, own in zip(values, ranges, strict=True):

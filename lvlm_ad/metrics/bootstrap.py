@@ -243,9 +243,9 @@ def bootstrap(
 def smoothed_bootstrap(images: CategoryImages, resamples: int, *names: Any) -> dict[str, NDArray[np.float64]]:
     """Compute image AP and F1-max on smoothed resamples, in which an image that was never drawn may occur.
 
-    Each kind has two more images, one scored below and one above all others. Every image has a random weight, from
+    Each class gets two more images, one scored below and one above all others. Every image has a random weight, from
     Gamma(1), or Gamma(``END_WEIGHT``) for those at the ends: the Bayesian bootstrap (Rubin, Ann. Stat. 9:130-134, 1981)
-    with a prior that expects scores beyond the ones seen. So all right on few images is not certainty.
+    with a prior that expects scores beyond the ones seen. So a perfect value on few images is not certain.
 
     Args:
         images: the images.

@@ -206,7 +206,7 @@ def _true_positives(steps: Steps) -> Iterator[tuple[slice, NDArray[Any]]]:
 def placements(labels: NDArray[np.bool_], scores: NDArray[Any]) -> NDArray[np.float64]:
     """Return for each image the fraction of the other class's images that it is ranked correctly against.
 
-    Ties count half. The mean over either kind is the AUROC.
+    Ties count half. The mean over either class is the AUROC.
 
     Args:
         labels: bool ``(n,)``, True if anomalous; both classes occur.

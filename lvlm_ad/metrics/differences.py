@@ -179,7 +179,7 @@ def shrunk_correlation(covariance: float, first: float, second: float, images: f
 def square_and_add(
     first: float, first_interval: Interval, second: float, second_interval: Interval, correlation: float
 ) -> Interval:
-    """Return the interval of a difference from the two intervals: the roots of their squared arms, added.
+    """Return the interval of a difference by square-and-add of the two intervals' distances from value to end.
 
     Zou and Donner, Stat. Med. 27:1693-1702 (2008), equation for correlated estimates.
 
@@ -209,7 +209,7 @@ def square_and_add(
 
 
 def p_value(difference: float, interval: Interval) -> float:
-    """Return the two-sided p-value of there being no difference.
+    """Return the two-sided p-value of no difference.
 
     The end of the interval that lies towards 0 is 1.96 standard errors away, and the difference is taken as normal. So
     the p-value is below 0.05 exactly when the interval excludes 0.
@@ -225,7 +225,7 @@ def p_value(difference: float, interval: Interval) -> float:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Adjust the p-values of several tests, so that any false alarm among them has at most the stated probability.
+    """Adjust the p-values of several tests: the probability of any false positive among them stays below the level.
 
     Holm, Scand. J. Stat. 6:65-70 (1979).
 

@@ -128,7 +128,7 @@ def _auroc(one: Estimate, images: CategoryImages) -> Estimate:
 
 
 def _bound(value: float, images: float) -> float | None:
-    """Return what is possible for certain at an AUROC of 0 or 1: a true AUROC of t gives 1 with probability t^k."""
+    """Return the true AUROC that an observed 0 or 1 cannot exclude: a true AUROC of t gives 1 with probability t^k."""
     limit = 0.025 ** (1 / images)
     return {1.0: limit, 0.0: 1 - limit}.get(value)
 
@@ -200,7 +200,7 @@ def estimate_mean(metric: str, categories: Mapping[str, Estimate]) -> Estimate:
 
 
 def _mean_of_smoothed(estimates: list[Estimate]) -> Interval:
-    """Add the arms without the optimism, which is no noise, and take it off once."""
+    """Combine the intervals without the optimism, which is not noise, and subtract it once."""
     optimism = math.fsum(one.optimism for one in estimates) / len(estimates)
     ends = [(one.interval[0] + one.optimism, one.interval[1]) for one in estimates if one.interval is not None]
     low, high = mover_mean([one.value for one in estimates], ends)

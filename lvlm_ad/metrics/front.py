@@ -1,4 +1,4 @@
-"""Which rows are worth their cost: nothing else is at least as good and at most as dear."""
+"""Which rows are worth their cost: no other row is as good, as cheap, and better in one of the two."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def front_probability(draws: ArrayLike, cost: ArrayLike) -> NDArray[np.float64]:
         cost: ``(J,)``, known for all rows.
 
     Returns:
-        ``(J,)``. Below 0.05 a row is off the front; up to 0.95 the question is open.
+        ``(J,)``. Below 0.05 a row is off the front; from 0.05 to 0.95 it may be on it.
 
     Example:
         >>> front_probability([[0.9, 0.8], [0.7, 0.8]], [1.0, 2.0]).tolist()

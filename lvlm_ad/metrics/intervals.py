@@ -1,8 +1,8 @@
 """95 % intervals of every metric and of its mean over categories.
 
-An interval lies in 0..1, contains its number and never has zero width: all right on few images is not certainty. Those
-of image AUROC have a closed form. Those of AP, F1-max and pixel metrics are normal, or Student's, on log odds of the
-resamples that ``bootstrap`` draws.
+An interval lies in 0..1, contains its number and never has zero width: a perfect value on few images is not certain.
+Intervals of image AUROC have a closed form. Those of AP, F1-max and pixel metrics are normal, or Student's, on log odds
+of the resamples that ``bootstrap`` draws.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FEWEST_IMAGES = 2
 """With fewer images of a class in a category there is no interval."""
 
 FEWEST_CATEGORIES = 3
-"""With fewer categories there is no interval over other kinds of objects."""
+"""With fewer categories there is no interval for other categories."""
 
 FEWEST_DEFECTIVE = 3
 """With fewer images that hold a defect there is no interval of pixel metrics."""
@@ -64,7 +64,7 @@ MOST_UNDEFINED = 0.05
 """With a larger fraction of undefined resamples there is no interval."""
 
 _NEAR = 1e-6
-"""So near to 0 and 1 log odds run away."""
+"""Log odds are taken at least this far from 0 and 1, where they are infinite."""
 
 _SAME = 1e-12
 """Values that differ by less are the same: sums in another order differ by rounding."""
@@ -72,7 +72,7 @@ _SAME = 1e-12
 _LEAST_FACTOR = 0.001
 
 _TRUSTED_FROM = 20
-"""Up to so many images of a class, a variance that looks small is not believed."""
+"""With so many images of a class or fewer, a factor below 1 counts as 1."""
 
 _SHIFT = 40.0
 """A shift of log odds that takes every AUROC to 0 or 1."""
@@ -83,10 +83,10 @@ class AurocInterval:
     """An image AUROC and how sure it is.
 
     Attributes:
-        auroc: in 0..1; None where a kind of image is missing.
+        auroc: in 0..1; None where a class is missing.
         v5: the variance of Hanley and McNeil at ``auroc``, as in Newcombe's method 5; None without an AUROC.
         delong_variance: DeLong's variance of the AUROC; None with fewer than two images of a class.
-        factor: how many times larger than ``v5`` the data say that the variance is.
+        factor: the estimated variance divided by ``v5``.
         interval: 95 %; None with fewer than two images of a class.
         bound_at_extreme: at AUROC 1, an interval that is valid for every distribution of the scores cannot start above
             this; at AUROC 0, it cannot end below 1 minus this. None at any other AUROC.
@@ -105,7 +105,7 @@ def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInte
 
     Newcombe's method 5 (Stat. Med. 25:559-573, 2006) inverts a test with the variance of Hanley and McNeil (Radiology
     143:29-36, 1982). Here that variance is multiplied by a factor: DeLong's variance (Biometrics 44:837-845, 1988) over
-    it. A factor below 1 is believed only as far as there are images, and not at all with 20 or fewer of a class.
+    it. A factor below 1 is moved towards 1 on few images, and is 1 with 20 or fewer of a class.
 
     Args:
         labels: bool ``(n,)``, True if anomalous.
@@ -162,7 +162,7 @@ def mean_auroc_interval(
         return None
     variances = (*kinds, np.asarray(factor, dtype=np.float64))
     mean = math.fsum(values) / values.size
-    # Swapping the names of the kinds turns an AUROC into 1 minus itself, and the lower end into the upper one.
+    # Swapping the classes turns an AUROC into 1 minus itself, and the lower end into the upper one.
     return min(_lower(values, *variances), mean), max(1 - _lower(1 - values, *variances), mean)
 
 

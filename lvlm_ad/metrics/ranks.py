@@ -1,8 +1,8 @@
 """Which rows of a table certainly differ, and the range of ranks that each row may have.
 
 All rows are measured on the same images, so their differences are paired: an image that is hard for every row makes
-none of them worse than another. Many pairs are judged at once, so a single difference must be larger than usual to
-count. Ranges follow Mogstad, Romano, Shaikh and Wilhelm, Rev. Econ. Stud. 91:476-518 (2024).
+none of them worse than another. Many pairs are tested at once, so a difference must be larger than in a single test.
+Ranges follow Mogstad, Romano, Shaikh and Wilhelm, Rev. Econ. Stud. 91:476-518 (2024).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def auroc_rows(categories: Sequence[tuple[NDArray[np.bool_], NDArray[Any]]], res
     """Prepare the comparison of image AUROCs.
 
     An image's deviation is its placement, the fraction of the other class's images that it is ranked correctly against,
-    minus the mean placement of its kind (DeLong, DeLong and Clarke-Pearson, Biometrics 44:837-845, 1988). Draws are
+    minus the mean placement of its class (DeLong, DeLong and Clarke-Pearson, Biometrics 44:837-845, 1988). Draws are
     the deviations weighted by normal numbers that all rows share, so they have exactly the estimated covariance.
 
     Args:

@@ -125,7 +125,7 @@ def _notes(run: Run, decisions: Mapping[str, Any], left_out: Sequence[int]) -> l
 
 
 def _threshold_note(one: Mapping[str, Any]) -> str:
-    """Say why a category has no threshold, or what its threshold promises; empty if there is nothing to say."""
+    """Say why a category has no threshold, or what its threshold guarantees; empty if there is nothing to say."""
     if one.get("threshold") is None:
         return f"{'no threshold' if one.get('tp') is None else 'never an alarm'}, because {one.get('reason') or '?'}"
     guarantee, bound = one.get("guarantee"), one.get("bound95")

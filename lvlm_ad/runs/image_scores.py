@@ -42,7 +42,7 @@ class ImageScores:
     costs: NDArray[np.float64]
 
     def by_category(self) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.intp]]]:
-        """Return the labels and the places of the images with a score, for each category with both kinds of image."""
+        """Return the labels and the places of the images with a score, for each category with both classes."""
         places: dict[str, list[int]] = {}
         for place in np.flatnonzero(~np.isnan(self.scores)).tolist():
             places.setdefault(self.images[place][0], []).append(place)
