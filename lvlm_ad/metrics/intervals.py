@@ -64,7 +64,7 @@ MOST_UNDEFINED = 0.05
 """With a larger fraction of undefined resamples there is no interval."""
 
 _NEAR = 1e-6
-"""Log odds are taken at least this far from 0 and 1, where they are infinite."""
+"""Nearer to 0 and 1 log odds are too large; their spread is approximated linearly instead."""
 
 _SAME = 1e-12
 """Values that differ by less are the same: sums in another order differ by rounding."""

@@ -38,7 +38,7 @@ def _note(metrics: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], *, r
     return " ".join(
         [
             "In percent. Each row measures its defects against all good images of the same category.",
-            "Rows of sizes are means over the categories that have such defects, so each may cover other categories.",
+            "A size is averaged over the categories that have such defects, so sizes may cover different categories.",
             *([f"Found: defective images that alarm at the run's threshold{threshold}."] if recall else []),
             *(["No interval: a category has too few such defects; metrics.json says which."] if missing else []),
             *([f"No value: {'; '.join(reasons)}."] if reasons else []),

@@ -256,7 +256,7 @@
     const silent = counts.abstain_defect + counts.abstain_good;
     const person = silent ? ", " + silent + " for a person to decide" : "";
     const where = chosen.length < categories.length ? chosen[0] + ". " : "";
-    return where + whose + ": " + counts.tp + " of " + bad + " defective images found, " + counts.fp + " of " + good + " good images rejected" + person + ".";
+    return where + whose + ": " + counts.tp + " of " + bad + " defective images found, " + counts.fp + " false alarms among " + good + " good images" + person + ".";
   };
   const update = () => {
     const every = new Map(categories.filter((name) => !undecided(name)).map((name) => [name, figures.rates(count(name))]));
