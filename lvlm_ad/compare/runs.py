@@ -10,7 +10,7 @@ from lvlm_ad.compare.differences import Difference, MeasuredCategory, difference
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm
-from lvlm_ad.metrics.estimates import estimate_category
+from lvlm_ad.metrics.estimates import FEW_CATEGORIES, estimate_category
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Run
 
 __all__ = ["SIGNIFICANT", "Comparison", "ImageDifference", "adjusted", "compare_runs"]
@@ -19,9 +19,6 @@ SIGNIFICANT = 0.05
 """A difference is marked if its adjusted p-value is smaller."""
 
 _FEWEST_RESAMPLES = 50
-
-_FEW_CATEGORIES = 5
-"""Fewer say little about other kinds of objects."""
 
 _NAMED = 3
 """Categories that a note names; more are counted."""
@@ -160,7 +157,7 @@ def _interval_notes(mean: Mapping[str, Difference], categories: Mapping[str, Mea
             missing.setdefault(one.reason, []).append(METRIC_TITLES[metric])
     for reason, titles in missing.items():
         yield f"{_joined(titles)}: {reason if reason.startswith('no interval') else f'no interval: {reason}'}"
-    if len(categories) < _FEW_CATEGORIES and any(one.interval_over_categories for one in mean.values()):
+    if len(categories) < FEW_CATEGORIES and any(one.interval_over_categories for one in mean.values()):
         yield "few categories: the interval over categories is itself uncertain"
     few = [name for name, of in categories.items() if any(one.few_images for one in of.estimates.values())]
     if few:

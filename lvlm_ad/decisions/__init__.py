@@ -9,7 +9,7 @@ for more anomalous, and None or NaN where the model gave no answer (an abstentio
 from lvlm_ad.decisions.abstention import risk_coverage
 from lvlm_ad.decisions.calibration import calibration
 from lvlm_ad.decisions.choice import Choice, parse_threshold
-from lvlm_ad.decisions.cost import Prices, baselines, cost, cost_interval, mean_cost
+from lvlm_ad.decisions.cost import Prices, baselines, cost, cost_interval, mean_cost, relative_costs
 from lvlm_ad.decisions.figures import clopper_pearson, decision, mean_decision, rates
 from lvlm_ad.decisions.threshold import (
     Threshold,
@@ -41,5 +41,6 @@ __all__ = [
     "parse_threshold",
     "rates",
     "reference_quantile",
+    "relative_costs",
     "risk_coverage",
 ]

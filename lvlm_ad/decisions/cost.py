@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,32 @@ def baselines(prices: Prices) -> dict[str, float]:
         "scrap_all": (1 - prices.prevalence) * prices.false_alarm,
         "inspect_all": prices.check,
     }
+
+
+def relative_costs(
+    categories: Sequence[Mapping[str, int]], prices: Prices, prevalences: Sequence[float]
+) -> list[float]:
+    """Return the mean cost of a part at each share of defective parts, divided by that of the cheapest baseline.
+
+    Below 1 the model pays. The thresholds stay as they are. Categories without images of both kinds are left out.
+
+    Args:
+        categories: counts as ``lvlm_ad.decisions.decision`` returns them; one or more with images of both kinds.
+        prices: the prices, none of the baselines free; their prevalence is replaced.
+        prevalences: shares of defective parts, above 0 and below 1.
+
+    Example:
+        >>> counts = {"tp": 9, "fn": 1, "fp": 2, "tn": 8, "abstain_defect": 0, "abstain_good": 0}
+        >>> prices = Prices(miss=100, false_alarm=5, check=1, prevalence=0.02)
+        >>> [round(one, 2) for one in relative_costs([counts], prices, [0.001, 0.02, 0.5])]
+        [10.09, 1.18, 5.5]
+    """
+    relative = []
+    for prevalence in prevalences:
+        at = replace(prices, prevalence=prevalence)
+        costs = [one for counts in categories if (one := cost(counts, at)) is not None]
+        relative.append(sum(costs) / len(costs) / min(baselines(at).values()))
+    return relative
 
 
 def mean_cost(categories: Sequence[Mapping[str, int]], prices: Prices) -> dict[str, Any]:

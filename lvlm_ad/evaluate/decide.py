@@ -25,6 +25,7 @@ from lvlm_ad.decisions import (
     risk_coverage,
 )
 from lvlm_ad.decisions.figures import COUNTS, RATES
+from lvlm_ad.runs import usd_per_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class DecisionSettings:
         miss, false_alarm, check = config.cost_miss, config.cost_false_alarm, config.cost_check
         prices = None
         if config.prevalence is not None and miss is not None and false_alarm is not None and check is not None:
-            prices = Prices(miss, false_alarm, check, config.prevalence, price_of(metrics))
+            prices = Prices(miss, false_alarm, check, config.prevalence, usd_per_image(metrics))
         return cls(choice, config.seed, config.prevalence, prices)
 
     @classmethod
@@ -77,15 +78,9 @@ class DecisionSettings:
         costs = decisions.get("cost")
         prices = None
         if costs is not None:
-            prices = Prices(**{**costs["prices"], "model": price_of(metrics)}, prevalence=costs["prevalence"])
+            prices = Prices(**{**costs["prices"], "model": usd_per_image(metrics)}, prevalence=costs["prevalence"])
         choice = parse_threshold(decisions["threshold"])
         return cls(choice, decisions.get("seed", 0), decisions.get("prevalence"), prices)
-
-
-def price_of(metrics: Mapping[str, Any]) -> float | None:
-    """Return the USD of an image: those of all answers, over all images; None if unknown."""
-    total = metrics["usage"]["cost_usd"]
-    return None if total is None else total / metrics["answers"]["total"]
 
 
 def decide(settings: DecisionSettings, records: Records, threshold_records: Records = ()) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lvlm_ad.decisions.figures import RATES
+
 
 def decision_figures(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what the columns need of "decisions" in metrics.json, without its curves; empty if it has none.
@@ -21,5 +23,6 @@ def decision_figures(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
         if found.get(name):
             parts[name] = {key: found[name].get(key) for key in keys}
     if found.get("categories"):
-        parts["categories"] = found["categories"]
+        of_each = found["categories"].items()
+        parts["categories"] = {category: {rate: of.get(rate) for rate in RATES} for category, of in of_each}
     return parts

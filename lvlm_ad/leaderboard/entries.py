@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lvlm_ad.leaderboard.decision_values import decision_figures
-from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Manifest, Run
+from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Manifest, Run, usd_per_image
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
         intervals=_intervals(mean),
         coverage=metrics.get("coverage"),
         cost_usd=metrics["usage"]["cost_usd"],
-        usd_per_image=_usd_per_image(metrics),
+        usd_per_image=usd_per_image(metrics),
         usd_per_point=_usd_per_point(metrics),
         reason="" if reference_row else why_apart,
         notes=(*notes, *_model_notes(manifest, namesakes), *_result_notes(run)),
@@ -107,12 +107,6 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
 
 def _intervals(measures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     return {metric: (low, high) for metric, (low, high) in measures.get("interval", {}).items()}
-
-
-def _usd_per_image(metrics: Mapping[str, Any]) -> float | None:
-    answers, cost = metrics["answers"], metrics["usage"]["cost_usd"]
-    asked = answers["total"] - answers.get("unasked", 0)
-    return None if cost is None or not asked else cost / asked
 
 
 def _usd_per_point(metrics: Mapping[str, Any]) -> float | None:

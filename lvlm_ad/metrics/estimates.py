@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from lvlm_ad.metrics.bootstrap import CategoryImages, bootstrap, smoothed_bootstrap
 from lvlm_ad.metrics.intervals import (
@@ -30,13 +31,19 @@ if TYPE_CHECKING:
 
     from lvlm_ad.metrics.histograms import ScoreHistograms
 
-__all__ = ["FEW_IMAGES", "Estimate", "estimate_category", "estimate_mean", "interval_over_categories"]
+__all__ = ["FEW_CATEGORIES", "FEW_IMAGES", "Estimate", "estimate_category", "estimate_mean", "interval_over_categories"]
 
 FEW_IMAGES = 5
 """With fewer images of a class, or fewer effective images with a defect, even AUROC 1 does not exclude chance."""
 
+FEW_CATEGORIES = 5
+"""With fewer, an interval over categories is itself uncertain."""
+
 _NAMED = 5
 """Categories that a reason names."""
+
+_TAIL = 0.025
+"""The probability beyond each end of an interval."""
 
 _EDGE = 1e-6
 """A mean over kinds of objects counts as at least this far from 0 and 1."""
@@ -123,14 +130,27 @@ def _with_few(one: Estimate) -> Estimate:
 def _auroc(one: Estimate, images: CategoryImages) -> Estimate:
     found = auroc_interval(images.labels, images.scores)
     reason = "" if found.interval else _TOO_FEW_IMAGES
-    bound = _bound(one.value, min(one.sizes))
+    bound = _bound(one.value, [min(one.sizes)])
     return replace(one, interval=found.interval, reason=reason, factor=found.factor, bound_at_extreme=bound)
 
 
-def _bound(value: float, images: float) -> float | None:
-    """Return the true AUROC that an observed 0 or 1 cannot exclude: a true AUROC of t gives 1 with probability t^k."""
-    limit = 0.025 ** (1 / images)
-    return {1.0: limit, 0.0: 1 - limit}.get(value)
+def _bound(value: float, images: Sequence[float]) -> float | None:
+    """Return the true AUROC, or mean of AUROCs, that an observed 0 or 1 cannot exclude.
+
+    True AUROCs t of categories with k images give 1 everywhere with a probability of up to the product of all t^k. Of
+    those for which it is 2.5 %, the ones in proportion to k, at most 1, have the smallest mean.
+    """
+    if value not in {0.0, 1.0}:
+        return None
+    sizes = np.asarray(images, dtype=np.float64)
+
+    def beyond(slope: float) -> float:
+        return float(sizes @ np.log(np.minimum(slope * sizes, 1))) - math.log(_TAIL)
+
+    least = 0.5 * _TAIL ** (1 / sizes.sum()) / sizes.max()
+    slope = float(brentq(beyond, least, 1 / sizes.min(), xtol=1e-15))
+    limit = float(np.minimum(slope * sizes, 1).mean())
+    return limit if value else 1 - limit
 
 
 def _smoothed(one: Estimate, metric: str, smoothed: Mapping[str, NDArray[np.float64]]) -> Estimate:
@@ -187,7 +207,7 @@ def estimate_mean(metric: str, categories: Mapping[str, Estimate]) -> Estimate:
         defective, good = zip(*(one.sizes for one in estimates), strict=True)
         values, factors = zip(*((one.value, one.factor) for one in estimates), strict=True)
         interval = mean_auroc_interval(values, defective, good, factors)
-        mean = replace(mean, interval=interval, bound_at_extreme=_bound(value, images))
+        mean = replace(mean, interval=interval, bound_at_extreme=_bound(value, [one.images for one in estimates]))
     elif metric.startswith("image"):
         mean = replace(mean, interval=_mean_of_smoothed(estimates))
     else:

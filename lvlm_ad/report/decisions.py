@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.decisions import parse_threshold
-from lvlm_ad.evaluate.decide import DecisionSettings, decide, judged_images, price_of
+from lvlm_ad.evaluate.decide import DecisionSettings, decide, judged_images
+from lvlm_ad.runs import usd_per_image
 
 if TYPE_CHECKING:
     from lvlm_ad.runs import Run
@@ -70,7 +71,7 @@ def decision_panel(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
             "stored": bool(run.metrics.get("decisions")),
             "left_out": left_out,
             "prices": {"prevalence": (prices or decisions).get("prevalence"), **(prices or {}).get("prices", {})},
-            "model_cost": price_of(run.metrics),
+            "model_cost": usd_per_image(run.metrics),
         },
     }
 
@@ -112,6 +113,13 @@ def _notes(run: Run, decisions: Mapping[str, Any], left_out: Sequence[int]) -> l
     notes = []
     if left_out:
         notes.append(f"{len(left_out)} images set the thresholds; the figures are those of the other {len(judged)}.")
+    if (spread := decisions.get("splits")) and any(spread["sd"].values()):
+        known = {head: spread["sd"].get(name) for name, head in _RATES.items()}
+        sd = [f"{head} {100 * value:.1f}" for head, value in known.items() if value is not None]
+        notes.append(
+            f"Another random split gives other figures. Their standard deviation over {spread['n']} splits, in "
+            f"percentage points: {', '.join(sd)}."
+        )
     if silent:
         notes.append(
             f"{silent} of {len(judged)} images have no score. A person must decide about them: they neither alarm nor "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lvlm_ad.metrics.estimates import FEW_CATEGORIES
 from lvlm_ad.runs import METRIC_TITLES, current_intervals
 
 __all__ = ["OLDER_RULE", "current_intervals", "interval_notes", "interval_text"]
@@ -15,6 +16,8 @@ OLDER_RULE = (
 )
 
 _MOST_DIGITS = 6
+
+_MEAN = "A mean has an interval only where every category has one."
 
 _NAMED = 3
 """Categories that a sentence names; more are counted."""
@@ -57,19 +60,34 @@ def interval_notes(metrics: Mapping[str, Any]) -> list[str]:
     bounds: dict[str, list[str]] = {}
     few = False
     categories = metrics["categories"]
+    lacking = {metric for measures in categories.values() for metric in measures.get("no_interval", {})}
     for name, measures in {**({"The mean": metrics["mean"]} if len(categories) > 1 else {}), **categories}.items():
         few = few or bool(measures.get("few_images"))
-        # The mean's reasons stand in its tiles.
-        for metric, reason in measures.get("no_interval", {}).items() if name in categories else ():
-            reasons.setdefault(reason, {}).setdefault(name, []).append(METRIC_TITLES.get(metric, metric))
+        where = name if name in categories else "the mean"
+        for metric, reason in measures.get("no_interval", {}).items():
+            # What a category lacks is said once, of the category.
+            if name in categories or metric not in lacking:
+                reasons.setdefault(reason, {}).setdefault(where, []).append(METRIC_TITLES.get(metric, metric))
         for metric, bound in measures.get("bound_at_extreme", {}).items():
             words = _bound(METRIC_TITLES.get(metric, metric), measures.get(metric), bound)
             bounds.setdefault(words, []).append(name)
     return [
         *(f"No interval for {_where(places)}: {reason.rstrip('.')}." for reason, places in reasons.items()),
+        *([_MEAN] if lacking and len(categories) > 1 else []),
         *([_FEW_IMAGES] if few else []),
+        *_over_categories(metrics["mean"], len(categories)),
         *(f"{_some(names)}: {words}" for words, names in bounds.items()),
     ]
+
+
+def _over_categories(mean: Mapping[str, Any], categories: int) -> list[str]:
+    """Say what the means' intervals for other kinds of objects are; nothing without one."""
+    wider = mean.get("interval_over_categories", {})
+    if not wider:
+        return []
+    listed = "; ".join(f"{METRIC_TITLES.get(metric, metric)} {interval_text(ends)}" for metric, ends in wider.items())
+    few = f" {categories} categories are few: these intervals are uncertain themselves." * (categories < FEW_CATEGORIES)
+    return [f"The mean's intervals for other kinds of objects, too: {listed}.{few}"]
 
 
 def _where(places: Mapping[str, Sequence[str]]) -> str:

@@ -22,7 +22,7 @@ from lvlm_ad.report.interval_words import current_intervals, interval_notes
 from lvlm_ad.report.page import render
 from lvlm_ad.report.run_plots import category_plots, run_plots
 from lvlm_ad.report.summary import curves_of, times_of
-from lvlm_ad.runs import METRIC_TITLES
+from lvlm_ad.runs import METRIC_TITLES, usd_per_image
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -175,8 +175,9 @@ def _answer_tiles(run: Run) -> list[tuple[str, str, str]]:
     tiles = [("Answered", f"{share} %", f"{answers['usable']} of {answers['total']} images")]
     if run.manifest.model.kind != "backend":
         return tiles
-    cost, tokens = usage["cost_usd"], (usage["input_tokens"], usage["output_tokens"])
-    tiles.append(("Cost, USD", usd(cost), "" if cost is None else f"{usd(cost / answers['total'])} per image"))
+    cost, each = usage["cost_usd"], usd_per_image(run.metrics)
+    tokens = (usage["input_tokens"], usage["output_tokens"])
+    tiles.append(("Cost, USD", usd(cost), "" if each is None else f"{usd(each)} per image"))
     if None in tokens:
         tiles.append(("Tokens", UNKNOWN, ""))
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.decisions import calibration
+from lvlm_ad.report.cost_plot import cost_plot
 from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, GRID, INK, Plot, as_plot, new_axes, plot_text
 from lvlm_ad.report.summary import naming_rates, times_of
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_TITLES
@@ -57,6 +58,7 @@ def run_plots(
         *(_curve_plot(name, curves, run.metrics["mean"]) for name in _CURVES),
         _score_plot(run.predictions, decisions or {}),
         _risk_plot((decisions or {}).get("abstention")),
+        cost_plot(decisions or {}),
         _calibration_plot(run.predictions),
         _naming_plot(run.predictions),
         _time_plot(run.predictions),
@@ -150,7 +152,7 @@ def _calibration_plot(records: Sequence[PredictionRecord]) -> Plot | None:
         f"Fraction of defective images over the image score of {found['n']} images: the rising steps that fit best, "
         f"without bins (isotonic regression). Brier score {found['brier']:.3f}. Expected calibration error "
         f"{found['ece']:.3f} in ten bins; a perfectly calibrated model would have {found['ece_if_calibrated']:.3f} on "
-        "so many images."
+        "so many images. All of it holds for the share of defective images here, not for that of a line."
     )
     return as_plot("reliability", "Are scores probabilities?", alt, figure)
 

@@ -1,7 +1,7 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
 from lvlm_ad.runs.draws import read_draws, write_draws
-from lvlm_ad.runs.image_scores import ImageScores, current_intervals, image_scores, is_current
+from lvlm_ad.runs.image_scores import ImageScores, current_intervals, image_scores, is_current, usd_per_image
 from lvlm_ad.runs.records import (
     DEFAULT_FPR_LIMIT,
     INTERVAL_RULE,
@@ -35,6 +35,7 @@ __all__ = [
     "read_draws",
     "read_run",
     "read_runs",
+    "usd_per_image",
     "write_draws",
     "write_run",
 ]

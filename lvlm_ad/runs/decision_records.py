@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lvlm_ad.limits import TOTAL_COUNT
-from lvlm_ad.runs.fields import Cost, Count, Fraction, Interval, Values, check_order
+from lvlm_ad.runs.fields import Cost, Count, Fraction, Interval, check_order
 
 
 class _Record(BaseModel):
@@ -61,6 +61,22 @@ class AbstentionMeasures(_Record):
     points: list[Annotated[list[Fraction], Field(min_length=2, max_length=2)]]
 
 
+class SplitMeasures(_Record):
+    """How much the mean rates vary with the random split: their standard deviation over ``n`` splits."""
+
+    n: Count
+    sd: dict[str, Fraction | None]
+
+
+class PriceMeasures(_Record):
+    """What the cost of a part was computed with."""
+
+    miss: Cost
+    false_alarm: Cost
+    check: Cost
+    model: Cost | None = None
+
+
 class CostMeasures(_Record):
     """The expected cost of a part, with the model and without."""
 
@@ -70,7 +86,7 @@ class CostMeasures(_Record):
     scrap_all: Cost
     inspect_all: Cost
     prevalence: Fraction
-    prices: dict[Literal["miss", "false_alarm", "check", "model"], Cost | None]
+    prices: PriceMeasures
     verdict: str = ""
     reason: str = ""
 
@@ -89,5 +105,5 @@ class DecisionMeasures(_Record):
     calibration: dict[str, Annotated[float, Field(ge=-1, le=TOTAL_COUNT)]] | None
     abstention: AbstentionMeasures | None
     asked: dict[str, Count] = {}
-    splits: Values = {}
+    splits: SplitMeasures | None = None
     cost: CostMeasures | None = None

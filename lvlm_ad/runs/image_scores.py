@@ -93,6 +93,16 @@ def _records(path: Path) -> list[dict[str, Any]]:
     return [{"cost_usd": None, **record} for record in records]
 
 
+def usd_per_image(metrics: Mapping[str, Any]) -> float | None:
+    """Return the cost of one image that was asked about, answered or not; None if it is unknown.
+
+    ``metrics`` is the content of a metrics.json.
+    """
+    answers, cost = metrics["answers"], metrics["usage"]["cost_usd"]
+    asked = answers["total"] - answers.get("unasked", 0)
+    return None if cost is None or not asked else float(cost / asked)
+
+
 def is_current(metrics: Mapping[str, Any]) -> bool:
     """Whether the intervals of metrics.json follow today's rule."""
     return bool(metrics.get("intervals", {}).get("rule", 1) >= INTERVAL_RULE)

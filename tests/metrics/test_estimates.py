@@ -1,5 +1,7 @@
 """Which metrics of a category and of a mean have an interval, and why others have none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -92,13 +94,16 @@ def test_what_never_varies_is_not_certain():
 
 
 def test_the_bound_at_an_extreme():
-    """AUROC 1 on k images leaves 0.025^(1/k) possible, AUROC 0 the mirror image; of a mean, all categories together."""
+    """AUROC 1 on k images leaves 0.025^(1/k) possible, AUROC 0 the mirror image; a mean what its categories leave."""
     labels = np.arange(6) < 3
     right, wrong = (estimated(CategoryImages(labels, sign * labels, None))["image_auroc"] for sign in (1.0, -1.0))
     assert right.bound_at_extreme == pytest.approx(0.025 ** (1 / 3))
     assert wrong.bound_at_extreme == pytest.approx(1 - 0.025 ** (1 / 3))
     mean = estimate_mean("image_auroc", {"a": right, "b": right})
     assert mean.bound_at_extreme == pytest.approx(0.025 ** (1 / 6))
+    many = replace(right, images=100)
+    uneven = estimate_mean("image_auroc", {"a": replace(right, images=2), "b": many}).bound_at_extreme
+    assert uneven == pytest.approx((0.025 ** (1 / 2) + 1) / 2)
     assert mean.interval[0] > right.interval[0]
     assert (right.few_images, mean.few_images) == (True, False)
     assert estimate_mean("image_auroc", {"a": right, "b": wrong}).bound_at_extreme is None

@@ -6,6 +6,7 @@ import pytest
 
 from lvlm_ad.decisions import Prices, parse_threshold
 from lvlm_ad.evaluate.decide import DecisionSettings, decide
+from lvlm_ad.report.cost_plot import cost_plot
 from lvlm_ad.report.decisions import decision_panel, decisions_of
 from lvlm_ad.report.run_plots import category_plots, run_plots
 
@@ -81,11 +82,25 @@ def test_plots_of_decisions(kept_run):
     assert f"{100 * wrong:.1f} % of all images are wrong." in risk
     assert "not reached at 80 %" in risk
     assert "no answer: a person decides" in plots["risk-coverage"].svg
+    assert "not for that of a line" in calibration
+    assert "cost" not in plots
     assert "a perfectly calibrated model would have 0." in calibration
     assert "threshold, 0.5" in plots["scores"].svg
     silent = [one.model_copy(update={"image_score": None}) for one in kept_run.predictions]
     run = replace(kept_run, predictions=silent)
     assert {"risk-coverage", "reliability"}.isdisjoint(plot.name for plot in run_plots(run, {}, decisions_of(run)))
+
+
+def test_where_a_model_pays(kept_run):
+    """The plot says at which shares of defective parts; a free baseline cannot be beaten, so there is no plot."""
+
+    def plot(prices):
+        return cost_plot(decide(DecisionSettings(parse_threshold("0.7"), prices=prices), kept_run.predictions))
+
+    assert "it pays from 13 to 27 %." in plot(Prices(100, 20, 30, 0.3)).alt
+    assert "it pays nowhere." in plot(Prices(100, 50, 0.001, 0.3)).alt
+    assert plot(Prices(100, 50, 0, 0.3)) is None
+    assert plot(None) is None
 
 
 @pytest.mark.parametrize("left", ["image_auroc", "pixel_auroc", None])

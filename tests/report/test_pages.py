@@ -231,13 +231,17 @@ def test_a_report_says_what_an_interval_leaves_open(kept_run, tmp_path):
     bolt["no_interval"] = {"pixel_ap": reason}
     nut = {**kept_run.metrics["categories"]["nut1"], "interval": {}, "no_interval": {"pixel_ap": reason}}
     mean = {**kept_run.metrics["mean"], "interval": {}, "no_interval": {"image_auroc": "a category has one image"}}
+    mean["interval_over_categories"] = {"pixel_ap": [0.1, 0.9]}
     metrics = {**kept_run.metrics, "mean": mean, "categories": {"bolt": bolt, "nut1": nut}}
     metrics["intervals"] = {"level": 0.95, "resamples": 1000, "rule": 2}
     text = write_report(replace(kept_run, metrics=metrics), tmp_path, pictures=False).read_text()
     assert '<span class="ends">38.6\N{EN DASH}100.0</span><span class="ends">few images</span>' in text
     assert text.count('<span class="ends">no interval</span>') == 3
-    assert '<span class="under">a category has one image</span>' in text
+    assert '<span class="under">no interval</span>' in text
+    assert "No interval for the mean (Image AUROC): a category has one image." in text
     assert f"No interval for bolt, nut1 (Pixel AP): {reason}." in text
+    assert "A mean has an interval only where every category has one." in text
+    assert "other kinds of objects, too: Pixel AP 10.0\N{EN DASH}90.0. 2 categories are few" in text
     assert "Few images: " in text
     assert "bolt: every defective image scores above every good one here;" in text
     assert "a true Image AUROC as low as 15.8 % can still give that." in text
