@@ -30,7 +30,7 @@ encoding lacks are escaped.
 | 3 | the run finished, but some images have no usable answer; the counts are printed |
 | 130 | interrupted; stored answers are kept, and the same command continues |
 
-`lvlm-ad inspect` has a status for decisions: 1 if a picture raised an alarm; see below.
+`lvlm-ad inspect` also reports its decisions: 1 if a picture raised an alarm, 3 if none did but some are undecided.
 
 `--set KEY=VALUE` sets any field of a model preset, any option of its plugin and any field of the protocol:
 `--set base_url=...`, `--set temperature=0.5`, `--set n_segments=100`, `--set shots=2`. An unknown setting is an error.

@@ -172,7 +172,7 @@ def test_the_panel_works_with_the_keyboard(report, open_page):
     said(page, "Threshold 0.51")
     assert page.locator("#d-slider").get_attribute("aria-valuetext") == page.locator("#d-state").text_content()
     page.keyboard.press("End")
-    said(page, " 0 of 12 defective images found, 0 of 10 good images rejected")
+    said(page, " 0 of 12 defective images found, 0 false alarms among 10 good images")
     page.fill("#f-text", "nothing has this name")
     link = page.locator(".stakes a").first
     name = link.locator(".name").text_content()
