@@ -22,7 +22,7 @@ from lvlm_ad.metrics.bootstrap import (
     smoothed_bootstrap,
 )
 from lvlm_ad.metrics.differences import mean_auroc_difference, resampled_difference
-from lvlm_ad.metrics.estimates import estimate_category
+from lvlm_ad.metrics.estimates import estimate_category, estimate_mean
 from lvlm_ad.metrics.intervals import (
     AurocInterval,
     Interval,
@@ -187,6 +187,28 @@ def image_metrics(draw: np.random.Generator, sets: int, size: Size, value: float
         yield Tally.result(f"{name}, {size[0]}+{size[1]}", now[metric], before[metric])
 
 
+def means_of_image_metrics(draw: np.random.Generator, sets: int, size: Size, value: float) -> Iterator[Result]:
+    """Cover the mean image AP and F1-max of 15 categories."""
+    truth = simulated.truth_of(value)
+    names = {"ap": "AP", "f1_max": "F1-max"}
+    now, before = ({metric: Tally(truth[metric]) for metric in names} for _ in range(2))
+    labels = np.arange(sum(size)) < size[0]
+    for index in range(sets):
+        found = {}
+        for category in range(15):
+            scores = simulated.drawn_scores(draw, value, labels.shape, size[0])
+            images = CategoryImages(labels, scores, None)
+            found[str(category)] = estimate_category(images, metrics_from_counts(images), 200, f"{index}/{category}")
+        for metric in names:
+            estimates = {category: one[f"image_{metric}"] for category, one in found.items()}
+            mean = estimate_mean(f"image_{metric}", estimates)
+            now[metric].add(mean.interval)
+            draws = np.mean([one.draws for one in estimates.values()], axis=0)
+            before[metric].add(simulated.old_interval(mean.value, draws, simulated.old_edge(metric, *size) / 15))
+    for metric, name in names.items():
+        yield Tally.result(f"{name}, {size[0]}+{size[1]}, K=15", now[metric], before[metric])
+
+
 def pixels(draw: np.random.Generator, sets: int, size: Size) -> Iterator[Result]:
     """Cover pixel AUROC, AP, F1-max and AUPRO of one category."""
     names = {"auroc": "AUROC", "ap": "AP", "f1_max": "F1-max", "aupro": "AUPRO"}
@@ -325,6 +347,9 @@ RECIPES: Mapping[str, Recipe] = {
     "jump": Recipe(jump, [()], 1, 1, {"the lower end moves by": (0, 0.12), "the interval's width": (0, 0.2)}),
     "monotone_mean": Recipe(monotone_mean, [()], 1, 1, (0, 0.999)),
     "coverage/ap_f1": Recipe(image_metrics, [*product(MEDIUM, VALUES)], 1000, 100, (0.84, 1.0), (0.94, 1.0)),
+    "coverage/mean_ap_f1": Recipe(
+        means_of_image_metrics, [*product([(5, 5), (20, 20)], (0.97, 0.99))], 300, 20, (0.86, 1.0), (0.92, 1.0)
+    ),
     "coverage/pixel": Recipe(pixels, [((n, n),) for n in (3, 5, 10, 20)], 1000, 100, (0.86, 1.0), (0.91, 0.99)),
     "coverage/difference": Recipe(
         difference,
