@@ -31,7 +31,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "BackendError",
@@ -207,6 +207,17 @@ def sentence(error: Exception | str) -> str:
         'no connection.'
     """
     return f"{str(error).rstrip('. ')}."
+
+
+def listed(names: Sequence[str], kept: int = 3) -> str:
+    """Name the first, and count the others.
+
+    Example:
+        >>> listed(["a", "b", "c", "d", "e"]), listed(["a", "b"])
+        ('a, b, c, 2 more', 'a, b')
+    """
+    more = [f"{len(names) - kept} more"] if len(names) > kept else []
+    return ", ".join([*names[:kept], *more])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

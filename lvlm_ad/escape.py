@@ -7,13 +7,28 @@ escapes, marks of writing direction, zero-width characters) are shown by their c
 
 from __future__ import annotations
 
+import csv
 import html as standard_html
+import io
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["breakable_latex", "csv_cell", "escaped", "html", "json_text", "latex", "latex_start", "markdown", "visible"]
+__all__ = [
+    "breakable_latex",
+    "csv_cell",
+    "csv_lines",
+    "escaped",
+    "html",
+    "json_text",
+    "latex",
+    "latex_start",
+    "markdown",
+    "markdown_row",
+    "visible",
+]
 
 _UNUSUAL = re.compile(r"[^\x20-\x7e]")
 
@@ -143,6 +158,23 @@ def csv_cell(value: Any) -> Any:
     runs = unicodedata.normalize("NFKC", start) in {"=", "+", "-", "@", "\N{MINUS SIGN}"}
     runs = runs and not _NUMBER.fullmatch(value)
     return f"'{visible(value, '')}" if runs or value[:1] in {"\t", "\r", "\n"} else visible(value, "")
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
+    r"""Write rows as CSV; no spreadsheet runs a cell as a formula.
+
+    Example:
+        >>> csv_lines([["model", "value"], ["a,b", None]])
+        'model,value\n"a,b",\n'
+    """
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(map(csv_cell, row) for row in rows)
+    return out.getvalue()
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    """Write a line of a table in Markdown; its cells are escaped already."""
+    return f"| {' | '.join(cells)} |"
 
 
 def markdown(text: str) -> str:

@@ -209,12 +209,7 @@ def track(
 
 
 def tracked_run(run: Run, *, images: bool = False) -> TrackedRun:
-    """Return what a tracker gets of a run.
-
-    Args:
-        run: a finished run.
-        images: whether its report, with its images, is part of it, if there is one.
-    """
+    """Return what a tracker gets of a finished run; ``images``: with the folder of its report, if there is one."""
     facts = run.manifest.model_dump(mode="json")
     tags = {"started": facts.pop("started"), "seconds": facts.pop("seconds"), "versions": facts.pop("versions")}
     decisions = run.metrics.get("decisions") or {}

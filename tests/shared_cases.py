@@ -223,10 +223,10 @@ def max_t_critical(rows, covariance, note=""):  # noqa: ARG001 - says how the ca
 
 @quantity
 def z0_max(sizes):
-    from lvlm_ad.metrics import ranks
+    from lvlm_ad.metrics import intervals, ranks
 
     highest = ranks.z0_max(sizes)
-    return {"z0_max": highest, "rankable": ranks.rankable(sizes)}
+    return {"z0_max": highest, "rankable": highest > intervals.Z}
 
 
 @quantity

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 OnFailure = StrEnum("OnFailure", ["zero", "exclude"])
 EngineName = StrEnum("EngineName", ["local", "ray"])
-MapFormat = StrEnum("MapFormat", ["tiff", "png", "npy"])
 
 
 @shell.guarded
@@ -42,12 +41,8 @@ def bench(
     protocol: shell.Protocol = "default",
     settings: shell.Settings = [],
     out: shell.Out = Path("runs"),
-    concurrency: Annotated[
-        int, typer.Option(min=1, help="Questions at the same time, at first; adapts to the endpoint's limit.")
-    ] = 16,
-    max_cost: Annotated[
-        float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this cost.")
-    ] = None,
+    concurrency: shell.Concurrency = 16,
+    max_cost: shell.MaxCost = None,
     on_failure: Annotated[
         OnFailure,
         typer.Option(help="Count images without usable answer as normal (zero), or leave them out (exclude)."),
@@ -59,13 +54,8 @@ def bench(
     seed: Annotated[int, typer.Option(min=0, help="Seed for reference images and random scores.")] = 0,
     resamples: shell.Resamples = 1000,
     fpr_limit: shell.FprLimit = 0.3,
-    retry_failed: Annotated[
-        bool,
-        typer.Option("--retry-failed", help="Ask again if a stored answer is refused, cut off, empty or unreadable."),
-    ] = False,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Use the endpoint's Batch API: answers within a day, at a lower price.")
-    ] = False,
+    retry_failed: shell.RetryFailed = False,
+    batch: shell.Batch = False,
     engine: Annotated[
         EngineName, typer.Option(help="Divide images and run local models here (local) or on a Ray cluster (ray).")
     ] = EngineName.local,
@@ -81,8 +71,8 @@ def bench(
         ),
     ] = None,
     map_format: Annotated[
-        MapFormat, typer.Option(help="tiff, npy: scores as 32-bit floats; png: 16 bits, score 1 as 65535.")
-    ] = MapFormat.tiff,
+        shell.MapFormat, typer.Option(help="tiff, npy: scores as 32-bit floats; png: 16 bits, score 1 as 65535.")
+    ] = shell.MapFormat.tiff,
     threshold: Annotated[
         str,
         typer.Option(
@@ -111,9 +101,7 @@ def bench(
     track_images: Annotated[
         bool, typer.Option("--track-images", help="With --track: also upload the reports, which show the images.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate the number of questions and their cost; ask nothing.")
-    ] = False,
+    dry_run: shell.DryRun = False,
     log: Annotated[
         Path | None, typer.Option(help="Append events to this file as JSON lines, without questions and answers.")
     ] = None,

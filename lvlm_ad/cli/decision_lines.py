@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.decisions import promise
+
 if TYPE_CHECKING:
     from lvlm_ad.runs import Run
 
@@ -15,16 +17,13 @@ def decision_lines(run: Run) -> list[str]:
     if decisions is None:
         return []
     head = f"{run.manifest.row_name} at --threshold {decisions['threshold']}"
-    mean, known = decisions["mean"], _thresholds(decisions)
+    mean, limits = decisions["mean"], (one["threshold"] for one in decisions["categories"].values())
+    known = [one for one in limits if one is not None]
     lines = [f"{head}: no decisions."]
     if known:
         rates = f"recall {_rate(mean, 'recall')}, false alarms {_rate(mean, 'false_alarm')}"
         lines = [f"{head}: {rates}, balanced accuracy {_rate(mean, 'balanced_accuracy')}."]
     return [*lines, *(f"  {line}" for line in (*_about_thresholds(decisions, known), *_about_cost(decisions)))]
-
-
-def _thresholds(decisions: Mapping[str, Any]) -> list[float]:
-    return [one["threshold"] for one in decisions["categories"].values() if one["threshold"] is not None]
 
 
 def _about_thresholds(decisions: Mapping[str, Any], known: list[float]) -> Iterator[str]:
@@ -33,24 +32,15 @@ def _about_thresholds(decisions: Mapping[str, Any], known: list[float]) -> Itera
     if known and decisions["kind"] != "fixed":
         low, high = min(known), max(known)
         values = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        yield f"Thresholds by category: {values}.{_promise(categories.values())}"
+        promised = [(one["guarantee"], one["bound95"]) for one in categories.values() if "guarantee" in one]
+        # What holds in every category.
+        promises = f"; {promise(*map(max, zip(*promised, strict=True)))}" if promised else ""
+        yield f"Thresholds by category: {values}{promises}."
     reasons = {one["reason"]: name for name, one in categories.items() if one.get("reason")}
     for reason, name in reasons.items():
         count = sum(one.get("reason") == reason for one in categories.values())
         where = name if count == 1 else f"{count} categories"
         yield f"{where}: {reason}."
-
-
-def _promise(categories: Any) -> str:
-    """Say what conformal thresholds guarantee in every category; begins with a space."""
-    promised = [(one["guarantee"], one["bound95"]) for one in categories if "guarantee" in one]
-    if not promised:
-        return ""
-    mean, bound = (max(column) for column in zip(*promised, strict=True))
-    return (
-        f" On average over references at most {_percent(mean)} of the good images alarm; with these references at "
-        f"most {_percent(bound)}, with 95 % confidence."
-    )
 
 
 def _about_cost(decisions: Mapping[str, Any]) -> Iterator[str]:

@@ -14,13 +14,9 @@ from lvlm_ad.cli import shell
 def ask(
     image: shell.Image,
     model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin or preset file.")],
-    category: Annotated[
-        str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
-    ] = None,
+    category: shell.ObjectName = None,
     division: shell.Division = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's; without --category: general]")
-    ] = None,
+    prompt: shell.ImagePrompt = None,
     protocol: shell.Protocol = "default",
     settings: shell.Settings = [],
     out: shell.Out = Path("runs"),

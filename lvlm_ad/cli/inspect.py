@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +11,6 @@ from lvlm_ad.cli import shell
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate import Inspection
-
-MapFormat = StrEnum("MapFormat", ["tiff", "png", "npy"])
 
 
 @shell.guarded
@@ -33,13 +30,9 @@ def inspect(
             metavar="DIR", help="Folder of good pictures, for reference:Q, conformal:ALPHA and --set shots=N."
         ),
     ] = None,
-    category: Annotated[
-        str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
-    ] = None,
+    category: shell.ObjectName = None,
     division: shell.Division = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's; without --category: general]")
-    ] = None,
+    prompt: shell.ImagePrompt = None,
     protocol: shell.Protocol = "default",
     settings: shell.Settings = [],
     out: Annotated[
@@ -49,28 +42,17 @@ def inspect(
             help="Folder for results and stored answers.  [default: inspections/FOLDER-MODEL; answers are in runs]",
         ),
     ] = None,
-    maps: Annotated[MapFormat | None, typer.Option(help="Also write each anomaly map, in this format.")] = None,
+    maps: Annotated[shell.MapFormat | None, typer.Option(help="Also write each anomaly map, in this format.")] = None,
     overlays: Annotated[bool, typer.Option(help="Write each picture with its suspicious regions.")] = True,
     watch: Annotated[
         bool, typer.Option("--watch", help="Wait for further pictures and inspect them as they come, until Ctrl-C.")
     ] = False,
-    concurrency: Annotated[
-        int, typer.Option(min=1, help="Questions at the same time, at first; adapts to the endpoint's limit.")
-    ] = 16,
-    max_cost: Annotated[
-        float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this cost.")
-    ] = None,
+    concurrency: shell.Concurrency = 16,
+    max_cost: shell.MaxCost = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed for the good pictures that are shown.")] = 0,
-    retry_failed: Annotated[
-        bool,
-        typer.Option("--retry-failed", help="Ask again if a stored answer is refused, cut off, empty or unreadable."),
-    ] = False,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Use the endpoint's Batch API: answers within a day, at a lower price.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate the number of questions and their cost; ask nothing.")
-    ] = False,
+    retry_failed: shell.RetryFailed = False,
+    batch: shell.Batch = False,
+    dry_run: shell.DryRun = False,
     json: shell.Json = False,
 ) -> None:
     """Inspect pictures that have no labels: score each, decide on it, and show why.

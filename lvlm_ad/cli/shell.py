@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TextIO, TypeVar
 
@@ -30,6 +31,15 @@ FprLimit = Annotated[
         help="False-positive rate up to which AUPRO is integrated, above 0 and at most 1; some papers use 0.05."
     ),
 ]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="Use the endpoint's Batch API: answers within a day, at a lower price.")
+]
+Concurrency = Annotated[
+    int, typer.Option(min=1, help="Questions at the same time, at first; adapts to the endpoint's limit.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Estimate the number of questions and their cost; ask nothing.")
+]
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The image file.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 Categories = Annotated[list[str], typer.Option("--category", "-c", help="Measure only this category; may be repeated.")]
@@ -40,6 +50,10 @@ DatasetName = Annotated[
 ]
 Division = Annotated[str | None, typer.Option(help="superpixel, grid or sam.  [default: the protocol's]")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+ImagePrompt = Annotated[
+    str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's; without --category: general]")
+]
+MapFormat = StrEnum("MapFormat", ["tiff", "png", "npy"])
 MaskThreshold = Annotated[
     int | None,
     typer.Option(min=0, max=65534, help="A mask pixel above N is defective.  [default: depends on the mask's values]"),
@@ -48,8 +62,18 @@ MaskValues = Annotated[
     str | None,
     typer.Option(metavar="VALUES", help="Mask values that are defective, such as 1,3-7, in place of a threshold."),
 ]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, metavar="USD", help="Stop before a question that could exceed this cost.")
+]
+ObjectName = Annotated[
+    str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
+]
 Out = Annotated[Path, typer.Option(help="Folder for runs, stored answers and the cache.")]
 Protocol = Annotated[str, typer.Option(help="Protocol preset or file.")]
+RetryFailed = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Ask again if a stored answer is refused, cut off, empty or unreadable."),
+]
 Resamples = Annotated[
     int,
     typer.Option(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lvlm_ad.compare.conditions import check_conditions, distinct_names, measured_categories, same_run
 from lvlm_ad.compare.differences import Difference, MeasuredCategory, difference_of
-from lvlm_ad.errors import ConfigError
+from lvlm_ad.errors import ConfigError, listed
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm
 from lvlm_ad.metrics.estimates import FEW_CATEGORIES, estimate_category
@@ -19,9 +19,6 @@ SIGNIFICANT = 0.05
 """A difference is marked if its adjusted p-value is smaller."""
 
 _FEWEST_RESAMPLES = 50
-
-_NAMED = 3
-"""Categories that a note names; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +158,7 @@ def _interval_notes(mean: Mapping[str, Difference], categories: Mapping[str, Mea
         yield "few categories: the interval over categories is itself uncertain"
     few = [name for name, of in categories.items() if any(one.few_images for one in of.estimates.values())]
     if few:
-        some = ", ".join([*few[:_NAMED], *([f"{len(few) - _NAMED} more"] if len(few) > _NAMED else [])])
-        yield f"few images in {some}: even a perfect value does not exclude chance there"
+        yield f"few images in {listed(few)}: even a perfect value does not exclude chance there"
 
 
 def _image_differences(

@@ -8,7 +8,7 @@ for more anomalous, and None or NaN where the model gave no answer (an abstentio
 
 from lvlm_ad.decisions.abstention import risk_coverage
 from lvlm_ad.decisions.calibration import calibration
-from lvlm_ad.decisions.choice import Choice, parse_threshold
+from lvlm_ad.decisions.choice import KINDS, Choice, parse_threshold
 from lvlm_ad.decisions.cost import Prices, baselines, cost, cost_interval, mean_cost, relative_costs
 from lvlm_ad.decisions.figures import clopper_pearson, decision, mean_decision, rates
 from lvlm_ad.decisions.threshold import (
@@ -18,10 +18,12 @@ from lvlm_ad.decisions.threshold import (
     conformal,
     conformal_p_values,
     fixed,
+    promise,
     reference_quantile,
 )
 
 __all__ = [
+    "KINDS",
     "Choice",
     "Prices",
     "Threshold",
@@ -39,6 +41,7 @@ __all__ = [
     "mean_cost",
     "mean_decision",
     "parse_threshold",
+    "promise",
     "rates",
     "reference_quantile",
     "relative_costs",

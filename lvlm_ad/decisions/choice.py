@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,14 @@ from lvlm_ad.errors import ConfigError
 from lvlm_ad.escape import escaped
 
 Kind = Literal["fixed", "reference", "conformal", "calibration"]
+
+KINDS: Mapping[str, str] = {
+    "fixed": "fixed",
+    "reference": "a quantile of good reference images, which guarantees no false-alarm rate",
+    "conformal": "from good reference images; on average at most this share of good images alarms",
+    "calibration": "the best on other labelled images",
+}
+"""Kind of threshold -> what it is."""
 
 _FORMS = "0.5, reference:0.95, conformal:0.05, calibration:0.3 or calibration:FOLDER"
 

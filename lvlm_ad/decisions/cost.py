@@ -153,10 +153,9 @@ def mean_cost(categories: Sequence[Mapping[str, int]], prices: Prices) -> dict[s
     if per_part is None:
         result["reason"] = "no category has both good and defective images"
     elif per_part > least:
-        words = {"pass_all": "pass everything", "scrap_all": "scrap everything", "inspect_all": "inspect everything"}
         result["verdict"] = (
             f"At these prices the model is of no use: a part costs {per_part:.4g} with it, and {least:.4g} if you "
-            f"{words[name]}."
+            f"{name.removesuffix('_all')} everything."
         )
     return result
 

@@ -66,6 +66,14 @@ class Threshold:
         return {"threshold": self.value if finite else None, "strict": self.strict, "n_chosen_from": self.n, **known}
 
 
+def promise(guarantee: float, bound95: float) -> str:
+    """Say what a conformal threshold guarantees about false alarms: the rest of a sentence."""
+    return (
+        f"on average over references at most {100 * guarantee:.1f} % of the good images alarm; with these references "
+        f"at most {100 * bound95:.1f} %, with 95 % confidence"
+    )
+
+
 def as_scores(scores: ArrayLike | None) -> NDArray[np.float64]:
     """Return scores as float64; None becomes NaN."""
     return np.asarray(scores, dtype=np.float64)

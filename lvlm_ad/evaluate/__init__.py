@@ -4,7 +4,7 @@ from lvlm_ad.evaluate.bench import bench, dry_run
 from lvlm_ad.evaluate.config import Plan, RunConfig, resolve
 from lvlm_ad.evaluate.inspection import forecast_inspection, inspect
 from lvlm_ad.evaluate.inspection_plan import InspectionConfig
-from lvlm_ad.evaluate.inspection_report import Inspection
+from lvlm_ad.evaluate.inspection_results import Inspection
 from lvlm_ad.evaluate.one_image import AskedImage, CutImage, ask, cut
 from lvlm_ad.evaluate.score_maps import score_maps
 from lvlm_ad.log import Progress

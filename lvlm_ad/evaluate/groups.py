@@ -6,7 +6,7 @@ depend on how many of the images are defective: otherwise a rare kind would look
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -41,16 +41,7 @@ RESAMPLES = 200
 
 @dataclass(frozen=True, eq=False)
 class _Category:
-    """A category's images.
-
-    Attributes:
-        name: the category.
-        records: their predictions.
-        measured: bool ``(n,)``, False where an image without an answer is left out.
-        histograms: their pixels by score.
-        fpr_limit: of AUPRO.
-        resamples: of each group, at most.
-    """
+    """A category's images; ``measured`` is False where an image without an answer is left out."""
 
     name: str
     records: Sequence[PredictionRecord]
@@ -119,7 +110,15 @@ def group_metrics(
         images), ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms
         "judged", "found" and "recall", pooled over categories.
     """
-    categories = list(_categories(records, histograms, on_failure, fpr_limit, min(resamples, RESAMPLES)))
+    places: dict[str, list[int]] = {}
+    for at, record in enumerate(records):
+        places.setdefault(record.category, []).append(at)
+    categories = []
+    for name, inside in places.items():
+        own = [records[at] for at in inside]
+        measured = np.array([on_failure == "zero" or record.image_score is not None for record in own])
+        pixels = histograms.take(inside)
+        categories.append(_Category(name, own, measured, pixels, fpr_limit, min(resamples, RESAMPLES)))
     sizes: dict[str, Any] = {}
     low = 0.0
     for size, high in SIZES.items():
@@ -136,22 +135,6 @@ def group_entries(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     kinds = metrics.get("kinds", {})
     entries = {f"{kind} of {category}": one for category, group in kinds.items() for kind, one in group.items()}
     return entries | {f"defects {size}": one for size, one in metrics.get("sizes", {}).items()}
-
-
-def _categories(
-    records: Sequence[PredictionRecord],
-    histograms: ScoreHistograms,
-    on_failure: OnFailure,
-    fpr_limit: float,
-    resamples: int,
-) -> Iterator[_Category]:
-    places: dict[str, list[int]] = {}
-    for at, record in enumerate(records):
-        places.setdefault(record.category, []).append(at)
-    for name, inside in places.items():
-        own = [records[at] for at in inside]
-        measured = np.array([on_failure == "zero" or record.image_score is not None for record in own])
-        yield _Category(name, own, measured, histograms.take(inside), fpr_limit, resamples)
 
 
 def _kinds(category: _Category, alarms: Mapping[str, bool]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -17,10 +18,8 @@ from PIL import Image
 
 from lvlm_ad.errors import DataError
 from lvlm_ad.evaluate.bench import with_sound_cache
-from lvlm_ad.evaluate.good_pictures import threshold_of
-from lvlm_ad.evaluate.inspected import InspectedPicture, InspectedPictures, inspected
-from lvlm_ad.evaluate.inspection_plan import InspectionConfig, InspectionPlan
-from lvlm_ad.evaluate.inspection_report import Inspection
+from lvlm_ad.evaluate.inspection_plan import InspectionConfig, InspectionPlan, threshold_of
+from lvlm_ad.evaluate.inspection_results import InspectedPicture, InspectedPictures, Inspection, inspected
 from lvlm_ad.evaluate.inspector import Inspector, Outcome
 from lvlm_ad.evaluate.map_files import MAP_FORMATS, write_map
 from lvlm_ad.evaluate.overlay import overlay
@@ -114,7 +113,8 @@ def forecast_inspection(config: InspectionConfig, progress: Progress | None = No
 
     def work() -> dict[str, Any] | None:
         with Inspector.started(quiet, progress) as inspector:
-            return inspector.forecast(plan.all_samples())
+            inspector.gather(plan.all_samples())
+            return inspector.detector.forecast()
 
     return with_sound_cache(work, quiet, progress)
 
@@ -141,7 +141,7 @@ class _Work:
     def run(self) -> None:
         """Choose the threshold, then inspect what is there and, with ``watch``, what comes until Ctrl-C."""
         plan, detector = self._plan, self._inspector.detector
-        self._inspection.facts["identity"] = detector.plugin.identity()
+        self._inspection.identity = detector.plugin.identity()
         if plan.plan.config.batch:
             self._inspector.gather(plan.all_samples())
         # A folder that is empty by mistake must not replace the results before.
@@ -196,11 +196,11 @@ class _Work:
 
     def _choose_threshold(self) -> None:
         plan, good = self._plan, self._inspection.good
-        if plan.good is not None and plan.for_threshold:
-            good.expect(plan.for_threshold)
+        if plan.for_threshold:
+            good.expect(sample.id for sample in plan.good_samples())
             self._progress.start(f"{self._inspection.model}: good pictures", len(plan.for_threshold))
             self._inspector.run(
-                plan.samples(plan.good.root, plan.for_threshold),
+                plan.good_samples(),
                 lambda sample, outcome: self._take(good, sample, outcome, draw=False),
                 self._write_if_due,
             )
@@ -224,7 +224,7 @@ class _Work:
                 unreadable.append(str(outcome))
             self._take(found, sample, outcome, draw=True)
 
-        self._inspector.run(plan.samples(plan.pictures.root, paths), take, self._write_if_due)
+        self._inspector.run(plan.samples(paths), take, self._write_if_due)
         self._progress.finish()
         if unreadable:
             self._progress.note(f"{len(unreadable)} pictures are undecided: they cannot be read. {min(unreadable)}")
@@ -251,23 +251,23 @@ class _Work:
         """Write the picture with its regions, and its map."""
         config, out, stem = self._plan.config, self._inspection.out, self._stem_of[sample.id]
         values = prediction.score_map.dense() if prediction.dense is None else prediction.dense.map
-        files = {}
+        overlay_file = map_file = ""
         # A line may move a picture away as soon as it was read.
         with suppress(DataError):
             if config.overlays:
                 drawn, buffer = overlay(sample.image, values), BytesIO()
                 Image.fromarray(drawn).save(buffer, "PNG")
                 write_file(_place(out / f"overlays/{stem}.png"), buffer.getvalue())
-                files["overlay"] = f"overlays/{stem}.png"
+                overlay_file = f"overlays/{stem}.png"
         for kind in MAP_FORMATS:
             file = f"maps/{stem}.{kind}"
             # No score is not "no anomaly". A map of an earlier answer, or in another format, must not stay.
             if kind == config.maps and row.score is not None:
-                files["map"] = file
+                map_file = file
                 write_map(_place(out / file), values)
             else:
                 (out / file).unlink(missing_ok=True)
-        return row.with_files(**files)
+        return replace(row, overlay=overlay_file, map=map_file)
 
     def _write_if_due(self, pause: float = _WRITE) -> None:
         """Write unless nothing is new, or the last writing is not long ago: the longer it took, the longer."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from lvlm_ad.datasets import Dataset, Sample
-from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.images import decode, shown
 from lvlm_ad.datasets.listing import name_of
 from lvlm_ad.datasets.pictures import PictureFolder
-from lvlm_ad.decisions import Choice, parse_threshold
-from lvlm_ad.errors import ConfigError
+from lvlm_ad.decisions import Choice, Threshold, choose_threshold, parse_threshold
+from lvlm_ad.errors import ConfigError, DataError, ImageError
 from lvlm_ad.evaluate.bench import without_key
 from lvlm_ad.evaluate.config import Plan, RunConfig, resolve
-from lvlm_ad.evaluate.good_pictures import GoodPictures, check_enough
 from lvlm_ad.evaluate.map_files import MAP_FORMATS
+from lvlm_ad.prompts import reference_paths
 
-__all__ = ["InspectionConfig", "InspectionPlan"]
+__all__ = ["InspectionConfig", "InspectionPlan", "threshold_of"]
 
 _NO_NAME = "product"
 """What pictures show, where the user does not say; the question then names no object."""
@@ -65,8 +67,7 @@ class InspectionPlan:
         plan: the model, the question and the conditions.
         choice: how the threshold is chosen.
         pictures: the folder.
-        good: the good pictures; None: there are none.
-        for_threshold: paths of those that set the threshold.
+        for_threshold: paths of the good pictures that set the threshold.
         category: what the pictures show.
         out: where results are written.
     """
@@ -75,8 +76,7 @@ class InspectionPlan:
     plan: Plan
     choice: Choice
     pictures: PictureFolder
-    good: GoodPictures | None
-    for_threshold: list[str]
+    for_threshold: list[Path]
     category: str
     out: Path
 
@@ -105,31 +105,38 @@ class InspectionPlan:
             run = replace(run, settings={"prompt": "general", **run.settings})
         apart = [folder for folder in (config.good, config.out, config.folder) if folder is not None]
         pictures = PictureFolder(config.folder, [one for one in apart if one is not config.folder], note)
-        good = None
-        if config.good is not None:
-            good = GoodPictures.of(PictureFolder(config.good, apart, note), note)
+        good = [] if config.good is None else _readable(PictureFolder(config.good, apart, note), note)
         # Its only sample stands for all: a question depends on the category, not on a label or a name.
-        references = {category: good.files()} if good else {}
+        references = {category: tuple(good)} if good else {}
         sample = Sample(f"{category}/unknown/0", category, label=False, defect="good", image_path=config.folder)
         dataset = Dataset("inspection", config.folder, (sample,), references)
         plan = resolve(replace(run, out=config.out or run.out), dataset)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name_of(config.folder)}-{plan.models[0].preset.name}")
         out = config.out or Path("inspections", name.lstrip(".-"))
         _check_apart({"--good": config.good, "--out": out}, config.folder)
-        check_enough(choice, plan.protocol.shots, good)
-        shown_pictures = good.for_threshold(plan, category) if good and choice.needs_references else []
-        return cls(config, plan, choice, pictures, good, shown_pictures, category, out)
+        _check_enough(choice, plan.protocol.shots, config.good, len(good))
+        # The score of a picture that a question shows says nothing about new pictures.
+        shown_ones = set(reference_paths(dataset, category, plan.protocol.shots, plan.config.seed))
+        rest = [path for path in good if path not in shown_ones] if choice.needs_references else []
+        return cls(config, plan, choice, pictures, rest, category, out)
 
-    def samples(self, root: Path, paths: Iterable[str]) -> Iterator[Sample]:
-        """Make the samples of pictures in a folder, one by one; their ids are their paths."""
-        return (Sample(path, self.category, label=False, defect="good", image_path=root / path) for path in paths)
+    def samples(self, paths: Iterable[str]) -> Iterator[Sample]:
+        """Make the samples of pictures in the folder, one by one; their ids are their paths."""
+        return (self._sample(path, self.pictures.root / path) for path in paths)
+
+    def good_samples(self) -> Iterator[Sample]:
+        """Make the samples of the good pictures that set the threshold."""
+        root = self.config.good or Path()
+        return (self._sample(path.relative_to(root).as_posix(), path) for path in self.for_threshold)
+
+    def _sample(self, name: str, path: Path) -> Sample:
+        return Sample(name, self.category, label=False, defect="good", image_path=path)
 
     def all_samples(self) -> Iterator[Sample]:
         """Make the samples of all pictures that are there now, the good ones first."""
-        good = () if self.good is None else self.samples(self.good.root, self.for_threshold)
         # A good picture and another may have the same path; none begins with a slash.
-        renamed = (replace(sample, id=f"/good/{sample.id}") for sample in good)
-        return chain(renamed, self.samples(self.pictures.root, self.pictures.scan()))
+        renamed = (replace(sample, id=f"/good/{sample.id}") for sample in self.good_samples())
+        return chain(renamed, self.samples(self.pictures.scan()))
 
     def without_key(self) -> Plan:
         """Return the plan for a forecast, which needs no key."""
@@ -140,3 +147,55 @@ def _check_apart(folders: dict[str, Path | None], pictures: Path) -> None:
     for option, folder in folders.items():
         if folder is not None and os.path.realpath(folder) == os.path.realpath(pictures):
             raise ConfigError(f"{option} is the folder of the pictures, {shown(pictures)}; give another one.")
+
+
+def _readable(folder: PictureFolder, note: Callable[[str], None]) -> list[Path]:
+    """List the good pictures in a folder; those that cannot be read are noted and left out."""
+    readable, problems = [], []
+    for path in folder.scan():
+        try:
+            decode(folder.root / path)
+        except ImageError as error:
+            problems.append(str(error))
+        else:
+            readable.append(folder.root / path)
+    if problems:
+        note(f"{len(problems)} good pictures are not used. The first: {problems[0]}")
+    return readable
+
+
+def _check_enough(choice: Choice, shots: int, folder: Path | None, count: int) -> None:
+    """Refuse an inspection with fewer good pictures than it needs, or with some that it does not use."""
+    needed = choice.references_needed
+    if folder is None:
+        if needed or shots:
+            why = f"--threshold {choice.text}" if needed else f"shots={shots}"
+            raise ConfigError(f"{why} needs good pictures, {needed + shots} or more; name their folder with --good.")
+        return
+    if not needed and not shots:
+        raise ConfigError(
+            f"--threshold {choice.text} uses no good pictures. Leave --good out, or give --threshold conformal:0.05 or "
+            "reference:0.95."
+        )
+    if count < needed + shots:
+        parts = [f"{needed} for --threshold {choice.text}"] * bool(needed) + [f"{shots} to show"] * bool(shots)
+        raise ConfigError(
+            f"{needed + shots} good pictures are needed ({', '.join(parts)}), but {shown(folder)} holds "
+            f"{count}. Add good pictures, or choose another threshold."
+        )
+
+
+def threshold_of(choice: Choice, scores: Sequence[float | None]) -> Threshold:
+    """Choose the threshold from the scores of the good pictures; None: the model gave none.
+
+    Raises:
+        DataError: too few good pictures have a score.
+    """
+    threshold = choose_threshold(choice, [False] * len(scores), np.array(scores, dtype=np.float64))
+    if threshold.value is None:
+        raise DataError(
+            f"--threshold {choice.text} needs {choice.references_needed} good pictures with a score, but only "
+            f"{threshold.n} of {len(scores)} have one; good.csv says why. Answers are kept. Add good pictures, or ask "
+            "again with --retry-failed or a higher --max-cost."
+        )
+    return threshold

@@ -77,11 +77,6 @@ class Inspector:
             session.open_stores(stack)
             yield cls(session, detector)
 
-    def forecast(self, pictures: Iterable[Sample]) -> dict[str, Any] | None:
-        """Return what the pictures would cost, see ``Detector.forecast``; None for a method that asks nothing."""
-        self.gather(pictures)
-        return self.detector.forecast()
-
     def gather(self, pictures: Iterable[Sample]) -> None:
         """Divide pictures and make them the session's: for a forecast or a batch, which need all at once."""
         session = self.session
@@ -100,10 +95,8 @@ class Inspector:
         After an error or Ctrl-C no further question is started; those under way are waited for, because they are paid
         for.
 
-        Args:
-            pictures: taken one by one, as there is room.
-            take: called with each picture and its outcome, by several threads and in any order.
-            idle: called by this thread now and then.
+        Pictures are taken one by one, as there is room. ``take`` gets each picture and its outcome, by several threads
+        and in any order; this thread calls ``idle`` now and then.
         """
         divided: Iterable[tuple[Sample, Divisions | DataError]] = self._divided(pictures)
         if self.session.plan.division.in_one_process:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.datasets import Dataset, Sample, load_dataset
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.sample import hash_files
-from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.errors import ConfigError, DataError, listed
 from lvlm_ad.escape import escaped
 from lvlm_ad.prompts import reference_paths
 
@@ -90,9 +90,10 @@ def _calibration_images(folder: Path, dataset: Dataset, reading: Mapping[str, An
     if not names and len(other.categories) == len(dataset.categories) == 1:
         names = dict(zip(other.categories, dataset.categories, strict=True))
     if not names:
+        theirs, ours = (listed([*map(shown, of.categories)], 5) for of in (other, dataset))
         raise ConfigError(
-            f"{shown(folder)} has the categories {_listed(other.categories)}, and the data set has "
-            f"{_listed(dataset.categories)}: none in common. Name its folders after the data set's categories."
+            f"{shown(folder)} has the categories {theirs}, and the data set has {ours}: none in common. Name its "
+            "folders after the data set's categories."
         )
     taken = {sample.id for sample in dataset}
     samples = []
@@ -112,11 +113,6 @@ def _unused(name: str, taken: set[str]) -> str:
         free = f"{name}-{number}"
     taken.add(free)
     return free
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = ["..."] if len(names) > 5 else []  # noqa: PLR2004 - enough to see
-    return ", ".join([*map(shown, names[:5]), *more])
 
 
 def without_test_images(images: Sequence[Sample], dataset: Dataset, note: Callable[[str], None]) -> tuple[Sample, ...]:
@@ -142,5 +138,5 @@ def about_threshold(choice: Choice, dataset: Dataset, images: Sequence[Sample]) 
         why = "no images in the folder"
         if choice.needs_references:
             why = f"fewer good training images than the {choice.references_needed} that it needs"
-        lines.append(f"No threshold for {_listed(lacking)}: {why}.")
+        lines.append(f"No threshold for {listed([*map(shown, lacking)], 5)}: {why}.")
     return lines

@@ -31,9 +31,7 @@ _PIXEL_METRICS = tuple(name for name in METRIC_NAMES if name.startswith("pixel")
 def metric_differences(run: Run, pairs: Sequence[tuple[PredictionRecord, ScoreHistogram | None]]) -> Iterator[str]:
     """Compute every metric again, with intervals, ranges and reasons, and say what differs.
 
-    Args:
-        run: the run.
-        pairs: its predictions, each with the pixels of its image by score.
+    ``pairs`` are the run's predictions, each with the pixels of its image by score.
     """
     manifest, recorded = run.manifest, run.metrics["categories"]
     # Intervals of an older rule are not checked: no table uses them.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad import escape
 from lvlm_ad.leaderboard.columns import shortened
@@ -36,10 +34,10 @@ def markdown(tables: Sequence[CategoryTable]) -> str:
         lines = [
             f"### {escape.markdown(table.title)}",
             "",
-            _md_row(["", *map(escape.markdown, table.heads)]),
-            _md_row(["---", *["---:"] * len(table.heads)]),
+            escape.markdown_row(["", *map(escape.markdown, table.heads)]),
+            escape.markdown_row(["---", *["---:"] * len(table.heads)]),
             *(
-                _md_row(
+                escape.markdown_row(
                     [escape.markdown(name), *("/".join(_MD_MARKS[one.mark] % one.text for one in of) for of in cells)]
                 )
                 for name, cells in table.rows
@@ -51,24 +49,18 @@ def markdown(tables: Sequence[CategoryTable]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _md_row(row: Sequence[str]) -> str:
-    return f"| {' | '.join(row)} |"
-
-
 def csv_text(tables: Sequence[CategoryTable]) -> str:
     """Return tables as one CSV: a line for each category, a column for each model and metric, fractions in 0..1.
 
     Models of several tables have columns of their own, which are empty in the lines of the other tables.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     heads = list(dict.fromkeys(head for table in tables for head in _csv_heads(table)))
-    writer.writerow(map(escape.csv_cell, ["group", "category", *heads]))
+    lines: list[list[Any]] = [["group", "category", *heads]]
     for table in tables:
         for name, cells in table.rows:
             values = dict(zip(_csv_heads(table), (cell.value for of in cells for cell in of), strict=True))
-            writer.writerow(map(escape.csv_cell, [table.title, name, *(values.get(head) for head in heads)]))
-    return out.getvalue()
+            lines.append([table.title, name, *(values.get(head) for head in heads)])
+    return escape.csv_lines(lines)
 
 
 def _csv_heads(table: CategoryTable) -> list[str]:
@@ -98,11 +90,20 @@ def _parts(table: CategoryTable) -> Iterator[tuple[str, CategoryTable]]:
 
 
 def _tex_table(table: CategoryTable, number: str) -> str:
-    heads = " & ".join(_tex_head(head) for head in table.heads)
-    body = [
-        f"    {escape.latex_start(shortened(name))} & {' & '.join(map(_tex_cell, cells))} \\\\"
-        for name, cells in table.rows
+    rows = [
+        f"{escape.latex_start(shortened(name))} & {' & '.join(map(_tex_cell, cells))}" for name, cells in table.rows
     ]
+    caption = escape.breakable_latex(f"{number}{table.unit}. {table.title}")
+    head = [f"& {' & '.join(map(_tex_head, table.heads))} \\\\"]
+    return tex_frame(caption, len(table.models), head, rows, table.notes())
+
+
+def tex_frame(caption: str, columns: int, head: Sequence[str], rows: Sequence[str], notes: Sequence[str]) -> str:
+    """Write a table of categories as LaTeX; a rule separates the last row, the mean, from the others.
+
+    All but the notes is LaTeX already. ``columns`` is how many columns follow the names of the categories.
+    """
+    body = [rf"    {row} \\" for row in rows]
     if len(body) > 1:
         body.insert(-1, r"    \midrule")
     lines = [
@@ -110,18 +111,18 @@ def _tex_table(table: CategoryTable, number: str) -> str:
         r"  \centering\footnotesize",
         # Most classes leave no space between a table and a caption above it.
         r"  \setlength{\belowcaptionskip}{6pt}",
-        rf"  \caption{{{escape.breakable_latex(f'{number}{table.unit}. {table.title}')}.}}",
+        rf"  \caption{{{caption}.}}",
         r"  \setlength{\tabcolsep}{4pt}",
         # Only a table that is wider than the page is made smaller.
         r"  \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"  \begin{{tabular}}{{l{'r' * len(table.models)}}}",
+        rf"  \begin{{tabular}}{{l{'r' * columns}}}",
         r"    \toprule",
-        f"    & {heads} \\\\",
+        *(f"    {line}" for line in head),
         r"    \midrule",
         *body,
         r"    \bottomrule",
         r"  \end{tabular}}",
-        rf"  \par\smallskip\raggedright {' '.join(map(escape.breakable_latex, table.notes()))}",
+        rf"  \par\smallskip\raggedright {' '.join(map(escape.breakable_latex, notes))}",
         r"\end{table*}",
     ]
     return "\n".join([*lines, ""])

@@ -95,21 +95,10 @@ class CategoryTable:
 
 
 def metrics_by_category(names: str) -> tuple[Column, ...]:
-    """Return the metrics that the cells of a table by category show.
-
-    Args:
-        names: metrics and rates, separated by commas; "" for the pair of image and pixel AUROC.
+    """Return the metrics and rates that the cells of a table by category show; "" for image and pixel AUROC.
 
     Raises:
         ConfigError: a name is unknown, or has no value by category, such as a cost.
-
-    Example:
-        >>> [column.head for column in metrics_by_category("")]
-        ['I-AUROC', 'P-AUROC']
-        >>> metrics_by_category("cost_usd")
-        Traceback (most recent call last):
-            ...
-        lvlm_ad.errors.ConfigError: A table by category cannot show 'cost_usd', which has no value for each category.
     """
     columns = chosen_columns(names or USUAL_METRICS)[2:]
     for column in columns:
@@ -120,14 +109,9 @@ def metrics_by_category(names: str) -> tuple[Column, ...]:
 
 
 def category_table(group: Group, metrics: Sequence[Column], *, reference_rows: bool = False) -> CategoryTable:
-    """Turn a group of a leaderboard into a table by category.
+    """Turn a group of a leaderboard into a table by category, whose cells show ``metrics``.
 
-    Published rows have no values by category and are left out.
-
-    Args:
-        group: the group.
-        metrics: what each cell shows.
-        reference_rows: whether reference rows are columns, too, after the models.
+    Published rows have no values by category and are left out. Reference rows follow the models on request.
     """
     kinds = [kind for kind in _KINDS if kind != "frame" or reference_rows]
     models = sorted((one for one in group.entries if one.kind in kinds), key=lambda one: _KINDS[one.kind])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad import escape
 from lvlm_ad.compare import SIGNIFICANT, adjusted, p_text
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.leaderboard.category_formats import tex_frame
 from lvlm_ad.leaderboard.category_table import USUAL_METRICS
 from lvlm_ad.leaderboard.columns import UNKNOWN, Column, percent, shortened, signed
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 _METRICS_IN_A_TABLE = 2
 """Each metric takes four columns."""
 
+_HEADS = "condition first second category metric value second_value difference low high p p_holm"
+
 _NOTE = (
     "Percent. Difference: the first model minus the second on the same images, with its 95 % interval. p: two-sided "
     "p-value of no difference, adjusted by Holm's method over all categories (that of a mean: over all means). "
@@ -29,22 +30,10 @@ _NOTE = (
 
 
 def compared_metrics(names: str, *, usual: str = USUAL_METRICS) -> tuple[Column, ...]:
-    """Return the metrics of a table of differences.
-
-    Args:
-        names: metrics, separated by commas; "" for ``usual``.
-        usual: likewise.
+    """Return the metrics of a table of differences from their names, separated by commas; "" for ``usual``.
 
     Raises:
         ConfigError: a name is unknown, or no metric.
-
-    Example:
-        >>> [column.head for column in compared_metrics("image_ap")]
-        ['I-AP']
-        >>> compared_metrics("recall")
-        Traceback (most recent call last):
-            ...
-        lvlm_ad.errors.ConfigError: compare has no differences of 'recall', only of metrics such as image_auroc.
     """
     columns = chosen_columns(names or usual)[2:]
     for column in columns:
@@ -61,39 +50,16 @@ def csv_text(comparisons: Sequence[Comparison], names: str = "", condition: str 
         names: the metrics, separated by commas; "" for all seven.
         condition: what was measured, in words.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        [
-            "condition",
-            "first",
-            "second",
-            "category",
-            "metric",
-            "value",
-            "second_value",
-            "difference",
-            "low",
-            "high",
-            "p",
-            "p_holm",
-        ]
-    )
     metrics = compared_metrics(names, usual=",".join(METRIC_NAMES))
+    lines: list[list[Any]] = [_HEADS.split()]
     for one in adjusted(comparisons):
         for category, differences in _rows(one):
             for column in metrics:
-                of = differences(column)
-                numbers = [
-                    of.first,
-                    of.second,
-                    of.difference,
-                    *(of.interval or (None, None)),
-                    of.p_value,
-                    of.p_adjusted,
-                ]
-                writer.writerow(map(escape.csv_cell, [condition, *one.names, category, column.name, *numbers]))
-    return out.getvalue()
+                of = differences[column.name]
+                ends = of.interval or (None, None)
+                numbers = [of.first, of.second, of.difference, *ends, of.p_value, of.p_adjusted]
+                lines.append([condition, *one.names, category, column.name, *numbers])
+    return escape.csv_lines(lines)
 
 
 def tex(comparisons: Sequence[Comparison], names: str = "", condition: str = "") -> str:
@@ -106,45 +72,28 @@ def tex(comparisons: Sequence[Comparison], names: str = "", condition: str = "")
     return "\n".join(_tex_table(one, part, condition) for one in adjusted(comparisons) for part in parts)
 
 
-def _rows(comparison: Comparison) -> Iterator[tuple[str, Callable[[Column], Difference]]]:
-    """Yield the name of each category, and "mean" if there are several, with a function from metric to difference."""
-    tables = dict(comparison.categories)
-    for name, differences in (*tables.items(), *([("mean", comparison.mean)] if len(tables) > 1 else [])):
-        yield name, lambda column, of=differences: of[column.name]  # type: ignore[misc]
+def _rows(comparison: Comparison) -> list[tuple[str, Mapping[str, Difference]]]:
+    """Return the name and the differences of each category, and of "mean" if there are several."""
+    rows = list(comparison.categories.items())
+    return [*rows, ("mean", comparison.mean)] if len(rows) > 1 else rows
 
 
 def _tex_table(comparison: Comparison, metrics: Sequence[Column], condition: str) -> str:
     names = [escape.breakable_latex(name) for name in comparison.names]
     rows = [
-        [escape.latex_start(shortened(name)), *(_tex_cells(differences(one)) for one in metrics)]
+        " & ".join([escape.latex_start(shortened(name)), *(_tex_cells(differences[one.name]) for one in metrics)])
         for name, differences in _rows(comparison)
     ]
-    body = [f"    {' & '.join(row)} \\\\" for row in rows]
-    if len(body) > 1:
-        body.insert(-1, r"    \midrule")
     heads = [rf"\multicolumn{{4}}{{c}}{{{escape.latex(column.head)}}}" for column in metrics]
     rules = [rf"\cmidrule(lr){{{2 + 4 * at}-{5 + 4 * at}}}" for at in range(len(metrics))]
     notes = [_NOTE, *(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in comparison.notes)]
-    lines = [
-        r"\begin{table*}",
-        r"  \centering\footnotesize",
-        r"  \setlength{\belowcaptionskip}{6pt}",
-        rf"  \caption{{{names[0]} (1) against {names[1]} (2). {escape.breakable_latex(condition)}.}}",
-        r"  \setlength{\tabcolsep}{4pt}",
-        r"  \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"  \begin{{tabular}}{{l{'rrrr' * len(metrics)}}}",
-        r"    \toprule",
-        f"    & {' & '.join(heads)} \\\\",
-        f"    {''.join(rules)}",
-        f"    {' & '.join(['', *['(1) & (2) & difference & p'] * len(metrics)])} \\\\",
-        r"    \midrule",
-        *body,
-        r"    \bottomrule",
-        r"  \end{tabular}}",
-        rf"  \par\smallskip\raggedright {' '.join(map(escape.breakable_latex, notes))}",
-        r"\end{table*}",
+    caption = f"{names[0]} (1) against {names[1]} (2). {escape.breakable_latex(condition)}"
+    head = [
+        f"& {' & '.join(heads)} \\\\",
+        "".join(rules),
+        f"{' & '.join(['', *['(1) & (2) & difference & p'] * len(metrics)])} \\\\",
     ]
-    return "\n".join([*lines, ""])
+    return tex_frame(caption, 4 * len(metrics), head, rows, notes)
 
 
 def _tex_cells(of: Difference) -> str:

@@ -10,21 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.decisions import KINDS
+from lvlm_ad.errors import ConfigError, listed, nearest
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, UNKNOWN, Column, percent, shortened, usd
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.entries import Entry
 
 Interval = tuple[float, float]
-
-_KINDS = {
-    "fixed": "fixed",
-    "reference": "a quantile of good reference images",
-    "conformal": "from good reference images; on average at most this share of good images alarms",
-    "calibration": "the best on other labelled images",
-}
-"""Kind of threshold -> what it is."""
 
 _NAMED = 4
 """Rows that a note names; more are counted."""
@@ -170,29 +163,30 @@ def decision_notes(entries: Sequence[Entry], columns: Sequence[Column]) -> list[
     chosen = [column for column in columns if isinstance(column, DecisionColumn)]
     if not chosen:
         return []
-    rows: dict[str, list[str]] = {}
-    missing: list[str] = []
+    # Rows may share a name.
+    rows: dict[str, dict[str, None]] = {}
+    missing: dict[str, None] = {}
     for entry in entries:
         if entry.kind != "published":
-            kept = rows.setdefault(_threshold(entry), []) if entry.decisions else missing
-            kept.append(shortened(entry.name))
+            kept = rows.setdefault(_threshold(entry), {}) if entry.decisions else missing
+            kept[shortened(entry.name)] = None
     notes = []
     if len(rows) == 1:
         notes.append(f"Threshold of all decisions: {next(iter(rows))}.")
     elif rows:
-        each = "; ".join(f"{words}: {_listed(names)}" for words, names in rows.items())
+        each = "; ".join(f"{words}: {listed([*names], _NAMED)}" for words, names in rows.items())
         notes.append(f"The rows have different thresholds, so their decisions cannot be compared directly. {each}.")
     if missing:
+        names = listed([*missing], _NAMED)
         notes.append(
-            f"No decisions are stored for {_listed(missing)}; run the same bench again to add them from the stored "
-            "answers."
+            f"No decisions are stored for {names}; run the same bench again to add them from the stored answers."
         )
     return [*notes, *(column.note(entries) for column in chosen)]
 
 
 def _threshold(entry: Entry) -> str:
     kind, spec = str(entry.decisions.get("kind", "unknown")), str(entry.decisions.get("threshold", ""))
-    return f"{spec} ({_KINDS.get(kind, kind)})"
+    return f"{spec} ({KINDS.get(kind, kind)})"
 
 
 def _setting(entry: Entry, part: str) -> str:
@@ -205,9 +199,3 @@ def _setting(entry: Entry, part: str) -> str:
     prices: Mapping[str, Any] = cost.get("prices", {}) if part == "cost" else {}
     known += [f"{name.replace('_', ' ')} {price:g}" for name, price in prices.items() if price]
     return ", ".join(known)
-
-
-def _listed(names: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(names))
-    more = [f"{len(distinct) - _NAMED} more"] if len(distinct) > _NAMED else []
-    return ", ".join([*distinct[:_NAMED], *more])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad import escape
 from lvlm_ad.leaderboard.board import make_board
@@ -30,15 +28,13 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
         lines = [
             f"### {escape.markdown(group.title)}",
             "",
-            _md_row([column.head for column in columns]),
-            _md_row(["---", "---", *["---:"] * len(blank)]),
+            escape.markdown_row([column.head for column in columns]),
+            escape.markdown_row(["---", "---", *["---:"] * len(blank)]),
         ]
         for heading, entries in group.sections():
             if heading:
-                lines.append(_md_row(["", f"*{heading}*", *blank]))
-            lines += [
-                _md_row([escape.markdown(cell) for cell in cells(entry, board.sort, columns)]) for entry in entries
-            ]
+                lines.append(escape.markdown_row(["", f"*{heading}*", *blank]))
+            lines += [escape.markdown_row(map(escape.markdown, cells(entry, board.sort, columns))) for entry in entries]
         notes = [f"- {escape.markdown(name)}: {escape.markdown(note)}" for _, name, note in group.notes()]
         ranking = ["", escape.markdown(group.ranking)] if group.ranking else []
         parts.append("\n".join([*lines, *ranking, *(["", *notes] if notes else [])]))
@@ -46,19 +42,13 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, notes))]) + "\n"
 
 
-def _md_row(row: Sequence[str]) -> str:
-    return f"| {' | '.join(row)} |"
-
-
 def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     """Return the leaderboard as CSV: one line per row, fractions in 0..1, empty cells where undefined."""
     numbers = columns[2:]
     with_ends = [column for column in numbers if column.name in METRIC_NAMES or column.bracketed]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     ends = [f"{column.name}_{end}" for column in with_ends for end in ("low", "high")]
     first = ["group", "rank", "rank_low", "rank_high", "kind", "model"]
-    writer.writerow([*first, *(column.name for column in numbers), "notes", "run", *ends])
+    lines: list[list[Any]] = [[*first, *(column.name for column in numbers), "notes", "run", *ends]]
     for group in board.groups:
         for entry in group.entries:
             values = [column.value(entry) for column in numbers]
@@ -66,9 +56,8 @@ def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
             about = ["; ".join(entry.notes), entry.run]
             rank = "-".join(map(str, dict.fromkeys(entry.rank or ())))
             about_rank = [group.title, rank, *(entry.rank or (None, None))]
-            line = [*about_rank, entry.kind, entry.name, *values, *about, *intervals]
-            writer.writerow([escape.csv_cell(value) for value in line])
-    return out.getvalue()
+            lines.append([*about_rank, entry.kind, entry.name, *values, *about, *intervals])
+    return escape.csv_lines(lines)
 
 
 def json_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:  # noqa: ARG001 - JSON is always whole

@@ -14,15 +14,16 @@ from lvlm_ad.errors import RunError
 from lvlm_ad.leaderboard.evidence import UNREADABLE, Evidence
 from lvlm_ad.metrics.curves import auroc, steps_of
 from lvlm_ad.metrics.differences import shrunk_correlation, square_and_add
-from lvlm_ad.metrics.front import front_probability, never_dearer, surely_dominated
+from lvlm_ad.metrics.front import front_probability, surely_dominated
+from lvlm_ad.metrics.intervals import Z
 from lvlm_ad.metrics.ranks import (
     Rows,
     auroc_rows,
     difference_and_variance,
     rank_ranges,
-    rankable,
     resampled_rows,
     surely_better,
+    z0_max,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def rank_rows(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) 
     if by_sort is None or better is None:
         return [*entries, *apart], TOO_FEW
     entries = _differences(entries, by_sort, sort)
-    if not rankable(by_sort.sizes):
+    if z0_max(by_sort.sizes) <= Z:
         return [*entries, *apart], TOO_FEW
     ranked = _with_ranks(entries, rank_ranges(better), sort)
     return [*ranked, *apart], f"{len(ranked)} rows are ranked together; more rows may widen the ranges."
@@ -192,8 +193,8 @@ def _on_front(
     costs, n_images = costs[known], costs.shape[1]
     means = costs.mean(axis=1)
     deviations = (costs - means[:, None]) / np.sqrt(n_images * (n_images - 1))
-    no_dearer = never_dearer(*difference_and_variance(means, deviations), stats.t.ppf(0.975, n_images - 1))
-    dominated = surely_dominated(better[np.ix_(known, known)], no_dearer)
+    pairs, quantile = difference_and_variance(means, deviations), stats.t.ppf(0.975, n_images - 1)
+    dominated = surely_dominated(better[np.ix_(known, known)], *pairs, quantile)
     probability = front_probability((rows.values.mean(axis=1)[:, None] + rows.draws)[known].T, means)
     for at, is_dominated, share in zip(known, dominated, probability, strict=True):
         result[at] = replace(result[at], may_be_on_front=not is_dominated, front_probability=float(share))

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["front", "front_probability", "never_dearer", "surely_dominated"]
+__all__ = ["front", "front_probability", "surely_dominated"]
 
 
 def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
@@ -41,29 +41,19 @@ def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
     return result
 
 
-def never_dearer(difference: NDArray[Any], variance: NDArray[Any], quantile: float) -> NDArray[np.bool_]:
-    """Return for every pair whether row i costs no more than row j, with an interval of the difference of their costs.
+def surely_dominated(
+    better: NDArray[np.bool_], difference: NDArray[Any], variance: NDArray[Any], quantile: float
+) -> NDArray[np.bool_]:
+    """Return for each row whether some row is certainly better and, by the interval of their costs, never dearer.
 
     Args:
+        better: bool ``(J, J)``, whether row i is certainly better than row j.
         difference: ``(J, J)``, cost of row i minus cost of row j.
         variance: ``(J, J)``, of the difference; 0 where both always cost the same.
         quantile: of the interval, in standard deviations.
     """
-    return np.asarray(difference + quantile * np.sqrt(variance) <= 0)
-
-
-def surely_dominated(better: NDArray[np.bool_], no_dearer: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return for each row whether some row is certainly better and costs no more.
-
-    Args:
-        better: bool ``(J, J)``, whether row i is certainly better than row j.
-        no_dearer: bool ``(J, J)``, whether row i costs no more than row j.
-
-    Example:
-        >>> surely_dominated(np.array([[False, True], [False, False]]), np.array([[True, True], [False, True]]))
-        array([False,  True])
-    """
-    return np.asarray((better & no_dearer).any(axis=0))
+    never_dearer = difference + quantile * np.sqrt(variance) <= 0
+    return np.asarray((better & never_dearer).any(axis=0))
 
 
 def front_probability(draws: ArrayLike, cost: ArrayLike) -> NDArray[np.float64]:

@@ -34,7 +34,6 @@ __all__ = [
     "difference_and_variance",
     "max_t_critical",
     "rank_ranges",
-    "rankable",
     "resampled_rows",
     "surely_better",
     "z0_max",
@@ -201,6 +200,8 @@ def _ratio(difference: NDArray[np.float64], variance: NDArray[np.float64]) -> ND
 def z0_max(sizes: Sequence[tuple[int, int]]) -> float:
     """Return the largest z0 that two rows can have: it needs every image to speak for the same row.
 
+    At 1.96 or less no two rows can be separated on these images, however different they are.
+
     Args:
         sizes: the number of defective and of good images of each category, at least one of each class.
 
@@ -209,19 +210,6 @@ def z0_max(sizes: Sequence[tuple[int, int]]) -> float:
         (1.0, 2.0)
     """
     return len(sizes) / math.sqrt(sum(1 / defective + 1 / good for defective, good in sizes))
-
-
-def rankable(sizes: Sequence[tuple[int, int]]) -> bool:
-    """Whether any two rows can be separated on these images, however different they are.
-
-    Args:
-        sizes: as in ``z0_max``.
-
-    Example:
-        >>> rankable([(5, 5)]), rankable([(8, 8)])
-        (False, True)
-    """
-    return z0_max(sizes) > Z
 
 
 def max_t_critical(draws: NDArray[np.float32], variance: NDArray[np.float64]) -> float:

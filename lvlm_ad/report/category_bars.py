@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvlm_ad.leaderboard.columns import shortened
 from lvlm_ad.report.board_page import cost_plot
-from lvlm_ad.report.plots import DASHED, INK, Plot, any_script, as_plot, new_axes, plot_text, save_plots
+from lvlm_ad.report.plots import DASHED, INK, Plot, any_script, as_plot, in_percent, new_axes, plot_text, save_plots
 from lvlm_ad.runs import METRIC_TITLES
 
 if TYPE_CHECKING:
@@ -34,28 +33,12 @@ _CHANCE = {"image_auroc": 50, "pixel_auroc": 50}
 """Metric -> what guessing gives, in percent; the chance level of the others depends on the data."""
 
 
-@dataclass(frozen=True)
-class Bars:
-    """The bars of one model, in one colour.
-
-    Attributes:
-        name: the model.
-        values: category, or "mean", -> fraction in 0..1; None if undefined.
-        intervals: category, or "mean", -> the ends of its 95 % interval; missing without one.
-    """
-
-    name: str
-    values: Mapping[str, float | None]
-    intervals: Mapping[str, Sequence[float]]
+Row = tuple[str, Mapping[str, Mapping[str, Any]]]
+"""A model's name, and for each category, or "mean", its metrics and their "interval" as in metrics.json."""
 
 
 def save_board_figures(board: Board, folder: Path, *, reference_rows: bool = False) -> list[str]:
-    """Write the figures of each group of a leaderboard as PDF and PNG.
-
-    Args:
-        board: the leaderboard.
-        folder: where to write; it is made if it is missing.
-        reference_rows: whether reference rows have bars, too.
+    """Write the figures of each group of a leaderboard as PDF and PNG; reference rows have bars only on request.
 
     Returns:
         The names of models without bars: there is room for eight in a figure.
@@ -66,9 +49,9 @@ def save_board_figures(board: Board, folder: Path, *, reference_rows: bool = Fal
         end = f"-{number}" if len(board.groups) > 1 else ""
         entries = [one for one in group.entries if one.kind in (*_KINDS, *["frame"] * reference_rows)]
         left_out += [one.name for one in entries[_MOST:]]
-        metrics = dict.fromkeys([*_METRICS, board.sort])
+        rows = [(one.name, _by_category(group, one)) for one in entries[:_MOST]]
         drawn = [
-            category_bars(_bars(group, entries[:_MOST], metric), metric, f"{_file(metric)}{end}") for metric in metrics
+            category_bars(rows, metric, f"{_file(metric)}{end}") for metric in dict.fromkeys([*_METRICS, board.sort])
         ]
         drawn.append(cost_plot([one for one in group.entries if one.kind != "published"], f"cost{end}"))
         plots += [plot for plot in drawn if plot is not None]
@@ -79,13 +62,7 @@ def save_board_figures(board: Board, folder: Path, *, reference_rows: bool = Fal
 def run_bars(name: str, metrics: Mapping[str, Any]) -> list[Plot]:
     """Draw each metric of a run by category; ``metrics`` is the content of metrics.json."""
     measures = {**metrics["categories"], **({_MEAN: metrics["mean"]} if len(metrics["categories"]) > 1 else {})}
-    plots = []
-    for metric in METRIC_TITLES:
-        values = {category: of.get(metric) for category, of in measures.items()}
-        ends = {
-            category: of["interval"][metric] for category, of in measures.items() if metric in of.get("interval", {})
-        }
-        plots.append(category_bars([Bars(name, values, ends)], metric, _file(metric)))
+    plots = (category_bars([(name, measures)], metric, _file(metric)) for metric in METRIC_TITLES)
     return [plot for plot in plots if plot is not None]
 
 
@@ -97,76 +74,67 @@ def save_for_papers(plots: Sequence[Plot], folder: Path) -> None:
         save_plots(plots, folder)
 
 
-def category_bars(rows: Sequence[Bars], metric: str, name: str) -> Plot | None:
-    """Draw a metric by category, one bar for each model; a line shows each 95 % interval. None without a value.
+def category_bars(rows: Sequence[Row], metric: str, name: str) -> Plot | None:
+    """Draw a metric by category, one bar for each model, eight at most; a line shows each 95 % interval.
 
-    Args:
-        rows: the models, at most eight.
-        metric: its name, such as "image_auroc".
-        name: the name of the figure's file.
+    ``name`` is the name of the figure's file. None without a value.
     """
-    categories = list(dict.fromkeys(category for row in rows for category in row.values))
-    if not any(value is not None for row in rows for value in row.values.values()):
+    categories = list(dict.fromkeys(category for _, measures in rows for category in measures))
+    if not any(one.get(metric) is not None for _, measures in rows for one in measures.values()):
         return None
     places = np.arange(len(categories), dtype=float)
     # The mean stands a little apart.
     places[-1] += 0.4 * (categories[-1] == _MEAN)
     width = 0.84 / len(rows)
-    figure, axes = new_axes("", f"{METRIC_TITLES[metric]}, %", size=_size(rows, len(categories)))
-    for at, row in enumerate(rows):
+    figure, axes = new_axes(
+        "", f"{METRIC_TITLES[metric]}, %", size=_size([model for model, _ in rows], len(categories))
+    )
+    for at, (model, measures) in enumerate(rows):
         centres = places + width * (at - (len(rows) - 1) / 2)
-        _draw(axes, centres, width, row, categories, _COLOURS[at])
-    if len(rows) > 1:
-        for row, colour in zip(rows, _COLOURS, strict=False):
+        for centre, category in zip(centres, categories, strict=True):
+            _draw(axes, centre, width, measures.get(category, {}), metric, _COLOURS[at])
+        if len(rows) > 1:
             # A bar that is missing in the first category would leave the legend without its colour.
-            axes.plot([], [], marker="s", linestyle="", color=colour, label=plot_text(shortened(row.name, _NAME_KEPT)))
+            label = plot_text(shortened(model, _NAME_KEPT))
+            axes.plot([], [], marker="s", linestyle="", color=_COLOURS[at], label=label)
     if metric in _CHANCE:
         axes.axhline(_CHANCE[metric], zorder=3, **DASHED)
     with any_script():
-        axes.set_xticks(
-            places, [plot_text(shortened(one, _TICK_KEPT)) for one in categories], rotation=40, ha="right", color=INK
-        )
+        names = [plot_text(shortened(one, _TICK_KEPT)) for one in categories]
+        axes.set_xticks(places, names, rotation=40, ha="right", color=INK)
     axes.set_xlim(-0.6, places[-1] + 0.6)
     axes.set_ylim(0, 100)
     axes.grid(visible=False, axis="x")
-    alt = f"{METRIC_TITLES[metric]} by category: {'; '.join(_in_words(row) for row in rows)}."
-    return as_plot(name, f"{METRIC_TITLES[metric]} by category", alt, figure)
+    words = "; ".join(f"{model}: {in_percent(measures, metric)}" for model, measures in rows)
+    title = f"{METRIC_TITLES[metric]} by category"
+    return as_plot(name, title, f"{title}: {words}.", figure)
 
 
-def _draw(axes: Any, centres: Any, width: float, row: Bars, categories: Sequence[str], colour: str) -> None:
-    known = [at for at, category in enumerate(categories) if row.values.get(category) is not None]
-    heights = [100 * (row.values[categories[at]] or 0.0) for at in known]
-    axes.bar(centres[known], heights, 0.92 * width, color=colour)
-    for at, height in zip(known, heights, strict=True):
-        if ends := row.intervals.get(categories[at]):
-            axes.plot([centres[at]] * 2, [100 * end for end in ends], color=INK, linewidth=0.9, zorder=4)
-            axes.plot([centres[at]], [height], marker="_", color=INK, markersize=3, zorder=4)
+def _draw(axes: Any, centre: float, width: float, measures: Mapping[str, Any], metric: str, colour: str) -> None:
+    """Draw a bar and its interval."""
+    if measures.get(metric) is None:
+        return
+    height = 100 * measures[metric]
+    axes.bar([centre], [height], 0.92 * width, color=colour)
+    if ends := measures.get("interval", {}).get(metric):
+        axes.plot([centre] * 2, [100 * end for end in ends], color=INK, linewidth=0.9, zorder=4)
+        axes.plot([centre], [height], marker="_", color=INK, markersize=3, zorder=4)
 
 
-def _size(rows: Sequence[Bars], categories: int) -> tuple[float, float]:
+def _size(models: Sequence[str], categories: int) -> tuple[float, float]:
     """Return the inches of a figure: one column of a page for few bars and short names, else both."""
-    narrow = len(rows) * categories <= _BARS_IN_A_COLUMN and max(len(row.name) for row in rows) <= _TICK_KEPT
-    return (3.9 if narrow else 8.0), 2.9 + 0.12 * len(rows)
+    narrow = len(models) * categories <= _BARS_IN_A_COLUMN and max(map(len, models)) <= _TICK_KEPT
+    return (3.9 if narrow else 8.0), 2.9 + 0.12 * len(models)
 
 
-def _bars(group: Group, entries: Sequence[Entry], metric: str) -> list[Bars]:
+def _by_category(group: Group, entry: Entry) -> dict[str, Mapping[str, Any]]:
     categories: Sequence[str] = group.conditions["categories"]
-    several = len(categories) > 1
-    rows = []
-    for entry in entries:
-        values = {name: entry.categories.get(name, {}).get(metric) for name in categories}
-        ends = {name: of[metric] for name, of in entry.category_intervals.items() if metric in of}
-        if several:
-            values[_MEAN] = entry.metrics[metric]
-            ends |= {_MEAN: entry.intervals[metric]} if metric in entry.intervals else {}
-        rows.append(Bars(entry.name, values, ends))
-    return rows
+    measures: dict[str, Mapping[str, Any]] = {
+        name: {**entry.categories.get(name, {}), "interval": entry.category_intervals.get(name, {})}
+        for name in categories
+    }
+    return {**measures, _MEAN: {**entry.metrics, "interval": entry.intervals}} if len(categories) > 1 else measures
 
 
 def _file(metric: str) -> str:
     return f"bars-{metric.replace('_', '-')}"
-
-
-def _in_words(row: Bars) -> str:
-    values = (f"{name} {100 * value:.1f}" for name, value in row.values.items() if value is not None)
-    return f"{row.name}: {', '.join(values)}"

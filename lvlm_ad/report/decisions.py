@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.decisions import parse_threshold
+from lvlm_ad.decisions import KINDS, parse_threshold, promise
+from lvlm_ad.errors import listed
 from lvlm_ad.evaluate.decide import DecisionSettings, decide, judged_images
 from lvlm_ad.runs import usd_per_image
 
@@ -30,14 +31,6 @@ _COUNTS = {
     "tn": "Passed",
     "abstain_good": "No answer, good",
 }
-
-_KINDS = {
-    "fixed": "fixed before the run",
-    "reference": "a quantile of the scores of good references; it guarantees no false-alarm rate",
-    "conformal": "from good references",
-    "calibration": "the best on labelled images that are not judged here",
-}
-"""Kind of threshold -> what it is."""
 
 _DEFAULT = "0.5"
 
@@ -97,7 +90,7 @@ def _rule(run: Run, decisions: Mapping[str, Any], *, several: bool) -> str:
     rule = f"An image alarms if its score is {'above' if strict else 'at or above'} its threshold."
     if not run.metrics.get("decisions"):
         return f"{rule} The run has no threshold, because an older version made it; this page begins with {_DEFAULT}."
-    kind = _KINDS.get(decisions["kind"], decisions["kind"])
+    kind = KINDS.get(decisions["kind"], decisions["kind"])
     return f"{rule} The run's {'thresholds' if several else 'threshold'}: {decisions['threshold']}, {kind}."
 
 
@@ -129,7 +122,7 @@ def _notes(run: Run, decisions: Mapping[str, Any], left_out: Sequence[int]) -> l
     for name, one in decisions["categories"].items():
         if note := _threshold_note(one):
             grouped.setdefault(note, []).append(name)
-    return notes + [f"{_some(names)}: {note}." for note, names in grouped.items()]
+    return notes + [f"{listed(names)}: {note}." for note, names in grouped.items()]
 
 
 def _threshold_note(one: Mapping[str, Any]) -> str:
@@ -137,16 +130,7 @@ def _threshold_note(one: Mapping[str, Any]) -> str:
     if one.get("threshold") is None:
         return f"{'no threshold' if one.get('tp') is None else 'never an alarm'}, because {one.get('reason') or '?'}"
     guarantee, bound = one.get("guarantee"), one.get("bound95")
-    if guarantee is None or bound is None:
-        return ""
-    return (
-        f"on average over references at most {100 * guarantee:.1f} % of the good images alarm; with these references "
-        f"at most {100 * bound:.1f} %, with 95 % confidence"
-    )
-
-
-def _some(names: Sequence[str], kept: int = 3) -> str:
-    return ", ".join([*names[:kept], *([f"{len(names) - kept} more"] if len(names) > kept else [])])
+    return "" if guarantee is None or bound is None else promise(guarantee, bound)
 
 
 def _cost(cost: Mapping[str, Any] | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvlm_ad.evaluate.groups import GROUP_METRICS
-from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, Plot, as_plot, new_axes
+from lvlm_ad.report.plots import DEFECT, GOOD, Plot, as_plot, horizontal_bars, in_percent
 from lvlm_ad.runs import METRIC_TITLES
 
 __all__ = ["group_tables"]
@@ -49,22 +49,7 @@ def _note(metrics: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], *, r
 
 def _plot(sizes: Mapping[str, Any]) -> Plot:
     """Draw image AUROC and recall by size."""
-    shown = [name for name in _BARS if any(entry.get(name) is not None for entry in sizes.values())]
-    figure, axes = new_axes("%", "", size=(4.4, 1.1 + 0.42 * len(sizes)))
-    for at, name in enumerate(shown):
-        title, colour = _BARS[name]
-        places = [row + (at - (len(shown) - 1) / 2) * 0.4 for row in range(len(sizes))]
-        values = [100 * (entry.get(name) or 0.0) for entry in sizes.values()]
-        axes.barh(places, values, height=0.36, color=colour, alpha=0.55, label=title)
-        for place, entry in zip(places, sizes.values(), strict=True):
-            if ends := entry.get("interval", {}).get(name):
-                axes.plot([100 * end for end in ends], [place] * 2, color=INK, linewidth=1.4, solid_capstyle="butt")
-    axes.axvline(50, **DASHED)
-    axes.set(xlim=(0, 101), ylim=(len(sizes) - 0.4, -0.6))
-    axes.set_yticks(range(len(sizes)), list(sizes))
-    words = [
-        f"{_BARS[name][0]}: "
-        + ", ".join(f"{size} {100 * entry[name]:.1f}" for size, entry in sizes.items() if entry.get(name) is not None)
-        for name in shown
-    ]
+    bars = {name: bar for name, bar in _BARS.items() if any(entry.get(name) is not None for entry in sizes.values())}
+    figure = horizontal_bars(sizes, bars, "%", (4.4, 1.1 + 0.42 * len(sizes)))
+    words = [f"{title}: {in_percent(sizes, name)}" for name, (title, _) in bars.items()]
     return as_plot("sizes", "By size of defect", f"{'. '.join(words)}. In percent.", figure)

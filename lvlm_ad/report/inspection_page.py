@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lvlm_ad.evaluate import Inspection
-    from lvlm_ad.evaluate.inspected import InspectedPicture
+    from lvlm_ad.evaluate.inspection_results import InspectedPicture
 
 __all__ = ["write_inspection_page"]
 
@@ -43,7 +43,7 @@ def write_inspection_page(inspection: Inspection) -> Path:
     page = inspection.out / "index.html"
     content = render(
         "inspection.html",
-        ("inspection.js",),
+        ("make.js", "inspection.js"),
         title=f"{name_of(inspection.folder)} by {inspection.model}",
         made="",
         threshold=inspection.words(),

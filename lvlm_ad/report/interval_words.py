@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lvlm_ad.errors import listed
 from lvlm_ad.metrics.estimates import FEW_CATEGORIES
 from lvlm_ad.runs import METRIC_TITLES, current_intervals
 
@@ -18,9 +19,6 @@ OLDER_RULE = (
 _MOST_DIGITS = 6
 
 _MEAN = "A mean has an interval only where every category has one."
-
-_NAMED = 3
-"""Categories that a sentence names; more are counted."""
 
 _FEW_IMAGES = (
     "Few images: there are so few good or defective images (for pixel metrics: so few defects) that even a perfect "
@@ -76,7 +74,7 @@ def interval_notes(metrics: Mapping[str, Any]) -> list[str]:
         *([_MEAN] if lacking and len(categories) > 1 else []),
         *([_FEW_IMAGES] if few else []),
         *_over_categories(metrics["mean"], len(categories)),
-        *(f"{_some(names)}: {words}" for words, names in bounds.items()),
+        *(f"{listed(names)}: {words}" for words, names in bounds.items()),
     ]
 
 
@@ -97,13 +95,8 @@ def _where(places: Mapping[str, Sequence[str]]) -> str:
         by_metrics.setdefault(tuple(names), []).append(place)
     words = []
     for names, of in by_metrics.items():
-        words.append(_some(of) if len(names) == len(METRIC_TITLES) else f"{_some(of)} ({', '.join(names)})")
+        words.append(listed(of) if len(names) == len(METRIC_TITLES) else f"{listed(of)} ({', '.join(names)})")
     return "; ".join(words)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join([*names[:_NAMED], *([f"{more} more"] if more > 0 else [])])
 
 
 def _bound(title: str, value: float | None, bound: float) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from lvlm_ad.escape import escaped, html
 from lvlm_ad.files import own_folder
+from lvlm_ad.leaderboard.columns import shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,9 @@ class Plot:
     figure: Any
 
 
+_NAME_KEPT = 20
+"""Characters of a name beside its bars."""
+
 FONT_SIZE = 10.8
 """In points: 12 pixels or more on the page, from a phone to a wide screen."""
 
@@ -59,6 +63,34 @@ def new_axes(x: str, y: str, size: tuple[float, float] = (4.0, 3.0)) -> tuple[An
     for spine in axes.spines.values():
         spine.set_visible(False)
     return figure, axes
+
+
+def horizontal_bars(
+    entries: Mapping[str, Mapping[str, Any]], bars: Mapping[str, tuple[str, str]], axis: str, size: tuple[float, float]
+) -> Any:
+    """Draw fractions as bars in percent, each with its 95 % interval, and return the figure; the first entry is on top.
+
+    ``entries`` are measures by name, with their "interval" as in metrics.json. ``bars`` are the measures to draw side
+    by side, each with its title and colour.
+    """
+    figure, axes = new_axes(axis, "", size=size)
+    for at, (name, (title, colour)) in enumerate(bars.items()):
+        places = [row + (at - (len(bars) - 1) / 2) * 0.4 for row in range(len(entries))]
+        values = [100 * (entry.get(name) or 0.0) for entry in entries.values()]
+        axes.barh(places, values, height=0.36, color=colour, alpha=0.55, label=title)
+        for place, entry in zip(places, entries.values(), strict=True):
+            if ends := entry.get("interval", {}).get(name):
+                axes.plot([100 * end for end in ends], [place] * 2, color=INK, linewidth=1.4, solid_capstyle="butt")
+    axes.axvline(50, **DASHED)
+    axes.set(xlim=(0, 101), ylim=(len(entries) - 0.4, -0.6))
+    axes.set_yticks(range(len(entries)), [plot_text(shortened(name, _NAME_KEPT)) for name in entries])
+    return figure
+
+
+def in_percent(entries: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """List a measure of entries, such as "bolt 97.5, nut 80.0"; entries without a value are left out."""
+    known = ((entry, of[name]) for entry, of in entries.items() if of.get(name) is not None)
+    return ", ".join(f"{entry} {100 * value:.1f}" for entry, value in known)
 
 
 @contextmanager

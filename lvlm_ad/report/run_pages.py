@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lvlm_ad.compare import Comparison
     from lvlm_ad.runs import Run
 
-_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "gallery.js")
+_SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "make.js", "gallery.js")
 _REPORT_SCRIPTS = (*_SCRIPTS, "binomial.js", "figures.js", "decisions.js")
 _STATUSES = ("ok", "partial", "refused", "unparsable", "truncated", *UNANSWERED)
 _EXAMPLE_LENGTH = 200

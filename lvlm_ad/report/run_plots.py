@@ -10,7 +10,7 @@ import numpy as np
 
 from lvlm_ad.decisions import calibration
 from lvlm_ad.report.cost_plot import cost_plot
-from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, GRID, INK, Plot, as_plot, new_axes, plot_text
+from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, GRID, INK, Plot, as_plot, horizontal_bars, in_percent, new_axes
 from lvlm_ad.report.summary import naming_rates, times_of
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_TITLES
 
@@ -36,13 +36,13 @@ _CURVES = {
 }
 """Curve -> title, labels of both axes, the metric that is the area below it, and the metric's short name."""
 
+_BARS = {name: (METRIC_TITLES[name], colour) for name, colour in (("image_auroc", GOOD), ("pixel_auroc", DEFECT))}
+"""Metric -> title and colour of its bars by category."""
+
 _MEAN_POINTS = 200
 
 _HOVER_POINTS = 60
 """Points of the invisible line that shows a curve's name under the pointer."""
-
-_NAME_KEPT = 20
-"""Characters of a category's name beside its bars."""
 
 
 def run_plots(
@@ -193,42 +193,16 @@ def category_plots(metrics: Mapping[str, Any]) -> list[Plot]:
     ``metrics`` are those of ``current_intervals``. A single category has no plot: the table says as much.
     """
     categories = metrics["categories"]
-    shown = [name for name in ("image_auroc", "pixel_auroc") if any(one.get(name) for one in categories.values())]
-    if len(categories) < 2 or not shown:  # noqa: PLR2004 - one category has nothing beside it
+    bars = {name: bar for name, bar in _BARS.items() if any(one.get(name) for one in categories.values())}
+    if len(categories) < 2 or not bars:  # noqa: PLR2004 - one category has nothing beside it
         return []
-    words = [f"{METRIC_TITLES[name]}: {_listed(categories, name)}." for name in shown]
+    words = [f"{title}: {in_percent(categories, name)}." for name, (title, _) in bars.items()]
     alt = f"{' '.join(words)} In percent."
+    height = 1.1 + 0.36 * len(categories)
     return [
-        as_plot(f"categories{'-narrow' * narrow}", "AUROC by category", alt, _category_bars(categories, shown, narrow))
-        for narrow in (False, True)
+        as_plot(name, "AUROC by category", alt, horizontal_bars(categories, bars, "AUROC, %", (width, height)))
+        for name, width in (("categories", 8.4), ("categories-narrow", 3.9))
     ]
-
-
-def _category_bars(categories: Mapping[str, Any], shown: Sequence[str], narrow: bool) -> Any:  # noqa: FBT001 - private
-    figure, axes = new_axes("AUROC, %", "", size=(3.9 if narrow else 8.4, 1.1 + 0.36 * len(categories)))
-    for at, metric in enumerate(shown):
-        # The first category stands on top.
-        places = [(at - (len(shown) - 1) / 2) * 0.4 + row for row in range(len(categories))]
-        values = [100 * (one.get(metric) or 0.0) for one in categories.values()]
-        colour = GOOD if metric == "image_auroc" else DEFECT
-        axes.barh(places, values, height=0.36, color=colour, alpha=0.55, label=METRIC_TITLES[metric])
-        for place, one in zip(places, categories.values(), strict=True):
-            if ends := one.get("interval", {}).get(metric):
-                axes.plot([100 * end for end in ends], [place] * 2, color=INK, linewidth=1.4, solid_capstyle="butt")
-    axes.axvline(50, **DASHED)
-    axes.set(xlim=(0, 101), ylim=(len(categories) - 0.4, -0.6))
-    axes.set_yticks(range(len(categories)), [plot_text(_shortened(name)) for name in categories])
-    return figure
-
-
-def _listed(categories: Mapping[str, Any], metric: str) -> str:
-    return ", ".join(
-        f"{name} {100 * one[metric]:.1f}" for name, one in categories.items() if one.get(metric) is not None
-    )
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _NAME_KEPT else f"{name[: _NAME_KEPT - 3]}..."
 
 
 def _naming_plot(records: Sequence[PredictionRecord]) -> Plot | None:

@@ -30,9 +30,7 @@ _BYTES_OF_A_CATEGORY = 100_000
 def write_draws(folder: Path, categories: Mapping[str, Mapping[str, Estimate]]) -> None:
     """Write the draws of each category and metric, without image AUROC, whose ranks need none.
 
-    Args:
-        folder: the run's folder.
-        categories: category -> metric -> its estimate, in the order of the manifest's categories.
+    ``categories`` (category -> metric -> its estimate) are in the order of the manifest.
 
     Raises:
         RunError: the file cannot be written.
@@ -52,13 +50,7 @@ def write_draws(folder: Path, categories: Mapping[str, Mapping[str, Estimate]]) 
 
 
 def read_draws(run: Run, metric: str, resamples: int) -> dict[str, Estimate]:
-    """Read a metric's draws for each category in which it is defined; empty unless all are there and as many.
-
-    Args:
-        run: the run.
-        metric: the metric, not image AUROC.
-        resamples: how many draws are needed.
-    """
+    """Read a metric's draws for each category in which it is defined; empty unless all have ``resamples``."""
     categories = run.manifest.dataset.categories
     try:
         with reading(run.dir, DRAWS_FILE) as path, path.open("rb") as file:

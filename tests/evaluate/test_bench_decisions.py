@@ -203,7 +203,7 @@ def test_the_terminal_says_what_decisions_are_worth(referenced):
     """Figures with intervals, what was chosen and promised, the cost, and whether the model's price is part of it."""
     rates, chosen, priced = decision_lines(referenced)
     assert rates.startswith("contrast at --threshold conformal:0.25: recall ")
-    assert "On average over references at most 25.0 % of the good images alarm" in chosen
+    assert "on average over references at most 25.0 % of the good images alarm" in chosen
     assert priced.startswith("  Expected cost of a part: ")
     metrics = json.loads(json.dumps(referenced.metrics))
     metrics["decisions"]["cost"]["prices"]["model"] = None

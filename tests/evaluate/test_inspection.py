@@ -12,7 +12,7 @@ from lvlm_ad import RunConfig
 from lvlm_ad.decisions import parse_threshold
 from lvlm_ad.errors import ConfigError, DataError, FatalError
 from lvlm_ad.evaluate import InspectionConfig, inspect
-from lvlm_ad.evaluate.good_pictures import threshold_of
+from lvlm_ad.evaluate.inspection_plan import threshold_of
 from lvlm_ad.evaluate.map_files import read_map
 from lvlm_ad.evaluate.overlay import overlay
 from lvlm_ad.log import Progress
@@ -169,7 +169,7 @@ def test_a_conformal_threshold_comes_from_good_pictures(line):
     assert len(asked(line)) == 20  # the picture as bright as the worst good one is the same question
     assert inspection.record()["good_pictures"] == 19
     assert {row["decision"] for row in rows_of(inspection.out / "good.csv")} == {"pass"}
-    assert "at most 5 % of good pictures alarm" in inspection.words()
+    assert "at most 5.0 % of the good images alarm" in inspection.words()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from lvlm_ad.leaderboard import Board
 from lvlm_ad.leaderboard.board import Entry, Group
-from lvlm_ad.report.category_bars import Bars, category_bars, run_bars, save_board_figures
+from lvlm_ad.report.category_bars import category_bars, run_bars, save_board_figures
 from lvlm_ad.runs import METRIC_NAMES
 
 
@@ -26,7 +26,9 @@ def heights(plot):
 
 def test_a_bar_has_its_value_and_a_line_its_interval():
     """An undefined value has no bar; the words say the same."""
-    rows = [Bars("x", {"nut": 0.5, "bolt": None, "mean": 0.75}, {"nut": (0.25, 0.875)}), Bars("y", {"nut": 0.0}, {})]
+    nut = {"image_auroc": 0.5, "interval": {"image_auroc": (0.25, 0.875)}}
+    first = {"nut": nut, "bolt": {"image_auroc": None}, "mean": {"image_auroc": 0.75}}
+    rows = [("x", first), ("y", {"nut": {"image_auroc": 0.0}})]
     plot = category_bars(rows, "image_auroc", "bars")
     assert heights(plot) == [50.0, 75.0, 0.0]
     lines = [line.get_ydata() for line in plot.figure.axes[0].lines]
@@ -37,7 +39,7 @@ def test_a_bar_has_its_value_and_a_line_its_interval():
 
 def test_nothing_to_draw_is_no_figure():
     """A metric that is undefined everywhere."""
-    assert category_bars([Bars("x", {"nut": None}, {})], "pixel_ap", "bars") is None
+    assert category_bars([("x", {"nut": {"pixel_ap": None}})], "pixel_ap", "bars") is None
     measures = {"image_auroc": 0.5, "interval": {"image_auroc": [0.4, 0.6]}}
     (plot,) = run_bars("x", {"categories": {"nut": measures}, "mean": measures})
     assert plot.name == "bars-image-auroc"

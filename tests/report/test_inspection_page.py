@@ -7,8 +7,8 @@ import pytest
 from lvlm_ad import RunConfig
 from lvlm_ad.decisions import fixed
 from lvlm_ad.evaluate import Inspection, InspectionConfig
-from lvlm_ad.evaluate.inspected import InspectedPicture
 from lvlm_ad.evaluate.inspection_plan import InspectionPlan
+from lvlm_ad.evaluate.inspection_results import InspectedPicture
 from lvlm_ad.report import inspection_page
 from lvlm_ad.report.inspection_page import write_inspection_page
 
@@ -51,7 +51,7 @@ def test_hostile_names_and_answers_are_texts(inspection):
     inspection.found.put(row)
     page = write_inspection_page(inspection)
     text = page.read_text()
-    assert text.count("<script") == text.count("</script>") == 2
+    assert text.count("<script") == text.count("</script>") == 3
     (shown,) = data_of(page)
     assert "\u202e" not in shown["path"] + shown["reason"] + shown["note"]
     assert shown["overlay"] == row.overlay

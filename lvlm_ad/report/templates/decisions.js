@@ -1,4 +1,4 @@
-// Moves the threshold: counts, rates, cost and the images at stake follow. Needs figures.js and the gallery's data.
+// Moves the threshold: counts, rates, cost and the images at stake follow. Needs make.js, figures.js and the gallery's data.
 "use strict";
 (() => {
   const source = document.getElementById("decisions-data");
@@ -23,12 +23,6 @@
   const step = Math.pow(10, Math.floor(Math.log10((highest - lowest) / 50)));
   let own = null;
 
-  const make = (tag, name, text) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    if (text !== undefined) element.textContent = text;
-    return element;
-  };
   const short = (value, digits) => String(Number(value.toPrecision(digits)));
   const number = (value) => short(value, 6);
   // As Python rounds: a quarter of a percent is the only tie that a binary fraction meets.

@@ -11,13 +11,6 @@
   let page = 0;
   let open = -1;
 
-  const make = (tag, name, text) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    if (text !== undefined) element.textContent = text;
-    return element;
-  };
-
   // What scrolls must be reachable by keyboard.
   const scrolling = (tag, text) => {
     const element = make(tag, "", text);

@@ -4,12 +4,6 @@
   const rows = JSON.parse(document.getElementById("data").textContent);
   const PAGE = 60;
   const $ = (id) => document.getElementById(id);
-  const make = (tag, name, text) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    if (text !== undefined) element.textContent = text;
-    return element;
-  };
   const COLOURS = { alarm: "is-defect", pass: "is-good", undecided: "is-wrong" };
   const address = (file) => file.split("/").map(encodeURIComponent).join("/");
 
