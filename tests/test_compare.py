@@ -139,7 +139,7 @@ def test_a_missing_interval_is_explained(make_run, chosen, image, pixel):
         for one in (found.mean[metric], found.categories["bolt"][metric]):
             assert one.reason.endswith(reason)
             assert (one.interval is None) == (one.p_value is None) == (one.p_adjusted is None) == bool(reason)
-    said = [note for note in found.notes if "no interval" in note]
+    said = [note for note in found.notes if " interval: " in note or "no interval" in note]
     assert len(said) == len({image, pixel} - {""})
     assert all(any(note.endswith(reason) for note in said) for reason in {image, pixel} - {""})
 
@@ -161,6 +161,18 @@ def test_few_images_are_noted(make_run):
     few = [part_of(make_run(name, 0.3, seed), [0, 1, 2, 3, *range(8, 20)]) for seed, name in enumerate("ab")]
     assert "few images in bolt, nut: even a perfect value does not exclude chance there" in compare_runs(*few).notes
     assert not any("few images" in note for note in compare_runs(make_run("a", 0.3), make_run("b", 0.1, 1)).notes)
+
+
+def test_a_mean_that_leaves_out_a_category_says_so(make_run):
+    """By the reason that the runs give for it."""
+    runs = [make_run("a", 0.3), make_run("b", 0.1, seed=1)]
+    reason = "mean of the other 1; undefined in 1 of 2 categories (nut): no image is normal"
+    for run in runs:
+        run.metrics["categories"]["nut"]["image_auroc"] = None
+        run.metrics["mean"]["undefined"] = {"image_auroc": reason}
+    found = compare_runs(*runs)
+    assert found.mean["image_auroc"].difference is not None
+    assert f"Image AUROC: {reason}" in found.notes
 
 
 def test_copies_of_a_run_are_said(make_run, tmp_path):

@@ -207,7 +207,7 @@ def _mean(comparison: Comparison) -> Table:
 
 def _categories(comparison: Comparison) -> Table:
     heads = [name.replace("_", "\n", 1) for name in METRIC_NAMES]
-    tests = f"adjusted for {len(comparison.categories)} categories (Holm)"
+    tests = "adjusted for all categories (Holm)"
     table = _table(f"difference in each category, percent; * where p < {SIGNIFICANT}, {tests}", heads)
     for category, metrics in comparison.categories.items():
         table.add_row(Text(escaped(category)), *(_marked(metrics[name]) for name in METRIC_NAMES))

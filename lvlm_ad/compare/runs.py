@@ -94,7 +94,7 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     comparison = Comparison(
         names=distinct_names((first, second)),
         resamples=resamples,
-        notes=(*notes, *_undefined_notes(mean, first, second), *([] if same else _interval_notes(mean, pair[0]))),
+        notes=(*notes, *_undefined_notes(first, second), *([] if same else _interval_notes(mean, pair[0]))),
         mean=mean,
         categories=categories,
         images=sorted(images, key=lambda one: (-abs(one.placements[0] - one.placements[1]), one.id)),
@@ -131,12 +131,12 @@ def _categories(run: Run, resamples: int) -> dict[str, MeasuredCategory]:
     return categories
 
 
-def _undefined_notes(mean: Mapping[str, Difference], first: Run, second: Run) -> Iterator[str]:
-    """Say why metrics have no difference at all."""
+def _undefined_notes(first: Run, second: Run) -> Iterator[str]:
+    """Say where metrics have no value, and why."""
     reasons = {**second.metrics["mean"].get("undefined", {}), **first.metrics["mean"].get("undefined", {})}
     missing: dict[str, list[str]] = {}
-    for metric, one in mean.items():
-        if one.difference is None and metric in reasons:
+    for metric in METRIC_NAMES:
+        if metric in reasons:
             missing.setdefault(reasons[metric], []).append(METRIC_TITLES[metric])
     for reason, titles in missing.items():
         yield f"{_joined(titles)}: {reason}"
@@ -153,7 +153,7 @@ def _interval_notes(mean: Mapping[str, Difference], categories: Mapping[str, Mea
         if one.difference is not None and one.interval is None:
             missing.setdefault(one.reason, []).append(METRIC_TITLES[metric])
     for reason, titles in missing.items():
-        yield f"{_joined(titles)}: {reason if reason.startswith('no interval') else f'no interval: {reason}'}"
+        yield f"{_joined(titles)}: {reason if reason.startswith('no ') else f'no interval: {reason}'}"
     if len(categories) < FEW_CATEGORIES and any(one.interval_over_categories for one in mean.values()):
         yield "few categories: the interval over categories is itself uncertain"
     few = [name for name, of in categories.items() if any(one.few_images for one in of.estimates.values())]

@@ -56,12 +56,14 @@ class CategoryTable:
         metrics: what each cell shows, in this order.
         models: the columns: ranked models first, best first.
         rows: name of a category, or "mean", and for each model a cell for each metric.
+        ranking: the sentence about the group's ranks.
     """
 
     title: str
     metrics: tuple[Column, ...]
     models: tuple[Entry, ...]
     rows: tuple[tuple[str, tuple[tuple[Cell, ...], ...]], ...]
+    ranking: str = ""
 
     @property
     def heads(self) -> list[str]:
@@ -76,7 +78,7 @@ class CategoryTable:
     def notes(self) -> list[str]:
         """Return the sentences below the table."""
         marked = any(cell.mark for _, cells in self.rows for pair in cells for cell in pair)
-        notes = [MARKED] if marked else []
+        notes = [MARKED] if marked else [self.ranking] if self.ranking else []
         if any(cell.value is None for _, cells in self.rows for pair in cells for cell in pair):
             notes.append("A dash: undefined; the mean leaves it out.")
         reasons: dict[str, list[str]] = {}
@@ -119,7 +121,7 @@ def category_table(group: Group, metrics: Sequence[Column], *, reference_rows: b
     rows = [(name, _cells(models, metrics, _of_category(name))) for name in categories]
     if len(categories) > 1:
         rows.append(("mean", _cells(models, metrics, lambda column, entry: column.value(entry))))
-    return CategoryTable(group.title, tuple(metrics), tuple(models), tuple(rows))
+    return CategoryTable(group.title, tuple(metrics), tuple(models), tuple(rows), group.ranking)
 
 
 def _of_category(category: str) -> Callable[[Column, Entry], float | None]:
@@ -141,7 +143,7 @@ def _cells(
         values = [value(column, model) for model in models]
         texts = [percent(one) for one in values]
         marks = _marks(
-            texts, [model.kind == "ranked" for model in models], lowest=getattr(column, "lower_is_better", False)
+            texts, [model.rank is not None for model in models], lowest=getattr(column, "lower_is_better", False)
         )
         by_metric.append([Cell(*cell) for cell in zip(values, texts, marks, strict=True)])
     return tuple(zip(*by_metric, strict=True))

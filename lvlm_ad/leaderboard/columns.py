@@ -138,7 +138,8 @@ NUMBERS = COLUMNS[2:]
 
 HEADS = (
     "In percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3, or as stated. "
-    "To best: difference to the best ranked row, with its 95 % interval. USD/image: cost per image asked about. "
+    "To best: difference to the best row that can be ranked, with its 95 % interval, which holds for this pair alone. "
+    "USD/image: cost per image asked about. "
     "USD/point: cost per percentage point of I-AUROC above 50 (chance); empty if its interval includes 50."
 )
 

@@ -39,7 +39,7 @@ class Entry:
         usd_per_image: cost of one image that was asked about, whether or not it was answered.
         usd_per_point: cost of each percent of image AUROC above 50, which is chance; None where the interval of image
             AUROC does not lie above chance, and where some images were not answered.
-        difference: the metric that ranks minus that of the best ranked row, at most 0; None for the best row itself.
+        difference: the metric that ranks minus that of the best row that can be ranked, at most 0; None for that row.
         difference_interval: its 95 % interval.
         may_be_on_front: whether no ranked row is certainly better in image AUROC and costs no more; None without a
             cost.

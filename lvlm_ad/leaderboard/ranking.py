@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALONE", "TOO_FEW", "rank_rows"]
 
-ALONE = "One row: nothing to compare."
+ALONE = "Only one row can be ranked: nothing to compare."
 
 TOO_FEW = "Too few images to rank: on so few, even the largest difference could be chance."
 

@@ -58,7 +58,7 @@ def test_a_row_ranked_alone_has_nothing_to_compare_with(make_run):
     """Its rank is 1 of 1, which the sentence explains; its files are not read."""
     run = make_run("a", 0.7)
     (group,) = make_board([replace(run, predictions=[])]).groups
-    assert (ranks(make_board([run])), group.ranking) == ([{"a": 1}], "One row: nothing to compare.")
+    assert (ranks(make_board([run])), group.ranking) == ([{"a": 1}], "Only one row can be ranked: nothing to compare.")
     assert group.entries[0].rank == (1, 1)
 
 

@@ -84,6 +84,16 @@ def test_rows_without_rank_have_no_mark_and_reference_rows_come_on_request(
     assert row(table, "a")[3] == "100.0/100.0"
 
 
+def test_without_ranks_nothing_is_marked(by_category):
+    """The best of values that nobody can tell apart is not bold; the note says why."""
+    runs = [by_category(name, {"a": (value, 0.5)}, auroc=value) for name, value in (("x", 1.0), ("y", 0.0))]
+    (group,) = make_board(runs).groups
+    entries = tuple(replace(entry, rank=None) for entry in group.entries)
+    table = category_table(replace(group, entries=entries, ranking="Too few images."), metrics_by_category(""))
+    assert row(table, "a") == ["100.0/50.0", "0.0/50.0"]
+    assert table.notes()[0] == "Too few images."
+
+
 def test_low_rates_of_wrong_decisions_are_the_best(make_run):
     """Rates of decisions have values by category, too."""
     runs = []
