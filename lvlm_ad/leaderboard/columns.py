@@ -87,7 +87,8 @@ class Column:
 
     def interval(self, entry: Entry) -> str:
         """Return the interval as text; empty without one."""
-        return "\N{EN DASH}".join(_end(end) for end in self.ends(entry) or ())
+        ends = self.ends(entry)
+        return "" if ends is None else "\N{EN DASH}".join(_end(end, _digits(ends)) for end in ends)
 
     def text(self, entry: Entry) -> str:
         """Return the cell's text. Published rows have no coverage and no cost: those cells are empty."""
@@ -111,8 +112,9 @@ class _DifferenceColumn(Column):
         return entry.difference_interval
 
     def interval(self, entry: Entry) -> str:
-        """Return the interval in whole percentage points; the signs say whether it contains 0."""
-        return " to ".join(f"{100 * end:+.0f}" for end in entry.difference_interval or ())
+        """Return the interval in percentage points; the signs say whether it contains 0."""
+        ends = entry.difference_interval
+        return "" if ends is None else " to ".join(f"{100 * end:+.{_digits(ends)}f}" for end in ends)
 
 
 COLUMNS = (
@@ -163,6 +165,9 @@ RANKS = (
     "confidence for the whole table."
 )
 
+_NARROW = 0.03
+"""A narrower interval is written with a decimal."""
+
 _NAME_KEPT = 28
 """Characters of a name in a sentence or in LaTeX, where a table is scaled to the page."""
 
@@ -175,10 +180,15 @@ def cells(entry: Entry, sort: str = "", columns: Sequence[Column] = COLUMNS) -> 
     ]
 
 
-def _end(value: float) -> str:
-    # Whole percent, but only exactly 100 % is written "100".
-    whole = f"{100 * value:.0f}"
-    return whole if whole != "100" or value == 1 else f"{min(100 * value, 99.9):.1f}"
+def _digits(ends: tuple[float, float]) -> int:
+    """Return the decimals of an interval in percent: whole percent would hide the width of a narrow one."""
+    return 0 if ends[1] - ends[0] >= _NARROW else 1
+
+
+def _end(value: float, digits: int) -> str:
+    # Only exactly 100 % is written "100".
+    text = "100" if value == 1 else f"{100 * value:.{digits}f}"
+    return text if float(text) < 100 or value == 1 else f"{min(100 * value, 99.9):.1f}"  # noqa: PLR2004 - percent
 
 
 def shortened(name: str, kept: int = _NAME_KEPT) -> str:

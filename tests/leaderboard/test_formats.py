@@ -98,6 +98,13 @@ def test_intervals_are_shown_by_their_ends(make_run):
     assert r"95.0} {\scriptsize 85--99.9}" in FORMATS["tex"](board)
 
 
+def test_a_narrow_interval_is_seen_to_have_a_width(make_run):
+    """A decimal shows what whole percent would hide."""
+    run = make_run("a", 0.149, mean={"interval": {"image_auroc": [0.1463, 0.1519]}})
+    (entry,) = make_board([run]).groups[0].entries
+    assert cells(entry, "image_auroc")[2] == "14.9 (14.6\N{EN DASH}15.2)"
+
+
 def test_ranges_of_ranks_are_written_with_a_dash(make_run):
     """In every format that is read, with the number of rows that are compared and what a range means."""
     board = make_board([make_run("a", 0.9), make_run("b", 0.9), make_run("c", 0.5)])
