@@ -52,12 +52,13 @@ class Group:
         return [(number, entry.name, "; ".join(entry.notes)) for number, entry in self.rows() if entry.notes]
 
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
-        """Whether a row has the best or the second best value of the ranked rows; a row ranked alone has neither."""
+        """Whether a row has the best or second best value, as printed, of the ranked rows; a single one has neither."""
         ranked = [one for one in self.entries if one.rank is not None]
         if entry.rank is None or len(ranked) == 1 or metric not in METRIC_NAMES:
             return ""
-        best = sorted({value for one in ranked if (value := one.metrics[metric]) is not None}, reverse=True)[:2]
-        value = entry.metrics[metric]
+        values = {one.run: round(100 * value, 1) for one in ranked if (value := one.metrics[metric]) is not None}
+        best = sorted(set(values.values()), reverse=True)[:2]
+        value = values.get(entry.run)
         return "" if value not in best else "best" if value == best[0] else "second"
 
 
