@@ -153,6 +153,8 @@ def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: boo
     """Return why a row cannot be ranked; empty if it can."""
     manifest, mean = run.manifest, metrics["mean"]
     no_interval = mean.get("no_interval", {}).get(sort, "too few images")
+    if not no_interval.startswith("no "):
+        no_interval = f"no interval: {no_interval}"
     if manifest.model.row == "dense":
         return "maps from files" if manifest.model.kind == "maps" else "own anomaly map, not scored by region"
     excluded = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
@@ -166,7 +168,7 @@ def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: boo
         "expected scores cannot be verified: a run does not store probabilities": verified and expected,
         f"its {METRIC_TITLES[sort]} is undefined": mean.get(sort) is None,
         f"measured on {mean['n_measured']} of {mean['n_images']} images; failed images were left out": excluded,
-        f"no interval of {METRIC_TITLES[sort]}: {no_interval}": sort not in mean.get("interval", {}),
+        f"{METRIC_TITLES[sort]}: {no_interval}": sort not in mean.get("interval", {}),
     }
     return next((reason for reason, applies in reasons.items() if applies), "")
 

@@ -96,7 +96,7 @@ def test_a_row_without_an_interval_is_not_ranked(make_run):
     (group,) = make_board(runs).groups
     assert ranks(make_board(runs)) == [{"a": 1, "no interval": None, "c": None, "d": None, "e": None, "f": 2}]
     assert {one.name: one.reason for one in group.entries if one.kind == "apart"} == {
-        "no interval": "no interval of Image AUROC: too few images",
+        "no interval": "Image AUROC: no interval: too few images",
         "c": "its predictions cannot be read; 'lvlm-ad leaderboard --verify' says why",
         "d": "its predictions are of other images than those of most rows",
         "e": "its predictions give another image AUROC than metrics.json; 'lvlm-ad leaderboard --verify' says more",
