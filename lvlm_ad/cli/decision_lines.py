@@ -20,7 +20,7 @@ def decision_lines(run: Run) -> list[str]:
     mean, limits = decisions["mean"], (one["threshold"] for one in decisions["categories"].values())
     known = [one for one in limits if one is not None]
     lines = [f"{head}: no decisions."]
-    if known:
+    if any("tp" in one for one in decisions["categories"].values()):
         rates = f"recall {_rate(mean, 'recall')}, false alarms {_rate(mean, 'false_alarm')}"
         lines = [f"{head}: {rates}, balanced accuracy {_rate(mean, 'balanced_accuracy')}."]
     return [*lines, *(f"  {line}" for line in (*_about_thresholds(decisions, known), *_about_cost(decisions)))]

@@ -91,7 +91,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
         )
     plan = resolve((config or RunConfig()).with_options(options))
     progress = progress or Progress()
-    for note in (*plan.dataset.all_notes, *about_threshold(plan.choice, plan.dataset, plan.threshold_images)):
+    for note in plan.dataset.all_notes:
         progress.note(note)
     warnings = clashes(preset_names("models"))
     for name in dict.fromkeys(name for model in plan.models for name in (model.preset.name, model.preset.plugin)):
@@ -116,7 +116,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
     plan = resolve(config)
     plan = replace(plan, models=tuple(without_key(model) for model in plan.models))
     progress = progress or Progress()
-    for note in (*plan.dataset.remarks, *about_threshold(plan.choice, plan.dataset, plan.threshold_images)):
+    for note in plan.dataset.remarks:
         progress.note(note)
 
     def forecasts() -> list[dict[str, Any]]:
@@ -190,6 +190,8 @@ class BenchSession(Session):
             session.open_stores(stack)
             dataset, others = session.plan.dataset, session.plan.threshold_images
             others = without_test_images(others, dataset, progress.note)
+            for note in about_threshold(plan.choice, dataset, others):
+                progress.note(note)
             session.plan = replace(session.plan, threshold_images=others)
             event(
                 "bench",

@@ -135,8 +135,9 @@ def about_threshold(choice: Choice, dataset: Dataset, images: Sequence[Sample]) 
     lacking = [category for category in dataset.categories if category not in having]
     lines = [f"For the threshold each model is asked about {len(images)} more images."] if having else []
     if lacking:
-        why = "no images in the folder"
+        why = "the folder has no images of it that are not test images"
         if choice.needs_references:
-            why = f"fewer good training images than the {choice.references_needed} that it needs"
+            needed = choice.references_needed
+            why = f"it needs {needed} good training images, more than there are or --reference-images takes"
         lines.append(f"No threshold for {listed([*map(shown, lacking)], 5)}: {why}.")
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -80,7 +80,7 @@ class CategoryTable:
         marked = any(cell.mark for _, cells in self.rows for pair in cells for cell in pair)
         notes = [MARKED] if marked else [self.ranking] if self.ranking else []
         if any(cell.value is None for _, cells in self.rows for pair in cells for cell in pair):
-            notes.append("A dash: undefined; the mean leaves it out.")
+            notes.append("A dash: undefined; the mean leaves it out, and has no mark if others have a value there.")
         reasons: dict[str, list[str]] = {}
         for model in self.models:
             if model.kind == "apart":
@@ -118,45 +118,53 @@ def category_table(group: Group, metrics: Sequence[Column], *, reference_rows: b
     kinds = [kind for kind in _KINDS if kind != "frame" or reference_rows]
     models = sorted((one for one in group.entries if one.kind in kinds), key=lambda one: _KINDS[one.kind])
     categories: Sequence[str] = group.conditions["categories"]
-    rows = [(name, _cells(models, metrics, _of_category(name))) for name in categories]
+    ranked = [model.rank is not None for model in models]
+    rows = [
+        (name, _row([_cells([_value(name, one, model) for model in models], ranked, one) for one in metrics]))
+        for name in categories
+    ]
     if len(categories) > 1:
-        rows.append(("mean", _cells(models, metrics, lambda column, entry: column.value(entry))))
+        means = [
+            _cells([one.value(model) for model in models], _whole(models, categories, one), one) for one in metrics
+        ]
+        rows.append(("mean", _row(means)))
     return CategoryTable(group.title, tuple(metrics), tuple(models), tuple(rows), group.ranking)
 
 
-def _of_category(category: str) -> Callable[[Column, Entry], float | None]:
-    def value(column: Column, entry: Entry) -> float | None:
-        of: Mapping[str, Mapping[str, float | None]] = (
-            entry.categories if column.name in METRIC_NAMES else entry.decisions.get("categories", {})
-        )
-        return of.get(category, {}).get(column.name)
-
-    return value
+def _value(category: str, column: Column, model: Entry) -> float | None:
+    of: Mapping[str, Mapping[str, float | None]] = (
+        model.categories if column.name in METRIC_NAMES else model.decisions.get("categories", {})
+    )
+    return of.get(category, {}).get(column.name)
 
 
-def _cells(
-    models: Sequence[Entry], metrics: Sequence[Column], value: Callable[[Column, Entry], float | None]
-) -> tuple[tuple[Cell, ...], ...]:
-    """Return one row: for each model a cell for each metric."""
-    by_metric = []
-    for column in metrics:
-        values = [value(column, model) for model in models]
-        texts = [percent(one) for one in values]
-        marks = _marks(
-            texts, [model.rank is not None for model in models], lowest=getattr(column, "lower_is_better", False)
-        )
-        by_metric.append([Cell(*cell) for cell in zip(values, texts, marks, strict=True)])
+def _whole(models: Sequence[Entry], categories: Sequence[str], column: Column) -> list[bool]:
+    """Whether each model is ranked, and its mean leaves out no category for which another ranked model has a value."""
+    having = [{name for name in categories if _value(name, column, model) is not None} for model in models]
+    some = set().union(*(names for names, model in zip(having, models, strict=True) if model.rank is not None))
+    return [names >= some and model.rank is not None for names, model in zip(having, models, strict=True)]
+
+
+def _cells(values: Sequence[float | None], compared: Sequence[bool], column: Column) -> list[Cell]:
+    """Return a row's cells of one metric, a cell for each model; ``compared``: which may have a mark."""
+    texts = [percent(value) for value in values]
+    marks = _marks(texts, compared, lowest=getattr(column, "lower_is_better", False))
+    return [Cell(*cell) for cell in zip(values, texts, marks, strict=True)]
+
+
+def _row(by_metric: Sequence[Sequence[Cell]]) -> tuple[tuple[Cell, ...], ...]:
+    """Return for each model a cell for each metric."""
     return tuple(zip(*by_metric, strict=True))
 
 
-def _marks(texts: Sequence[str], ranked: Sequence[bool], *, lowest: bool) -> list[Mark]:
-    """Mark the best and the second best of the ranked values as printed; a single model has no mark."""
-    known = [float(text) for text, in_rank in zip(texts, ranked, strict=True) if in_rank and text != UNKNOWN]
-    if sum(ranked) < 2:  # noqa: PLR2004 - nothing to compare with
+def _marks(texts: Sequence[str], compared: Sequence[bool], *, lowest: bool) -> list[Mark]:
+    """Mark the best and the second best of the compared values as printed; a single model has no mark."""
+    known = [float(text) for text, in_rank in zip(texts, compared, strict=True) if in_rank and text != UNKNOWN]
+    if sum(compared) < 2:  # noqa: PLR2004 - nothing to compare with
         return [""] * len(texts)
     places: list[Mark] = ["best", "second"]
     by_value = dict(zip(sorted(set(known), reverse=not lowest), places, strict=False))
     return [
         by_value.get(float(text), "") if in_rank and text != UNKNOWN else ""
-        for text, in_rank in zip(texts, ranked, strict=True)
+        for text, in_rank in zip(texts, compared, strict=True)
     ]

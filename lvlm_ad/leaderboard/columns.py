@@ -138,14 +138,19 @@ COLUMNS = (
 NUMBERS = COLUMNS[2:]
 """The columns after rank and name."""
 
-HEADS = (
-    "In percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3, or as stated. "
-    "To best: difference to the best row that can be ranked, with its 95 % interval, which holds for this pair alone. "
-    "USD/image: cost per image asked about. "
-    "USD/point: cost per percentage point of I-AUROC above 50 (chance); empty if its interval includes 50."
-)
+_HEADS = {
+    "difference": "To best: difference to the best row that can be ranked, with its 95 % interval, which holds for "
+    "this pair alone.",
+    "usd_per_image": "USD/image: cost per image asked about.",
+    "usd_per_point": "USD/point: cost per percentage point of I-AUROC above 50 (chance); empty if its interval "
+    "includes 50.",
+}
+"""Column -> what its heading means."""
 
-MARKS = "In each column, the best value of the ranked rows is bold and the second best is underlined."
+MARKS = (
+    "In each column, the best value of the ranked rows is bold and the second best is underlined; equal printed values "
+    "get the same mark."
+)
 
 REFERENCE_ROWS = (
     "Reference rows are there for comparison: chance guesses, contrast looks for unusual pixels without a "
@@ -201,10 +206,16 @@ def ranks_in_words(entries: Sequence[Entry]) -> str:
     return RANKS if any(entry.rank not in {None, (1, 1)} for entry in entries) else ""
 
 
-def legend(groups: Sequence[Group], sort: str, notes: Sequence[str] = ()) -> str:
+def heads_in_words(columns: Sequence[Column]) -> str:
+    """Explain the headings of the columns that are shown."""
+    metrics = "In percent. I: image, P: pixel, F1: F1-max, PRO: AUPRO up to a false-positive rate of 0.3, or as stated."
+    return " ".join([metrics, *(_HEADS[column.name] for column in columns if column.name in _HEADS)])
+
+
+def legend(groups: Sequence[Group], sort: str, columns: Sequence[Column], notes: Sequence[str]) -> str:
     """Explain columns, intervals, ranks and kinds of rows as far as the tables have them; ``notes`` come last."""
     entries = [entry for group in groups for entry in group.entries]
-    parts = [HEADS]
+    parts = [heads_in_words(columns)]
     if any(sort in entry.intervals for entry in entries):
         parts.append(INTERVALS)
     parts += filter(None, [ranks_in_words(entries)])

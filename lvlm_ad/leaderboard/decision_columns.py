@@ -181,7 +181,20 @@ def decision_notes(entries: Sequence[Entry], columns: Sequence[Column]) -> list[
         notes.append(
             f"No decisions are stored for {names}; run the same bench again to add them from the stored answers."
         )
+    notes += [note for entry in entries if (note := _partial(entry))]
     return [*notes, *(column.note(entries) for column in chosen)]
+
+
+def _partial(entry: Entry) -> str:
+    """Say that some categories have no threshold, so that means stand for the others alone; empty if all have one."""
+    categories: Mapping[str, Mapping[str, Any]] = entry.decisions.get("categories", {})
+    without = [name for name, figures in categories.items() if "tp" not in figures]
+    if not without:
+        return ""
+    return (
+        f"{shortened(entry.name)}: no threshold for {len(without)} of {len(categories)} categories "
+        f"({_listed(without)}); its rates and costs are those of the others."
+    )
 
 
 def _threshold(entry: Entry) -> str:

@@ -39,7 +39,7 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
         ranking = ["", escape.markdown(group.ranking)] if group.ranking else []
         parts.append("\n".join([*lines, *ranking, *(["", *notes] if notes else [])]))
     notes = decision_notes([entry for group in board.groups for entry in group.entries], columns)
-    return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, notes))]) + "\n"
+    return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, columns, notes))]) + "\n"
 
 
 def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
@@ -76,11 +76,12 @@ def tex(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
 def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
     lines = [
         r"\begin{table*}",
+        r"  \centering",
         # Most classes leave no space between a table and a caption above it.
         r"  \setlength{\belowcaptionskip}{6pt}",
         rf"  \caption{{{escape.breakable_latex(group.title)}}}",
         r"  \setlength{\tabcolsep}{3pt}",
-        r"  \resizebox{\textwidth}{!}{%",
+        r"  \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"  \begin{{tabular}}{{ll{'r' * (len(columns) - 2)}}}",
         r"    \toprule",
         f"    {' & '.join(escape.latex(column.head) for column in columns)} \\\\",
@@ -94,7 +95,7 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
     marks = any(group.place(entry, column.name) for entry in group.entries for column in columns)
     below = [
         *filter(None, [group.ranking]),
-        legend([group], sort, decision_notes(group.entries, columns)),
+        legend([group], sort, columns, decision_notes(group.entries, columns)),
         *([MARKS] if marks else []),
     ]
     lines += [

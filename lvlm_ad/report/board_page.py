@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lvlm_ad.leaderboard import COLUMNS
-from lvlm_ad.leaderboard.columns import HEADS, INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, ranks_in_words
+from lvlm_ad.leaderboard.columns import INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, heads_in_words, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
 from lvlm_ad.metrics.front import front
 from lvlm_ad.report.page import render
@@ -83,7 +83,7 @@ def board_page(
         columns=columns,
         ranks=ranks_in_words([entry for group in board.groups for entry in group.entries]),
         explanations=[
-            f"{HEADS} Click a heading to sort.",
+            f"{heads_in_words(columns)} Click a heading to sort.",
             f"{MARKS} Nothing else in the rows of a table is bold or underlined.",
             INTERVALS,
             REFERENCE_ROWS,

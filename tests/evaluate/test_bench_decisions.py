@@ -213,6 +213,9 @@ def test_the_terminal_says_what_decisions_are_worth(referenced):
         "  The price of the model's answers is unknown and not included.",
         "  Of no use.",
     ]
+    for category in metrics["decisions"]["categories"].values():
+        category["threshold"] = None
+    assert "recall" in decision_lines(replace(referenced, metrics=metrics))[0], "never to alarm is a decision, too"
 
 
 def test_a_curve_of_many_scores_is_kept_short():

@@ -94,6 +94,29 @@ def test_without_ranks_nothing_is_marked(by_category):
     assert table.notes()[0] == "Too few images."
 
 
+def test_a_mean_over_fewer_categories_has_no_mark(make_run):
+    """A note says for which categories a model has no threshold."""
+    runs = []
+    for name, figures, recall in (
+        ("x", {"a": 0.5, "b": 0.7}, 0.6),
+        ("y", {"a": 0.3, "b": 0.5}, 0.4),
+        ("z", {"a": 0.9}, 0.9),
+    ):
+        run = make_run(name)
+        categories = {key: {"tp": 1, "recall": figures[key]} if key in figures else {"reason": "few"} for key in "ab"}
+        decisions = {
+            "threshold": "conformal:0.1",
+            "kind": "conformal",
+            "mean": {"recall": recall},
+            "categories": categories,
+        }
+        runs.append(replace(run, metrics={**run.metrics, "decisions": decisions}))
+    (table,) = tables(runs, "recall")
+    assert row(table, "mean") == ["60.0B", "40.0S", "90.0"]
+    assert row(table, "a") == ["50.0S", "30.0", "90.0B"]
+    assert "z: no threshold for 1 of 2 categories (b); its rates and costs are those of the others." in table.notes()
+
+
 def test_low_rates_of_wrong_decisions_are_the_best(make_run):
     """Rates of decisions have values by category, too."""
     runs = []
