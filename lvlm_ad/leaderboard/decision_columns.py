@@ -188,7 +188,7 @@ def decision_notes(entries: Sequence[Entry], columns: Sequence[Column]) -> list[
 def _partial(entry: Entry) -> str:
     """Say that some categories have no threshold, so that means stand for the others alone; empty if all have one."""
     categories: Mapping[str, Mapping[str, Any]] = entry.decisions.get("categories", {})
-    without = [name for name, figures in categories.items() if "tp" not in figures]
+    without = [name for name, rates in categories.items() if all(rate is None for rate in rates.values())]
     if not without:
         return ""
     return (

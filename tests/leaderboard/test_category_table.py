@@ -103,7 +103,7 @@ def test_a_mean_over_fewer_categories_has_no_mark(make_run):
         ("z", {"a": 0.9}, 0.9),
     ):
         run = make_run(name)
-        categories = {key: {"tp": 1, "recall": figures[key]} if key in figures else {"reason": "few"} for key in "ab"}
+        categories = {key: {"recall": figures[key]} if key in figures else {"reason": "few"} for key in "ab"}
         decisions = {
             "threshold": "conformal:0.1",
             "kind": "conformal",
