@@ -147,10 +147,7 @@ _HEADS = {
 }
 """Column -> what its heading means."""
 
-MARKS = (
-    "In each column, the best value of the ranked rows is bold and the second best is underlined; equal printed values "
-    "get the same mark."
-)
+MARKS = "In each column, the best value of the ranked rows is bold and the second best is underlined."
 
 REFERENCE_ROWS = (
     "Reference rows are there for comparison: chance guesses, contrast looks for unusual pixels without a "

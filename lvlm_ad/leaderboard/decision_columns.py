@@ -193,7 +193,7 @@ def _partial(entry: Entry) -> str:
         return ""
     return (
         f"{shortened(entry.name)}: no threshold for {len(without)} of {len(categories)} categories "
-        f"({_listed(without)}); its rates and costs are those of the others."
+        f"({listed(without, _NAMED)}); its rates and costs are those of the others."
     )
 
 
