@@ -64,12 +64,9 @@ def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: b
         with path.open("wb") as file:
             file.writelines(parts)
         return
+    temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        # The user never asked for the temporary name.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    try:
         with os.fdopen(handle, "wb") as file:
             file.writelines(parts)
             file.flush()
@@ -77,9 +74,12 @@ def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: b
         # mkstemp lets the owner alone read it; others may, as with any new file.
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        # The user never asked for the temporary name, and a full disk names no file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def read_file(path: Path, largest: int) -> bytes:

@@ -136,7 +136,7 @@ class _Work:
         self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._stems: set[str] = set()
         self._stem_of: dict[str, str] = {}
-        self._written, self._took, self._changed = time.monotonic(), 0.0, True
+        self._written, self._took, self._changed = time.monotonic(), 0.0, False
 
     def run(self) -> None:
         """Choose the threshold, then inspect what is there and, with ``watch``, what comes until Ctrl-C."""
@@ -157,7 +157,9 @@ class _Work:
             if not plan.config.watch:
                 raise
         finally:
-            self._write()
+            # A command that fails before its first answer must not replace the results before.
+            if self._changed or not self._inspection.scores_file.exists():
+                self._write()
 
     def _arrivals(self) -> Iterator[list[str]]:
         """Yield the pictures that are there and, with ``watch``, again and again those that are new or changed.
@@ -210,24 +212,27 @@ class _Work:
         self._inspection.found.decide(threshold)
 
     def _inspect(self, paths: list[str]) -> None:
-        """Ask about pictures of the folder; say once which cannot be read."""
+        """Ask about pictures of the folder; say for each status how many are undecided, and why one of them is."""
         if not paths:
             self._write_if_due(0.0)
             return
         self._expect(paths)
         found, plan = self._inspection.found, self._plan
         self._progress.start(self._inspection.model, len(paths))
-        unreadable: list[str] = []
-
-        def take(sample: Sample, outcome: Outcome) -> None:
-            if isinstance(outcome, DataError):
-                unreadable.append(str(outcome))
-            self._take(found, sample, outcome, draw=True)
-
-        self._inspector.run(plan.samples(paths), take, self._write_if_due)
+        self._inspector.run(
+            plan.samples(paths),
+            lambda sample, outcome: self._take(found, sample, outcome, draw=True),
+            self._write_if_due,
+        )
         self._progress.finish()
-        if unreadable:
-            self._progress.note(f"{len(unreadable)} pictures are undecided: they cannot be read. {min(unreadable)}")
+        new = set(paths)
+        undecided: dict[str, list[InspectedPicture]] = {}
+        for row in found.rows():
+            if row.path in new and row.score is None:
+                undecided.setdefault(row.status, []).append(row)
+        for status, rows in undecided.items():
+            first = rows[0]
+            self._progress.note(f"Undecided ({status}): {len(rows)} of {len(paths)}. {first.path}: {first.note[:300]}")
         self._write_if_due(0.0)
 
     def _take(self, rows: InspectedPictures, sample: Sample, outcome: Outcome, *, draw: bool) -> None:

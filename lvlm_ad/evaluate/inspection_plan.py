@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -150,18 +151,24 @@ def _check_apart(folders: dict[str, Path | None], pictures: Path) -> None:
 
 
 def _readable(folder: PictureFolder, note: Callable[[str], None]) -> list[Path]:
-    """List the good pictures in a folder; those that cannot be read are noted and left out."""
-    readable, problems = [], []
-    for path in folder.scan():
+    """List the good pictures in a folder; copies, and those that cannot be read, are noted and left out.
+
+    A copy says nothing new about good parts: it would only make a guarantee look better than it is.
+    """
+    readable: dict[bytes, Path] = {}
+    problems = []
+    for file in (folder.root / path for path in folder.scan()):
         try:
-            decode(folder.root / path)
-        except ImageError as error:
+            decode(file)
+            first = readable.setdefault(hashlib.sha256(file.read_bytes()).digest(), file)
+        except (ImageError, OSError) as error:
             problems.append(str(error))
-        else:
-            readable.append(folder.root / path)
+            continue
+        if first != file:
+            problems.append(f"{shown(file)} is a copy of {shown(first)}.")
     if problems:
         note(f"{len(problems)} good pictures are not used. The first: {problems[0]}")
-    return readable
+    return list(readable.values())
 
 
 def _check_enough(choice: Choice, shots: int, folder: Path | None, count: int) -> None:
@@ -180,8 +187,8 @@ def _check_enough(choice: Choice, shots: int, folder: Path | None, count: int) -
     if count < needed + shots:
         parts = [f"{needed} for --threshold {choice.text}"] * bool(needed) + [f"{shots} to show"] * bool(shots)
         raise ConfigError(
-            f"{needed + shots} good pictures are needed ({', '.join(parts)}), but {shown(folder)} holds "
-            f"{count}. Add good pictures, or choose another threshold."
+            f"{needed + shots} good pictures are needed ({', '.join(parts)}), but {shown(folder)} has "
+            f"{count} that can be used. Add good pictures, or choose another threshold."
         )
 
 

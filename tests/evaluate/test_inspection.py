@@ -1,6 +1,7 @@
 """Pictures without labels: what is inspected, what is decided and why, and which files say so."""
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -184,12 +185,13 @@ def test_a_conformal_threshold_comes_from_good_pictures(line):
     ],
 )
 def test_too_few_good_pictures_are_refused_before_anything_is_asked(line, threshold, count, settings, needed):
-    """The message says how many are needed; unreadable ones do not count."""
+    """The message says how many are needed; unreadable ones and copies do not count."""
     good = line.parent / "good"
     good.mkdir()
     (good / "empty.png").touch()
     for index in range(count):
         picture(good / f"{index}.png", 20 + index)
+        picture(good / "copy.png", 20)
     picture(line / "a.png", 30)
     with pytest.raises(ConfigError, match=needed):
         run(line, threshold=threshold, good=good, settings={**GRID, **settings})
@@ -211,7 +213,7 @@ def test_good_pictures_without_a_score_may_leave_too_few(line):
     """Refused good pictures set no threshold; the message counts them, and no picture is decided."""
     good = line.parent / "good"
     for index in range(10):
-        picture(good / f"{index}.png", 0 if index < 3 else 20 + index)
+        picture(good / f"{index}.png", 0 if index < 3 else 20 + index, size=(64, 64 + index))
     picture(line / "a.png", 30)
     with pytest.raises(DataError, match="only 7 of 10"):
         run(line, threshold="reference:0.9", good=good)
@@ -310,6 +312,46 @@ def test_what_is_known_is_written_when_the_model_gives_up(line):
     rows = rows_of(Path("inspections/line-bright/scores.csv"))
     assert len(rows) == 40
     assert {row["decision"] for row in rows} == {"undecided"}
+
+
+def test_a_command_that_fails_before_its_first_answer_replaces_no_results(line):
+    """A key that has expired, say, must not turn the decisions before into a table of questions not asked."""
+    picture(line / "a.png", 30)
+    inspection = run(line)
+    before = inspection.scores_file.read_bytes()
+    picture(line / "a.png", 90)
+    refuses = "    def answer(self, request):\n        raise FatalError('the key is refused')\n"
+    (line.parent / "bright.py").write_text(f"from lvlm_ad.errors import FatalError\n\n\nclass Bright:\n{refuses}")
+    with pytest.raises(FatalError, match="refused"):
+        run(line)
+    assert inspection.scores_file.read_bytes() == before
+
+
+def test_it_says_why_pictures_are_undecided(line):
+    """For each status it notes how many pictures have no score, and why the first of them has none."""
+    picture(line / "a.png", 30)
+    picture(line / "black.png", 0)
+    picture(line / "dead.png", 13)
+    (line / "broken.png").write_bytes(b"not a picture")
+    notes = Notes()
+    run(line, notes)
+    undecided = [note for note in notes.notes if note.startswith("Undecided")]
+    assert len(undecided) == 3
+    assert any(note.startswith("Undecided (failed): 1 of 4. dead.png: ") for note in undecided)
+    assert "Undecided (refused): 1 of 4. black.png: The model declined to answer." in undecided
+
+
+def test_a_full_disk_names_the_file(line, monkeypatch):
+    """The system says only that the disk is full, not which file could not be written."""
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    picture(line / "a.png", 30)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"inspection\.json"):
+        run(line)
+    assert not list(Path("inspections").rglob(".*"))
 
 
 def test_an_overlay_outlines_what_scores_highest():
