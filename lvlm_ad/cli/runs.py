@@ -142,7 +142,7 @@ def _write_by_category(
 
 def _write_figures(board: Board, folder: Path, *, reference_rows: bool) -> None:
     """Write the figures, and name the models that they have no room for."""
-    from lvlm_ad.report.category_bars import save_board_figures
+    from lvlm_ad.report.paper_figures import save_board_figures
 
     left_out = save_board_figures(board, folder, reference_rows=reference_rows)
     shell.say(f"figures: {folder}")

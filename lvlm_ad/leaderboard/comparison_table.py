@@ -104,17 +104,15 @@ def _tex_cells(of: Difference) -> str:
     if of.interval is not None:
         low, high = map(_tex_signed, of.interval)
         difference += rf" {{\scriptsize ({low} to {high})}}"
-    return " & ".join([escape.latex(percent(of.first)), escape.latex(percent(of.second)), difference, _tex_p(p_value)])
+    return " & ".join(
+        [escape.latex(percent(of.first)), escape.latex(percent(of.second)), difference, escape.latex(p_text(p_value))]
+    )
 
 
 def _tex_signed(difference: float | None) -> str:
     """Write a difference with a minus sign: a hyphen is too short."""
     text = signed(difference)
     return escape.latex(text) if text == UNKNOWN else text.replace("-", "$-$")
-
-
-def _tex_p(value: float | None) -> str:
-    return escape.latex(UNKNOWN if value is None else p_text(value))
 
 
 COMPARISON_FORMATS: dict[str, Callable[..., str]] = {"csv": csv_text, "tex": tex}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from lvlm_ad.leaderboard.decision_values import decision_figures
+from lvlm_ad.decisions.figures import RATES
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Manifest, Run, usd_per_image
 from lvlm_ad.text2seg import UNANSWERED
 
@@ -101,7 +101,7 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
             name: {metric: of.get(metric) for metric in METRIC_NAMES} for name, of in metrics["categories"].items()
         },
         category_intervals={name: _intervals(of) for name, of in metrics["categories"].items()},
-        decisions=decision_figures(metrics),
+        decisions=_decisions(metrics),
     )
 
 
@@ -116,6 +116,21 @@ def _usd_per_point(metrics: Mapping[str, Any]) -> float | None:
     if cost is None or not above_chance or any(answers.get(status) for status in UNANSWERED):
         return None
     return float(cost / (100 * (mean["image_auroc"] - _CHANCE)))
+
+
+def _decisions(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the columns need of "decisions" in metrics.json, without its curves; empty if it has none."""
+    found: Mapping[str, Any] = metrics.get("decisions") or {}
+    parts: dict[str, Any] = {
+        name: found[name] for name in ("threshold", "kind", "prevalence", "mean", "pooled", "cost") if name in found
+    }
+    for name, keys in (("calibration", ("brier", "ece")), ("abstention", ("max_coverage",))):
+        if found.get(name):
+            parts[name] = {key: found[name].get(key) for key in keys}
+    if found.get("categories"):
+        of_each = found["categories"].items()
+        parts["categories"] = {category: {rate: of.get(rate) for rate in RATES} for category, of in of_each}
+    return parts
 
 
 def published_entry(row: Mapping[str, Any]) -> Entry:

@@ -14,12 +14,12 @@ from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
-from lvlm_ad.report.category_bars import run_bars, save_for_papers
 from lvlm_ad.report.decisions import decision_panel, decisions_of
 from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.groups import group_tables
 from lvlm_ad.report.interval_words import current_intervals, interval_notes
 from lvlm_ad.report.page import render
+from lvlm_ad.report.paper_figures import run_bars, save_for_papers
 from lvlm_ad.report.run_plots import category_plots, run_plots
 from lvlm_ad.report.summary import curves_of, times_of
 from lvlm_ad.runs import METRIC_TITLES, usd_per_image

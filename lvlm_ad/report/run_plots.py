@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.decisions import calibration
-from lvlm_ad.report.cost_plot import cost_plot
 from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, GRID, INK, Plot, as_plot, horizontal_bars, in_percent, new_axes
+from lvlm_ad.report.prevalence_plot import prevalence_plot
 from lvlm_ad.report.summary import naming_rates, times_of
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_TITLES
 
@@ -58,7 +58,7 @@ def run_plots(
         *(_curve_plot(name, curves, run.metrics["mean"]) for name in _CURVES),
         _score_plot(run.predictions, decisions or {}),
         _risk_plot((decisions or {}).get("abstention")),
-        cost_plot(decisions or {}),
+        prevalence_plot(decisions or {}),
         _calibration_plot(run.predictions),
         _naming_plot(run.predictions),
         _time_plot(run.predictions),

@@ -6,8 +6,8 @@ import pytest
 
 from lvlm_ad.decisions import Prices, parse_threshold
 from lvlm_ad.evaluate.decide import DecisionSettings, decide
-from lvlm_ad.report.cost_plot import cost_plot
 from lvlm_ad.report.decisions import decision_panel, decisions_of
+from lvlm_ad.report.prevalence_plot import prevalence_plot
 from lvlm_ad.report.run_plots import category_plots, run_plots
 
 
@@ -95,7 +95,7 @@ def test_where_a_model_pays(kept_run):
     """The plot says at which shares of defective parts; a free baseline cannot be beaten, so there is no plot."""
 
     def plot(prices):
-        return cost_plot(decide(DecisionSettings(parse_threshold("0.7"), prices=prices), kept_run.predictions))
+        return prevalence_plot(decide(DecisionSettings(parse_threshold("0.7"), prices=prices), kept_run.predictions))
 
     assert "it pays from 13 to 27 %." in plot(Prices(100, 20, 30, 0.3)).alt
     assert "it pays nowhere." in plot(Prices(100, 50, 0.001, 0.3)).alt

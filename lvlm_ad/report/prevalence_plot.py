@@ -11,7 +11,7 @@ import numpy as np
 from lvlm_ad.decisions import Prices, relative_costs
 from lvlm_ad.report.plots import DASHED, DEFECT, GOOD, INK, Plot, as_plot, new_axes
 
-__all__ = ["cost_plot"]
+__all__ = ["prevalence_plot"]
 
 _BASELINES = ("pass_all", "scrap_all", "inspect_all")
 
@@ -25,7 +25,7 @@ _COLOURS = {0.1: GOOD, 1.0: INK, 10.0: DEFECT}
 """Multiples of the price of a missed defect, which is the hardest to know, and the colours of their lines."""
 
 
-def cost_plot(decisions: Mapping[str, Any]) -> Plot | None:
+def prevalence_plot(decisions: Mapping[str, Any]) -> Plot | None:
     """Draw the cost of a part over the share of defective parts, relative to the cheapest way without a model.
 
     Args:

@@ -2,7 +2,7 @@
 
 from lvlm_ad.leaderboard import Board
 from lvlm_ad.leaderboard.board import Entry, Group
-from lvlm_ad.report.category_bars import category_bars, run_bars, save_board_figures
+from lvlm_ad.report.paper_figures import category_bars, run_bars, save_board_figures
 from lvlm_ad.runs import METRIC_NAMES
 
 
