@@ -13,7 +13,7 @@ from lvlm_ad.leaderboard.entries import Entry, make_entry, published_entry
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.ranking import rank_rows
 from lvlm_ad.presets import published_rows
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, Manifest, Run
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, METRIC_TITLES, Manifest, Run
 
 _USUAL_SIZE = 768
 """The image size of the paper; a table's title mentions any other."""
@@ -30,7 +30,7 @@ class Group:
         title: the conditions in words.
         conditions: the conditions by name.
         entries: the rows, best first; reference rows after the others, published rows last.
-        ranking: how many rows are ranked together, or why none is; a sentence, empty if there is none to rank.
+        ranking: how many rows are ranked together, why none is, or why no row has an interval; may be empty.
     """
 
     title: str
@@ -150,7 +150,17 @@ def _group(
     # Published numbers cover the whole test split, with AUPRO up to 0.3.
     is_usual = manifest.dataset.whole and manifest.fpr_limit == DEFAULT_FPR_LIMIT
     published = [published_entry(row) for row in published_rows() if row["dataset"] == manifest.dataset.name]
+    ranking = ranking or _no_interval(rows, sort, evidence)
     return Group(_title(manifest), conditions, (*measured, *(published if is_usual else [])), ranking)
+
+
+def _no_interval(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) -> str:
+    """Say why no row has an interval of the ranking metric; empty if one has, or if a row gives the reason itself."""
+    named = any(METRIC_TITLES[sort] in entry.reason for _, entry in rows)
+    if named or any(sort in entry.intervals for _, entry in rows):
+        return ""
+    reasons = [evidence.metrics(run)["mean"].get("no_interval", {}).get(sort) for run, _ in rows]
+    return next((f"No interval of {METRIC_TITLES[sort]}: {reason}." for reason in reasons if reason), "")
 
 
 def _order(entry: Entry, sort: str) -> tuple[bool, float, float]:

@@ -103,6 +103,14 @@ def test_a_row_without_an_interval_is_not_ranked(make_run):
     }
 
 
+def test_a_table_of_reference_rows_says_why_there_is_no_interval(make_run):
+    """They are not ranked, so no row gives the reason; a table with an interval needs none."""
+    reason = {"interval": {}, "no_interval": {"image_auroc": "too few images"}}
+    runs = [make_run(name, 1.0, mean=reason, model={"frame": True}) for name in ("chance", "oracle")]
+    assert make_board(runs).groups[0].ranking == "No interval of Image AUROC: too few images."
+    assert make_board([*runs[:1], make_run("oracle", 1.0, model={"frame": True})]).groups[0].ranking == ""
+
+
 def test_intervals_of_an_older_rule_are_not_used(make_run):
     """That of image AUROC follows from the predictions, for the mean and each category; other metrics have none."""
     run = make_run("a", 0.9)
