@@ -24,7 +24,7 @@ from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.metrics.ranks import RESAMPLES
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, Manifest, PredictionRecord, Run, write_draws, write_run
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, Manifest, PredictionRecord, Run, write_resamples, write_run
 from lvlm_ad.text2seg import UNANSWERED, Scores, Status
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class RowResult:
         run = Run(folder, manifest, metrics, records, histograms, others)
         write_run(run)
         if self._row == "regions" and config.resamples == RESAMPLES:
-            write_draws(folder, {name: self._results[name].estimates for name in self._plan.dataset.categories})
+            write_resamples(folder, {name: self._results[name].estimates for name in self._plan.dataset.categories})
         answers, usage = run.metrics["answers"], run.metrics["usage"]
         event("run", dir=str(folder), config_hash=manifest.config_hash, answers=answers, usage=usage)
         return run

@@ -80,7 +80,10 @@ class CategoryTable:
         marked = any(cell.mark for _, cells in self.rows for pair in cells for cell in pair)
         notes = [MARKED] if marked else [self.ranking] if self.ranking else []
         if any(cell.value is None for _, cells in self.rows for pair in cells for cell in pair):
-            notes.append("A dash: undefined; the mean leaves it out, and has no mark if others have a value there.")
+            notes.append(
+                "A dash: undefined. The model's mean leaves out this category; if others have a value there, the mean is "
+                "not marked."
+            )
         reasons: dict[str, list[str]] = {}
         for model in self.models:
             if model.kind == "apart":

@@ -10,7 +10,7 @@ from lvlm_ad.errors import RunError
 from lvlm_ad.metrics.estimates import Estimate, estimate_category
 from lvlm_ad.metrics.intervals import auroc_interval, mean_auroc_interval
 from lvlm_ad.metrics.ranks import RESAMPLES
-from lvlm_ad.runs import ImageScores, Run, current_intervals, image_scores, is_current, read_draws, read_run
+from lvlm_ad.runs import ImageScores, Run, current_intervals, image_scores, is_current, read_resamples, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +98,7 @@ class Evidence:
         Raises:
             RunError: the run's files cannot be read, or a category has no resamples.
         """
-        if not self._verified and (cached := read_draws(run, metric, RESAMPLES)):
+        if not self._verified and (cached := read_resamples(run, metric, RESAMPLES)):
             return cached
         whole = run if run.predictions else read_run(run.dir)
         found: dict[str, Estimate] = {}

@@ -1,6 +1,5 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
-from lvlm_ad.runs.draws import read_draws, write_draws
 from lvlm_ad.runs.image_scores import ImageScores, current_intervals, image_scores, is_current, usd_per_image
 from lvlm_ad.runs.records import (
     DEFAULT_FPR_LIMIT,
@@ -12,6 +11,7 @@ from lvlm_ad.runs.records import (
     Manifest,
     PredictionRecord,
 )
+from lvlm_ad.runs.resamples import read_resamples, write_resamples
 from lvlm_ad.runs.run import Run, Runs, each_separately, find_runs, only_run, read_run, read_runs, write_run
 
 __all__ = [
@@ -32,10 +32,10 @@ __all__ = [
     "image_scores",
     "is_current",
     "only_run",
-    "read_draws",
+    "read_resamples",
     "read_run",
     "read_runs",
     "usd_per_image",
-    "write_draws",
+    "write_resamples",
     "write_run",
 ]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Runs", "each_separately", "find_runs", "only_run", "read_run", "read_runs", "write_run"]
 
-DRAWS_FILE = "draws.npz"
+RESAMPLES_FILE = "resamples.npz"
 """A cache that bench writes after a run; see ``draws.py``."""
 
 THRESHOLD_FILE = "threshold.jsonl"
@@ -146,7 +146,7 @@ def write_run(run: Run) -> None:
     """
     try:
         run.dir.mkdir(parents=True, exist_ok=True)
-        for name in ("run.json", DRAWS_FILE):
+        for name in ("run.json", RESAMPLES_FILE):
             (run.dir / name).unlink(missing_ok=True)
         _write_records(run.dir / "predictions.jsonl", run.predictions)
         if run.threshold_records:

@@ -13,7 +13,7 @@ import numpy as np
 from lvlm_ad.errors import RunError
 from lvlm_ad.files import read_arrays, write_file
 from lvlm_ad.metrics.estimates import Estimate
-from lvlm_ad.runs.run import DRAWS_FILE, Run, reading
+from lvlm_ad.runs.run import RESAMPLES_FILE, Run, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_draws", "write_draws"]
+__all__ = ["read_resamples", "write_resamples"]
 
 _BYTES_OF_A_CATEGORY = 100_000
 """Six metrics, 1,000 numbers of 4 bytes each, take a quarter of it."""
 
 
-def write_draws(folder: Path, categories: Mapping[str, Mapping[str, Estimate]]) -> None:
-    """Write the draws of each category and metric, without image AUROC, whose ranks need none.
+def write_resamples(folder: Path, categories: Mapping[str, Mapping[str, Estimate]]) -> None:
+    """Write the values of each category and metric on resamples, without image AUROC, whose ranks need none.
 
     ``categories`` (category -> metric -> its estimate) are in the order of the manifest.
 
@@ -44,16 +44,16 @@ def write_draws(folder: Path, categories: Mapping[str, Mapping[str, Estimate]]) 
     buffer = BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     try:
-        write_file(folder / DRAWS_FILE, buffer.getvalue())
+        write_file(folder / RESAMPLES_FILE, buffer.getvalue())
     except OSError as error:
-        raise RunError(f"{folder / DRAWS_FILE} cannot be written: {error.strerror}.") from error
+        raise RunError(f"{folder / RESAMPLES_FILE} cannot be written: {error.strerror}.") from error
 
 
-def read_draws(run: Run, metric: str, resamples: int) -> dict[str, Estimate]:
+def read_resamples(run: Run, metric: str, resamples: int) -> dict[str, Estimate]:
     """Read a metric's draws for each category in which it is defined; empty unless all have ``resamples``."""
     categories = run.manifest.dataset.categories
     try:
-        with reading(run.dir, DRAWS_FILE) as path, path.open("rb") as file:
+        with reading(run.dir, RESAMPLES_FILE) as path, path.open("rb") as file:
             arrays = read_arrays(file, len(categories) * _BYTES_OF_A_CATEGORY)
     except RunError:
         return {}
