@@ -81,7 +81,7 @@ class CategoryTable:
         notes = [MARKED] if marked else [self.ranking] if self.ranking else []
         if any(cell.value is None for _, cells in self.rows for pair in cells for cell in pair):
             notes.append(
-                "A dash: undefined. The model's mean leaves out this category; if others have a value there, the mean is "
+                "A dash: undefined. Its mean leaves out this category; if others have a value there, the mean is "
                 "not marked."
             )
         reasons: dict[str, list[str]] = {}
