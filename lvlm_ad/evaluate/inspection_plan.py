@@ -112,7 +112,7 @@ class InspectionPlan:
         sample = Sample(f"{category}/unknown/0", category, label=False, defect="good", image_path=config.folder)
         dataset = Dataset("inspection", config.folder, (sample,), references)
         plan = resolve(replace(run, out=config.out or run.out), dataset)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name_of(config.folder)}-{plan.models[0].preset.name}")
+        name = re.sub(r"[^\w.-]+", "-", f"{name_of(config.folder)}-{plan.models[0].preset.name}")
         out = config.out or Path("inspections", name.lstrip(".-"))
         _check_apart({"--good": config.good, "--out": out}, config.folder)
         _check_enough(choice, plan.protocol.shots, config.good, len(good))

@@ -238,6 +238,14 @@ def test_what_is_no_picture_of_the_folder_is_reported_once(line):
     assert [row.path for row in run(line, out=line / "out").pictures] == ["a.png"]
 
 
+def test_folders_named_in_other_scripts_have_their_own_results(line):
+    """A name keeps its letters, so that two such folders do not share the default place."""
+    for name in ("工場", "производство"):
+        picture(line.parent / name / "a.png", 30)
+        run(line.parent / name)
+        assert rows_of(Path(f"inspections/{name}-bright/scores.csv"))
+
+
 def test_results_of_another_folder_or_model_are_not_replaced(line):
     """Two folders of the same name would share the default place; the second is refused."""
     picture(line / "a.png", 30)
