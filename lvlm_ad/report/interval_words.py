@@ -21,8 +21,8 @@ _MOST_DIGITS = 6
 _MEAN = "A mean has an interval only where every category has one."
 
 _FEW_IMAGES = (
-    "Few images: there are so few good or defective images (for pixel metrics: so few defects) that even a perfect "
-    "value does not exclude chance."
+    "Few images: there are so few good or defective images (for pixel metrics: so few defects) that no method that is "
+    "valid for every distribution of scores could exclude chance. The interval assumes a usual one."
 )
 
 
