@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.compare import measured_categories
 from lvlm_ad.errors import RunError
-from lvlm_ad.metrics.estimates import Estimate, estimate_category
-from lvlm_ad.metrics.intervals import auroc_interval, mean_auroc_interval
+from lvlm_ad.metrics.bootstrap import CategoryImages
+from lvlm_ad.metrics.curves import auroc, steps_of
+from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean
 from lvlm_ad.metrics.ranks import RESAMPLES
 from lvlm_ad.runs import ImageScores, Run, current_intervals, image_scores, is_current, read_resamples, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+_AUROC = "image_auroc"
 _OLDER_RULE = "an older version measured it; run the same bench again to get one from the stored answers"
 _NO_RESAMPLES = "measured with --resamples 0"
+_ONE_CLASS = "no category of its predictions has good and defective images"
 UNREADABLE = "its predictions cannot be read; 'lvlm-ad leaderboard --verify' says why"
-_ONE_IMAGE = "a category has only one good or one defective image"
 
 
 class Evidence:
@@ -65,29 +67,26 @@ class Evidence:
         mean = metrics["mean"]
         older = _OLDER_RULE if run.metrics.get("intervals", {}).get("resamples") else _NO_RESAMPLES
         mean["no_interval"] = {name: older for name, value in mean.items() if value is not None}
-        if mean.get("image_auroc") is None:
+        if mean.get(_AUROC) is None:
             return metrics
         try:
             scores = self.scores(run)
         except RunError:
-            mean["no_interval"]["image_auroc"] = UNREADABLE
+            mean["no_interval"][_AUROC] = UNREADABLE
             return metrics
-        categories = scores.by_category()
-        found = {name: auroc_interval(labels, scores.scores[at]) for name, (labels, at) in categories.items()}
-        for name, one in found.items():
+        estimates = {}
+        for name, (labels, at) in scores.by_category().items():
+            value = auroc(steps_of(scores.scores[at], labels, ~labels))
+            images = CategoryImages(labels, scores.scores[at], None)
+            estimates[name] = one = estimate_category(images, {_AUROC: value}, 0)[_AUROC]
             if one.interval is not None and name in metrics["categories"]:
-                metrics["categories"][name]["interval"] = {"image_auroc": list(one.interval)}
-        interval = mean_auroc_interval(
-            [one.auroc or 0.0 for one in found.values()],
-            [int(labels.sum()) for labels, _ in categories.values()],
-            [int((~labels).sum()) for labels, _ in categories.values()],
-            [one.factor for one in found.values()],
-        )
-        if interval is None:
-            mean["no_interval"]["image_auroc"] = _ONE_IMAGE
+                metrics["categories"][name]["interval"] = {_AUROC: list(one.interval)}
+        found = estimate_mean(_AUROC, estimates) if estimates else None
+        if found is None or found.interval is None:
+            mean["no_interval"][_AUROC] = found.reason if found else _ONE_CLASS
         else:
-            del mean["no_interval"]["image_auroc"]
-            mean["interval"] = {"image_auroc": list(interval)}
+            del mean["no_interval"][_AUROC]
+            mean["interval"] = {_AUROC: list(found.interval)}
         return metrics
 
     def resamples(self, run: Run, metric: str) -> dict[str, Estimate]:

@@ -14,15 +14,15 @@ from lvlm_ad.errors import RunError
 from lvlm_ad.leaderboard.evidence import UNREADABLE, Evidence
 from lvlm_ad.metrics.curves import auroc, steps_of
 from lvlm_ad.metrics.differences import shrunk_correlation, square_and_add
-from lvlm_ad.metrics.front import front_probability, surely_dominated
+from lvlm_ad.metrics.front import certainly_dominated, front_probability
 from lvlm_ad.metrics.intervals import Z
 from lvlm_ad.metrics.ranks import (
     Rows,
     auroc_rows,
+    certainly_better,
     difference_and_variance,
     rank_ranges,
     resampled_rows,
-    surely_better,
     z0_max,
 )
 
@@ -79,12 +79,12 @@ def rank_rows(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) 
     if len(kept) < _PAIR:
         return [*(_alone(one.entry) for one in kept), *apart], ALONE if kept else ""
     by_auroc = _auroc_rows(kept)
-    better = None if by_auroc is None else surely_better(by_auroc)
+    better = None if by_auroc is None else certainly_better(by_auroc)
     entries = _on_front([one.entry for one in kept], kept, by_auroc, better)
     by_sort = by_auroc
     if sort != "image_auroc":
         by_sort = _resampled_rows(kept, sort)
-        better = surely_better(by_sort)
+        better = certainly_better(by_sort)
     if by_sort is None or better is None:
         return [*entries, *apart], TOO_FEW
     entries = _differences(entries, by_sort, sort)
@@ -194,7 +194,7 @@ def _on_front(
     means = costs.mean(axis=1)
     deviations = (costs - means[:, None]) / np.sqrt(n_images * (n_images - 1))
     pairs, quantile = difference_and_variance(means, deviations), stats.t.ppf(0.975, n_images - 1)
-    dominated = surely_dominated(better[np.ix_(known, known)], *pairs, quantile)
+    dominated = certainly_dominated(better[np.ix_(known, known)], *pairs, quantile)
     probability = front_probability((rows.values.mean(axis=1)[:, None] + rows.draws)[known].T, means)
     for at, is_dominated, share in zip(known, dominated, probability, strict=True):
         result[at] = replace(result[at], may_be_on_front=not is_dominated, front_probability=float(share))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import brentq
 
+from lvlm_ad.errors import listed
 from lvlm_ad.metrics.bootstrap import CategoryImages, bootstrap, smoothed_bootstrap
 from lvlm_ad.metrics.intervals import (
     FEWEST_DEFECTIVE,
@@ -198,8 +199,7 @@ def estimate_mean(metric: str, categories: Mapping[str, Estimate]) -> Estimate:
     images = sum(one.images for one in estimates)
     without = [category for category, one in categories.items() if one.interval is None]
     if without:
-        some = ", ".join([*without[:_NAMED], *(["..."] if len(without) > _NAMED else [])])
-        where = f"no interval in {len(without)} of {len(estimates)} categories ({some})"
+        where = f"no interval in {len(without)} of {len(estimates)} categories ({listed(without, _NAMED)})"
         where = "no category has an interval" if len(without) == len(estimates) else where
         return Estimate(value, reason=f"{where}: {categories[without[0]].reason}", images=images)
     mean = Estimate(value, images=images)

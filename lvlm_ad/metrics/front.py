@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["front", "front_probability", "surely_dominated"]
+__all__ = ["certainly_dominated", "front", "front_probability"]
 
 
 def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
@@ -41,7 +41,7 @@ def front(quality: ArrayLike, costs: ArrayLike) -> list[bool | None]:
     return result
 
 
-def surely_dominated(
+def certainly_dominated(
     better: NDArray[np.bool_], difference: NDArray[Any], variance: NDArray[Any], quantile: float
 ) -> NDArray[np.bool_]:
     """Return for each row whether some row is certainly better and, by the interval of their costs, never dearer.

@@ -29,13 +29,13 @@ __all__ = [
     "Rows",
     "auroc_rows",
     "better_than",
+    "certainly_better",
     "compare_pairs",
     "critical_value",
     "difference_and_variance",
     "max_t_critical",
     "rank_ranges",
     "resampled_rows",
-    "surely_better",
     "z0_max",
 ]
 
@@ -244,7 +244,7 @@ def critical_value(rows: Rows, variance: NDArray[np.float64]) -> float:
     return float(max_t_critical(rows.draws, variance) * widened)
 
 
-def surely_better(rows: Rows) -> NDArray[np.bool_]:
+def certainly_better(rows: Rows) -> NDArray[np.bool_]:
     """Return for every pair whether row i is certainly better than row j, bool ``(J, J)``.
 
     The probability that any two equal rows are separated is at most 5 %. Once pairs are separated, the others need

@@ -126,6 +126,15 @@ def test_intervals_of_an_older_rule_are_not_used(make_run):
     assert "an older version measured it; run the same bench again" in entry.reason
 
 
+def test_an_older_run_whose_predictions_have_one_class_has_no_interval(make_run):
+    """Its AUROC cannot follow from them, so the row says that instead of ending the leaderboard."""
+    run = make_run("a", 0.9)
+    run.metrics["intervals"] = {"level": 0.95, "resamples": 1000}
+    run = replace(run, predictions=[one.model_copy(update={"label": True}) for one in run.predictions])
+    (entry,) = make_board([run]).groups[0].entries
+    assert "no category of its predictions has good and defective images" in entry.reason
+
+
 def test_what_costs_no_less_and_is_worse_for_sure_is_off_the_front(make_run):
     """A row that may be better, or is cheaper, may be on the front; a row of unknown cost has no place there."""
     runs = [make_run(name, value) for name, value in (("best", 0.9), ("near", 0.85), ("bad", 0.5), ("cheap", 0.4))]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lvlm_ad.metrics.front import front, front_probability, surely_dominated
+from lvlm_ad.metrics.front import certainly_dominated, front, front_probability
 
 
 def test_a_dearer_row_of_equal_quality_is_dominated():
@@ -24,7 +24,7 @@ def test_only_what_is_better_for_sure_and_never_dearer_dominates_for_sure():
     costs, spread = np.array([1.0, 1.1, 1.0]), np.array([0.0, 0.2, 0.0])
     difference = np.subtract.outer(costs, costs)
     variance = np.add.outer(spread, spread) ** 2
-    assert surely_dominated(better, difference, variance, 1.96).tolist() == [False, False, True]
+    assert certainly_dominated(better, difference, variance, 1.96).tolist() == [False, False, True]
 
 
 def test_rows_of_one_price_share_the_front_where_they_are_equal():
