@@ -1,0 +1,175 @@
+"""What a method is: a generator that turns an image into questions, and their answers into a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from lvlm_ad.backend import BackendOptions, Capabilities, Request
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lvlm_ad.backend import Answer, Picture
+    from lvlm_ad.conventions import Convention
+    from lvlm_ad.presets import Protocol
+    from lvlm_ad.regions import Regions
+    from lvlm_ad.text2seg.finding import Finding
+
+__all__ = ["AskedModel", "Conversation", "Method", "MethodOptions", "Places", "View"]
+
+Conversation: TypeAlias = "Generator[Request | Sequence[Request], Any, Finding]"
+"""Yields one question and receives its ``Answer``, or yields several and receives as many answers in their order."""
+
+Places = Literal["regions", "boxes", "points", "cells", "masks", ""]
+"""In what a method says where a defect is; empty: it does not say."""
+
+
+class MethodOptions(BackendOptions):
+    """Base of every method's options; an unknown option is an error. The text below an option is its help.
+
+    Example:
+        >>> class Options(MethodOptions):
+        ...     zoom_budget: int = 4
+        >>> Options(zoom_budget=2).identity()
+        {'zoom_budget': 2}
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class AskedModel:
+    """What a method may know of the model that it asks.
+
+    Attributes:
+        name: the preset's name.
+        capabilities: what its backend can do.
+        convention: how it writes coordinates; None if its preset names none.
+        told: whether the question must state the convention, because the model has none of its own.
+    """
+
+    name: str = ""
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    convention: Convention | None = None
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What a method may see of an image: never its label, its kind of defect or its mask.
+
+    Attributes:
+        image: uint8 ``(S, S, 3)``, RGB, stretched to the protocol's size; coordinates of a finding are its pixels.
+        original: uint8 ``(H, W, 3)``, the image as it is in its file.
+        category: the kind of object, as the data set names it.
+        class_name: the same, as a question names it.
+        regions: the image's division; None for a method that sets ``needs_regions`` to False.
+        references: the protocol's ``shots`` normal training images, at the protocol's size, encoded once.
+        pool: uint8 ``(S, S, 3)`` each, all normal training images of the category, read when they are indexed; never
+            from the test split.
+        seed: text that identifies the sample and the run's seed, for everything random.
+        model: the model that is asked.
+        protocol: the conditions of the run.
+        fill: fills the prompt; see ``text``.
+    """
+
+    image: NDArray[np.uint8]
+    original: NDArray[np.uint8]
+    category: str
+    class_name: str
+    regions: Regions | None
+    seed: str
+    protocol: Protocol
+    fill: Callable[[dict[str, str]], str]
+    references: Sequence[Picture] = ()
+    pool: Sequence[NDArray[np.uint8]] = ()
+    model: AskedModel = field(default_factory=AskedModel)
+
+    def text(self, **values: str) -> str:
+        """Return the prompt's text, with its placeholders filled.
+
+        Args:
+            **values: placeholder -> text, for the method's own ``placeholders``. "class_name", "defects" and
+                "references" are filled already.
+        """
+        return self.fill(values)
+
+
+class Method:
+    """How a chat model inspects one image. Subclasses define ``inspect``; everything else has a default.
+
+    A method does no input or output: every question that it yields is stored, paced, priced and resumed from outside.
+    Its questions depend on the view, the options and the answers alone, so that the same answers lead to the same
+    finding. If a question gets no answer, because it failed or the budget is spent, the generator is closed, the image
+    counts as failed or unasked, and the same command continues there.
+
+    Attributes:
+        Options: the class of its options, a ``MethodOptions`` whose field descriptions are the documentation.
+        prompt: the prompt preset that it uses unless the user or the model's preset names another.
+        placeholders: those of the prompt that ``inspect`` fills itself, with ``view.text(name=...)``.
+        places: in what it says where a defect is; empty: it gives no map, so pixel metrics are undefined.
+        needs_regions: whether images are divided, and the view has the regions.
+        needs_pool: whether the view's ``pool`` is used; its images are then part of the run's identity.
+        image_size: the side to which images are stretched unless the user sets one; None: the protocol's.
+        source: SHA-256 (hex) of the method's code, as ``Backend.source``.
+
+    Example:
+        >>> from lvlm_ad.backend import Picture
+        >>> from lvlm_ad.text2seg import read
+        >>> from lvlm_ad.text2seg.finding import Finding
+        >>> class Plain(Method):
+        ...     needs_regions, places = False, ""
+        ...     def inspect(self, view):
+        ...         answer = yield Request((Picture.from_pixels(view.image),), view.text())
+        ...         return Finding.of(read(answer, 0))
+        >>> Plain().most_questions(None)
+        1
+    """
+
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
+    prompt: ClassVar[str] = "score"
+    placeholders: ClassVar[tuple[str, ...]] = ()
+    places: ClassVar[Places] = "regions"
+    needs_regions: ClassVar[bool] = True
+    needs_pool: ClassVar[bool] = False
+    image_size: ClassVar[int | None] = None
+    source: ClassVar[str] = ""
+
+    def __init__(self, options: MethodOptions | None = None) -> None:
+        # Of any class: a subclass knows its own.
+        self.options: Any = options if options is not None else self.Options()
+
+    @property
+    def implementation(self) -> type:
+        """The class that messages and the identity name; a wrapper returns the class that it wraps."""
+        return type(self)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides a finding besides view and answers: JSON values, the same on every machine."""
+        return {**({"source": self.source} if self.source else {}), **self.options.identity()}
+
+    def inspect(self, view: View) -> Conversation:
+        """Inspect one image: yield questions, receive their answers, return the finding."""
+        raise NotImplementedError
+
+    def most_questions(self, view: View) -> int:  # noqa: ARG002
+        """Return how many questions an image takes at most."""
+        return 1
+
+    def why_not(self, model: AskedModel) -> str:  # noqa: ARG002
+        """Say why a model cannot be inspected with this method, in words that follow "because"; empty if it can."""
+        return ""
+
+    def is_usable(self, answer: Answer, view: View) -> bool:  # noqa: ARG002
+        """Return whether an answer need not be asked again by ``--retry-failed``."""
+        return answer.outcome == "ok" and bool(answer.text.strip())
+
+    def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:
+        """Return what a model would answer that knows the defects: the row oracle.
+
+        Args:
+            view: the image.
+            mask: bool ``(S, S)``, the defects.
+        """
+        raise NotImplementedError

@@ -1,0 +1,57 @@
+"""What an answer, or a conversation, says about an image: an image score, and places with scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lvlm_ad.regions.shapes import Region
+
+if TYPE_CHECKING:
+    from lvlm_ad.regions.shapes import Shape
+    from lvlm_ad.text2seg.scores import Scores, Status
+
+__all__ = ["Finding", "Source"]
+
+Source = Literal["", "probability", "text"]
+"""Where a yes or no comes from: the probabilities of its token, or its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a method found in one image.
+
+    Attributes:
+        image: image anomaly score in [0, 1], higher is more anomalous; None if there is none.
+        shapes: the places that have a score; everywhere else the map is 0.
+        status: as ``Scores.status``.
+        notes: what was wrong, one short sentence each.
+        flags: what was wrong with places, by name, sorted; see ``lvlm_ad.text2seg.places``.
+        source: of a yes or no; else empty.
+        spread: the standard deviation of the image score over several answers; None if there is one answer.
+        expected: how many scores are expected values; the others are as written.
+
+    Example:
+        >>> Finding(0.9, (Region(3, 0.7),)).usable
+        True
+    """
+
+    image: float | None
+    shapes: tuple[Shape, ...] = ()
+    status: Status = "ok"
+    notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    source: Source = ""
+    spread: float | None = None
+    expected: int = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is an image score, so that the image can be measured."""
+        return self.image is not None
+
+    @classmethod
+    def of(cls, scores: Scores) -> Finding:
+        """Make a finding of the scores of regions."""
+        shapes = tuple(Region(number, score) for number, score in scores.regions.items())
+        return cls(scores.image, shapes, scores.status, scores.notes, expected=scores.expected)
