@@ -6,20 +6,18 @@ and ``build`` makes the backend or baseline.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import re
-import sys
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from lvlm_ad import __version__
 from lvlm_ad.errors import ConfigError, PluginError, nearest
 from lvlm_ad.plugin_errors import plugin_code
-from lvlm_ad.plugins.adapt import METHODS, Kind, Plugin, as_plugin, files_beside, files_of
+from lvlm_ad.plugins.adapt import METHODS, Kind, Plugin, as_plugin
+from lvlm_ad.plugins.entries import chosen, installed, is_ours, loaded, owner
+from lvlm_ad.plugins.methods import load_method, method_names
+from lvlm_ad.plugins.own import is_own, own_class
+from lvlm_ad.plugins.source import files_of_entry
 from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
 
 __all__ = [
@@ -32,22 +30,14 @@ __all__ = [
     "find_model",
     "installed",
     "is_ours",
+    "load_method",
     "load_plugin",
+    "method_names",
     "owner",
     "plugin_names",
 ]
 
 _KINDS: tuple[Kind, ...] = ("baseline", "backend")
-_FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
-_CLASS = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)")
-
-
-def installed(kind: Kind) -> dict[str, list[EntryPoint]]:
-    """Return the entry points of installed packages by name; those of lvlm-ad itself come first."""
-    offers: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(entry_points(group=f"lvlm_ad.{kind}s"), key=lambda entry: not is_ours(entry)):
-        offers.setdefault(entry.name, []).append(entry)
-    return offers
 
 
 def plugin_names(kind: Kind) -> list[str]:
@@ -58,16 +48,6 @@ def plugin_names(kind: Kind) -> list[str]:
         True
     """
     return sorted(installed(kind))
-
-
-def is_ours(entry: EntryPoint) -> bool:
-    """Return whether lvlm-ad itself offers an entry point."""
-    return entry.dist is not None and entry.dist.name.replace("_", "-") == "lvlm-ad"
-
-
-def owner(entry: EntryPoint) -> str:
-    """Return the name and version of the package that offers an entry point."""
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 
 def clashes(presets: list[str]) -> dict[str, str]:
@@ -100,7 +80,7 @@ def load_plugin(kind: Kind, name: str) -> Plugin:
         >>> load_plugin("baseline", "chance").cls.__name__
         'Chance'
     """
-    if not _is_own(name):
+    if not is_own(name):
         return _load_installed(kind, name)
     plugin = _load_own(name)
     if plugin.kind != kind:
@@ -109,84 +89,19 @@ def load_plugin(kind: Kind, name: str) -> Plugin:
 
 
 def _load_installed(kind: Kind, name: str) -> Plugin:
-    entries = installed(kind)
-    if name not in entries:
-        raise PluginError(f"There is no {kind} {name!r} installed.{nearest(name, entries)}")
-    entry, *others = entries[name]
-    if others and not is_ours(entry):
-        owners = " and by ".join(owner(one) for one in entries[name])
-        raise PluginError(f"The {kind} {name!r} is offered twice, by {owners}; uninstall one of them.")
+    entry = chosen(kind, name)
     what = f"The {kind} {name!r} of {owner(entry)}"
-    with plugin_code(f"{what} cannot be loaded from {entry.value}:", name=what):
-        cls = entry.load()
-    # Our own are identified by their version: stored answers must survive an edit that changes none.
-    hashed = isinstance(cls, type) and not is_ours(entry)
-    plugin = as_plugin(cls, f"{what}, {entry.value},", files_of(sys.modules[cls.__module__]) if hashed else None)
+    cls = loaded(entry, what)
+    plugin = as_plugin(cls, f"{what}, {entry.value},", files_of_entry(entry, cls))
     if plugin.kind != kind:
         raise PluginError(f"{what}, {entry.value}, is a {plugin.kind}; its package declares it in lvlm_ad.{kind}s.")
     return plugin
 
 
-def _is_own(name: str) -> bool:
-    """Return whether a name is a file (``x.py``, ``x.py:Class``) or a class in a module (``x.y:Class``)."""
-    return bool(_FILE.fullmatch(name) or _CLASS.fullmatch(name))
-
-
 def _load_own(name: str) -> Plugin:
-    """Import a class by its file or module; the file's folder, or the current one, joins ``sys.path`` at the end."""
-    if match := _FILE.fullmatch(name):
-        module = _run(Path(match["path"]))
-        files = files_beside(Path(str(module.__file__)))
-    else:
-        match = _CLASS.fullmatch(name)
-        assert match is not None  # noqa: S101 - the caller asked _is_own
-        _add_to_path(Path.cwd())
-        with plugin_code(f"{name} cannot be loaded:", name=name):
-            module = importlib.import_module(match["module"])
-        files = files_of(module)
-    return as_plugin(_class_in(module, match["name"] or "", name), name, files)
-
-
-def _run(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise PluginError(f"There is no file {path}.")
-    # The prefix keeps it apart from an installed module of the same name.
-    spec = importlib.util.spec_from_file_location(f"lvlm_ad_file_{path.stem}", path.resolve())
-    assert spec is not None  # noqa: S101 - its name ends in .py
-    assert spec.loader is not None  # noqa: S101 - likewise
-    module = importlib.util.module_from_spec(spec)
-    _add_to_path(path.resolve().parent)
-    # Dataclasses and pydantic look up a class's module by its name.
-    sys.modules[spec.name] = module
-    with plugin_code(f"{path} cannot be loaded:", name=str(path)):
-        spec.loader.exec_module(module)
-    return module
-
-
-def _add_to_path(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-
-
-def _class_in(module: ModuleType, wanted: str, name: str) -> Any:
-    """Return the class with the name, or without a name the only one that can be a plugin."""
-    candidates = {
-        key: value
-        for key, value in vars(module).items()
-        if isinstance(value, type)
-        and value.__module__ == module.__name__
-        and any(hasattr(value, method) for method in METHODS)
-    }
-    if wanted:
-        if not hasattr(module, wanted):
-            raise PluginError(f"{name.rpartition(':')[0]} contains no {wanted!r}.{nearest(wanted, candidates)}")
-        return getattr(module, wanted)
-    if len(candidates) != 1:
-        has = ", ".join(candidates) or "none"
-        advice = f"; name one, as in {name}:{next(iter(candidates))}" if candidates else ""
-        methods = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
-        raise PluginError(f"{name} must contain one class with a method {methods}; it contains {has}{advice}.")
-    return next(iter(candidates.values()))
+    methods = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
+    cls, files = own_class(name, lambda cls: any(hasattr(cls, one) for one in METHODS), f"with a method {methods}")
+    return as_plugin(cls, name, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +165,7 @@ def _find_preset(name: str) -> tuple[ModelPreset, Plugin]:
     if name.endswith(".toml") or name in presets:
         preset = load_model(name)
         return preset, load_plugin(preset.kind, preset.plugin)
-    if _is_own(name):
+    if is_own(name):
         plugin = _load_own(name)
         # Neither a hash nor a table may depend on the folder of the file.
         title = name.rpartition(":")[2] if not name.endswith(".py") else Path(name).stem

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import inspect
-import sysconfig
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 from lvlm_ad.backend import Backend, BackendOptions, Capabilities, ManyBackend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.errors import PluginError
+from lvlm_ad.plugins.source import hash_of
 from lvlm_ad.presets import Pacing, Price
 
-__all__ = ["METHODS", "Kind", "Plugin", "as_plugin", "files_beside", "files_of"]
+__all__ = ["METHODS", "Kind", "Plugin", "as_plugin"]
 
 Kind = Literal["backend", "baseline"]
 
@@ -169,52 +166,4 @@ def as_plugin(cls: Any, name: str, files: Mapping[str, Path] | None = None) -> P
     if not methods:
         raise PluginError(f"{name} has none of the methods {', '.join(METHODS)}, so it is no backend or baseline.")
     kind: Kind = "baseline" if methods == ["score"] or issubclass(cls, Baseline) else "backend"
-    return Plugin(kind, cls, _hash_of(files or {}), files or {})
-
-
-def files_of(module: ModuleType) -> dict[str, Path]:
-    """Return the files that decide what a module does; none for a regularly installed one, which has a version."""
-    if not module.__file__:
-        return {}
-    path = Path(module.__file__).resolve()
-    if any(path.is_relative_to(Path(sysconfig.get_path(name)).resolve()) for name in ("purelib", "platlib", "stdlib")):
-        return {}
-    depth = module.__name__.count(".") + (path.name == "__init__.py")
-    if depth == 0:
-        return files_beside(path)
-    package = path.parents[depth - 1]
-    return {file.relative_to(package).as_posix(): file for file in package.rglob("*.py")}
-
-
-def files_beside(path: Path) -> dict[str, Path]:
-    """Return a file, the files in its folder that it imports, and those that they import."""
-    folder, files = path.parent, [path]
-    for file in files:
-        for name in _imports(file):
-            package = folder / name
-            beside = package.rglob("*.py") if (package / "__init__.py").is_file() else [folder / f"{name}.py"]
-            files += [one for one in beside if one not in files and one.is_file()]
-    return {file.relative_to(folder).as_posix(): file for file in files}
-
-
-def _imports(path: Path) -> set[str]:
-    """Return the first part of each name that a file imports; none of a file that is no Python."""
-    try:
-        nodes = list(ast.walk(ast.parse(path.read_bytes())))
-    except (SyntaxError, ValueError):
-        return set()
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    return {name.partition(".")[0] for name in names} - {""}
-
-
-def _hash_of(files: Mapping[str, Path]) -> str:
-    """Return SHA-256 (hex) of files by name; of a single file, of its content alone. Line ends do not matter."""
-    digests = sorted((name, hashlib.sha256(_content(file)).hexdigest()) for name, file in files.items())
-    if len(digests) <= 1:
-        return digests[0][1] if digests else ""
-    return hashlib.sha256(repr(digests).encode()).hexdigest()
-
-
-def _content(file: Path) -> bytes:
-    return file.read_bytes().replace(b"\r\n", b"\n")
+    return Plugin(kind, cls, hash_of(files or {}), files or {})

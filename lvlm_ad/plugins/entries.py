@@ -1,0 +1,66 @@
+"""Entry points of installed packages: backends, baselines and methods by name."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, TypeAlias
+
+from lvlm_ad.errors import PluginError, nearest
+from lvlm_ad.plugin_errors import plugin_code
+
+__all__ = ["AnyKind", "chosen", "installed", "is_ours", "loaded", "owner"]
+
+AnyKind: TypeAlias = Literal["backend", "baseline", "method"]
+
+
+def installed(kind: AnyKind) -> dict[str, list[EntryPoint]]:
+    """Return the entry points of installed packages by name; those of lvlm-ad itself come first."""
+    offers: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=f"lvlm_ad.{kind}s"), key=lambda entry: not is_ours(entry)):
+        offers.setdefault(entry.name, []).append(entry)
+    return offers
+
+
+def is_ours(entry: EntryPoint) -> bool:
+    """Return whether lvlm-ad itself offers an entry point."""
+    return entry.dist is not None and entry.dist.name.replace("_", "-") == "lvlm-ad"
+
+
+def owner(entry: EntryPoint) -> str:
+    """Return the name and version of the package that offers an entry point."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+def chosen(kind: AnyKind, name: str, remedy: str = "") -> EntryPoint:
+    """Return the entry point of a name; if lvlm-ad has one, that.
+
+    Args:
+        kind: what it is.
+        name: its name.
+        remedy: what else the user can give, for the message.
+
+    Raises:
+        PluginError: there is none, or two other packages offer it.
+    """
+    entries = installed(kind)
+    if name not in entries:
+        raise PluginError(f"There is no {kind} {name!r:.80} installed.{nearest(name, entries)}{remedy}")
+    entry, *others = entries[name]
+    if others and not is_ours(entry):
+        owners = " and by ".join(owner(one) for one in entries[name])
+        raise PluginError(f"The {kind} {name!r} is offered twice, by {owners}; uninstall one of them.")
+    return entry
+
+
+def loaded(entry: EntryPoint, what: str) -> Any:
+    """Import what an entry point names.
+
+    Args:
+        entry: the entry point.
+        what: what it offers, for messages, such as "The backend 'x' of package 1.0".
+
+    Raises:
+        PluginError: the import fails.
+    """
+    with plugin_code(f"{what} cannot be loaded from {entry.value}:", name=what):
+        return entry.load()
