@@ -11,8 +11,8 @@ turns into ``answer_part``; notations of a score into ``numbers.read_number``, o
 JSON into ``json_answers``; languages of refusals into ``refusals``.
 """
 
-from lvlm_ad.text2seg.paint import ScoreMap, paint
+from lvlm_ad.text2seg.paint import ScoreMap, paint, paint_shapes
 from lvlm_ad.text2seg.read import Scoring, parse, read, write
 from lvlm_ad.text2seg.scores import UNANSWERED, Scores, Status
 
-__all__ = ["UNANSWERED", "ScoreMap", "Scores", "Scoring", "Status", "paint", "parse", "read", "write"]
+__all__ = ["UNANSWERED", "ScoreMap", "Scores", "Scoring", "Status", "paint", "paint_shapes", "parse", "read", "write"]

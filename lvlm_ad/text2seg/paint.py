@@ -1,17 +1,20 @@
-"""Paint scores into the regions: an anomaly map."""
+"""Paint scores into regions, or shapes into an image: an anomaly map."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvlm_ad.regions.regions import Regions
+from lvlm_ad.regions.shapes import Region
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.regions import Regions
+    from lvlm_ad.regions.shapes import Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,4 +68,46 @@ def paint(scores: Mapping[int, float], regions: Regions, *, binary: bool = False
             raise IndexError(f"There is no region {number}; the division has {regions.count}.")
         value = float(score > 0) if binary else score
         np.maximum(values, np.where(regions.membership[number - 1], value, 0.0), out=values)
+    return ScoreMap(values=values, regions=regions)
+
+
+def paint_shapes(shapes: Iterable[Shape], size: tuple[int, int], *, binary: bool = False) -> ScoreMap:
+    """Give each pixel the highest score among the shapes that cover it; 0 where none does.
+
+    Args:
+        shapes: boxes, points, cells, polygons and masks; what lies outside the image is left out.
+        size: (height, width) of the image.
+        binary: paint 1 for every shape with a score above 0.
+
+    Returns:
+        The map. Its cells are the pixels of each score, so there are as few as possible.
+
+    Raises:
+        TypeError: a shape is a region, which has no pixels without its division; use ``paint``.
+
+    Example:
+        >>> from lvlm_ad.regions.shapes import Box
+        >>> paint_shapes([Box(0, 0, 2, 1, 0.3), Box(1, 0, 3, 1, 0.7)], (1, 4)).dense()
+        array([[0.3, 0.7, 0.7, 0. ]])
+    """
+    windows = []
+    for shape in shapes:
+        if isinstance(shape, Region):
+            raise TypeError(f"Region {shape.number} has no pixels without its division; paint() takes one.")
+        score = float(shape.score > 0) if binary else float(shape.score)
+        if score > 0:
+            windows.append((score, shape.window(*size)))
+    levels = np.zeros(size, dtype=np.min_scalar_type(len(windows)))
+    scores = sorted({score for score, _ in windows})
+    numbers = {score: number for number, score in enumerate(scores, start=1)}
+    # Higher scores are painted later, over lower ones.
+    for score, window in sorted(windows, key=lambda one: one[0]):
+        window.fill(levels, numbers[score])
+    shown = np.flatnonzero(np.bincount(levels.ravel(), minlength=len(scores) + 1)[1:])
+    # Scores that others hide everywhere have no pixel, so no cell.
+    renumbered = np.zeros(len(scores) + 1, dtype=np.int32)
+    renumbered[shown + 1] = np.arange(1, shown.size + 1)
+    regions = Regions.from_labels(renumbered[levels])
+    values = np.zeros(regions.n_cells)
+    values[: shown.size] = np.array(scores)[shown]
     return ScoreMap(values=values, regions=regions)

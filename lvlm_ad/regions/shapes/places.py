@@ -1,19 +1,36 @@
-"""Places in an image to which a model gives a score: regions by number, boxes, points, cells, polygons, masks.
-
-Coordinates are pixels of the image that the model was shown, from its upper left corner: ``x`` to the right, ``y``
-down. A pixel belongs to a shape if the shape holds its centre.
-"""
+"""The shapes as classes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from lvlm_ad.regions.shapes.windows import Window, disc, polygon, rectangle, shifted
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Box", "Cell", "Mask", "Point", "Polygon", "Region", "Shape"]
+__all__ = ["Box", "Cell", "Mask", "Place", "Point", "Polygon", "Region", "Shape"]
+
+
+class Place:
+    """What all shapes but regions have in common: their pixels follow from the size of the image alone.
+
+    Example:
+        >>> Box(0, 1, 2, 2, 0.9).mask(height=3, width=3).astype(int).tolist()
+        [[0, 0, 0], [1, 1, 0], [0, 0, 0]]
+    """
+
+    __slots__ = ()
+
+    def window(self, height: int, width: int) -> Window:
+        """Return its pixels within an image of this size."""
+        raise NotImplementedError
+
+    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Return its pixels as bool ``(height, width)``, the size of the image."""
+        return self.window(height, width).mask(height, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class Box(Place):
     """A rectangle with sides along the axes.
 
     Attributes:
@@ -55,9 +72,13 @@ class Box:
     y2: float
     score: float
 
+    def window(self, height: int, width: int) -> Window:
+        """Return its pixels within an image of this size; the one in its middle if it holds no centre."""
+        return rectangle(self.x1, self.y1, self.x2, self.y2, height, width)
+
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Point(Place):
     """A point, painted as a disc.
 
     Attributes:
@@ -76,9 +97,13 @@ class Point:
     score: float
     radius: float
 
+    def window(self, height: int, width: int) -> Window:
+        """Return its pixels within an image of this size; its own at least."""
+        return disc(self.x, self.y, self.radius, height, width)
+
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Place):
     """A cell of a grid, as the division ``grid`` cuts it.
 
     Attributes:
@@ -99,9 +124,15 @@ class Cell:
     columns: int
     score: float
 
+    def window(self, height: int, width: int) -> Window:
+        """Return its pixels within an image of this size; none if the grid is finer than the pixels."""
+        down = (-(-row * height // self.rows) for row in (self.row - 1, self.row))
+        right = (-(-column * width // self.columns) for column in (self.column - 1, self.column))
+        return Window(slice(*down), slice(*right))
+
 
 @dataclass(frozen=True, slots=True)
-class Polygon:
+class Polygon(Place):
     """A polygon; inside is what a ray leaves through an odd number of sides.
 
     Attributes:
@@ -116,22 +147,35 @@ class Polygon:
     corners: tuple[tuple[float, float], ...]
     score: float
 
+    def window(self, height: int, width: int) -> Window:
+        """Return its pixels within an image of this size; none if it holds no centre."""
+        return polygon(self.corners, height, width)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mask:
+class Mask(Place):
     """Any set of pixels.
 
     Attributes:
         left: column of the first column of ``pixels``.
         top: row of the first row of ``pixels``.
-        pixels: bool ``(h, w)``.
+        pixels: bool ``(h, w)``, at least one.
         score: in [0, 1]; higher is more anomalous.
+
+    Example:
+        >>> import numpy as np
+        >>> Mask(2, 0, np.array([[True, False]]), 0.5).mask(1, 4).astype(int).tolist()
+        [[0, 0, 1, 0]]
     """
 
     left: int
     top: int
     pixels: NDArray[np.bool_]
     score: float
+
+    def window(self, height: int, width: int) -> Window:
+        """Return its pixels within an image of this size."""
+        return shifted(self.pixels, self.left, self.top, height, width)
 
 
 Shape: TypeAlias = Region | Box | Point | Cell | Polygon | Mask
