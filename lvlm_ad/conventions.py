@@ -59,6 +59,8 @@ class Convention(BaseModel):
     """Numbers are bins, whose centres are meant."""
     forms: tuple[Literal["json", "tag", "loc", "loc_", "patch", "molmo", "molmo2"], ...] = ()
     """How places are written."""
+    key: Literal["box_2d", "bbox_2d"] = "box_2d"
+    """The key of a box in JSON, as a question asks for it; a reader takes any."""
     points: Literal["xy", "yx"] | None = None
     """Order of a point's numbers; None: points are not documented."""
     polygons: Literal["xy", "yx"] | None = None

@@ -35,7 +35,19 @@ ENDPOINTS = ("claude", "gemini", *BY_OPENAI, *CHOSEN_BY_THE_USER)
 
 def test_every_preset_of_the_package_is_valid():
     """Each protocol and prompt loads and has a description."""
-    assert preset_names("prompts") == ["class", "general", "json", "reason", "types"]
+    assert {
+        "boxes",
+        "cells",
+        "class",
+        "general",
+        "json",
+        "masks",
+        "points",
+        "reason",
+        "score",
+        "types",
+        "yes-no",
+    } <= set(preset_names("prompts"))
     for name in preset_names("protocols"):
         assert load_protocol(name, {}).description
     for name in preset_names("prompts"):

@@ -1,6 +1,6 @@
 """Prompt Designing: draw the marks (``marks``) and write the question (``question``)."""
 
-from lvlm_ad.prompts.marks import MarkStyle, NumberBox, borders, draw_marks, place_numbers
+from lvlm_ad.prompts.marks import MarkStyle, NumberBox, borders, draw_grid, draw_marks, place_numbers
 from lvlm_ad.prompts.question import Questioner, answer_schema, check_prompt, class_name, reference_paths
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "borders",
     "check_prompt",
     "class_name",
+    "draw_grid",
     "draw_marks",
     "place_numbers",
     "reference_paths",

@@ -10,12 +10,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_dilation
 
+from lvlm_ad.regions import Regions
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from lvlm_ad.regions import Regions
-
-__all__ = ["MarkStyle", "NumberBox", "borders", "draw_marks", "place_numbers"]
+__all__ = ["MarkStyle", "NumberBox", "borders", "draw_grid", "draw_marks", "place_numbers"]
 
 _GREY = 128
 """The box under a number in the published pictures, and the level between a dark and a light background."""
@@ -67,12 +69,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 @lru_cache(maxsize=4096)
-def _glyphs(number: int, size: int) -> NDArray[np.uint8]:
-    """Render a number with a margin of about a tenth of its height; uint8 ``(h, w)``, 255 is ink."""
-    left, top, right, bottom = (round(side) for side in _font(size).getbbox(str(number)))
+def _glyphs(name: int | str, size: int) -> NDArray[np.uint8]:
+    """Render a number or a name with a margin of about a tenth of its height; uint8 ``(h, w)``, 255 is ink."""
+    left, top, right, bottom = (round(side) for side in _font(size).getbbox(str(name)))
     margin = max(1, size // 8)
     image = Image.new("L", (right - left + 2 * margin, bottom - top + 2 * margin))
-    ImageDraw.Draw(image).text((margin - left, margin - top), str(number), fill=255, font=_font(size))
+    ImageDraw.Draw(image).text((margin - left, margin - top), str(name), fill=255, font=_font(size))
     return np.asarray(image)
 
 
@@ -87,7 +89,6 @@ def borders(regions: Regions, width: int = 1) -> NDArray[np.bool_]:
         bool ``(H, W)``.
 
     Example:
-        >>> from lvlm_ad.regions import Regions
         >>> borders(Regions.from_labels(np.array([[1, 1, 2, 2]])))
         array([[False,  True,  True, False]])
     """
@@ -122,7 +123,6 @@ def place_numbers(regions: Regions, size: int) -> list[NumberBox]:
         One box for each region, in the order of their numbers.
 
     Example:
-        >>> from lvlm_ad.regions import Regions
         >>> (box,) = place_numbers(Regions.from_labels(np.ones((40, 40), int)), size=18)
         >>> box.number, box.size
         (1, 18)
@@ -203,11 +203,54 @@ def draw_marks(
         return out
     brightness = image.mean(axis=2)
     for box in place_numbers(regions, style.number_size):
-        area = _area(box)
-        ink = _glyphs(box.number, box.size)[: box.height, : box.width].astype(np.float64)[:, :, None] / 255
-        if style.number_style == "grey":
-            front, back = 255.0, float(_GREY)
-        else:
-            front, back = (255.0, 0.0) if brightness[area].mean() > _GREY else (0.0, 255.0)
-        out[area] = np.rint(ink * front + (1 - ink) * back).astype(np.uint8)
+        _write(out, _glyphs(box.number, box.size), _area(box), style, brightness)
     return out
+
+
+def draw_grid(
+    image: NDArray[np.uint8], rows: int, columns: int, style: MarkStyle, name: Callable[[int, int], str]
+) -> NDArray[np.uint8]:
+    """Draw the borders of a grid on an image, and in the upper left corner of each cell its name.
+
+    Args:
+        image: uint8 ``(H, W, 3)``, RGB; it is not changed.
+        rows: rows of the grid, at most H.
+        columns: columns of the grid, at most W.
+        style: how borders and names look.
+        name: from row and column, both from 1, to the cell's name.
+
+    Returns:
+        uint8 ``(H, W, 3)``.
+
+    Example:
+        >>> draw_grid(np.zeros((96, 96, 3), np.uint8), 3, 3, MarkStyle(), lambda row, column: f"{row},{column}").shape
+        (96, 96, 3)
+    """
+    height, width = image.shape[:2]
+    row_of, column_of = np.arange(height) * rows // height, np.arange(width) * columns // width
+    grid = Regions.from_labels(row_of[:, None] * columns + column_of[None, :] + 1)
+    out = draw_marks(image, grid, style, numbers=False)
+    brightness = image.mean(axis=2)
+    for row, column in np.ndindex(rows, columns):
+        glyphs = _glyphs(name(row + 1, column + 1), style.number_size)
+        top, left = -(-row * height // rows), -(-column * width // columns)
+        area = slice(top, min(top + len(glyphs), height)), slice(left, min(left + glyphs.shape[1], width))
+        _write(out, glyphs, area, style, brightness)
+    return out
+
+
+def _write(
+    out: NDArray[np.uint8],
+    glyphs: NDArray[np.uint8],
+    area: tuple[slice, slice],
+    style: MarkStyle,
+    brightness: NDArray[np.float64],
+) -> None:
+    """Write a number or a name into an area, cut to it."""
+    height, width = (side.stop - side.start for side in area)
+    ink = glyphs[:height, :width].astype(np.float64)[:, :, None] / 255
+    if style.number_style == "grey":
+        front, back = 255.0, float(_GREY)
+    else:
+        front, back = (255.0, 0.0) if brightness[area].mean() > _GREY else (0.0, 255.0)
+    out[area] = np.rint(ink * front + (1 - ink) * back).astype(np.uint8)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
 from lvlm_ad.datasets.images import resize_image
-from lvlm_ad.prompts import MarkStyle, borders, draw_marks, place_numbers
+from lvlm_ad.prompts import MarkStyle, borders, draw_grid, draw_marks, place_numbers
 from lvlm_ad.regions import Regions, divide
 
 
@@ -137,3 +137,21 @@ def test_marks_change_no_other_pixel(photo):
     assert np.array_equal(marked[~boxes], bordered[~boxes])
     assert (marked[boxes] != bordered[boxes]).any()
     assert np.array_equal(image, before)
+
+
+def test_a_grid_bears_names_at_its_corners_and_borders_where_the_division_has_them():
+    """The borders are those of the division grid; each name begins at its cell's upper left pixel, inside the cell."""
+    image = np.full((90, 140, 3), 128, np.uint8)
+    rows, columns = 4, 3
+    grid = divide(image, "grid", grid_rows=rows, grid_columns=columns, min_area=0)
+    lines = draw_marks(image, grid, MarkStyle(), numbers=False)
+    named = draw_grid(image, rows, columns, MarkStyle(), lambda row, column: f"{row}{column}")
+    written = (named != lines).any(axis=2)
+    for number in range(1, grid.count + 1):
+        y, x = np.nonzero(grid.membership[number - 1][grid.cells])
+        inside = written[y.min() : y.max() + 1, x.min() : x.max() + 1]
+        assert inside[:3, :3].any()
+        assert not inside[22:].any()
+        assert not inside[:, 30:].any()
+    assert written.any()
+    assert (image == 128).all()

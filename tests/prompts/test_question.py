@@ -9,6 +9,9 @@ from lvlm_ad.prompts import Questioner, answer_schema, class_name
 from lvlm_ad.regions import divide
 from lvlm_ad.text2seg import parse
 
+ABOUT_REGIONS = ("class", "general", "json", "reason", "types")
+"""The prompts that ask about numbered regions."""
+
 
 @pytest.fixture
 def dataset(kept_data):
@@ -44,7 +47,7 @@ def test_a_prompt_file_may_name_classes():
     assert class_name("pcb1", {"pcb1": "circuit board"}) == "circuit board"
 
 
-@pytest.mark.parametrize("prompt", preset_names("prompts"))
+@pytest.mark.parametrize("prompt", ABOUT_REGIONS)
 def test_every_prompt_says_what_the_method_needs(dataset, prompt):
     """Each preset mentions borders, numbers from 1 and scores from 0 to 1, and shows a format that can be read."""
     request, regions, _ = ask(dataset, prompt)
@@ -61,8 +64,9 @@ def test_every_prompt_says_what_the_method_needs(dataset, prompt):
 
 def test_only_the_types_prompt_tells_the_kinds_of_defect(dataset):
     """Only the prompt "types" contains the folder names of defects; it is marked as not zero-knowledge."""
-    for prompt in preset_names("prompts"):
+    for prompt in ABOUT_REGIONS:
         assert (": hole." in ask(dataset, prompt)[0].text) == (prompt == "types")
+    for prompt in preset_names("prompts"):
         assert load_prompt(prompt).zero_knowledge == (prompt != "types")
 
 
