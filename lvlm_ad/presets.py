@@ -113,6 +113,12 @@ class ModelPreset(_Preset):
     """The baseline's name, for every other method."""
     end_of_life: date | None = None
     """The day on which its provider removes the model; None: unknown."""
+    convention: str = ""
+    """How a chat model writes coordinates, by its name in ``conventions.toml``; empty: unknown."""
+    told: bool = False
+    """Whether a question must state the convention, because the model has none of its own."""
+    prompts: dict[str, str] = Field(default_factory=dict)
+    """Method -> the prompt preset with which this model is asked, if not the method's own."""
     price: Price = Price()
     pacing: Pacing = Pacing()
     options: dict[str, Any] = Field(default_factory=dict)
@@ -274,7 +280,7 @@ def model_preset(values: dict[str, Any]) -> ModelPreset:
         ConfigError: a value is wrong, or the values name neither or both of a backend and a baseline.
     """
     where = f"model {values.get('name', '')}".strip()
-    names = {"name", "description", "backend", "baseline", "end_of_life"}
+    names = set(ModelPreset.model_fields) - {"price", "pacing", "options"}
     own = {key: value for key, value in values.items() if key in names}
     price = {key: value for key, value in values.items() if key in Price.model_fields}
     pacing = {key: value for key, value in values.items() if key in Pacing.model_fields}

@@ -78,7 +78,7 @@ class Kind:
 ANSWERS = Kind(
     name="answer store",
     advice="It holds paid answers: keep it; 'lvlm-ad doctor --repair' saves every intact answer.",
-    version=4,
+    version=5,
     schema="""
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY,
@@ -96,7 +96,8 @@ CREATE TABLE IF NOT EXISTS answers (
     options TEXT NOT NULL,
     images TEXT NOT NULL,
     batch INTEGER NOT NULL DEFAULT 0,
-    tokens TEXT NOT NULL DEFAULT '[]'
+    tokens TEXT NOT NULL DEFAULT '[]',
+    first TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS locks (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS owners (
@@ -118,6 +119,7 @@ CREATE TABLE IF NOT EXISTS questions (label TEXT NOT NULL, key TEXT NOT NULL, PR
     steps={
         2: "ALTER TABLE answers ADD COLUMN batch INTEGER NOT NULL DEFAULT 0",
         3: "ALTER TABLE answers ADD COLUMN tokens TEXT NOT NULL DEFAULT '[]'",
+        5: "ALTER TABLE answers ADD COLUMN first TEXT",
     },
 )
 

@@ -322,3 +322,22 @@ def test_a_local_model_asks_for_nothing_dangerous(name):
     preset = load_model(name)
     assert "trust_remote_code" not in preset.options
     assert re.search("licence|Apache 2.0|MIT", preset.description)
+
+
+def test_a_convention_belongs_to_the_model(tmp_path):
+    """It is dropped with the model for which it holds; the user's replaces it, and is then not told unless set so."""
+    path = tmp_path / "m.toml"
+    path.write_text(
+        'backend = "openai"\nmodel = "m"\nconvention = "unit_1"\ntold = true\n[prompts]\nboxes = "boxes-short"\n'
+    )
+
+    def found(**settings):
+        preset = find_model(str(path), settings)[0].preset
+        return preset.convention, preset.told, preset.prompts
+
+    assert found() == found(convention="unit_1") == ("unit_1", True, {"boxes": "boxes-short"})
+    assert found(model="n") == ("", False, {})
+    assert found(model="n", convention="qwen3_1000") == ("qwen3_1000", False, {})
+    assert found(convention="sent_pixels") == ("sent_pixels", False, {"boxes": "boxes-short"})
+    assert found(convention="sent_pixels", told="true") == ("sent_pixels", True, {"boxes": "boxes-short"})
+    assert "convention" not in find_model("oracle", {})[1]

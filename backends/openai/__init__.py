@@ -48,6 +48,9 @@ _STATES: dict[str, Literal["done", "failed"]] = {
     "cancelled": "done",
     "failed": "failed",
 }
+_MOST_LOGPROBS = 20
+"""Alternatives of a token that an endpoint lists at most."""
+
 _OK, _SERVER_ERROR = 200, 500
 
 T = TypeVar("T")
@@ -193,8 +196,8 @@ class OpenAIBackend(BatchBackend):
         """Remove the key from an answer: some servers quote it."""
         hide = self._wire.hide
         text = hide(answer.text)
-        tokens = answer.tokens if text == answer.text else ()
-        return replace(answer, text=text, detail=hide(answer.detail), model=hide(answer.model), tokens=tokens)
+        answer = answer if text == answer.text else replace(answer, text=text, tokens=(), first=None)
+        return replace(answer, detail=hide(answer.detail), model=hide(answer.model))
 
     def _explained(self, error: BackendError) -> BackendError:
         """Add the address and the model to an error, and remove the key."""
@@ -208,11 +211,19 @@ class OpenAIBackend(BatchBackend):
 def _chat_body(request: Request, options: OpenAIOptions, **more: Any) -> bytes:
     """Return a question as JSON; a setting that the endpoint does not support is left out."""
     body: dict[str, Any] = {"model": options.model, options.token_parameter: options.max_tokens}
-    for name in ("temperature", "seed", "reasoning_effort"):
+    for name in ("temperature", "reasoning_effort"):
         if (value := getattr(options, name)) is not None:
             body[name] = value
-    if options.logprobs is not None:
-        body |= {"logprobs": True, "top_logprobs": options.logprobs}
+    if options.seed is not None:
+        # The same question once more is another sample.
+        body["seed"] = options.seed + int(request.options.get("repeat", 0))
+    if options.keep_special_tokens is not None:
+        body["skip_special_tokens"] = not options.keep_special_tokens
+    logprobs = options.logprobs
+    if logprobs is None and request.options.get("probabilities") and "logprobs" in options.takes:
+        logprobs = _MOST_LOGPROBS
+    if logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": logprobs}
     if "schema" in request.options and "schema" in options.takes:
         schema = {"name": "anomaly_scores", "strict": True, "schema": request.options["schema"]}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}

@@ -15,7 +15,7 @@ from lvlm_ad.errors import UnusableReplyError
 from .failures import failed_answer, status_of
 from .outcomes import ending
 from .reasons import filtered_by, is_error, one_line, quoted, reason_in, text_of
-from .usage import tokens_of, usage_of
+from .usage import first_of, tokens_of, usage_of
 from .waits import announced_limits
 
 _NO_STATUS = 500
@@ -71,6 +71,7 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
         detail=detail,
         limits=announced_limits(headers),
         tokens=tokens_of(choice.get("logprobs"), text),
+        first=first_of(choice.get("logprobs"), text),
     )
     if ended is None and outcome != "refused":
         reason = one_line(word, _SHORT) or "none"

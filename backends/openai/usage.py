@@ -1,12 +1,16 @@
-"""What came with an answer's text: token counts, and the probabilities of its numbers."""
+"""What came with an answer's text: token counts, and the probabilities of its numbers and its first token."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from lvlm_ad.backend import Token, Usage, number_tokens
+from lvlm_ad.backend import FirstToken, Token, Usage, number_tokens
+from lvlm_ad.backend.tokens import first_index, sound_first
 from lvlm_ad.limits import ANSWER_TOKENS
+
+_MALFORMED = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+"""What malformed log-probabilities raise when they are read."""
 
 
 def usage_of(usage: Any) -> Usage:
@@ -43,19 +47,29 @@ def _count(holder: Any, *names: str) -> int | None:
 def tokens_of(logprobs: Any, text: str) -> tuple[Token, ...]:
     """Return the tokens of the answer's numbers; empty if the log-probabilities are missing or malformed."""
     try:
-        return number_tokens([_piece(entry) for entry in logprobs["content"]], text)
-    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+        pieces = [(entry, _token_text(entry)) for entry in logprobs["content"]]
+        likely = ((piece, _likely(entry, piece) if re.search("[0-9.]", piece) else []) for entry, piece in pieces)
+        return number_tokens(likely, text)
+    except _MALFORMED:
         return ()
 
 
-def _piece(entry: Any) -> tuple[str, list[tuple[str, float]]]:
-    """Return a token's text and, if it may be part of a number, the tokens that could have stood there."""
-    token = _token_text(entry)
-    if not re.search("[0-9.]", token):
-        return token, []
+def first_of(logprobs: Any, text: str) -> FirstToken | None:
+    """Return the token with which the answer begins; None if the log-probabilities are missing or malformed."""
+    try:
+        pieces = [_token_text(entry) for entry in logprobs["content"]]
+        at = first_index(pieces, text)
+        likely = () if at is None else tuple(_likely(logprobs["content"][at], pieces[at]))
+    except _MALFORMED:
+        return None
+    return None if at is None else sound_first(FirstToken(pieces[at], likely))
+
+
+def _likely(entry: Any, token: str) -> list[tuple[str, float]]:
+    """Return the tokens that could have stood in a token's place, itself included."""
     value = float(entry["logprob"])
     likely = [(_token_text(other), float(other["logprob"])) for other in entry.get("top_logprobs") or []]
-    return token, likely if any(text == token for text, _ in likely) else [*likely, (token, value)]
+    return likely if any(text == token for text, _ in likely) else [*likely, (token, value)]
 
 
 def _token_text(entry: Any) -> str:

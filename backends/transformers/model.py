@@ -19,8 +19,9 @@ import torch
 from PIL import Image
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from lvlm_ad.backend import Answer, Outcome, Token, Usage, number_tokens
+from lvlm_ad.backend import Answer, FirstToken, Outcome, Token, Usage, number_tokens
 from lvlm_ad.backend.batching import TooLargeError
+from lvlm_ad.backend.tokens import first_index, sound_first
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.weights import chosen_device
 
@@ -170,7 +171,8 @@ class LocalModel:
         """Convert the output to an answer; may be called while the next batch is generated."""
         end = next((at for at, token in enumerate(output.ids) if token in self._ends), None)
         ids = output.ids if end is None else output.ids[:end]
-        text = self._tokenizer.decode(ids, skip_special_tokens=True)
+        text = self._decode(ids)
+        pieces = [self._piece(before, token) for before, token in zip([None, *ids], ids, strict=False)]
         outcome: Outcome = "truncated" if end is None else "ok" if text.strip() else "empty"
         return Answer(
             text=text,
@@ -178,7 +180,8 @@ class LocalModel:
             usage=Usage(input_tokens=output.length, output_tokens=len(ids) + (end is not None)),
             seconds=output.seconds,
             detail="length" if end is None else "stop",
-            tokens=self._number_tokens(ids, output.alternatives, text),
+            tokens=self._number_tokens(pieces, output.alternatives, text),
+            first=self._first_token(pieces, output.alternatives, text),
         )
 
     def _generate(self, prepared: Prepared, recorder: Recorder) -> torch.Tensor:
@@ -199,27 +202,37 @@ class LocalModel:
         return output[:, inputs["input_ids"].shape[1] :].cpu()
 
     def _number_tokens(
-        self, ids: Sequence[int], alternatives: Sequence[Sequence[tuple[int, float]]], text: str
+        self, pieces: Sequence[str], alternatives: Sequence[Sequence[tuple[int, float]]], text: str
     ) -> tuple[Token, ...]:
         """Return the tokens that spell numbers, with the tokens that could have stood there."""
-        pieces = [self._piece(before, token) for before, token in zip([None, *ids], ids, strict=False)]
         are_numbers = [any(letter.isdigit() or letter == "." for letter in piece) for piece in pieces]
         # Decode the twenty alternatives only where the token may be part of a number.
         return number_tokens(
             (
-                (piece, [(self._piece(None, token), value) for token, value in likely] if is_number else ())
+                (piece, self._likely(likely) if is_number else ())
                 for piece, likely, is_number in zip(pieces, alternatives, are_numbers, strict=False)
             ),
             text,
         )
 
+    def _first_token(
+        self, pieces: Sequence[str], alternatives: Sequence[Sequence[tuple[int, float]]], text: str
+    ) -> FirstToken | None:
+        """Return the token with which the answer begins, with the tokens that could have stood there."""
+        at = first_index(pieces, text)
+        return None if at is None else sound_first(FirstToken(pieces[at], self._likely(alternatives[at])))
+
+    def _likely(self, alternatives: Sequence[tuple[int, float]]) -> tuple[tuple[str, float], ...]:
+        return tuple((self._piece(None, token), value) for token, value in alternatives)
+
     def _piece(self, before: int | None, token: int) -> str:
         """Return a token's text; the token before it decides whether it begins with a space."""
-        decode = self._tokenizer.decode
         if before is None:
-            return str(decode([token], skip_special_tokens=True))
-        head = str(decode([before], skip_special_tokens=True))
-        return str(decode([before, token], skip_special_tokens=True))[len(head) :]
+            return self._decode([token])
+        return self._decode([before, token])[len(self._decode([before])) :]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=not self._options.keep_special_tokens))
 
     def _used_memory(self) -> float | None:
         """Return the largest fraction, over the GPUs, of the memory beside the weights that a batch used."""

@@ -45,6 +45,9 @@ class TransformersOptions(BackendOptions):
     """Arguments for loading the model's processor, such as max_pixels."""
     chat: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the model's chat template, such as enable_thinking."""
+    keep_special_tokens: bool | None = None
+    """Keep the model's special tokens in the answer, such as those around a place; only the end of its turn is removed.
+    Default: no."""
     trust_remote_code: bool = False
     """Run the code that comes with the model."""
     parameters: Annotated[float | None, Transport] = None

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from lvlm_ad.backend import Answer, Outcome, Usage
-from lvlm_ad.backend.messages import Token, sound_tokens
+from lvlm_ad.backend import Answer, FirstToken, Outcome, Token, Usage
+from lvlm_ad.backend.tokens import sound_first, sound_tokens
 from lvlm_ad.errors import StoreError
 from lvlm_ad.limits import ANSWER_CHARACTERS, ANSWER_SECONDS, ANSWER_TOKENS, DETAIL_CHARACTERS
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "AnswerStore", "Locks", "invalid_columns", "is_alive", "repaired", "storable"]
 
 _COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
-COLUMNS = ("key", "text", "outcome", *_COUNTS, "seconds", "model", "detail", "answered_at", "batch", "tokens")
+COLUMNS = ("key", "text", "outcome", *_COUNTS, "seconds", "model", "detail", "answered_at", "batch", "tokens", "first")
 """Columns that are read; the others tell what was asked."""
 
 
@@ -136,6 +136,7 @@ class AnswerStore:
             row["detail"],
             batch=bool(row["batch"]),
             tokens=_tokens(row["tokens"], row["text"]),
+            first=_first(row["first"]),
         )
 
     def put(
@@ -157,13 +158,14 @@ class AnswerStore:
         """
         usage = answer.usage
         tokens = [(token.start, token.text, token.alternatives) for token in answer.tokens]
+        first = None if answer.first is None else json.dumps((answer.first.text, answer.first.alternatives))
         values = (
             *(key, answer.outcome, answer.text, answer.detail, answer.model),
             *(usage.input_tokens, usage.cached_tokens, usage.output_tokens, answer.seconds, _time(datetime.now(UTC))),
             *(json.dumps(dict(identity), sort_keys=True), request.text),
             json.dumps(dict(request.options), sort_keys=True),
             json.dumps([picture.digest for picture in request.images]),
-            *(answer.batch, json.dumps(tokens, separators=(",", ":"))),
+            *(answer.batch, json.dumps(tokens, separators=(",", ":")), first),
         )
         verb, marks = "REPLACE" if replace else "IGNORE", ",".join("?" * len(values))
         written: Future[None] = Future()
@@ -208,6 +210,7 @@ def storable(answer: Answer) -> Answer:
         detail=_encodable(str(answer.detail or "")[:DETAIL_CHARACTERS]),
         model=_encodable(str(answer.model or "")[:DETAIL_CHARACTERS]),
         tokens=sound_tokens(answer.tokens, text),
+        first=sound_first(answer.first),
     )
 
 
@@ -242,6 +245,15 @@ def _tokens(stored: str, text: str) -> tuple[Token, ...]:
     except (RecursionError, TypeError, ValueError):
         return ()
     return sound_tokens(tokens, text)
+
+
+def _first(stored: str | None) -> FirstToken | None:
+    """Read the first token of an answer as ``put`` writes it; anything else gives none."""
+    try:
+        text, likely = json.loads(stored or "")
+        return sound_first(FirstToken(text, tuple(map(tuple, likely))))
+    except (RecursionError, TypeError, ValueError):
+        return None
 
 
 def _encodable(text: str) -> str:

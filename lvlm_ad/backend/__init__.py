@@ -14,8 +14,9 @@ from lvlm_ad.backend.contract import (
     Transport,
     as_answer,
 )
-from lvlm_ad.backend.messages import Answer, Limits, Outcome, Picture, Request, Token, Usage, number_tokens
+from lvlm_ad.backend.messages import Answer, Limits, Outcome, Picture, Request, Usage
 from lvlm_ad.backend.scripted import ScriptedBackend
+from lvlm_ad.backend.tokens import FirstToken, Token, first_token, number_tokens
 
 __all__ = [
     "Answer",
@@ -24,6 +25,7 @@ __all__ = [
     "Batch",
     "BatchBackend",
     "Capabilities",
+    "FirstToken",
     "Limits",
     "ManyBackend",
     "Outcome",
@@ -34,5 +36,6 @@ __all__ = [
     "Transport",
     "Usage",
     "as_answer",
+    "first_token",
     "number_tokens",
 ]

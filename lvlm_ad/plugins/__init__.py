@@ -142,7 +142,8 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     """
     preset, plugin = _find_preset(name)
     options_class = plugin.Options
-    known = {"description", *Price.model_fields, *Pacing.model_fields, *options_class.model_fields}
+    of_chat = {"convention", "told"} if preset.kind == "backend" else set()
+    known = {"description", *of_chat, *Price.model_fields, *Pacing.model_fields, *options_class.model_fields}
     taken = {key: value for key, value in settings.items() if key in known}
     # A preset's prices hold for its model at its endpoint.
     elsewhere = any(key in taken and taken[key] != preset.options.get(key) for key in options_class.priced_by)
@@ -154,8 +155,11 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     if "model" in taken and taken["model"] != options.get("model"):
         label = str(taken["model"])
         options = {key: value for key, value in options.items() if key not in options_class.of_model}
+        preset = preset.model_copy(update={"convention": "", "told": False, "prompts": {}})
+    if taken.get("convention", preset.convention) != preset.convention:
+        preset = preset.model_copy(update={"told": False})
     end = None if elsewhere else preset.end_of_life
-    flat = {"name": preset.name, "description": preset.description, preset.kind: preset.plugin, "end_of_life": end}
+    flat = preset.model_dump(exclude={"price", "pacing", "options"}) | {"end_of_life": end}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})
     return Model(preset, plugin, label), known
 

@@ -76,17 +76,24 @@ def read(answer: Answer, n_regions: int, scoring: Scoring = "text") -> Scores:
         >>> scores.image, scores.regions, scores.status
         (0.9, {}, 'truncated')
     """
-    if answer.outcome in _DECLINED:
-        reason = f": {quoted(answer.detail)}." if answer.detail else "."
-        return Scores(None, {}, "refused", (f"{_DECLINED[answer.outcome]} declined{reason}",))
-    if answer.outcome == "empty":
-        return Scores(None, {}, "unparsable", (f"The answer holds no text{_why(answer)}",))
+    if (without := without_text(answer)) is not None:
+        return without
     expected = Expected(answer.tokens if scoring == "expected" else ())
     if answer.outcome != "truncated":
         return _scores(answer.text, n_regions, expected)
     scores = _scores(_without_half_number(answer.text), n_regions, expected)
     why = "." if answer.text.strip() else _why(answer)
     return replace(scores, status="truncated", notes=(*scores.notes, f"The answer was cut off{why}"))
+
+
+def without_text(answer: Answer) -> Scores | None:
+    """Return what an answer gives that was refused, filtered or is empty; None if its text is to be read."""
+    if answer.outcome in _DECLINED:
+        reason = f": {quoted(answer.detail)}." if answer.detail else "."
+        return Scores(None, {}, "refused", (f"{_DECLINED[answer.outcome]} declined{reason}",))
+    if answer.outcome == "empty":
+        return Scores(None, {}, "unparsable", (f"The answer holds no text{_why(answer)}",))
+    return None
 
 
 def _why(answer: Answer) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from lvlm_ad.asking import AnswerStore
 from lvlm_ad.asking.answers import is_alive, storable
-from lvlm_ad.backend import Answer, Picture, Request, Token, Usage
+from lvlm_ad.backend import Answer, FirstToken, Picture, Request, Token, Usage
 from lvlm_ad.errors import StoreError
 from lvlm_ad.store import open_answers
 
@@ -26,18 +26,19 @@ def put(store, key, answer=ANSWER):
 
 
 TOKENS = (Token(21, "0", (("0", -0.25), (" 1", -1.5))), Token(22, ".", ((".", 0.0),)), Token(23, "5", (("5", -0.1),)))
+FIRST = FirstToken("Yes", (("Yes", -0.25), (" No", -1.5)))
 
 
 def test_an_answer_comes_back_as_it_was(store, tmp_path):
     """Text, outcome, usage, seconds, model, detail, tokens survive; unknown token counts stay unknown."""
     put(store, "k")
     put(store, "none", Answer("x", "refused"))
-    put(store, "tokens", storable(replace(ANSWER, tokens=TOKENS, batch=True)))
+    put(store, "tokens", storable(replace(ANSWER, tokens=TOKENS, first=FIRST, batch=True)))
     with closing(open_answers(tmp_path / "answers.sqlite")) as database:
         again = AnswerStore(database)
         assert again.get("k") == ANSWER
         assert again.get("none") == Answer("x", "refused")
-        assert again.get("tokens") == replace(ANSWER, tokens=TOKENS, batch=True)
+        assert again.get("tokens") == replace(ANSWER, tokens=TOKENS, first=FIRST, batch=True)
         assert again.get("other") is None
         assert len(again) == 3
 
@@ -77,13 +78,25 @@ def test_what_is_kept_of_tokens_is_bounded():
 
 
 @pytest.mark.parametrize(
-    "stored", ["", "x", "5", '{"a": 1}', "[[21]]", '[[21, "0", 5]]', '[["21", 0, [["0", null]]]]', "[" * 100_000]
+    "stored",
+    [
+        "",
+        "x",
+        "5",
+        '{"a": 1}',
+        "[[21]]",
+        '[[21, "0", 5]]',
+        '["Yes", [["Yes"]]]',
+        '["Yes", {"Yes": -1}]',
+        '[["21", 0, [["0", null]]]]',
+        "[" * 100_000,
+    ],
 )
 def test_a_damaged_record_of_tokens_gives_none(store, answers, stored):
     """The text is the record; without its tokens an answer is still read."""
-    put(store, "k", storable(replace(ANSWER, tokens=TOKENS)))
+    put(store, "k", storable(replace(ANSWER, tokens=TOKENS, first=FIRST)))
     with answers.transaction(durable=False) as database:
-        database.execute("UPDATE answers SET tokens = ?", (stored,))
+        database.execute("UPDATE answers SET tokens = ?1, first = ?1", (stored,))
     assert store.get("k") == ANSWER
 
 

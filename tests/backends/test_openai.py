@@ -3,6 +3,7 @@ import re
 import socket
 import sys
 import threading
+from dataclasses import replace
 from io import BytesIO
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.backend import Limits, Picture, Request, Token
+from lvlm_ad.backend import FirstToken, Limits, Picture, Request, Token
 from lvlm_ad.errors import (
     ConfigError,
     FatalError,
@@ -437,6 +438,38 @@ def test_probabilities_come_with_the_answer(backend, endpoint, completion):
     backend().answer(REQUEST)
     assert "logprobs" not in endpoint.asked[1]
     assert not backend(logprobs=0).capabilities.probabilities
+
+
+def test_the_first_token_comes_with_its_alternatives(backend, endpoint, completion):
+    """It is the first after the markup, and the token itself is among its alternatives."""
+    top = [{"token": "No", "logprob": -0.25, "bytes": None}]
+    content = [logprob("**", -0.1), logprob("Yes", -1.5, top_logprobs=top), logprob("<|im_end|>", -0.1)]
+    endpoint.reply = lambda _: (200, completion("**Yes", logprobs={"content": content}), {})
+    assert backend(logprobs=5).answer(REQUEST).first == FirstToken("Yes", (("No", -0.25), ("Yes", -1.5)))
+
+
+def test_a_question_may_ask_for_probabilities(backend, endpoint):
+    """It gets all that endpoints list, unless the endpoint has none or the user set how many."""
+    wanted = replace(REQUEST, options={"probabilities": True})
+    for settings in ({}, {"logprobs": 3}, {"takes": ["seed"]}):
+        backend(**settings).answer(wanted)
+    assert [body.get("top_logprobs") for body in endpoint.asked] == [20, 3, None]
+
+
+def test_a_repeated_question_has_another_seed(backend, endpoint):
+    """The number of the repeat is added to the seed; without a seed none is sent."""
+    for options in ({}, {"repeat": 2}):
+        backend(seed=4).answer(replace(REQUEST, options=options))
+    backend().answer(replace(REQUEST, options={"repeat": 2}))
+    assert [body.get("seed") for body in endpoint.asked] == [4, 6, None]
+
+
+def test_special_tokens_are_kept_on_request(backend, endpoint):
+    """Servers such as vLLM are asked to keep them; nothing is sent unless the option is set, and old keys stay."""
+    for settings in ({}, {"keep_special_tokens": True}):
+        backend(**settings).answer(REQUEST)
+    assert [body.get("skip_special_tokens") for body in endpoint.asked] == [None, False]
+    assert "keep_special_tokens" not in backend().identity()
 
 
 @pytest.mark.parametrize(
