@@ -1,0 +1,151 @@
+"""From the places in an answer, and what it says beside them, to a finding."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from lvlm_ad.backend import Answer
+from lvlm_ad.text2seg.answer_part import answer_part
+from lvlm_ad.text2seg.drafts import without_struck
+from lvlm_ad.text2seg.finding import Finding
+from lvlm_ad.text2seg.json_values import Scalar
+from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail
+from lvlm_ad.text2seg.places.flags import FLAGS, HARMLESS
+from lvlm_ad.text2seg.places.nothing import says_nothing
+from lvlm_ad.text2seg.read import TOO_LONG, read
+from lvlm_ad.text2seg.refusals import is_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from lvlm_ad.regions.shapes import Box, Cell, Mask, Point, Polygon
+    from lvlm_ad.text2seg.json_values import Value
+    from lvlm_ad.text2seg.scores import Status
+
+    Place: TypeAlias = "Box | Point | Cell | Polygon | Mask"
+
+__all__ = ["Said", "conclude", "declined", "read_score", "relevant_text", "without_copies"]
+
+_MOST_PLACES = 100
+_MOST_COPIES = 10
+_ONLY_SCORE = "The answer gives an image score, but no place."
+_DECORATION = re.compile(r"<\|(?:begin|end)_of_box\|>", re.IGNORECASE)
+_SCORE = re.compile(r"\+?([0-9]{0,3}(?:\.[0-9]{0,30})?)\s{0,3}(%?)")
+_NOT_GIVEN = frozenset({"", "null", "none", "n/a", "-"})
+
+
+@dataclass(slots=True)
+class Said:
+    """What an answer says about places.
+
+    Attributes:
+        places: each with its score; None: it has none. The scores in the shapes do not count.
+        image: the image score that stands beside them; None: none does.
+        nothing: whether it says that there is no defect: by an empty list, for example.
+        flags: what was wrong with places that were left out or changed.
+        around: the text around the places.
+    """
+
+    places: list[tuple[Place, float | None]] = field(default_factory=list)
+    image: float | None = None
+    nothing: bool = False
+    flags: set[str] = field(default_factory=set)
+    around: str = ""
+
+
+def declined(answer: Answer) -> Finding | None:
+    """Return the finding of an answer that has no text to read: refused, filtered or empty; None if it has one."""
+    if answer.outcome in {"ok", "truncated"}:
+        return None
+    return Finding.of(read(answer, 0))
+
+
+def relevant_text(answer: Answer) -> Text:
+    """Return the text of an answer in plain characters, without reasoning and without what it struck out."""
+    text = answer_part(without_struck(plain(tail(answer.text))))
+    return text.replaced(_DECORATION, lambda _: " ")
+
+
+def read_score(value: Value | None) -> tuple[float | None, bool]:
+    """Read a score such as 0.7, "0.7" or "40 %".
+
+    Returns:
+        The score in [0, 1], None if there is none; and whether something stands there that is no score.
+    """
+    if value is None or (isinstance(value, Scalar) and value.text.text.strip().lower() in _NOT_GIVEN):
+        return None, False
+    match = _SCORE.fullmatch(value.text.text.strip()) if isinstance(value, Scalar) else None
+    if match is None or match[1] in {"", "."}:
+        return None, True
+    score = float(match[1]) / (100 if match[2] else 1)
+    return (score, False) if score <= 1 else (None, True)
+
+
+def without_copies(
+    places: Sequence[tuple[Hashable, Place, float | None]], flags: set[str]
+) -> list[tuple[Place, float | None]]:
+    """Return each place once, with its highest score, and only the first 100.
+
+    Args:
+        places: what identifies a place, the place, and its score.
+        flags: gets ``duplicate``, ``looped`` and ``too_many`` where they apply.
+    """
+    kept: dict[Hashable, tuple[Place, float | None]] = {}
+    for identity, place, score in places:
+        before = kept.get(identity, (place, None))
+        scores = [one for one in (before[1], score) if one is not None]
+        kept[identity] = before[0], max(scores, default=None)
+    copies = len(places) - len(kept)
+    flags |= {"duplicate"} if copies else set()
+    flags |= {"looped"} if copies > _MOST_COPIES else set()
+    flags |= {"too_many"} if len(kept) > _MOST_PLACES else set()
+    return list(kept.values())[:_MOST_PLACES]
+
+
+def conclude(answer: Answer, said: Said, *, scored: bool) -> Finding:
+    """Return what an answer finds.
+
+    The image score is the one that the answer states; else the highest score of a place; else 0 if the answer says that
+    there is nothing. A place without a score has the stated image score; 1 if there is none.
+
+    Args:
+        answer: what the model answered.
+        said: what it says about places; ``nothing`` is decided by its words if it gives no place.
+        scored: whether the question asked for scores.
+    """
+    flags = set(said.flags)
+    truncated = answer.outcome == "truncated"
+    image = said.image if said.image is not None else _stated(said.around, truncated=truncated)
+    if scored and any(score is None for _, score in said.places):
+        flags.add("no_score")
+    otherwise = 1.0 if image is None else image
+    shapes = tuple(replace(place, score=otherwise if score is None else score) for place, score in said.places)
+    refuses = not shapes and is_refusal(said.around)
+    nothing = said.nothing
+    if not (nothing or shapes or flags or truncated or refuses):
+        nothing = says_nothing(said.around)
+    if image is None:
+        image = max((shape.score for shape in shapes), default=0.0 if nothing else None)
+        if scored and image is not None:
+            flags.add("no_image_score")
+    notes = [FLAGS[flag] for flag in sorted(flags)]
+    if image is not None and not shapes and not nothing and not flags:
+        notes.append(_ONLY_SCORE)
+    if len(answer.text.strip()) > LONGEST:
+        notes.append(TOO_LONG)
+    status: Status = "ok"
+    if truncated:
+        status = "truncated"
+        notes.append("The answer was cut off.")
+    elif image is None:
+        status = "refused" if refuses else "unparsable"
+    elif len(notes) > len(flags & HARMLESS):
+        status = "partial"
+    return Finding(image, shapes, status, tuple(notes), tuple(sorted(flags)))
+
+
+def _stated(around: str, *, truncated: bool) -> float | None:
+    """Return the image score that the text around the places states."""
+    return read(Answer(around, "truncated" if truncated else "ok"), 0).image
