@@ -1,6 +1,7 @@
-"""From the quantities of the numeric cases in shared/cases/statistics.json to the functions that compute them.
+"""From the cases in shared/cases to the functions that compute what they expect.
 
-``statistic(quantity, inputs)`` returns a dict in the form of the case's ``expected``: plain floats, lists and None.
+``statistic(quantity, inputs)`` is for statistics.json and returns a dict in the form of the case's ``expected``: plain
+floats, lists and None. ``grounding_metrics(masks, shapes)`` is for grounding_metrics_*.npz and returns their numbers.
 """
 
 from __future__ import annotations
@@ -244,3 +245,37 @@ def front_probability(draws, cost):
     from lvlm_ad.metrics import front as fronts
 
     return {"probability": fronts.front_probability(draws, cost)}
+
+
+def grounding_metrics(masks, shapes):
+    """Measure boxes against masks.
+
+    Args:
+        masks: ``(n, H, W)``, anomalous where not 0.
+        shapes: ``(m, 6)``, rows of image, x1, y1, x2, y2 and score.
+
+    Returns:
+        "iou_box" and "iou_mask" of each image, NaN of normal ones; "miou_box", "miou_mask", "acc_box" and "acc_mask"
+        (at 0.1, 0.3 and 0.5), "false_alarms" and the pixel metrics, NaN where undefined.
+    """
+    from lvlm_ad.metrics import count_cells, pixel_metrics_from_counts, shape_measures, shape_metrics
+    from lvlm_ad.regions.shapes import Box
+    from lvlm_ad.text2seg import paint_shapes
+
+    rows = np.asarray(shapes, dtype=np.float64).reshape(-1, 6).tolist()
+    boxes = [[Box(*numbers) for image, *numbers in rows if image == at] for at in range(len(masks))]
+    maps = [paint_shapes(one, masks[0].shape) for one in boxes]
+    measures = [shape_measures(one.dense() > 0, mask) for one, mask in zip(maps, masks, strict=True)]
+    found = {name: one.value for name, one in shape_metrics(measures).estimates.items()}
+    counts = [count_cells(one.regions.cells, mask) for one, mask in zip(maps, masks, strict=True)]
+    pixels = pixel_metrics_from_counts(counts, [one.values for one in maps])
+    values = {name: getattr(pixels, name) for name in ("auroc", "ap", "f1_max", "aupro")}
+    return {
+        **{name: np.array([one.get(name, np.nan) for one in measures]) for name in ("iou_box", "iou_mask")},
+        **{name: found.get(name, np.nan) for name in ("miou_box", "miou_mask", "false_alarms")},
+        **{
+            f"acc_{kind}": np.array([found.get(f"acc_{kind}_{percent}", np.nan) for percent in (10, 30, 50)])
+            for kind in ("box", "mask")
+        },
+        **{name: np.nan if value is None else value for name, value in values.items()},
+    }

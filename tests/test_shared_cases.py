@@ -1,4 +1,4 @@
-"""Intervals, ranks, costs and decisions equal published numeric cases, to the tolerance that each case states."""
+"""Intervals, ranks, costs, decisions and metrics of boxes equal stored numeric cases, to a stated tolerance."""
 
 import json
 import math
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from lvlm_ad.regions.shapes import Box
+from lvlm_ad.text2seg import paint_shapes
 
 DOOR = runpy.run_path(str(Path(__file__).with_name("shared_cases.py")))
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "statistics.json"
@@ -57,3 +60,26 @@ def test_what_nothing_computes_is_said():
     for name in DOOR["STABILITY"]:
         with pytest.raises(NotImplementedError, match=name):
             DOOR["statistic"](name, {})
+
+
+def grounding_files():
+    """Every file of box metrics; where the folder is absent, one that is skipped."""
+    return sorted(CASES.parent.glob("grounding_metrics_*.npz")) or [CASES.with_name("grounding_metrics_absent.npz")]
+
+
+@pytest.mark.parametrize("path", grounding_files(), ids=lambda path: path.stem)
+def test_the_metrics_of_boxes_equal_those_counted_by_pixel(path, shared):
+    """IoU, ACC@IoU, false alarms and pixel metrics of boxes equal a brute-force count of pixels, to 1e-12."""
+    case = dict(np.load(shared / "cases" / path.name))
+    found = DOOR["grounding_metrics"](case["masks"], case["shapes"])
+    for name in case.keys() - {"masks", "shapes", "maps", "gt_boxes"}:
+        np.testing.assert_allclose(found[name], case[name], rtol=0, atol=1e-12, equal_nan=True, err_msg=name)
+
+
+@pytest.mark.parametrize("path", grounding_files(), ids=lambda path: path.stem)
+def test_the_maps_of_boxes_equal_those_painted_by_pixel(path, shared):
+    """Each pixel has the highest score of the boxes that hold its centre, exactly."""
+    case = dict(np.load(shared / "cases" / path.name))
+    for at, expected in enumerate(case["maps"]):
+        boxes = [Box(*numbers) for image, *numbers in case["shapes"].tolist() if image == at]
+        assert (paint_shapes(boxes, expected.shape).dense() == expected).all()

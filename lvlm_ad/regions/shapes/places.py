@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from lvlm_ad.regions.shapes.windows import Window, disc, polygon, rectangle, shifted
+from lvlm_ad.regions.shapes.windows import Window, disc, pixel_of, polygon, rectangle, shifted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,6 +100,10 @@ class Point(Place):
     def window(self, height: int, width: int) -> Window:
         """Return its pixels within an image of this size; its own at least."""
         return disc(self.x, self.y, self.radius, height, width)
+
+    def pixel(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (row, column) of its own pixel."""
+        return pixel_of(self.x, self.y, height, width)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Window", "disc", "polygon", "rectangle", "shifted"]
+__all__ = ["Window", "disc", "pixel_of", "polygon", "rectangle", "shifted"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,8 @@ def rectangle(x1: float, y1: float, x2: float, y2: float, height: int, width: in
     columns, rows = _centres(x1, x2, width), _centres(y1, y2, height)
     between = columns.start == columns.stop or rows.start == rows.stop
     if between and x1 < x2 and y1 < y2:
-        return _pixel((x1 + x2) / 2, (y1 + y2) / 2, height, width)
+        row, column = pixel_of((x1 + x2) / 2, (y1 + y2) / 2, height, width)
+        return Window(slice(row, row + 1), slice(column, column + 1))
     return Window(rows, columns)
 
 
@@ -72,8 +73,8 @@ def disc(x: float, y: float, radius: float, height: int, width: int) -> Window:
     down, right = np.arange(rows.start, rows.stop) + 0.5 - y, np.arange(columns.start, columns.stop) + 0.5 - x
     inside = down[:, None] ** 2 + right[None, :] ** 2 <= radius**2
     if 0 <= x <= width and 0 <= y <= height:
-        own = _pixel(x, y, height, width)
-        inside[own.rows.start - rows.start, own.columns.start - columns.start] = True
+        row, column = pixel_of(x, y, height, width)
+        inside[row - rows.start, column - columns.start] = True
     return Window(rows, columns, inside)
 
 
@@ -101,10 +102,9 @@ def shifted(pixels: NDArray[np.bool_], left: int, top: int, height: int, width: 
     return Window(rows, columns, pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left])
 
 
-def _pixel(x: float, y: float, height: int, width: int) -> Window:
-    """Return the pixel of a point; on the right or lower edge of the image the last one."""
-    row, column = (min(max(floor(at), 0), size - 1) for at, size in ((y, height), (x, width)))
-    return Window(slice(row, row + 1), slice(column, column + 1))
+def pixel_of(x: float, y: float, height: int, width: int) -> tuple[int, int]:
+    """Return the (row, column) of the pixel in which a point lies; on the right or lower edge the last one."""
+    return min(max(floor(y), 0), height - 1), min(max(floor(x), 0), width - 1)
 
 
 def _centres(low: float, high: float, size: int) -> slice:
