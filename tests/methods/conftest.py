@@ -5,9 +5,11 @@ from string import Template
 import numpy as np
 import pytest
 
+from lvlm_ad.backend import Answer, Request
 from lvlm_ad.conventions import load_convention
 from lvlm_ad.methods import AskedModel, View
 from lvlm_ad.presets import Protocol, load_prompt
+from lvlm_ad.regions import divide
 
 
 def make_view(image=None, *, prompt="score", convention=None, **changes):
@@ -52,3 +54,45 @@ def make_view_fixture():
 def talk_fixture():
     """The function ``talk``."""
     return talk
+
+
+@pytest.fixture
+def region_view():
+    """Make a view of a picture in a grid of 4 x 4 regions, by default plain grey, 96 x 96, shown at its own size."""
+
+    def make(image=None, *, prompt="class", rows=4, **changes):
+        image = np.full((96, 96, 3), 128, np.uint8) if image is None else image
+        values = {"class_name": "bolt", "references": "", "pictures": "One picture."}
+        fields = {
+            "image": image,
+            "original": image,
+            "category": "bolt",
+            "class_name": "bolt",
+            "regions": divide(image, "grid", grid_rows=rows, grid_columns=rows, min_area=0, max_area=1e9),
+            "seed": "0/bolt/1",
+            "protocol": Protocol(image_size=max(len(image), 16), border_width=1, number_size=7),
+            "fill": lambda own: Template(load_prompt(prompt).text).substitute({**values, **own}).strip(),
+        }
+        return View(**{**fields, **changes})
+
+    return make
+
+
+@pytest.fixture
+def drive():
+    """Drive a method to its end; ``answer`` maps a request to a text or an ``Answer``. Returns finding and rounds."""
+
+    def run(method, view, answer):
+        conversation = method.inspect(view)
+        rounds, reply = [], None
+        while True:
+            try:
+                asked = conversation.send(reply)
+            except StopIteration as end:
+                return end.value, rounds
+            several = not isinstance(asked, Request)
+            rounds.append(list(asked) if several else [asked])
+            answers = [one if isinstance(one, Answer) else Answer(one) for one in map(answer, rounds[-1])]
+            reply = answers if several else answers[0]
+
+    return run

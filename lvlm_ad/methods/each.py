@@ -1,0 +1,88 @@
+"""One region, one question: a crop of each region, scored by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+from scipy.ndimage import binary_dilation
+
+from lvlm_ad.backend import Picture, Request
+from lvlm_ad.methods.combining import with_notes
+from lvlm_ad.methods.contract import Conversation, Method, MethodOptions, View
+from lvlm_ad.methods.crops import Window
+from lvlm_ad.regions.shapes import Region
+from lvlm_ad.text2seg import read
+from lvlm_ad.text2seg.finding import Finding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.backend import Answer
+    from lvlm_ad.regions import Regions
+
+__all__ = ["EachOptions", "EachRegion"]
+
+
+class EachOptions(MethodOptions):
+    """Options of each."""
+
+    each_size: Annotated[int, Field(ge=28, le=8192)] = 448
+    """Side of the crops in pixels."""
+    each_margin: Annotated[float, Field(ge=0, le=4)] = 0.5
+    """How much of its surroundings a crop shows, as a fraction of the region's longer side, on each side."""
+
+
+class EachRegion(Method):
+    """Asks about each region by itself: what a model could know of the regions if it need not read their numbers.
+
+    Each region is cut out of the image's own pixels, with a margin, and a white line encloses it. Its score is the
+    answer's image score; the image score is the highest of all. All questions of an image may be asked at once. An
+    image without regions is asked about as a whole.
+    """
+
+    Options = EachOptions
+    prompt = "each"
+
+    def inspect(self, view: View) -> Conversation:
+        """Ask about each region."""
+        regions = _divided(view)
+        masks = [covered[regions.cells] for covered in regions.membership]
+        whole = np.ones(regions.shape, dtype=np.bool_)
+        answers = yield [self._question(view, inside) for inside in masks or [whole]]
+        findings = [Finding.of(read(answer, 0, view.protocol.scoring)) for answer in answers]
+        scores = {number: each.image for number, each in enumerate(findings, start=1) if each.image is not None}
+        shapes = [Region(number, score) for number, score in scores.items()] if masks else []
+        found = Finding(max(scores.values(), default=None), tuple(shapes))
+        return with_notes(found, {f"Region {number}": each for number, each in enumerate(findings, start=1)})
+
+    def most_questions(self, view: View) -> int:
+        """Return how many questions an image takes."""
+        return max(_divided(view).count, 1)
+
+    def is_usable(self, answer: Answer, view: View) -> bool:  # noqa: ARG002
+        """Return whether an answer gives a score."""
+        scores = read(answer, 0)
+        return scores.usable and scores.status != "truncated"
+
+    def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:
+        """Return the share of defective pixels of each region."""
+        regions = _divided(view)
+        shares = regions.pool(mask).tolist() if regions.count else []
+        named = tuple(Region(number, share) for number, share in enumerate(shares, start=1) if share)
+        return Finding(max(shares, default=float(mask.any())), named)
+
+    def _question(self, view: View, inside: NDArray[np.bool_]) -> Request:
+        side = self.options.each_size
+        window = Window.around(inside, self.options.each_margin)
+        picture = window.picture(view.original, side).copy()
+        shown = window.labels(inside, side)
+        # Around the region, so that it hides none of it.
+        picture[binary_dilation(shown, iterations=max(view.protocol.border_width, 1)) & ~shown] = 255
+        return Request((*view.references, Picture.from_pixels(picture)), view.text(), {"format": "text"})
+
+
+def _divided(view: View) -> Regions:
+    assert view.regions is not None  # noqa: S101 - narrows the type; the method needs regions
+    return view.regions
