@@ -12,7 +12,8 @@ import simulated
 from process import measured
 
 from lvlm_ad.decisions import conformal
-from lvlm_ad.evaluate.measure import measure_category, summary
+from lvlm_ad.evaluate.measure import measure_category
+from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.metrics import ranks
 from lvlm_ad.metrics.bootstrap import (
     CategoryImages,

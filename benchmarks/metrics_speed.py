@@ -254,7 +254,8 @@ def counted(folder: Path) -> Row:
 
 def whole_set(name: str, size: int, *, tenths: bool) -> None:
     """Print what a further model costs on a data set whose ground truth is counted."""
-    from lvlm_ad.evaluate.measure import Images, measure_category, summary
+    from lvlm_ad.evaluate.measure import Images, measure_category
+    from lvlm_ad.evaluate.summary import summary
     from lvlm_ad.metrics import count_cells
     from lvlm_ad.metrics.histograms import histogram_of_cells
 

@@ -7,7 +7,8 @@ import pytest
 
 from lvlm_ad.compare import adjusted, compare_runs
 from lvlm_ad.errors import ConfigError, RunError
-from lvlm_ad.evaluate.measure import Images, measure_category, summary
+from lvlm_ad.evaluate.measure import Images, measure_category
+from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.histograms import histogram_of_cells
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.evaluate.measure import OnFailure
+    from lvlm_ad.methods.contract import Places
     from lvlm_ad.metrics.histograms import ScoreHistograms
     from lvlm_ad.runs import PredictionRecord
 
@@ -49,6 +50,7 @@ class _Category:
     histograms: ScoreHistograms
     fpr_limit: float
     resamples: int
+    places: Places
 
     @cached_property
     def labels(self) -> NDArray[np.bool_]:
@@ -76,9 +78,9 @@ class _Category:
             return {"n": 0, **dict.fromkeys(GROUP_METRICS), "undefined": reason}, {}
         histograms = self.histograms.take(kept)
         scores = np.array([self.records[at].image_score or 0.0 for at in kept.tolist()])
-        pixels = histograms if histograms.measurable else None
+        pixels = histograms if self.places and histograms.measurable else None
         images = CategoryImages(self.labels[kept], scores, pixels, self.fpr_limit)
-        metrics = metrics_of(images, histograms)
+        metrics = metrics_of(images, histograms, places=self.places)
         values = {name: metrics.get(name) for name in GROUP_METRICS}
         undefined = {name: metrics["undefined"][name] for name, value in values.items() if value is None}
         estimates = estimate_category(images, values, self.resamples, self.name)
@@ -93,6 +95,7 @@ def group_metrics(
     fpr_limit: float,
     resamples: int,
     alarms: Mapping[str, bool],
+    places: Places = "regions",
 ) -> dict[str, Any]:
     """Measure the kinds and the sizes of defects.
 
@@ -103,6 +106,7 @@ def group_metrics(
         fpr_limit: the false-positive rate up to which AUPRO is integrated.
         resamples: as for a category; a group gets ``RESAMPLES`` at most.
         alarms: image id -> whether it alarms at the run's threshold, for each image that is judged.
+        places: in what the method says where a defect is; empty: it gives no map.
 
     Returns:
         "kinds", for categories with 2 to ``MOST_KINDS`` kinds of defect: category -> kind -> entry; "sizes": size ->
@@ -110,15 +114,15 @@ def group_metrics(
         images), ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms
         "judged", "found" and "recall", pooled over categories.
     """
-    places: dict[str, list[int]] = {}
+    where: dict[str, list[int]] = {}
     for at, record in enumerate(records):
-        places.setdefault(record.category, []).append(at)
+        where.setdefault(record.category, []).append(at)
     categories = []
-    for name, inside in places.items():
+    for name, inside in where.items():
         own = [records[at] for at in inside]
         measured = np.array([on_failure == "zero" or record.image_score is not None for record in own])
         pixels = histograms.take(inside)
-        categories.append(_Category(name, own, measured, pixels, fpr_limit, min(resamples, RESAMPLES)))
+        categories.append(_Category(name, own, measured, pixels, fpr_limit, min(resamples, RESAMPLES), places))
     sizes: dict[str, Any] = {}
     low = 0.0
     for size, high in SIZES.items():

@@ -1,16 +1,17 @@
-"""Measures categories and averages over them: metrics, intervals and ranges, as in metrics.json."""
+"""Measures a category: metrics, intervals and ranges, as in metrics.json."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lvlm_ad.evaluate.measure_shapes import category_shapes, metrics_of_places
 from lvlm_ad.metrics import ImageMetrics, PixelMetrics, image_metrics
 from lvlm_ad.metrics.bootstrap import CategoryImages, metrics_from_counts
-from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean, interval_over_categories
+from lvlm_ad.metrics.estimates import Estimate, estimate_category
 from lvlm_ad.metrics.exact import pixel_metrics_from_histograms, pixel_metrics_of_steps
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import PooledMaps
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CategoryResult", "Images", "OwnMap", "interval_fields", "measure_category", "metrics_of", "summary"]
+    from lvlm_ad.methods.contract import Places
+    from lvlm_ad.metrics.shapes import ShapeEstimate
+
+__all__ = ["CategoryResult", "Images", "OwnMap", "interval_fields", "measure_category", "metrics_of"]
 
 OwnMap = tuple["NDArray[np.floating[Any]]", "NDArray[np.bool_]"]
 """A baseline's anomaly map ``(H, W)``, and its mask, True where anomalous."""
 
 OnFailure = Literal["zero", "exclude"]
 
-_NAMED = 5
-"""Categories that a reason names."""
+_NO_MAP = "the method gives no map"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +43,13 @@ class CategoryResult:
         metrics: its entry in metrics.json.
         estimates: metric -> how sure it is; metrics without a value are missing.
         histograms: of each image's pixels, in order; None without ground truth, or if the image was left out.
+        shapes: metric of shapes -> how sure it is.
     """
 
     metrics: dict[str, Any]
     estimates: Mapping[str, Estimate]
     histograms: ScoreHistograms
+    shapes: Mapping[str, ShapeEstimate] = field(default_factory=dict)
 
 
 class Images:
@@ -55,21 +60,30 @@ class Images:
         fpr_limit: the false-positive rate up to which AUPRO is integrated.
         needs_all_masks: whether pixel metrics need the ground truth of every image, as in version 0.1.0; otherwise they
             cover the images whose ground truth is known.
+        places: in what the method says where a defect is; empty: it gives no map.
 
     Attributes:
         labels: True for anomalous images.
         scores: the image scores; NaN where there is none.
         histograms: the pixels of each image by score; None without ground truth, and for own maps.
+        measures: what ``shape_measures`` returned for each image; empty without ground truth.
     """
 
     def __init__(
-        self, folder: Path | None = None, fpr_limit: float = DEFAULT_FPR_LIMIT, *, needs_all_masks: bool = False
+        self,
+        folder: Path | None = None,
+        fpr_limit: float = DEFAULT_FPR_LIMIT,
+        *,
+        needs_all_masks: bool = False,
+        places: Places = "regions",
     ) -> None:
         self.fpr_limit = fpr_limit
         self.needs_all_masks = needs_all_masks
+        self.places = places
         self.labels: list[bool] = []
         self.scores: list[float] = []
         self.histograms: list[ScoreHistogram | None] = []
+        self.measures: list[Mapping[str, float]] = []
         self._own_maps = PooledMaps(folder)
         self._own_indices: list[int] = []
 
@@ -79,12 +93,14 @@ class Images:
         image_score: float | None,
         histogram: ScoreHistogram | None = None,
         own_map: OwnMap | None = None,
+        measures: Mapping[str, float] | None = None,
     ) -> None:
         """Add an image with its histogram or its own map; with neither if it has no ground truth."""
         if own_map is not None:
             self._own_maps.add(*own_map)
             self._own_indices.append(len(self.labels))
         self.histograms.append(histogram)
+        self.measures.append(measures or {})
         self.labels.append(label)
         self.scores.append(np.nan if image_score is None else image_score)
 
@@ -123,7 +139,7 @@ def measure_category(
         Its metrics: by name (None if undefined), "n_images", "n_measured", "undefined" (name -> reason); if some ground
         truth is unknown "n_with_truth", the number of images that the pixel metrics cover; "fpr_limit" if it is not
         0.3; what ``interval_fields`` returns; where scores are missing "range" (name -> [worst, best] over all that the
-        missing answers could have been).
+        missing answers could have been); and for a method that names shapes "shapes", see ``category_shapes``.
     """
     labels, scores = np.array(images.labels, dtype=np.bool_), np.array(images.scores, dtype=np.float64)
     missing = np.isnan(scores)
@@ -132,6 +148,12 @@ def measure_category(
     counts: dict[str, Any] = {"n_images": labels.size, "n_measured": kept.size}
     if images.fpr_limit != DEFAULT_FPR_LIMIT:
         counts["fpr_limit"] = images.fpr_limit
+    shapes: Mapping[str, ShapeEstimate] = {}
+    if metrics_of_places(images.places):
+        leave_out = on_failure == "exclude"
+        counts["shapes"], shapes = category_shapes(
+            images.measures, missing.tolist(), images.places, leave_out=leave_out
+        )
     if not kept.size:
         undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
         metrics = {**dict.fromkeys(METRIC_NAMES), **counts, "undefined": undefined}
@@ -139,9 +161,10 @@ def measure_category(
     histograms, own_map_metrics = images.pixels()
     measured = histograms if kept.size == labels.size else histograms.take(kept)
     all_known = measured.n_known == kept.size
-    usable = all_known if images.needs_all_masks else measured.measurable
+    usable = bool(images.places) and (all_known if images.needs_all_masks else measured.measurable)
     tested = CategoryImages(labels[kept], np.nan_to_num(scores)[kept], measured if usable else None, images.fpr_limit)
-    result = {**dict.fromkeys(METRIC_NAMES), **metrics_of(tested, measured, own_map_metrics), **(exact or {})}
+    found = metrics_of(tested, measured, own_map_metrics, places=images.places)
+    result = {**dict.fromkeys(METRIC_NAMES), **found, **(exact or {})}
     if usable and not all_known:
         counts["n_with_truth"] = measured.n_known
     estimates = estimate_category(tested, result, resamples, category)
@@ -152,11 +175,15 @@ def measure_category(
         histograms = ScoreHistograms.of(
             None if out else histogram for out, histogram in zip(left_out, histograms, strict=True)
         )
-    return CategoryResult({**result, **counts}, estimates, histograms)
+    return CategoryResult({**result, **counts}, estimates, histograms, shapes)
 
 
 def metrics_of(
-    tested: CategoryImages, histograms: ScoreHistograms, own_map_metrics: PixelMetrics | None = None
+    tested: CategoryImages,
+    histograms: ScoreHistograms,
+    own_map_metrics: PixelMetrics | None = None,
+    *,
+    places: Places = "regions",
 ) -> dict[str, Any]:
     """Compute the metrics of images, and "undefined": metric -> why it is None.
 
@@ -164,12 +191,13 @@ def metrics_of(
         tested: the images; its histograms are None where pixel metrics would mean nothing.
         histograms: the same images' histograms.
         own_map_metrics: the pixel metrics of own maps, more exact than their histograms; None: take the histograms.
+        places: in what the method says where a defect is; empty: it gives no map.
     """
     names = ("auroc", "ap", "f1_max", "aupro")
     result, undefined = _named("image", names[:3], image_metrics(tested.labels, tested.scores))
     if tested.histograms is None:
         without = int((histograms.arrays["lengths"] < 0).sum())
-        reason = f"{without} of {len(histograms)} images have no ground-truth mask"
+        reason = f"{without} of {len(histograms)} images have no ground-truth mask" if places else _NO_MAP
         return {**result, "undefined": {**undefined, **{f"pixel_{name}": reason for name in names}}}
     pixels = own_map_metrics or pixel_metrics_from_histograms(tested.histograms, tested.fpr_limit)
     by_pixel, why = _named("pixel", names, pixels)
@@ -224,64 +252,3 @@ def _certain(histogram: ScoreHistogram, *, right: bool) -> ScoreHistogram:
     columns = ([int(histogram.normal.sum()), 0], [0, int(histogram.anomalous.sum())], [0, histogram.n_regions])
     normal, anomalous, overlap = (np.array(column[::order]) for column in columns)
     return ScoreHistogram(np.array([0.0, 1.0]), normal, anomalous, overlap.astype(np.float64), histogram.n_regions)
-
-
-def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
-    """Average each metric over the categories in which it is defined.
-
-    Returns:
-        The metrics by name, "n_images", "n_measured", "undefined" (name -> which categories are left out, or why there
-        is no mean), what ``interval_fields`` returns, "interval_over_categories" (metric -> [low, high]) if there are
-        several categories, and "range" where a category has it.
-    """
-    entries = {category: one.metrics for category, one in categories.items()}
-    mean: dict[str, Any] = {}
-    undefined: dict[str, str] = {}
-    for name in (*METRIC_NAMES, "pixel_aupro_rescaled"):
-        values = {category: one[name] for category, one in entries.items() if one.get(name) is not None}
-        mean[name] = float(np.mean(list(values.values()))) if values else None
-        absent = [category for category in entries if category not in values]
-        if absent and name in METRIC_NAMES:
-            some = ", ".join([*absent[:_NAMED], *(["..."] if len(absent) > _NAMED else [])])
-            reason = entries[absent[0]]["undefined"][name]
-            where = f"undefined in {len(absent)} of {len(entries)} categories ({some}): {reason}"
-            undefined[name] = f"mean of the other {len(values)}; {where}" if values else where
-    mean |= _mean_interval_fields({category: one.estimates for category, one in categories.items()})
-    if any("range" in one for one in entries.values()):
-        mean["range"] = _mean_ranges(entries.values())
-    totals = {name: sum(one[name] for one in entries.values()) for name in ("n_images", "n_measured")}
-    if any("n_with_truth" in one for one in entries.values()):
-        totals["n_with_truth"] = sum(
-            one.get("n_with_truth", one["n_measured"]) for one in entries.values() if one.get("pixel_auroc") is not None
-        )
-    limits = [one["fpr_limit"] for one in entries.values() if "fpr_limit" in one]
-    if limits:
-        totals["fpr_limit"] = limits[0]
-    return {**mean, **totals, "undefined": undefined}
-
-
-def _mean_interval_fields(categories: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
-    """Return the intervals of each metric's mean over exactly the categories that have a value."""
-    means, wider = {}, {}
-    for name in METRIC_NAMES:
-        estimates = {category: one[name] for category, one in categories.items() if name in one}
-        if estimates:
-            means[name] = estimate_mean(name, estimates)
-            ends = interval_over_categories(means[name], estimates)
-            if ends is not None:
-                wider[name] = list(ends)
-    return {**interval_fields(means), **({"interval_over_categories": wider} if len(categories) > 1 else {})}
-
-
-def _mean_ranges(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Average the bounds of each metric; where no answer is missing, both bounds are the value itself."""
-    ranges = {}
-    for name in METRIC_NAMES:
-        bounds = [
-            one["range"].get(name) if "range" in one else [one[name]] * 2
-            for one in entries
-            if one.get(name) is not None
-        ]
-        if bounds and None not in bounds:
-            ranges[name] = [float(np.mean([bound[end] for bound in bounds])) for end in (0, 1)]
-    return ranges

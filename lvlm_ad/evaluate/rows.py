@@ -19,7 +19,8 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
 from lvlm_ad.evaluate.detectors import make_record, with_score
 from lvlm_ad.evaluate.groups import group_metrics
-from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category, summary
+from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category
+from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.log import event
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS

@@ -231,6 +231,26 @@ class _Measures(_Record):
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
+class ShapeMeasures(_Measures):
+    """The metrics of shapes of one category, or the mean over all."""
+
+    miou_box: Fraction | None
+    miou_mask: Fraction | None
+    acc_box_10: Fraction | None
+    acc_box_30: Fraction | None
+    acc_box_50: Fraction | None
+    acc_mask_10: Fraction | None
+    acc_mask_30: Fraction | None
+    acc_mask_50: Fraction | None
+    false_alarms: Fraction | None
+    point_hit: Fraction | None = None
+    """Of a method that answers in points, as the next."""
+    found: Fraction | None = None
+    interval: dict[str, Interval] = {}
+    undefined: dict[str, str] = {}
+    range: dict[str, Interval] = {}
+
+
 class CategoryMeasures(_Measures):
     """The metrics of one category, or the mean over all. Fields that older versions did not write have a default."""
 
@@ -259,6 +279,8 @@ class CategoryMeasures(_Measures):
     range: dict[str, Interval] = {}
     undefined: dict[str, str] = {}
     """Metric -> why it is None."""
+    shapes: ShapeMeasures | None = None
+    """Of a method that answers in boxes, points, cells or masks."""
 
 
 class GroupMeasures(_Measures):
