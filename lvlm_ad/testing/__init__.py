@@ -1,4 +1,6 @@
-"""Check whether a backend or a baseline keeps its contract, in the manner of scikit-learn's ``check_estimator``.
+"""Check whether a plugin keeps its contract, in the manner of scikit-learn's ``check_estimator``.
+
+A plugin is a backend, a baseline, or a method of inspection.
 
 All checks at once::
 
@@ -26,19 +28,22 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.testing.any_plugin import ContractError, built, expect_no_error
 from lvlm_ad.testing.checks import BACKEND_CHECKS, BASELINE_CHECKS
+from lvlm_ad.testing.methods import METHOD_CHECKS
 
 if TYPE_CHECKING:
     import pytest
 
-    from lvlm_ad.plugins import Kind
+    from lvlm_ad.plugins import AnyKind
 
 __all__ = [
     "BACKEND_CHECKS",
     "BASELINE_CHECKS",
     "CHECKS",
+    "METHOD_CHECKS",
     "ContractError",
     "check_backend",
     "check_baseline",
+    "check_method",
     "problems",
     "pytest_generate_tests",
     "sentence",
@@ -46,9 +51,9 @@ __all__ = [
 
 Checks = Mapping[str, Callable[[Any], None]]
 
-CHECKS: dict[Kind, Checks] = {"backend": BACKEND_CHECKS, "baseline": BASELINE_CHECKS}
+CHECKS: dict[AnyKind, Checks] = {"backend": BACKEND_CHECKS, "baseline": BASELINE_CHECKS, "method": METHOD_CHECKS}
 """Kind of plugin -> its checks by name."""
-_FIRST = ("answers_are_valid", "scores_are_valid")
+_FIRST = ("answers_are_valid", "scores_are_valid", "conversations_are_valid")
 """If one of these fails, the checks behind it would fail for the same reason; they are not made."""
 
 
@@ -94,7 +99,37 @@ def check_baseline(baseline: Any) -> list[str]:
     return _check("baseline", baseline)
 
 
-def _check(kind: Kind, candidate: Any) -> list[str]:
+def check_method(method: Any) -> list[str]:
+    """Check a method of inspection: hold conversations about made pictures, with answers of every kind.
+
+    No model is asked.
+
+    Args:
+        method: a ``Method``, or a class derived from it.
+
+    Returns:
+        The names of the checks.
+
+    Raises:
+        ContractError: some checks failed; one line for each.
+
+    Example:
+        >>> from lvlm_ad.backend import Picture, Request
+        >>> from lvlm_ad.methods import Finding, Method
+        >>> from lvlm_ad.text2seg import read
+        >>> class Plain(Method):
+        ...     needs_regions, places = False, ""
+        ...     def inspect(self, view):
+        ...         question = f"How anomalous is this {view.class_name}? image anomaly score:"
+        ...         answer = yield Request((Picture.from_pixels(view.image),), question)
+        ...         return Finding.of(read(answer, 0))
+        >>> "any_answer" in check_method(Plain)
+        True
+    """
+    return _check("method", method)
+
+
+def _check(kind: AnyKind, candidate: Any) -> list[str]:
     checks = CHECKS[kind]
     failed = problems(built(candidate, kind), checks)
     if failed:
@@ -106,7 +141,7 @@ def problems(plugin: Any, checks: Checks, report: Callable[[str, str], None] = l
     """Run checks one after the other.
 
     Args:
-        plugin: a backend or baseline.
+        plugin: a backend, baseline or method.
         checks: name -> check.
         report: called after each check with its name and what is wrong; "" if nothing is.
 
@@ -147,14 +182,14 @@ def sentence(check: Callable[..., None]) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test per check of each test that asks for ``backend_check`` or ``baseline_check``."""
+    """Make one test per check of each test that asks for ``backend_check``, ``baseline_check`` or ``method_check``."""
     for kind, checks in CHECKS.items():
         if f"{kind}_check" in metafunc.fixturenames:
             tests = [_taking_classes(kind, check) for check in checks.values()]
             metafunc.parametrize(f"{kind}_check", tests, ids=list(checks))
 
 
-def _taking_classes(kind: Kind, check: Callable[[Any], None]) -> Callable[[Any], None]:
+def _taking_classes(kind: AnyKind, check: Callable[[Any], None]) -> Callable[[Any], None]:
     """Make a check that takes a class too, as ``check_backend`` does."""
 
     @wraps(check)

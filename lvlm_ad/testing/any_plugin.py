@@ -1,4 +1,4 @@
-"""Checks of backends and baselines alike: import, identity, secrets."""
+"""Checks of backends, baselines and methods alike: import, identity, secrets."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from lvlm_ad.backend import Backend
 from lvlm_ad.baseline import Baseline
 from lvlm_ad.children import folder_of, python_command
 from lvlm_ad.errors import LvlmAdError, is_secret_option, is_secret_variable
+from lvlm_ad.methods import Method
 from lvlm_ad.plugin_errors import plugin_code
-from lvlm_ad.plugins import Kind, as_plugin
+from lvlm_ad.plugins import AnyKind, as_plugin
+from lvlm_ad.plugins.methods import as_method
 
 if TYPE_CHECKING:
     Plugin = Backend | Baseline
+    AnyPlugin = Plugin | Method
 
 _LONGEST_IMPORT = 2.0
 """Seconds of processor time."""
@@ -43,7 +46,7 @@ print("\\n" + json.dumps([time.process_time() - start, sorted(set(sys.modules) -
 
 
 class ContractError(LvlmAdError, AssertionError):
-    """A backend or baseline breaks its contract."""
+    """A backend, baseline or method breaks its contract."""
 
 
 def expect(condition: object, otherwise: str) -> None:
@@ -68,23 +71,28 @@ def expect_no_error(what: str) -> Iterator[None]:
         raise ContractError(f"{what} raised {type(error).__name__}: {error}") from error
 
 
-def built(candidate: Any, kind: Kind) -> Any:
-    """Return a backend or baseline: the object itself, or one of a class with its default options.
+_CONTRACTS = {"backend": Backend, "baseline": Baseline, "method": Method}
+
+
+def built(candidate: Any, kind: AnyKind) -> Any:
+    """Return a backend, baseline or method: the object itself, or one of a class with its default options.
 
     Raises:
-        ContractError: it is neither, or cannot be built.
+        ContractError: it is none, or cannot be built.
     """
-    if isinstance(candidate, Backend if kind == "backend" else Baseline):
+    if isinstance(candidate, _CONTRACTS[kind]):
         return candidate
     name = getattr(candidate, "__name__", type(candidate).__name__)
     expect(isinstance(candidate, type), f"{name} is no {kind}; give a {kind} object or a class")
     with expect_no_error(f"building {name}"):
+        if kind == "method":
+            return as_method(candidate, name)()
         plugin = as_plugin(candidate, name)
         expect(plugin.kind == kind, f"{name} is a {plugin.kind}, not a {kind}")
         return plugin.build()
 
 
-def import_is_fast(plugin: Plugin) -> None:
+def import_is_fast(plugin: AnyPlugin) -> None:
     """Its module is imported within two seconds and without torch and the like, which belong inside the methods."""
     if file := _file_of(plugin):
         seconds, modules = _import_anew(plugin.implementation.__module__, file.resolve())
@@ -106,14 +114,14 @@ def _import_anew(module: str, file: Path) -> tuple[float, list[str]]:
     return seconds, modules
 
 
-def _file_of(plugin: Plugin) -> Path | None:
+def _file_of(plugin: AnyPlugin) -> Path | None:
     """Return the file of its class; None for a class of a notebook or a script, which nothing imports."""
     module = plugin.implementation.__module__
     file = getattr(sys.modules.get(module), "__file__", None)
     return Path(file) if file and module != "__main__" else None
 
 
-def identity_is_json(plugin: Plugin) -> None:
+def identity_is_json(plugin: AnyPlugin) -> None:
     """The identity holds JSON values only, and is the same each time."""
     identity = plugin.identity()
     text = json.dumps(identity, sort_keys=True)

@@ -1,0 +1,274 @@
+"""What methods of inspection are checked with: views of made pictures, answers of every kind, and a conversation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.backend import Answer, Capabilities, Picture, Request
+from lvlm_ad.conventions import convention_names, load_convention
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.methods import AskedModel, Method, View
+from lvlm_ad.methods.flaws import flaw_of
+from lvlm_ad.presets import Protocol, load_prompt
+from lvlm_ad.regions import divide
+from lvlm_ad.testing.any_plugin import ContractError, expect, expect_no_error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.text2seg.finding import Finding
+
+__all__ = [
+    "HOSTILE",
+    "KINDS",
+    "SIDE",
+    "Conversed",
+    "Respond",
+    "answers_of",
+    "converse",
+    "drive",
+    "instead",
+    "noise",
+    "renewed",
+    "view_of",
+]
+
+SIDE = 96
+SEED = "0/bolt/the_kind_of_defect/000"
+"""The seed of the views: it names the sample, so that a question must not hold it."""
+
+Respond = Callable[[int, Request], Answer]
+"""Takes the number of a question, from 0, and the question; returns its answer."""
+
+KINDS: dict[str, str] = {
+    "regions": "image anomaly score: $x; region 1: $x; region 2: $y; region 5: 0.3.",
+    "image": "image anomaly score: $x",
+    "boxes": '```json\n[{"bbox_2d": [10, 20, 50, 60], "label": "scratch", "score": $x}]\n```',
+    "named boxes": '{"image_anomaly_score": $x, "boxes": [{"x1": 8, "y1": 9, "x2": 70, "y2": 40, "score": $y}]}',
+    "points": '[{"point_2d": [30, 40], "label": "dent", "score": $x}]',
+    "cells": "A1: $x; B2: $y; image anomaly score: $x",
+    "masks": '[{"box_2d": [10, 10, 60, 50], "mask": [[12, 12], [50, 15], [30, 55]], "label": "stain", "score": $x}]',
+    "yes": "Yes. Confidence: $x",
+    "no": "No.",
+    "nothing": "[]",
+}
+"""Kind of answer -> its text, in which $x and $y are numbers that follow from the question."""
+
+HOSTILE: tuple[Answer, ...] = (
+    Answer("I'm sorry, but I can't assist with that.", "refused"),
+    Answer("", "filtered"),
+    Answer("", "empty"),
+    Answer("image anomaly score: 0.", "truncated"),
+    Answer('[{"bbox_2d": [10, 20, 50, 60], "score": 0.5}, {"bbox_2d": [3', "truncated"),
+    Answer("It depends."),
+    Answer("\x00\x1b[31m\u202e<script>alert(1)</script> <|im_end|> \ud83d"),
+    Answer("region 0: -5; region 99999999999999999999: 1e999; image anomaly score: nan"),
+    Answer('[{"bbox_2d": [-1e308, 1e999, null, "x"], "score": {}}, {"point_2d": [1e308, -1e308]}, [], 7]'),
+    Answer('{"image_anomaly_score": 2.5, "regions": [{"region": 1, "score": -1}], "boxes": [[0, 0, 9999, 9999]]}'),
+    Answer("9" * 100_000),
+    Answer("[{" * 5_000),
+)
+"""Answers that no method likes."""
+
+
+@dataclass(frozen=True)
+class Conversed:
+    """A conversation: the questions in their order, and the finding."""
+
+    questions: tuple[Request, ...]
+    finding: Finding
+
+    @property
+    def keys(self) -> list[str]:
+        """What the questions are stored under."""
+        return [question.key({}) for question in self.questions]
+
+
+class _WatchedView(View):
+    """A view that has nothing but what methods may see, and says so."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ContractError(f"inspect() looks for view.{name}; a view has no such thing, see lvlm_ad.methods.View")
+
+
+def noise(seed: int, height: int = SIDE, width: int | None = None) -> NDArray[np.uint8]:
+    """Return a picture of noise."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width or height, 3), dtype=np.uint8)
+
+
+def view_of(
+    method: Method,
+    image: NDArray[np.uint8] | None = None,
+    *,
+    original: NDArray[np.uint8] | None = None,
+    seed: str = SEED,
+    shots: int = 2,
+    cells: int = 3,
+) -> View:
+    """Make a view with what a method declares to need.
+
+    Args:
+        method: the method.
+        image: uint8 ``(S, S, 3)``; None: noise.
+        original: the image in its file; None: noise of another size.
+        seed: the view's seed.
+        shots: number of reference images.
+        cells: rows and columns of the division.
+    """
+    image = noise(0) if image is None else image
+    options = {"grid_rows": cells, "grid_columns": cells, "min_area": 0.0, "max_area": 1e9}
+    protocol = Protocol(image_size=len(image), division="grid", shots=shots, prompt=method.prompt, **options)
+    return _WatchedView(
+        image=image,
+        original=noise(1, 130, 220) if original is None else original,
+        category="bolt",
+        class_name="bolt",
+        regions=divide(image, "grid", **options) if method.needs_regions else None,
+        references=[Picture.from_pixels(noise(10 + number, len(image))) for number in range(shots)],
+        pool=[noise(10 + number, len(image)) for number in range(4)] if method.needs_pool else (),
+        seed=seed,
+        model=_model_for(method),
+        protocol=protocol,
+        fill=lambda values: _filled(method, values),
+    )
+
+
+def _model_for(method: Method) -> AskedModel:
+    """Return the first model, of one for each convention, that the method can inspect with."""
+    capabilities = Capabilities(probabilities=True, schema=True)
+    reason = ""
+    for name in sorted(convention_names(), key=lambda name: name != "sent_pixels"):
+        model = AskedModel("a-model", capabilities, load_convention(name))
+        reason = method.why_not(model)
+        if not reason:
+            return model
+    raise ContractError(f"why_not() refuses every model, because {reason}")
+
+
+def _filled(method: Method, values: dict[str, str]) -> str:
+    """Fill the method's prompt, as a bench does."""
+    undeclared = sorted(set(values) - set(method.placeholders))
+    expect(not undeclared, f"view.text() fills {', '.join(undeclared)}, which the attribute placeholders does not name")
+    known = {"class_name": "bolt", "defects": "any", "references": "", **values}
+    try:
+        return Template(_prompt_text(method.prompt)).substitute(known).strip()
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"The prompt {method.prompt} has a placeholder that nothing fills: {error}.") from error
+
+
+@cache
+def _prompt_text(name: str) -> str:
+    return load_prompt(name).text
+
+
+def answers_of(kind: str) -> Respond:
+    """Answer every question in one of ``KINDS``, with numbers that follow from the question."""
+
+    def respond(_: int, question: Request) -> Answer:
+        number = int(hashlib.sha256((kind + question.key({})).encode()).hexdigest()[:8], 16)
+        return Answer(Template(KINDS[kind]).substitute(x=number % 101 / 100, y=number // 101 % 101 / 100))
+
+    return respond
+
+
+def drive(method: Method, view: View) -> Generator[Request, Answer, Conversed]:
+    """Hold a conversation question by question, as a bench does, and check what the method yields and returns.
+
+    Raises:
+        ContractError: something is wrong with a question, their number or the finding.
+    """
+    most: Any = method.most_questions(view)
+    expect(isinstance(most, int) and most >= 0, f"most_questions() gave {most!r:.40}; it must be a count")
+    with expect_no_error("inspect()"):
+        conversation: Any = method.inspect(view)
+    expect(isinstance(conversation, Generator), "inspect() is no generator; it must yield its questions")
+    questions: list[Request] = []
+    try:
+        result, ended = _continue(conversation, None)
+        while not ended:
+            several = isinstance(result, Sequence)
+            asked = [_checked(question) for question in (result if several else [result])]
+            questions += asked
+            expect(len(questions) <= most, f"it asks {len(questions)} questions; most_questions() says {most}")
+            answers = []
+            for question in asked:
+                answers.append((yield question))  # noqa: PERF401 - no comprehension can yield
+            result, ended = _continue(conversation, answers if several else answers[0])
+    finally:
+        with expect_no_error("inspect(), closed before its end,"):
+            conversation.close()
+    flaw = flaw_of(result, view, method.places)
+    expect(not flaw, f"inspect() {flaw}")
+    return Conversed(tuple(questions), result)
+
+
+def _continue(conversation: Any, received: Any) -> tuple[Any, bool]:
+    """Return what a conversation yields next, and False; or its result, and True."""
+    with expect_no_error("inspect()"):
+        try:
+            return conversation.send(received), False
+        except StopIteration as stop:
+            return stop.value, True
+    raise AssertionError  # expect_no_error never ends a block silently
+
+
+def _checked(question: Any) -> Request:
+    if not isinstance(question, Request):
+        raise ContractError(f"inspect() yields {type(question).__name__}; it must yield a Request, or a list of them")
+    sound = all(isinstance(picture, Picture) for picture in question.images) and isinstance(question.text, str)
+    expect(sound, "a question must hold pictures (lvlm_ad.backend.Picture) and a text")
+    expect(question.text.strip(), "a question has no text")
+    options = dict(question.options)
+    try:
+        plain = json.loads(json.dumps(options, allow_nan=False)) == options
+    except (TypeError, ValueError):
+        plain = False
+    expect(plain, f"the options of a question must be JSON values: {options!r:.120}")
+    told = f"{question.text}{json.dumps(options)}"
+    expect(
+        "the_kind_of_defect" not in told, "a question holds view.seed, which names the sample and perhaps its defect"
+    )
+    return question
+
+
+def converse(method: Method, view: View, respond: Respond) -> Conversed:
+    """Hold a whole conversation, see ``drive``."""
+    steps = drive(method, view)
+    answer: Any = None
+    number = -1
+    while True:
+        try:
+            question = steps.send(answer)
+        except StopIteration as stop:
+            conversed: Conversed = stop.value
+            return conversed
+        number += 1
+        answer = respond(number, question)
+
+
+def instead(respond: Respond, number: int, answer: Answer) -> Respond:
+    """Answer one question differently."""
+    return lambda step, question: answer if step == number else respond(step, question)
+
+
+def renewed(view: View) -> View:
+    """Return the same view made of new arrays, encoded anew."""
+    return replace(
+        view,
+        image=view.image.copy(order="F"),
+        original=view.original.copy(),
+        references=[replace(picture, data=bytes(picture.data)) for picture in view.references],
+        pool=[one.copy() for one in view.pool],
+    )

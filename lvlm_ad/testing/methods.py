@@ -1,0 +1,227 @@
+"""The checks of a method of inspection; its questions are answered here, and no model is asked."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lvlm_ad.backend import Answer
+from lvlm_ad.errors import ConfigError, is_secret_option
+from lvlm_ad.methods import Method
+from lvlm_ad.methods.flaws import flaw_of
+from lvlm_ad.regions.shapes import Mask
+from lvlm_ad.testing.any_plugin import ContractError, expect, expect_no_error, identity_is_json, import_is_fast
+from lvlm_ad.testing.conversations import (
+    HOSTILE,
+    KINDS,
+    SIDE,
+    Conversed,
+    answers_of,
+    converse,
+    drive,
+    instead,
+    noise,
+    renewed,
+    view_of,
+)
+
+__all__ = ["METHOD_CHECKS"]
+
+_MOST_STEPS = 6
+"""Of a longer conversation, only so many questions get a bad answer: the first ones and the last."""
+
+
+def conversations_are_valid(method: Method) -> None:
+    """A conversation ends within ``most_questions``, with a finding inside the image, whatever is answered."""
+    for kind in KINDS:
+        converse(method, view_of(method), answers_of(kind))
+
+
+def rebuilt_it_is_the_same(method: Method) -> None:
+    """An object built from its options alone asks the same questions and has the same identity."""
+    other: Any = type(method)(pickle.loads(pickle.dumps(method.options)))  # nosec B301 # noqa: S301 - our own pickle
+    if method.source:
+        other.source = method.source
+    expect(other.identity() == method.identity(), "rebuilt from its options it has another identity()")
+    for kind in KINDS:
+        one, again = (converse(each, view_of(each), answers_of(kind)) for each in (method, other))
+        expect(one.keys == again.keys, "rebuilt from its options it asks other questions")
+
+
+def conversations_are_reproducible(method: Method) -> None:
+    """The same image and answers lead to the same questions and finding: random numbers come from the view's seed."""
+    for kind in KINDS:
+        view = view_of(method)
+        one, again = (converse(method, each, answers_of(kind)) for each in (view, renewed(view)))
+        expect(one.keys == again.keys, "it asks other questions the second time; seed random numbers by view.seed")
+        same = _comparable(one) == _comparable(again)
+        expect(same, "the same answers lead to another finding the second time; seed random numbers by view.seed")
+
+
+def conversations_are_independent(method: Method) -> None:
+    """Two conversations at the same time, as threads hold them, go as each goes alone."""
+    for kind in KINDS:
+        views = [view_of(method), view_of(method, noise(3), seed="0/bolt/another/001")]
+        alone = [converse(method, view, answers_of(kind)) for view in views]
+        together = _in_turn(method, views, kind)
+        same = [_comparable(one) for one in alone] == [_comparable(one) for one in together]
+        expect(same, "a conversation changes if another is held meanwhile; keep its state in local variables")
+
+
+def any_image(method: Method) -> None:
+    """A black, white, striped, larger or once very wide image, and one without regions, gets a finding."""
+    black = np.zeros((SIDE, SIDE, 3), np.uint8)
+    stripes = black.copy()
+    stripes[:, ::2] = 255
+    views = [view_of(method, image) for image in (black, black + 255, stripes, noise(1, 160))]
+    views += [view_of(method, original=noise(2, 20, 400)), view_of(method, original=noise(2, 300, 8))]
+    views += [view_of(method, cells=1)]
+    for view in views:
+        for kind in KINDS:
+            converse(method, view, answers_of(kind))
+
+
+def references_are_needed_or_not(method: Method) -> None:
+    """Without reference images it asks too, or raises a ConfigError that says what it needs."""
+    try:
+        converse(method, view_of(method, shots=0), answers_of("image"))
+    except ContractError as error:
+        if not isinstance(error.__cause__, ConfigError):
+            raise
+
+
+def any_answer(method: Method) -> None:
+    """A refused, filtered, empty, truncated, unreadable or hostile answer to any question leads to a finding."""
+    for kind in KINDS:
+        plain = answers_of(kind)
+        length = len(converse(method, view_of(method), plain).questions)
+        for step in _steps(length):
+            for answer in HOSTILE:
+                try:
+                    converse(method, view_of(method), instead(plain, step, answer))
+                except ContractError as error:
+                    shown = f"{answer.text[:40]!r} ({answer.outcome})"
+                    raise ContractError(f"after the answer {shown} to question {step + 1}: {error}") from error
+
+
+def no_answer_at_all(method: Method) -> None:
+    """If a question fails, the conversation can be closed there: it yields nothing more and raises nothing."""
+    for kind in KINDS:
+        respond = answers_of(kind)
+        for step in _steps(len(converse(method, view_of(method), respond).questions)):
+            conversation = drive(method, view_of(method))
+            question = next(conversation)
+            for number in range(step):
+                question = conversation.send(respond(number, question))
+            conversation.close()
+
+
+def bad_answers_are_not_good_news(method: Method) -> None:
+    """If every question is refused, no image score is made up."""
+    refusal = HOSTILE[0]
+    found = converse(method, view_of(method), lambda *_: refusal).finding
+    expect(found.image is None, f"every question was refused, and the image score is {found.image}; it must be None")
+    expect(found.status != "ok", "every question was refused, and the status is ok")
+
+
+def view_is_unchanged(method: Method) -> None:
+    """No image of the view is written to."""
+    for kind in KINDS:
+        view = view_of(method)
+        images = [view.image, view.original, *view.pool]
+        before = [image.copy() for image in images]
+        converse(method, view, answers_of(kind))
+        unchanged = all(np.array_equal(image, old) for image, old in zip(images, before, strict=True))
+        expect(unchanged, "inspect() writes into the view's images")
+
+
+def usable_answers_are_told(method: Method) -> None:
+    """``is_usable`` says of every answer whether it need not be asked again."""
+    view = view_of(method)
+    for answer in (*HOSTILE, Answer("image anomaly score: 0.5")):
+        with expect_no_error("is_usable()"):
+            usable: Any = method.is_usable(answer, view)
+        expect(isinstance(usable, bool), f"is_usable() gave {usable!r:.40}; it must be True or False")
+        expect(answer.outcome == "ok" or not usable, f"is_usable() accepts an answer that is {answer.outcome}")
+
+
+def best_finding_is_valid(method: Method) -> None:
+    """What it would answer that knows the defects is a finding; without a defect its image score is 0."""
+    if type(method).best_finding is Method.best_finding:
+        return
+    view = view_of(method)
+    mask = np.zeros((SIDE, SIDE), dtype=np.bool_)
+    for defect, score in ((False, 0.0), (True, 1.0)):
+        mask[20:50, 30:70] = defect
+        with expect_no_error("best_finding()"):
+            finding = method.best_finding(view, mask.copy())
+        flaw = flaw_of(finding, view, method.places)
+        expect(not flaw, f"best_finding() {flaw}")
+        expect(finding.image is not None, "best_finding() gave no image score")
+        expect(score or finding.image == 0, f"without a defect, best_finding() gave the image score {finding.image}")
+        expect(not score or finding.image, "with a defect, best_finding() gave the image score 0")
+
+
+def no_option_is_a_secret(method: Method) -> None:
+    """No option holds a key: options are written into run.json."""
+    for name in method.Options.model_fields:
+        expect(not is_secret_option(name), f"the option {name!r} holds a secret, and options are written into run.json")
+
+
+METHOD_CHECKS: dict[str, Callable[[Any], None]] = {
+    check.__name__: check
+    for check in (
+        import_is_fast,
+        identity_is_json,
+        conversations_are_valid,
+        rebuilt_it_is_the_same,
+        conversations_are_reproducible,
+        conversations_are_independent,
+        any_image,
+        references_are_needed_or_not,
+        any_answer,
+        no_answer_at_all,
+        bad_answers_are_not_good_news,
+        view_is_unchanged,
+        usable_answers_are_told,
+        best_finding_is_valid,
+        no_option_is_a_secret,
+    )
+}
+"""Name -> check. Each is independent of the others."""
+
+
+def _steps(length: int) -> Iterator[int]:
+    yield from range(min(length, _MOST_STEPS - 1))
+    if length >= _MOST_STEPS:
+        yield length - 1
+
+
+def _in_turn(method: Method, views: list[Any], kind: str) -> list[Conversed]:
+    """Hold two conversations, one question of each at a time."""
+    respond = answers_of(kind)
+    under_way: dict[int, tuple[Any, Any]] = {number: (drive(method, view), None) for number, view in enumerate(views)}
+    ended: dict[int, Conversed] = {}
+    while under_way:
+        for number, (conversation, answer) in list(under_way.items()):
+            try:
+                question = conversation.send(answer)
+            except StopIteration as stop:
+                ended[number] = stop.value
+                del under_way[number]
+            else:
+                under_way[number] = (conversation, respond(0, question))
+    return [ended[number] for number in range(len(views))]
+
+
+def _comparable(conversed: Conversed) -> tuple[Any, ...]:
+    """Return what can be compared: masks hold arrays."""
+    shapes = tuple(
+        (one.left, one.top, one.pixels.tolist(), one.score) if isinstance(one, Mask) else one
+        for one in conversed.finding.shapes
+    )
+    return (conversed.keys, shapes, replace(conversed.finding, shapes=()))
