@@ -24,7 +24,7 @@ def run(*command, **changes):
     )
 
 
-@pytest.mark.parametrize("kind", ["backend", "baseline"])
+@pytest.mark.parametrize("kind", ["backend", "baseline", "method"])
 def test_a_new_package_keeps_its_contract(kind, tmp_path, lvlm_ad_command, monkeypatch):
     """The command writes four files and says what to do next; the class in them passes every check."""
     folder = tmp_path / "made"
@@ -32,7 +32,8 @@ def test_a_new_package_keeps_its_contract(kind, tmp_path, lvlm_ad_command, monke
     assert done.returncode == 0, done.stderr
     written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert written == ["README.md", "pyproject.toml", "src/lvlm_ad_my_model2/__init__.py", "tests/test_contract.py"]
-    assert f"pip install -e {folder} && lvlm-ad bench --model my-model2" in done.stderr
+    use = "check-method" if kind == "method" else "bench --model"
+    assert f"pip install -e {folder} && lvlm-ad {use} my-model2" in done.stderr
     monkeypatch.syspath_prepend(str(folder / "src"))
     done = lvlm_ad_command(f"check-{kind}", f"lvlm_ad_my_model2:MyModel2{kind.capitalize()}")
     del sys.modules["lvlm_ad_my_model2"]
@@ -78,6 +79,8 @@ def test_nothing_is_overwritten(tmp_path):
     for taken in ("gpt-4v", "openai", "oracle"):
         with pytest.raises(ConfigError, match=f"There is a model '{taken}' already"):
             new_plugin("backend", taken, tmp_path / "other")
+    with pytest.raises(ConfigError, match="There is a method 'boxes' already"):
+        new_plugin("method", "boxes", tmp_path / "other")
     with pytest.raises(ConfigError, match="A package lvlm_ad_backends is installed already"):
         new_plugin("baseline", "backends", tmp_path / "other")
     assert list(tmp_path.iterdir()) == []

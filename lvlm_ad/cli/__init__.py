@@ -14,7 +14,8 @@ from lvlm_ad.cli.bench import bench, score
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.image import ask, regions
 from lvlm_ad.cli.inspect import inspect
-from lvlm_ad.cli.models import check_backend, check_baseline, doctor, models, new_backend, new_baseline
+from lvlm_ad.cli.models import doctor, models
+from lvlm_ad.cli.plugins import check_backend, check_baseline, check_method, new_backend, new_baseline, new_method
 from lvlm_ad.cli.runs import compare, leaderboard, report
 
 __all__ = ["app", "main"]
@@ -48,7 +49,7 @@ def root(
 # A command has the name of its function, with dashes.
 for command in (
     *(bench, ask, inspect, regions, leaderboard, report, compare, score),
-    *(models, new_backend, new_baseline, check_backend, check_baseline, doctor),
+    *(models, new_backend, new_baseline, new_method, check_backend, check_baseline, check_method, doctor),
 ):
     app.command()(command)
 app.add_typer(data, name="data")

@@ -1,10 +1,9 @@
-"""``lvlm-ad models``, ``doctor``, ``new-*`` and ``check-*``: what is installed, and whether it works."""
+"""``lvlm-ad models`` and ``doctor``: what is installed, and whether it works."""
 
 from __future__ import annotations
 
 import inspect
 import re
-import shlex
 from enum import Enum
 from itertools import groupby
 from pathlib import Path
@@ -245,75 +244,3 @@ def _print_findings(findings: list[Finding]) -> None:
             state = Text(finding.state, style=_STYLES[finding.state])
             table.add_row(state, escaped(finding.name), escaped(f"{finding.text}{remedy}"))
         console.print(table)
-
-
-NewName = Annotated[str, typer.Argument(metavar="NAME", help="Name for --model, such as my-model.")]
-NewFolder = Annotated[Path | None, typer.Option("--out", help="The package's folder.  [default: NAME]")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as in bench --model.")]
-
-
-@shell.guarded
-def new_backend(name: NewName, out: NewFolder = None) -> None:
-    """Write a package with a working backend.
-
-    It has a class, an entry point and a test of the contract.
-    """
-    _write("backend", name, out)
-
-
-@shell.guarded
-def new_baseline(name: NewName, out: NewFolder = None) -> None:
-    """Write a package with a working baseline.
-
-    It has a class, an entry point and a test of the contract.
-    """
-    _write("baseline", name, out)
-
-
-@shell.guarded
-def check_backend(name: Name, settings: shell.Settings = [], json: shell.Json = False) -> None:
-    """Check that a backend keeps its contract.
-
-    It asks the model about fifty questions; with a paid model, they cost money.
-    """
-    _check("backend", name, settings, json)
-
-
-@shell.guarded
-def check_baseline(name: Name, settings: shell.Settings = [], json: shell.Json = False) -> None:
-    """Check that a baseline keeps its contract."""
-    _check("baseline", name, settings, json)
-
-
-def _write(kind: Kind, name: str, out: Path | None) -> None:
-    from lvlm_ad.new_plugin import new_plugin
-
-    folder = new_plugin(kind, name, out)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            shell.say(f"wrote {path}")
-    shell.say(f"Next: pip install -e {shlex.quote(str(folder))} && lvlm-ad bench --model {name}")
-
-
-def _check(kind: Kind, name: str, settings: list[str], json: bool) -> None:
-    from lvlm_ad.errors import ConfigError, nearest
-    from lvlm_ad.plugins import build, find_model
-    from lvlm_ad.testing import CHECKS, problems, sentence
-
-    values = shell.merged_settings(settings)
-    model, known = find_model(name, values)
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"{name} has no setting {key!r}.{nearest(key, known)}")
-    if model.preset.kind != kind:
-        raise ConfigError(f"{name} is a {model.preset.kind}; 'lvlm-ad check-{model.preset.kind} {name}' checks it.")
-    checks = CHECKS[kind]
-
-    def report(check: str, problem: str) -> None:
-        shell.show(f"{'FAIL' if problem else 'ok  '} {check}: {problem[:500] or sentence(checks[check])}")
-
-    failed = problems(build(model), checks, report)
-    if json:
-        shell.print_json({"model": model.preset.name, "checks": {check: failed.get(check, "") for check in checks}})
-    shell.show(f"{model.preset.name}: {len(checks) - len(failed)} of {len(checks)} checks passed.")
-    raise typer.Exit(shell.EXIT_USAGE if failed else 0)

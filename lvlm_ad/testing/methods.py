@@ -96,9 +96,8 @@ def references_are_needed_or_not(method: Method) -> None:
 
 def any_answer(method: Method) -> None:
     """A refused, filtered, empty, truncated, unreadable or hostile answer to any question leads to a finding."""
-    for kind in KINDS:
+    for kind, length in _different(method):
         plain = answers_of(kind)
-        length = len(converse(method, view_of(method), plain).questions)
         for step in _steps(length):
             for answer in HOSTILE:
                 try:
@@ -110,9 +109,9 @@ def any_answer(method: Method) -> None:
 
 def no_answer_at_all(method: Method) -> None:
     """If a question fails, the conversation can be closed there: it yields nothing more and raises nothing."""
-    for kind in KINDS:
+    for kind, length in _different(method):
         respond = answers_of(kind)
-        for step in _steps(len(converse(method, view_of(method), respond).questions)):
+        for step in _steps(length):
             conversation = drive(method, view_of(method))
             question = next(conversation)
             for number in range(step):
@@ -193,6 +192,16 @@ METHOD_CHECKS: dict[str, Callable[[Any], None]] = {
     )
 }
 """Name -> check. Each is independent of the others."""
+
+
+def _different(method: Method) -> list[tuple[str, int]]:
+    """Return the kinds of answers that lead to conversations of different form, and the number of their questions."""
+    forms: dict[Any, tuple[str, int]] = {}
+    for kind in KINDS:
+        conversed = converse(method, view_of(method), answers_of(kind))
+        length, finding = len(conversed.questions), conversed.finding
+        forms.setdefault((length, finding.usable, bool(finding.shapes)), (kind, length))
+    return list(forms.values())
 
 
 def _steps(length: int) -> Iterator[int]:
