@@ -1,7 +1,8 @@
 """From the cases in shared/cases to the functions that compute what they expect.
 
 ``statistic(quantity, inputs)`` is for statistics.json and returns a dict in the form of the case's ``expected``: plain
-floats, lists and None. ``grounding_metrics(masks, shapes)`` is for grounding_metrics_*.npz and returns their numbers.
+floats, lists and None. ``grounding(case)`` is for grounding_cases.json and returns a dict in the form of ``expect``.
+``grounding_metrics(masks, shapes)`` is for grounding_metrics_*.npz and returns their numbers.
 """
 
 from __future__ import annotations
@@ -245,6 +246,104 @@ def front_probability(draws, cost):
     from lvlm_ad.metrics import front as fronts
 
     return {"probability": fronts.front_probability(draws, cost)}
+
+
+def grounding(case):
+    """Read the answer of a case.
+
+    Args:
+        case: "method" (boxes, points, masks, cells, yesno, score), "text", "convention" and "sent_size"; perhaps
+            "scored", "outcome", "grid" and "tokens".
+
+    Returns:
+        "status", "image", "shapes" and "flags"; for "yesno" also "source".
+    """
+    from lvlm_ad.backend import Answer, first_token
+
+    tokens = case.get("tokens") or []
+    first = first_token([(token["text"], token["top"]) for token in tokens])
+    answer = Answer(case["text"], case.get("outcome", "ok"), first=first)
+    finding = _READERS[case["method"]](answer, case)
+    found = {
+        "status": finding.status,
+        "image": finding.image,
+        "shapes": [_as_in_cases(shape, case["sent_size"]) for shape in finding.shapes],
+        "flags": list(finding.flags),
+    }
+    if case["method"] == "masks":
+        # The pixels of a mask do not tell its box; as a box, the same entry does.
+        boxes = _boxes(answer, case).shapes
+        found["shapes"] = [
+            {**_as_in_cases(box, case["sent_size"]), **mask} for box, mask in zip(boxes, found["shapes"], strict=True)
+        ]
+    return {**found, "source": finding.source} if case["method"] == "yesno" else found
+
+
+def _boxes(answer, case):
+    from lvlm_ad.conventions import load_convention
+    from lvlm_ad.text2seg.places import read_boxes
+
+    where = load_convention(case["convention"]), tuple(case["sent_size"])
+    return read_boxes(answer, *where, scored=case.get("scored", False))
+
+
+def _points(answer, case):
+    from lvlm_ad.conventions import load_convention
+    from lvlm_ad.text2seg.places import read_points
+
+    where = load_convention(case["convention"]), tuple(case["sent_size"])
+    return read_points(answer, *where, scored=case.get("scored", False))
+
+
+def _masks(answer, case):
+    from lvlm_ad.conventions import load_convention
+    from lvlm_ad.text2seg.places import read_masks
+
+    where = load_convention(case["convention"]), tuple(case["sent_size"])
+    return read_masks(answer, *where, scored=case.get("scored", False))
+
+
+def _cells(answer, case):
+    from lvlm_ad.text2seg.places import read_cells
+
+    naming = case["convention"].removeprefix("cells_")
+    return read_cells(answer, *case["grid"], naming, scored=case.get("scored", False))
+
+
+def _yes_no(answer, case):  # noqa: ARG001 - the readers are called alike
+    from lvlm_ad.text2seg.yes_no import read_yes_no
+
+    return read_yes_no(answer)
+
+
+def _score(answer, case):  # noqa: ARG001 - the readers are called alike
+    from lvlm_ad.text2seg import read
+    from lvlm_ad.text2seg.finding import Finding
+
+    return Finding.of(read(answer, 0))
+
+
+_READERS = {
+    "boxes": _boxes,
+    "points": _points,
+    "masks": _masks,
+    "cells": _cells,
+    "yesno": _yes_no,
+    "score": _score,
+}
+
+
+def _as_in_cases(shape, sent):
+    """Write a shape as the cases do; a mask by how many pixels it has."""
+    from lvlm_ad.regions.shapes import Cell, Mask, shape_to_json
+
+    if isinstance(shape, Mask):
+        return {"pixels": int(shape.pixels.sum()), "score": shape.score}
+    written = shape_to_json(shape)
+    if isinstance(shape, Cell):
+        window = shape.window(sent[1], sent[0])
+        written["box"] = [window.columns.start, window.rows.start, window.columns.stop, window.rows.stop]
+    return {name: value for name, value in written.items() if name not in {"grid", "radius"}}
 
 
 def grounding_metrics(masks, shapes):

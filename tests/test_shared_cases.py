@@ -62,6 +62,21 @@ def test_what_nothing_computes_is_said():
             DOOR["statistic"](name, {})
 
 
+def grounding_cases():
+    """Every answer with places; where the folder is absent, one that is skipped."""
+    path = CASES.with_name("grounding_cases.json")
+    cases = json.loads(path.read_text()) if path.is_file() else [{"name": "absent", "method": ""}]
+    return [case for case in cases if case["method"] != "cells"]
+
+
+@pytest.mark.parametrize("case", grounding_cases(), ids=lambda case: case["name"])
+def test_an_answer_with_places_is_read_as_its_case_says(case, shared):  # noqa: ARG001 - skips where it is absent
+    """Status, image score, shapes to 1e-6 pixels, flags and source are those of the case."""
+    found = DOOR["grounding"](case)
+    assert differences(found, case["expect"], 1e-6) == []
+    assert len(found["shapes"]) == case["n"]
+
+
 def grounding_files():
     """Every file of box metrics; where the folder is absent, one that is skipped."""
     return sorted(CASES.parent.glob("grounding_metrics_*.npz")) or [CASES.with_name("grounding_metrics_absent.npz")]

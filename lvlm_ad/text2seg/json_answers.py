@@ -57,13 +57,13 @@ def json_statements(source: Text) -> Iterator[tuple[int, int, list[Statement]]]:
     """Yield where each JSON value with scores begins and ends in a plain text, and its statements."""
     end = 0
     while start := _START.search(source.text, end):
-        value, end, closed = read_value(source, start.start())
+        value, end, unclosed = read_value(source, start.start())
         label = _LABEL.search(source.text, max(start.start() - 60, 0), start.start())
         of_regions = label is not None and _is(label[1], "regions")
         statements = _statements(value, "regions" if of_regions else "top")
         scored = any(statement.score is not None for statement in statements)
-        if scored or (statements and (closed or not isinstance(value, Object))):
-            yield start.start(), end, statements if closed else [*statements, _CUT]
+        if scored or (statements and (not unclosed or not isinstance(value, Object))):
+            yield start.start(), end, [*statements, _CUT] if unclosed else statements
 
 
 _VERSION = re.compile(

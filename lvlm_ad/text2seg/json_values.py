@@ -47,11 +47,15 @@ _SCALAR = re.compile(
 )
 
 
-def read_value(source: Text, start: int) -> tuple[Value, int, bool]:
-    """Read the object or array at a bracket; returns what could be read, where reading ended, and whether it closed."""
+def read_value(source: Text, start: int) -> tuple[Value, int, list[Value]]:
+    """Read the object or array at a bracket.
+
+    Returns:
+        What could be read; where reading ended; and the objects and arrays that are not closed, from outside to inside.
+    """
     text = source.text
     root = _new(text[start])
-    unclosed = [(root, _OPENING[text[start]])]
+    unclosed: list[tuple[Object | list[Value], str]] = [(root, _OPENING[text[start]])]
     position = start + 1
     while True:
         skipped = _SKIPPED.match(text, position)
@@ -61,27 +65,27 @@ def read_value(source: Text, start: int) -> tuple[Value, int, bool]:
             position += 1
             unclosed.pop()
             if not unclosed:
-                return root, position, True
+                return root, position, []
             continue
         key = ""
         if isinstance(inner, Object):
             named = _read_scalar(source, position)
             colon = _COLON.match(text, named[1]) if named else None
             if named is None or colon is None:
-                return root, position, False
+                return root, position, [value for value, _ in unclosed]
             key, position = named[0].text.text, colon.end()
         value: Value
         opening = text[position : position + 1]
         if opening in _OPENING:
             if len(unclosed) == _DEEPEST:
-                return root, position, False
+                return root, position, [value for value, _ in unclosed]
             value = nested = _new(opening)
             unclosed.append((nested, _OPENING[opening]))
             position += 1
         else:
             read = _read_scalar(source, position)
             if read is None:
-                return root, position, False
+                return root, position, [value for value, _ in unclosed]
             value, position = read
         if isinstance(inner, Object):
             inner.pairs.append((key, value))

@@ -5,5 +5,6 @@ be of it is flagged, and its places are not used.
 """
 
 from lvlm_ad.text2seg.places.flags import FLAGS, HARMLESS
+from lvlm_ad.text2seg.places.read import read_boxes, read_masks, read_points
 
-__all__ = ["FLAGS", "HARMLESS"]
+__all__ = ["FLAGS", "HARMLESS", "read_boxes", "read_masks", "read_points"]

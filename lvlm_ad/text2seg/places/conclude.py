@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from lvlm_ad.backend import Answer
 from lvlm_ad.text2seg.answer_part import answer_part
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Place: TypeAlias = "Box | Point | Cell | Polygon | Mask"
 
 __all__ = ["Said", "conclude", "declined", "read_score", "relevant_text", "without_copies"]
+
+T = TypeVar("T")
 
 _MOST_PLACES = 100
 _MOST_COPIES = 10
@@ -83,16 +85,14 @@ def read_score(value: Value | None) -> tuple[float | None, bool]:
     return (score, False) if score <= 1 else (None, True)
 
 
-def without_copies(
-    places: Sequence[tuple[Hashable, Place, float | None]], flags: set[str]
-) -> list[tuple[Place, float | None]]:
+def without_copies(places: Sequence[tuple[Hashable, T, float | None]], flags: set[str]) -> list[tuple[T, float | None]]:
     """Return each place once, with its highest score, and only the first 100.
 
     Args:
         places: what identifies a place, the place, and its score.
         flags: gets ``duplicate``, ``looped`` and ``too_many`` where they apply.
     """
-    kept: dict[Hashable, tuple[Place, float | None]] = {}
+    kept: dict[Hashable, tuple[T, float | None]] = {}
     for identity, place, score in places:
         before = kept.get(identity, (place, None))
         scores = [one for one in (before[1], score) if one is not None]
