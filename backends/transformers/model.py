@@ -246,6 +246,10 @@ def _pictures(request: Request) -> list[dict[str, Any]]:
     return [{"type": "image", "image": Image.open(BytesIO(one.data)).convert("RGB")} for one in request.images]
 
 
+_ANY_TEXT = r"[\s\S]*"
+"""The answer to a question of a method that has no fixed format."""
+
+
 def answer_pattern(n_regions: int) -> str:
     """Return the regular expression of the published answer format with this number of regions, in any order."""
     if n_regions == 0:
@@ -281,8 +285,12 @@ class Grammars:
 
     def _grammar(self, request: Request) -> Any:
         schema = request.options.get("schema")
-        n_regions = int(request.options.get("n_regions", 0))
-        grammar = json.dumps(schema, sort_keys=True) if schema else answer_pattern(n_regions)
+        if schema:
+            grammar = json.dumps(schema, sort_keys=True)
+        elif "n_regions" in request.options:
+            grammar = answer_pattern(int(request.options["n_regions"]))
+        else:
+            grammar = _ANY_TEXT
         if grammar not in self._compiled and schema:
             # Without any_whitespace=False a model may write spaces without end.
             self._compiled[grammar] = self._compiler.compile_json_schema(grammar, any_whitespace=False)

@@ -38,7 +38,8 @@ class TransformersOptions(BackendOptions):
     seed: int = 0
     """Sampling seed; has no effect with temperature 0."""
     constrain: bool = False
-    """Force every answer into its format, through xgrammar; for prompts that ask for nothing but the format."""
+    """Force every answer into its format, through xgrammar; for prompts that ask for nothing but the format.
+    Answers of methods without a fixed format, such as boxes, stay free."""
     batch_size: Annotated[int | Literal["auto"], Transport] = "auto"
     """Questions answered together; auto grows until the GPU's memory is used well."""
     processor: dict[str, Any] = Field(default_factory=dict)

@@ -156,6 +156,19 @@ def test_a_held_answer_can_always_be_read(backend, name, n_regions):
 
 
 @needs_xgrammar
+def test_a_question_without_a_format_is_answered_freely(backend):
+    """In the same batch, one answer is forced into its format, and that to a method without a format is free text."""
+    from lvlm_ad.backend import Request
+
+    free = Request(question(1, 5).images, "Where are defects?", {"format": "text"})
+    forced = backend("qwen2_5_vl", constrain=True, max_tokens=40)
+    held, answer = ask_all(forced, [question(0, 5), free])
+    assert held.text.startswith("image anomaly score")
+    assert answer.text.strip()
+    assert not answer.text.startswith("image")
+
+
+@needs_xgrammar
 def test_a_held_answer_keeps_its_schema(backend):
     """A forced JSON answer follows its own question's schema, also in a batch."""
     from lvlm_ad.prompts.question import answer_schema
