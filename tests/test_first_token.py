@@ -26,6 +26,7 @@ def pieces(*texts):
         pytest.param(["<|begin_of_box|>", "Yes", "<|end_of_box|>"], None, id="after a special token"),
         pytest.param(["Yes", " ", "\ufffd", "\ufffd"], "Yes 裂", id="before a character of several tokens"),
         pytest.param(["Yes", " there", "</s>", ""], "Yes there\n", id="special tokens at the end"),
+        pytest.param(["**", "Yes"], "**Yes**, there", id="the tokens of the end are missing"),
     ],
 )
 def test_the_first_token_is_the_one_with_which_the_answer_begins(texts, answer):
@@ -37,7 +38,7 @@ def test_the_first_token_is_the_one_with_which_the_answer_begins(texts, answer):
     ("texts", "answer"),
     [
         pytest.param(["Yes"], "No", id="another text"),
-        pytest.param(["Yes"], "Yes, there is", id="the end is missing"),
+        pytest.param(["<think>"], "<think></think>Yes", id="the end is missing"),
         pytest.param(["No, Yes"], "Yes", id="the answer begins within a token"),
         pytest.param([], None, id="nothing"),
         pytest.param(["**", "\n"], None, id="markup alone"),

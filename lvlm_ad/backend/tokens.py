@@ -155,7 +155,7 @@ def first_token(
             servers remove the reasoning; so may special tokens at the end, and it may differ in spaces.
 
     Returns:
-        The token; None if the pieces do not end as the text does, or no alternatives are known.
+        The token; None if the pieces are neither the end nor the beginning of the text, or no alternatives are known.
 
     Example:
         >>> first_token([("**", ()), ("Yes", [("Yes", -0.2), ("No", -1.7)]), ("**", ())])
@@ -175,9 +175,13 @@ def first_index(pieces: Sequence[str], text: str | None = None) -> int | None:
     seen = [_UNSEEN.sub("", piece) for piece in pieces]
     while seen and (not seen[-1] or (_SPECIAL.fullmatch(seen[-1]) and not whole.endswith(seen[-1]))):
         seen.pop()
-    if not "".join(seen).endswith(answer):
+    joined = "".join(seen)
+    if joined.endswith(answer):
+        begin = len(joined) - len(answer)
+    elif whole.startswith(joined):
+        begin = len(whole) - len(answer)
+    else:
         return None
-    begin = sum(map(len, seen)) - len(answer)
     at = 0
     for index, shown in enumerate(seen):
         if at >= begin and stripped(pieces[index]) and not _SPECIAL.fullmatch(shown):
