@@ -4,7 +4,8 @@ A model writes places in the convention of its preset, which is never guessed fr
 be of it is flagged, and its places are not used.
 """
 
+from lvlm_ad.text2seg.places.cells import read_cells
 from lvlm_ad.text2seg.places.flags import FLAGS, HARMLESS
 from lvlm_ad.text2seg.places.read import read_boxes, read_masks, read_points
 
-__all__ = ["FLAGS", "HARMLESS", "read_boxes", "read_masks", "read_points"]
+__all__ = ["FLAGS", "HARMLESS", "read_boxes", "read_cells", "read_masks", "read_points"]
