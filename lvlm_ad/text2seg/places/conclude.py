@@ -128,8 +128,7 @@ def conclude(answer: Answer, said: Said, *, scored: bool) -> Finding:
         nothing = says_nothing(said.around)
     if image is None:
         image = max((shape.score for shape in shapes), default=0.0 if nothing else None)
-        if scored and image is not None:
-            flags.add("no_image_score")
+        flags |= {"no_image_score"} if scored else set()
     notes = [FLAGS[flag] for flag in sorted(flags)]
     if image is not None and not shapes and not nothing and not flags:
         notes.append(_ONLY_SCORE)

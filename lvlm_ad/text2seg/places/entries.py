@@ -33,6 +33,7 @@ _NAMED: dict[Size, tuple[tuple[tuple[str, ...], Order], ...]] = {
     ),
 }
 _SCORE_KEYS = ("score", "confidence", "conf", "anomalyscore", "probability")
+_OF_PLACES_BELOW = tuple(key for key in _SCORE_KEYS if key != "anomalyscore")
 _LABEL_KEYS = ("label", "class", "name", "description", "defect")
 _IMAGE_KEYS = ("imageanomalyscore", "imagescore")
 _PAIR = 2
@@ -137,12 +138,14 @@ class _Walk:
                 self._place(place, entry)
             return
         self._image(fields, "anomalyscore")
+        # What an object around all places says is about none of them.
+        outer = _described(fields, outer, *_OF_PLACES_BELOW) if listed else outer
         before = len(self.listing.places), self.listing.empty, self.listing.image
         for item in fields.values():
             if isinstance(item, Object):
-                self._object(item, listed=False, outer=entry)
+                self._object(item, listed=False, outer=outer)
             elif isinstance(item, list):
-                self._list(item, keyed=True, outer=entry)
+                self._list(item, keyed=True, outer=outer)
         after = len(self.listing.places), self.listing.empty, self.listing.image
         scores_image = any(key in fields for key in (*_IMAGE_KEYS, "anomalyscore"))
         if before == after and (listed or has_key) and not scores_image and not self._is_open(value):
@@ -204,11 +207,11 @@ class _Walk:
             self.listing.flags.add("bad_shape")
 
 
-def _described(fields: dict[str, Value], outer: Written) -> Written:
+def _described(fields: dict[str, Value], outer: Written, *score_keys: str) -> Written:
     """Return what an object says of its places; what it does not say, the object around it may."""
     labels = [fields[key] for key in _LABEL_KEYS if isinstance(fields.get(key), Scalar)]
     label = labels[0].text.text if labels and isinstance(labels[0], Scalar) else outer.label
-    score = next((fields[key] for key in _SCORE_KEYS if key in fields), outer.score)
+    score = next((fields[key] for key in score_keys or _SCORE_KEYS if key in fields), outer.score)
     return Written((), "", label, score, fields.get("mask", outer.mask))
 
 

@@ -14,7 +14,7 @@ FLAGS = {
     "looped": "The answer repeats a place more than ten times.",
     "low_mass": "Yes and no together are less likely than other words.",
     "negated": "The label of a place says that there is no defect; the place is left out.",
-    "no_image_score": "There is no image score; the highest score of a place stands for it.",
+    "no_image_score": "The answer states no image score; if there is a place, its highest score stands for it.",
     "no_mask": "A mask cannot be read; the box counts in its place.",
     "no_score": "A place has no score; it gets the image score, or 1 if there is none.",
     "not_convention": "The coordinates cannot be of the model's convention; no place is used.",

@@ -25,6 +25,8 @@ _MOLMO2 = re.compile(
 )
 OWN_FORMS = {"loc": _LOC, "loc_": _LOC_, "patch": _PATCH, "molmo": _MOLMO, "molmo2": _MOLMO2}
 """Forms in which a model writes nothing but its own numbers -> what they look like."""
+_ONLY: dict[str, Size] = {"patch": 4, "molmo": 2, "molmo2": 2}
+"""Forms that only boxes, or only points, have."""
 
 _TOKEN_NUMBER = re.compile("[0-9]+(?=>)")
 _ATTRIBUTE = re.compile(rf"\b([xy])([0-9]{{0,6}})\s*+=\s*+[\"']?({NUMBER})")
@@ -38,6 +40,8 @@ def has_foreign_tokens(source: Text) -> bool:
 
 def token_listing(source: Text, form: str, size: Size) -> Listing | None:
     """Return the places in one of ``OWN_FORMS`` in a plain text; None if there are none."""
+    if _ONLY.get(form, size) != size:
+        return None
     listing, phrase = Listing(), ""
     read = _READERS.get(form, _in_tokens)
     for match in OWN_FORMS[form].finditer(source.text):
