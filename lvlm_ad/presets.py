@@ -116,7 +116,7 @@ class ModelPreset(_Preset):
     convention: str = ""
     """How a chat model writes coordinates, by its name in ``conventions.toml``; empty: unknown."""
     told: bool = False
-    """Whether a question must state the convention, because the model has none of its own."""
+    """Whether the convention is not the model's own, so that every question must state it."""
     prompts: dict[str, str] = Field(default_factory=dict)
     """Method -> the prompt preset with which this model is asked, if not the method's own."""
     price: Price = Price()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lvlm_ad.asking.cost import image_tokens
+from lvlm_ad.conventions import load_convention
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.plugins import build, find_model, load_plugin, plugin_names
 from lvlm_ad.presets import (
@@ -25,6 +26,7 @@ from lvlm_ad.presets import (
 )
 from lvlm_ad.runs import METRIC_NAMES
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 LOCAL = ("lmstudio", "ollama", "sglang", "vllm")
 CHOSEN_BY_THE_USER = ("azure", "openrouter", *LOCAL)
 """Endpoints that serve whatever the user deployed or picks: no model, hence no price and no rule for pictures."""
@@ -339,5 +341,21 @@ def test_a_convention_belongs_to_the_model(tmp_path):
     assert found(model="n") == ("", False, {})
     assert found(model="n", convention="qwen3_1000") == ("qwen3_1000", False, {})
     assert found(convention="sent_pixels") == ("sent_pixels", False, {"boxes": "boxes-short"})
-    assert found(convention="sent_pixels", told="true") == ("sent_pixels", True, {"boxes": "boxes-short"})
+    assert found(convention="sent_pixels", told="true") == ("sent_pixels", True, {})
+    assert found(told="true") == ("unit_1", True, {})
     assert "convention" not in find_model("oracle", {})[1]
+
+
+@pytest.mark.parametrize("name", preset_names("models"))
+def test_a_preset_names_a_convention_that_exists_and_says_where_it_is_documented(name):
+    """A preset that names a model names a convention, with its source in a comment; that of a server does not."""
+    preset = load_model(name)
+    comments = [line for line in (CONFIGS / "models" / f"{name}.toml").read_text().split("\n") if line.startswith("# ")]
+    if preset.kind == "baseline" or not preset.options.get("model"):
+        assert preset.convention == ""
+        return
+    load_convention(preset.convention)
+    assert any(line.startswith("# Boxes") for line in comments)
+    assert not (preset.told and preset.prompts)
+    for prompt in preset.prompts.values():
+        load_prompt(prompt)

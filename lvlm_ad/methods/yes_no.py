@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lvlm_ad.methods.one_question import OneQuestion
 from lvlm_ad.text2seg.finding import Finding
@@ -27,6 +27,11 @@ class YesNo(OneQuestion):
 
     prompt: ClassVar[str] = "yes-no"
     places: ClassVar[Places] = ""
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The question's options: it wants the probabilities of the answer's tokens."""
+        return {**super().asked, "probabilities": True}
 
     def read(self, answer: Answer, view: View) -> Finding:  # noqa: ARG002
         """Return the probability of "yes", or the word."""

@@ -16,7 +16,15 @@ from lvlm_ad.presets import Pacing, Price, Protocol, validated
 
 __all__ = ["as_method", "load_method", "method_names"]
 
-_TAKEN = {"name", "description", "convention", *Protocol.model_fields, *Price.model_fields, *Pacing.model_fields}
+_TAKEN = {
+    "name",
+    "description",
+    "convention",
+    "told",
+    *Protocol.model_fields,
+    *Price.model_fields,
+    *Pacing.model_fields,
+}
 """Settings of every bench: ``--set`` would set both them and an option of the same name."""
 _REMEDY = (
     " For a method of your own, give FILE.py or module:Class. Install a package again after it was given a new method."
