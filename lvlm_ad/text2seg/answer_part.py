@@ -18,7 +18,8 @@ _ROLE_END = r"(?:\ *<\|(?:message|end_header_id|header_end|end_of_role|im_middle
 _HEADS = r"(?:^[\#>*_\ -]{0,8}+|(?<=[.!?>)\]}])\ {0,3}+|\#{3}\ ?)"
 """Where a role's name begins a turn: at the beginning of a line, after a sentence or after "###"."""
 
-_ENTRY = r"[;,.\ ]++regions?\W{0,3}+[0-9]++\W{1,5}+[0-9][0-9.]*+%?+"
+_PLACE = r"(?:regions?\W{0,3}+[0-9]++|[a-z][0-9]++|\([0-9]++,\ [0-9]++\))"
+_ENTRY = rf"[;,.\ ]++{_PLACE}\W{{1,5}}+[0-9][0-9.]*+%?+"
 _EXAMPLE = rf"""
   (?:(?:the|image|overall|anomaly)\ )*+ score\b [^0-9\n]{{0,30}}+ [0-9][0-9.]*+%?+
     (?: (?:{_ENTRY})++ | (?:\ *+\n++[*\ -]*+regions?\W{{0,3}}+[0-9]++\W{{1,5}}+[0-9][0-9.]*+%?+)*+ ) \.?
@@ -142,8 +143,12 @@ _PREAMBLE = re.compile(
 _THINKING_HEADING = re.compile(rf"\s*+#{{1,6}} *+\**+(?:{_REASONING})\b", re.IGNORECASE)
 _BRACKET_TAG = re.compile(r"\[/?[a-z_]{1,20}\]", re.IGNORECASE)
 _WORD, _DIGIT, _NUMBER = re.compile(r"\w"), re.compile("[0-9]"), re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_SHOWN = ["0.9", "1", "0.9", "3", "0.7"]
-"""The numbers of the example in the prompts of this package."""
+_SHOWN = (
+    ["0.9", "1", "0.9", "3", "0.7"],
+    ["0.9", "2", "0.9", "2", "0.7"],
+    ["0.9", "2", "1", "0.9", "2", "2", "0.7"],
+)
+"""The numbers of the example in the prompts of this package: of regions, and of cells by either naming."""
 _WRAPPER = r"(?:final_)?(?:answer|response|conclusion|solution|result|output)|final"
 _WRAPPED = re.compile(rf"<(?:{_WRAPPER})>", re.IGNORECASE)
 _WRAPPER_AT_END = re.compile(rf"</(?:{_WRAPPER})>\s*+\Z", re.IGNORECASE)
@@ -276,7 +281,7 @@ class _AnswerPart:
         if self._inside:
             self._drop(mark)
         # A model may repeat the last line of the prompt and then answer in it.
-        answered = "with your own numbers" in mark[0] and _NUMBER.findall(mark["shown"] or "") != _SHOWN
+        answered = "with your own numbers" in mark[0] and _NUMBER.findall(mark["shown"] or "") not in _SHOWN
         self._start = mark.start("shown") if answered else mark.end()
         return False
 
