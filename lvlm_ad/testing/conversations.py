@@ -49,7 +49,7 @@ Respond = Callable[[int, Request], Answer]
 """Takes the number of a question, from 0, and the question; returns its answer."""
 
 KINDS: dict[str, str] = {
-    "regions": "image anomaly score: $x; region 1: $x; region 2: $y; region 5: 0.3.",
+    "regions": "image anomaly score: $x; region 1: $x; region 2: $y.",
     "image": "image anomaly score: $x",
     "boxes": '```json\n[{"bbox_2d": [10, 20, 50, 60], "label": "scratch", "score": $x}]\n```',
     "named boxes": '{"image_anomaly_score": $x, "boxes": [{"x1": 8, "y1": 9, "x2": 70, "y2": 40, "score": $y}]}',
@@ -81,9 +81,16 @@ HOSTILE: tuple[Answer, ...] = (
 
 @dataclass(frozen=True)
 class Conversed:
-    """A conversation: the questions in their order, and the finding."""
+    """A conversation.
+
+    Attributes:
+        questions: all questions, in their order.
+        rounds: how many of them were asked at once, each time.
+        finding: what it led to.
+    """
 
     questions: tuple[Request, ...]
+    rounds: tuple[int, ...]
     finding: Finding
 
     @property
@@ -115,7 +122,7 @@ def view_of(
     original: NDArray[np.uint8] | None = None,
     seed: str = SEED,
     shots: int = 2,
-    cells: int = 3,
+    cells: int = 2,
 ) -> View:
     """Make a view with what a method declares to need.
 
@@ -195,12 +202,14 @@ def drive(method: Method, view: View) -> Generator[Request, Answer, Conversed]:
         conversation: Any = method.inspect(view)
     expect(isinstance(conversation, Generator), "inspect() is no generator; it must yield its questions")
     questions: list[Request] = []
+    rounds: list[int] = []
     try:
         result, ended = _continue(conversation, None)
         while not ended:
             several = isinstance(result, Sequence)
             asked = [_checked(question) for question in (result if several else [result])]
             questions += asked
+            rounds.append(len(asked))
             expect(len(questions) <= most, f"it asks {len(questions)} questions; most_questions() says {most}")
             answers = []
             for question in asked:
@@ -211,7 +220,7 @@ def drive(method: Method, view: View) -> Generator[Request, Answer, Conversed]:
             conversation.close()
     flaw = flaw_of(result, view, method.places)
     expect(not flaw, f"inspect() {flaw}")
-    return Conversed(tuple(questions), result)
+    return Conversed(tuple(questions), tuple(rounds), result)
 
 
 def _continue(conversation: Any, received: Any) -> tuple[Any, bool]:

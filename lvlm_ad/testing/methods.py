@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -31,9 +33,6 @@ from lvlm_ad.testing.conversations import (
 
 __all__ = ["METHOD_CHECKS"]
 
-_MOST_STEPS = 6
-"""Of a longer conversation, only so many questions get a bad answer: the first ones and the last."""
-
 
 def conversations_are_valid(method: Method) -> None:
     """A conversation ends within ``most_questions``, with a finding inside the image, whatever is answered."""
@@ -47,14 +46,14 @@ def rebuilt_it_is_the_same(method: Method) -> None:
     if method.source:
         other.source = method.source
     expect(other.identity() == method.identity(), "rebuilt from its options it has another identity()")
-    for kind in KINDS:
+    for kind in _forms(method):
         one, again = (converse(each, view_of(each), answers_of(kind)) for each in (method, other))
         expect(one.keys == again.keys, "rebuilt from its options it asks other questions")
 
 
 def conversations_are_reproducible(method: Method) -> None:
     """The same image and answers lead to the same questions and finding: random numbers come from the view's seed."""
-    for kind in KINDS:
+    for kind in _forms(method):
         view = view_of(method)
         one, again = (converse(method, each, answers_of(kind)) for each in (view, renewed(view)))
         expect(one.keys == again.keys, "it asks other questions the second time; seed random numbers by view.seed")
@@ -64,7 +63,7 @@ def conversations_are_reproducible(method: Method) -> None:
 
 def conversations_are_independent(method: Method) -> None:
     """Two conversations at the same time, as threads hold them, go as each goes alone."""
-    for kind in KINDS:
+    for kind in _forms(method):
         views = [view_of(method), view_of(method, noise(3), seed="0/bolt/another/001")]
         alone = [converse(method, view, answers_of(kind)) for view in views]
         together = _in_turn(method, views, kind)
@@ -81,7 +80,7 @@ def any_image(method: Method) -> None:
     views += [view_of(method, original=noise(2, 20, 400)), view_of(method, original=noise(2, 300, 8))]
     views += [view_of(method, cells=1)]
     for view in views:
-        for kind in KINDS:
+        for kind in _forms(method):
             converse(method, view, answers_of(kind))
 
 
@@ -96,9 +95,9 @@ def references_are_needed_or_not(method: Method) -> None:
 
 def any_answer(method: Method) -> None:
     """A refused, filtered, empty, truncated, unreadable or hostile answer to any question leads to a finding."""
-    for kind, length in _different(method):
+    for kind, steps in _forms(method).items():
         plain = answers_of(kind)
-        for step in _steps(length):
+        for step in steps:
             for answer in HOSTILE:
                 try:
                     converse(method, view_of(method), instead(plain, step, answer))
@@ -109,9 +108,9 @@ def any_answer(method: Method) -> None:
 
 def no_answer_at_all(method: Method) -> None:
     """If a question fails, the conversation can be closed there: it yields nothing more and raises nothing."""
-    for kind, length in _different(method):
+    for kind, steps in _forms(method).items():
         respond = answers_of(kind)
-        for step in _steps(length):
+        for step in steps:
             conversation = drive(method, view_of(method))
             question = next(conversation)
             for number in range(step):
@@ -129,7 +128,7 @@ def bad_answers_are_not_good_news(method: Method) -> None:
 
 def view_is_unchanged(method: Method) -> None:
     """No image of the view is written to."""
-    for kind in KINDS:
+    for kind in _forms(method):
         view = view_of(method)
         images = [view.image, view.original, *view.pool]
         before = [image.copy() for image in images]
@@ -194,20 +193,20 @@ METHOD_CHECKS: dict[str, Callable[[Any], None]] = {
 """Name -> check. Each is independent of the others."""
 
 
-def _different(method: Method) -> list[tuple[str, int]]:
-    """Return the kinds of answers that lead to conversations of different form, and the number of their questions."""
-    forms: dict[Any, tuple[str, int]] = {}
+@lru_cache(maxsize=1)
+def _forms(method: Method) -> dict[str, list[int]]:
+    """Choose kinds of answers that lead to conversations of different form.
+
+    Returns:
+        Kind -> the numbers of the questions to try something with: the first of each round, and the last of all.
+    """
+    forms: dict[Any, tuple[str, list[int]]] = {}
     for kind in KINDS:
         conversed = converse(method, view_of(method), answers_of(kind))
-        length, finding = len(conversed.questions), conversed.finding
-        forms.setdefault((length, finding.usable, bool(finding.shapes)), (kind, length))
-    return list(forms.values())
-
-
-def _steps(length: int) -> Iterator[int]:
-    yield from range(min(length, _MOST_STEPS - 1))
-    if length >= _MOST_STEPS:
-        yield length - 1
+        rounds, finding = conversed.rounds, conversed.finding
+        steps = sorted({*accumulate(rounds[:-1], initial=0), sum(rounds) - 1}) if rounds else []
+        forms.setdefault((rounds, finding.usable, bool(finding.shapes)), (kind, steps))
+    return dict(forms.values())
 
 
 def _in_turn(method: Method, views: list[Any], kind: str) -> list[Conversed]:
