@@ -14,6 +14,7 @@ from lvlm_ad.cli.bench import bench, score
 from lvlm_ad.cli.data import data
 from lvlm_ad.cli.image import ask, regions
 from lvlm_ad.cli.inspect import inspect
+from lvlm_ad.cli.methods import methods
 from lvlm_ad.cli.models import doctor, models
 from lvlm_ad.cli.plugins import check_backend, check_baseline, check_method, new_backend, new_baseline, new_method
 from lvlm_ad.cli.runs import compare, leaderboard, report
@@ -49,7 +50,7 @@ def root(
 # A command has the name of its function, with dashes.
 for command in (
     *(bench, ask, inspect, regions, leaderboard, report, compare, score),
-    *(models, new_backend, new_baseline, new_method, check_backend, check_baseline, check_method, doctor),
+    *(models, methods, new_backend, new_baseline, new_method, check_backend, check_baseline, check_method, doctor),
 ):
     app.command()(command)
 app.add_typer(data, name="data")
