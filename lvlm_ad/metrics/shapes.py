@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics.differences import shrunk_correlation, square_and_add
@@ -206,15 +206,15 @@ def bounded_interval(values: NDArray[np.float64], weights: NDArray[np.float64]) 
 
 def _quantile(level: float, values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     """Return a quantile of the mean of values with random weights; the last value is as heavy as the others are."""
+    if values.min() == values.max():
+        return float(values[0])
     heavy = np.append(weights, weights.mean())
     shares = heavy / heavy.sum()
     mean = float(shares @ values)
     # The variance of a mean with Dirichlet weights; with unequal weights, that of the linearised ratio.
     variance = float(shares**2 @ (values - mean) ** 2) * values.size / (values.size + 1)
-    if variance <= 0:
-        return mean
     precision = mean * (1 - mean) / variance - 1
-    return float(beta.ppf(level, mean * precision, (1 - mean) * precision))
+    return float(betaincinv(mean * precision, (1 - mean) * precision, level))
 
 
 def mean_of_shapes(categories: Sequence[ShapeEstimate]) -> tuple[float, Interval]:

@@ -106,7 +106,7 @@ def test_what_is_undefined_has_a_reason(measures, reasons):
         assert found.undefined[name] == reason
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 7), (7, 7), (3, 10), (99, 200)])
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 7), (10, 10), (3, 10), (99, 200)])
 def test_the_interval_of_a_fraction_is_exact(successes, n):
     """For numbers that are 0 or 1 the interval is that of Clopper and Pearson."""
     values = np.repeat([1.0, 0.0], [successes, n - successes])
