@@ -1,4 +1,4 @@
-"""The ground truth through the same regions and format: the upper limit of a division."""
+"""The ground truth in the format of the answers: the upper limit of a division, or of another method."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ class Oracle(Baseline):
     """Uses the label as image score, and the mask as map, which the framework averages over each region.
 
     Among all maps that are constant on regions, the fraction of defective pixels gives the highest pixel AUROC
-    (Neyman-Pearson lemma: a region's likelihood ratio grows with it). Without a mask the map is 0.
+    (Neyman-Pearson lemma: a region's likelihood ratio grows with it). Without a mask the map is 0. With another method
+    than regions, the method says what its best finding is.
     """
 
     rows = ("regions",)
     reference_row = True
     sees_truth = True
+    through_method = True
 
     def score(self, view: View) -> DenseScores:
         """Return the truth."""

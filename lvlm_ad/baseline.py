@@ -141,6 +141,7 @@ class Baseline:
         rows: how it is measured: through the regions, by its own map, or both.
         reference_row: True for a row to compare models with, which is not ranked itself (chance, contrast, oracle).
         sees_truth: True if it needs the ground truth.
+        through_method: True if, with another ``--method`` than regions, it gives the best finding of that method.
         seeded: True if it draws random numbers from ``View.seed``.
         distributable: True if ``--engine ray`` may build a copy on each machine of the cluster: it holds a model.
         concurrency: how many samples it wants at the same time; None: one per processor.
@@ -165,6 +166,7 @@ class Baseline:
     rows: ClassVar[tuple[Row, ...]] = ("regions", "dense")
     reference_row: ClassVar[bool] = False
     sees_truth: ClassVar[bool] = False
+    through_method: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
     distributable: ClassVar[bool] = False
     source: ClassVar[str] = ""

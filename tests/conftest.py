@@ -70,6 +70,34 @@ def write_small_data(root):
     return root
 
 
+@pytest.fixture(scope="session")
+def region_question():
+    """A function that returns the question about numbered regions, and the object that filled its prompt."""
+    from lvlm_ad.backend import Capabilities
+    from lvlm_ad.methods import AskedModel, View
+    from lvlm_ad.methods.regions import region_request
+    from lvlm_ad.prompts import Questioner
+
+    def ask(dataset, protocol, prompt, image, regions, *, category, seed=0):
+        questioner = Questioner(dataset, protocol, prompt, seed=seed)
+        view = View(
+            image=image,
+            original=image,
+            category=category,
+            class_name=questioner.class_name(category),
+            regions=regions,
+            seed="",
+            protocol=protocol,
+            fill=lambda values: questioner.text(category, values),
+            references=questioner.references(category),
+            model=AskedModel(capabilities=Capabilities(schema=True)),
+            format=prompt.format,
+        )
+        return region_request(view), questioner
+
+    return ask
+
+
 @pytest.fixture
 def small_data(tmp_path):
     """The folder of a small data set, the test's own: see ``write_small_data``."""

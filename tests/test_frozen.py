@@ -16,7 +16,6 @@ from lvlm_ad.cli import app
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import load_prompt, load_protocol
-from lvlm_ad.prompts import Questioner
 from lvlm_ad.regions import Regions
 from lvlm_ad.runs import METRIC_NAMES
 from lvlm_ad.store import open_answers
@@ -177,7 +176,7 @@ def test_identities_are_those_of_before(name):
 
 
 @pytest.mark.usefixtures("frozen")
-def test_questions_are_those_of_before():
+def test_questions_are_those_of_before(region_question):
     """Each prompt asks, with each picture, number of references and style of marks, exactly what it asked before."""
     import hashlib
 
@@ -200,8 +199,11 @@ def test_questions_are_those_of_before():
             "number_style": style,
             "number_size": 14,
         }
-        questioner = Questioner(dataset, load_protocol("default", changes), load_prompt(prompt), seed=2)
-        request = questioner.request(dataset[0], image, Regions.from_labels(labels))
+        protocol, regions = load_protocol("default", changes), Regions.from_labels(labels)
+        category = dataset[0].category
+        request, questioner = region_question(
+            dataset, protocol, load_prompt(prompt), image, regions, category=category, seed=2
+        )
         found = {
             "hash": questioner.hash,
             "key": request.key({"a": 1}),

@@ -36,6 +36,7 @@ def bench(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most N images per category, good and anomalous in turn.")
     ] = None,
+    method: shell.Method = "regions",
     division: shell.Division = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt preset or file.  [default: the protocol's]")] = None,
     protocol: shell.Protocol = "default",

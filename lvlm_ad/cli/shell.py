@@ -69,6 +69,12 @@ ObjectName = Annotated[
     str | None, typer.Option(help="Name of the object in the question.  [default: the question names none]")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for runs, stored answers and the cache.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="METHOD", help="How chat models inspect an image: the name of a method, or FILE.py with your own."
+    ),
+]
 Protocol = Annotated[str, typer.Option(help="Protocol preset or file.")]
 RetryFailed = Annotated[
     bool,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lvlm_ad._version import versions
 from lvlm_ad.engines import make_engine
 from lvlm_ad.errors import CacheError, ConfigError, FatalError
+from lvlm_ad.evaluate.best_detector import BestDetector
 from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import BaselineDetector
@@ -29,7 +30,6 @@ from lvlm_ad.presets import preset_names
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.runs import Run, Runs
 from lvlm_ad.store import put_aside
-from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
@@ -161,6 +161,8 @@ class BenchSession(Session):
 
     def baseline_detector(self, baseline: Baseline, model: Model) -> Detector[Any]:
         """Make the detector of a baseline; the baseline calls this."""
+        if baseline.through_method and self.plan.method_name != "regions":
+            return BestDetector(self, model, baseline)
         return BaselineDetector(self, model, baseline)
 
     @classmethod
@@ -202,8 +204,8 @@ class BenchSession(Session):
                 versions=versions(),
             )
             store = DivisionStore(session.cache)
-            session.divisions = divide_dataset(session.plan, store, progress, engine)
-            event("divided", method=plan.protocol.division, hash=session.divisions.hash)
+            session.divisions = divide_dataset(session.plan.divided, store, progress, engine)
+            event("divided", method=session.plan.divided.protocol.division, hash=session.divisions.hash)
             sam = str(session.divisions.record.get("sam_model", ""))
             remember_place(config.out, dataset, config, sam)
             yield session, _closing(detectors)
@@ -235,11 +237,10 @@ def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) 
         if prediction.retry_error:
             retries.append(f"{prediction.record.id}: {prediction.retry_error[:300]}")
         image = next(iter(images.values()))
-        paid_now = detector.paid and not image.stored and image.record.status not in UNANSWERED
         session.progress.advance(
             failed=image.record.image_score is None,
             stored=image.stored,
-            cost=image.record.cost_usd if paid_now else 0.0,
+            cost=image.spent,
         )
     session.progress.finish()
     if retries:

@@ -1,4 +1,4 @@
-"""A chat model in a bench: draw the picture, ask, read the answer, paint the scores.
+"""A chat model in a bench: it inspects each image by the plan's method, and the finding becomes a map.
 
 Also all its questions at once: their forecast (``--dry-run``), and their batches (``--batch``).
 """
@@ -8,29 +8,31 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
-from math import ceil
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
 from lvlm_ad.asking import Asker, Batcher
 from lvlm_ad.asking.cost import input_tokens, most_cost
-from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.engines import in_order
 from lvlm_ad.errors import ConfigError, LvlmAdError, RejectedError, TransientError, UnaskedError
-from lvlm_ad.evaluate.detectors import Detector, Prediction, make_record
-from lvlm_ad.prompts import Questioner
-from lvlm_ad.runs import TEXT_KEPT
-from lvlm_ad.text2seg import Scores, paint, read
+from lvlm_ad.evaluate.conversation import Replayed, Step, converse, error_text, look_up
+from lvlm_ad.evaluate.detectors import Detector, Prediction, added, make_record, method_facts
+from lvlm_ad.evaluate.forecast import forecast
+from lvlm_ad.evaluate.painting import paint_places
+from lvlm_ad.evaluate.views import Views, asked_model
+from lvlm_ad.runs import TEXT_KEPT, StepRecord
 
 if TYPE_CHECKING:
-    from lvlm_ad.backend import Answer, Backend, BatchBackend, Capabilities, Request
+    from lvlm_ad.asking import Asked
+    from lvlm_ad.backend import Answer, Backend, BatchBackend, Request
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.session import Session
+    from lvlm_ad.methods import AskedModel, View
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import ModelPreset
     from lvlm_ad.regions import Regions
@@ -39,10 +41,11 @@ __all__ = ["ChatDetector"]
 
 _UNANSWERED = (UnaskedError, TransientError, RejectedError)
 
-_USUAL_OUTPUT = 120
-"""Tokens of an answer in the published format with some ten regions; reasoning would come on top."""
-_FIRST_TOKEN, _TOKENS_A_SECOND = 2.0, 50.0
-"""Seconds until an answer begins, and its speed: typical of hosted models."""
+_ADDED = ("input_tokens", "output_tokens", "cost_usd", "seconds")
+"""What a record adds up over the questions of an image."""
+
+_TEXTS_KEPT = 20 * TEXT_KEPT
+"""Characters of all answers about an image that predictions.jsonl keeps."""
 
 
 class ChatDetector(Detector["Backend"]):
@@ -52,13 +55,16 @@ class ChatDetector(Detector["Backend"]):
 
     def __init__(self, session: Session, model: Model, backend: Backend) -> None:
         super().__init__(session, model, backend)
-        self._questioner = _questioner_of(session.plan, backend)
+        self._method = session.plan.method
+        self._asked_model = _checked_model(session.plan, model, backend)
+        self._views = Views(session.plan, model, self._asked_model)
         if session.plan.config.batch:
             backend.check_batch()
         # Many more threads wait for answers than can draw at once.
         self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._noted: set[str] = set()
         self._noting = threading.Lock()
+        self._stale: set[str] = set()
         if asked := _asked_model(model.preset):
             self._note(asked)
 
@@ -82,153 +88,157 @@ class ChatDetector(Detector["Backend"]):
         )
         self._retries = batch is None
         self.workers = self._asker.workers
+        # Shared by all images, for questions that a method asks at the same time.
+        self._threads = ThreadPoolExecutor(self.workers)
 
     def detect(self, sample: Sample, regions: Regions) -> Prediction:
-        """Ask about one sample.
+        """Inspect one sample.
 
-        A question that fails gives a prediction with status "failed"; one that was not asked, because it could exceed
-        the limit in money or waits in a batch, "unasked".
+        If a question fails, the prediction has the status "failed"; if one was not asked, because it could exceed the
+        limit in money or waits in a batch, "unasked". The same command then continues there.
         """
-        protocol = self.session.plan.protocol
+        method, protocol = self._method, self.session.plan.protocol
         with self._drawing:
-            request = self._write(sample, regions)
-        try:
-            asked = self._asker.ask(request)
-        except _UNANSWERED as error:
-            scores = Scores(None, {}, "unasked" if isinstance(error, UnaskedError) else "failed", (_text(error),))
-            record = make_record(sample, scores, regions.count, key=request.key(self._asker.identity))
-            return Prediction(record, paint({}, regions))
-        retry_error = ""
-        if self._retries and asked.stored and self._is_stale(request, asked.answer):
-            try:
-                asked = self._asker.ask(request, again=True)
-            except _UNANSWERED as error:
-                retry_error = _text(error)
-        answer = asked.answer
-        scores = read(answer, regions.count, protocol.scoring)
-        notes = [*scores.notes, *self._schema_notes(request, answer)]
-        if retry_error:
-            notes.append(f"The question was asked again, without success: {retry_error}")
-        if protocol.scoring == "expected" and scores.usable and not answer.tokens:
+            view = self._views.view(sample, regions)
+        retry_errors: list[str] = []
+        finding, steps = converse(method, view, lambda some: self._ask(some, view, retry_errors), self._drawing)
+        answered = [one.asked for one in steps if one.asked is not None]
+        notes = [*finding.notes, *(note for one in steps for note in one.notes)]
+        if protocol.scoring == "expected" and finding.usable and not all(one.answer.tokens for one in answered):
             self._note_once(
                 "The token probabilities of an answer are missing or do not fit its text; its scores count as written."
             )
         record = make_record(
-            sample,
-            scores,
-            regions.count,
-            notes=notes,
-            key=asked.key,
-            outcome=answer.outcome,
-            text=answer.text[:TEXT_KEPT],
-            input_tokens=answer.usage.input_tokens,
-            output_tokens=answer.usage.output_tokens,
-            cost_usd=asked.cost,
-            seconds=answer.seconds,
+            sample, finding, 0 if view.regions is None else view.regions.count, notes=notes, **self._evidence(steps)
         )
-        score_map = paint(scores.regions, regions, binary=protocol.binary)
-        return Prediction(record, score_map, asked.stored, scores.expected, retry_error)
+        score_map = paint_places(finding.shapes, view.regions, protocol.image_size, binary=protocol.binary)
+        return Prediction(
+            record,
+            score_map,
+            stored=all(one.asked is not None and one.asked.stored for one in steps),
+            expected=finding.expected,
+            retry_error=" ".join(retry_errors),
+            spent=added(one.cost for one in answered if not one.stored),
+            divided=method.needs_regions,
+        )
+
+    def _ask(self, requests: Sequence[Request], view: View, retry_errors: list[str]) -> list[Step]:
+        """Ask questions, at the same time if the backend can."""
+
+        def ask(request: Request) -> Step:
+            return self._ask_one(request, view, retry_errors)
+
+        if len(requests) == 1 or self.workers == 1:
+            return [ask(request) for request in requests]
+        return list(self._threads.map(ask, requests))
+
+    def _ask_one(self, request: Request, view: View, retry_errors: list[str]) -> Step:
+        try:
+            asked = self._asker.ask(request)
+        except _UNANSWERED as error:
+            return Step(request, None, error)
+        notes: list[str] = []
+        if self._retries and asked.stored and self._is_stale(asked.answer, view):
+            try:
+                asked = self._asker.ask(request, again=True)
+            except _UNANSWERED as error:
+                retry_errors.append(error_text(error))
+                notes.append(f"The question was asked again, without success: {retry_errors[-1]}")
+        return Step(request, asked, notes=(*self._schema_notes(request, asked.answer), *notes))
+
+    def _evidence(self, steps: Sequence[Step]) -> dict[str, Any]:
+        """Return the fields of a record that say what was asked and answered: the last question, and all of several."""
+        if not steps:
+            return {}
+        last = next((one for one in steps if one.asked is None), steps[-1])
+        key = last.request.key(self._asker.identity)
+        answered = [one.asked for one in steps if one.asked is not None]
+        if not answered:
+            return {"key": key}
+        answer = None if last.asked is None else last.asked.answer
+        text = {} if answer is None else {"outcome": answer.outcome, "text": answer.text[:TEXT_KEPT]}
+        kept = min(TEXT_KEPT, _TEXTS_KEPT // len(answered))
+        records = [_step_record(one, kept) for one in answered]
+        totals = {name: added(getattr(one, name) for one in records) for name in _ADDED}
+        return {"key": key, **text, **totals, **({"steps": records} if len(steps) > 1 else {})}
 
     def stop(self) -> None:
         """Ask nothing more."""
         self._asker.stop()
 
     def forecast(self) -> dict[str, Any]:
-        """Look up which questions are answered already, and estimate the cost of the others.
-
-        Where the model has answered questions of this run before, their mean decides; else the rule and a usual answer.
-
-        Returns:
-            "model", "questions", "stored", "to_ask", "gathers" (whether the backend batches internally),
-            "input_tokens", "output_tokens", "cost_usd", "at_most_usd" and "seconds" (None where unknown), and "basis":
-            "stored answers", "rule" or "none".
-        """
-        session, price, able = self.session, self.model.preset.price, self.plugin.capabilities
-        config, progress, identity = session.plan.config, session.progress, self.plugin.identity()
-        progress.start(f"{self.name}: looking for stored answers", len(session.plan.asked))
-        tokens: dict[str, int | None] = {}
-        most: dict[str, float | None] = {}
-        answers: dict[str, Answer] = {}
-        with self._requests() as requests:
-            for request in requests:
-                key = request.key(identity)
-                answer = session.answers.get(key)
-                if answer is None or self._is_stale(request, answer):
-                    tokens[key] = input_tokens(price, able, request)
-                    most[key] = most_cost(price, able, request, batch=config.batch)
-                else:
-                    answers[key] = answer
-                progress.advance()
-        progress.finish()
-        by_rule = [one for one in tokens.values() if one is not None]
-        used, written, seconds = _usual(able, answers.values())
-        usual = used if used is not None else fmean(by_rule) if by_rule else None
-        count = len(tokens)
-        tokens_in = None if usual is None else round(count * usual)
-        tokens_out = round(count * written)
-        cost = None if tokens_in is None else price.cost(tokens_in, None, tokens_out, batch=config.batch)
-        # Where a backend batches internally, the seconds of an answer are its share of a batch.
-        at_once = 1 if able.batches_internally else min(config.concurrency, able.concurrency or config.concurrency)
-        unknown = config.batch or (seconds is None and count > 0)
-        return {
-            "model": self.name,
-            "questions": count + len(answers),
-            "stored": len(answers),
-            "to_ask": count,
-            "gathers": able.batches_internally,
-            "input_tokens": tokens_in if count else 0,
-            "output_tokens": tokens_out,
-            "cost_usd": 0.0 if count == 0 or price.free else cost,
-            "at_most_usd": None if None in most.values() else sum(one or 0.0 for one in most.values()),
-            "seconds": None if unknown else ceil(count / at_once) * (seconds or 0.0),
-            "basis": "stored answers" if used is not None else "rule" if by_rule else "none",
-        }
+        """Look up which questions are answered already, and estimate the cost of the others; see ``forecast``."""
+        session = self.session
+        session.progress.start(f"{self.name}: looking for stored answers", len(session.plan.asked))
+        with self._conversations() as conversations:
+            result = forecast(self, self._counted(conversations))
+        session.progress.finish()
+        return result
 
     def facts(self, row: Row) -> dict[str, Any]:
         """Return this detector's part of a row's manifest."""
-        plan = self.session.plan
+        plan, method, asked = self.session.plan, self._method, self._views.prompt
         prompt = {
-            "name": plan.prompt.name,
-            "hash": self._questioner.hash,
-            "zero_knowledge": plan.prompt.zero_knowledge,
-            **({"with_schema": self.plugin.capabilities.schema} if plan.prompt.format == "json" else {}),
+            "name": asked.name,
+            "hash": self._views.prompt_hash,
+            "zero_knowledge": asked.zero_knowledge,
+            **({"with_schema": self.plugin.capabilities.schema} if asked.format == "json" else {}),
         }
-        fields = {"image_size", "binary", "shots", "prompt", "visual", "border_width", "number_size", "number_style"}
+        fields = {"image_size", "binary", "shots", "prompt"}
+        fields |= {"visual", "border_width", "number_size", "number_style"} if method.needs_regions else set()
         # Recorded only where it is not the default, so that runs of versions without the setting keep their hash.
         fields |= {"scoring"} if plan.protocol.scoring != "text" else set()
+        by_regions = plan.method_name == "regions"
         return {
             "model": self.model_facts(row),
             "protocol": plan.protocol.model_dump(mode="json", include=fields),
-            "division": self.session.divisions.facts,
+            **({"division": self.session.divisions.facts} if method.needs_regions else {}),
             "prompt": prompt,
+            **({} if by_regions else {"method": method_facts(plan, self._asked_model)}),
             "on_failure": plan.config.on_failure,
-            "seed": plan.config.seed if plan.protocol.shots else 0,
+            "seed": plan.config.seed if plan.protocol.shots or not by_regions else 0,
         }
 
-    def _write(self, sample: Sample, regions: Regions) -> Request:
-        side = self.session.plan.protocol.image_size
-        return self._questioner.request(sample, resize_image(sample.image, (side, side)), regions)
-
     @contextmanager
-    def _requests(self) -> Iterator[Iterator[Request]]:
-        """Write the question about each sample, several at a time but never many ahead, since they hold pictures."""
+    def _conversations(self, answered: Container[str] = frozenset()) -> Iterator[Iterator[Replayed]]:
+        """Follow each image's conversation as far as stored answers lead, several at a time but never many ahead.
 
-        def request(sample: Sample) -> Request:
-            return self._write(sample, self.session.divisions.regions(sample))
+        With ``--retry-failed`` an answer that is to be asked for again counts as none, unless ``answered`` has its key.
+        """
+        session, identity = self.session, self.plugin.identity()
 
-        with closing(in_order(request, self.session.plan.asked, os.cpu_count() or 1)) as requests:
-            yield (question for _, question in requests)
+        def follow(sample: Sample) -> Replayed:
+            view = self._views.view(sample, session.divisions.regions(sample))
 
-    def _is_stale(self, request: Request, answer: Answer) -> bool:
-        """Return whether ``--retry-failed`` asks again: the stored answer gives no scores, or was cut off."""
-        if not self.session.plan.config.retry_failed:
-            return False
-        scores = read(answer, int(request.options["n_regions"]))
-        return not scores.usable or scores.status == "truncated"
+            def known(request: Request) -> Answer | None:
+                key = request.key(identity)
+                answer = session.answers.get(key)
+                if answer is not None and key not in answered and self._is_stale(answer, view):
+                    with self._noting:
+                        self._stale.add(key)
+                    return None
+                return answer
+
+            return look_up(self._method, view, known)
+
+        with closing(in_order(follow, session.plan.asked, os.cpu_count() or 1)) as conversations:
+            yield (one for _, one in conversations)
+
+    def _counted(self, conversations: Iterable[Replayed]) -> Iterator[Replayed]:
+        for one in conversations:
+            yield one
+            self.session.progress.advance()
+
+    def _is_stale(self, answer: Answer, view: View) -> bool:
+        """Return whether ``--retry-failed`` asks again: the stored answer is of no use, or was cut off."""
+        return self.session.plan.config.retry_failed and not self._method.is_usable(answer, view)
 
     def _batches(self) -> Batcher:
-        """Have all questions answered in batches; the session's budget pays."""
-        session, price = self.session, self.model.preset.price
+        """Have all questions answered in batches; the session's budget pays.
+
+        Questions that depend on answers go into later batches. A conversation begins anew from stored answers for each.
+        """
+        session, price, identity = self.session, self.model.preset.price, self.plugin.identity()
         budget, progress = session.budget, session.progress
 
         def most(request: Request) -> float:
@@ -250,15 +260,16 @@ class ChatDetector(Detector["Backend"]):
             locks=session.locks,
             most=most,
             allowance=None if budget.limit is None else budget.limit - budget.spent,
-            stale=self._is_stale,
+            stale=lambda request, _: request.key(identity) in self._stale,
         )
         with ExitStack() as stack:
 
             def questions() -> Iterator[Request]:
                 progress.start(f"{self.name}: writing questions", len(session.plan.asked))
-                for request in stack.enter_context(self._requests()):
-                    yield request
-                    progress.advance()
+                conversations = stack.enter_context(self._conversations(batcher.answered))
+                for one in self._counted(conversations):
+                    yield from (request for request, _ in one.answered)
+                    yield from one.pending
                 progress.finish()
 
             batcher.run(questions, lambda answered, total: progress.at(f"{self.name}: batches", answered, total))
@@ -301,29 +312,6 @@ def _asked_model(preset: ModelPreset) -> str:
     return f"asks {asked}{f' at {where}' if where else ''}{until}."
 
 
-def _usual(able: Capabilities, answers: Iterable[Answer]) -> tuple[float | None, float, float | None]:
-    """Return what a question uses: input tokens by the stored answers, output tokens, seconds; None where unknown."""
-    used = [
-        (one.usage.input_tokens, one.usage.output_tokens, one.seconds)
-        for one in answers
-        if one.usage.input_tokens is not None and one.usage.output_tokens is not None
-    ]
-    longest = able.max_output_tokens or _USUAL_OUTPUT
-    written = fmean(one[1] for one in used) if used else float(min(_USUAL_OUTPUT, longest))
-    timed = [one[2] for one in used if one[2] > 0]
-    if timed:
-        seconds: float | None = fmean(timed)
-    else:
-        # The speed of a model on this machine is unknown until it has answered.
-        seconds = None if able.batches_internally else _FIRST_TOKEN + written / _TOKENS_A_SECOND
-    return fmean(one[0] for one in used) if used else None, written, seconds
-
-
-def _text(error: LvlmAdError) -> str:
-    """Return a message without characters that no file can hold; a server may send them."""
-    return str(error).encode("utf-8", "replace").decode("utf-8")
-
-
 def _is_object_of(schema: Mapping[str, Any], text: str) -> bool:
     """Return whether a text is a JSON object with exactly the members that a schema names."""
     try:
@@ -355,16 +343,32 @@ def _not_in(batch: Batcher) -> Callable[[str], LvlmAdError | None]:
     return lambda key: batch.reasons.get(key) or TransientError("not answered in a batch")
 
 
-def _questioner_of(plan: Plan, backend: Backend) -> Questioner:
-    """Make the object that writes the questions; refuse a plan that the backend cannot follow."""
-    able, name = backend.capabilities, backend.implementation.__name__
-    questioner = Questioner(plan.dataset, plan.protocol, plan.prompt, seed=plan.config.seed, schema=able.schema)
-    if able.max_images is not None and questioner.n_images > able.max_images:
+def _step_record(asked: Asked, kept: int) -> StepRecord:
+    answer = asked.answer
+    return StepRecord(
+        key=asked.key,
+        text=answer.text[:kept],
+        outcome=answer.outcome,
+        input_tokens=answer.usage.input_tokens,
+        output_tokens=answer.usage.output_tokens,
+        cost_usd=asked.cost,
+        seconds=answer.seconds,
+    )
+
+
+def _checked_model(plan: Plan, model: Model, backend: Backend) -> AskedModel:
+    """Return what the method may know of a model; refuse a plan that the model cannot follow."""
+    able, name, method = backend.capabilities, backend.implementation.__name__, plan.method
+    asked = asked_model(model, able)
+    if reason := method.why_not(asked):
+        raise ConfigError(f"{asked.name} cannot be inspected with --method {plan.method_name}, because {reason}.")
+    pictures = method.most_pictures(plan.protocol)
+    if able.max_images is not None and pictures > able.max_images:
         raise ConfigError(
-            f"A question shows {questioner.n_images} pictures; {name} takes at most {able.max_images}. "
+            f"A question shows {pictures} pictures; {name} takes at most {able.max_images}. "
             "Set fewer shots, or visual=marked."
         )
     if plan.protocol.scoring == "expected" and not able.probabilities:
         hint = "; ask for them with --set logprobs=20" if "logprobs" in backend.Options.model_fields else ""
         raise ConfigError(f"scoring=expected needs the probabilities of tokens, which {name} does not return{hint}.")
-    return questioner
+    return asked

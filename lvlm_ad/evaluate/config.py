@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -15,13 +15,18 @@ from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest, what_is_wrong
 from lvlm_ad.escape import escaped
+from lvlm_ad.evaluate.method_choice import method_title, prompts_of, with_method
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
 from lvlm_ad.limits import is_utf8
 from lvlm_ad.plugins import Model, find_model
-from lvlm_ad.presets import PromptPreset, Protocol, load_prompt, load_protocol
-from lvlm_ad.prompts import check_prompt
+from lvlm_ad.plugins.methods import load_method
+from lvlm_ad.presets import PromptPreset, Protocol, load_protocol
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
+from lvlm_ad.regions.methods import GridOptions
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT
+
+if TYPE_CHECKING:
+    from lvlm_ad.methods import Method
 
 __all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "resolve"]
 
@@ -46,6 +51,7 @@ class RunConfig:
         data: the data set's folder; the demo needs none.
         categories: those to measure; all if empty.
         limit: at most this many images per category.
+        method: how chat models inspect an image: a method's name, or a file or class of your own as for ``models``.
         protocol: the protocol preset, or a file's path.
         settings: key -> value: fields of the protocol and the model presets, and options of the plugins.
         out: the folder for runs and stores.
@@ -85,6 +91,7 @@ class RunConfig:
     data: Path | None = None
     categories: Sequence[str] = ()
     limit: int | None = None
+    method: str = "regions"
     protocol: str = "default"
     settings: Mapping[str, Any] = field(default_factory=dict)
     out: Path = Path("runs")
@@ -171,7 +178,10 @@ class Plan:
         config: the configuration.
         models: the models in the order to run.
         protocol: the conditions.
+        method: how chat models inspect an image.
+        method_name: its name in runs and tables.
         prompt: the question.
+        own_prompts: the prompts of models whose presets name another, by the model's name.
         division: the division's options, defaults filled in.
         dataset: the test images to measure.
         whole: whether that is the whole test split.
@@ -182,12 +192,30 @@ class Plan:
     config: RunConfig
     models: tuple[Model, ...]
     protocol: Protocol
+    method: Method
+    method_name: str
     prompt: PromptPreset
+    own_prompts: Mapping[str, PromptPreset]
     division: DivisionOptions
     dataset: Dataset
     whole: bool
     choice: Choice
     threshold_images: tuple[Sample, ...] = ()
+
+    def prompt_of(self, model: Model) -> PromptPreset:
+        """Return the prompt of a model's questions."""
+        return self.own_prompts.get(model.preset.name, self.prompt)
+
+    @cached_property
+    def divided(self) -> Plan:
+        """The plan by which images are divided.
+
+        Where neither the method nor a baseline needs regions, an image is not cut at all, but its files are checked.
+        """
+        if self.method.needs_regions or any(model.preset.kind == "baseline" for model in self.models):
+            return self
+        whole = GridOptions(grid_rows=1, grid_columns=1, min_area=0, max_area=1e12)
+        return replace(self, protocol=self.protocol.model_copy(update={"division": "grid"}), division=whole)
 
     @cached_property
     def asked(self) -> Dataset:
@@ -221,11 +249,13 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     settings = dict(config.settings)
     fields_of_protocol = set(Protocol.model_fields) - {"name"}
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
+    method, of_method = load_method(config.method, settings)
+    protocol, method_name = with_method(protocol, method, settings), method_title(config.method)
     if not config.models and not config.reference_rows:
         raise ConfigError("Without reference rows and without a model there is nothing to measure; name a model.")
     references = REFERENCE_ROWS if config.reference_rows else ()
     models = [find_model(name, settings) for name in dict.fromkeys([*config.models, *references])]
-    known = fields_of_protocol.union(*(keys for _, keys in models))
+    known = fields_of_protocol.union(of_method, *(keys for _, keys in models))
     known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
     for key in settings:
         if key not in known:
@@ -233,8 +263,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     _check_prices([model for model, _ in models], config)
     if config.batch and not any(model.preset.kind == "backend" for model, _ in models):
         raise ConfigError("--batch needs a chat model; a baseline asks no questions. Leave --batch out.")
-    prompt = load_prompt(protocol.prompt)
-    check_prompt(prompt)
+    prompt, own_prompts = prompts_of(protocol, method, method_name, [model for model, _ in models], settings)
     # A protocol may set several division methods; --set may not set another method's.
     own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
     options = {key: value for key, value in protocol.division_options().items() if key in own or key in settings}
@@ -256,7 +285,10 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         config,
         tuple(model for model, _ in models),
         protocol,
+        method,
+        method_name,
         prompt,
+        own_prompts,
         division,
         selected,
         whole=dataset.complete and len(selected) == len(dataset),

@@ -6,7 +6,7 @@ A baseline gives a map of its own. This map is also averaged over the regions an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -16,9 +16,11 @@ import numpy as np
 from lvlm_ad.baseline import DenseScores, Truth, View, flaw_of
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import PluginError
+from lvlm_ad.evaluate.painting import kept_places
+from lvlm_ad.methods import AskedModel, Finding
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.prompts import reference_paths
-from lvlm_ad.runs import TEXT_KEPT, PredictionRecord
+from lvlm_ad.runs import TEXT_KEPT, MethodRecord, PredictionRecord
 from lvlm_ad.text2seg import paint, parse, write
 
 if TYPE_CHECKING:
@@ -27,12 +29,22 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
     from lvlm_ad.baseline import Baseline, Row
     from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
-    from lvlm_ad.text2seg import ScoreMap, Scores
+    from lvlm_ad.text2seg import ScoreMap
 
-__all__ = ["BaselineDetector", "Detector", "Finalize", "Prediction", "make_record", "with_score"]
+__all__ = [
+    "BaselineDetector",
+    "Detector",
+    "Finalize",
+    "Prediction",
+    "added",
+    "make_record",
+    "method_facts",
+    "with_score",
+]
 
 Images = Sequence["NDArray[np.uint8]"]
 
@@ -49,9 +61,11 @@ class Prediction:
     Attributes:
         record: scores and evidence as predictions.jsonl keeps them, but without the division's hash.
         score_map: the map, constant on cells.
-        stored: whether an earlier run asked the question.
+        stored: whether earlier runs asked all its questions.
         expected: how many of the scores are expected values.
         retry_error: why asking again failed, where ``--retry-failed`` asked again and the stored answer stayed.
+        spent: USD that the image costs now; None if unknown.
+        divided: whether the method works on the image's division.
         dense: a baseline's own scores; None for a chat model.
     """
 
@@ -60,16 +74,18 @@ class Prediction:
     stored: bool = False
     expected: int = 0
     retry_error: str = ""
+    spent: float | None = 0.0
+    divided: bool = True
     dense: DenseScores | None = None
 
 
-def make_record(sample: Sample, scores: Scores, n_regions: int = 0, **evidence: Any) -> PredictionRecord:
+def make_record(sample: Sample, finding: Finding, n_regions: int = 0, **evidence: Any) -> PredictionRecord:
     """Make the record of an image.
 
     Args:
         sample: the image.
-        scores: its scores; of an own map the image score alone.
-        n_regions: how many regions were scored; 0 for an own map.
+        finding: its scores; of an own map the image score alone.
+        n_regions: how many regions the image has; 0 if it is not divided.
         **evidence: other fields of the record; an own map has none.
     """
     return PredictionRecord(
@@ -77,12 +93,36 @@ def make_record(sample: Sample, scores: Scores, n_regions: int = 0, **evidence: 
         category=sample.category,
         label=sample.label,
         defect=sample.defect,
-        image_score=scores.image,
-        regions=dict(scores.regions),
+        image_score=finding.image,
+        **kept_places(finding.shapes),
         n_regions=n_regions,
-        status=scores.status,
-        **{"notes": list(scores.notes), **evidence},
+        status=finding.status,
+        flags=list(finding.flags),
+        source=finding.source,
+        spread=finding.spread,
+        **{"notes": list(finding.notes), **evidence},
     )
+
+
+def method_facts(plan: Plan, asked: AskedModel | None = None) -> dict[str, Any]:
+    """Return the manifest's "method"; the convention only where the method reads coordinates in it."""
+    convention: dict[str, Any] = {}
+    if asked is not None and asked.convention is not None and plan.method.places in {"boxes", "points", "masks"}:
+        convention = {**asked.convention.model_dump(mode="json", exclude={"families"}), "told": asked.told}
+    method = MethodRecord(
+        name=plan.method_name, options=plan.method.identity(), convention=convention, places=plan.method.places
+    )
+    return method.model_dump(mode="json")
+
+
+def added(values: Iterable[float | None]) -> Any:
+    """Add up; None if one value is unknown."""
+    total: float = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
 
 
 def with_score(record: PredictionRecord, score: float) -> PredictionRecord:
@@ -174,7 +214,7 @@ class BaselineDetector(Detector["Baseline"]):
         text = write(dense.image, {number: score for number, score in enumerate(pooled.tolist(), start=1) if score > 0})
         scores = parse(text, regions.count)
         score_map = paint(scores.regions, regions, binary=self.session.plan.protocol.binary)
-        record = make_record(sample, scores, regions.count, text=text[:TEXT_KEPT])
+        record = make_record(sample, Finding.of(scores), regions.count, text=text[:TEXT_KEPT])
         return Prediction(record, score_map, dense=dense)
 
     def facts(self, row: Row) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from lvlm_ad.evaluate.map_files import MAP_FORMATS, write_map
 from lvlm_ad.evaluate.overlay import overlay
 from lvlm_ad.files import write_file
 from lvlm_ad.log import Progress
-from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
@@ -242,8 +241,7 @@ class _Work:
         cost: float | None = 0.0
         if not isinstance(outcome, DataError):
             stored = outcome.stored
-            paid_now = self._paid and not stored and row.status not in UNANSWERED
-            cost = row.cost_usd if paid_now else 0.0
+            cost = outcome.spent
             if draw:
                 with self._drawing:
                     row = self._drawn(sample, outcome, row)

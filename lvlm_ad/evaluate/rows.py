@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -17,16 +17,18 @@ import numpy as np
 from lvlm_ad._version import versions
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
-from lvlm_ad.evaluate.detectors import make_record, with_score
+from lvlm_ad.evaluate.detectors import added, make_record, with_score
 from lvlm_ad.evaluate.groups import group_metrics
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.log import event
-from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
+from lvlm_ad.methods import Finding
+from lvlm_ad.metrics import count_cells
+from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms, histogram_of_cells
 from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.metrics.ranks import RESAMPLES
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, Manifest, PredictionRecord, Run, write_resamples, write_run
-from lvlm_ad.text2seg import UNANSWERED, Scores, Status
+from lvlm_ad.text2seg import UNANSWERED, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.detectors import Finalize, Prediction
     from lvlm_ad.evaluate.measure import OwnMap
     from lvlm_ad.evaluate.session import Session
+    from lvlm_ad.text2seg import ScoreMap
 
 __all__ = ["RowImage", "RowResult", "answer_metrics", "hash_of", "images_of_rows"]
 
@@ -52,7 +55,8 @@ class RowImage:
         record: the line of predictions.jsonl.
         histogram: pixels by score; None without ground truth, and for an own map.
         own_map: a map and its mask; None without ground truth, and for scores of regions.
-        stored: whether an earlier run asked the question.
+        stored: whether earlier runs asked all its questions.
+        spent: USD that it costs now; None if unknown.
         expected: how many of its scores are expected values.
         parts: what ``Baseline.finalize_category`` needs of this image; empty where the image score is final.
     """
@@ -61,6 +65,7 @@ class RowImage:
     histogram: ScoreHistogram | None = None
     own_map: OwnMap | None = None
     stored: bool = False
+    spent: float | None = 0.0
     expected: int = 0
     parts: tuple[float, ...] = ()
 
@@ -73,15 +78,33 @@ def images_of_rows(
     parts = () if dense is None else dense.parts
     images: dict[Row, RowImage] = {}
     if "regions" in rows:
-        record = prediction.record.model_copy(update={"division": divisions.hash_of(sample)})
-        histogram = divisions.histogram(sample, prediction.score_map.values)
-        images["regions"] = RowImage(record, histogram, None, prediction.stored, prediction.expected, parts)
+        record, score_map = prediction.record, prediction.score_map
+        if prediction.divided:
+            record = record.model_copy(update={"division": divisions.hash_of(sample)})
+        histogram = (
+            divisions.histogram(sample, score_map.values)
+            if prediction.divided and not record.shapes
+            else _histogram(sample, score_map)
+        )
+        images["regions"] = RowImage(
+            record, histogram, None, prediction.stored, prediction.spent, prediction.expected, parts
+        )
     if "dense" in rows and dense is not None:
         side = session.plan.protocol.image_size
         mask = sample.mask
         own_map = None if mask is None else (np.asarray(dense.map), resize_mask(mask, (side, side)))
-        images["dense"] = RowImage(make_record(sample, Scores(dense.image)), own_map=own_map, parts=parts)
+        images["dense"] = RowImage(make_record(sample, Finding(dense.image)), own_map=own_map, parts=parts)
     return images
+
+
+def _histogram(sample: Sample, score_map: ScoreMap) -> ScoreHistogram | None:
+    """Count a sample's pixels by score, for a map whose cells belong to one answer; None without ground truth."""
+    mask = sample.mask
+    if mask is None:
+        return None
+    regions = score_map.regions
+    counts = count_cells(regions.cells, resize_mask(mask, regions.shape), regions.n_cells)
+    return histogram_of_cells(counts, score_map.values)
 
 
 class _Category:
@@ -131,8 +154,7 @@ class RowResult:
     def add(self, image: RowImage) -> None:
         """Add one image; with the last of a category, compute its metrics and release its arrays."""
         name, config = image.record.category, self._plan.config
-        if not image.stored:
-            self._spent += image.record.cost_usd or 0.0
+        self._spent += image.spent or 0.0
         if image.record.id in self._for_threshold:
             self._for_threshold[image.record.id] = replace(image, histogram=None, own_map=None)
             return
@@ -181,7 +203,7 @@ class RowResult:
             "mean": summary(results),
             "categories": {name: one.metrics for name, one in results.items()},
             "intervals": intervals,
-            **answer_metrics(records, paid=paid),
+            **answer_metrics(records, paid=paid, by_regions=self._plan.method_name == "regions"),
         }
         if paid and self._plan.protocol.scoring == "expected":
             total = sum(len(record.regions) + (record.image_score is not None) for record in records)
@@ -225,40 +247,35 @@ class RowResult:
         return run
 
 
-def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool) -> dict[str, Any]:
+def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool, by_regions: bool = True) -> dict[str, Any]:
     """Return "answers", "outcomes", "coverage" and "usage" of metrics.json, without "spent_usd".
 
     Args:
         records: all predictions of a run.
         paid: whether the answers may cost money.
+        by_regions: whether the method is regions, which asks one question about each image.
     """
     answered = [record for record in records if record.status not in UNANSWERED]
+    # A conversation that failed was answered in part.
+    billed = [record for record in records if record.status not in UNANSWERED or record.steps]
     usable = sum(record.image_score is not None for record in records)
     statuses = Counter(record.status for record in records)
     counts = {status: statuses[status] for status in get_args(Status)}
-    cost = _total(record.cost_usd for record in answered) if paid else 0.0
+    cost = added(record.cost_usd for record in billed) if paid else 0.0
+    questions = sum(len(record.steps) or record.status not in UNANSWERED for record in records)
     return {
         "answers": {"total": len(records), **counts, "usable": usable},
         "outcomes": dict(sorted(Counter(record.outcome for record in answered).items())) if paid else {},
         "coverage": usable / len(records),
         "usage": {
-            "input_tokens": _total(record.input_tokens for record in answered),
-            "output_tokens": _total(record.output_tokens for record in answered),
+            "input_tokens": added(record.input_tokens for record in billed),
+            "output_tokens": added(record.output_tokens for record in billed),
             # Where nothing was answered, what failed may have been billed all the same.
-            "cost_usd": cost if answered or not paid else None,
+            "cost_usd": cost if billed or not paid else None,
             "seconds": sum(record.seconds for record in records),
+            **({} if by_regions or not paid else {"questions": questions}),
         },
     }
-
-
-def _total(values: Iterable[float | None]) -> Any:
-    """Add up; None if one value is unknown."""
-    total: float = 0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total
 
 
 def _make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, environment: Mapping[str, str]) -> Manifest:
@@ -304,5 +321,6 @@ def _run_folder(out: Path, manifest: Manifest) -> Path:
     """Return where a run is written."""
     model = manifest.model
     kind = ["maps"] if model.kind == "maps" else ["dense"] if model.row == "dense" else []
-    name = "-".join([model.name, *kind, manifest.dataset.name, manifest.config_hash[:8]])
+    method = [] if manifest.method.name == "regions" else [manifest.method.name]
+    name = "-".join([model.name, *kind, *method, manifest.dataset.name, manifest.config_hash[:8]])
     return out / re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")

@@ -25,8 +25,8 @@ from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.evaluate.score_names import MAP_SUFFIXES, SampleNames, expected_names
 from lvlm_ad.limits import is_utf8
 from lvlm_ad.log import Progress
+from lvlm_ad.methods import Finding
 from lvlm_ad.presets import Price
-from lvlm_ad.text2seg import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,7 +123,7 @@ def _measured(
         own_map = resize_map(values, size), resize_mask(mask, size)
         if sample.label:
             lost.add(sample.id, *count_lost(mask, size))
-    return RowImage(make_record(sample, Scores(image_score)), own_map=own_map)
+    return RowImage(make_record(sample, Finding(image_score)), own_map=own_map)
 
 
 def _hash(path: Path) -> str:

@@ -194,7 +194,9 @@ def _price(run: Run, record: PredictionRecord) -> str:
 
 def _usage(run: Run) -> Iterator[str]:
     """Count answers, tokens, costs and seconds again."""
-    recomputed = answer_metrics(run.predictions, paid=run.manifest.model.kind == "backend")
+    recomputed = answer_metrics(
+        run.predictions, paid=run.manifest.model.kind == "backend", by_regions=run.manifest.method.name == "regions"
+    )
     usage = {name: value for name, value in run.metrics["usage"].items() if name != "spent_usd"}
     for name, expected in recomputed.items():
         yield from differences(expected, usage if name == "usage" else run.metrics.get(name), name)

@@ -72,6 +72,7 @@ class View:
         model: the model that is asked.
         protocol: the conditions of the run.
         fill: fills the prompt; see ``text``.
+        format: the format in which the prompt asks for answers.
     """
 
     image: NDArray[np.uint8]
@@ -85,13 +86,14 @@ class View:
     references: Sequence[Picture] = ()
     pool: Sequence[NDArray[np.uint8]] = ()
     model: AskedModel = field(default_factory=AskedModel)
+    format: Literal["text", "json"] = "text"
 
     def text(self, **values: str) -> str:
         """Return the prompt's text, with its placeholders filled.
 
         Args:
             **values: placeholder -> text, for the method's own ``placeholders``. "class_name", "defects" and
-                "references" are filled already.
+                "references" are filled already, and so is "pictures", the sentence about marked pictures.
         """
         return self.fill(values)
 
@@ -106,7 +108,8 @@ class Method:
 
     Attributes:
         Options: the class of its options, a ``MethodOptions`` whose field descriptions are the documentation.
-        prompt: the prompt preset that it uses unless the user or the model's preset names another.
+        prompt: the prompt preset that it uses unless the user or the model's preset names another; empty: the
+            protocol's, which asks about numbered regions.
         placeholders: those of the prompt that ``inspect`` fills itself, with ``view.text(name=...)``.
         places: in what it says where a defect is; empty: it gives no map, so pixel metrics are undefined.
         needs_regions: whether images are divided, and the view has the regions.
@@ -156,6 +159,10 @@ class Method:
     def most_questions(self, view: View) -> int:  # noqa: ARG002
         """Return how many questions an image takes at most."""
         return 1
+
+    def most_pictures(self, protocol: Protocol) -> int:
+        """Return how many pictures a question shows at most, to compare with what the model takes."""
+        return protocol.shots + 1
 
     def why_not(self, model: AskedModel) -> str:  # noqa: ARG002
         """Say why a model cannot be inspected with this method, in words that follow "because"; empty if it can."""

@@ -1,12 +1,20 @@
 """Prompt Designing: draw the marks (``marks``) and write the question (``question``)."""
 
 from lvlm_ad.prompts.marks import MarkStyle, NumberBox, borders, draw_grid, draw_marks, place_numbers
-from lvlm_ad.prompts.question import Questioner, answer_schema, check_prompt, class_name, reference_paths
+from lvlm_ad.prompts.question import (
+    Questioner,
+    ReferencePool,
+    answer_schema,
+    check_prompt,
+    class_name,
+    reference_paths,
+)
 
 __all__ = [
     "MarkStyle",
     "NumberBox",
     "Questioner",
+    "ReferencePool",
     "answer_schema",
     "borders",
     "check_prompt",

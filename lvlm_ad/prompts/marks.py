@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lvlm_ad.presets import Protocol
+
 __all__ = ["MarkStyle", "NumberBox", "borders", "draw_grid", "draw_marks", "place_numbers"]
 
 _GREY = 128
@@ -40,6 +42,11 @@ class MarkStyle:
     border_width: int = 2
     number_size: int = 18
     number_style: Literal["contrast", "grey"] = "contrast"
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> MarkStyle:
+        """Return the style that a protocol sets."""
+        return cls(protocol.border_width, protocol.number_size, protocol.number_style)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Ask about one sample: the pictures, the text, and the format of the answer."""
+"""What a question is made of: the prompt's text, the reference images, and the format of the answer."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import json
 import random
 import re
 import threading
+from collections.abc import Mapping, Sequence
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from lvlm_ad.backend import Picture, Request
+from lvlm_ad.backend import Picture
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.prompts.marks import MarkStyle, draw_marks
+from lvlm_ad.prompts.marks import MarkStyle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from lvlm_ad.datasets import Dataset, Sample
+    from lvlm_ad.datasets import Dataset
     from lvlm_ad.presets import PromptPreset, Protocol
-    from lvlm_ad.regions import Regions
 
-__all__ = ["Questioner", "answer_schema", "check_prompt", "class_name", "reference_paths"]
+__all__ = ["Questioner", "ReferencePool", "answer_schema", "check_prompt", "class_name", "reference_paths"]
 
 _PICTURES = {
     "marked": "The picture shows the product under inspection.",
@@ -104,81 +103,79 @@ def reference_paths(dataset: Dataset, category: str, shots: int, seed: int) -> l
     return random.Random(f"{seed}/{category}").sample(paths, shots)  # noqa: S311 - reproducible, not secret
 
 
+class ReferencePool(Sequence["NDArray[np.uint8]"]):
+    """A category's normal training images, uint8 ``(S, S, 3)``; each is read when it is indexed."""
+
+    def __init__(self, dataset: Dataset, category: str, side: int) -> None:
+        self._dataset, self._category, self._size = dataset, category, (side, side)
+        self.paths = tuple(dataset.references.get(category, ()))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[one] for one in range(len(self))[index]]
+        return resize_image(self._dataset.reference_image(self._category, self.paths[index]), self._size)
+
+
 class Questioner:
-    """Turns samples into requests under one protocol and prompt.
+    """Fills a prompt, and reads the reference images that go with it.
 
     Args:
         dataset: where reference images and kinds of defect come from.
-        protocol: which pictures a question shows, how marks look, and how many reference images come first.
+        protocol: how many reference images come first, which pictures a question shows, and how marks look.
         prompt: the text of the question.
         seed: chooses the reference images.
-        schema: whether a question for JSON carries the schema; not every endpoint accepts one.
+        placeholders: those of the prompt that are filled for each image.
+        pooled: whether questions depend on all normal training images.
 
     Raises:
         ConfigError: there are too few reference images, or the prompt fails ``check_prompt``.
     """
 
     def __init__(
-        self, dataset: Dataset, protocol: Protocol, prompt: PromptPreset, *, seed: int, schema: bool = True
+        self,
+        dataset: Dataset,
+        protocol: Protocol,
+        prompt: PromptPreset,
+        *,
+        seed: int,
+        placeholders: Sequence[str] = ("n_regions", "pictures"),
+        pooled: bool = False,
     ) -> None:
-        self._dataset = dataset
-        self._protocol = protocol
-        self._prompt = prompt
-        self._schema = schema
-        self._style = MarkStyle(protocol.border_width, protocol.number_size, protocol.number_style)
+        check_prompt(prompt, placeholders)
+        self._dataset, self._protocol, self._prompt, self._pooled = dataset, protocol, prompt, pooled
         self._reference_paths = {
             category: reference_paths(dataset, category, protocol.shots, seed) for category in dataset.categories
         }
         self._references: dict[str, tuple[Picture, ...]] = {}
         self._lock = threading.Lock()
-        for category in dataset.categories:
-            self._text(category, 1)
+        self._pools = {
+            category: ReferencePool(dataset, category, protocol.image_size) for category in dataset.categories
+        }
 
     @property
     def hash(self) -> str:
-        """SHA-256 (hex) over everything that a question depends on, except the sample and its division."""
+        """SHA-256 (hex) over everything that a question depends on, except the sample, its division and the method."""
+        style = MarkStyle.of(self._protocol)
         shaped: dict[str, Any] = {
             "prompt": self._prompt.model_dump(mode="json", exclude={"name", "description"}),
             "sentences": [_PICTURES, _REFERENCE, _REFERENCES],
-            "marks": [self._style.border_width, self._style.number_size, self._style.number_style],
+            "marks": [style.border_width, style.number_size, style.number_style],
             "visual": self._protocol.visual,
             "size": self._protocol.image_size,
             "defects": self._dataset.defects if "defects" in Template(self._prompt.text).get_identifiers() else {},
-            "references": {
-                category: [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-                for category, paths in self._reference_paths.items()
-            },
+            "references": _hashes(self._reference_paths),
         }
+        if self._pooled:
+            shaped["pool"] = _hashes({category: pool.paths for category, pool in self._pools.items()})
         if self._prompt.format == "json":
             shaped["schema"] = answer_schema(1)
         return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()
 
-    @property
-    def n_images(self) -> int:
-        """Number of pictures in a question."""
-        return self._protocol.shots + (1 if self._protocol.visual == "marked" else 2)
-
-    def request(self, sample: Sample, image: NDArray[np.uint8], regions: Regions) -> Request:
-        """Write the question about a sample.
-
-        Args:
-            sample: only its category is used; label, defect and mask never enter a question.
-            image: uint8 ``(S, S, 3)``, RGB, the sample's image at the protocol's size.
-            regions: the image's division.
-        """
-        options: dict[str, Any] = {"format": self._prompt.format, "n_regions": regions.count}
-        if self._prompt.format == "json" and self._schema:
-            options["schema"] = answer_schema(regions.count)
-        visual = self._protocol.visual
-        marked = draw_marks(np.zeros_like(image) if visual == "image+marks" else image, regions, self._style)
-        shown = [marked] if visual == "marked" else [image, marked]
-        return Request(
-            images=(*self._reference_pictures(sample.category), *map(Picture.from_pixels, shown)),
-            text=self._text(sample.category, regions.count),
-            options=options,
-        )
-
-    def _reference_pictures(self, category: str) -> tuple[Picture, ...]:
+    def references(self, category: str) -> tuple[Picture, ...]:
+        """Return the reference images of a category at the protocol's size, encoded once."""
         with self._lock:
             if category not in self._references:
                 side = self._protocol.image_size
@@ -188,30 +185,50 @@ class Questioner:
                 )
             return self._references[category]
 
-    def _text(self, category: str, n_regions: int) -> str:
+    def pool(self, category: str) -> ReferencePool:
+        """Return all normal training images of a category; always the same object."""
+        return self._pools[category]
+
+    def class_name(self, category: str) -> str:
+        """Return a category's name as the question writes it."""
+        return class_name(category, self._prompt.class_names)
+
+    def text(self, category: str, values: Mapping[str, str]) -> str:
+        """Fill the prompt about an image of a category; ``values`` are those of its own placeholders."""
         shots = self._protocol.shots
         sentence = (self._prompt.references or (_REFERENCE if shots == 1 else _REFERENCES)) if shots else ""
         kinds = [kind.replace("_", " ") for kind in self._dataset.defects[category] if kind.lower() not in _NO_KIND]
-        values = {
-            "class_name": class_name(category, self._prompt.class_names),
+        filled = {
+            "class_name": self.class_name(category),
             "defects": ", ".join(kinds) or "any",
-            "n_regions": str(n_regions),
             "pictures": self._prompt.pictures.get(self._protocol.visual, _PICTURES[self._protocol.visual]),
             "references": Template(sentence).safe_substitute(shots=shots),
         }
-        return _filled(self._prompt, values)
+        return _filled(self._prompt, {**filled, **values})
 
 
-def check_prompt(prompt: PromptPreset) -> None:
+def _hashes(paths: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
+    """Return the SHA-256 (hex) of the files of each category."""
+    return {
+        category: [hashlib.sha256(path.read_bytes()).hexdigest() for path in some] for category, some in paths.items()
+    }
+
+
+def check_prompt(prompt: PromptPreset, placeholders: Sequence[str] = ("n_regions", "pictures")) -> None:
     """Refuse a prompt with a placeholder that no question fills.
+
+    Args:
+        prompt: the prompt.
+        placeholders: those that the method fills; the class's name, the kinds of defect and the sentence about
+            reference images are always filled.
 
     Raises:
         ConfigError: it has one; the message lists the placeholders that exist.
     """
-    _filled(prompt, dict.fromkeys(("class_name", "defects", "n_regions", "pictures", "references"), ""))
+    _filled(prompt, dict.fromkeys(("class_name", "defects", "references", *placeholders), ""))
 
 
-def _filled(prompt: PromptPreset, values: dict[str, str]) -> str:
+def _filled(prompt: PromptPreset, values: Mapping[str, str]) -> str:
     try:
         return Template(prompt.text).substitute(values).strip()
     except (KeyError, ValueError) as error:

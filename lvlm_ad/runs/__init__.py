@@ -9,7 +9,9 @@ from lvlm_ad.runs.records import (
     SCHEMA_VERSION,
     TEXT_KEPT,
     Manifest,
+    MethodRecord,
     PredictionRecord,
+    StepRecord,
 )
 from lvlm_ad.runs.resamples import read_resamples, write_resamples
 from lvlm_ad.runs.run import Run, Runs, each_separately, find_runs, only_run, read_run, read_runs, write_run
@@ -23,9 +25,11 @@ __all__ = [
     "TEXT_KEPT",
     "ImageScores",
     "Manifest",
+    "MethodRecord",
     "PredictionRecord",
     "Run",
     "Runs",
+    "StepRecord",
     "current_intervals",
     "each_separately",
     "find_runs",

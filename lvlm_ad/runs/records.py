@@ -5,15 +5,27 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from lvlm_ad.backend import Outcome
 from lvlm_ad.errors import what_is_wrong
 from lvlm_ad.limits import REGIONS, TOTAL_COUNT, check_plain
+from lvlm_ad.methods.contract import Places
 from lvlm_ad.presets import Price, Protocol
 from lvlm_ad.runs.decision_records import DecisionMeasures
 from lvlm_ad.runs.fields import Amount, Count, Fraction, Interval, Values
 from lvlm_ad.text2seg import Status
+from lvlm_ad.text2seg.finding import Source
 
 __all__ = [
     "DEFAULT_FPR_LIMIT",
@@ -24,7 +36,9 @@ __all__ = [
     "TEXT_KEPT",
     "Manifest",
     "Measures",
+    "MethodRecord",
     "PredictionRecord",
+    "StepRecord",
 ]
 
 SCHEMA_VERSION = 1
@@ -63,6 +77,10 @@ def _check(values: dict[str, Any], model: type[BaseModel]) -> None:
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+_NEWER = ("shapes", "flags", "source", "spread", "steps", "measures")
+"""Fields of a prediction that came later than version 0.2."""
 
 
 class ModelRecord(_Record):
@@ -133,6 +151,18 @@ class PromptRecord(_Record):
     """For a prompt that asks for JSON: whether the endpoint was given the schema."""
 
 
+class MethodRecord(_Record):
+    """How the model inspected each image; the default is left out of run.json, as before there were others."""
+
+    name: str = "regions"
+    options: Values = {}
+    """The options that decide a finding."""
+    convention: Values = {}
+    """How the model writes coordinates, for a method that reads them; with "told", whether the question says it."""
+    places: Places = "regions"
+    """In what it says where a defect is; empty: it does not say."""
+
+
 class Manifest(_Record):
     """Everything that a run's numbers depend on: the content of run.json."""
 
@@ -144,6 +174,7 @@ class Manifest(_Record):
     protocol: Values
     division: DivisionRecord
     prompt: PromptRecord
+    method: MethodRecord = MethodRecord()
     on_failure: Literal["zero", "exclude"]
     seed: Annotated[int, AfterValidator(check_plain)]
     """0 where nothing depends on it."""
@@ -172,6 +203,13 @@ class Manifest(_Record):
             raise ValueError("fpr_limit must be above 0 and at most 1")
         return protocol
 
+    @model_serializer(mode="wrap")
+    def _without_default_method(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialize(self)
+        if self.method == MethodRecord():
+            values.pop("method", None)
+        return values
+
     @property
     def fpr_limit(self) -> float:
         """The false-positive rate up to which AUPRO is integrated."""
@@ -184,8 +222,24 @@ class Manifest(_Record):
         return f"{self.model.name} ({labels})" if labels else self.model.name
 
 
+class StepRecord(_Record):
+    """One answered question of several about an image."""
+
+    key: str
+    text: str = ""
+    """The answer's beginning; at most 20,000 characters, and 400,000 of all answers about an image."""
+    outcome: Outcome = "ok"
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Amount | None = None
+    seconds: Amount = 0.0
+
+
 class PredictionRecord(_Record):
     """One image's prediction: one line of predictions.jsonl. The defaults are those of an own map, which asks nothing.
+
+    If several questions were asked about the image, ``key``, ``outcome`` and ``text`` are those of the last one, and
+    tokens, cost and seconds are totals.
 
     Example:
         >>> record = PredictionRecord(
@@ -213,12 +267,30 @@ class PredictionRecord(_Record):
     """How the answer ended, as the endpoint reported it."""
     text: str = ""
     """The answer's first 20,000 characters; answers.sqlite has the whole answer."""
+    # Before cost_usd: where only scores and costs are needed, the last cost in a line is read.
+    steps: list[StepRecord] = []
+    """Every answered question, if there are several."""
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cost_usd: Amount | None = None
     seconds: Amount = 0.0
     division: str = ""
-    """The hash of the image's division; empty for an own map."""
+    """The hash of the image's division; empty if it is not divided."""
+    shapes: list[dict[str, Any]] = []
+    """Places other than regions, as ``lvlm_ad.regions.shapes.shape_to_json`` writes them."""
+    flags: list[str] = []
+    """What was wrong with places, by name."""
+    source: Source = ""
+    """Of a yes or no: "probability" or "text"."""
+    spread: Amount | None = None
+    """The standard deviation of the image score over several answers."""
+    measures: dict[str, Fraction] = {}
+    """What is measured in this image alone, such as its IoU."""
+
+    def line(self) -> bytes:
+        """Return the record as a line of predictions.jsonl; newer fields only where they say something."""
+        unset = {name for name in _NEWER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump_json(exclude=unset).encode() + b"\n"
 
     @model_validator(mode="after")
     def _check_regions(self) -> PredictionRecord:
@@ -313,6 +385,8 @@ class UsageMeasures(_Measures):
     cost_usd: Amount | None
     spent_usd: Amount | None = None
     seconds: Amount
+    questions: Count | None = None
+    """Questions that were answered; only of methods other than regions, which asks one an image."""
 
 
 class AnswerMeasures(_Measures):

@@ -267,7 +267,7 @@ def each_separately(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[
 
 
 def _write_records(path: Path, records: Iterable[PredictionRecord]) -> None:
-    write_file(path, (record.model_dump_json().encode() + b"\n" for record in records))
+    write_file(path, (record.line() for record in records))
 
 
 def _records(path: Path, expected: int) -> list[PredictionRecord]:

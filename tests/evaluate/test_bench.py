@@ -18,8 +18,8 @@ from lvlm_ad.evaluate import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
 from lvlm_ad.evaluate.rows import RowImage, RowResult
 from lvlm_ad.log import Progress
+from lvlm_ad.methods import Finding
 from lvlm_ad.runs import PredictionRecord, read_run
-from lvlm_ad.text2seg import Scores
 
 ROWS = ["contrast", "contrast (dense)", "chance", "chance (dense)", "oracle", "oracle (dense)"]
 
@@ -176,7 +176,11 @@ def row(tmp_path):
     dataset = Dataset(sample_of(str(number)) for number in range(3))
     config = SimpleNamespace(on_failure="zero", out=tmp_path, resamples=0, fpr_limit=0.3)
     plan = SimpleNamespace(
-        dataset=dataset, config=config, protocol=SimpleNamespace(scoring="text"), threshold_images=[sample_of("other")]
+        dataset=dataset,
+        config=config,
+        method_name="regions",
+        protocol=SimpleNamespace(scoring="text"),
+        threshold_images=[sample_of("other")],
     )
     return RowResult(plan, "regions", lambda _, parts: [score / 2 for (score,) in parts])
 
@@ -185,7 +189,7 @@ def test_images_may_arrive_in_any_order(row):
     """Records are in the data set's order, with the category's final scores; reading them twice gives the same."""
     for name, score in (("2", 0.4), ("other", 1.0), ("0", 0.8), ("1", 0.6)):
         sample = SimpleNamespace(id=name, category="bolt", label=name != "0", defect="good")
-        row.add(RowImage(make_record(sample, Scores(score)), parts=(score,)))
+        row.add(RowImage(make_record(sample, Finding(score)), parts=(score,)))
     for _ in range(2):
         assert [(one.id, one.image_score) for one in row.predictions] == [("0", 0.4), ("1", 0.3), ("2", 0.2)]
         assert [(one.id, one.image_score) for one in row.threshold_records] == [("other", 0.5)]

@@ -1,0 +1,66 @@
+"""The method of a plan, and the conditions and prompts that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.plugins.methods import load_method
+from lvlm_ad.presets import load_prompt
+from lvlm_ad.prompts import check_prompt
+
+if TYPE_CHECKING:
+    from lvlm_ad.methods import Method
+    from lvlm_ad.plugins import Model
+    from lvlm_ad.presets import PromptPreset, Protocol
+
+__all__ = ["method_title", "prompts_of", "uses_protocols_prompt", "with_method"]
+
+
+def method_title(name: str) -> str:
+    """Return a method's name in runs and tables: of a file the class, or else the file's name without its folder.
+
+    Example:
+        >>> method_title("boxes"), method_title("mine/looks.py"), method_title("mine/looks.py:Twice")
+        ('boxes', 'looks', 'Twice')
+    """
+    return Path(name).stem if name.endswith(".py") else name.rpartition(":")[2]
+
+
+def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any]) -> Protocol:
+    """Return a protocol with a method's own image size and prompt, where the user set none."""
+    own: dict[str, Any] = {}
+    if method.image_size is not None and "image_size" not in protocol.model_fields_set:
+        own["image_size"] = method.image_size
+    if method.prompt and "prompt" not in settings:
+        own["prompt"] = method.prompt
+    return protocol.model_copy(update=own)
+
+
+def prompts_of(
+    protocol: Protocol, method: Method, name: str, models: Iterable[Model], settings: Mapping[str, Any]
+) -> tuple[PromptPreset, dict[str, PromptPreset]]:
+    """Return the prompt of a plan, and by the model's name those of models whose presets name another.
+
+    Args:
+        protocol: the conditions.
+        method: how chat models inspect an image.
+        name: its name.
+        models: the models.
+        settings: the user's; a prompt that they name holds for every model.
+
+    Raises:
+        ConfigError: a prompt does not exist, or has a placeholder that nothing fills.
+    """
+    prompt = load_prompt(protocol.prompt)
+    presets = [] if "prompt" in settings else [model.preset for model in models]
+    own = {preset.name: load_prompt(preset.prompts[name]) for preset in presets if name in preset.prompts}
+    for one in (prompt, *own.values()):
+        check_prompt(one, method.placeholders)
+    return prompt, own
+
+
+def uses_protocols_prompt(name: str) -> bool:
+    """Return whether a method asks with the protocol's prompt, which names the object."""
+    return not load_method(name, {})[0].prompt

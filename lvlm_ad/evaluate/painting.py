@@ -1,0 +1,68 @@
+"""A finding's map, and what a record keeps of its places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.regions.shapes import Mask, Region, shape_from_json, shape_to_json
+from lvlm_ad.text2seg import paint, paint_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lvlm_ad.regions import Regions
+    from lvlm_ad.regions.shapes import Shape
+    from lvlm_ad.runs import PredictionRecord
+    from lvlm_ad.text2seg import ScoreMap
+
+__all__ = ["kept_places", "paint_places", "scores_of_regions", "shapes_of"]
+
+
+def paint_places(shapes: Sequence[Shape], regions: Regions | None, side: int, *, binary: bool = False) -> ScoreMap:
+    """Paint a finding's places: the highest score of those that cover a pixel, 0 elsewhere.
+
+    Args:
+        shapes: the places.
+        regions: the image's division; None: the image is not divided, and no place is a region.
+        side: the image's side in pixels.
+        binary: paint 1 for every place with a score above 0.
+
+    Returns:
+        The map. If the image is divided and all places are regions, its cells are those of the division.
+    """
+    numbered = [one for one in shapes if isinstance(one, Region)]
+    if regions is not None and len(numbered) == len(shapes):
+        return paint(scores_of_regions(shapes), regions, binary=binary)
+    # Among other places a region is a mask like any other.
+    masks = (
+        [Mask(0, 0, regions.membership[one.number - 1][regions.cells], one.score) for one in numbered]
+        if regions
+        else []
+    )
+    return paint_shapes([*masks, *(one for one in shapes if not isinstance(one, Region))], (side, side), binary=binary)
+
+
+def scores_of_regions(shapes: Iterable[Shape]) -> dict[int, float]:
+    """Return region number -> score; the highest of a region that is named twice."""
+    scores: dict[int, float] = {}
+    for one in shapes:
+        if isinstance(one, Region):
+            scores[one.number] = max(one.score, scores.get(one.number, one.score))
+    return scores
+
+
+def kept_places(shapes: Iterable[Shape]) -> dict[str, Any]:
+    """Return the fields of a record that keep the places."""
+    shapes = list(shapes)
+    others = [shape_to_json(one) for one in shapes if not isinstance(one, Region)]
+    return {"regions": scores_of_regions(shapes), **({"shapes": others} if others else {})}
+
+
+def shapes_of(record: PredictionRecord) -> list[Shape]:
+    """Return the places that a record keeps.
+
+    Raises:
+        ValueError: one is no shape; the record may be a stranger's.
+    """
+    regions: list[Shape] = [Region(number, score) for number, score in record.regions.items()]
+    return [*regions, *(shape_from_json(one) for one in record.shapes)]

@@ -1,0 +1,88 @@
+"""What a method sees of each image of a plan."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lvlm_ad.conventions import load_convention
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.methods import AskedModel, View
+from lvlm_ad.prompts import Questioner
+
+if TYPE_CHECKING:
+    from lvlm_ad.backend import Capabilities
+    from lvlm_ad.datasets import Sample
+    from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.plugins import Model
+    from lvlm_ad.regions import Regions
+
+__all__ = ["Views", "asked_model"]
+
+
+class Views:
+    """Makes the views of a plan's images for one model.
+
+    Args:
+        plan: the conditions and the method.
+        model: the model that is asked.
+        asked: the same, as a method may know it.
+
+    Raises:
+        ConfigError: there are too few reference images, or the prompt has an unknown placeholder.
+    """
+
+    def __init__(self, plan: Plan, model: Model, asked: AskedModel) -> None:
+        self._plan, self._model = plan, asked
+        self.prompt = plan.prompt_of(model)
+        self._questioner = Questioner(
+            plan.dataset,
+            plan.protocol,
+            self.prompt,
+            seed=plan.config.seed,
+            placeholders=plan.method.placeholders,
+            pooled=plan.method.needs_pool,
+        )
+
+    @property
+    def prompt_hash(self) -> str:
+        """SHA-256 (hex) over everything that a question depends on besides the image and the method."""
+        return self._questioner.hash
+
+    def view(self, sample: Sample, regions: Regions | None) -> View:
+        """Return what a method may see of a sample.
+
+        Args:
+            sample: the image.
+            regions: its division; left out if the method needs none.
+        """
+        plan, original, category = self._plan, sample.image, sample.category
+        side = plan.protocol.image_size
+        # The sample's name says what is wrong with it.
+        seed = hashlib.sha256(f"{plan.config.seed}/{sample.id}".encode()).hexdigest()
+        return View(
+            image=resize_image(original, (side, side)),
+            original=original,
+            category=category,
+            class_name=self._questioner.class_name(category),
+            regions=regions if plan.method.needs_regions else None,
+            seed=seed,
+            protocol=plan.protocol,
+            fill=partial(self._questioner.text, category),
+            references=self._questioner.references(category),
+            pool=self._questioner.pool(category) if plan.method.needs_pool else (),
+            model=self._model,
+            format=self.prompt.format,
+        )
+
+
+def asked_model(model: Model, capabilities: Capabilities) -> AskedModel:
+    """Return what a method may know of a model.
+
+    Raises:
+        ConfigError: the model's preset names a convention that does not exist.
+    """
+    preset = model.preset
+    convention = load_convention(preset.convention) if preset.convention else None
+    return AskedModel(preset.name, capabilities, convention, preset.told)

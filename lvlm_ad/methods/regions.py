@@ -1,0 +1,107 @@
+"""Numbered regions: the image with borders and numbers drawn on it, and a score for each number. The default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.backend import Picture, Request
+from lvlm_ad.methods.contract import Method
+from lvlm_ad.prompts import MarkStyle, answer_schema, draw_marks
+from lvlm_ad.text2seg import parse, read, write
+from lvlm_ad.text2seg.finding import Finding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.backend import Answer
+    from lvlm_ad.methods.contract import Conversation, View
+    from lvlm_ad.presets import Protocol
+    from lvlm_ad.regions import Regions
+
+__all__ = ["NumberedRegions", "read_regions", "region_request"]
+
+
+class NumberedRegions(Method):
+    """One question about the picture with its regions marked; the answer names regions by number.
+
+    Prompt, pictures and marks are the protocol's.
+    """
+
+    prompt = ""
+    placeholders = ("n_regions", "pictures")
+
+    def inspect(self, view: View) -> Conversation:
+        """Ask once."""
+        answer = yield region_request(view)
+        return read_regions(answer, _regions_of(view), view)
+
+    def most_pictures(self, protocol: Protocol) -> int:
+        """Return how many pictures the question shows."""
+        return protocol.shots + (1 if protocol.visual == "marked" else 2)
+
+    def is_usable(self, answer: Answer, view: View) -> bool:
+        """Return whether an answer gives scores and was not cut off."""
+        scores = read(answer, _regions_of(view).count)
+        return scores.usable and scores.status != "truncated"
+
+    def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:
+        """Return the fraction of each region that is defective, written and read as an answer.
+
+        Among all maps that are constant on regions, it has the highest pixel AUROC (Neyman-Pearson lemma).
+        """
+        regions = _regions_of(view)
+        pooled = regions.pool(mask.astype(np.float64)).tolist()
+        text = write(float(mask.any()), {number: score for number, score in enumerate(pooled, start=1) if score > 0})
+        return Finding.of(parse(text, regions.count))
+
+
+def region_request(
+    view: View,
+    *,
+    image: NDArray[np.uint8] | None = None,
+    regions: Regions | None = None,
+    text: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> Request:
+    """Write a question about numbered regions: reference images, then the pictures that ``visual`` names.
+
+    Args:
+        view: the image.
+        image: uint8 ``(h, w, 3)``, the picture to mark; None: the view's image.
+        regions: the regions to mark, of the picture's size; None: the view's.
+        text: the question; None: the view's prompt, filled.
+        options: options of the request, besides the format and the number of regions; None: none.
+    """
+    image = view.image if image is None else image
+    regions = _regions_of(view) if regions is None else regions
+    asked: dict[str, Any] = {"format": view.format, "n_regions": regions.count}
+    if view.format == "json" and view.model.capabilities.schema:
+        asked["schema"] = answer_schema(regions.count)
+    visual = view.protocol.visual
+    drawn_on = np.zeros_like(image) if visual == "image+marks" else image
+    marked = draw_marks(drawn_on, regions, MarkStyle.of(view.protocol))
+    shown = [marked] if visual == "marked" else [image, marked]
+    return Request(
+        images=(*view.references, *map(Picture.from_pixels, shown)),
+        text=view.text(n_regions=str(regions.count)) if text is None else text,
+        options={**asked, **(options or {})},
+    )
+
+
+def read_regions(answer: Answer, regions: Regions, view: View) -> Finding:
+    """Read the scores of numbered regions from an answer.
+
+    Args:
+        answer: the answer.
+        regions: the regions that the question marked.
+        view: the image; its protocol says whether scores are expected values.
+    """
+    return Finding.of(read(answer, regions.count, view.protocol.scoring))
+
+
+def _regions_of(view: View) -> Regions:
+    if view.regions is None:
+        raise ValueError("numbered regions need an image that is divided; needs_regions must be True")
+    return view.regions
