@@ -428,3 +428,50 @@ def test_expected_scores_equal_a_hand_computation_from_the_logits(backend):
         assert scores.image != read(answer, 0).image == float(written[1])
         checked += 1
     assert checked >= 2
+
+
+def test_the_first_token_has_its_alternatives_and_their_probabilities(backend):
+    """The twenty most likely tokens stand beside the first one, with the probabilities of the first step."""
+    import torch
+
+    asked = backend("qwen2_5_vl", max_tokens=4)
+    found = 0
+    for number in range(3):
+        answer = asked.answer(question(number))
+        if answer.first is None:
+            continue
+        found += 1
+        model = asked._model
+        inputs = model.prepare([question(number)]).inputs
+        with torch.inference_mode():
+            scores = torch.log_softmax(model._model(**inputs).logits[0, -1].float(), dim=-1)
+        best = scores.topk(20).values.tolist()
+        assert answer.text.startswith(answer.first.text)
+        assert sorted((value for _, value in answer.first.alternatives), reverse=True) == pytest.approx(best, abs=1e-5)
+    assert found > 0
+
+
+def test_a_repeated_question_is_sampled_anew(backend):
+    """With a temperature, the number of the repeat decides the sample, and the same number gives the same one."""
+    asked = backend(temperature=1.0)
+    texts = [asked.answer(question(0, **options)).text for options in ({}, {"repeat": 1}, {"repeat": 2}, {"repeat": 1})]
+    assert len(set(texts)) == 3
+    assert texts[1] == texts[3]
+
+
+def test_special_tokens_are_kept_on_request(backend):
+    """keep_special_tokens=true keeps them in the answer and its tokens, except the end of the turn."""
+    from lvlm_ad_backends.transformers.model import Output
+
+    texts = {}
+    for keep in (True, None):
+        model, _ = backend("qwen2_5_vl", keep_special_tokens=keep)._start()
+        special = next(token for token in model._tokenizer.all_special_ids if token not in model._ends)
+        ids = [special, *model._tokenizer.encode("Yes", add_special_tokens=False), special, *model._ends][:12]
+        answer = model.answer(Output(ids, [[(token, -0.1)] for token in ids], 1, 1.0))
+        texts[keep] = answer.text.strip()
+        assert model._tokenizer.decode([special]) in answer.text or not keep
+        assert answer.first is not None
+        assert answer.text.strip().removeprefix(model._tokenizer.decode([special])).startswith(answer.first.text)
+    assert texts[True] == f"{model._tokenizer.decode([special])}Yes{model._tokenizer.decode([special])}"
+    assert texts[None] == "Yes"
