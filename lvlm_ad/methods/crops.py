@@ -79,18 +79,9 @@ class Window:
         )
         return np.asarray(Image.fromarray(original).resize((side, side), Image.Resampling.BILINEAR, box=box))
 
-    def labels(self, labels: NDArray[T], side: int) -> NDArray[T]:
-        """Cut the window out of a map of labels, and stretch it; each pixel takes the value of one old pixel.
-
-        Args:
-            labels: ``(S, S)``.
-            side: side of the result. From the window's own side on, no label is lost.
-
-        Returns:
-            ``(side, side)``.
-        """
-        steps = np.arange(side) * self.side // side
-        return labels[np.ix_(self.top + steps, self.left + steps)]
+    def cut(self, values: NDArray[T]) -> NDArray[T]:
+        """Return the window's part of a map of the stretched image: ``(S, S)`` -> ``(side, side)``."""
+        return values[self.top : self.top + self.side, self.left : self.left + self.side]
 
 
 def split(inside: NDArray[np.bool_], pieces: int) -> NDArray[np.int64]:

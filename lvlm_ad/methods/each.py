@@ -9,6 +9,7 @@ from pydantic import Field
 from scipy.ndimage import binary_dilation
 
 from lvlm_ad.backend import Picture, Request
+from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.methods.combining import with_notes
 from lvlm_ad.methods.contract import Conversation, Method, MethodOptions, View
 from lvlm_ad.methods.crops import Window
@@ -48,12 +49,12 @@ class EachRegion(Method):
     def inspect(self, view: View) -> Conversation:
         """Ask about each region."""
         regions = _divided(view)
-        masks = [covered[regions.cells] for covered in regions.membership]
-        whole = np.ones(regions.shape, dtype=np.bool_)
-        answers = yield [self._question(view, inside) for inside in masks or [whole]]
+        # Without a region, one that covers all cells.
+        membership = regions.membership if regions.count else np.ones((1, regions.n_cells), dtype=np.bool_)
+        answers = yield [self._question(view, covered[regions.cells]) for covered in membership]
         findings = [Finding.of(read(answer, 0, view.protocol.scoring)) for answer in answers]
         scores = {number: each.image for number, each in enumerate(findings, start=1) if each.image is not None}
-        shapes = [Region(number, score) for number, score in scores.items()] if masks else []
+        shapes = [Region(number, score) for number, score in scores.items()] if regions.count else []
         found = Finding(max(scores.values(), default=None), tuple(shapes))
         return with_notes(found, {f"Region {number}": each for number, each in enumerate(findings, start=1)})
 
@@ -77,7 +78,7 @@ class EachRegion(Method):
         side = self.options.each_size
         window = Window.around(inside, self.options.each_margin)
         picture = window.picture(view.original, side).copy()
-        shown = window.labels(inside, side)
+        shown = resize_mask(window.cut(inside), (side, side))
         # Around the region, so that it hides none of it.
         picture[binary_dilation(shown, iterations=max(view.protocol.border_width, 1)) & ~shown] = 255
         return Request((*view.references, Picture.from_pixels(picture)), view.text(), {"format": "text"})

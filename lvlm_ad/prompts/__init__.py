@@ -7,7 +7,9 @@ from lvlm_ad.prompts.question import (
     answer_schema,
     check_prompt,
     class_name,
+    fill_prompt,
     reference_paths,
+    sentences,
 )
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "class_name",
     "draw_grid",
     "draw_marks",
+    "fill_prompt",
     "place_numbers",
     "reference_paths",
+    "sentences",
 ]

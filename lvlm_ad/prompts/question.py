@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Dataset
     from lvlm_ad.presets import PromptPreset, Protocol
 
-__all__ = ["Questioner", "ReferencePool", "answer_schema", "check_prompt", "class_name", "reference_paths"]
+__all__ = [
+    "Questioner",
+    "ReferencePool",
+    "answer_schema",
+    "check_prompt",
+    "class_name",
+    "fill_prompt",
+    "reference_paths",
+    "sentences",
+]
 
 _PICTURES = {
     "marked": "The picture shows the product under inspection.",
@@ -195,16 +204,13 @@ class Questioner:
 
     def text(self, category: str, values: Mapping[str, str]) -> str:
         """Fill the prompt about an image of a category; ``values`` are those of its own placeholders."""
-        shots = self._protocol.shots
-        sentence = (self._prompt.references or (_REFERENCE if shots == 1 else _REFERENCES)) if shots else ""
         kinds = [kind.replace("_", " ") for kind in self._dataset.defects[category] if kind.lower() not in _NO_KIND]
         filled = {
             "class_name": self.class_name(category),
             "defects": ", ".join(kinds) or "any",
-            "pictures": self._prompt.pictures.get(self._protocol.visual, _PICTURES[self._protocol.visual]),
-            "references": Template(sentence).safe_substitute(shots=shots),
+            **sentences(self._prompt, self._protocol),
         }
-        return _filled(self._prompt, {**filled, **values})
+        return fill_prompt(self._prompt, {**filled, **values})
 
 
 def _hashes(paths: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
@@ -225,10 +231,35 @@ def check_prompt(prompt: PromptPreset, placeholders: Sequence[str] = ("n_regions
     Raises:
         ConfigError: it has one; the message lists the placeholders that exist.
     """
-    _filled(prompt, dict.fromkeys(("class_name", "defects", "references", *placeholders), ""))
+    fill_prompt(prompt, dict.fromkeys(("class_name", "defects", "references", *placeholders), ""))
 
 
-def _filled(prompt: PromptPreset, values: Mapping[str, str]) -> str:
+def sentences(prompt: PromptPreset, protocol: Protocol) -> dict[str, str]:
+    """Return the sentences about marked pictures and about reference images: placeholder -> text.
+
+    Example:
+        >>> from lvlm_ad.presets import load_prompt, load_protocol
+        >>> sentences(load_prompt("class"), load_protocol("default", {}))
+        {'pictures': 'The picture shows the product under inspection.', 'references': ''}
+    """
+    shots = protocol.shots
+    sentence = (prompt.references or (_REFERENCE if shots == 1 else _REFERENCES)) if shots else ""
+    return {
+        "pictures": prompt.pictures.get(protocol.visual, _PICTURES[protocol.visual]),
+        "references": Template(sentence).safe_substitute(shots=shots),
+    }
+
+
+def fill_prompt(prompt: PromptPreset, values: Mapping[str, str]) -> str:
+    """Return a prompt's text with its placeholders filled.
+
+    Args:
+        prompt: the prompt.
+        values: placeholder -> text.
+
+    Raises:
+        ConfigError: the prompt has a placeholder that is not among them.
+    """
     try:
         return Template(prompt.text).substitute(values).strip()
     except (KeyError, ValueError) as error:

@@ -1,0 +1,144 @@
+"""A flawless product and the product under inspection, side by side in one picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from lvlm_ad.backend import Picture
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.methods.combining import mean_of
+from lvlm_ad.methods.contract import Conversation, MethodOptions, View
+from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Pairs", "PairsOptions", "descriptor"]
+
+_SIDES = (
+    "The left half of {which} shows another product of the same kind, which is flawless, for comparison; the right "
+    "half shows the product under inspection. Judge the right half only."
+)
+_PICTURES = {
+    "marked": _SIDES.format(which="the picture"),
+    "image+marked": "There are two pictures. "
+    + _SIDES.format(which="the first")
+    + " The second shows the product under inspection again, with white borders and numbers.",
+    "image+marks": "There are two pictures. "
+    + _SIDES.format(which="the first")
+    + " The second shows, on black, the white borders and numbers that belong on the product under inspection.",
+}
+
+_GAP = 32
+"""The bar between both halves is this fraction of their side."""
+_PLACES = 16
+"""Places along each side of a descriptor."""
+
+
+class PairsOptions(MethodOptions):
+    """Options of pairs."""
+
+    pair_shots: Annotated[int, Field(ge=1, le=8)] = 1
+    """How many reference images an image is compared with, a question each."""
+
+
+class Pairs(NumberedRegions):
+    """Shows a normal training image and the image with its marked regions side by side.
+
+    The reference images are those that look most like the image, see ``descriptor``. With several, each is compared in
+    a question of its own, all at once, and image score and scores of regions are means, as in ``votes``. A reference
+    image is always a normal training image, never one of the test split.
+
+    Raises:
+        ConfigError: a category has fewer normal training images than ``pair_shots``.
+    """
+
+    Options = PairsOptions
+    needs_pool = True
+
+    def __init__(self, options: MethodOptions | None = None) -> None:
+        super().__init__(options)
+        self._described: dict[str, tuple[Sequence[NDArray[np.uint8]], NDArray[np.float64]]] = {}
+        self._describing = threading.Lock()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options, and the hash of the sentences that this method adds to the prompt."""
+        sentences = json.dumps(_PICTURES, sort_keys=True)
+        return {**super().identity(), "sentences": hashlib.sha256(sentences.encode()).hexdigest()}
+
+    def inspect(self, view: View) -> Conversation:
+        """Compare the image with each reference image."""
+        regions = view.regions
+        assert regions is not None  # noqa: S101 - narrows the type; the method needs regions
+        pictures = _PICTURES[view.protocol.visual]
+        request = region_request(view, text=view.text(n_regions=str(regions.count), pictures=pictures))
+        before = len(view.references)
+        shown = np.asarray(Image.open(BytesIO(request.images[before].data)))
+        pairs = [Picture.from_pixels(side_by_side(view.pool[index], shown)) for index in self._nearest(view)]
+        answers = yield [
+            replace(request, images=(*request.images[:before], pair, *request.images[before + 1 :])) for pair in pairs
+        ]
+        return mean_of([read_regions(answer, regions, view) for answer in answers])
+
+    def most_questions(self, view: View) -> int:  # noqa: ARG002
+        """Return how many questions an image takes."""
+        return int(self.options.pair_shots)
+
+    def _nearest(self, view: View) -> list[int]:
+        """Return the places in the pool of the images that look most like this one, the nearest first."""
+        if len(view.pool) < self.options.pair_shots:
+            raise ConfigError(
+                f"The method pairs compares each image with {self.options.pair_shots} reference images (pair_shots="
+                f"{self.options.pair_shots}), but {view.category} has only {len(view.pool)} normal training images. "
+                "Set fewer pair_shots, or give more training images."
+            )
+        distances = ((self._descriptors(view) - descriptor(view.image)) ** 2).sum(axis=1)
+        return [int(index) for index in np.argsort(distances, kind="stable")[: self.options.pair_shots]]
+
+    def _descriptors(self, view: View) -> NDArray[np.float64]:
+        """Describe a pool once: it is read as a whole."""
+        with self._describing:
+            pool, described = self._described.get(view.category, (None, np.empty(0)))
+            if pool is not view.pool:
+                described = np.stack([descriptor(image) for image in view.pool])
+                self._described[view.category] = view.pool, described
+            return described
+
+
+def descriptor(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Describe how an image looks: its mean colours in a grid of 16 x 16 places.
+
+    Args:
+        image: uint8 ``(H, W, 3)``, RGB.
+
+    Returns:
+        float64 ``(768,)`` in [0, 255]; the Euclidean distance tells how alike two images are.
+
+    Example:
+        >>> float(descriptor(np.full((32, 32, 3), 7, np.uint8)).mean())
+        7.0
+    """
+    small = Image.fromarray(image).resize((_PLACES, _PLACES), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float64).ravel()
+
+
+def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Join two images of the same size, with a black bar between them.
+
+    Example:
+        >>> side_by_side(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)).shape
+        (64, 130, 3)
+    """
+    height, width = left.shape[:2]
+    return np.hstack([left, np.zeros((height, max(width // _GAP, 1), 3), np.uint8), right])
