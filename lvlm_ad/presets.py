@@ -118,7 +118,8 @@ class ModelPreset(_Preset):
     told: bool = False
     """Whether the convention is not the model's own, so that every question must state it."""
     prompts: dict[str, str] = Field(default_factory=dict)
-    """Method -> the prompt preset with which this model is asked, if not the method's own."""
+    """A method's prompt, such as boxes -> the prompt with which this model is asked instead, in its makers' words. Not
+    used if ``told``, as it does not state a convention."""
     price: Price = Price()
     pacing: Pacing = Pacing()
     options: dict[str, Any] = Field(default_factory=dict)

@@ -55,7 +55,11 @@ def prompts_of(
     """
     prompt = load_prompt(protocol.prompt)
     presets = [] if "prompt" in settings else [model.preset for model in models]
-    own = {preset.name: load_prompt(preset.prompts[name]) for preset in presets if name in preset.prompts}
+    # With scores, boxes have another prompt, for which the makers of models have no words of their own.
+    key = method.prompt or name
+    own = {
+        preset.name: load_prompt(preset.prompts[key]) for preset in presets if key in preset.prompts and not preset.told
+    }
     for one in (prompt, *own.values()):
         check_prompt(one, method.placeholders)
     return prompt, own

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from string import Template, ascii_uppercase
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -67,14 +69,19 @@ class Cells(OneQuestion):
     placeholders: ClassVar[tuple[str, ...]] = ("grid", "names", "example")
     places: ClassVar[Places] = "cells"
 
+    def identity(self) -> dict[str, Any]:
+        """Return the options, and the hash of the sentences that this method adds to the prompt."""
+        sentences = json.dumps([_GRIDS, _NAMES]).encode()
+        return {**super().identity(), "sentences": hashlib.sha256(sentences).hexdigest()}
+
     def picture(self, view: View) -> NDArray[np.uint8]:
         """Return the picture, with grid and names if they are to be drawn."""
         if not self.options.marks:
             return view.image
-        protocol = view.protocol
-        style = MarkStyle(protocol.border_width, protocol.number_size, protocol.number_style)
         # In the picture, (3, 2) needs no brackets.
-        return draw_grid(view.image, *self._grid, style, lambda *cell: self._name(*cell).strip("()"))
+        return draw_grid(
+            view.image, *self._grid, MarkStyle.of(view.protocol), lambda *cell: self._name(*cell).strip("()")
+        )
 
     def text(self, view: View) -> str:
         """Return the question."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lvlm_ad.methods.contract import MethodOptions
 from lvlm_ad.methods.one_question import OneQuestion
+from lvlm_ad.methods.wording import WORDING
 
 if TYPE_CHECKING:
     from lvlm_ad.conventions import Convention
@@ -35,6 +36,10 @@ class InConvention(OneQuestion):
         if self.options.scored:
             # Not the class's attribute: the name depends on the option.
             self.prompt = f"{type(self).prompt}-scored"  # type: ignore[misc]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options, and the hash of the words in which a convention is stated."""
+        return {**super().identity(), "sentences": WORDING}
 
     def why_not(self, model: AskedModel) -> str:
         """Say that the model's convention is unknown, or cannot be used."""

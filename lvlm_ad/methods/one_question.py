@@ -28,6 +28,9 @@ so that these are pixels of the picture that is sent."""
 class OneQuestion(Method):
     """Asks one question about the picture, without marks and without a division. Subclasses define ``read``.
 
+    Attributes:
+        asked: options of the question besides the format; see ``Request``.
+
     Example:
         >>> from lvlm_ad.text2seg import read
         >>> from lvlm_ad.text2seg.finding import Finding
@@ -39,22 +42,19 @@ class OneQuestion(Method):
         896
     """
 
+    asked: ClassVar[dict[str, Any]] = {}
     needs_regions: ClassVar[bool] = False
     image_size: ClassVar[int | None] = IMAGE_SIZE
 
     def inspect(self, view: View) -> Conversation:
         """Ask about the picture and read the answer."""
-        answer = yield Request((*view.references, Picture.from_pixels(self.picture(view))), self.text(view), self.asked)
+        pictures = (*view.references, Picture.from_pixels(self.picture(view)))
+        answer = yield Request(pictures, self.text(view), {"format": view.format, **self.asked})
         return self.read(answer, view)
 
     def is_usable(self, answer: Answer, view: View) -> bool:
         """Return whether the answer is complete and gives an image score."""
         return answer.outcome != "truncated" and self.read(answer, view).usable
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """The question's options, see ``Request``."""
-        return {"format": "text"}
 
     def picture(self, view: View) -> NDArray[np.uint8]:
         """Return the picture to send, uint8 ``(S, S, 3)``."""

@@ -21,13 +21,10 @@ __all__ = ["ImageScore"]
 class ImageScore(OneQuestion):
     """Asks for an image anomaly score and for nothing else."""
 
+    # The published format, without regions.
+    asked: ClassVar[dict[str, Any]] = {"n_regions": 0}
     prompt: ClassVar[str] = "score"
     places: ClassVar[Places] = ""
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """The published format, without regions."""
-        return {"format": "text", "n_regions": 0}
 
     def read(self, answer: Answer, view: View) -> Finding:
         """Return the score."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from string import Template
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lvlm_ad.conventions import Convention
 
-__all__ = ["box_words", "mask_words", "point_words"]
+__all__ = ["WORDING", "box_words", "mask_words", "point_words"]
 
 _CORNERS = "x1, y1 is the upper left corner of a box, and x2, y2 its lower right corner."
 _BOXES = {
@@ -19,6 +22,12 @@ _BOXES = {
 }
 """Order -> the numbers of a box, and what they are. Nobody can be asked for patches who does not write them anyway."""
 _PAIRS = {"xy": "[x, y]", "yx": "[y, x]"}
+_RANGE = (
+    "x counts from 0 at the left edge of the picture to $right at its right edge, y from 0 at the top to $bottom at "
+    "the bottom."
+)
+WORDING: str = hashlib.sha256(json.dumps([_BOXES, _PAIRS, _RANGE]).encode()).hexdigest()
+"""SHA-256 (hex) of these texts: other words are another question."""
 
 
 def box_words(convention: Convention, size: tuple[int, int]) -> dict[str, str]:
@@ -74,7 +83,4 @@ def mask_words(convention: Convention, size: tuple[int, int]) -> dict[str, str]:
 def _range_words(convention: Convention, size: tuple[int, int]) -> str:
     """Say from where to where x and y count."""
     right, bottom = convention.sides(size)
-    return (
-        f"x counts from 0 at the left edge of the picture to {right:.0f} at its right edge, y from 0 at the top to "
-        f"{bottom:.0f} at the bottom."
-    )
+    return Template(_RANGE).substitute(right=f"{right:.0f}", bottom=f"{bottom:.0f}")

@@ -25,13 +25,9 @@ class YesNo(OneQuestion):
     token is neither, it is 1 or 0 by the text.
     """
 
+    asked: ClassVar[dict[str, Any]] = {"probabilities": True}
     prompt: ClassVar[str] = "yes-no"
     places: ClassVar[Places] = ""
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """The question's options: it wants the probabilities of the answer's tokens."""
-        return {**super().asked, "probabilities": True}
 
     def read(self, answer: Answer, view: View) -> Finding:  # noqa: ARG002
         """Return the probability of "yes", or the word."""

@@ -55,6 +55,13 @@ def test_marks_are_drawn_only_if_asked_for(make_view, talk, photo, names, first)
     assert ("Think of the picture" in marked.text, "White lines" in marked.text) == (False, True)
 
 
+def test_an_answer_that_names_no_cell_says_so(make_view, talk):
+    """The words that the question asks for in place of cells make an answer complete."""
+    request, finding = talk(cells(), make_view(prompt="cells"), Answer("image anomaly score: 0.1; there are none."))
+    assert 'write "there are none"' in request.text
+    assert (finding.image, finding.shapes, finding.status) == (0.1, (), "ok")
+
+
 @pytest.mark.parametrize("names", ["chess", "rc"])
 def test_an_echo_of_the_question_names_no_cell(make_view, talk, names):
     """A model that repeats the question says nothing about a cell or the image."""
