@@ -63,6 +63,7 @@ def make_run(tmp_path):
             "protocol": {"image_size": changes.pop("image_size", 768), "shots": changes.pop("shots", 0)},
             "division": {"method": "grid", "options": {}, "hash": changes.pop("division", "d")},
             "prompt": {"name": "class", "hash": changes.pop("prompt", "p")},
+            "method": changes.pop("method", {}),
             "on_failure": changes.pop("on_failure", "zero"),
             "seed": 0,
             "versions": {},
@@ -282,6 +283,16 @@ def test_one_difference_may_be_other_than_the_model(make_run):
     assert compare_runs(one, other).notes == ("they differ in prompt (p and q)",)
     other = make_run("b", 0.3, seed=3, prompt="q")
     assert compare_runs(one, other, across_conditions=True).notes == ("they differ in prompt (p and q)",)
+
+
+def test_methods_of_one_model_are_compared(make_run):
+    """The note names both methods; a missing division is no difference; other usual sizes are explained."""
+    boxes = {"name": "boxes", "options": {"scored": True}, "convention": {"name": "qwen3_1000"}, "places": "boxes"}
+    one, other = make_run("a", 0.3, seed=1, method=boxes, division=""), make_run("a", 0.3)
+    assert compare_runs(one, other).notes == ("they differ in method (boxes (scored), qwen3_1000 and regions)",)
+    assert compare_runs(one, other).names == ("a (boxes)", "a")
+    with pytest.raises(RunError, match="run both with the same --set image_size=N"):
+        compare_runs(make_run("a", 0.3, method=boxes, image_size=896), other)
 
 
 def test_unanswered_questions_are_no_result(make_run):

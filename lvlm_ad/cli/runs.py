@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from lvlm_ad.cli import shell
+from lvlm_ad.cli import boards, shell
+from lvlm_ad.cli.boards import Format
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lvlm_ad.leaderboard import Board, Column
-
-
-Format = StrEnum("Format", ["table", "md", "csv", "json", "tex", "html"])
 ComparisonFormat = StrEnum("ComparisonFormat", ["table", "csv", "tex"])
 
 
@@ -45,6 +38,13 @@ def leaderboard(
             help="Table as in papers: rows are categories, columns are models; --format md (default), csv or tex.",
         ),
     ] = False,
+    by_model: Annotated[
+        bool,
+        typer.Option(
+            "--by-model",
+            help="Table for each model: its methods side by side, with paired differences and what an image takes.",
+        ),
+    ] = False,
     figures: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also write figures as PDF and PNG: bars by category, scores against cost."),
@@ -63,16 +63,24 @@ def leaderboard(
 ) -> None:
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
     from lvlm_ad.errors import ConfigError, RunError
-    from lvlm_ad.leaderboard import chosen_columns, make_board, metrics_by_category, writable
+    from lvlm_ad.leaderboard import chosen_columns, make_board, metrics_by_category, metrics_by_model, writable
     from lvlm_ad.runs import read_runs
 
-    if data is not None and not verify:
-        raise ConfigError("--data needs --verify.")
-    if reference_rows and not by_category and figures is None:
-        raise ConfigError("--reference-rows needs --by-category or --figures; other tables always have them.")
-    if by_category and form in {Format.json, Format.html}:
-        raise ConfigError(f"--by-category takes --format md, csv or tex, not {form.value}.")
-    chosen = metrics_by_category(columns) if by_category else chosen_columns(columns)
+    clashes = {
+        "--data needs --verify.": data is not None and not verify,
+        "--reference-rows needs --by-category or --figures; other tables always have them.": (
+            reference_rows and not by_category and figures is None
+        ),
+        "--by-model cannot be combined with --by-category or --figures.": by_model and (by_category or figures),
+        f"--by-category takes --format md, csv or tex, not {form.value}.": (
+            by_category and form in {Format.json, Format.html}
+        ),
+    }
+    for message, clash in clashes.items():
+        if clash:
+            raise ConfigError(message)
+    choose = metrics_by_model if by_model else metrics_by_category if by_category else chosen_columns
+    chosen = choose(columns)
     runs, problems = read_runs(folder)
     if verify:
         from lvlm_ad.cli.terminal import Bars
@@ -88,77 +96,19 @@ def leaderboard(
     if not runs:
         none = f"No run of {folder} can be shown" if problems else f"There is no run in {folder}"
         raise RunError(f"{none}; 'lvlm-ad bench --out {folder}' makes one.")
+    if by_model:
+        boards.write_by_model(runs, sort, chosen, folder, form, output, link=not verify)
+        raise typer.Exit(shell.EXIT_USAGE if verify and problems else 0)
     board = make_board(runs, sort, verified=verify)
     if by_category:
-        _write_by_category(board, chosen, form, output, reference_rows=reference_rows)
+        boards.write_by_category(board, chosen, form, output, reference_rows=reference_rows)
     else:
         # Runs that need verification may be a stranger's, and so may their pages.
-        _write(board, chosen, folder, form, output, link=not verify)
+        boards.write(board, chosen, folder, form, output, link=not verify)
     if figures is not None:
-        _write_figures(board, figures, reference_rows=reference_rows)
+        boards.write_figures(board, figures, reference_rows=reference_rows)
     if verify and problems:
         raise typer.Exit(shell.EXIT_USAGE)
-
-
-def _write(
-    board: Board, columns: Sequence[Column], folder: Path, form: Format, output: Path | None, *, link: bool
-) -> None:
-    """Write a leaderboard to a file or to stdout; without ``link`` a page does not lead to the runs' own pages."""
-    from rich.console import Console
-
-    from lvlm_ad.cli.terminal import print_board
-    from lvlm_ad.files import write_file
-    from lvlm_ad.leaderboard import FORMATS
-    from lvlm_ad.report.board_page import board_page
-
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    if form is Format.html:
-        path = output or folder / "leaderboard.html"
-        write_file(path, board_page(board, folder if link else None, path.parent, columns), through=output is not None)
-        shell.say(f"leaderboard: {path}")
-    elif form is not Format.table:
-        _write_text(FORMATS[form.value](board, columns), output)
-    elif output is None:
-        print_board(board, shell.table_console(shell.BOARD_WIDTH), columns)
-    else:
-        with output.open("w", encoding="utf-8") as file:
-            print_board(board, Console(file=file, width=shell.BOARD_WIDTH), columns)
-
-
-def _write_by_category(
-    board: Board, metrics: Sequence[Column], form: Format, output: Path | None, *, reference_rows: bool
-) -> None:
-    """Write the models of each group by category."""
-    from lvlm_ad.errors import RunError
-    from lvlm_ad.leaderboard import CATEGORY_FORMATS, category_table
-
-    tables = [category_table(group, metrics, reference_rows=reference_rows) for group in board.groups]
-    tables = [table for table in tables if table.models]
-    if not tables:
-        raise RunError("There are only reference rows; --reference-rows shows them by category.")
-    _write_text(CATEGORY_FORMATS["md" if form is Format.table else form.value](tables), output)
-
-
-def _write_figures(board: Board, folder: Path, *, reference_rows: bool) -> None:
-    """Write the figures, and name the models that they have no room for."""
-    from lvlm_ad.report.paper_figures import save_board_figures
-
-    left_out = save_board_figures(board, folder, reference_rows=reference_rows)
-    shell.say(f"figures: {folder}")
-    if left_out:
-        shell.say(f"No room in the bars for {', '.join(left_out)}.")
-
-
-def _write_text(text: str, output: Path | None) -> None:
-    """Write a text to a file or to stdout."""
-    from lvlm_ad.files import write_file
-
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_file(output, text, through=True)
 
 
 @shell.guarded
@@ -256,7 +206,7 @@ def compare(
     if form is not ComparisonFormat.table:
         pairs = [compare_runs(runs[0], one, resamples, across_conditions=across_conditions) for one in runs[1:]]
         condition = runs[0].manifest.dataset.summary
-        return _write_text(COMPARISON_FORMATS[form.value](pairs, columns, condition), output)
+        return boards.write_text(COMPARISON_FORMATS[form.value](pairs, columns, condition), output)
     if html is not None:
         with Bars() as bars:
             page = write_comparison(

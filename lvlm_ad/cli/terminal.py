@@ -16,6 +16,7 @@ from lvlm_ad.escape import escaped
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
+from lvlm_ad.leaderboard.shape_columns import shape_notes, shown_columns
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -108,8 +109,9 @@ class Bars(lvlm_ad.log.Progress):
 def print_board(board: Board, console: Console, columns: Sequence[Column] = COLUMNS) -> None:
     """Print each group as a table with its notes below, and name the columns that the terminal has no room for."""
     for group in board.groups:
-        rows = [(entry, _row(entry, board.sort, columns)) for entry in group.entries]
-        shown, dropped = _columns(group, columns, [row for _, row in rows], board.sort, console.width)
+        all_columns = shown_columns([group], columns)
+        rows = [(entry, _row(entry, board.sort, all_columns)) for entry in group.entries]
+        shown, dropped = _columns(group, all_columns, [row for _, row in rows], board.sort, console.width)
         # A title of the table itself would be wrapped at the table's width.
         console.print(Text(escaped(group.title), style="italic"))
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
@@ -133,16 +135,16 @@ def print_board(board: Board, console: Console, columns: Sequence[Column] = COLU
             console.print(Text(hint, style="dim"))
         if console.is_terminal and any(group.place(entry, one.name) for entry in group.entries for one in shown):
             console.print(Text(f"  {MARKS}", style="dim"))
-        for note in _notes(group, board.sort, columns):
+        for note in _notes(group, board.sort, all_columns, shape_notes(shown)):
             console.print(Text(f"  {note}", style="dim"))
         console.print()
 
 
-def _notes(group: Group, sort: str, columns: Sequence[Column]) -> list[str]:
+def _notes(group: Group, sort: str, columns: Sequence[Column], places: Sequence[str]) -> list[str]:
     notes = [f"{name}: {note}" for _, name, note in group.notes()]
     if any(column.has_brackets(entry, sort) for entry in group.entries for column in columns):
         notes.append("In brackets: 95 % interval over test images.")
-    notes += [ranks_in_words(group.entries), group.ranking, *decision_notes(group.entries, columns)]
+    notes += [ranks_in_words(group.entries), group.ranking, *places, *decision_notes(group.entries, columns)]
     return [escaped(note) for note in notes if note]
 
 

@@ -15,7 +15,22 @@ from lvlm_ad.text2seg import UNANSWERED
 if TYPE_CHECKING:
     from lvlm_ad.runs import Manifest, Run
 
-__all__ = ["check_conditions", "distinct_names", "measured_categories", "same_run"]
+__all__ = ["check_conditions", "distinct_names", "measured_categories", "method_in_words", "same_run"]
+
+_VALUE_KEPT = 24
+"""Characters of an option's value; hashes are long."""
+
+
+def method_in_words(manifest: Manifest) -> str:
+    """Name a run's method with its options and its convention, such as "boxes (scored), qwen3_1000"."""
+    method = manifest.method
+    options = ", ".join(
+        name if value is True else f"{name} {str(value)[:_VALUE_KEPT]}"
+        for name, value in method.options.items()
+        if value is not False
+    )
+    convention = str(method.convention.get("name", ""))
+    return ", ".join(filter(None, [f"{method.name}{f' ({options})' if options else ''}", convention]))
 
 
 def distinct_names(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -42,16 +57,14 @@ def check_conditions(first: Run, second: Run, *, across_conditions: bool) -> lis
             )
     differ = _differing_conditions(one, other)
     other_model = one.model.name != other.model.name or one.model.identity != other.model.identity
-    sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
     reason = ""
     if [(record.id, record.category, record.label) for record in first.predictions] != [
         (record.id, record.category, record.label) for record in second.predictions
     ] or one.dataset.fingerprint != other.dataset.fingerprint:
         measured = [f"{of.n_images} images of {of.name} ({of.fingerprint[:8]})" for of in (one.dataset, other.dataset)]
         reason = f"they did not measure the same images, but {' and '.join(measured)}"
-    elif sizes[0] != sizes[1]:
-        named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
-        reason = f"one measured images at {named[0]}, the other at {named[1]}"
+    elif sizes := _differing_sizes(one, other):
+        reason = sizes
     elif one.fpr_limit != other.fpr_limit:
         reason = (
             f"AUPRO goes up to a false-positive rate of {one.fpr_limit:g} in one, of {other.fpr_limit:g} in the other"
@@ -68,10 +81,22 @@ def check_conditions(first: Run, second: Run, *, across_conditions: bool) -> lis
     return [f"they differ in {', '.join(differ)}"] if differ else []
 
 
+def _differing_sizes(one: Manifest, other: Manifest) -> str:
+    """Say at which image sizes two runs were measured; empty if at the same."""
+    sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
+    if sizes[0] == sizes[1]:
+        return ""
+    named = [f"{size} x {size} pixels" if size else "their own size" for size in sizes]
+    hint = ". Methods differ in their usual size: run both with the same --set image_size=N"
+    methods_differ = one.method.name != other.method.name
+    return f"one measured images at {named[0]}, the other at {named[1]}{hint if methods_differ else ''}"
+
+
 def _differing_conditions(one: Manifest, other: Manifest) -> list[str]:
     """Name the conditions that differ; a baseline has no prompt and a dense row no division, which do not count."""
     pairs = {
         "row": (one.model.row, other.model.row),
+        "method": (method_in_words(one), method_in_words(other)),
         "division": (one.division.hash[:8], other.division.hash[:8]),
         "prompt": (one.prompt.hash[:8], other.prompt.hash[:8]),
         # A baseline without references does not mention shots.

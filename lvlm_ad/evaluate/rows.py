@@ -18,6 +18,7 @@ from lvlm_ad._version import versions
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
 from lvlm_ad.evaluate.detectors import added, make_record, with_score
+from lvlm_ad.evaluate.finding_counts import finding_counts
 from lvlm_ad.evaluate.groups import group_metrics
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category
 from lvlm_ad.evaluate.summary import summary
@@ -248,7 +249,7 @@ class RowResult:
 
 
 def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool, by_regions: bool = True) -> dict[str, Any]:
-    """Return "answers", "outcomes", "coverage" and "usage" of metrics.json, without "spent_usd".
+    """Return "answers", "outcomes", "coverage", "usage" and "findings" of metrics.json, without "spent_usd".
 
     Args:
         records: all predictions of a run.
@@ -275,6 +276,7 @@ def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool, by_region
             "seconds": sum(record.seconds for record in records),
             **({} if by_regions or not paid else {"questions": questions}),
         },
+        **({} if by_regions or not paid else {"findings": finding_counts(records)}),
     }
 
 

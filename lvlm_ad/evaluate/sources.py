@@ -41,12 +41,14 @@ class Sources:
         divisions: the regions of each image; None for an own map, or if the images cannot be divided as they were.
         side: width and height to which images are resized; 0: each image keeps its size.
         note: why there are no divisions; empty if there are, or need not be.
+        dataset: the same samples, with the training images.
     """
 
     samples: Mapping[str, Sample]
     divisions: Divisions | None
     side: int
     note: str = ""
+    dataset: Dataset | None = None
 
 
 def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitStack) -> Sources:
@@ -78,14 +80,14 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
     samples = {sample.id: sample for sample in dataset}
     side = int(run.manifest.protocol.get("image_size") or 0)
     if not run.manifest.division.hash:
-        return Sources(samples, None, side)
+        return Sources(samples, None, side, dataset=dataset)
     try:
         divisions = _divide(run, dataset, note.get("divided_by", ()), progress, stack)
     except LvlmAdError as error:
-        return Sources(samples, None, side, f"the images cannot be divided again: {error}")
+        return Sources(samples, None, side, f"the images cannot be divided again: {error}", dataset)
     if divisions.hash != run.manifest.division.hash:
-        return Sources(samples, None, side, "this version of lvlm-ad divides the images differently.")
-    return Sources(samples, divisions, side)
+        return Sources(samples, None, side, "this version of lvlm-ad divides the images differently.", dataset)
+    return Sources(samples, divisions, side, dataset=dataset)
 
 
 def _measured_images(dataset: Dataset, run: Run) -> Dataset:

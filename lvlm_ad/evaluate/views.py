@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
 
-__all__ = ["Views", "asked_model"]
+__all__ = ["Views", "asked_model", "seed_of"]
 
 
 class Views:
@@ -59,15 +59,13 @@ class Views:
         """
         plan, original, category = self._plan, sample.image, sample.category
         side = plan.protocol.image_size
-        # The sample's name says what is wrong with it.
-        seed = hashlib.sha256(f"{plan.config.seed}/{sample.id}".encode()).hexdigest()
         return View(
             image=resize_image(original, (side, side)),
             original=original,
             category=category,
             class_name=self._questioner.class_name(category),
             regions=regions if plan.method.needs_regions else None,
-            seed=seed,
+            seed=seed_of(plan.config.seed, sample.id),
             protocol=plan.protocol,
             fill=partial(self._questioner.text, category),
             references=self._questioner.references(category),
@@ -86,3 +84,8 @@ def asked_model(model: Model, capabilities: Capabilities) -> AskedModel:
     preset = model.preset
     convention = load_convention(preset.convention) if preset.convention else None
     return AskedModel(preset.name, capabilities, convention, preset.told)
+
+
+def seed_of(seed: int, sample_id: str) -> str:
+    """Return ``View.seed``: it identifies the sample, whose name says what is wrong with it, without naming it."""
+    return hashlib.sha256(f"{seed}/{sample_id}".encode()).hexdigest()

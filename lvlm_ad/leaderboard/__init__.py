@@ -1,6 +1,8 @@
 """Groups runs that can be compared, ranks them, and writes tables. To add a column, see ``columns.py``."""
 
 from lvlm_ad.leaderboard.board import Board, Group, make_board
+from lvlm_ad.leaderboard.by_model import MethodRow, ModelTable, metrics_by_model, model_tables
+from lvlm_ad.leaderboard.by_model_formats import MODEL_FORMATS
 from lvlm_ad.leaderboard.category_formats import CATEGORY_FORMATS
 from lvlm_ad.leaderboard.category_table import CategoryTable, category_table, metrics_by_category
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, Column, cells, percent, signed, usd
@@ -14,18 +16,23 @@ __all__ = [
     "COLUMNS",
     "COMPARISON_FORMATS",
     "FORMATS",
+    "MODEL_FORMATS",
     "NUMBERS",
     "Board",
     "CategoryTable",
     "Column",
     "Entry",
     "Group",
+    "MethodRow",
+    "ModelTable",
     "category_table",
     "cells",
     "chosen_columns",
     "compared_metrics",
     "make_board",
     "metrics_by_category",
+    "metrics_by_model",
+    "model_tables",
     "outcomes",
     "percent",
     "signed",

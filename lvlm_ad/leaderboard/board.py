@@ -9,14 +9,12 @@ from itertools import groupby
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.leaderboard.entries import Entry, make_entry, published_entry
+from lvlm_ad.leaderboard.conditions import breadth, conditions_of, fits, title_of
+from lvlm_ad.leaderboard.entries import LOWER_IS_BETTER, PLACE_METRICS, Entry, make_entry, published_entry
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.ranking import rank_rows
 from lvlm_ad.presets import published_rows
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, METRIC_TITLES, Manifest, Run
-
-_USUAL_SIZE = 768
-"""The image size of the paper; a table's title mentions any other."""
 
 _HEADINGS = {"ranked": "", "apart": "not ranked", "frame": "reference rows", "published": "published"}
 """Kind of row -> heading of its section, in the order of the sections."""
@@ -54,10 +52,10 @@ class Group:
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
         """Whether a row has the best or second best value, as printed, of the ranked rows; a single one has neither."""
         ranked = [one for one in self.entries if one.rank is not None]
-        if entry.rank is None or len(ranked) == 1 or metric not in METRIC_NAMES:
+        if entry.rank is None or len(ranked) == 1 or metric not in {*METRIC_NAMES, *PLACE_METRICS}:
             return ""
-        values = {one.run: round(100 * value, 1) for one in ranked if (value := one.metrics[metric]) is not None}
-        best = sorted(set(values.values()), reverse=True)[:2]
+        values = {one.run: round(100 * value, 1) for one in ranked if (value := one.metrics.get(metric)) is not None}
+        best = sorted(set(values.values()), reverse=metric not in LOWER_IS_BETTER)[:2]
         value = values.get(entry.run)
         return "" if value not in best else "best" if value == best[0] else "second"
 
@@ -78,10 +76,11 @@ class Board:
 def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool = False) -> Board:
     """Group and rank runs.
 
-    Runs share a table if they agree in data set, image size, division, painting, prompt and number of reference
-    images. A baseline is asked nothing and is in the table of each prompt. Reference rows are in each table of their
-    division, own maps in each table with as many reference images. Own maps, methods that are given the truth, and
-    rows that do not cover all images are shown without a rank.
+    Runs share a table if they agree in data set, image size, division, painting, prompt, number of reference images,
+    and method with its options and its convention for coordinates. A baseline is asked nothing and is in the table of
+    each prompt of the method "regions". Reference rows are in each table of their division and in each table without
+    one; the oracle is in those of its method. Own maps are in each table with as many reference images. Own maps,
+    methods that are given the truth, and rows that do not cover all images are shown without a rank.
 
     Args:
         runs: the runs.
@@ -99,11 +98,11 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
         raise ConfigError(f"There is no metric {sort!r} to sort by.{nearest(sort, METRIC_NAMES)}")
     tables: list[tuple[dict[str, Any], list[Run]]] = []
     # Each run joins the tables that it fits, and begins one where there is none.
-    for run in sorted(runs, key=_breadth):
-        fitting = [members for conditions, members in tables if _fits(run, conditions)]
+    for run in sorted(runs, key=breadth):
+        fitting = [members for conditions, members in tables if fits(run, conditions)]
         if not fitting:
             fitting = [[]]
-            tables.append((_conditions(run.manifest), fitting[0]))
+            tables.append((conditions_of(run.manifest), fitting[0]))
         for members in fitting:
             members.append(run)
     evidence = Evidence(verified=verified)
@@ -113,25 +112,6 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
         if titles[group.title] > 1:
             groups[at] = replace(group, title=f"{group.title} · images {group.conditions['dataset_fingerprint'][:8]}")
     return Board(tuple(sorted(groups, key=lambda group: group.title)), sort)
-
-
-def _fits(run: Run, table: Mapping[str, Any]) -> bool:
-    """Whether a run belongs in the table with the given conditions."""
-    own, model = _conditions(run.manifest), run.manifest.model
-    same = {name for name in own if own[name] == table[name]}
-    if not {"dataset", "dataset_fingerprint", "image_size", "fpr_limit"} <= same:
-        return False
-    if model.row == "dense":
-        return "shots" in same
-    if not {"division_hash", "binary"} <= same:
-        return False
-    return model.frame or ("shots" in same and own["prompt_hash"] in {"", table["prompt_hash"]})
-
-
-def _breadth(run: Run) -> int:
-    """Order runs by how many tables they fit: chat models, baselines, reference rows, own maps."""
-    model = run.manifest.model
-    return 3 if model.row == "dense" else 2 if model.frame else 1 if not run.manifest.prompt.hash else 0
 
 
 def _group(
@@ -151,7 +131,7 @@ def _group(
     is_usual = manifest.dataset.whole and manifest.fpr_limit == DEFAULT_FPR_LIMIT
     published = [published_entry(row) for row in published_rows() if row["dataset"] == manifest.dataset.name]
     ranking = ranking or _no_interval(rows, sort, evidence)
-    return Group(_title(manifest), conditions, (*measured, *(published if is_usual else [])), ranking)
+    return Group(title_of(manifest), conditions, (*measured, *(published if is_usual else [])), ranking)
 
 
 def _no_interval(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) -> str:
@@ -170,37 +150,3 @@ def _order(entry: Entry, sort: str) -> tuple[bool, float, float]:
 def _value(entry: Entry, metric: str) -> float:
     value = entry.metrics[metric]
     return -1.0 if value is None else value
-
-
-def _conditions(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "dataset": manifest.dataset.name,
-        "dataset_fingerprint": manifest.dataset.fingerprint,
-        "n_images": manifest.dataset.n_images,
-        "categories": manifest.dataset.categories,
-        "whole_test_split": manifest.dataset.whole,
-        "image_size": manifest.protocol.get("image_size"),
-        "division": manifest.division.method,
-        "division_hash": manifest.division.hash,
-        "prompt": manifest.prompt.name,
-        "prompt_hash": manifest.prompt.hash,
-        "shots": manifest.protocol.get("shots", 0),
-        "binary": manifest.protocol.get("binary", False),
-        "fpr_limit": manifest.fpr_limit,
-    }
-
-
-def _title(manifest: Manifest) -> str:
-    protocol, division = manifest.protocol, manifest.division
-    size, shots = protocol.get("image_size"), protocol.get("shots", 0)
-    unusual_size = f"{size} x {size} pixels" if size else "images in their own size"
-    parts = [
-        manifest.dataset.summary,
-        f"{division.method or 'no'} division {division.hash[:8]}".strip(),
-        "" if size == _USUAL_SIZE else unusual_size,
-        f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}" if manifest.prompt.hash else "",
-        f"{shots} reference image{'s' if shots > 1 else ''}" if shots else "",
-        "binary maps" if protocol.get("binary") else "",
-        "" if manifest.fpr_limit == DEFAULT_FPR_LIMIT else f"PRO up to a false-positive rate of {manifest.fpr_limit:g}",
-    ]
-    return " · ".join(filter(None, parts))

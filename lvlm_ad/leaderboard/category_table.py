@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.leaderboard.columns import OWN_MAPS, REFERENCE_ROWS, UNKNOWN, Column, percent, shortened
 from lvlm_ad.leaderboard.decision_columns import DecisionColumn, chosen_columns, decision_notes
+from lvlm_ad.leaderboard.shape_columns import SHAPES, shape_notes
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class CategoryTable:
             notes.append(REFERENCE_ROWS.replace("rows", "columns"))
         if any("(dense" in model.name for model in self.models):
             notes.append(OWN_MAPS.replace("A row", "A column").replace("ranked rows score", "ranked models score"))
-        return [*notes, *decision_notes(self.models, self.metrics)]
+        return [*notes, *shape_notes(self.metrics), *decision_notes(self.models, self.metrics)]
 
 
 def metrics_by_category(names: str) -> tuple[Column, ...]:
@@ -108,7 +109,7 @@ def metrics_by_category(names: str) -> tuple[Column, ...]:
     columns = chosen_columns(names or USUAL_METRICS)[2:]
     for column in columns:
         rate = isinstance(column, DecisionColumn) and column.part == "mean"
-        if column.name not in METRIC_NAMES and not rate:
+        if column.name not in {*METRIC_NAMES, *SHAPES} and not rate:
             raise ConfigError(f"A table by category cannot show {column.name!r}, which has no value for each category.")
     return columns
 
@@ -136,7 +137,7 @@ def category_table(group: Group, metrics: Sequence[Column], *, reference_rows: b
 
 def _value(category: str, column: Column, model: Entry) -> float | None:
     of: Mapping[str, Mapping[str, float | None]] = (
-        model.categories if column.name in METRIC_NAMES else model.decisions.get("categories", {})
+        model.decisions.get("categories", {}) if isinstance(column, DecisionColumn) else model.categories
     )
     return of.get(category, {}).get(column.name)
 

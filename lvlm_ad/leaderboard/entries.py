@@ -7,13 +7,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lvlm_ad.decisions.figures import RATES
+from lvlm_ad.leaderboard.marks import marks_of
+from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Manifest, Run, usd_per_image
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.evidence import Evidence
 
-__all__ = ["Entry", "make_entry", "outcomes", "published_entry", "undefined_notes"]
+__all__ = ["LOWER_IS_BETTER", "PLACE_METRICS", "Entry", "make_entry", "outcomes", "published_entry", "undefined_notes"]
+
+PLACE_METRICS = (*SHAPE_METRICS, *POINT_METRICS)
+"""The metrics of places, as "shapes" of metrics.json names them, in the order of tables."""
+
+LOWER_IS_BETTER = {"false_alarms"}
+"""Metrics of which a low value is a good one."""
 
 _VALUE_KEPT = 24
 """Characters of an option's value in a note; hashes are long."""
@@ -27,12 +35,12 @@ class Entry:
     """One row of a leaderboard.
 
     Attributes:
-        name: the model.
+        name: the model and its method, with marks in square brackets; see ``marks_of``.
         kind: "ranked"; "frame" (a reference row: chance, contrast, oracle); "apart" (it cannot be ranked with the
             others, for ``reason``); "published" (its authors' number, not measured here).
         rank: the lowest and the highest rank that the row may have among the ranked rows of its table, with 95 %
             confidence for all rows together. None for rows that are not ranked, and where images are too few to rank.
-        metrics: metric -> fraction in 0..1, or None.
+        metrics: metric -> fraction in 0..1, or None; with the metrics of places, if the run has them.
         intervals: metric -> lower and upper end of its 95 % interval; metrics without an interval are missing.
         coverage: the fraction of images with a usable answer; None for published rows.
         cost_usd: cost of all answers; None if unknown.
@@ -84,29 +92,36 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
     copies = sum(one.config_hash == manifest.config_hash for one in namesakes)
     if copies > 1:
         notes.append(f"one of {copies} runs with the same configuration: {run.dir.name}")
+    marks = {} if reference_row else marks_of(manifest, metrics)
+    name = f"{manifest.row_name} #{manifest.config_hash[:6]}" if len(namesakes) > 1 else manifest.row_name
     return Entry(
-        name=f"{manifest.row_name} #{manifest.config_hash[:6]}" if len(namesakes) > 1 else manifest.row_name,
+        name=f"{name} [{', '.join(marks)}]" if marks else name,
         kind="frame" if reference_row else "apart" if why_apart else "ranked",
         rank=None,
-        metrics={metric: mean.get(metric) for metric in METRIC_NAMES},
+        metrics=_values(mean),
         intervals=_intervals(mean),
         coverage=metrics.get("coverage"),
         cost_usd=metrics["usage"]["cost_usd"],
         usd_per_image=usd_per_image(metrics),
         usd_per_point=_usd_per_point(metrics),
         reason="" if reference_row else why_apart,
-        notes=(*notes, *_model_notes(manifest, namesakes), *_result_notes(run)),
+        notes=(*notes, *_model_notes(manifest, namesakes), *marks.values(), *_result_notes(run)),
         run=run.dir.name,
-        categories={
-            name: {metric: of.get(metric) for metric in METRIC_NAMES} for name, of in metrics["categories"].items()
-        },
+        categories={name: _values(of) for name, of in metrics["categories"].items()},
         category_intervals={name: _intervals(of) for name, of in metrics["categories"].items()},
         decisions=_decisions(metrics),
     )
 
 
+def _values(measures: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the seven metrics, and those of places if there are any."""
+    places = {name: value for name, value in measures.get("shapes", {}).items() if name in PLACE_METRICS}
+    return {**{metric: measures.get(metric) for metric in METRIC_NAMES}, **places}
+
+
 def _intervals(measures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    return {metric: (low, high) for metric, (low, high) in measures.get("interval", {}).items()}
+    intervals = {**measures.get("interval", {}), **measures.get("shapes", {}).get("interval", {})}
+    return {metric: (low, high) for metric, (low, high) in intervals.items()}
 
 
 def _usd_per_point(metrics: Mapping[str, Any]) -> float | None:
@@ -222,6 +237,7 @@ def _result_notes(run: Run) -> list[str]:
     if words := outcomes(metrics["answers"]):
         notes.append(words)
     notes += undefined_notes(mean)
+    notes += undefined_notes({"undefined": mean.get("shapes", {}).get("undefined", {})})
     if mean.get("image_auroc") is not None and "image_auroc" in mean.get("range", {}):
         low, high = mean["range"]["image_auroc"]
         notes.append(f"image AUROC between {100 * low:.1f} and {100 * high:.1f}, depending on the missing answers")

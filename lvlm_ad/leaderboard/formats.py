@@ -10,6 +10,7 @@ from lvlm_ad import escape
 from lvlm_ad.leaderboard.board import make_board
 from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, Column, cells, legend, shortened
 from lvlm_ad.leaderboard.decision_columns import decision_notes
+from lvlm_ad.leaderboard.shape_columns import SHAPES, shape_notes, shown_columns
 from lvlm_ad.runs import METRIC_NAMES, each_separately
 
 if TYPE_CHECKING:
@@ -22,30 +23,32 @@ _MARKS = {"best": r"\textbf", "second": r"\underline"}
 
 def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     """Return the leaderboard as Markdown, with a table for each group."""
-    blank = [""] * (len(columns) - 2)
     parts = []
     for group in board.groups:
+        shown = shown_columns([group], columns)
+        blank = [""] * (len(shown) - 2)
         lines = [
             f"### {escape.markdown(group.title)}",
             "",
-            escape.markdown_row([column.head for column in columns]),
+            escape.markdown_row([column.head for column in shown]),
             escape.markdown_row(["---", "---", *["---:"] * len(blank)]),
         ]
         for heading, entries in group.sections():
             if heading:
                 lines.append(escape.markdown_row(["", f"*{heading}*", *blank]))
-            lines += [escape.markdown_row(map(escape.markdown, cells(entry, board.sort, columns))) for entry in entries]
+            lines += [escape.markdown_row(map(escape.markdown, cells(entry, board.sort, shown))) for entry in entries]
         notes = [f"- {escape.markdown(name)}: {escape.markdown(note)}" for _, name, note in group.notes()]
         ranking = ["", escape.markdown(group.ranking)] if group.ranking else []
         parts.append("\n".join([*lines, *ranking, *(["", *notes] if notes else [])]))
-    notes = decision_notes([entry for group in board.groups for entry in group.entries], columns)
+    shown = shown_columns(board.groups, columns)
+    notes = [*shape_notes(shown), *decision_notes([one for group in board.groups for one in group.entries], columns)]
     return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, columns, notes))]) + "\n"
 
 
 def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     """Return the leaderboard as CSV: one line per row, fractions in 0..1, empty cells where undefined."""
-    numbers = columns[2:]
-    with_ends = [column for column in numbers if column.name in METRIC_NAMES or column.bracketed]
+    numbers = shown_columns(board.groups, columns)[2:]
+    with_ends = [column for column in numbers if column.name in {*METRIC_NAMES, *SHAPES} or column.bracketed]
     ends = [f"{column.name}_{end}" for column in with_ends for end in ("low", "high")]
     first = ["group", "rank", "rank_low", "rank_high", "kind", "model"]
     lines: list[list[Any]] = [[*first, *(column.name for column in numbers), "notes", "run", *ends]]
@@ -70,7 +73,7 @@ def tex(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
 
     The tables need the packages booktabs and graphicx, and span both columns of a two-column page.
     """
-    return "\n".join(_table(group, board.sort, columns) for group in board.groups)
+    return "\n".join(_table(group, board.sort, shown_columns([group], columns)) for group in board.groups)
 
 
 def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
@@ -95,7 +98,7 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
     marks = any(group.place(entry, column.name) for entry in group.entries for column in columns)
     below = [
         *filter(None, [group.ranking]),
-        legend([group], sort, columns, decision_notes(group.entries, columns)),
+        legend([group], sort, columns, [*shape_notes(columns), *decision_notes(group.entries, columns)]),
         *([MARKS] if marks else []),
     ]
     lines += [

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from lvlm_ad.leaderboard import COLUMNS
 from lvlm_ad.leaderboard.columns import INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, heads_in_words, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
+from lvlm_ad.leaderboard.shape_columns import shape_notes, shown_columns
 from lvlm_ad.metrics.front import front
 from lvlm_ad.report.page import render
 from lvlm_ad.report.plots import (
@@ -79,8 +80,10 @@ def board_page(
         _SCRIPTS,
         title="lvlm-ad leaderboard",
         made="",
-        groups=[_group(group, _links(group, runs, folder), at) for at, group in enumerate(board.groups)],
-        columns=columns,
+        groups=[
+            _group(group, report_links(group.entries, runs, folder), at, columns)
+            for at, group in enumerate(board.groups)
+        ],
         ranks=ranks_in_words([entry for group in board.groups for entry in group.entries]),
         explanations=[
             f"{heads_in_words(columns)} Click a heading to sort.",
@@ -88,16 +91,17 @@ def board_page(
             INTERVALS,
             REFERENCE_ROWS,
             OWN_MAPS,
+            *shape_notes(shown_columns(board.groups, columns)),
             *decision_notes([entry for group in board.groups for entry in group.entries], columns),
         ],
     )
 
 
-def _links(group: Group, runs: Path | None, folder: Path | None) -> dict[str, str]:
+def report_links(entries: Sequence[Entry], runs: Path | None, folder: Path | None) -> dict[str, str]:
     """Return run -> address of its report, for reports that exist."""
     if runs is None:
         return {}
-    pages = {entry.run: runs / entry.run / "report" / "index.html" for entry in group.entries if entry.run}
+    pages = {entry.run: runs / entry.run / "report" / "index.html" for entry in entries if entry.run}
     start = (folder or runs).resolve()
     return {
         run: quote(os.fsencode(os.path.relpath(page.resolve(), start).replace(os.sep, "/")))
@@ -106,7 +110,7 @@ def _links(group: Group, runs: Path | None, folder: Path | None) -> dict[str, st
     }
 
 
-def _group(group: Group, links: Mapping[str, str], number: int) -> dict[str, Any]:
+def _group(group: Group, links: Mapping[str, str], number: int, columns: Sequence[Column]) -> dict[str, Any]:
     kinds = {entry.kind for entry in group.entries}
     measured = [entry for entry in group.entries if entry.kind != "published"]
     plots = [cost_plot(measured, f"cost-{number}{'-narrow' * narrow}", narrow=narrow) for narrow in (False, True)]
@@ -114,6 +118,7 @@ def _group(group: Group, links: Mapping[str, str], number: int) -> dict[str, Any
     numbers = {id(entry): at for at, entry in enumerate(group.entries)}
     return {
         "of": group,
+        "columns": shown_columns([group], columns),
         "links": links,
         "kinds": [(kind, name) for kind, name in _KINDS.items() if kind in kinds],
         "sections": [

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.compare import SIGNIFICANT, adjusted, compare_runs, distinct_names
+from lvlm_ad.compare import SIGNIFICANT, adjusted, compare_runs, distinct_names, method_in_words
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
@@ -27,7 +27,7 @@ from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
     from lvlm_ad.compare import Comparison
-    from lvlm_ad.runs import Run
+    from lvlm_ad.runs import Manifest, Run
 
 _SCRIPTS = ("sortable.js", "sortable.a11y.js", "ascending.js", "make.js", "gallery.js")
 _REPORT_SCRIPTS = (*_SCRIPTS, "binomial.js", "figures.js", "decisions.js")
@@ -164,7 +164,9 @@ def _division(run: Run) -> str:
     if manifest.model.row == "dense":
         return "own anomaly maps"
     prompt = f", prompt {manifest.prompt.name}" if manifest.prompt.name else ""
-    return f"{manifest.division.method} division{prompt}"
+    method = f"method {method_in_words(manifest)}" if manifest.method.name != "regions" else ""
+    division = f"{manifest.division.method} division" if manifest.division.method or not method else ""
+    return f"{', '.join(filter(None, [method, division]))}{prompt}"
 
 
 def _answer_tiles(run: Run) -> list[tuple[str, str, str]]:
@@ -206,6 +208,7 @@ def _settings(run: Run) -> list[tuple[str, str]]:
     settings = [
         *((name, str(value)) for name, value in manifest.model.identity.items()),
         *((f"protocol: {name}", str(value)) for name, value in manifest.protocol.items()),
+        *_method_settings(manifest),
         ("division", f"{manifest.division.method} ({options})" if manifest.division.method else "none"),
         ("images without an answer", manifest.on_failure),
         ("seed", str(manifest.seed)),
@@ -218,6 +221,16 @@ def _settings(run: Run) -> list[tuple[str, str]]:
         *((name, value) for name, value in manifest.versions.items()),
     ]
     return [(name, value) for name, value in settings if value]
+
+
+def _method_settings(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return the settings of a method other than "regions"."""
+    method = manifest.method
+    if method.name == "regions":
+        return []
+    options = [(f"{method.name}: {name}", str(value)) for name, value in method.options.items()]
+    convention = [(f"convention: {name}", str(value)) for name, value in method.convention.items()]
+    return [("method", method.name), *options, *convention]
 
 
 def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resamples: int) -> dict[str, Any]:

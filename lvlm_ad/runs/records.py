@@ -217,8 +217,9 @@ class Manifest(_Record):
 
     @property
     def row_name(self) -> str:
-        """The model's name as tables show it, such as "contrast (dense)"."""
-        labels = ", ".join(filter(None, ("dense" if self.model.row == "dense" else "", self.model.label)))
+        """The model's name as tables show it, such as "contrast (dense)", or "gpt-4o (boxes)" for another method."""
+        method = "" if self.method.name == "regions" else self.method.name
+        labels = ", ".join(filter(None, (method, "dense" if self.model.row == "dense" else "", self.model.label)))
         return f"{self.model.name} ({labels})" if labels else self.model.name
 
 
@@ -421,6 +422,8 @@ class Measures(_Measures):
     coverage: Fraction | None = None
     """The fraction of images with a usable answer."""
     scores: dict[str, Count] = {}
+    findings: dict[str, Count] = {}
+    """What tables must say of the findings; only of methods other than regions."""
     decisions: DecisionMeasures | None = None
     kinds: dict[str, dict[str, GroupMeasures]] = {}
     """Category -> kind of defect -> its metrics, where a category has several kinds."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lvlm_ad.errors import RunError
-from lvlm_ad.runs import current_intervals, image_scores, read_run, write_run
+from lvlm_ad.runs import StepRecord, current_intervals, image_scores, read_run, write_run
 
 FROZEN = Path(__file__).parents[1] / "data" / "v0_1" / "out"
 TEXT = 'a text with ,"regions":{} and ,"cost_usd":9.0 and "image_score":1 in it'
@@ -38,6 +38,15 @@ def test_scores_are_those_of_the_predictions(run):
         scores = [np.nan if one.image_score is None else one.image_score for one in expected]
         np.testing.assert_array_equal(found.scores, scores)
         np.testing.assert_array_equal(found.costs, [one.cost_usd for one in expected])
+
+
+def test_costs_are_those_of_a_whole_conversation(run):
+    """The questions of a conversation have texts and costs of their own, which are not the image's."""
+    step = StepRecord(key="k", text=TEXT, cost_usd=5.0, seconds=1.0)
+    predictions = [one.model_copy(update={"steps": [step, step]}) for one in run.predictions]
+    write_run(replace(run, predictions=predictions))
+    found = image_scores(replace(run, predictions=[]))
+    assert sorted(found.costs) == sorted(one.cost_usd for one in run.predictions)
 
 
 def test_categories_have_the_images_with_a_score(run):

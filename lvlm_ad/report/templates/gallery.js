@@ -6,7 +6,7 @@
   const $ = (id) => document.getElementById(id);
   const many = data.runs.length > 1;
   const inputs = { text: $("f-text"), category: $("f-category"), defect: $("f-defect"), status: $("f-status"), verdict: $("f-verdict"), order: $("f-order") };
-  const layersOn = { truth: true, marks: false, map: -1 };
+  const layersOn = { truth: true, marks: false, map: -1, places: -1 };
   let shown = data.cards.map((_, at) => at);
   let page = 0;
   let open = -1;
@@ -57,7 +57,7 @@
   const searched = new Map();
   const searchText = (card) => {
     if (!searched.has(card)) {
-      const texts = card.runs.flatMap((run) => [run.text, ...run.notes]);
+      const texts = card.runs.flatMap((run) => [run.text, ...run.notes, ...run.steps.map((step) => step.answer)]);
       searched.set(card, [card.id, ...texts].join("\n").toLowerCase());
     }
     return searched.get(card);
@@ -112,13 +112,14 @@
     const pair = make("span", "pair");
     pair.append(stackOf(card, [card.image, card.truth], card.id));
     if (card.marks) pair.append(stackOf(card, [card.image, card.marks], "with the borders and numbers of its regions"));
+    if (!many && card.runs[0].places) pair.append(stackOf(card, [card.image, card.runs[0].places, card.truth], "with the places that the answer names"));
     card.runs.forEach((run, number) => {
       if (!run.map) {
         if (data.no_map[number]) pair.append(empty(data.no_map[number], many && runLabel(number, "run-label")));
         return;
       }
       const alt = "anomaly map" + (many ? " of " + data.letters[number] + " " + data.runs[number] : "");
-      pair.append(stackOf(card, [run.map, card.truth], alt, many && runLabel(number, "run-label")));
+      pair.append(stackOf(card, [run.map, many && run.places, card.truth], alt, many && runLabel(number, "run-label")));
     });
     const panels = pair.children.length;
     const columns = panels <= 3 ? panels : Math.ceil(Math.sqrt(panels));
@@ -191,6 +192,8 @@
       stack.append(map);
     }
     if (layersOn.marks && card.marks) stack.append(picture(card.marks, "borders and numbers of regions"));
+    const placed = card.runs[layersOn.places];
+    if (placed && placed.places) stack.append(picture(placed.places, "places that the answer names"));
     if (layersOn.truth && card.truth) stack.append(picture(card.truth, "outline of the ground truth"));
     const buttons = [];
     if (card.truth) buttons.push(toggle("Ground truth", "1", layersOn.truth, () => (layersOn.truth = !layersOn.truth)));
@@ -201,10 +204,33 @@
       buttons.push(toggle(many ? "Map " + data.letters[at] : "Map", String(at + 3), layersOn.map === at, act));
       if (many) buttons[buttons.length - 1].setAttribute("aria-label", "Map " + data.letters[at] + " " + data.runs[at]);
     });
+    card.runs.forEach((one, at) => {
+      if (!one.places) return;
+      const act = () => (layersOn.places = layersOn.places === at ? -1 : at);
+      const key = String(at + 3 + card.runs.length);
+      buttons.push(toggle(many ? "Places " + data.letters[at] : "Places", key, layersOn.places === at, act));
+      if (many) buttons[buttons.length - 1].setAttribute("aria-label", "Places " + data.letters[at] + " " + data.runs[at]);
+    });
     const focused = document.activeElement && document.activeElement.dataset.key;
     $("large-layers").replaceChildren(...buttons);
     const again = buttons.find((button) => button.dataset.key === focused);
     if (again) again.focus();
+  };
+
+  // One question of a conversation: its picture, its text on demand, and its answer.
+  const stepOf = (card, step, place, count) => {
+    const section = make("section", "step");
+    if (count > 1) section.append(make("h4", "", "Question " + (place + 1) + " of " + count));
+    // The only question about the image itself needs no second picture.
+    if (step.picture && (count > 1 || step.picture !== card.image)) section.append(picture(step.picture, "picture of question " + (place + 1)));
+    if (step.text !== null) {
+      const details = make("details");
+      details.append(make("summary", "", "Text of the question"), scrolling("pre", data.questions[step.text]));
+      section.append(details);
+    }
+    if (step.outcome !== "ok") section.append(make("p", "note", "The answer ended: " + step.outcome + "."));
+    section.append(scrolling("pre", step.answer));
+    return section;
   };
 
   const enlarge = (at) => {
@@ -235,7 +261,8 @@
       words.append(line);
       if (!run.map && data.no_map[number]) words.append(make("p", "note", data.no_map[number] + "."));
       run.notes.forEach((note) => words.append(make("p", "note", note)));
-      if (run.text) words.append(scrolling("pre", run.text + (run.more ? "\n\u2026 " + run.more : "")));
+      if (run.steps.length) run.steps.forEach((step, place) => words.append(stepOf(card, step, place, run.steps.length)));
+      else if (run.text) words.append(scrolling("pre", run.text + (run.more ? "\n\u2026 " + run.more : "")));
     });
     layered();
     $("large-before").disabled = at === 0;

@@ -1,0 +1,168 @@
+"""Leads the conversations of a run again with its recorded answers: nothing is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.backend import Answer
+from lvlm_ad.conventions import Convention
+from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.evaluate.conversation import replay
+from lvlm_ad.evaluate.views import seed_of
+from lvlm_ad.methods import AskedModel, View
+from lvlm_ad.plugins.methods import load_method, method_names
+from lvlm_ad.presets import Protocol, load_prompt, preset_names
+from lvlm_ad.prompts import Questioner
+from lvlm_ad.runs import TEXT_KEPT
+
+if TYPE_CHECKING:
+    from lvlm_ad.asking import AnswerStore
+    from lvlm_ad.backend import Request
+    from lvlm_ad.evaluate.sources import Sources
+    from lvlm_ad.methods import Method
+    from lvlm_ad.presets import PromptPreset
+    from lvlm_ad.runs import Manifest, PredictionRecord, Run
+    from lvlm_ad.text2seg.finding import Finding
+
+__all__ = ["Conversations", "is_cut", "recorded_answers"]
+
+
+class Conversations:
+    """The conversations of a run.
+
+    Args:
+        run: the run, read with its predictions.
+        sources: its images; None: questions have blank pictures, which only methods without regions and without
+            training images can be led again with.
+
+    Attributes:
+        problem: why they cannot be led again; empty if they can.
+        has_texts: whether questions have the texts that were asked: without the data set, or with another prompt than
+            the run's, they are empty.
+    """
+
+    def __init__(self, run: Run, sources: Sources | None = None) -> None:
+        self._manifest, self._sources = run.manifest, sources
+        self._method, self.problem = _method(run.manifest)
+        if self._method is not None and not self.problem:
+            self.problem = _missing(self._method, sources)
+        self._protocol, self._prompt = _protocol(run.manifest), _prompt(run.manifest)
+        self._questioner = None if self.problem else self._questions()
+        self.has_texts = self._questioner is not None and self._questioner.hash == run.manifest.prompt.hash
+
+    def again(self, record: PredictionRecord, answers: Sequence[Answer]) -> tuple[Finding, list[Request]]:
+        """Inspect an image again with recorded answers, as ``replay`` does.
+
+        Raises:
+            LvlmAdError: the method does not keep its contract, the image cannot be read, or ``problem`` is not empty.
+        """
+        if self._method is None or self.problem:
+            raise LvlmAdError(self.problem)
+        return replay(self._method, self._view(record), answers)
+
+    def is_key(self, request: Request, key: str) -> bool:
+        """Whether a stored answer's key is that of a question."""
+        return request.key(self._manifest.model.identity) == key
+
+    def _questions(self) -> Questioner | None:
+        """Return what fills the prompt and reads reference images; None without the data set or the prompt."""
+        method, prompt = self._method, self._prompt
+        if self._sources is None or self._sources.dataset is None or method is None or prompt is None:
+            return None
+        try:
+            return Questioner(
+                self._sources.dataset,
+                self._protocol,
+                prompt,
+                seed=self._manifest.seed,
+                placeholders=method.placeholders,
+                pooled=method.needs_pool,
+            )
+        except LvlmAdError:
+            return None
+
+    def _view(self, record: PredictionRecord) -> View:
+        side, category, questions = self._protocol.image_size, record.category, self._questioner
+        sample = None if self._sources is None else self._sources.samples[record.id]
+        original = np.zeros((side, side, 3), np.uint8) if sample is None else sample.image
+        divisions = None if self._sources is None or sample is None else self._sources.divisions
+        needs_regions = self._method is not None and self._method.needs_regions
+        return View(
+            image=resize_image(original, (side, side)),
+            original=original,
+            category=category,
+            class_name=category if questions is None else questions.class_name(category),
+            regions=divisions.regions(sample) if needs_regions and divisions is not None and sample else None,
+            seed=seed_of(self._manifest.seed, record.id),
+            protocol=self._protocol,
+            fill=partial(questions.text, category) if questions is not None and self.has_texts else lambda _: "",
+            references=() if questions is None else questions.references(category),
+            pool=() if questions is None else questions.pool(category),
+            model=_model(self._manifest),
+            format="text" if self._prompt is None else self._prompt.format,
+        )
+
+
+def _method(manifest: Manifest) -> tuple[Method | None, str]:
+    """Return the run's method, and why its conversations cannot be led again."""
+    recorded = manifest.method
+    # A stranger's run must not decide which code is run.
+    if recorded.name not in method_names():
+        return None, f"no method {recorded.name!r:.60} is installed"
+    try:
+        method, _ = load_method(recorded.name, recorded.options)
+    except LvlmAdError as error:
+        return None, str(error)
+    other = method.identity() != recorded.options
+    return method, f"the installed method {recorded.name} is another than the run's" if other else ""
+
+
+def _missing(method: Method, sources: Sources | None) -> str:
+    """Say which part of the data set a method needs and does not have; empty if nothing is missing."""
+    if sources is None:
+        return "its method needs the data set; name it with --data" if method.needs_regions or method.needs_pool else ""
+    if method.needs_regions and sources.divisions is None:
+        return sources.note or "the run was not divided"
+    return ""
+
+
+def _protocol(manifest: Manifest) -> Protocol:
+    recorded = {name: value for name, value in manifest.protocol.items() if name in Protocol.model_fields}
+    return Protocol.model_validate({**recorded, "name": "recorded"})
+
+
+def _prompt(manifest: Manifest) -> PromptPreset | None:
+    """Return the run's prompt if it is one of this version; None for a file of the user."""
+    # A stranger's run must not decide which files are opened.
+    name = manifest.prompt.name
+    return load_prompt(name) if name in preset_names("prompts") else None
+
+
+def _model(manifest: Manifest) -> AskedModel:
+    """Return what the method knew of the model, as far as it is recorded."""
+    recorded = dict(manifest.method.convention)
+    told = bool(recorded.pop("told", False))
+    convention = Convention.model_validate(recorded) if recorded else None
+    return AskedModel(manifest.model.name, convention=convention, told=told)
+
+
+def recorded_answers(record: PredictionRecord, stored: AnswerStore | None = None) -> list[Answer]:
+    """Return the answers about an image, in their order: whole ones where they are stored.
+
+    Args:
+        record: the image's prediction.
+        stored: stored answers; None: those in ``predictions.jsonl``, which may be cut and have no probabilities.
+    """
+    asked: Sequence[Any] = record.steps or ([record] if record.key else [])
+    found = [stored.get(one.key) if stored is not None and one.key else None for one in asked]
+    return [whole or Answer(one.text, one.outcome) for whole, one in zip(found, asked, strict=True)]
+
+
+def is_cut(record: PredictionRecord) -> bool:
+    """Whether an answer about an image may be longer than ``predictions.jsonl`` keeps."""
+    return any(len(text) >= TEXT_KEPT for text in [record.text, *(step.text for step in record.steps)])

@@ -1,0 +1,91 @@
+"""Which runs share a table: the conditions under which a run was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.compare import method_in_words
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT
+
+if TYPE_CHECKING:
+    from lvlm_ad.runs import Manifest, Run
+
+__all__ = ["breadth", "conditions_of", "fits", "title_of"]
+
+_USUAL_SIZE = 768
+"""The image size of the paper; a table's title mentions any other."""
+
+_METHOD = ("method", "method_options", "convention")
+"""Conditions that only tables of other methods than "regions" have."""
+
+
+def conditions_of(manifest: Manifest) -> dict[str, Any]:
+    """Return the conditions of the table that a run begins."""
+    return {
+        "dataset": manifest.dataset.name,
+        "dataset_fingerprint": manifest.dataset.fingerprint,
+        "n_images": manifest.dataset.n_images,
+        "categories": manifest.dataset.categories,
+        "whole_test_split": manifest.dataset.whole,
+        "image_size": manifest.protocol.get("image_size"),
+        "division": manifest.division.method,
+        "division_hash": manifest.division.hash,
+        "prompt": manifest.prompt.name,
+        "prompt_hash": manifest.prompt.hash,
+        "shots": manifest.protocol.get("shots", 0),
+        "binary": manifest.protocol.get("binary", False),
+        "fpr_limit": manifest.fpr_limit,
+        **_method_of(manifest),
+    }
+
+
+def _method_of(manifest: Manifest) -> dict[str, Any]:
+    method = manifest.method
+    if method.name == "regions":
+        return {}
+    return dict(zip(_METHOD, (method.name, method.options, method.convention), strict=True))
+
+
+def fits(run: Run, table: Mapping[str, Any]) -> bool:
+    """Whether a run belongs in the table with the given conditions."""
+    own, model = conditions_of(run.manifest), run.manifest.model
+    same = {name for name in (*own, *_METHOD) if own.get(name) == table.get(name)}
+    if not {"dataset", "dataset_fingerprint", "image_size", "fpr_limit"} <= same:
+        return False
+    if model.row == "dense":
+        return "shots" in same
+    if model.frame and not model.sees_truth and table.get("method") and not table["division_hash"]:
+        # Chance and contrast go through regions, and frame the tables of methods that need none.
+        return True
+    if not {"division_hash", "binary"} <= same:
+        return False
+    if model.frame:
+        # An oracle writes in no convention.
+        return not model.sees_truth or {"method", "method_options"} <= same
+    return {"shots", *_METHOD} <= same and own["prompt_hash"] in {"", table["prompt_hash"]}
+
+
+def breadth(run: Run) -> int:
+    """Order runs by how many tables they fit: chat models, baselines, reference rows, own maps."""
+    model = run.manifest.model
+    return 3 if model.row == "dense" else 2 if model.frame else 1 if not run.manifest.prompt.hash else 0
+
+
+def title_of(manifest: Manifest) -> str:
+    """Return the conditions of the table that a run begins, in words."""
+    protocol, division, method = manifest.protocol, manifest.division, manifest.method
+    size, shots = protocol.get("image_size"), protocol.get("shots", 0)
+    unusual_size = f"{size} x {size} pixels" if size else "images in their own size"
+    is_divided = division.hash or method.name == "regions"
+    parts = [
+        manifest.dataset.summary,
+        f"method {method_in_words(manifest)}" if method.name != "regions" else "",
+        f"{division.method or 'no'} division {division.hash[:8]}".strip() if is_divided else "",
+        "" if size == _USUAL_SIZE else unusual_size,
+        f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}" if manifest.prompt.hash else "",
+        f"{shots} reference image{'s' if shots > 1 else ''}" if shots else "",
+        "binary maps" if protocol.get("binary") else "",
+        "" if manifest.fpr_limit == DEFAULT_FPR_LIMIT else f"PRO up to a false-positive rate of {manifest.fpr_limit:g}",
+    ]
+    return " · ".join(filter(None, parts))

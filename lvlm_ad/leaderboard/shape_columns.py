@@ -1,0 +1,95 @@
+"""Columns of the metrics of places: how well boxes, points, cells or masks meet the defects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lvlm_ad.leaderboard.columns import COLUMNS, Column, percent
+from lvlm_ad.leaderboard.entries import LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard.board import Group
+    from lvlm_ad.leaderboard.entries import Entry
+
+__all__ = ["SHAPES", "ShapeColumn", "shape_notes", "shown_columns"]
+
+
+@dataclass(frozen=True)
+class ShapeColumn(Column):
+    """A metric of places.
+
+    Attributes:
+        about: what it is, for the note below a table.
+        usual: whether a table shows it unless columns are chosen.
+    """
+
+    about: str = ""
+    usual: bool = True
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a low value is a good one."""
+        return self.name in LOWER_IS_BETTER
+
+    def value(self, entry: Entry) -> float | None:
+        """Return a row's value; None if its method names no places, or the value is undefined."""
+        return entry.metrics.get(self.name)
+
+
+def _accuracies(kind: str, *, usual: bool) -> list[ShapeColumn]:
+    """Return the columns of ACC@IoU for unions of "box" or "mask"."""
+    return [
+        ShapeColumn(
+            f"acc_{kind}_{percents}",
+            f"ACC@.{percents // 10} {kind}",
+            f"ACC@.{percents // 10}\n{kind}",
+            percent,
+            about=f"share of defective images with an IoU ({kind}) of {percents / 100:g} or more",
+            usual=usual,
+        )
+        for percents in (10, 30, 50)
+    ]
+
+
+_BOX = "mean IoU of the union of all places with the union of the boxes around the defects, over defective images"
+_COLUMNS = (
+    ShapeColumn("miou_box", "mIoU box", "mIoU\nbox", percent, about=_BOX),
+    ShapeColumn("miou_mask", "mIoU mask", "mIoU\nmask", percent, about="the same with the defects themselves"),
+    *_accuracies("box", usual=True),
+    *_accuracies("mask", usual=False),
+    ShapeColumn(
+        "false_alarms",
+        "False places",
+        "false\nplaces",
+        percent,
+        about="share of good images in which a place is named",
+    ),
+    ShapeColumn("point_hit", "Hit", "hit", percent, about="share of points that lie on a defect"),
+    ShapeColumn("found", "Found", "found", percent, about="share of defects on which a point lies"),
+)
+
+_KEPT = ("found", "point_hit", "miou_box", "acc_box_50", "false_alarms", "miou_mask", "acc_box_30", "acc_box_10")
+"""The columns that a narrow terminal keeps longest come first."""
+
+SHAPES: Mapping[str, ShapeColumn] = {
+    one.name: replace(one, drop=10 - _KEPT.index(one.name) if one.name in _KEPT else 1) for one in _COLUMNS
+}
+"""Columns of places by name."""
+
+_AT = [column.name for column in COLUMNS].index("difference")
+
+
+def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
+    """Return the columns of one or several tables: all usual ones include metrics of places where a row has them."""
+    if tuple(columns) != COLUMNS:
+        return tuple(columns)
+    entries = [entry for group in groups for entry in group.entries]
+    places = [one for one in SHAPES.values() if one.usual and any(one.value(entry) is not None for entry in entries)]
+    return (*COLUMNS[:_AT], *places, *COLUMNS[_AT:])
+
+
+def shape_notes(columns: Sequence[Column]) -> list[str]:
+    """Say what the columns of places mean; empty if there is none."""
+    return [f"{column.head}: {column.about}." for column in columns if isinstance(column, ShapeColumn)]

@@ -1,0 +1,55 @@
+"""The conversation about an image, question by question, with the picture of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.evaluate.recorded import Conversations, recorded_answers
+
+if TYPE_CHECKING:
+    from lvlm_ad.backend import Request
+    from lvlm_ad.runs import PredictionRecord
+
+__all__ = ["Save", "steps_of"]
+
+Save = Callable[[str, Image.Image], str]
+"""Writes a picture under a name and returns its file."""
+
+
+def steps_of(record: PredictionRecord, conversations: Conversations, save: Save | None) -> list[dict[str, Any]]:
+    """Return each question about an image: its picture's file, its text, and its answer.
+
+    Args:
+        record: the image's prediction.
+        conversations: leads the run's conversations again; what differs from the recorded question is not shown.
+        save: writes the pictures; None: there are none.
+
+    Returns:
+        For each question "picture" and "text", "" where unknown, "answer" and "outcome"; empty if nothing was asked.
+    """
+    answers, keys = recorded_answers(record), [one.key for one in record.steps] or [record.key]
+    requests: list[Request] = []
+    if not conversations.problem:
+        try:
+            _, requests = conversations.again(record, answers)
+        except LvlmAdError:
+            # The answers are shown all the same.
+            requests = []
+    steps = []
+    for number, answer in enumerate(answers):
+        request = requests[number] if number < len(requests) else None
+        if request is not None and conversations.has_texts and not conversations.is_key(request, keys[number]):
+            request = None
+        picture = ""
+        if save is not None and request is not None and request.images:
+            # References come first.
+            with Image.open(BytesIO(request.images[-1].data)) as image:
+                picture = save(f"step{number + 1}", image.convert("RGB"))
+        text = request.text if request is not None else ""
+        steps.append({"picture": picture, "text": text, "answer": answer.text, "outcome": answer.outcome})
+    return steps
