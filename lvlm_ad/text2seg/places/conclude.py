@@ -147,4 +147,5 @@ def conclude(answer: Answer, said: Said, *, scored: bool) -> Finding:
 
 def _stated(around: str, *, truncated: bool) -> float | None:
     """Return the image score that the text around the places states."""
-    return read(Answer(around, "truncated" if truncated else "ok"), 0).image
+    has_number = any(character.isdecimal() for character in around)
+    return read(Answer(around, "truncated" if truncated else "ok"), 0).image if has_number else None

@@ -69,10 +69,10 @@ class _Item:
 
 def _items(source: Text, size: Size) -> Iterable[_Item]:
     closing = max(source.text.rfind("]"), source.text.rfind("}"))
-    end = 0
+    end, last = 0, len(source.text.rstrip())
     while start := _START.search(source.text, end):
         value, end, unclosed = read_value(source, start.start())
-        walk = _Walk(size, unclosed, at_end=end > closing, half=end >= len(source.text.rstrip()))
+        walk = _Walk(size, unclosed, at_end=end > closing, half=end >= last)
         loose = walk.top(value)
         listing = walk.listing
         kind = ""
