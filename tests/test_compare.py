@@ -11,6 +11,7 @@ from lvlm_ad.evaluate.measure import Images, measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.histograms import histogram_of_cells
+from lvlm_ad.metrics.shapes import SHAPE_METRICS
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run
 
 CATEGORIES = ("bolt", "nut")
@@ -336,3 +337,68 @@ def test_runs_read_from_disk_compare_alike(make_run):
         compare_runs(read_run(runs[0].dir, predictions=False), again[1])
     with pytest.raises(ConfigError, match="50 resamples or more, not 0"):
         compare_runs(*again, 0)
+
+
+@pytest.fixture
+def boxes_run(make_run):
+    """A run whose answers are boxes: each image has an IoU or a false alarm."""
+
+    def make(name, ious, seed=0, places="boxes"):
+        run = make_run(name, 0.3, seed=seed)
+        draw = np.random.default_rng(seed)
+        records = []
+        for record in run.predictions:
+            iou = float(ious[len(records)])
+            measures = (
+                {"iou_box": iou, "iou_mask": iou / 2} if record.label else {"false_alarm": float(draw.random() < 0.2)}
+            )
+            if record.label and places == "points":
+                measures |= {"n_places": 2.0, "n_components": 1.0, "point_hit": 0.5, "found": 1.0}
+            records.append(record.model_copy(update={"measures": measures}))
+        method = run.manifest.method.model_copy(update={"name": places, "places": places})
+        return replace(run, manifest=run.manifest.model_copy(update={"method": method}), predictions=records)
+
+    return make
+
+
+def test_metrics_of_shapes_are_compared_image_by_image(boxes_run):
+    """Differences of means, of each category and over all, with intervals that know which images are hard."""
+    ious = np.random.default_rng(3).random(40)
+    ours, theirs, shuffled = boxes_run("a", ious), boxes_run("b", 0.8 * ious, 1), boxes_run("c", 0.8 * ious[::-1], 2)
+    found = compare_runs(ours, theirs, across_conditions=True)
+    labels = np.array([record.label for record in ours.predictions])
+    by_category = [0.2 * ious[part][labels[part]].mean() for part in (slice(20), slice(20, 40))]
+    assert found.mean["miou_box"].difference == pytest.approx(np.mean(by_category))
+    assert found.categories["bolt"]["miou_box"].difference == pytest.approx(by_category[0])
+    assert found.mean["miou_box"].interval[0] > 0
+    assert found.mean["miou_box"].p_value < 0.05
+    other = compare_runs(ours, shuffled, across_conditions=True).mean["miou_box"]
+    assert np.ptp(other.interval) > np.ptp(found.mean["miou_box"].interval)
+    assert found.mean["false_alarms"].p_adjusted is not None
+    assert all(one.difference == 0 for one in compare_runs(ours, ours).mean.values())
+
+
+def test_only_common_metrics_of_shapes_are_compared(boxes_run, make_run):
+    """Boxes and points have no point hits in common; boxes and regions have no metrics of shapes in common."""
+    ious = np.linspace(0, 1, 40)
+    boxes, points, regions = boxes_run("a", ious), boxes_run("b", ious, 1, "points"), make_run("c", 0.2, seed=2)
+    metrics = set(compare_runs(boxes, points, across_conditions=True).mean)
+    assert metrics == {*METRIC_NAMES, *SHAPE_METRICS}
+    assert set(compare_runs(points, points).mean) == {*METRIC_NAMES, *SHAPE_METRICS, "point_hit", "found"}
+    assert set(compare_runs(boxes, regions, across_conditions=True).mean) == set(METRIC_NAMES)
+    together = adjusted([compare_runs(boxes, one, across_conditions=True) for one in (points, regions)])
+    assert together[0].mean["miou_box"].p_adjusted is not None
+
+
+def test_a_metric_of_shapes_that_one_run_lacks_has_no_difference(boxes_run):
+    """Where no ground truth shows a defect there is no IoU; a mean covers the other categories."""
+    ours, theirs = (boxes_run(name, np.linspace(0, 1, 40), seed) for seed, name in enumerate("ab"))
+    hidden = [
+        one.model_copy(update={"measures": {}}) if one.label and one.category == "nut" else one
+        for one in theirs.predictions
+    ]
+    found = compare_runs(ours, replace(theirs, predictions=hidden), across_conditions=True)
+    nut, bolt = (found.categories[name]["miou_mask"] for name in ("nut", "bolt"))
+    assert nut.first is not None
+    assert (nut.second, nut.difference, nut.interval) == (None, None, None)
+    assert (found.mean["miou_mask"].first, found.mean["miou_mask"].difference) == (bolt.first, 0)

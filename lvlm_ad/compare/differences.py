@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lvlm_ad.metrics.bootstrap import CategoryImages
     from lvlm_ad.metrics.estimates import Estimate
     from lvlm_ad.metrics.intervals import Interval
+    from lvlm_ad.metrics.shapes import ShapeEstimate
 
 __all__ = ["Difference", "MeasuredCategory", "Pair", "difference_of", "p_text"]
 
@@ -55,6 +56,8 @@ class MeasuredCategory:
     """Its entry in metrics.json."""
     estimates: Mapping[str, Estimate]
     """Metric -> how sure it is."""
+    shapes: Mapping[str, ShapeEstimate] = field(default_factory=dict)
+    """Metric of shapes -> its value and how sure it is."""
 
 
 Pair = tuple[Mapping[str, MeasuredCategory], Mapping[str, MeasuredCategory]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from lvlm_ad.compare.conditions import check_conditions, distinct_names, measured_categories, same_run
 from lvlm_ad.compare.differences import Difference, MeasuredCategory, difference_of
+from lvlm_ad.compare.shapes import common_metrics, shape_difference_of, shape_estimates
 from lvlm_ad.errors import ConfigError, listed
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm
@@ -47,7 +48,8 @@ class Comparison:
         names: of both.
         resamples: bootstrap resamples of the images, the same for both runs.
         notes: what a reader must know.
-        mean: metric -> difference of the means over the categories in which both are defined.
+        mean: metric -> difference of the means over the categories in which both are defined. The metrics are the seven
+            and, if both runs name places, those of shapes.
         categories: category -> metric -> difference.
         images: the images, those that are ranked most differently first.
     """
@@ -85,10 +87,12 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
         notes.append("one of the runs has no pixel counts, because an older version made it: run the same bench again")
     elif any(run.manifest.model.row == "dense" and any(run.histograms or ()) for run in (first, second)):
         notes.append("pixel intervals of a dense row come from counts at fixed thresholds")
+    shapes = common_metrics(first, second)
     pair = _categories(first, resamples), _categories(second, resamples)
     names = list(pair[0])
-    categories = {name: {one: difference_of(one, pair, [name], same) for one in METRIC_NAMES} for name in names}
-    mean = {one: difference_of(one, pair, names, same) for one in METRIC_NAMES}
+    compared = {**dict.fromkeys(METRIC_NAMES, difference_of), **dict.fromkeys(shapes, shape_difference_of)}
+    categories = {name: {one: find(one, pair, [name], same) for one, find in compared.items()} for name in names}
+    mean = {one: find(one, pair, names, same) for one, find in compared.items()}
     both_kinds = [name for name, one in pair[0].items() if one.images.labels.any() and not one.images.labels.all()]
     images = [one for name in both_kinds for one in _image_differences(first, second, pair[0][name], pair[1][name])]
     comparison = Comparison(
@@ -108,9 +112,9 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
     The means are one family of tests; all categories are another.
     """
     means, tables = [dict(one.mean) for one in comparisons], [_copied(one.categories) for one in comparisons]
-    for metric in METRIC_NAMES:
+    for metric in dict.fromkeys(metric for of in means for metric in of):
         for family in (means, [differences for table in tables for differences in table.values()]):
-            tested = [of for of in family if of[metric].p_value is not None]
+            tested = [of for of in family if metric in of and of[metric].p_value is not None]
             for of, value in zip(tested, holm([of[metric].p_value or 0.0 for of in tested]), strict=True):
                 of[metric] = replace(of[metric], p_adjusted=float(value))
     return [
@@ -127,7 +131,7 @@ def _categories(run: Run, resamples: int) -> dict[str, MeasuredCategory]:
     for name, (indices, images) in measured_categories(run).items():
         metrics = run.metrics["categories"].get(name, {})
         estimates = estimate_category(images, metrics, resamples, name) if indices else {}
-        categories[name] = MeasuredCategory(indices, images, metrics, estimates)
+        categories[name] = MeasuredCategory(indices, images, metrics, estimates, shape_estimates(run, indices))
     return categories
 
 

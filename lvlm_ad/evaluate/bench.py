@@ -228,7 +228,7 @@ def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) 
     if maps is not None:
         maps.start(name, detector.rows)
     detector.start()
-    results = {row: RowResult(plan, row, detector.finalize) for row in detector.rows}
+    results = {row: RowResult(plan, row, detector.finalize, detector.places) for row in detector.rows}
     retries: list[str] = []
     session.progress.start(name, len(plan.asked))
     for prediction, images in _predictions(session, detector, maps):
@@ -273,7 +273,7 @@ def _predictions(
         prediction = detector.detect(sample, session.divisions.regions(sample))
         if maps is not None and sample.id not in for_threshold:
             maps.write(detector.name, detector.rows, sample, prediction)
-        return prediction, images_of_rows(session, detector.rows, sample, prediction)
+        return prediction, images_of_rows(session, detector.rows, sample, prediction, detector.places)
 
     pool = ThreadPoolExecutor(detector.workers)
     try:

@@ -56,6 +56,7 @@ class ChatDetector(Detector["Backend"]):
     def __init__(self, session: Session, model: Model, backend: Backend) -> None:
         super().__init__(session, model, backend)
         self._method = session.plan.method
+        self.places = self._method.places
         self._asked_model = _checked_model(session.plan, model, backend)
         self._views = Views(session.plan, model, self._asked_model)
         if session.plan.config.batch:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.session import Session
+    from lvlm_ad.methods.contract import Places
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg import ScoreMap
@@ -143,9 +144,11 @@ class Detector(Generic[PluginT]):
         sees_truth: whether it is given the ground truth.
         workers: how many threads should call ``detect``; known after ``start``.
         finalize: computes the final image scores of a category; None where image scores are final.
+        places: in what the row "regions" says where a defect is.
     """
 
     rows: tuple[Row, ...] = ("regions",)
+    places: Places = "regions"
     paid: bool = False
     sees_truth: bool = False
     workers: int = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.regions.shapes import Mask, Region, shape_from_json, shape_to_json
+from lvlm_ad.regions.shapes import Mask, Region, shape_to_json, shapes_from_json
 from lvlm_ad.text2seg import paint, paint_shapes
 
 if TYPE_CHECKING:
@@ -65,4 +65,4 @@ def shapes_of(record: PredictionRecord) -> list[Shape]:
         ValueError: one is no shape; the record may be a stranger's.
     """
     regions: list[Shape] = [Region(number, score) for number, score in record.regions.items()]
-    return [*regions, *(shape_from_json(one) for one in record.shapes)]
+    return [*regions, *shapes_from_json(record.shapes)]

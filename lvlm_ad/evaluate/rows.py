@@ -16,6 +16,7 @@ import numpy as np
 
 from lvlm_ad._version import versions
 from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.evaluate.counting import count_answer
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
 from lvlm_ad.evaluate.detectors import added, make_record, with_score
 from lvlm_ad.evaluate.finding_counts import finding_counts
@@ -24,8 +25,7 @@ from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.log import event
 from lvlm_ad.methods import Finding
-from lvlm_ad.metrics import count_cells
-from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms, histogram_of_cells
+from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.metrics.ranks import RESAMPLES
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, Manifest, PredictionRecord, Run, write_resamples, write_run
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.detectors import Finalize, Prediction
     from lvlm_ad.evaluate.measure import OwnMap
     from lvlm_ad.evaluate.session import Session
-    from lvlm_ad.text2seg import ScoreMap
+    from lvlm_ad.methods.contract import Places
 
 __all__ = ["RowImage", "RowResult", "answer_metrics", "hash_of", "images_of_rows"]
 
@@ -72,9 +72,12 @@ class RowImage:
 
 
 def images_of_rows(
-    session: Session, rows: Sequence[Row], sample: Sample, prediction: Prediction
+    session: Session, rows: Sequence[Row], sample: Sample, prediction: Prediction, places: Places = "regions"
 ) -> dict[Row, RowImage]:
-    """Take from a prediction what each row needs, and no pixel array that it does not need."""
+    """Take from a prediction what each row needs, and no pixel array that it does not need.
+
+    ``places``: in what the method of the row "regions" says where a defect is.
+    """
     dense, divisions = prediction.dense, session.divisions
     parts = () if dense is None else dense.parts
     images: dict[Row, RowImage] = {}
@@ -82,11 +85,11 @@ def images_of_rows(
         record, score_map = prediction.record, prediction.score_map
         if prediction.divided:
             record = record.model_copy(update={"division": divisions.hash_of(sample)})
-        histogram = (
-            divisions.histogram(sample, score_map.values)
-            if prediction.divided and not record.shapes
-            else _histogram(sample, score_map)
-        )
+        if prediction.divided and not record.shapes and places == "regions":
+            histogram = divisions.histogram(sample, score_map.values)
+        else:
+            histogram, measures = count_answer(sample, record, score_map, places)
+            record = record.model_copy(update={"measures": measures})
         images["regions"] = RowImage(
             record, histogram, None, prediction.stored, prediction.spent, prediction.expected, parts
         )
@@ -98,25 +101,15 @@ def images_of_rows(
     return images
 
 
-def _histogram(sample: Sample, score_map: ScoreMap) -> ScoreHistogram | None:
-    """Count a sample's pixels by score, for a map whose cells belong to one answer; None without ground truth."""
-    mask = sample.mask
-    if mask is None:
-        return None
-    regions = score_map.regions
-    counts = count_cells(regions.cells, resize_mask(mask, regions.shape), regions.n_cells)
-    return histogram_of_cells(counts, score_map.values)
-
-
 class _Category:
     """A category whose images arrive in any order and are kept in the order of ``ids``."""
 
-    def __init__(self, ids: Sequence[str], config: RunConfig) -> None:
+    def __init__(self, ids: Sequence[str], config: RunConfig, places: Places) -> None:
         self._ids = ids
         self._early: dict[str, RowImage] = {}
         self.records: list[PredictionRecord] = []
         self.parts: list[tuple[float, ...]] = []
-        self.images = Images(config.out, config.fpr_limit)
+        self.images = Images(config.out, config.fpr_limit, places=places)
 
     @property
     def complete(self) -> bool:
@@ -129,7 +122,8 @@ class _Category:
         while not self.complete and (one := self._early.pop(self._ids[len(self.records)], None)) is not None:
             self.records.append(one.record)
             self.parts.append(one.parts)
-            self.images.add(one.record.label, one.record.image_score, one.histogram, one.own_map)
+            record = one.record
+            self.images.add(record.label, record.image_score, one.histogram, one.own_map, record.measures)
 
     def finalize(self, scores: Sequence[float]) -> None:
         """Replace the image scores by the final ones."""
@@ -138,10 +132,17 @@ class _Category:
 
 
 class RowResult:
-    """A row in progress; ``finalize`` gives the final image scores of a category whose images have parts."""
+    """A row in progress.
 
-    def __init__(self, plan: Plan, row: Row, finalize: Finalize | None = None) -> None:
-        self._plan, self._row, self._finalize = plan, row, finalize
+    Args:
+        plan: what is measured.
+        row: which row of a method.
+        finalize: gives the final image scores of a category whose images have parts.
+        places: in what the method says where a defect is.
+    """
+
+    def __init__(self, plan: Plan, row: Row, finalize: Finalize | None = None, places: Places = "regions") -> None:
+        self._plan, self._row, self._finalize, self._places = plan, row, finalize, places
         self._spent, self._expected = 0.0, 0
         self._ids: dict[str, list[str]] = {}
         for sample in plan.dataset:
@@ -160,7 +161,7 @@ class RowResult:
             self._for_threshold[image.record.id] = replace(image, histogram=None, own_map=None)
             return
         self._expected += image.expected
-        category = self._open.setdefault(name, _Category(self._ids[name], config))
+        category = self._open.setdefault(name, _Category(self._ids[name], config, self._places))
         category.add(image)
         if not category.complete:
             return
@@ -238,7 +239,7 @@ class RowResult:
             metrics["decisions"] = decide(settings, records, others)
             alarms = alarms_of(settings, records, others)
         counted = config.on_failure, config.fpr_limit, config.resamples
-        metrics |= group_metrics(records, histograms, *counted, alarms)
+        metrics |= group_metrics(records, histograms, *counted, alarms, self._places)
         run = Run(folder, manifest, metrics, records, histograms, others)
         write_run(run)
         if self._row == "regions" and config.resamples == RESAMPLES:

@@ -20,6 +20,7 @@ from lvlm_ad.evaluate.decide import DecisionSettings, decide
 from lvlm_ad.evaluate.rows import answer_metrics, hash_of
 from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.evaluate.verify_metrics import EXACT, RANDOM, close, differences, interval_rule, metric_differences
+from lvlm_ad.evaluate.verify_shapes import count_again, measures_problem, scores_of
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics.histograms import ScoreHistogram, components
 from lvlm_ad.presets import Price
@@ -110,6 +111,7 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
     pairs = list(zip(run.predictions, run.histograms, strict=True))
     problems += [
         *_listed((record.id, _counts(run, record, one)) for record, one in pairs),
+        *_listed((record.id, measures_problem(run, record, one)) for record, one in pairs),
         *metric_differences(run, pairs),
     ]
     if sources is None:
@@ -231,7 +233,7 @@ def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None
     fits &= math.isclose(float(histogram.overlap.sum()), histogram.n_regions, rel_tol=0, abs_tol=1e-6)
     if run.manifest.model.row == "regions":
         binary = bool(run.manifest.protocol.get("binary"))
-        scores = np.array([0.0, *(float(score > 0) if binary else score for score in record.regions.values())])
+        scores = np.array([0.0, *(float(score > 0) if binary else score for score in scores_of(record))])
         fits &= bool(np.isclose(histogram.scores[:, None], scores[None], rtol=0, atol=EXACT).any(axis=1).all())
     return "" if fits else "pixels.npz: counts do not fit the predicted scores"
 
@@ -247,7 +249,15 @@ def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram |
     if run.manifest.on_failure == "exclude" and record.image_score is None:
         return ""
     sample = sources.samples[record.id]
-    if sources.divisions is not None:
+    if run.manifest.method.places != "regions":
+        try:
+            again, measures = count_again(run, record, sources)
+        except ValueError as error:
+            return f"predictions.jsonl: {error}"
+        if not close(measures, record.measures, EXACT):
+            return "predictions.jsonl: the measures of shapes are not those of the data set's masks"
+        same = _same(histogram, again)
+    elif sources.divisions is not None:
         regions = sources.divisions.regions(sample)
         if record.n_regions != regions.count:
             return "predictions.jsonl: the number of regions is not that of the division"

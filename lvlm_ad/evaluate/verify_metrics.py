@@ -46,11 +46,15 @@ def metric_differences(run: Run, pairs: Sequence[tuple[PredictionRecord, ScoreHi
         return
     # Version 0.1.0 measured no pixels in a category with an unknown mask, and wrote no count.
     images = {
-        category: Images(fpr_limit=manifest.fpr_limit, needs_all_masks="n_with_truth" not in recorded[category])
+        category: Images(
+            fpr_limit=manifest.fpr_limit,
+            needs_all_masks="n_with_truth" not in recorded[category],
+            places=manifest.method.places,
+        )
         for category in manifest.dataset.categories
     }
     for record, histogram in pairs:
-        images[record.category].add(record.label, record.image_score, histogram)
+        images[record.category].add(record.label, record.image_score, histogram, measures=record.measures)
     results: dict[str, CategoryResult] = {}
     for category, scored in images.items():
         exact = None
@@ -79,8 +83,10 @@ def _groups(run: Run, resamples: int) -> dict[str, _Both]:
     alarms = {}
     if "decisions" in run.metrics:
         alarms = alarms_of(DecisionSettings.recorded(run.metrics), run.predictions, run.threshold_records)
-    counted = run.manifest.on_failure, run.manifest.fpr_limit, resamples
-    expected = group_entries(group_metrics(run.predictions, ScoreHistograms.of(run.histograms), *counted, alarms))
+    counted, places = (run.manifest.on_failure, run.manifest.fpr_limit, resamples), run.manifest.method.places
+    expected = group_entries(
+        group_metrics(run.predictions, ScoreHistograms.of(run.histograms), *counted, alarms, places)
+    )
     return {place: (expected.get(place, {}), recorded.get(place, {})) for place in {**expected, **recorded}}
 
 

@@ -4,7 +4,7 @@ Coordinates are pixels of the image that the model was shown, from its upper lef
 down. A pixel belongs to a shape if the shape holds its centre.
 """
 
-from lvlm_ad.regions.shapes.as_json import shape_from_json, shape_to_json
+from lvlm_ad.regions.shapes.as_json import shape_from_json, shape_to_json, shapes_from_json
 from lvlm_ad.regions.shapes.places import Box, Cell, Mask, Place, Point, Polygon, Region, Shape
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "Shape",
     "shape_from_json",
     "shape_to_json",
+    "shapes_from_json",
 ]

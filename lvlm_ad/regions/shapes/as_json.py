@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from lvlm_ad.regions.shapes.places import Box, Cell, Mask, Point, Polygon, Region, Shape
 
-__all__ = ["shape_from_json", "shape_to_json"]
+__all__ = ["shape_from_json", "shape_to_json", "shapes_from_json"]
 
 _MOST = 1_000_000
 """The largest number in a shape: pixels, rows, regions."""
@@ -23,6 +23,9 @@ _SIDE = 8192
 
 _CORNERS = 10_000
 """Of a polygon."""
+
+_PIXELS = 1 << 28
+"""Of all masks of an image together."""
 
 
 def shape_to_json(shape: Shape) -> dict[str, Any]:
@@ -84,6 +87,22 @@ def shape_from_json(value: Mapping[str, Any]) -> Shape:
         left, top = _wholes(value.get("at"), 2, "at", -_MOST)
         return Mask(left, top, _pixels(value["mask"]), score)
     raise ValueError(f"a shape is a region, box, point, cell, polygon or mask, not {list(value)!r:.60}")
+
+
+def shapes_from_json(values: Iterable[Mapping[str, Any]]) -> list[Shape]:
+    """Read all shapes of an image; see ``shape_from_json``.
+
+    Raises:
+        ValueError: one is no shape, or their masks take more than 256 MB of memory.
+    """
+    shapes: list[Shape] = []
+    pixels = 0
+    for value in values:
+        shapes.append(shape_from_json(value))
+        pixels += shapes[-1].pixels.size if isinstance(shapes[-1], Mask) else 0
+        if pixels > _PIXELS:
+            raise ValueError(f"the masks of an image have more than {_PIXELS:,} pixels")
+    return shapes
 
 
 def _box(value: Any, score: float) -> Box:
