@@ -81,7 +81,9 @@ class EachRegion(Method):
         shown = resize_mask(window.cut(inside), (side, side))
         # Around the region, so that it hides none of it.
         picture[binary_dilation(shown, iterations=max(view.protocol.border_width, 1)) & ~shown] = 255
-        return Request((*view.references, Picture.from_pixels(picture)), view.text(), {"format": "text"})
+        # The published format, without regions.
+        options = {"format": view.format, "n_regions": 0}
+        return Request((*view.references, Picture.from_pixels(picture)), view.text(), options)
 
 
 def _divided(view: View) -> Regions:

@@ -38,7 +38,7 @@ def test_each_region_is_shown_enlarged_with_a_line_around_it(view, drive):
     assert (shown[47, 48:144] == 255).all()
     assert (shown[144, 48:144] == 255).all()
     assert (shown[:40] != 255).all()
-    assert asked[5].options == {"format": "text"}
+    assert asked[5].options == {"format": "text", "n_regions": 0}
 
 
 def test_the_image_score_is_the_highest(view, drive):

@@ -34,6 +34,15 @@ _MOST_PLACES = 100
 _MOST_COPIES = 10
 _ONLY_SCORE = "The answer gives an image score, but no place."
 _DECORATION = re.compile(r"<\|(?:begin|end)_of_box\|>", re.IGNORECASE)
+_ECHO = re.compile(
+    r"""
+    (?: you\ inspect\ industrial\ products\ for\ defects\b .{0,4000}? )?
+    \bif\ (?: nothing\ is\ anomalous | there\ (?:are\ none|is\ nothing|are\ no\ \w{1,20}) ) [^.\n\[\]]{0,40}
+    \b(?:answer|reply|respond|return)\b [^.\n\[\]]{0,40} (?: \[\ *\] | : \ *(?:none|there\ are\ none|nothing)\b )
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+"""A repeated question, up to what it asks for where there is no defect: "answer with an empty list: []"."""
 _SCORE = re.compile(r"\+?([0-9]{0,3}(?:\.[0-9]{0,30})?)\s{0,3}(%?)")
 _NOT_GIVEN = frozenset({"", "null", "none", "n/a", "-"})
 
@@ -65,8 +74,9 @@ def declined(answer: Answer) -> Finding | None:
 
 
 def relevant_text(answer: Answer) -> Text:
-    """Return the text of an answer in plain characters, without reasoning and without what it struck out."""
-    text = answer_part(without_struck(plain(tail(answer.text))))
+    """Return the text of an answer in plain characters, without reasoning and what it repeats or strikes out."""
+    text = plain(tail(answer.text)).replaced(_ECHO, lambda _: "\n")
+    text = answer_part(without_struck(text))
     return text.replaced(_DECORATION, lambda _: " ")
 
 
@@ -147,4 +157,5 @@ def conclude(answer: Answer, said: Said, *, scored: bool) -> Finding:
 
 def _stated(around: str, *, truncated: bool) -> float | None:
     """Return the image score that the text around the places states."""
-    return read(Answer(around, "truncated" if truncated else "ok"), 0).image
+    has_number = any(character.isdecimal() for character in around)
+    return read(Answer(around, "truncated" if truncated else "ok"), 0).image if has_number else None

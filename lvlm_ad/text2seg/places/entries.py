@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["json_listing"]
 
-_START = re.compile(r"[\[{]")
+_START = re.compile(r"\[|\{(?!\s*+[{\[(}])")
 _NOT_IN_KEY = re.compile(r"[\W_]+")
 # Keys, with only their letters and digits; the first that an entry has counts.
 _BOX_KEYS = ("bbox2d", "box2d", "bbox", "box", "boundingbox", "bboxes", "position", "coordinates")
@@ -36,6 +36,8 @@ _SCORE_KEYS = ("score", "confidence", "conf", "anomalyscore", "probability")
 _OF_PLACES_BELOW = tuple(key for key in _SCORE_KEYS if key != "anomalyscore")
 _LABEL_KEYS = ("label", "class", "name", "description", "defect")
 _IMAGE_KEYS = ("imageanomalyscore", "imagescore")
+_FORM = re.compile(r"[xy](?:_?(?:[0-3]|min|max))?|width|height|w|h|left|top|right|bottom", re.IGNORECASE)
+"""What stands for a number where a question shows the form of an answer."""
 _PAIR = 2
 
 
@@ -45,16 +47,17 @@ def json_listing(source: Text, size: Size) -> tuple[Listing | None, list[tuple[i
     A list or a wrapping object is a statement; so are entries, or lists of numbers, that follow each other.
     """
     items = [item for item in _items(source, size) if item.kind]
-    strong = [item for item in items if item.kind == "strong"] or items
+    kinds = {item.kind for item in items}
+    counted = next((kind for kind in ("strong", "weak", "form") if kind in kinds), "")
     listing, joins = None, False
-    for item in strong:
+    for item in (item for item in items if item.kind == counted):
         if listing is not None and joins and item.loose:
             listing.join(item.listing)
         else:
             listing = item.listing
         # What follows a damaged list may have stood in it.
         joins = item.loose or "cut" in listing.flags
-    return listing, [item.span for item in strong]
+    return listing, [item.span for item in items if item.kind in {counted, "form"}]
 
 
 @dataclass(slots=True)
@@ -63,20 +66,22 @@ class _Item:
 
     span: tuple[int, int]
     listing: Listing
-    kind: str  # "strong": it states places; "weak": it does only if nothing else does; "": it does not
+    kind: str  # "strong": it states places; "weak": only if nothing else does; "form": it is an empty form; "": nothing
     loose: bool  # it is one entry, or one list of numbers
 
 
 def _items(source: Text, size: Size) -> Iterable[_Item]:
     closing = max(source.text.rfind("]"), source.text.rfind("}"))
-    end = 0
+    end, last = 0, len(source.text.rstrip())
     while start := _START.search(source.text, end):
         value, end, unclosed = read_value(source, start.start())
-        walk = _Walk(size, unclosed, at_end=end > closing, half=end >= len(source.text.rstrip()))
+        walk = _Walk(size, unclosed, at_end=end > closing, half=end >= last)
         loose = walk.top(value)
         listing = walk.listing
         kind = ""
-        if listing.places or listing.empty or walk.keyed or (unclosed and end > closing and _may_list(value)):
+        if walk.form and not listing.places:
+            kind, listing = "form", Listing(flags={"bad_shape"})
+        elif listing.places or listing.empty or walk.keyed or (unclosed and end > closing and _may_list(value)):
             kind = "strong"
         elif listing.flags:
             kind = "weak"
@@ -106,6 +111,7 @@ class _Walk:
     half: bool  # whether the text ends with the value, perhaps in the middle of a number
     listing: Listing = field(default_factory=Listing)
     keyed: bool = False  # whether an object has a key for a place
+    form: bool = False  # whether a place is written as a question asks for it: [x1, y1, x2, y2]
 
     def top(self, value: Value) -> bool:
         """Collect from the outermost value; returns whether it is a single entry or only numbers."""
@@ -173,7 +179,11 @@ class _Walk:
                 if _are_numbers(value) or self._is_two_corners(value):
                     self._add(entry, _flat(value))
                 else:
+                    before = len(self.listing.places)
                     self._list(value, keyed=True, outer=entry)
+                    self.form |= _is_form(value)
+                    if len(self.listing.places) == before:
+                        self.listing.flags.add("bad_shape")
 
     def _list(self, value: list[Value], *, keyed: bool, outer: Written) -> None:
         """Add what stands in a list; ``keyed``: it is in an object, and so every list of numbers in it is a place."""
@@ -230,6 +240,10 @@ def _are_numbers(value: list[Value]) -> bool:
 
 def _flat(value: list[Value]) -> tuple[float | None, ...]:
     return tuple(one for item in value for one in (_flat(item) if isinstance(item, list) else (_value(item),)))
+
+
+def _is_form(value: list[Value]) -> bool:
+    return all(isinstance(item, Scalar) and _FORM.fullmatch(item.text.text) for item in value)
 
 
 def _has_objects(value: list[Value]) -> bool:
