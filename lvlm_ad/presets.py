@@ -35,7 +35,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Preset(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     name: str = ""
     """The preset's name: its file's name without ".toml"."""

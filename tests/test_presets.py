@@ -341,8 +341,7 @@ def test_a_convention_belongs_to_the_model(tmp_path):
     assert found(model="n") == ("", False, {})
     assert found(model="n", convention="qwen3_1000") == ("qwen3_1000", False, {})
     assert found(convention="sent_pixels") == ("sent_pixels", False, {"boxes": "boxes-short"})
-    assert found(convention="sent_pixels", told="true") == ("sent_pixels", True, {})
-    assert found(told="true") == ("unit_1", True, {})
+    assert found(convention="sent_pixels", told="true") == ("sent_pixels", True, {"boxes": "boxes-short"})
     assert "convention" not in find_model("oracle", {})[1]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lvlm_ad.cli import shell
+from lvlm_ad.cli import conventions, shell
 from lvlm_ad.cli.options import described, print_options
 from lvlm_ad.escape import escaped
 
@@ -24,13 +24,30 @@ _STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "problem": "red"
 @shell.guarded
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A model, to list its options for --set.")
+        str | None, typer.Argument(metavar="[NAME]", help="A model, to list its methods and its options for --set.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask the model for squares at known places of four pictures.")
+    ] = False,
+    settings: shell.Settings = [],
+    out: shell.Out = Path("runs"),
     json: shell.Json = False,
 ) -> None:
-    """List the models and whether they can run here. With NAME: list a model's options."""
+    """List the models and whether they can run here.
+
+    With NAME: list the methods by which a model can be inspected, and its options.
+
+    With --check: find out whether the model writes coordinates as its preset says. Exit status 2 if it does not.
+    """
+    from lvlm_ad.errors import ConfigError
+
+    if name is None and (check or settings):
+        raise ConfigError("Name the model: lvlm-ad models NAME.")
+    values = shell.merged_settings(settings)
+    if name is not None and check:
+        return conventions.check(name, values, out, json=json)
     if name is not None:
-        model = _details(name)
+        model = _details(name, values)
         return shell.print_json(model) if json else _print_details(model)
     from lvlm_ad.plugins import clashes
     from lvlm_ad.presets import preset_names
@@ -104,20 +121,26 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
         console.print(escaped(f"To use {', '.join(names)}: {remedy}"))
     for note in notes:
         console.print(escaped(note), style="yellow")
-    console.print("lvlm-ad models NAME lists a model's options.", style="dim")
+    console.print("lvlm-ad models NAME lists a model's methods and options.", style="dim")
 
 
-def _details(name: str) -> dict[str, Any]:
+def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Describe a model with its options; "owner" is the package that provides it, empty for a user's own class."""
+    from lvlm_ad.errors import ConfigError, nearest
     from lvlm_ad.plugins import find_model, installed, owner
-    from lvlm_ad.presets import Pacing, Price
+    from lvlm_ad.presets import ModelPreset, Pacing, Price
 
-    model, _ = find_model(name, {})
+    model, known = find_model(name, settings)
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"{name} has no setting {key!r}.{nearest(key, known)}")
     preset = model.preset
     entries = installed(preset.kind).get(preset.plugin, [])
     description = preset.description or inspect.cleandoc(model.plugin.cls.__doc__ or "").partition("\n\n")[0]
     options = described(model.plugin.Options, preset.options)
     if preset.kind == "backend":
+        of_chat = described(ModelPreset, preset.model_dump(include={"convention", "told"}))
+        options += [one for one in of_chat if one["name"] in {"convention", "told"}]
         options += described(Price, preset.price.model_dump()) + described(Pacing, preset.pacing.model_dump())
     return {
         "name": preset.name,
@@ -126,6 +149,7 @@ def _details(name: str) -> dict[str, Any]:
         "owner": owner(entries[0]) if entries else "",
         "description": " ".join(description.split()),
         "options": options,
+        "methods": conventions.method_list(model) if preset.kind == "backend" else [],
     }
 
 
@@ -142,6 +166,8 @@ def _print_details(model: dict[str, Any]) -> None:
         console.print("The model has no options.")
         return
     print_options(model["options"])
+    if model["methods"]:
+        conventions.print_methods(model["methods"])
 
 
 @shell.guarded

@@ -2,6 +2,7 @@
 
 from lvlm_ad.evaluate.bench import bench, dry_run
 from lvlm_ad.evaluate.config import Plan, RunConfig, resolve
+from lvlm_ad.evaluate.convention_check import ConventionCheck, check_convention
 from lvlm_ad.evaluate.inspection import forecast_inspection, inspect
 from lvlm_ad.evaluate.inspection_plan import InspectionConfig
 from lvlm_ad.evaluate.inspection_results import Inspection
@@ -11,6 +12,7 @@ from lvlm_ad.log import Progress
 
 __all__ = [
     "AskedImage",
+    "ConventionCheck",
     "CutImage",
     "Inspection",
     "InspectionConfig",
@@ -19,6 +21,7 @@ __all__ = [
     "RunConfig",
     "ask",
     "bench",
+    "check_convention",
     "cut",
     "dry_run",
     "forecast_inspection",

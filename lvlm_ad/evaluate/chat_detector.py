@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import ModelPreset
     from lvlm_ad.regions import Regions
+    from lvlm_ad.text2seg.finding import Finding
 
 __all__ = ["ChatDetector"]
 
@@ -122,6 +124,13 @@ class ChatDetector(Detector["Backend"]):
             spent=added(one.cost for one in answered if not one.stored),
             divided=method.needs_regions,
         )
+
+    def inspect_unstretched(self, sample: Sample) -> tuple[View, Finding, list[Answer]]:
+        """Inspect a sample at its own size, which may be no square: a check of how the model writes coordinates."""
+        view = self._views.view(sample, None)
+        view = replace(view, image=view.original)
+        finding, steps = converse(self._method, view, lambda some: self._ask(some, view, []))
+        return view, finding, [one.asked.answer for one in steps if one.asked is not None]
 
     def _ask(self, requests: Sequence[Request], view: View, retry_errors: list[str]) -> list[Step]:
         """Ask questions, at the same time if the backend can."""

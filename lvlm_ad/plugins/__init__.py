@@ -159,9 +159,6 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
         preset = preset.model_copy(update={"convention": "", "told": False, "prompts": {}})
     if taken.get("convention", preset.convention) != preset.convention:
         preset = preset.model_copy(update={"told": False})
-    if "told" in taken:
-        # The model's own wording does not state a convention.
-        preset = preset.model_copy(update={"prompts": {}})
     end = None if elsewhere else preset.end_of_life
     flat = preset.model_dump(exclude={"price", "pacing", "options"}) | {"end_of_life": end}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})

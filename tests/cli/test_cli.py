@@ -334,6 +334,22 @@ def test_regions_shows_a_division(lvlm_ad_command, kept_data):
     assert "a.txt does not end in .png" in done.stderr
 
 
+def test_a_model_says_which_methods_it_can_be_inspected_with(lvlm_ad_command):
+    """A model whose convention is unknown cannot answer in boxes, and says why; naming one is the remedy."""
+
+    def methods(*settings):
+        told = json.loads(lvlm_ad_command("models", "vllm", "--json", "--set", "model=m", *settings).stdout)
+        return {one["name"]: one["why_not"] for one in told["methods"]}
+
+    assert {name for name, why_not in methods().items() if not why_not} >= {"regions", "score", "yes-no", "cells"}
+    assert "--set convention=NAME" in methods()["boxes"]
+    assert methods("--set", "convention=qwen3_1000")["boxes"] == ""
+    table = lvlm_ad_command("models", "vllm").stdout
+    assert re.search(r"\nNot boxes, masks, points: its preset names no convention", table)
+    assert "no setting 'convntion'. Did you mean" in lvlm_ad_command("models", "vllm", "--set", "convntion=x").stderr
+    assert "Name the model" in lvlm_ad_command("models", "--check").stderr
+
+
 def test_models_say_whether_they_can_run(lvlm_ad_command):
     """Each preset and plugin is listed, ready or with the reason why not; one model is listed with its options."""
     listed = {model["name"]: model for model in json.loads(lvlm_ad_command("models", "--json").stdout)["models"]}
