@@ -1,8 +1,8 @@
 """Kill ``lvlm-ad bench`` again and again while it asks an unreliable endpoint, and count lost and repeated answers.
 
-A third of the endpoint's replies fails. After the last kill each image must have exactly one stored answer:
+A third of the endpoint's replies fails. After the last kill each question must have exactly one stored answer:
 
-    python benchmarks/kill_drill.py --kills 20 --seed 1 [--two]
+    python benchmarks/kill_drill.py --kills 20 --seed 1 [--two] [--method zoom --per-image 5]
 
 The same command starts again after every kill and finally runs to its end. An answer may be given twice only if it was
 in flight when its asker was killed. ``--two``: two commands share the output folder, and one is killed while the other
@@ -55,7 +55,8 @@ class Drill:
     def __init__(self, endpoint: Endpoint, url: str, work: Path, args: argparse.Namespace) -> None:
         self._endpoint, self._url, self._work = endpoint, url, work
         self.out = work / "out"
-        self._images, self._kills, self._two = args.images, args.kills, args.two
+        self._questions, self._kills, self._two = args.images * args.per_image, args.kills, args.two
+        self._method = args.method
         self._draw = random.Random(args.seed)  # noqa: S311 - moments, no secret
         self._started = 0
         self._stored: set[tuple[str, str]] = set()
@@ -104,13 +105,14 @@ class Drill:
         retries = f"max_retries={1000 if self._two else 50}"
         return start_bench(
             *(f"run-{self._started}", self._work, self._url, "--set", f"timeout={TIMEOUT:g}", "--set", retries),
-            *("--no-reference-rows", "--concurrency", "16", "--out", str(self.out), "--json", *more),
+            *("--no-reference-rows", "--concurrency", "16", "--out", str(self.out), "--json"),
+            *("--method", self._method, *more),
         )
 
     def _allow(self, kills: float) -> None:
         """Let so many questions be answered that they last for all kills."""
         with self._endpoint.lock:
-            self._endpoint.allowed = self._images * kills / (self._kills + 1)
+            self._endpoint.allowed = self._questions * kills / (self._kills + 1)
 
     def _asking(self, running: list[Command]) -> list[Command]:
         """Wait until all commands have asked something; return those that have.
@@ -174,7 +176,7 @@ def examine(drill: Drill, endpoint: Endpoint, last: list[Command], args: argpars
         "statuses": drill.statuses,
     }
     checks = {
-        "each image has exactly one stored answer": {args.images}
+        "each question has exactly one stored answer": {args.images * args.per_image}
         == {counts[name] for name in ("stored", "questions", "pictures")},
         "each stored answer was given": names <= set(endpoint.given),
         "each image has a usable answer in the metrics": set(counts["usable"]) == {args.images},
@@ -216,7 +218,9 @@ def main() -> int:
     """Drill and print what was counted; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20, help="how often to kill")
-    parser.add_argument("--images", type=int, help="questions; default: 20 per kill, with --two 30")
+    parser.add_argument("--images", type=int, help="default: 20 per kill, with --two 30")
+    parser.add_argument("--method", default="regions", help="how images are inspected; it needs no training images")
+    parser.add_argument("--per-image", type=int, default=1, help="how many questions the method asks about an image")
     parser.add_argument("--seed", type=int, default=0, help="decides on images, faults and moments")
     parser.add_argument("--two", action="store_true", help="two commands at once, one of which is killed each time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was counted")

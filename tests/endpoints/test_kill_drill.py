@@ -23,22 +23,23 @@ def drilled(folder, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "images", "ended"),
+    ("arguments", "images", "questions", "ended"),
     [
-        (("--kills", 3, "--images", 40, "--seed", 3), 40, [-9, -9, -9, 0]),
-        (("--kills", 2, "--images", 60, "--seed", 4, "--two"), 60, [-9, -9, 0, 0]),
+        (("--kills", 3, "--images", 40, "--seed", 3), 40, 40, [-9, -9, -9, 0]),
+        (("--kills", 2, "--images", 60, "--seed", 4, "--two"), 60, 60, [-9, -9, 0, 0]),
+        (("--kills", 2, "--images", 8, "--seed", 5, "--method", "zoom", "--per-image", 5), 8, 40, [-9, -9, 0]),
     ],
-    ids=["one process", "two processes"],
+    ids=["one process", "two processes", "conversations"],
 )
-def test_killed_at_random_every_image_is_answered_once(tmp_path, arguments, images, ended):
-    """After kills at random moments every image has one stored answer; only what was in flight is answered again."""
+def test_killed_at_random_every_question_is_answered_once(tmp_path, arguments, images, questions, ended):
+    """After kills at random moments every question has one stored answer; only what was in flight is answered again."""
     done, counts = drilled(tmp_path, *arguments)
     assert (done.returncode, counts["wrong"]) == (0, []), done.stdout + done.stderr
-    assert f"stored: {images}\n" in done.stdout
-    assert (counts["stored"], counts["questions"], counts["pictures"]) == (images, images, images)
+    assert f"stored: {questions}\n" in done.stdout
+    assert (counts["stored"], counts["questions"], counts["pictures"]) == (questions,) * 3
     assert set(counts["usable"]) == {images}
     assert counts["statuses"] == ended
-    assert counts["answers_given"] - images == counts["repeated_answers"] <= counts["in_flight_at_kills"]
+    assert counts["answers_given"] - questions == counts["repeated_answers"] <= counts["in_flight_at_kills"]
     assert counts["lost_without_a_kill"] == counts["stored_answers_that_vanished"] == 0
     assert counts["asked_though_stored"] == counts["asked_by_two_at_once"] == 0
     faults = counts["requests"] - counts["kinds"]["answer"]
