@@ -5,6 +5,7 @@ tokens (``lexer``), these become statements such as "region 3 has 0.7" (``prose`
 numbers come from ``numbers``; ``pictures`` finds the picture they are about, ``unread`` what was not read), and the
 last complete verdict among the statements becomes ``Scores`` (``scores``; ``scale`` maps them to [0, 1], ``drafts``
 finds what the model took back), which ``paint`` turns into a map. ``expected`` replaces scores by expected values.
+``places`` reads boxes, points, masks and cells, ``yes_no`` a yes or no; both return a ``Finding``.
 
 To extend the reading: words, also of other languages, go into ``vocabulary.CLASSES``; notations of reasoning and of
 turns into ``answer_part``; notations of a score into ``numbers.read_number``, of markup into ``notations``; keys of
