@@ -1,17 +1,23 @@
 """Two runs compared: paired, honest about doubt, and refused where a difference would mean nothing."""
 
+import csv
 from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from lvlm_ad.cli.terminal import print_comparison
 from lvlm_ad.compare import adjusted, compare_runs
 from lvlm_ad.errors import ConfigError, RunError
 from lvlm_ad.evaluate.measure import Images, measure_category
 from lvlm_ad.evaluate.summary import summary
+from lvlm_ad.leaderboard.comparison_table import csv_text, tex
 from lvlm_ad.metrics import count_cells
 from lvlm_ad.metrics.histograms import histogram_of_cells
 from lvlm_ad.metrics.shapes import SHAPE_METRICS
+from lvlm_ad.report.run_pages import write_comparison
 from lvlm_ad.runs import METRIC_NAMES, Manifest, PredictionRecord, Run, read_run, write_run
 
 CATEGORIES = ("bolt", "nut")
@@ -402,3 +408,24 @@ def test_a_metric_of_shapes_that_one_run_lacks_has_no_difference(boxes_run):
     assert nut.first is not None
     assert (nut.second, nut.difference, nut.interval) == (None, None, None)
     assert (found.mean["miou_mask"].first, found.mean["miou_mask"].difference) == (bolt.first, 0)
+
+
+def test_every_form_shows_the_metrics_of_shapes(boxes_run, make_run, tmp_path):
+    """Terminal, CSV, LaTeX and page have the differences of boxes; beside a run of regions they are blank."""
+    ious = np.random.default_rng(3).random(40)
+    ours, theirs, regions = boxes_run("a", ious), boxes_run("b", 0.8 * ious, 1), make_run("c", 0.2, seed=2)
+    pairs = [compare_runs(ours, other, across_conditions=True) for other in (theirs, regions)]
+    texts = []
+    for one in pairs:
+        terminal = Console(file=StringIO(), width=200)
+        print_comparison(one, terminal, 0)
+        texts.append(terminal.file.getvalue())
+    assert "miou_box" in texts[0]
+    assert "miou" not in texts[1]
+    found = pairs[0].mean["miou_box"].difference
+    lines = list(csv.DictReader(StringIO(csv_text(pairs, "miou_box"))))
+    assert [line["difference"] for line in lines if line["category"] == "mean"] == [str(found), ""]
+    assert {line["metric"] for line in csv.DictReader(StringIO(csv_text(pairs)))} == {*METRIC_NAMES, *SHAPE_METRICS}
+    assert f"+{100 * found:.1f}" in tex(pairs[:1], "miou_box")
+    page = write_comparison([ours, theirs, regions], tmp_path / "page", across_conditions=True, pictures=False)
+    assert page.read_text().count("mIoU (boxes)") == 2

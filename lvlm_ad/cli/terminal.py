@@ -186,8 +186,10 @@ def print_comparison(comparison: Comparison, console: Console, images: int) -> N
         console.print(Text(f"  {escaped(note)}", style="dim"))
     console.print()
     if len(comparison.categories) > 1:
-        console.print(_categories(comparison))
-        console.print()
+        for names in (METRIC_NAMES, [name for name in comparison.mean if name not in METRIC_NAMES]):
+            if names:
+                console.print(_categories(comparison, names))
+                console.print()
     differing = [image for image in comparison.images if image.placements[0] != image.placements[1]][:images]
     if differing:
         console.print(_images(comparison, differing))
@@ -199,20 +201,19 @@ def _mean(comparison: Comparison) -> Table:
     what = f"mean of {len(comparison.categories)} categories" if several else "".join(comparison.categories)
     heads = [first, second, "difference", "95 % interval", "p", *(["interval over categories"] if several else [])]
     table = _table(f"{first} minus {second}: {what}, percent", heads)
-    for name in METRIC_NAMES:
-        metric = comparison.mean[name]
+    for name, metric in comparison.mean.items():
         ends = [_interval(metric.interval), p_text(metric.p_value)]
         ends += [_interval(metric.interval_over_categories)] if several else []
         table.add_row(name, percent(metric.first), percent(metric.second), _signed(metric.difference), *ends)
     return table
 
 
-def _categories(comparison: Comparison) -> Table:
-    heads = [name.replace("_", "\n", 1) for name in METRIC_NAMES]
+def _categories(comparison: Comparison, names: Sequence[str]) -> Table:
+    heads = [name.replace("_", "\n") for name in names]
     tests = "adjusted for all categories (Holm)"
     table = _table(f"difference in each category, percent; * where p < {SIGNIFICANT}, {tests}", heads)
     for category, metrics in comparison.categories.items():
-        table.add_row(Text(escaped(category)), *(_marked(metrics[name]) for name in METRIC_NAMES))
+        table.add_row(Text(escaped(category)), *(_marked(metrics[name]) for name in names))
     return table
 
 

@@ -12,6 +12,7 @@ from lvlm_ad.errors import ConfigError, listed
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm
 from lvlm_ad.metrics.estimates import FEW_CATEGORIES, estimate_category
+from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Run
 
 __all__ = ["SIGNIFICANT", "Comparison", "ImageDifference", "adjusted", "compare_runs"]
@@ -98,7 +99,7 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     comparison = Comparison(
         names=distinct_names((first, second)),
         resamples=resamples,
-        notes=(*notes, *_undefined_notes(first, second), *([] if same else _interval_notes(mean, pair[0]))),
+        notes=(*notes, *_undefined_notes(first, second, shapes), *([] if same else _interval_notes(mean, pair[0]))),
         mean=mean,
         categories=categories,
         images=sorted(images, key=lambda one: (-abs(one.placements[0] - one.placements[1]), one.id)),
@@ -135,19 +136,22 @@ def _categories(run: Run, resamples: int) -> dict[str, MeasuredCategory]:
     return categories
 
 
-def _undefined_notes(first: Run, second: Run) -> Iterator[str]:
+def _undefined_notes(first: Run, second: Run, shapes: Sequence[str]) -> Iterator[str]:
     """Say where metrics have no value, and why."""
-    reasons = {**second.metrics["mean"].get("undefined", {}), **first.metrics["mean"].get("undefined", {})}
+    means = [run.metrics["mean"] for run in (second, first)]
+    reasons = {name: reason for mean in means for name, reason in mean.get("undefined", {}).items()}
+    of_shapes = [mean.get("shapes", {}).get("undefined", {}) for mean in means]
+    reasons |= {name: mean[name] for mean in of_shapes for name in shapes if name in mean}
     missing: dict[str, list[str]] = {}
-    for metric in METRIC_NAMES:
+    for metric, title in {**METRIC_TITLES, **SHAPE_METRICS, **POINT_METRICS}.items():
         if metric in reasons:
-            missing.setdefault(reasons[metric], []).append(METRIC_TITLES[metric])
+            missing.setdefault(reasons[metric], []).append(title)
     for reason, titles in missing.items():
         yield f"{_joined(titles)}: {reason}"
 
 
 def _joined(titles: Sequence[str]) -> str:
-    return "all metrics" if len(titles) == len(METRIC_TITLES) else ", ".join(titles)
+    return "all metrics" if list(titles) == list(METRIC_TITLES.values()) else ", ".join(titles)
 
 
 def _interval_notes(mean: Mapping[str, Difference], categories: Mapping[str, MeasuredCategory]) -> Iterator[str]:

@@ -6,19 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad import escape
-from lvlm_ad.compare import SIGNIFICANT, adjusted, p_text
+from lvlm_ad.compare import SIGNIFICANT, Difference, adjusted, p_text
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.leaderboard.category_formats import tex_frame
 from lvlm_ad.leaderboard.category_table import USUAL_METRICS
 from lvlm_ad.leaderboard.columns import UNKNOWN, Column, percent, shortened, signed
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
+from lvlm_ad.leaderboard.shape_columns import SHAPES
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
-    from lvlm_ad.compare import Comparison, Difference
+    from lvlm_ad.compare import Comparison
 
 _METRICS_IN_A_TABLE = 2
 """Each metric takes four columns."""
+
+_NONE = Difference(None, None)
+"""Of a metric of shapes, where not both runs name shapes."""
 
 _HEADS = "condition first second category metric value second_value difference low high p p_holm"
 
@@ -37,7 +41,7 @@ def compared_metrics(names: str, *, usual: str = USUAL_METRICS) -> tuple[Column,
     """
     columns = chosen_columns(names or usual)[2:]
     for column in columns:
-        if column.name not in METRIC_NAMES:
+        if column.name not in {*METRIC_NAMES, *SHAPES}:
             raise ConfigError(f"compare has no differences of {column.name!r}, only of metrics such as image_auroc.")
     return columns
 
@@ -47,15 +51,16 @@ def csv_text(comparisons: Sequence[Comparison], names: str = "", condition: str 
 
     Args:
         comparisons: the first run with each of the others.
-        names: the metrics, separated by commas; "" for all seven.
+        names: the metrics, separated by commas; "" for all seven, and for those of shapes that a pair of runs has.
         condition: what was measured, in words.
     """
-    metrics = compared_metrics(names, usual=",".join(METRIC_NAMES))
+    usual = dict.fromkeys((*METRIC_NAMES, *(name for one in comparisons for name in one.mean)))
+    metrics = compared_metrics(names, usual=",".join(usual))
     lines: list[list[Any]] = [_HEADS.split()]
     for one in adjusted(comparisons):
         for category, differences in _rows(one):
             for column in metrics:
-                of = differences[column.name]
+                of = differences.get(column.name, _NONE)
                 ends = of.interval or (None, None)
                 numbers = [of.first, of.second, of.difference, *ends, of.p_value, of.p_adjusted]
                 lines.append([condition, *one.names, category, column.name, *numbers])
@@ -81,7 +86,9 @@ def _rows(comparison: Comparison) -> list[tuple[str, Mapping[str, Difference]]]:
 def _tex_table(comparison: Comparison, metrics: Sequence[Column], condition: str) -> str:
     names = [escape.breakable_latex(name) for name in comparison.names]
     rows = [
-        " & ".join([escape.latex_start(shortened(name)), *(_tex_cells(differences[one.name]) for one in metrics)])
+        " & ".join(
+            [escape.latex_start(shortened(name)), *(_tex_cells(differences.get(one.name, _NONE)) for one in metrics)]
+        )
         for name, differences in _rows(comparison)
     ]
     heads = [rf"\multicolumn{{4}}{{c}}{{{escape.latex(column.head)}}}" for column in metrics]

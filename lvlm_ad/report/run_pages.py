@@ -14,6 +14,7 @@ from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
+from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.report.decisions import decision_panel, decisions_of
 from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.groups import group_tables
@@ -235,20 +236,31 @@ def _method_settings(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resamples: int) -> dict[str, Any]:
     names = [f"{letter(index)} {name}" for index, name in enumerate(distinct_names(runs))]
+    known = {**METRIC_TITLES, **SHAPE_METRICS, **POINT_METRICS}
+    titles = {name: title for name, title in known.items() if any(name in one.mean for one in comparisons)}
     return {
         "title": " against ".join(names),
         "made": "",
         "names": names,
         "condition": runs[0].manifest.dataset.summary,
         "notes": list(dict.fromkeys(note for comparison in comparisons for note in comparison.notes)),
-        "titles": METRIC_TITLES,
-        "rows": [(name, current_intervals(run.metrics)["mean"]) for name, run in zip(names, runs, strict=True)],
+        "titles": titles,
+        "rows": [
+            (name, _with_shapes(current_intervals(run.metrics)["mean"])) for name, run in zip(names, runs, strict=True)
+        ],
         "pairs": [{"second": name, "comparison": one} for name, one in zip(names[1:], comparisons, strict=True)],
         "significant": SIGNIFICANT,
         "adjusted": _adjusted(len(comparisons[0].categories), len(comparisons)),
         "resamples": f"{resamples:,}",
         "heading": "Images, largest differences first",
     }
+
+
+def _with_shapes(measures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return measures with those of shapes among them."""
+    shapes = measures.get("shapes", {})
+    intervals = {**measures.get("interval", {}), **shapes.get("interval", {})}
+    return {**{name: value for name, value in shapes.items() if name != "undefined"}, **measures, "interval": intervals}
 
 
 def _adjusted(categories: int, pairs: int) -> str:
