@@ -89,14 +89,14 @@ class Votes(NumberedRegions):
             fill_prompt(prompt, dict.fromkeys(("class_name", "n_regions", "pictures", "references"), ""))
 
     def identity(self) -> dict[str, Any]:
-        """Return the options; of paraphrases also what they say."""
+        """Return the options; of paraphrases also the hash of what they say."""
         identity = super().identity()
         if not self._prompts:
             del identity["paraphrases"]
             return identity
         texts = [prompt.model_dump_json(exclude={"name", "description"}) for prompt in self._prompts]
-        hashes = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-        return {**identity, "paraphrases": [prompt.name for prompt in self._prompts], "paraphrase_hashes": hashes}
+        names = [prompt.name for prompt in self._prompts]
+        return {**identity, "paraphrases": names, "sentences": hashlib.sha256("".join(texts).encode()).hexdigest()}
 
     def inspect(self, view: View) -> Conversation:
         """Ask all questions at once."""
