@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from lvlm_ad.backend import Answer
 from lvlm_ad.text2seg.answer_part import answer_part
 from lvlm_ad.text2seg.drafts import without_struck
 from lvlm_ad.text2seg.finding import Finding
 from lvlm_ad.text2seg.json_values import Scalar
 from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail
 from lvlm_ad.text2seg.places.flags import FLAGS, HARMLESS
+from lvlm_ad.text2seg.places.image_score import stated_image_score
 from lvlm_ad.text2seg.places.nothing import says_nothing
 from lvlm_ad.text2seg.read import TOO_LONG, read
 from lvlm_ad.text2seg.refusals import is_refusal
@@ -20,6 +20,7 @@ from lvlm_ad.text2seg.refusals import is_refusal
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from lvlm_ad.backend import Answer
     from lvlm_ad.regions.shapes import Box, Cell, Mask, Point, Polygon
     from lvlm_ad.text2seg.json_values import Value
     from lvlm_ad.text2seg.scores import Status
@@ -57,6 +58,7 @@ class Said:
         nothing: whether it says that there is no defect: by an empty list, for example.
         flags: what was wrong with places that were left out or changed.
         around: the text around the places.
+        named: whether a score in ``around`` counts only where it is called the image's.
     """
 
     places: list[tuple[Place, float | None]] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Said:
     nothing: bool = False
     flags: set[str] = field(default_factory=set)
     around: str = ""
+    named: bool = False
 
 
 def declined(answer: Answer) -> Finding | None:
@@ -127,7 +130,9 @@ def conclude(answer: Answer, said: Said, *, scored: bool) -> Finding:
     """
     flags = set(said.flags)
     truncated = answer.outcome == "truncated"
-    image = said.image if said.image is not None else _stated(said.around, truncated=truncated)
+    image = said.image
+    if image is None:
+        image = stated_image_score(said.around, truncated=truncated, named=said.named)
     if scored and any(score is None for _, score in said.places):
         flags.add("no_score")
     otherwise = 1.0 if image is None else image
@@ -153,9 +158,3 @@ def conclude(answer: Answer, said: Said, *, scored: bool) -> Finding:
     elif len(notes) > len(flags & HARMLESS):
         status = "partial"
     return Finding(image, shapes, status, tuple(notes), tuple(sorted(flags)))
-
-
-def _stated(around: str, *, truncated: bool) -> float | None:
-    """Return the image score that the text around the places states."""
-    has_number = any(character.isdecimal() for character in around)
-    return read(Answer(around, "truncated" if truncated else "ok"), 0).image if has_number else None

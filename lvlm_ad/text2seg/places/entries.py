@@ -57,7 +57,11 @@ def json_listing(source: Text, size: Size) -> tuple[Listing | None, list[tuple[i
             listing = item.listing
         # What follows a damaged list may have stood in it.
         joins = item.loose or "cut" in listing.flags
-    return listing, [item.span for item in items if item.kind in {counted, "form"}]
+    if listing is None:
+        return None, []
+    if listing.image is None:
+        listing.image = next((item.listing.image for item in reversed(items) if item.kind == "image"), None)
+    return listing, [item.span for item in items if item.kind in {counted, "form", "image"}]
 
 
 @dataclass(slots=True)
@@ -66,7 +70,9 @@ class _Item:
 
     span: tuple[int, int]
     listing: Listing
-    kind: str  # "strong": it states places; "weak": only if nothing else does; "form": it is an empty form; "": nothing
+    kind: str
+    """"strong": it states places; "weak": it does only if nothing else does; "form": it shows the form of an answer;
+    "image": it only scores the image; "": none of these."""
     loose: bool  # it is one entry, or one list of numbers
 
 
@@ -85,6 +91,8 @@ def _items(source: Text, size: Size) -> Iterable[_Item]:
             kind = "strong"
         elif listing.flags:
             kind = "weak"
+        elif listing.image is not None and not unclosed:
+            kind = "image"
         if unclosed:
             listing.flags.add("cut")
         yield _Item((start.start(), end), listing, kind, loose)

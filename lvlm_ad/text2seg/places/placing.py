@@ -80,7 +80,7 @@ class Placing:
         said = Said(around=source.text)
         if listing is None:
             return said
-        said.around = _around(source.text, listing.spans)
+        said.around, said.named = _around(source.text, listing.spans), True
         said.flags |= listing.flags - ({"cut"} if answer.outcome == "truncated" else set())
         self._fill(said, listing, shape)
         return said

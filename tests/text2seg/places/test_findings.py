@@ -52,6 +52,22 @@ def test_scores_are_whose_they_are(text, image, scores, flags):
     assert finding.status == ("partial" if flags else "ok")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"bbox_2d": [125, 250, 500, 375]}, {"bbox_2d": [5, 6, 7, 8], "label": "3" scratch", "anomaly_score": 0.7}]',
+        "- scratch: [125, 250, 500, 375], anomaly score: 0.7",
+        "<ref>scratch</ref><box>[[125, 250, 500, 375]]</box> score: 0.7",
+        "The image shows a scratch at [125, 250, 500, 375]\nanomaly score: 0.7",
+    ],
+)
+def test_the_score_of_a_place_is_not_the_images(text):
+    """Beside a place, a score counts as the image's only where it is called so."""
+    assert (boxes(text).image, sides(boxes(text))) == (1.0, [ONE])
+    assert boxes(f"{text}\nOverall image anomaly score:\n0.25").image == 0.25
+    assert boxes(f"{text}\nBild-Anomalie-Score: 0.25").image == 0.25
+
+
 def test_without_scores_asked_for_none_is_missed():
     """A native box has the image's score, 1 if there is none, and nothing is flagged; a stated score counts."""
     assert [box.score for box in boxes('[{"box": [1, 2, 3, 4]}, {"box": [5, 6, 7, 8], "score": 0.4}]').shapes] == [
