@@ -86,7 +86,7 @@ def _print_details(method: dict[str, Any]) -> None:
     facts = [
         f"It says where a defect is in {method['places']}." if method["places"] else "It gives no anomaly map.",
         "Images are divided into regions." if method["needs_regions"] else "Images are not divided.",
-        f"Its prompt preset is {method['prompt']}.",
+        f"Its prompt preset is {method['prompt']}." if method["prompt"] else "Its prompt is the protocol's.",
         f"Images are stretched to {method['image_size']} pixels by default." if method["image_size"] else "",
     ]
     console.print(escaped(" ".join(filter(None, facts))))
