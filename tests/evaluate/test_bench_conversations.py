@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lvlm_ad
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.evaluate import RunConfig, dry_run
@@ -107,3 +108,17 @@ def test_each_asks_about_every_region(bench, endpoint):
     assert [len(record.steps) for record in run.predictions] == [16] * 6
     assert run.metrics["mean"]["image_auroc"] == 1
     assert run.metrics["mean"]["pixel_auroc"] > 0.8
+
+
+def test_the_oracle_through_zoom_reaches_that_of_the_finest_division(kept_data, out, grid):
+    """Sixteen squares of sixteen squares each are a grid of 16 x 16: all metrics of both oracles are equal."""
+    common = {"models": "oracle", "data": kept_data, "out": out, "reference_rows": False, "resamples": 0}
+    fine = {**grid, "grid_rows": 16, "grid_columns": 16}
+    (finest,) = lvlm_ad.bench(**common, settings=fine)
+    (unlimited,) = lvlm_ad.bench(**common, settings={**grid, "zoom_budget": 16}, method="zoom")
+    (limited,) = lvlm_ad.bench(**common, settings={**grid, "zoom_budget": 1}, method="zoom")
+    (coarse,) = lvlm_ad.bench(**common, settings=grid)
+    names = ("image_auroc", "pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_aupro")
+    mean, best = unlimited.metrics["mean"], finest.metrics["mean"]
+    assert [mean[name] for name in names] == pytest.approx([best[name] for name in names], abs=1e-12)
+    assert coarse.metrics["mean"]["pixel_ap"] < limited.metrics["mean"]["pixel_ap"] < mean["pixel_ap"]
