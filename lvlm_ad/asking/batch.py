@@ -11,6 +11,7 @@ import json
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchLedger", "Batcher", "OpenBatch"]
 
-_ROUNDS = 3
-"""How often questions are sent: what a batch left unanswered goes into the next one."""
+_TIMES = 3
+"""How often a question is sent at most: what a batch left unanswered goes into the next one."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two looks at a batch: at first, half as much again each time, and at most."""
 _TRIES = 8
@@ -166,6 +167,7 @@ class Batcher:
         self._refused: dict[str, LvlmAdError] = {}
         # Questions to send once more because their answers may be cut off, and questions already sent again.
         self._doubtful, self._repeated = set[str](), set[str]()
+        self._times: Counter[str] = Counter()
         self.answered: set[str] = set()
         self.reasons: dict[str, LvlmAdError] = {}
 
@@ -173,7 +175,8 @@ class Batcher:
         """Have every question answered that has no stored answer.
 
         Args:
-            questions: returns the questions; called again for each round, since pictures are not kept.
+            questions: returns the questions; called again after each batch, since pictures are not kept and answers
+                may lead to further questions.
             progress: is called with the number of questions answered and of all under way.
 
         Raises:
@@ -188,7 +191,7 @@ class Batcher:
             while not self._locks.take(name):
                 self._sleep(_SHORTEST_PAUSE)
         try:
-            for _ in range(_ROUNDS):
+            while True:
                 waiting = self._under_way()
                 sent = self._send_all(questions(), {key for batch in waiting for key in batch.keys})
                 waiting = self._under_way() if sent else waiting
@@ -218,7 +221,7 @@ class Batcher:
 
     def _send_all(self, questions: Iterable[Request], waiting: set[str]) -> int:
         """Send the questions that have no answer, in files within the endpoint's limits; return how many."""
-        self._asked, self.reasons, self._planned = {}, {}, 0.0
+        self._asked, self._planned = {}, 0.0
         sent, size = 0, 0
         keys: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
@@ -247,7 +250,7 @@ class Batcher:
 
     def _should_send(self, key: str, request: Request, waiting: set[str]) -> bool:
         """Return whether a question goes into a file now; it is then locked, and its cost is planned."""
-        most = self._most(request)
+        most, reason = self._most(request), self.reasons.pop(key, None)
         if key in waiting or key in self.answered:
             # This command, or one that was interrupted, has paid for it; the limit covers both.
             self._planned += most
@@ -257,12 +260,15 @@ class Batcher:
             return False
         if key in self._refused:
             self.reasons[key] = self._refused[key]
+        elif self._times[key] >= _TIMES:
+            self.reasons[key] = reason or TransientError(f"not answered in {_TIMES} batches")
         elif self._allowance is not None and self._planned + most > self._allowance:
             self.reasons[key] = BudgetSpentError("not asked: it could exceed the limit on what may be spent")
         elif not self._locks.take(key):
             self.reasons[key] = UnaskedError("not asked: another command is asking it; run this command again")
         else:
             self._planned += most
+            self._times[key] += 1
             self._repeated |= self._doubtful & {key}
             self._doubtful.discard(key)
             return True
