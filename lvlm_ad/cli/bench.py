@@ -248,9 +248,11 @@ def show_forecast(forecast: list[dict[str, Any]], *, json: bool) -> None:
     if not forecast:
         shell.show("No questions to ask: none of the models is a chat model.")
     for model in forecast:
+        # How many questions follow from answers is a bound.
+        most = "at most " if model["later"] else ""
         shell.show(
-            f"{model['model']}: {model['questions']} questions, {model['stored']} already answered, "
-            f"{model['to_ask']} to ask; {_estimate(model)}."
+            f"{model['model']}: {most}{model['questions']} questions, {model['stored']} already answered, "
+            f"{most}{model['to_ask']} to ask; {_estimate(model)}."
         )
 
 

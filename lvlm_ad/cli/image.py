@@ -15,6 +15,7 @@ def ask(
     image: shell.Image,
     model: Annotated[str, typer.Option("--model", "-m", help="Model preset, plugin or preset file.")],
     category: shell.ObjectName = None,
+    method: shell.Method = "regions",
     division: shell.Division = None,
     prompt: shell.ImagePrompt = None,
     protocol: shell.Protocol = "default",
@@ -32,9 +33,9 @@ def ask(
     from lvlm_ad.report import overview
 
     values = shell.merged_settings(settings, division=division, prompt=prompt)
+    config = evaluate.RunConfig(models=(model,), method=method, protocol=protocol, settings=values, out=out)
     if category is None:
-        values.setdefault("prompt", "general")
-    config = evaluate.RunConfig(models=(model,), protocol=protocol, settings=values, out=out)
+        config = evaluate.without_name(config)
     asked = evaluate.ask(image, config, category or "product")
     prediction, answer = asked.prediction, asked.prediction.record
     name = model.rpartition("/")[2].removesuffix(".toml")
@@ -55,6 +56,7 @@ def ask(
                 "model": asked.model,
                 "image_score": answer.image_score,
                 "regions": {str(number): score for number, score in answer.regions.items()},
+                **({"shapes": answer.shapes} if answer.shapes else {}),
                 "status": answer.status,
                 "notes": answer.notes,
                 "text": answer.text,
@@ -66,11 +68,11 @@ def ask(
         shell.show(f"model: {asked.model}")
         for line in answer.text.strip().splitlines():
             shell.show(f"answer: {line}")
-        highest = sorted(answer.regions.items(), key=lambda item: -item[1])[:10]
         shell.show(
             f"image score: {'none' if answer.image_score is None else f'{answer.image_score:.3f}'} ({answer.status})"
         )
-        shell.show("regions: " + (", ".join(f"{number}: {score:.3f}" for number, score in highest) or "none"))
+        named = ", ".join(f"{name}: {score:.3f}" for name, score in asked.places[:10])
+        shell.show(f"{'places' if answer.shapes else 'regions'}: {named or 'none'}")
         for note in answer.notes:
             shell.show(f"note: {note}")
         shell.show(f"picture: {path}")

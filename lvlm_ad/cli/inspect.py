@@ -31,6 +31,7 @@ def inspect(
         ),
     ] = None,
     category: shell.ObjectName = None,
+    method: shell.Method = "regions",
     division: shell.Division = None,
     prompt: shell.ImagePrompt = None,
     protocol: shell.Protocol = "default",
@@ -71,6 +72,7 @@ def inspect(
 
     run = evaluate.RunConfig(
         models=(model,),
+        method=method,
         protocol=protocol,
         settings=shell.merged_settings(settings, division=division, prompt=prompt),
         concurrency=concurrency,

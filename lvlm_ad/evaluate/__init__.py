@@ -6,6 +6,7 @@ from lvlm_ad.evaluate.convention_check import ConventionCheck, check_convention
 from lvlm_ad.evaluate.inspection import forecast_inspection, inspect
 from lvlm_ad.evaluate.inspection_plan import InspectionConfig
 from lvlm_ad.evaluate.inspection_results import Inspection
+from lvlm_ad.evaluate.method_choice import without_name
 from lvlm_ad.evaluate.one_image import AskedImage, CutImage, ask, cut
 from lvlm_ad.evaluate.score_maps import score_maps
 from lvlm_ad.log import Progress
@@ -28,4 +29,5 @@ __all__ = [
     "inspect",
     "resolve",
     "score_maps",
+    "without_name",
 ]

@@ -1,34 +1,30 @@
-"""A chat model in a bench: it inspects each image by the plan's method, and the finding becomes a map.
-
-Also all its questions at once: their forecast (``--dry-run``), and their batches (``--batch``).
-"""
+"""A chat model in a bench: it inspects each image by the plan's method, and the finding becomes a map."""
 
 from __future__ import annotations
 
 import json
 import os
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.asking import Asker, Batcher
-from lvlm_ad.asking.cost import input_tokens, most_cost
-from lvlm_ad.engines import in_order
+from lvlm_ad.asking import Asker
+from lvlm_ad.asking.cost import input_tokens
 from lvlm_ad.errors import ConfigError, LvlmAdError, RejectedError, TransientError, UnaskedError
-from lvlm_ad.evaluate.conversation import Replayed, Step, converse, error_text, look_up
+from lvlm_ad.evaluate.conversation import Step, converse, error_text
 from lvlm_ad.evaluate.detectors import Detector, Prediction, added, make_record, method_facts
 from lvlm_ad.evaluate.forecast import forecast
 from lvlm_ad.evaluate.painting import paint_places
+from lvlm_ad.evaluate.stored_conversations import StoredConversations
 from lvlm_ad.evaluate.views import Views, asked_model
 from lvlm_ad.runs import TEXT_KEPT, StepRecord
 
 if TYPE_CHECKING:
-    from lvlm_ad.asking import Asked
-    from lvlm_ad.backend import Answer, Backend, BatchBackend, Request
+    from lvlm_ad.asking import Asked, Batcher
+    from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
@@ -51,7 +47,7 @@ _TEXTS_KEPT = 20 * TEXT_KEPT
 
 
 class ChatDetector(Detector["Backend"]):
-    """A chat model, asked about the marked picture."""
+    """A chat model, asked about each image."""
 
     paid = True
 
@@ -67,15 +63,15 @@ class ChatDetector(Detector["Backend"]):
         self._drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._noted: set[str] = set()
         self._noting = threading.Lock()
-        self._stale: set[str] = set()
-        if asked := _asked_model(model.preset):
-            self._note(asked)
+        self._conversations = StoredConversations(self, self._views, self._is_stale)
+        if whom := _whom_it_asks(model.preset):
+            self._note(whom)
 
     def start(self) -> None:
         """Get ready to ask; with ``--batch``, have all questions answered."""
         session, model, plugin = self.session, self.model, self.plugin
         session.start_budget(free=model.preset.price.free)
-        batch = self._batches() if session.plan.config.batch else None
+        batch = self._conversations.in_batches(self._note) if session.plan.config.batch else None
         self._asker = Asker(
             plugin,
             session.answers,
@@ -178,12 +174,8 @@ class ChatDetector(Detector["Backend"]):
 
     def forecast(self) -> dict[str, Any]:
         """Look up which questions are answered already, and estimate the cost of the others; see ``forecast``."""
-        session = self.session
-        session.progress.start(f"{self.name}: looking for stored answers", len(session.plan.asked))
-        with self._conversations() as conversations:
-            result = forecast(self, self._counted(conversations))
-        session.progress.finish()
-        return result
+        with self._conversations.followed("looking for stored answers") as conversations:
+            return forecast(self, conversations)
 
     def facts(self, row: Row) -> dict[str, Any]:
         """Return this detector's part of a row's manifest."""
@@ -209,86 +201,9 @@ class ChatDetector(Detector["Backend"]):
             "seed": plan.config.seed if plan.protocol.shots or not by_regions else 0,
         }
 
-    @contextmanager
-    def _conversations(self, answered: Container[str] = frozenset()) -> Iterator[Iterator[Replayed]]:
-        """Follow each image's conversation as far as stored answers lead, several at a time but never many ahead.
-
-        With ``--retry-failed`` an answer that is to be asked for again counts as none, unless ``answered`` has its key.
-        """
-        session, identity = self.session, self.plugin.identity()
-
-        def follow(sample: Sample) -> Replayed:
-            view = self._views.view(sample, session.divisions.regions(sample))
-
-            def known(request: Request) -> Answer | None:
-                key = request.key(identity)
-                answer = session.answers.get(key)
-                if answer is not None and key not in answered and self._is_stale(answer, view):
-                    with self._noting:
-                        self._stale.add(key)
-                    return None
-                return answer
-
-            return look_up(self._method, view, known)
-
-        with closing(in_order(follow, session.plan.asked, os.cpu_count() or 1)) as conversations:
-            yield (one for _, one in conversations)
-
-    def _counted(self, conversations: Iterable[Replayed]) -> Iterator[Replayed]:
-        for one in conversations:
-            yield one
-            self.session.progress.advance()
-
     def _is_stale(self, answer: Answer, view: View) -> bool:
         """Return whether ``--retry-failed`` asks again: the stored answer is of no use, or was cut off."""
         return self.session.plan.config.retry_failed and not self._method.is_usable(answer, view)
-
-    def _batches(self) -> Batcher:
-        """Have all questions answered in batches; the session's budget pays.
-
-        Questions that depend on answers go into later batches. A conversation begins anew from stored answers for each.
-        """
-        session, price, identity = self.session, self.model.preset.price, self.plugin.identity()
-        budget, progress = session.budget, session.progress
-
-        def most(request: Request) -> float:
-            if budget.limit is None:
-                return 0.0
-            cost = most_cost(price, self.plugin.capabilities, request, batch=True)
-            if cost is None:
-                raise ConfigError(
-                    "--max-cost with --batch needs to know what a question costs at most; set image_tokens=RULE as "
-                    "docs/models.md says."
-                )
-            return cost
-
-        batcher = Batcher(
-            cast("BatchBackend", self.plugin),
-            session.answers,
-            session.batches,
-            note=self._note,
-            locks=session.locks,
-            most=most,
-            allowance=None if budget.limit is None else budget.limit - budget.spent,
-            stale=lambda request, _: request.key(identity) in self._stale,
-        )
-        with ExitStack() as stack:
-
-            def questions() -> Iterator[Request]:
-                progress.start(f"{self.name}: writing questions", len(session.plan.asked))
-                conversations = stack.enter_context(self._conversations(batcher.answered))
-                for one in self._counted(conversations):
-                    yield from (request for request, _ in one.answered)
-                    yield from one.pending
-                progress.finish()
-
-            batcher.run(questions, lambda answered, total: progress.at(f"{self.name}: batches", answered, total))
-        for key in batcher.answered:
-            if (answer := session.answers.get(key)) is not None:
-                usage = answer.usage
-                cost = price.cost(usage.input_tokens, usage.cached_tokens, usage.output_tokens, batch=True)
-                budget.spent += cost or 0.0
-        return batcher
 
     def _schema_notes(self, request: Request, answer: Answer) -> list[str]:
         """Check an answer against its schema: some servers take a schema and ignore it."""
@@ -312,7 +227,7 @@ class ChatDetector(Detector["Backend"]):
             self._note(text)
 
 
-def _asked_model(preset: ModelPreset) -> str:
+def _whom_it_asks(preset: ModelPreset) -> str:
     """Say which model is asked, where, and when its provider removes it; empty if there is no option "model"."""
     asked, where, end = preset.options.get("model"), preset.options.get("base_url"), preset.end_of_life
     if not asked:
@@ -323,12 +238,12 @@ def _asked_model(preset: ModelPreset) -> str:
 
 
 def _is_object_of(schema: Mapping[str, Any], text: str) -> bool:
-    """Return whether a text is a JSON object with exactly the members that a schema names."""
+    """Return whether a text is a JSON object with exactly the members that a schema requires."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and set(value) == set(schema["required"])
+    return isinstance(value, dict) and set(value) == set(schema.get("required", value))
 
 
 def _waiting(session: Session, backend: Backend) -> Callable[[str], LvlmAdError | None]:

@@ -21,6 +21,7 @@ from lvlm_ad.errors import ConfigError, DataError, ImageError
 from lvlm_ad.evaluate.bench import without_key
 from lvlm_ad.evaluate.config import Plan, RunConfig, resolve
 from lvlm_ad.evaluate.map_files import MAP_FORMATS
+from lvlm_ad.evaluate.method_choice import without_name
 from lvlm_ad.prompts import reference_paths
 
 __all__ = ["InspectionConfig", "InspectionPlan", "threshold_of"]
@@ -103,7 +104,7 @@ class InspectionPlan:
         category = config.category or _NO_NAME
         run = replace(config.run, reference_rows=False, categories=(), limit=None, resamples=0)
         if not config.category:
-            run = replace(run, settings={"prompt": "general", **run.settings})
+            run = without_name(run)
         apart = [folder for folder in (config.good, config.out, config.folder) if folder is not None]
         pictures = PictureFolder(config.folder, [one for one in apart if one is not config.folder], note)
         good = [] if config.good is None else _readable(PictureFolder(config.good, apart, note), note)
@@ -112,7 +113,8 @@ class InspectionPlan:
         sample = Sample(f"{category}/unknown/0", category, label=False, defect="good", image_path=config.folder)
         dataset = Dataset("inspection", config.folder, (sample,), references)
         plan = resolve(replace(run, out=config.out or run.out), dataset)
-        name = re.sub(r"[^\w.-]+", "-", f"{name_of(config.folder)}-{plan.models[0].preset.name}")
+        method = "" if plan.method_name == "regions" else f"-{plan.method_name}"
+        name = re.sub(r"[^\w.-]+", "-", f"{name_of(config.folder)}-{plan.models[0].preset.name}{method}")
         out = config.out or Path("inspections", name.lstrip(".-"))
         _check_apart({"--good": config.good, "--out": out}, config.folder)
         _check_enough(choice, plan.protocol.shots, config.good, len(good))

@@ -19,6 +19,8 @@ from lvlm_ad.datasets.pictures import folder_order
 from lvlm_ad.decisions import promise
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.escape import csv_cell
+from lvlm_ad.evaluate.detectors import method_facts
+from lvlm_ad.evaluate.painting import named_places
 from lvlm_ad.files import own_folder, read_file, write_file
 from lvlm_ad.text2seg import UNANSWERED
 from lvlm_ad.text2seg.answer_part import answer_part
@@ -58,7 +60,8 @@ class InspectedPicture:
         score: the image anomaly score in [0, 1]; None without one.
         decision: "alarm", "pass", or "undecided": there is no score.
         reason: what the model said, shortened to one line; empty for a method that writes no text.
-        regions: number:score of the ten regions with the highest scores above 0, the highest first.
+        regions: number:score of the ten regions with the highest scores above 0, the highest first; of another place,
+            what and where it is, such as box(10,20,30,40):0.9.
         status: what was read from the answer, see ``text2seg.Status``; "unreadable": the file is no picture that can be
             read.
         cost_usd: what the answer costs, also if it was stored before; None: unknown, or not asked.
@@ -93,12 +96,12 @@ def inspected(path: str, outcome: Prediction | DataError, *, paid: bool) -> Insp
     if isinstance(outcome, DataError):
         return InspectedPicture(path, status="unreadable", cost_usd=0.0, note=str(outcome))
     record = outcome.record
-    named = sorted(((number, score) for number, score in record.regions.items() if score > 0), key=lambda one: -one[1])
+    named = [(name, score) for name, score in named_places(record) if score > 0]
     return InspectedPicture(
         path,
         record.image_score if outcome.dense is None else float(outcome.dense.image),
         reason=_reason(record.text) if paid else "",
-        regions=" ".join(f"{number}:{score:.4g}" for number, score in named[:_MOST_REGIONS]),
+        regions=" ".join(f"{name}:{score:.4g}" for name, score in named[:_MOST_REGIONS]),
         status=record.status,
         cost_usd=record.cost_usd if paid else 0.0,
         note=" ".join(record.notes) or ("" if record.image_score is not None else _WHY.get(record.status, _NO_SCORE)),
@@ -189,7 +192,8 @@ class Inspection:
     def __init__(self, plan: InspectionPlan) -> None:
         self._plan = plan
         self.folder, self.out, self.choice = plan.config.folder, plan.out, plan.choice
-        self.model = plan.plan.models[0].preset.name
+        name, method = plan.plan.models[0].preset.name, plan.plan.method_name
+        self.model = name if method == "regions" else f"{name} ({method})"
         self.found, self.good = InspectedPictures(), InspectedPictures()
         self.spent_usd = 0.0
         self.identity: Mapping[str, Any] = {}
@@ -245,7 +249,8 @@ class Inspection:
             "category": self._plan.category,
             "protocol": plan.protocol.model_dump(mode="json"),
             "division": {"method": plan.protocol.division, "options": plan.division.model_dump(mode="json")},
-            "prompt": plan.prompt.model_dump(mode="json"),
+            "prompt": plan.prompt_of(plan.models[0]).model_dump(mode="json"),
+            **({} if plan.method_name == "regions" else {"method": method_facts(plan)}),
             "seed": plan.config.seed,
             "versions": versions(),
         }

@@ -82,7 +82,7 @@ class Inspector:
         session = self.session
         usable = tuple(sample for sample, divided in self._divided(pictures) if not isinstance(divided, DataError))
         session.plan = replace(session.plan, dataset=replace(session.plan.dataset, samples=usable))
-        session.divisions = Divisions(session.plan, self._divisions)
+        session.divisions = Divisions(session.plan.divided, self._divisions)
 
     def run(
         self,
@@ -99,7 +99,7 @@ class Inspector:
         and in any order; this thread calls ``idle`` now and then.
         """
         divided: Iterable[tuple[Sample, Divisions | DataError]] = self._divided(pictures)
-        if self.session.plan.division.in_one_process:
+        if self.session.plan.divided.division.in_one_process:
             # Its model and the one that answers need not fit into the memory together.
             divided = list(divided)
             self.session.plan.division.release()
@@ -136,7 +136,7 @@ class Inspector:
 
     def _divided(self, pictures: Iterable[Sample]) -> Iterator[tuple[Sample, Divisions | DataError]]:
         """Yield each picture with where its division is stored, or why it has none; in their order."""
-        plan = self.session.plan
+        plan = self.session.plan.divided
         places: deque[Divisions | DataError] = deque()
 
         def items() -> Iterator[tuple[Sample, bool]]:
@@ -160,7 +160,7 @@ class Inspector:
 
     def _located(self, samples: Sequence[Sample]) -> Iterator[tuple[Divisions | DataError, Sequence[Sample]]]:
         """Say where the divisions of pictures are stored, by the hashes of their files; a file may be gone."""
-        plan = self.session.plan
+        plan = self.session.plan.divided
         try:
             yield (
                 Divisions(replace(plan, dataset=replace(plan.dataset, samples=tuple(samples))), self._divisions),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ from lvlm_ad.presets import load_prompt
 from lvlm_ad.prompts import check_prompt
 
 if TYPE_CHECKING:
+    from lvlm_ad.evaluate.run_config import RunConfig
     from lvlm_ad.methods import Method
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import PromptPreset, Protocol
 
-__all__ = ["method_title", "prompts_of", "uses_protocols_prompt", "with_method"]
+__all__ = ["method_title", "prompts_of", "with_method", "without_name"]
 
 
 def method_title(name: str) -> str:
@@ -65,6 +67,11 @@ def prompts_of(
     return prompt, own
 
 
-def uses_protocols_prompt(name: str) -> bool:
-    """Return whether a method asks with the protocol's prompt, which names the object."""
-    return not load_method(name, {})[0].prompt
+def without_name(config: RunConfig) -> RunConfig:
+    """Let the question name no object, if the method asks with the protocol's prompt and the user gave no other.
+
+    Other methods' prompts then call it a product.
+    """
+    if load_method(config.method, config.settings)[0].prompt:
+        return config
+    return replace(config, settings={"prompt": "general", **config.settings})

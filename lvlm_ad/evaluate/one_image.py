@@ -15,10 +15,13 @@ from lvlm_ad.engines import LocalEngine
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.bench import BenchSession
 from lvlm_ad.evaluate.config import RunConfig, resolve
+from lvlm_ad.evaluate.painting import named_places
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -36,7 +39,7 @@ class CutImage:
 
     Attributes:
         image: uint8 ``(S, S, 3)``, at the protocol's size.
-        marked: uint8 ``(S, S, 3)``, with borders and numbers.
+        marked: uint8 ``(S, S, 3)``, with borders and numbers; without them if the method asks about no regions.
         regions: the division.
     """
 
@@ -51,6 +54,7 @@ class AskedImage(CutImage):
 
     Attributes:
         prediction: the model's scores and the evidence for them.
+        places: what and where each place is, and its score, the highest first.
         model: the name of the preset, and the model that it asks, such as "gpt-4v (gpt-4o)".
         digest: SHA-256 (hex) over image, model, division and question.
     """
@@ -58,6 +62,7 @@ class AskedImage(CutImage):
     prediction: Prediction
     digest: str
     model: str = ""
+    places: Sequence[tuple[str, float]] = ()
 
 
 def ask(image: Path, config: RunConfig, category: str, progress: Progress | None = None) -> AskedImage:
@@ -87,17 +92,19 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         session.open_stores(stack)
         detector.start()
         prediction = detector.detect(sample, parts.regions)
-    asked = json.dumps(
-        [sample.id, detector.plugin.identity(), parts.regions.hash, prediction.record.key], sort_keys=True
-    ).encode()
+    decides = [sample.id, detector.plugin.identity(), parts.regions.hash, prediction.record.key]
+    if plan.method_name != "regions":
+        decides += [plan.method_name, plan.method.identity()]
+    asked = json.dumps(decides, sort_keys=True).encode()
     named = detector.model.preset.options.get("model")
     return AskedImage(
         parts.image,
-        parts.marked,
+        parts.marked if plan.method.needs_regions else parts.image,
         parts.regions,
         prediction,
         hashlib.sha256(asked).hexdigest(),
         f"{detector.name} ({named})" if named else detector.name,
+        named_places(prediction.record),
     )
 
 
@@ -130,6 +137,5 @@ def _plan(image: Path, config: RunConfig, category: str) -> tuple[Sample, Plan]:
 def _cut(sample: Sample, plan: Plan) -> CutImage:
     side = plan.protocol.image_size
     pixels = resize_image(sample.image, (side, side))
-    regions = divide(pixels, plan.protocol.division, **plan.division.model_dump())
-    style = MarkStyle(plan.protocol.border_width, plan.protocol.number_size, plan.protocol.number_style)
-    return CutImage(pixels, draw_marks(pixels, regions, style), regions)
+    regions = divide(pixels, plan.divided.protocol.division, **plan.divided.division.model_dump())
+    return CutImage(pixels, draw_marks(pixels, regions, MarkStyle.of(plan.protocol)), regions)

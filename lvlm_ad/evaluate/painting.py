@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.regions.shapes import Mask, Region, shape_to_json, shapes_from_json
+from lvlm_ad.regions.shapes import Box, Cell, Mask, Point, Region, shape_to_json, shapes_from_json
 from lvlm_ad.text2seg import paint, paint_shapes
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import PredictionRecord
     from lvlm_ad.text2seg import ScoreMap
 
-__all__ = ["kept_places", "paint_places", "scores_of_regions", "shapes_of"]
+__all__ = ["kept_places", "named_places", "paint_places", "scores_of_regions", "shapes_of"]
 
 
 def paint_places(shapes: Sequence[Shape], regions: Regions | None, side: int, *, binary: bool = False) -> ScoreMap:
@@ -56,6 +56,37 @@ def kept_places(shapes: Iterable[Shape]) -> dict[str, Any]:
     shapes = list(shapes)
     others = [shape_to_json(one) for one in shapes if not isinstance(one, Region)]
     return {"regions": scores_of_regions(shapes), **({"shapes": others} if others else {})}
+
+
+def named_places(record: PredictionRecord) -> list[tuple[str, float]]:
+    """Return the places that a record keeps, the highest score first: what and where each is, and its score.
+
+    Example:
+        >>> from lvlm_ad.runs import PredictionRecord
+        >>> shapes = [{"box": [10, 20, 30.5, 40], "score": 0.9}]
+        >>> record = PredictionRecord(id="1", category="", label=False, defect="", image_score=0.9, shapes=shapes)
+        >>> named_places(record)
+        [('box(10,20,30.5,40)', 0.9)]
+    """
+    return sorted(((_name(one), one.score) for one in shapes_of(record)), key=lambda one: -one[1])
+
+
+def _name(shape: Shape) -> str:
+    if isinstance(shape, Region):
+        return str(shape.number)
+    if isinstance(shape, Cell):
+        numbers: Sequence[float] = (shape.row, shape.column)
+    elif isinstance(shape, Point):
+        numbers = (shape.x, shape.y)
+    elif isinstance(shape, Box):
+        numbers = (shape.x1, shape.y1, shape.x2, shape.y2)
+    elif isinstance(shape, Mask):
+        height, width = shape.pixels.shape
+        numbers = (shape.left, shape.top, shape.left + width, shape.top + height)
+    else:
+        columns, rows = zip(*shape.corners, strict=True)
+        numbers = (min(columns), min(rows), max(columns), max(rows))
+    return f"{type(shape).__name__.lower()}({','.join(f'{one:.5g}' for one in numbers)})"
 
 
 def shapes_of(record: PredictionRecord) -> list[Shape]:
