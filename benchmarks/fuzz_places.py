@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from written_places import Numbers, damaged, written
+
 from lvlm_ad.backend import Answer, FirstToken
 from lvlm_ad.conventions import Convention, convention_names, load_convention
-from lvlm_ad.regions.shapes import Box, Cell, Point, Polygon
+from lvlm_ad.regions.shapes import Box, Cell, Mask, Point, Polygon
 from lvlm_ad.text2seg.lexer import Text, plain
 from lvlm_ad.text2seg.places import read_boxes, read_cells, read_masks, read_points
 from lvlm_ad.text2seg.yes_no import read_yes_no
@@ -32,54 +35,10 @@ if TYPE_CHECKING:
 
 SIZES = [(768, 768), (896, 896), (1000, 500), (640, 1024), (333, 777)]
 GRID = (8, 6)
-OWN = {"loc", "loc_", "patch", "molmo", "molmo2"}
-Numbers = Sequence[float]
 _LARGE = 1e6
 _NOTICED = 0.3
 """Seconds that a hostile text may take whatever its length."""
 
-BOXES: dict[str, Callable[[list[Numbers]], str]] = {
-    "json": lambda boxes: json.dumps([{"bbox_2d": [*box], "label": "dent"} for box in boxes], indent=1),
-    "fence": lambda boxes: "Here:\n```json\n" + json.dumps([{"box_2d": [*box]} for box in boxes]) + "\n```",
-    "lines": lambda boxes: "\n".join(json.dumps({"bbox": [*box], "label": "dent"}) for box in boxes),
-    "wrapper": lambda boxes: json.dumps({"defects": [{"label": "dent", "box": [*box]} for box in boxes]}),
-    "bare": lambda boxes: json.dumps({"boxes": [[*box] for box in boxes]}),
-    "corners": lambda boxes: json.dumps([{"bbox": [[*box[:2]], [*box[2:]]]} for box in boxes]),
-    "python": lambda boxes: "[" + "".join(f"{{'bbox_2d': {[*box]}, 'label': 'dent',}}, " for box in boxes) + "]",
-    "prose": lambda boxes: "\n".join(f"- dent: {[*box]}" for box in boxes),
-    "cogvlm": lambda boxes: "".join(f"A nut [[{','.join(map(str, box))}]]. " for box in boxes),
-    "qwen": lambda boxes: "".join("<|box_start|>({},{}),({},{})<|box_end|>".format(*box) for box in boxes),
-    "qwen, plain": lambda boxes: " ".join("dent({},{}),({},{})".format(*box) for box in boxes),
-    "internvl": lambda boxes: f"<ref>dent</ref><box>{[[*box] for box in boxes]}</box>",
-    "minicpm": lambda boxes: "".join("<box>{} {} {} {}</box>".format(*box) for box in boxes),
-    "deepseek": lambda boxes: f"<|ref|>dent<|/ref|><|det|>{[[*box] for box in boxes]}<|/det|>",
-    "glm": lambda boxes: f"It is at <|begin_of_box|>{[[*box] for box in boxes]}<|end_of_box|>.",
-}
-POINTS: dict[str, Callable[[list[Numbers]], str]] = {
-    "json": lambda points: json.dumps([{"point_2d": [*point], "label": "dent"} for point in points]),
-    "lines": lambda points: "\n".join(json.dumps({"point": [*point]}) for point in points),
-    "bare": lambda points: json.dumps([[*point] for point in points]),
-    "tags": lambda points: "".join("<point>{} {}</point>".format(*point) for point in points),
-    "prose": lambda points: "; ".join("a dent at ({}, {})".format(*point) for point in points),
-}
-MASKS: dict[str, Callable[[list[Numbers]], str]] = {
-    "polygon": lambda boxes: json.dumps(
-        [{"box_2d": [*box], "mask": [[box[1], box[0]], [box[3], box[0]], [box[3], box[2]]]} for box in boxes]
-    ),
-}
-TOKENS: dict[str, Callable[[Numbers], str]] = {
-    "loc": lambda place: "".join(f"<loc{value:04}>" for value in place) + " dent ; ",
-    "loc_": lambda place: "dent" + "".join(f"<loc_{value}>" for value in place),
-    "patch": lambda place: "<object>" + "".join(f"<patch_index_{value:04}>" for value in place) + "</object>",
-    "molmo": lambda place: '<point x="{}" y="{}" alt="dent">dent</point>'.format(*place),
-    "molmo2": lambda place: '<points coords="1 1 {} {}">dent</points>'.format(*place),
-}
-NOISE = [
-    *("{", "}", "[", "]", "(", ")", "<", ">", '"', "'", ",", ":", "\n", "```", "<box>", "</box>", "<|det|>", "<ref>"),
-    *('"bbox_2d": ', '"score": ', "null", "NaN", "1e999", "-", "0.5", "1000", "9" * 50, "<loc0100>", "<loc_5>", "[]"),
-    *("<think>", "</think>", "no defects", "normal", "image anomaly score: 0.5", '"mask": ', "B3", "yes", "&lt;", "\\"),
-    *("<point x='1' y='2'>", "<patch_index_0007>", "\u200b", "\uff3b", "\x00", "\U0001f534", "// ", "/*", "#", "%"),
-]
 HOSTILE = [
     *(
         "[",
@@ -120,70 +79,32 @@ HOSTILE = [
 ]
 
 
-def written(rng: random.Random, reader: str, convention: Convention) -> tuple[set[tuple[float, ...]], str, str]:
-    """Return places as left, upper, right and lower side (a point as x and y), an answer that gives them, its form."""
-    own = next((form for form in convention.forms if form in OWN), "")
-    whole = 100 if convention.range == 1 else convention.range if isinstance(convention.range, int) else 300
-    places: list[Numbers] = []
-    texts: list[Numbers] = []
-    for _ in range(rng.randint(1, 4)):
-        x1, y1 = rng.randint(2, whole // 2), rng.randint(2, whole // 2)
-        x2, y2 = rng.randint(x1 + 1, whole - 1), rng.randint(y1 + 1, whole - 1)
-        ordered: dict[str, Numbers] = {
-            "yxyx": (y1, x1, y2, x2),
-            "xywh": (x1, y1, x2 - x1, y2 - y1),
-            "cxcywh": ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1),
-            "patches": (y1 * 32 + x1, y2 * 32 + x2),
-        }
-        box = ordered.get(convention.order, (x1, y1, x2, y2))
-        point = (y1, x1) if convention.points == "yx" else (x1, y1)
-        shift = 0.5 if convention.order == "patches" else 0  # the centre of a patch
-        true = [value + shift for value in (x1, y1, x2, y2)]
-        unit = 100 if convention.range == 1 else 1
-        places.append([value / unit for value in (true[:2] if reader == "points" else true)])
-        texts.append([value / unit if unit > 1 else value for value in (point if reader == "points" else box)])
-    known = {tuple(place) for place in places}
-    if own:
-        return known, "".join(map(TOKENS[own], texts)), own
-    forms = {"points": POINTS, "boxes": BOXES, "masks": MASKS}[reader]
-    form = rng.choice(list(forms))
-    return known, forms[form](texts), form
-
-
 def in_pixels(place: Numbers, convention: Convention, sent: tuple[int, int]) -> tuple[float, ...]:
     """Return a place in pixels, cut at the edges of the picture."""
     found = [convention.to_pixels(x, y, sent) for x, y in zip(place[::2], place[1::2], strict=True)]
     return tuple(round(min(max(value, 0), side), 3) for point in found for value, side in zip(point, sent, strict=True))
 
 
+def pixels_of(box: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the sides of the pixels whose centres a box holds; the box itself if it holds none."""
+    left, top, right, bottom = (math.ceil(value - 0.5) for value in box)
+    return (left, top, right, bottom) if left < right and top < bottom else box
+
+
 def as_numbers(shape: object) -> tuple[float, ...]:
-    """Return the sides of a box, of a triangle, or the place of a point."""
+    """Return the sides of a box, of a triangle, of a mask's pixels, or the place of a point."""
     match shape:
         case Box(x1, y1, x2, y2):
             numbers: Numbers = (x1, y1, x2, y2)
         case Point(x, y):
             numbers = (x, y)
+        case Mask(left, top, pixels):
+            numbers = (left, top, left + pixels.shape[1], top + pixels.shape[0])
         case Polygon(((x1, y1), _, (x2, y2))):
             numbers = (x1, y1, x2, y2)
         case _:
             numbers = ()
     return tuple(round(value, 3) for value in numbers)
-
-
-def damaged(text: str, rng: random.Random) -> str:
-    """Return an answer with pieces cut out, repeated or put in."""
-    for _ in range(rng.randint(1, 4)):
-        at, to = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
-        match rng.randrange(4):
-            case 0:
-                text = text[:at] + text[at + rng.randint(1, 4) :]
-            case 1:
-                text = text[:at] + rng.choice(NOISE) + text[at:]
-            case 2:
-                text = text[:to]
-            case _:
-                text = text[:at] + text[at:to] + text[at:]
-    return text[:5000]
 
 
 def numbers_in(text: str, convention: Convention) -> set[float]:
@@ -240,6 +161,8 @@ def check_places(reader: str, rng: random.Random, counts: Counter[str]) -> str:
     expected = {in_pixels(place, convention, sent) for place in places}
     # Of a picture padded to a square, a place may lie in the padding.
     inside = {place for place in expected if reader == "points" or (place[0] < place[2] and place[1] < place[3])}
+    if form == "picture":
+        inside = {pixels_of(place) for place in inside}
     if {as_numbers(shape) for shape in finding.shapes} != inside:
         return f"{form}, {convention.name}: {text!r} is read as {finding}"
     text = damaged(text, rng)
