@@ -20,7 +20,7 @@ from lvlm_ad.evaluate.decide import DecisionSettings, decide
 from lvlm_ad.evaluate.rows import answer_metrics, hash_of
 from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.evaluate.verify_metrics import EXACT, RANDOM, close, differences, interval_rule, metric_differences
-from lvlm_ad.evaluate.verify_shapes import count_again, measures_problem, scores_of
+from lvlm_ad.evaluate.verify_shapes import count_again, divides_itself, measures_problem, scores_of
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics.histograms import ScoreHistogram, components
 from lvlm_ad.presets import Price
@@ -248,8 +248,10 @@ def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram |
     """Count an image's pixels again: by score if there is a division, else only how many are normal and anomalous."""
     if run.manifest.on_failure == "exclude" and record.image_score is None:
         return ""
-    sample = sources.samples[record.id]
-    if run.manifest.method.places != "regions":
+    sample, divisions = sources.samples[record.id], sources.divisions
+    if divisions is not None and record.n_regions != divisions.regions(sample).count:
+        return "predictions.jsonl: the number of regions is not that of the division"
+    if divides_itself(run, record) and (divisions is not None or not run.manifest.division.hash):
         try:
             again, measures = count_again(run, record, sources)
         except ValueError as error:
@@ -257,12 +259,9 @@ def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram |
         if not close(measures, record.measures, EXACT):
             return "predictions.jsonl: the measures of shapes are not those of the data set's masks"
         same = _same(histogram, again)
-    elif sources.divisions is not None:
-        regions = sources.divisions.regions(sample)
-        if record.n_regions != regions.count:
-            return "predictions.jsonl: the number of regions is not that of the division"
-        values = paint(record.regions, regions, binary=bool(run.manifest.protocol.get("binary"))).values
-        same = _same(histogram, sources.divisions.histogram(sample, values))
+    elif divisions is not None:
+        regions, binary = divisions.regions(sample), bool(run.manifest.protocol.get("binary"))
+        same = _same(histogram, divisions.histogram(sample, paint(record.regions, regions, binary=binary).values))
     elif (mask := sample.mask) is None or histogram is None:
         same = mask is None and histogram is None
     else:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lvlm_ad.metrics.histograms import ScoreHistogram
     from lvlm_ad.runs import PredictionRecord, Run
 
-__all__ = ["count_again", "measures_problem", "scores_of"]
+__all__ = ["count_again", "divides_itself", "measures_problem", "scores_of"]
 
 
 def scores_of(record: PredictionRecord) -> list[float]:
@@ -42,6 +42,11 @@ def measures_problem(run: Run, record: PredictionRecord, histogram: ScoreHistogr
     points = {"n_places", "n_components", "found"} if places == "points" else set()
     fits = measures.keys() - {"point_hit"} == {"iou_box", "iou_mask"} | points
     return "" if fits and close(iou, measures["iou_mask"], EXACT) else problem
+
+
+def divides_itself(run: Run, record: PredictionRecord) -> bool:
+    """Whether the cells of an image's map belong to its answer, not to the image's division."""
+    return bool(record.shapes) or run.manifest.method.places != "regions"
 
 
 def count_again(run: Run, record: PredictionRecord, sources: Sources) -> tuple[ScoreHistogram | None, dict[str, float]]:

@@ -18,7 +18,7 @@ from lvlm_ad.regions.shapes import shapes_from_json
 from lvlm_ad.runs import METRIC_NAMES, read_run
 
 SIZE = (96, 96)
-METHODS = ("boxes", "points", "yes-no")
+METHODS = ("boxes", "points", "yes-no", "zoom")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def oracles(kept_data, tmp_path_factory):
             models=["oracle"],
             data=kept_data,
             method=method,
-            settings={"image_size": SIZE[0]},
+            settings={"image_size": SIZE[0], "division": "grid"},
             out=out,
             resamples=50,
             reference_rows=False,
