@@ -126,7 +126,8 @@ def test_commands_that_are_not_run_are_well_formed(block):
             name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             context = command.make_context(name, rest, parent=context)
         settings = parse_settings(list(context.params.get("settings") or []))
-        models = context.params.get("models") or context.params.get("model") or []
+        of_models = context.params.get("name") if command.name == "models" else None
+        models = context.params.get("models") or context.params.get("model") or of_models or []
         known = set(Protocol.model_fields)
         for model in [models] if isinstance(models, str) else models:
             # A package or file of the reader's own is not here.

@@ -358,3 +358,14 @@ def test_a_preset_names_a_convention_that_exists_and_says_where_it_is_documented
     assert not (preset.told and preset.prompts)
     for prompt in preset.prompts.values():
         load_prompt(prompt)
+
+
+def test_the_page_names_each_convention():
+    """The table in docs/models.md gives each preset of a chosen model its convention, and says which are told."""
+    page = (CONFIGS.parent / "docs" / "models.md").read_text().partition("## How a model writes places")[2]
+    rows = [line for line in page.partition("*Told*")[0].split("\n") if line.startswith("| `")]
+    for preset in map(load_model, preset_names("models")):
+        if preset.convention:
+            (row,) = [row for row in rows if f"`{preset.name}`" in row]
+            assert row.startswith(f"| `{preset.convention}`"), preset.name
+            assert ("| told |" in row) == preset.told, preset.name
