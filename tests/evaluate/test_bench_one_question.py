@@ -183,12 +183,18 @@ def blots(tmp_path_factory):
     return folder.parent
 
 
+def oracle_of(data, out, settings, method):
+    """Bench the oracle through a method."""
+    options = {"method": method, "resamples": 0, "reference_rows": False}
+    (run,) = lvlm_ad.bench(models="oracle", data=data, out=out, settings=settings, **options)
+    return run
+
+
 @pytest.mark.parametrize("scored", [False, True])
 def test_the_oracle_through_boxes_is_that_of_brute_force(blots, tmp_path, grid, scored):
     """Its map has a box around each defect, with the fraction that is defective as score if scores are asked for."""
     settings = {**grid, "scored": scored}
-    runs = lvlm_ad.bench(data=blots, out=tmp_path, settings=settings, method="boxes", resamples=0)
-    (oracle,) = (run for run in runs if run.manifest.model.name == "oracle")
+    oracle = oracle_of(blots, tmp_path, settings, "boxes")
     _, masks = pictures_and_masks(blots, "bolt")
     maps, boxes = [], 0
     for mask in masks:
@@ -210,3 +216,18 @@ def test_the_oracle_through_boxes_is_that_of_brute_force(blots, tmp_path, grid, 
     shapes = oracle.metrics["categories"]["bolt"]["shapes"]
     assert shapes["miou_box"] == 1
     assert shapes["miou_mask"] == pytest.approx(np.mean(overlaps), abs=1e-12)
+
+
+def test_the_oracle_through_masks_is_perfect(blots, tmp_path, grid):
+    """Masks can say everything: the oracle's map is the ground truth."""
+    found = oracle_of(blots, tmp_path, grid, "masks").metrics["categories"]["bolt"]
+    assert (found["pixel_ap"], found["shapes"]["miou_mask"], found["shapes"]["acc_mask_50"]) == (1, 1, 1)
+
+
+def test_the_oracle_through_cells_is_that_of_the_same_grid(blots, tmp_path, grid):
+    """Cells by name and numbered regions of the same grid have the same ceiling."""
+    cells = oracle_of(blots, tmp_path, {**grid, "cell_rows": 4, "cell_columns": 4}, "cells")
+    regions = oracle_of(blots, tmp_path, {**grid, "max_area": 1e9}, "regions")
+    for metric in ("auroc", "ap", "f1_max", "aupro"):
+        one, other = (run.metrics["categories"]["bolt"][f"pixel_{metric}"] for run in (cells, regions))
+        assert one == pytest.approx(other, abs=1e-12)
