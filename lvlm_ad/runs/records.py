@@ -285,8 +285,8 @@ class PredictionRecord(_Record):
     """Of a yes or no: "probability" or "text"."""
     spread: Amount | None = None
     """The standard deviation of the image score over several answers."""
-    measures: dict[str, Fraction] = {}
-    """What is measured in this image alone, such as its IoU."""
+    measures: dict[str, Amount] = {}
+    """What is measured in this image alone, such as its IoU or how many points lie in it."""
 
     def line(self) -> bytes:
         """Return the record as a line of predictions.jsonl; newer fields only where they say something."""

@@ -57,8 +57,8 @@ def in_scored_boxes(picture):
 def in_points(picture):
     """A model that points."""
     box = red_box(picture)
-    points = [{"point_2d": [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], "label": "hole"}] if box else []
-    return json.dumps(points)
+    middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2] if box else []
+    return json.dumps([{"point_2d": point, "label": "hole"} for point in (middle, [9, 90])] if box else [])
 
 
 def in_masks(picture):
@@ -119,7 +119,8 @@ def painted(name, picture):
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     inside = (x1 <= x) & (x < x2) & (y1 <= y) & (y < y2)
     if name == "points":
-        inside = (x - (x1 + x2) / 2) ** 2 + (y - (y1 + y2) / 2) ** 2 <= (0.1 * SIDE) ** 2
+        discs = ((x1 + x2) / 2, (y1 + y2) / 2), (9, 90)
+        inside = np.any([(x - across) ** 2 + (y - down) ** 2 <= (0.1 * SIDE) ** 2 for across, down in discs], axis=0)
     elif name == "masks":
         inside &= (y - y1) / (y2 - 3 * SIDE / 1000 - y1) < (x - x1) / (x2 - x1)
     elif name == "cells":
@@ -155,7 +156,8 @@ def test_a_model_that_sees_the_defect_is_measured_as_its_answers_say(bench, endp
     assert len(endpoint.asked) == 12
     assert bench(settings, method=method).metrics == run.metrics
     assert len(endpoint.asked) == 12
-    assert read_run(run.dir).manifest.method.name == method
+    back = read_run(run.dir)
+    assert (back.manifest.method.name, list(back.predictions)) == (method, list(run.predictions))
     assert run.metrics["answers"] | {"ok": 12, "total": 12} == run.metrics["answers"]
     assert run.metrics["mean"]["image_auroc"] == 1
     for category in ("bolt", "nut1"):
