@@ -475,3 +475,45 @@ def test_special_tokens_are_kept_on_request(backend):
         assert answer.text.strip().removeprefix(model._tokenizer.decode([special])).startswith(answer.first.text)
     assert texts[True] == f"{model._tokenizer.decode([special])}Yes{model._tokenizer.decode([special])}"
     assert texts[None] == "Yes"
+
+
+@needs_xgrammar
+@pytest.mark.parametrize("method", ["boxes", "cells", "each", "pairs", "points", "score", "votes", "yes-no", "zoom"])
+def test_every_method_asks_a_local_model_in_batches(small_data, tiny_lvlm, tmp_path, monkeypatch, method):
+    """Batched answers give the same findings as single ones, also where a method asks several questions or rounds."""
+    import lvlm_ad
+    from lvlm_ad.runs import read_run
+
+    monkeypatch.chdir(tmp_path)
+    settings = {
+        "model": str(tiny_lvlm("qwen2_5_vl")),
+        "device": "cpu",
+        "max_tokens": 60,
+        "constrain": True,
+        "image_size": 96,
+        "grid_rows": 2,
+        "grid_columns": 2,
+        "division": "grid",
+        "min_area": 0,
+        **({"convention": "unit_1"} if method in {"boxes", "points"} else {}),
+        **({"zoom_budget": 2, "zoom_pieces": 2} if method == "zoom" else {}),
+    }
+
+    def records(batch_size):
+        (run,) = lvlm_ad.bench(
+            models="transformers",
+            data=small_data,
+            limit=1,
+            method=method,
+            resamples=0,
+            settings={**settings, "batch_size": batch_size},
+            reference_rows=False,
+            out=tmp_path / str(batch_size),
+        )
+        return [
+            (one.image_score, one.text, one.shapes, one.regions, one.status) for one in read_run(run.dir).predictions
+        ]
+
+    alone = records(1)
+    assert records(6) == alone
+    assert all(text for _, text, *_ in alone)
