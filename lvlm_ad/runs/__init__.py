@@ -1,6 +1,7 @@
 """A run on disk: its manifest, its predictions and its metrics, in versioned files that are checked when read."""
 
 from lvlm_ad.runs.image_scores import ImageScores, current_intervals, image_scores, is_current, usd_per_image
+from lvlm_ad.runs.prediction_records import PredictionRecord, StepRecord
 from lvlm_ad.runs.records import (
     DEFAULT_FPR_LIMIT,
     INTERVAL_RULE,
@@ -10,8 +11,6 @@ from lvlm_ad.runs.records import (
     TEXT_KEPT,
     Manifest,
     MethodRecord,
-    PredictionRecord,
-    StepRecord,
 )
 from lvlm_ad.runs.resamples import read_resamples, write_resamples
 from lvlm_ad.runs.run import Run, Runs, each_separately, find_runs, only_run, read_run, read_runs, write_run

@@ -1,4 +1,4 @@
-"""Schemas of a run's files: run.json, predictions.jsonl and metrics.json. Reading a file checks every field."""
+"""Schema of run.json, and what the schemas of a run's other files share. Reading a file checks every field."""
 
 from __future__ import annotations
 
@@ -14,18 +14,13 @@ from pydantic import (
     ValidationError,
     field_validator,
     model_serializer,
-    model_validator,
 )
 
-from lvlm_ad.backend import Outcome
 from lvlm_ad.errors import what_is_wrong
-from lvlm_ad.limits import REGIONS, TOTAL_COUNT, check_plain
+from lvlm_ad.limits import TOTAL_COUNT, check_plain
 from lvlm_ad.methods.contract import Places
 from lvlm_ad.presets import Price, Protocol
-from lvlm_ad.runs.decision_records import DecisionMeasures
-from lvlm_ad.runs.fields import Amount, Count, Fraction, Interval, Values
-from lvlm_ad.text2seg import Status
-from lvlm_ad.text2seg.finding import Source
+from lvlm_ad.runs.fields import Amount, Values
 
 __all__ = [
     "DEFAULT_FPR_LIMIT",
@@ -35,10 +30,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "TEXT_KEPT",
     "Manifest",
-    "Measures",
     "MethodRecord",
-    "PredictionRecord",
-    "StepRecord",
 ]
 
 SCHEMA_VERSION = 1
@@ -77,10 +69,6 @@ def _check(values: dict[str, Any], model: type[BaseModel]) -> None:
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-_NEWER = ("shapes", "flags", "source", "spread", "steps", "measures")
-"""Fields of a prediction that came later than version 0.2."""
 
 
 class ModelRecord(_Record):
@@ -221,211 +209,3 @@ class Manifest(_Record):
         method = "" if self.method.name == "regions" else self.method.name
         labels = ", ".join(filter(None, (method, "dense" if self.model.row == "dense" else "", self.model.label)))
         return f"{self.model.name} ({labels})" if labels else self.model.name
-
-
-class StepRecord(_Record):
-    """One answered question of several about an image."""
-
-    key: str
-    text: str = ""
-    """The answer's beginning; at most 20,000 characters, and 400,000 of all answers about an image."""
-    outcome: Outcome = "ok"
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    cost_usd: Amount | None = None
-    seconds: Amount = 0.0
-
-
-class PredictionRecord(_Record):
-    """One image's prediction: one line of predictions.jsonl. The defaults are those of an own map, which asks nothing.
-
-    If several questions were asked about the image, ``key``, ``outcome`` and ``text`` are those of the last one, and
-    tokens, cost and seconds are totals.
-
-    Example:
-        >>> record = PredictionRecord(
-        ...     id="bolt/bent/003", category="bolt", label=True, defect="bent", image_score=0.9, regions={5: 0.8},
-        ...     n_regions=60, text="image anomaly score: 0.9; region 5: 0.8.",
-        ... )  # fmt: skip
-        >>> PredictionRecord.model_validate_json(record.model_dump_json()) == record
-        True
-    """
-
-    id: str
-    category: str
-    label: bool
-    defect: str
-    image_score: Annotated[float, Field(allow_inf_nan=False)] | None
-    """None where the answer has none. In 0..1, except for maps from files."""
-    regions: dict[int, Fraction] = {}
-    n_regions: Annotated[int, Field(ge=0, le=REGIONS)] = 0
-    status: Status = "ok"
-    """What was read from the answer."""
-    notes: list[str] = []
-    key: str = ""
-    """The stored answer's key in answers.sqlite; empty for a baseline."""
-    outcome: Outcome = "ok"
-    """How the answer ended, as the endpoint reported it."""
-    text: str = ""
-    """The answer's first 20,000 characters; answers.sqlite has the whole answer."""
-    # Before cost_usd: where only scores and costs are needed, the last cost in a line is read.
-    steps: list[StepRecord] = []
-    """Every answered question, if there are several."""
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    cost_usd: Amount | None = None
-    seconds: Amount = 0.0
-    division: str = ""
-    """The hash of the image's division; empty if it is not divided."""
-    shapes: list[dict[str, Any]] = []
-    """Places other than regions, as ``lvlm_ad.regions.shapes.shape_to_json`` writes them."""
-    flags: list[str] = []
-    """What was wrong with places, by name."""
-    source: Source = ""
-    """Of a yes or no: "probability" or "text"."""
-    spread: Amount | None = None
-    """The standard deviation of the image score over several answers."""
-    measures: dict[str, Amount] = {}
-    """What is measured in this image alone, such as its IoU or how many points lie in it."""
-
-    def line(self) -> bytes:
-        """Return the record as a line of predictions.jsonl; newer fields only where they say something."""
-        unset = {name for name in _NEWER if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump_json(exclude=unset).encode() + b"\n"
-
-    @model_validator(mode="after")
-    def _check_regions(self) -> PredictionRecord:
-        if not all(1 <= number <= self.n_regions for number in self.regions):
-            raise ValueError(f"regions are numbered 1 to {self.n_regions}")
-        return self
-
-
-class _Measures(_Record):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-
-class ShapeMeasures(_Measures):
-    """The metrics of shapes of one category, or the mean over all."""
-
-    miou_box: Fraction | None
-    miou_mask: Fraction | None
-    acc_box_10: Fraction | None
-    acc_box_30: Fraction | None
-    acc_box_50: Fraction | None
-    acc_mask_10: Fraction | None
-    acc_mask_30: Fraction | None
-    acc_mask_50: Fraction | None
-    false_alarms: Fraction | None
-    point_hit: Fraction | None = None
-    """Of a method that answers in points, as the next."""
-    found: Fraction | None = None
-    interval: dict[str, Interval] = {}
-    undefined: dict[str, str] = {}
-    range: dict[str, Interval] = {}
-
-
-class CategoryMeasures(_Measures):
-    """The metrics of one category, or the mean over all. Fields that older versions did not write have a default."""
-
-    image_auroc: Fraction | None = None
-    image_ap: Fraction | None = None
-    image_f1_max: Fraction | None = None
-    pixel_auroc: Fraction | None = None
-    pixel_ap: Fraction | None = None
-    pixel_f1_max: Fraction | None = None
-    pixel_aupro: Fraction | None = None
-    n_images: Count
-    n_measured: Count
-    n_with_truth: Count | None = None
-    """How many images the pixel metrics cover, if some ground truth is unknown."""
-    fpr_limit: Fraction = DEFAULT_FPR_LIMIT
-    interval: dict[str, Interval] = {}
-    """Metric -> the ends of its 95 % interval."""
-    no_interval: dict[str, str] = {}
-    """Metric -> why it has a value but no interval."""
-    few_images: list[str] = []
-    """Metrics with so few images that even a perfect value does not exclude chance."""
-    bound_at_extreme: dict[str, Fraction] = {}
-    """Image AUROC at 1 or 0 -> the smallest or largest true AUROC that no valid interval can exclude."""
-    interval_over_categories: dict[str, Interval] = {}
-    """Of a mean: metric -> an interval that also stands for other kinds of objects."""
-    range: dict[str, Interval] = {}
-    undefined: dict[str, str] = {}
-    """Metric -> why it is None."""
-    shapes: ShapeMeasures | None = None
-    """Of a method that answers in boxes, points, cells or masks."""
-
-
-class GroupMeasures(_Measures):
-    """The defects of one kind in a category, or of one size, against the good images."""
-
-    n: Count
-    """Defective images that were measured."""
-    categories: list[str] = []
-    """Of a size: the categories that have such defects; the metrics are means over them."""
-    image_auroc: Fraction | None
-    pixel_auroc: Fraction | None
-    pixel_aupro: Fraction | None
-    judged: Count = 0
-    """Defective images that are judged at the run's threshold, those without an answer included."""
-    found: Count = 0
-    """Those of them that alarm."""
-    recall: Fraction | None = None
-    interval: dict[str, Interval] = {}
-    no_interval: dict[str, str] = {}
-    few_images: list[str] = []
-    bound_at_extreme: dict[str, Fraction] = {}
-    undefined: dict[str, str] = {}
-
-
-class UsageMeasures(_Measures):
-    """Tokens, cost and time of all answers together; None where an answer does not report them."""
-
-    input_tokens: Count | None
-    output_tokens: Count | None
-    cost_usd: Amount | None
-    spent_usd: Amount | None = None
-    seconds: Amount
-    questions: Count | None = None
-    """Questions that were answered; only of methods other than regions, which asks one an image."""
-
-
-class AnswerMeasures(_Measures):
-    """How many answers have which status."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-    __pydantic_extra__: dict[str, Count]
-
-    total: Annotated[int, Field(ge=1, le=TOTAL_COUNT)]
-    usable: Count
-
-
-class IntervalMeasures(_Measures):
-    """How a run's intervals were computed."""
-
-    level: Fraction = 0.95
-    resamples: Count = 0
-    pixels: str = ""
-    """How pixels were counted for resamples: "exact", or at how many thresholds."""
-    rule: Count = 1
-
-
-class Measures(_Measures):
-    """The content of metrics.json."""
-
-    mean: CategoryMeasures
-    categories: dict[str, CategoryMeasures]
-    answers: AnswerMeasures
-    usage: UsageMeasures
-    intervals: IntervalMeasures = IntervalMeasures()
-    """Missing in runs of rule 1 with --resamples 0."""
-    coverage: Fraction | None = None
-    """The fraction of images with a usable answer."""
-    scores: dict[str, Count] = {}
-    findings: dict[str, Count] = {}
-    """What tables must say of the findings; only of methods other than regions."""
-    decisions: DecisionMeasures | None = None
-    kinds: dict[str, dict[str, GroupMeasures]] = {}
-    """Category -> kind of defect -> its metrics, where a category has several kinds."""
-    sizes: dict[str, GroupMeasures] = {}
-    """Size of defect -> the metrics of such defects."""

@@ -29,14 +29,14 @@ from lvlm_ad.limits import (
 )
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.regions.regions import PUBLISHED_AREA
+from lvlm_ad.runs.measures import Measures
+from lvlm_ad.runs.prediction_records import PredictionRecord
 from lvlm_ad.runs.records import (
     METRIC_NAMES,
     METRIC_TITLES,
     SCHEMA_VERSION,
     DivisionRecord,
     Manifest,
-    Measures,
-    PredictionRecord,
 )
 
 if TYPE_CHECKING:

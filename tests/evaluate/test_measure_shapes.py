@@ -13,7 +13,7 @@ from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.regions.shapes import Box, Point
 from lvlm_ad.runs import METRIC_NAMES, PredictionRecord
-from lvlm_ad.runs.records import CategoryMeasures
+from lvlm_ad.runs.measures import CategoryMeasures
 from lvlm_ad.text2seg import paint_shapes
 
 SIZE = (20, 24)

@@ -1,0 +1,145 @@
+"""Schema of metrics.json."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lvlm_ad.limits import TOTAL_COUNT
+from lvlm_ad.runs.decision_records import DecisionMeasures
+from lvlm_ad.runs.fields import Amount, Count, Fraction, Interval
+from lvlm_ad.runs.records import DEFAULT_FPR_LIMIT
+
+__all__ = ["CategoryMeasures", "Measures"]
+
+
+class _Measures(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class ShapeMeasures(_Measures):
+    """The metrics of shapes of one category, or the mean over all."""
+
+    miou_box: Fraction | None
+    miou_mask: Fraction | None
+    acc_box_10: Fraction | None
+    acc_box_30: Fraction | None
+    acc_box_50: Fraction | None
+    acc_mask_10: Fraction | None
+    acc_mask_30: Fraction | None
+    acc_mask_50: Fraction | None
+    false_alarms: Fraction | None
+    point_hit: Fraction | None = None
+    """Of a method that answers in points, as the next."""
+    found: Fraction | None = None
+    interval: dict[str, Interval] = {}
+    undefined: dict[str, str] = {}
+    range: dict[str, Interval] = {}
+
+
+class CategoryMeasures(_Measures):
+    """The metrics of one category, or the mean over all. Fields that older versions did not write have a default."""
+
+    image_auroc: Fraction | None = None
+    image_ap: Fraction | None = None
+    image_f1_max: Fraction | None = None
+    pixel_auroc: Fraction | None = None
+    pixel_ap: Fraction | None = None
+    pixel_f1_max: Fraction | None = None
+    pixel_aupro: Fraction | None = None
+    n_images: Count
+    n_measured: Count
+    n_with_truth: Count | None = None
+    """How many images the pixel metrics cover, if some ground truth is unknown."""
+    fpr_limit: Fraction = DEFAULT_FPR_LIMIT
+    interval: dict[str, Interval] = {}
+    """Metric -> the ends of its 95 % interval."""
+    no_interval: dict[str, str] = {}
+    """Metric -> why it has a value but no interval."""
+    few_images: list[str] = []
+    """Metrics with so few images that even a perfect value does not exclude chance."""
+    bound_at_extreme: dict[str, Fraction] = {}
+    """Image AUROC at 1 or 0 -> the smallest or largest true AUROC that no valid interval can exclude."""
+    interval_over_categories: dict[str, Interval] = {}
+    """Of a mean: metric -> an interval that also stands for other kinds of objects."""
+    range: dict[str, Interval] = {}
+    undefined: dict[str, str] = {}
+    """Metric -> why it is None."""
+    shapes: ShapeMeasures | None = None
+    """Of a method that answers in boxes, points, cells or masks."""
+
+
+class GroupMeasures(_Measures):
+    """The defects of one kind in a category, or of one size, against the good images."""
+
+    n: Count
+    """Defective images that were measured."""
+    categories: list[str] = []
+    """Of a size: the categories that have such defects; the metrics are means over them."""
+    image_auroc: Fraction | None
+    pixel_auroc: Fraction | None
+    pixel_aupro: Fraction | None
+    judged: Count = 0
+    """Defective images that are judged at the run's threshold, those without an answer included."""
+    found: Count = 0
+    """Those of them that alarm."""
+    recall: Fraction | None = None
+    interval: dict[str, Interval] = {}
+    no_interval: dict[str, str] = {}
+    few_images: list[str] = []
+    bound_at_extreme: dict[str, Fraction] = {}
+    undefined: dict[str, str] = {}
+
+
+class UsageMeasures(_Measures):
+    """Tokens, cost and time of all answers together; None where an answer does not report them."""
+
+    input_tokens: Count | None
+    output_tokens: Count | None
+    cost_usd: Amount | None
+    spent_usd: Amount | None = None
+    seconds: Amount
+    questions: Count | None = None
+    """Questions that were answered; only of methods other than regions, which asks one an image."""
+
+
+class AnswerMeasures(_Measures):
+    """How many answers have which status."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Count]
+
+    total: Annotated[int, Field(ge=1, le=TOTAL_COUNT)]
+    usable: Count
+
+
+class IntervalMeasures(_Measures):
+    """How a run's intervals were computed."""
+
+    level: Fraction = 0.95
+    resamples: Count = 0
+    pixels: str = ""
+    """How pixels were counted for resamples: "exact", or at how many thresholds."""
+    rule: Count = 1
+
+
+class Measures(_Measures):
+    """The content of metrics.json."""
+
+    mean: CategoryMeasures
+    categories: dict[str, CategoryMeasures]
+    answers: AnswerMeasures
+    usage: UsageMeasures
+    intervals: IntervalMeasures = IntervalMeasures()
+    """Missing in runs of rule 1 with --resamples 0."""
+    coverage: Fraction | None = None
+    """The fraction of images with a usable answer."""
+    scores: dict[str, Count] = {}
+    findings: dict[str, Count] = {}
+    """What tables must say of the findings; only of methods other than regions."""
+    decisions: DecisionMeasures | None = None
+    kinds: dict[str, dict[str, GroupMeasures]] = {}
+    """Category -> kind of defect -> its metrics, where a category has several kinds."""
+    sizes: dict[str, GroupMeasures] = {}
+    """Size of defect -> the metrics of such defects."""
