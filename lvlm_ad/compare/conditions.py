@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,17 +19,26 @@ if TYPE_CHECKING:
 __all__ = ["check_conditions", "distinct_names", "measured_categories", "method_in_words", "same_run"]
 
 _VALUE_KEPT = 24
-"""Characters of an option's value; hashes are long."""
+"""Characters of an option's value."""
+
+_HASH = re.compile("[0-9a-f]{64}")
 
 
-def method_in_words(manifest: Manifest) -> str:
-    """Name a run's method with its options and its convention, such as "boxes (scored), qwen3_1000"."""
-    method = manifest.method
-    options = ", ".join(
-        name if value is True else f"{name} {str(value)[:_VALUE_KEPT]}"
-        for name, value in method.options.items()
-        if value is not False
-    )
+def method_in_words(manifest: Manifest, *, hashes: bool = True) -> str:
+    """Name a run's method with its options and its convention, such as "boxes (scored), qwen3_1000".
+
+    Args:
+        manifest: the run's manifest.
+        hashes: whether to include the beginnings of the hashes of its code and of its sentences.
+    """
+    method, words = manifest.method, []
+    for name, value in method.options.items():
+        text = str(value)
+        if _HASH.fullmatch(text):
+            words += [f"{name} {text[:8]}"] if hashes else []
+        elif value is not False:
+            words.append(name if value is True else f"{name} {text[:_VALUE_KEPT]}")
+    options = ", ".join(words)
     convention = str(method.convention.get("name", ""))
     return ", ".join(filter(None, [f"{method.name}{f' ({options})' if options else ''}", convention]))
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lvlm_ad.backend import Answer
 from lvlm_ad.conventions import Convention
-from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.evaluate.conversation import replay
 from lvlm_ad.evaluate.views import seed_of
@@ -19,6 +20,7 @@ from lvlm_ad.plugins.methods import load_method, method_names
 from lvlm_ad.presets import Protocol, load_prompt, preset_names
 from lvlm_ad.prompts import Questioner
 from lvlm_ad.runs import TEXT_KEPT
+from lvlm_ad.text2seg.finding import Finding
 
 if TYPE_CHECKING:
     from lvlm_ad.asking import AnswerStore
@@ -26,10 +28,9 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.sources import Sources
     from lvlm_ad.methods import Method
     from lvlm_ad.presets import PromptPreset
-    from lvlm_ad.runs import Manifest, PredictionRecord, Run
-    from lvlm_ad.text2seg.finding import Finding
+    from lvlm_ad.runs import Manifest, PredictionRecord, Run, StepRecord
 
-__all__ = ["Conversations", "is_cut", "recorded_answers"]
+__all__ = ["Conversations", "asked_of", "is_cut", "recorded_answers"]
 
 
 class Conversations:
@@ -64,6 +65,23 @@ class Conversations:
         if self._method is None or self.problem:
             raise LvlmAdError(self.problem)
         return replay(self._method, self._view(record), answers)
+
+    def best(self, record: PredictionRecord) -> Finding | None:
+        """Return what a model would answer that knows the defects of an image, as the row oracle has it.
+
+        Returns:
+            The finding; None without the data set.
+
+        Raises:
+            LvlmAdError: the image or its mask cannot be read.
+        """
+        if self._method is None or self.problem or self._sources is None:
+            return None
+        side, sample = self._protocol.image_size, self._sources.samples[record.id]
+        finding = Finding(float(sample.label))
+        if (mask := sample.mask) is not None:
+            finding = self._method.best_finding(self._view(record), resize_mask(mask, (side, side)))
+        return replace(finding, image=float(sample.label))
 
     def is_key(self, request: Request, key: str) -> bool:
         """Whether a stored answer's key is that of a question."""
@@ -151,6 +169,11 @@ def _model(manifest: Manifest) -> AskedModel:
     return AskedModel(manifest.model.name, convention=convention, told=told)
 
 
+def asked_of(record: PredictionRecord) -> Sequence[PredictionRecord | StepRecord]:
+    """Return key, text and outcome of each answer about an image; of a single one the record itself has them."""
+    return record.steps or ([record] if record.key else [])
+
+
 def recorded_answers(record: PredictionRecord, stored: AnswerStore | None = None) -> list[Answer]:
     """Return the answers about an image, in their order: whole ones where they are stored.
 
@@ -158,7 +181,7 @@ def recorded_answers(record: PredictionRecord, stored: AnswerStore | None = None
         record: the image's prediction.
         stored: stored answers; None: those in ``predictions.jsonl``, which may be cut and have no probabilities.
     """
-    asked: Sequence[Any] = record.steps or ([record] if record.key else [])
+    asked = asked_of(record)
     found = [stored.get(one.key) if stored is not None and one.key else None for one in asked]
     return [whole or Answer(one.text, one.outcome) for whole, one in zip(found, asked, strict=True)]
 

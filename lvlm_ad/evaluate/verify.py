@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.asking import AnswerStore
-from lvlm_ad.backend import Answer
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.decide import DecisionSettings, decide
+from lvlm_ad.evaluate.recorded import Conversations
 from lvlm_ad.evaluate.rows import answer_metrics, hash_of
 from lvlm_ad.evaluate.sources import Sources, find_sources
+from lvlm_ad.evaluate.verify_answers import answer_problem
 from lvlm_ad.evaluate.verify_metrics import EXACT, RANDOM, close, differences, interval_rule, metric_differences
 from lvlm_ad.evaluate.verify_shapes import count_again, divides_itself, measures_problem, scores_of
 from lvlm_ad.log import Progress
@@ -26,7 +27,6 @@ from lvlm_ad.metrics.histograms import ScoreHistogram, components
 from lvlm_ad.presets import Price
 from lvlm_ad.runs import (
     INTERVAL_RULE,
-    TEXT_KEPT,
     PredictionRecord,
     Run,
     each_separately,
@@ -34,15 +34,12 @@ from lvlm_ad.runs import (
 )
 from lvlm_ad.runs.run import THRESHOLD_FILE
 from lvlm_ad.store import open_answers
-from lvlm_ad.text2seg import UNANSWERED, paint, read
+from lvlm_ad.text2seg import UNANSWERED, paint
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets import Sample
 
 __all__ = ["verify_run", "verify_runs"]
-
-_SCORE = 5e-7
-"""The tolerance of a score: half of its last decimal in an answer's text."""
 
 
 def verify_runs(
@@ -103,9 +100,16 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
         What differs, a sentence each.
     """
     problems = list(_manifest(run))
-    by_image = [(record.id, _answer(run, record, answers)) for record in run.predictions]
+    conversations = Conversations(run, sources) if run.manifest.method.name != "regions" else None
+    if conversations is not None and conversations.problem and run.manifest.model.kind == "backend":
+        return [*problems, f"predictions.jsonl: the answers cannot be read again: {conversations.problem}"]
+
+    def reread(record: PredictionRecord) -> str:
+        return answer_problem(run, record, answers, conversations)
+
+    by_image = [(record.id, reread(record)) for record in run.predictions]
     by_image += [(record.id, _price(run, record)) for record in run.predictions]
-    problems += [*_listed(by_image), *_usage(run), *_decisions(run, answers)]
+    problems += [*_listed(by_image), *_usage(run), *_decisions(run, reread)]
     if run.histograms is None:
         return [*problems, "pixels.npz is missing: pixel metrics cannot be checked"]
     pairs = list(zip(run.predictions, run.histograms, strict=True))
@@ -153,30 +157,9 @@ def _manifest(run: Run) -> Iterator[str]:
         (name, "predictions.jsonl: an image occurs twice" if count > 1 else "") for name, count in counts.items()
     )
     divided = hash_rows([record.id, record.division] for record in records)
-    if manifest.model.row == "regions" and divided != manifest.division.hash:
+    is_divided = manifest.division.hash or manifest.method.name == "regions"
+    if manifest.model.row == "regions" and is_divided and divided != manifest.division.hash:
         yield "run.json: the division is not that of the predictions"
-
-
-def _answer(run: Run, record: PredictionRecord, answers: AnswerStore | None) -> str:
-    """Read an answer again."""
-    if run.manifest.model.row != "regions":
-        return ""
-    scoring = run.manifest.protocol.get("scoring", "text")
-    stored = answers.get(record.key) if answers is not None and record.key else None
-    if stored is None:
-        if len(record.text) >= TEXT_KEPT:
-            # A cut answer need not give its scores any more; that it gave none can be believed.
-            scored = record.image_score is not None or record.regions
-            return "predictions.jsonl: the answer is cut, so its scores cannot be checked" if scored else ""
-        if scoring == "expected":
-            return ""
-    elif (stored.text[:TEXT_KEPT], stored.outcome) != (record.text, record.outcome):
-        return "predictions.jsonl: the answer is not the one in answers.sqlite"
-    scores = read(stored or Answer(record.text, record.outcome), record.n_regions, scoring)
-    same = close([scores.image, scores.regions], [record.image_score, record.regions], _SCORE)
-    if same and record.status in {*UNANSWERED, scores.status}:
-        return ""
-    return "predictions.jsonl: scores or status are not those of the answer's text"
 
 
 def _price(run: Run, record: PredictionRecord) -> str:
@@ -204,11 +187,11 @@ def _usage(run: Run) -> Iterator[str]:
         yield from differences(expected, usage if name == "usage" else run.metrics.get(name), name)
 
 
-def _decisions(run: Run, answers: AnswerStore | None) -> Iterator[str]:
+def _decisions(run: Run, reread: Callable[[PredictionRecord], str]) -> Iterator[str]:
     """Read the answers that thresholds were chosen from again, and decide again; older runs have no decisions."""
     others, recorded = run.threshold_records, run.metrics.get("decisions")
     tested = {record.id for record in run.predictions}
-    by_image = [(record.id, _answer(run, record, answers) or _price(run, record)) for record in others]
+    by_image = [(record.id, reread(record) or _price(run, record)) for record in others]
     by_image += [(record.id, "is also a test image" if record.id in tested else "") for record in others]
     for problem in _listed(by_image):
         yield problem.replace("predictions.jsonl", THRESHOLD_FILE)

@@ -200,7 +200,7 @@ def _table(runs: Sequence[Run], sort: str, notes: Sequence[str]) -> ModelTable:
 
 def _names(runs: Sequence[Run], entries: Sequence[Entry]) -> list[str]:
     """Name each run by its method, with its marks, and with its hash where two have the same name."""
-    names = [method_in_words(run.manifest) for run in runs]
+    names = [method_in_words(run.manifest, hashes=False) for run in runs]
     counts = Counter(names)
     names = [
         f"{name} #{run.manifest.config_hash[:6]}" if counts[name] > 1 else name

@@ -189,6 +189,7 @@ def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: boo
         return "maps from files" if manifest.model.kind == "maps" else "own anomaly map, not scored by region"
     excluded = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
     expected = manifest.protocol.get("scoring") == "expected"
+    by_probability = bool(metrics.get("findings", {}).get("probability"))
     reasons = {
         "the method is given the ground truth": manifest.model.sees_truth,
         "no answer is usable": run.metrics.get("coverage") == 0,
@@ -196,6 +197,7 @@ def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: boo
             run.metrics["answers"].get(status) for status in UNANSWERED
         ),
         "expected scores cannot be verified: a run does not store probabilities": verified and expected,
+        "P(yes) cannot be verified: a run does not store probabilities": verified and by_probability,
         f"its {METRIC_TITLES[sort]} is undefined": mean.get(sort) is None,
         f"measured on {mean['n_measured']} of {mean['n_images']} images; failed images were left out": excluded,
         f"{METRIC_TITLES[sort]}: {no_interval}": sort not in mean.get("interval", {}),

@@ -165,7 +165,7 @@ def _division(run: Run) -> str:
     if manifest.model.row == "dense":
         return "own anomaly maps"
     prompt = f", prompt {manifest.prompt.name}" if manifest.prompt.name else ""
-    method = f"method {method_in_words(manifest)}" if manifest.method.name != "regions" else ""
+    method = f"method {method_in_words(manifest, hashes=False)}" if manifest.method.name != "regions" else ""
     division = f"{manifest.division.method} division" if manifest.division.method or not method else ""
     return f"{', '.join(filter(None, [method, division]))}{prompt}"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from lvlm_ad.errors import LvlmAdError
-from lvlm_ad.evaluate.recorded import Conversations, recorded_answers
+from lvlm_ad.evaluate.recorded import Conversations, asked_of, recorded_answers
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Request
@@ -32,7 +32,7 @@ def steps_of(record: PredictionRecord, conversations: Conversations, save: Save 
     Returns:
         For each question "picture" and "text", "" where unknown, "answer" and "outcome"; empty if nothing was asked.
     """
-    answers, keys = recorded_answers(record), [one.key for one in record.steps] or [record.key]
+    answers, keys = recorded_answers(record), [one.key for one in asked_of(record)]
     requests: list[Request] = []
     if not conversations.problem:
         try:
