@@ -110,6 +110,50 @@ def kept_data(tmp_path_factory):
     return write_small_data(tmp_path_factory.mktemp("kept") / "small")
 
 
+BOX_DRAWER = '''
+import json, hashlib
+from lvlm_ad.backend import Answer, Capabilities, Usage
+
+class Drawer:
+    """Answers by what it is asked for and by its picture; knows neither label nor defect."""
+    capabilities = Capabilities(concurrency=1)
+
+    def answer(self, request):
+        drawn = int(request.images[-1].digest[:4], 16)
+        score = 0.2 + 0.1 * (drawn % 7)
+        if "box" in request.text:
+            at = 100 + drawn % 600
+            text = json.dumps([{"bbox_2d": [at, at, at + 250, at + 200], "label": "<b>hole</b>"}] if drawn % 3 else [])
+        else:
+            text = f"image anomaly score: {score:.2f}; region 1: {score:.2f}."
+        return Answer(text, usage=Usage(800, None, 20))
+'''
+
+
+@pytest.fixture(scope="session")
+def method_runs(kept_data, tmp_path_factory):
+    """Runs of one model by several methods and their oracles, by the names of their rows; tests leave them as they are.
+
+    Six images at 96 x 96 pixels, in 16 cells where a method needs regions; zoom asks three questions about each.
+    """
+    import lvlm_ad
+
+    folder = tmp_path_factory.mktemp("methods")
+    (folder / "drawer.py").write_text(BOX_DRAWER)
+    (folder / "drawer.toml").write_text(f'backend = "{folder / "drawer.py"}"\nconvention = "qwen3_1000"\n')
+    settings = {"image_size": 96, "division": "grid", "grid_rows": 4, "grid_columns": 4, "min_area": 0}
+    common = {"data": kept_data, "categories": "bolt", "out": folder / "out", "resamples": 50}
+    found = {}
+    for method, models, more in (
+        ("regions", [str(folder / "drawer.toml")], {}),
+        ("boxes", [str(folder / "drawer.toml"), "oracle"], {}),
+        ("zoom", [str(folder / "drawer.toml")], {"zoom_budget": 2, "number_size": 7, "border_width": 1}),
+    ):
+        runs = lvlm_ad.bench(models=models, method=method, settings=settings | more, reference_rows=False, **common)
+        found |= {run.manifest.row_name: run for run in runs}
+    return found
+
+
 def _grain(draw):
     """A cloudy grey ground: superpixels need something to hold on to."""
     coarse = Image.fromarray(draw.integers(60, 180, size=(6, 8, 3)).astype(np.uint8))

@@ -6,7 +6,8 @@
   const $ = (id) => document.getElementById(id);
   const many = data.runs.length > 1;
   const inputs = { text: $("f-text"), category: $("f-category"), defect: $("f-defect"), status: $("f-status"), verdict: $("f-verdict"), order: $("f-order") };
-  const layersOn = { truth: true, marks: false, map: -1, places: -1 };
+  // Maps and places are those of one run; the places of an only run are shown at once.
+  const layersOn = { truth: true, marks: false, map: -1, places: many ? -1 : 0 };
   let shown = data.cards.map((_, at) => at);
   let page = 0;
   let open = -1;
