@@ -96,7 +96,7 @@ def test_a_changed_answer_hides_what_was_asked(method_runs, kept_data):
     steps = [first.steps[0].model_copy(update={"key": "0" * 64}), *first.steps[1:]]
     with ExitStack() as stack:
         talks = Conversations(run, find_sources(run, kept_data, Progress(), stack))
-        shown = steps_of(first.model_copy(update={"steps": steps}), talks, lambda name, picture: name)
+        shown = steps_of(first.model_copy(update={"steps": steps}), talks, lambda name, _: name)
     assert [step["picture"] for step in shown] == ["", "step2", "step3"]
     assert [bool(step["text"]) for step in shown] == [False, True, True]
 
