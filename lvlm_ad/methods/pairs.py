@@ -97,11 +97,11 @@ class Pairs(NumberedRegions):
 
     def _nearest(self, view: View) -> list[int]:
         """Return the places in the pool of the images that look most like this one, the nearest first."""
-        if len(view.pool) < self.options.pair_shots:
+        if (known := len(view.pool)) < self.options.pair_shots:
+            remedy = "Set fewer pair_shots, or give more of them" if known else "Give some, or take another method"
             raise ConfigError(
-                f"The method pairs compares each image with {self.options.pair_shots} reference images (pair_shots="
-                f"{self.options.pair_shots}), but {view.category} has only {len(view.pool)} normal training images. "
-                "Set fewer pair_shots, or give more training images."
+                f"The method pairs compares each image with normal training images (pair_shots="
+                f"{self.options.pair_shots}), but {view.category} has {known or 'none'}. {remedy}."
             )
         distances = ((self._descriptors(view) - descriptor(view.image)) ** 2).sum(axis=1)
         return [int(index) for index in np.argsort(distances, kind="stable")[: self.options.pair_shots]]
