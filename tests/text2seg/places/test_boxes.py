@@ -76,6 +76,7 @@ def test_two_boxes_are_read_in_any_notation(text):
         ("paligemma_1024", "<loc0256><loc0512><loc0512><loc1023>", (500, 250, 999.023438, 500)),
         ("florence_1000", "x<loc_0><loc_1><loc_998><loc_999>", (0.5, 1.5, 998.5, 999.5)),
         ("kosmos_32", "<patch_index_0000><patch_index_0031>", (0, 0, 1000, 31.25)),
+        ("kosmos_32", "<patch_index_0000><patch_index_0001>", (0, 0, 62.5, 31.25)),
         ("kosmos_32", "<patch_index_0000><patch_index_0033>", (15.625, 15.625, 46.875, 46.875)),
     ],
 )
@@ -147,6 +148,35 @@ def test_a_model_with_its_own_tokens_is_read_by_them_alone():
     assert boxes("[[1, 2, 3, 4]]", "paligemma_1024").status == "unparsable"
     mixed = boxes("[[1, 2, 3, 4]] <loc0256><loc0512><loc0512><loc0768>", "paligemma_1024")
     assert sides(mixed) == [(500, 250, 750, 500)]
+
+
+def test_boxes_after_damage_in_a_list_still_belong_to_it():
+    """What follows damaged JSON may have stood in it: both boxes are used, and the damage is told."""
+    finding = boxes('[{"bbox_2d": [125, 250, 500, 375]}, !!! {"bbox_2d": [0, 0, 125, 125]}]')
+    assert (sides(finding), finding.flags) == ([ONE, TWO], ("cut",))
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("[125, 250, 500, 37", ("cut",)),
+        ('{"boxes": [125, 250, 500, 37', ("cut",)),
+        ("<box>125 250 500 37", ("bad_shape", "cut")),
+        ("<box>[125, 250, 500, 37", ("bad_shape", "cut")),
+        ("Names are in [[1, 2, 3]].", ()),
+    ],
+)
+def test_an_unclosed_list_and_one_of_another_length_are_no_box(text, flags):
+    """Four numbers without a closing bracket may be half of one; three numbers in prose are no box at all."""
+    finding = boxes(text)
+    assert (finding.shapes, finding.image, finding.flags) == ((), None, flags)
+
+
+@pytest.mark.parametrize("name", ["molmo_100", "molmo2_1000"])
+def test_a_model_that_only_points_gives_no_boxes(name):
+    """Points are not read as boxes, however many numbers they have."""
+    text = '<points x1="10" y1="20" x2="30" y2="40"> <points coords="1 1 100 200 2 300 400 3 500">pits</points>'
+    assert boxes(text, name).shapes == ()
 
 
 def test_location_tokens_that_are_no_multiple_of_four_leave_the_rest():

@@ -95,6 +95,7 @@ def test_a_score_without_a_place_is_partial():
         ('{"bboxes": [], "notes": ["smooth"], "size": [768, 768]}', 0.0, ()),
         ('[{"bbox_2d": [0, 0, 0, 0]}, {"bbox_2d": [9, 9, 20, 20], "label": "none"}]', 0.0, ("negated", "zero_box")),
         ('[{"bbox_2d": [0, 0, 0, 0]}, {"bbox_2d": [9, 2, 1, 20]}]', 0.0, ("swapped", "zero_box")),
+        ('{"boxes": [], "others": [{"label": "scratch"}]}', None, ("bad_shape",)),
         ("None.", 0.0, ()),
         ("**No defects found.**", 0.0, ()),
         ("[{'bbox_2d': [9, 2, 1, 20]}] no defects", None, ("swapped",)),

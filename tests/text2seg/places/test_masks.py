@@ -42,8 +42,8 @@ def test_a_picture_is_stretched_over_its_box(prefix, mode):
 def test_a_picture_over_a_box_between_pixels_equals_brute_force():
     """In a box at fractions of pixels and cut at the edge, each pixel takes what lies under its centre."""
     picture = np.random.default_rng(0).integers(0, 256, (7, 5), np.uint8)
-    (mask,) = masks(png(picture), box=(-21, 33, 250, 1020), sent=(97, 61)).shapes
-    x1, y1, x2, y2 = 33 * 0.097, -21 * 0.061, 1020 * 0.097, 250 * 0.061
+    (mask,) = masks(png(picture), box=(-21, 37, 255, 1020), sent=(97, 61)).shapes
+    x1, y1, x2, y2 = 37 * 0.097, -21 * 0.061, 1020 * 0.097, 255 * 0.061
     expected = np.zeros((61, 97), bool)
     for row in range(61):
         for column in range(97):

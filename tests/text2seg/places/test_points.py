@@ -80,3 +80,8 @@ def test_scores_of_points_count():
     finding = points('[{"point_2d": [1, 2], "score": 0.4}, {"point_2d": [30, 40], "score": 0.6}]', scored=True)
     assert [point.score for point in finding.shapes] == [0.4, 0.6]
     assert (finding.image, finding.flags) == (0.6, ("no_image_score",))
+
+
+def test_a_model_that_writes_patches_gives_no_points():
+    """Two patches are the corners of a box, not a point."""
+    assert points("<patch_index_0044><patch_index_0045>", "kosmos_32").shapes == ()
