@@ -158,7 +158,8 @@ class RowResult:
         name, config = image.record.category, self._plan.config
         self._spent += image.spent or 0.0
         if image.record.id in self._for_threshold:
-            self._for_threshold[image.record.id] = replace(image, histogram=None, own_map=None)
+            record = image.record.model_copy(update={"measures": {}})
+            self._for_threshold[record.id] = replace(image, record=record, histogram=None, own_map=None)
             return
         self._expected += image.expected
         category = self._open.setdefault(name, _Category(self._ids[name], config, self._places))

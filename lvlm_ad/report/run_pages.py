@@ -37,6 +37,9 @@ _EXAMPLE_LENGTH = 200
 _VARIES = "how much each value would vary with other test images of the same categories"
 
 
+_SHAPE_TITLES = {**SHAPE_METRICS, **POINT_METRICS}
+
+
 def write_report(
     run: Run,
     out: Path,
@@ -137,6 +140,9 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "condition": f"{manifest.dataset.summary}; {_division(run)}",
         "tiles": _answer_tiles(run),
         "titles": METRIC_TITLES,
+        "shape_titles": {
+            name: _SHAPE_TITLES[name] for name in _SHAPE_TITLES if name in metrics["mean"].get("shapes", {})
+        },
         "intervals": _intervals(metrics),
         "has_intervals": _has_intervals(metrics),
         "undefined": undefined_notes(metrics["mean"]),
@@ -236,7 +242,7 @@ def _method_settings(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resamples: int) -> dict[str, Any]:
     names = [f"{letter(index)} {name}" for index, name in enumerate(distinct_names(runs))]
-    known = {**METRIC_TITLES, **SHAPE_METRICS, **POINT_METRICS}
+    known = {**METRIC_TITLES, **_SHAPE_TITLES}
     titles = {name: title for name, title in known.items() if any(name in one.mean for one in comparisons)}
     return {
         "title": " against ".join(names),

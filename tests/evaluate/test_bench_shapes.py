@@ -15,6 +15,9 @@ from lvlm_ad.log import Progress
 from lvlm_ad.metrics import pixel_metrics, shape_measures
 from lvlm_ad.metrics.shapes import SHAPE_METRICS
 from lvlm_ad.regions.shapes import shapes_from_json
+from lvlm_ad.report import run_pages
+from lvlm_ad.report.decisions import decisions_of
+from lvlm_ad.report.run_pages import write_report
 from lvlm_ad.runs import METRIC_NAMES, read_run
 
 SIZE = (96, 96)
@@ -80,6 +83,16 @@ def test_a_method_without_places_has_no_pixel_metrics(oracles):
     for name in METRIC_NAMES[3:]:
         assert run.metrics["mean"][name] is None
         assert run.metrics["mean"]["undefined"][name].endswith("the method gives no map")
+
+
+@pytest.mark.slow
+def test_the_page_of_a_run_has_its_metrics_of_shapes(oracles, tmp_path):
+    """A table by category with the mean; a method without places has no such table."""
+    page = write_report(oracles["points"], tmp_path / "page", pictures=False).read_text()
+    assert page.count("Points in defects</th>") == 1
+    assert "Places by category" in page
+    mapless = oracles["yes-no"]
+    assert run_pages._report(mapless, decisions_of(mapless))["shape_titles"] == {}
 
 
 def problems(run, data=None):
