@@ -20,7 +20,10 @@ Naming = Literal["chess", "rc"]
 _MOST_DIGITS = 6
 _BY_NAMING = {
     "chess": r"(?<![\w.]) (?P<letter{0}>[a-z]{{1,2}}) (?P<number{0}>[0-9]++) (?!\w|\.[0-9])",
-    "rc": r"[(\[] \s{{0,3}} (?P<row{0}>[0-9]++) \s{{0,3}},\s{{0,3}} (?P<column{0}>[0-9]++) \s{{0,3}} [)\]]",
+    "rc": (
+        r"[(\[] \s{{0,3}} (?P<row{0}>[0-9]++) \s{{0,3}},\s{{0,3}} (?P<column{0}>[0-9]++) \s{{0,3}} [)\]]"
+        r"| (?<![\w.,]) (?P<row_bare{0}>[0-9]++) \s?,\s? (?P<column_bare{0}>[0-9]++) (?= \s{{0,2}}[:=] )"
+    ),
 }
 _BARE_PAIR = re.compile(r"\s*[0-9]+\s*,\s*[0-9]+\s*")
 _IN_WORDS = r"""
@@ -28,8 +31,9 @@ _IN_WORDS = r"""
        col(?:umn)? [\s:=\#"'_-]{{0,5}} (?P<column_named{0}>[0-9]++|[a-z]\b)
   | \b col(?:umn)? [\s:=\#"'_-]{{0,5}} (?P<column_first{0}>[0-9]++|[a-z]\b) [\s,;&"']{{0,4}} (?:and\s)? (?:the\s)?
        row [\s:=\#"'_-]{{0,5}} (?P<row_last{0}>[0-9]++)
+  | \b r (?P<row_short{0}>[0-9]++) \s?c (?P<column_short{0}>[0-9]++) (?!\w)
 """
-_ROW_GROUPS = frozenset({"number", "row", "row_named", "row_last"})
+_ROW_GROUPS = frozenset({"number", "row", "row_bare", "row_named", "row_last", "row_short"})
 
 
 class Span(NamedTuple):
@@ -61,7 +65,7 @@ class CellNames:
         own = _BY_NAMING[naming] if columns > 26 else _BY_NAMING[naming].replace("{{1,2}}", "")  # noqa: PLR2004 - letters
         cell = f"(?: {own} | {_IN_WORDS} )"
         self._pattern = re.compile(
-            rf"{cell.format('1')} (?: \s{{0,3}}(?:-|to\b|through\b)\s{{0,3}} {cell.format('2')} )?",
+            rf"{cell.format('1')} (?: (?: \s{{0,3}}(?:-|to\b|through\b)\s{{0,3}} | : ) {cell.format('2')} )?",
             re.VERBOSE | re.IGNORECASE,
         )
         self._naming = naming

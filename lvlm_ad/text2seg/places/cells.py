@@ -23,8 +23,11 @@ __all__ = ["Naming", "read_cells"]
 _MOST_COPIES = 10
 _SCORE = re.compile(
     r"""
-    [\s*"'`_]{0,4} (?: [:=(-] | is\b | has\b | with\b | at\b )
-    [\s*"'`_:=(]{0,5} (?: (?!image|overall|row|col) [a-z][a-z\ _-]{0,40} [\s*"'`_:=(,]{1,5} )?
+    [\s*"'`_)\]]{0,4}
+    (?: (?: [:=(|-] | is\b | has\b | with\b | at\b )
+        [\s*"'`_:=(|]{0,5} (?: (?!image|overall|row|col) [a-z][a-z\ _-]{0,40} [\s*"'`_:=(,|]{1,5} )?
+      | ,?\s (?= [01]?\.[0-9] | [0-9]{1,3}\s?% )
+    )
     (?P<score> [-+]?(?:[0-9]++(?:\.[0-9]++)?|\.[0-9]++) \s?%? ) (?!\w|,\s?[0-9]) [)\]]{0,2}
     """,
     re.VERBOSE | re.IGNORECASE,

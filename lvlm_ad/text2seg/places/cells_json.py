@@ -21,7 +21,9 @@ __all__ = ["CellsSaid", "cells_in_json"]
 
 _JSON = re.compile(r"\{|\[(?=\s*+(?:[\"'\[{(]|\]))")
 _BETWEEN = re.compile(r"[\s,;]*")
-_IMAGE_KEYS = frozenset({"imageanomalyscore", "imagescore", "anomalyscore", "overallanomalyscore", "overallscore"})
+_IMAGE_KEYS = ("imageanomalyscore", "imagescore", "overallanomalyscore", "overallscore", "anomalyscore")
+_ONLY_OF_IMAGE = _IMAGE_KEYS[:2]
+"""Keys of the image score that are never the score of an entry."""
 _CELL_KEYS = ("cell", "cells", "cellname", "cellid", "name", "id", "position", "location", "coordinates", "region")
 _SCORE_KEYS = ("score", "anomalyscore", "confidence", "conf", "probability")
 _LABEL_KEYS = ("label", "class", "description", "defect", "name")
@@ -81,25 +83,35 @@ def _gather(value: Value, found: CellsSaid, names: CellNames, unclosed: Containe
     found.empty |= value == [] and closed
     if closed and not _holds_objects(value) and (spans := names.in_value(value)):
         found.add(spans, None)
+    elif closed and isinstance(value, list) and (scored := _with_score(value, names)):
+        found.add(*scored)
     elif isinstance(value, list):
         for one in value:
             _gather(one, found, names, unclosed)
+
+
+def _with_score(value: list[Value], names: CellNames) -> tuple[list[Span], Value] | None:
+    """Read a list of a cell and its score, such as ["B3", 0.8] or [3, 2, 0.8]; None if it is none."""
+    if len(value) < 2 or read_score(value[-1])[0] is None:  # noqa: PLR2004 - a cell and its score
+        return None
+    spans = names.in_value(value[:-1])
+    return (spans, value[-1]) if spans and len(spans) == 1 else None
 
 
 def _gather_object(value: Object, found: CellsSaid, names: CellNames, unclosed: Container[int]) -> None:
     pairs = {plain_key(key): one for key, one in value.pairs}
     named = [pairs[key] for key in _CELL_KEYS if key in pairs and not _holds_objects(pairs[key])]
     spans = next((spans for one in [*named, value] if (spans := names.in_value(one))), None)
+    image = _first(pairs, _ONLY_OF_IMAGE if spans and "cells" not in pairs else _IMAGE_KEYS)
+    score, wrong = read_score(image)
+    found.image = found.image if score is None else score
+    found.flags |= {"bad_score"} if wrong else set()
     if spans or ("cells" not in pairs and not pairs.keys().isdisjoint(("score", "cell"))):
         if id(value) not in unclosed:
             _add_entry(spans, pairs, found)
         return
     for key, one in value.pairs:
-        if plain_key(key) in _IMAGE_KEYS:
-            score, wrong = read_score(one)
-            found.image = found.image if score is None else score
-            found.flags |= {"bad_score"} if wrong else set()
-        elif by_key := names.in_value(Scalar(Text.of(key))):
+        if by_key := names.in_value(Scalar(Text.of(key))):
             inner = {plain_key(name): held for name, held in one.pairs} if isinstance(one, Object) else None
             found.add(by_key, one if inner is None else _first(inner, _SCORE_KEYS))
         elif not isinstance(one, Scalar):

@@ -24,6 +24,9 @@ def read(text, naming="chess", outcome="ok", *, scored=True, grid=(8, 8)):
         pytest.param("row 2, column 3: 0.5; column D, row 1: 0.4", {(2, 3): 0.5, (1, 4): 0.4}, id="in words"),
         pytest.param("B3 is 0.8 and C4 has a score of 0.6", {(3, 2): 0.8, (4, 3): 0.6}, id="in a sentence"),
         pytest.param("B3: deep scratch, 0.8", {(3, 2): 0.8}, id="the defect before the score"),
+        pytest.param("B3 0.8; C4, 60%", {(3, 2): 0.8, (4, 3): 0.6}, id="without a sign"),
+        pytest.param("R3C2: 0.8; (row 4, column 3): 0.6", {(3, 2): 0.8, (4, 3): 0.6}, id="short and long words"),
+        pytest.param('{"cells": [["B3", 0.8], ["C4", 0.6]]}', {(3, 2): 0.8, (4, 3): 0.6}, id="pairs"),
         pytest.param('{"cells": [{"cell": "B3", "score": "80%"}]}', {(3, 2): 0.8}, id="entries"),
         pytest.param('[{"row": 3, "col": "B", "confidence": 0.8}]', {(3, 2): 0.8}, id="row and column"),
         pytest.param('```json\n{"B3": 0.8, "c4": {"score": 0.6}}\n```', {(3, 2): 0.8, (4, 3): 0.6}, id="keys"),
@@ -41,6 +44,8 @@ def test_the_ways_to_name_a_cell(text, cells):
     ("text", "cells"),
     [
         ("(1, 4): 0.8; [2, 3]: 0.5", {(1, 4): 0.8, (2, 3): 0.5}),
+        ("1, 4: 0.8; 2,3: 0.5", {(1, 4): 0.8, (2, 3): 0.5}),
+        ('{"cells": [[1, 4, 0.8], [2, 3, 0.5]]}', {(1, 4): 0.8, (2, 3): 0.5}),
         ("(1, 4), (2, 3): 0.5", {(1, 4): 0.5, (2, 3): 0.5}),
         ("(1, 1) to (2, 2): 0.5", {(1, 1): 0.5, (1, 2): 0.5, (2, 1): 0.5, (2, 2): 0.5}),
         ('{"cells": [{"cell": [1, 4], "score": 0.8}, {"cell": "2, 3", "score": 0.5}]}', {(1, 4): 0.8, (2, 3): 0.5}),
@@ -55,6 +60,7 @@ def test_cells_named_by_two_numbers(text, cells):
 @pytest.mark.parametrize(
     ("text", "image", "cells", "status", "flags"),
     [
+        ("| Cell | Score |\n|---|---|\n| B3 | 0.8 |\nimage anomaly score: 0.9", 0.9, {(3, 2): 0.8}, "ok", ()),
         ("B3; C4", 1.0, {(3, 2): 1.0, (4, 3): 1.0}, "ok", ()),
         ("image anomaly score: 0.4; B3", 0.4, {(3, 2): 0.4}, "ok", ()),
         ("B3: 0.8; C4: 0.6", 0.8, {(3, 2): 0.8, (4, 3): 0.6}, "ok", ()),
@@ -88,6 +94,7 @@ def test_what_is_wrong_with_an_answer_decides_its_status(text, image, cells, sta
     [
         ("image anomaly score: 0.9; B3", ("no_score",)),
         ("B3: 0.8", ("no_image_score",)),
+        ('{"image_anomaly_score": 0.9, "cells": ["B3"]}', ("no_score",)),
         ('{"cells": []}', ("no_image_score",)),
     ],
 )
