@@ -272,7 +272,7 @@ def grounding(case):
     }
     if case["method"] == "masks":
         # The pixels of a mask do not tell its box; as a box, the same entry does.
-        boxes = _boxes(answer, case).shapes
+        boxes = _boxes(answer, case).shapes if finding.shapes else ()
         found["shapes"] = [
             {**_as_in_cases(box, case["sent_size"]), **mask} for box, mask in zip(boxes, found["shapes"], strict=True)
         ]

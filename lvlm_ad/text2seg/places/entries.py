@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["json_listing"]
 
-_START = re.compile(r"\[|\{(?!\s*+[{\[(}])")
+_START = re.compile(r"\[(?!\ \]\ \w)|\{(?!\s*+[{\[(}])")
+"""A bracket that may begin a value; "[ ] scratch" is a box to tick."""
 _NOT_IN_KEY = re.compile(r"[\W_]+")
 # Keys, with only their letters and digits; the first that an entry has counts.
 _BOX_KEYS = ("bbox2d", "box2d", "bbox", "box", "boundingbox", "bboxes", "position", "coordinates")
@@ -81,7 +82,7 @@ def _items(source: Text, size: Size) -> Iterable[_Item]:
     end, last = 0, len(source.text.rstrip())
     while start := _START.search(source.text, end):
         value, end, unclosed = read_value(source, start.start())
-        walk = _Walk(size, unclosed, at_end=end > closing, half=end >= last)
+        walk = _Walk(size, unclosed, half=end >= last)
         loose = walk.top(value)
         listing = walk.listing
         kind = ""
@@ -115,7 +116,6 @@ class _Walk:
 
     size: Size
     unclosed: list[Value]
-    at_end: bool  # whether no bracket closes after the value
     half: bool  # whether the text ends with the value, perhaps in the middle of a number
     listing: Listing = field(default_factory=Listing)
     keyed: bool = False  # whether an object has a key for a place
@@ -151,7 +151,9 @@ class _Walk:
             elif place is not None:
                 self._place(place, entry)
             return
-        self._image(fields, "anomalyscore")
+        # Beside a label, it is the score of what the label names.
+        image_keys = _IMAGE_KEYS if listed and entry.label else (*_IMAGE_KEYS, "anomalyscore")
+        self._image(fields, image_keys[-1])
         # What an object around all places says is about none of them.
         outer = _described(fields, outer, *_OF_PLACES_BELOW) if listed else outer
         before = len(self.listing.places), self.listing.empty, self.listing.image
@@ -161,7 +163,7 @@ class _Walk:
             elif isinstance(item, list):
                 self._list(item, keyed=True, outer=outer)
         after = len(self.listing.places), self.listing.empty, self.listing.image
-        scores_image = any(key in fields for key in (*_IMAGE_KEYS, "anomalyscore"))
+        scores_image = any(key in fields for key in image_keys)
         if before == after and (listed or has_key) and not scores_image and not self._is_open(value):
             self.listing.flags.add("bad_shape")
 

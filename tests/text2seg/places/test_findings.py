@@ -96,6 +96,8 @@ def test_a_score_without_a_place_is_partial():
         ('[{"bbox_2d": [0, 0, 0, 0]}, {"bbox_2d": [9, 9, 20, 20], "label": "none"}]', 0.0, ("negated", "zero_box")),
         ('[{"bbox_2d": [0, 0, 0, 0]}, {"bbox_2d": [9, 2, 1, 20]}]', 0.0, ("swapped", "zero_box")),
         ('{"boxes": [], "others": [{"label": "scratch"}]}', None, ("bad_shape",)),
+        ('[{"label": "scratch", "anomaly_score": 0.7}]', None, ("bad_shape",)),
+        ("- [ ] scratch\n- [ ] dent", None, ()),
         ("None.", 0.0, ()),
         ("**No defects found.**", 0.0, ()),
         ("[{'bbox_2d': [9, 2, 1, 20]}] no defects", None, ("swapped",)),
