@@ -5,6 +5,7 @@ import math
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from lvlm_ad.evaluate.verify import verify_runs
 from lvlm_ad.runs import read_run
 
 RUN = {"method": "yes-no", "concurrency": 1}
@@ -49,6 +50,7 @@ def test_the_image_score_is_the_probability_of_yes(bench, probable):
     again = bench(**RUN)
     assert len(probable.asked) == asked
     assert [one.image_score for one in read_run(again.dir).predictions] == [one.image_score for one in records]
+    assert verify_runs([read_run(run.dir)])[1] == []
 
 
 def test_without_probabilities_the_words_count(bench, endpoint):
