@@ -69,7 +69,7 @@ HOSTILE: tuple[Answer, ...] = (
     Answer("image anomaly score: 0.", "truncated"),
     Answer('[{"bbox_2d": [10, 20, 50, 60], "score": 0.5}, {"bbox_2d": [3', "truncated"),
     Answer("It depends."),
-    Answer("\x00\x1b[31m\u202e<script>alert(1)</script> <|im_end|> \ud83d"),
+    Answer("\x00\x1b[31m\u202e<script>alert(1)</script> <|im_end|> {{ x }}"),
     Answer("region 0: -5; region 99999999999999999999: 1e999; image anomaly score: nan"),
     Answer('[{"bbox_2d": [-1e308, 1e999, null, "x"], "score": {}}, {"point_2d": [1e308, -1e308]}, [], 7]'),
     Answer('{"image_anomaly_score": 2.5, "regions": [{"region": 1, "score": -1}], "boxes": [[0, 0, 9999, 9999]]}'),
