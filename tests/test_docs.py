@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from lvlm_ad.cli import app
-from lvlm_ad.plugins import build, find_model
+from lvlm_ad.plugins import build, find_model, load_method
 from lvlm_ad.presets import Protocol, parse_settings
 from lvlm_ad.testing import BACKEND_CHECKS, check_backend
 
@@ -132,6 +132,8 @@ def test_commands_that_are_not_run_are_well_formed(block):
         for model in [models] if isinstance(models, str) else models:
             # A package or file of the reader's own is not here.
             known |= set() if model.startswith(("my-", "my_")) else find_model(model, {})[1]
+        method = context.params.get("method") or "regions"
+        known |= set() if method.startswith("my-") or method.endswith(".py") else load_method(method, {})[1]
         assert set(settings) <= known, f"{block.place}: {set(settings) - known}"
 
 

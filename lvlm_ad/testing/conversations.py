@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from functools import cache
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +13,17 @@ import numpy as np
 
 from lvlm_ad.backend import Answer, Capabilities, Picture, Request
 from lvlm_ad.conventions import convention_names, load_convention
-from lvlm_ad.errors import ConfigError
 from lvlm_ad.methods import AskedModel, Method, View
 from lvlm_ad.methods.flaws import flaw_of
 from lvlm_ad.presets import Protocol, load_prompt
+from lvlm_ad.prompts import check_prompt
 from lvlm_ad.regions import divide
 from lvlm_ad.testing.any_plugin import ContractError, expect, expect_no_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lvlm_ad.presets import PromptPreset
     from lvlm_ad.text2seg.finding import Finding
 
 __all__ = [
@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 SIDE = 96
-SEED = "0/bolt/the_kind_of_defect/000"
-"""The seed of the views: it names the sample, so that a question must not hold it."""
+SEED = hashlib.sha256(b"0/bolt/000").hexdigest()
+"""The seed of the views, as a bench makes it."""
 
 Respond = Callable[[int, Request], Answer]
 """Takes the number of a question, from 0, and the question; returns its answer."""
@@ -136,7 +136,8 @@ def view_of(
     """
     image = noise(0) if image is None else image
     options = {"grid_rows": cells, "grid_columns": cells, "min_area": 0.0, "max_area": 1e9}
-    protocol = Protocol(image_size=len(image), division="grid", shots=shots, prompt=method.prompt, **options)
+    prompt = {"prompt": method.prompt} if method.prompt else {}
+    protocol = Protocol(image_size=len(image), division="grid", shots=shots, **options, **prompt)
     return _WatchedView(
         image=image,
         original=noise(1, 130, 220) if original is None else original,
@@ -148,7 +149,8 @@ def view_of(
         seed=seed,
         model=_model_for(method),
         protocol=protocol,
-        fill=lambda values: _filled(method, values),
+        fill=lambda values: _filled(method, load_prompt(protocol.prompt), values),
+        format=load_prompt(protocol.prompt).format,
     )
 
 
@@ -164,20 +166,16 @@ def _model_for(method: Method) -> AskedModel:
     raise ContractError(f"why_not() refuses every model, because {reason}")
 
 
-def _filled(method: Method, values: dict[str, str]) -> str:
-    """Fill the method's prompt, as a bench does."""
+def _filled(method: Method, prompt: PromptPreset, values: dict[str, str]) -> str:
+    """Fill a prompt, as a bench does."""
     undeclared = sorted(set(values) - set(method.placeholders))
     expect(not undeclared, f"view.text() fills {', '.join(undeclared)}, which the attribute placeholders does not name")
-    known = {"class_name": "bolt", "defects": "any", "references": "", **values}
+    check_prompt(prompt, method.placeholders)
+    always = {"class_name": "bolt", "defects": "any", "references": "", "pictures": "There is a picture."}
     try:
-        return Template(_prompt_text(method.prompt)).substitute(known).strip()
-    except (KeyError, ValueError) as error:
-        raise ConfigError(f"The prompt {method.prompt} has a placeholder that nothing fills: {error}.") from error
-
-
-@cache
-def _prompt_text(name: str) -> str:
-    return load_prompt(name).text
+        return Template(prompt.text).substitute({**always, **values}).strip()
+    except KeyError as error:
+        raise ContractError(f"view.text() leaves a placeholder of the prompt {prompt.name} empty: {error}") from error
 
 
 def answers_of(kind: str) -> Respond:
@@ -206,8 +204,9 @@ def drive(method: Method, view: View) -> Generator[Request, Answer, Conversed]:
     try:
         result, ended = _continue(conversation, None)
         while not ended:
-            several = isinstance(result, Sequence)
+            several = isinstance(result, list | tuple)
             asked = [_checked(question) for question in (result if several else [result])]
+            expect(asked, "inspect() yields an empty list; it must yield a Request, or a list of them")
             questions += asked
             rounds.append(len(asked))
             expect(len(questions) <= most, f"it asks {len(questions)} questions; most_questions() says {most}")
