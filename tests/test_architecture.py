@@ -9,6 +9,8 @@ from graphlib import TopologicalSorter
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from lvlm_ad.plugins import load_method
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "lvlm_ad"
 MODULES = {
@@ -162,6 +164,16 @@ def test_plugins_of_this_repository_are_found_like_a_strangers():
         for name in project["entry-points"][group]:
             (entry,) = entry_points(group=group, name=name)
             assert isinstance(entry.load(), type)
+
+
+def test_methods_of_this_repository_are_found_like_a_strangers():
+    """Each is declared as an entry point, can be loaded, and is built with its default options."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = project["entry-points"]["lvlm_ad.methods"]
+    for name, value in declared.items():
+        method, _ = load_method(name, {})
+        assert f"{type(method).__module__}:{type(method).__name__}" == value
+        assert method.source == "", "a version identifies it"
 
 
 def test_every_package_is_listed_for_the_wheel():

@@ -40,8 +40,16 @@ def test_a_new_package_keeps_its_contract(kind, tmp_path, lvlm_ad_command, monke
     assert done.returncode == 0, done.stderr
 
 
+USED = {
+    "backend": (["--model", "my-model2"], {"my-model2"}),
+    "baseline": (["--model", "my-model2"], {"my-model2", "my-model2 (dense)"}),
+    "method": (["--model", "guess.py", "--method", "my-model2"], {"guess (my-model2)"}),
+}
+"""Kind -> options of a bench that uses the new package, and the rows that it measures."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["backend", "baseline"])
+@pytest.mark.parametrize("kind", USED)
 def test_a_new_package_works_when_installed(kind, tmp_path):
     """Installed by pip, it is measured by name on the demo; its own tests pass, and a linter has no complaint."""
     folder = new_plugin(kind, "my-model2", tmp_path / "made")
@@ -54,11 +62,12 @@ def test_a_new_package_works_when_installed(kind, tmp_path):
     if built.returncode:
         pytest.skip(f"pip cannot build a package here: {built.stderr.strip().splitlines()[-1:]}")
     here = {"PYTHONPATH": str(target)}
-    bench = ("bench", "--model", "my-model2", "--no-reference-rows", "--no-report", "--limit", "2", "--json")
+    (empty / "guess.py").write_text("class Guess:\n    def answer(self, request): return 'image anomaly score: 0.5'\n")
+    options, rows = USED[kind]
+    bench = ("bench", *options, "--no-reference-rows", "--no-report", "--limit", "2", "--json")
     done = run(sys.executable, "-m", "lvlm_ad", *bench, cwd=empty, env=here)
     assert done.returncode == 0, done.stderr
-    rows = {row["model"] for row in json.loads(done.stdout)["runs"]}
-    assert rows == ({"my-model2"} if kind == "backend" else {"my-model2", "my-model2 (dense)"})
+    assert {row["model"] for row in json.loads(done.stdout)["runs"]} == rows
     tested = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder, cwd=empty, env=here)
     assert f"{len(CHECKS[kind])} passed" in tested.stdout, tested.stdout
 

@@ -11,7 +11,7 @@ from lvlm_ad.datasets import Dataset, Sample, load_dataset
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.evaluate.method_choice import method_title, prompts_of, with_method
+from lvlm_ad.evaluate.method_choice import measurable, method_title, prompts_of, with_method
 from lvlm_ad.evaluate.run_config import RunConfig
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
 from lvlm_ad.plugins import Model, find_model
@@ -121,16 +121,17 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     if not config.models and not config.reference_rows:
         raise ConfigError("Without reference rows and without a model there is nothing to measure; name a model.")
     references = REFERENCE_ROWS if config.reference_rows else ()
-    models = [find_model(name, settings) for name in dict.fromkeys([*config.models, *references])]
-    known = fields_of_protocol.union(of_method, *(keys for _, keys in models))
+    found = [find_model(name, settings) for name in dict.fromkeys([*config.models, *references])]
+    models = measurable([model for model, _ in found], config.models, method, method_name)
+    known = fields_of_protocol.union(of_method, *(keys for _, keys in found))
     known |= set(RayOptions.model_fields) if config.engine == "ray" else set()
     for key in settings:
         if key not in known:
             raise ConfigError(f"There is no setting {key!r}.{_hint(key, known)}")
-    _check_prices([model for model, _ in models], config)
-    if config.batch and not any(model.preset.kind == "backend" for model, _ in models):
+    _check_prices(models, config)
+    if config.batch and not any(model.preset.kind == "backend" for model in models):
         raise ConfigError("--batch needs a chat model; a baseline asks no questions. Leave --batch out.")
-    prompt, own_prompts = prompts_of(protocol, method, method_name, [model for model, _ in models], settings)
+    prompt, own_prompts = prompts_of(protocol, method, method_name, models, settings)
     # A protocol may set several division methods; --set may not set another method's.
     own = METHODS[protocol.division][0].model_fields if protocol.division in METHODS else {}
     options = {key: value for key, value in protocol.division_options().items() if key in own or key in settings}
@@ -150,7 +151,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     drawing = Drawing(config.reference_images, protocol.shots, config.seed, reading)
     return Plan(
         config,
-        tuple(model for model, _ in models),
+        tuple(models),
         protocol,
         method,
         method_name,

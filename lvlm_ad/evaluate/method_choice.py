@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.errors import ConfigError
 from lvlm_ad.plugins.methods import load_method
 from lvlm_ad.presets import load_prompt
 from lvlm_ad.prompts import check_prompt
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import PromptPreset, Protocol
 
-__all__ = ["method_title", "prompts_of", "with_method", "without_name"]
+__all__ = ["measurable", "method_title", "prompts_of", "with_method", "without_name"]
 
 
 def method_title(name: str) -> str:
@@ -38,6 +39,27 @@ def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any])
     if method.prompt and "prompt" not in settings:
         own["prompt"] = method.prompt
     return protocol.model_copy(update=own)
+
+
+def measurable(models: Iterable[Model], named: Iterable[str], method: Method, title: str) -> list[Model]:
+    """Leave out the row oracle if the method does not say what a model would answer that knows the defects.
+
+    Args:
+        models: the models, reference rows among them.
+        named: those that the user named.
+        method: how chat models inspect an image.
+        title: its name, for the message.
+
+    Raises:
+        ConfigError: the user named the row.
+    """
+    models = list(models)
+    through = [model for model in models if getattr(model.plugin.cls, "through_method", False)]
+    if method.has_best_finding or not through:
+        return models
+    if asked := next((model.preset.name for model in through if model.preset.name in set(named)), ""):
+        raise ConfigError(f"The method {title} defines no best_finding, so it has no row {asked}; leave {asked} out.")
+    return [model for model in models if model not in through]
 
 
 def prompts_of(

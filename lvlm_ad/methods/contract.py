@@ -152,6 +152,11 @@ class Method:
         """Return what decides a finding besides view and answers: JSON values, the same on every machine."""
         return {**({"source": self.source} if self.source else {}), **self.options.identity()}
 
+    @property
+    def has_best_finding(self) -> bool:
+        """Whether it defines ``best_finding``; without, tables have no row oracle."""
+        return type(self).best_finding is not Method.best_finding
+
     def inspect(self, view: View) -> Conversation:
         """Inspect one image: yield questions, receive their answers, return the finding."""
         raise NotImplementedError

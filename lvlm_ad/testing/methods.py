@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvlm_ad.backend import Answer
 from lvlm_ad.errors import ConfigError, is_secret_option
-from lvlm_ad.methods import Method
 from lvlm_ad.methods.flaws import flaw_of
 from lvlm_ad.regions.shapes import Mask
 from lvlm_ad.testing.any_plugin import ContractError, expect, expect_no_error, identity_is_json, import_is_fast
@@ -30,6 +29,9 @@ from lvlm_ad.testing.conversations import (
     renewed,
     view_of,
 )
+
+if TYPE_CHECKING:
+    from lvlm_ad.methods import Method
 
 __all__ = ["METHOD_CHECKS"]
 
@@ -149,7 +151,7 @@ def usable_answers_are_told(method: Method) -> None:
 
 def best_finding_is_valid(method: Method) -> None:
     """What it would answer that knows the defects is a finding; without a defect its image score is 0."""
-    if type(method).best_finding is Method.best_finding:
+    if not method.has_best_finding:
         return
     view = view_of(method)
     mask = np.zeros((SIDE, SIDE), dtype=np.bool_)

@@ -48,8 +48,9 @@ def test_a_package_of_somebody_else_works_from_another_folder(tmp_path):
         pytest.skip(f"pip cannot build a package here: {built.stderr.strip().splitlines()[-1:]}")
     code = f"import sys; sys.path.insert(0, {str(target)!r}); from lvlm_ad.cli import app; app()"
     models = ("-m", "example-backend", "-m", "example-baseline", "--no-reference-rows", "--no-report")
+    settings = ("--method", "example-method", "--set", "times=3", "--set", "score=0.75")
     done = subprocess.run(
-        [sys.executable, "-c", code, "bench", *models, "--limit", "2", "--set", "score=0.75"],
+        [sys.executable, "-c", code, "bench", *models, "--limit", "2", *settings],
         capture_output=True,
         text=True,
         cwd=empty,
@@ -57,7 +58,7 @@ def test_a_package_of_somebody_else_works_from_another_folder(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     rows = {path.name.split("-demo-")[0] for path in (empty / "runs").iterdir() if "-demo-" in path.name}
-    assert rows == {"example-backend", "example-baseline", "example-baseline-dense"}
+    assert rows == {"example-backend-example-method", "example-baseline", "example-baseline-dense"}
 
 
 @pytest.mark.parametrize(

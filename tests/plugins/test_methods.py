@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from lvlm_ad.errors import ConfigError, PluginError
+from lvlm_ad.evaluate import RunConfig, resolve
 from lvlm_ad.plugins import load_method, method_names
 from lvlm_ad.plugins.methods import as_method
 
@@ -100,3 +101,17 @@ def test_only_a_class_can_be_a_method():
     """An object is refused."""
     with pytest.raises(PluginError, match="is no class derived"):
         as_method(3, "three")
+
+
+def test_without_a_best_finding_there_is_no_row_oracle(write, kept_data):
+    """The reference row is left out, the others stay; asking for it is an error."""
+    write("own.py", OWN)
+
+    def rows(**config):
+        plan = resolve(RunConfig(data=kept_data, limit=1, **config))
+        return [model.preset.name for model in plan.models]
+
+    assert rows(method="own.py") == ["contrast", "chance"]
+    assert rows() == ["contrast", "chance", "oracle"]
+    with pytest.raises(ConfigError, match="The method own defines no best_finding, so it has no row oracle"):
+        rows(method="own.py", models=["oracle"])
