@@ -11,21 +11,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Page, sync_playwright
 
 from lvlm_ad import bench
+from lvlm_ad.backend import Answer
+from lvlm_ad.conventions import load_convention
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.engines import LocalEngine
 from lvlm_ad.evaluate import RunConfig, resolve
 from lvlm_ad.evaluate.bench import BenchSession
+from lvlm_ad.evaluate.conversation import look_up
+from lvlm_ad.evaluate.painting import paint_places
+from lvlm_ad.evaluate.views import Views
 from lvlm_ad.leaderboard import make_board
+from lvlm_ad.methods import AskedModel
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions import divide
-from lvlm_ad.report import overview
+from lvlm_ad.report import heat, overview
 from lvlm_ad.report.board_page import board_page
 from lvlm_ad.report.run_pages import write_report
 from lvlm_ad.runs import read_run
+from lvlm_ad.text2seg import write
 
 IMAGES = Path(__file__).with_name("images")
 SIZE = (768, 768)
@@ -45,6 +52,44 @@ def pipeline() -> None:
     truth = None if mask is None else resize_mask(mask, SIZE)
     picture = overview(image, marked, prediction.record.text, prediction.score_map.dense(), truth)
     _save(Image.fromarray(np.ascontiguousarray(picture)), "pipeline.png")
+
+
+def methods() -> None:
+    """Draw for one demo image what some methods show a model, and the map of the best answer that it could give."""
+    names = ("regions", "zoom", "boxes", "points", "cells", "masks")
+    panels = [_panels(name) for name in names]
+    side, gap, head = 300, 12, 26
+    sheet = Image.new("RGB", (len(names) * (side + gap) + gap, 2 * (side + gap) + head), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, (name, (shown, values)) in enumerate(zip(names, panels, strict=True)):
+        left = gap + column * (side + gap)
+        draw.text((left, 4), name, fill=(32, 32, 32), font=ImageFont.load_default(size=18))
+        for row, panel in enumerate((shown, heat(values))):
+            small = Image.fromarray(panel).resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (left, head + row * (side + gap)))
+    _save(sheet, "methods.png")
+
+
+def _panels(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last kind of picture that a method shows, and the map of its best finding."""
+    settings = {"scored": "true"} if name in {"boxes", "points"} else {"marks": "true"} if name == "cells" else {}
+    with TemporaryDirectory() as folder:
+        config = RunConfig(dataset="demo", out=Path(folder), method=name, settings=settings)
+        plan = resolve(config)
+    sample = next(sample for sample in plan.dataset if sample.id == SHOWN)
+    side = plan.protocol.image_size
+    asked = AskedModel(convention=load_convention("gemini_1000"))
+    regions = divide(resize_image(sample.image, (side, side)))
+    view = Views(plan, plan.models[0], asked).view(sample, regions)
+    mask = resize_mask(sample.mask, (side, side))
+    finding = plan.method.best_finding(view, mask)
+    # zoom: its first look gets the best answer about regions, and what it shows then is the closest look.
+    first = Answer(write(1.0, dict(enumerate(regions.pool(mask).tolist(), start=1))))
+    questions = look_up(plan.method, view, lambda question: first if name == "zoom" and len(question.images) else None)
+    asked_about = (questions.answered[1:] or [(one, None) for one in questions.pending])[0][0]
+    with Image.open(io.BytesIO(asked_about.images[-1].data)) as picture:
+        shown = np.asarray(picture.convert("RGB"))
+    return shown, paint_places(finding.shapes, view.regions, side).dense()
 
 
 def pages() -> None:
@@ -88,4 +133,5 @@ def _save(picture: Image.Image, name: str) -> None:
 
 if __name__ == "__main__":
     pipeline()
+    methods()
     pages()
