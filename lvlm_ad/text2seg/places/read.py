@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvlm_ad.backend import Picture
 from lvlm_ad.regions.shapes import Box, Mask, Point, Polygon
 from lvlm_ad.text2seg.finding import Finding
 from lvlm_ad.text2seg.json_values import Scalar
@@ -167,11 +168,16 @@ def _picture(value: Value | None) -> NDArray[np.uint8] | None:
     text = value.text.text.replace("\\/", "/").replace("\\n", "")
     try:
         data = base64.b64decode(text.rpartition("base64,")[2].strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    # Looked up before opening it: Pillow warns of huge pictures.
+    size = Picture(data, "image/png", "").size
+    if size is None or max(size) > _LARGEST_MASK:
+        return None
+    try:
         with Image.open(BytesIO(data), formats=["PNG"]) as picture:
-            if max(picture.size) > _LARGEST_MASK:
-                return None
             return np.asarray(picture.convert("L"))
-    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # noqa: BLE001 - a damaged picture raises one of many exceptions
         return None
 
 

@@ -73,6 +73,7 @@ def test_a_polygon_is_read_in_its_own_order():
         None,
         {"size": [3, 3]},
         png(np.zeros((1, 3000), np.uint8)),
+        base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\xff" * 40).decode(),
         png(np.full((9, 9), 200, np.uint8))[:60],
     ],
 )
