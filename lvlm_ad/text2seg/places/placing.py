@@ -118,7 +118,7 @@ class Placing:
         ]
         kept = without_copies(identified, said.flags)
         said.places = [(shape(one, said.flags), score) for one, score in kept]
-        only_empty = listing.empty and not listing.places and "bad_shape" not in listing.flags
+        only_empty = listing.empty and not listing.places and not listing.flags & {"bad_shape", "cut"}
         said.nothing = not said.places and (only_empty or any(denied))
 
     def _are_of_convention(self, places: list[Written]) -> bool:

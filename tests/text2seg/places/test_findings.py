@@ -98,6 +98,7 @@ def test_a_score_without_a_place_is_partial():
         ('{"boxes": [], "others": [{"label": "scratch"}]}', None, ("bad_shape",)),
         ('[{"label": "scratch", "anomaly_score": 0.7}]', None, ("bad_shape",)),
         ("- [ ] scratch\n- [ ] dent", None, ()),
+        ('{"scratches": [], "dents": [{"bbox_2d": [10, 20', None, ("cut",)),
         ("None.", 0.0, ()),
         ("**No defects found.**", 0.0, ()),
         ("[{'bbox_2d': [9, 2, 1, 20]}] no defects", None, ("swapped",)),
@@ -127,6 +128,8 @@ def test_an_answer_without_text_has_no_places(outcome):
         ("There are no defects on the left. On the", 0, None),
         ("<box>125 250 500 37", 0, None),
         ("<loc0001><loc00", 0, None),
+        ('{"scratches": [], "dents": [{"bbox_2d": [10, 20', 0, None),
+        ("[]", 0, 0.0),
     ],
 )
 def test_a_truncated_answer_holds_what_is_closed(text, n, image):
