@@ -1,6 +1,6 @@
 """Compares runs on the same images: paired differences with intervals, and the images that differ most."""
 
-from lvlm_ad.compare.conditions import distinct_names, measured_categories, method_in_words
+from lvlm_ad.compare.conditions import differing_conditions, distinct_names, measured_categories, method_in_words
 from lvlm_ad.compare.differences import Difference, p_text
 from lvlm_ad.compare.runs import SIGNIFICANT, Comparison, ImageDifference, adjusted, compare_runs
 
@@ -11,6 +11,7 @@ __all__ = [
     "ImageDifference",
     "adjusted",
     "compare_runs",
+    "differing_conditions",
     "distinct_names",
     "measured_categories",
     "method_in_words",

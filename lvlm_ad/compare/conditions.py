@@ -16,7 +16,14 @@ from lvlm_ad.text2seg import UNANSWERED
 if TYPE_CHECKING:
     from lvlm_ad.runs import Manifest, Run
 
-__all__ = ["check_conditions", "distinct_names", "measured_categories", "method_in_words", "same_run"]
+__all__ = [
+    "check_conditions",
+    "differing_conditions",
+    "distinct_names",
+    "measured_categories",
+    "method_in_words",
+    "same_run",
+]
 
 _VALUE_KEPT = 24
 """Characters of an option's value."""
@@ -65,7 +72,7 @@ def check_conditions(first: Run, second: Run, *, across_conditions: bool) -> lis
                 f"{run.dir}: {failed} of {n_images} questions were not answered, so a comparison would measure the "
                 "connection, not the model. Run the same bench command again: it asks only these questions."
             )
-    differ = _differing_conditions(one, other)
+    differ = differing_conditions(one, other)
     other_model = one.model.name != other.model.name or one.model.identity != other.model.identity
     reason = ""
     if [(record.id, record.category, record.label) for record in first.predictions] != [
@@ -102,7 +109,7 @@ def _differing_sizes(one: Manifest, other: Manifest) -> str:
     return f"one measured images at {named[0]}, the other at {named[1]}{hint if methods_differ else ''}"
 
 
-def _differing_conditions(one: Manifest, other: Manifest) -> list[str]:
+def differing_conditions(one: Manifest, other: Manifest) -> list[str]:
     """Name the conditions that differ; a baseline has no prompt and a dense row no division, which do not count."""
     pairs = {
         "row": (one.model.row, other.model.row),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from lvlm_ad.compare import Difference, adjusted, compare_runs, method_in_words
+from lvlm_ad.compare import Difference, adjusted, compare_runs, differing_conditions, method_in_words
 from lvlm_ad.errors import ConfigError, RunError, nearest
 from lvlm_ad.leaderboard.columns import Column, usd
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
@@ -31,6 +31,9 @@ __all__ = ["USES", "MethodRow", "ModelTable", "Use", "metrics_by_model", "model_
 _USUAL = "image_auroc,image_ap,pixel_auroc,pixel_ap,pixel_aupro,miou_box,miou_mask,false_alarms"
 
 _PAIR = 2
+
+_EXPECTED = ("method (", "prompt (")
+"""Conditions in which the methods of a model differ anyway."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class MethodRow:
     """One method of a model.
 
     Attributes:
-        name: the method with its options.
+        name: the method; with its options where they tell two rows apart.
         entry: its row in a leaderboard, without a rank.
         uses: name of a ``Use`` -> this method, the reference, and their difference, for an image.
         comparison: this method minus the reference; None for the reference, and where they cannot be compared.
@@ -199,15 +202,18 @@ def _table(runs: Sequence[Run], sort: str, notes: Sequence[str]) -> ModelTable:
 
 
 def _names(runs: Sequence[Run], entries: Sequence[Entry]) -> list[str]:
-    """Name each run by its method, with its marks, and with its hash where two have the same name."""
-    names = [method_in_words(run.manifest, hashes=False) for run in runs]
-    counts = Counter(names)
-    names = [
-        f"{name} #{run.manifest.config_hash[:6]}" if counts[name] > 1 else name
-        for name, run in zip(names, runs, strict=True)
-    ]
+    """Name each run by its method, with its marks; where two have the same name, with options and hash as needed."""
+    names = [run.manifest.method.name for run in runs]
+    names = _longer(names, [method_in_words(run.manifest, hashes=False) for run in runs])
+    names = _longer(names, [f"{name} #{run.manifest.config_hash[:6]}" for name, run in zip(names, runs, strict=True)])
     marks = [entry.name.partition(" [")[1:] for entry in entries]
     return [f"{name}{''.join(mark)}" for name, mark in zip(names, marks, strict=True)]
+
+
+def _longer(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """Replace names that occur more than once."""
+    counts = Counter(names)
+    return [other if counts[name] > 1 else name for name, other in zip(names, longer, strict=True)]
 
 
 def _row(run: Run, reference: Run, name: str, entry: Entry) -> MethodRow:
@@ -218,7 +224,11 @@ def _row(run: Run, reference: Run, name: str, entry: Entry) -> MethodRow:
         comparison = compare_runs(run, reference, across_conditions=True)
     except RunError as error:
         return MethodRow(name, entry, uses, None, (str(error), *entry.notes))
-    return MethodRow(name, entry, uses, comparison, tuple(dict.fromkeys((*entry.notes, *comparison.notes))))
+    # Method and question differ in every row.
+    differ = [one for one in differing_conditions(run.manifest, reference.manifest) if not one.startswith(_EXPECTED)]
+    others = [note for note in comparison.notes if not note.startswith("they differ in ")]
+    notes = [*entry.notes, *([f"differs in {', '.join(differ)}"] if differ else []), *others]
+    return MethodRow(name, entry, uses, comparison, tuple(dict.fromkeys(notes)))
 
 
 def _use(use: Use, run: Run, reference: Run) -> Difference:

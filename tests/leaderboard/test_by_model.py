@@ -20,8 +20,8 @@ from lvlm_ad.runs import StepRecord
 def make_method(make_run):
     """A function that makes a run of a model by a method, whose answers take as much as given."""
 
-    def make(method, auroc, *, name="gpt", tokens=100, seconds=1.0, **changes):
-        changes = {"method": {"name": method}, **changes}
+    def make(method, auroc, *, name="gpt", tokens=100, seconds=1.0, options=None, **changes):
+        changes["method"] = {"name": method, "options": options or {}}
         run = make_run(name, auroc, mean=dict.fromkeys(["pixel_auroc", "pixel_ap"]), **changes)
         records = [
             # Every other image takes twice as much.
@@ -57,7 +57,7 @@ def test_methods_are_compared_with_the_method_regions(table, make_method):
     )
     assert found.p_adjusted == pytest.approx(2 * found.p_value)
     assert table.rows[0].difference("image_auroc") is None
-    assert any("they differ in method (boxes and regions)" in note for note in table.rows[1].notes)
+    assert not any("differ" in note for note in table.rows[1].notes)
 
 
 def test_what_an_image_takes_is_paired(table):
@@ -103,6 +103,10 @@ def test_without_regions_the_best_is_the_reference_and_hashes_tell_namesakes_apa
     runs = [make_method("boxes", 0.9), make_method("boxes", 0.7, prompt="q"), make_method("score", 0.5)]
     ((found,), _) = model_tables(runs)
     assert [row.name for row in found.rows] == ["boxes #000000", "boxes #010000", "score"]
+    scored = make_method("boxes", 0.8, options={"scored": True}, division="e")
+    ((found,), _) = model_tables([runs[0], scored])
+    assert [row.name for row in found.rows] == ["boxes", "boxes (scored)"]
+    assert "differs in division (e and d)" in found.rows[1].notes
 
 
 def test_every_format_shows_values_and_differences(table):
