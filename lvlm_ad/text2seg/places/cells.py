@@ -113,7 +113,7 @@ def _in_prose(text: str, names: CellNames, *, truncated: bool) -> tuple[CellsSai
     verdicts: dict[int, CellsSaid] = {}
     around: list[str] = []
     group: list[Span] = []
-    negated, read_to = False, 0
+    negated, read_to, stop = False, 0, len(text.rstrip(" .\n"))
     for start, name_end, span in names.found(text):
         score = _SCORE.match(text, name_end)
         end = score.end() if score else name_end
@@ -123,13 +123,13 @@ def _in_prose(text: str, names: CellNames, *, truncated: bool) -> tuple[CellsSai
         joined = _JOINED.match(text, end)
         if score is None and joined is not None and names.begins(text, joined.end()):
             continue
-        # "B1" at the end of a text that was cut off may be the beginning of "B12: 0.8".
         label = None if score else _LABEL.match(text, name_end)
         if label and is_negated(label[1]):
             negated = True
             group = []
             continue
-        half = truncated and not text[end:].strip(" .\n") and not (score and _DECIMAL_AT_END.search(score["score"]))
+        # "B1" at the end of a text that was cut off may be the beginning of "B12: 0.8".
+        half = truncated and end >= stop and not (score and _DECIMAL_AT_END.search(score["score"]))
         if not half and (score is not None or not _is_denied(text, start)):
             verdict = verdicts.setdefault(bisect_right(openings, start), CellsSaid())
             verdict.add(group, None if score is None else Scalar(Text.of(score["score"])))
