@@ -249,8 +249,9 @@ def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) 
     for row, result in results.items():
         records = result.predictions
         if all(record.status == "failed" for record in records):
+            asked = "questions" if plan.method_name == "regions" else "images"
             raise FatalError(
-                f"{name}: none of {len(records)} questions was answered. The first, {records[0].id}: "
+                f"{name}: none of {len(records)} {asked} was answered. The first, {records[0].id}: "
                 f"{' '.join(records[0].notes)}"
             )
         if maps is not None:
