@@ -78,6 +78,49 @@ def test_an_inspection_in_a_batch(lvlm_ad_command, batches, small_data):
     assert (again["spent_usd"], len(batches.batches)) == (0, 1)
 
 
+ZOOM = ("--method", "zoom", "--set", "zoom_budget=1", "--category", "bolt", "--batch")
+
+
+def test_rounds_of_a_conversation_survive_a_restart_between_them(lvlm_ad_command, batches, small_data):
+    """Questions that follow from answers go into the next batch; interrupted between two, nothing is asked twice."""
+    batches.state = lambda number: "failed" if number == 1 else "completed"
+    stopped = bench(lvlm_ad_command, batches, small_data, *ZOOM)
+    assert (stopped.returncode, sizes(batches)) == (2, [6, 6])
+    first, refused = batches.asked[:6], batches.asked[6:]
+    done = bench(lvlm_ad_command, batches, small_data, *ZOOM)
+    assert done.returncode == 0, done.stderr
+    assert (sizes(batches), batches.live) == ([6, 6, 6], [])
+    assert batches.asked[12:] == refused
+    assert not set(first) & set(refused)
+    usage = metrics(done)["usage"]
+    assert (usage["questions"], usage["cost_usd"]) == (12, pytest.approx(12 * 0.82 / 2))
+    assert usage["spent_usd"] == pytest.approx(6 * 0.82 / 2)
+    live = bench(lvlm_ad_command, batches, small_data, *ZOOM[:-1])
+    assert (batches.live, metrics(live)["mean"]) == ([], metrics(done)["mean"])
+
+
+@pytest.mark.slow
+def test_kill_9_while_the_second_round_waits(batches, small_data, tmp_path):
+    """Killed while later questions are under way in a batch, the same command collects that batch."""
+    gate = threading.Event()
+    batches.state = lambda number: "completed" if gate.is_set() or number == 0 else "in_progress"
+    command = [
+        *(sys.executable, "-m", "lvlm_ad", "bench", "--model", "gpt-4o", "--data", str(small_data), *ZOOM),
+        *("--set", f"base_url={batches.url}", "--out", str(tmp_path / "out"), "--json", *SMALL),
+    ]
+    environment = {**os.environ, "OPENAI_API_KEY": SECRET}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 60
+        while len(batches.batches) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        process.kill()
+    gate.set()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert sizes(batches) == [6, 6]
+    assert metrics(done)["answers"]["ok"] == 6
+
+
 @pytest.mark.slow
 def test_kill_9_while_waiting(batches, small_data, tmp_path):
     """Killed while a batch is under way, the same command continues it; a live run meanwhile asks nothing."""
