@@ -225,6 +225,9 @@ def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) 
         FatalError: not one question was answered: the row would measure the connection, not the model.
     """
     started, plan, name = datetime.now(UTC), session.plan, detector.name
+    if maps is not None and not detector.places:
+        session.progress.note(f"{name}: --method {plan.method_name} gives no map, so none is written.")
+        maps = None
     if maps is not None:
         maps.start(name, detector.rows)
     detector.start()

@@ -265,7 +265,7 @@ class _Work:
         for kind in MAP_FORMATS:
             file = f"maps/{stem}.{kind}"
             # No score is not "no anomaly". A map of an earlier answer, or in another format, must not stay.
-            if kind == config.maps and row.score is not None:
+            if kind == config.maps and row.score is not None and self._inspector.detector.places:
                 map_file = file
                 write_map(_place(out / file), values)
             else:

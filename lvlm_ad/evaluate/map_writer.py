@@ -61,6 +61,12 @@ class MapWriter:
     def __init__(self, plan: Plan, root: Path) -> None:
         self._plan, self._root, self._suffix = plan, root, plan.config.map_format
         self._names = file_names(plan.dataset)
+        # Maps of the same model by several methods do not replace each other.
+        self._methods = {
+            model.preset.name: f"-{plan.method_name}"
+            for model in plan.models
+            if plan.method_name != "regions" and model.plugin.follows_method
+        }
         try:
             root.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=root):
@@ -91,7 +97,8 @@ class MapWriter:
 
     def folder(self, name: str, row: Row) -> Path:
         """Return the folder of a row's maps."""
-        return self._root / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-dense" if row == "dense" else name).lstrip(".-")
+        kind = "-dense" if row == "dense" else self._methods.get(name, "")
+        return self._root / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}{kind}").lstrip(".-")
 
     def start(self, name: str, rows: Sequence[Row]) -> None:
         """Get ready for a model.

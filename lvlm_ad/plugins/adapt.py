@@ -73,6 +73,11 @@ class Plugin:
         old = getattr(self.cls, "spreads", self.contract.distributable)
         return bool(getattr(self.cls, "distributable", old))
 
+    @property
+    def follows_method(self) -> bool:
+        """Whether its row depends on the method of a bench: a chat model's, and the oracle's."""
+        return self.kind == "backend" or bool(getattr(self.cls, "through_method", False))
+
     def build(self, options: BackendOptions | None = None) -> Any:
         """Make the backend or baseline.
 

@@ -77,7 +77,7 @@ def test_a_conversation_that_failed_goes_on_where_it_stopped(bench, endpoint, ro
     assert (record.image_score, len(record.steps), record.steps[0].outcome) == (None, 1, "ok")
     assert [failed.metrics["answers"][name] for name in ("ok", "failed")] == [1, 5]
     usage = failed.metrics["usage"]
-    assert (usage["questions"], usage["cost_usd"]) == (8, usage["spent_usd"])
+    assert (usage["questions"], usage["cost_usd"]) == (8, pytest.approx(usage["spent_usd"]))
     assert usage["spent_usd"] > 0
     asked = len(endpoint.asked)
     endpoint.reply = lambda body: "image anomaly score: 0.25; region 2: 0.75." if is_later(body) else bad
@@ -189,3 +189,12 @@ def test_a_view_tells_nothing_of_the_label(kept_data, grid):
         told = [view.seed, view.category, view.class_name, view.text(n_regions="4")]
         assert not any(sample.id in text for text in told)
         assert len({*told, sample.defect}) == 5
+
+
+def test_maps_of_methods_do_not_replace_each_other(bench, rounds, tmp_path):
+    """Each method's maps have a folder; one that says no place has none, and its user is told."""
+    folder = tmp_path / "maps"
+    bench(categories=BOLT, limit=1, maps=folder)
+    bench(method=rounds, categories=BOLT, limit=1, maps=folder)
+    bench(method="score", categories=BOLT, limit=1, maps=folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["gpt-4v", "gpt-4v-rounds"]
