@@ -169,7 +169,7 @@ def load_convention(name: str) -> Convention:
     """
     if name not in _table():
         raise ConfigError(
-            f"There is no convention {name!r:.60} for coordinates.{nearest(name, _table())} It is one of "
-            f"{', '.join(convention_names())}."
+            f"There is no convention {name!r:.60} for coordinates.{nearest(name, _table())} docs/models.md says which "
+            "model has which."
         )
     return validated(Convention, {"name": name, **_table()[name]}, f"convention {name}")

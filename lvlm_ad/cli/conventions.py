@@ -110,7 +110,7 @@ def _print_check(found: ConventionCheck) -> None:
     sentences = {
         "holds": f"The convention {found.convention} holds{told}: mean IoU {found.iou:.2f}.",
         "does not hold": f"The convention {found.convention} does not hold{told}: mean IoU {found.iou:.2f}.",
-        "open": f"Whether the convention {found.convention} holds is open: no answer has a box.",
+        "open": f"Whether the convention {found.convention} holds is open: not every answer has a box.",
     }
     console.print(escaped(sentences[found.verdict]), style="green" if found.verdict == "holds" else "yellow")
     if found.others:

@@ -19,6 +19,7 @@ from lvlm_ad.evaluate.chat_detector import ChatDetector
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.methods.one_question import OneQuestion
 from lvlm_ad.regions.shapes import Box
+from lvlm_ad.text2seg.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from lvlm_ad.log import Progress
     from lvlm_ad.methods import View
     from lvlm_ad.text2seg import Status
-    from lvlm_ad.text2seg.finding import Finding
 
 __all__ = ["ConventionCheck", "LookedAt", "check_convention"]
 
@@ -69,6 +69,11 @@ class LookedAt:
     flags: tuple[str, ...]
     text: str
 
+    @property
+    def says_anything(self) -> bool:
+        """Whether the answer has a box, or coordinates that cannot be used: a model may just see nothing."""
+        return self.box is not None or bool(self.flags)
+
 
 @dataclass(frozen=True, slots=True)
 class ConventionCheck:
@@ -91,15 +96,16 @@ class ConventionCheck:
 
     @property
     def iou(self) -> float:
-        """Mean IoU over the pictures."""
-        return float(np.mean([one.iou for one in self.pictures]))
+        """Mean IoU over the pictures whose answers say anything about places; 0 if there are none."""
+        return _mean([one.iou for one in self.pictures if one.says_anything])
 
     @property
     def verdict(self) -> Literal["holds", "does not hold", "open"]:
-        """``open``: no answer has a box, so nothing is known."""
-        if not any(one.box or one.flags for one in self.pictures):
-            return "open"
-        return "does not hold" if self.others or min(one.iou for one in self.pictures) < _GOOD else "holds"
+        """``open``: too few answers have a box, and no other convention fits better."""
+        said = [one.iou for one in self.pictures if one.says_anything]
+        if self.others or (said and min(said) < _GOOD):
+            return "does not hold"
+        return "holds" if len(said) == len(self.pictures) else "open"
 
 
 def check_convention(config: RunConfig, progress: Progress | None = None) -> ConventionCheck:
@@ -130,16 +136,23 @@ def check_convention(config: RunConfig, progress: Progress | None = None) -> Con
         session.open_stores(stack)
         detector.start()
         seen = [detector.inspect_unstretched(sample) for sample in samples]
-    looked, read_as = [], dict.fromkeys(convention_names(), 0.0)
+    looked = []
+    read_as: dict[str, list[float]] = {name: [] for name in convention_names()}
     for (_, _, square), (view, finding, answers) in zip(_SQUARES, seen, strict=True):
         looked.append(_looked_at(view, finding, answers, square))
-        for name in read_as:
-            other = _read_in(name, method, view, answers)
-            read_as[name] += _nearest(other, square)[1] / len(_SQUARES)
+        for name, ious in read_as.items():
+            other = _looked_at(view, _read_in(name, method, view, answers), answers, square)
+            if other.says_anything:
+                ious.append(other.iou)
     preset = plan.models[0].preset
     check = ConventionCheck(preset.name, preset.convention, preset.told, tuple(looked), {})
-    better = {name: iou for name, iou in read_as.items() if iou > max(check.iou + _BETTER, _GOOD)}
+    fit = {name: _mean(ious) for name, ious in read_as.items()}
+    better = {name: iou for name, iou in fit.items() if iou > max(check.iou + _BETTER, _GOOD)}
     return replace(check, others=dict(sorted(better.items(), key=lambda item: -item[1])))
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
 
 
 def _samples(folder: Path) -> Iterable[Sample]:
@@ -159,24 +172,19 @@ def _picture(width: int, height: int, square: Box) -> NDArray[np.uint8]:
 
 def _looked_at(view: View, finding: Finding, answers: list[Answer], square: Box) -> LookedAt:
     height, width = view.image.shape[:2]
-    box, iou = _nearest(finding, square)
+    boxes = [shape for shape in finding.shapes if isinstance(shape, Box)]
+    box = max(boxes, key=lambda one: _iou(one, square), default=None)
+    iou = 0.0 if box is None else _iou(box, square)
     text = answers[-1].text if answers else ""
     return LookedAt((width, height), square, box, iou, finding.status, finding.flags, text)
 
 
-def _read_in(name: str, method: OneQuestion, view: View, answers: list[Answer]) -> Finding | None:
-    """Read answers in another convention; None if the method cannot use it."""
+def _read_in(name: str, method: OneQuestion, view: View, answers: list[Answer]) -> Finding:
+    """Read answers in another convention; nothing is found if the method cannot use it."""
     model = replace(view.model, convention=load_convention(name))
     if not answers or method.why_not(model):
-        return None
+        return Finding(None, status="unparsable")
     return method.read(answers[-1], replace(view, model=model))
-
-
-def _nearest(finding: Finding | None, square: Box) -> tuple[Box | None, float]:
-    """Return the box that overlaps the square most, and their IoU."""
-    boxes = [shape for shape in finding.shapes if isinstance(shape, Box)] if finding else []
-    best = max(boxes, key=lambda box: _iou(box, square), default=None)
-    return best, 0.0 if best is None else _iou(best, square)
 
 
 def _iou(one: Box, two: Box) -> float:

@@ -36,7 +36,7 @@ class Sees(Backend):
         if self.options.writes.endswith("thousandths"):
             across = down = 1000
         x1, x2, y1, y2 = x1 * across / width, x2 * across / width, y1 * down / height, y2 * down / height
-        if self.options.writes == "nothing":
+        if self.options.writes == "nothing" or (self.options.writes == "wide ones" and width < height):
             return "[]"
         if self.options.writes.startswith("y first"):
             x1, y1, x2, y2 = y1, x1, y2, x2
@@ -95,6 +95,12 @@ def test_without_boxes_nothing_is_known(check):
     """A model that sees nothing is no evidence against its convention."""
     found, _ = check("nothing", convention="sent_pixels")
     assert (found.verdict, found.others, found.iou) == ("open", {}, 0.0)
+
+
+def test_where_a_model_sees_nothing_its_convention_stays_open(check):
+    """Boxes on the wide pictures alone may be right by chance; a picture without a box does not count as wrong."""
+    found, _ = check("wide ones", convention="sent_pixels")
+    assert (found.verdict, found.others, found.iou) == ("open", {}, 1.0)
 
 
 def test_a_model_without_a_convention_cannot_be_checked(check):
