@@ -60,12 +60,15 @@ def ask(
                 "status": answer.status,
                 "notes": answer.notes,
                 "text": answer.text,
+                **({"answers": [one.text for one in answer.steps]} if answer.steps else {}),
                 "cost_usd": answer.cost_usd,
                 "picture": str(path),
             }
         )
     else:
         shell.show(f"model: {asked.model}")
+        if answer.steps:
+            shell.show(f"questions: {len(answer.steps)}; the last answer:")
         for line in answer.text.strip().splitlines():
             shell.show(f"answer: {line}")
         shell.show(

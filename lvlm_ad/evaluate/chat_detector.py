@@ -20,6 +20,7 @@ from lvlm_ad.evaluate.forecast import forecast
 from lvlm_ad.evaluate.painting import paint_places
 from lvlm_ad.evaluate.stored_conversations import StoredConversations
 from lvlm_ad.evaluate.views import Views, asked_model
+from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.runs import TEXT_KEPT, StepRecord
 
 if TYPE_CHECKING:
@@ -203,7 +204,11 @@ class ChatDetector(Detector["Backend"]):
 
     def _is_stale(self, answer: Answer, view: View) -> bool:
         """Return whether ``--retry-failed`` asks again: the stored answer is of no use, or was cut off."""
-        return self.session.plan.config.retry_failed and not self._method.is_usable(answer, view)
+        if not self.session.plan.config.retry_failed:
+            return False
+        name = f"The method {self._method.implementation.__name__}"
+        with plugin_code(f"{name} raised", name=name):
+            return not self._method.is_usable(answer, view)
 
     def _schema_notes(self, request: Request, answer: Answer) -> list[str]:
         """Check an answer against its schema: some servers take a schema and ignore it."""
