@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.asking import Asker
 from lvlm_ad.asking.cost import input_tokens
-from lvlm_ad.errors import ConfigError, LvlmAdError, RejectedError, TransientError, UnaskedError
+from lvlm_ad.errors import LvlmAdError, RejectedError, TransientError, UnaskedError
 from lvlm_ad.evaluate.conversation import Step, converse, error_text
 from lvlm_ad.evaluate.detectors import Detector, Prediction, added, make_record, method_facts
 from lvlm_ad.evaluate.forecast import forecast
 from lvlm_ad.evaluate.painting import paint_places
 from lvlm_ad.evaluate.stored_conversations import StoredConversations
-from lvlm_ad.evaluate.views import Views, asked_model
+from lvlm_ad.evaluate.views import Views, checked_model
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.runs import TEXT_KEPT, StepRecord
 
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Backend, Request
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
-    from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.session import Session
-    from lvlm_ad.methods import AskedModel, View
+    from lvlm_ad.methods import View
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import ModelPreset
     from lvlm_ad.regions import Regions
@@ -56,7 +55,7 @@ class ChatDetector(Detector["Backend"]):
         super().__init__(session, model, backend)
         self._method = session.plan.method
         self.places = self._method.places
-        self._asked_model = _checked_model(session.plan, model, backend)
+        self._asked_model = checked_model(session.plan, model, backend)
         self._views = Views(session.plan, model, self._asked_model)
         if session.plan.config.batch:
             backend.check_batch()
@@ -284,21 +283,3 @@ def _step_record(asked: Asked, kept: int) -> StepRecord:
         cost_usd=asked.cost,
         seconds=answer.seconds,
     )
-
-
-def _checked_model(plan: Plan, model: Model, backend: Backend) -> AskedModel:
-    """Return what the method may know of a model; refuse a plan that the model cannot follow."""
-    able, name, method = backend.capabilities, backend.implementation.__name__, plan.method
-    asked = asked_model(model, able)
-    if reason := method.why_not(asked):
-        raise ConfigError(f"{asked.name} cannot be inspected with --method {plan.method_name}, because {reason}.")
-    pictures = method.most_pictures(plan.protocol)
-    if able.max_images is not None and pictures > able.max_images:
-        raise ConfigError(
-            f"A question shows {pictures} pictures; {name} takes at most {able.max_images}. "
-            "Set fewer shots, or visual=marked."
-        )
-    if plan.protocol.scoring == "expected" and not able.probabilities:
-        hint = "; ask for them with --set logprobs=20" if "logprobs" in backend.Options.model_fields else ""
-        raise ConfigError(f"scoring=expected needs the probabilities of tokens, which {name} does not return{hint}.")
-    return asked

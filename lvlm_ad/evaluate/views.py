@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.conventions import load_convention
 from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.errors import ConfigError
 from lvlm_ad.methods import AskedModel, View
 from lvlm_ad.prompts import Questioner
 
 if TYPE_CHECKING:
-    from lvlm_ad.backend import Capabilities
+    from lvlm_ad.backend import Backend, Capabilities
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
 
-__all__ = ["Views", "asked_model", "seed_of"]
+__all__ = ["Views", "asked_model", "checked_model", "seed_of"]
 
 
 class Views:
@@ -89,3 +90,25 @@ def asked_model(model: Model, capabilities: Capabilities) -> AskedModel:
 def seed_of(seed: int, sample_id: str) -> str:
     """Return ``View.seed``: it identifies the sample, whose name says what is wrong with it, without naming it."""
     return hashlib.sha256(f"{seed}/{sample_id}".encode()).hexdigest()
+
+
+def checked_model(plan: Plan, model: Model, backend: Backend) -> AskedModel:
+    """Return what a plan's method may know of a model.
+
+    Raises:
+        ConfigError: the model cannot be inspected by the method, or cannot follow the plan otherwise.
+    """
+    able, name, method = backend.capabilities, backend.implementation.__name__, plan.method
+    asked = asked_model(model, able)
+    if reason := method.why_not(asked):
+        raise ConfigError(f"{asked.name} cannot be inspected with --method {plan.method_name}, because {reason}.")
+    pictures = method.most_pictures(plan.protocol)
+    if able.max_images is not None and pictures > able.max_images:
+        raise ConfigError(
+            f"A question shows {pictures} pictures; {name} takes at most {able.max_images}. "
+            "Set fewer shots, or visual=marked."
+        )
+    if plan.protocol.scoring == "expected" and not able.probabilities:
+        hint = "; ask for them with --set logprobs=20" if "logprobs" in backend.Options.model_fields else ""
+        raise ConfigError(f"scoring=expected needs the probabilities of tokens, which {name} does not return{hint}.")
+    return asked
