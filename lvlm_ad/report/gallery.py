@@ -11,6 +11,7 @@ from lvlm_ad.escape import visible
 from lvlm_ad.evaluate.painting import shapes_of
 from lvlm_ad.evaluate.recorded import Conversations
 from lvlm_ad.report.pictures import all_steps, files_of, why_no_map, write_pictures
+from lvlm_ad.report.steps import MOST_PICTURES
 from lvlm_ad.report.summary import separations_of
 from lvlm_ad.runs import TEXT_KEPT
 
@@ -68,6 +69,9 @@ def gallery(runs: Sequence[Run], sources: Sources | None, out: Path, progress: P
     for run, talk in zip(runs, talks, strict=True):
         if talk is not None and talk.problem:
             legend.append(f"The questions of {run.manifest.row_name} are not shown: {talk.problem}.")
+    asked = max((len(steps) for files in pictures for steps in files["steps"]), default=0)
+    if sources is not None and asked > (most := max(1, MOST_PICTURES // len(pictures))):
+        legend.append(f"Of each image, the first {most} questions are shown with their pictures.")
     questions: dict[str, int] = {}
     data = {
         "runs": distinct_names(runs),

@@ -18,7 +18,7 @@ from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions.shapes import Region
 from lvlm_ad.report import heat
 from lvlm_ad.report.places import draw_places
-from lvlm_ad.report.steps import Save, steps_of
+from lvlm_ad.report.steps import MOST_PICTURES, Save, steps_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["all_steps", "files_of", "why_no_map", "write_pictures"]
 
 _LARGEST_SIDE = 768
+
+_STEP_SIDE = 704
+"""A question's picture is shown half as wide."""
 
 _OUTLINE_COLOUR = (255, 0, 200)
 """Magenta: rare in images, and absent from the maps."""
@@ -72,8 +75,9 @@ def all_steps(
     def save_for(number: int) -> Save | None:
         return None if save is None else lambda name, picture: save(f"{name}-{number}", picture)
 
+    most = max(1, MOST_PICTURES // len(runs[0].predictions))
     return [
-        [] if talk is None else steps_of(run.predictions[index], talk, save_for(number))
+        [] if talk is None else steps_of(run.predictions[index], talk, save_for(number), most=most)
         for number, (run, talk) in enumerate(zip(runs, talks, strict=True))
     ]
 
@@ -149,7 +153,7 @@ def _write_layers(
         if np.array_equal(np.asarray(picture), image):
             return str(files["image"])
         file = f"{index:05}-{name}.webp"
-        _shrunk(picture).save(folder / file, quality=80, method=2)
+        _shrunk(picture, _STEP_SIDE).save(folder / file, quality=80, method=2)
         return file
 
     files["steps"] = all_steps(runs, talks, index, save_step)
@@ -161,9 +165,9 @@ def _divided(runs: Sequence[Run]) -> Run:
     return next((run for run in runs if run.manifest.division.hash), runs[0])
 
 
-def _shrunk(pixels: NDArray[np.uint8] | Image.Image) -> Image.Image:
+def _shrunk(pixels: NDArray[np.uint8] | Image.Image, side: int = _LARGEST_SIDE) -> Image.Image:
     picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.BOX)
+    picture.thumbnail((side, side), Image.Resampling.BOX)
     return picture
 
 

@@ -15,19 +15,25 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Request
     from lvlm_ad.runs import PredictionRecord
 
-__all__ = ["Save", "steps_of"]
+__all__ = ["MOST_PICTURES", "Save", "steps_of"]
+
+MOST_PICTURES = 20_000
+"""Pictures of questions on a page; with more images, fewer questions of each have one."""
 
 Save = Callable[[str, Image.Image], str]
 """Writes a picture under a name and returns its file."""
 
 
-def steps_of(record: PredictionRecord, conversations: Conversations, save: Save | None) -> list[dict[str, Any]]:
+def steps_of(
+    record: PredictionRecord, conversations: Conversations, save: Save | None, *, most: int = MOST_PICTURES
+) -> list[dict[str, Any]]:
     """Return each question about an image: its picture's file, its text, and its answer.
 
     Args:
         record: the image's prediction.
         conversations: leads the run's conversations again; what differs from the recorded question is not shown.
         save: writes the pictures; None: there are none.
+        most: how many of the first questions have a picture.
 
     Returns:
         For each question "picture" and "text", "" where unknown, "answer" and "outcome"; empty if nothing was asked.
@@ -46,7 +52,7 @@ def steps_of(record: PredictionRecord, conversations: Conversations, save: Save 
         if request is not None and conversations.has_texts and not conversations.is_key(request, keys[number]):
             request = None
         picture = ""
-        if save is not None and request is not None and request.images:
+        if save is not None and request is not None and request.images and number < most:
             # References come first.
             with Image.open(BytesIO(request.images[-1].data)) as image:
                 picture = save(f"step{number + 1}", image.convert("RGB"))

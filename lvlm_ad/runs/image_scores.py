@@ -87,10 +87,8 @@ def _records(path: Path) -> list[dict[str, Any]]:
         for line in iter(partial(file.readline, PREDICTION_BYTES + 1), b""):
             # In JSON a quotation mark within a text follows a backslash, so these are names of fields.
             start, regions, _ = line.partition(b',"regions":')
-            # The questions of a conversation have costs of their own.
-            totals, steps, _ = line.partition(b',"steps":')
-            _, cost, end = totals.rpartition(b',"cost_usd":')
-            parts.append(start + cost + end + b"}" * bool(steps) if regions and cost else line)
+            _, cost, end = line.rpartition(b',"cost_usd":')
+            parts.append(start + cost + end if regions and cost else line)
     records: list[dict[str, Any]] = json.loads(b"[%s]" % b",".join(parts))
     return [{"cost_usd": None, **record} for record in records]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lvlm_ad.backend import Outcome
 from lvlm_ad.limits import REGIONS
+from lvlm_ad.regions.shapes import shape_from_json
 from lvlm_ad.runs.fields import Amount, Count, Fraction
 from lvlm_ad.text2seg import Status
 from lvlm_ad.text2seg.finding import Source
@@ -87,6 +88,13 @@ class PredictionRecord(_Record):
     """The standard deviation of the image score over several answers."""
     measures: dict[str, Amount] = {}
     """What is measured in this image alone, such as its IoU or how many points lie in it."""
+
+    @field_validator("shapes")
+    @classmethod
+    def _check_shapes(cls, shapes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for one in shapes:
+            shape_from_json(one)
+        return shapes
 
     def line(self) -> bytes:
         """Return the record as a line of predictions.jsonl; newer fields only where they say something."""

@@ -154,3 +154,13 @@ def test_places_of_every_shape_are_drawn():
     # Scores of many places would hide the picture.
     many = draw_places([Box(0, 0, 40, 40, 0.5)] * 25, 40)
     assert many[20, 20, 3] == many[4, 4, 3] == 0
+
+
+def test_many_questions_have_fewer_pictures(method_runs, kept_data):
+    """A page of thousands of images with dozens of questions each would be as many files."""
+    run = read_run(method_runs["drawer (zoom)"].dir)
+    with ExitStack() as stack:
+        talks = Conversations(run, find_sources(run, kept_data, Progress(), stack))
+        shown = steps_of(run.predictions[0], talks, lambda name, _: name, most=1)
+    assert [step["picture"] for step in shown] == ["step1", "", ""]
+    assert all(step["text"] for step in shown)

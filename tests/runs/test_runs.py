@@ -108,6 +108,15 @@ def test_damaged_and_newer_files_are_refused(folder, file, content, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_place_that_is_no_shape_is_refused(folder):
+    """Maps and pages draw places, so a stranger's are checked when the run is read."""
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    lines[0] = f'{lines[0][:-1]},"shapes":[{{"box":[1,2],"score":0.5}}]}}'
+    (folder / "predictions.jsonl").write_text("\n".join([*lines, ""]))
+    with pytest.raises(RunError, match=r"damaged: predictions.jsonl: shapes "):
+        read_run(folder)
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [
