@@ -94,7 +94,7 @@ def built(candidate: Any, kind: AnyKind) -> Any:
 
 def import_is_fast(plugin: AnyPlugin) -> None:
     """Its module is imported within two seconds and without torch and the like, which belong inside the methods."""
-    if file := _file_of(plugin):
+    if file := file_of(plugin):
         seconds, modules = _import_anew(plugin.implementation.__module__, file.resolve())
         heavy = ", ".join(name for name in _HEAVY if name in modules)
         expect(not heavy, f"importing it loads {heavy}; import them where they are used")
@@ -114,7 +114,7 @@ def _import_anew(module: str, file: Path) -> tuple[float, list[str]]:
     return seconds, modules
 
 
-def _file_of(plugin: AnyPlugin) -> Path | None:
+def file_of(plugin: AnyPlugin) -> Path | None:
     """Return the file of its class; None for a class of a notebook or a script, which nothing imports."""
     module = plugin.implementation.__module__
     file = getattr(sys.modules.get(module), "__file__", None)
@@ -175,6 +175,6 @@ def _variables_of(plugin: Plugin) -> set[str]:
     """Return the variables with keys that its options name, or its file in quotes."""
     values = [getattr(plugin.options, name, None) for name in plugin.Options.model_fields]
     names = {value for value in values if isinstance(value, str) and value.isupper()}
-    if file := _file_of(plugin):
+    if file := file_of(plugin):
         names |= set(re.findall(r"[\"']([A-Z][A-Z0-9_]*)[\"']", file.read_text(encoding="utf-8")))
     return {name for name in names if is_secret_variable(name)}

@@ -29,6 +29,7 @@ from lvlm_ad.testing.conversations import (
     renewed,
     view_of,
 )
+from lvlm_ad.testing.elsewhere import keys_elsewhere, keys_here
 
 if TYPE_CHECKING:
     from lvlm_ad.methods import Method
@@ -61,6 +62,14 @@ def conversations_are_reproducible(method: Method) -> None:
         expect(one.keys == again.keys, "it asks other questions the second time; seed random numbers by view.seed")
         same = _comparable(one) == _comparable(again)
         expect(same, "the same answers lead to another finding the second time; seed random numbers by view.seed")
+
+
+def conversations_are_the_same_elsewhere(method: Method) -> None:
+    """In another process it asks the same questions, so that an interrupted run continues."""
+    kinds = list(_forms(method))
+    elsewhere = keys_elsewhere(method, kinds)
+    same = elsewhere is None or elsewhere == keys_here(method, kinds)
+    expect(same, "in another process it asks other questions; do not depend on the order of a set, time or machine")
 
 
 def conversations_are_independent(method: Method) -> None:
@@ -180,6 +189,7 @@ METHOD_CHECKS: dict[str, Callable[[Any], None]] = {
         conversations_are_valid,
         rebuilt_it_is_the_same,
         conversations_are_reproducible,
+        conversations_are_the_same_elsewhere,
         conversations_are_independent,
         any_image,
         references_are_needed_or_not,

@@ -1,0 +1,53 @@
+"""Hold a method's conversations in another Python, where sets of text have another order."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lvlm_ad.children import folder_of, python_command
+from lvlm_ad.testing.any_plugin import expect, file_of
+from lvlm_ad.testing.conversations import answers_of, converse, view_of
+
+if TYPE_CHECKING:
+    from lvlm_ad.methods import Method
+
+__all__ = ["keys_elsewhere", "keys_here"]
+
+_PROBE = """
+import importlib.util, json
+module, file, name, options, *kinds = sys.argv[1:]
+from lvlm_ad.testing.elsewhere import keys_here
+spec = importlib.util.spec_from_file_location(module, file)
+sys.modules[module] = loaded = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(loaded)
+cls = getattr(loaded, name)
+keys = keys_here(cls(cls.Options.model_validate_json(options)), kinds)
+sys.stdout = sys.__stdout__
+print("\\n" + json.dumps(keys))
+"""
+
+
+def keys_here(method: Method, kinds: Iterable[str]) -> list[list[str]]:
+    """Return the keys of the questions that a method asks, for each kind of answers."""
+    return [converse(method, view_of(method), answers_of(kind)).keys for kind in kinds]
+
+
+def keys_elsewhere(method: Method, kinds: Iterable[str]) -> list[list[str]] | None:
+    """Return the same of another Python; None for a class that it cannot import, such as one of a notebook."""
+    cls, file = method.implementation, file_of(method)
+    if file is None or "." in cls.__qualname__:
+        return None
+    folder = folder_of(sys.modules[cls.__module__])
+    arguments = (cls.__module__, str(file.resolve()), cls.__name__, method.options.model_dump_json(), *kinds)
+    command = python_command(_PROBE, *arguments, also=(folder,) if folder else ())
+    other_order = {**os.environ, "PYTHONHASHSEED": "271828"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=other_order)  # noqa: S603 - this Python
+    last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    expect(done.returncode == 0 and done.stdout, f"in a fresh Python it fails: {last}")
+    keys: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return keys
