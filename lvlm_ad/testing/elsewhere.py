@@ -40,7 +40,7 @@ def keys_here(method: Method, kinds: Iterable[str]) -> list[list[str]]:
 def keys_elsewhere(method: Method, kinds: Iterable[str]) -> list[list[str]] | None:
     """Return the same of another Python; None for a class that it cannot import, such as one of a notebook."""
     cls, file = method.implementation, file_of(method)
-    if file is None or "." in cls.__qualname__:
+    if file is None or getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls:
         return None
     folder = folder_of(sys.modules[cls.__module__])
     arguments = (cls.__module__, str(file.resolve()), cls.__name__, method.options.model_dump_json(), *kinds)
