@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from lvlm_ad._version import versions
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.evaluate.counting import count_answer
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
 from lvlm_ad.evaluate.detectors import added, make_record, with_score
 from lvlm_ad.evaluate.finding_counts import finding_counts
 from lvlm_ad.evaluate.groups import group_metrics
+from lvlm_ad.evaluate.manifests import make_manifest, run_folder
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.log import event
@@ -28,12 +25,10 @@ from lvlm_ad.methods import Finding
 from lvlm_ad.metrics.histograms import ScoreHistogram, ScoreHistograms
 from lvlm_ad.metrics.own_maps import THRESHOLDS
 from lvlm_ad.metrics.ranks import RESAMPLES
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, INTERVAL_RULE, Manifest, PredictionRecord, Run, write_resamples, write_run
+from lvlm_ad.runs import INTERVAL_RULE, PredictionRecord, Run, write_resamples, write_run
 from lvlm_ad.text2seg import UNANSWERED, Status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lvlm_ad.baseline import Row
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan, RunConfig
@@ -42,7 +37,7 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.session import Session
     from lvlm_ad.methods.contract import Places
 
-__all__ = ["RowImage", "RowResult", "answer_metrics", "hash_of", "images_of_rows"]
+__all__ = ["RowImage", "RowResult", "answer_metrics", "images_of_rows"]
 
 _COUNTED: Mapping[Row, str] = {"regions": "exact", "dense": f"{THRESHOLDS} thresholds"}
 """How a row's pixels are counted for intervals."""
@@ -227,8 +222,8 @@ class RowResult:
             environment: versions that the plugin reports.
             paid: whether the answers may cost money.
         """
-        manifest = _make_manifest(self._plan, facts, started, environment)
-        folder = _run_folder(self._plan.config.out, manifest)
+        manifest = make_manifest(self._plan, facts, started, environment)
+        folder = run_folder(self._plan.config.out, manifest)
         config, histograms = self._plan.config, self.histograms
         metrics, records = self.metrics(paid=paid), self.predictions
         others: list[PredictionRecord] = []
@@ -280,51 +275,3 @@ def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool, by_region
         },
         **({} if by_regions or not paid else {"findings": finding_counts(records)}),
     }
-
-
-def _make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, environment: Mapping[str, str]) -> Manifest:
-    """Make the manifest of a run that ends now: everything that its numbers depend on."""
-    dataset = plan.dataset
-    limit = {} if plan.config.fpr_limit == DEFAULT_FPR_LIMIT else {"fpr_limit": plan.config.fpr_limit}
-    facts = {
-        "division": {"method": "", "options": {}, "hash": ""},
-        "prompt": {},
-        "on_failure": "zero",
-        "seed": 0,
-        **facts,
-        "protocol": {**facts["protocol"], **limit},
-        "dataset": {
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "n_images": len(dataset),
-            "categories": list(dataset.categories),
-            "whole": plan.whole,
-            "notes": list(dataset.notes),
-        },
-    }
-    return Manifest.model_validate(
-        {
-            "config_hash": hash_of(facts),
-            **facts,
-            "versions": {**versions(), **environment},
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": (datetime.now(UTC) - started).total_seconds(),
-        }
-    )
-
-
-def hash_of(facts: Mapping[str, Any]) -> str:
-    """Hash a run's conditions, without the model's price, label and notes, and without the path of the SAM model."""
-    model = {name: value for name, value in facts["model"].items() if name not in {"price", "label", "notes"}}
-    options = {name: value for name, value in facts["division"]["options"].items() if name != "sam_model"}
-    decides = {**facts, "model": model, "division": {**facts["division"], "options": options}}
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def _run_folder(out: Path, manifest: Manifest) -> Path:
-    """Return where a run is written."""
-    model = manifest.model
-    kind = ["maps"] if model.kind == "maps" else ["dense"] if model.row == "dense" else []
-    method = [] if manifest.method.name == "regions" else [manifest.method.name]
-    name = "-".join([model.name, *kind, *method, manifest.dataset.name, manifest.config_hash[:8]])
-    return out / re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")

@@ -16,8 +16,9 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.decide import DecisionSettings, decide
+from lvlm_ad.evaluate.manifests import hash_of
 from lvlm_ad.evaluate.recorded import Conversations
-from lvlm_ad.evaluate.rows import answer_metrics, hash_of
+from lvlm_ad.evaluate.rows import answer_metrics
 from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.evaluate.verify_answers import answer_problem
 from lvlm_ad.evaluate.verify_metrics import EXACT, RANDOM, close, differences, interval_rule, metric_differences
