@@ -167,13 +167,16 @@ def test_plugins_of_this_repository_are_found_like_a_strangers():
 
 
 def test_methods_of_this_repository_are_found_like_a_strangers():
-    """Each is declared as an entry point, can be loaded, and is built with its default options."""
+    """Each is declared as an entry point and built with its default options; no other stage imports one."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = project["entry-points"]["lvlm_ad.methods"]
     for name, value in declared.items():
         method, _ = load_method(name, {})
         assert f"{type(method).__module__}:{type(method).__name__}" == value
         assert method.source == "", "a version identifies it"
+    concrete = {value.split(":")[0] for value in declared.values()}
+    for module, path in MODULES.items():
+        assert stage(module) == "methods" or not concrete & set(imports(path)), module
 
 
 def test_every_package_is_listed_for_the_wheel():
