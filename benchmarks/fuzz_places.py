@@ -253,9 +253,9 @@ def slow_texts() -> list[str]:
         for reader in readers:
             seconds = []
             for length in (5_000, 40_000):
-                start = time.perf_counter()
+                start = time.process_time()  # other processes do not count
                 reader(Answer(piece * (length // len(piece))))
-                seconds.append(time.perf_counter() - start)
+                seconds.append(time.process_time() - start)
             longest = max(longest, seconds[1])
             if seconds[1] > max(_NOTICED, 16 * seconds[0]):
                 found.append(f"{piece!r} with {reader}: {seconds[0]:.3f} s, eight times as long {seconds[1]:.3f} s")
