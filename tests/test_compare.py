@@ -53,7 +53,7 @@ def make_run(tmp_path):
             "config_hash": f"{seed:064x}",
             "model": {
                 "name": name,
-                "kind": "backend",
+                "kind": changes.pop("kind", "backend"),
                 "plugin": "openai",
                 "identity": {"model": changes.pop("identity", name)},
                 "row": "regions",
@@ -298,6 +298,7 @@ def test_methods_of_one_model_are_compared(make_run):
     one, other = make_run("a", 0.3, seed=1, method=boxes, division=""), make_run("a", 0.3)
     assert compare_runs(one, other).notes == ("they differ in method (boxes (scored), qwen3_1000 and regions)",)
     assert compare_runs(one, other).names == ("a (boxes)", "a")
+    assert compare_runs(one, make_run("chance", 0.3, kind="baseline", prompt="")).notes == ()
     with pytest.raises(RunError, match="run both with the same --set image_size=N"):
         compare_runs(make_run("a", 0.3, method=boxes, image_size=896), other)
 

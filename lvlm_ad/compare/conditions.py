@@ -98,6 +98,11 @@ def check_conditions(first: Run, second: Run, *, across_conditions: bool) -> lis
     return [f"they differ in {', '.join(differ)}"] if differ else []
 
 
+def _asked_by(manifest: Manifest) -> str:
+    """Name the method by which a model was asked; empty for a baseline, which is asked nothing."""
+    return method_in_words(manifest) if manifest.model.kind == "backend" else ""
+
+
 def _differing_sizes(one: Manifest, other: Manifest) -> str:
     """Say at which image sizes two runs were measured; empty if at the same."""
     sizes = [manifest.protocol.get("image_size") for manifest in (one, other)]
@@ -110,10 +115,10 @@ def _differing_sizes(one: Manifest, other: Manifest) -> str:
 
 
 def differing_conditions(one: Manifest, other: Manifest) -> list[str]:
-    """Name the conditions that differ; a baseline has no prompt and a dense row no division, which do not count."""
+    """Name the conditions that differ; a baseline has no question and a dense row no division, which do not count."""
     pairs = {
         "row": (one.model.row, other.model.row),
-        "method": (method_in_words(one), method_in_words(other)),
+        "method": (_asked_by(one), _asked_by(other)),
         "division": (one.division.hash[:8], other.division.hash[:8]),
         "prompt": (one.prompt.hash[:8], other.prompt.hash[:8]),
         # A baseline without references does not mention shots.
