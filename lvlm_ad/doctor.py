@@ -22,7 +22,7 @@ from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.load import default_root
 from lvlm_ad.errors import LvlmAdError, StoreError
 from lvlm_ad.plugin_errors import where
-from lvlm_ad.plugins import clashes, find_model, installed, is_ours, load_plugin, owner
+from lvlm_ad.plugins import AnyKind, clashes, find_model, installed, is_ours, load_plugin, method_class, owner
 from lvlm_ad.presets import preset_names
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.runs import each_separately, read_run, read_runs
@@ -103,12 +103,13 @@ def _plugins() -> Iterator[Finding]:
     """Load what other packages bring; a broken one stops no other."""
     for name, problem in clashes(preset_names("models")).items():
         yield Finding("installed", name, "problem", problem)
-    for kind in ("backend", "baseline"):
+    kinds: tuple[AnyKind, ...] = ("backend", "baseline", "method")
+    for kind in kinds:
         for name, entries in sorted(installed(kind).items()):
             if is_ours(entries[0]):
                 continue
             try:
-                load_plugin(kind, name)
+                method_class(name) if kind == "method" else load_plugin(kind, name)
             except LvlmAdError as error:
                 yield Finding("installed", f"{kind} {name}", "problem", str(error))
             else:

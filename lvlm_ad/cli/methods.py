@@ -46,11 +46,11 @@ def _listing() -> list[dict[str, Any]]:
 
 def _details(name: str) -> dict[str, Any]:
     """Describe a method with its options; "owner" is the package that provides it, empty for a user's own class."""
-    from lvlm_ad.plugins import installed, load_method, owner
+    from lvlm_ad.plugins import installed, method_class, owner
 
-    method, _ = load_method(name, {})
+    method, _ = method_class(name)
     entries = installed("method").get(name, [])
-    description = inspect.cleandoc(method.implementation.__doc__ or "").partition("\n\n")[0]
+    description = inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0]
     return {
         "name": name,
         "owner": owner(entries[0]) if entries else "",

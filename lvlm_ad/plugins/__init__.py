@@ -15,7 +15,7 @@ from lvlm_ad.errors import ConfigError, PluginError, nearest
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.plugins.adapt import METHODS, Kind, Plugin, as_plugin
 from lvlm_ad.plugins.entries import AnyKind, chosen, installed, is_ours, loaded, owner
-from lvlm_ad.plugins.methods import load_method, method_names
+from lvlm_ad.plugins.methods import load_method, method_class, method_names
 from lvlm_ad.plugins.own import is_own, own_class
 from lvlm_ad.plugins.source import files_of_entry
 from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
@@ -33,6 +33,7 @@ __all__ = [
     "is_ours",
     "load_method",
     "load_plugin",
+    "method_class",
     "method_names",
     "owner",
     "plugin_names",

@@ -14,7 +14,7 @@ from lvlm_ad.plugins.own import is_own, own_class
 from lvlm_ad.plugins.source import files_of_entry, hash_of
 from lvlm_ad.presets import Pacing, Price, Protocol, validated
 
-__all__ = ["as_method", "load_method", "method_names"]
+__all__ = ["as_method", "load_method", "method_class", "method_names"]
 
 _TAKEN = {
     "name",
@@ -56,7 +56,7 @@ def load_method(name: str, settings: Mapping[str, Any]) -> tuple[Method, set[str
         PluginError: nothing has this name (the message lists similar ones), or it cannot be loaded or built.
         ConfigError: an option has a wrong value.
     """
-    cls, source = _own(name) if is_own(name) else _installed(name)
+    cls, source = method_class(name)
     known = set(cls.Options.model_fields)
     values = {key: value for key, value in settings.items() if key in known}
     options = validated(cls.Options, values, f"method {name}")
@@ -66,6 +66,15 @@ def load_method(name: str, settings: Mapping[str, Any]) -> tuple[Method, set[str
     if source:
         method.source = source
     return method, known
+
+
+def method_class(name: str) -> tuple[type[Method], str]:
+    """Return the class that a name of ``load_method`` leads to, and its source, see ``Method``.
+
+    Raises:
+        PluginError: nothing has this name, or it cannot be loaded.
+    """
+    return _own(name) if is_own(name) else _installed(name)
 
 
 def _own(name: str) -> tuple[type[Method], str]:

@@ -1,5 +1,6 @@
 """Methods of inspection are found by name, file or class, and built with their settings."""
 
+import json
 import sys
 
 import pytest
@@ -89,6 +90,24 @@ def test_a_broken_package_is_named(install):
     with pytest.raises(PluginError, match=r"The method 'strict' of of-x 1\.5 cannot be loaded.*no attribute 'Nothing'"):
         load_method("strict", {})
     sys.modules.pop("of_x_strict")
+
+
+def test_a_method_with_a_required_option_is_described(write, lvlm_ad_command):
+    """Its options are listed without a value; without one it cannot be built."""
+    write("own.py", OWN.replace("strictness: float = 1.0", "strictness: float"))
+    (told,) = json.loads(lvlm_ad_command("methods", "own.py", "--json").stdout)["options"]
+    assert (told["name"], told["required"]) == ("strictness", True)
+    with pytest.raises(ConfigError, match="lacks the setting 'strictness'; give it with --set strictness=VALUE"):
+        load_method("own.py", {})
+
+
+def test_the_doctor_names_a_broken_method(install, lvlm_ad_command):
+    """With its package."""
+    install("of-x", "methods", "strict = of_x_strict:Nothing", OWN)
+    findings = json.loads(lvlm_ad_command("doctor", "--json").stdout)["findings"]
+    (found,) = [one for one in findings if one["name"] == "method strict"]
+    assert found["state"] == "problem"
+    assert "of-x 1.5 cannot be loaded" in found["text"]
 
 
 def test_installed_methods_are_listed():
