@@ -130,9 +130,21 @@ def test_every_format_shows_values_and_differences(table):
     assert float(boxes["p_holm"]) < 0.05
     assert "images" not in json.loads(MODEL_FORMATS["json"]([table], columns))["tables"][0]["rows"][1]["comparison"]
     assert r"boxes & 90.0 {\scriptsize +20.0*, +" in MODEL_FORMATS["tex"]([table], columns)
-    out = io.StringIO()
-    print_model_tables([table], columns, Console(file=out, width=118))
-    assert "+20.0*" in out.getvalue()
+
+
+def test_the_terminal_leaves_out_what_it_has_no_room_for(table):
+    """Image AUROC and what an image takes are always there; no number is cut or folded."""
+    columns = metrics_by_model("")
+    out = {}
+    for width in (118, 60):
+        text = io.StringIO()
+        print_model_tables([table], columns, Console(file=text, width=width))
+        out[width] = text.getvalue()
+        head, *rows = out[width].splitlines()[2:]
+        assert all(name in head for name in ("AUROC", "Questions", "Tokens", "USD", "Seconds"))
+        assert any("+20.0*" in row for row in rows)
+    assert "No room" not in out[118]
+    assert "No room here for: I-AP" in out[60]
 
 
 def test_the_page_shows_them_and_leads_to_reports(table, tmp_path):
