@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -142,7 +143,7 @@ class _Talk:
         self.requests: list[Request] = []
         self.finding: Finding | None = None
         with self._working, self._code():
-            self.most = method.most_questions(view)
+            self.most = operator.index(method.most_questions(view))
             self._conversation = method.inspect(view)
 
     def __enter__(self) -> Self:

@@ -204,7 +204,9 @@ class RowResult:
             **answer_metrics(records, paid=paid, by_regions=self._plan.method_name == "regions"),
         }
         if paid and self._plan.protocol.scoring == "expected":
-            total = sum(len(record.regions) + (record.image_score is not None) for record in records)
+            total = sum(
+                len(record.regions) + len(record.shapes) + (record.image_score is not None) for record in records
+            )
             metrics["scores"] = {"total": total, "expected": self._expected}
         spent = self._spent if metrics["usage"]["cost_usd"] is not None else None
         metrics["usage"]["spent_usd"] = spent if paid else 0.0

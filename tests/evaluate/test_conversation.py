@@ -142,3 +142,10 @@ def test_what_a_method_raises_is_named():
         converse(Broken(), VIEW, echo)
     with pytest.raises(PluginError, match="The method Clinging raised ValueError: not yet"):
         look_up(Clinging(), VIEW, known())
+
+    class Boundless(Rounds):
+        def most_questions(self, _view):
+            return None
+
+    with pytest.raises(PluginError, match="The method Boundless raised TypeError: 'NoneType'"):
+        converse(Boundless(), VIEW, echo)
