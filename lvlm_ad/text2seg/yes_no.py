@@ -23,6 +23,8 @@ __all__ = ["read_yes_no"]
 
 _ENOUGH = 0.5
 """Least probability of yes and no together; below it, the model would rather have written something else."""
+_ROUNDING = 1e-6
+"""Log-probabilities are stored with six decimals."""
 _FIRST_WORD = re.compile(r"[\W_]*+(?P<word>yes|no)(?![\w/'-])", re.IGNORECASE)
 _STATED = re.compile(
     r"""
@@ -68,7 +70,7 @@ def read_yes_no(answer: Answer) -> Finding:
     if p_yes is None:
         return _finding(_in_words(text), answer, notes)
     flags: tuple[str, ...] = ()
-    if mass < _ENOUGH:
+    if mass < _ENOUGH - _ROUNDING:
         notes.append(f"'Yes' and 'no' have a probability of only {mass:.2g} together.")
         flags = ("low_mass",)
     return _finding(p_yes, answer, notes, flags, probability=True)

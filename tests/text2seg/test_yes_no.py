@@ -26,6 +26,8 @@ def test_little_probability_for_yes_and_no_is_flagged():
     assert found.image == pytest.approx(0.25)
     assert (found.status, found.flags) == ("partial", ("low_mass",))
     assert "0.4" in found.notes[0]
+    rounded = FirstToken("Yes", (("Yes", -1.203973), ("No", -1.609438)))  # 0.3 and 0.2, as they are stored
+    assert read_yes_no(Answer("Yes", first=rounded)).flags == ()
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ _ECHO = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 """A repeated question, up to what it asks for where there is no defect: "answer with an empty list: []"."""
-_SCORE = re.compile(r"\+?([0-9]{0,3}(?:\.[0-9]{0,30})?)\s{0,3}(%?)")
+_SCORE = re.compile(r"\+?([0-9]{0,3}(?:[.,][0-9]{0,30})?)\s{0,3}(%?)")
 _NOT_GIVEN = frozenset({"", "null", "none", "n/a", "-"})
 
 
@@ -92,9 +92,9 @@ def read_score(value: Value | None) -> tuple[float | None, bool]:
     if value is None or (isinstance(value, Scalar) and value.text.text.strip().lower() in _NOT_GIVEN):
         return None, False
     match = _SCORE.fullmatch(value.text.text.strip()) if isinstance(value, Scalar) else None
-    if match is None or match[1] in {"", "."}:
+    if match is None or match[1] in {"", ".", ","}:
         return None, True
-    score = float(match[1]) / (100 if match[2] else 1)
+    score = float(match[1].replace(",", ".")) / (100 if match[2] else 1)
     return (score, False) if score <= 1 else (None, True)
 
 

@@ -17,18 +17,29 @@ _NEGATED = re.compile(
 _LONGEST_LABEL = 60
 
 _ADJECTIVE = "(?:visible|obvious|clear|apparent|noticeable|evident|significant|detectable|discernible|such|real)"
-_NOUN = "(?:defects?|anomal(?:y|ies)|flaws?|damages?|irregularit(?:y|ies)|objects?)"
+_NOUN = (
+    "(?:defects?|anomal(?:y|ies)|flaws?|damages?|irregularit(?:y|ies)|objects?|issues?|imperfections?"
+    "|abnormalit(?:y|ies)|blemish(?:es)?)"
+)
 _SEVERAL = rf"(?:{_ADJECTIVE}(?:\ or\ |\ and\ |,\ |\ ))*+ (?:signs?\ of\ (?:any\ )?)?+ (?:{_ADJECTIVE}\ )?{_NOUN}"
-_NOT = "(?:(?:do|does|did|could)(?:\\ not|n't)|can(?:\\ ?not|'t)|am\\ unable\\ to|unable\\ to)"
+_NOT = "(?:(?:do|does|did|could)(?:\\ not|n't)|can(?:\\ ?not|'t)|unable\\ to|not\\ able\\ to)"
 _SEE = "(?:see|find|detect|identify|observe|show|have|contain)"
-_ALONE = re.compile(r"[\s*\"'`_]*(?:no|none|nothing)[\s*\"'`_.!]*", re.IGNORECASE)
+# Of a whole text, or after its last semicolon: "image anomaly score: 0.1; none".
+_ALONE = re.compile(r"[\s*\"'`_]*(?:no|(?:none|nothing)(?:\ (?:found|detected))?)[\s*\"'`_.!]*", re.IGNORECASE)
+_WRONG = "(?:anomalous|abnormal|defective|suspicious)"
+_PLACES = "(?:cells?|regions?|areas?|places?|spots?)"
+_PARTLY = "(?:most|part|large|near|hard|bare|on)"  # mostly, partially, hardly, only
 _NOTHING = re.compile(
     rf"""
       \bthere\ (?:are|is)\ none\b
     | \bno\ {_SEVERAL}\b
+    | \bno\ (?:{_WRONG}\ {_PLACES} | {_PLACES}\ (?:is|are|looks?|appears?|seems?)\ (?:to\ be\ )?{_WRONG})\b
     | \b{_NOT}\ (?:\w{{1,20}}ly\ )?{_SEE}\ (?:any\ |an?\ )?{_SEVERAL}\b
-    | \b(?:is|are|looks?|appears?|seems?)\ (?:to\ be\ )?(?:\w{{1,20}}ly\ )?
-      (?:normal|intact|flawless|defect[\ -]free)\b
+    | (?P<not>(?:\bnot|n't|\bnever|\bno\ longer)\ (?:\w{{1,20}}ly\ )?)?
+      (?: \bfree\ (?:of|from)\ (?:any\ )?{_SEVERAL}
+        | \b(?:is|are|looks?|appears?|seems?)\ (?:to\ be\ )?(?:(?!{_PARTLY})\w{{1,20}}ly\ )?
+          (?:normal|intact|flawless|defect[\ -]free)
+      )\b
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -55,17 +66,17 @@ def is_negated(label: str) -> bool:
 def says_nothing(text: str) -> bool:
     """Tell whether an answer without places says in words that there is no defect.
 
-    Words do not count under a condition, about the rest of a product, or where an exception follows.
+    Words do not count under a condition, negated, about the rest of a product, or where an exception follows.
 
     Example:
         >>> says_nothing("There are no visible defects."), says_nothing("The rest looks normal.")
         (True, False)
     """
-    if len(text) <= _BEGINNING and _ALONE.fullmatch(text):
+    if _ALONE.fullmatch(text.strip()[-_BEGINNING:].rpartition(";")[2]):
         return True
     shown = _SPACES.sub(" ", text[:_BEGINNING])
     for match in _NOTHING.finditer(shown):
         before = _SENTENCE.split(shown[max(match.start() - 200, 0) : match.start()])[-1]
-        if not _CONDITION.search(before):
+        if not (match["not"] or _CONDITION.search(before)):
             return _BUT.search(shown, match.end()) is None
     return False

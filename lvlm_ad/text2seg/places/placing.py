@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ _CLOSE = 1e-6
 """Differences in pixels that are only rounding."""
 _WHOLE = 0.95
 _PATCHES = 32
+_FOUR = r"[0-9]{1,4}+(?:,[0-9]{1,4}+){3}+"
+_SEVERAL = re.compile(rf"\[\[{_FOUR}(?:;{_FOUR})++\]\]")
+"""Several boxes as CogVLM writes them (THUDM/CogVLM, utils/utils/grounding_parser.py): ``[[086,540,400,760;...]]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Placing:
         """
         if (without_text := declined(answer)) is not None:
             return without_text
-        source = relevant_text(answer)
+        source = relevant_text(answer).replaced(_SEVERAL, lambda match: match[0].replace(";", "],["))
         listing = self._listing(source)
         said = Said(around=source.text)
         if listing is None:

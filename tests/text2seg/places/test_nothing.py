@@ -25,6 +25,8 @@ from lvlm_ad.text2seg.places.nothing import is_negated, says_nothing
         ),
         *("The tile does not have any visible defects.", "We did not observe any signs of damage."),
         *("The nut is normal.", "It looks intact.", "The surface appears to be flawless.", "They are defect-free."),
+        *("None found.", "image anomaly score: 0.1; none", "No cell looks anomalous.", "No suspicious areas."),
+        *("I am not able to detect any defects.", "It is free of visible defects.", "No issues were found."),
         *("No visible, obvious defects.", "No signs of damage.", "The capsule seems perfectly normal."),
     ],
 )
@@ -45,6 +47,10 @@ def test_words_say_that_there_is_nothing(text):
         ),
         *(
             "It is not normal.",
+            "The nut does not look normal.",
+            "It isn't really free of defects.",
+            "The surface is mostly intact.",
+            "a dent; none of it is deep",
             "The normal pattern is broken.",
             "No defects except a scratch.",
             "No defects, but a dent.",
