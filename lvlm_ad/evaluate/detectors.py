@@ -100,6 +100,7 @@ def make_record(sample: Sample, finding: Finding, n_regions: int = 0, **evidence
         status=finding.status,
         flags=list(finding.flags),
         source=finding.source,
+        mass=finding.mass,
         spread=finding.spread,
         **{"notes": list(finding.notes), **evidence},
     )

@@ -106,7 +106,7 @@ def _led_again(record: PredictionRecord, stored: AnswerStore | None, conversatio
 
 def _same(finding: Finding, record: PredictionRecord) -> bool:
     places = {"regions": {}, "shapes": [], **kept_places(finding.shapes)}
-    expected = [finding.image, places["regions"], places["shapes"], finding.spread]
-    recorded = [record.image_score, record.regions, record.shapes, record.spread]
+    expected = [finding.image, places["regions"], places["shapes"], finding.mass, finding.spread]
+    recorded = [record.image_score, record.regions, record.shapes, record.mass, record.spread]
     words = finding.status, list(finding.flags), finding.source
     return close(expected, recorded, _SCORE) and words == (record.status, list(record.flags), record.source)

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from lvlm_ad.backend import Answer
     from lvlm_ad.conventions import Convention
-    from lvlm_ad.methods.contract import Places, View
+    from lvlm_ad.methods.contract import AskedModel, Places, View
 
 __all__ = ["Masks"]
+
+_UNDOCUMENTED = "its masks are not documented"
 
 
 class Masks(InConvention):
@@ -32,9 +34,13 @@ class Masks(InConvention):
     placeholders: ClassVar[tuple[str, ...]] = ("box", "numbers", "polygon")
     places: ClassVar[Places] = "masks"
 
+    def why_not(self, model: AskedModel) -> str:
+        """Say that a model's masks are not documented; nothing is of a model that must be told the convention."""
+        return super().why_not(model) or (_UNDOCUMENTED if model.told else "")
+
     def flaw(self, convention: Convention) -> str:
         """Say that a model's masks are not documented."""
-        return "" if convention.polygons else "its masks are not documented"
+        return "" if convention.polygons else _UNDOCUMENTED
 
     def words(self, convention: Convention, size: tuple[int, int]) -> dict[str, str]:
         """Say how to write a box and a polygon."""

@@ -20,7 +20,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-_NEWER = ("shapes", "flags", "source", "spread", "steps", "measures")
+_NEWER = ("shapes", "flags", "source", "mass", "spread", "steps", "measures")
 """Fields of a prediction that came later than version 0.2."""
 
 
@@ -84,6 +84,8 @@ class PredictionRecord(_Record):
     """What was wrong with places, by name."""
     source: Source = ""
     """Of a yes or no: "probability" or "text"."""
+    mass: Amount | None = None
+    """Of a yes or no from probabilities: that of yes and no together."""
     spread: Amount | None = None
     """The standard deviation of the image score over several answers."""
     measures: dict[str, Amount] = {}

@@ -28,6 +28,7 @@ class Finding:
         notes: what was wrong, one short sentence each.
         flags: what was wrong with places, by name, sorted; see ``lvlm_ad.text2seg.places``.
         source: of a yes or no; else empty.
+        mass: probability of yes and no together, of a yes or no from probabilities; else None.
         spread: the standard deviation of the image score over several answers; None if there is one answer.
         expected: how many scores are expected values; the others are as written.
 
@@ -42,6 +43,7 @@ class Finding:
     notes: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     source: Source = ""
+    mass: float | None = None
     spread: float | None = None
     expected: int = 0
 

@@ -52,8 +52,9 @@ def read_yes_no(answer: Answer) -> Finding:
         answer: what the model answered.
 
     Returns:
-        A finding without shapes; its ``source`` is "probability" or "text". The status "unparsable" means that the
-        answer says neither; "truncated", "refused" and its other values are as for ``text2seg.read``.
+        A finding without shapes; its ``source`` is "probability" or "text", and its ``mass`` is the sum below the line.
+        The status "unparsable" means that the answer says neither; "truncated", "refused" and its other values are as
+        for ``text2seg.read``.
 
     Example:
         >>> from lvlm_ad.backend import Answer, FirstToken
@@ -73,11 +74,11 @@ def read_yes_no(answer: Answer) -> Finding:
     if mass < _ENOUGH - _ROUNDING:
         notes.append(f"'Yes' and 'no' have a probability of only {mass:.2g} together.")
         flags = ("low_mass",)
-    return _finding(p_yes, answer, notes, flags, probability=True)
+    return _finding(p_yes, answer, notes, flags, mass)
 
 
 def _finding(
-    image: float | None, answer: Answer, notes: list[str], flags: tuple[str, ...] = (), *, probability: bool = False
+    image: float | None, answer: Answer, notes: list[str], flags: tuple[str, ...] = (), mass: float | None = None
 ) -> Finding:
     status: Status = "ok" if not notes else "partial"
     if image is None:
@@ -86,7 +87,7 @@ def _finding(
     if answer.outcome == "truncated":
         notes.append("The answer was cut off.")
         status = "truncated"
-    return Finding(image, (), status, tuple(notes), flags, "probability" if probability else "text")
+    return Finding(image, (), status, tuple(notes), flags, "text" if mass is None else "probability", mass)
 
 
 def _probability(first: FirstToken | None, text: str) -> tuple[float, float | None]:

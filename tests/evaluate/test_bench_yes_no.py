@@ -32,12 +32,16 @@ def probable(endpoint, completion):
 
 
 def test_the_image_score_is_the_probability_of_yes(bench, probable):
-    """Image AUROC is that of P(yes), pixel metrics are undefined with the reason, and stored answers give the same."""
+    """Image AUROC is that of P(yes), pixel metrics are undefined with the reason, and stored answers give the same.
+
+    The probability of yes and no together is recorded with each answer, and verified.
+    """
     run = bench(**RUN)
     assert all((body["logprobs"], body["top_logprobs"]) == (True, 20) for body in probable.asked)
     records = read_run(run.dir).predictions
     assert sorted(record.image_score for record in records) == pytest.approx([n / 20 for n in range(1, 13)], abs=1e-5)
     assert {record.source for record in records} == {"probability"}
+    assert [record.mass for record in records] == pytest.approx([0.9] * len(records), abs=1e-5)
     aurocs = [
         roc_auc_score([one.label for one in records if one.category == name], scores)
         for name in sorted({one.category for one in records})

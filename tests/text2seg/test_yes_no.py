@@ -18,6 +18,7 @@ def test_the_probability_of_yes_is_its_share_of_yes_and_no():
     found = read_yes_no(Answer("Yes.", first=token("Yes", **likely)))
     assert found.image == pytest.approx(0.2 / 0.6)
     assert (found.status, found.flags, found.source, found.notes) == ("ok", (), "probability", ())
+    assert found.mass == pytest.approx(0.6)
 
 
 def test_little_probability_for_yes_and_no_is_flagged():
@@ -43,7 +44,7 @@ def test_little_probability_for_yes_and_no_is_flagged():
 def test_without_a_token_of_the_answer_the_words_count(text, first):
     """The score is then 1 or 0, and its source is the text."""
     found = read_yes_no(Answer(text, first=first))
-    assert (found.image, found.status, found.source) == (1.0, "ok", "text")
+    assert (found.image, found.status, found.source, found.mass) == (1.0, "ok", "text", None)
 
 
 @pytest.mark.parametrize(
