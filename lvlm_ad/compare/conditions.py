@@ -31,12 +31,13 @@ _VALUE_KEPT = 24
 _HASH = re.compile("[0-9a-f]{64}")
 
 
-def method_in_words(manifest: Manifest, *, hashes: bool = True) -> str:
+def method_in_words(manifest: Manifest, *, hashes: bool = True, convention: bool = True) -> str:
     """Name a run's method with its options and its convention, such as "boxes (scored), qwen3_1000".
 
     Args:
         manifest: the run's manifest.
         hashes: whether to include the beginnings of the hashes of its code and of its sentences.
+        convention: whether to include the convention.
     """
     method, words = manifest.method, []
     for name, value in method.options.items():
@@ -46,8 +47,8 @@ def method_in_words(manifest: Manifest, *, hashes: bool = True) -> str:
         elif value is not False:
             words.append(name if value is True else f"{name} {text[:_VALUE_KEPT]}")
     options = ", ".join(words)
-    convention = str(method.convention.get("name", ""))
-    return ", ".join(filter(None, [f"{method.name}{f' ({options})' if options else ''}", convention]))
+    written = str(method.convention.get("name", "")) if convention else ""
+    return ", ".join(filter(None, [f"{method.name}{f' ({options})' if options else ''}", written]))
 
 
 def distinct_names(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ def check_conditions(first: Run, second: Run, *, across_conditions: bool) -> lis
 
 def _asked_by(manifest: Manifest) -> str:
     """Name the method by which a model was asked; empty for a baseline, which is asked nothing."""
-    return method_in_words(manifest) if manifest.model.kind == "backend" else ""
+    return method_in_words(manifest, convention=not manifest.prompt.own) if manifest.model.kind == "backend" else ""
 
 
 def _differing_sizes(one: Manifest, other: Manifest) -> str:
@@ -120,7 +121,8 @@ def differing_conditions(one: Manifest, other: Manifest) -> list[str]:
         "row": (one.model.row, other.model.row),
         "method": (_asked_by(one), _asked_by(other)),
         "division": (one.division.hash[:8], other.division.hash[:8]),
-        "prompt": (one.prompt.hash[:8], other.prompt.hash[:8]),
+        # A model's own question belongs to the model.
+        "prompt": tuple("own" if asked.own else asked.hash[:8] for asked in (one.prompt, other.prompt)),
         # A baseline without references does not mention shots.
         "shots": (one.protocol.get("shots") or 0, other.protocol.get("shots") or 0),
         **{

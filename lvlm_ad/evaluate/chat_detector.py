@@ -191,12 +191,15 @@ class ChatDetector(Detector["Backend"]):
         # Recorded only where it is not the default, so that runs of versions without the setting keep their hash.
         fields |= {"scoring"} if plan.protocol.scoring != "text" else set()
         by_regions = plan.method_name == "regions"
+        method_record = {} if by_regions else method_facts(plan, self._asked_model)
+        if method_record.get("convention"):
+            prompt["own"] = "prompt" not in plan.config.settings
         return {
             "model": self.model_facts(row),
             "protocol": plan.protocol.model_dump(mode="json", include=fields),
             **({"division": self.session.divisions.facts} if method.needs_regions else {}),
             "prompt": prompt,
-            **({} if by_regions else {"method": method_facts(plan, self._asked_model)}),
+            **({"method": method_record} if method_record else {}),
             "on_failure": plan.config.on_failure,
             "seed": plan.config.seed if plan.protocol.shots or not by_regions else 0,
         }

@@ -77,10 +77,11 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
     """Group and rank runs.
 
     Runs share a table if they agree in data set, image size, division, painting, prompt, number of reference images,
-    and method with its options and its convention for coordinates. A baseline is asked nothing and is in the table of
-    each prompt of the method "regions". Reference rows are in each table of their division and in each table without
-    one; the oracle is in those of its method. Own maps are in each table with as many reference images. Own maps,
-    methods that are given the truth, and rows that do not cover all images are shown without a rank.
+    and method with its options and its convention for coordinates. Prompt and convention need not agree where each
+    model is asked in those of its preset: they then belong to the model. A baseline is asked nothing and is in the
+    table of each prompt of the method "regions". Reference rows are in each table of their division and in each table
+    without one; the oracle is in those of its method. Own maps are in each table with as many reference images. Own
+    maps, methods that are given the truth, and rows that do not cover all images are shown without a rank.
 
     Args:
         runs: the runs.

@@ -20,8 +20,14 @@ _METHOD = ("method", "method_options", "convention")
 """Conditions that only tables of other methods than "regions" have."""
 
 
+_OWN = "each model's own"
+"""The question, where each model is asked that of its preset."""
+
+
 def conditions_of(manifest: Manifest) -> dict[str, Any]:
     """Return the conditions of the table that a run begins."""
+    # Models that are asked in their own words and conventions share a table: these belong to the model.
+    own = bool(manifest.prompt.own)
     return {
         "dataset": manifest.dataset.name,
         "dataset_fingerprint": manifest.dataset.fingerprint,
@@ -31,8 +37,8 @@ def conditions_of(manifest: Manifest) -> dict[str, Any]:
         "image_size": manifest.protocol.get("image_size"),
         "division": manifest.division.method,
         "division_hash": manifest.division.hash,
-        "prompt": manifest.prompt.name,
-        "prompt_hash": manifest.prompt.hash,
+        "prompt": _OWN if own else manifest.prompt.name,
+        "prompt_hash": _OWN if own else manifest.prompt.hash,
         "shots": manifest.protocol.get("shots", 0),
         "binary": manifest.protocol.get("binary", False),
         "fpr_limit": manifest.fpr_limit,
@@ -44,7 +50,8 @@ def _method_of(manifest: Manifest) -> dict[str, Any]:
     method = manifest.method
     if method.name == "regions":
         return {}
-    return dict(zip(_METHOD, (method.name, method.options, method.convention), strict=True))
+    convention = {} if manifest.prompt.own else method.convention
+    return dict(zip(_METHOD, (method.name, method.options, convention), strict=True))
 
 
 def fits(run: Run, table: Mapping[str, Any]) -> bool:
@@ -74,16 +81,16 @@ def breadth(run: Run) -> int:
 
 def title_of(manifest: Manifest) -> str:
     """Return the conditions of the table that a run begins, in words."""
-    protocol, division, method = manifest.protocol, manifest.division, manifest.method
+    protocol, division, method, asked = manifest.protocol, manifest.division, manifest.method, manifest.prompt
     size, shots = protocol.get("image_size"), protocol.get("shots", 0)
     unusual_size = f"{size} x {size} pixels" if size else "images in their own size"
     is_divided = division.hash or method.name == "regions"
     parts = [
         manifest.dataset.summary,
-        f"method {method_in_words(manifest)}" if method.name != "regions" else "",
+        f"method {method_in_words(manifest, convention=not asked.own)}" if method.name != "regions" else "",
         f"{division.method or 'no'} division {division.hash[:8]}".strip() if is_divided else "",
         "" if size == _USUAL_SIZE else unusual_size,
-        f"prompt {manifest.prompt.name} {manifest.prompt.hash[:8]}" if manifest.prompt.hash else "",
+        f"prompt: {_OWN}" if asked.own else f"prompt {asked.name} {asked.hash[:8]}" if asked.hash else "",
         f"{shots} reference image{'s' if shots > 1 else ''}" if shots else "",
         "binary maps" if protocol.get("binary") else "",
         "" if manifest.fpr_limit == DEFAULT_FPR_LIMIT else f"PRO up to a false-positive rate of {manifest.fpr_limit:g}",

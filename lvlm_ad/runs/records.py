@@ -137,6 +137,9 @@ class PromptRecord(_Record):
     zero_knowledge: bool = True
     with_schema: bool | None = None
     """For a prompt that asks for JSON: whether the endpoint was given the schema."""
+    own: bool | None = None
+    """For a method whose answers follow a convention: whether the question is that of the model's preset, not the
+    user's. Each model is then asked in the words and the convention that it knows."""
 
 
 class MethodRecord(_Record):

@@ -49,6 +49,23 @@ def test_rows_of_one_method_share_a_table_only_under_the_same_conditions(make_bo
     assert len(tables(make_boxes("a"), make_boxes("b", **changes))) == 2
 
 
+def test_models_that_are_asked_in_their_own_conventions_share_a_table(make_boxes):
+    """Native boxes of two families are ranked together, apart from those whose question is the user's choice."""
+    own = {"asked": {"name": "boxes-gemini", "own": True}}
+    other = {
+        "asked": {"name": "boxes-qwen", "own": True},
+        "prompt": "q",
+        "method": {"convention": {"name": "qwen3_1000"}},
+    }
+    board = make_board([make_boxes("a", 0.9, **own), make_boxes("b", 0.7, **other), make_boxes("c")])
+    assert [{entry.name for entry in group.entries} for group in board.groups] == [
+        {"a (boxes)", "b (boxes)"},
+        {"c (boxes)"},
+    ]
+    assert board.groups[0].title.endswith("method boxes · prompt: each model's own")
+    assert "asked with prompt boxes-qwen, read as qwen3_1000" in board.groups[0].entries[1].notes
+
+
 def test_chance_and_contrast_frame_tables_without_a_division(make_run, make_boxes, make_reference_row):
     """They go through regions, and join every table of the same images at the same size; those of others do not."""
     frames = [make_reference_row("chance"), make_reference_row("contrast")]
