@@ -115,11 +115,11 @@ class ModelPreset(_Preset):
     """The day on which its provider removes the model; None: unknown."""
     convention: str = ""
     """How a chat model writes coordinates, by its name in ``conventions.toml``; empty: unknown."""
-    told: bool = False
-    """Whether the convention is not the model's own, so that every question must state it."""
+    state_convention: bool = False
+    """Whether questions state the convention, because the model has no documented one of its own."""
     prompts: dict[str, str] = Field(default_factory=dict)
     """A method's prompt, such as boxes -> the prompt with which this model is asked instead, in its makers' words. Not
-    used if ``told``, as it does not state a convention."""
+    used with ``state_convention``, as it states none."""
     price: Price = Price()
     pacing: Pacing = Pacing()
     options: dict[str, Any] = Field(default_factory=dict)

@@ -327,21 +327,22 @@ def test_a_local_model_asks_for_nothing_dangerous(name):
 
 
 def test_a_convention_belongs_to_the_model(tmp_path):
-    """It is dropped with the model for which it holds; the user's replaces it, and is then not told unless set so."""
+    """It is dropped with the model for which it holds; the user's replaces it, and is then not stated unless set so."""
     path = tmp_path / "m.toml"
     path.write_text(
-        'backend = "openai"\nmodel = "m"\nconvention = "unit_1"\ntold = true\n[prompts]\nboxes = "boxes-short"\n'
+        'backend = "openai"\nmodel = "m"\nconvention = "unit_1"\nstate_convention = true\n'
+        '[prompts]\nboxes = "boxes-short"\n'
     )
 
     def found(**settings):
         preset = find_model(str(path), settings)[0].preset
-        return preset.convention, preset.told, preset.prompts
+        return preset.convention, preset.state_convention, preset.prompts
 
     assert found() == found(convention="unit_1") == ("unit_1", True, {"boxes": "boxes-short"})
     assert found(model="n") == ("", False, {})
     assert found(model="n", convention="qwen3_1000") == ("qwen3_1000", False, {})
     assert found(convention="sent_pixels") == ("sent_pixels", False, {"boxes": "boxes-short"})
-    assert found(convention="sent_pixels", told="true") == ("sent_pixels", True, {"boxes": "boxes-short"})
+    assert found(convention="sent_pixels", state_convention="true") == ("sent_pixels", True, {"boxes": "boxes-short"})
     assert "convention" not in find_model("oracle", {})[1]
 
 
@@ -355,17 +356,17 @@ def test_a_preset_names_a_convention_that_exists_and_says_where_it_is_documented
         return
     load_convention(preset.convention)
     assert any(line.startswith("# Boxes") for line in comments)
-    assert not (preset.told and preset.prompts)
+    assert not (preset.state_convention and preset.prompts)
     for prompt in preset.prompts.values():
         load_prompt(prompt)
 
 
 def test_the_page_names_each_convention():
-    """The table in docs/models.md gives each preset of a chosen model its convention, and says which are told."""
+    """The table in docs/models.md has the convention of each preset of a chosen model, and says which are stated."""
     page = (CONFIGS.parent / "docs" / "models.md").read_text().partition("## How a model writes places")[2]
-    rows = [line for line in page.partition("*Told*")[0].split("\n") if line.startswith("| `")]
+    rows = [line for line in page.partition("*Stated*")[0].split("\n") if line.startswith("| `")]
     for preset in map(load_model, preset_names("models")):
         if preset.convention:
             (row,) = [row for row in rows if f"`{preset.name}`" in row]
             assert row.startswith(f"| `{preset.convention}`"), preset.name
-            assert ("| told |" in row) == preset.told, preset.name
+            assert ("| stated |" in row) == preset.state_convention, preset.name

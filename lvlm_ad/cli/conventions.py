@@ -106,10 +106,10 @@ def _print_check(found: ConventionCheck) -> None:
         table.add_row("x".join(map(str, one.size)), *boxes, f"{one.iou:.2f}", escaped(" ".join(answer.split())))
     console = shell.table_console()
     console.print(table)
-    told = ", which the question states" if found.told else ""
+    stated = ", which the question states," if found.stated else ""
     sentences = {
-        "holds": f"The convention {found.convention} holds{told}: mean IoU {found.iou:.2f}.",
-        "does not hold": f"The convention {found.convention} does not hold{told}: mean IoU {found.iou:.2f}.",
+        "holds": f"The convention {found.convention}{stated} holds: mean IoU {found.iou:.2f}.",
+        "does not hold": f"The convention {found.convention}{stated} does not hold: mean IoU {found.iou:.2f}.",
         "open": f"Whether the convention {found.convention} holds is open: not every answer has a box.",
     }
     console.print(escaped(sentences[found.verdict]), style="green" if found.verdict == "holds" else "yellow")

@@ -139,8 +139,8 @@ def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     description = preset.description or inspect.cleandoc(model.plugin.cls.__doc__ or "").partition("\n\n")[0]
     options = described(model.plugin.Options, preset.options)
     if preset.kind == "backend":
-        of_chat = described(ModelPreset, preset.model_dump(include={"convention", "told"}))
-        options += [one for one in of_chat if one["name"] in {"convention", "told"}]
+        of_chat = described(ModelPreset, preset.model_dump(include={"convention", "state_convention"}))
+        options += [one for one in of_chat if one["name"] in {"convention", "state_convention"}]
         options += described(Price, preset.price.model_dump()) + described(Pacing, preset.pacing.model_dump())
     return {
         "name": preset.name,

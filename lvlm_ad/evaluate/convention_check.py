@@ -82,7 +82,7 @@ class ConventionCheck:
     Attributes:
         model: the preset's name.
         convention: the convention's name.
-        told: whether the question states it.
+        stated: whether the question states it.
         pictures: what was asked.
         others: other convention -> mean IoU if the same answers are read in it. Only those that fit clearly better; a
             hint for people, as several may fit.
@@ -90,7 +90,7 @@ class ConventionCheck:
 
     model: str
     convention: str
-    told: bool
+    stated: bool
     pictures: tuple[LookedAt, ...]
     others: dict[str, float]
 
@@ -145,7 +145,7 @@ def check_convention(config: RunConfig, progress: Progress | None = None) -> Con
             if other.says_anything:
                 ious.append(other.iou)
     preset = plan.models[0].preset
-    check = ConventionCheck(preset.name, preset.convention, preset.told, tuple(looked), {})
+    check = ConventionCheck(preset.name, preset.convention, preset.state_convention, tuple(looked), {})
     fit = {name: _mean(ious) for name, ious in read_as.items()}
     better = {name: iou for name, iou in fit.items() if iou > max(check.iou + _BETTER, _GOOD)}
     return replace(check, others=dict(sorted(better.items(), key=lambda item: -item[1])))

@@ -110,7 +110,8 @@ def method_facts(plan: Plan, asked: AskedModel | None = None) -> dict[str, Any]:
     """Return the manifest's "method"; the convention only where the method reads coordinates in it."""
     convention: dict[str, Any] = {}
     if asked is not None and asked.convention is not None and plan.method.places in {"boxes", "points", "masks"}:
-        convention = {**asked.convention.model_dump(mode="json", exclude={"families"}), "told": asked.told}
+        fields = asked.convention.model_dump(mode="json", exclude={"families"})
+        convention = {**fields, "stated": asked.state_convention}
     method = MethodRecord(
         name=plan.method_name, options=plan.method.identity(), convention=convention, places=plan.method.places
     )

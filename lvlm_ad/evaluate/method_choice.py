@@ -82,7 +82,9 @@ def prompts_of(
     # With scores, boxes have another prompt, for which the makers of models have no words of their own.
     key = method.prompt or name
     own = {
-        preset.name: load_prompt(preset.prompts[key]) for preset in presets if key in preset.prompts and not preset.told
+        preset.name: load_prompt(preset.prompts[key])
+        for preset in presets
+        if key in preset.prompts and not preset.state_convention
     }
     for one in (prompt, *own.values()):
         check_prompt(one, method.placeholders)

@@ -164,9 +164,9 @@ def _prompt(manifest: Manifest) -> PromptPreset | None:
 def _model(manifest: Manifest) -> AskedModel:
     """Return what the method knew of the model, as far as it is recorded."""
     recorded = dict(manifest.method.convention)
-    told = bool(recorded.pop("told", False))
+    stated = bool(recorded.pop("stated", False))
     convention = Convention.model_validate(recorded) if recorded else None
-    return AskedModel(manifest.model.name, convention=convention, told=told)
+    return AskedModel(manifest.model.name, convention=convention, state_convention=stated)
 
 
 def asked_of(record: PredictionRecord) -> Sequence[PredictionRecord | StepRecord]:

@@ -84,7 +84,7 @@ def asked_model(model: Model, capabilities: Capabilities) -> AskedModel:
     """
     preset = model.preset
     convention = load_convention(preset.convention) if preset.convention else None
-    return AskedModel(preset.name, capabilities, convention, preset.told)
+    return AskedModel(preset.name, capabilities, convention, preset.state_convention)
 
 
 def seed_of(seed: int, sample_id: str) -> str:

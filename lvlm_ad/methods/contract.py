@@ -46,13 +46,13 @@ class AskedModel:
         name: the preset's name.
         capabilities: what its backend can do.
         convention: how it writes coordinates; None if its preset names none.
-        told: whether the question must state the convention, because the model has none of its own.
+        state_convention: whether questions state the convention, because the model has no documented one of its own.
     """
 
     name: str = ""
     capabilities: Capabilities = field(default_factory=Capabilities)
     convention: Convention | None = None
-    told: bool = False
+    state_convention: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

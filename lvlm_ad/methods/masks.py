@@ -35,8 +35,8 @@ class Masks(InConvention):
     places: ClassVar[Places] = "masks"
 
     def why_not(self, model: AskedModel) -> str:
-        """Say that a model's masks are not documented; nothing is of a model that must be told the convention."""
-        return super().why_not(model) or (_UNDOCUMENTED if model.told else "")
+        """Say that a model's masks are not documented; they never are where questions state the convention."""
+        return super().why_not(model) or (_UNDOCUMENTED if model.state_convention else "")
 
     def flaw(self, convention: Convention) -> str:
         """Say that a model's masks are not documented."""

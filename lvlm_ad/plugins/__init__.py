@@ -144,7 +144,7 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     """
     preset, plugin = _find_preset(name)
     options_class = plugin.Options
-    of_chat = {"convention", "told"} if preset.kind == "backend" else set()
+    of_chat = {"convention", "state_convention"} if preset.kind == "backend" else set()
     known = {"description", *of_chat, *Price.model_fields, *Pacing.model_fields, *options_class.model_fields}
     taken = {key: value for key, value in settings.items() if key in known}
     # A preset's prices hold for its model at its endpoint.
@@ -157,9 +157,9 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     if "model" in taken and taken["model"] != options.get("model"):
         label = str(taken["model"])
         options = {key: value for key, value in options.items() if key not in options_class.of_model}
-        preset = preset.model_copy(update={"convention": "", "told": False, "prompts": {}})
+        preset = preset.model_copy(update={"convention": "", "state_convention": False, "prompts": {}})
     if taken.get("convention", preset.convention) != preset.convention:
-        preset = preset.model_copy(update={"told": False})
+        preset = preset.model_copy(update={"state_convention": False})
     end = None if elsewhere else preset.end_of_life
     flat = preset.model_dump(exclude={"price", "pacing", "options"}) | {"end_of_life": end}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})

@@ -20,7 +20,7 @@ _TAKEN = {
     "name",
     "description",
     "convention",
-    "told",
+    "state_convention",
     *Protocol.model_fields,
     *Price.model_fields,
     *Pacing.model_fields,

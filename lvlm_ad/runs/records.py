@@ -149,7 +149,7 @@ class MethodRecord(_Record):
     options: Values = {}
     """The options that decide a finding."""
     convention: Values = {}
-    """How the model writes coordinates, for a method that reads them; with "told", whether the question says it."""
+    """How the model writes coordinates, for a method that reads them; with "stated", whether questions state it."""
     places: Places = "regions"
     """In what it says where a defect is; empty: it does not say."""
 

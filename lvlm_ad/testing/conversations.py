@@ -244,9 +244,9 @@ def _checked(question: Any) -> Request:
     except (TypeError, ValueError):
         plain = False
     expect(plain, f"the options of a question must be JSON values: {options!r:.120}")
-    told = f"{question.text}{json.dumps(options)}"
+    sent = f"{question.text}{json.dumps(options)}"
     expect(
-        "the_kind_of_defect" not in told, "a question holds view.seed, which names the sample and perhaps its defect"
+        "the_kind_of_defect" not in sent, "a question holds view.seed, which names the sample and perhaps its defect"
     )
     return question
 

@@ -132,11 +132,11 @@ def test_which_models_cannot_and_why(method, cannot):
         assert name in method.why_not(AskedModel(convention=load_convention(name)))
 
 
-def test_a_model_that_must_be_told_the_convention_draws_no_masks():
+def test_a_model_without_a_convention_of_its_own_draws_no_masks():
     """Masks are for models whose makers document them; boxes and points can be asked of others, too."""
-    told = AskedModel("house", convention=load_convention("gemini_1000"), told=True)
-    assert Masks().why_not(told) == "its masks are not documented"
-    assert [method().why_not(told) for method in (Boxes, Points)] == ["", ""]
+    model = AskedModel("house", convention=load_convention("gemini_1000"), state_convention=True)
+    assert Masks().why_not(model) == "its masks are not documented"
+    assert [method().why_not(model) for method in (Boxes, Points)] == ["", ""]
 
 
 @pytest.mark.parametrize(
