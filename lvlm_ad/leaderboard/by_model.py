@@ -136,8 +136,9 @@ def metrics_by_model(names: str) -> tuple[Column, ...]:
 def model_tables(runs: Sequence[Run], sort: str = "image_auroc") -> tuple[list[ModelTable], list[str]]:
     """Put the methods of each model side by side.
 
-    Rows are runs of one model on the same images at the same image size. The reference is the method "regions", or
-    the best one where that was not measured: every other row is compared with it image by image.
+    Rows are runs of one model on the same images at the same image size. The reference is the method "regions"; where
+    that was not measured, the best method with a map; else the best one. Every other row is compared with it image by
+    image.
 
     Args:
         runs: the runs; their predictions are read from their folders unless they are there.
@@ -169,7 +170,13 @@ def model_tables(runs: Sequence[Run], sort: str = "image_auroc") -> tuple[list[M
 def _key(manifest: Manifest) -> tuple[object, ...]:
     """Return what the runs of a table share; the image size is the fourth."""
     dataset, size = manifest.dataset, manifest.protocol.get("image_size")
-    return manifest.model.name, dataset.name, dataset.fingerprint, size, manifest.fpr_limit
+    return _model_of(manifest), dataset.name, dataset.fingerprint, size, manifest.fpr_limit
+
+
+def _model_of(manifest: Manifest) -> str:
+    """Name a model; one preset may stand for several, such as all that a server has."""
+    model = manifest.model
+    return f"{model.name} ({model.label})" if model.label else model.name
 
 
 def _other_sizes(key: tuple[object, ...], by_model: Mapping[tuple[object, ...], Sequence[Run]]) -> list[str]:
@@ -189,15 +196,16 @@ def _table(runs: Sequence[Run], sort: str, notes: Sequence[str]) -> ModelTable:
     entries = [make_entry(run, [run.manifest], sort, evidence, verified=False) for run in runs]
     names = _names(runs, entries)
     order = sorted(range(len(runs)), key=lambda at: (-(entries[at].metrics.get(sort) or 0.0), names[at]))
-    # Of several runs of "regions" the best is the reference.
-    first = next((at for at in order if runs[at].manifest.method.name == "regions"), order[0])
+    # Of several runs of "regions" the best is the reference. Without a map there are no differences of pixel metrics.
+    methods = {at: runs[at].manifest.method for at in order}
+    first = min(order, key=lambda at: (methods[at].name != "regions", not methods[at].places))
     rows = [_row(runs[first], runs[first], names[first], entries[first])]
     rows += [_row(runs[at], runs[first], names[at], entries[at]) for at in order if at != first]
     compared = iter(adjusted([row.comparison for row in rows if row.comparison is not None]))
     rows = [replace(row, comparison=next(compared)) if row.comparison is not None else row for row in rows]
     manifest = runs[0].manifest
     size = manifest.protocol.get("image_size")
-    title = f"{manifest.model.name} \N{MIDDLE DOT} {manifest.dataset.summary} \N{MIDDLE DOT} {size} x {size} pixels"
+    title = f"{_model_of(manifest)} \N{MIDDLE DOT} {manifest.dataset.summary} \N{MIDDLE DOT} {size} x {size} pixels"
     return ModelTable(title, tuple(rows), tuple(notes))
 
 

@@ -21,7 +21,8 @@ def make_method(make_run):
     """A function that makes a run of a model by a method, whose answers take as much as given."""
 
     def make(method, auroc, *, name="gpt", tokens=100, seconds=1.0, options=None, **changes):
-        changes["method"] = {"name": method, "options": options or {}}
+        places = "" if method in {"score", "yes-no"} else "regions"
+        changes["method"] = {"name": method, "options": options or {}, "places": places}
         run = make_run(name, auroc, mean=dict.fromkeys(["pixel_auroc", "pixel_ap"]), **changes)
         records = [
             # Every other image takes twice as much.
@@ -107,6 +108,23 @@ def test_without_regions_the_best_is_the_reference_and_hashes_tell_namesakes_apa
     ((found,), _) = model_tables([runs[0], scored])
     assert [row.name for row in found.rows] == ["boxes", "boxes (scored)"]
     assert "differs in division (e and d)" in found.rows[1].notes
+
+
+def test_without_regions_the_reference_has_a_map_where_one_has(make_method):
+    """A better method without a map has no pixel metrics to compare; among its like, the best is the reference."""
+    runs = [make_method(name, auroc) for name, auroc in {"boxes": 0.7, "score": 0.9, "yes-no": 0.8}.items()]
+    ((found,), _) = model_tables(runs)
+    assert [row.name for row in found.rows] == ["boxes", "score", "yes-no"]
+    ((found,), _) = model_tables(runs[1:])
+    assert [row.name for row in found.rows] == ["score", "yes-no"]
+
+
+def test_models_of_one_preset_have_tables_of_their_own(make_method):
+    """A server's preset stands for any model that the user names; their runs are never rows of one model."""
+    runs = [make_method(name, 0.7, model={"label": label}) for label in ("a", "b") for name in ("regions", "score")]
+    found, _ = model_tables(runs)
+    assert [one.title.partition(" \N{MIDDLE DOT}")[0] for one in found] == ["gpt (a)", "gpt (b)"]
+    assert [[row.name for row in one.rows] for one in found] == [["regions", "score"]] * 2
 
 
 def test_every_format_shows_values_and_differences(table):
