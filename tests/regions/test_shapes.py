@@ -89,9 +89,14 @@ def test_a_polygon_holds_what_is_inside(rng):
         expected = np.zeros((HEIGHT, WIDTH), dtype=bool)
         for (x1, y1), (x2, y2) in zip(points, [*points[1:], points[0]], strict=True):
             crossed = (min(y1, y2) <= y) & (y < max(y1, y2))
-            at = x1 + (y - y1) * ((x2 - x1) / (y2 - y1)) if y1 != y2 else np.inf
+            at = x1 + (y - y1) * (x2 - x1) / (y2 - y1) if y1 != y2 else np.inf
             expected ^= crossed & (at <= x)
         assert (Polygon(tuple(points), 0.5).mask(HEIGHT, WIDTH) == expected).all()
+
+
+def test_a_side_through_a_centre_is_not_moved_by_rounding():
+    """A pixel whose centre lies exactly on the left side of a polygon belongs to it."""
+    assert Polygon(((0, 0), (18, 14), (24, 0)), 0.5).mask(HEIGHT, WIDTH)[10, 13]
 
 
 def test_a_rectangular_polygon_is_a_box():

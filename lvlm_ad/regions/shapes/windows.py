@@ -90,7 +90,7 @@ def polygon(corners: Sequence[tuple[float, float]], height: int, width: int) -> 
         if crossed.start == crossed.stop:
             continue
         row = np.arange(crossed.start, crossed.stop)
-        x = x1 + (row + 0.5 - y1) * ((x2 - x1) / (y2 - y1))
+        x = x1 + (row + 0.5 - y1) * (x2 - x1) / (y2 - y1)
         first = np.clip(np.ceil(x - 0.5), columns.start, columns.stop).astype(np.intp) - columns.start
         crossings[row - rows.start, first] += 1  # a side crosses a row once
     return Window(rows, columns, crossings.cumsum(axis=1)[:, :-1] % 2 == 1)

@@ -65,7 +65,7 @@ class CellNames:
         own = _BY_NAMING[naming] if columns > 26 else _BY_NAMING[naming].replace("{{1,2}}", "")  # noqa: PLR2004 - letters
         cell = f"(?: {own} | {_IN_WORDS} )"
         self._pattern = re.compile(
-            rf"{cell.format('1')} (?: (?: \s{{0,3}}(?:-|to\b|through\b)\s{{0,3}} | : ) {cell.format('2')} )?",
+            rf"{cell.format('1')} (?: (?: [ \t]{{0,3}}(?:-|to\b|through\b)[ \t]{{0,3}} | : ) {cell.format('2')} )?",
             re.VERBOSE | re.IGNORECASE,
         )
         self._naming = naming
