@@ -116,7 +116,7 @@ class ModelPreset(_Preset):
     convention: str = ""
     """How a chat model writes coordinates, by its name in ``conventions.toml``; empty: unknown."""
     state_convention: bool = False
-    """Whether questions state the convention, because the model has no documented one of its own."""
+    """Whether questions state the convention: the model has no documented one of its own, or the user set another."""
     prompts: dict[str, str] = Field(default_factory=dict)
     """A method's prompt, such as boxes -> the prompt with which this model is asked instead, in its makers' words. Not
     used with ``state_convention``, as it states none."""

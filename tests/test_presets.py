@@ -327,22 +327,19 @@ def test_a_local_model_asks_for_nothing_dangerous(name):
 
 
 def test_a_convention_belongs_to_the_model(tmp_path):
-    """It is dropped with the model for which it holds; the user's replaces it, and is then not stated unless set so."""
+    """It is dropped with the model for which it holds; where the user's replaces it, the question states the user's."""
     path = tmp_path / "m.toml"
-    path.write_text(
-        'backend = "openai"\nmodel = "m"\nconvention = "unit_1"\nstate_convention = true\n'
-        '[prompts]\nboxes = "boxes-short"\n'
-    )
+    path.write_text('backend = "openai"\nmodel = "m"\nconvention = "unit_1"\n[prompts]\nboxes = "boxes-short"\n')
 
     def found(**settings):
         preset = find_model(str(path), settings)[0].preset
         return preset.convention, preset.state_convention, preset.prompts
 
-    assert found() == found(convention="unit_1") == ("unit_1", True, {"boxes": "boxes-short"})
+    assert found() == found(convention="unit_1") == ("unit_1", False, {"boxes": "boxes-short"})
     assert found(model="n") == ("", False, {})
     assert found(model="n", convention="qwen3_1000") == ("qwen3_1000", False, {})
-    assert found(convention="sent_pixels") == ("sent_pixels", False, {"boxes": "boxes-short"})
-    assert found(convention="sent_pixels", state_convention="true") == ("sent_pixels", True, {"boxes": "boxes-short"})
+    assert found(convention="sent_pixels") == ("sent_pixels", True, {"boxes": "boxes-short"})
+    assert found(convention="sent_pixels", state_convention="false") == ("sent_pixels", False, {"boxes": "boxes-short"})
     assert "convention" not in find_model("oracle", {})[1]
 
 

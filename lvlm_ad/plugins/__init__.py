@@ -158,8 +158,9 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
         label = str(taken["model"])
         options = {key: value for key, value in options.items() if key not in options_class.of_model}
         preset = preset.model_copy(update={"convention": "", "state_convention": False, "prompts": {}})
-    if taken.get("convention", preset.convention) != preset.convention:
-        preset = preset.model_copy(update={"state_convention": False})
+    if preset.convention and taken.get("convention", preset.convention) != preset.convention:
+        # The preset's prompts may ask for the convention that it names.
+        preset = preset.model_copy(update={"state_convention": True})
     end = None if elsewhere else preset.end_of_life
     flat = preset.model_dump(exclude={"price", "pacing", "options"}) | {"end_of_life": end}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})

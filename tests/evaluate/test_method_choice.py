@@ -24,6 +24,7 @@ def prompt_and_size(kept_data):
         ("claude", "boxes", {}, "boxes-claude", 896),
         ("claude", "boxes", {"scored": "true"}, "boxes-scored", 896),
         ("claude", "boxes", {"state_convention": "true"}, "boxes", 896),
+        ("claude", "boxes", {"convention": "qwen3_1000"}, "boxes", 896),
         ("claude", "boxes", {"prompt": "boxes-glm", "image_size": "640"}, "boxes-glm", 640),
         ("claude", "points", {}, "points", 896),
         ("claude", "cells", {}, "cells", 896),
