@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lvlm_ad.methods import Method, View
     from lvlm_ad.text2seg import Status
 
-__all__ = ["Replayed", "Step", "converse", "error_text", "look_up", "replay"]
+__all__ = ["Replayed", "Step", "Talk", "converse", "error_text", "look_up", "replay"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +83,7 @@ def converse(
         PluginError: the method raised, or does not keep its contract.
     """
     steps: list[Step] = []
-    with _Talk(method, view, working) as talk:
+    with Talk(method, view, working) as talk:
         while talk.finding is None:
             asked = ask(talk.requests)
             steps += asked
@@ -106,7 +106,7 @@ def look_up(method: Method, view: View, known: Callable[[Request], Answer | None
         PluginError: the method raised, or does not keep its contract.
     """
     answered: list[tuple[Request, Answer]] = []
-    with _Talk(method, view) as talk:
+    with Talk(method, view) as talk:
         while talk.finding is None:
             answers = [known(request) for request in talk.requests]
             pairs = list(zip(talk.requests, answers, strict=True))
@@ -132,8 +132,22 @@ def replay(method: Method, view: View, answers: Iterable[Answer]) -> tuple[Findi
     return finding, [request for request, _ in replayed.answered]
 
 
-class _Talk:
-    """A method's generator, checked at every step; closed at the end, finished or not."""
+class Talk:
+    """A method's generator, checked at every step; closed at the end, finished or not.
+
+    Args:
+        method: how the image is inspected.
+        view: the image.
+        working: see ``converse``.
+
+    Attributes:
+        requests: the questions that wait for answers.
+        finding: what the method found; None as long as questions wait.
+        most: how many questions the image takes at most.
+
+    Raises:
+        PluginError: the method raised, or does not keep its contract.
+    """
 
     def __init__(self, method: Method, view: View, working: AbstractContextManager[Any] | None = None) -> None:
         self._view, self._working = view, working or nullcontext()
@@ -144,14 +158,16 @@ class _Talk:
         self.finding: Finding | None = None
         with self._working, self._code():
             self.most = operator.index(method.most_questions(view))
-            self._conversation = method.inspect(view)
+            self._conversation: Any = method.inspect(view)
+        if not isinstance(self._conversation, Generator):
+            raise PluginError(f"{self._name}: inspect() is no generator; it must yield its questions.")
 
     def __enter__(self) -> Self:
         self._send(None)
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._code():
+        with self._code(", closed before its end,"):
             self._conversation.close()
 
     def go_on(self, answers: list[Answer]) -> None:
@@ -182,8 +198,8 @@ class _Talk:
                 f"{self.most}."
             )
 
-    def _code(self) -> AbstractContextManager[None]:
-        return plugin_code(f"{self._name} raised", name=self._name)
+    def _code(self, when: str = "") -> AbstractContextManager[None]:
+        return plugin_code(f"{self._name}{when} raised", name=self._name)
 
 
 def error_text(error: LvlmAdError) -> str:

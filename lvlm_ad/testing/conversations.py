@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,9 @@ import numpy as np
 
 from lvlm_ad.backend import Answer, Capabilities, Picture, Request
 from lvlm_ad.conventions import convention_names, load_convention
+from lvlm_ad.errors import PluginError
+from lvlm_ad.evaluate.conversation import Talk
 from lvlm_ad.methods import AskedModel, Method, View
-from lvlm_ad.methods.flaws import flaw_of
 from lvlm_ad.presets import Protocol, load_prompt
 from lvlm_ad.prompts import check_prompt
 from lvlm_ad.regions import divide
@@ -34,10 +37,11 @@ __all__ = [
     "Respond",
     "answers_of",
     "converse",
-    "drive",
+    "converse_in_turn",
     "instead",
     "noise",
     "renewed",
+    "talking",
     "view_of",
 ]
 
@@ -97,6 +101,11 @@ class Conversed:
     def keys(self) -> list[str]:
         """What the questions are stored under."""
         return [question.key({}) for question in self.questions]
+
+    @property
+    def steps(self) -> list[int]:
+        """The numbers of the first question of each round, and of the last of all."""
+        return sorted({*accumulate(self.rounds[:-1], initial=0), sum(self.rounds) - 1}) if self.rounds else []
 
 
 class _WatchedView(View):
@@ -188,53 +197,46 @@ def answers_of(kind: str) -> Respond:
     return respond
 
 
-def drive(method: Method, view: View) -> Generator[Request, Answer, Conversed]:
-    """Hold a conversation question by question, as a bench does, and check what the method yields and returns.
+@contextmanager
+def talking(method: Method, view: View) -> Iterator[Talk]:
+    """Begin a conversation, as a bench does; what is wrong with the method becomes a ContractError."""
+    with expect_no_error("inspect()"):
+        try:
+            with Talk(method, view) as talk:
+                yield talk
+        except PluginError as error:
+            raise ContractError(str(error)) from error
+
+
+def converse(method: Method, view: View, respond: Respond) -> Conversed:
+    """Hold a whole conversation.
 
     Raises:
         ContractError: something is wrong with a question, their number or the finding.
     """
-    most: Any = method.most_questions(view)
-    expect(isinstance(most, int) and most >= 0, f"most_questions() gave {most!r:.40}; it must be a count")
-    with expect_no_error("inspect()"):
-        conversation: Any = method.inspect(view)
-    expect(isinstance(conversation, Generator), "inspect() is no generator; it must yield its questions")
-    questions: list[Request] = []
-    rounds: list[int] = []
-    try:
-        result, ended = _continue(conversation, None)
-        while not ended:
-            several = isinstance(result, list | tuple)
-            asked = [_checked(question) for question in (result if several else [result])]
-            expect(asked, "inspect() yields an empty list; it must yield a Request, or a list of them")
-            questions += asked
-            rounds.append(len(asked))
-            expect(len(questions) <= most, f"it asks {len(questions)} questions; most_questions() says {most}")
-            answers = []
-            for question in asked:
-                answers.append((yield question))  # noqa: PERF401 - no comprehension can yield
-            result, ended = _continue(conversation, answers if several else answers[0])
-    finally:
-        with expect_no_error("inspect(), closed before its end,"):
-            conversation.close()
-    flaw = flaw_of(result, view, method.places)
-    expect(not flaw, f"inspect() {flaw}")
-    return Conversed(tuple(questions), tuple(rounds), result)
+    return converse_in_turn(method, [view], respond)[0]
 
 
-def _continue(conversation: Any, received: Any) -> tuple[Any, bool]:
-    """Return what a conversation yields next, and False; or its result, and True."""
-    with expect_no_error("inspect()"):
-        try:
-            return conversation.send(received), False
-        except StopIteration as stop:
-            return stop.value, True
-    raise AssertionError  # expect_no_error never ends a block silently
+def converse_in_turn(method: Method, views: Sequence[View], respond: Respond) -> list[Conversed]:
+    """Hold a conversation about each view at the same time: one round of each in turn."""
+    rounds: list[list[list[Request]]] = [[] for _ in views]
+    with ExitStack() as stack:
+        talks = [stack.enter_context(talking(method, view)) for view in views]
+        while waiting := [(talk, past) for talk, past in zip(talks, rounds, strict=True) if talk.finding is None]:
+            for talk, past in waiting:
+                for question in talk.requests:
+                    _check(question)
+                first = sum(map(len, past))
+                past.append(talk.requests)
+                talk.go_on([respond(number, one) for number, one in enumerate(talk.requests, start=first)])
+    return [
+        Conversed(tuple(chain.from_iterable(past)), tuple(map(len, past)), talk.finding)
+        for talk, past in zip(talks, rounds, strict=True)
+        if talk.finding is not None
+    ]
 
 
-def _checked(question: Any) -> Request:
-    if not isinstance(question, Request):
-        raise ContractError(f"inspect() yields {type(question).__name__}; it must yield a Request, or a list of them")
+def _check(question: Request) -> None:
     sound = all(isinstance(picture, Picture) for picture in question.images) and isinstance(question.text, str)
     expect(sound, "a question must hold pictures (lvlm_ad.backend.Picture) and a text")
     expect(question.text.strip(), "a question has no text")
@@ -244,26 +246,6 @@ def _checked(question: Any) -> Request:
     except (TypeError, ValueError):
         plain = False
     expect(plain, f"the options of a question must be JSON values: {options!r:.120}")
-    sent = f"{question.text}{json.dumps(options)}"
-    expect(
-        "the_kind_of_defect" not in sent, "a question holds view.seed, which names the sample and perhaps its defect"
-    )
-    return question
-
-
-def converse(method: Method, view: View, respond: Respond) -> Conversed:
-    """Hold a whole conversation, see ``drive``."""
-    steps = drive(method, view)
-    answer: Any = None
-    number = -1
-    while True:
-        try:
-            question = steps.send(answer)
-        except StopIteration as stop:
-            conversed: Conversed = stop.value
-            return conversed
-        number += 1
-        answer = respond(number, question)
 
 
 def instead(respond: Respond, number: int, answer: Answer) -> Respond:

@@ -6,7 +6,6 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +22,11 @@ from lvlm_ad.testing.conversations import (
     Conversed,
     answers_of,
     converse,
-    drive,
+    converse_in_turn,
     instead,
     noise,
     renewed,
+    talking,
     view_of,
 )
 from lvlm_ad.testing.elsewhere import keys_elsewhere, keys_here
@@ -77,7 +77,7 @@ def conversations_are_independent(method: Method) -> None:
     for kind in _forms(method):
         views = [view_of(method), view_of(method, noise(3), seed="0/bolt/another/001")]
         alone = [converse(method, view, answers_of(kind)) for view in views]
-        together = _in_turn(method, views, kind)
+        together = converse_in_turn(method, views, answers_of(kind))
         same = [_comparable(one) for one in alone] == [_comparable(one) for one in together]
         expect(same, "a conversation changes if another is held meanwhile; keep its state in local variables")
 
@@ -106,9 +106,9 @@ def references_are_needed_or_not(method: Method) -> None:
 
 def any_answer(method: Method) -> None:
     """A refused, filtered, empty, truncated, unreadable or hostile answer to any question leads to a finding."""
-    for kind, steps in _forms(method).items():
+    for kind, form in _forms(method).items():
         plain = answers_of(kind)
-        for step in steps:
+        for step in form.steps:
             for answer in HOSTILE:
                 try:
                     converse(method, view_of(method), instead(plain, step, answer))
@@ -119,14 +119,12 @@ def any_answer(method: Method) -> None:
 
 def no_answer_at_all(method: Method) -> None:
     """If a question fails, the conversation can be closed there: it yields nothing more and raises nothing."""
-    for kind, steps in _forms(method).items():
+    for kind, form in _forms(method).items():
         respond = answers_of(kind)
-        for step in steps:
-            conversation = drive(method, view_of(method))
-            question = next(conversation)
-            for number in range(step):
-                question = conversation.send(respond(number, question))
-            conversation.close()
+        for ended in range(len(form.rounds)):
+            with talking(method, view_of(method)) as talk:
+                for _ in range(ended):
+                    talk.go_on([respond(0, question) for question in talk.requests])
 
 
 def bad_answers_are_not_good_news(method: Method) -> None:
@@ -206,36 +204,14 @@ METHOD_CHECKS: dict[str, Callable[[Any], None]] = {
 
 
 @lru_cache(maxsize=1)
-def _forms(method: Method) -> dict[str, list[int]]:
-    """Choose kinds of answers that lead to conversations of different form.
-
-    Returns:
-        Kind -> the numbers of the questions to try something with: the first of each round, and the last of all.
-    """
-    forms: dict[Any, tuple[str, list[int]]] = {}
+def _forms(method: Method) -> dict[str, Conversed]:
+    """Choose kinds of answers that lead to conversations of different form; returns kind -> the conversation."""
+    forms: dict[Any, tuple[str, Conversed]] = {}
     for kind in KINDS:
         conversed = converse(method, view_of(method), answers_of(kind))
-        rounds, finding = conversed.rounds, conversed.finding
-        steps = sorted({*accumulate(rounds[:-1], initial=0), sum(rounds) - 1}) if rounds else []
-        forms.setdefault((rounds, finding.usable, bool(finding.shapes)), (kind, steps))
+        finding = conversed.finding
+        forms.setdefault((conversed.rounds, finding.usable, bool(finding.shapes)), (kind, conversed))
     return dict(forms.values())
-
-
-def _in_turn(method: Method, views: list[Any], kind: str) -> list[Conversed]:
-    """Hold two conversations, one question of each at a time."""
-    respond = answers_of(kind)
-    under_way: dict[int, tuple[Any, Any]] = {number: (drive(method, view), None) for number, view in enumerate(views)}
-    ended: dict[int, Conversed] = {}
-    while under_way:
-        for number, (conversation, answer) in list(under_way.items()):
-            try:
-                question = conversation.send(answer)
-            except StopIteration as stop:
-                ended[number] = stop.value
-                del under_way[number]
-            else:
-                under_way[number] = (conversation, respond(0, question))
-    return [ended[number] for number in range(len(views))]
 
 
 def _comparable(conversed: Conversed) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from lvlm_ad.plugins.methods import load_method, method_names
 from lvlm_ad.regions.shapes import Region, shape_to_json
-from lvlm_ad.testing.conversations import drive, noise, view_of
+from lvlm_ad.testing.conversations import converse, noise, view_of
 
 pytestmark = [
     pytest.mark.heavy,
@@ -33,17 +33,6 @@ def backends(tiny_lvlm):
         one.close()
 
 
-def inspect(method, view, backend):
-    """Hold a conversation with a model."""
-    conversation = drive(method, view)
-    try:
-        question = next(conversation)
-        while True:
-            question = conversation.send(backend.answer(question))
-    except StopIteration as end:
-        return end.value
-
-
 def comparable(finding):
     """A finding whose masks can be compared with ``==``."""
     shapes = [one if isinstance(one, Region) else shape_to_json(one) for one in finding.shapes]
@@ -56,10 +45,12 @@ def test_answered_together_or_alone_a_method_finds_the_same(backends, name):
     single, batched = backends
     method, _ = load_method(name, {})
     views = [view_of(method, noise(number, 84), shots=1, cells=2) for number in range(VIEWS)]
-    alone = [inspect(method, view, single) for view in views]
+    alone = [converse(method, view, lambda _, request: single.answer(request)) for view in views]
     before = batched.statistics.batches
     with ThreadPoolExecutor(VIEWS) as pool:
-        together = list(pool.map(lambda view: inspect(method, view, batched), views))
+        together = list(
+            pool.map(lambda view: converse(method, view, lambda _, request: batched.answer(request)), views)
+        )
     assert [one.keys for one in together] == [one.keys for one in alone]
     assert [comparable(one.finding) for one in together] == [comparable(one.finding) for one in alone]
     assert batched.statistics.batches - before < sum(len(one.keys) for one in alone)

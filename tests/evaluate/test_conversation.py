@@ -140,7 +140,7 @@ def test_what_a_method_raises_is_named():
 
     with pytest.raises(PluginError, match="The method Broken raised KeyError: 'b'"):
         converse(Broken(), VIEW, echo)
-    with pytest.raises(PluginError, match="The method Clinging raised ValueError: not yet"):
+    with pytest.raises(PluginError, match="The method Clinging, closed before its end, raised ValueError: not yet"):
         look_up(Clinging(), VIEW, known())
 
     class Boundless(Rounds):

@@ -5,8 +5,9 @@ from string import Template
 import numpy as np
 import pytest
 
-from lvlm_ad.backend import Answer, Request
+from lvlm_ad.backend import Answer
 from lvlm_ad.conventions import load_convention
+from lvlm_ad.evaluate.conversation import Talk
 from lvlm_ad.methods import AskedModel, View
 from lvlm_ad.presets import Protocol, load_prompt
 from lvlm_ad.regions import divide
@@ -83,16 +84,12 @@ def drive():
     """Drive a method to its end; ``answer`` maps a request to a text or an ``Answer``. Returns finding and rounds."""
 
     def run(method, view, answer):
-        conversation = method.inspect(view)
-        rounds, reply = [], None
-        while True:
-            try:
-                asked = conversation.send(reply)
-            except StopIteration as end:
-                return end.value, rounds
-            several = not isinstance(asked, Request)
-            rounds.append(list(asked) if several else [asked])
-            answers = [one if isinstance(one, Answer) else Answer(one) for one in map(answer, rounds[-1])]
-            reply = answers if several else answers[0]
+        rounds = []
+        with Talk(method, view) as talk:
+            while talk.finding is None:
+                rounds.append(talk.requests)
+                answers = map(answer, talk.requests)
+                talk.go_on([one if isinstance(one, Answer) else Answer(one) for one in answers])
+        return talk.finding, rounds
 
     return run

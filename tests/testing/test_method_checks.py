@@ -72,14 +72,22 @@ LOOSE = "try:\n        yield Request((), 'What?')\n    finally:\n        yield R
 @pytest.mark.parametrize(
     ("broken", "check", "message"),
     [
-        (inspecting("yield 'What is it?'"), "conversations_are_valid", "inspect() yields str"),
+        (
+            inspecting("yield 'What is it?'"),
+            "conversations_are_valid",
+            "yielded 'What is it?'; it must yield a Request",
+        ),
         (inspecting("yield Request((), ' ')"), "conversations_are_valid", "a question has no text"),
         (inspecting("yield Request(('x',), 'What?')"), "conversations_are_valid", "must hold pictures"),
         (inspecting("yield Request((), 'What?', {'s': {1, 2}})"), "conversations_are_valid", "must be JSON values"),
         (inspecting("view.mask"), "conversations_are_valid", "inspect() looks for view.mask"),
         (inspecting("getattr(view, 'label', None)"), "conversations_are_valid", "inspect() looks for view.label"),
-        (inspecting(ASK), "conversations_are_valid", "it asks 3 questions; most_questions() says 2"),
-        (inspecting(ASK + "return answer"), "conversations_are_valid", "inspect() returned Answer"),
+        (
+            inspecting(ASK),
+            "conversations_are_valid",
+            "asks 3 questions or more about an image, but its most_questions() said 2",
+        ),
+        (inspecting(ASK + "return answer"), "conversations_are_valid", "The method Broken returned Answer"),
         (
             inspecting(ASK + "return Finding(0.5, (Box(0, 0, 9, 9, 1.0),))"),
             "conversations_are_valid",
@@ -92,7 +100,11 @@ LOOSE = "try:\n        yield Request((), 'What?')\n    finally:\n        yield R
         ),
         (inspecting("view.text(shots='2')"), "conversations_are_valid", "which the attribute placeholders does not"),
         (type("NoYield", (Twice,), {"inspect": lambda *_: Finding(0.5)}), "conversations_are_valid", "no generator"),
-        (inspecting("", most_questions=lambda *_: None), "conversations_are_valid", "most_questions() gave None"),
+        (
+            inspecting("", most_questions=lambda *_: None),
+            "conversations_are_valid",
+            "The method Broken raised TypeError: 'NoneType'",
+        ),
         (inspecting("", why_not=lambda *_: "it is blind"), "conversations_are_valid", "because it is blind"),
         (inspecting("", prompt="absent"), "conversations_are_valid", "There is no prompt preset 'absent'"),
         (inspecting(ASK + "return Finding(read(answer, 0).image + 0)"), "any_answer", "TypeError"),
@@ -122,7 +134,7 @@ LOOSE = "try:\n        yield Request((), 'What?')\n    finally:\n        yield R
             "a conversation changes if another is held meanwhile",
         ),
         (inspecting("view.original[100]"), "any_image", "IndexError"),
-        (inspecting("view.references[0]"), "references_are_needed_or_not", "inspect() raised IndexError"),
+        (inspecting("view.references[0]"), "references_are_needed_or_not", "The method Broken raised IndexError"),
         (inspecting("view.image[0] = 7"), "view_is_unchanged", "writes into the view's images"),
         (
             inspecting(ASK + "return Finding(read(answer, 0).image or 0.0)"),
