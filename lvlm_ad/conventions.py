@@ -20,7 +20,7 @@ __all__ = ["Convention", "SeenSize", "convention_names", "load_convention", "see
 
 
 class SeenSize(BaseModel):
-    """How a model's own resizing changes the picture that it is sent, where its numbers are pixels of the result."""
+    """How a model resizes the picture that it is sent; its numbers are about the result."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,22 +112,22 @@ class Convention(BaseModel):
     order: Literal["xyxy", "yxyx", "xywh", "cxcywh", "patches"] = "xyxy"
     """Order of a box's numbers."""
     range: Annotated[int, Field(gt=0)] | Literal["sent", "seen"] = "sent"
-    """What the whole side counts: a number, or the pixels of the picture as sent or as the model sees it."""
+    """The coordinate of the far edge: a number, or the pixels of the picture as sent or as the model sees it."""
     seen: SeenSize | None = None
     """How the seen size follows from the sent one."""
     centre: bool = False
-    """Numbers are bins, whose centres are meant."""
+    """Whether numbers are bins, whose centres are meant."""
     forms: tuple[Literal["json", "tag", "loc", "loc_", "patch", "molmo", "molmo2"], ...] = ()
     """How places are written."""
     key: Literal["box_2d", "bbox_2d"] = "box_2d"
-    """The key of a box in JSON, as a question asks for it; a reader takes any."""
+    """The key of a box in JSON that a question asks for; readers accept any."""
     points: Literal["xy", "yx"] | None = None
     """Order of a point's numbers; None: points are not documented."""
     polygons: Literal["xy", "yx"] | None = None
     """Order of a polygon's numbers; None: masks and polygons are not documented."""
 
     def sides(self, sent: tuple[int, int]) -> tuple[float, float]:
-        """Return what the whole width and height count in the model's numbers, for a picture of ``sent`` pixels."""
+        """Return the model's coordinates of the right and lower edge of a picture of ``sent`` pixels."""
         if self.range == "sent":
             return float(sent[0]), float(sent[1])
         return seen_size(self.seen, sent) if self.range == "seen" else (float(self.range), float(self.range))
@@ -169,7 +169,7 @@ def load_convention(name: str) -> Convention:
     """
     if name not in _table():
         raise ConfigError(
-            f"There is no convention {name!r:.60} for coordinates.{nearest(name, _table())} docs/models.md says which "
-            "model has which."
+            f"There is no convention {name!r:.60} for coordinates.{nearest(name, _table())} docs/models.md lists them "
+            "by model."
         )
     return validated(Convention, {"name": name, **_table()[name]}, f"convention {name}")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchLedger", "Batcher", "OpenBatch"]
 
 _TIMES = 3
-"""How often a question is sent at most: what a batch left unanswered goes into the next one."""
+"""A question goes into at most this many batches; one that stays unanswered goes into the next."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two looks at a batch: at first, half as much again each time, and at most."""
 _TRIES = 8

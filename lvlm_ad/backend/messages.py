@@ -75,8 +75,8 @@ class Request:
         text: the question.
         options: the format that the question demands, JSON values only: ``format`` ("text" or "json"), ``schema`` (a
             JSON schema, with format "json"), ``n_regions`` (number of numbered regions), ``repeat`` (from 1: the same
-            question once more, sampled anew), ``probabilities`` (true: wants those of the answer's tokens, if the
-            endpoint has them).
+            question once more, sampled anew), ``probabilities`` (true: asks for those of the answer's tokens, if
+            the endpoint has them).
 
     Example:
         >>> Request((), "What is wrong?", {"format": "text"}).key({"backend": "house"})[:8]

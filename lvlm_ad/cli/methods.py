@@ -1,4 +1,4 @@
-"""``lvlm-ad methods``: the ways in which chat models can inspect an image."""
+"""``lvlm-ad methods``: the methods by which chat models can inspect an image."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _print_details(method: dict[str, Any]) -> None:
     if method["description"]:
         console.print(escaped(method["description"]))
     facts = [
-        f"It says where a defect is in {method['places']}." if method["places"] else "It gives no anomaly map.",
+        f"It answers with {method['places']}." if method["places"] else "It gives no anomaly map.",
         "Images are divided into regions." if method["needs_regions"] else "Images are not divided.",
         f"Its prompt preset is {method['prompt']}." if method["prompt"] else "Its prompt is the protocol's.",
         f"Images are stretched to {method['image_size']} pixels by default." if method["image_size"] else "",

@@ -27,7 +27,7 @@ def models(
         str | None, typer.Argument(metavar="[NAME]", help="A model, to list its methods and its options for --set.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Ask the model for squares at known places of four pictures.")
+        bool, typer.Option("--check", help="Ask the model for squares at known places in four pictures.")
     ] = False,
     settings: shell.Settings = [],
     out: shell.Out = Path("runs"),

@@ -42,7 +42,7 @@ def leaderboard(
         bool,
         typer.Option(
             "--by-model",
-            help="Table for each model: its methods side by side, with paired differences and what an image takes.",
+            help="Table for each model: its methods side by side, with paired differences, and with cost per image.",
         ),
     ] = False,
     figures: Annotated[

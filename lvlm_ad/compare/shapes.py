@@ -37,7 +37,7 @@ def shape_estimates(run: Run, indices: Sequence[int]) -> Mapping[str, ShapeEstim
 
 
 def shape_difference_of(metric: str, pair: Pair, names: Sequence[str], same: str) -> Difference:
-    """Compare a metric of shapes; as ``difference_of``.
+    """Compare a metric of shapes, as ``difference_of`` compares the others.
 
     Args:
         metric: its name, "miou_box" and so on.

@@ -1,4 +1,4 @@
-"""What a model would find that knows the defects: the row oracle of every method but the default."""
+"""The answer of a model that knows the defects: the row "oracle" of every method but the default."""
 
 from __future__ import annotations
 

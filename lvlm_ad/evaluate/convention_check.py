@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lvlm_ad.methods import View
     from lvlm_ad.text2seg import Status
 
-__all__ = ["ConventionCheck", "LookedAt", "check_convention"]
+__all__ = ["CheckedPicture", "ConventionCheck", "check_convention"]
 
 _SQUARES = (
     (2000, 1000, Box(1450, 620, 1650, 820, 1.0)),
@@ -39,8 +39,8 @@ _SQUARES = (
     (680, 1360, Box(430, 1030, 570, 1170, 1.0)),
     (680, 1360, Box(90, 260, 230, 400, 1.0)),
 )
-"""Width and height of a picture, and the square in it. Wide and tall, as engines err where a picture is not square; the
-wide one is larger than some models take, so that pixels of their own resized picture are others than those sent."""
+"""Width and height of a picture, and the square in it. Wide and tall, because engines err where a picture is not
+square. The wide one is larger than some models take: their resized picture then has other pixels than the one sent."""
 _OBJECT = "plain grey plate"
 _GREY, _RED = 190, (200, 30, 30)
 _GOOD, _BETTER = 0.5, 0.05
@@ -48,7 +48,7 @@ _GOOD, _BETTER = 0.5, 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class LookedAt:
+class CheckedPicture:
     """One picture of the check.
 
     Attributes:
@@ -70,8 +70,8 @@ class LookedAt:
     text: str
 
     @property
-    def says_anything(self) -> bool:
-        """Whether the answer has a box, or coordinates that cannot be used: a model may just see nothing."""
+    def names_places(self) -> bool:
+        """Whether the answer has a box, or coordinates that cannot be used; else the model may just see nothing."""
         return self.box is not None or bool(self.flags)
 
 
@@ -91,21 +91,21 @@ class ConventionCheck:
     model: str
     convention: str
     stated: bool
-    pictures: tuple[LookedAt, ...]
+    pictures: tuple[CheckedPicture, ...]
     others: dict[str, float]
 
     @property
     def iou(self) -> float:
-        """Mean IoU over the pictures whose answers say anything about places; 0 if there are none."""
-        return _mean([one.iou for one in self.pictures if one.says_anything])
+        """Mean IoU over the pictures whose answers name places; 0 if there are none."""
+        return _mean([one.iou for one in self.pictures if one.names_places])
 
     @property
     def verdict(self) -> Literal["holds", "does not hold", "open"]:
         """``open``: too few answers have a box, and no other convention fits better."""
-        said = [one.iou for one in self.pictures if one.says_anything]
-        if self.others or (said and min(said) < _GOOD):
+        ious = [one.iou for one in self.pictures if one.names_places]
+        if self.others or (ious and min(ious) < _GOOD):
             return "does not hold"
-        return "holds" if len(said) == len(self.pictures) else "open"
+        return "holds" if len(ious) == len(self.pictures) else "open"
 
 
 def check_convention(config: RunConfig, progress: Progress | None = None) -> ConventionCheck:
@@ -136,16 +136,16 @@ def check_convention(config: RunConfig, progress: Progress | None = None) -> Con
         session.open_stores(stack)
         detector.start()
         seen = [detector.inspect_unstretched(sample) for sample in samples]
-    looked = []
+    pictures = []
     read_as: dict[str, list[float]] = {name: [] for name in convention_names()}
     for (_, _, square), (view, finding, answers) in zip(_SQUARES, seen, strict=True):
-        looked.append(_looked_at(view, finding, answers, square))
+        pictures.append(_checked(view, finding, answers, square))
         for name, ious in read_as.items():
-            other = _looked_at(view, _read_in(name, method, view, answers), answers, square)
-            if other.says_anything:
+            other = _checked(view, _read_in(name, method, view, answers), answers, square)
+            if other.names_places:
                 ious.append(other.iou)
     preset = plan.models[0].preset
-    check = ConventionCheck(preset.name, preset.convention, preset.state_convention, tuple(looked), {})
+    check = ConventionCheck(preset.name, preset.convention, preset.state_convention, tuple(pictures), {})
     fit = {name: _mean(ious) for name, ious in read_as.items()}
     better = {name: iou for name, iou in fit.items() if iou > max(check.iou + _BETTER, _GOOD)}
     return replace(check, others=dict(sorted(better.items(), key=lambda item: -item[1])))
@@ -170,17 +170,17 @@ def _picture(width: int, height: int, square: Box) -> NDArray[np.uint8]:
     return pixels
 
 
-def _looked_at(view: View, finding: Finding, answers: list[Answer], square: Box) -> LookedAt:
+def _checked(view: View, finding: Finding, answers: list[Answer], square: Box) -> CheckedPicture:
     height, width = view.image.shape[:2]
     boxes = [shape for shape in finding.shapes if isinstance(shape, Box)]
     box = max(boxes, key=lambda one: _iou(one, square), default=None)
     iou = 0.0 if box is None else _iou(box, square)
     text = answers[-1].text if answers else ""
-    return LookedAt((width, height), square, box, iou, finding.status, finding.flags, text)
+    return CheckedPicture((width, height), square, box, iou, finding.status, finding.flags, text)
 
 
 def _read_in(name: str, method: OneQuestion, view: View, answers: list[Answer]) -> Finding:
-    """Read answers in another convention; nothing is found if the method cannot use it."""
+    """Read answers in another convention; the finding is empty if the method cannot use it."""
     model = replace(view.model, convention=load_convention(name))
     if not answers or method.why_not(model):
         return Finding(None, status="unparsable")

@@ -1,4 +1,4 @@
-"""Drive a method through its questions: with a model that answers, or with answers that are known already."""
+"""Run a method: with a model that answers its questions, or with answers that are known already."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Step:
         request: the question.
         asked: its answer; None: there is none.
         error: why there is no answer.
-        notes: what is to be said about the answer besides what was read from it.
+        notes: notes on the answer, besides those of the finding.
     """
 
     request: Request
@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replayed:
-    """A conversation as far as known answers lead it.
+    """A conversation, as far as the known answers go.
 
     Attributes:
         finding: what the method found; None if a question has no answer.
@@ -70,14 +70,14 @@ def converse(
     """Inspect one image.
 
     Args:
-        method: how.
+        method: how it is inspected.
         view: the image.
         ask: asks questions that may be asked at the same time, and returns a step for each, in their order.
         working: entered while the method draws and reads, but not while questions are asked.
 
     Returns:
-        The finding, and all steps. If a question has no answer the method is ended, and the finding is "unasked" or
-        "failed" and has no score.
+        The finding, and all steps. If a question gets no answer, the conversation ends there; the finding then has the
+        status "unasked" or "failed", and no score.
 
     Raises:
         PluginError: the method raised, or does not keep its contract.
@@ -158,8 +158,8 @@ class Talk:
         self.finding: Finding | None = None
         with self._working, self._code():
             self.most = operator.index(method.most_questions(view))
-            self._conversation: Any = method.inspect(view)
-        if not isinstance(self._conversation, Generator):
+            self._generator: Any = method.inspect(view)
+        if not isinstance(self._generator, Generator):
             raise PluginError(f"{self._name}: inspect() is no generator; it must yield its questions.")
 
     def __enter__(self) -> Self:
@@ -168,33 +168,33 @@ class Talk:
 
     def __exit__(self, *_: object) -> None:
         with self._code(", closed before its end,"):
-            self._conversation.close()
+            self._generator.close()
 
     def go_on(self, answers: list[Answer]) -> None:
         """Hand over the answers; the next questions or the finding follow."""
         self._send(answers if self._several else answers[0])
 
     def _send(self, reply: Any) -> None:
-        said: Any
+        result: Any
         ended = False
         with self._working, self._code():
             try:
-                said = self._conversation.send(reply)
+                result = self._generator.send(reply)
             except StopIteration as done:
-                said, ended = done.value, True
+                result, ended = done.value, True
         if ended:
-            if flaw := flaw_of(said, self._view, self._places):
+            if flaw := flaw_of(result, self._view, self._places):
                 raise PluginError(f"{self._name} {flaw}.")
-            self.finding = said
+            self.finding = result
             return
-        self._several = not isinstance(said, Request)
-        self.requests = list(said) if isinstance(said, list | tuple) else [said]
+        self._several = not isinstance(result, Request)
+        self.requests = list(result) if isinstance(result, list | tuple) else [result]
         if not self.requests or not all(isinstance(one, Request) for one in self.requests):
-            raise PluginError(f"{self._name} yielded {said!r:.60}; it must yield a Request, or some in a list.")
+            raise PluginError(f"{self._name} yielded {result!r:.60}; it must yield a Request or a list of them.")
         self._count += len(self.requests)
         if self._count > self.most:
             raise PluginError(
-                f"{self._name} asks {self._count} questions or more about an image, but its most_questions() said "
+                f"{self._name} asks at least {self._count} questions about an image, but its most_questions() returned "
                 f"{self.most}."
             )
 

@@ -30,7 +30,7 @@ def count_answer(
         sample: the image.
         record: its prediction.
         score_map: its map.
-        places: in what the method says where a defect is.
+        places: the kind of place that the method answers with.
 
     Returns:
         Its pixels by score; None without ground truth. And what ``shape_measures`` returns; empty if the method names

@@ -146,7 +146,7 @@ class Detector(Generic[PluginT]):
         sees_truth: whether it is given the ground truth.
         workers: how many threads should call ``detect``; known after ``start``.
         finalize: computes the final image scores of a category; None where image scores are final.
-        places: in what the row "regions" says where a defect is.
+        places: the kind of place that the row "regions" answers with.
     """
 
     rows: tuple[Row, ...] = ("regions",)

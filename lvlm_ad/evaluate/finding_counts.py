@@ -1,4 +1,4 @@
-"""Counts what a reader of a table must know about the findings of a method other than "regions"."""
+"""Counts the findings of a method other than "regions", for the marks of its rows in tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["finding_counts"]
 
 _HAD_PLACES = {"bad_shape", "degenerate", "not_convention", "swapped"}
-"""Flags of answers that name places, none of which may have been used."""
+"""Flags of answers that name places, even if none of these was used."""
 
 
 def finding_counts(records: Iterable[PredictionRecord]) -> dict[str, int]:

@@ -26,8 +26,8 @@ def forecast(detector: Detector[Any], conversations: Iterable[Replayed]) -> dict
     """Estimate the cost of the questions that have no stored answer.
 
     Where the model has answered questions of this run before, their mean decides; else the rule and a usual answer.
-    The next questions of each image are known. Those that depend on their answers are counted by the method's bound,
-    at the price of the next ones.
+    The next questions of each image are known. Later ones, which depend on answers, are counted by
+    ``Method.most_questions``, at the price of the next ones.
 
     Args:
         detector: the chat model.

@@ -106,7 +106,7 @@ def group_metrics(
         fpr_limit: the false-positive rate up to which AUPRO is integrated.
         resamples: as for a category; a group gets ``RESAMPLES`` at most.
         alarms: image id -> whether it alarms at the run's threshold, for each image that is judged.
-        places: in what the method says where a defect is; empty: it gives no map.
+        places: the kind of place that the method answers with; empty: it gives no map.
 
     Returns:
         "kinds", for categories with 2 to ``MOST_KINDS`` kinds of defect: category -> kind -> entry; "sizes": size ->

@@ -60,7 +60,7 @@ class Images:
         fpr_limit: the false-positive rate up to which AUPRO is integrated.
         needs_all_masks: whether pixel metrics need the ground truth of every image, as in version 0.1.0; otherwise they
             cover the images whose ground truth is known.
-        places: in what the method says where a defect is; empty: it gives no map.
+        places: the kind of place that the method answers with; empty: it gives no map.
 
     Attributes:
         labels: True for anomalous images.
@@ -191,7 +191,7 @@ def metrics_of(
         tested: the images; its histograms are None where pixel metrics would mean nothing.
         histograms: the same images' histograms.
         own_map_metrics: the pixel metrics of own maps, more exact than their histograms; None: take the histograms.
-        places: in what the method says where a defect is; empty: it gives no map.
+        places: the kind of place that the method answers with; empty: it gives no map.
     """
     names = ("auroc", "ap", "f1_max", "aupro")
     result, undefined = _named("image", names[:3], image_metrics(tested.labels, tested.scores))

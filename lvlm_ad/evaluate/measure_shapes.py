@@ -29,7 +29,7 @@ def category_shapes(
     Args:
         measures: of each image what ``shape_measures`` returned; empty where the ground truth is unknown.
         missing: whether an image has no usable answer; its measures are those of an answer that names nothing.
-        places: in what the method answers.
+        places: the kind of place that the method answers with.
         leave_out: whether such images are left out.
 
     Returns:

@@ -42,7 +42,7 @@ def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any])
 
 
 def measurable(models: Iterable[Model], named: Iterable[str], method: Method, title: str) -> list[Model]:
-    """Leave out the row oracle if the method does not say what a model would answer that knows the defects.
+    """Leave out the row "oracle" if the method defines no ``best_finding``.
 
     Args:
         models: the models, reference rows among them.

@@ -1,4 +1,4 @@
-"""Leads the conversations of a run again with its recorded answers: nothing is asked."""
+"""Repeats the conversations of a run with its recorded answers: nothing is asked."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Conversations:
 
     Args:
         run: the run, read with its predictions.
-        sources: its images; None: questions have blank pictures, which only methods without regions and without
-            training images can be led again with.
+        sources: its images; None: questions have blank pictures, which suffices only for methods without regions and
+            without training images.
 
     Attributes:
-        problem: why they cannot be led again; empty if they can.
+        problem: why they cannot be repeated; empty if they can.
         has_texts: whether questions have the texts that were asked: without the data set, or with another prompt than
             the run's, they are empty.
     """
@@ -67,7 +67,7 @@ class Conversations:
         return replay(self._method, self._view(record), answers)
 
     def best(self, record: PredictionRecord) -> Finding | None:
-        """Return what a model would answer that knows the defects of an image, as the row oracle has it.
+        """Return the answer of a model that knows the defects of an image, as in the row "oracle".
 
         Returns:
             The finding; None without the data set.
@@ -127,7 +127,7 @@ class Conversations:
 
 
 def _method(manifest: Manifest) -> tuple[Method | None, str]:
-    """Return the run's method, and why its conversations cannot be led again."""
+    """Return the run's method, and why its conversations cannot be repeated."""
     recorded = manifest.method
     # A stranger's run must not decide which code is run.
     if recorded.name not in method_names():

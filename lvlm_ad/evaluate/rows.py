@@ -71,7 +71,7 @@ def images_of_rows(
 ) -> dict[Row, RowImage]:
     """Take from a prediction what each row needs, and no pixel array that it does not need.
 
-    ``places``: in what the method of the row "regions" says where a defect is.
+    ``places``: the kind of place that the method of the row "regions" answers with.
     """
     dense, divisions = prediction.dense, session.divisions
     parts = () if dense is None else dense.parts
@@ -133,7 +133,7 @@ class RowResult:
         plan: what is measured.
         row: which row of a method.
         finalize: gives the final image scores of a category whose images have parts.
-        places: in what the method says where a defect is.
+        places: the kind of place that the method answers with.
     """
 
     def __init__(self, plan: Plan, row: Row, finalize: Finalize | None = None, places: Places = "regions") -> None:

@@ -1,4 +1,4 @@
-"""All images' conversations at once, as far as stored answers lead: for ``--dry-run`` and ``--batch``."""
+"""The conversations about all images, as far as stored answers go: for ``--dry-run`` and ``--batch``."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class StoredConversations:
 
     @contextmanager
     def followed(self, doing: str, renewed: Container[str] = frozenset()) -> Iterator[Iterator[Replayed]]:
-        """Follow each image's conversation, several at a time but never many ahead: they hold pictures.
+        """Follow each image's conversation, several at a time, but only a few ahead because their pictures need memory.
 
         Args:
             doing: what is done, for the progress report.
-            renewed: keys of answers that are not stale any more.
+            renewed: keys of answers that were asked for again, and so are not stale.
         """
         session, progress = self._session, self._session.progress
 

@@ -37,7 +37,7 @@ def answer_problem(
         run: the run.
         record: the image's prediction.
         stored: stored answers; None: those in ``predictions.jsonl``.
-        conversations: leads the run's conversations again; None for the method "regions".
+        conversations: repeats the run's conversations; None for the method "regions".
 
     Returns:
         What differs; empty if nothing does, or if it cannot be known.
@@ -76,7 +76,7 @@ def _one_answer(run: Run, record: PredictionRecord, answers: AnswerStore | None)
 
 
 def _again(run: Run, record: PredictionRecord, stored: AnswerStore | None, conversations: Conversations) -> str:
-    """Lead a conversation again with its recorded answers."""
+    """Repeat a conversation with its recorded answers, and say what differs; empty if nothing does."""
     scored = record.image_score is not None or record.regions or record.shapes
     if record.status in UNANSWERED:
         return "predictions.jsonl: an image that was not answered has scores" if scored else ""
@@ -89,15 +89,15 @@ def _again(run: Run, record: PredictionRecord, stored: AnswerStore | None, conve
     needs_stored = run.manifest.protocol.get("scoring") == "expected" or record.source == "probability"
     if None in found and is_cut(record):
         return _CUT if scored else ""
-    return "" if None in found and needs_stored else _led_again(record, stored, conversations)
+    return "" if None in found and needs_stored else _repeated(record, stored, conversations)
 
 
-def _led_again(record: PredictionRecord, stored: AnswerStore | None, conversations: Conversations) -> str:
-    """Compare a finding with that of the same answers."""
+def _repeated(record: PredictionRecord, stored: AnswerStore | None, conversations: Conversations) -> str:
+    """Compare a recorded finding with the one that its answers lead to."""
     answers = recorded_answers(record, stored)
     finding, requests = conversations.again(record, answers)
     if len(requests) != len(answers):
-        return "predictions.jsonl: the answers are more than the method asks for"
+        return "predictions.jsonl: there are more answers than questions of the method"
     pairs = zip(requests, asked_of(record), strict=True)
     if conversations.has_texts and not all(conversations.is_key(request, one.key) for request, one in pairs):
         return "predictions.jsonl: an answer is to another question than the method asks about this image"

@@ -88,7 +88,7 @@ def asked_model(model: Model, capabilities: Capabilities) -> AskedModel:
 
 
 def seed_of(seed: int, sample_id: str) -> str:
-    """Return ``View.seed``: it identifies the sample, whose name says what is wrong with it, without naming it."""
+    """Return ``View.seed``: a hash, because the sample's name says what is wrong with it."""
     return hashlib.sha256(f"{seed}/{sample_id}".encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.leaderboard.conditions import breadth, conditions_of, fits, title_of
-from lvlm_ad.leaderboard.entries import LOWER_IS_BETTER, PLACE_METRICS, Entry, make_entry, published_entry
+from lvlm_ad.leaderboard.entries import ALL_SHAPE_METRICS, LOWER_IS_BETTER, Entry, make_entry, published_entry
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.ranking import rank_rows
 from lvlm_ad.presets import published_rows
@@ -52,7 +52,7 @@ class Group:
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
         """Whether a row has the best or second best value, as printed, of the ranked rows; a single one has neither."""
         ranked = [one for one in self.entries if one.rank is not None]
-        if entry.rank is None or len(ranked) == 1 or metric not in {*METRIC_NAMES, *PLACE_METRICS}:
+        if entry.rank is None or len(ranked) == 1 or metric not in {*METRIC_NAMES, *ALL_SHAPE_METRICS}:
             return ""
         values = {one.run: round(100 * value, 1) for one in ranked if (value := one.metrics.get(metric)) is not None}
         best = sorted(set(values.values()), reverse=metric not in LOWER_IS_BETTER)[:2]

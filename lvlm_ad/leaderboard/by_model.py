@@ -1,4 +1,4 @@
-"""Tables of one model: its methods side by side, with paired differences of metrics and of what an image takes."""
+"""Tables of one model: its methods side by side, with paired differences of metrics, tokens, cost and time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _EXPECTED = ("method (", "prompt (")
 
 @dataclass(frozen=True)
 class Use:
-    """What an image takes.
+    """What inspecting an image takes: questions, tokens, money or time.
 
     Attributes:
         name: its name in CSV.
@@ -69,7 +69,7 @@ USES = (
     Use("cost_usd", "USD", usd, lambda record: record.cost_usd),
     Use("seconds", "Seconds", "{:.3g}".format, lambda record: record.seconds),
 )
-"""What an image takes, in the order of the columns."""
+"""In the order of the columns."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class MethodRow:
     """One method of a model.
 
     Attributes:
-        name: the method; with its options where they tell two rows apart.
+        name: the method; with its options where two rows would have the same name.
         entry: its row in a leaderboard, without a rank.
-        uses: name of a ``Use`` -> this method, the reference, and their difference, for an image.
+        uses: name of a ``Use`` -> means per image of this method and of the reference, and their difference.
         comparison: this method minus the reference; None for the reference, and where they cannot be compared.
         notes: what a reader must know; first of all why it cannot be compared.
     """
@@ -240,7 +240,7 @@ def _row(run: Run, reference: Run, name: str, entry: Entry) -> MethodRow:
 
 
 def _use(use: Use, run: Run, reference: Run) -> Difference:
-    """Compare what an image takes; the interval is Student's, of the mean difference over images."""
+    """Compare a use; the interval is Student's, of the mean difference over images."""
     first, second = (_amounts(use, one) for one in (run, reference))
     means = [None if one is None else float(one.mean()) for one in (first, second)]
     if run is reference or first is None or second is None or len(first) != len(second):
@@ -254,7 +254,7 @@ def _use(use: Use, run: Run, reference: Run) -> Difference:
 
 
 def _amounts(use: Use, run: Run) -> NDArray[np.float64] | None:
-    """Return what each image took, by id; None if an amount is unknown."""
+    """Return the amount for each image, in the order of ids; None if one is unknown."""
     by_id = sorted((record.id, use.of(record)) for record in run.predictions)
     amounts = [amount for _, amount in by_id if amount is not None]
     return np.array(amounts, dtype=np.float64) if len(amounts) == len(by_id) else None

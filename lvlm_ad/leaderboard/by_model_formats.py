@@ -30,7 +30,7 @@ class Cell:
         difference: its difference to the reference; empty if there is none.
         interval: the difference's 95 % interval; empty if there is none.
         sure: whether the difference is significant, adjusted for all methods of the table.
-        better: whether the difference is for the better; None where neither is better.
+        better: whether the difference is an improvement; None where it is neither better nor worse.
         value: the number that ``text`` shows.
     """
 
@@ -63,7 +63,7 @@ def heads_of(table: ModelTable, columns: Sequence[Column]) -> list[str]:
 
 
 def row_cells(table: ModelTable, row: MethodRow, columns: Sequence[Column]) -> list[Cell]:
-    """Return a row's cells: its metrics, and what an image takes."""
+    """Return a row's cells: its metrics and uses."""
     return [*(_metric(row, one) for one in shown_metrics(table, columns)), *(_amount(row, use) for use in USES)]
 
 
@@ -100,7 +100,7 @@ def explanations(tables: Sequence[ModelTable], columns: Sequence[Column]) -> lis
     return [
         heads_in_words(shown),
         *shape_notes(shown),
-        "Questions, tokens, USD and seconds: the mean of an image.",
+        "Questions, tokens, USD and seconds are means per image.",
         "Below or beside a value: its difference to the first row, with its 95 % interval, over the same images.",
         f"*: p below {SIGNIFICANT}, adjusted by Holm's method for all methods of the table.",
     ]

@@ -21,7 +21,7 @@ _METHOD = ("method", "method_options", "convention")
 
 
 _OWN = "each model's own"
-"""The question, where each model is asked that of its preset."""
+"""The prompt of a table in which each model is asked with that of its preset."""
 
 
 def conditions_of(manifest: Manifest) -> dict[str, Any]:
@@ -63,12 +63,12 @@ def fits(run: Run, table: Mapping[str, Any]) -> bool:
     if model.row == "dense":
         return "shots" in same
     if model.frame and not model.sees_truth and table.get("method") and not table["division_hash"]:
-        # Chance and contrast go through regions, and frame the tables of methods that need none.
+        # Chance and contrast are divided into regions, and yet reference rows of methods that need none.
         return True
     if not {"division_hash", "binary"} <= same:
         return False
     if model.frame:
-        # An oracle writes in no convention.
+        # The oracle needs no convention.
         return not model.sees_truth or {"method", "method_options"} <= same
     return {"shots", *_METHOD} <= same and own["prompt_hash"] in {"", table["prompt_hash"]}
 

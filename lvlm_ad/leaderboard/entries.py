@@ -15,13 +15,21 @@ from lvlm_ad.text2seg import UNANSWERED
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.evidence import Evidence
 
-__all__ = ["LOWER_IS_BETTER", "PLACE_METRICS", "Entry", "make_entry", "outcomes", "published_entry", "undefined_notes"]
+__all__ = [
+    "ALL_SHAPE_METRICS",
+    "LOWER_IS_BETTER",
+    "Entry",
+    "make_entry",
+    "outcomes",
+    "published_entry",
+    "undefined_notes",
+]
 
-PLACE_METRICS = (*SHAPE_METRICS, *POINT_METRICS)
-"""The metrics of places, as "shapes" of metrics.json names them, in the order of tables."""
+ALL_SHAPE_METRICS = (*SHAPE_METRICS, *POINT_METRICS)
+"""The metrics of shapes, as in "shapes" of metrics.json, in the order of tables."""
 
 LOWER_IS_BETTER = {"false_alarms"}
-"""Metrics of which a low value is a good one."""
+"""Metrics of which a lower value is better."""
 
 _VALUE_KEPT = 24
 """Characters of an option's value in a note; hashes are long."""
@@ -40,7 +48,7 @@ class Entry:
             others, for ``reason``); "published" (its authors' number, not measured here).
         rank: the lowest and the highest rank that the row may have among the ranked rows of its table, with 95 %
             confidence for all rows together. None for rows that are not ranked, and where images are too few to rank.
-        metrics: metric -> fraction in 0..1, or None; with the metrics of places, if the run has them.
+        metrics: metric -> fraction in 0..1, or None; with the metrics of shapes, if the run has them.
         intervals: metric -> lower and upper end of its 95 % interval; metrics without an interval are missing.
         coverage: the fraction of images with a usable answer; None for published rows.
         cost_usd: cost of all answers; None if unknown.
@@ -114,8 +122,8 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
 
 
 def _values(measures: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return the seven metrics, and those of places if there are any."""
-    places = {name: value for name, value in measures.get("shapes", {}).items() if name in PLACE_METRICS}
+    """Return the seven metrics, and those of shapes if there are any."""
+    places = {name: value for name, value in measures.get("shapes", {}).items() if name in ALL_SHAPE_METRICS}
     return {**{metric: measures.get(metric) for metric in METRIC_NAMES}, **places}
 
 

@@ -1,4 +1,4 @@
-"""Marks of rows whose image scores, or whose places, mean something else than those of most rows."""
+"""Marks of rows whose image scores or places differ in kind from those of other rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["IN_DOUBT", "marks_of"]
 
 IN_DOUBT = 0.05
-"""From this share of answers that cannot be of the convention on, a row is marked."""
+"""A row is marked if at least this share of its answers cannot be of the convention."""
 
 
 def marks_of(manifest: Manifest, metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -42,7 +42,7 @@ def marks_of(manifest: Manifest, metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _yes_no(found: Mapping[str, int]) -> tuple[str, str] | None:
-    """Return the mark of a row of yes and no, and its sentence."""
+    """Return the mark of a row of the method "yes-no", and its sentence."""
     probability, words = found.get("probability", 0), found.get("text", 0)
     total = probability + words
     if not total:

@@ -1,4 +1,4 @@
-"""Columns of the metrics of places: how well boxes, points, cells or masks meet the defects."""
+"""Columns of the metrics of shapes: how well boxes, points, cells or masks fit the defects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["SHAPES", "ShapeColumn", "shape_notes", "shown_columns"]
 
 @dataclass(frozen=True)
 class ShapeColumn(Column):
-    """A metric of places.
+    """A metric of shapes.
 
     Attributes:
         about: what it is, for the note below a table.
@@ -34,7 +34,7 @@ class ShapeColumn(Column):
         return self.name in LOWER_IS_BETTER
 
     def value(self, entry: Entry) -> float | None:
-        """Return a row's value; None if its method names no places, or the value is undefined."""
+        """Return a row's value; None if its method names no shapes, or the value is undefined."""
         return entry.metrics.get(self.name)
 
 
@@ -71,18 +71,18 @@ _COLUMNS = (
 )
 
 _KEPT = ("found", "point_hit", "miou_box", "acc_box_50", "false_alarms", "miou_mask", "acc_box_30", "acc_box_10")
-"""The columns that a narrow terminal keeps longest come first."""
+"""In the order in which a narrow terminal keeps them, the longest first."""
 
 SHAPES: Mapping[str, ShapeColumn] = {
     one.name: replace(one, drop=10 - _KEPT.index(one.name) if one.name in _KEPT else 1) for one in _COLUMNS
 }
-"""Columns of places by name."""
+"""Columns of the metrics of shapes by name."""
 
 _AT = [column.name for column in COLUMNS].index("difference")
 
 
 def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
-    """Return the columns of one or several tables: all usual ones include metrics of places where a row has them."""
+    """Return the columns of tables; the usual ones include the metrics of shapes if a row has them."""
     if tuple(columns) != COLUMNS:
         return tuple(columns)
     entries = [entry for group in groups for entry in group.entries]
@@ -91,5 +91,5 @@ def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) 
 
 
 def shape_notes(columns: Sequence[Column]) -> list[str]:
-    """Say what the columns of places mean; empty if there is none."""
+    """Explain the columns of metrics of shapes; empty if there are none."""
     return [f"{column.head}: {column.about}." for column in columns if isinstance(column, ShapeColumn)]

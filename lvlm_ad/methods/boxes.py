@@ -57,8 +57,8 @@ class Boxes(InConvention):
     def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:  # noqa: ARG002
         """Return the bounding box of each defect.
 
-        If scores are asked for, it is the fraction of defective pixels in the box. That orders boxes best, as their
-        likelihood ratio grows with it (Neyman-Pearson lemma).
+        If scores are asked for, the score of a box is the fraction of its pixels that are defective. No other scores
+        order the boxes better, because their likelihood ratio grows with it (Neyman-Pearson lemma).
         """
         boxes = []
         for (rows, columns), _ in defects(mask):

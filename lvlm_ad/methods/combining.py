@@ -20,11 +20,11 @@ _MOST_NOTES = 20
 
 
 def with_notes(finding: Finding, answers: Mapping[str, Finding]) -> Finding:
-    """Return a finding with what was wrong with the answers that it is made of.
+    """Return a finding with the problems of the answers that it combines.
 
     Args:
-        finding: it; its own status, notes, flags and number of expected values are replaced.
-        answers: what each answer is about -> what it says.
+        finding: its own status, notes, flags and number of expected values are replaced.
+        answers: name of each answer, for notes -> its finding.
 
     Returns:
         The finding: "ok" if all answers are, else "partial"; without an image score, the first answer's status.

@@ -24,7 +24,7 @@ Conversation: TypeAlias = "Generator[Request | Sequence[Request], Any, Finding]"
 """Yields one question and receives its ``Answer``, or yields several and receives as many answers in their order."""
 
 Places = Literal["regions", "boxes", "points", "cells", "masks", ""]
-"""In what a method says where a defect is; empty: it does not say."""
+"""The kind of place that a method answers with; empty: it names no places."""
 
 
 class MethodOptions(BackendOptions):
@@ -63,15 +63,15 @@ class View:
         image: uint8 ``(S, S, 3)``, RGB, stretched to the protocol's size; coordinates of a finding are its pixels.
         original: uint8 ``(H, W, 3)``, the image as it is in its file.
         category: the kind of object, as the data set names it.
-        class_name: the same, as a question names it.
+        class_name: the kind of object, as a question names it.
         regions: the image's division; None for a method that sets ``needs_regions`` to False.
         references: the protocol's ``shots`` normal training images, at the protocol's size, encoded once.
-        pool: uint8 ``(S, S, 3)`` each, all normal training images of the category, read when they are indexed; never
-            from the test split.
-        seed: text that identifies the sample and the run's seed, for everything random.
+        pool: uint8 ``(S, S, 3)`` each, all normal training images of the category, never images of the test split.
+            Each is read when it is indexed.
+        seed: text that follows from the sample and the run's seed; take all random numbers from it.
         model: the model that is asked.
         protocol: the conditions of the run.
-        fill: fills the prompt; see ``text``.
+        fill: fills the prompt; call ``text`` instead.
         format: the format in which the prompt asks for answers.
     """
 
@@ -101,19 +101,19 @@ class View:
 class Method:
     """How a chat model inspects one image. Subclasses define ``inspect``; everything else has a default.
 
-    A method does no input or output: every question that it yields is stored, paced, priced and resumed from outside.
-    Its questions depend on the view, the options and the answers alone, so that the same answers lead to the same
-    finding. If a question gets no answer, because it failed or the budget is spent, the generator is closed, the image
-    counts as failed or unasked, and the same command continues there.
+    A method does no input or output: the runner asks every question that it yields, and stores, paces and prices it.
+    Questions depend on the view, the options and the answers alone, so that the same answers lead to the same finding.
+    If a question gets no answer, because it failed or the budget is spent, the generator is closed, the image counts as
+    failed or unasked, and the same command continues there.
 
     Attributes:
         Options: the class of its options, a ``MethodOptions`` whose field descriptions are the documentation.
         prompt: the prompt preset that it uses unless the user or the model's preset names another; empty: the
             protocol's, which asks about numbered regions.
-        placeholders: those of the prompt that ``inspect`` fills itself, with ``view.text(name=...)``.
-        places: in what it says where a defect is; empty: it gives no map, so pixel metrics are undefined.
-        needs_regions: whether images are divided, and the view has the regions.
-        needs_pool: whether the view's ``pool`` is used; its images are then part of the run's identity.
+        placeholders: the placeholders of the prompt that ``inspect`` fills itself, with ``view.text(name=...)``.
+        places: the kind of place that it answers with; empty: it gives no map, so pixel metrics are undefined.
+        needs_regions: whether images are divided, so that the view has regions.
+        needs_pool: whether it uses the view's ``pool``, whose images are then part of the run's identity.
         image_size: the side to which images are stretched unless the user sets one; None: the protocol's.
         source: SHA-256 (hex) of the method's code, as ``Backend.source``.
 
@@ -145,7 +145,7 @@ class Method:
 
     @property
     def implementation(self) -> type:
-        """The class that messages and the identity name; a wrapper returns the class that it wraps."""
+        """The class that messages and the identity name; a wrapper overrides it with the class that it wraps."""
         return type(self)
 
     def identity(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class Method:
 
     @property
     def has_best_finding(self) -> bool:
-        """Whether it defines ``best_finding``; without, tables have no row oracle."""
+        """Whether it defines ``best_finding``; if not, tables have no row "oracle"."""
         return type(self).best_finding is not Method.best_finding
 
     def inspect(self, view: View) -> Conversation:
@@ -174,11 +174,11 @@ class Method:
         return ""
 
     def is_usable(self, answer: Answer, view: View) -> bool:  # noqa: ARG002
-        """Return whether an answer need not be asked again by ``--retry-failed``."""
+        """Return whether an answer is good enough that ``--retry-failed`` does not ask again."""
         return answer.outcome == "ok" and bool(answer.text.strip())
 
     def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:
-        """Return what a model would answer that knows the defects: the row oracle.
+        """Return the answer of a model that knows the defects, for the row "oracle".
 
         Args:
             view: the image.

@@ -1,4 +1,4 @@
-"""A closer look: a square window around a region, its picture from the image's own pixels, its parts."""
+"""What a closer look needs: a square window around a region, its picture from the image file, and its pieces."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Window:
 
 
 def split(inside: NDArray[np.bool_], pieces: int) -> NDArray[np.int64]:
-    """Cut a region into pieces of about the same area: cut across its longer side, then each part likewise.
+    """Cut a region into pieces of about the same area: across its longer side, and then each part in the same manner.
 
     Unlike the cells of a grid, no piece is a sliver that has no room for its number. The cuts depend on the region's
     pixels alone, so that stored answers stay valid on every machine.

@@ -36,7 +36,7 @@ class EachOptions(MethodOptions):
 
 
 class EachRegion(Method):
-    """Asks about each region by itself: what a model could know of the regions if it need not read their numbers.
+    """Asks about each region by itself, so that the model need not read numbers.
 
     Each region is cut out of the image's own pixels, with a margin, and a white line encloses it. Its score is the
     answer's image score; the image score is the highest of all. All questions of an image may be asked at once. An

@@ -1,4 +1,4 @@
-"""Masks: the model outlines each defect. Experimental, as few models document it."""
+"""Masks: the model outlines each defect. Experimental, because few models document masks."""
 
 from __future__ import annotations
 

@@ -42,15 +42,15 @@ _PICTURES = {
 
 _GAP = 32
 """The bar between both halves is this fraction of their side."""
-_PLACES = 16
-"""Places along each side of a descriptor."""
+_CELLS = 16
+"""Rows and columns of a descriptor's grid."""
 
 
 class PairsOptions(MethodOptions):
     """Options of pairs."""
 
     pair_shots: Annotated[int, Field(ge=1, le=8)] = 1
-    """How many reference images an image is compared with, a question each."""
+    """How many reference images each image is compared with; each takes a question."""
 
 
 class Pairs(NumberedRegions):
@@ -96,9 +96,9 @@ class Pairs(NumberedRegions):
         return int(self.options.pair_shots)
 
     def _nearest(self, view: View) -> list[int]:
-        """Return the places in the pool of the images that look most like this one, the nearest first."""
+        """Return the indices in the pool of the images that look most like this one, the nearest first."""
         if (known := len(view.pool)) < self.options.pair_shots:
-            remedy = "Set fewer pair_shots, or give more of them" if known else "Give some, or take another method"
+            remedy = "Set a smaller pair_shots, or add images" if known else "Add images, or use another method"
             raise ConfigError(
                 f"The method pairs compares each image with normal training images (pair_shots="
                 f"{self.options.pair_shots}), but {view.category} has {known or 'none'}. {remedy}."
@@ -117,19 +117,19 @@ class Pairs(NumberedRegions):
 
 
 def descriptor(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Describe how an image looks: its mean colours in a grid of 16 x 16 places.
+    """Describe how an image looks: its mean colours in the cells of a 16 x 16 grid.
 
     Args:
         image: uint8 ``(H, W, 3)``, RGB.
 
     Returns:
-        float64 ``(768,)`` in [0, 255]; the Euclidean distance tells how alike two images are.
+        float64 ``(768,)`` in [0, 255]; the smaller the Euclidean distance, the more alike are two images.
 
     Example:
         >>> float(descriptor(np.full((32, 32, 3), 7, np.uint8)).mean())
         7.0
     """
-    small = Image.fromarray(image).resize((_PLACES, _PLACES), Image.Resampling.BOX)
+    small = Image.fromarray(image).resize((_CELLS, _CELLS), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float64).ravel()
 
 

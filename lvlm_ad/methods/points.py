@@ -63,7 +63,7 @@ class Points(InConvention):
     def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:
         """Return the innermost pixel of each defect.
 
-        If scores are asked for, it is the fraction of defective pixels in the disc around it.
+        If scores are asked for, the score of a point is the fraction of the pixels of its disc that are defective.
         """
         points = []
         for (rows, columns), own in defects(mask):

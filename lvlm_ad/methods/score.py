@@ -1,4 +1,4 @@
-"""Score: one image score for the unmarked picture. It tells what marks and places do to the image score."""
+"""Score: one image score for the unmarked picture. It shows how marks and places change the image score."""
 
 from __future__ import annotations
 

@@ -30,10 +30,10 @@ class VotesOptions(MethodOptions):
     """Options of votes."""
 
     votes: Annotated[int, Field(ge=2, le=64)] = 3
-    """Answers an image."""
+    """Answers per image."""
     vary: Literal["repeat", "paraphrase", "renumber"] = "repeat"
-    """What differs from the second question on: nothing but the answer's randomness, which needs a model that is not
-    asked greedily (temperature above 0); the wording; or the numbers of the regions."""
+    """What differs from the second question on. repeat: nothing; answers vary only with a temperature above 0.
+    paraphrase: the wording. renumber: the numbers of the regions."""
     paraphrases: tuple[str, ...] = ("class-2", "class-3", "class-4", "class-5")
     """vary=paraphrase: the prompts of the second and later questions, as names of presets or paths of prompt files."""
 
@@ -45,7 +45,7 @@ class _Vote:
     Attributes:
         request: the question.
         regions: the regions as the question numbers them.
-        numbers: their usual numbers, in the order of the question's.
+        numbers: the usual number of each of them.
     """
 
     request: Request
@@ -70,7 +70,7 @@ class Votes(NumberedRegions):
     that such an answer does not name scores 0 in it. The standard deviation of the image score is kept.
 
     Raises:
-        ConfigError: there are too few paraphrases, or one cannot be read or asks for what a vote does not know.
+        ConfigError: there are too few paraphrases, or one cannot be read or has a placeholder that nothing fills.
     """
 
     Options = VotesOptions

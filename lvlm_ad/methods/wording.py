@@ -1,4 +1,4 @@
-"""How a question states a convention for coordinates: texts for the placeholders of a prompt."""
+"""The words in which a question states a convention for coordinates, for the placeholders of a prompt."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _BOXES = {
     "cxcywh": ("[x, y, width, height]", "x, y is the centre of a box."),
     "patches": ("", ""),
 }
-"""Order -> the numbers of a box, and what they are. Nobody can be asked for patches who does not write them anyway."""
+"""Order -> the numbers of a box, and what they are. Models that write patches need no words for them."""
 _PAIRS = {"xy": "[x, y]", "yx": "[y, x]"}
 _RANGE = (
     "x counts from 0 at the left edge of the picture to $right at its right edge, y from 0 at the top to $bottom at "
     "the bottom."
 )
 WORDING: str = hashlib.sha256(json.dumps([_BOXES, _PAIRS, _RANGE]).encode()).hexdigest()
-"""SHA-256 (hex) of these texts: other words are another question."""
+"""SHA-256 (hex) of these texts, part of a method's identity: other words are another question."""
 
 
 def box_words(convention: Convention, size: tuple[int, int]) -> dict[str, str]:
@@ -81,6 +81,6 @@ def mask_words(convention: Convention, size: tuple[int, int]) -> dict[str, str]:
 
 
 def _range_words(convention: Convention, size: tuple[int, int]) -> str:
-    """Say from where to where x and y count."""
+    """State the range of x and of y."""
     right, bottom = convention.sides(size)
     return Template(_RANGE).substitute(right=f"{right:.0f}", bottom=f"{bottom:.0f}")

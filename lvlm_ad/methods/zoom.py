@@ -58,7 +58,7 @@ class ZoomOptions(MethodOptions):
     """Options of zoom."""
 
     zoom_budget: Annotated[int, Field(ge=1)] = 4
-    """At most this many questions an image after the first: one for each region that is looked at closer."""
+    """The most closer looks per image: the questions after the first, one for each region that is looked at closer."""
     zoom_when: Annotated[str, BeforeValidator(_score_range)] = "0-1"
     """Look closer only where the first image score lies in this range, such as 0.2-0.8; 0.2 alone stands for 0.2-1."""
     zoom_pieces: Annotated[int, Field(ge=2, le=64)] = 16
@@ -127,7 +127,7 @@ class Zoom(NumberedRegions):
         return with_notes(found, {"First look": first, **names})
 
     def most_questions(self, view: View) -> int:
-        """Return how many questions an image takes: as many, unless ``zoom_when`` spares the closer looks."""
+        """Return how many questions an image takes at most; without closer looks, see ``zoom_when``, it is one."""
         return 1 + min(int(self.options.zoom_budget), _divided(view).count)
 
     def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:

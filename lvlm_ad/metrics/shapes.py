@@ -48,12 +48,12 @@ SHAPE_METRICS: Mapping[str, str] = {
     "acc_mask_10": "ACC@0.1 (masks)",
     "acc_mask_30": "ACC@0.3 (masks)",
     "acc_mask_50": "ACC@0.5 (masks)",
-    "false_alarms": "False alarms",
+    "false_alarms": "False places",
 }
-"""The metrics of every kind of shape and their titles, in the order of tables. Fewer false alarms are better."""
+"""The metrics of every kind of shape and their titles, in the order of tables. Of false alarms, fewer are better."""
 
 POINT_METRICS: Mapping[str, str] = {"point_hit": "Points in defects", "found": "Defects found"}
-"""The metrics that points have besides."""
+"""Further metrics of points, and their titles."""
 
 
 def shape_measures(
@@ -68,9 +68,10 @@ def shape_measures(
 
     Returns:
         Of a normal image "false_alarm": 1.0 if there is a pixel in the union, else 0.0. Of an anomalous one "iou_box",
-        the IoU of the union with the bounding boxes of the 8-connected components of the mask, and "iou_mask", that
-        with the mask; with points also "n_places" and "n_components", how many there are, "found", the fraction of the
-        components that hold a point, and, if there is a point, "point_hit", the fraction of the points in the mask.
+        the IoU of the union with the bounding boxes of the 8-connected components of the mask, and "iou_mask", the IoU
+        with the mask. With points also their number "n_places", the number of components "n_components", the fraction
+        of components that hold a point "found", and, if there is a point, the fraction of points in the mask
+        "point_hit".
 
     Raises:
         MetricError: the sizes differ.
@@ -110,7 +111,7 @@ class ShapeEstimate:
     Attributes:
         value: in 0..1.
         interval: 95 %.
-        images: how many images it averages; with weights, how many equally heavy ones vary as much.
+        images: how many images it averages; with weights, Kish's effective number.
         influence: float64 ``(n,)``, by how much each image of the category moves the value; 0 where it has no part.
     """
 
@@ -205,7 +206,7 @@ def bounded_interval(values: NDArray[np.float64], weights: NDArray[np.float64]) 
 
 
 def _quantile(level: float, values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Return a quantile of the mean of values with random weights; the last value is as heavy as the others are."""
+    """Return a quantile of the mean of values with random weights; the last value has the others' mean weight."""
     if values.min() == values.max():
         return float(values[0])
     heavy = np.append(weights, weights.mean())

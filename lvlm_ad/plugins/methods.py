@@ -25,10 +25,8 @@ _TAKEN = {
     *Price.model_fields,
     *Pacing.model_fields,
 }
-"""Settings of every bench: ``--set`` would set both them and an option of the same name."""
-_REMEDY = (
-    " For a method of your own, give FILE.py or module:Class. Install a package again after it was given a new method."
-)
+"""Settings of every bench; a method's option may have none of these names, because ``--set`` would set both."""
+_REMEDY = " For a method of your own, give FILE.py or module:Class. Reinstall a package after you add a method to it."
 
 
 def method_names() -> list[str]:

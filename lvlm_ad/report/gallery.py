@@ -160,6 +160,6 @@ def _step(step: dict[str, Any], kept: int, questions: dict[str, int]) -> dict[st
 
 
 def _conversations(run: Run, sources: Sources | None) -> Conversations | None:
-    """Return what leads the conversations of a run again; None where the marks show the only question's picture."""
+    """Return the conversations of a run; None for the method "regions", whose question the marks show."""
     by_method = run.manifest.method.name != "regions" and run.manifest.model.kind == "backend"
     return Conversations(run, sources) if by_method else None

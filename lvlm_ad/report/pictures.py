@@ -41,7 +41,7 @@ _OUTLINE_COLOUR = (255, 0, 200)
 """Magenta: rare in images, and absent from the maps."""
 
 _OUTLINE_WIDTH = 1 / 192
-"""Of the longer side: one pixel where a card shows the picture 190 pixels wide."""
+"""As a share of the longer side: one pixel where a card shows the picture 190 pixels wide."""
 
 
 def why_no_map(run: Run, sources: Sources | None) -> str:

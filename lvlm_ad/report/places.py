@@ -27,7 +27,7 @@ _WIDTH = 1 / 220
 """Of an outline, as a share of the image's side."""
 
 _NUMBERED = 24
-"""With more places, scores would hide the picture."""
+"""With more places than this, scores would hide the picture, so they are left out."""
 
 _TEXT = 1 / 36
 """Height of a score, as a share of the image's side."""

@@ -31,7 +31,7 @@ def steps_of(
 
     Args:
         record: the image's prediction.
-        conversations: leads the run's conversations again; what differs from the recorded question is not shown.
+        conversations: repeats the run's conversations; a question that differs from the recorded one is not shown.
         save: writes the pictures; None: there are none.
         most: how many of the first questions have a picture.
 

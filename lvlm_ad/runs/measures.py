@@ -31,7 +31,7 @@ class ShapeMeasures(_Measures):
     acc_mask_50: Fraction | None
     false_alarms: Fraction | None
     point_hit: Fraction | None = None
-    """Of a method that answers in points, as the next."""
+    """Like ``found``, only of methods that answer with points."""
     found: Fraction | None = None
     interval: dict[str, Interval] = {}
     undefined: dict[str, str] = {}
@@ -67,7 +67,7 @@ class CategoryMeasures(_Measures):
     undefined: dict[str, str] = {}
     """Metric -> why it is None."""
     shapes: ShapeMeasures | None = None
-    """Of a method that answers in boxes, points, cells or masks."""
+    """Of a method that answers with boxes, points, cells or masks."""
 
 
 class GroupMeasures(_Measures):
@@ -137,7 +137,7 @@ class Measures(_Measures):
     """The fraction of images with a usable answer."""
     scores: dict[str, Count] = {}
     findings: dict[str, Count] = {}
-    """What tables must say of the findings; only of methods other than regions."""
+    """Counts that the marks of rows in tables depend on; only of methods other than regions."""
     decisions: DecisionMeasures | None = None
     kinds: dict[str, dict[str, GroupMeasures]] = {}
     """Category -> kind of defect -> its metrics, where a category has several kinds."""

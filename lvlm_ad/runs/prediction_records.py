@@ -83,13 +83,13 @@ class PredictionRecord(_Record):
     flags: list[str] = []
     """What was wrong with places, by name."""
     source: Source = ""
-    """Of a yes or no: "probability" or "text"."""
+    """Where a yes or no comes from: "probability" or "text"; else empty."""
     mass: Amount | None = None
-    """Of a yes or no from probabilities: that of yes and no together."""
+    """Of a yes or no with probabilities: the probability of both together."""
     spread: Amount | None = None
-    """The standard deviation of the image score over several answers."""
+    """The standard deviation of the image scores of several answers."""
     measures: dict[str, Amount] = {}
-    """What is measured in this image alone, such as its IoU or how many points lie in it."""
+    """What ``shape_measures`` returned for this image, such as its IoU."""
 
     @field_validator("shapes")
     @classmethod

@@ -143,15 +143,15 @@ class PromptRecord(_Record):
 
 
 class MethodRecord(_Record):
-    """How the model inspected each image; the default is left out of run.json, as before there were others."""
+    """How the model inspected each image. The default is left out of run.json, as in runs of older versions."""
 
     name: str = "regions"
     options: Values = {}
     """The options that decide a finding."""
     convention: Values = {}
-    """How the model writes coordinates, for a method that reads them; with "stated", whether questions state it."""
+    """How the model writes coordinates, for a method that reads them; "stated": whether questions state it."""
     places: Places = "regions"
-    """In what it says where a defect is; empty: it does not say."""
+    """The kind of place that it answers with; empty: it gives no map."""
 
 
 class Manifest(_Record):

@@ -100,7 +100,7 @@ def check_baseline(baseline: Any) -> list[str]:
 
 
 def check_method(method: Any) -> list[str]:
-    """Check a method of inspection: hold conversations about made pictures, with answers of every kind.
+    """Check a method of inspection: run conversations about generated pictures, with answers of every kind.
 
     No model is asked.
 

@@ -1,4 +1,4 @@
-"""What methods of inspection are checked with: views of made pictures, answers of every kind, and a conversation."""
+"""What methods of inspection are checked with: views of generated pictures, answers of every kind, and a conversation."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ HOSTILE: tuple[Answer, ...] = (
     Answer("9" * 30_000),
     Answer("[{" * 5_000),
 )
-"""Answers that no method likes."""
+"""Answers that a method must survive: refused, empty, cut off, unreadable, hostile."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Conversed:
 
 
 class _WatchedView(View):
-    """A view that has nothing but what methods may see, and says so."""
+    """A view that reports access to what methods may not see."""
 
     __slots__ = ()
 
@@ -133,7 +133,7 @@ def view_of(
     shots: int = 2,
     cells: int = 2,
 ) -> View:
-    """Make a view with what a method declares to need.
+    """Make a view with what a method declares that it needs.
 
     Args:
         method: the method.
@@ -199,7 +199,7 @@ def answers_of(kind: str) -> Respond:
 
 @contextmanager
 def talking(method: Method, view: View) -> Iterator[Talk]:
-    """Begin a conversation, as a bench does; what is wrong with the method becomes a ContractError."""
+    """Begin a conversation, as a bench does; a PluginError becomes a ContractError."""
     with expect_no_error("inspect()"):
         try:
             with Talk(method, view) as talk:
@@ -209,7 +209,7 @@ def talking(method: Method, view: View) -> Iterator[Talk]:
 
 
 def converse(method: Method, view: View, respond: Respond) -> Conversed:
-    """Hold a whole conversation.
+    """Run a whole conversation.
 
     Raises:
         ContractError: something is wrong with a question, their number or the finding.
@@ -218,7 +218,7 @@ def converse(method: Method, view: View, respond: Respond) -> Conversed:
 
 
 def converse_in_turn(method: Method, views: Sequence[View], respond: Respond) -> list[Conversed]:
-    """Hold a conversation about each view at the same time: one round of each in turn."""
+    """Run a conversation about each view at the same time: one round of each in turn."""
     rounds: list[list[list[Request]]] = [[] for _ in views]
     with ExitStack() as stack:
         talks = [stack.enter_context(talking(method, view)) for view in views]

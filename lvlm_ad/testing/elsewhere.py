@@ -1,4 +1,4 @@
-"""Hold a method's conversations in another Python, where sets of text have another order."""
+"""Run a method's conversations in another Python process, where sets of strings have another order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def keys_here(method: Method, kinds: Iterable[str]) -> list[list[str]]:
 
 
 def keys_elsewhere(method: Method, kinds: Iterable[str]) -> list[list[str]] | None:
-    """Return the same of another Python; None for a class that it cannot import, such as one of a notebook."""
+    """Return the same from another Python process; None for a class that it cannot import, as from a notebook."""
     cls, file = method.implementation, file_of(method)
     if file is None or getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls:
         return None

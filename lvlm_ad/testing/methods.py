@@ -73,17 +73,17 @@ def conversations_are_the_same_elsewhere(method: Method) -> None:
 
 
 def conversations_are_independent(method: Method) -> None:
-    """Two conversations at the same time, as threads hold them, go as each goes alone."""
+    """Two conversations in turn, as threads run them, ask and find the same as each alone."""
     for kind in _forms(method):
         views = [view_of(method), view_of(method, noise(3), seed="0/bolt/another/001")]
         alone = [converse(method, view, answers_of(kind)) for view in views]
         together = converse_in_turn(method, views, answers_of(kind))
         same = [_comparable(one) for one in alone] == [_comparable(one) for one in together]
-        expect(same, "a conversation changes if another is held meanwhile; keep its state in local variables")
+        expect(same, "a conversation changes if another runs at the same time; keep its state in local variables")
 
 
 def any_image(method: Method) -> None:
-    """A black, white, striped, larger or once very wide image, and one without regions, gets a finding."""
+    """Black, white, striped, larger, very wide and very tall images get a finding, and so does one without regions."""
     black = np.zeros((SIDE, SIDE, 3), np.uint8)
     stripes = black.copy()
     stripes[:, ::2] = 255
@@ -96,7 +96,7 @@ def any_image(method: Method) -> None:
 
 
 def references_are_needed_or_not(method: Method) -> None:
-    """Without reference images it asks too, or raises a ConfigError that says what it needs."""
+    """Without reference images it asks its questions, or raises a ConfigError that says what it needs."""
     try:
         converse(method, view_of(method, shots=0), answers_of("image"))
     except ContractError as error:
@@ -128,7 +128,7 @@ def no_answer_at_all(method: Method) -> None:
 
 
 def bad_answers_are_not_good_news(method: Method) -> None:
-    """If every question is refused, no image score is made up."""
+    """If every question is refused, the finding has no image score."""
     refusal = HOSTILE[0]
     found = converse(method, view_of(method), lambda *_: refusal).finding
     expect(found.image is None, f"every question was refused, and the image score is {found.image}; it must be None")
@@ -146,8 +146,8 @@ def view_is_unchanged(method: Method) -> None:
         expect(unchanged, "inspect() writes into the view's images")
 
 
-def usable_answers_are_told(method: Method) -> None:
-    """``is_usable`` says of every answer whether it need not be asked again."""
+def is_usable_is_valid(method: Method) -> None:
+    """``is_usable`` returns True or False for every answer, and False for one that is refused, empty or cut off."""
     view = view_of(method)
     for answer in (*HOSTILE, Answer("image anomaly score: 0.5")):
         with expect_no_error("is_usable()"):
@@ -157,7 +157,7 @@ def usable_answers_are_told(method: Method) -> None:
 
 
 def best_finding_is_valid(method: Method) -> None:
-    """What it would answer that knows the defects is a finding; without a defect its image score is 0."""
+    """The answer of a model that knows the defects is a finding; its image score is 0 if there is no defect."""
     if not method.has_best_finding:
         return
     view = view_of(method)
@@ -195,7 +195,7 @@ METHOD_CHECKS: dict[str, Callable[[Any], None]] = {
         no_answer_at_all,
         bad_answers_are_not_good_news,
         view_is_unchanged,
-        usable_answers_are_told,
+        is_usable_is_valid,
         best_finding_is_valid,
         no_option_is_a_secret,
     )

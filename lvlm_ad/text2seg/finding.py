@@ -27,10 +27,10 @@ class Finding:
         status: as ``Scores.status``.
         notes: what was wrong, one short sentence each.
         flags: what was wrong with places, by name, sorted; see ``lvlm_ad.text2seg.places``.
-        source: of a yes or no; else empty.
-        mass: probability of yes and no together, of a yes or no from probabilities; else None.
-        spread: the standard deviation of the image score over several answers; None if there is one answer.
-        expected: how many scores are expected values; the others are as written.
+        source: where a yes or no comes from; empty for other findings.
+        mass: probability of yes and no together, if the image score comes from it; else None.
+        spread: standard deviation of the image scores of several answers; None if there are fewer than two.
+        expected: how many of the scores are expected values over token probabilities.
 
     Example:
         >>> Finding(0.9, (Region(3, 0.7),)).usable

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["read_yes_no"]
 
 _ENOUGH = 0.5
-"""Least probability of yes and no together; below it, the model would rather have written something else."""
+"""Below this probability of yes and no together, the model would rather have written something else."""
 _ROUNDING = 1e-6
 """Log-probabilities are stored with six decimals."""
 _FIRST_WORD = re.compile(r"[\W_]*+(?P<word>yes|no)(?![\w/'-])", re.IGNORECASE)
@@ -44,7 +44,7 @@ def read_yes_no(answer: Answer) -> Finding:
         P(yes) = (sum of P over variants of yes) / (sum of P over variants of yes and no)
 
     over these alternatives. "Yes", " yes" and "YES," are variants of yes; what the endpoint does not list counts as 0.
-    If the sum below the line is under 0.5, the flag is ``low_mass`` and the status "partial". Without such a token the
+    If the denominator is below 0.5, the flag is ``low_mass`` and the status "partial". Without such a token the
     score is 1 or 0: the first word of the answer, else the last line that is only "Answer: yes", or a JSON object with
     an "answer".
 
@@ -52,7 +52,7 @@ def read_yes_no(answer: Answer) -> Finding:
         answer: what the model answered.
 
     Returns:
-        A finding without shapes; its ``source`` is "probability" or "text", and its ``mass`` is the sum below the line.
+        A finding without shapes; its ``source`` is "probability" or "text", and its ``mass`` is the denominator.
         The status "unparsable" means that the answer says neither; "truncated", "refused" and its other values are as
         for ``text2seg.read``.
 

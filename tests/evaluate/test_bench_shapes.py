@@ -26,7 +26,7 @@ METHODS = ("boxes", "points", "yes-no", "zoom")
 
 @pytest.fixture(scope="module")
 def oracles(kept_data, tmp_path_factory):
-    """The row oracle of some methods, as it is on disk."""
+    """The row "oracle" of some methods, as it is on disk."""
     out = tmp_path_factory.mktemp("oracles")
     rows = {}
     for method in METHODS:
@@ -90,7 +90,7 @@ def test_the_page_of_a_run_has_its_metrics_of_shapes(oracles, tmp_path):
     """A table by category with the mean; a method without places has no such table."""
     page = write_report(oracles["points"], tmp_path / "page", pictures=False).read_text()
     assert page.count("Points in defects</th>") == 1
-    assert "Places by category" in page
+    assert "Metrics of shapes by category" in page
     mapless = oracles["yes-no"]
     assert run_pages._report(mapless, decisions_of(mapless))["shape_titles"] == {}
 

@@ -97,27 +97,27 @@ def test_a_method_may_ask_nothing():
 
 
 @pytest.mark.parametrize(
-    ("said", "found", "complaint"),
+    ("yielded", "returned", "complaint"),
     [
         ([3], None, "yielded 3; it must yield a Request"),
         ([[]], None, r"yielded \[\]; it must yield a Request"),
         ([[Request((), "a"), "b"]], None, "yielded .*; it must yield a Request"),
-        ([Request((), "a"), Request((), "b")], None, "asks 2 questions or more .* said 1"),
-        ([[Request((), "a"), Request((), "b")]], None, "asks 2 questions or more .* said 1"),
+        ([Request((), "a"), Request((), "b")], None, "asks at least 2 questions .* returned 1"),
+        ([[Request((), "a"), Request((), "b")]], None, "asks at least 2 questions .* returned 1"),
         ([], 0.5, "returned float; it must return a Finding"),
         ([], Finding(1.5), r"returned 1.5 as image score; it must be a float in \[0, 1\]"),
         ([], Finding(0.5, (Region(1, 0.5),)), "returned region 1; the image has 0"),
     ],
 )
-def test_a_method_that_breaks_its_contract_is_named(said, found, complaint):
+def test_a_method_that_breaks_its_contract_is_named(yielded, returned, complaint):
     """Whatever foreign code yields or returns, the message names the method and what is wrong."""
 
     class Wrong(Method):
         def inspect(self, _view):
-            for one in said:
+            for one in yielded:
                 answer = yield one
                 assert answer
-            return found
+            return returned
 
     with pytest.raises(PluginError, match=f"The method Wrong {complaint}"):
         converse(Wrong(), VIEW, echo)

@@ -19,13 +19,13 @@ _MOST = 1_000_000
 """The largest number in a shape: pixels, rows, regions."""
 
 _SIDE = 8192
-"""The longest side of a mask: an image is stretched to no more."""
+"""The longest side of a mask: no image is stretched to more."""
 
 _CORNERS = 10_000
-"""Of a polygon."""
+"""The most corners of a polygon."""
 
 _PIXELS = 1 << 28
-"""Of all masks of an image together."""
+"""The most pixels of all masks of an image together."""
 
 
 def shape_to_json(shape: Shape) -> dict[str, Any]:

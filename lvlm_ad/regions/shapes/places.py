@@ -15,7 +15,7 @@ __all__ = ["Box", "Cell", "Mask", "Place", "Point", "Polygon", "Region", "Shape"
 
 
 class Place:
-    """What all shapes but regions have in common: their pixels follow from the size of the image alone.
+    """A shape that is no region: its pixels follow from the size of the image alone.
 
     Example:
         >>> Box(0, 1, 2, 2, 0.9).mask(height=3, width=3).astype(int).tolist()

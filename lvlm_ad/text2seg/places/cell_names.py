@@ -58,7 +58,7 @@ class CellNames:
 
     Args:
         naming: how they are named.
-        columns: columns of the grid; beyond 26 of them names have two letters, else a word such as "IP67" is none.
+        columns: columns of the grid; only with more than 26 may a name have two letters: "IP67" is none otherwise.
     """
 
     def __init__(self, naming: Naming, columns: int) -> None:
@@ -123,7 +123,7 @@ def plain_key(key: str) -> str:
 
 
 def _index(written: str) -> int:
-    """Return a row or column from 1; 0 where the number is too long to be one. A is 1, Z 26, AA 27."""
+    """Return a row or column as a number from 1; 0 if it has too many digits. A is 1, Z 26, AA 27."""
     if written.isdecimal():
         return int(written) if len(written.lstrip("0")) < _MOST_DIGITS else 0
     value = 0

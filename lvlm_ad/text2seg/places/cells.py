@@ -10,8 +10,8 @@ from lvlm_ad.regions.shapes import Cell
 from lvlm_ad.text2seg.json_values import Scalar
 from lvlm_ad.text2seg.lexer import Text
 from lvlm_ad.text2seg.places.cell_names import CellNames, Naming, Span
-from lvlm_ad.text2seg.places.cells_json import CellsSaid, cells_in_json
-from lvlm_ad.text2seg.places.conclude import Said, conclude, declined, relevant_text
+from lvlm_ad.text2seg.places.cells_json import CellStatement, cells_in_json
+from lvlm_ad.text2seg.places.conclude import Statement, conclude, declined, relevant_text
 from lvlm_ad.text2seg.places.nothing import is_negated
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def read_cells(answer: Answer, rows: int, columns: int, naming: Naming, *, score
     if not found.says_anything and _in_prose(text.text, others, truncated=truncated)[0].cells:
         found.flags.add("not_convention")
     cells = _cells_of(found, rows, columns)
-    said = Said([*cells], found.image, found.empty and not cells, found.flags, around)
-    return conclude(answer, said, scored=scored)
+    stated = Statement([*cells], found.image, found.empty and not cells, found.flags, around)
+    return conclude(answer, stated, scored=scored)
 
 
-def _cells_of(found: CellsSaid, rows: int, columns: int) -> list[tuple[Cell, float | None]]:
+def _cells_of(found: CellStatement, rows: int, columns: int) -> list[tuple[Cell, float | None]]:
     """Return the cells of the grid, each once; flags what is outside or is repeated."""
     spans: dict[Span, float | None] = {}
     copies = 0
@@ -104,14 +104,14 @@ def _higher(first: float | None, second: float | None) -> float | None:
     return max((score for score in (first, second) if score is not None), default=None)
 
 
-def _in_prose(text: str, names: CellNames, *, truncated: bool) -> tuple[CellsSaid, str]:
+def _in_prose(text: str, names: CellNames, *, truncated: bool) -> tuple[CellStatement, str]:
     """Read the cells of the last verdict in a text; an image score opens a verdict.
 
     Returns:
         What it says, and the text without it.
     """
     openings = [match.start() for match in _IMAGE_SCORE.finditer(text)]
-    verdicts: dict[int, CellsSaid] = {}
+    verdicts: dict[int, CellStatement] = {}
     around: list[str] = []
     group: list[Span] = []
     negated, read_to, stop = False, 0, len(text.rstrip(" .\n"))
@@ -132,11 +132,11 @@ def _in_prose(text: str, names: CellNames, *, truncated: bool) -> tuple[CellsSai
         # "B1" at the end of a text that was cut off may be the beginning of "B12: 0.8".
         half = truncated and end >= stop and not (score and _DECIMAL_AT_END.search(score["score"]))
         if not half and (score is not None or not _is_denied(text, start)):
-            verdict = verdicts.setdefault(bisect_right(openings, start), CellsSaid())
+            verdict = verdicts.setdefault(bisect_right(openings, start), CellStatement())
             verdict.add(group, None if score is None else Scalar(Text.of(score["score"])))
         group = []
     around.append(text[read_to:])
-    found = verdicts[max(verdicts)] if verdicts else CellsSaid()
+    found = verdicts[max(verdicts)] if verdicts else CellStatement()
     found.flags |= {"negated"} if negated else set()
     found.empty = negated
     return found, " ".join(around)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lvlm_ad.text2seg.json_values import Value
     from lvlm_ad.text2seg.places.cell_names import CellNames, Span
 
-__all__ = ["CellsSaid", "cells_in_json"]
+__all__ = ["CellStatement", "cells_in_json"]
 
 _JSON = re.compile(r"\{|\[(?=\s*+(?:[\"'\[{(]|\]))")
 _BETWEEN = re.compile(r"[\s,;]*")
@@ -30,8 +30,8 @@ _LABEL_KEYS = ("label", "class", "description", "defect", "name")
 
 
 @dataclass(slots=True)
-class CellsSaid:
-    """What an answer, or a JSON value in it, says about cells."""
+class CellStatement:
+    """What an answer, or a JSON value in it, states about cells."""
 
     cells: list[tuple[Span, float | None]] = field(default_factory=list)
     image: float | None = None
@@ -50,7 +50,7 @@ class CellsSaid:
         return bool(self.cells or self.flags or self.empty or self.image is not None)
 
 
-def cells_in_json(text: Text, names: CellNames, *, truncated: bool) -> tuple[CellsSaid, str]:
+def cells_in_json(text: Text, names: CellNames, *, truncated: bool) -> tuple[CellStatement, str]:
     """Read the cells of the last JSON value in a text; values that follow each other are one.
 
     Args:
@@ -61,11 +61,11 @@ def cells_in_json(text: Text, names: CellNames, *, truncated: bool) -> tuple[Cel
     Returns:
         What the value says, and the text without JSON.
     """
-    last, around, end = CellsSaid(), [""], 0
+    last, around, end = CellStatement(), [""], 0
     while start := _JSON.search(text.text, end):
         between = text.text[end : start.start()]
         value, end, unclosed = read_value(text, start.start())
-        found = last if last.says_anything and _BETWEEN.fullmatch(between) else CellsSaid()
+        found = last if last.says_anything and _BETWEEN.fullmatch(between) else CellStatement()
         around.append(between)
         _gather(value, found, names, {id(one) for one in unclosed})
         if unclosed and not truncated and found.says_anything:
@@ -74,7 +74,7 @@ def cells_in_json(text: Text, names: CellNames, *, truncated: bool) -> tuple[Cel
     return last, " ".join([*around, text.text[end:]])
 
 
-def _gather(value: Value, found: CellsSaid, names: CellNames, unclosed: Container[int]) -> None:
+def _gather(value: Value, found: CellStatement, names: CellNames, unclosed: Container[int]) -> None:
     """Add what a JSON value says; an entry that is not closed is not used."""
     if isinstance(value, Object):
         _gather_object(value, found, names, unclosed)
@@ -98,7 +98,7 @@ def _with_score(value: list[Value], names: CellNames) -> tuple[list[Span], Value
     return (spans, value[-1]) if spans and len(spans) == 1 else None
 
 
-def _gather_object(value: Object, found: CellsSaid, names: CellNames, unclosed: Container[int]) -> None:
+def _gather_object(value: Object, found: CellStatement, names: CellNames, unclosed: Container[int]) -> None:
     pairs = {plain_key(key): one for key, one in value.pairs}
     named = [pairs[key] for key in _CELL_KEYS if key in pairs and not _holds_objects(pairs[key])]
     spans = next((spans for one in [*named, value] if (spans := names.in_value(one))), None)
@@ -112,7 +112,7 @@ def _gather_object(value: Object, found: CellsSaid, names: CellNames, unclosed: 
         return
     for key, one in value.pairs:
         if by_key := names.in_value(Scalar(Text.of(key))):
-            inner = {plain_key(name): held for name, held in one.pairs} if isinstance(one, Object) else None
+            inner = {plain_key(name): value for name, value in one.pairs} if isinstance(one, Object) else None
             found.add(by_key, one if inner is None else _first(inner, _SCORE_KEYS))
         elif not isinstance(one, Scalar):
             _gather(one, found, names, unclosed)
@@ -120,7 +120,7 @@ def _gather_object(value: Object, found: CellsSaid, names: CellNames, unclosed: 
             found.empty |= one.text.text.lower() == "null" or is_negated(one.text.text)
 
 
-def _add_entry(spans: list[Span] | None, pairs: dict[str, Value], found: CellsSaid) -> None:
+def _add_entry(spans: list[Span] | None, pairs: dict[str, Value], found: CellStatement) -> None:
     label = _first(pairs, _LABEL_KEYS)
     if isinstance(label, Scalar) and is_negated(label.text.text):
         found.flags.add("negated")

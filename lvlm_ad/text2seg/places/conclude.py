@@ -1,4 +1,4 @@
-"""From the places in an answer, and what it says beside them, to a finding."""
+"""Makes a finding of the places in an answer and of the text around them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Place: TypeAlias = "Box | Point | Cell | Polygon | Mask"
 
-__all__ = ["Said", "conclude", "declined", "read_score", "relevant_text", "without_copies"]
+__all__ = ["Statement", "conclude", "declined", "read_score", "relevant_text", "without_copies"]
 
 T = TypeVar("T")
 
@@ -49,16 +49,16 @@ _NOT_GIVEN = frozenset({"", "null", "none", "n/a", "-"})
 
 
 @dataclass(slots=True)
-class Said:
-    """What an answer says about places.
+class Statement:
+    """What an answer states about places.
 
     Attributes:
         places: each with its score; None: it has none. The scores in the shapes do not count.
         image: the image score that stands beside them; None: none does.
-        nothing: whether it says that there is no defect: by an empty list, for example.
+        nothing: whether it states that there is no defect, for example by an empty list.
         flags: what was wrong with places that were left out or changed.
         around: the text around the places.
-        named: whether a score in ``around`` counts only where it is called the image's.
+        named: whether only a score that is called the image's counts in ``around``.
     """
 
     places: list[tuple[Place, float | None]] = field(default_factory=list)
@@ -77,7 +77,7 @@ def declined(answer: Answer) -> Finding | None:
 
 
 def relevant_text(answer: Answer) -> Text:
-    """Return the text of an answer in plain characters, without reasoning and what it repeats or strikes out."""
+    """Return the text of an answer in plain characters, without reasoning, repeated questions and struck-out parts."""
     text = plain(tail(answer.text)).replaced(_ECHO, lambda _: "\n")
     text = answer_part(without_struck(text))
     return text.replaced(_DECORATION, lambda _: " ")
@@ -117,30 +117,30 @@ def without_copies(places: Sequence[tuple[Hashable, T, float | None]], flags: se
     return list(kept.values())[:_MOST_PLACES]
 
 
-def conclude(answer: Answer, said: Said, *, scored: bool) -> Finding:
-    """Return what an answer finds.
+def conclude(answer: Answer, stated: Statement, *, scored: bool) -> Finding:
+    """Make a finding of what an answer states.
 
     The image score is the one that the answer states; else the highest score of a place; else 0 if the answer says that
-    there is nothing. A place without a score has the stated image score; 1 if there is none.
+    there is no defect. A place without a score gets the stated image score, or 1 if there is none.
 
     Args:
         answer: what the model answered.
-        said: what it says about places; ``nothing`` is decided by its words if it gives no place.
+        stated: what it states about places; if it names none, its words decide whether it finds nothing.
         scored: whether the question asked for scores.
     """
-    flags = set(said.flags)
+    flags = set(stated.flags)
     truncated = answer.outcome == "truncated"
-    image = said.image
+    image = stated.image
     if image is None:
-        image = stated_image_score(said.around, truncated=truncated, named=said.named)
-    if scored and any(score is None for _, score in said.places):
+        image = stated_image_score(stated.around, truncated=truncated, named=stated.named)
+    if scored and any(score is None for _, score in stated.places):
         flags.add("no_score")
     otherwise = 1.0 if image is None else image
-    shapes = tuple(replace(place, score=otherwise if score is None else score) for place, score in said.places)
-    refuses = not shapes and is_refusal(said.around)
-    nothing = said.nothing
+    shapes = tuple(replace(place, score=otherwise if score is None else score) for place, score in stated.places)
+    refuses = not shapes and is_refusal(stated.around)
+    nothing = stated.nothing
     if not (nothing or shapes or flags or truncated or refuses):
-        nothing = says_nothing(said.around)
+        nothing = says_nothing(stated.around)
     if image is None:
         image = max((shape.score for shape in shapes), default=0.0 if nothing else None)
         flags |= {"no_image_score"} if scored else set()

@@ -72,8 +72,8 @@ class _Item:
     span: tuple[int, int]
     listing: Listing
     kind: str
-    """"strong": it states places; "weak": it does only if nothing else does; "form": it shows the form of an answer;
-    "image": it only scores the image; "": none of these."""
+    """"strong": it states places; "weak": it may, and counts only if no other does; "form": it repeats the form of the
+    question; "image": it only scores the image; "": none of these."""
     loose: bool  # it is one entry, or one list of numbers
 
 
@@ -100,7 +100,7 @@ def _items(source: Text, size: Size) -> Iterable[_Item]:
 
 
 def _may_list(value: Value) -> bool:
-    """Tell whether a value that the text's end cuts off may have become a statement of places."""
+    """Tell whether a value that the end of the text cuts off may be the beginning of a statement of places."""
     match value:
         case Object():
             return any(not isinstance(item, Scalar) for _, item in value.pairs)
@@ -154,7 +154,7 @@ class _Walk:
         # Beside a label, it is the score of what the label names.
         image_keys = _IMAGE_KEYS if listed and entry.label else (*_IMAGE_KEYS, "anomalyscore")
         self._image(fields, image_keys[-1])
-        # What an object around all places says is about none of them.
+        # Label and score of an object around all places belong to none of them.
         outer = _described(fields, outer, *_OF_PLACES_BELOW) if listed else outer
         before = len(self.listing.places), self.listing.empty, self.listing.image
         for item in fields.values():
@@ -196,7 +196,7 @@ class _Walk:
                         self.listing.flags.add("bad_shape")
 
     def _list(self, value: list[Value], *, keyed: bool, outer: Written) -> None:
-        """Add what stands in a list; ``keyed``: it is in an object, and so every list of numbers in it is a place."""
+        """Add the places in a list; ``keyed``: it is in an object, so that every list of numbers in it is a place."""
         if not value:
             self.listing.empty |= not self._is_open(value)
         elif _are_numbers(value):
@@ -228,7 +228,7 @@ class _Walk:
 
 
 def _described(fields: dict[str, Value], outer: Written, *score_keys: str) -> Written:
-    """Return what an object says of its places; what it does not say, the object around it may."""
+    """Return label, score and mask that an object gives for its places, or else those of the object around it."""
     labels = [fields[key] for key in _LABEL_KEYS if isinstance(fields.get(key), Scalar)]
     label = labels[0].text.text if labels and isinstance(labels[0], Scalar) else outer.label
     score = next((fields[key] for key in score_keys or _SCORE_KEYS if key in fields), outer.score)

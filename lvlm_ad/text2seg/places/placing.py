@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lvlm_ad.text2seg.places.conclude import Said, declined, read_score, relevant_text, without_copies
+from lvlm_ad.text2seg.places.conclude import Statement, declined, read_score, relevant_text, without_copies
 from lvlm_ad.text2seg.places.entries import json_listing
 from lvlm_ad.text2seg.places.nothing import is_negated
 from lvlm_ad.text2seg.places.tags import bracket_listing, tag_listing
@@ -59,7 +59,7 @@ class Placing:
         convention: the model's.
         sent: width and height of the picture as sent.
         size: 2 for points, 4 for boxes.
-        more: numbers of a place besides its own, which must be of the convention too, as (x, y).
+        more: further points of a place, such as corners of its mask, as (x, y); they must be of the convention, too.
     """
 
     convention: Convention
@@ -67,7 +67,7 @@ class Placing:
     size: Size
     more: Callable[[Written], tuple[tuple[float, float], ...]] = field(default=lambda _: ())
 
-    def read(self, answer: Answer, shape: Callable[[Placed, set[str]], Place]) -> Said | Finding:
+    def read(self, answer: Answer, shape: Callable[[Placed, set[str]], Place]) -> Statement | Finding:
         """Return what an answer says about places.
 
         Args:
@@ -81,13 +81,13 @@ class Placing:
             return without_text
         source = relevant_text(answer).replaced(_SEVERAL, lambda match: match[0].replace(";", "],["))
         listing = self._listing(source)
-        said = Said(around=source.text)
+        stated = Statement(around=source.text)
         if listing is None:
-            return said
-        said.around, said.named = _around(source.text, listing.spans), True
-        said.flags |= listing.flags - ({"cut"} if answer.outcome == "truncated" else set())
-        self._fill(said, listing, shape)
-        return said
+            return stated
+        stated.around, stated.named = _around(source.text, listing.spans), True
+        stated.flags |= listing.flags - ({"cut"} if answer.outcome == "truncated" else set())
+        self._fill(stated, listing, shape)
+        return stated
 
     def _listing(self, source: Text) -> Listing | None:
         """Find the places where models of this convention write them."""
@@ -104,26 +104,26 @@ class Placing:
             return Listing(flags={"not_convention"})
         return listing
 
-    def _fill(self, said: Said, listing: Listing, shape: Callable[[Placed, set[str]], Place]) -> None:
-        said.image, bad = read_score(listing.image)
-        said.flags |= {"bad_score"} if bad else set()
+    def _fill(self, stated: Statement, listing: Listing, shape: Callable[[Placed, set[str]], Place]) -> None:
+        stated.image, bad = read_score(listing.image)
+        stated.flags |= {"bad_score"} if bad else set()
         denied = [_denies(written) for written in listing.places]
-        said.flags |= set(filter(None, denied))
+        stated.flags |= set(filter(None, denied))
         places = [written for written, flag in zip(listing.places, denied, strict=True) if not flag]
         if not self._are_of_convention(places):
-            said.flags.add("not_convention")
+            stated.flags.add("not_convention")
             places = []
-        placed = [one for written in places if (one := self._placed(written, said.flags)) is not None]
+        placed = [one for written in places if (one := self._placed(written, stated.flags)) is not None]
         scores = [read_score(one.written.score) for one in placed]
-        said.flags |= {"bad_score"} if any(bad for _, bad in scores) else set()
+        stated.flags |= {"bad_score"} if any(bad for _, bad in scores) else set()
         identified = [
             (tuple(round(value / _CLOSE) for value in one.corners), one, score)
             for one, (score, _) in zip(placed, scores, strict=True)
         ]
-        kept = without_copies(identified, said.flags)
-        said.places = [(shape(one, said.flags), score) for one, score in kept]
+        kept = without_copies(identified, stated.flags)
+        stated.places = [(shape(one, stated.flags), score) for one, score in kept]
         only_empty = listing.empty and not listing.places and not listing.flags & {"bad_shape", "cut"}
-        said.nothing = not said.places and (only_empty or any(denied))
+        stated.nothing = not stated.places and (only_empty or any(denied))
 
     def _are_of_convention(self, places: list[Written]) -> bool:
         """Tell whether all numbers can be of the convention; if one cannot, all are doubtful."""

@@ -57,8 +57,8 @@ def read_boxes(answer: Answer, convention: Convention, sent: tuple[int, int], *,
         >>> read_boxes(answer, load_convention("gemini_1000"), (1000, 500)).shapes
         (Box(x1=200.0, y1=50.0, x2=400.0, y2=150.0, score=1.0),)
     """
-    said = Placing(convention, sent, 4).read(answer, _box)
-    return said if isinstance(said, Finding) else conclude(answer, said, scored=scored)
+    stated = Placing(convention, sent, 4).read(answer, _box)
+    return stated if isinstance(stated, Finding) else conclude(answer, stated, scored=scored)
 
 
 def read_points(
@@ -94,8 +94,8 @@ def read_points(
         x, y = placed.corners
         return Point(x, y, 0.0, disc)
 
-    said = Placing(convention, sent, 2).read(answer, shape)
-    return said if isinstance(said, Finding) else conclude(answer, said, scored=scored)
+    stated = Placing(convention, sent, 2).read(answer, shape)
+    return stated if isinstance(stated, Finding) else conclude(answer, stated, scored=scored)
 
 
 def read_masks(answer: Answer, convention: Convention, sent: tuple[int, int], *, scored: bool = False) -> Finding:
@@ -130,8 +130,8 @@ def read_masks(answer: Answer, convention: Convention, sent: tuple[int, int], *,
         return _box(placed, flags) if mask is None else mask
 
     placing = Placing(convention, sent, 4, more=lambda written: _polygon(written, convention))
-    said = placing.read(answer, shape)
-    return said if isinstance(said, Finding) else conclude(answer, said, scored=scored)
+    stated = placing.read(answer, shape)
+    return stated if isinstance(stated, Finding) else conclude(answer, stated, scored=scored)
 
 
 def _box(placed: Placed, _: set[str]) -> Box:

@@ -1,4 +1,4 @@
-"""Places as an answer writes them: numbers that nobody has placed in the picture yet."""
+"""Places as an answer writes them: numbers, not yet pixels of the picture."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Written:
         numbers: its numbers, in the order of the text or of their names.
         order: of named numbers.
         label: what the answer calls it.
-        score: what stands as its score.
-        mask: what stands as its mask.
+        score: the value given as its score.
+        mask: the value given as its mask.
     """
 
     numbers: tuple[float, ...]
@@ -45,8 +45,8 @@ class Listing:
     """The places that an answer states together.
 
     Attributes:
-        places: each with the right number of numbers.
-        image: what stands beside them as the image score.
+        places: those with as many numbers as a place has.
+        image: the value beside them that is given as the image score.
         empty: whether it holds an empty list.
         flags: what was wrong with others; see ``FLAGS``.
         spans: where it stands in the text, from start to end.
