@@ -92,7 +92,7 @@ def test_a_pool_is_read_once(region_view, drive):
 
 def test_too_few_training_images_are_an_error(region_view, drive):
     """The message says how many there are and what to do."""
-    with pytest.raises(ConfigError, match=r"\(pair_shots=2\), but bolt has 1\. Set fewer pair_shots"):
+    with pytest.raises(ConfigError, match=r"\(pair_shots=2\), but bolt has 1\. Set a smaller pair_shots"):
         drive(pairs(2), region_view(pool=Pool((30,))), lambda _: "")
     with pytest.raises(ConfigError, match=r"bolt has none\. Give some"):
         drive(pairs(), region_view(), lambda _: "")
