@@ -94,5 +94,5 @@ def test_too_few_training_images_are_an_error(region_view, drive):
     """The message says how many there are and what to do."""
     with pytest.raises(ConfigError, match=r"\(pair_shots=2\), but bolt has 1\. Set a smaller pair_shots"):
         drive(pairs(2), region_view(pool=Pool((30,))), lambda _: "")
-    with pytest.raises(ConfigError, match=r"bolt has none\. Give some"):
+    with pytest.raises(ConfigError, match=r"bolt has none\. Add images"):
         drive(pairs(), region_view(), lambda _: "")
