@@ -1,4 +1,4 @@
-"""What methods of inspection are checked with: views of generated pictures, answers of every kind, and a conversation."""
+"""What methods of inspection are checked with: views of generated pictures, answers of every kind, conversations."""
 
 from __future__ import annotations
 

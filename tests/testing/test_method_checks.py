@@ -85,7 +85,7 @@ LOOSE = "try:\n        yield Request((), 'What?')\n    finally:\n        yield R
         (
             inspecting(ASK),
             "conversations_are_valid",
-            "asks 3 questions or more about an image, but its most_questions() said 2",
+            "asks at least 3 questions about an image, but its most_questions() returned 2",
         ),
         (inspecting(ASK + "return answer"), "conversations_are_valid", "The method Broken returned Answer"),
         (
