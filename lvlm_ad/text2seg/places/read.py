@@ -120,9 +120,11 @@ def read_masks(answer: Answer, convention: Convention, sent: tuple[int, int], *,
     """
 
     def shape(placed: Placed, flags: set[str]) -> Place:
-        corners = _polygon(placed.written, convention)
+        corners = tuple(convention.to_pixels(x, y, sent) for x, y in _polygon(placed.written, convention))
         if corners:
-            return Polygon(tuple(convention.to_pixels(x, y, sent) for x, y in corners), score=0.0)
+            outside = any(not (0 <= x <= sent[0] and 0 <= y <= sent[1]) for x, y in corners)
+            flags |= {"clipped"} if outside else set()  # it is cut where it is painted
+            return Polygon(corners, score=0.0)
         probabilities = _picture(placed.written.mask)
         if probabilities is None:
             flags.add("no_mask")

@@ -84,6 +84,12 @@ def test_any_other_mask_leaves_the_box(mask):
     assert (finding.status, finding.flags) == ("partial", ("no_mask",))
 
 
+def test_a_polygon_that_ends_a_little_outside_is_flagged():
+    """A corner up to a tenth of the range outside is no other convention; what lies outside is not painted."""
+    finding = masks([[200, 100], [1050, 100], [400, 300]])
+    assert (finding.flags, finding.status, len(finding.shapes)) == (("clipped",), "partial", 1)
+
+
 def test_a_polygon_outside_the_convention_makes_all_doubtful():
     """A corner far outside the range is of another convention, so no place is used."""
     finding = masks([[200, 100], [400, 100], [400, 2000]])
