@@ -11,10 +11,10 @@ from lvlm_ad.datasets import Dataset, Sample, load_dataset
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.evaluate.method_choice import measurable, method_title, prompts_of, with_method
+from lvlm_ad.evaluate.method_choice import measurable, prompts_of, with_method
 from lvlm_ad.evaluate.run_config import RunConfig
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
-from lvlm_ad.plugins import Model, find_model
+from lvlm_ad.plugins import Model, find_model, title_of
 from lvlm_ad.plugins.methods import load_method
 from lvlm_ad.presets import PromptPreset, Protocol, load_protocol
 from lvlm_ad.regions import METHODS, DivisionOptions, division_options
@@ -117,7 +117,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     fields_of_protocol = set(Protocol.model_fields) - {"name"}
     protocol = load_protocol(config.protocol, {key: settings[key] for key in settings if key in fields_of_protocol})
     method, of_method = load_method(config.method, settings)
-    protocol, method_name = with_method(protocol, method, settings), method_title(config.method)
+    protocol, method_name = with_method(protocol, method, settings), title_of(config.method)
     if not config.models and not config.reference_rows:
         raise ConfigError("Without reference rows and without a model there is nothing to measure; name a model.")
     references = REFERENCE_ROWS if config.reference_rows else ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.errors import ConfigError
@@ -18,17 +17,7 @@ if TYPE_CHECKING:
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import PromptPreset, Protocol
 
-__all__ = ["measurable", "method_title", "prompts_of", "with_method", "without_name"]
-
-
-def method_title(name: str) -> str:
-    """Return a method's name in runs and tables: of a file the class, or else the file's name without its folder.
-
-    Example:
-        >>> method_title("boxes"), method_title("mine/looks.py"), method_title("mine/looks.py:Twice")
-        ('boxes', 'looks', 'Twice')
-    """
-    return Path(name).stem if name.endswith(".py") else name.rpartition(":")[2]
+__all__ = ["measurable", "prompts_of", "with_method", "without_name"]
 
 
 def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any]) -> Protocol:

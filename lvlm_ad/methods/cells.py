@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from string import Template, ascii_uppercase
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -13,6 +11,7 @@ from pydantic import Field
 
 from lvlm_ad.methods.contract import MethodOptions, Places
 from lvlm_ad.methods.one_question import OneQuestion
+from lvlm_ad.methods.wording import hash_of
 from lvlm_ad.prompts import MarkStyle, draw_grid
 from lvlm_ad.regions.shapes import Cell
 from lvlm_ad.text2seg.finding import Finding
@@ -71,8 +70,7 @@ class Cells(OneQuestion):
 
     def identity(self) -> dict[str, Any]:
         """Return the options, and the hash of the sentences that this method adds to the prompt."""
-        sentences = json.dumps([_GRIDS, _NAMES]).encode()
-        return {**super().identity(), "sentences": hashlib.sha256(sentences).hexdigest()}
+        return {**super().identity(), "sentences": hash_of([_GRIDS, _NAMES])}
 
     def picture(self, view: View) -> NDArray[np.uint8]:
         """Return the picture, with grid and names if they are to be drawn."""

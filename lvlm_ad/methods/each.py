@@ -13,6 +13,7 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.methods.combining import with_notes
 from lvlm_ad.methods.contract import Conversation, Method, MethodOptions, View
 from lvlm_ad.methods.crops import Window
+from lvlm_ad.methods.regions import regions_of
 from lvlm_ad.regions.shapes import Region
 from lvlm_ad.text2seg import read
 from lvlm_ad.text2seg.finding import Finding
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.backend import Answer
-    from lvlm_ad.regions import Regions
 
 __all__ = ["EachOptions", "EachRegion"]
 
@@ -48,7 +48,7 @@ class EachRegion(Method):
 
     def inspect(self, view: View) -> Conversation:
         """Ask about each region."""
-        regions = _divided(view)
+        regions = regions_of(view)
         # Without a region, one that covers all cells.
         membership = regions.membership if regions.count else np.ones((1, regions.n_cells), dtype=np.bool_)
         answers = yield [self._question(view, covered[regions.cells]) for covered in membership]
@@ -60,7 +60,7 @@ class EachRegion(Method):
 
     def most_questions(self, view: View) -> int:
         """Return how many questions an image takes."""
-        return max(_divided(view).count, 1)
+        return max(regions_of(view).count, 1)
 
     def is_usable(self, answer: Answer, view: View) -> bool:  # noqa: ARG002
         """Return whether an answer gives a score."""
@@ -69,7 +69,7 @@ class EachRegion(Method):
 
     def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:
         """Return the share of defective pixels of each region."""
-        regions = _divided(view)
+        regions = regions_of(view)
         shares = regions.pool(mask).tolist() if regions.count else []
         named = tuple(Region(number, share) for number, share in enumerate(shares, start=1) if share)
         return Finding(max(shares, default=float(mask.any())), named)
@@ -84,8 +84,3 @@ class EachRegion(Method):
         # The published format, without regions.
         options = {"format": view.format, "n_regions": 0}
         return Request((*view.references, Picture.from_pixels(picture)), view.text(), options)
-
-
-def _divided(view: View) -> Regions:
-    assert view.regions is not None  # noqa: S101 - narrows the type; the method needs regions
-    return view.regions

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from dataclasses import replace
 from io import BytesIO
@@ -17,7 +15,8 @@ from lvlm_ad.backend import Picture
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.methods.combining import mean_of
 from lvlm_ad.methods.contract import Conversation, MethodOptions, View
-from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request
+from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request, regions_of
+from lvlm_ad.methods.wording import hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,13 +30,13 @@ _SIDES = (
     "half shows the product under inspection. Judge the right half only."
 )
 _PICTURES = {
-    "marked": _SIDES.format(which="the picture"),
     "image+marked": "There are two pictures. "
     + _SIDES.format(which="the first")
     + " The second shows the product under inspection again, with white borders and numbers.",
     "image+marks": "There are two pictures. "
     + _SIDES.format(which="the first")
     + " The second shows, on black, the white borders and numbers that belong on the product under inspection.",
+    "marked": _SIDES.format(which="the picture"),
 }
 
 _GAP = 32
@@ -74,13 +73,11 @@ class Pairs(NumberedRegions):
 
     def identity(self) -> dict[str, Any]:
         """Return the options, and the hash of the sentences that this method adds to the prompt."""
-        sentences = json.dumps(_PICTURES, sort_keys=True)
-        return {**super().identity(), "sentences": hashlib.sha256(sentences.encode()).hexdigest()}
+        return {**super().identity(), "sentences": hash_of(_PICTURES)}
 
     def inspect(self, view: View) -> Conversation:
         """Compare the image with each reference image."""
-        regions = view.regions
-        assert regions is not None  # noqa: S101 - narrows the type; the method needs regions
+        regions = regions_of(view)
         pictures = _PICTURES[view.protocol.visual]
         request = region_request(view, text=view.text(n_regions=str(regions.count), pictures=pictures))
         before = len(view.references)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lvlm_ad.presets import Protocol
     from lvlm_ad.regions import Regions
 
-__all__ = ["NumberedRegions", "read_regions", "region_request"]
+__all__ = ["NumberedRegions", "read_regions", "region_request", "regions_of"]
 
 
 class NumberedRegions(Method):
@@ -35,7 +35,7 @@ class NumberedRegions(Method):
     def inspect(self, view: View) -> Conversation:
         """Ask once."""
         answer = yield region_request(view)
-        return read_regions(answer, _regions_of(view), view)
+        return read_regions(answer, regions_of(view), view)
 
     def most_pictures(self, protocol: Protocol) -> int:
         """Return how many pictures the question shows."""
@@ -43,7 +43,7 @@ class NumberedRegions(Method):
 
     def is_usable(self, answer: Answer, view: View) -> bool:
         """Return whether an answer gives scores and was not cut off."""
-        scores = read(answer, _regions_of(view).count)
+        scores = read(answer, regions_of(view).count)
         return scores.usable and scores.status != "truncated"
 
     def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:
@@ -51,7 +51,7 @@ class NumberedRegions(Method):
 
         Among all maps that are constant on regions, it has the highest pixel AUROC (Neyman-Pearson lemma).
         """
-        regions = _regions_of(view)
+        regions = regions_of(view)
         pooled = regions.pool(mask.astype(np.float64)).tolist()
         text = write(float(mask.any()), {number: score for number, score in enumerate(pooled, start=1) if score > 0})
         return Finding.of(parse(text, regions.count))
@@ -63,7 +63,6 @@ def region_request(
     image: NDArray[np.uint8] | None = None,
     regions: Regions | None = None,
     text: str | None = None,
-    options: dict[str, Any] | None = None,
 ) -> Request:
     """Write a question about numbered regions: reference images, then the pictures that ``visual`` names.
 
@@ -72,10 +71,9 @@ def region_request(
         image: uint8 ``(h, w, 3)``, the picture to mark; None: the view's image.
         regions: the regions to mark, of the picture's size; None: the view's.
         text: the question; None: the view's prompt, filled.
-        options: options of the request, besides the format and the number of regions; None: none.
     """
     image = view.image if image is None else image
-    regions = _regions_of(view) if regions is None else regions
+    regions = regions_of(view) if regions is None else regions
     asked: dict[str, Any] = {"format": view.format, "n_regions": regions.count}
     if view.format == "json" and view.model.capabilities.schema:
         asked["schema"] = answer_schema(regions.count)
@@ -86,7 +84,7 @@ def region_request(
     return Request(
         images=(*view.references, *map(Picture.from_pixels, shown)),
         text=view.text(n_regions=str(regions.count)) if text is None else text,
-        options={**asked, **(options or {})},
+        options=asked,
     )
 
 
@@ -101,7 +99,8 @@ def read_regions(answer: Answer, regions: Regions, view: View) -> Finding:
     return Finding.of(read(answer, regions.count, view.protocol.scoring))
 
 
-def _regions_of(view: View) -> Regions:
+def regions_of(view: View) -> Regions:
+    """Return the regions of an image that is divided."""
     if view.regions is None:
         raise ValueError("numbered regions need an image that is divided; needs_regions must be True")
     return view.regions

@@ -13,7 +13,7 @@ from pydantic import Field
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.methods.combining import mean_of
 from lvlm_ad.methods.contract import Conversation, MethodOptions, View
-from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request
+from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request, regions_of
 from lvlm_ad.presets import load_prompt
 from lvlm_ad.prompts import fill_prompt, sentences
 from lvlm_ad.regions import Regions
@@ -109,8 +109,7 @@ class Votes(NumberedRegions):
         return int(self.options.votes)
 
     def _votes(self, view: View) -> Iterator[_Vote]:
-        regions = view.regions
-        assert regions is not None  # noqa: S101 - narrows the type; the method needs regions
+        regions = regions_of(view)
         usual = range(1, regions.count + 1)
         first = region_request(view)
         yield _Vote(first, regions, usual)

@@ -1,16 +1,22 @@
-"""The words in which a question states a convention for coordinates, for the placeholders of a prompt."""
+"""Sentences that a method adds to a prompt: how a question states a convention for coordinates."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lvlm_ad.conventions import Convention
 
-__all__ = ["WORDING", "box_words", "mask_words", "point_words"]
+__all__ = ["WORDING", "box_words", "hash_of", "mask_words", "point_words"]
+
+
+def hash_of(sentences: Any) -> str:
+    """Return SHA-256 (hex) of sentences, as lists and dicts: other words are another question."""
+    return hashlib.sha256(json.dumps(sentences).encode()).hexdigest()
+
 
 _CORNERS = "x1, y1 is the upper left corner of a box, and x2, y2 its lower right corner."
 _BOXES = {
@@ -26,8 +32,7 @@ _RANGE = (
     "x counts from 0 at the left edge of the picture to $right at its right edge, y from 0 at the top to $bottom at "
     "the bottom."
 )
-WORDING: str = hashlib.sha256(json.dumps([_BOXES, _PAIRS, _RANGE]).encode()).hexdigest()
-"""SHA-256 (hex) of these texts, part of a method's identity: other words are another question."""
+WORDING = hash_of([_BOXES, _PAIRS, _RANGE])
 
 
 def box_words(convention: Convention, size: tuple[int, int]) -> dict[str, str]:

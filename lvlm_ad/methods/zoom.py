@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +12,8 @@ from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.methods.combining import with_notes
 from lvlm_ad.methods.contract import Conversation, MethodOptions, View
 from lvlm_ad.methods.crops import Window, split
-from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request
+from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request, regions_of
+from lvlm_ad.methods.wording import hash_of
 from lvlm_ad.regions import Regions
 from lvlm_ad.regions.shapes import Mask, Region, Shape
 from lvlm_ad.text2seg.finding import Finding
@@ -30,7 +29,6 @@ __all__ = ["Zoom", "ZoomOptions"]
 
 _SURROUNDINGS = " What lies around the numbered regions is shown for comparison only."
 _PICTURES = {
-    "marked": f"The picture shows a part of the product under inspection, enlarged.{_SURROUNDINGS}",
     "image+marked": (
         "There are two pictures of the same part of the product, enlarged: the first as it is, the second with white "
         f"borders and numbers.{_SURROUNDINGS}"
@@ -39,6 +37,7 @@ _PICTURES = {
         "There are two pictures: the first shows a part of the product under inspection, enlarged, the second shows, "
         f"on black, the white borders and numbers that belong on the first.{_SURROUNDINGS}"
     ),
+    "marked": f"The picture shows a part of the product under inspection, enlarged.{_SURROUNDINGS}",
 }
 
 
@@ -106,8 +105,7 @@ class Zoom(NumberedRegions):
 
     def identity(self) -> dict[str, Any]:
         """Return the options, and the hash of the sentences that this method adds to the prompt."""
-        sentences = json.dumps(_PICTURES, sort_keys=True)
-        return {**super().identity(), "sentences": hashlib.sha256(sentences.encode()).hexdigest()}
+        return {**super().identity(), "sentences": hash_of(_PICTURES)}
 
     def inspect(self, view: View) -> Conversation:
         """Ask about the regions, then about the most suspicious ones."""
@@ -128,7 +126,7 @@ class Zoom(NumberedRegions):
 
     def most_questions(self, view: View) -> int:
         """Return how many questions an image takes at most; without closer looks, see ``zoom_when``, it is one."""
-        return 1 + min(int(self.options.zoom_budget), _divided(view).count)
+        return 1 + min(int(self.options.zoom_budget), regions_of(view).count)
 
     def best_finding(self, view: View, mask: NDArray[np.bool_]) -> Finding:
         """Return the share of defective pixels: of the pieces of each region looked at, and of the other regions."""
@@ -146,7 +144,7 @@ class Zoom(NumberedRegions):
         low, high = map(float, self.options.zoom_when.split("-"))
         if first.image is None or not low <= first.image <= high:
             return []
-        regions = _divided(view)
+        regions = regions_of(view)
         scores = {shape.number: shape.score for shape in first.shapes if isinstance(shape, Region)}
         channels = view.image.astype(np.float64).transpose(2, 0, 1)
         # Rounded, so that what is equal stays equal on every machine.
@@ -157,7 +155,7 @@ class Zoom(NumberedRegions):
         return order[: self.options.zoom_budget]
 
     def _look(self, view: View, number: int) -> _Look:
-        regions = _divided(view)
+        regions = regions_of(view)
         inside = regions.membership[number - 1][regions.cells]
         window = Window.around(inside, self.options.zoom_margin)
         return _Look(window, Regions.from_labels(split(window.cut(inside), self.options.zoom_pieces)))
@@ -167,11 +165,6 @@ class Zoom(NumberedRegions):
         stretched = Regions(resize_mask(pieces.cells, (side, side)), pieces.membership)
         text = view.text(n_regions=str(pieces.count), pictures=_PICTURES[view.protocol.visual])
         return region_request(view, image=look.window.picture(view.original, side), regions=stretched, text=text)
-
-
-def _divided(view: View) -> Regions:
-    assert view.regions is not None  # noqa: S101 - narrows the type; the method needs regions
-    return view.regions
 
 
 def _combined(first: Finding, closer: dict[int, tuple[_Look, Finding]]) -> Finding:

@@ -16,7 +16,7 @@ from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.plugins.adapt import METHODS, Kind, Plugin, as_plugin
 from lvlm_ad.plugins.entries import AnyKind, chosen, installed, is_ours, loaded, owner
 from lvlm_ad.plugins.methods import load_method, method_class, method_names
-from lvlm_ad.plugins.own import is_own, own_class
+from lvlm_ad.plugins.own import is_own, own_class, title_of
 from lvlm_ad.plugins.source import files_of_entry
 from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
 
@@ -37,6 +37,7 @@ __all__ = [
     "method_names",
     "owner",
     "plugin_names",
+    "title_of",
 ]
 
 _KINDS: tuple[Kind, ...] = ("baseline", "backend")
@@ -175,8 +176,7 @@ def _find_preset(name: str) -> tuple[ModelPreset, Plugin]:
     if is_own(name):
         plugin = _load_own(name)
         # Neither a hash nor a table may depend on the folder of the file.
-        title = name.rpartition(":")[2] if not name.endswith(".py") else Path(name).stem
-        return model_preset({"name": title, plugin.kind: Path(name).name}), plugin
+        return model_preset({"name": title_of(name), plugin.kind: Path(name).name}), plugin
     offers = [(entries[0], kind) for kind in _KINDS for entries in installed(kind).values()]
     # Sorted, so that our own come last and win.
     plugins = {entry.name: kind for entry, kind in sorted(offers, key=lambda offer: is_ours(offer[0]))}

@@ -15,7 +15,7 @@ from lvlm_ad.errors import PluginError, nearest
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.plugins.source import files_beside, files_of
 
-__all__ = ["is_own", "own_class"]
+__all__ = ["is_own", "own_class", "title_of"]
 
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
 _CLASS = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)")
@@ -24,6 +24,16 @@ _CLASS = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*)"
 def is_own(name: str) -> bool:
     """Return whether a name is a file (``x.py``, ``x.py:Class``) or a class in a module (``x.y:Class``)."""
     return bool(_FILE.fullmatch(name) or _CLASS.fullmatch(name))
+
+
+def title_of(name: str) -> str:
+    """Return a plugin's name in runs and tables: of a file the class, or else the file's name without its folder.
+
+    Example:
+        >>> title_of("boxes"), title_of("mine/looks.py"), title_of("mine/looks.py:Twice")
+        ('boxes', 'looks', 'Twice')
+    """
+    return Path(name).stem if name.endswith(".py") else name.rpartition(":")[2]
 
 
 def own_class(name: str, fits: Callable[[type], bool], wanted: str) -> tuple[Any, dict[str, Path]]:

@@ -8,7 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -105,13 +105,28 @@ def import_is_fast(plugin: AnyPlugin) -> None:
 @cache
 def _import_anew(module: str, file: Path) -> tuple[float, list[str]]:
     """Import a file in a Python of its own; return the seconds and the modules that it loaded."""
+    seconds, modules = in_fresh_python(_PROBE, module, str(file))
+    return seconds, modules
+
+
+def in_fresh_python(code: str, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
+    """Run code in another Python, which finds what a module of this one imports.
+
+    Args:
+        code: what it runs; it prints JSON in its last line.
+        module: the module's name, the first argument of the code.
+        *arguments: further arguments.
+        env: the environment; None: this one's.
+
+    Returns:
+        The JSON value.
+    """
     folder = folder_of(sys.modules[module])
-    command = python_command(_PROBE, module, str(file), also=(folder,) if folder else ())
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
+    command = python_command(code, module, *arguments, also=(folder,) if folder else ())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)  # noqa: S603 - this Python
     last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
     expect(done.returncode == 0 and done.stdout, f"in a fresh Python its import fails: {last}")
-    seconds, modules = json.loads(done.stdout.splitlines()[-1])
-    return seconds, modules
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def file_of(plugin: AnyPlugin) -> Path | None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lvlm_ad.children import folder_of, python_command
-from lvlm_ad.testing.any_plugin import expect, file_of
+from lvlm_ad.testing.any_plugin import file_of, in_fresh_python
 from lvlm_ad.testing.conversations import answers_of, converse, view_of
 
 if TYPE_CHECKING:
@@ -42,12 +39,7 @@ def keys_elsewhere(method: Method, kinds: Iterable[str]) -> list[list[str]] | No
     cls, file = method.implementation, file_of(method)
     if file is None or getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls:
         return None
-    folder = folder_of(sys.modules[cls.__module__])
-    arguments = (cls.__module__, str(file.resolve()), cls.__name__, method.options.model_dump_json(), *kinds)
-    command = python_command(_PROBE, *arguments, also=(folder,) if folder else ())
+    arguments = (str(file.resolve()), cls.__name__, method.options.model_dump_json(), *kinds)
     other_order = {**os.environ, "PYTHONHASHSEED": "271828"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=other_order)  # noqa: S603 - this Python
-    last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-    expect(done.returncode == 0 and done.stdout, f"in a fresh Python it fails: {last}")
-    keys: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
+    keys: list[list[str]] = in_fresh_python(_PROBE, cls.__module__, *arguments, env=other_order)
     return keys

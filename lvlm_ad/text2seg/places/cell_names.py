@@ -8,11 +8,12 @@ from itertools import product
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lvlm_ad.text2seg.json_values import Object, Scalar
+from lvlm_ad.text2seg.places.written import plain_key
 
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.json_values import Value
 
-__all__ = ["CellNames", "Naming", "Span", "plain_key"]
+__all__ = ["CellNames", "Naming", "Span"]
 
 Naming = Literal["chess", "rc"]
 """``chess``: letter of the column, number of the row from the top (B3); ``rc``: row and column from 1, (3, 2)."""
@@ -115,11 +116,6 @@ class CellNames:
                 corners.append((_index(row), _index(column)))
         (top, left), (bottom, right) = corners[0], corners[-1]
         return Span(min(top, bottom), min(left, right), max(top, bottom), max(left, right))
-
-
-def plain_key(key: str) -> str:
-    """Return a key of JSON with only its letters and digits, in lower case."""
-    return re.sub(r"[\W_]+", "", key).lower()
 
 
 def _index(written: str) -> int:

@@ -7,16 +7,17 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from lvlm_ad.regions.shapes import Cell
+from lvlm_ad.text2seg.finding import Finding
 from lvlm_ad.text2seg.json_values import Scalar
 from lvlm_ad.text2seg.lexer import Text
 from lvlm_ad.text2seg.places.cell_names import CellNames, Naming, Span
 from lvlm_ad.text2seg.places.cells_json import CellStatement, cells_in_json
-from lvlm_ad.text2seg.places.conclude import Statement, conclude, declined, relevant_text
+from lvlm_ad.text2seg.places.conclude import Statement, conclude, relevant_text
 from lvlm_ad.text2seg.places.nothing import is_negated
+from lvlm_ad.text2seg.read import without_text
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer
-    from lvlm_ad.text2seg.finding import Finding
 
 __all__ = ["Naming", "read_cells"]
 
@@ -64,8 +65,8 @@ def read_cells(answer: Answer, rows: int, columns: int, naming: Naming, *, score
         >>> found.image, found.shapes
         (0.9, (Cell(row=3, column=2, rows=8, columns=8, score=0.8),))
     """
-    if (without := declined(answer)) is not None:
-        return without
+    if (without := without_text(answer)) is not None:
+        return Finding.of(without)
     text = relevant_text(answer)
     names = CellNames(naming, columns)
     truncated = answer.outcome == "truncated"

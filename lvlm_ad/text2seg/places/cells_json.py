@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from lvlm_ad.text2seg.json_values import Object, Scalar, read_value
 from lvlm_ad.text2seg.lexer import Text
-from lvlm_ad.text2seg.places.cell_names import plain_key
 from lvlm_ad.text2seg.places.conclude import read_score
 from lvlm_ad.text2seg.places.nothing import is_negated
+from lvlm_ad.text2seg.places.written import plain_key
 
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.json_values import Value

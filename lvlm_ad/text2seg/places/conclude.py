@@ -14,7 +14,7 @@ from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail
 from lvlm_ad.text2seg.places.flags import FLAGS, HARMLESS
 from lvlm_ad.text2seg.places.image_score import stated_image_score
 from lvlm_ad.text2seg.places.nothing import says_nothing
-from lvlm_ad.text2seg.read import TOO_LONG, read
+from lvlm_ad.text2seg.read import TOO_LONG
 from lvlm_ad.text2seg.refusals import is_refusal
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Place: TypeAlias = "Box | Point | Cell | Polygon | Mask"
 
-__all__ = ["Statement", "conclude", "declined", "read_score", "relevant_text", "without_copies"]
+__all__ = ["Statement", "conclude", "read_score", "relevant_text", "without_copies"]
 
 T = TypeVar("T")
 
@@ -67,13 +67,6 @@ class Statement:
     flags: set[str] = field(default_factory=set)
     around: str = ""
     named: bool = False
-
-
-def declined(answer: Answer) -> Finding | None:
-    """Return the finding of an answer that has no text to read: refused, filtered or empty; None if it has one."""
-    if answer.outcome in {"ok", "truncated"}:
-        return None
-    return Finding.of(read(answer, 0))
 
 
 def relevant_text(answer: Answer) -> Text:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lvlm_ad.text2seg.json_values import Object, Scalar, Value, read_value
-from lvlm_ad.text2seg.places.written import Listing, Order, Size, Written, number, numbers
+from lvlm_ad.text2seg.places.written import Listing, Order, Size, Written, number, numbers, plain_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,6 @@ __all__ = ["json_listing"]
 
 _START = re.compile(r"\[(?!\ \]\ \w)|\{(?!\s*+[{\[(}])")
 """A bracket that may begin a value; "[ ] scratch" is a box to tick."""
-_NOT_IN_KEY = re.compile(r"[\W_]+")
 # Keys, with only their letters and digits; the first that an entry has counts.
 _BOX_KEYS = ("bbox2d", "box2d", "bbox", "box", "boundingbox", "bboxes", "position", "coordinates")
 _KEYS: dict[Size, tuple[str, ...]] = {2: ("point2d", "point", *_BOX_KEYS), 4: (*_BOX_KEYS, "point2d", "point")}
@@ -135,7 +134,7 @@ class _Walk:
         return any(value is one for one in self.unclosed)
 
     def _object(self, value: Object, *, listed: bool, outer: Written) -> None:
-        fields = {_NOT_IN_KEY.sub("", key[:60].lower()): item for key, item in value.pairs}
+        fields = {plain_key(key): item for key, item in value.pairs}
         for key in _IMAGE_KEYS:
             self._image(fields, key)
         entry = _described(fields, outer)

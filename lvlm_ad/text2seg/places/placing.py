@@ -7,19 +7,20 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lvlm_ad.text2seg.places.conclude import Statement, declined, read_score, relevant_text, without_copies
+from lvlm_ad.text2seg.finding import Finding
+from lvlm_ad.text2seg.places.conclude import Statement, conclude, read_score, relevant_text, without_copies
 from lvlm_ad.text2seg.places.entries import json_listing
 from lvlm_ad.text2seg.places.nothing import is_negated
 from lvlm_ad.text2seg.places.tags import bracket_listing, tag_listing
 from lvlm_ad.text2seg.places.tokens import OWN_FORMS, has_foreign_tokens, token_listing
 from lvlm_ad.text2seg.places.written import Listing, Size, Written
+from lvlm_ad.text2seg.read import without_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lvlm_ad.backend import Answer
     from lvlm_ad.conventions import Convention
-    from lvlm_ad.text2seg.finding import Finding
     from lvlm_ad.text2seg.lexer import Text
     from lvlm_ad.text2seg.places.conclude import Place
 
@@ -67,27 +68,24 @@ class Placing:
     size: Size
     more: Callable[[Written], tuple[tuple[float, float], ...]] = field(default=lambda _: ())
 
-    def read(self, answer: Answer, shape: Callable[[Placed, set[str]], Place]) -> Statement | Finding:
-        """Return what an answer says about places.
+    def read(self, answer: Answer, shape: Callable[[Placed, set[str]], Place], *, scored: bool) -> Finding:
+        """Return what an answer finds.
 
         Args:
             answer: what the model answered.
             shape: makes a shape, without a score, of a place; it may add a flag.
-
-        Returns:
-            A finding at once if the answer has no text.
+            scored: whether the question asked for scores.
         """
-        if (without_text := declined(answer)) is not None:
-            return without_text
+        if (without := without_text(answer)) is not None:
+            return Finding.of(without)
         source = relevant_text(answer).replaced(_SEVERAL, lambda match: match[0].replace(";", "],["))
         listing = self._listing(source)
         stated = Statement(around=source.text)
-        if listing is None:
-            return stated
-        stated.around, stated.named = _around(source.text, listing.spans), True
-        stated.flags |= listing.flags - ({"cut"} if answer.outcome == "truncated" else set())
-        self._fill(stated, listing, shape)
-        return stated
+        if listing is not None:
+            stated.around, stated.named = _around(source.text, listing.spans), True
+            stated.flags |= listing.flags - ({"cut"} if answer.outcome == "truncated" else set())
+            self._fill(stated, listing, shape)
+        return conclude(answer, stated, scored=scored)
 
     def _listing(self, source: Text) -> Listing | None:
         """Find the places where models of this convention write them."""

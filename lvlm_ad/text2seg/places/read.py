@@ -12,9 +12,7 @@ import numpy as np
 
 from lvlm_ad.backend import Picture
 from lvlm_ad.regions.shapes import Box, Mask, Point, Polygon
-from lvlm_ad.text2seg.finding import Finding
 from lvlm_ad.text2seg.json_values import Scalar
-from lvlm_ad.text2seg.places.conclude import conclude
 from lvlm_ad.text2seg.places.placing import Placed, Placing
 from lvlm_ad.text2seg.places.written import number
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.backend import Answer
     from lvlm_ad.conventions import Convention
+    from lvlm_ad.text2seg.finding import Finding
     from lvlm_ad.text2seg.json_values import Value
     from lvlm_ad.text2seg.places.conclude import Place
     from lvlm_ad.text2seg.places.written import Written
@@ -57,8 +56,7 @@ def read_boxes(answer: Answer, convention: Convention, sent: tuple[int, int], *,
         >>> read_boxes(answer, load_convention("gemini_1000"), (1000, 500)).shapes
         (Box(x1=200.0, y1=50.0, x2=400.0, y2=150.0, score=1.0),)
     """
-    stated = Placing(convention, sent, 4).read(answer, _box)
-    return stated if isinstance(stated, Finding) else conclude(answer, stated, scored=scored)
+    return Placing(convention, sent, 4).read(answer, _box, scored=scored)
 
 
 def read_points(
@@ -94,8 +92,7 @@ def read_points(
         x, y = placed.corners
         return Point(x, y, 0.0, disc)
 
-    stated = Placing(convention, sent, 2).read(answer, shape)
-    return stated if isinstance(stated, Finding) else conclude(answer, stated, scored=scored)
+    return Placing(convention, sent, 2).read(answer, shape, scored=scored)
 
 
 def read_masks(answer: Answer, convention: Convention, sent: tuple[int, int], *, scored: bool = False) -> Finding:
@@ -132,8 +129,7 @@ def read_masks(answer: Answer, convention: Convention, sent: tuple[int, int], *,
         return _box(placed, flags) if mask is None else mask
 
     placing = Placing(convention, sent, 4, more=lambda written: _polygon(written, convention))
-    stated = placing.read(answer, shape)
-    return stated if isinstance(stated, Finding) else conclude(answer, stated, scored=scored)
+    return placing.read(answer, shape, scored=scored)
 
 
 def _box(placed: Placed, _: set[str]) -> Box:

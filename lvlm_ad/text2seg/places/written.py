@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from lvlm_ad.text2seg.json_values import Value
 
-__all__ = ["NUMBER", "Listing", "Order", "Size", "Written", "number", "numbers"]
+__all__ = ["NUMBER", "Listing", "Order", "Size", "Written", "number", "numbers", "plain_key"]
 
 Size = Literal[2, 4]
 """How many numbers a place has: 2 for a point, 4 for a box."""
@@ -18,6 +18,7 @@ Order = Literal["", "xy", "xyxy", "xywh"]
 
 NUMBER = r"[-+]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]{1,4}+)?+"
 _NUMBER = re.compile(NUMBER)
+_LONGEST_KEY = 60
 _ALONE = re.compile(rf"\s*+({NUMBER})\s*+")
 
 
@@ -64,6 +65,11 @@ class Listing:
         self.image = self.image if other.image is None else other.image
         self.empty |= other.empty
         self.flags |= other.flags
+
+
+def plain_key(key: str) -> str:
+    """Return a key of JSON with only its letters and digits, in lower case."""
+    return re.sub(r"[\W_]+", "", key[:_LONGEST_KEY].lower())
 
 
 def number(text: str) -> float | None:
