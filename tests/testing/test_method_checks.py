@@ -194,17 +194,17 @@ def test_every_check_is_a_sentence():
 
 def test_the_command_names_each_check(tmp_path, lvlm_ad_command):
     """One line per check; what is wrong stands in the JSON and in the status; a wrong setting is named."""
-    (tmp_path / "own.py").write_text(
+    (tmp_path / "hasty.py").write_text(
         "from lvlm_ad.backend import Request\nfrom lvlm_ad.methods import Finding, Method\n"
         "class Own(Method):\n    places, needs_regions = '', False\n"
         "    def inspect(self, view):\n        answer = yield Request((), 'How anomalous is it?')\n"
         "        return Finding(float(len(answer.text) > 20))\n"
     )
-    done = lvlm_ad_command("check-method", "own.py", "--json")
+    done = lvlm_ad_command("check-method", "hasty.py", "--json")
     assert done.returncode == 2, done.stderr
     told = json.loads(done.stdout)
-    assert told["method"] == "own.py"
+    assert told["method"] == "hasty.py"
     assert {name for name, problem in told["checks"].items() if problem} == {"bad_answers_are_not_good_news"}
     assert [line.split()[0] for line in done.stderr.splitlines()[:-1]].count("FAIL") == 1
-    done = lvlm_ad_command("check-method", "own.py", "--set", "strictnes=1")
-    assert (done.returncode, "own.py has no setting 'strictnes'" in done.stderr) == (2, True)
+    done = lvlm_ad_command("check-method", "hasty.py", "--set", "strictnes=1")
+    assert (done.returncode, "hasty.py has no setting 'strictnes'" in done.stderr) == (2, True)
