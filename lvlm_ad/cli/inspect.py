@@ -27,7 +27,8 @@ def inspect(
     good: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of good pictures, for reference:Q, conformal:ALPHA and --set shots=N."
+            metavar="DIR",
+            help="Folder of good pictures, for reference:Q, conformal:ALPHA, --set shots=N and --method pairs.",
         ),
     ] = None,
     category: shell.ObjectName = None,

@@ -40,7 +40,8 @@ class InspectionConfig:
             ``out`` is the folder of stored answers.
         threshold: "0.5" (a score), "reference:Q" (a quantile of good pictures) or "conformal:ALPHA" (at most this share
             of good pictures alarms).
-        good: folder of good pictures, for such a threshold or to be shown in each question (``shots``).
+        good: folder of good pictures, for such a threshold, to be shown in each question (``shots``), or for a method
+            that compares with them.
         category: what the pictures show, as the question names it; None: the question names nothing.
         out: folder of the results, which then also keeps the stored answers; None: ``inspections/FOLDER-MODEL``, and
             answers are stored in ``run.out``.
@@ -117,7 +118,7 @@ class InspectionPlan:
         name = re.sub(r"[^\w.-]+", "-", f"{name_of(config.folder)}-{plan.models[0].preset.name}{method}")
         out = config.out or Path("inspections", name.lstrip(".-"))
         _check_apart({"--good": config.good, "--out": out}, config.folder)
-        _check_enough(choice, plan.protocol.shots, config.good, len(good))
+        _check_enough(choice, plan, config.good, len(good))
         # The score of a picture that a question shows says nothing about new pictures.
         shown_ones = set(reference_paths(dataset, category, plan.protocol.shots, plan.config.seed))
         rest = [path for path in good if path not in shown_ones] if choice.needs_references else []
@@ -173,15 +174,17 @@ def _readable(folder: PictureFolder, note: Callable[[str], None]) -> list[Path]:
     return list(readable.values())
 
 
-def _check_enough(choice: Choice, shots: int, folder: Path | None, count: int) -> None:
+def _check_enough(choice: Choice, plan: Plan, folder: Path | None, count: int) -> None:
     """Refuse an inspection with fewer good pictures than it needs, or with some that it does not use."""
-    needed = choice.references_needed
+    needed, shots, compared = choice.references_needed, plan.protocol.shots, plan.method.needs_pool
     if folder is None:
         if needed or shots:
             why = f"--threshold {choice.text}" if needed else f"shots={shots}"
             raise ConfigError(f"{why} needs good pictures, {needed + shots} or more; name their folder with --good.")
+        if compared:
+            raise ConfigError(f"--method {plan.method_name} needs good pictures; name their folder with --good.")
         return
-    if not needed and not shots:
+    if not needed and not shots and not compared:
         raise ConfigError(
             f"--threshold {choice.text} uses no good pictures. Leave --good out, or give --threshold conformal:0.05 or "
             "reference:0.95."

@@ -82,6 +82,11 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
     if len(config.models) != 1:
         raise ConfigError("Give exactly one --model.")
     sample, plan = _plan(image, replace(config, reference_rows=False), category)
+    if plan.method.needs_pool:
+        raise ConfigError(
+            f"--method {plan.method_name} needs normal images, which a single image comes without. Inspect a folder "
+            "of images, and name another one with normal images: lvlm-ad inspect FOLDER --good DIR."
+        )
     parts = _cut(sample, plan)
     with ExitStack() as stack:
         session = BenchSession(plan, LocalEngine(), progress)

@@ -57,7 +57,8 @@ class Pairs(NumberedRegions):
 
     The reference images are those that look most like the image, see ``descriptor``. With several, each is compared in
     a question of its own, all at once, and image score and scores of regions are means, as in ``votes``. A reference
-    image is always a normal training image, never one of the test split.
+    image is always a normal training image, never one of the test split, and never the image itself: each of the good
+    images that set a threshold is compared with the others.
 
     Raises:
         ConfigError: a category has fewer normal training images than ``pair_shots``.
@@ -94,14 +95,19 @@ class Pairs(NumberedRegions):
 
     def _nearest(self, view: View) -> list[int]:
         """Return the indices in the pool of the images that look most like this one, the nearest first."""
-        if (known := len(view.pool)) < self.options.pair_shots:
+        shots, order, distances = self.options.pair_shots, [], np.zeros(0)
+        if len(view.pool):
+            distances = ((self._descriptors(view) - descriptor(view.image)) ** 2).sum(axis=1)
+            order = [int(index) for index in np.argsort(distances, kind="stable")]
+        # Only what looks alike is read.
+        others = [index for index in order if distances[index] > 0 or not np.array_equal(view.pool[index], view.image)]
+        if (known := len(others)) < shots:
             remedy = "Set a smaller pair_shots, or add images" if known else "Add images, or use another method"
             raise ConfigError(
-                f"The method pairs compares each image with normal training images (pair_shots="
-                f"{self.options.pair_shots}), but {view.category} has {known or 'none'}. {remedy}."
+                f"The method pairs compares each image with other normal training images (pair_shots={shots}), but "
+                f"{view.category} has {known or 'none'}. {remedy}."
             )
-        distances = ((self._descriptors(view) - descriptor(view.image)) ** 2).sum(axis=1)
-        return [int(index) for index in np.argsort(distances, kind="stable")[: self.options.pair_shots]]
+        return others[:shots]
 
     def _descriptors(self, view: View) -> NDArray[np.float64]:
         """Describe a pool once: it is read as a whole."""

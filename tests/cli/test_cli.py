@@ -315,6 +315,9 @@ def test_ask_asks_a_chat_model_as_a_bench_would(lvlm_ad_command, kept_data, endp
         assert shown in asked.stdout
     texts = [body["messages"][0]["content"][-1]["text"] for body in endpoint.asked]
     assert ["metal nut" in text for text in texts] == [False, True]
+    compared = lvlm_ad_command(*ask, "--method", "pairs")
+    assert (compared.returncode, len(endpoint.asked)) == (2, 2)
+    assert "lvlm-ad inspect FOLDER --good DIR" in compared.stderr
 
 
 def test_regions_shows_a_division(lvlm_ad_command, kept_data):

@@ -69,7 +69,7 @@ def line(tmp_path, monkeypatch):
 
 def run(line, notes=None, settings=GRID, model="bright.py", **options):
     """Inspect the folder."""
-    own = {name: options.pop(name) for name in ("retry_failed", "max_cost", "out_of_run") if name in options}
+    own = {name: options.pop(name) for name in ("retry_failed", "max_cost", "out_of_run", "method") if name in options}
     config = RunConfig(
         models=model, settings={**settings, "max_retries": 0} if model == "bright.py" else settings, **own
     )
@@ -207,6 +207,23 @@ def test_good_pictures_that_are_shown_set_no_threshold(line):
     inspection = run(line, threshold="reference:0.9", good=good, settings={**GRID, "shots": 1})
     assert len(inspection.good) == 10
     assert [line.split()[0] for line in asked(line)] == ["2"] * 11
+
+
+def test_a_method_compares_pictures_with_good_ones(line):
+    """Each picture is shown beside the good one most like it; one that sets the threshold, beside another."""
+    good = line.parent / "good"
+    levels = [20 + 20 * index for index in range(10)]
+    for index, level in enumerate(levels):
+        picture(good / f"{index}.png", level)
+    picture(line / "a.png", 63)
+    with pytest.raises(ConfigError, match="--method pairs needs good pictures; name their folder with --good"):
+        run(line, method="pairs")
+    inspection = run(line, method="pairs", good=good, out=line.parent / "plain")
+    # The model scores the left half.
+    assert [row["score"] for row in rows_of(inspection.scores_file)] == ["0.24"]
+    inspection = run(line, method="pairs", good=good, threshold="reference:0.9", out=line.parent / "chosen")
+    scores = [float(row["score"]) for row in rows_of(inspection.out / "good.csv")]
+    assert scores == [round(level / 255, 2) for level in (40, *levels[:-1])]
 
 
 def test_good_pictures_without_a_score_may_leave_too_few(line):

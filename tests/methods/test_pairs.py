@@ -90,6 +90,15 @@ def test_a_pool_is_read_once(region_view, drive):
     assert pixels(asked.images[0])[0, 0, 0] == 40
 
 
+def test_an_image_is_not_compared_with_itself(region_view, drive):
+    """A good image that sets a threshold is in the pool too; the others are shown, and there must be enough."""
+    image = np.full((96, 96, 3), 120, np.uint8)
+    _, (asked,) = drive(pairs(4), region_view(image, pool=Pool()), lambda _: "image anomaly score: 0.5.")
+    assert [int(pixels(request.images[0])[0, 0, 0]) for request in asked] == [140, 90, 200, 20]
+    with pytest.raises(ConfigError, match=r"other normal training images \(pair_shots=5\), but bolt has 4"):
+        drive(pairs(5), region_view(image, pool=Pool()), lambda _: "")
+
+
 def test_too_few_training_images_are_an_error(region_view, drive):
     """The message says how many there are and what to do."""
     with pytest.raises(ConfigError, match=r"\(pair_shots=2\), but bolt has 1\. Set a smaller pair_shots"):
