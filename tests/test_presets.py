@@ -361,9 +361,9 @@ def test_a_preset_names_a_convention_that_exists_and_says_where_it_is_documented
 def test_the_page_names_each_convention():
     """The table in docs/models.md has the convention of each preset of a chosen model, and says which are stated."""
     page = (CONFIGS.parent / "docs" / "models.md").read_text().partition("## How a model writes places")[2]
-    rows = [line for line in page.partition("*Stated*")[0].split("\n") if line.startswith("| `")]
+    rows = [line for line in page.partition("*Stated in the question*")[0].split("\n") if line.startswith("| `")]
     for preset in map(load_model, preset_names("models")):
         if preset.convention:
             (row,) = [row for row in rows if f"`{preset.name}`" in row]
             assert row.startswith(f"| `{preset.convention}`"), preset.name
-            assert ("| stated |" in row) == preset.state_convention, preset.name
+            assert ("| stated in the question |" in row) == preset.state_convention, preset.name
