@@ -57,7 +57,7 @@ Finalize = Callable[[str, Sequence[tuple[float, ...]]], Sequence[float]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A method's scores for one sample, and the evidence for them.
+    """A detector's scores for one sample, and the evidence for them.
 
     Attributes:
         record: scores and evidence as predictions.jsonl keeps them, but without the division's hash.
@@ -66,7 +66,7 @@ class Prediction:
         expected: how many of the scores are expected values.
         retry_error: why asking again failed, where ``--retry-failed`` asked again and the stored answer stayed.
         spent: USD that the image costs now; None if unknown.
-        divided: whether the method works on the image's division.
+        divided: whether the scores are about the regions of the image's division.
         dense: a baseline's own scores; None for a chat model.
     """
 
@@ -138,7 +138,7 @@ def with_score(record: PredictionRecord, score: float) -> PredictionRecord:
 
 
 class Detector(Generic[PluginT]):
-    """One method in a bench: from a sample and its regions to a prediction.
+    """One chat model or baseline in a bench: from a sample and its regions to a prediction.
 
     Attributes:
         rows: the rows of the leaderboard that it fills.
@@ -173,7 +173,7 @@ class Detector(Generic[PluginT]):
         """Start no new question; called when a run ends, early or not."""
 
     def forecast(self) -> dict[str, Any] | None:
-        """Return what a run would ask and cost; None for a method that asks nothing."""
+        """Return what a run would ask and cost; None for a detector that asks nothing."""
         return None
 
     def facts(self, row: Row) -> dict[str, Any]:

@@ -155,7 +155,7 @@ REFERENCE_ROWS = (
 )
 
 OWN_MAPS = (
-    "A row marked (dense) is measured on the method's own anomaly map, pixel by pixel. It is not ranked, because "
+    "A row marked (dense) is measured on the baseline's own anomaly map, pixel by pixel. It is not ranked, because "
     "ranked rows score whole regions."
 )
 

@@ -199,7 +199,7 @@ def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: boo
     expected = manifest.protocol.get("scoring") == "expected"
     by_probability = bool(metrics.get("findings", {}).get("probability"))
     reasons = {
-        "the method is given the ground truth": manifest.model.sees_truth,
+        "it is given the ground truth": manifest.model.sees_truth,
         "no answer is usable": run.metrics.get("coverage") == 0,
         "some images were not answered; run the same command again to ask for them": any(
             run.metrics["answers"].get(status) for status in UNANSWERED

@@ -50,7 +50,7 @@ def why_no_map(run: Run, sources: Sources | None) -> str:
         return ""
     manifest, divisions = run.manifest, sources.divisions
     reasons = {
-        "a run does not store a method's own maps": manifest.model.row == "dense",
+        "a run does not store a baseline's own maps": manifest.model.row == "dense",
         f"the method {manifest.method.name} names no places": not manifest.method.places,
         "the regions of this image are not available": bool(manifest.division.hash) and divisions is None,
         "this run divides the image into other regions": (

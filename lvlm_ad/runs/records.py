@@ -72,7 +72,7 @@ class _Record(BaseModel):
 
 
 class ModelRecord(_Record):
-    """The method that was measured."""
+    """The model that was measured: a chat model, a baseline, or maps from files."""
 
     name: str
     kind: Literal["backend", "baseline", "maps"]
@@ -84,7 +84,7 @@ class ModelRecord(_Record):
     frame: bool = False
     """Whether it is a reference row: chance, contrast or oracle. Reference rows are not ranked."""
     sees_truth: bool = False
-    """Whether the method is given the ground truth."""
+    """Whether it is given the ground truth."""
     price: Values
 
     @field_validator("price")
@@ -100,7 +100,7 @@ class ModelRecord(_Record):
 
 
 class DatasetRecord(_Record):
-    """The data set that the method was measured on."""
+    """The data set that the model was measured on."""
 
     name: str
     fingerprint: str

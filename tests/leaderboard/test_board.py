@@ -337,7 +337,7 @@ def test_rows_stand_in_sections(make_run, make_reference_row, make_own_map):
         ({"model": {"row": "dense"}, "prompt": "", "division": ""}, "own anomaly map, not scored by region"),
         ({"mean": {"image_auroc": None}}, "its Image AUROC is undefined"),
         ({"answers": {"unasked": 2}}, "some images were not answered; run the same command again to ask for them"),
-        ({"model": {"sees_truth": True}}, "the method is given the ground truth"),
+        ({"model": {"sees_truth": True}}, "it is given the ground truth"),
     ],
 )
 def test_a_row_without_a_rank_stands_below_with_its_reason(make_run, changes, reason):

@@ -187,7 +187,7 @@ def test_an_own_map_has_no_map_in_the_gallery(kept_run, images, tmp_path):
     for card in data_of(page)["cards"]:
         assert card["marks"]
         assert [bool(run["map"]) for run in card["runs"]] == [False, True]
-    assert data_of(page)["no_map"] == ["No map: a run does not store a method's own maps", ""]
+    assert data_of(page)["no_map"] == ["No map: a run does not store a baseline's own maps", ""]
     page = write_comparison([kept_run] * 2, tmp_path / "page", resamples=50, pictures=False)
     assert "a run is compared with itself" in page.read_text()
     with pytest.raises(ConfigError, match="two runs or more"):
