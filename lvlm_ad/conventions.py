@@ -67,8 +67,9 @@ def seen_size(seen: SeenSize | None, sent: tuple[int, int]) -> tuple[float, floa
     # Python rounds halves to even, as the makers' code does: 434 becomes 448.
     sides = [max(seen.factor, round(side / seen.factor) * seen.factor) for side in sent]
     if sides[0] * sides[1] > seen.max_pixels:
-        shrink = math.sqrt(seen.max_pixels / (width * height))
-        sides = [max(seen.factor, math.floor(side * shrink / seen.factor) * seen.factor) for side in sent]
+        # Divided in the makers' order: rounding decides where the limit is met exactly.
+        shrink = math.sqrt(width * height / seen.max_pixels)
+        sides = [max(seen.factor, math.floor(side / shrink / seen.factor) * seen.factor) for side in sent]
     elif sides[0] * sides[1] < seen.min_pixels:
         grow = math.sqrt(seen.min_pixels / (width * height))
         sides = [math.ceil(side * grow / seen.factor) * seen.factor for side in sent]

@@ -12,12 +12,12 @@ import numpy as np
 from lvlm_ad.backend import Answer
 from lvlm_ad.conventions import Convention
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.errors import LvlmAdError
+from lvlm_ad.errors import ConfigError, LvlmAdError
 from lvlm_ad.evaluate.conversation import replay
 from lvlm_ad.evaluate.views import seed_of
 from lvlm_ad.methods import AskedModel, View
 from lvlm_ad.plugins.methods import load_method, method_names
-from lvlm_ad.presets import Protocol, load_prompt, preset_names
+from lvlm_ad.presets import Protocol, load_prompt, preset_names, validated
 from lvlm_ad.prompts import Questioner
 from lvlm_ad.runs import TEXT_KEPT
 from lvlm_ad.text2seg.finding import Finding
@@ -52,6 +52,11 @@ class Conversations:
         self._method, self.problem = _method(run.manifest)
         if self._method is not None and not self.problem:
             self.problem = _missing(self._method, sources)
+        self._asked = AskedModel(run.manifest.model.name)
+        try:
+            self._asked = _model(run.manifest)
+        except ConfigError as error:
+            self.problem = self.problem or str(error)
         self._protocol, self._prompt = _protocol(run.manifest), _prompt(run.manifest)
         self._questioner = None if self.problem else self._questions()
         self.has_texts = self._questioner is not None and self._questioner.hash == run.manifest.prompt.hash
@@ -121,7 +126,7 @@ class Conversations:
             fill=partial(questions.text, category) if questions is not None and self.has_texts else lambda _: "",
             references=() if questions is None else questions.references(category),
             pool=() if questions is None else questions.pool(category),
-            model=_model(self._manifest),
+            model=self._asked,
             format="text" if self._prompt is None else self._prompt.format,
         )
 
@@ -162,10 +167,10 @@ def _prompt(manifest: Manifest) -> PromptPreset | None:
 
 
 def _model(manifest: Manifest) -> AskedModel:
-    """Return what the method knew of the model, as far as it is recorded."""
+    """Return what the method knew of the model, as far as it is recorded; ``ConfigError`` if it cannot be read."""
     recorded = dict(manifest.method.convention)
     stated = bool(recorded.pop("stated", False))
-    convention = Convention.model_validate(recorded) if recorded else None
+    convention = validated(Convention, recorded, "the run's convention") if recorded else None
     return AskedModel(manifest.model.name, convention=convention, state_convention=stated)
 
 

@@ -69,7 +69,7 @@ def test_an_image_of_several_questions_has_them_all(opened):
         ("drawer (boxes)", "flags", lambda _: ["clipped"], "scores or status are not those of the answer"),
         ("drawer (boxes)", "text", lambda text: f"{text} ", "not the one in answers.sqlite"),
         ("drawer (zoom)", "spread", lambda _: 0.5, "scores or status are not those of the answer"),
-        ("drawer (zoom)", "steps", lambda steps: [*steps, steps[0]], "the answers are more than the method asks for"),
+        ("drawer (zoom)", "steps", lambda steps: [*steps, steps[0]], "more answers than questions of the method"),
         ("oracle (boxes)", "shapes", lambda _: [{"box": [0, 0, 9, 9], "score": 1.0}], "not those of the ground truth"),
     ],
 )
@@ -105,6 +105,15 @@ def test_another_version_of_a_method_is_not_used(opened):
     method = run.manifest.method.model_copy(update={"options": {**run.manifest.method.options, "sentences": "x"}})
     other = Conversations(replace(run, manifest=run.manifest.model_copy(update={"method": method})))
     assert other.problem == "the installed method boxes is another than the run's"
+
+
+@pytest.mark.parametrize("field", [{"order": "zyx"}, {"mirrored": True}])
+def test_a_convention_that_this_version_does_not_know_is_not_used(opened, field):
+    """A stranger's run, or one of a later version, whose answers could only be read wrongly: its pages have none."""
+    run, _, sources = opened("drawer (boxes)")
+    method = run.manifest.method.model_copy(update={"convention": {**run.manifest.method.convention, **field}})
+    other = Conversations(replace(run, manifest=run.manifest.model_copy(update={"method": method})), sources)
+    assert "the run's convention" in other.problem
 
 
 def test_stored_answers_are_preferred(method_runs, tmp_path):
