@@ -14,6 +14,7 @@ from lvlm_ad.text2seg.lexer import LONGEST, Text, plain, tail
 from lvlm_ad.text2seg.places.flags import FLAGS, HARMLESS
 from lvlm_ad.text2seg.places.image_score import stated_image_score
 from lvlm_ad.text2seg.places.nothing import says_nothing
+from lvlm_ad.text2seg.places.written import NUMBER
 from lvlm_ad.text2seg.read import TOO_LONG
 from lvlm_ad.text2seg.refusals import is_refusal
 
@@ -44,7 +45,7 @@ _ECHO = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 """A repeated question, up to what it asks for where there is no defect: "answer with an empty list: []"."""
-_SCORE = re.compile(r"\+?([0-9]{0,3}(?:[.,][0-9]{0,30})?)\s{0,3}(%?)")
+_SCORE = re.compile(rf"({NUMBER})\s{{0,3}}(%?)")
 _NOT_GIVEN = frozenset({"", "null", "none", "n/a", "-"})
 
 
@@ -77,18 +78,16 @@ def relevant_text(answer: Answer) -> Text:
 
 
 def read_score(value: Value | None) -> tuple[float | None, bool]:
-    """Read a score such as 0.7, "0.7" or "40 %".
+    """Read a score such as 0.7, "0,7", 1e-05 or "40 %".
 
     Returns:
         The score in [0, 1], None if there is none; and whether something stands there that is no score.
     """
     if value is None or (isinstance(value, Scalar) and value.text.text.strip().lower() in _NOT_GIVEN):
         return None, False
-    match = _SCORE.fullmatch(value.text.text.strip()) if isinstance(value, Scalar) else None
-    if match is None or match[1] in {"", ".", ","}:
-        return None, True
-    score = float(match[1].replace(",", ".")) / (100 if match[2] else 1)
-    return (score, False) if score <= 1 else (None, True)
+    match = _SCORE.fullmatch(value.text.text.strip().replace(",", ".")) if isinstance(value, Scalar) else None
+    score = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    return (abs(score), False) if 0 <= score <= 1 else (None, True)
 
 
 def without_copies(places: Sequence[tuple[Hashable, T, float | None]], flags: set[str]) -> list[tuple[T, float | None]]:

@@ -24,6 +24,7 @@ def read(text, naming="chess", outcome="ok", *, scored=True, grid=(8, 8)):
         pytest.param("row 2, column 3: 0.5; column D, row 1: 0.4", {(2, 3): 0.5, (1, 4): 0.4}, id="in words"),
         pytest.param("B3 is 0.8 and C4 has a score of 0.6", {(3, 2): 0.8, (4, 3): 0.6}, id="in a sentence"),
         pytest.param("B3: deep scratch, 0.8", {(3, 2): 0.8}, id="the defect before the score"),
+        pytest.param("B3: 8e-1, C4: 0.6", {(3, 2): 0.8, (4, 3): 0.6}, id="powers of ten"),
         pytest.param("B3: 0,8, C4: 0,6", {(3, 2): 0.8, (4, 3): 0.6}, id="decimal commas"),
         pytest.param("B3 0.8; C4, 60%", {(3, 2): 0.8, (4, 3): 0.6}, id="without a sign"),
         pytest.param("R3C2: 0.8; (row 4, column 3): 0.6", {(3, 2): 0.8, (4, 3): 0.6}, id="short and long words"),

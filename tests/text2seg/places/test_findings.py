@@ -29,6 +29,7 @@ ONE = (125, 250, 500, 375)
     [
         ('{"image_anomaly_score": 0.6, "boxes": [{"box": [1, 2, 3, 4], "score": 0.3}]}', 0.6, [0.3], ()),
         ('{"image_score": "60 %", "boxes": [{"box": [1, 2, 3, 4], "confidence": "30%"}]}', 0.6, [0.3], ()),
+        ('{"image_score": 1e-05, "boxes": [{"box": [1, 2, 3, 4], "score": "2,5E-06"}]}', 1e-5, [2.5e-6], ()),
         ('{"anomaly_score": 0.6, "boxes": [{"box": [1, 2, 3, 4], "anomaly_score": 0.3}]}', 0.6, [0.3], ()),
         ('[{"image_anomaly_score": 0.6}, {"box": [1, 2, 3, 4], "conf": 0.3}]', 0.6, [0.3], ()),
         ('[{"image_anomaly_score": 0.6, "box": [1, 2, 3, 4], "probability": 0.3}]', 0.6, [0.3], ()),
