@@ -99,9 +99,11 @@ def check_conditions(first: Run, second: Run, *, across_conditions: bool) -> lis
     return [f"they differ in {', '.join(differ)}"] if differ else []
 
 
-def _asked_by(manifest: Manifest) -> str:
+def _asked_by(manifest: Manifest, *, hashes: bool) -> str:
     """Name the method by which a model was asked; empty for a baseline, which is asked nothing."""
-    return method_in_words(manifest, convention=not manifest.prompt.own) if manifest.model.kind == "backend" else ""
+    if manifest.model.kind != "backend":
+        return ""
+    return method_in_words(manifest, hashes=hashes, convention=not manifest.prompt.own)
 
 
 def _differing_sizes(one: Manifest, other: Manifest) -> str:
@@ -117,9 +119,11 @@ def _differing_sizes(one: Manifest, other: Manifest) -> str:
 
 def differing_conditions(one: Manifest, other: Manifest) -> list[str]:
     """Name the conditions that differ; a baseline has no question and a dense row no division, which do not count."""
+    methods = [tuple(_asked_by(run, hashes=hashes) for run in (one, other)) for hashes in (False, True)]
     pairs = {
         "row": (one.model.row, other.model.row),
-        "method": (_asked_by(one), _asked_by(other)),
+        # Hashes are needed only where nothing else differs.
+        "method": methods[len(set(methods[0])) == 1],
         "division": (one.division.hash[:8], other.division.hash[:8]),
         # A model's own question belongs to the model.
         "prompt": tuple("own" if asked.own else asked.hash[:8] for asked in (one.prompt, other.prompt)),

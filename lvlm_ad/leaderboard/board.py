@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
-from lvlm_ad.leaderboard.conditions import breadth, conditions_of, fits, title_of
+from lvlm_ad.leaderboard.conditions import breadth, conditions_of, fits, titles_of
 from lvlm_ad.leaderboard.entries import ALL_SHAPE_METRICS, LOWER_IS_BETTER, Entry, make_entry, published_entry
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.ranking import rank_rows
@@ -107,16 +106,16 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
         for members in fitting:
             members.append(run)
     evidence = Evidence(verified=verified)
-    groups = [_group(conditions, members, sort, evidence, verified=verified) for conditions, members in tables]
-    titles = Counter(group.title for group in groups)
-    for at, group in enumerate(groups):
-        if titles[group.title] > 1:
-            groups[at] = replace(group, title=f"{group.title} · images {group.conditions['dataset_fingerprint'][:8]}")
+    titles = titles_of([members[0].manifest for _, members in tables])
+    groups = [
+        _group(title, conditions, members, sort, evidence, verified=verified)
+        for title, (conditions, members) in zip(titles, tables, strict=True)
+    ]
     return Board(tuple(sorted(groups, key=lambda group: group.title)), sort)
 
 
 def _group(
-    conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, evidence: Evidence, *, verified: bool
+    title: str, conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, evidence: Evidence, *, verified: bool
 ) -> Group:
     manifest = runs[0].manifest  # of the run that began the table
     by_name: dict[str, list[Manifest]] = {}
@@ -132,7 +131,7 @@ def _group(
     is_usual = manifest.dataset.whole and manifest.fpr_limit == DEFAULT_FPR_LIMIT
     published = [published_entry(row) for row in published_rows() if row["dataset"] == manifest.dataset.name]
     ranking = ranking or _no_interval(rows, sort, evidence)
-    return Group(title_of(manifest), conditions, (*measured, *(published if is_usual else [])), ranking)
+    return Group(title, conditions, (*measured, *(published if is_usual else [])), ranking)
 
 
 def _no_interval(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) -> str:

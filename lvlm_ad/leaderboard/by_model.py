@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from scipy import stats
 from lvlm_ad.compare import Difference, adjusted, compare_runs, differing_conditions, method_in_words
 from lvlm_ad.errors import ConfigError, RunError, nearest
 from lvlm_ad.leaderboard.columns import Column, usd
+from lvlm_ad.leaderboard.conditions import longer
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.entries import Entry, make_entry
 from lvlm_ad.leaderboard.evidence import Evidence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["USES", "MethodRow", "ModelTable", "Use", "metrics_by_model", "model_tables"]
 
-_USUAL = "image_auroc,image_ap,pixel_auroc,pixel_ap,pixel_aupro,miou_box,miou_mask,false_alarms"
+_USUAL = "image_auroc,image_ap,pixel_auroc,pixel_ap,pixel_aupro,miou_box,miou_mask,false_alarms,point_hit,found"
 
 _PAIR = 2
 
@@ -124,7 +124,7 @@ def metrics_by_model(names: str) -> tuple[Column, ...]:
 
     Example:
         >>> [column.head for column in metrics_by_model("image_auroc,miou_box")]
-        ['I-AUROC', 'mIoU box']
+        ['I-AUROC', 'mIoU (boxes)']
     """
     columns = chosen_columns(names or _USUAL)[2:]
     for column in columns:
@@ -212,16 +212,10 @@ def _table(runs: Sequence[Run], sort: str, notes: Sequence[str]) -> ModelTable:
 def _names(runs: Sequence[Run], entries: Sequence[Entry]) -> list[str]:
     """Name each run by its method, with its marks; where two have the same name, with options and hash as needed."""
     names = [run.manifest.method.name for run in runs]
-    names = _longer(names, [method_in_words(run.manifest, hashes=False) for run in runs])
-    names = _longer(names, [f"{name} #{run.manifest.config_hash[:6]}" for name, run in zip(names, runs, strict=True)])
+    names = longer(names, [method_in_words(run.manifest, hashes=False) for run in runs])
+    names = longer(names, [f"{name} #{run.manifest.config_hash[:6]}" for name, run in zip(names, runs, strict=True)])
     marks = [entry.name.partition(" [")[1:] for entry in entries]
     return [f"{name}{''.join(mark)}" for name, mark in zip(names, marks, strict=True)]
-
-
-def _longer(names: Sequence[str], longer: Sequence[str]) -> list[str]:
-    """Replace names that occur more than once."""
-    counts = Counter(names)
-    return [other if counts[name] > 1 else name for name, other in zip(names, longer, strict=True)]
 
 
 def _row(run: Run, reference: Run, name: str, entry: Entry) -> MethodRow:
@@ -234,7 +228,9 @@ def _row(run: Run, reference: Run, name: str, entry: Entry) -> MethodRow:
         return MethodRow(name, entry, uses, None, (str(error), *entry.notes))
     # Method and question differ in every row.
     differ = [one for one in differing_conditions(run.manifest, reference.manifest) if not one.startswith(_EXPECTED)]
-    others = [note for note in comparison.notes if not note.startswith("they differ in ")]
+    # The row's own notes give the reasons of its metrics already.
+    reasons = {note: note.partition(": ")[2] for note in comparison.notes if not note.startswith("they differ in ")}
+    others = [note for note, reason in reasons.items() if not (reason and any(reason in one for one in entry.notes))]
     notes = [*entry.notes, *([f"differs in {', '.join(differ)}"] if differ else []), *others]
     return MethodRow(name, entry, uses, comparison, tuple(dict.fromkeys(notes)))
 

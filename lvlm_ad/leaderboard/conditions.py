@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.compare import method_in_words
@@ -11,7 +12,7 @@ from lvlm_ad.runs import DEFAULT_FPR_LIMIT
 if TYPE_CHECKING:
     from lvlm_ad.runs import Manifest, Run
 
-__all__ = ["breadth", "conditions_of", "fits", "title_of"]
+__all__ = ["breadth", "conditions_of", "fits", "longer", "titles_of"]
 
 _USUAL_SIZE = 768
 """The image size of the paper; a table's title mentions any other."""
@@ -79,15 +80,28 @@ def breadth(run: Run) -> int:
     return 3 if model.row == "dense" else 2 if model.frame else 1 if not run.manifest.prompt.hash else 0
 
 
-def title_of(manifest: Manifest) -> str:
-    """Return the conditions of the table that a run begins, in words."""
+def titles_of(manifests: Sequence[Manifest]) -> list[str]:
+    """Return the conditions of the tables that runs begin, in words; where two are the same, with hashes as needed."""
+    titles = longer([_title(one, hashes=False) for one in manifests], [_title(one, hashes=True) for one in manifests])
+    images = [one.dataset.fingerprint[:8] for one in manifests]
+    return longer(titles, [f"{title} · images {of}" for title, of in zip(titles, images, strict=True)])
+
+
+def longer(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Replace the names that occur more than once by longer ones."""
+    counts = Counter(names)
+    return [other if counts[name] > 1 else name for name, other in zip(names, others, strict=True)]
+
+
+def _title(manifest: Manifest, *, hashes: bool) -> str:
     protocol, division, method, asked = manifest.protocol, manifest.division, manifest.method, manifest.prompt
     size, shots = protocol.get("image_size"), protocol.get("shots", 0)
     unusual_size = f"{size} x {size} pixels" if size else "images in their own size"
+    asked_by = method_in_words(manifest, hashes=hashes, convention=not asked.own)
     is_divided = division.hash or method.name == "regions"
     parts = [
         manifest.dataset.summary,
-        f"method {method_in_words(manifest, convention=not asked.own)}" if method.name != "regions" else "",
+        f"method {asked_by}" if method.name != "regions" else "",
         f"{division.method or 'no'} division {division.hash[:8]}".strip() if is_divided else "",
         "" if size == _USUAL_SIZE else unusual_size,
         f"prompt: {_OWN}" if asked.own else f"prompt {asked.name} {asked.hash[:8]}" if asked.hash else "",

@@ -268,12 +268,20 @@ def undefined_notes(mean: Mapping[str, Any]) -> list[str]:
         >>> where = "undefined in 1 of 1 categories (nut)"
         >>> undefined_notes({"undefined": {"image_ap": f"{where}: no image is anomalous", "pixel_ap": f"{where}: x"}})
         ['undefined in 1 of 1 categories (nut): no image is anomalous, x']
+        >>> undefined_notes({"undefined": {"pixel_ap": f"{where}: x"}})
+        ['pixel metrics: undefined in 1 of 1 categories (nut): x']
     """
-    reasons: dict[str, list[str]] = {}
-    for text in dict.fromkeys(mean.get("undefined", {}).values()):
+    reasons: dict[str, dict[str, None]] = {}
+    of_images = set()
+    for metric, text in mean.get("undefined", {}).items():
         where, _, reason = text.rpartition(": ")
-        reasons.setdefault(where, []).append(reason)
-    notes = [f"{where}: {', '.join(texts)}" if where else ", ".join(texts) for where, texts in reasons.items()]
+        reasons.setdefault(where, {})[reason] = None
+        if not metric.startswith("pixel_"):
+            of_images.add(where)
+    notes = []
+    for where, texts in reasons.items():
+        subject = ["pixel metrics"] if where and where not in of_images else []
+        notes.append(": ".join([*subject, *filter(None, [where]), ", ".join(texts)]))
     if mean.get("n_with_truth") is not None:
         notes.append(f"pixel metrics of the {mean['n_with_truth']} images whose ground truth is known")
     return notes

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.columns import COLUMNS, Column, percent
 from lvlm_ad.leaderboard.entries import LOWER_IS_BETTER
+from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Group
@@ -38,43 +39,40 @@ class ShapeColumn(Column):
         return entry.metrics.get(self.name)
 
 
-def _accuracies(kind: str, *, usual: bool) -> list[ShapeColumn]:
-    """Return the columns of ACC@IoU for unions of "box" or "mask"."""
-    return [
-        ShapeColumn(
-            f"acc_{kind}_{percents}",
-            f"ACC@.{percents // 10} {kind}",
-            f"ACC@.{percents // 10}\n{kind}",
-            percent,
-            about=f"share of defective images with an IoU ({kind}) of {percents / 100:g} or more",
-            usual=usual,
-        )
-        for percents in (10, 30, 50)
-    ]
-
-
 _BOX = "mean IoU of the union of all places with the union of the boxes around the defects, over defective images"
-_COLUMNS = (
-    ShapeColumn("miou_box", "mIoU box", "mIoU\nbox", percent, about=_BOX),
-    ShapeColumn("miou_mask", "mIoU mask", "mIoU\nmask", percent, about="the same with the defects themselves"),
-    *_accuracies("box", usual=True),
-    *_accuracies("mask", usual=False),
-    ShapeColumn(
-        "false_alarms",
-        "False places",
-        "false\nplaces",
-        percent,
-        about="share of good images in which a place is named",
-    ),
-    ShapeColumn("point_hit", "Hit", "hit", percent, about="share of points that lie on a defect"),
-    ShapeColumn("found", "Found", "found", percent, about="share of defects on which a point lies"),
-)
+
+
+def _accuracy(of: str, percents: int) -> tuple[str, str]:
+    """Return the heading in the terminal, and what the column is, of ACC@IoU for unions of "boxes" or "masks"."""
+    about = f"share of defective images with an IoU ({of}) of {percents / 100:g} or more"
+    return f"ACC@.{percents // 10}\n{of}", about
+
+
+_ABOUT: Mapping[str, tuple[str, str]] = {
+    "miou_box": ("mIoU\nboxes", _BOX),
+    "miou_mask": ("mIoU\nmasks", "the same with the defects themselves"),
+    **{f"acc_box_{percents}": _accuracy("boxes", percents) for percents in (10, 30, 50)},
+    **{f"acc_mask_{percents}": _accuracy("masks", percents) for percents in (10, 30, 50)},
+    "false_alarms": ("false\nalarms", "share of good images in which a place is named"),
+    "point_hit": ("point\nhits", "share of points that lie in a defect"),
+    "found": ("defects\nfound", "share of defects in which a point lies"),
+}
+"""Heading in the terminal, and what the metric is."""
 
 _KEPT = ("found", "point_hit", "miou_box", "acc_box_50", "false_alarms", "miou_mask", "acc_box_30", "acc_box_10")
 """In the order in which a narrow terminal keeps them, the longest first."""
 
 SHAPES: Mapping[str, ShapeColumn] = {
-    one.name: replace(one, drop=10 - _KEPT.index(one.name) if one.name in _KEPT else 1) for one in _COLUMNS
+    name: ShapeColumn(
+        name,
+        title,
+        _ABOUT[name][0],
+        percent,
+        drop=10 - _KEPT.index(name) if name in _KEPT else 1,
+        about=_ABOUT[name][1],
+        usual=not name.startswith("acc_mask"),
+    )
+    for name, title in {**SHAPE_METRICS, **POINT_METRICS}.items()
 }
 """Columns of the metrics of shapes by name."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lvlm_ad.regions.shapes import Box, Cell, Mask, Point, Polygon, Region
 from lvlm_ad.text2seg.finding import Finding
-from lvlm_ad.text2seg.scores import Status
+from lvlm_ad.text2seg.scores import Scores, Status
 
 if TYPE_CHECKING:
     from lvlm_ad.methods.contract import Places, View
@@ -32,7 +32,8 @@ def flaw_of(finding: Any, view: View, places: Places = "regions") -> str:
         'returned 1.5 as image score; it must be a float in [0, 1], or None'
     """
     if not isinstance(finding, Finding):
-        return f"returned {type(finding).__name__}; it must return a Finding"
+        made = ", such as Finding.of(scores)" if isinstance(finding, Scores) else ""
+        return f"returned {type(finding).__name__}; it must return a Finding{made}"
     if finding.shapes and not places:
         return "returned places, but its attribute places is empty"
     return _flaw_of_fields(finding) or next(filter(None, (_flaw_of_place(one, view) for one in finding.shapes)), "")

@@ -44,7 +44,9 @@ class InConvention(OneQuestion):
     def why_not(self, model: AskedModel) -> str:
         """Say that the model's convention is unknown, or cannot be used."""
         if model.convention is None:
-            return "its preset names no convention for coordinates; name one with --set convention=NAME"
+            return (
+                "its preset names no convention for coordinates; name one of docs/models.md with --set convention=NAME"
+            )
         flaw = self.flaw(model.convention)
         return f"{flaw} (convention {model.convention.name})" if flaw else ""
 

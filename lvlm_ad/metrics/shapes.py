@@ -48,11 +48,11 @@ SHAPE_METRICS: Mapping[str, str] = {
     "acc_mask_10": "ACC@0.1 (masks)",
     "acc_mask_30": "ACC@0.3 (masks)",
     "acc_mask_50": "ACC@0.5 (masks)",
-    "false_alarms": "False places",
+    "false_alarms": "False alarms",
 }
-"""The metrics of every kind of shape and their titles, in the order of tables. Of false alarms, fewer are better."""
+"""The metrics of every kind of shape and their titles, in the order of tables. Fewer false alarms are better."""
 
-POINT_METRICS: Mapping[str, str] = {"point_hit": "Points in defects", "found": "Defects found"}
+POINT_METRICS: Mapping[str, str] = {"point_hit": "Point hits", "found": "Defects found"}
 """Further metrics of points, and their titles."""
 
 

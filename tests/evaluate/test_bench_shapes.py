@@ -89,7 +89,7 @@ def test_a_method_without_places_has_no_pixel_metrics(oracles):
 def test_the_page_of_a_run_has_its_metrics_of_shapes(oracles, tmp_path):
     """A table by category with the mean; a method without places has no such table."""
     page = write_report(oracles["points"], tmp_path / "page", pictures=False).read_text()
-    assert page.count("Points in defects</th>") == 1
+    assert page.count("Point hits</th>") == 1
     assert "Metrics of shapes by category" in page
     mapless = oracles["yes-no"]
     assert run_pages._report(mapless, decisions_of(mapless))["shape_titles"] == {}

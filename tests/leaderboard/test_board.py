@@ -359,4 +359,4 @@ def test_metrics_undefined_for_the_same_categories_are_one_note(make_run):
         "pixel_aupro": f"{other}: 3 of 9 images have no ground-truth mask",
     }
     text = notes(make_board([make_run("a", mean={"undefined": undefined})]))["a"]
-    assert text == f"{where}: no image is normal, no image is anomalous; {undefined['pixel_aupro']}"
+    assert text == f"{where}: no image is normal, no image is anomalous; pixel metrics: {undefined['pixel_aupro']}"

@@ -178,6 +178,16 @@ def test_the_page_shows_them_and_leads_to_reports(table, tmp_path):
     assert "<script>x" not in page
 
 
+def test_a_reason_is_given_once(make_method):
+    """The row says why it has no map; the comparison, which finds the same, does not say it again."""
+    reason = "undefined in 2 of 2 categories (a, b): the method gives no map"
+    undefined = {"undefined": dict.fromkeys(["pixel_auroc", "pixel_ap"], reason)}
+    score = make_method("score", 0.5)
+    score = replace(score, metrics={**score.metrics, "mean": {**score.metrics["mean"], **undefined}})
+    ((table,), _) = model_tables([make_method("regions", 0.7), score])
+    assert " ".join(table.rows[1].notes).count("gives no map") == 1
+
+
 def test_only_metrics_have_differences():
     """Costs are always there; decisions are not compared; a wrong metric to sort by is named."""
     with pytest.raises(ConfigError, match="no differences of 'recall'"):

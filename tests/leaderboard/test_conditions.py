@@ -99,3 +99,18 @@ def test_the_oracle_frames_the_tables_of_its_method(make_run, make_boxes):
         {"a (boxes)", "oracle (boxes)"},
         {"a", "oracle"},
     ]
+
+
+def test_a_hash_is_in_a_title_only_where_it_tells_tables_apart(make_boxes):
+    """It says nothing to a reader; two tables with other sentences have nothing else to differ in."""
+    one, other = ({"name": "boxes", "options": {"scored": True, "sentences": digit * 64}} for digit in "ab")
+    assert titles(make_boxes("a", method=one)) == ["method boxes (scored), gemini_1000"]
+    assert titles(make_boxes("a", method=one), make_boxes("b", method=other)) == [
+        "method boxes (scored, sentences aaaaaaaa), gemini_1000",
+        "method boxes (scored, sentences bbbbbbbb), gemini_1000",
+    ]
+
+
+def titles(*runs):
+    """What the titles of the runs' tables say of the method."""
+    return [group.title.split(" · ")[1] for group in make_board(runs).groups]

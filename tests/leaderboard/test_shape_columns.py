@@ -40,15 +40,15 @@ def boards(make_run):
 def test_a_table_with_places_has_their_columns(boards):
     """Only the table that has them, only those that are defined, with their meaning; intervals are kept."""
     boxes, regions = FORMATS["md"](boards).split("###")[1:]
-    head = "PRO | mIoU box | mIoU mask | ACC@.5 box | False places | To best"
+    head = "PRO | mIoU (boxes) | mIoU (masks) | ACC@0.5 (boxes) | False alarms | To best"
     assert head in boxes
     assert "mIoU" not in regions.split("In percent")[0]
     assert "| 50.0 | 25.0 | 75.0 | 12.5 |" in boxes
-    assert "mIoU box: mean IoU" in regions
-    assert "Hit" not in boxes
+    assert "mIoU (boxes): mean IoU" in regions
+    assert "Point hits" not in boxes
     lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](boards))))
     assert [line["miou_box_high"] for line in lines] == ["0.6", "0.6", ""]
-    assert "ACC@.5 box" in FORMATS["tex"](boards)
+    assert "ACC@0.5 (boxes)" in FORMATS["tex"](boards)
     assert "no points" in boxes
 
 
@@ -63,11 +63,11 @@ def test_the_terminal_and_the_page_show_them(boards):
     wide, narrow = io.StringIO(), io.StringIO()
     print_board(boards, Console(file=wide, width=250))
     print_board(boards, Console(file=narrow, width=80))
-    assert "mIoU box: mean IoU" in wide.getvalue()
-    assert "mIoU mask" in narrow.getvalue().split("No room here for:")[1]
+    assert "mIoU (boxes): mean IoU" in wide.getvalue()
+    assert "mIoU (masks)" in narrow.getvalue().split("No room here for:")[1]
     page = board_page(boards)
-    assert page.count('<th scope="col">mIoU box</th>') == 1
-    assert "mIoU mask: the same" in page
+    assert page.count('<th scope="col">mIoU (boxes)</th>') == 1
+    assert "mIoU (masks): the same" in page
 
 
 def test_places_can_be_chosen_by_category(boards):

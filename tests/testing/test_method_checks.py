@@ -88,6 +88,7 @@ LOOSE = "try:\n        yield Request((), 'What?')\n    finally:\n        yield R
             "asks at least 3 questions about an image, but its most_questions() returned 2",
         ),
         (inspecting(ASK + "return answer"), "conversations_are_valid", "The method Broken returned Answer"),
+        (inspecting(ASK + "return read(answer, 0)"), "conversations_are_valid", "such as Finding.of(scores)"),
         (
             inspecting(ASK + "return Finding(0.5, (Box(0, 0, 9, 9, 1.0),))"),
             "conversations_are_valid",
