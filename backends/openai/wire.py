@@ -73,7 +73,7 @@ class OpenAIOptions(BackendOptions):
     """Number of alternatives per token for which to request log-probabilities."""
     keep_special_tokens: bool | None = None
     """Whether the answer keeps the model's special tokens, such as those around a place; vLLM and SGLang remove them
-    unless told otherwise. Default: the endpoint decides, and is sent nothing."""
+    unless this is true. Default: the endpoint decides, and is sent nothing."""
     timeout: Annotated[float, Field(gt=0), Transport] = 120.0
     """Seconds to wait for the beginning of an answer, and again for its end."""
 

@@ -57,7 +57,7 @@ class ZoomOptions(MethodOptions):
     """Options of zoom."""
 
     zoom_budget: Annotated[int, Field(ge=1)] = 4
-    """The most closer looks per image: the questions after the first, one for each region that is looked at closer."""
+    """At most this many closer looks per image; each is a question about one region."""
     zoom_when: Annotated[str, BeforeValidator(_score_range)] = "0-1"
     """Look closer only where the first image score lies in this range, such as 0.2-0.8; 0.2 alone stands for 0.2-1."""
     zoom_pieces: Annotated[int, Field(ge=2, le=64)] = 16

@@ -127,7 +127,7 @@ def no_answer_at_all(method: Method) -> None:
                     talk.go_on([respond(0, question) for question in talk.requests])
 
 
-def bad_answers_are_not_good_news(method: Method) -> None:
+def refused_answers_give_no_score(method: Method) -> None:
     """If every question is refused, the finding has no image score."""
     refusal = HOSTILE[0]
     found = converse(method, view_of(method), lambda *_: refusal).finding
@@ -193,7 +193,7 @@ METHOD_CHECKS: dict[str, Callable[[Any], None]] = {
         references_are_needed_or_not,
         any_answer,
         no_answer_at_all,
-        bad_answers_are_not_good_news,
+        refused_answers_give_no_score,
         view_is_unchanged,
         is_usable_is_valid,
         best_finding_is_valid,

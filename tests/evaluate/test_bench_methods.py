@@ -192,7 +192,7 @@ def test_a_view_tells_nothing_of_the_label(kept_data, grid):
 
 
 def test_maps_of_methods_do_not_replace_each_other(bench, rounds, tmp_path):
-    """Each method's maps have a folder; one that says no place has none, and its user is told."""
+    """Each method's maps have a folder; a method without places has none, and a note says so."""
     folder = tmp_path / "maps"
     bench(categories=BOLT, limit=1, maps=folder)
     bench(method=rounds, categories=BOLT, limit=1, maps=folder)

@@ -134,7 +134,7 @@ def test_measures_that_are_wrong_are_named(oracles, kept_data, measures, without
 
 
 def test_shapes_that_are_wrong_are_named(oracles, kept_data):
-    """A box elsewhere gives other pixel counts; what is no box is said; a score that no pixel has is found."""
+    """A box moved, a shape that is none, and a score that no pixel has are each reported."""
     run = oracles["boxes"]
     moved = changed(run, shapes=[{"box": [0, 0, 5, 5], "score": 1.0}])
     assert any("not those of the data set's masks" in one for one in problems(moved, kept_data))

@@ -16,7 +16,7 @@ VIEW = View(BLANK, BLANK, "bolt", "bolt", None, "seed", Protocol(), str)
 
 
 class Rounds(Method):
-    """Asks one question, then two at once, and keeps what it hears."""
+    """Asks one question, then two at once, and keeps the answers."""
 
     places, needs_regions = "", False
     closed = False

@@ -143,7 +143,7 @@ def test_paraphrases_that_do_not_suffice_are_refused(tmp_path):
 
 
 def test_the_best_finding_is_that_of_regions(region_view):
-    """Who knows the truth answers the same each time."""
+    """A model that knows the defects answers the same each time."""
     view, mask = region_view(), np.zeros((96, 96), bool)
     mask[:12, :24] = True
     assert votes().best_finding(view, mask).shapes == (Region(1, 0.5),)

@@ -24,7 +24,7 @@ def test_without_probabilities_the_word_counts(make_view, talk, text, score):
 
 
 def test_an_echo_of_the_question_is_no_answer(make_view, talk):
-    """A model that repeats the question has said neither yes nor no."""
+    """A model that repeats the question answers neither yes nor no."""
     _, finding = talk(YesNo(), make_view(prompt="yes-no"), lambda request: Answer(request.text))
     assert finding.image is None
 

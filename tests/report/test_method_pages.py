@@ -80,7 +80,7 @@ def test_a_conversation_is_shown_question_by_question(report):
 
 
 def test_without_pictures_the_answers_of_a_conversation_are_shown(report):
-    """Why its questions are not is said; methods without regions need no data set for their answers."""
+    """The page says why it shows no questions; methods without regions need no data set for their answers."""
     data, folder = report("drawer (zoom)", pictures=False)
     steps = data["cards"][0]["runs"][0]["steps"]
     assert [(step["picture"], step["text"]) for step in steps] == [("", None)] * 3

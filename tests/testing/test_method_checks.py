@@ -139,7 +139,7 @@ LOOSE = "try:\n        yield Request((), 'What?')\n    finally:\n        yield R
         (inspecting("view.image[0] = 7"), "view_is_unchanged", "writes into the view's images"),
         (
             inspecting(ASK + "return Finding(read(answer, 0).image or 0.0)"),
-            "bad_answers_are_not_good_news",
+            "refused_answers_give_no_score",
             "every question was refused, and the image score is 0.0",
         ),
         (inspecting("", is_usable=lambda *_: True), "is_usable_is_valid", "accepts an answer that is refused"),
@@ -203,9 +203,9 @@ def test_the_command_names_each_check(tmp_path, lvlm_ad_command):
     )
     done = lvlm_ad_command("check-method", "hasty.py", "--json")
     assert done.returncode == 2, done.stderr
-    told = json.loads(done.stdout)
-    assert told["method"] == "hasty.py"
-    assert {name for name, problem in told["checks"].items() if problem} == {"bad_answers_are_not_good_news"}
+    printed = json.loads(done.stdout)
+    assert printed["method"] == "hasty.py"
+    assert {name for name, problem in printed["checks"].items() if problem} == {"refused_answers_give_no_score"}
     assert [line.split()[0] for line in done.stderr.splitlines()[:-1]].count("FAIL") == 1
     done = lvlm_ad_command("check-method", "hasty.py", "--set", "strictnes=1")
     assert (done.returncode, "hasty.py has no setting 'strictnes'" in done.stderr) == (2, True)

@@ -152,7 +152,7 @@ def test_a_model_with_its_own_tokens_is_read_by_them_alone():
 
 
 def test_boxes_after_damage_in_a_list_still_belong_to_it():
-    """What follows damaged JSON may have stood in it: both boxes are used, and the damage is told."""
+    """A box after damaged JSON may belong to it: both boxes are used, and the damage is flagged."""
     finding = boxes('[{"bbox_2d": [125, 250, 500, 375]}, !!! {"bbox_2d": [0, 0, 125, 125]}]')
     assert (sides(finding), finding.flags) == ([ONE, TWO], ("cut",))
 

@@ -47,7 +47,7 @@ ONE = (125, 250, 500, 375)
     ],
 )  # fmt: skip
 def test_scores_are_whose_they_are(text, image, scores, flags):
-    """The image's score and each box's are told apart; what is missing is flagged and replaced by the rule."""
+    """The scores of the image and of each box are kept apart; a missing one is flagged and replaced by the rule."""
     finding = boxes(text, scored=True)
     assert (finding.image, [box.score for box in finding.shapes], finding.flags) == (image, scores, flags)
     assert finding.status == ("partial" if flags else "ok")
