@@ -75,7 +75,8 @@ def ask(
             f"image score: {'none' if answer.image_score is None else f'{answer.image_score:.3f}'} ({answer.status})"
         )
         named = ", ".join(f"{name}: {score:.3f}" for name, score in asked.places[:10])
-        shell.show(f"{'places' if answer.shapes else 'regions'}: {named or 'none'}")
+        if asked.kind:
+            shell.show(f"{'places' if answer.shapes else asked.kind}: {named or 'none'}")
         for note in answer.notes:
             shell.show(f"note: {note}")
         shell.show(f"picture: {path}")

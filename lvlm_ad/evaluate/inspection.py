@@ -141,6 +141,8 @@ class _Work:
         """Choose the threshold, then inspect what is there and, with ``watch``, what comes until Ctrl-C."""
         plan, detector = self._plan, self._inspector.detector
         self._inspection.identity = detector.plugin.identity()
+        if plan.config.maps is not None and not detector.places:
+            self._progress.note(f"--method {plan.plan.method_name} gives no map, so none is written.")
         if plan.plan.config.batch:
             self._inspector.gather(plan.all_samples())
         # A folder that is empty by mistake must not replace the results before.

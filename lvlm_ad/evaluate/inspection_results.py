@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from io import StringIO
 from pathlib import Path
@@ -59,7 +59,8 @@ class InspectedPicture:
         path: its path in the folder, with slashes.
         score: the image anomaly score in [0, 1]; None without one.
         decision: "alarm", "pass", or "undecided": there is no score.
-        reason: what the model said, shortened to one line; empty for a method that writes no text.
+        reason: what the model said, shortened to one line, with " | " between answers; empty for a method that writes
+            no text.
         regions: number:score of the ten regions with the highest scores above 0, the highest first; of another place,
             what and where it is, such as box(10,20,30,40):0.9.
         status: what was read from the answer, see ``text2seg.Status``; "unreadable": the file is no picture that can be
@@ -100,7 +101,7 @@ def inspected(path: str, outcome: Prediction | DataError, *, paid: bool) -> Insp
     return InspectedPicture(
         path,
         record.image_score if outcome.dense is None else float(outcome.dense.image),
-        reason=_reason(record.text) if paid else "",
+        reason=_reason([step.text for step in record.steps] or [record.text]) if paid else "",
         regions=" ".join(f"{name}:{score:.4g}" for name, score in named[:_MOST_REGIONS]),
         status=record.status,
         cost_usd=record.cost_usd if paid else 0.0,
@@ -108,9 +109,9 @@ def inspected(path: str, outcome: Prediction | DataError, *, paid: bool) -> Insp
     )
 
 
-def _reason(text: str) -> str:
-    """Return what an answer says, without reasoning that comes before it, in one line."""
-    words = " ".join((answer_part(Text.of(text)).text or text).split())
+def _reason(answers: Sequence[str]) -> str:
+    """Return what the answers say, without reasoning that comes before each, in one line."""
+    words = " | ".join(" ".join((answer_part(Text.of(text)).text or text).split()) for text in answers)
     return words if len(words) <= _LONGEST_REASON else f"{words[: _LONGEST_REASON - 3]}..."
 
 

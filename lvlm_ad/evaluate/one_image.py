@@ -55,6 +55,7 @@ class AskedImage(CutImage):
     Attributes:
         prediction: the model's scores and the evidence for them.
         places: what and where each place is, and its score, the highest first.
+        kind: in what the method says where a defect is, such as "regions"; empty: it does not say.
         model: the name of the preset, and the model that it asks, such as "gpt-4v (gpt-4o)".
         digest: SHA-256 (hex) over image, model, division and question.
     """
@@ -63,6 +64,7 @@ class AskedImage(CutImage):
     digest: str
     model: str = ""
     places: Sequence[tuple[str, float]] = ()
+    kind: str = "regions"
 
 
 def ask(image: Path, config: RunConfig, category: str, progress: Progress | None = None) -> AskedImage:
@@ -110,6 +112,7 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         hashlib.sha256(asked).hexdigest(),
         f"{detector.name} ({named})" if named else detector.name,
         named_places(prediction.record),
+        detector.places,
     )
 
 

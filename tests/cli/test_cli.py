@@ -318,6 +318,7 @@ def test_ask_asks_a_chat_model_as_a_bench_would(lvlm_ad_command, kept_data, endp
     compared = lvlm_ad_command(*ask, "--method", "pairs")
     assert (compared.returncode, len(endpoint.asked)) == (2, 2)
     assert "lvlm-ad inspect FOLDER --good DIR" in compared.stderr
+    assert "regions:" not in lvlm_ad_command(*ask[:6], "--set", "image_size=96", "--method", "score").stdout
 
 
 def test_regions_shows_a_division(lvlm_ad_command, kept_data):

@@ -226,6 +226,22 @@ def test_a_method_compares_pictures_with_good_ones(line):
     assert scores == [round(level / 255, 2) for level in (40, *levels[:-1])]
 
 
+def test_the_reason_is_all_answers(line):
+    """A method that asks twice has two answers in the reason; the score may come from either."""
+    picture(line / "a.png", 200)
+    inspection = run(line, method="zoom", settings={**GRID, "zoom_budget": 1})
+    assert inspection.pictures[0].reason.count(" | =cmd() It looks bright.") == 1
+
+
+def test_without_places_no_map_is_written(line):
+    """A method that gives an image score alone has no map, and a note says so."""
+    picture(line / "a.png", 200)
+    notes = Notes()
+    inspection = run(line, notes, method="score", settings={"image_size": 64}, maps="png")
+    assert (inspection.pictures[0].map, inspection.pictures[0].score) == ("", 0.78)
+    assert "--method score gives no map, so none is written." in notes.notes
+
+
 def test_good_pictures_without_a_score_may_leave_too_few(line):
     """Refused good pictures set no threshold; the message counts them, and no picture is decided."""
     good = line.parent / "good"
