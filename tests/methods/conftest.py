@@ -36,13 +36,11 @@ def make_view(image=None, *, prompt="score", convention=None, **changes):
 
 def talk(method, view, answer):
     """Drive a method that asks one question; ``answer`` is an ``Answer`` or a function from the request to it."""
-    conversation = method.inspect(view)
-    request = next(conversation)
-    try:
-        conversation.send(answer(request) if callable(answer) else answer)
-    except StopIteration as end:
-        return request, end.value
-    raise AssertionError("the method asks more than one question")
+    with Talk(method, view) as talking:
+        (request,) = talking.requests
+        talking.go_on([answer(request) if callable(answer) else answer])
+    assert talking.finding is not None, "the method asks more than one question"
+    return request, talking.finding
 
 
 @pytest.fixture(name="make_view")
