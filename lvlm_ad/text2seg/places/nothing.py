@@ -32,6 +32,7 @@ _PARTLY = "(?:most|part|large|near|hard|bare|on)"  # mostly, partially, hardly, 
 _NOTHING = re.compile(
     rf"""
       \bthere\ (?:are|is)\ none\b
+    | \bnothing\ (?:is|looks|appears|seems)\ (?:to\ be\ )?(?:{_WRONG}|wrong)\b
     | \bno\ {_SEVERAL}\b
     | \bno\ (?:{_WRONG}\ {_PLACES} | {_PLACES}\ (?:is|are|looks?|appears?|seems?)\ (?:to\ be\ )?{_WRONG})\b
     | \b{_NOT}\ (?:\w{{1,20}}ly\ )?{_SEE}\ (?:any\ |an?\ )?{_SEVERAL}\b
