@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad import escape
 from lvlm_ad.compare import SIGNIFICANT
 from lvlm_ad.leaderboard.by_model import USES
+from lvlm_ad.leaderboard.category_formats import tex_frame
 from lvlm_ad.leaderboard.columns import UNKNOWN, Column, heads_in_words, shortened, signed
 from lvlm_ad.leaderboard.shape_columns import ShapeColumn, shape_notes
 
@@ -166,25 +167,8 @@ def _tex_table(table: ModelTable, columns: Sequence[Column]) -> str:
     heads = heads_of(table, columns)
     rows = [_tex_row(table, row, columns) for row in table.rows]
     notes = [*explanations([table], columns), *(f"{note}." for note in notes_of(table))]
-    lines = [
-        r"\begin{table*}",
-        r"  \centering",
-        # Most classes leave no space between a table and a caption above it.
-        r"  \setlength{\belowcaptionskip}{6pt}",
-        rf"  \caption{{{escape.breakable_latex(table.title)}}}",
-        r"  \setlength{\tabcolsep}{3pt}",
-        r"  \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"  \begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
-        r"    \toprule",
-        f"    {' & '.join(map(escape.latex, heads))} \\\\",
-        r"    \midrule",
-        *(f"    {row} \\\\" for row in rows),
-        r"    \bottomrule",
-        r"  \end{tabular}}",
-        rf"  \par\smallskip\footnotesize\raggedright {' '.join(map(escape.breakable_latex, notes))}",
-        r"\end{table*}",
-    ]
-    return "\n".join([*lines, ""])
+    head = [f"{' & '.join(map(escape.latex, heads))} \\\\"]
+    return tex_frame(escape.breakable_latex(table.title), len(heads) - 1, head, rows, notes, mean_last=False)
 
 
 def _tex_row(table: ModelTable, row: MethodRow, columns: Sequence[Column]) -> str:

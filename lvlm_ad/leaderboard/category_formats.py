@@ -98,13 +98,22 @@ def _tex_table(table: CategoryTable, number: str) -> str:
     return tex_frame(caption, len(table.models), head, rows, table.notes())
 
 
-def tex_frame(caption: str, columns: int, head: Sequence[str], rows: Sequence[str], notes: Sequence[str]) -> str:
-    """Write a table of categories as LaTeX; a rule separates the last row, the mean, from the others.
+def tex_frame(
+    caption: str,
+    columns: int,
+    head: Sequence[str],
+    rows: Sequence[str],
+    notes: Sequence[str],
+    *,
+    mean_last: bool = True,
+) -> str:
+    """Write a table as LaTeX.
 
-    All but the notes is LaTeX already. ``columns`` is how many columns follow the names of the categories.
+    All but the notes is LaTeX already. ``columns`` is how many columns follow the names of the rows; ``mean_last``
+    separates the last row, the mean, from the others by a rule.
     """
     body = [rf"    {row} \\" for row in rows]
-    if len(body) > 1:
+    if mean_last and len(body) > 1:
         body.insert(-1, r"    \midrule")
     lines = [
         r"\begin{table*}",
