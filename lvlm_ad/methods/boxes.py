@@ -37,7 +37,7 @@ class Boxes(InConvention):
     placeholders: ClassVar[tuple[str, ...]] = ("box", "numbers")
     places: ClassVar[Places] = "boxes"
 
-    def flaw(self, convention: Convention) -> str:
+    def why_not_in(self, convention: Convention) -> str:
         """Say that a model writes points, or boxes without scores though scores are asked for."""
         forms = set(convention.forms)
         if forms <= _POINTS:

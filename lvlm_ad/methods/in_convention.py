@@ -25,8 +25,8 @@ class ScoredOptions(MethodOptions):
 class InConvention(OneQuestion):
     """Asks one question whose answer holds coordinates.
 
-    Subclasses define ``words``, ``flaw`` and ``read``. Their prompt with scores has the name of the one without, and
-    "-scored" after it.
+    Subclasses define ``words``, ``why_not_in`` and ``read``. With scores they use another prompt, whose name ends in
+    "-scored".
     """
 
     Options: ClassVar[type[MethodOptions]] = ScoredOptions
@@ -47,8 +47,8 @@ class InConvention(OneQuestion):
             return (
                 "its preset names no convention for coordinates; name one of docs/models.md with --set convention=NAME"
             )
-        flaw = self.flaw(model.convention)
-        return f"{flaw} (convention {model.convention.name})" if flaw else ""
+        reason = self.why_not_in(model.convention)
+        return f"{reason} (convention {model.convention.name})" if reason else ""
 
     def text(self, view: View) -> str:
         """Return the question, with the convention stated where the prompt has a place for it."""
@@ -63,7 +63,7 @@ class InConvention(OneQuestion):
         """
         raise NotImplementedError
 
-    def flaw(self, convention: Convention) -> str:
+    def why_not_in(self, convention: Convention) -> str:
         """Say why this method cannot use a convention, in words that follow "because"; empty if it can."""
         raise NotImplementedError
 

@@ -38,7 +38,7 @@ class Masks(InConvention):
         """Say that a model's masks are not documented; they never are where questions state the convention."""
         return super().why_not(model) or (_UNDOCUMENTED if model.state_convention else "")
 
-    def flaw(self, convention: Convention) -> str:
+    def why_not_in(self, convention: Convention) -> str:
         """Say that a model's masks are not documented."""
         return "" if convention.polygons else _UNDOCUMENTED
 

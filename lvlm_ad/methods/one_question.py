@@ -29,7 +29,7 @@ class OneQuestion(Method):
     """Asks one question about the picture, without marks and without a division. Subclasses define ``read``.
 
     Attributes:
-        asked: options of the question besides the format; see ``Request``.
+        question_options: options of the question besides the format; see ``Request``.
 
     Example:
         >>> from lvlm_ad.text2seg import read
@@ -42,14 +42,14 @@ class OneQuestion(Method):
         896
     """
 
-    asked: ClassVar[dict[str, Any]] = {}
+    question_options: ClassVar[dict[str, Any]] = {}
     needs_regions: ClassVar[bool] = False
     image_size: ClassVar[int | None] = IMAGE_SIZE
 
     def inspect(self, view: View) -> Conversation:
         """Ask about the picture and read the answer."""
         pictures = (*view.references, Picture.from_pixels(self.picture(view)))
-        answer = yield Request(pictures, self.text(view), {"format": view.format, **self.asked})
+        answer = yield Request(pictures, self.text(view), {"format": view.format, **self.question_options})
         return self.read(answer, view)
 
     def is_usable(self, answer: Answer, view: View) -> bool:

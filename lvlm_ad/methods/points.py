@@ -43,7 +43,7 @@ class Points(InConvention):
     placeholders: ClassVar[tuple[str, ...]] = ("point", "numbers")
     places: ClassVar[Places] = "points"
 
-    def flaw(self, convention: Convention) -> str:
+    def why_not_in(self, convention: Convention) -> str:
         """Say that a model's points are not documented, or have no scores though scores are asked for."""
         if convention.points is None:
             return "its points are not documented"

@@ -22,7 +22,7 @@ class ImageScore(OneQuestion):
     """Asks for an image anomaly score and for nothing else."""
 
     # The published format, without regions.
-    asked: ClassVar[dict[str, Any]] = {"n_regions": 0}
+    question_options: ClassVar[dict[str, Any]] = {"n_regions": 0}
     prompt: ClassVar[str] = "score"
     places: ClassVar[Places] = ""
 

@@ -25,7 +25,7 @@ class YesNo(OneQuestion):
     token is neither, it is 1 or 0 by the text.
     """
 
-    asked: ClassVar[dict[str, Any]] = {"probabilities": True}
+    question_options: ClassVar[dict[str, Any]] = {"probabilities": True}
     prompt: ClassVar[str] = "yes-no"
     places: ClassVar[Places] = ""
 
