@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvlm_ad.backend import Answer
+from lvlm_ad.backend import Answer, Capabilities
 from lvlm_ad.conventions import Convention
 from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import ConfigError, LvlmAdError
@@ -87,6 +87,10 @@ class Conversations:
         if (mask := sample.mask) is not None:
             finding = self._method.best_finding(self._view(record), resize_mask(mask, (side, side)))
         return replace(finding, image=float(sample.label))
+
+    def has_image(self, record: PredictionRecord) -> bool:
+        """Whether the image is known, or none is needed; images that set a threshold are no test images."""
+        return self._sources is None or record.id in self._sources.samples
 
     def is_key(self, request: Request, key: str) -> bool:
         """Whether a stored answer's key is that of a question."""
@@ -171,7 +175,8 @@ def _model(manifest: Manifest) -> AskedModel:
     recorded = dict(manifest.method.convention)
     stated = bool(recorded.pop("stated", False))
     convention = validated(Convention, recorded, "the run's convention") if recorded else None
-    return AskedModel(manifest.model.name, convention=convention, state_convention=stated)
+    able = Capabilities(schema=bool(manifest.prompt.with_schema))
+    return AskedModel(manifest.model.name, able, convention, stated)
 
 
 def asked_of(record: PredictionRecord) -> Sequence[PredictionRecord | StepRecord]:

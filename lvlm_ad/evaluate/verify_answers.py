@@ -40,12 +40,14 @@ def answer_problem(
         conversations: repeats the run's conversations; None for the method "regions".
 
     Returns:
-        What differs; empty if nothing does, or if it cannot be known.
+        What differs; empty if nothing does, or if it cannot be known, as for images that only set a threshold.
     """
     if run.manifest.model.row != "regions":
         return ""
     if conversations is None:
         return _one_answer(run, record, stored)
+    if not conversations.has_image(record):
+        return ""
     try:
         if run.manifest.model.kind == "backend":
             return _again(run, record, stored, conversations)

@@ -44,6 +44,17 @@ def test_a_run_of_each_method_verifies(opened, name):
     assert verify_run(*opened(name)) == []
 
 
+def test_schemas_and_images_of_a_threshold_verify(bench, endpoint, kept_data):
+    """A question that demands a schema is written again with it; images that only set the threshold are passed over."""
+    endpoint.reply = lambda _: '{"image_anomaly_score": 0.5, "regions": []}'
+    settings = {"prompt": "json", "number_size": 7, "border_width": 1}
+    run = bench(method="votes", categories=("bolt",), settings=settings, threshold="reference:0.5")
+    assert "response_format" in endpoint.asked[0]
+    assert len(run.predictions) * 3 < len(endpoint.asked)
+    with ExitStack() as stack:
+        assert verify_run(run, None, find_sources(run, kept_data, Progress(), stack)) == []
+
+
 def test_methods_without_regions_verify_without_the_data_set(opened):
     """Their answers are read in the recorded convention; of a method with regions nothing could be read."""
     run, _, _ = opened("drawer (boxes)", data=False)
