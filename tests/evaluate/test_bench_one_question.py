@@ -100,7 +100,7 @@ MODELS = {
     "boxes that the model resizes": (in_boxes(84), {"convention": "qwen25_seen"}),
     "boxes with scores": (in_scored_boxes, {"convention": "sent_pixels", "scored": True}),
     "points": (in_points, {"convention": "sent_pixels", "point_radius": 0.1}),
-    "masks": (in_masks, {"convention": "gemini_1000"}),
+    "masks": (in_masks, {"convention": "gemini_1000", "state_convention": False}),
     "cells": (in_cells, {}),
     "score": (in_a_score, {}),
     "yes-no": (in_a_word, {}),

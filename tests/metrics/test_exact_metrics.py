@@ -341,4 +341,6 @@ def test_public_names_are_sorted():
         "image_metrics",
         "pixel_metrics",
         "pixel_metrics_from_counts",
+        "shape_measures",
+        "shape_metrics",
     ]
