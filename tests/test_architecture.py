@@ -9,6 +9,8 @@ from graphlib import TopologicalSorter
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
 from lvlm_ad.plugins import load_method
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -194,6 +196,7 @@ def test_every_package_is_listed_for_the_wheel():
     assert listed == packages | data | plugins | {"lvlm_ad_configs"}
 
 
+@pytest.mark.slow
 def test_what_is_not_used_is_not_imported(tmp_path):
     """``lvlm-ad --help`` imports no numeric package, and a bench of the offline rows neither openai nor torch."""
     script = (

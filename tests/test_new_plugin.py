@@ -24,6 +24,7 @@ def run(*command, **changes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["backend", "baseline", "method"])
 def test_a_new_package_keeps_its_contract(kind, tmp_path, lvlm_ad_command, monkeypatch):
     """The command writes four files and says what to do next; the class in them passes every check."""

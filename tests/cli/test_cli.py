@@ -123,6 +123,7 @@ def test_without_rows_there_is_nothing_to_measure(lvlm_ad_command):
     assert "nothing to measure; name a model" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["test", "train", "ground_truth", "test/good", "test/hole"])
 @pytest.mark.parametrize("command", [["data", "info"], ["bench", "--dry-run"]])
 def test_a_part_of_a_category_asks_whether_more_was_meant(lvlm_ad_command, kept_data, part, command):
@@ -354,6 +355,7 @@ def test_a_model_says_which_methods_it_can_be_inspected_with(lvlm_ad_command):
     assert "Name the model" in lvlm_ad_command("models", "--check").stderr
 
 
+@pytest.mark.slow
 def test_models_say_whether_they_can_run(lvlm_ad_command):
     """Each preset and plugin is listed, ready or with the reason why not; one model is listed with its options."""
     listed = {model["name"]: model for model in json.loads(lvlm_ad_command("models", "--json").stdout)["models"]}

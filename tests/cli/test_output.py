@@ -14,6 +14,7 @@ FROZEN = Path(__file__).resolve().parents[1] / "data" / "v0_1" / "out"
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["models"], ["models", "--json"]])
 def test_a_reader_that_ends_early_is_no_error(command):
     """`lvlm-ad models | head -1` ends with status 0 and says nothing."""
@@ -69,6 +70,7 @@ def test_an_output_that_lacks_letters_shows_their_codes():
     assert " \N{MIDDLE DOT} " in json.loads(texts[1])["groups"][0]["title"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", ["0", "\N{SUPERSCRIPT TWO}", "-5"])
 def test_a_width_that_cannot_be_counts_as_none(columns):
     """Some terminals say COLUMNS=0: the table is printed whole."""

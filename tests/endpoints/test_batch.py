@@ -37,6 +37,7 @@ def metrics(done):
     return json.loads(done.stdout)["runs"][0]["metrics"]
 
 
+@pytest.mark.slow
 def test_a_bench_in_a_batch(lvlm_ad_command, batches, small_data, tmp_path):
     """All questions go in one file and are stored under the keys of live questions, at a batch's price."""
     done = bench(lvlm_ad_command, batches, small_data, "--batch")
@@ -54,6 +55,7 @@ def test_a_bench_in_a_batch(lvlm_ad_command, batches, small_data, tmp_path):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_references_for_a_threshold_go_in_the_same_batch(lvlm_ad_command, batches, small_data):
     """Test images and references are asked in one batch; another threshold later asks nothing."""
     done = bench(lvlm_ad_command, batches, small_data, "--batch", "--threshold", "reference:0.5")
@@ -81,6 +83,7 @@ def test_an_inspection_in_a_batch(lvlm_ad_command, batches, small_data):
 ZOOM = ("--method", "zoom", "--set", "zoom_budget=1", "--category", "bolt", "--batch")
 
 
+@pytest.mark.slow
 def test_rounds_of_a_conversation_survive_a_restart_between_them(lvlm_ad_command, batches, small_data):
     """Questions that follow from answers go into the next batch; interrupted between two, nothing is asked twice."""
     batches.state = lambda number: "failed" if number == 1 else "completed"

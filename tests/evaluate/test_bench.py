@@ -48,6 +48,7 @@ def test_all_rows_share_one_division(finished):
     assert hashes["dense"] == {("", ("",) * 12)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["whole file", "regions", "counts", "cells that are not there"])
 def test_a_damaged_cache_is_made_again(kept_data, tmp_path, damage):
     """Wherever the damage is found, one note tells of it, and the numbers are those of a sound cache."""
