@@ -96,7 +96,7 @@ def test_a_damaged_record_of_tokens_gives_none(store, answers, stored):
     """The text is the record; without its tokens an answer is still read."""
     put(store, "k", storable(replace(ANSWER, tokens=TOKENS, first=FIRST)))
     with answers.transaction(durable=False) as database:
-        database.execute("UPDATE answers SET tokens = ?1, first = ?1", (stored,))
+        database.execute("UPDATE answers SET tokens = ?, first = ?", (stored, stored))
     assert store.get("k") == ANSWER
 
 
