@@ -57,6 +57,7 @@ def test_a_command_that_loses_its_reader_keeps_its_status(tmp_path):
     assert process.returncode == 2
 
 
+@pytest.mark.slow
 def test_an_output_that_lacks_letters_shows_their_codes():
     """Tables and JSON come out whole, and JSON reads as it is."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}

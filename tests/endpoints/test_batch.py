@@ -66,6 +66,7 @@ def test_references_for_a_threshold_go_in_the_same_batch(lvlm_ad_command, batche
     assert (metrics(again)["usage"]["spent_usd"], len(batches.batches)) == (0, 1)
 
 
+@pytest.mark.slow
 def test_an_inspection_in_a_batch(lvlm_ad_command, batches, small_data):
     """Pictures without labels go in one batch too; the same command later asks nothing."""
     arguments = (

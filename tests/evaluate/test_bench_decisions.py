@@ -101,6 +101,7 @@ def order(run, category):
     return [one.id.rpartition("/")[2] for one in run.threshold_records if one.category == category]
 
 
+@pytest.mark.slow
 def test_the_choice_changes_no_hash_and_no_metric(contrast):
     """Another threshold is the same run: the same folder, metrics and predictions; stale references go away."""
     first = contrast(threshold="reference:0.5")

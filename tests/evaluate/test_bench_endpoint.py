@@ -443,6 +443,7 @@ def test_a_count_that_cannot_be_leaves_the_answer_usable(bench_command, endpoint
     assert run.metrics["coverage"] == 1
 
 
+@pytest.mark.slow
 def test_hostile_answers_do_no_harm(bench_command, endpoint):
     """HTML, terminal escapes and a megabyte of digits are data: the run ends, and no escape reaches the terminal."""
     hostile = ["\x1b[2J\x1b]0;owned\x07<script>alert(1)</script>", "9" * 1_000_000, "[" * 500_000, "\u202eanomaly \x00"]

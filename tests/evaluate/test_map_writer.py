@@ -77,6 +77,7 @@ def test_an_image_without_answer_counts_as_the_bench_counts_it(bench, endpoint, 
         find_maps(dataset, maps / "gpt-4v")
 
 
+@pytest.mark.slow
 def test_the_same_command_completes_the_maps(kept_data, grid, out, tmp_path):
     """Maps and scores that are missing or damaged are written again."""
     options = {"models": "contrast", "reference_rows": False, "data": kept_data, "settings": grid, "out": out}

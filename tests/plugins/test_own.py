@@ -243,6 +243,7 @@ def test_the_place_of_a_file_is_not_in_its_identity(write):
     assert model("my.py").identity() == model("elsewhere/my.py").identity()
 
 
+@pytest.mark.slow
 def test_a_bench_of_own_classes(write, small_data, lvlm_ad_command):
     """A plain class, a batching one, a baseline and one with an option are measured from their files alone."""
     for name, content in (("my", PLAIN), ("many", TOGETHER), ("scores", SCORES), ("options", OPTIONS)):

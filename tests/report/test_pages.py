@@ -387,6 +387,7 @@ def test_rows_at_one_point_share_a_label(board, make_entry):
     assert "twin 4" in plot.alt
 
 
+@pytest.mark.slow
 def test_a_bench_ends_with_a_leaderboard_and_a_report(lvlm_ad_command, small_data):
     """The leaderboard is linked to the report; a later command writes it elsewhere, in any format."""
     options = ("--division", "grid", "--set", "image_size=96", "--resamples", 0)

@@ -48,6 +48,7 @@ class Twice(Method):
         return 2
 
 
+@pytest.mark.slow
 def test_a_conversation_of_strangers_passes():
     """A class does as well as an object, and a list of one question as well as a question."""
     assert check_method(Twice) == list(METHOD_CHECKS)
