@@ -106,12 +106,13 @@ def _refuse_unknown(name: str, values: dict[str, Any], known: set[str]) -> None:
 
 def _check(kind: AnyKind, name: str, plugin: Any, json: bool) -> None:
     """Make the checks, one line each; exit status 2 if one fails."""
-    from lvlm_ad.testing import CHECKS, problems, sentence
+    from lvlm_ad.testing import CHECKS, SKIPPED, problems, sentence
 
     checks = CHECKS[kind]
 
     def report(check: str, problem: str) -> None:
-        shell.show(f"{'FAIL' if problem else 'ok  '} {check}: {problem[:500] or sentence(checks[check])}")
+        result = "skip" if problem.startswith(SKIPPED) else "FAIL" if problem else "ok  "
+        shell.show(f"{result} {check}: {problem[:500] or sentence(checks[check])}")
 
     failed = problems(plugin, checks, report)
     if json:

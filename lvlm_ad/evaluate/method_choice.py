@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.errors import ConfigError
-from lvlm_ad.plugins.methods import load_method
-from lvlm_ad.presets import load_prompt
+from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.plugins.methods import load_method, method_names
+from lvlm_ad.plugins.own import is_own
+from lvlm_ad.presets import load_prompt, preset_names
 from lvlm_ad.prompts import check_prompt
 
 if TYPE_CHECKING:
@@ -64,16 +65,21 @@ def prompts_of(
         settings: the user's; a prompt that they name holds for every model.
 
     Raises:
-        ConfigError: a prompt does not exist, or has a placeholder that nothing fills.
+        ConfigError: a prompt does not exist, or has a placeholder that nothing fills; or a model's preset names a
+            prompt for a method that does not exist.
     """
     prompt = load_prompt(protocol.prompt)
-    presets = [] if "prompt" in settings else [model.preset for model in models]
+    presets = [model.preset for model in models]
     # With scores, boxes have another prompt, for which the makers of models have no words of their own.
     key = method.prompt or name
+    known = {key, *method_names(), *preset_names("prompts")}
+    for preset in presets:
+        if wrong := next((one for one in preset.prompts if one not in known and not is_own(one)), ""):
+            raise ConfigError(f"model {preset.name}: prompts names no method {wrong!r}.{nearest(wrong, known)}")
     own = {
         preset.name: load_prompt(preset.prompts[key])
         for preset in presets
-        if key in preset.prompts and not preset.state_convention
+        if "prompt" not in settings and key in preset.prompts and not preset.state_convention
     }
     for one in (prompt, *own.values()):
         check_prompt(one, method.placeholders)

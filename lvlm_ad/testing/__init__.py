@@ -40,6 +40,7 @@ __all__ = [
     "BASELINE_CHECKS",
     "CHECKS",
     "METHOD_CHECKS",
+    "SKIPPED",
     "ContractError",
     "check_backend",
     "check_baseline",
@@ -55,6 +56,8 @@ CHECKS: dict[AnyKind, Checks] = {"backend": BACKEND_CHECKS, "baseline": BASELINE
 """Kind of plugin -> its checks by name."""
 _FIRST = ("answers_are_valid", "scores_are_valid", "conversations_are_valid")
 """If one of these fails, the checks behind it would fail for the same reason; they are not made."""
+SKIPPED = "not checked, because "
+"""How ``problems`` begins the text of a check that was not made."""
 
 
 def check_backend(backend: Any) -> list[str]:
@@ -146,7 +149,7 @@ def problems(plugin: Any, checks: Checks, report: Callable[[str, str], None] = l
         report: called after each check with its name and what is wrong; "" if nothing is.
 
     Returns:
-        Name -> what is wrong, for each check that failed.
+        Name -> what is wrong, for each check that failed; and for each that was not made, ``SKIPPED`` and why.
 
     Example:
         >>> from lvlm_ad.backend import ScriptedBackend
@@ -160,7 +163,7 @@ def problems(plugin: Any, checks: Checks, report: Callable[[str, str], None] = l
     for name, check in checks.items():
         failed_first = next((first for first in _FIRST if first in failed), "")
         if failed_first:
-            failed[name] = f"not checked, because {failed_first} failed"
+            failed[name] = f"{SKIPPED}{failed_first} failed"
         else:
             try:
                 with expect_no_error("the plugin"):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate.config import RunConfig, resolve
 
 
@@ -36,3 +37,14 @@ def prompt_and_size(kept_data):
 def test_method_model_and_settings_decide_the_prompt(prompt_and_size, model, method, settings, prompt, size):
     """The user's prompt comes first, then the words of the model's makers where they are for the same question."""
     assert prompt_and_size(model, method, **settings) == (prompt, size)
+
+
+def test_a_preset_names_prompts_of_methods_that_exist(prompt_and_size, tmp_path):
+    """A preset's prompt for a method that does not exist is an error, whichever method is asked for."""
+    preset = tmp_path / "mine.toml"
+    preset.write_text('backend = "openai"\nmodel = "gpt-4o"\nprompts = { boxs = "boxes-glm" }\n')
+    for method in ("boxes", "regions"):
+        with pytest.raises(ConfigError, match=r"model mine: prompts names no method 'boxs'\. Did you mean 'boxes'"):
+            prompt_and_size(str(preset), method)
+    preset.write_text(preset.read_text().replace("boxs", "boxes"))
+    assert prompt_and_size(str(preset), "boxes") == ("boxes-glm", 896)

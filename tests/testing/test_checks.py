@@ -321,7 +321,7 @@ def test_every_check_is_a_sentence():
 
 
 def test_the_command_names_each_check(tmp_path, lvlm_ad_command):
-    """One line per check; what is wrong in the JSON and in the status; the other kind and wrong settings are told."""
+    """One line per check, made or not; what is wrong in JSON and status; another kind and wrong settings are told."""
     (tmp_path / "own.py").write_text(
         "class Own:\n    def answer(self, request): return 'yes' if request.images else 3\n"
     )
@@ -332,6 +332,10 @@ def test_the_command_names_each_check(tmp_path, lvlm_ad_command):
     lines = done.stderr.splitlines()
     assert [line.split()[0] for line in lines[:-1]].count("FAIL") == 2
     assert lines[-1] == f"own: {len(BACKEND_CHECKS) - 2} of {len(BACKEND_CHECKS)} checks passed."
+    (tmp_path / "none.py").write_text("class Own:\n    def answer(self, request): return 3\n")
+    results = [line.split()[0] for line in lvlm_ad_command("check-backend", "none.py").stdout.splitlines()[:-1]]
+    failed = results.index("FAIL")
+    assert results[failed:] == ["FAIL"] + ["skip"] * (len(BACKEND_CHECKS) - failed - 1)
     done = lvlm_ad_command("check-baseline", "own.py")
     assert (done.returncode, "'lvlm-ad check-backend own.py' checks it" in done.stderr) == (2, True)
     done = lvlm_ad_command("check-backend", "own.py", "--set", "wrod=1")
