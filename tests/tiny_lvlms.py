@@ -1,6 +1,6 @@
 """Builds tiny vision-language models with random weights, as folders that transformers and its like can load.
 
-    python tests/tiny_lvlms.py FOLDER [llava idefics3 smolvlm qwen2_5_vl gemma3]
+    python tests/tiny_lvlms.py FOLDER [llava idefics3 smolvlm qwen2_5_vl qwen3_vl internvl gemma3]
 
 Each is the real class with the real processor and files, 2 layers deep and about 3 MB, made in a second without
 network. Their answers are noise: they test everything around a model, and nothing about one. Needs torch and
@@ -18,7 +18,7 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tiny_tokenizer import END, PAD, START, train
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
@@ -27,10 +27,15 @@ from transformers import (
     Gemma3ImageProcessor,
     Gemma3Processor,
     GenerationConfig,
+    GotOcr2ImageProcessor,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3ImageProcessor,
     Idefics3Processor,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLProcessor,
+    InternVLVideoProcessor,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -41,23 +46,16 @@ from transformers import (
     Qwen2_5_VLProcessor,
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
     SmolVLMImageProcessor,
     SmolVLMProcessor,
     SmolVLMVideoProcessor,
 )
-
-PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-
-SENTENCES = (
-    "You inspect industrial products for defects. White borders divide the picture into numbered regions. ",
-    "Give scores from 0 to 1, where a higher score means more anomalous: one for the image, and one for each region. ",
-    "Answer in exactly this format, with your own numbers, and write nothing else: ",
-    "image anomaly score: 0.9; region 1: 0.9; region 3: 0.7. ",
-    'Answer with one JSON object: {"image_anomaly_score": 0.9, "regions": [{"region": 1, "score": 0.9}]} ',
-)
-"""What the tokenizer learns its merges from: without any, a question would be one token a letter."""
 
 VISION = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 
@@ -69,20 +67,8 @@ def tokenizer(named, others=()):
         named: special tokens that the processor asks for by attribute, such as ``{"image_token": "<image>"}``.
         others: further special tokens.
     """
-    merges = Tokenizer(models.BPE())
-    merges.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    merges.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=640,
-        min_frequency=1,
-        # Sorted: the alphabet comes as a set, and a token's number must be the same each time.
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        special_tokens=[PAD, START, END, *named.values(), *others],
-        show_progress=False,
-    )
-    merges.train_from_iterator(SENTENCES, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=merges,
+        tokenizer_object=train([*named.values(), *others]),
         bos_token=PAD,
         eos_token=END,
         pad_token=PAD,
@@ -212,38 +198,106 @@ def build_tiled(folder, config_class, model_class, image_processor_class, proces
 
 def build_qwen2_5_vl(folder):
     """Qwen2.5-VL: a picture keeps its size and becomes a token for each 28 x 28 pixels, 729 for 768 x 768."""
-    named = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
-    tokens = tokenizer(named, ["<|vision_start|>", "<|vision_end|>"])
-    number = tokens.convert_tokens_to_ids
-    # The three parts of a position (time, row, column) share the 16 frequencies of a head of 32.
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
+    tokens = qwen_tokenizer()
     config = Qwen2_5_VLConfig(
-        text_config=language_model(tokens, rope_parameters=rope),
-        vision_config={
-            "depth": 2,
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_heads": 4,
-            "out_hidden_size": 128,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "window_size": 112,
-            "fullatt_block_indexes": [1],
-        },
-        image_token_id=number("<|image_pad|>"),
-        video_token_id=number("<|video_pad|>"),
-        vision_start_token_id=number("<|vision_start|>"),
-        vision_end_token_id=number("<|vision_end|>"),
-        tie_word_embeddings=False,
+        # The three parts of a position (time, row, column) share the 16 frequencies of a head of 32.
+        text_config=language_model(tokens, rope_parameters=rope(1e6, mrope_section=[4, 6, 6])),
+        vision_config={**QWEN_VISION, "patch_size": 14, "window_size": 112, "fullatt_block_indexes": [1]},
+        **qwen_numbers(tokens),
     )
     processor = Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size={"shortest_edge": 56 * 56, "longest_edge": 1280 * 28 * 28}),
         tokenizer=tokens,
         video_processor=Qwen2VLVideoProcessor(),
-        chat_template=chat_template("<|vision_start|><|image_pad|><|vision_end|>"),
+        chat_template=chat_template(QWEN_PICTURE),
     )
     save(folder, Qwen2_5_VLForConditionalGeneration, config, processor)
+
+
+def build_qwen3_vl(folder):
+    """Qwen3-VL: a token for each 32 x 32 pixels; features of the first two vision blocks enter the language model."""
+    tokens = qwen_tokenizer()
+    config = Qwen3VLConfig(
+        text_config=language_model(tokens, rope_parameters=rope(5e6, mrope_section=[6, 5, 5], mrope_interleaved=True)),
+        vision_config={
+            **QWEN_VISION,
+            "depth": 3,
+            "patch_size": 16,
+            "num_position_embeddings": 2304,
+            "deepstack_visual_indexes": [0, 1],
+        },
+        **qwen_numbers(tokens),
+    )
+    processor = Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(
+            size={"shortest_edge": 256 * 256, "longest_edge": 1280 * 32 * 32},
+            patch_size=16,
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
+        ),
+        tokenizer=tokens,
+        video_processor=Qwen3VLVideoProcessor(),
+        chat_template=chat_template(QWEN_PICTURE),
+    )
+    save(folder, Qwen3VLForConditionalGeneration, config, processor)
+
+
+QWEN_PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
+QWEN_VISION = {
+    "depth": 2,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_heads": 4,
+    "out_hidden_size": 128,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+}
+
+
+def qwen_tokenizer():
+    """Make the tokenizer of both Qwens."""
+    named = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
+    return tokenizer(named, ["<|vision_start|>", "<|vision_end|>"])
+
+
+def qwen_numbers(tokens):
+    """Give the settings that hold the numbers of a Qwen's special tokens."""
+    names = {"image": "image_pad", "video": "video_pad", "vision_start": "vision_start", "vision_end": "vision_end"}
+    numbers = {f"{name}_token_id": tokens.convert_tokens_to_ids(f"<|{token}|>") for name, token in names.items()}
+    return {**numbers, "tie_word_embeddings": False}
+
+
+def rope(theta, **sections):
+    """Give the settings of a Qwen's positions."""
+    return {"rope_type": "default", "rope_theta": theta, **sections}
+
+
+def build_internvl(folder):
+    """InternVL: up to 6 tiles of 224 x 224 pixels and an overview, 64 tokens each."""
+    named = {
+        "context_image_token": "<IMG_CONTEXT>",
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "video_token": "<video>",
+    }
+    tokens = tokenizer(named)
+    config = InternVLConfig(
+        text_config={"model_type": "qwen2", **language_model(tokens)},
+        vision_config={**VISION, "image_size": [224, 224], "patch_size": [14, 14]},
+        image_token_id=tokens.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=64,
+        downsample_ratio=0.5,
+        tie_word_embeddings=False,
+    )
+    square = {"height": 224, "width": 224}
+    processor = InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size=square, crop_to_patches=True, min_patches=1, max_patches=6),
+        tokenizer=tokens,
+        video_processor=InternVLVideoProcessor(size=square),
+        image_seq_length=64,
+        chat_template=chat_template("<IMG_CONTEXT>"),
+    )
+    save(folder, InternVLForConditionalGeneration, config, processor)
 
 
 def build_gemma3(folder):
@@ -276,6 +330,8 @@ BUILDERS = {
     "idefics3": build_idefics3,
     "smolvlm": build_smolvlm,
     "qwen2_5_vl": build_qwen2_5_vl,
+    "qwen3_vl": build_qwen3_vl,
+    "internvl": build_internvl,
     "gemma3": build_gemma3,
 }
 

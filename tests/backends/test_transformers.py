@@ -24,7 +24,7 @@ pytestmark = [
     ),
 ]
 
-MODELS = ("llava", "qwen2_5_vl", "smolvlm", "idefics3", "gemma3")
+MODELS = ("llava", "qwen2_5_vl", "qwen3_vl", "internvl", "smolvlm", "idefics3", "gemma3")
 needs_xgrammar = pytest.mark.skipif(find_spec("xgrammar") is None, reason="the extra 'constrain' is not installed")
 
 
