@@ -297,22 +297,30 @@ def completion_fixture():
 
 @pytest.fixture(scope="session")
 def tiny_lvlm(tmp_path_factory):
-    """A function from a name of ``tiny_lvlms.py`` to the model's folder; built by another process, once."""
+    """A function from a name of ``tiny_lvlms.py`` to the model's folder.
+
+    One process builds them all, once for all workers of pytest-xdist: importing transformers is what takes long.
+    """
     missing = [name for name in ("torch", "torchvision", "transformers", "num2words") if find_spec(name) is None]
     if missing:
         pytest.skip(f"tiny models need {', '.join(missing)}, not installed here")
     if int(version("transformers").partition(".")[0]) < 5:
         pytest.skip(f"transformers {version('transformers')} is too old for these tests; they need 5 or later")
-    folder = tmp_path_factory.mktemp("tiny_lvlms")
-
-    def build(name):
-        if not (folder / name).exists():
-            command = [sys.executable, str(Path(__file__).with_name("tiny_lvlms.py")), str(folder), name]
-            built = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert built.returncode == 0, built.stderr
-        return folder / name
-
-    return build
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny_lvlms"
+    new = folder.with_suffix(".new")
+    try:
+        new.mkdir()
+    except FileExistsError:
+        deadline = time.monotonic() + 300
+        while not folder.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+    else:
+        command = [sys.executable, str(Path(__file__).with_name("tiny_lvlms.py")), str(new)]
+        built = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert built.returncode == 0, built.stderr
+        new.rename(folder)
+    return folder.joinpath
 
 
 @pytest.fixture(scope="session")
