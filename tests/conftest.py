@@ -26,8 +26,8 @@ from typer.testing import CliRunner
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
 
-collect_ignore = ["tiny_lvlms.py", "tiny_sams.py", "tiny_tokenizer.py"]
-"""Scripts that need transformers, which doctest would import."""
+collect_ignore = ["tiny_gguf.py", "tiny_lvlms.py", "tiny_sams.py", "tiny_tokenizer.py"]
+"""Scripts that need transformers or llama.cpp, which doctest would import."""
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

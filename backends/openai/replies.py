@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lvlm_ad.backend import Answer, Outcome
+from lvlm_ad.backend.tokens import without_cut_character
 from lvlm_ad.errors import UnusableReplyError
 
 from .failures import failed_answer, status_of
@@ -53,7 +54,7 @@ def answer_of(body: Any, headers: Mapping[str, str], seconds: float) -> Answer:
             return _without_message(body, headers, seconds)
         message = {}
     refusal = text_of(message.get("refusal"))
-    text = _texts(message.get("content"), thoughts=False)
+    text = without_cut_character(_texts(message.get("content"), thoughts=False))
     outcome: Outcome = "truncated" if ended is None else ended
     if refusal and outcome != "filtered":
         outcome = "refused"

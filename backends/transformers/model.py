@@ -21,7 +21,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from lvlm_ad.backend import Answer, FirstToken, Outcome, Token, Usage, number_tokens
 from lvlm_ad.backend.batching import TooLargeError
-from lvlm_ad.backend.tokens import first_index, sound_first
+from lvlm_ad.backend.tokens import first_index, sound_first, without_cut_character
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.weights import chosen_device
 
@@ -171,7 +171,7 @@ class LocalModel:
         """Convert the output to an answer; may be called while the next batch is generated."""
         end = next((at for at, token in enumerate(output.ids) if token in self._ends), None)
         ids = output.ids if end is None else output.ids[:end]
-        text = self._decode(ids)
+        text = without_cut_character(self._decode(ids))
         pieces = [self._piece(before, token) for before, token in zip([None, *ids], ids, strict=False)]
         outcome: Outcome = "truncated" if end is None else "ok" if text.strip() else "empty"
         return Answer(

@@ -146,7 +146,7 @@ class Answer:
     """A model's answer. A transport failure is an exception, never an answer.
 
     Attributes:
-        text: the answer's text, unchanged and untrusted.
+        text: the answer's text, untrusted and unchanged, but for a character at its end that was cut in two.
         outcome: "ok", or why there is no complete answer; see ``Outcome``.
         usage: tokens used.
         seconds: seconds from question to answer.

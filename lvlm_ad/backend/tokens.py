@@ -16,6 +16,7 @@ __all__ = [
     "sound_first",
     "sound_tokens",
     "stripped",
+    "without_cut_character",
 ]
 
 _MAX_LENGTH, _MAX_ALTERNATIVES, _MAX_TOKENS = 24, 64, 20_000
@@ -198,6 +199,19 @@ def stripped(token: str) -> str:
         'Yes'
     """
     return token.lstrip(_BEFORE).rstrip(_AFTER)
+
+
+def without_cut_character(text: str) -> str:
+    r"""Return an answer's text without the replacement characters (U+FFFD) at its end.
+
+    They stand for a character of which the limit of tokens left only the first bytes. Some engines write them and
+    others do not, so each backend removes them: the same tokens are then the same text everywhere.
+
+    Example:
+        >>> without_cut_character("image anomaly score: 0.9\ufffd")
+        'image anomaly score: 0.9'
+    """
+    return text.rstrip("\ufffd")
 
 
 def sound_first(first: Any) -> FirstToken | None:

@@ -50,6 +50,12 @@ def test_the_words_of_many_endpoints_for_how_an_answer_ended(words, outcome):
     )
 
 
+def test_a_character_that_was_cut_in_two_is_left_out():
+    """Bytes at the end that are no character are left out, as some servers do already; within the text they stay."""
+    texts = [answer_of(chat(text, finish="length"), {}, 0.1).text for text in ("a\ufffdb\ufffd\ufffd", "\ufffd")]
+    assert texts == ["a\ufffdb", ""]
+
+
 @pytest.mark.parametrize("word", ["abort", "error", "network_error", "tool_calls", "OTHER", "null", "", None, 1, {}])
 def test_an_unknown_end_is_no_complete_answer(word):
     """Any other end is an error that holds what came, as a truncated answer."""
