@@ -71,7 +71,7 @@ def question(number, **options):
 
 
 def test_probabilities_and_tokens_come_with_an_answer(backend):
-    """An answer at temperature 0 begins with the likeliest of twenty tokens; tokens are counted, and the limit ends it."""
+    """An answer at temperature 0 begins with the likeliest of twenty tokens; tokens are counted; the limit ends it."""
     answers = [backend.answer(question(number, probabilities=True)) for number in (1, 1, 2, 3)]
     assert answers[0].text == answers[1].text
     for answer in answers:
