@@ -113,6 +113,8 @@ class ModelPreset(_Preset):
     """The baseline's name, for every other method."""
     end_of_life: date | None = None
     """The day on which its provider removes the model; None: unknown."""
+    successor: str = ""
+    """The preset whose model is asked from ``end_of_life`` on; empty: none, the removed model is asked in vain."""
     convention: str = ""
     """How a chat model writes coordinates, by its name in ``conventions.toml``; empty: unknown."""
     state_convention: bool = False

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lvlm_ad.doctor import Finding
     from lvlm_ad.plugins import Kind
 
+_UNKNOWN = dict.fromkeys(("kind", "plugin", "description", "end", "why_not", "needs"), "") | {"end_of_life": None}
+"""What is said of a model of which nothing is known."""
 _STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "problem": "red"}
 
 
@@ -71,19 +73,24 @@ def _listing() -> list[dict[str, Any]]:
     for name, kind, entries in plugins:
         if name not in {*presets, *ours}:
             about = {"kind": kind, "plugin": name, "description": f"{kind} of {' and of '.join(map(owner, entries))}"}
-            listing.append({"name": name, **about, "ready": None, "why_not": "", "needs": ""})
+            listing.append({"name": name, **_UNKNOWN, **about, "ready": None})
     return listing
 
 
 def _summary(name: str) -> dict[str, Any]:
     """Describe a preset or a plugin of this package; build it to see whether it can run."""
     from lvlm_ad.errors import LvlmAdError
-    from lvlm_ad.plugins import build, find_model
+    from lvlm_ad.plugins import build, end_in_words, find_model, utc_today
 
-    entry = {"name": name, "kind": "", "plugin": "", "description": "", "ready": False, "why_not": "", "needs": ""}
+    entry: dict[str, Any] = {"name": name, **_UNKNOWN, "ready": False}
     try:
         model, _ = find_model(name, {})
-        entry |= {"kind": model.preset.kind, "plugin": model.preset.plugin, "description": model.preset.description}
+        preset = model.preset
+        entry |= {"kind": preset.kind, "plugin": preset.plugin, "description": preset.description}
+        entry |= {
+            "end_of_life": preset.end_of_life and str(preset.end_of_life),
+            "end": end_in_words(model, utc_today()),
+        }
         plugin = build(model)
         entry["ready"] = True
         if model.preset.kind == "backend":
@@ -107,6 +114,8 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
     }
     for model in listing:
         about = Text(" · ".join(escaped(model[name]) for name in ("description", "needs") if model[name]))
+        if model["end"]:
+            about.append(f" · {escaped(model['end'])}", style="yellow")
         # The remedy after the semicolon would be repeated in many rows.
         if why_not := escaped(re.split(r"[:;] pip install", model["why_not"])[0].partition(";")[0]):
             about.append(f"{' · ' if about else ''}{why_not}", style="yellow")
@@ -127,7 +136,7 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
 def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Describe a model with its options; "owner" is the package that provides it, empty for a user's own class."""
     from lvlm_ad.errors import ConfigError, nearest
-    from lvlm_ad.plugins import find_model, installed, owner
+    from lvlm_ad.plugins import end_in_words, find_model, installed, owner, utc_today
     from lvlm_ad.presets import ModelPreset, Pacing, Price
 
     model, known = find_model(name, settings)
@@ -148,6 +157,8 @@ def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
         "plugin": preset.plugin,
         "owner": owner(entries[0]) if entries else "",
         "description": " ".join(description.split()),
+        "end_of_life": preset.end_of_life and str(preset.end_of_life),
+        "end": end_in_words(model, utc_today()),
         "options": options,
         "methods": conventions.method_list(model) if preset.kind == "backend" else [],
     }
@@ -156,11 +167,15 @@ def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
 def _print_details(model: dict[str, Any]) -> None:
     from rich.text import Text
 
+    from lvlm_ad.errors import sentence
+
     console = shell.table_console()
     owner = f" of {model['owner']}" if model["owner"] else ""
     console.print(Text(escaped(model["name"]), style="bold"), escaped(f"{model['kind']} {model['plugin']}{owner}"))
     if model["description"]:
         console.print(escaped(model["description"]))
+    if model["end"]:
+        console.print(escaped(sentence(model["end"])), style="yellow")
     console.print()
     if not model["options"]:
         console.print("The model has no options.")

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.asking import Asker
@@ -21,6 +20,7 @@ from lvlm_ad.evaluate.painting import paint_places
 from lvlm_ad.evaluate.stored_conversations import StoredConversations
 from lvlm_ad.evaluate.views import Views, checked_model
 from lvlm_ad.plugin_errors import plugin_code
+from lvlm_ad.plugins import utc_today, whom_it_asks
 from lvlm_ad.runs import TEXT_KEPT, StepRecord
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.session import Session
     from lvlm_ad.methods import View
     from lvlm_ad.plugins import Model
-    from lvlm_ad.presets import ModelPreset
     from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg.finding import Finding
 
@@ -64,7 +63,7 @@ class ChatDetector(Detector["Backend"]):
         self._noted: set[str] = set()
         self._noting = threading.Lock()
         self._conversations = StoredConversations(self, self._views, self._is_stale)
-        if whom := _whom_it_asks(model.preset):
+        if whom := whom_it_asks(model, utc_today()):
             self._note(whom)
 
     def start(self) -> None:
@@ -232,16 +231,6 @@ class ChatDetector(Detector["Backend"]):
             self._noted.add(text)
         if new:
             self._note(text)
-
-
-def _whom_it_asks(preset: ModelPreset) -> str:
-    """Say which model is asked, where, and when its provider removes it; empty if there is no option "model"."""
-    asked, where, end = preset.options.get("model"), preset.options.get("base_url"), preset.end_of_life
-    if not asked:
-        return ""
-    removes = "removed" if end and end <= datetime.now(UTC).date() else "removes"
-    until = f"; the provider {removes} this model on {end}" if end else ""
-    return f"asks {asked}{f' at {where}' if where else ''}{until}."
 
 
 def _is_object_of(schema: Mapping[str, Any], text: str) -> bool:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad import __version__
 from lvlm_ad.errors import ConfigError, PluginError, nearest
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.plugins.adapt import METHODS, Kind, Plugin, as_plugin
+from lvlm_ad.plugins.end_of_life import end_in_words, is_followed, successor_of, utc_today, whom_it_asks
 from lvlm_ad.plugins.entries import AnyKind, chosen, installed, is_ours, loaded, owner
 from lvlm_ad.plugins.methods import load_method, method_class, method_names
 from lvlm_ad.plugins.own import is_own, own_class, title_of
 from lvlm_ad.plugins.source import files_of_entry
 from lvlm_ad.presets import ModelPreset, Pacing, Price, load_model, model_preset, preset_names, validated
+
+if TYPE_CHECKING:
+    from datetime import date
 
 __all__ = [
     "AnyKind",
@@ -28,6 +32,7 @@ __all__ = [
     "as_plugin",
     "build",
     "clashes",
+    "end_in_words",
     "find_model",
     "installed",
     "is_ours",
@@ -38,6 +43,8 @@ __all__ = [
     "owner",
     "plugin_names",
     "title_of",
+    "utc_today",
+    "whom_it_asks",
 ]
 
 _KINDS: tuple[Kind, ...] = ("baseline", "backend")
@@ -114,15 +121,17 @@ class Model:
     Attributes:
         preset: the preset, with the settings of the command line.
         plugin: the backend or baseline.
-        label: the model that the user set, if it is not the preset's own; else empty.
+        label: the model that is asked, if it is not the preset's own but the user's or a successor; else empty.
+        former: the preset as it was, if its provider removed its model and its successor is asked; else None.
     """
 
     preset: ModelPreset
     plugin: Plugin
     label: str = ""
+    former: ModelPreset | None = None
 
 
-def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
+def find_model(name: str, settings: dict[str, Any], *, today: date | None = None) -> tuple[Model, set[str]]:
     """Find a model by preset, preset file, plugin name or class, and apply the settings that it has.
 
     Args:
@@ -130,6 +139,8 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
             (``my_backend.py``, or ``my_backend.py:Class``) or a class in a module (``package.module:Class``).
         settings: key -> value; settings that belong to something else are left out. If they name another model or
             endpoint, the preset's prices are dropped.
+        today: the day, which decides whether a preset's successor is asked; None: today in UTC. A user who names the
+            model or the endpoint gets just that.
 
     Returns:
         The model, and the names of all settings that it has.
@@ -144,6 +155,10 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
         ('baseline', True)
     """
     preset, plugin = _find_preset(name)
+    former = None
+    if not settings.keys() & set(plugin.Options.priced_by) and is_followed(preset, today or utc_today()):
+        former, preset = preset, successor_of(preset)
+        plugin = load_plugin(preset.kind, preset.plugin)
     options_class = plugin.Options
     of_chat = {"convention", "state_convention"} if preset.kind == "backend" else set()
     known = {"description", *of_chat, *Price.model_fields, *Pacing.model_fields, *options_class.model_fields}
@@ -154,7 +169,7 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     if preset.kind == "backend" and not plugin.billed and price.price_input is None and price.price_output is None:
         price = price.model_copy(update={"price_input": 0.0, "price_output": 0.0})
     options = dict(preset.options)
-    label = ""
+    label = "" if former is None else str(options.get("model", ""))
     if "model" in taken and taken["model"] != options.get("model"):
         label = str(taken["model"])
         options = {key: value for key, value in options.items() if key not in options_class.of_model}
@@ -165,7 +180,7 @@ def find_model(name: str, settings: dict[str, Any]) -> tuple[Model, set[str]]:
     end = None if elsewhere else preset.end_of_life
     flat = preset.model_dump(exclude={"price", "pacing", "options"}) | {"end_of_life": end}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})
-    return Model(preset, plugin, label), known
+    return Model(preset, plugin, label, former), known
 
 
 def _find_preset(name: str) -> tuple[ModelPreset, Plugin]:

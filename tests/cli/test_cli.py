@@ -272,9 +272,9 @@ def test_a_dry_run_needs_no_key(quick_bench, key):
     ("model", "more", "says"),
     [
         (
-            "gpt-4v",
+            "gpt-4o",
             (),
-            "gpt-4v: asks gpt-4o at https://api.openai.com/v1; the provider remove[ds] this model on 2027-01-14.",
+            "gpt-4o: asks gpt-4o at https://api.openai.com/v1; the provider remove[ds] this model on 2027-01-14.",
         ),
         ("gpt-4v", ("--set", "model=gpt-9"), r"gpt-4v: asks gpt-9 at https://api.openai.com/v1\.$"),
         ("gpt-4v", ("--set", "base_url=http://127.0.0.1:9/v1"), r"gpt-4v: asks gpt-4o at http://127.0.0.1:9/v1\.$"),
@@ -362,12 +362,15 @@ def test_models_say_whether_they_can_run(lvlm_ad_command):
     assert listed["contrast"]["ready"]
     assert not listed["gpt-4v"]["ready"]
     assert "OPENAI_API_KEY" in listed["gpt-4v"]["why_not"]
-    model = json.loads(lvlm_ad_command("models", "gpt-4v", "--json", env={"OPENAI_API_KEY": "sk-x"}).stdout)
+    assert re.match("the provider remove[ds] this model on 2027-01-14", listed["gpt-4o"]["end"])
+    assert (listed["gpt-4o"]["end_of_life"], listed["gemini"]["end_of_life"]) == ("2027-01-14", None)
+    model = json.loads(lvlm_ad_command("models", "gpt-4o", "--json", env={"OPENAI_API_KEY": "sk-x"}).stdout)
     options = {option["name"]: option for option in model["options"]}
     assert (options["model"]["value"], options["model"]["changes_answers"]) == ("gpt-4o", True)
     assert (options["timeout"]["type"], options["timeout"]["changes_answers"]) == ("float", False)
-    table = lvlm_ad_command("models", "gpt-4v", env={"OPENAI_API_KEY": "sk-x"}).stdout
+    table = lvlm_ad_command("models", "gpt-4o", env={"OPENAI_API_KEY": "sk-x"}).stdout
     assert "reasoning_effort" in table
+    assert "this model on 2027-01-14" in table
 
 
 def test_data_commands(lvlm_ad_command, small_data):
