@@ -27,12 +27,15 @@ from lvlm_ad.presets import (
 from lvlm_ad.runs import METRIC_NAMES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+ENGINES = ("transformers", "vllm")
+"""Backends of models on this machine."""
 LOCAL = ("lmstudio", "ollama", "sglang", "vllm")
 CHOSEN_BY_THE_USER = ("azure", "openrouter", *LOCAL)
 """Endpoints that serve whatever the user deployed or picks: no model, hence no price and no rule for pictures."""
-THINKING = ("claude", "gemini", "gpt-5", "gpt-6-luna")
-BY_OPENAI = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-4v", "gpt-5", "gpt-6-luna")
-ENDPOINTS = ("claude", "gemini", *BY_OPENAI, *CHOSEN_BY_THE_USER)
+BY_ANTHROPIC = ("claude", "claude-haiku", "claude-opus")
+BY_OPENAI = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-4v", "gpt-5", "gpt-6-luna", "gpt-6.1-sol", "gpt-6.1-terra")
+THINKING = (*BY_ANTHROPIC, "gemini", *BY_OPENAI[4:], "qwen")
+ENDPOINTS = (*BY_ANTHROPIC, "gemini", "mistral", "qwen", "qwen3-vl-plus", *BY_OPENAI, *CHOSEN_BY_THE_USER)
 
 
 def test_every_preset_of_the_package_is_valid():
@@ -176,7 +179,8 @@ def values_of(name):
 def test_a_preset_loads(name):
     """A preset's plugin accepts its options, and one line describes it."""
     preset = load_model(name)
-    validated(load_plugin(preset.kind, preset.plugin).Options, preset.options, name)
+    chosen = {"model": "folder"} if name in FOLDERS else {}
+    validated(load_plugin(preset.kind, preset.plugin).Options, preset.options | chosen, name)
     assert preset.description
     assert "\n" not in preset.description
     assert len(preset.description) <= 100
@@ -201,7 +205,7 @@ def test_prices_are_complete_and_dated(name):
     assert dt.date(2026, 1, 1) <= dt.date.fromisoformat(values["price_date"])
     assert 0 < values["price_input"] < values["price_output"]
     assert values.get("price_cached", 0) < values["price_input"]
-    assert re.search(r"^# Prices.*/pricing", text_of(name), re.MULTILINE)
+    assert re.search(r"^# Prices.* [a-z.]+\.[a-z]+/[a-z0-9/-]+", text_of(name), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -241,17 +245,17 @@ def test_addresses(name):
     elif name in LOCAL:
         assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/v1", address)
     else:
-        assert re.fullmatch(r"https://[a-z.]+/[a-z0-9/]+", address)
+        assert re.fullmatch(r"https://[a-z.-]+/[a-z0-9/-]+", address)
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_only_what_the_endpoint_takes_is_set(name):
-    """The temperature is 0 if the endpoint supports one; reasoning models have a larger token limit."""
+    """The temperature is 0 if the endpoint supports one; models that reason have a larger token limit."""
     values = values_of(name)
     assert values["temperature"] == (0.0 if "temperature" in values["takes"] else "none")
     assert ("temperature" not in values["takes"]) == (name in THINKING)
     assert values["max_tokens"] == (8192 if name in THINKING else 1024)
-    assert "reasoning_effort" not in values
+    assert values.get("reasoning_effort") == ("none" if name == "mistral" else None)
     assert ("model" in values) == (name not in CHOSEN_BY_THE_USER)
     assert not {"requests_per_minute", "tokens_per_minute"} & set(values)
 
@@ -298,7 +302,61 @@ def test_the_page_agrees_with_the_preset(name):
     assert len(rows) == 3
 
 
-LOCAL_MODELS = tuple(name for name in preset_names("models") if load_model(name).plugin == "transformers")
+MODEL_TYPES = {
+    "gemma-3-12b": "gemma3",
+    "gemma-3-4b": "gemma3",
+    "gemma-3n-e4b": "gemma3n",
+    "gemma-4-12b": "gemma4_unified",
+    "gemma-4-e4b": "gemma4",
+    "glm-4.6v-flash": "glm4v",
+    "iad-r1": "qwen2_5_vl",
+    "idefics3": "idefics3",
+    "internvl3-8b": "internvl",
+    "internvl3.5-8b": "internvl",
+    "lfm2-vl-3b": "lfm2_vl",
+    "llama-4-scout": "llama4",
+    "llava-1.5-7b": "llava",
+    "llava-next": "llava_next",
+    "llava-onevision-7b": "llava_onevision",
+    "minicpm-v-4.6": "minicpmv4_6",
+    "mistral-small-3.1": "mistral3",
+    "mistral-small-4": "mistral3",
+    "molmo2-8b": "molmo2",
+    "pixtral-12b": "llava",
+    "qwen2-vl-7b": "qwen2_vl",
+    "qwen2.5-vl-3b": "qwen2_5_vl",
+    "qwen2.5-vl-72b": "qwen2_5_vl",
+    "qwen2.5-vl-7b": "qwen2_5_vl",
+    "qwen3-vl-2b": "qwen3_vl",
+    "qwen3-vl-30b-a3b": "qwen3_vl_moe",
+    "qwen3-vl-4b": "qwen3_vl",
+    "qwen3-vl-8b": "qwen3_vl",
+    "qwen3.5-4b": "qwen3_5",
+    "qwen3.5-9b": "qwen3_5",
+    "smolvlm2": "smolvlm",
+}
+"""Local preset -> the model_type in its config.json."""
+FOLDERS = ("iad-r1",)
+"""Local presets whose weights are a folder that the user names."""
+LOCAL_MODELS = tuple(MODEL_TYPES)
+
+
+def test_local_models_are_listed_here():
+    """Each preset that runs on this machine has its model_type above."""
+    assert sorted(LOCAL_MODELS) == [name for name in preset_names("models") if load_model(name).backend in ENGINES]
+
+
+@pytest.mark.heavy
+def test_transformers_loads_each_local_model():
+    """The installed transformers maps each model_type to a class that answers questions about pictures."""
+    mapping = image_text_models()
+    assert [name for name, kind in MODEL_TYPES.items() if kind not in mapping] == []
+
+
+def image_text_models():
+    """Model type -> name of the class, as the installed transformers maps it."""
+    auto = pytest.importorskip("transformers.models.auto.modeling_auto")
+    return auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 
 def test_local_models_are_those_of_the_documentation():
@@ -311,10 +369,14 @@ def test_local_models_are_those_of_the_documentation():
                 cells[1].split(", ")[0],
                 *(float(cell.removesuffix(" GB").split(", ")[-1 if place else 0]) for cell in cells[2:4]),
             )
-    assert sorted(table) == sorted(LOCAL_MODELS)
+    assert sorted(table) == sorted(set(LOCAL_MODELS) - {*FOLDERS})
     for name, (hub, billions, memory) in table.items():
         options = load_model(name).options
         assert options["model"].split("/")[0] == hub.split("/")[0]
+        if "parameters" not in options:
+            # FP8 weights: one byte each.
+            assert (name, memory) == ("mistral-small-4", pytest.approx(1.2 * billions, abs=0.51))
+            continue
         assert billions == pytest.approx(options["parameters"], abs=0.051)
         assert memory == pytest.approx(2 * 1.2 * options["parameters"], abs=0.51)
 
@@ -325,6 +387,15 @@ def test_a_local_model_asks_for_nothing_dangerous(name):
     preset = load_model(name)
     assert "trust_remote_code" not in preset.options
     assert re.search("licence|Apache 2.0|MIT", preset.description)
+
+
+@pytest.mark.parametrize("name", LOCAL_MODELS)
+def test_a_local_model_does_not_think(name):
+    """Where a model can be told not to think, its preset tells it, and says so; its answer has 512 tokens."""
+    preset = load_model(name)
+    assert preset.options.get("chat", {}) in ({}, {"enable_thinking": False}, {"reasoning_effort": "none"})
+    assert ("chat" in preset.options) == ("without thinking" in preset.description)
+    assert preset.options["max_tokens"] == (1024 if name in FOLDERS else 512)
 
 
 def test_a_convention_belongs_to_the_model(tmp_path):
@@ -342,6 +413,13 @@ def test_a_convention_belongs_to_the_model(tmp_path):
     assert found(convention="sent_pixels") == ("sent_pixels", True, {"boxes": "boxes-short"})
     assert found(convention="sent_pixels", state_convention="false") == ("sent_pixels", False, {"boxes": "boxes-short"})
     assert "convention" not in find_model("oracle", {})[1]
+
+
+def test_a_preset_whose_weights_the_user_names_keeps_its_prompt():
+    """IAD-R1 is asked its makers' own question, whatever its folder is called."""
+    preset = find_model("iad-r1", {"model": "folder"})[0].preset
+    assert (preset.options["model"], preset.prompts) == ("folder", {"yes-no": "yes-no-iad-r1"})
+    assert load_prompt("yes-no-iad-r1").text.strip() == "${references}Are there any defects in the test image?"
 
 
 @pytest.mark.parametrize("name", preset_names("models"))

@@ -173,7 +173,8 @@ def find_model(name: str, settings: dict[str, Any], *, today: date | None = None
     if "model" in taken and taken["model"] != options.get("model"):
         label = str(taken["model"])
         options = {key: value for key, value in options.items() if key not in options_class.of_model}
-        preset = preset.model_copy(update={"convention": "", "state_convention": False, "prompts": {}})
+        if "model" in preset.options:
+            preset = preset.model_copy(update={"convention": "", "state_convention": False, "prompts": {}})
     if preset.convention and taken.get("convention", preset.convention) != preset.convention:
         # The preset's prompts may ask for the convention that it names.
         preset = preset.model_copy(update={"state_convention": True})

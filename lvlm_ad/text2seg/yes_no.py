@@ -35,6 +35,8 @@ _STATED = re.compile(
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 
+_TAGGED = re.compile(r"<answer>\s*+(yes|no)[\s.!]*+</answer>", re.IGNORECASE)
+
 
 def read_yes_no(answer: Answer) -> Finding:
     """Read whether an answer says yes, which means anomalous.
@@ -46,7 +48,7 @@ def read_yes_no(answer: Answer) -> Finding:
     over these alternatives. "Yes", " yes" and "YES," are variants of yes; what the endpoint does not list counts as 0.
     If the denominator is below 0.5, the flag is ``low_mass`` and the status "partial". Without such a token the
     score is 1 or 0: the first word of the answer, else the last line that is only "Answer: yes", or a JSON object with
-    an "answer".
+    an "answer", or the last ``<answer>yes</answer>``.
 
     Args:
         answer: what the model answered.
@@ -65,11 +67,12 @@ def read_yes_no(answer: Answer) -> Finding:
     if (without := without_text(answer)) is not None:
         return Finding(None, (), without.status, without.notes, source="text")
     end = tail(answer.text)
-    text = usual_notation(answer_part(without_struck(plain(end)))).replaced(TAG, lambda _: " ").text
+    marked = usual_notation(answer_part(without_struck(plain(end))))
+    text = marked.replaced(TAG, lambda _: " ").text
     notes = [TOO_LONG] if len(end.text) < len(answer.text.strip()) else []
     mass, p_yes = _probability(answer.first, text)
     if p_yes is None:
-        return _finding(_in_words(text), answer, notes)
+        return _finding(_in_words(text, marked.text), answer, notes)
     flags: tuple[str, ...] = ()
     if mass < _ENOUGH - _ROUNDING:
         notes.append(f"'Yes' and 'no' have a probability of only {mass:.2g} together.")
@@ -106,9 +109,10 @@ def _core(token: str) -> str:
     return stripped(token).casefold()
 
 
-def _in_words(text: str) -> float | None:
-    word = _FIRST_WORD.match(text)
-    if word is not None:
+def _in_words(text: str, marked: str) -> float | None:
+    """Read the words of an answer without and, if these say neither, with its tags."""
+    if (word := _FIRST_WORD.match(text)) is not None:
         return float(word["word"].lower() == "yes")
     stated = [match[str(match.lastgroup)].lower() for match in _STATED.finditer(text)]
+    stated = stated or [word.lower() for word in _TAGGED.findall(marked)]
     return float(stated[-1] == "yes") if stated else None

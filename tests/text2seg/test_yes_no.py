@@ -61,10 +61,12 @@ def test_without_a_token_of_the_answer_the_words_count(text, first):
         ("The final answer is no", 0.0),
         ('```json\n{"answer": "yes"}\n```', 1.0),
         ('{"reason": "a crack", "answer": "Yes"}', 1.0),
+        ("<think>No crack? One.</think><location>left</location><type>crack</type><answer>Yes</answer>", 1.0),
+        ("<location>left</location><answer>Yes</answer>\n<answer> no. </answer>", 0.0),
     ],
 )
 def test_words_that_say_yes_or_no(text, image):
-    """The first word counts, else the last line that is only "Answer: yes", or a JSON answer."""
+    """The first word counts, else the last line that is only "Answer: yes", a JSON answer, or the last answer tag."""
     found = read_yes_no(Answer(text))
     assert (found.image, found.status, found.source) == (image, "ok", "text")
 
@@ -97,7 +99,9 @@ def test_how_an_answer_ended_decides_its_status(answer, status, image):
     assert (found.status, found.image, found.source) == (status, image, "text")
 
 
-@pytest.mark.parametrize("part", ["\n", '{"answer" ', "answer:\n", "* ", "Answer: yes ", "{", "<think>", "answer"])
+@pytest.mark.parametrize(
+    "part", ["\n", '{"answer" ', "answer:\n", "* ", "Answer: yes ", "{", "<think>", "answer", "<answer>"]
+)
 def test_reading_takes_linear_time(part):
     """A hundred thousand characters of any kind are read in a second."""
     start = perf_counter()
