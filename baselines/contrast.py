@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 from scipy.linalg import solve_triangular
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter1d
 from skimage.color import rgb2lab
 
 from lvlm_ad.baseline import Baseline, DenseScores, View
@@ -23,9 +23,16 @@ _SIDE = 256
 _GRID = 64
 """Places along a side, one every 4 working pixels. All pairs of places are compared: 4096 x 4096 distances."""
 
+_PLACES = slice(_SIDE // _GRID // 2, None, _SIDE // _GRID)
+"""The working pixels, along a side, where the places of the grid are."""
+
+_AT_ONCE = 4
+"""Places whose distances to all others are one matrix product: so small a product runs on one thread, and the threads
+that score other images do not wait for its helpers."""
+
 _SCALES = (1.0, 2.0)
-"""Standard deviations of the centre, in working pixels; the surround is twice as wide. Larger scales respond to the
-object's shape and illumination rather than to a defect."""
+"""Standard deviations of the centre, in working pixels. The surround is twice as wide, which is also the next scale's
+centre. Larger scales respond to the object's shape and illumination rather than to a defect."""
 
 _NOISE = 1.0
 """Lab units that count as noise, about the least visible difference. Added to each feature's variance, so that sensor
@@ -79,20 +86,29 @@ def _features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     small = np.asarray(Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.BOX))
     # In Lab, equal distances look about equally different, whatever the colour.
     lab = rgb2lab(small.astype(np.float32) / np.float32(255)).astype(np.float32)
-    parts = [_blur(lab, 2.0)]
-    for scale in _SCALES:
-        spots = _blur(lab, scale) - _blur(lab, 2 * scale)
+    lightness, *colours = np.ascontiguousarray(lab.transpose(2, 0, 1))
+    sigmas = (*_SCALES, 2 * _SCALES[-1])
+    # The strength of texture needs lightness at every pixel, everything else at the places of the grid alone.
+    smooth = [_blur(lightness, sigma) for sigma in sigmas]
+    smooth_at_places = [[plane[_PLACES, _PLACES] for plane in smooth]]
+    smooth_at_places += [[_blur_at_places(colour, sigma) for sigma in sigmas] for colour in colours]
+    parts = [channel[1] for channel in smooth_at_places]
+    for at, scale in enumerate(_SCALES):
+        parts += [channel[at] - channel[at + 1] for channel in smooth_at_places]
         # A texture has the same local strength everywhere, whatever its phase.
-        strength = np.sqrt(_blur(spots[:, :, :1] ** 2, 2 * scale))
-        parts += [spots, strength]
-    step = _SIDE // _GRID
-    features = np.dstack(parts)[step // 2 :: step, step // 2 :: step]
-    return features.reshape(_GRID * _GRID, -1)
+        parts.append(np.sqrt(_blur_at_places((smooth[at] - smooth[at + 1]) ** 2, 2 * scale)))
+    return np.stack(parts, axis=-1).reshape(_GRID * _GRID, -1)
 
 
-def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Smooth each channel of float32 ``(H, W, C)``; sigma in pixels."""
-    return np.asarray(gaussian_filter(values, (sigma, sigma, 0)), dtype=np.float32)
+def _blur(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Smooth float32 ``(H, W)``; sigma in pixels."""
+    return np.asarray(gaussian_filter1d(gaussian_filter1d(plane, sigma, axis=0), sigma, axis=1))
+
+
+def _blur_at_places(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Return what ``_blur`` gives at the places of the grid, float32 ``(_GRID, _GRID)``."""
+    rows = gaussian_filter1d(plane, sigma, axis=0)[_PLACES]
+    return np.asarray(gaussian_filter1d(rows, sigma, axis=1)[:, _PLACES])
 
 
 def _whiten(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -110,16 +126,22 @@ def _whiten(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _distance_to_alike(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return each place's root mean squared distance to the most similar places, float32 ``(_GRID, _GRID)``."""
-    norms = (features**2).sum(axis=1)
-    squared = norms[:, None] + norms[None, :] - 2 * features @ features.T
+    count = len(features)
+    norms, others = (features**2).sum(axis=1), np.ascontiguousarray(features.T)
+    twice = (2 * features).reshape(_GRID, _GRID // _AT_ONCE, _AT_ONCE, -1)
     steps = np.arange(_GRID)
-    near = np.abs(steps[:, None] - steps[None, :]) < _OWN
-    by_place = squared.reshape(_GRID, _GRID, _GRID, _GRID)
-    by_place[near[:, None, :, None] & near[None, :, None, :]] = np.inf
-    alike = round(len(features) * _ALIKE)
-    squared.partition(alike, axis=1)
-    mean = np.maximum(squared[:, :alike].mean(axis=1), 0)
-    return np.asarray(np.sqrt(mean), dtype=np.float32).reshape(_GRID, _GRID)
+    near = np.abs(steps[:, None] - steps) < _OWN
+    alike = round(count * _ALIKE)
+    mean = np.empty((_GRID, _GRID), np.float32)
+    # One row of places at a time: its distances stay in the processor's cache.
+    for row, own in enumerate(norms.reshape(_GRID, _GRID)):
+        squared = own[:, None] + norms
+        squared -= np.matmul(twice[row], others).reshape(_GRID, count)
+        rows_near = slice(max(0, row - _OWN + 1), row + _OWN)
+        np.copyto(squared.reshape(_GRID, _GRID, _GRID)[:, rows_near], np.inf, where=near[:, None])
+        squared.partition(alike, axis=1)
+        mean[row] = squared[:, :alike].mean(axis=1)
+    return np.sqrt(np.maximum(mean, 0))
 
 
 class Contrast(Baseline):
