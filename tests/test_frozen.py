@@ -27,6 +27,9 @@ KEYS = json.loads((FROZEN / "keys.json").read_text())
 RANKED_ANEW = {"rank", "kind", "reason", "no_interval", "usd_per_image", "usd_per_point"}
 RANKED_ANEW |= {f"{metric}_{end}" for metric in METRIC_NAMES for end in ("low", "high")}
 """Fields of a leaderboard whose rule is new: a row needs an interval of today's rule for a rank."""
+LAST_DIGITS = 2e-6
+"""How far numbers of contrast may lie apart: it adds single floats up, in an order that NumPy and BLAS choose by the
+processor and the version, and rounds scores to 6 digits."""
 EVERYTHING_STORED = 0
 SOME_FAILED = 3
 
@@ -52,18 +55,20 @@ def printed(*arguments, status=(EVERYTHING_STORED,)):
     return done.stdout
 
 
-def same(found, expected, place="it"):
-    """Assert that two JSON values are the same: numbers to the last digit, keys that came later aside."""
+def same(found, expected, place="it", within=0.0):
+    """Assert that two JSON values are the same, numbers within a distance; keys that came later aside."""
     if isinstance(expected, dict):
         assert isinstance(found, dict), place
         assert expected.keys() <= found.keys(), place
         for name, value in expected.items():
-            same(found[name], value, f"{place}.{name}")
+            same(found[name], value, f"{place}.{name}", within)
     elif isinstance(expected, list):
         assert isinstance(found, list), place
         assert len(found) == len(expected), place
         for index, value in enumerate(expected):
-            same(found[index], value, f"{place}[{index}]")
+            same(found[index], value, f"{place}[{index}]", within)
+    elif within and isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=0, abs=within), place
     else:
         assert found == expected, place
 
@@ -96,16 +101,21 @@ def test_stored_answers_cost_no_question_and_give_the_same_numbers(frozen, name)
 
 
 def test_offline_rows_give_the_same_numbers(frozen):
-    """Chance, contrast, oracle and scripted answers give the metrics and predictions of before."""
+    """Chance, oracle and scripted answers give the metrics and predictions of before; contrast up to rounding."""
     expected = json.loads((frozen / "bench-offline.json").read_text())["runs"]
     runs = json.loads(printed("bench", *BENCHES["offline"], "--json", "--out", "again", status=(0, 3)))["runs"]
     for run, before in zip(runs, expected, strict=True):
-        same(without_prose({**run, "dir": ""}), without_prose({**before, "dir": ""}))
+        by_contrast = run["model"].startswith("contrast")
+        within = LAST_DIGITS if by_contrast else 0.0
+        same(without_prose({**run, "dir": ""}), without_prose({**before, "dir": ""}), within=within)
         now, then = (
             [json.loads(line) for line in (Path(one["dir"]) / "predictions.jsonl").read_text().splitlines()]
             for one in (run, before)
         )
-        same(without_prose(now), without_prose(then))
+        if by_contrast:
+            # The text holds the same scores as digits.
+            now, then = ([{**line, "text": ""} for line in lines] for lines in (now, then))
+        same(without_prose(now), without_prose(then), within=within)
 
 
 def test_scored_maps_give_the_same_numbers(frozen):
