@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["folder_of", "protect_children", "python_command", "search_path"]
+__all__ = ["folder_of", "program_path", "protect_children", "python_command", "search_path"]
 
 _BEGIN = "import sys; count = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + count]; del sys.argv[1 : 2 + count]\n"
 
@@ -55,3 +55,16 @@ def folder_of(module: ModuleType | None) -> str:
     for _ in range(module.__name__.count(".") + 1 + folder.endswith("__init__.py")):
         folder = os.path.dirname(folder)  # noqa: PTH120
     return folder
+
+
+def program_path(name: str) -> str | None:
+    """Return where a program is: beside this Python, where pip installs it, else on the PATH; None: nowhere.
+
+    Example:
+        >>> program_path("no such program") is None
+        True
+    """
+    import shutil  # noqa: PLC0415 - ``__main__`` imports this module first, see above
+
+    beside = os.path.join(os.path.dirname(sys.executable), name)  # noqa: PTH118, PTH120
+    return beside if os.access(beside, os.X_OK) else shutil.which(name)

@@ -43,6 +43,9 @@ class Progress:
     def at(self, stage: str, done: int, total: int) -> None:
         """Show the state of work done elsewhere: a batch at an endpoint."""
 
+    def doing(self, what: str, text: str) -> None:
+        """Show in one line how far something has come whose steps nobody counts; an empty text ends the line."""
+
     def note(self, text: str) -> None:
         """Show a note for the user."""
 

@@ -21,6 +21,7 @@ __all__ = [
     "chosen_device",
     "device_name",
     "find_weights",
+    "free_bytes",
     "from_hub",
     "user_cache",
     "weights_hash",
@@ -65,7 +66,8 @@ def find_weights(name: str, *, revision: str | None = None, code: bool = False) 
     if not folder.is_dir():
         if folder.is_absolute() or not _HUB_NAME.fullmatch(name):
             raise ConfigError(f"There is no folder {name}; give a model's folder, or its name at the hub.")
-        folder = from_hub(name, (*_MODEL_FILES, *_CODE_FILES) if code else _MODEL_FILES, revision=revision)
+        files = (*_MODEL_FILES, *_CODE_FILES) if code else _MODEL_FILES
+        folder = from_hub(name, files, revision=revision)
     elif revision is not None:
         raise ConfigError(f"{name} is a folder, which has no revisions; leave revision={revision} out.")
     if not (folder / "config.json").is_file():
@@ -154,7 +156,6 @@ def from_hub(
     *,
     revision: str | None = None,
     otherwise: str = "give its folder",
-    extra: str = "local",
 ) -> Path:
     """Return the local folder of a repository at the hub; missing files are downloaded.
 
@@ -163,7 +164,6 @@ def from_hub(
         files: patterns of the wanted files.
         revision: a branch, tag or commit; None: the main branch.
         otherwise: what a user without a network can do, for messages.
-        extra: the extra of this package that installs the hub's client.
 
     Raises:
         ConfigError: the hub does not know the name, requires a licence to be accepted, or cannot be reached.
@@ -172,7 +172,7 @@ def from_hub(
         from huggingface_hub import errors, snapshot_download  # noqa: PLC0415 - comes with the extra
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{name} is not a folder, and downloads from the hub need: pip install 'lvlm-ad[{extra}]'."
+            f"{name} is not a folder, and downloads from the hub need: pip install huggingface_hub."
         ) from error
     try:
         return Path(
@@ -221,6 +221,15 @@ def weights_size(folder: Path) -> int:
             named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     chosen = [path for path in files if path.name in named] or files
     return sum(path.stat().st_size for path in chosen)
+
+
+def free_bytes() -> int | None:
+    """Return the bytes of this machine's memory that are free; None if the system does not say."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024
 
 
 def _file_hash(path: Path) -> str:

@@ -61,6 +61,8 @@ class OpenAIBackend(BatchBackend):
 
     Args:
         options: address, model, key and sampling options.
+        key: the key itself, for a server that this process starts; empty: as the options say.
+        more: returns further fields of a question's body.
 
     Raises:
         ConfigError: the address, the model or the key is missing, or the key's file cannot be read.
@@ -75,9 +77,15 @@ class OpenAIBackend(BatchBackend):
 
     Options: ClassVar[type[BackendOptions]] = OpenAIOptions
 
-    def __init__(self, options: OpenAIOptions) -> None:
+    def __init__(
+        self,
+        options: OpenAIOptions,
+        *,
+        key: str = "",
+        more: Callable[[Request], Mapping[str, Any]] = lambda _: {},
+    ) -> None:
         super().__init__(options)
-        self._options = options
+        self._options, self._more = options, more
         if not options.base_url:
             raise ConfigError("The endpoint has no address; give it with --set base_url=URL.")
         self.capabilities = Capabilities(
@@ -86,7 +94,7 @@ class OpenAIBackend(BatchBackend):
             schema="schema" in options.takes,
             probabilities=bool(options.logprobs),
         )
-        self._wire = Wire(options)
+        self._wire = Wire(options, key)
         if not options.model:
             served = self._wire.served()
             self._wire.close()
@@ -172,7 +180,8 @@ class OpenAIBackend(BatchBackend):
         start = perf_counter()
         try:
             # Some endpoints stream unless they are told not to.
-            reply = self._wire.post("/chat/completions", _chat_body(request, self._options, stream=False))
+            body = _chat_body(request, self._options, stream=False, **self._more(request))
+            reply = self._wire.post("/chat/completions", body)
         except StatusError as failure:
             return self._failed_answer(failure, perf_counter() - start)
         return answer_of(body_of(reply.content), reply.headers, perf_counter() - start)
@@ -227,15 +236,17 @@ def _chat_body(request: Request, options: OpenAIOptions, **more: Any) -> bytes:
     if "schema" in request.options and "schema" in options.takes:
         schema = {"name": "anomaly_scores", "strict": True, "schema": request.options["schema"]}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    content = [_picture(picture, options.detail) for picture in request.images]
+    content = [_picture(picture, options) for picture in request.images]
     body["messages"] = [{"role": "user", "content": [*content, {"type": "text", "text": request.text}]}]
     body |= more
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def _picture(picture: Picture, detail: str) -> dict[str, Any]:
+def _picture(picture: Picture, options: OpenAIOptions) -> dict[str, Any]:
     url = f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode('ascii')}"
-    return {"type": "image_url", "image_url": {"url": url} if detail == "none" else {"url": url, "detail": detail}}
+    part = {"url": url} if options.detail == "none" else {"url": url, "detail": options.detail}
+    name = {"uuid": picture.digest} if "uuid" in options.takes else {}
+    return {"type": "image_url", "image_url": part, **name}
 
 
 def _batch_of(batch: OpenAIBatch) -> Batch:

@@ -29,7 +29,8 @@ _LISTED = 20
 """Most models named in a message."""
 
 
-Feature = Literal["temperature", "seed", "logprobs", "schema", "batch"]
+Feature = Literal["temperature", "seed", "logprobs", "schema", "batch", "uuid"]
+"""``uuid``: vLLM's name of a picture, by which it finds what it has computed for the same picture before."""
 
 
 class OpenAIOptions(BackendOptions):
@@ -137,11 +138,11 @@ class StatusError(Exception):
 class Wire:
     """Client of one endpoint; building it raises ConfigError if the key is missing or its file cannot be read."""
 
-    def __init__(self, options: OpenAIOptions) -> None:
+    def __init__(self, options: OpenAIOptions, key: str = "") -> None:
         self._url = options.base_url
         self._model = options.model
         self._timeout = options.timeout
-        self._key, self._source = _find_key(options)
+        self._key, self._source = (SecretStr(key), "") if key else _find_key(options)
         self.client: OpenAI = make_client(self._key, options)
         self.proxy_hint = proxy_hint(options.base_url)
 

@@ -40,6 +40,7 @@ class TransformersBackend(Backend):
     Options: ClassVar[type[BackendOptions]] = TransformersOptions
     billed: ClassVar[bool] = False
     distributable: ClassVar[bool] = True
+    engines: ClassVar[tuple[str, ...]] = ("transformers", "vllm")
 
     def __init__(self, options: TransformersOptions) -> None:
         super().__init__(options)

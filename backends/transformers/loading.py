@@ -12,7 +12,7 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.weights import weights_size
+from lvlm_ad.weights import free_bytes, weights_size
 
 if TYPE_CHECKING:
     from .options import TransformersOptions
@@ -37,11 +37,7 @@ def free_memory(device: str) -> int | None:
         return sum(int(torch.cuda.mem_get_info(index)[0]) for index in range(torch.cuda.device_count()))
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    meminfo = Path("/proc/meminfo")
-    if device == "cpu" and meminfo.exists():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    return None
+    return free_bytes() if device == "cpu" else None
 
 
 def needed_memory(parameters: float, kind: str) -> float:

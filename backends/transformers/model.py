@@ -21,6 +21,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from lvlm_ad.backend import Answer, FirstToken, Outcome, Token, Usage, number_tokens
 from lvlm_ad.backend.batching import TooLargeError
+from lvlm_ad.backend.formats import answer_pattern
 from lvlm_ad.backend.tokens import first_index, sound_first, without_cut_character
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.weights import chosen_device
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 _ALTERNATIVES = 20
 """Number of the most likely tokens recorded at each step."""
-
-_SCORE = r"(0|1|0\.[0-9][0-9]?|1\.0)"
-"""With [0-9], since the class of all digits includes those of other scripts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,14 +246,6 @@ def _pictures(request: Request) -> list[dict[str, Any]]:
 
 _ANY_TEXT = r"[\s\S]*"
 """The answer to a question of a method that has no fixed format."""
-
-
-def answer_pattern(n_regions: int) -> str:
-    """Return the regular expression of the published answer format with this number of regions, in any order."""
-    if n_regions == 0:
-        return rf"image anomaly score: {_SCORE}\."
-    numbers = "|".join(str(number) for number in range(1, n_regions + 1))
-    return rf"image anomaly score: {_SCORE}(; region ({numbers}): {_SCORE}){{0,{n_regions}}}\."
 
 
 class Grammars:

@@ -340,7 +340,7 @@ def _download(model: str, tag: str, config: dict[str, Any]) -> Path:
         # open_clip 3.3.0 silently loads epoch 31 of ViT-B-16-plus-240 instead of epoch 32.
         raise ConfigError(f"open_clip {open_clip.__version__} would load {repository} for {tag}; {otherwise}.")
     for name in _FILES:
-        file = from_hub(repository, [name], otherwise=otherwise, extra="clip") / name
+        file = from_hub(repository, [name], otherwise=otherwise) / name
         if file.is_file():
             return file
     raise ConfigError(f"{repository} holds neither {' nor '.join(_FILES)}; {otherwise}.")

@@ -140,6 +140,7 @@ class Backend:
         distributable: whether ``--engine ray`` builds a copy on each machine of the cluster, because it holds a model.
             A backend that asks an endpoint stays in the process that stores the answers.
         spreads: old name of ``distributable``, until version 0.3.
+        engines: backends that run the same models, itself included; the setting ``engine`` chooses one of them.
 
     Example:
         >>> class Echo(Backend):
@@ -153,6 +154,7 @@ class Backend:
     billed: ClassVar[bool] = True
     distributable: ClassVar[bool] = False
     spreads: ClassVar[Any] = OldName("distributable")
+    engines: ClassVar[tuple[str, ...]] = ()
     capabilities: Capabilities = Capabilities()
     source: ClassVar[str] = ""
 
@@ -206,6 +208,9 @@ class Backend:
     def make_detector(self, session: Any, model: Any) -> Any:
         """Make what a bench runs: a chat model is asked through stored answers, limits and retries."""
         return session.chat_detector(self, model)
+
+    def cancel_start(self) -> None:
+        """Give up a start that is under way: no question waits for it any more."""
 
     def close(self) -> None:
         """Release all resources; called once, after the last answer."""

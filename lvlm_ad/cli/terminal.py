@@ -52,6 +52,7 @@ class Bars(lvlm_ad.log.Progress):
         )
         self._stage = ""
         self._task = TaskID(0)
+        self._doing: dict[str, TaskID] = {}
         self._total = self._failed = self._stored = 0
         self._cost: float | None = 0.0
         self._shown = (0, 0)
@@ -90,6 +91,15 @@ class Bars(lvlm_ad.log.Progress):
         self._bars.update(self._task, completed=done, total=total)
         if ended:
             self.finish()
+
+    def doing(self, what: str, text: str) -> None:
+        """Show a line below the bars; without a terminal nothing."""
+        if what in self._doing and not text:
+            self._bars.remove_task(self._doing.pop(what))
+        elif text:
+            if what not in self._doing:
+                self._doing[what] = self._bars.add_task(escaped(what), total=None, state="")
+            self._bars.update(self._doing[what], state=escaped(text))
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""

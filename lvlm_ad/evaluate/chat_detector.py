@@ -170,6 +170,7 @@ class ChatDetector(Detector["Backend"]):
     def stop(self) -> None:
         """Ask nothing more."""
         self._asker.stop()
+        self.plugin.cancel_start()
 
     def forecast(self) -> dict[str, Any]:
         """Look up which questions are answered already, and estimate the cost of the others; see ``forecast``."""

@@ -6,6 +6,7 @@ and ``build`` makes the backend or baseline.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,9 @@ def find_model(name: str, settings: dict[str, Any], *, today: date | None = None
     if not settings.keys() & set(plugin.Options.priced_by) and is_followed(preset, today or utc_today()):
         former, preset = preset, successor_of(preset)
         plugin = load_plugin(preset.kind, preset.plugin)
+    engines = plugin.engines
+    if engines:
+        preset, plugin = _on_engine(preset, plugin, settings)
     options_class = plugin.Options
     of_chat = {"convention", "state_convention"} if preset.kind == "backend" else set()
     known = {"description", *of_chat, *Price.model_fields, *Pacing.model_fields, *options_class.model_fields}
@@ -181,7 +185,18 @@ def find_model(name: str, settings: dict[str, Any], *, today: date | None = None
     end = None if elsewhere else preset.end_of_life
     flat = preset.model_dump(exclude={"price", "pacing", "options"}) | {"end_of_life": end}
     preset = model_preset({**flat, **price.model_dump(), **preset.pacing.model_dump(), **options, **taken})
-    return Model(preset, plugin, label, former), known
+    return Model(preset, plugin, label, former), known | ({"engine"} if engines else set())
+
+
+def _on_engine(preset: ModelPreset, plugin: Plugin, settings: Mapping[str, Any]) -> tuple[ModelPreset, Plugin]:
+    """Return a preset and its backend on the engine that the settings or the preset name, if they name one."""
+    options = dict(preset.options)
+    engine = str(settings.get("engine", options.pop("engine", preset.backend)))
+    options.pop("engine", None)
+    if engine not in plugin.engines:
+        known = " or ".join(plugin.engines)
+        raise ConfigError(f"engine is {known}; got {engine!r:.40}.{nearest(engine, plugin.engines)}")
+    return preset.model_copy(update={"backend": engine, "options": options}), load_plugin("backend", engine)
 
 
 def _find_preset(name: str) -> tuple[ModelPreset, Plugin]:

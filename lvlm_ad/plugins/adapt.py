@@ -74,6 +74,11 @@ class Plugin:
         return bool(getattr(self.cls, "distributable", old))
 
     @property
+    def engines(self) -> tuple[str, ...]:
+        """Backends that run the same models; see ``Backend``."""
+        return tuple(getattr(self.cls, "engines", ())) if self.kind == "backend" else ()
+
+    @property
     def follows_method(self) -> bool:
         """Whether its row depends on the method of a bench: a chat model's, and the oracle's."""
         return self.kind == "backend" or bool(getattr(self.cls, "through_method", False))

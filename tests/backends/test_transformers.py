@@ -154,7 +154,7 @@ def test_a_character_that_was_cut_in_two_is_left_out(backend):
 @pytest.mark.parametrize("n_regions", [0, 1, 12])
 def test_a_held_answer_can_always_be_read(backend, name, n_regions):
     """A forced answer has the format, existing regions, and scores in [0, 1], whatever the model."""
-    from lvlm_ad_backends.transformers.model import answer_pattern
+    from lvlm_ad.backend.formats import answer_pattern
 
     held = backend(name, constrain=True, max_tokens=400)
     for answer in ask_all(held, [question(number, n_regions) for number in range(4)]):
