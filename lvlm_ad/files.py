@@ -96,12 +96,13 @@ def read_file(path: Path, largest: int) -> bytes:
     return content
 
 
-def read_arrays(file: IO[bytes], largest: int = ARRAYS_BYTES) -> dict[str, NDArray[Any]]:
+def read_arrays(file: IO[bytes], largest: int = ARRAYS_BYTES, only: str = "") -> dict[str, NDArray[Any]]:
     """Read an npz archive of unknown origin: no pickled objects, and no more memory than its list of files says.
 
     Args:
         file: the archive, as ``numpy.savez_compressed`` writes it.
         largest: the most bytes that it may unpack to.
+        only: the name of one array that is wanted; empty: all.
 
     Returns:
         Name -> array.
@@ -116,6 +117,8 @@ def read_arrays(file: IO[bytes], largest: int = ARRAYS_BYTES) -> dict[str, NDArr
         if unpacked > largest:
             raise ValueError(f"it unpacks to {unpacked:,} bytes, more than {largest:,}")
         for info in archive.infolist():
+            if only and info.filename != f"{only}.npy":
+                continue
             # An archive may contain more than its list of files says; no more than that is unpacked.
             with archive.open(info) as member:
                 arrays[info.filename.removesuffix(".npy")] = read_array(member.read(info.file_size), info.filename)

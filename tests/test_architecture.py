@@ -22,6 +22,7 @@ MODULES = {
 
 STAGES = (
     "escape",
+    "deferred",
     "errors",
     "limits",
     "plugin_errors",

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal
 
+from lvlm_ad.deferred import deferrable, deferred
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -22,15 +24,17 @@ Outcome = Literal["ok", "refused", "filtered", "truncated", "empty"]
 ``truncated``: the answer reached the token limit; ``empty``: the answer has no text."""
 
 
-@dataclass(frozen=True, slots=True)
+@deferrable("data", "digest", "size")
+@dataclass(frozen=True)
 class Picture:
-    """One picture, encoded once.
+    """One picture, encoded once. In a bench, all but the media type is looked up or drawn when it is first used.
 
     Attributes:
         data: the encoded file.
         media_type: format of ``data``, for example ``image/png``.
         digest: SHA-256 (hex) of the pixels and their shape. It identifies the question: another version of the PNG
             library changes the bytes, but must not make stored answers useless.
+        size: width and height in pixels; None if the file is not a PNG.
 
     Example:
         >>> import numpy as np
@@ -38,17 +42,18 @@ class Picture:
         (3, 2)
     """
 
-    data: bytes = field(repr=False)
+    data: bytes = field(repr=False, compare=False)
     media_type: str
     digest: str
+    size: tuple[int, int] | None = field(default=None, compare=False)
 
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels; None if the file is not a PNG."""
-        if self.data[:8] != b"\x89PNG\r\n\x1a\n":
-            return None
-        # A PNG begins with 8 bytes of signature, 8 bytes of the header chunk's length and name, then width and height.
-        return int.from_bytes(self.data[16:20], "big"), int.from_bytes(self.data[20:24], "big")
+    def __post_init__(self) -> None:
+        if self.__dict__["size"] is None:
+            object.__setattr__(self, "size", deferred(lambda: _size_of(self.data)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: the picture itself, wherever it comes from."""
+        return {"data": self.data, "media_type": self.media_type, "digest": self.digest, "size": self.size}
 
     @classmethod
     def from_pixels(cls, pixels: NDArray[np.uint8]) -> Picture:
@@ -64,6 +69,14 @@ class Picture:
         Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
         digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes())
         return cls(data=buffer.getvalue(), media_type="image/png", digest=digest.hexdigest())
+
+
+def _size_of(data: bytes) -> tuple[int, int] | None:
+    """Return width and height of a PNG, and None of another file."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        return None
+    # A PNG begins with 8 bytes of signature, 8 bytes of the header chunk's length and name, then width and height.
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ def _picture(width: int, height: int, square: Box) -> NDArray[np.uint8]:
 
 
 def _checked(view: View, finding: Finding, answers: list[Answer], square: Box) -> CheckedPicture:
-    height, width = view.image.shape[:2]
+    height, width = view.size
     boxes = [shape for shape in finding.shapes if isinstance(shape, Box)]
     box = max(boxes, key=lambda one: _iou(one, square), default=None)
     iou = 0.0 if box is None else _iou(box, square)

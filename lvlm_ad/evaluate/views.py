@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lvlm_ad.conventions import load_convention
-from lvlm_ad.datasets.images import resize_image
+from lvlm_ad.deferred import deferred
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.methods import AskedModel, View
 from lvlm_ad.prompts import Questioner
+from lvlm_ad.prompts.drawing import ImageFile
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend, Capabilities
@@ -58,11 +59,11 @@ class Views:
             sample: the image.
             regions: its division; left out if the method needs none.
         """
-        plan, original, category = self._plan, sample.image, sample.category
-        side = plan.protocol.image_size
+        plan, category = self._plan, sample.category
+        file = ImageFile(sample.image_path, sample.depth, plan.protocol.image_size)
         return View(
-            image=resize_image(original, (side, side)),
-            original=original,
+            image=deferred(lambda: file.image),
+            original=deferred(lambda: file.original),
             category=category,
             class_name=self._questioner.class_name(category),
             regions=regions if plan.method.needs_regions else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from string import Template, ascii_uppercase
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -13,6 +13,7 @@ from lvlm_ad.methods.contract import MethodOptions, Places
 from lvlm_ad.methods.one_question import OneQuestion
 from lvlm_ad.methods.wording import hash_of
 from lvlm_ad.prompts import MarkStyle, draw_grid
+from lvlm_ad.prompts.drawing import DRAWING_VERSION, Drawing
 from lvlm_ad.regions.shapes import Cell
 from lvlm_ad.text2seg.finding import Finding
 from lvlm_ad.text2seg.places import read_cells
@@ -20,8 +21,9 @@ from lvlm_ad.text2seg.places import read_cells
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.backend import Answer
+    from lvlm_ad.backend import Answer, Picture
     from lvlm_ad.methods.contract import View
+    from lvlm_ad.prompts.drawing import Images
 
 __all__ = ["Cells", "CellsOptions"]
 
@@ -72,14 +74,14 @@ class Cells(OneQuestion):
         """Return the options, and the hash of the sentences that this method adds to the prompt."""
         return {**super().identity(), "sentences": hash_of([_GRIDS, _NAMES])}
 
-    def picture(self, view: View) -> NDArray[np.uint8]:
+    def picture(self, view: View) -> Picture:
         """Return the picture, with grid and names if they are to be drawn."""
         if not self.options.marks:
-            return view.image
+            return view.picture()
+        rows, columns = self._grid
         # In the picture, (3, 2) needs no brackets.
-        return draw_grid(
-            view.image, *self._grid, MarkStyle.of(view.protocol), lambda *cell: self._name(*cell).strip("()")
-        )
+        names = [self._name(row + 1, column + 1).strip("()") for row, column in np.ndindex(rows, columns)]
+        return view.picture(Grid(rows, columns, tuple(names), MarkStyle.of(view.protocol)))
 
     def text(self, view: View) -> str:
         """Return the question."""
@@ -109,6 +111,32 @@ class Cells(OneQuestion):
 
     def _name(self, row: int, column: int) -> str:
         return f"{_letter(column)}{row}" if self.options.cell_names == "chess" else f"({row}, {column})"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid(Drawing):
+    """The image with a grid whose cells bear names.
+
+    Attributes:
+        rows: rows of the grid.
+        columns: its columns.
+        names: the name of each cell, row by row.
+        style: how borders and names look.
+    """
+
+    rows: int
+    columns: int
+    names: tuple[str, ...]
+    style: MarkStyle
+    version: ClassVar[int | None] = DRAWING_VERSION
+
+    def draw(self, images: Images) -> NDArray[np.uint8]:
+        """Return the image with its grid."""
+
+        def name(row: int, column: int) -> str:
+            return self.names[(row - 1) * self.columns + column - 1]
+
+        return draw_grid(images.image, self.rows, self.columns, self.style, name)
 
 
 def _letter(column: int) -> str:

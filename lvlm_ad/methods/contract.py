@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from lvlm_ad.backend import BackendOptions, Capabilities, Request
+from lvlm_ad.backend import BackendOptions, Capabilities, Picture, Request
+from lvlm_ad.deferred import deferrable, is_deferred
+from lvlm_ad.prompts.drawing import WHOLE, Drawing
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lvlm_ad.backend import Answer, Picture
+    from lvlm_ad.backend import Answer
     from lvlm_ad.conventions import Convention
     from lvlm_ad.presets import Protocol
     from lvlm_ad.regions import Regions
@@ -55,9 +58,13 @@ class AskedModel:
     state_convention: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@deferrable("image", "original", "regions")
+@dataclass(frozen=True, eq=False)
 class View:
     """What a method may see of an image: never its label, its kind of defect or its mask.
+
+    In a bench, image, original and regions are read when they are first used, and pictures are drawn only if they were
+    not kept before: a method whose answers are stored already should touch none of them.
 
     Attributes:
         image: uint8 ``(S, S, 3)``, RGB, stretched to the protocol's size; coordinates of a finding are its pixels.
@@ -73,6 +80,8 @@ class View:
         protocol: the conditions of the run.
         fill: fills the prompt; call ``text`` instead.
         format: the format in which the prompt asks for answers.
+        pictures: looks pictures up or has them drawn; None: they are drawn here. ``dataclasses.replace`` leaves it out,
+            because it belongs to the images.
     """
 
     image: NDArray[np.uint8]
@@ -87,6 +96,31 @@ class View:
     pool: Sequence[NDArray[np.uint8]] = ()
     model: AskedModel = field(default_factory=AskedModel)
     format: Literal["text", "json"] = "text"
+    pictures: InitVar[Callable[[Drawing], Picture] | None] = None
+    _draw: Callable[[Drawing], Picture] = field(init=False, repr=False)
+    _drawn: dict[str, Picture] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self, pictures: Callable[[Drawing], Picture] | None) -> None:
+        draw = pictures or (lambda drawing: Picture.from_pixels(drawing.draw(self)))
+        object.__setattr__(self, "_draw", draw)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of ``image``, which need not be read to know them."""
+        if is_deferred(self, "image"):
+            return self.protocol.image_size, self.protocol.image_size
+        return self.image.shape[0], self.image.shape[1]
+
+    def picture(self, drawing: Drawing = WHOLE) -> Picture:
+        """Return a picture for a question; the same one for the same drawing.
+
+        Args:
+            drawing: what it shows; by default the image at the protocol's size.
+        """
+        name = json.dumps(drawing.identity(), sort_keys=True)
+        if (picture := self._drawn.get(name)) is None:
+            picture = self._drawn[name] = self._draw(drawing)
+        return picture
 
     def text(self, **values: str) -> str:
         """Return the prompt's text, with its placeholders filled.
@@ -118,13 +152,12 @@ class Method:
         source: SHA-256 (hex) of the method's code, as ``Backend.source``.
 
     Example:
-        >>> from lvlm_ad.backend import Picture
         >>> from lvlm_ad.text2seg import read
         >>> from lvlm_ad.text2seg.finding import Finding
         >>> class Plain(Method):
         ...     needs_regions, places = False, ""
         ...     def inspect(self, view):
-        ...         answer = yield Request((Picture.from_pixels(view.image),), view.text())
+        ...         answer = yield Request((view.picture(),), view.text())
         ...         return Finding.of(read(answer, 0))
         >>> Plain().most_questions(None)
         1

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from lvlm_ad.prompts.drawing import DRAWING_VERSION, Drawing
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Window", "split"]
+    from lvlm_ad.prompts.drawing import Images
+
+__all__ = ["Enlarged", "Window", "split"]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -82,6 +86,24 @@ class Window:
     def cut(self, values: NDArray[T]) -> NDArray[T]:
         """Return the window's part of a map of the stretched image: ``(S, S)`` -> ``(side, side)``."""
         return values[self.top : self.top + self.side, self.left : self.left + self.side]
+
+
+@dataclass(frozen=True, eq=False)
+class Enlarged(Drawing):
+    """A window, cut out of the image's own pixels.
+
+    Attributes:
+        window: the part of the image.
+        side: side of the picture.
+    """
+
+    window: Window
+    side: int
+    version: ClassVar[int | None] = DRAWING_VERSION
+
+    def draw(self, images: Images) -> NDArray[np.uint8]:
+        """Return the window, stretched."""
+        return self.window.picture(images.original, self.side)
 
 
 def split(inside: NDArray[np.bool_], pieces: int) -> NDArray[np.int64]:

@@ -65,7 +65,7 @@ def _flaw_of_place(shape: Any, view: View) -> str:
     if isinstance(shape, Cell):
         exists = 1 <= shape.row <= shape.rows and 1 <= shape.column <= shape.columns
         return "" if exists else f"returned a cell that does not exist: {shape!r:.120}"
-    return _flaw_of_pixels(shape, *view.image.shape[:2])
+    return _flaw_of_pixels(shape, *view.size)
 
 
 def _flaw_of_pixels(shape: Box | Point | Polygon | Mask, height: int, width: int) -> str:

@@ -76,4 +76,4 @@ def convention_of(view: View) -> Convention:
 
 def sent_size(view: View) -> tuple[int, int]:
     """Return width and height of the picture that is sent."""
-    return view.image.shape[1], view.image.shape[0]
+    return view.size[1], view.size[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy import ndimage
 
-from lvlm_ad.backend import Picture, Request
+from lvlm_ad.backend import Request
 from lvlm_ad.methods.contract import Conversation, Method, View
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lvlm_ad.backend import Answer
+    from lvlm_ad.backend import Answer, Picture
     from lvlm_ad.text2seg.finding import Finding
 
 __all__ = ["IMAGE_SIZE", "OneQuestion", "defects"]
@@ -48,7 +48,7 @@ class OneQuestion(Method):
 
     def inspect(self, view: View) -> Conversation:
         """Ask about the picture and read the answer."""
-        pictures = (*view.references, Picture.from_pixels(self.picture(view)))
+        pictures = (*view.references, self.picture(view))
         answer = yield Request(pictures, self.text(view), {"format": view.format, **self.question_options})
         return self.read(answer, view)
 
@@ -56,9 +56,9 @@ class OneQuestion(Method):
         """Return whether the answer is complete and gives an image score."""
         return answer.outcome != "truncated" and self.read(answer, view).usable
 
-    def picture(self, view: View) -> NDArray[np.uint8]:
-        """Return the picture to send, uint8 ``(S, S, 3)``."""
-        return view.image
+    def picture(self, view: View) -> Picture:
+        """Return the picture to send, of the image's size."""
+        return view.picture()
 
     def text(self, view: View) -> str:
         """Return the question."""

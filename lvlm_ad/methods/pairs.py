@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from lvlm_ad.backend import Picture
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.methods.combining import mean_of
 from lvlm_ad.methods.contract import Conversation, MethodOptions, View
-from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request, regions_of
+from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_drawings, region_request, regions_of
 from lvlm_ad.methods.wording import hash_of
+from lvlm_ad.prompts import ReferencePool
+from lvlm_ad.prompts.drawing import DRAWING_VERSION, Drawing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from lvlm_ad.prompts.drawing import ImageFile, Images
 
 __all__ = ["Pairs", "PairsOptions", "descriptor"]
 
@@ -81,9 +84,8 @@ class Pairs(NumberedRegions):
         regions = regions_of(view)
         pictures = _PICTURES[view.protocol.visual]
         request = region_request(view, text=view.text(n_regions=str(regions.count), pictures=pictures))
-        before = len(view.references)
-        shown = np.asarray(Image.open(BytesIO(request.images[before].data)))
-        pairs = [Picture.from_pixels(side_by_side(view.pool[index], shown)) for index in self._nearest(view)]
+        before, first = len(view.references), region_drawings(view)[0]
+        pairs = [view.picture(Beside(_reference(view, index), first)) for index in self._nearest(view)]
         answers = yield [
             replace(request, images=(*request.images[:before], pair, *request.images[before + 1 :])) for pair in pairs
         ]
@@ -97,7 +99,7 @@ class Pairs(NumberedRegions):
         """Return the indices in the pool of the images that look most like this one, the nearest first."""
         shots, order, distances = self.options.pair_shots, [], np.zeros(0)
         if len(view.pool):
-            distances = ((self._descriptors(view) - descriptor(view.image)) ** 2).sum(axis=1)
+            distances = ((self._descriptors(view) - _described(view)) ** 2).sum(axis=1)
             order = [int(index) for index in np.argsort(distances, kind="stable")]
         # Only what looks alike is read.
         others = [index for index in order if distances[index] > 0 or not np.array_equal(view.pool[index], view.image)]
@@ -117,6 +119,47 @@ class Pairs(NumberedRegions):
                 described = np.stack([descriptor(image) for image in view.pool])
                 self._described[view.category] = view.pool, described
             return described
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail(Drawing):
+    """The image in 16 x 16 pixels, each the mean of its part of the image."""
+
+    version: ClassVar[int | None] = DRAWING_VERSION
+
+    def draw(self, images: Images) -> NDArray[np.uint8]:
+        """Return the small image."""
+        small = Image.fromarray(images.image).resize((_CELLS, _CELLS), Image.Resampling.BOX)
+        return np.asarray(small)
+
+
+@dataclass(frozen=True, eq=False)
+class Beside(Drawing):
+    """A reference image, and a picture of the image to the right of it.
+
+    Attributes:
+        reference: the reference image, or its pixels, uint8 ``(H, W, 3)``.
+        picture: the other picture, of the same size.
+    """
+
+    reference: ImageFile | NDArray[np.uint8]
+    picture: Drawing
+    version: ClassVar[int | None] = DRAWING_VERSION
+
+    def draw(self, images: Images) -> NDArray[np.uint8]:
+        """Return both."""
+        left = self.reference if isinstance(self.reference, np.ndarray) else self.reference.image
+        return side_by_side(left, self.picture.draw(images))
+
+
+def _reference(view: View, index: int) -> ImageFile | NDArray[np.uint8]:
+    """Return an image of the pool; one of a bench is not read before it must be drawn."""
+    return view.pool.file(index) if isinstance(view.pool, ReferencePool) else view.pool[index]
+
+
+def _described(view: View) -> NDArray[np.float64]:
+    """Return the descriptor of the image; its thumbnail is kept like any picture, so the image need not be read."""
+    return np.asarray(Image.open(BytesIO(view.picture(Thumbnail()).data)), dtype=np.float64).ravel()
 
 
 def descriptor(image: NDArray[np.uint8]) -> NDArray[np.float64]:

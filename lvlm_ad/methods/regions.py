@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lvlm_ad.backend import Picture, Request
+from lvlm_ad.backend import Request
 from lvlm_ad.methods.contract import Method
-from lvlm_ad.prompts import MarkStyle, answer_schema, draw_marks
+from lvlm_ad.prompts import MarkStyle, answer_schema
+from lvlm_ad.prompts.drawing import WHOLE, Marked, Pixels
 from lvlm_ad.text2seg import parse, read, write
 from lvlm_ad.text2seg.finding import Finding
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from lvlm_ad.backend import Answer
     from lvlm_ad.methods.contract import Conversation, View
     from lvlm_ad.presets import Protocol
+    from lvlm_ad.prompts.drawing import Drawing
     from lvlm_ad.regions import Regions
 
-__all__ = ["NumberedRegions", "read_regions", "region_request", "regions_of"]
+__all__ = ["NumberedRegions", "read_regions", "region_drawings", "region_request", "regions_of"]
 
 
 class NumberedRegions(Method):
@@ -57,32 +59,49 @@ class NumberedRegions(Method):
         return Finding.of(parse(text, regions.count))
 
 
+def region_drawings(
+    view: View, image: Drawing | None = None, regions: Regions | None = None, numbers: tuple[int, ...] = ()
+) -> list[Drawing]:
+    """Return the pictures that ``visual`` names, the marked one last.
+
+    Args:
+        view: the image.
+        image: the picture to mark; None: the image at the protocol's size.
+        regions: the regions to mark; None: the view's.
+        numbers: the regions in the order in which the picture numbers them; empty: their own.
+    """
+    visual, whole = view.protocol.visual, WHOLE if image is None else image
+    regions = regions_of(view) if regions is None else regions
+    marked = Marked(regions, MarkStyle.of(view.protocol), whole, visual == "image+marks", numbers)
+    return [marked] if visual == "marked" else [whole, marked]
+
+
 def region_request(
     view: View,
     *,
-    image: NDArray[np.uint8] | None = None,
+    image: Drawing | NDArray[np.uint8] | None = None,
     regions: Regions | None = None,
+    numbers: tuple[int, ...] = (),
     text: str | None = None,
+    format: Literal["text", "json"] | None = None,  # noqa: A002 - as in the question's options
 ) -> Request:
     """Write a question about numbered regions: reference images, then the pictures that ``visual`` names.
 
     Args:
         view: the image.
-        image: uint8 ``(h, w, 3)``, the picture to mark; None: the view's image.
-        regions: the regions to mark, of the picture's size; None: the view's.
+        image: the picture to mark, or its pixels, uint8 ``(h, w, 3)``; None: the view's image.
+        regions: the regions to mark; None: the view's.
+        numbers: the regions in the order in which the picture numbers them; empty: their own.
         text: the question; None: the view's prompt, filled.
+        format: the format of the answer; None: the view's.
     """
-    image = view.image if image is None else image
-    regions = regions_of(view) if regions is None else regions
-    asked: dict[str, Any] = {"format": view.format, "n_regions": regions.count}
-    if view.format == "json" and view.model.capabilities.schema:
+    regions, format = regions_of(view) if regions is None else regions, format or view.format  # noqa: A001
+    asked: dict[str, Any] = {"format": format, "n_regions": regions.count}
+    if format == "json" and view.model.capabilities.schema:
         asked["schema"] = answer_schema(regions.count)
-    visual = view.protocol.visual
-    drawn_on = np.zeros_like(image) if visual == "image+marks" else image
-    marked = draw_marks(drawn_on, regions, MarkStyle.of(view.protocol))
-    shown = [marked] if visual == "marked" else [image, marked]
+    drawn = Pixels(image) if isinstance(image, np.ndarray) else image
     return Request(
-        images=(*view.references, *map(Picture.from_pixels, shown)),
+        images=(*view.references, *map(view.picture, region_drawings(view, drawn, regions, numbers))),
         text=view.text(n_regions=str(regions.count)) if text is None else text,
         options=asked,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,11 +16,11 @@ from lvlm_ad.methods.contract import Conversation, MethodOptions, View
 from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request, regions_of
 from lvlm_ad.presets import load_prompt
 from lvlm_ad.prompts import fill_prompt, sentences
-from lvlm_ad.regions import Regions
 from lvlm_ad.regions.shapes import Region, Shape
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Answer, Request
+    from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg.finding import Finding
 
 __all__ = ["Votes", "VotesOptions"]
@@ -44,13 +44,13 @@ class _Vote:
 
     Attributes:
         request: the question.
-        regions: the regions as the question numbers them.
-        numbers: the usual number of each of them.
+        regions: the regions.
+        numbers: the regions in the order in which the question numbers them.
     """
 
     request: Request
     regions: Regions
-    numbers: range | list[int]
+    numbers: Sequence[int]
 
     def read(self, answer: Answer, view: View) -> Finding:
         """Read the answer; its regions get their usual numbers."""
@@ -119,10 +119,9 @@ class Votes(NumberedRegions):
             elif self.options.vary == "renumber":
                 # By division and vote alone: the same numbers for every model and seed.
                 numbers = random.Random(f"{regions.hash}/{index}").sample(usual, len(usual))  # noqa: S311 - reproducible
-                renumbered = Regions(regions.cells, regions.membership[[number - 1 for number in numbers]])
-                yield _Vote(region_request(view, regions=renumbered), renumbered, numbers)
+                yield _Vote(region_request(view, numbers=tuple(numbers)), regions, numbers)
             else:
                 prompt = self._prompts[index - 1]
                 known = {"class_name": view.class_name, "n_regions": str(regions.count)}
                 text = fill_prompt(prompt, {**sentences(prompt, view.protocol), **known})
-                yield _Vote(region_request(replace(view, format=prompt.format), text=text), regions, usual)
+                yield _Vote(region_request(view, text=text, format=prompt.format), regions, usual)

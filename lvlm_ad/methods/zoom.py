@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.methods.combining import with_notes
 from lvlm_ad.methods.contract import Conversation, MethodOptions, View
-from lvlm_ad.methods.crops import Window, split
+from lvlm_ad.methods.crops import Enlarged, Window, split
 from lvlm_ad.methods.regions import NumberedRegions, read_regions, region_request, regions_of
 from lvlm_ad.methods.wording import hash_of
 from lvlm_ad.regions import Regions
@@ -161,10 +160,9 @@ class Zoom(NumberedRegions):
         return _Look(window, Regions.from_labels(split(window.cut(inside), self.options.zoom_pieces)))
 
     def _question(self, view: View, look: _Look) -> Request:
-        side, pieces = len(view.image), look.pieces
-        stretched = Regions(resize_mask(pieces.cells, (side, side)), pieces.membership)
-        text = view.text(n_regions=str(pieces.count), pictures=_PICTURES[view.protocol.visual])
-        return region_request(view, image=look.window.picture(view.original, side), regions=stretched, text=text)
+        text = view.text(n_regions=str(look.pieces.count), pictures=_PICTURES[view.protocol.visual])
+        enlarged = Enlarged(look.window, view.size[0])
+        return region_request(view, image=enlarged, regions=look.pieces, text=text)
 
 
 def _combined(first: Finding, closer: dict[int, tuple[_Look, Finding]]) -> Finding:

@@ -1,5 +1,6 @@
 """Prompt Designing: draw the marks (``marks``) and write the question (``question``)."""
 
+from lvlm_ad.prompts.drawing import Drawing, Marked, Whole
 from lvlm_ad.prompts.marks import MarkStyle, NumberBox, borders, draw_grid, draw_marks, place_numbers
 from lvlm_ad.prompts.question import (
     Questioner,
@@ -13,10 +14,13 @@ from lvlm_ad.prompts.question import (
 )
 
 __all__ = [
+    "Drawing",
     "MarkStyle",
+    "Marked",
     "NumberBox",
     "Questioner",
     "ReferencePool",
+    "Whole",
     "answer_schema",
     "borders",
     "check_prompt",

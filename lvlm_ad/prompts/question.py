@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lvlm_ad.backend import Picture
 from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
+from lvlm_ad.prompts.drawing import ImageFile
 from lvlm_ad.prompts.marks import MarkStyle
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class ReferencePool(Sequence["NDArray[np.uint8]"]):
     """A category's normal training images, uint8 ``(S, S, 3)``; each is read when it is indexed."""
 
     def __init__(self, dataset: Dataset, category: str, side: int) -> None:
-        self._dataset, self._category, self._size = dataset, category, (side, side)
+        self._dataset, self._category, self._side = dataset, category, side
         self.paths = tuple(dataset.references.get(category, ()))
 
     def __len__(self) -> int:
@@ -125,7 +126,11 @@ class ReferencePool(Sequence["NDArray[np.uint8]"]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[one] for one in range(len(self))[index]]
-        return resize_image(self._dataset.reference_image(self._category, self.paths[index]), self._size)
+        return self.file(index).image
+
+    def file(self, index: int) -> ImageFile:
+        """Return an image that is read when it is first used."""
+        return ImageFile(self.paths[index], self._dataset.depths.get(self._category), self._side, self._dataset.cache)
 
 
 class Questioner:

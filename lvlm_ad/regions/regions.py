@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from lvlm_ad.deferred import deferrable, deferred
 from lvlm_ad.errors import CacheError, StoreError
 from lvlm_ad.files import read_arrays
+from lvlm_ad.store import CACHE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -26,6 +29,7 @@ PUBLISHED_AREA = 768 * 768
 """The image area, in pixels, to which the area limits refer."""
 
 
+@deferrable("cells", "membership")
 @dataclass(frozen=True, eq=False)
 class Regions:
     """The division of one image.
@@ -94,6 +98,19 @@ class Regions:
         """The image's (height, width)."""
         height, width = self.cells.shape
         return int(height), int(width)
+
+    def renumbered(self, numbers: Sequence[int]) -> Regions:
+        """Return the same regions under other numbers.
+
+        Args:
+            numbers: a permutation of 1..R; region ``numbers[0]`` becomes number 1, and so on.
+
+        Example:
+            >>> regions = Regions.from_labels(np.array([[1, 1, 2]]))
+            >>> regions.renumbered([2, 1]).membership.tolist()
+            [[False, True], [True, False]]
+        """
+        return Regions(deferred(lambda: self.cells), self.membership[[number - 1 for number in numbers]])
 
     @cached_property
     def hash(self) -> str:
@@ -231,21 +248,27 @@ class DivisionStore:
         return {key: (digest, count) for key, digest, count in rows}
 
     def regions(self, key: str) -> Regions:
-        """Read one division."""
-        arrays = self._arrays("regions", key)
-        if arrays is None:
+        """Read one division; its arrays are unpacked when they are first used."""
+        rows = self._database.read("SELECT hash, regions FROM divisions WHERE key = ?", (key,))
+        if not rows:
             raise CacheError(
                 f"The cache {self._database.path} has no division {key}. Delete the cache; lvlm-ad makes it again."
             )
-        return Regions(cells=arrays["cells"].astype(np.int32), membership=arrays["membership"].astype(np.bool_))
+        digest, packed = rows[0]
+        unpack = partial(_unpacked, packed, self._database.path)
+        regions = Regions(deferred(partial(unpack, "cells")), deferred(partial(unpack, "membership")))
+        # As ``Regions.hash`` would compute it.
+        regions.__dict__["hash"] = digest
+        return regions
 
     def unreadable(self) -> int:
         """Count the divisions that cannot be read, or differ from their hash."""
         damaged = 0
         for key, *facts in self._database.read("SELECT key, hash, n_regions FROM divisions"):
             try:
-                regions = self.regions(key)
+                stored = self.regions(key)
                 self.counts(key)
+                regions = Regions(stored.cells, stored.membership)
                 damaged += [regions.hash, regions.count] != facts
             except StoreError:
                 damaged += 1
@@ -282,6 +305,20 @@ class DivisionStore:
         except Exception as error:
             # A damaged archive raises one of many exceptions.
             raise self._database.kind.error(self._database.path, "read", error) from error
+
+
+def _unpacked(packed: bytes, path: Path, name: Literal["cells", "membership"]) -> NDArray[Any]:
+    """Return an array of a stored division; ``CacheError`` if it is damaged."""
+    try:
+        if name == "cells":
+            return _checked("regions", read_arrays(BytesIO(packed)))["cells"].astype(np.int32)
+        membership = read_arrays(BytesIO(packed), only=name)[name]
+        if membership.ndim != 2:  # noqa: PLR2004 - regions and cells
+            raise ValueError(f"membership has the shape {membership.shape}")  # noqa: TRY301 - one message for all damage
+        return membership.astype(np.bool_)
+    except Exception as error:
+        # A damaged archive raises one of many exceptions.
+        raise CACHE.error(path, "read", error) from error
 
 
 def _checked(column: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

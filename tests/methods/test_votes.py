@@ -62,7 +62,7 @@ def test_renumbered_regions_get_their_own_scores(region_view, drive):
     view = region_view()
     centre = tuple(view.regions.positions()[10])
     method = votes(votes=4, vary="renumber")
-    numberings = [vote.regions for vote in method._votes(view)]
+    numberings = [view.regions.renumbered(vote.numbers) for vote in method._votes(view)]
     texts = iter(
         f"image anomaly score: 0.8; region {1 + np.flatnonzero(regions.membership[:, regions.cells[centre]])[0]}: 0.8."
         for regions in numberings
