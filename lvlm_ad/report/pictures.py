@@ -16,7 +16,7 @@ from lvlm_ad.evaluate.painting import paint_places, shapes_of
 from lvlm_ad.files import own_folder
 from lvlm_ad.prompts import MarkStyle, draw_marks
 from lvlm_ad.regions.shapes import Region
-from lvlm_ad.report import heat
+from lvlm_ad.report.layers import map_layer, marks_layer, outline_layer, save_layer
 from lvlm_ad.report.places import draw_places
 from lvlm_ad.report.steps import MOST_PICTURES, Save, steps_of
 
@@ -37,11 +37,8 @@ _LARGEST_SIDE = 768
 _STEP_SIDE = 704
 """A question's picture is shown half as wide."""
 
-_OUTLINE_COLOUR = (255, 0, 200)
-"""Magenta: rare in images, and absent from the maps."""
-
-_OUTLINE_WIDTH = 1 / 192
-"""As a share of the longer side: one pixel where a card shows the picture 190 pixels wide."""
+_AS_WEBP: Any = {"quality": 80, "method": 0}
+"""The slower methods take twice as long for files that are hardly smaller."""
 
 
 def why_no_map(run: Run, sources: Sources | None) -> str:
@@ -123,37 +120,35 @@ def _write_layers(
     size = (sources.side, sources.side) if sources.side else (image.shape[0], image.shape[1])
     image = resize_image(image, size)
     files = files_of(runs, image=f"{index:05}.webp")
-    _shrunk(image).save(folder / files["image"], quality=80, method=2)
+    _shrunk(image).save(folder / files["image"], **_AS_WEBP)
 
-    def save(name: str, pixels: NDArray[np.uint8]) -> str:
-        file = f"{index:05}-{name}.webp"
-        _shrunk(pixels).save(folder / file, lossless=True, method=2)
+    def save(name: str, layer: Image.Image) -> str:
+        file = f"{index:05}-{name}.png"
+        save_layer(layer, folder / file, _LARGEST_SIDE)
         return file
 
     if mask is not None and mask.any():
-        files["truth"] = save("truth", _outline(resize_mask(mask, size)))
+        files["truth"] = save("truth", outline_layer(resize_mask(mask, size)))
     regions = None
     if sources.divisions is not None:
         regions = sources.divisions.regions(sample)
         protocol = _divided(runs).manifest.protocol
         style = {name: protocol[name] for name in ("border_width", "number_size", "number_style") if name in protocol}
-        marked = draw_marks(image, regions, MarkStyle(**style))
-        opacity = np.where((marked != image).any(axis=2), 255, 0).astype(np.uint8)
-        files["marks"] = save("marks", np.dstack([marked, opacity]))
+        files["marks"] = save("marks", marks_layer(image, draw_marks(image, regions, MarkStyle(**style))))
     for number, run in enumerate(runs):
         if why_no_map(run, sources):
             continue
         shapes, own = shapes_of(run.predictions[index]), regions if run.manifest.division.hash else None
         scores = paint_places(shapes, own, size[0], binary=bool(run.manifest.protocol.get("binary")))
-        files["maps"][number] = save(f"map{number}", heat(scores.dense() / highest))
+        files["maps"][number] = save(f"map{number}", map_layer(scores, highest))
         if any(not isinstance(one, Region) for one in shapes):
-            files["places"][number] = save(f"places{number}", draw_places(shapes, size[0]))
+            files["places"][number] = save(f"places{number}", Image.fromarray(draw_places(shapes, size[0])))
 
     def save_step(name: str, picture: Image.Image) -> str:
         if np.array_equal(np.asarray(picture), image):
             return str(files["image"])
         file = f"{index:05}-{name}.webp"
-        _shrunk(picture, _STEP_SIDE).save(folder / file, quality=80, method=2)
+        _shrunk(picture, _STEP_SIDE).save(folder / file, **_AS_WEBP)
         return file
 
     files["steps"] = all_steps(runs, talks, index, save_step)
@@ -169,14 +164,3 @@ def _shrunk(pixels: NDArray[np.uint8] | Image.Image, side: int = _LARGEST_SIDE) 
     picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     picture.thumbnail((side, side), Image.Resampling.BOX)
     return picture
-
-
-def _outline(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Draw the border of a mask, just outside of it; uint8 RGBA ``(H, W, 4)``."""
-    from scipy.ndimage import binary_dilation  # noqa: PLC0415 - slow to import
-
-    width = max(1, round(max(mask.shape) * _OUTLINE_WIDTH))
-    line = binary_dilation(mask, np.ones((3, 3), dtype=bool), iterations=width) & ~mask
-    layer = np.zeros((*mask.shape, 4), dtype=np.uint8)
-    layer[line] = (*_OUTLINE_COLOUR, 255)
-    return layer

@@ -73,7 +73,9 @@ def test_layers_are_what_the_model_saw_and_answered(report, kept_run, images):
             stacked = np.where(marks[..., 3:] > 0, marks[..., :3], image)
             assert (stacked == draw_marks(image, regions, MarkStyle())).all()
             expected = heat(paint(record.regions, regions).dense() / highest)
-            assert (pixels(report.parent / "pictures" / card["runs"][0]["map"]) == expected).all()
+            # Of the colours, 256 are enough.
+            shown = pixels(report.parent / "pictures" / card["runs"][0]["map"])
+            assert np.abs(shown.astype(int) - expected).max() <= 1
             if record.label:
                 outline = pixels(report.parent / "pictures" / card["truth"], "RGBA")[..., 3] > 0
                 mask = resize_mask(sample.mask, (192, 192))

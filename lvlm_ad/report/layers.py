@@ -1,0 +1,84 @@
+"""The layers that a page lays over an image: marks, map and outline, with few colours and thus quick to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from lvlm_ad.report import heat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from lvlm_ad.text2seg import ScoreMap
+
+__all__ = ["map_layer", "marks_layer", "outline_layer", "save_layer"]
+
+_OUTLINE_COLOUR = (255, 0, 200)
+"""Magenta: rare in images, and absent from the maps."""
+
+_OUTLINE_WIDTH = 1 / 192
+"""As a share of the longer side: one pixel where a card shows the picture 190 pixels wide."""
+
+_RUN_LENGTHS = 3
+"""zlib's Z_RLE: as small as its best search where rows are long runs of one colour, and several times as fast."""
+
+
+def marks_layer(image: NDArray[np.uint8], marked: NDArray[np.uint8]) -> Image.Image:
+    """Return the marks without the image.
+
+    Args:
+        image: uint8 ``(H, W, 3)``.
+        marked: the same with marks, which are grey.
+    """
+    differs = marked != image
+    differs = differs[:, :, 0] | differs[:, :, 1] | differs[:, :, 2]
+    grey = marked[:, :, 0]
+    # Of 256 levels the marks use few: a level that none of them has means transparent.
+    free = int(np.bincount(grey[differs], minlength=256).argmin())
+    layer = _of_colours(np.where(differs, grey, np.uint8(free)), [(level, level, level) for level in range(256)])
+    layer.info["transparency"] = free
+    return layer
+
+
+def map_layer(scores: ScoreMap, highest: float) -> Image.Image:
+    """Return an anomaly map in the colours of ``heat``; ``highest`` is the score that is yellow."""
+    level = np.rint(np.clip(scores.values / highest, 0, 1) * 255).astype(np.uint8)
+    return _of_colours(level[scores.regions.cells], _heat_colours())
+
+
+def outline_layer(mask: NDArray[np.bool_]) -> Image.Image:
+    """Return the border of a mask, bool ``(H, W)``, just outside of it."""
+    from scipy.ndimage import maximum_filter  # noqa: PLC0415 - slow to import
+
+    width = max(1, round(max(mask.shape) * _OUTLINE_WIDTH))
+    wider = maximum_filter(mask.astype(np.uint8), 2 * width + 1, mode="constant")
+    layer = _of_colours(wider - mask, [(0, 0, 0), _OUTLINE_COLOUR])
+    layer.info["transparency"] = 0
+    return layer
+
+
+def save_layer(layer: Image.Image, path: Path, side: int) -> None:
+    """Write a layer as PNG, averaged down if it has a side longer than ``side``."""
+    if max(layer.size) > side:
+        layer = layer.convert("RGBA")
+        layer.thumbnail((side, side), Image.Resampling.BOX)
+    layer.save(path, compress_level=1, compress_type=_RUN_LENGTHS)
+
+
+@cache
+def _heat_colours() -> tuple[tuple[int, int, int], ...]:
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in heat(np.linspace(0, 1, 256)))
+
+
+def _of_colours(numbers: NDArray[np.uint8], colours: Sequence[tuple[int, int, int]]) -> Image.Image:
+    """Return a picture from the number of each pixel's colour."""
+    picture = Image.fromarray(numbers)
+    picture.putpalette([value for colour in colours for value in colour])
+    return picture
