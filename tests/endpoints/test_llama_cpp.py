@@ -107,20 +107,8 @@ def test_a_bench_is_asked_once(lvlm_ad_command, server, small_data):
     def bench():
         done = lvlm_ad_command(
             *("bench", "--model", "vllm", "--set", f"base_url={server.url}", "--set", "model=tiny", "--prompt", "json"),
-            *(
-                "--set",
-                "max_tokens=400",
-                "--category",
-                "bolt",
-                "--limit",
-                2,
-                "--data",
-                small_data,
-                "--dataset",
-                "folder",
-                "--no-reference-rows",
-                "--json",
-            ),
+            *("--set", "max_tokens=400", "--dataset", "folder", "--data", small_data, "--category", "bolt"),
+            *("--limit", 2, "--no-reference-rows", "--json"),
         )
         assert done.returncode in {0, 3}, done.stderr
         (run,) = json.loads(done.stdout)["runs"]
