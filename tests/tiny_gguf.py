@@ -1,9 +1,10 @@
 """Serves a tiny vision-language model of random weights with llama.cpp's own server, until its standard input closes.
 
-    python tests/tiny_gguf.py FOLDER
+    python tests/tiny_gguf.py FOLDER [PENALTY]
 
 Writes two GGUF files into the folder, a Llama of 2 layers and a CLIP with its projector, 1 MB together, and prints the
-server's address. A picture becomes 224 x 224 pixels and 256 tokens. Needs xllamacpp and gguf.
+server's address. A picture becomes 224 x 224 pixels and 256 tokens. PENALTY is the server's own on repetition, 1 by
+default: none. Needs xllamacpp and gguf.
 """
 
 import json
@@ -23,7 +24,7 @@ CHAT = (
 )
 
 
-def main(folder):
+def main(folder, penalty=1.0):
     """Write the model and serve it."""
     random = np.random.default_rng(0)
     write_language_model(folder / "text.gguf", random)
@@ -32,6 +33,7 @@ def main(folder):
     settings.model.path, settings.mmproj.path = str(folder / "text.gguf"), str(folder / "eye.gguf")
     settings.n_ctx, settings.n_parallel, settings.cpuparams.n_threads = 2 * CONTEXT, 2, 1
     settings.hostnames, settings.port, settings.warmup = ["127.0.0.1"], 0, False
+    settings.sampling.penalty_repeat = float(penalty)
     server = xllamacpp.Server(settings)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
@@ -147,4 +149,4 @@ def write(file):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

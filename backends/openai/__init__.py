@@ -51,6 +51,17 @@ _STATES: dict[str, Literal["done", "failed"]] = {
 _MOST_LOGPROBS = 20
 """Alternatives of a token that an endpoint lists at most."""
 
+_PLAIN_SAMPLING = {
+    "top_p": 1.0,
+    "top_k": -1,
+    "min_p": 0.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "repeat_penalty": 1.0,
+}
+"""Values that change nothing. Servers ignore what they do not know: llama.cpp calls the last but one as the last."""
+
 _OK, _SERVER_ERROR = 200, 500
 
 T = TypeVar("T")
@@ -116,6 +127,10 @@ class OpenAIBackend(BatchBackend):
             raise self._explained(error) from None
         except BackendError as error:
             raise self._explained(error) from None
+
+    def environment(self) -> dict[str, str]:
+        """Return what the server does with the model's probabilities, as far as that is known."""
+        return {"sampling": self._options.sampling or "the server's own top_p, top_k and penalties"}
 
     def close(self) -> None:
         """Close the connections."""
@@ -226,6 +241,8 @@ def _chat_body(request: Request, options: OpenAIOptions, **more: Any) -> bytes:
     if options.seed is not None:
         # The same question once more is another sample.
         body["seed"] = options.seed + int(request.options.get("repeat", 0))
+    if options.sampling == "plain":
+        body |= _PLAIN_SAMPLING
     if options.keep_special_tokens is not None:
         body["skip_special_tokens"] = not options.keep_special_tokens
     logprobs = options.logprobs

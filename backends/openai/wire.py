@@ -64,6 +64,9 @@ class OpenAIOptions(BackendOptions):
     """Sampling temperature. Default: 0 if the endpoint supports a temperature. "none": the endpoint decides."""
     seed: int | None = None
     """Sampling seed."""
+    sampling: Literal["plain"] | None = None
+    """For a server of your own: "plain" tells vLLM, SGLang or llama.cpp to leave the model's probabilities as they are,
+    however it was started: no penalties, no top_p, top_k or min_p. Default: the server decides, and is sent nothing."""
     max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Most tokens of an answer, including reasoning."""
     token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"  # noqa: S105 - no secret
@@ -88,7 +91,7 @@ class OpenAIOptions(BackendOptions):
         return values
 
     @field_validator(
-        "temperature", "seed", "reasoning_effort", "logprobs", "api_version", "api_key_file", mode="before"
+        "temperature", "seed", "sampling", "reasoning_effort", "logprobs", "api_version", "api_key_file", mode="before"
     )
     @classmethod
     def _none(cls, value: Any) -> Any:

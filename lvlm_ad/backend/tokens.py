@@ -148,7 +148,9 @@ class FirstToken:
 def first_token(
     pieces: Iterable[tuple[str, Sequence[tuple[str, float]]]], text: str | None = None
 ) -> FirstToken | None:
-    """Select the token with which an answer begins. Spaces, markup such as ``**`` and special tokens are passed over.
+    """Select the token with which an answer begins.
+
+    Spaces, markup such as ``**``, parts of a character and special tokens are passed over.
 
     Args:
         pieces: as for ``number_tokens``.
@@ -185,7 +187,9 @@ def first_index(pieces: Sequence[str], text: str | None = None) -> int | None:
         return None
     at = 0
     for index, shown in enumerate(seen):
-        if at >= begin and stripped(pieces[index]) and not _SPECIAL.fullmatch(shown):
+        # A part of a character is no word; vLLM writes it as no text at all.
+        word = stripped(pieces[index]).strip("\ufffd")
+        if at >= begin and word and not _SPECIAL.fullmatch(shown):
             return index
         at += len(shown)
     return None

@@ -464,6 +464,18 @@ def test_a_repeated_question_has_another_seed(backend, endpoint):
     assert [body.get("seed") for body in endpoint.asked] == [4, 6, None]
 
 
+def test_plain_sampling_is_sent_on_request(backend, endpoint):
+    """A server's own penalties are switched off if the user wants; else nothing is sent, and the manifest says so."""
+    for settings in ({}, {"sampling": "plain"}, {"sampling": "none"}):
+        backend(**settings).answer(REQUEST)
+    names = ("repetition_penalty", "repeat_penalty", "frequency_penalty", "top_p", "top_k")
+    sent = [[body.get(name) for name in names] for body in endpoint.asked]
+    assert sent == [[None] * 5, [1, 1, 0, 1, -1], [None] * 5]
+    assert "sampling" not in backend().identity()
+    assert backend(sampling="plain").identity()["sampling"] == "plain"
+    assert "server's own" in backend().environment()["sampling"]
+
+
 def test_special_tokens_are_kept_on_request(backend, endpoint):
     """Servers such as vLLM are asked to keep them; nothing is sent unless the option is set, and old keys stay."""
     for settings in ({}, {"keep_special_tokens": True}):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib.util import find_spec
 from math import exp
 from pathlib import Path
@@ -29,12 +30,15 @@ class Server:
         url: where the endpoint is, version included.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, penalty=1):
         self._log = folder / "server.log"
         script = Path(__file__).parents[1] / "tiny_gguf.py"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(script), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                [sys.executable, str(script), str(folder), str(penalty)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
             )
         address = self._process.stdout.readline().decode().strip()
         assert address, self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
@@ -54,15 +58,21 @@ def server(tmp_path):
     running.close()
 
 
-@pytest.fixture
-def backend(server):
-    """The backend of the preset for such servers."""
+@contextmanager
+def asking(server, **settings):
     from lvlm_ad_backends.openai import OpenAIBackend, OpenAIOptions
 
     options = {"base_url": server.url, "api_key_env": "", "detail": "none", "token_parameter": "max_tokens"}
-    asked = OpenAIBackend(OpenAIOptions(model="tiny", max_tokens=16, **options))
-    yield asked
-    asked.close()
+    backend = OpenAIBackend(OpenAIOptions(model="tiny", max_tokens=16, **options, **settings))
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def backend(server):
+    """The backend for such servers."""
+    with asking(server) as one:
+        yield one
 
 
 def question(number, **options):
@@ -92,6 +102,18 @@ def test_a_schema_is_kept(backend):
     answer = backend.answer(question(1, schema=score))
     assert answer.outcome == "ok"
     assert json.loads(answer.text)["score"] in {0.25, 0.75}
+
+
+def test_a_server_with_a_penalty_of_its_own(backend, tmp_path):
+    """A server that was started with a penalty on repetition answers otherwise, unless it is told to sample plainly."""
+    (tmp_path / "other").mkdir()
+    penalising = Server(tmp_path / "other", penalty=1.5)
+    requests = [question(number) for number in range(3)]
+    with asking(penalising) as silent, asking(penalising, sampling="plain") as plain:
+        expected, own, told = ([one.answer(request).text for request in requests] for one in (backend, silent, plain))
+    penalising.close()
+    assert own != expected
+    assert told == expected
 
 
 def test_a_question_that_is_too_long_is_rejected(backend):
