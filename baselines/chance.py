@@ -26,7 +26,7 @@ class Chance(Baseline):
         # Philox gives the same numbers on every machine and with every NumPy.
         key = int.from_bytes(hashlib.sha256(f"chance/{view.seed}".encode()).digest()[:16], "little")
         draw = np.random.Generator(np.random.Philox(key=key))
-        height, width = view.image.shape[:2]
+        height, width = view.size
         coarse = draw.random((_CELLS, _CELLS))
         rows, columns = (np.arange(side) * _CELLS // side for side in (height, width))
         return DenseScores(image=float(draw.random()), map=coarse[np.ix_(rows, columns)])

@@ -54,7 +54,7 @@ class TextOnly(WholePictures):
         scores = (images[:, None] @ text.transpose(-1, -2) / clip.temperature).softmax(dim=-1)[:, 0, 1]
         # Rounding may exceed 1 by a last digit. min(NaN, 1) is NaN, in this order only, and must stay NaN.
         return [
-            DenseScores(min(float(score), 1.0), np.zeros(view.image.shape[:2], np.float32))
+            DenseScores(min(float(score), 1.0), np.zeros(view.size, np.float32))
             for view, score in zip(views, scores, strict=True)
         ]
 

@@ -27,5 +27,5 @@ class Oracle(Baseline):
         if view.truth is None:
             raise ValueError("The oracle needs a view with the ground truth.")
         mask = view.truth.mask
-        empty = np.zeros(view.image.shape[:2])
+        empty = np.zeros(view.size)
         return DenseScores(image=float(view.truth.label), map=empty if mask is None else mask.astype(np.float64))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lvlm_ad.backend import BackendOptions
 from lvlm_ad.backend.contract import OldName, adopt_old_names
+from lvlm_ad.deferred import deferrable, is_deferred
 from lvlm_ad.errors import PluginError
 
 if TYPE_CHECKING:
@@ -37,9 +38,12 @@ class Truth:
     mask: NDArray[np.bool_] | None
 
 
-@dataclass(frozen=True, slots=True)
+@deferrable("image", "truth", "original")
+@dataclass(frozen=True)
 class View:
     """What a baseline may see of a sample.
+
+    In a bench, image, truth and original are read from their files when they are first used.
 
     Attributes:
         image: uint8 ``(S, S, 3)``, RGB, stretched to the protocol's size.
@@ -49,6 +53,7 @@ class View:
         truth: the ground truth, if the baseline declares ``sees_truth``.
         original: uint8 ``(H, W, 3)``, the image as it is in its file, not stretched; None: use ``image``.
         original_references: uint8 ``(H, W, 3)`` each, the references as they are in their files.
+        side: S, where it is known before the image is read.
 
     Example:
         >>> import numpy as np
@@ -63,6 +68,14 @@ class View:
     truth: Truth | None = None
     original: NDArray[np.uint8] | None = None
     original_references: Sequence[NDArray[np.uint8]] = ()
+    side: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of ``image``, which need not be read to know them."""
+        if self.side is not None and is_deferred(self, "image"):
+            return self.side, self.side
+        return self.image.shape[0], self.image.shape[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -198,7 +198,7 @@ class DualPathMethod(WholePictures):
         views, pixels = prepared
         scores = self.score_squares(pixels, torch.stack([self.text(view.category) for view in views]))
         return [
-            self._dense(float(score), smoothed, (view.image.shape[0], view.image.shape[1]))
+            self._dense(float(score), smoothed, view.size)
             for view, score, smoothed in zip(views, scores.text, scores.smoothed, strict=True)
         ]
 

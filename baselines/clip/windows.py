@@ -234,7 +234,7 @@ class Windows(Method):
             # Means, to stay in [0, 1].
             scores, maps = (scores + distances.amax(dim=(1, 2))) / 2, (maps + distances) / 2
         height, width = whole_picture(view).shape[:2]
-        pixels = merged(list(maps.cpu().numpy()), parts, (height, width), (view.image.shape[0], view.image.shape[1]))
+        pixels = merged(list(maps.cpu().numpy()), parts, (height, width), view.size)
         # Rounding may exceed 1 by a last digit. min(NaN, 1) is NaN, in this order only, and must stay NaN.
         return DenseScores(min(float(scores.mean()), 1.0), np.clip(pixels, 0.0, 1.0))
 

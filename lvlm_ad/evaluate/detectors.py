@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from lvlm_ad.baseline import DenseScores, Truth, View, flaw_of
 from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.deferred import deferred
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.painting import kept_places
 from lvlm_ad.methods import AskedModel, Finding
@@ -256,20 +257,23 @@ class BaselineDetector(Detector["Baseline"]):
         return dense
 
     def _view(self, sample: Sample) -> View:
-        truth = None
-        if self.plugin.sees_truth:
-            mask = sample.mask
-            truth = Truth(sample.label, None if mask is None else resize_mask(mask, self._size))
-        original, (references, original_references) = sample.image, self._references(sample.category)
+        references, original_references = self._references(sample.category)
+        # Decoded once, also for a baseline that looks at both: most look at one of them, some at neither.
+        original = cache(lambda: sample.image)
         return View(
-            image=resize_image(original, self._size),
+            image=deferred(lambda: resize_image(original(), self._size)),
             category=sample.category,
             seed=f"{self._seed}/{sample.id}",
             references=references,
-            truth=truth,
-            original=original,
+            truth=deferred(lambda: self._truth(sample)) if self.plugin.sees_truth else None,
+            original=deferred(original),
             original_references=original_references,
+            side=self._size[0],
         )
+
+    def _truth(self, sample: Sample) -> Truth:
+        mask = sample.mask
+        return Truth(sample.label, None if mask is None else resize_mask(mask, self._size))
 
     def _read_references(self, category: str) -> tuple[Images, Images]:
         """Return a category's normal training images: stretched to the protocol's size, and as they are."""

@@ -1,5 +1,6 @@
 """A baseline's map becomes region scores, and what it must not give is refused."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from lvlm_ad.baseline import Baseline, DenseScores, View
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.images import resize_image, resize_mask
-from lvlm_ad.errors import PluginError
+from lvlm_ad.errors import ImageError, PluginError
 from lvlm_ad.evaluate.detectors import BaselineDetector
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.regions import divide
@@ -101,6 +102,19 @@ def test_chance_depends_on_the_seed_alone(sample, regions):
     chance = build(find_model("chance", {})[0])
     first, again, other = (detector(chance, seed=seed).detect(sample, regions) for seed in (0, 0, 1))
     assert first.record.text == again.record.text != other.record.text
+
+
+def test_only_baselines_that_look_at_pixels_read_them(sample, regions, tmp_path):
+    """Of an image that is cut off behind its header, chance and oracle have scores; contrast reports the damage."""
+    cut = tmp_path / sample.image_path.name
+    cut.write_bytes(sample.image_path.read_bytes()[:200])
+    damaged = replace(sample, image_path=cut)
+    for name in ("chance", "oracle"):
+        baseline = build(find_model(name, {})[0])
+        whole, part = (detector(baseline).detect(one, regions) for one in (sample, damaged))
+        assert part.record.text == whole.record.text
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        detector(build(find_model("contrast", {})[0])).detect(damaged, regions)
 
 
 def test_chance_is_uniform():
