@@ -18,6 +18,7 @@ from typing import Literal
 from lvlm_ad import __version__
 from lvlm_ad.asking.answers import is_alive
 from lvlm_ad.asking.salvage import salvage, unreadable
+from lvlm_ad.children import program_path
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.load import default_root
 from lvlm_ad.errors import LvlmAdError, StoreError
@@ -88,6 +89,7 @@ def machine_findings() -> Iterator[Finding]:
             wanted = f"'lvlm-ad[{extra}]'" if extra else name
             state: State = "absent" if extra else "problem"
             yield Finding("installed", name, state, f"not installed: pip install {wanted}")
+    yield _vllm()
     yield from _plugins()
     yield Finding("devices", "processors", "ok", str(os.cpu_count()))
     if find_spec("torch") is not None:
@@ -97,6 +99,14 @@ def machine_findings() -> Iterator[Finding]:
             yield Finding("devices", "torch", "problem", f"it cannot be used: {where(error)}")
     yield from _keys()
     yield from _data_sets()
+
+
+def _vllm() -> Finding:
+    """Say where the program vllm is; it may be in another environment than lvlm-ad."""
+    program = program_path("vllm")
+    if program is None:
+        return Finding("installed", "vllm", "absent", "not found: pip install 'lvlm-ad[vllm]', or --set vllm=PATH")
+    return Finding("installed", "vllm", "ok", program)
 
 
 def _plugins() -> Iterator[Finding]:

@@ -37,8 +37,8 @@ print(json.dumps(sorted(ModelRegistry.get_supported_archs())))
 _SECONDS = 300.0
 """How long vLLM's Python may take for one of these: importing vLLM takes ten seconds on a slow machine."""
 _INSTALL = (
-    "install it beside lvlm-ad with pip install 'lvlm-ad[vllm]', or in an environment of its own and name its program "
-    "with --set vllm=PATH"
+    ": pip install 'lvlm-ad[vllm]'. If it is in an environment of its own, name its program with --set vllm=PATH, such "
+    "as ENVIRONMENT/bin/vllm."
 )
 
 
@@ -116,14 +116,14 @@ def find_vllm(chosen: Path | None) -> Installation:
     """
     found = program_path("vllm") if chosen is None else chosen.expanduser()
     if found is None:
-        raise ConfigError(f"vLLM is neither beside this Python nor on the PATH; {_INSTALL}.")
+        raise ConfigError(f"vLLM is neither beside this Python nor on the PATH{_INSTALL}")
     program = Path(found)
     if not program.is_file() or not os.access(program, os.X_OK):
         raise ConfigError(f"{program} is not vLLM's program; name the file vllm in the bin folder of its environment.")
     python = _python_of(program)
     versions: dict[str, str] = _ask(python, _VERSIONS)
     if not versions["vllm"]:
-        raise ConfigError(f"{python}, which runs {program}, has no package vllm; {_INSTALL}.")
+        raise ConfigError(f"{python}, which runs {program}, has no package vllm{_INSTALL}")
     return Installation(program, python, tuple(versions.items()))
 
 

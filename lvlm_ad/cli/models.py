@@ -16,7 +16,7 @@ from lvlm_ad.escape import escaped
 
 if TYPE_CHECKING:
     from lvlm_ad.doctor import Finding
-    from lvlm_ad.plugins import Kind
+    from lvlm_ad.plugins import Kind, Model
 
 _UNKNOWN = dict.fromkeys(("kind", "plugin", "description", "end", "why_not", "needs"), "") | {"end_of_life": None}
 """What is said of a model of which nothing is known."""
@@ -147,6 +147,8 @@ def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     entries = installed(preset.kind).get(preset.plugin, [])
     description = preset.description or inspect.cleandoc(model.plugin.cls.__doc__ or "").partition("\n\n")[0]
     options = described(model.plugin.Options, preset.options)
+    if model.plugin.engines:
+        options.insert(0, _engine(model))
     if preset.kind == "backend":
         of_chat = described(ModelPreset, preset.model_dump(include={"convention", "state_convention"}))
         options += [one for one in of_chat if one["name"] in {"convention", "state_convention"}]
@@ -162,6 +164,14 @@ def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
         "options": options,
         "methods": conventions.method_list(model) if preset.kind == "backend" else [],
     }
+
+
+def _engine(model: Model) -> dict[str, Any]:
+    """Describe the setting that chooses what runs a model of this machine; it is no option of the plugin itself."""
+    about = "What runs the model. Its other options are those of this engine."
+    kind = f"one of {', '.join(model.plugin.engines)}"
+    value = model.preset.plugin
+    return {"name": "engine", "type": kind, "value": value, "required": False, "about": about, "changes_answers": True}
 
 
 def _print_details(model: dict[str, Any]) -> None:

@@ -348,7 +348,7 @@ def test_no_vllm_is_one_line(tmp_path, monkeypatch):
     """Without vLLM the line says how to get it; a program of another kind is named."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match=r"neither beside this Python nor on the PATH; .*pip install 'lvlm-ad\[vllm"):
+    with pytest.raises(ConfigError, match=r"neither beside this Python nor on the PATH: pip install 'lvlm-ad\[vllm"):
         VllmBackend(VllmOptions(model="m"))
     with pytest.raises(ConfigError, match="is not vLLM's program"):
         VllmBackend(VllmOptions(model="m", vllm=tmp_path / "none"))
@@ -387,19 +387,25 @@ def test_the_log_is_read_without_escapes(tmp_path, text, last, why):
 def test_a_bench_on_vllm_is_recorded_and_resumed(scripted_vllm, served_model, kept_data, tmp_path, monkeypatch, seen):
     """The log lies in the output folder, the manifest names both environments; stored answers start no server."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    settings = {"engine": "vllm", "vllm": str(scripted_vllm), "model": str(served_model), "image_size": 64}
+    settings = {
+        "engine": "vllm",
+        "vllm": str(scripted_vllm),
+        "model": str(served_model),
+        "image_size": 64,
+        "division": "grid",
+    }
     config = {"models": ["transformers"], "data": kept_data, "limit": 4, "out": tmp_path / "out", "settings": settings}
     notes = Notes()
     for _ in range(2):
-        runs = lvlm_ad.bench(progress=notes, division="grid", reference_rows=False, resamples=20, **config)
+        runs = lvlm_ad.bench(progress=notes, reference_rows=False, resamples=50, **config)
     (run,) = runs
     manifest = json.loads((run.dir / "run.json").read_text())
     assert manifest["model"]["plugin"] == "vllm"
-    assert manifest["environment"]["vllm"] == "0.32.0+cpu"
+    assert manifest["versions"]["vllm"] == "0.32.0+cpu"
     assert "Loading" in (tmp_path / "out" / "vllm-transformers.log").read_text()
     started, asked = seen()
     assert len(started) == 1
-    assert len(asked) == 1 + 4, "one to warm up"
+    assert len(asked) == 1 + 8, "one to warm up"
     assert all_end(started[0]["pids"], 1)
     assert sum("vLLM is ready" in note for note in notes.texts) == 1
 
