@@ -29,7 +29,7 @@ from lvlm_ad.runs import METRIC_NAMES
 CONFIGS = Path(__file__).parents[1] / "configs"
 ENGINES = ("transformers", "vllm")
 """Backends of models on this machine."""
-LOCAL = ("lmstudio", "ollama", "sglang", "vllm")
+LOCAL = ("llama.cpp", "lmstudio", "ollama", "sglang", "vllm")
 CHOSEN_BY_THE_USER = ("azure", "openrouter", *LOCAL)
 """Endpoints that serve whatever the user deployed or picks: no model, hence no price and no rule for pictures."""
 BY_ANTHROPIC = ("claude", "claude-haiku", "claude-opus")

@@ -276,7 +276,7 @@ class Grammars:
     def _grammar(self, request: Request) -> Any:
         schema = request.options.get("schema")
         if schema:
-            grammar = json.dumps(schema, sort_keys=True)
+            grammar = json.dumps(schema)
         elif "n_regions" in request.options:
             grammar = answer_pattern(int(request.options["n_regions"]))
         else:

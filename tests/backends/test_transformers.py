@@ -180,6 +180,15 @@ def test_a_question_without_a_format_is_answered_freely(backend):
 
 
 @needs_xgrammar
+def test_a_held_answer_keeps_the_order_of_its_schema(backend):
+    """The fields come in the order of the schema, as at an endpoint: a reason may precede its score."""
+    fields = {name: {"enum": ["x", "y"]} for name in ("reason", "anomaly")}
+    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    answer = backend("qwen2_5_vl", constrain=True).answer(question(1, format="json", schema=schema))
+    assert list(json.loads(answer.text)) == ["reason", "anomaly"]
+
+
+@needs_xgrammar
 def test_a_held_answer_keeps_its_schema(backend):
     """A forced JSON answer follows its own question's schema, also in a batch."""
     from lvlm_ad.prompts.question import answer_schema

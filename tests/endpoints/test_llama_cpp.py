@@ -128,7 +128,17 @@ def test_a_bench_is_asked_once(lvlm_ad_command, server, small_data):
 
     def bench():
         done = lvlm_ad_command(
-            *("bench", "--model", "vllm", "--set", f"base_url={server.url}", "--set", "model=tiny", "--prompt", "json"),
+            *(
+                "bench",
+                "--model",
+                "llama.cpp",
+                "--set",
+                f"base_url={server.url}",
+                "--set",
+                "model=tiny",
+                "--prompt",
+                "json",
+            ),
             *("--set", "max_tokens=400", "--dataset", "folder", "--data", small_data, "--category", "bolt"),
             *("--limit", 2, "--no-reference-rows", "--json"),
         )
