@@ -31,6 +31,7 @@ _HINTS = {
     "cache blocks": "Set gpu_memory higher, max_model_len lower, or gpus to more",
     "KV cache": "Set gpu_memory higher, max_model_len lower, or gpus to more",
     "memory for kv": "Set the variable VLLM_CPU_KVCACHE_SPACE to fewer GiB",
+    "EngineDeadError": "Its engine was killed, perhaps because the machine has too little memory",
     "out of memory": "Set max_model_len or batch_size lower, or gpus to more, or choose a smaller model",
 }
 """What vLLM says -> what to do; the first that fits."""
