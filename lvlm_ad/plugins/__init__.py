@@ -160,7 +160,7 @@ def find_model(name: str, settings: dict[str, Any], *, today: date | None = None
     if not settings.keys() & set(plugin.Options.priced_by) and is_followed(preset, today or utc_today()):
         former, preset = preset, successor_of(preset)
         plugin = load_plugin(preset.kind, preset.plugin)
-    engines = plugin.engines
+    engines, own_engine = plugin.engines, preset.backend
     if engines:
         preset, plugin = _on_engine(preset, plugin, settings)
     options_class = plugin.Options
@@ -179,6 +179,9 @@ def find_model(name: str, settings: dict[str, Any], *, today: date | None = None
         options = {key: value for key, value in options.items() if key not in options_class.of_model}
         if "model" in preset.options:
             preset = preset.model_copy(update={"convention": "", "state_convention": False, "prompts": {}})
+    if preset.backend != own_engine:
+        # Rows of the same model on two engines are told apart.
+        label = f"{label}, {preset.backend}" if label else preset.backend
     if preset.convention and taken.get("convention", preset.convention) != preset.convention:
         # The preset's prompts may ask for the convention that it names.
         preset = preset.model_copy(update={"state_convention": True})

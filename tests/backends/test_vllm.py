@@ -22,7 +22,7 @@ from lvlm_ad.backend import Picture, Request
 from lvlm_ad.errors import ConfigError, FatalError, RejectedError
 from lvlm_ad.log import Progress
 from lvlm_ad.plugins import find_model
-from lvlm_ad.presets import validated
+from lvlm_ad.presets import preset_names, validated
 
 PICTURE = Picture.from_pixels(np.zeros((32, 32, 3), np.uint8))
 QUESTION = Request((PICTURE,), "Is it broken?", {"format": "text", "n_regions": 3})
@@ -217,15 +217,26 @@ def test_a_killed_process_takes_the_others_with_it(backend, scripted_vllm, serve
 def test_the_engine_is_a_setting(served_model):
     """A preset of transformers runs on vLLM, with the same options; other models have no such setting."""
     model, known = find_model("qwen3-vl-8b", {"engine": "vllm"})
-    assert (model.plugin.cls, model.preset.plugin) == (VllmBackend, "vllm")
+    assert (model.plugin.cls, model.preset.plugin, model.label) == (VllmBackend, "vllm", "vllm")
     assert model.preset.options["model"] == "Qwen/Qwen3-VL-8B-Instruct"
     assert model.preset.convention == "qwen3_1000"
     assert {"engine", "gpu_memory"} <= known
-    assert find_model("qwen3-vl-8b", {})[0].preset.plugin == "transformers"
+    other = find_model("qwen3-vl-8b", {})[0]
+    assert (other.preset.plugin, other.label) == ("transformers", "")
     assert find_model("transformers", {"engine": "vllm", "model": str(served_model)})[0].preset.plugin == "vllm"
     assert "engine" not in find_model("gpt-4o", {})[1]
     with pytest.raises(ConfigError, match=r"engine is transformers or vllm; got 'vlm'. Did you mean 'vllm'"):
         find_model("qwen3-vl-8b", {"engine": "vlm"})
+
+
+def test_every_preset_of_transformers_suits_vllm():
+    """Its options are options of vLLM too, so that the engine is the only thing to change."""
+    presets = [find_model(name, {})[0].preset for name in preset_names("models")]
+    shared = [one.name for one in presets if one.plugin == "transformers"]
+    assert len(shared) > 20
+    for name in shared:
+        preset = find_model(name, {"engine": "vllm", "model": "a/b"})[0].preset
+        validated(VllmOptions, preset.options, name)
 
 
 def test_a_preset_file_names_the_engine(tmp_path):
