@@ -20,11 +20,11 @@ _FOLLOWS = re.compile(
     r"See root cause above|Engine core initialization failed|EngineCore encountered an issue|EngineDead"
 )
 """What a process raises because another one failed."""
-_TAIL, _SHOWN, _WIDTH = 400_000, 400, 70
+_TAIL, _SHOWN, _WIDTH = 400_000, 400, 60
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log without its head and without escapes, at most 70 characters; empty: none yet."""
+    """Return the last line of a log without its head and without escapes, at most 60 characters; empty: none yet."""
     lines = [text for line in re.split(r"[\r\n]", _end_of(log, 8000)) if (text := _text_of(line)).strip(" -=|")]
     return lines[-1][:_WIDTH] if lines else ""
 
