@@ -134,6 +134,56 @@ def test_the_next_batch_is_prepared_while_one_is_answered():
     batches.close()
 
 
+class SlowlyPrepared(Device):
+    """A device for which preparing a batch takes 40 ms; counts how many are prepared at once."""
+
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.counting, self.under_way, self.most = threading.Lock(), 0, 0
+
+    def prepare(self, items):
+        with self.counting:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        time.sleep(0.04)
+        with self.counting:
+            self.under_way -= 1
+        return super().prepare(items)
+
+
+def test_several_threads_prepare_for_a_device_that_waits():
+    """If the device has to wait, several threads prepare; every question is answered once, and a bad one fails alone.
+
+    The device answers a batch in 10 ms: with one preparing thread it would work a fifth of the time.
+    """
+    shares = {}
+    for preparers in (1, 6):
+        device = SlowlyPrepared(seconds=0.01)
+        size = BatchSize(2, 2)
+        batches = Batches(device.prepare, device.run, length=lambda _: 0.0, size=size, preparers=preparers)
+        with ThreadPoolExecutor(14) as pool:
+            asked = [pool.submit(batches.ask, "bad" if number == 20 else number) for number in range(40)]
+        assert [number for number, one in enumerate(asked) if one.exception()] == [20]
+        assert sorted(number for batch in device.batches for number in batch) == [*range(20), *range(21, 40)]
+        assert device.most == 1 if preparers == 1 else 3 <= device.most <= 6
+        shares[preparers] = batches.statistics.waited / (batches.statistics.busy + batches.statistics.waited)
+        batches.close()
+    assert shares[6] < shares[1] / 2
+
+
+def test_a_device_that_does_not_wait_has_one_batch_prepared_ahead():
+    """Batches are not prepared earlier than needed: they cost memory, and the next one may be larger."""
+    device = Device(seconds=0.05)
+    batches = Batches(device.prepare, device.run, length=lambda _: 0.0, size=BatchSize(1, 1), preparers=6)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(batches.ask, number) for number in range(8)]
+        while len(device.batches) < 4:
+            time.sleep(0.01)
+        assert len(device.prepared) <= len(device.batches) + 3
+        assert [one.result() for one in asked] == [number * number for number in range(8)]
+    batches.close()
+
+
 def test_closing_answers_what_is_under_way_and_nothing_more():
     """The current question is answered; waiting and later ones raise ClosedError."""
     device = Device()

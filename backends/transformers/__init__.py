@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Request
-from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, Statistics, TooLargeError
+from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, Statistics, TooLargeError, preparing_threads
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError
 from lvlm_ad.weights import at_hand, chosen_device, device_name, find_weights, weights_hash
 
@@ -63,9 +63,10 @@ class TransformersBackend(Backend):
         else:
             largest = options.batch_size
             self._size = BatchSize(largest, largest)
+        self._preparers = preparing_threads(self._device)
         self.capabilities = Capabilities(
-            # One batch in the model and one in preparation.
-            concurrency=2 * largest,
+            # One batch in the model and the others in preparation.
+            concurrency=(1 + self._preparers) * largest,
             batches_internally=True,
             max_output_tokens=options.max_tokens,
             schema=options.constrain,
@@ -172,7 +173,13 @@ class TransformersBackend(Backend):
                 except LvlmAdError as error:
                     self._failure = str(error)
                     raise FatalError(self._failure) from error
-                self._batches = Batches(self._model.prepare, self._model.generate, length=_length, size=self._size)
+                self._batches = Batches(
+                    self._model.prepare,
+                    self._model.generate,
+                    length=_length,
+                    size=self._size,
+                    preparers=self._preparers,
+                )
             return self._model, self._batches
 
 

@@ -6,8 +6,10 @@ sample.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -43,7 +45,8 @@ class Prepared:
 
     Attributes:
         requests: the questions.
-        inputs: the processor's tensors, padded on the left; includes int64 ``input_ids`` ``(B, L)``.
+        inputs: the processor's tensors, padded on the left, floats as the model's data type; includes int64
+            ``input_ids`` ``(B, L)``.
         lengths: tokens of each question without padding.
     """
 
@@ -58,13 +61,14 @@ class Output:
 
     Attributes:
         ids: the new tokens, including those after the end.
-        alternatives: for each new token the most likely tokens with their natural-log probabilities.
+        alternatives: for each new token the most likely tokens, int64 ``(N, K)``, and their natural-log probabilities,
+            float32 ``(N, K)``. A token may occur twice.
         length: tokens of the question.
         seconds: time of the batch, divided by its number of questions.
     """
 
     ids: Sequence[int]
-    alternatives: Sequence[Sequence[tuple[int, float]]]
+    alternatives: tuple[torch.Tensor, torch.Tensor]
     length: int
     seconds: float
 
@@ -77,6 +81,8 @@ class LocalModel:
         self._device = chosen_device(options.device)
         self._model, self._processor = load_model(folder, options, self._device)
         self._tokenizer = tokenizer = self._processor.tokenizer
+        self._processors = threading.local()
+        self._pieces: dict[int, str] = {}
         ends = self._model.generation_config.eos_token_id
         ends = tokenizer.eos_token_id if ends is None else ends
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
@@ -94,12 +100,15 @@ class LocalModel:
         }
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:
-        """Turn questions into tensors, padded on the left to the longest; a ValueError says that one is too long."""
+        """Turn questions into tensors, padded on the left to the longest; a ValueError says that one is too long.
+
+        Several threads may call it at once.
+        """
         conversations = [
             [{"role": "user", "content": [*_pictures(request), {"type": "text", "text": request.text}]}]
             for request in requests
         ]
-        inputs = self._processor.apply_chat_template(
+        inputs = self._own_processor().apply_chat_template(
             conversations,
             tokenize=True,
             return_dict=True,
@@ -115,7 +124,8 @@ class LocalModel:
                 f"a question of {max(lengths)} tokens and an answer of up to {longest} do not fit into the "
                 f"{self._context} of the model; send fewer or smaller pictures, or set max_tokens lower"
             )
-        return Prepared(requests, inputs, lengths)
+        # Here, not on the device: half the memory for a batch that waits, and half the transfer.
+        return Prepared(requests, inputs.to(dtype=self._model.dtype), lengths)
 
     @torch.inference_mode()
     def generate(self, prepared: Prepared) -> tuple[list[Output], float | None]:
@@ -142,8 +152,8 @@ class LocalModel:
             if self._device.startswith("cuda"):
                 torch.cuda.empty_cache()
             raise TooLargeError(out_of_memory)
-        steps = [(ids.cpu(), values.cpu()) for ids, values in recorder.steps]
-        if any(bool(values[:, :1].isnan().any()) for _, values in steps):
+        ids, values = (torch.stack(steps, dim=1).cpu() for steps in zip(*recorder.steps, strict=True))
+        if bool(values[:, :, 0].isnan().any()):
             raise FloatingPointError(
                 f"the model's scores are not numbers as {self._model.dtype}; its weights are damaged, or it needs "
                 "another type: set dtype=bfloat16 or float32"
@@ -153,11 +163,7 @@ class LocalModel:
         rows = [
             Output(
                 ids=output[row].tolist(),
-                # A dict, as the sampled token may also be among the most likely.
-                alternatives=[
-                    list(dict(zip(ids[row].tolist(), values[row].tolist(), strict=True)).items())
-                    for ids, values in steps
-                ],
+                alternatives=(ids[row], values[row]),
                 length=length,
                 seconds=seconds,
             )
@@ -185,7 +191,7 @@ class LocalModel:
     def _generate(self, prepared: Prepared, recorder: Recorder) -> torch.Tensor:
         """Return the new tokens, int64 ``(B, N)`` on the CPU."""
         options, model = self._options, self._model
-        inputs = prepared.inputs.to(model.device, dtype=model.dtype)
+        inputs = prepared.inputs.to(model.device)
         processors: list[Any] = [self._grammars.processor(prepared.requests)] if self._grammars else []
         processors.append(recorder)
         if options.temperature:
@@ -199,34 +205,44 @@ class LocalModel:
         )
         return output[:, inputs["input_ids"].shape[1] :].cpu()
 
+    def _own_processor(self) -> Any:
+        """Return this thread's own copy: a tokenizer cannot change its padding while another thread uses it."""
+        if not hasattr(self._processors, "own"):
+            self._processors.own = copy.deepcopy(self._processor)
+        return self._processors.own
+
     def _number_tokens(
-        self, pieces: Sequence[str], alternatives: Sequence[Sequence[tuple[int, float]]], text: str
+        self, pieces: Sequence[str], alternatives: tuple[torch.Tensor, torch.Tensor], text: str
     ) -> tuple[Token, ...]:
         """Return the tokens that spell numbers, with the tokens that could have stood there."""
         are_numbers = [any(letter.isdigit() or letter == "." for letter in piece) for piece in pieces]
         # Decode the twenty alternatives only where the token may be part of a number.
         return number_tokens(
             (
-                (piece, self._likely(likely) if is_number else ())
-                for piece, likely, is_number in zip(pieces, alternatives, are_numbers, strict=False)
+                (piece, self._likely(alternatives, at) if is_number else ())
+                for at, (piece, is_number) in enumerate(zip(pieces, are_numbers, strict=True))
             ),
             text,
         )
 
     def _first_token(
-        self, pieces: Sequence[str], alternatives: Sequence[Sequence[tuple[int, float]]], text: str
+        self, pieces: Sequence[str], alternatives: tuple[torch.Tensor, torch.Tensor], text: str
     ) -> FirstToken | None:
         """Return the token with which the answer begins, with the tokens that could have stood there."""
         at = first_index(pieces, text)
-        return None if at is None else sound_first(FirstToken(pieces[at], self._likely(alternatives[at])))
+        return None if at is None else sound_first(FirstToken(pieces[at], self._likely(alternatives, at)))
 
-    def _likely(self, alternatives: Sequence[tuple[int, float]]) -> tuple[tuple[str, float], ...]:
-        return tuple((self._piece(None, token), value) for token, value in alternatives)
+    def _likely(self, alternatives: tuple[torch.Tensor, torch.Tensor], at: int) -> tuple[tuple[str, float], ...]:
+        ids, values = (each[at].tolist() for each in alternatives)
+        # A dict, as the sampled token may also be among the most likely.
+        return tuple((self._piece(None, token), value) for token, value in dict(zip(ids, values, strict=True)).items())
 
     def _piece(self, before: int | None, token: int) -> str:
         """Return a token's text; the token before it decides whether it begins with a space."""
         if before is None:
-            return self._decode([token])
+            if token not in self._pieces:
+                self._pieces[token] = self._decode([token])
+            return self._pieces[token]
         return self._decode([before, token])[len(self._decode([before])) :]
 
     def _decode(self, ids: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from lvlm_ad.backend import Transport
-from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, TooLargeError
+from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, TooLargeError, preparing_threads
 from lvlm_ad.baseline import Baseline, BaselineOptions, DenseScores, View
 from lvlm_ad.errors import ConfigError, FatalError
 from lvlm_ad.weights import chosen_device, device_name, user_cache
@@ -89,7 +89,7 @@ class Method:
     """How a baseline scores with its loaded model."""
 
     def prepare(self, views: Sequence[View]) -> Any:
-        """Convert views to the input of ``score``; runs on the CPU while the batch before is scored."""
+        """Convert views to the input of ``score``; several threads call it while the batch before is scored."""
         raise NotImplementedError
 
     def score(self, prepared: Any) -> Sequence[DenseScores]:
@@ -137,14 +137,15 @@ class ClipBaseline(Baseline):
         on_gpu = self._device.startswith("cuda")
         self._dtype = options.dtype if options.dtype != "auto" else ("bfloat16" if on_gpu else "float32")
         size = options.batch_size or (_BATCH_ON_GPU if on_gpu else 1)
-        # One batch in the model and one in preparation.
-        self.concurrency = 2 * size
+        preparers = preparing_threads(self._device)
+        # One batch in the model and the others in preparation.
+        self.concurrency = (1 + preparers) * size
         if options.pretrained == "random":
             self.label = "random weights"
         else:
             self.notes = (f"weights {Path(options.pretrained).name}",)
         self._batches: Batches[View, Any, DenseScores] = Batches(
-            self._prepare, self._run, length=lambda _: 0.0, size=BatchSize(size, size)
+            self._prepare, self._run, length=lambda _: 0.0, size=BatchSize(size, size), preparers=preparers
         )
         self._loading = threading.RLock()
         self._clip: Clip | None = None

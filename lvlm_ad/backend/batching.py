@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -18,10 +20,16 @@ from lvlm_ad.errors import BackendError, FatalError, UnaskedError
 if TYPE_CHECKING:
     from lvlm_ad.backend.messages import Answer, Request
 
-__all__ = ["BatchSize", "Batches", "ClosedError", "ManyBackend", "Statistics", "TooLargeError"]
+__all__ = ["BatchSize", "Batches", "ClosedError", "ManyBackend", "Statistics", "TooLargeError", "preparing_threads"]
 
 _PATIENCE = 0.05
 """Seconds without a new question after which a batch starts although it is not full."""
+
+_NOTICEABLE = 0.01
+"""Share of the time of a batch; a device that waited longer for the next one gets another preparing thread."""
+
+_MOST_PREPARERS = 4
+"""Most threads that prepare for a GPU."""
 
 I = TypeVar("I")  # noqa: E741 - an item
 P = TypeVar("P")
@@ -34,6 +42,18 @@ class TooLargeError(Exception):
 
 class ClosedError(Exception):
     """The batches were closed before the question was answered."""
+
+
+def preparing_threads(device: str) -> int:
+    """Return how many threads may prepare batches for a device, such as "cuda:1".
+
+    A model on the CPU uses all cores itself. Beside a GPU, one core launches its work.
+
+    Example:
+        >>> preparing_threads("cpu")
+        1
+    """
+    return min(_MOST_PREPARERS, max(1, (os.cpu_count() or 1) - 1)) if device.startswith("cuda") else 1
 
 
 class BatchSize:
@@ -93,15 +113,17 @@ class _Question(Generic[I, R]):
 class Batches(Generic[I, P, R]):
     """Answers questions of many threads in batches.
 
-    One thread prepares the next batch while another answers the current one. A batch that does not fit is answered in
-    halves. If a batch fails for another reason, its questions are answered one by one, so that only the faulty ones
-    fail.
+    One thread prepares the next batch while another answers the current one. Each time the device has to wait for a
+    batch, one more thread prepares, up to ``preparers``: a batch prepared early costs memory, and cannot be larger
+    than the last one. A batch that does not fit is answered in halves. If a batch fails for another reason, its
+    questions are answered one by one, so that only the faulty ones fail.
 
     Args:
-        prepare: converts questions to the input of ``run``.
+        prepare: converts questions to the input of ``run``; up to ``preparers`` threads call it at once.
         run: returns the answers, in order, and the fraction of memory used (see ``BatchSize``). Raises TooLargeError.
         length: approximate length of a question. Questions of similar length share a batch, to save padding.
         size: number of questions in a batch.
+        preparers: most threads that prepare batches.
 
     Attributes:
         statistics: work done so far.
@@ -122,13 +144,17 @@ class Batches(Generic[I, P, R]):
         *,
         length: Callable[[I], float],
         size: BatchSize,
+        preparers: int = 1,
     ) -> None:
         self._prepare, self._run, self._length, self._size = prepare, run, length, size
         self.statistics = Statistics()
         self._changed = threading.Condition()
-        self._preparing = threading.Lock()
+        self._preparers, self._ahead = preparers, 1
+        self._preparing = threading.Semaphore(preparers)
         self._waiting: list[_Question[I, R]] = []
-        self._ready: tuple[list[_Question[I, R]], Future[P]] | None = None
+        # Batches that are being prepared or are ready, at most ``_ahead``.
+        self._underway = 0
+        self._ready: deque[tuple[list[_Question[I, R]], Future[P]]] = deque()
         self._busy = self._closed = False
         self._threads: list[threading.Thread] = []
 
@@ -145,7 +171,7 @@ class Batches(Generic[I, P, R]):
             if self._closed:
                 raise ClosedError
             if not self._threads:
-                loops = (self._prepare_batches, self._answer_batches)
+                loops = (self._answer_batches, *[self._prepare_batches] * self._preparers)
                 self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
                 for thread in self._threads:
                     thread.start()
@@ -154,20 +180,20 @@ class Batches(Generic[I, P, R]):
         return question.answer.result()
 
     def close(self) -> None:
-        """Finish the current batch; all other questions raise ClosedError."""
+        """Finish the batch that is being answered; all other questions raise ClosedError."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        for question in [*self._waiting, *(self._ready[0] if self._ready else ())]:
+        for question in [*self._waiting, *(one for batch, _ in self._ready for one in batch)]:
             question.answer.set_exception(ClosedError())
 
     def _prepare_batches(self) -> None:
         while batch := self._next_batch():
             prepared = self._prepared(batch)
             with self._changed:
-                self._ready = (batch, prepared)
+                self._ready.append((batch, prepared))
                 self._changed.notify_all()
 
     def _prepared(self, batch: list[_Question[I, R]]) -> Future[P]:
@@ -186,7 +212,8 @@ class Batches(Generic[I, P, R]):
             while not self._closed:
                 left = self._waiting[-1].arrived + _PATIENCE - perf_counter() if self._waiting else 0.0
                 full = len(self._waiting) >= self._size.limit
-                if self._ready is None and self._waiting and (full or (left <= 0 and not self._busy)):
+                idle = not self._busy and not self._underway
+                if self._underway < self._ahead and self._waiting and (full or (left <= 0 and idle)):
                     break
                 self._changed.wait(left if left > 0 else None)
             if self._closed:
@@ -194,18 +221,21 @@ class Batches(Generic[I, P, R]):
             oldest = self._waiting[0]
             batch = sorted(self._waiting, key=lambda one: abs(one.length - oldest.length))[: self._size.limit]
             self._waiting = [question for question in self._waiting if question not in batch]
+            self._underway += 1
             return batch
 
     def _answer_batches(self) -> None:
         ended: float | None = None
+        took = 0.0
         while True:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._ready is not None or self._closed)
-                if self._ready is None or self._closed:
+                self._changed.wait_for(lambda: self._ready or self._closed)
+                if self._closed:
                     return
-                (batch, prepared), self._ready = self._ready, None
+                batch, prepared = self._ready.popleft()
+                self._underway -= 1
                 self._busy = True
                 self._changed.notify_all()
             if len(batch) > self._size.limit:
@@ -215,10 +245,14 @@ class Batches(Generic[I, P, R]):
             began = perf_counter()
             if ended is not None:
                 oldest = min(question.arrived for question in batch)
-                self.statistics.waited += max(0.0, began - max(ended, oldest))
+                waited = max(0.0, began - max(ended, oldest))
+                self.statistics.waited += waited
+                if waited > _NOTICEABLE * took:
+                    self._ahead = min(self._ahead + 1, self._preparers)
             self._answer(batch, prepared)
             ended = perf_counter()
-            self.statistics.busy += ended - began
+            took = ended - began
+            self.statistics.busy += took
 
     def _answer(self, batch: list[_Question[I, R]], prepared: Future[P]) -> None:
         try:

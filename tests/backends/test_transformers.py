@@ -481,6 +481,7 @@ def test_a_repeated_question_is_sampled_anew(backend):
 
 def test_special_tokens_are_kept_on_request(backend):
     """keep_special_tokens=true keeps them in the answer and its tokens, except the end of the turn."""
+    import torch
     from lvlm_ad_backends.transformers.model import Output
 
     texts = {}
@@ -488,7 +489,8 @@ def test_special_tokens_are_kept_on_request(backend):
         model, _ = backend("qwen2_5_vl", keep_special_tokens=keep)._start()
         special = next(token for token in model._tokenizer.all_special_ids if token not in model._ends)
         ids = [special, *model._tokenizer.encode("Yes", add_special_tokens=False), special, *model._ends][:12]
-        answer = model.answer(Output(ids, [[(token, -0.1)] for token in ids], 1, 1.0))
+        alternatives = (torch.tensor(ids)[:, None], torch.full((len(ids), 1), -0.1))
+        answer = model.answer(Output(ids, alternatives, 1, 1.0))
         texts[keep] = answer.text.strip()
         assert model._tokenizer.decode([special]) in answer.text or not keep
         assert answer.first is not None
