@@ -1,6 +1,7 @@
 """Presets in TOML: the package's own, which agree with the documentation, and the user's."""
 
 import datetime as dt
+import os
 import re
 import tomllib
 from importlib.resources import files
@@ -8,8 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from lvlm_ad_backends.vllm.installation import find_vllm
 
 from lvlm_ad.asking.cost import image_tokens
+from lvlm_ad.children import program_path
 from lvlm_ad.conventions import load_convention
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.plugins import build, find_model, load_plugin, plugin_names
@@ -27,8 +30,6 @@ from lvlm_ad.presets import (
 from lvlm_ad.runs import METRIC_NAMES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-ENGINES = ("transformers", "vllm")
-"""Backends of models on this machine."""
 LOCAL = ("llama.cpp", "lmstudio", "ollama", "sglang", "vllm")
 CHOSEN_BY_THE_USER = ("azure", "openrouter", *LOCAL)
 """Endpoints that serve whatever the user deployed or picks: no model, hence no price and no rule for pictures."""
@@ -314,7 +315,6 @@ MODEL_TYPES = {
     "internvl3-8b": "internvl",
     "internvl3.5-8b": "internvl",
     "lfm2-vl-3b": "lfm2_vl",
-    "llama-4-scout": "llama4",
     "llava-1.5-7b": "llava",
     "llava-next": "llava_next",
     "llava-onevision-7b": "llava_onevision",
@@ -336,14 +336,17 @@ MODEL_TYPES = {
     "smolvlm2": "smolvlm",
 }
 """Local preset -> the model_type in its config.json."""
+VLLM_ONLY = {"llama-4-scout": "Llama4ForConditionalGeneration", "minicpm-v-4.5": "MiniCPMV"}
+"""Local preset that transformers cannot run -> its architecture in vLLM."""
 FOLDERS = ("iad-r1",)
 """Local presets whose weights are a folder that the user names."""
-LOCAL_MODELS = tuple(MODEL_TYPES)
+LOCAL_MODELS = (*MODEL_TYPES, *VLLM_ONLY)
 
 
-def test_local_models_are_listed_here():
-    """Each preset that runs on this machine has its model_type above."""
-    assert sorted(LOCAL_MODELS) == [name for name in preset_names("models") if load_model(name).backend in ENGINES]
+@pytest.mark.parametrize(("backend", "names"), [("transformers", MODEL_TYPES), ("vllm", VLLM_ONLY)])
+def test_local_models_are_listed_here(backend, names):
+    """Each preset that runs on this machine is in the table of its engine."""
+    assert sorted(names) == [name for name in preset_names("models") if load_model(name).backend == backend]
 
 
 @pytest.mark.heavy
@@ -351,6 +354,16 @@ def test_transformers_loads_each_local_model():
     """The installed transformers maps each model_type to a class that answers questions about pictures."""
     mapping = image_text_models()
     assert [name for name, kind in MODEL_TYPES.items() if kind not in mapping] == []
+
+
+@pytest.mark.heavy
+def test_vllm_serves_each_local_model():
+    """The vLLM at hand knows the class of every local preset, so that engine=vllm takes each."""
+    if (program := os.environ.get("LVLM_AD_TEST_VLLM") or program_path("vllm")) is None:
+        pytest.skip("no vLLM: set LVLM_AD_TEST_VLLM to its program")
+    mapping, served = image_text_models(), set(find_vllm(Path(program)).architectures())
+    classes = {name: mapping[kind] for name, kind in MODEL_TYPES.items()} | VLLM_ONLY
+    assert {name: one for name, one in classes.items() if one not in served} == {}
 
 
 def image_text_models():

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from lvlm_ad.doctor import Finding
     from lvlm_ad.plugins import Kind, Model
 
-_UNKNOWN = dict.fromkeys(("kind", "plugin", "description", "end", "why_not", "needs"), "") | {"end_of_life": None}
+_UNKNOWN: dict[str, Any] = {
+    **dict.fromkeys(("kind", "plugin", "description", "end", "why_not", "needs"), ""),
+    "end_of_life": None,
+    "engines": (),
+}
 """What is said of a model of which nothing is known."""
 _STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "problem": "red"}
 
@@ -90,6 +94,7 @@ def _summary(name: str) -> dict[str, Any]:
         entry |= {
             "end_of_life": preset.end_of_life and str(preset.end_of_life),
             "end": end_in_words(model, utc_today()),
+            "engines": _engines(model),
         }
         plugin = build(model)
         entry["ready"] = True
@@ -106,7 +111,7 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
     from rich.text import Text
 
     about_column = Column("Description, and what is missing", overflow="fold")
-    table = Table("Model", "Plugin", "Ready", about_column, box=None, pad_edge=False)
+    table = Table("Model", Column("Plugin", overflow="fold"), "Ready", about_column, box=None, pad_edge=False)
     states = {
         True: Text("yes", style="green"),
         False: Text("no", style="yellow"),
@@ -119,7 +124,8 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
         # The remedy after the semicolon would be repeated in many rows.
         if why_not := escaped(re.split(r"[:;] pip install", model["why_not"])[0].partition(";")[0]):
             about.append(f"{' · ' if about else ''}{why_not}", style="yellow")
-        table.add_row(escaped(model["name"]), escaped(model["plugin"]), states[model["ready"]], about)
+        engines = " or ".join(model["engines"]) or model["plugin"]
+        table.add_row(escaped(model["name"]), escaped(engines), states[model["ready"]], about)
     console = shell.table_console()
     console.print(table)
     remedies: dict[str, list[str]] = {}
@@ -164,6 +170,12 @@ def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
         "options": options,
         "methods": conventions.method_list(model) if preset.kind == "backend" else [],
     }
+
+
+def _engines(model: Model) -> tuple[str, ...]:
+    """Return what can run a model of this machine, its preset's choice first; a preset names vllm if only that can."""
+    engines = model.plugin.engines
+    return engines[engines.index(model.preset.plugin) :] if engines else ()
 
 
 def _engine(model: Model) -> dict[str, Any]:
