@@ -58,3 +58,24 @@ def seen(served_model):
         return [one for one in lines if "arguments" in one], [one["body"] for one in lines if "body" in one]
 
     return read
+
+
+@pytest.fixture
+def backend(scripted_vllm, served_model, tmp_path, monkeypatch):
+    """Build a backend on the scripted vLLM; all are closed at the end."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    from lvlm_ad_backends.vllm import VllmBackend, VllmOptions
+
+    from lvlm_ad.presets import validated
+
+    built = []
+
+    def build(mode="", **options):
+        monkeypatch.setenv("SCRIPTED_VLLM", mode)
+        settings = {"model": str(served_model), "vllm": scripted_vllm, **options}
+        built.append(VllmBackend(validated(VllmOptions, settings, "model")))
+        return built[-1]
+
+    yield build
+    for one in built:
+        one.close()
