@@ -29,6 +29,7 @@ STAGES = (
     "log",
     "files",
     "children",
+    "png",
     "store",
     "weights",
     "presets",

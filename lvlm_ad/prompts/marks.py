@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import find_objects
 
 from lvlm_ad.regions import Regions
 
@@ -99,20 +99,32 @@ def borders(regions: Regions, width: int = 1) -> NDArray[np.bool_]:
         >>> borders(Regions.from_labels(np.array([[1, 1, 2, 2]])))
         array([[False,  True,  True, False]])
     """
-    # Floating point because its matrix product is fast; the counts are too small to be rounded.
-    inside = regions.membership.astype(np.float32)
-    # leaves[a, b]: a region covers cell a but not cell b, so a pixel of a beside one of b lies on its boundary.
-    leaves = (inside.T @ (1 - inside)) > 0
-    cells = regions.cells
+    # covers[c]: a bit for each region, whether it covers cell c.
+    covers = np.packbits(regions.membership.T, axis=1)
+    cells, columns = regions.cells.ravel(), regions.shape[1]
     edge = np.zeros(cells.shape, dtype=np.bool_)
-    for here, there in (
-        (np.s_[:-1, :], np.s_[1:, :]),
-        (np.s_[1:, :], np.s_[:-1, :]),
-        (np.s_[:, :-1], np.s_[:, 1:]),
-        (np.s_[:, 1:], np.s_[:, :-1]),
-    ):
-        edge[here] |= leaves[cells[here], cells[there]]
-    return binary_dilation(edge, iterations=width - 1) if width > 1 else edge
+    for step, in_a_row in ((1, True), (columns, False)):
+        # Most pixels are in the same cell as their neighbour to the right or below.
+        at = np.flatnonzero(cells[:-step] != cells[step:])
+        if in_a_row:
+            at = at[(at + 1) % columns != 0]  # the last of a row has no neighbour to the right
+        one, other = covers[cells[at]], covers[cells[at + step]]
+        edge[at] |= (one & ~other).any(axis=1)
+        edge[at + step] |= (other & ~one).any(axis=1)
+    edge = edge.reshape(regions.shape)
+    for _ in range(width - 1):
+        edge = _dilated(edge)
+    return edge
+
+
+def _dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add the four neighbours of each pixel to a mask."""
+    out = mask.copy()
+    out[1:] |= mask[:-1]
+    out[:-1] |= mask[1:]
+    out[:, 1:] |= mask[:, :-1]
+    out[:, :-1] |= mask[:, 1:]
+    return out
 
 
 def place_numbers(regions: Regions, size: int) -> list[NumberBox]:
@@ -136,10 +148,11 @@ def place_numbers(regions: Regions, size: int) -> list[NumberBox]:
     """
     placed: list[NumberBox] = []
     taken = np.zeros(regions.shape, dtype=np.bool_)
+    windows = cache(lambda: _windows(regions))
     for number, (row, column) in enumerate(regions.positions(), start=1):
         box = _box(regions.shape, number, int(row), int(column), size)
         if taken[_area(box)].any():
-            box = _nudge(regions, number, (int(row), int(column)), size, taken)
+            box = _nudge(regions, windows()[number - 1], number, (int(row), int(column)), size, taken)
         taken[_area(box)] = True
         placed.append(box)
     return placed
@@ -157,21 +170,38 @@ def _box(shape: tuple[int, int], number: int, row: int, column: int, size: int) 
     return NumberBox(number, top, left, height, width, size)
 
 
-def _nudge(regions: Regions, number: int, start: tuple[int, int], size: int, taken: NDArray[np.bool_]) -> NumberBox:
+def _windows(regions: Regions) -> list[tuple[slice, slice]]:
+    """Return the smallest window that holds each region."""
+    of_cells = find_objects(regions.cells + 1)
+    windows = []
+    for covered in regions.membership:
+        sides = zip(*(of_cells[cell] for cell in np.flatnonzero(covered)), strict=True)
+        rows, columns = (slice(min(one.start for one in side), max(one.stop for one in side)) for side in sides)
+        windows.append((rows, columns))
+    return windows
+
+
+def _nudge(
+    regions: Regions,
+    window: tuple[slice, slice],
+    number: int,
+    start: tuple[int, int],
+    size: int,
+    taken: NDArray[np.bool_],
+) -> NumberBox:
     """Return the largest box on a pixel of the region that hides no other number, or the one that hides least."""
-    rows, columns = np.nonzero(regions.membership[number - 1][regions.cells])
-    order = np.argsort((rows - start[0]) ** 2 + (columns - start[1]) ** 2, kind="stable")
-    rows, columns = rows[order], columns[order]
-    # A summed-area table counts the pixels taken under any box in one step.
-    total = np.pad(taken.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    rows, columns = np.nonzero(regions.membership[number - 1][regions.cells[window]])
+    rows, columns = rows + window[0].start, columns + window[1].start
+    distances = (rows - start[0]) ** 2 + (columns - start[1]) ** 2
     best: tuple[int, NumberBox] | None = None
     for smaller in range(size, _SMALLEST_NUMBER - 1, -2):
         sample = _box(regions.shape, number, 0, 0, smaller)
         top = np.clip(rows - sample.height // 2, 0, regions.shape[0] - sample.height)
         left = np.clip(columns - sample.width // 2, 0, regions.shape[1] - sample.width)
-        bottom, right = top + sample.height, left + sample.width
-        hidden = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
-        at = int(np.argmin(hidden))
+        hidden = _counts(taken, top, left, sample)
+        # The nearest of the best; they come in reading order.
+        fewest = np.flatnonzero(hidden == hidden.min())
+        at = fewest[np.argmin(distances[fewest])]
         box = NumberBox(number, int(top[at]), int(left[at]), sample.height, sample.width, smaller)
         if best is None or hidden[at] < best[0]:
             best = (int(hidden[at]), box)
@@ -180,6 +210,20 @@ def _nudge(regions: Regions, number: int, start: tuple[int, int], size: int, tak
     if best is None:
         return _box(regions.shape, number, *start, size)
     return best[1]
+
+
+def _counts(
+    mask: NDArray[np.bool_], top: NDArray[np.int64], left: NDArray[np.int64], box: NumberBox
+) -> NDArray[np.int64]:
+    """Count the pixels of a mask under a box at each of many places."""
+    first, before = top.min(), left.min()
+    top, left = top - first, left - before
+    bottom, right = top + box.height, left + box.width
+    # A summed-area table of the part that the boxes reach counts the pixels under any box in one step.
+    part = mask[first : first + bottom.max(), before : before + right.max()]
+    total = np.pad(part.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    counts: NDArray[np.int64] = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+    return counts
 
 
 def draw_marks(
@@ -205,12 +249,12 @@ def draw_marks(
     """
     out = image.copy()
     if style.border_width:
-        out[borders(regions, style.border_width)] = 255
-    if not numbers:
-        return out
-    brightness = image.mean(axis=2)
-    for box in place_numbers(regions, style.number_size):
-        _write(out, _glyphs(box.number, box.size), _area(box), style, brightness)
+        white = borders(regions, style.border_width) * np.uint8(255)
+        for channel in range(out.shape[2]):
+            out[:, :, channel] |= white
+    if numbers:
+        for box in place_numbers(regions, style.number_size):
+            _write(out, box.number, box.size, _area(box), style, image)
     return out
 
 
@@ -237,27 +281,45 @@ def draw_grid(
     row_of, column_of = np.arange(height) * rows // height, np.arange(width) * columns // width
     grid = Regions.from_labels(row_of[:, None] * columns + column_of[None, :] + 1)
     out = draw_marks(image, grid, style, numbers=False)
-    brightness = image.mean(axis=2)
     for row, column in np.ndindex(rows, columns):
-        glyphs = _glyphs(name(row + 1, column + 1), style.number_size)
+        text, size = name(row + 1, column + 1), style.number_size
+        high, wide = _glyphs(text, size).shape
         top, left = -(-row * height // rows), -(-column * width // columns)
-        area = slice(top, min(top + len(glyphs), height)), slice(left, min(left + glyphs.shape[1], width))
-        _write(out, glyphs, area, style, brightness)
+        area = slice(top, min(top + high, height)), slice(left, min(left + wide, width))
+        _write(out, text, size, area, style, image)
     return out
 
 
 def _write(
     out: NDArray[np.uint8],
-    glyphs: NDArray[np.uint8],
+    name: int | str,
+    size: int,
     area: tuple[slice, slice],
     style: MarkStyle,
-    brightness: NDArray[np.float64],
+    image: NDArray[np.uint8],
 ) -> None:
-    """Write a number or a name into an area, cut to it."""
-    height, width = (side.stop - side.start for side in area)
-    ink = glyphs[:height, :width].astype(np.float64)[:, :, None] / 255
+    """Write a number or a name of a font size into an area, cut to it; the image decides the colours."""
     if style.number_style == "grey":
-        front, back = 255.0, float(_GREY)
+        front, back = 255, _GREY
     else:
-        front, back = (255.0, 0.0) if brightness[area].mean() > _GREY else (0.0, 255.0)
-    out[area] = np.rint(ink * front + (1 - ink) * back).astype(np.uint8)
+        front, back = (255, 0) if _is_light(image, area) else (0, 255)
+    rows, columns = area
+    written = _written(name, size, front, back)
+    out[area] = written[: rows.stop - rows.start, : columns.stop - columns.start]
+
+
+@lru_cache(maxsize=4096)
+def _written(name: int | str, size: int, front: int, back: int) -> NDArray[np.uint8]:
+    """Render a number or a name in two levels of grey; uint8 ``(h, w, 3)``."""
+    ink = _glyphs(name, size) / 255
+    return np.stack([np.rint(ink * front + (1 - ink) * back).astype(np.uint8)] * 3, axis=2)
+
+
+def _is_light(image: NDArray[np.uint8], area: tuple[slice, slice]) -> bool:
+    """Tell whether an area's mean brightness is above ``_GREY``."""
+    total, middle = int(image[area].sum()), _GREY * image[area].size
+    if total != middle:
+        return total > middle
+    # Between the two, the rounding of this very expression decides, as for all pictures whose answers are stored.
+    rows, columns = area
+    return bool(image[rows].mean(axis=2)[:, columns].mean() > _GREY)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lvlm_ad.deferred import deferrable, deferred
 from lvlm_ad.errors import CacheError, StoreError
 from lvlm_ad.files import read_arrays
+from lvlm_ad.regions.positions import nearest_to_centroids
 from lvlm_ad.store import CACHE
 
 if TYPE_CHECKING:
@@ -145,17 +146,7 @@ class Regions:
         Returns:
             int64 ``(R, 2)``, (row, column); the first in reading order where several are equally near.
         """
-        order = np.argsort(self.cells, axis=None, kind="stable")
-        bounds = np.concatenate(([0], np.cumsum(self.cell_areas)))
-        positions = np.empty((self.count, 2), dtype=np.int64)
-        for region, covered in enumerate(self.membership):
-            pixels = np.concatenate([order[bounds[c] : bounds[c + 1]] for c in np.flatnonzero(covered)])
-            if covered.sum() > 1:
-                pixels.sort()
-            rows, columns = np.divmod(pixels, self.cells.shape[1])
-            nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-            positions[region] = rows[nearest], columns[nearest]
-        return positions
+        return nearest_to_centroids(self.cells, self.membership)
 
 
 class DivisionOptions(BaseModel):
