@@ -28,8 +28,8 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
         pixels: uint8 ``(H, W)``, or ``(H, W, C)`` with C of 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
 
     Example:
-        >>> png_bytes(np.zeros((2, 3, 3), np.uint8))[:4]
-        b'\\x89PNG'
+        >>> png_bytes(np.zeros((2, 3, 3), np.uint8))[1:4]
+        b'PNG'
     """
     height, width, channels = pixels.shape if pixels.ndim > 2 else (*pixels.shape, 1)  # noqa: PLR2004
     rows = pixels.reshape(height, width * channels)
