@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from math import cos, pi, sin
 from pathlib import Path
@@ -64,8 +66,9 @@ def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) ->
             root.mkdir(parents=True, exist_ok=True)
             # Files are written whole and always with the same bytes, so two processes may draw at the same time.
             write_file(root / _UNFINISHED, settings)
-            for category in CATEGORIES:
-                _draw_category(root, category, images, seed, size)
+            # Threads: drawing is work for NumPy and Pillow, and writing waits for the disk.
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(lambda one: _draw_file(root, *one, seed, size), _pictures(images)))
             write_file(root / SETTINGS_FILE, settings + "\n")
             (root / _UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
@@ -104,18 +107,24 @@ def _is_complete(root: Path, settings: str) -> bool:
     raise DataError(f"{root} holds something other than a demo; name a new or empty folder.")
 
 
-def _draw_category(root: Path, category: str, images: int, seed: int, size: int) -> None:
-    """Draw the training images, then good and defective test images; the kinds of defect take turns."""
-    defects = list(CATEGORIES[category][1])
-    pictures = [("train/good", index) for index in range(_TRAIN)]
-    pictures += [("test/good", index) for index in range((images + 1) // 2)]
-    pictures += [(f"test/{defects[index % len(defects)]}", index // len(defects)) for index in range(images // 2)]
-    for folder, index in pictures:
-        image, mask = draw_picture(category, folder, index, seed=seed, size=size)
-        _save(root / category / folder / f"{index:03d}.png", image)
-        if mask.any():
-            defect = folder.removeprefix("test/")
-            _save(root / category / "ground_truth" / defect / f"{index:03d}_mask.png", mask * np.uint8(255))
+def _pictures(images: int) -> Iterator[tuple[str, str, int]]:
+    """Yield category, folder and number of each picture: training, good, defective; kinds of defect take turns."""
+    for category, (_, kinds) in CATEGORIES.items():
+        defects = list(kinds)
+        yield from ((category, "train/good", index) for index in range(_TRAIN))
+        yield from ((category, "test/good", index) for index in range((images + 1) // 2))
+        yield from (
+            (category, f"test/{defects[index % len(defects)]}", index // len(defects)) for index in range(images // 2)
+        )
+
+
+def _draw_file(root: Path, category: str, folder: str, index: int, seed: int, size: int) -> None:
+    """Draw one picture and write it, and its mask if it is defective."""
+    image, mask = draw_picture(category, folder, index, seed=seed, size=size)
+    _save(root / category / folder / f"{index:03d}.png", image)
+    if mask.any():
+        defect = folder.removeprefix("test/")
+        _save(root / category / "ground_truth" / defect / f"{index:03d}_mask.png", mask * np.uint8(255))
 
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -57,11 +57,14 @@ class Canvas:
 
     def paint(self, colour: Field | Colour, shape: Field) -> None:
         """Lay a colour, or a colour picture, over the image."""
-        self.image = self.image + shape[:, :, None] * (np.asarray(colour) - self.image)
+        at, colour = _window(shape), np.asarray(colour)
+        below = self.image[at]
+        self.image[at] = below + shape[at][:, :, None] * ((colour[at] if colour.ndim > 1 else colour) - below)
 
     def shade(self, factor: Colour, shape: Field) -> None:
         """Multiply the image's colours by factors."""
-        self.image = self.image * (1 + shape[:, :, None] * (np.asarray(factor) - 1))
+        at = _window(shape)
+        self.image[at] *= 1 + shape[at][:, :, None] * (np.asarray(factor) - 1)
 
     def mark(self, shape: Field, above: float = 0.5) -> None:
         """Note in the mask that a shape is defective."""
@@ -134,6 +137,14 @@ class Canvas:
             light += strength * np.exp(-(self.distance(tuple(rng.uniform(0, 1, 2))) ** 2) / rng.uniform(0.01, 0.08))
         grain = 0.012 * rng.standard_normal(self.image.shape)
         return np.rint(255 * np.clip(self.image * light[:, :, None] + grain, 0, 1)).astype(np.uint8)
+
+
+def _window(shape: Field) -> tuple[slice, slice]:
+    """Return the rows and columns outside of which a shape is 0."""
+    rows, columns = (np.flatnonzero(shape.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return slice(0), slice(0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 @cache
