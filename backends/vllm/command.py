@@ -102,11 +102,17 @@ def serve_command(
         "--limit-mm-per-prompt": {"video": 0},
         "--structured-outputs-config": _GRAMMAR,
         "--seed": 0,
+        # The files that the model's hash covers: neither Mistral's own format beside them, nor a pickle.
+        "--config-format": "hf",
+        "--tokenizer-mode": "hf",
     }
     if gpus:
         more |= {"--tensor-parallel-size": gpus, "--gpu-memory-utilization": options.gpu_memory}
-    if options.quantize != "none":
-        more["--quantization"] = {"fp8": "fp8", "4bit": "bitsandbytes"}[options.quantize]
+    if options.quantize == "4bit":
+        more["--quantization"] = "bitsandbytes"
+    else:
+        more["--load-format"] = "safetensors"
+        more |= {"--quantization": "fp8"} if options.quantize == "fp8" else {}
     if options.batch_size != "auto":
         more["--max-num-seqs"] = options.batch_size
     if options.processor:

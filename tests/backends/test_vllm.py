@@ -56,6 +56,7 @@ def test_it_starts_asks_and_ends_a_server(backend, seen):
     given, variables = started["arguments"], started["environment"]
     assert given[given.index("--host") + 1] == "127.0.0.1"
     assert given[given.index("--generation-config") + 1] == "vllm"
+    assert given[given.index("--load-format") + 1] == "safetensors", "never a pickle"
     assert variables["VLLM_API_KEY"] not in " ".join(given)
     assert variables["VLLM_NO_USAGE_STATS"] == variables["DO_NOT_TRACK"] == "1"
     assert warm_up["max_tokens"] == 2
