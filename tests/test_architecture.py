@@ -199,7 +199,7 @@ def test_every_package_is_listed_for_the_wheel():
 
 
 @pytest.mark.slow
-def test_what_is_not_used_is_not_imported(tmp_path):
+def test_what_is_not_used_is_not_imported(tmp_path, kept_data):
     """``lvlm-ad --help`` imports no numeric package, and a bench of the offline rows neither openai nor torch."""
     script = (
         "import sys\n"
@@ -207,7 +207,8 @@ def test_what_is_not_used_is_not_imported(tmp_path):
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
         "print('\\n', *sorted(sys.modules))\n"
         "import lvlm_ad, pathlib\n"
-        f"lvlm_ad.bench(models=['chance'], frame=False, limit=1, out=pathlib.Path({str(tmp_path)!r}))\n"
+        f"lvlm_ad.bench(models=['chance'], data={str(kept_data)!r}, limit=1, settings={{'image_size': 96}},\n"
+        f"              out=pathlib.Path({str(tmp_path)!r}))\n"
         "print(*sorted(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,5 +1,6 @@
 """CLIP-AD: equal to the reference cases with and without the release's aliasing; prompts, scores, heads."""
 
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
@@ -44,11 +45,18 @@ def published(check_drawn, tmp_path_factory):
     """Build CLIP-AD on the published architecture with the cases' random weights."""
     from lvlm_ad_baselines.clip_ad import ClipAd, ClipAdOptions
 
-    texts, built = tmp_path_factory.mktemp("texts"), []
+    texts, built, encode = tmp_path_factory.mktemp("texts"), [], None
 
     def build(**options):
+        nonlocal encode
         built.append(ClipAd(ClipAdOptions(pretrained="random", device="cpu", text_cache=texts, **options)))
-        check_drawn(built[-1].clip)
+        clip = built[-1].clip
+        if encode is None:
+            check_drawn(clip)
+            # All have the same weights: a prompt is encoded once.
+            original = clip.texts
+            encode = cache(lambda *prompts: original(prompts))
+        clip.texts = lambda prompts: encode(*prompts)
         return built[-1]
 
     yield build
@@ -57,7 +65,7 @@ def published(check_drawn, tmp_path_factory):
 
 
 def test_prototypes_equal_the_reference(cases, published):
-    """The mean of 198 and 220 prompts and, after the release's rounding, their largest cluster agree to 1e-6."""
+    """The mean of 198 and 220 prompts agrees to 1e-6, and their largest cluster to the last digit of its rounding."""
     from lvlm_ad_baselines.clip.dual_path import ABNORMAL, NORMAL, largest_cluster
     from lvlm_ad_baselines.clip.prompts import ensemble
 
@@ -70,7 +78,10 @@ def test_prototypes_equal_the_reference(cases, published):
     assert len(prompts) == 198
     assert len(ensemble(ABNORMAL, "brick")) == 220
     half = largest_cluster(built.clip.texts(prompts), 0.5, 15).half()
-    assert np.abs((half / half.norm()).float().numpy() - expected[:, 0]).max() < 1e-6
+    difference = np.abs((half / half.norm()).float().numpy() - expected[:, 0])
+    # Sums of float32 differ between processors, so a few numbers are rounded to the next half.
+    assert (difference <= 2 * np.spacing(np.abs(expected[:, 0]).astype(np.float16))).all()
+    assert np.mean(difference < 1e-6) > 0.98
 
 
 def test_the_largest_cluster_equals_the_reference(cases):
