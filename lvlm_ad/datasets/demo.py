@@ -68,7 +68,7 @@ def make_demo(root: Path, *, images: int = 6, seed: int = 0, size: int = 256) ->
             write_file(root / _UNFINISHED, settings)
             # Threads: drawing is work for NumPy and Pillow, and writing waits for the disk.
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(lambda one: _draw_file(root, *one, seed, size), _pictures(images)))
+                list(pool.map(lambda one: _draw_file(root, *one, seed=seed, size=size), _pictures(images)))
             write_file(root / SETTINGS_FILE, settings + "\n")
             (root / _UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
@@ -118,7 +118,7 @@ def _pictures(images: int) -> Iterator[tuple[str, str, int]]:
         )
 
 
-def _draw_file(root: Path, category: str, folder: str, index: int, seed: int, size: int) -> None:
+def _draw_file(root: Path, category: str, folder: str, index: int, *, seed: int, size: int) -> None:
     """Draw one picture and write it, and its mask if it is defective."""
     image, mask = draw_picture(category, folder, index, seed=seed, size=size)
     _save(root / category / folder / f"{index:03d}.png", image)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import betaincinv
 
 from lvlm_ad.decisions.threshold import Threshold, as_scores, fixed
 from lvlm_ad.metrics.intervals import Interval, mover_mean
@@ -33,8 +33,8 @@ def clopper_pearson(successes: int, n: int) -> Interval | None:
     """
     if not n:
         return None
-    low = 0.0 if successes == 0 else float(stats.beta.ppf(0.025, successes, n - successes + 1))
-    high = 1.0 if successes == n else float(stats.beta.ppf(0.975, successes + 1, n - successes))
+    low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, 0.025))
+    high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 0.975))
     return low, high
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from scipy import stats
+from scipy.special import betaincinv
 
 from lvlm_ad.errors import MetricError
 
@@ -156,7 +156,7 @@ def conformal(references: ArrayLike, alpha: float) -> Threshold:
         reason = f"alpha {alpha:g} needs {needed} good references; {n} have a score"
         return Threshold("conformal", None, strict=True, reason=reason, guarantee=0.0, bound95=0.0, n=n)
     k = n + 1 - above
-    bound = float(stats.beta.ppf(0.95, above, k))
+    bound = float(betaincinv(above, k, 0.95))
     return Threshold("conformal", float(scores[k - 1]), strict=True, guarantee=above / (n + 1), bound95=bound, n=n)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from lvlm_ad.compare import Difference, adjusted, compare_runs, differing_conditions, method_in_words
 from lvlm_ad.errors import ConfigError, RunError, nearest
@@ -245,7 +245,7 @@ def _use(use: Use, run: Run, reference: Run) -> Difference:
     mean, n_images = float(differences.mean()), len(differences)
     if n_images < _PAIR:
         return Difference(means[0], means[1], mean)
-    half = float(stats.t.ppf(0.975, n_images - 1) * differences.std(ddof=1) / np.sqrt(n_images))
+    half = float(stdtrit(n_images - 1, 0.975) * differences.std(ddof=1) / np.sqrt(n_images))
     return Difference(means[0], means[1], mean, (mean - half, mean + half))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from lvlm_ad.errors import RunError
 from lvlm_ad.leaderboard.evidence import UNREADABLE, Evidence
@@ -193,7 +193,7 @@ def _on_front(
     costs, n_images = costs[known], costs.shape[1]
     means = costs.mean(axis=1)
     deviations = (costs - means[:, None]) / np.sqrt(n_images * (n_images - 1))
-    pairs, quantile = difference_and_variance(means, deviations), stats.t.ppf(0.975, n_images - 1)
+    pairs, quantile = difference_and_variance(means, deviations), stdtrit(n_images - 1, 0.975)
     dominated = certainly_dominated(better[np.ix_(known, known)], *pairs, quantile)
     probability = front_probability((rows.values.mean(axis=1)[:, None] + rows.draws)[known].T, means)
     for at, is_dominated, share in zip(known, dominated, probability, strict=True):

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtrit
 
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.estimates import Estimate, estimate_mean
@@ -148,7 +147,7 @@ def difference_over_categories(differences: Sequence[float], interval: Interval)
     values = np.asarray(differences, dtype=np.float64)
     if values.size < FEWEST_CATEGORIES or np.ptp(values) < 1e-12:  # noqa: PLR2004 - rounding
         return None
-    half = float(student.ppf(0.975, values.size - 1) * values.std(ddof=1)) / math.sqrt(values.size)
+    half = float(stdtrit(values.size - 1, 0.975) * values.std(ddof=1)) / math.sqrt(values.size)
     mean = math.fsum(values) / values.size
     return max(min(mean - half, interval[0]), -1.0), min(max(mean + half, interval[1]), 1.0)
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, logit, ndtri
-from scipy.stats import t as student
+from scipy.special import expit, logit, ndtri, stdtrit
 
 from lvlm_ad.metrics.curves import auroc, placements, steps_of
 
@@ -223,7 +222,7 @@ def over_categories(values: Sequence[float], edge: float) -> Interval | None:
     mean = math.fsum(values) / len(values)
     centre = min(max(mean, edge), 1 - edge)
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(student.ppf(0.975, len(values) - 1)) * error / (centre * (1 - centre))
+    half = float(stdtrit(len(values) - 1, 0.975)) * error / (centre * (1 - centre))
     return min(float(expit(logit(centre) - half)), mean), max(float(expit(logit(centre) + half)), mean)
 
 
@@ -345,7 +344,7 @@ def pixel_mean(
     freedom = float(variances.sum() ** 2 / (variances**2 / (images - 1)).sum())
     point = math.fsum(points) / len(points)
     centre, spread = _on_log_odds(point, values.mean(axis=0))
-    half = float(student.ppf(0.975, freedom)) * math.sqrt(variances.sum() / counted.sum()) * spread
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(variances.sum() / counted.sum()) * spread
     return (min(float(expit(centre - half)), point), max(float(expit(centre + half)), point)), freedom
 
 

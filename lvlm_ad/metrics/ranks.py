@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtr, stdtrit
 
 from lvlm_ad.metrics.bootstrap import seeded_generator
 from lvlm_ad.metrics.curves import placements
@@ -240,7 +240,7 @@ def critical_value(rows: Rows, variance: NDArray[np.float64]) -> float:
         variance: ``(J, J)``, of the differences that are still in question; 0 for all others.
     """
     tail = _LEVEL / (len(rows.values) * (len(rows.values) - 1))
-    widened = stats.t.isf(tail, rows.freedom) / stats.norm.isf(tail)
+    widened = stdtrit(rows.freedom, tail) / ndtri(tail)
     return float(max_t_critical(rows.draws, variance) * widened)
 
 
@@ -254,7 +254,7 @@ def certainly_better(rows: Rows) -> NDArray[np.bool_]:
     if len(rows.values) > _MOST_ROWS:
         upper = np.triu_indices(len(rows.values), 1)
         sure = np.zeros(pairs.z.shape, dtype=np.bool_)
-        sure[upper] = holm(2 * stats.t.sf(np.abs(pairs.z[upper]), rows.freedom)) < _LEVEL
+        sure[upper] = holm(2 * stdtr(rows.freedom, -np.abs(pairs.z[upper]))) < _LEVEL
         return (sure | sure.T) & (pairs.z0 > Z)
     better = np.zeros(pairs.z.shape, dtype=np.bool_)
     for _ in range(_STEPS):
