@@ -111,32 +111,39 @@ def _print_listing(listing: list[dict[str, Any]], notes: list[str]) -> None:
     from rich.text import Text
 
     about_column = Column("Description, and what is missing", overflow="fold")
-    table = Table("Model", Column("Plugin", overflow="fold"), "Ready", about_column, box=None, pad_edge=False)
+    table = Table("Model", "Runs with", "Ready", about_column, box=None, pad_edge=False)
     states = {
         True: Text("yes", style="green"),
         False: Text("no", style="yellow"),
         None: Text("not loaded", style="dim"),
     }
+    remedies: dict[str, list[str]] = {}
     for model in listing:
         about = Text(" · ".join(escaped(model[name]) for name in ("description", "needs") if model[name]))
         if model["end"]:
             about.append(f" · {escaped(model['end'])}", style="yellow")
-        # The remedy after the semicolon would be repeated in many rows.
-        if why_not := escaped(re.split(r"[:;] pip install", model["why_not"])[0].partition(";")[0]):
-            about.append(f"{' · ' if about else ''}{why_not}", style="yellow")
-        engines = " or ".join(model["engines"]) or model["plugin"]
-        table.add_row(escaped(model["name"]), escaped(engines), states[model["ready"]], about)
+        missing, remedy = _missing(model["why_not"])
+        if missing:
+            about.append(f"{' · ' if about else ''}{escaped(missing)}", style="yellow")
+        if remedy:
+            remedies.setdefault(remedy, []).append(model["name"])
+        runs_with = "\n".join(map(escaped, model["engines"] or (model["plugin"],)))
+        table.add_row(escaped(model["name"]), runs_with, states[model["ready"]], about)
     console = shell.table_console()
     console.print(table)
-    remedies: dict[str, list[str]] = {}
-    for model in listing:
-        if install := re.search(r"pip install [^.]+", model["why_not"]):
-            remedies.setdefault(install[0], []).append(model["name"])
     for remedy, names in sorted(remedies.items()):
         console.print(escaped(f"To use {', '.join(names)}: {remedy}"))
     for note in notes:
         console.print(escaped(note), style="yellow")
     console.print("lvlm-ad models NAME lists a model's methods and options.", style="dim")
+
+
+def _missing(why_not: str) -> tuple[str, str]:
+    """Return what to say beside a model that is not ready, and the remedy that it shares with other models."""
+    if key := re.match(r"The environment variable (\w+) contains no key", why_not):
+        return "", f"put the provider's key into the variable {key[1]}"
+    install = re.search(r"pip install [^.]+", why_not)
+    return re.split(r"[:;] pip install", why_not)[0].partition(";")[0], install[0] if install else ""
 
 
 def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -364,6 +364,8 @@ def test_models_say_whether_they_can_run(lvlm_ad_command):
     assert "OPENAI_API_KEY" in listed["gpt-4v"]["why_not"]
     assert re.match("the provider remove[ds] this model on 2027-01-14", listed["gpt-4o"]["end"])
     assert (listed["gpt-4o"]["end_of_life"], listed["gemini"]["end_of_life"]) == ("2027-01-14", None)
+    runs_with = [listed[name]["engines"] for name in ("qwen3-vl-8b", "minicpm-v-4.5", "gpt-4o", "contrast")]
+    assert runs_with == [["transformers", "vllm"], ["vllm"], [], []]
     model = json.loads(lvlm_ad_command("models", "gpt-4o", "--json", env={"OPENAI_API_KEY": "sk-x"}).stdout)
     options = {option["name"]: option for option in model["options"]}
     assert (options["model"]["value"], options["model"]["changes_answers"]) == ("gpt-4o", True)
