@@ -31,7 +31,7 @@ from lvlm_ad_backends.openai import _chat_body
 from lvlm_ad_backends.transformers import TransformersBackend, TransformersOptions
 from lvlm_ad_backends.vllm import VllmBackend, VllmOptions
 
-from lvlm_ad.backend import Answer, FirstToken, Picture, Request
+from lvlm_ad.backend import Answer, FirstToken, Picture, Request, Token
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.prompts import answer_schema
 
@@ -169,13 +169,14 @@ def ask_transformers(options: TransformersOptions, requests: Sequence[Request]) 
     for begin in range(0, len(requests), 4):
         prepared = model.prepare(requests[begin : begin + 4])
         outputs, _ = model.generate(prepared)
-        for tokens, mask, output in zip(
+        for prompt, mask, output in zip(
             prepared.inputs["input_ids"], prepared.inputs["attention_mask"], outputs, strict=True
         ):
             ends = [at for at, token in enumerate(output.ids) if token in model._ends]  # noqa: SLF001
             ids = list(output.ids[: ends[0] + 1 if ends else None])
-            steps = [dict(likely) for likely in output.alternatives[: len(ids)]]
-            found.append(Asked(tokens[mask == 1].tolist(), ids, steps, model.answer(output)))
+            likely = zip(*(part[: len(ids)].tolist() for part in output.alternatives), strict=True)
+            steps = [dict(zip(tokens, values, strict=True)) for tokens, values in likely]
+            found.append(Asked(prompt[mask == 1].tolist(), ids, steps, model.answer(output)))
     backend.close()
     return found
 
@@ -214,13 +215,15 @@ def compare(name: str, row: Row, pairs: Sequence[tuple[Asked, Asked]]) -> dict[s
     total = len(pairs)
     gaps = [gap for one, other in pairs for gap in step_gaps(one, other)]
     texts = sum(one.answer.text == other.answer.text for one, other in pairs)
-    answers = sum(same_answer(one.answer, other.answer) for one, other in pairs)
+    differences = [found for one, other in pairs if (found := difference(one.answer, other.answer))]
+    for found in differences if row.equal else ():
+        print(f"{name}: {found}", file=sys.stderr)
     line = {
         "row": name,
         "questions": f"{sum(one.prompt == other.prompt for one, other in pairs)}/{total}",
         "answers": f"{sum(one.ids == other.ids for one, other in pairs)}/{total}",
         "texts": f"{texts}/{total}",
-        "all": f"{answers}/{total}",
+        "all": f"{total - len(differences)}/{total}",
         "gap": f"{max(gaps, default=float('nan')):.1e}",
         "ended": sum(one.answer.outcome == "ok" for one, _ in pairs),
         "why": row.why,
@@ -241,29 +244,25 @@ def step_gaps(one: Asked, other: Asked) -> list[float]:
     return gaps
 
 
-def same_answer(one: Answer, other: Answer) -> bool:
-    """Return whether two answers agree in text, outcome, tokens, and the probabilities of numbers and first token."""
-    bare = [replace(answer, tokens=(), first=None, seconds=0.0, model="", limits=None) for answer in (one, other)]
-    if bare[0] != bare[1] or len(one.tokens) != len(other.tokens):
-        return False
-    places = zip(one.tokens, other.tokens, strict=True)
-    return all(
-        (mine.start, mine.text) == (theirs.start, theirs.text) and close(mine.alternatives, theirs.alternatives)
-        for mine, theirs in places
-    ) and same_first(one.first, other.first)
+def difference(one: Answer, other: Answer) -> str:
+    """Say in what two answers differ, beside seconds and the words for their end; empty: in nothing."""
+    for name in ("text", "outcome", "usage"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if mine != theirs:
+            return f"{name}: {mine!r} and {theirs!r}"
+    places = [(token.start, token.text) for token in one.tokens], [(token.start, token.text) for token in other.tokens]
+    if places[0] != places[1]:
+        return f"tokens: {places[0]} and {places[1]}"
+    for mine, theirs in zip([*one.tokens, one.first], [*other.tokens, other.first], strict=True):
+        if (mine and mine.text) != (theirs and theirs.text) or not close(mine, theirs):
+            return f"probabilities: {mine} and {theirs}"
+    return ""
 
 
-def same_first(one: FirstToken | None, other: FirstToken | None) -> bool:
-    """Return whether two first tokens agree."""
-    if one is None or other is None:
-        return one == other
-    return one.text == other.text and close(one.alternatives, other.alternatives)
-
-
-def close(one: Sequence[tuple[str, float]], other: Sequence[tuple[str, float]]) -> bool:
-    """Return whether the tokens that stand in both lists have the same log-probabilities."""
-    mine, theirs = dict(one), dict(other)
-    return all(abs(mine[text] - theirs[text]) <= GAP for text in mine.keys() & theirs.keys() if text)
+def close(one: Token | FirstToken | None, other: Token | FirstToken | None) -> bool:
+    """Return whether the alternatives that two tokens share have the same log-probabilities."""
+    mine, theirs = dict(one.alternatives if one else ()), dict(other.alternatives if other else ())
+    return all(abs(mine[text] - theirs[text]) <= GAP for text in mine.keys() & theirs.keys() if text.strip("\ufffd"))
 
 
 def run(name: str, row: Row, made: Path, requests: Sequence[Request], args: argparse.Namespace) -> dict[str, Any]:
