@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.metrics.histograms import components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,12 +29,9 @@ def count_lost(mask: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int
         >>> count_lost(np.array([[True, False, False, True]]), (1, 2))
         (2, 1)
     """
-    if not mask.any():
-        return 0, 0
-    from scipy.ndimage import label  # noqa: PLC0415 - takes a while to import
-
-    regions, count = label(mask, np.ones((3, 3)))
-    return count, count - int(np.count_nonzero(np.unique(resize_mask(regions, size))))
+    regions, count = components(mask)
+    pixels = np.bincount(resize_mask(regions, size).ravel(), minlength=count + 1)
+    return count, int(np.count_nonzero(pixels[1:] == 0))
 
 
 @dataclass

@@ -110,7 +110,7 @@ def count_cells(cells: NDArray[Any], mask: NDArray[Any], n_cells: int | None = N
     pairs, pixels = np.unique(pair, return_counts=True)
     cell, component = np.divmod(pairs, max(n_components, 1))
     return CellCounts(
-        normal=np.bincount(cells[~truth], minlength=total).astype(np.int64),
+        normal=np.bincount(cells.ravel(), minlength=total) - np.bincount(cells[truth], minlength=total),
         cell=cell.astype(np.int32),
         component=component.astype(np.int32),
         pixels=pixels.astype(np.int64),
@@ -120,8 +120,14 @@ def count_cells(cells: NDArray[Any], mask: NDArray[Any], n_cells: int | None = N
 
 def components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     """Number the 8-connected regions of a mask 1..K, 0 where it is normal; returns the numbers and K."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3), dtype=np.int8))
-    return np.asarray(labels, dtype=np.int32), int(count)
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    if not mask.any():
+        return labels, 0
+    # Defects are small: the part of the image that holds them is labelled, in the same order.
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    labels[part], count = ndimage.label(mask[part], structure=np.ones((3, 3), dtype=np.int8))
+    return labels, int(count)
 
 
 @dataclass(frozen=True, eq=False)
