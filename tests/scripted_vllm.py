@@ -4,8 +4,9 @@
 
 A real process with a real child, as vLLM has its engine in one. The variable SCRIPTED_VLLM says what happens: "" it
 serves; "unknown", "core", "usage" it ends at the start with the log of vLLM 0.32; "killed" it is killed at the start;
-"stuck" it never answers; "dies" it ends at the second question; "cuts" its answers end before the limit. What it was
-given lies in the file ``seen.jsonl`` of the model's folder. Standard library only.
+"stuck" it never answers; "slow" a question takes a minute, for which it waits when it is to end; "dies" it ends at the
+second question; "cuts" its answers end before the limit. What it was given lies in the file ``seen.jsonl`` of the
+model's folder. Standard library only.
 """
 
 import http.server
@@ -81,6 +82,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if mode == "dies" and Handler.asked == 3:
             write("(EngineCore pid=9) ERROR 11-29 11:27:40 [core.py:1201] torch.OutOfMemoryError: CUDA out of memory.")
             os._exit(1)
+        if mode == "slow" and Handler.asked > 1:
+            time.sleep(60)
         answer = json.loads(json.dumps(RECORDED))
         answer["model"] = body["model"]
         answer["choices"][0]["message"]["content"] = "image anomaly score: 0.4; region 1: 0.4."
@@ -110,8 +113,8 @@ def main():
         sys.exit(2 if mode == "usage" else 1)
     if mode == "stuck":
         time.sleep(600)
-    # As vLLM does: SIGTERM ends the server, and the server its engine.
-    signal.signal(signal.SIGTERM, lambda *_: (engine.kill(), os._exit(0)))
+    # As vLLM does: SIGTERM ends the engine, and the server when its last answer is sent.
+    signal.signal(signal.SIGTERM, lambda *_: (engine.kill(), None if mode == "slow" else os._exit(0)))
     http.server.ThreadingHTTPServer(("127.0.0.1", int(option("--port"))), Handler).serve_forever()
 
 

@@ -7,7 +7,8 @@ import re
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
@@ -84,6 +85,7 @@ class VllmBackend(Backend):
         self._closed, self._cancelled = threading.Event(), threading.Event()
         self._folder: Path | None = None
         self._hash = self._failure = ""
+        self._under_way = 0
         self._server: Server | None = None
         self._endpoint: OpenAIBackend | None = None
 
@@ -133,7 +135,8 @@ class VllmBackend(Backend):
         """
         server, endpoint = self._start()
         try:
-            answer = endpoint.answer(request)
+            with self._counted():
+                answer = endpoint.answer(request)
         except TransientError as error:
             if self._closed.is_set():
                 raise FatalError("The model was closed.") from error
@@ -161,9 +164,20 @@ class VllmBackend(Backend):
         with self._lock:
             server, endpoint, self._server, self._endpoint = self._server, self._endpoint, None, None
         if server is not None:
-            server.end()
+            server.end(at_once=self._under_way > 0)
         if endpoint is not None:
             endpoint.close()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count a question as under way."""
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
 
     def _name(self) -> str:
         """Return the model's name; the location of a folder is not part of it."""

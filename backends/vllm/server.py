@@ -119,10 +119,17 @@ class Server:
         hint = next((hint for words, hint in _HINTS.items() if words in why), "")
         return FatalError(f"vLLM {what}{f': {why}' if why else ''}.{f' {hint}.' if hint else ''} Its log: {self.log}")
 
-    def end(self) -> None:
-        """End the server and all its processes; returns when none is left."""
+    def end(self, *, at_once: bool = False) -> None:
+        """End the server and all its processes; returns when none is left.
+
+        Args:
+            at_once: do not let it wait for the answers under way.
+        """
+        pipe = self._process.stdin
         with suppress(OSError):
-            self._process.stdin.close()  # type: ignore[union-attr]
+            if at_once:
+                pipe.write(b"now")  # type: ignore[union-attr]
+            pipe.close()  # type: ignore[union-attr]
         try:
             self._process.wait(_TO_END + 10)
         except subprocess.TimeoutExpired:

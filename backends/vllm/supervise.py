@@ -3,8 +3,10 @@
     python supervise.py SECONDS COMMAND...
 
 The other side holds the write end of stdin: when that is closed, for whatever reason, the server gets SIGTERM, and
-after so many seconds SIGKILL. Runs alone, with the standard library only, so that it starts fast and can be killed by
-nothing that happens in lvlm-ad. Ends with the server's status; one below 0 is a signal's, as 128 + its number.
+after so many seconds SIGKILL; after one second if anything was written before, as then nobody waits for an answer.
+
+Runs alone, with the standard library only, so that it starts fast and nothing that happens in lvlm-ad can end it. Ends
+with the server's status; one below 0 is a signal's, as 128 + its number.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import threading
 
 _PR_SET_PDEATHSIG = 1
+_HURRY = 1.0
 
 
 def _die_with_me(parent: int) -> None:
@@ -31,7 +34,7 @@ def _die_with_me(parent: int) -> None:
 def _end(server: subprocess.Popen[bytes], patience: float) -> None:
     """Wait until nobody wants the server, then end it."""
     while os.read(sys.stdin.fileno(), 1024):
-        pass
+        patience = _HURRY
     server.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.wait(patience)

@@ -166,6 +166,26 @@ def test_a_start_can_be_given_up(backend, seen, end):
     assert all_end(seen()[0][0]["pids"], 2)
 
 
+def test_answers_under_way_do_not_delay_the_end(backend, seen):
+    """After a second Ctrl-C the server is ended, although it would wait for its answers; the questions fail."""
+    one, failed = backend("slow"), []
+
+    def ask():
+        with pytest.raises(FatalError, match="The model was closed"):
+            one.answer(QUESTION)
+        failed.append(True)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_for(lambda: len(seen()[1]) > 1)
+    began = time.monotonic()
+    one.close()
+    thread.join(10)
+    assert failed
+    assert time.monotonic() - began < 15, "not the twenty seconds that a server gets otherwise"
+    assert all_end(seen()[0][0]["pids"], 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("victim", "mode"), [("lvlm-ad", "stuck"), ("lvlm-ad", ""), ("supervisor", ""), ("server", "")]
