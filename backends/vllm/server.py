@@ -25,6 +25,8 @@ _TO_END = 20.0
 _TO_START = 3600.0
 """Most seconds until it answers: weights from a slow disk, and compiling, take minutes."""
 _OK = 200
+_KILLED = 128 + 9
+"""Status of a process that SIGKILL ended."""
 _HINTS = {
     "trust_remote_code": "Read the code that comes with the model; if you trust it, set trust_remote_code=true",
     "Free memory on device": "Set gpu_memory lower, or end what else uses the GPU",
@@ -112,9 +114,10 @@ class Server:
     def failure(self, what: str) -> FatalError:
         """Return the error that says why the server is of no use, as its log tells it."""
         status = self._process.poll()
-        why = reason(self.log)
+        # What a killed server wrote before is about something else.
+        why = "" if status == _KILLED else reason(self.log)
         if not why and status is not None:
-            killed = "; it was killed, perhaps because the machine has too little memory" if status == 128 + 9 else ""
+            killed = "; it was killed, perhaps because the machine has too little memory" if status == _KILLED else ""
             why = f"it ended with status {status}{killed}"
         hint = next((hint for words, hint in _HINTS.items() if words in why), "")
         return FatalError(f"vLLM {what}{f': {why}' if why else ''}.{f' {hint}.' if hint else ''} Its log: {self.log}")

@@ -76,7 +76,7 @@ class Plugin:
     @property
     def engines(self) -> tuple[str, ...]:
         """Backends that run the same models; see ``Backend``."""
-        return tuple(getattr(self.cls, "engines", ())) if self.kind == "backend" else ()
+        return self.cls.engines if issubclass(self.cls, Backend) else ()
 
     @property
     def follows_method(self) -> bool:
