@@ -7,7 +7,9 @@ A command may be run in a folder of unknown origin. Python looks for modules the
 from __future__ import annotations
 
 import os
+import pickle
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,3 +70,26 @@ def program_path(name: str) -> str | None:
 
     beside = os.path.join(os.path.dirname(sys.executable), name)  # noqa: PTH118, PTH120
     return beside if os.access(beside, os.X_OK) else shutil.which(name)
+
+
+def serve() -> None:
+    """Call functions that come from stdin until it ends, and write what they return to stdout; a worker process.
+
+    Here, because a process that imports little is ready soon: what a function needs, its pickle imports.
+    """
+    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    # What a library prints must not get between the results.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # The process that asked may be gone at any time.
+    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
+        while True:
+            # A pickle in a pickle: where the inner one names what cannot be imported, the outer one is read to its end.
+            request = pickle.load(requests)  # nosec B301 # noqa: S301 - from our own process
+            try:
+                function, arguments = pickle.loads(request)  # nosec B301 # noqa: S301 - as above
+                reply = pickle.dumps((function(*arguments), None), pickle.HIGHEST_PROTOCOL)
+            except Exception as error:  # noqa: BLE001 - raised again in the process that asked
+                reply = pickle.dumps((None, error))
+            replies.write(reply)
+            replies.flush()
+    os._exit(0)

@@ -36,7 +36,9 @@ def own_folder(path: Path) -> None:
             raise OSError(errno.ELOOP, f"{one} is a link or not a regular file; remove it", str(one))
 
 
-def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: bool = False) -> None:
+def write_file(
+    path: Path, content: str | bytes | Iterable[bytes], *, through: bool = False, durable: bool = True
+) -> None:
     """Write a file under another name and move it into place: readers see the old file or the whole new one.
 
     A link or a pipe of that name is replaced, not followed: the folder may come from somebody else.
@@ -45,6 +47,7 @@ def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: b
         path: the file.
         content: text is written as UTF-8 (what UTF-8 cannot hold, as "?"); parts are written one after the other.
         through: the user named the file: if it is no plain file, such as /dev/stdout, it is written to directly.
+        durable: wait for the disk, so that a power cut leaves no half file.
 
     Raises:
         OSError: it cannot be written.
@@ -69,8 +72,9 @@ def write_file(path: Path, content: str | bytes | Iterable[bytes], *, through: b
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         # mkstemp lets the owner alone read it; others may, as with any new file.
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)

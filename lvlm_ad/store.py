@@ -1,7 +1,7 @@
 """The two SQLite files of an output folder: opened, brought up to date, read and written by threads and processes.
 
 ``answers.sqlite`` holds what costs money: answers, locks on questions under way, and batches. ``cache.sqlite`` holds
-divisions of images and hashes of files; it may be deleted at any time.
+divisions of images, and hashes of files and of drawn pictures; it may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ CREATE TABLE IF NOT EXISTS questions (label TEXT NOT NULL, key TEXT NOT NULL, PR
 CACHE = Kind(
     name="cache",
     advice="Delete it; lvlm-ad makes it again.",
-    version=1,
+    version=2,
     # The index finds images that are divided without reading their cells, which may take a gigabyte.
     schema="""
 CREATE TABLE IF NOT EXISTS divisions (
@@ -137,7 +137,14 @@ CREATE TABLE IF NOT EXISTS divisions (
     counts BLOB
 );
 CREATE INDEX IF NOT EXISTS known ON divisions (key, hash, n_regions);
-CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, state TEXT NOT NULL, hash TEXT NOT NULL)
+CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, state TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS drawings (
+    key TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pictures (digest TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID
 """,
 )
 

@@ -78,7 +78,8 @@ def test_dividing_processes_do_not_look_there(tmp_path):
     script = (
         f"import sys; sys.path[:] = [*sys.path[1:], {str(elsewhere)!r}]\n"
         "from slow_task import Slow\nfrom lvlm_ad.engines import LocalEngine\nsys.path.insert(0, '')\n"
-        "for _, (path, _) in LocalEngine(seconds_here=0).map(Slow(), range(2)): print('' in path)"
+        "engine = LocalEngine(seconds_here=0)\n"
+        "for _, (path, _) in engine.map(Slow(), range(2)): print('' in path)\nengine.close()"
     )
     assert run(sys.executable, "-c", script) == "False\nFalse\n"
 

@@ -102,6 +102,7 @@ def bench(
     track_images: Annotated[
         bool, typer.Option("--track-images", help="With --track: also upload the reports, which show the images.")
     ] = False,
+    keep_pictures: shell.KeepPictures = "2GB",
     dry_run: shell.DryRun = False,
     log: Annotated[
         Path | None, typer.Option(help="Append events to this file as JSON lines, without questions and answers.")

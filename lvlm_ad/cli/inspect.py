@@ -54,6 +54,7 @@ def inspect(
     seed: Annotated[int, typer.Option(min=0, help="Seed for the good pictures that are shown.")] = 0,
     retry_failed: shell.RetryFailed = False,
     batch: shell.Batch = False,
+    keep_pictures: shell.KeepPictures = "2GB",
     dry_run: shell.DryRun = False,
     json: shell.Json = False,
 ) -> None:
@@ -81,6 +82,7 @@ def inspect(
         seed=seed,
         retry_failed=retry_failed,
         batch=batch,
+        keep_pictures=keep_pictures,  # type: ignore[arg-type]  # a size is read as text
     )
     config = evaluate.InspectionConfig(
         folder,

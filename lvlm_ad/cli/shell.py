@@ -37,6 +37,13 @@ Batch = Annotated[
 Concurrency = Annotated[
     int, typer.Option(min=1, help="Questions at the same time, at first; adapts to the endpoint's limit.")
 ]
+KeepPictures = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE",
+        help="Drawn pictures kept in --out for later commands, at most so large together; 0 keeps their digests alone.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Estimate the number of questions and their cost; ask nothing.")
 ]

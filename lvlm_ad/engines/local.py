@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import chain
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from lvlm_ad.children import python_command
-from lvlm_ad.errors import ImageError, LvlmAdError
+from lvlm_ad.engines.workers import Workers
+from lvlm_ad.errors import ImageError
 from lvlm_ad.plugins import build
 
 if TYPE_CHECKING:
@@ -28,10 +22,6 @@ __all__ = ["Engine", "LocalEngine", "Task", "in_order"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""There are as many processes as processors."""
-_WORKER = "from lvlm_ad.engines.local import serve; serve()"
 
 
 class Task(Protocol):
@@ -49,7 +39,13 @@ class Task(Protocol):
 
 
 class Engine(Protocol):
-    """Where work is done. An engine writes no files: whoever asked stores the results."""
+    """Where work is done. An engine writes no files: whoever asked stores the results.
+
+    Attributes:
+        workers: processes of this machine, which draw pictures.
+    """
+
+    workers: Workers
 
     def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Generator[tuple[T, Any], None, None]:
         """Do a task for each item, several at a time.
@@ -116,25 +112,27 @@ class LocalEngine:
     """The engine of this machine; see ``Engine``.
 
     Args:
-        seconds_here: work begins in this process and moves to several after so many seconds: starting them takes longer
-            than little work.
+        seconds_here: see ``Workers``.
     """
 
     def __init__(self, seconds_here: float = 0.5) -> None:
-        self._seconds_here = seconds_here
+        self.workers = Workers(seconds_here)
 
     def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Generator[tuple[T, Any], None, None]:
         """Do a task for each item: in several processes, unless there is little to do or the task holds a model."""
-        rest, started = iter(items), perf_counter()
+        rest, group = iter(items), object()
         for item in rest:
-            if not holds_model and perf_counter() - started >= self._seconds_here:
+            if not (holds_model or self.workers.here):
                 rest = chain([item], rest)
                 break
-            yield item, _done(task, item)
+            yield item, _done(task, item) if holds_model else self.workers.call(_done, task, item)
         else:
             return
-        processes = _Processes(task)
-        with closing(in_order(processes.call, rest, os.cpu_count() or 1, stop=processes.kill)) as results:
+
+        def done(item: T) -> Any:
+            return self.workers.call(_done, task, item, group=group)
+
+        with closing(in_order(done, rest, self.workers.most, stop=lambda: self.workers.end(group))) as results:
             yield from results
 
     def place(self, model: Model) -> Backend | Baseline:
@@ -143,84 +141,8 @@ class LocalEngine:
         return plugin
 
     def close(self) -> None:
-        """Do nothing: no process outlives ``map``."""
-
-
-class _Processes:
-    """One worker process for each thread that calls; the two exchange pickles through pipes.
-
-    Not ``ProcessPoolExecutor``: it runs the user's script again in each process unless the script has a main guard,
-    and its processes outlive a command that is killed. These end when their pipe does.
-    """
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._own = threading.local()
-        self._lock = threading.Lock()
-        self._all: list[subprocess.Popen[bytes]] = []
-        self._killed = False
-
-    def call(self, item: Any) -> Any:
-        """Have the task done by this thread's process.
-
-        Raises:
-            LvlmAdError: what the task raised, or that the process ended.
-        """
-        process: Any = getattr(self._own, "process", None) or self._start()
-        try:
-            pickle.dump((self._task, item), process.stdin)
-            process.stdin.flush()
-            result, error = pickle.load(process.stdout)  # nosec B301 # noqa: S301 - from our own process
-        except (EOFError, OSError) as lost:
-            raise LvlmAdError(
-                f"A worker process ended with status {process.wait()}, perhaps for lack of memory; run it again."
-            ) from lost
-        if error is not None:
-            raise error
-        return result
-
-    def kill(self) -> None:
-        """End the processes; calls under way fail."""
-        with self._lock:
-            self._killed = True
-            for process in self._all:
-                # What is left in a pipe to a process that has ended cannot be written.
-                with suppress(BrokenPipeError), process:
-                    process.kill()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        with self._lock:
-            if self._killed:
-                raise LvlmAdError("The worker processes have ended.")
-            self._own.process = process = subprocess.Popen(  # noqa: S603 - this Python, our own module
-                python_command(_WORKER),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, **_ONE_THREAD, "PYTHONSAFEPATH": "1"},
-                # Ctrl-C reaches only this process, which then ends the workers.
-                start_new_session=True,
-            )
-            self._all.append(process)
-        return process
-
-
-def serve() -> None:
-    """Do tasks from stdin until it ends, and write the results to stdout; the main loop of a worker process."""
-    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    # What a library prints must not get between the results.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # The process that asked may be gone at any time.
-    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
-        while True:
-            task, item = pickle.load(requests)  # nosec B301 # noqa: S301 - from our own process
-            reply: tuple[Any, Exception | None]
-            try:
-                reply = _done(task, item), None
-            except Exception as error:  # noqa: BLE001 - raised again in the process that asked
-                reply = None, error
-            pickle.dump(reply, replies)
-            replies.flush()
-    os._exit(0)
+        """End the worker processes."""
+        self.workers.close()
 
 
 def _done(task: Task, item: Any) -> Any:

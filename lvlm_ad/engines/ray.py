@@ -26,6 +26,7 @@ from lvlm_ad.engines.actors import (
     first_line,
 )
 from lvlm_ad.engines.local import LocalEngine, in_order
+from lvlm_ad.engines.workers import Workers
 from lvlm_ad.errors import ConfigError, DataError, ImageError
 from lvlm_ad.plugins import build
 
@@ -85,6 +86,7 @@ class RayEngine:
         except ModuleNotFoundError as error:
             raise ConfigError("--engine ray needs ray: pip install 'lvlm-ad[ray]'.") from error
         self._ray: Any = ray
+        self.workers = Workers()
         self._options, self._concurrency, self._note = options, concurrency, note
         self._started = not ray.is_initialized()
         if self._started:
@@ -115,7 +117,8 @@ class RayEngine:
             ) from error
 
     def close(self) -> None:
-        """Leave the cluster; stop it if this engine started it."""
+        """End the worker processes here and leave the cluster; stop it if this engine started it."""
+        self.workers.close()
         if self._started:
             self._ray.shutdown()
 

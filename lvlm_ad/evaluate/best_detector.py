@@ -32,7 +32,7 @@ class BestDetector(Detector["Baseline"]):
 
     def __init__(self, session: Session, model: Model, baseline: Baseline) -> None:
         super().__init__(session, model, baseline)
-        self._views = Views(session.plan, model, AskedModel(self.name))
+        self._views = Views(session, model, AskedModel(self.name))
         self.workers, self.places = os.cpu_count() or 1, session.plan.method.places
 
     def detect(self, sample: Sample, regions: Regions) -> Prediction:

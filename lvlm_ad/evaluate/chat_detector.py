@@ -55,7 +55,7 @@ class ChatDetector(Detector["Backend"]):
         self._method = session.plan.method
         self.places = self._method.places
         self._asked_model = checked_model(session.plan, model, backend)
-        self._views = Views(session.plan, model, self._asked_model)
+        self._views = Views(session, model, self._asked_model)
         if session.plan.config.batch:
             backend.check_batch()
         # Many more threads wait for answers than can draw at once.

@@ -128,7 +128,9 @@ def check_convention(config: RunConfig, progress: Progress | None = None) -> Con
         method = plan.method
         if not isinstance(method, OneQuestion) or method.places != "boxes":
             raise ConfigError(f"The method {plan.method_name} does not ask one question for boxes.")
-        session = BenchSession(plan, LocalEngine(), progress)
+        engine = LocalEngine()
+        stack.callback(engine.close)
+        session = BenchSession(plan, engine, progress)
         detector = session.detector(plan.models[0])
         stack.callback(detector.plugin.close)
         if not isinstance(detector, ChatDetector):

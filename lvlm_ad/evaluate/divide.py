@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -161,8 +161,10 @@ def divide_dataset(plan: Plan, store: DivisionStore, progress: Progress, engine:
     progress.start("dividing", len(plan.asked))
     progress.advance(len(plan.asked) - len(missing), stored=True)
     cut = Cut(plan.protocol.division, plan.division.model_dump(), plan.protocol.image_size)
-    # Closed here, so that after an error no work goes on behind it.
-    with closing((engine or LocalEngine()).map(cut, missing, holds_model=plan.division.in_one_process)) as results:
+    with ExitStack() as stack:
+        engine = engine or stack.enter_context(closing(LocalEngine()))
+        # Closed here, so that after an error no work goes on behind it.
+        results = stack.enter_context(closing(engine.map(cut, missing, holds_model=plan.division.in_one_process)))
         for sample, result in results:
             if isinstance(result, DataError):
                 problems.append(str(result))

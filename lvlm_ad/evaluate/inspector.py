@@ -68,7 +68,9 @@ class Inspector:
             ConfigError: the model needs the ground truth, or a setting is wrong.
         """
         with ExitStack() as stack:
-            session = BenchSession(plan, LocalEngine(), progress)
+            engine = LocalEngine()
+            stack.callback(engine.close)
+            session = BenchSession(plan, engine, progress)
             detector = session.detector(plan.models[0])
             stack.callback(detector.plugin.close)
             stack.callback(plan.division.release)

@@ -91,7 +91,9 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         )
     parts = _cut(sample, plan)
     with ExitStack() as stack:
-        session = BenchSession(plan, LocalEngine(), progress)
+        engine = LocalEngine()
+        stack.callback(engine.close)
+        session = BenchSession(plan, engine, progress)
         detector = session.detector(plan.models[0])
         stack.callback(detector.plugin.close)
         if detector.sees_truth:

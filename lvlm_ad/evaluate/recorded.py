@@ -11,7 +11,8 @@ import numpy as np
 
 from lvlm_ad.backend import Answer, Capabilities
 from lvlm_ad.conventions import Convention
-from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.deferred import deferred
 from lvlm_ad.errors import ConfigError, LvlmAdError
 from lvlm_ad.evaluate.conversation import replay
 from lvlm_ad.evaluate.views import seed_of
@@ -19,6 +20,7 @@ from lvlm_ad.methods import AskedModel, View
 from lvlm_ad.plugins.methods import load_method, method_names
 from lvlm_ad.presets import Protocol, load_prompt, preset_names, validated
 from lvlm_ad.prompts import Questioner
+from lvlm_ad.prompts.drawing import ImageFile
 from lvlm_ad.runs import TEXT_KEPT
 from lvlm_ad.text2seg.finding import Finding
 
@@ -116,12 +118,14 @@ class Conversations:
     def _view(self, record: PredictionRecord) -> View:
         side, category, questions = self._protocol.image_size, record.category, self._questioner
         sample = None if self._sources is None else self._sources.samples[record.id]
-        original = np.zeros((side, side, 3), np.uint8) if sample is None else sample.image
+        # Drawn anew: the cache may come with the run, from a stranger.
+        file = None if sample is None else ImageFile(sample.image_path, sample.depth, side)
+        blank = np.zeros((side, side, 3), np.uint8)
         divisions = None if self._sources is None or sample is None else self._sources.divisions
         needs_regions = self._method is not None and self._method.needs_regions
         return View(
-            image=resize_image(original, (side, side)),
-            original=original,
+            image=blank if file is None else deferred(lambda: file.image),
+            original=blank if file is None else deferred(lambda: file.original),
             category=category,
             class_name=category if questions is None else questions.class_name(category),
             regions=divisions.regions(sample) if needs_regions and divisions is not None and sample else None,

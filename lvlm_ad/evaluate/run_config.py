@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from lvlm_ad.errors import ConfigError, nearest, what_is_wrong
 from lvlm_ad.escape import escaped
+from lvlm_ad.evaluate.kept_pictures import size_in_bytes
 from lvlm_ad.limits import is_utf8
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT
 
@@ -59,6 +60,8 @@ class RunConfig:
         cost_false_alarm: the price of a good part that is rejected.
         cost_check: the price of a part that a person inspects because the model gave no answer.
         prevalence: the share of defective parts on the line, in (0, 1).
+        keep_pictures: bytes of drawn pictures that ``out`` keeps for later commands, as a number or as "2GB"; 0: only
+            their digests, which are always kept, so that a stored answer is found without drawing.
         frame: old name of ``reference_rows``.
 
     Example:
@@ -96,6 +99,7 @@ class RunConfig:
     cost_false_alarm: Price | None = None
     cost_check: Price | None = None
     prevalence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    keep_pictures: Annotated[int, BeforeValidator(size_in_bytes), Field(ge=0)] = 2_000_000_000
     frame: InitVar[bool | None] = None
 
     def __post_init__(self, frame: bool | None) -> None:

@@ -7,10 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lvlm_ad.asking import AnswerStore, BatchLedger, Budget, Locks
+from lvlm_ad.evaluate.drawn_pictures import DrawnPictures
+from lvlm_ad.evaluate.kept_pictures import KeptPictures
 from lvlm_ad.log import Progress
+from lvlm_ad.prompts.drawing import ImageFile
 from lvlm_ad.store import open_answers, open_cache
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lvlm_ad.datasets.depth import Depth
     from lvlm_ad.engines import Engine
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.divide import Divisions
@@ -27,10 +33,11 @@ class Session:
         engine: divides images and runs models.
         progress: receives reports.
         budget: the limit on money for the model that runs now.
-        answers: the stored answers; these four are there after ``open_stores``.
+        answers: the stored answers; these five are there after ``open_stores``.
         locks: which questions are being asked, and by which command.
         batches: which questions were sent in batches.
         cache: stored divisions and hashes of files.
+        kept_pictures: pictures that were drawn before.
         divisions: the regions of every image; there when the bench is ``started``.
     """
 
@@ -38,6 +45,7 @@ class Session:
     locks: Locks
     batches: BatchLedger
     cache: Database
+    kept_pictures: KeptPictures
     divisions: Divisions
 
     def __init__(self, plan: Plan, engine: Engine, progress: Progress | None = None) -> None:
@@ -46,13 +54,20 @@ class Session:
 
     def open_stores(self, stack: ExitStack) -> None:
         """Open ``answers.sqlite`` and ``cache.sqlite`` in the output folder; the stack closes them."""
-        out = self.plan.config.out
+        config = self.plan.config
+        out = config.out
         database = stack.enter_context(closing(open_answers(out / "answers.sqlite")))
         self.cache = stack.enter_context(closing(open_cache(out / "cache.sqlite", self.progress.note)))
         self.locks = stack.enter_context(closing(Locks(database)))
         self.answers, self.batches = AnswerStore(database), BatchLedger(database)
+        pictures = out / "pictures"
+        self.kept_pictures = KeptPictures(self.cache, pictures, config.keep_pictures, self.progress.note)
         # Without stored hashes every start would read the whole data set.
         self.plan = replace(self.plan, dataset=replace(self.plan.dataset, cache=self.cache))
+
+    def pictures_of(self, path: Path, depth: Depth | None, side: int) -> DrawnPictures:
+        """Return what looks up or draws the pictures of an image; see ``ImageFile``."""
+        return DrawnPictures(ImageFile(path, depth, side, self.cache), self.kept_pictures, self.engine.workers)
 
     def start_budget(self, *, free: bool) -> None:
         """Start the next model's budget, which includes what the models before it have spent."""

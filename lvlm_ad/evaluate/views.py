@@ -11,12 +11,12 @@ from lvlm_ad.deferred import deferred
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.methods import AskedModel, View
 from lvlm_ad.prompts import Questioner
-from lvlm_ad.prompts.drawing import ImageFile
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend, Capabilities
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
+    from lvlm_ad.evaluate.session import Session
     from lvlm_ad.plugins import Model
     from lvlm_ad.regions import Regions
 
@@ -27,7 +27,7 @@ class Views:
     """Makes the views of a plan's images for one model.
 
     Args:
-        plan: the conditions and the method.
+        session: the plan with the conditions and the method, and what looks up or draws pictures.
         model: the model that is asked.
         asked: the same, as a method may know it.
 
@@ -35,8 +35,9 @@ class Views:
         ConfigError: there are too few reference images, or the prompt has an unknown placeholder.
     """
 
-    def __init__(self, plan: Plan, model: Model, asked: AskedModel) -> None:
-        self._plan, self._model = plan, asked
+    def __init__(self, session: Session, model: Model, asked: AskedModel) -> None:
+        plan = session.plan
+        self._session, self._plan, self._model = session, plan, asked
         self.prompt = plan.prompt_of(model)
         self._questioner = Questioner(
             plan.dataset,
@@ -45,6 +46,7 @@ class Views:
             seed=plan.config.seed,
             placeholders=plan.method.placeholders,
             pooled=plan.method.needs_pool,
+            pictures_of=session.pictures_of,
         )
 
     @property
@@ -60,10 +62,10 @@ class Views:
             regions: its division; left out if the method needs none.
         """
         plan, category = self._plan, sample.category
-        file = ImageFile(sample.image_path, sample.depth, plan.protocol.image_size)
+        pictures = self._session.pictures_of(sample.image_path, sample.depth, plan.protocol.image_size)
         return View(
-            image=deferred(lambda: file.image),
-            original=deferred(lambda: file.original),
+            image=deferred(lambda: pictures.image.image),
+            original=deferred(lambda: pictures.image.original),
             category=category,
             class_name=self._questioner.class_name(category),
             regions=regions if plan.method.needs_regions else None,
@@ -74,6 +76,7 @@ class Views:
             pool=self._questioner.pool(category) if plan.method.needs_pool else (),
             model=self._model,
             format=self.prompt.format,
+            pictures=pictures.picture,
         )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lvlm_ad.backend import Picture
     from lvlm_ad.prompts.drawing import ImageFile, Images
 
 __all__ = ["Pairs", "PairsOptions", "descriptor"]
@@ -99,7 +100,7 @@ class Pairs(NumberedRegions):
         """Return the indices in the pool of the images that look most like this one, the nearest first."""
         shots, order, distances = self.options.pair_shots, [], np.zeros(0)
         if len(view.pool):
-            distances = ((self._descriptors(view) - _described(view)) ** 2).sum(axis=1)
+            distances = ((self._descriptors(view) - _described(view.picture(Thumbnail()))) ** 2).sum(axis=1)
             order = [int(index) for index in np.argsort(distances, kind="stable")]
         # Only what looks alike is read.
         others = [index for index in order if distances[index] > 0 or not np.array_equal(view.pool[index], view.image)]
@@ -116,7 +117,7 @@ class Pairs(NumberedRegions):
         with self._describing:
             pool, described = self._described.get(view.category, (None, np.empty(0)))
             if pool is not view.pool:
-                described = np.stack([descriptor(image) for image in view.pool])
+                described = _described_pool(view.pool)
                 self._described[view.category] = view.pool, described
             return described
 
@@ -154,12 +155,19 @@ class Beside(Drawing):
 
 def _reference(view: View, index: int) -> ImageFile | NDArray[np.uint8]:
     """Return an image of the pool; one of a bench is not read before it must be drawn."""
-    return view.pool.file(index) if isinstance(view.pool, ReferencePool) else view.pool[index]
+    return view.pool.pictures(index).image if isinstance(view.pool, ReferencePool) else view.pool[index]
 
 
-def _described(view: View) -> NDArray[np.float64]:
-    """Return the descriptor of the image; its thumbnail is kept like any picture, so the image need not be read."""
-    return np.asarray(Image.open(BytesIO(view.picture(Thumbnail()).data)), dtype=np.float64).ravel()
+def _described(picture: Picture) -> NDArray[np.float64]:
+    """Return the descriptor of an image by its thumbnail, which is kept like any picture: no image need be read."""
+    return np.asarray(Image.open(BytesIO(picture.data)), dtype=np.float64).ravel()
+
+
+def _described_pool(pool: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """Return the descriptor of each image, float64 ``(n, 768)``."""
+    if not isinstance(pool, ReferencePool):
+        return np.stack([descriptor(image) for image in pool])
+    return np.stack([_described(pool.pictures(index).picture(Thumbnail())) for index in range(len(pool))])
 
 
 def descriptor(image: NDArray[np.uint8]) -> NDArray[np.float64]:

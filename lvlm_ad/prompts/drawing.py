@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from lvlm_ad.backend import Picture
 from lvlm_ad.datasets.depth import is_deep
 from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
 from lvlm_ad.datasets.sample import hash_files
@@ -55,10 +56,10 @@ class ImageFile:
     """
 
     def __init__(self, path: Path, depth: Depth | None, side: int, cache: Database | None = None) -> None:
-        self._path, self._depth, self._side, self._cache = path, depth, side, cache
+        self.path, self._depth, self._side, self._cache = path, depth, side, cache
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path, "_depth": self._depth, "_side": self._side, "_cache": None}
+        return {"path": self.path, "_depth": self._depth, "_side": self._side, "_cache": None}
 
     @cached_property
     def original(self) -> NDArray[np.uint8]:
@@ -67,7 +68,7 @@ class ImageFile:
         Raises:
             ImageError: the file cannot be read.
         """
-        return read_image(self._path, None if self._depth is None else self._depth.highest)
+        return read_image(self.path, None if self._depth is None else self._depth.highest)
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:
@@ -84,15 +85,10 @@ class ImageFile:
         Raises:
             DataError: the file cannot be read.
         """
-        identity: dict[str, Any] = {"file": hash_files([self._path], self._cache)[0], "side": self._side}
-        if self._depth is not None and is_deep(self._path):
+        identity: dict[str, Any] = {"file": hash_files([self.path], self._cache)[0], "side": self._side}
+        if self._depth is not None and is_deep(self.path):
             identity["highest"] = [self._depth.highest(kind) for kind in "if"]
         return identity
-
-    def release(self) -> None:
-        """Forget the pixels; they are read again if they are needed again."""
-        self.__dict__.pop("image", None)
-        self.__dict__.pop("original", None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,3 +212,31 @@ class Marked(Drawing):
         if regions.shape != size:
             regions = Regions(resize_mask(regions.cells, size), regions.membership)
         return draw_marks(np.zeros_like(picture) if self.black else picture, regions, self.style)
+
+
+class ImagePictures(Protocol):
+    """Pictures of one image."""
+
+    @property
+    def image(self) -> ImageFile:
+        """The image."""
+
+    def picture(self, drawing: Drawing) -> Picture:
+        """Return what a drawing shows of it."""
+
+
+class DrawnHere:
+    """Pictures of an image that are drawn at once and not kept; see ``ImagePictures``.
+
+    Args:
+        path: the image's file.
+        depth: as for ``ImageFile``.
+        side: as for ``ImageFile``.
+    """
+
+    def __init__(self, path: Path, depth: Depth | None, side: int) -> None:
+        self.image = ImageFile(path, depth, side)
+
+    def picture(self, drawing: Drawing) -> Picture:
+        """Return what a drawing shows of the image."""
+        return Picture.from_pixels(drawing.draw(self.image))

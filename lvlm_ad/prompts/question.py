@@ -7,14 +7,13 @@ import json
 import random
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.backend import Picture
-from lvlm_ad.datasets.images import resize_image
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.prompts.drawing import ImageFile
+from lvlm_ad.prompts.drawing import WHOLE, DrawnHere
 from lvlm_ad.prompts.marks import MarkStyle
 
 if TYPE_CHECKING:
@@ -23,8 +22,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from lvlm_ad.backend import Picture
     from lvlm_ad.datasets import Dataset
+    from lvlm_ad.datasets.depth import Depth
     from lvlm_ad.presets import PromptPreset, Protocol
+    from lvlm_ad.prompts.drawing import ImagePictures
 
 __all__ = [
     "Questioner",
@@ -114,11 +116,15 @@ def reference_paths(dataset: Dataset, category: str, shots: int, seed: int) -> l
 
 
 class ReferencePool(Sequence["NDArray[np.uint8]"]):
-    """A category's normal training images, uint8 ``(S, S, 3)``; each is read when it is indexed."""
+    """A category's normal training images, uint8 ``(S, S, 3)``; each is read when it is indexed.
 
-    def __init__(self, dataset: Dataset, category: str, side: int) -> None:
-        self._dataset, self._category, self._side = dataset, category, side
-        self.paths = tuple(dataset.references.get(category, ()))
+    Args:
+        paths: their files.
+        pictures_of: returns the pictures of a file.
+    """
+
+    def __init__(self, paths: Iterable[Path], pictures_of: Callable[[Path], ImagePictures]) -> None:
+        self.paths, self._pictures_of = tuple(paths), pictures_of
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -126,11 +132,11 @@ class ReferencePool(Sequence["NDArray[np.uint8]"]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[one] for one in range(len(self))[index]]
-        return self.file(index).image
+        return self.pictures(index).image.image
 
-    def file(self, index: int) -> ImageFile:
-        """Return an image that is read when it is first used."""
-        return ImageFile(self.paths[index], self._dataset.depths.get(self._category), self._side, self._dataset.cache)
+    def pictures(self, index: int) -> ImagePictures:
+        """Return the pictures of an image, which is read when one must be drawn."""
+        return self._pictures_of(self.paths[index])
 
 
 class Questioner:
@@ -143,6 +149,7 @@ class Questioner:
         seed: chooses the reference images.
         placeholders: those of the prompt that are filled for each image.
         pooled: whether questions depend on all normal training images.
+        pictures_of: from a file, the range of its category's images and a side to its pictures.
 
     Raises:
         ConfigError: there are too few reference images, or the prompt fails ``check_prompt``.
@@ -157,6 +164,7 @@ class Questioner:
         seed: int,
         placeholders: Sequence[str] = ("n_regions", "pictures"),
         pooled: bool = False,
+        pictures_of: Callable[[Path, Depth | None, int], ImagePictures] = DrawnHere,
     ) -> None:
         check_prompt(prompt, placeholders)
         self._dataset, self._protocol, self._prompt, self._pooled = dataset, protocol, prompt, pooled
@@ -165,8 +173,10 @@ class Questioner:
         }
         self._references: dict[str, tuple[Picture, ...]] = {}
         self._lock = threading.Lock()
+        self._pictures_of = pictures_of
         self._pools = {
-            category: ReferencePool(dataset, category, protocol.image_size) for category in dataset.categories
+            category: ReferencePool(dataset.references.get(category, ()), partial(self._pictures, category))
+            for category in dataset.categories
         }
 
     @property
@@ -192,12 +202,13 @@ class Questioner:
         """Return the reference images of a category at the protocol's size, encoded once."""
         with self._lock:
             if category not in self._references:
-                side = self._protocol.image_size
                 self._references[category] = tuple(
-                    Picture.from_pixels(resize_image(self._dataset.reference_image(category, path), (side, side)))
-                    for path in self._reference_paths[category]
+                    self._pictures(category, path).picture(WHOLE) for path in self._reference_paths[category]
                 )
             return self._references[category]
+
+    def _pictures(self, category: str, path: Path) -> ImagePictures:
+        return self._pictures_of(path, self._dataset.depths.get(category), self._protocol.image_size)
 
     def pool(self, category: str) -> ReferencePool:
         """Return all normal training images of a category; always the same object."""

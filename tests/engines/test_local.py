@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lvlm_ad.engines import LocalEngine, RayOptions
 from lvlm_ad.engines.ray import size_of
-from lvlm_ad.errors import DataError
+from lvlm_ad.errors import DataError, LvlmAdError
 
 TASKS = """
 import os, time
@@ -35,7 +36,7 @@ class Sleep:
         return item
 
     def run(self, loaded):
-        time.sleep(2 if loaded > 1 else 0)
+        time.sleep(loaded if loaded > 1 else 0)
 """
 
 SCRIPT = """
@@ -58,35 +59,56 @@ def tasks(tmp_path, monkeypatch):
     del sys.modules["tasks_of_test"]
 
 
+@pytest.fixture
+def engine():
+    """An engine that works in processes from the first item on."""
+    with closing(LocalEngine(seconds_here=0)) as engine:
+        yield engine
+
+
 @pytest.mark.parametrize("holds_model", [True, False])
-def test_results_come_in_order(tasks, holds_model):
+def test_results_come_in_order(tasks, engine, holds_model):
     """An unreadable file gives its error in place of a result; a task that holds a model runs in this process."""
-    results = list(LocalEngine(seconds_here=0).map(tasks.Square(), iter(range(7)), holds_model=holds_model))
+    results = list(engine.map(tasks.Square(), iter(range(7)), holds_model=holds_model))
     assert [item for item, _ in results] == list(range(7))
     assert [str(result) for item, result in results if item % 2] == [f"{n} cannot be read." for n in (1, 3, 5)]
     assert [result[0] for item, result in results if item % 2 == 0] == [0, 4, 16, 36]
     assert (os.getpid() in {result[1] for item, result in results if item % 2 == 0}) == holds_model
 
 
-def test_an_error_of_a_task_ends_the_work(tasks):
+def test_an_error_of_a_task_ends_the_work(tasks, engine):
     """What a worker process raises is raised here."""
     with pytest.raises(DataError, match="8 is too large"):
-        list(LocalEngine(seconds_here=0).map(tasks.Square(), range(0, 20, 2)))
+        list(engine.map(tasks.Square(), range(0, 20, 2)))
 
 
-def test_work_that_nobody_reads_on_ends(tasks):
-    """Closed amid the work, the results leave no thread and no process behind."""
+def test_work_that_nobody_reads_on_ends(tasks, engine):
+    """Closed amid the work, the results leave no thread behind, and the engine no process."""
     before = threading.active_count()
-    results = LocalEngine(seconds_here=0).map(tasks.Square(), range(0, 1000, 10))
+    results = engine.map(tasks.Square(), range(0, 1000, 10))
     (_, _), (_, (_, process)) = next(results), next(results)
     results.close()
     assert threading.active_count() == before
+    engine.close()
     assert not lives(process)
+    with pytest.raises(LvlmAdError, match="have ended"):
+        engine.workers.call(divmod, 7, 2)
+
+
+def test_a_call_that_nobody_waits_for_is_ended(tasks, engine):
+    """A long task under way does not delay the end of the work; the next work gets processes all the same."""
+    results = engine.map(tasks.Sleep(), [0, 0, 0, 60, 60, 60, 60, 60, 60])
+    next(results)
+    started = time.monotonic()
+    results.close()
+    assert time.monotonic() - started < 30
+    assert [item for item, _ in engine.map(tasks.Sleep(), [0, 1])] == [0, 1]
 
 
 def test_little_work_starts_no_process(tasks):
     """What is done within half a second is done in this process."""
-    results = list(LocalEngine(seconds_here=60).map(tasks.Square(), range(0, 8, 2)))
+    with closing(LocalEngine(seconds_here=60)) as engine:
+        results = list(engine.map(tasks.Square(), range(0, 8, 2)))
     assert {process for _, (_, process) in results} == {os.getpid()}
 
 

@@ -2,13 +2,16 @@
 
 import json
 import threading
+from contextlib import ExitStack
 
 import pytest
 
 from lvlm_ad.backend import Capabilities
 from lvlm_ad.datasets import load_dataset
+from lvlm_ad.engines import LocalEngine
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.evaluate import RunConfig, dry_run, resolve
+from lvlm_ad.evaluate.session import Session
 from lvlm_ad.evaluate.views import Views, asked_model
 from lvlm_ad.methods.regions import region_request
 from lvlm_ad.regions import divide
@@ -173,18 +176,21 @@ def test_settings_of_a_method_are_settings_of_the_bench(bench, rounds):
         bench(method=rounds, settings={"clam": "true"})
 
 
-def test_a_view_tells_nothing_of_the_label(kept_data, grid):
+def test_a_view_tells_nothing_of_the_label(kept_data, grid, tmp_path):
     """Images with the same pixels give the same question, whatever their label, name and kind of defect."""
     dataset = load_dataset("folder", kept_data)
-    plan = resolve(RunConfig("gpt-4o", settings=grid, reference_rows=False), dataset)
+    plan = resolve(RunConfig("gpt-4o", settings=grid, reference_rows=False, out=tmp_path), dataset)
     model = plan.models[0]
-    views = Views(plan, model, asked_model(model, Capabilities()))
+    session = Session(plan, LocalEngine())
     good, bad = dataset[6], dataset[-1]
     assert (good.category, good.label, bad.label) == (bad.category, False, True)
     regions = divide(good.image, "grid", grid_rows=2, grid_columns=2, min_area=0, max_area=1e9)
-    seen = [views.view(sample, regions) for sample in (good, bad)]
-    requests = [region_request(view, image=good.image) for view in seen]
-    assert requests[0] == requests[1]
+    with ExitStack() as stack:
+        session.open_stores(stack)
+        views = Views(session, model, asked_model(model, Capabilities()))
+        seen = [views.view(sample, regions) for sample in (good, bad)]
+        requests = [region_request(view, image=good.image) for view in seen]
+        assert requests[0] == requests[1]
     for sample, view in zip((good, bad), seen, strict=True):
         told = [view.seed, view.category, view.class_name, view.text(n_regions="4")]
         assert not any(sample.id in text for text in told)
