@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
@@ -13,15 +12,15 @@ from lvlm_ad.backend import Picture
 from lvlm_ad.deferred import deferred
 from lvlm_ad.errors import CacheError
 from lvlm_ad.evaluate.kept_pictures import KeptPicture, key_of
-from lvlm_ad.plugin_errors import plugin_code
-from lvlm_ad.prompts.drawing import Drawing
+from lvlm_ad.log import event
+from lvlm_ad.prompts.drawing import Drawing, draw
 
 if TYPE_CHECKING:
     from lvlm_ad.engines.workers import Workers
     from lvlm_ad.evaluate.kept_pictures import KeptPictures
     from lvlm_ad.prompts.drawing import ImageFile
 
-__all__ = ["DrawnPictures", "draw"]
+__all__ = ["DrawnPictures"]
 
 
 class DrawnPictures:
@@ -84,6 +83,7 @@ class DrawnPictures:
             missing = [one for one in self._wanted if one is wanted or self._find(one) is None]
             drawings = [one.drawing for one in missing]
             call = self._workers.call if all(map(_is_known_elsewhere, drawings)) else self._workers.call_here
+            event("drawn", pictures=len(drawings))
             # A copy has no pixels: what a view has read must not be held until the answer comes.
             for one, picture in zip(missing, call(draw, copy(self.image), drawings), strict=True):
                 if one.known is not None and one.known.digest != picture.digest:
@@ -111,21 +111,6 @@ class _Wanted:
     key: str = ""
     known: KeptPicture | None = None
     data: bytes | None = None
-
-
-def draw(image: ImageFile, drawings: Sequence[Drawing]) -> list[Picture]:
-    """Draw pictures of one image.
-
-    Raises:
-        ImageError: its file cannot be read.
-        PluginError: a method's drawing raised something else.
-    """
-    pictures = []
-    for drawing in drawings:
-        name = f"The drawing {type(drawing).__name__}"
-        with plugin_code(f"{name} raised", name=name):
-            pictures.append(Picture.from_pixels(drawing.draw(image)))
-    return pictures
 
 
 def _is_known_elsewhere(drawing: Drawing) -> bool:

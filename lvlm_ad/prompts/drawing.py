@@ -16,10 +16,12 @@ from lvlm_ad.backend import Picture
 from lvlm_ad.datasets.depth import is_deep
 from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
 from lvlm_ad.datasets.sample import hash_files
+from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.prompts.marks import MarkStyle, draw_marks
 from lvlm_ad.regions import Regions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -240,3 +242,18 @@ class DrawnHere:
     def picture(self, drawing: Drawing) -> Picture:
         """Return what a drawing shows of the image."""
         return Picture.from_pixels(drawing.draw(self.image))
+
+
+def draw(image: ImageFile, drawings: Sequence[Drawing]) -> list[Picture]:
+    """Draw pictures of one image.
+
+    Raises:
+        ImageError: its file cannot be read.
+        PluginError: a method's drawing raised something else.
+    """
+    pictures = []
+    for drawing in drawings:
+        name = f"The drawing {type(drawing).__name__}"
+        with plugin_code(f"{name} raised", name=name):
+            pictures.append(Picture.from_pixels(drawing.draw(image)))
+    return pictures

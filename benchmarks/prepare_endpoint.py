@@ -1,0 +1,174 @@
+"""Measure a bench of 296 real pictures at an endpoint of 0.2 s with room for 32: before, the first time, and again.
+
+    python benchmarks/prepare_endpoint.py --data shared/data/magnetic_tile [--before COMMIT]
+
+The data set is in MVTec's layout; its test images and their mirror images are written as files. Each row is a bench of
+its own in a process of its own, without imports; images are divided already. The ideal is what the endpoint needs.
+
+    drawn     no picture was drawn before
+    kept      a second model asks about the same pictures
+    stored    the same bench once more: every answer is stored
+    dry run   a third model, of which --dry-run says what it would cost
+
+``before`` is another commit, in a worktree of its own. Absolute times depend on the machine; the ratios are the result.
+"""
+# ruff: noqa: PLC0415 - the job imports the lvlm-ad of its own commit
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from process import run_json
+from stub_endpoint import serving
+
+IMAGES, LATENCY, LIMIT = 296, 0.2, 32
+BEFORE = "708b061"
+"""The last commit that draws every picture anew."""
+PACKAGES = {"lvlm_ad": "lvlm_ad", "lvlm_ad_backends": "backends", "lvlm_ad_baselines": "baselines"}
+PACKAGES |= {"lvlm_ad_configs": "configs"}
+ROWS = {"drawn": "first", "kept": "second", "stored": "first", "dry run": "third"}
+"""Name of a row -> the model that is asked."""
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def write_images(source: Path, folder: Path, count: int) -> None:
+    """Write the test images of a category, mirrored and turned, until there are enough."""
+    from PIL import Image, ImageOps
+
+    turns = {"": lambda one: one, "m": ImageOps.mirror, "f": ImageOps.flip, "r": lambda one: one.rotate(180)}
+    files = ((turn, path) for turn in turns for path in sorted((source / "test").glob("*/*")))
+    for turn, path in islice(files, count):
+        masks = (source / "ground_truth" / path.parent.name).glob(f"{path.stem}[_.]*")
+        for one in (path, *masks):
+            target = folder / "tile" / one.relative_to(source)
+            target = target.with_name(f"{turn}{target.name}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(one) as image:
+                turns[turn](image).save(target, **({"quality": 95} if one.suffix == ".jpg" else {}))
+
+
+def seconds() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
+    used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def run_job(data: str, out: str, url: str, row: str) -> dict[str, float]:
+    """Divide the images, or run the bench of a row; return what it took."""
+    from lvlm_ad.evaluate import RunConfig, bench, dry_run, resolve
+    from lvlm_ad.evaluate.divide import divide_dataset
+    from lvlm_ad.log import Progress
+    from lvlm_ad.regions import DivisionStore
+    from lvlm_ad.store import open_cache
+
+    settings = {
+        "division": os.environ.get("LVLM_DIV", "superpixel"),
+        "model": ROWS.get(row, "none"),
+        "base_url": url,
+        "price_input": 0,
+        "price_output": 0,
+    }
+    config = RunConfig(["openai"], "mvtec", Path(data), settings=settings, out=Path(out), concurrency=LIMIT)
+    config = config.with_options({"reference_rows": False, "resamples": 0})
+    cpu, start = seconds(), perf_counter()
+    if row == "divide":
+        with closing(open_cache(Path(out) / "cache.sqlite")) as cache:
+            plan = resolve(config)
+            divide_dataset(plan.divided, DivisionStore(cache), Progress())
+    elif row == "dry run":
+        dry_run(config)
+    else:
+        bench(config)
+    return {"wall": perf_counter() - start, "cpu": seconds() - cpu}
+
+
+@contextmanager
+def worktree(commit: str) -> Iterator[Path]:
+    """Check a commit out into a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
+        try:
+            yield tree
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+def run_tree(tree: Path, data: Path, repeat: int) -> dict[str, dict[str, float]]:
+    """Run every row with the lvlm-ad of a folder; of each the least of several rounds."""
+    best: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        packages = Path(folder, "packages")
+        packages.mkdir()
+        for name, source in PACKAGES.items():
+            (packages / name).symlink_to(tree / source)
+        environment = {"PYTHONPATH": str(packages), "OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1"}
+
+        def job(out: Path, url: str, row: str) -> dict[str, Any]:
+            arguments = json.dumps({"data": str(data), "out": str(out), "url": url, "row": row})
+            return run_json(sys.executable, __file__, "--job", arguments, **environment)
+
+        divided = Path(folder, "divided")
+        job(divided, "http://127.0.0.1:9/v1", "divide")
+        for number in range(repeat):
+            out = Path(folder, f"out{number}")
+            shutil.copytree(divided, out)
+            for row in ROWS:
+                with serving(LATENCY, LIMIT) as url:
+                    # Where the endpoint is does not change the question.
+                    took = job(out, url, row)
+                best[row] = {key: min(value, best.get(row, took)[key]) for key, value in took.items()}
+    return best
+
+
+def show(name: str, rows: dict[str, dict[str, float]], images: int, before: dict[str, dict[str, float]]) -> None:
+    """Print the rows of a commit."""
+    ideal = images / LIMIT * LATENCY
+    for row, took in rows.items():
+        line = f"{name:8} {row:8} {took['wall']:8.2f} {took['wall'] / ideal:8.2f} {1000 * took['cpu'] / images:8.1f}"
+        if before:
+            line += f" {before[row]['wall'] / took['wall']:8.1f} {before[row]['cpu'] / took['cpu']:8.1f}"
+        print(line)
+
+
+def main() -> None:
+    """Measure, or be one bench."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="one category in MVTec's layout")
+    parser.add_argument("--before", default=BEFORE, help="the commit to compare with; empty: none")
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--repeat", type=int, default=2, help="rounds; the least is printed")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.job:
+        print(json.dumps(run_job(**json.loads(args.job))))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        write_images(args.data, data, args.images)
+        print(f"{args.images} images, ideal {args.images / LIMIT * LATENCY:.2f} s, {os.cpu_count()} processors\n")
+        print(f"{'':8} {'':8} {'wall s':>8} {'/ ideal':>8} {'CPU ms/q':>8} {'wall x':>8} {'CPU x':>8}")
+        before: dict[str, dict[str, float]] = {}
+        if args.before:
+            with worktree(args.before) as tree:
+                before = run_tree(tree, data, 1)
+            show("before", before, args.images, {})
+        show("now", run_tree(ROOT, data, args.repeat), args.images, before)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Pictures are drawn once: they are looked up, found damaged, deleted when they are too many, and always the same."""
+
+import logging
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lvlm_ad.backend import Answer, Picture
+from lvlm_ad.conventions import load_convention
+from lvlm_ad.datasets import load_dataset
+from lvlm_ad.engines import LocalEngine
+from lvlm_ad.errors import CacheError
+from lvlm_ad.evaluate import RunConfig, dry_run, resolve
+from lvlm_ad.evaluate.conversation import Talk
+from lvlm_ad.evaluate.kept_pictures import KeptPictures, key_of
+from lvlm_ad.evaluate.session import Session
+from lvlm_ad.evaluate.views import Views
+from lvlm_ad.methods import AskedModel
+from lvlm_ad.regions import divide
+from lvlm_ad.store import open_cache
+
+SIDE = 96
+PICTURE = Picture.from_pixels(np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8))
+OTHERS = [Picture.from_pixels(np.full((20, 30, 3), shade, np.uint8)) for shade in range(12)]
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A new cache."""
+    cache = open_cache(tmp_path / "cache.sqlite")
+    yield cache
+    cache.close()
+
+
+@pytest.fixture
+def drawn(caplog):
+    """Return how many pictures have been drawn since the last call."""
+    caplog.set_level(logging.INFO, logger="lvlm_ad")
+
+    def count():
+        found = sum(one.facts["pictures"] for one in caplog.records if one.getMessage() == "drawn")
+        caplog.clear()
+        return found
+
+    return count
+
+
+def files(folder):
+    """The kept files, by their digest."""
+    return {path.stem: path for path in folder.glob("*/*.png")}
+
+
+def test_a_picture_is_found_with_its_size_and_read_unchanged(database, tmp_path):
+    """What is not kept is not found; another command finds the same."""
+    kept = KeptPictures(database, tmp_path / "pictures", 10**6)
+    assert kept.find("key") is None
+    kept.keep("key", PICTURE)
+    for again in (kept, KeptPictures(database, tmp_path / "pictures", 10**6)):
+        assert (again.find("key").digest, again.find("key").size) == (PICTURE.digest, (30, 20))
+        assert again.read(PICTURE.digest) == PICTURE.data
+    assert list(files(tmp_path / "pictures")) == [PICTURE.digest]
+
+
+@pytest.mark.parametrize("damage", [bytes, lambda data: data[:-1], lambda data: data[:-1] + b"x", None])
+def test_a_damaged_or_missing_file_counts_as_not_kept(database, tmp_path, damage):
+    """Emptied, cut off, changed in one byte, deleted: the digest is known, the file is not."""
+    kept = KeptPictures(database, tmp_path / "pictures", 10**6)
+    kept.keep("key", PICTURE)
+    path = files(tmp_path / "pictures")[PICTURE.digest]
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage() if damage is bytes else damage(PICTURE.data))
+    assert kept.read(PICTURE.digest) is None
+    assert kept.find("key").digest == PICTURE.digest
+    kept.keep("key", PICTURE)
+    assert kept.read(PICTURE.digest) == PICTURE.data
+
+
+def test_the_least_recently_used_files_go(database, tmp_path):
+    """All files together stay below the limit; one that was read lately stays, and every digest does."""
+    limit = 6 * len(OTHERS[0].data)
+    kept = KeptPictures(database, tmp_path / "pictures", limit)
+    for age, picture in enumerate(OTHERS):
+        kept.keep(picture.digest, picture)
+        os.utime(files(tmp_path / "pictures")[picture.digest], (1000 + age, 1000 + age))
+        # The first is used all the time.
+        assert kept.read(OTHERS[0].digest) is not None
+        assert sum(path.stat().st_size for path in files(tmp_path / "pictures").values()) <= limit
+    left = files(tmp_path / "pictures")
+    assert OTHERS[0].digest in left
+    assert OTHERS[-1].digest in left
+    assert OTHERS[1].digest not in left
+    assert all(kept.find(picture.digest).digest == picture.digest for picture in OTHERS)
+
+
+def test_without_room_digests_alone_are_kept(database, tmp_path):
+    """With a limit of 0, or one that a picture exceeds, nothing is written."""
+    for limit in (0, 10):
+        kept = KeptPictures(database, tmp_path / "pictures", limit)
+        kept.keep("key", PICTURE)
+        assert kept.find("key").digest == PICTURE.digest
+        assert kept.read(PICTURE.digest) is None
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_links_are_not_followed(database, tmp_path):
+    """A folder of unknown origin could lead the writing elsewhere: then nothing is kept, and a note says so once."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "pictures").symlink_to(tmp_path / "elsewhere")
+    notes = []
+    kept = KeptPictures(database, tmp_path / "pictures", 10**6, notes.append)
+    for picture in OTHERS[:3]:
+        kept.keep(picture.digest, picture)
+        assert kept.find(picture.digest).digest == picture.digest
+    assert len(notes) == 1
+    assert notes[0].startswith("Pictures are not kept from here on: ")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_key_names_all_that_pixels_depend_on():
+    """Another image, another drawing: another key."""
+    keys = {key_of({"file": file}, {"drawing": drawing}) for file in "ab" for drawing in "xy"}
+    assert len(keys) == 4
+
+
+@contextmanager
+def opened(out, data, method, settings):
+    """A session with its stores, and what makes views of it for a model that writes coordinates."""
+    config = RunConfig("gpt-4o", method=method, settings=settings, reference_rows=False, out=out)
+    with ExitStack() as stack:
+        engine = LocalEngine(seconds_here=60)
+        stack.callback(engine.close)
+        session = Session(resolve(config, data), engine)
+        session.open_stores(stack)
+        model = AskedModel("gpt-4o", convention=load_convention("sent_pixels"))
+        yield session, Views(session, session.plan.models[0], model)
+
+
+def asked(method, view):
+    """Every picture of a conversation in which the first region is suspicious."""
+    with Talk(method, view) as talk:
+        pictures = []
+        while talk.finding is None:
+            pictures += [picture for request in talk.requests for picture in request.images]
+            talk.go_on([Answer("image anomaly score: 0.8; region 1: 0.9; region 2: 0.5.")] * len(talk.requests))
+        return pictures
+
+
+SETTINGS = {"image_size": SIDE, "division": "grid", "grid_rows": 2, "grid_columns": 2, "min_area": 0}
+LOOKS = {
+    "default": {},
+    "two pictures": {"visual": "image+marked", "shots": 1},
+    "marks on black": {"visual": "image+marks", "border_width": 0, "number_size": 9},
+    "grey": {"number_style": "grey", "border_width": 3, "image_size": 128, "shots": 2},
+}
+METHODS = {
+    "regions": {},
+    "zoom": {"zoom_budget": 2, "zoom_pieces": 2},
+    "each": {"each_size": 64},
+    "votes": {"vary": "renumber"},
+    "pairs": {"pair_shots": 2},
+    "cells": {"marks": True},
+    "boxes": {},
+    "score": {},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_picture_is_the_same_however_it_comes(tmp_path, kept_data, drawn, method, look):
+    """Drawn from arrays, drawn and kept, looked up, and drawn again after its file is lost: same pixels, same key."""
+    data, settings = load_dataset("folder", kept_data), {**SETTINGS, **LOOKS[look], **METHODS[method]}
+    sample = data[4]
+    with opened(tmp_path, data, method, settings) as (session, views):
+        side = settings["image_size"]
+        regions = divide(np.zeros((side, side, 3), np.uint8), "grid", grid_rows=2, grid_columns=2, min_area=0)
+        # Replacing reads the arrays and leaves the kept pictures out.
+        plain = replace(views.view(sample, regions))
+        expected = [(one.digest, one.data, one.size) for one in asked(session.plan.method, plain)]
+        drawn()
+        cold = asked(session.plan.method, views.view(sample, regions))
+        assert [(one.digest, one.data, one.size) for one in cold] == expected
+        assert drawn()
+    with opened(tmp_path, data, method, settings) as (session, views):
+        warm = asked(session.plan.method, views.view(sample, regions))
+        assert [(one.digest, one.data, one.size) for one in warm] == expected
+        assert drawn() == 0
+        for path in files(tmp_path / "pictures").values():
+            path.unlink()
+        again = asked(session.plan.method, views.view(sample, regions))
+        assert [(one.digest, one.data, one.size) for one in again] == expected
+        assert drawn()
+
+
+def test_a_digest_that_is_not_the_pictures_is_a_damaged_cache(tmp_path, kept_data):
+    """A question is stored under its pictures' digests: another picture must not be sent under them."""
+    data = load_dataset("folder", kept_data)
+    with opened(tmp_path, data, "score", SETTINGS) as (session, views):
+        assert asked(session.plan.method, views.view(data[0], None))[0].digest
+        with session.cache.transaction(durable=False) as database:
+            database.execute("UPDATE drawings SET digest = ?", (PICTURE.digest,))
+        picture = asked(session.plan.method, views.view(data[0], None))[0]
+        assert picture.digest == PICTURE.digest
+        with pytest.raises(CacheError, match="Delete the cache"):
+            _ = picture.data
+
+
+def test_a_repeat_a_second_model_and_a_dry_run_draw_nothing(bench, drawn, kept_data, out, endpoint, grid):
+    """The first model's pictures serve everybody; with digests alone, whatever is stored is found without drawing."""
+    bench(categories=("bolt",))
+    assert drawn() == 6
+    bench(categories=("bolt",))
+    bench(categories=("bolt",), models="gpt-4o", settings={"image_tokens": "none"})
+    settings = {**grid, "base_url": endpoint.url, "temperature": 1}
+    config = RunConfig("gpt-4v", data=kept_data, categories=("bolt",), settings=settings, out=out, reference_rows=False)
+    (forecast,) = dry_run(config)
+    assert forecast["to_ask"] == 6
+    assert drawn() == 0
+    bench(keep_pictures=0)
+    assert drawn() == 6, "those of the other category"
+    bench(keep_pictures=0)
+    assert drawn() == 0
+    assert len(files(out / "pictures")) == 6
