@@ -1,5 +1,5 @@
 import math
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -104,6 +104,6 @@ def test_how_an_answer_ended_decides_its_status(answer, status, image):
 )
 def test_reading_takes_linear_time(part):
     """A hundred thousand characters of any kind are read in a second."""
-    start = perf_counter()
+    start = process_time()
     read_yes_no(Answer(f"a {part * (100_000 // len(part))} b"))
-    assert perf_counter() - start < 1.5
+    assert process_time() - start < 1.5
