@@ -366,6 +366,21 @@ def test_vllm_serves_each_local_model():
     assert {name: one for name, one in classes.items() if one not in served} == {}
 
 
+@pytest.mark.heavy
+def test_transformers_cannot_run_what_only_vllm_runs():
+    """Once the installed transformers can, this fails, and the preset's backend becomes transformers."""
+    assert "minicpmv" not in image_text_models()
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    text = {"hidden_size": 32, "intermediate_size": 32, "intermediate_size_mlp": 32, "num_hidden_layers": 1}
+    text |= {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 8, "pad_token_id": 0}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"projector_input_dim": 32, "projector_output_dim": 32, "vision_output_dim": 32, "image_size": 28}
+    config = transformers.Llama4Config(text_config=text | {"num_local_experts": 2}, vision_config=vision)
+    model = transformers.AutoModelForImageTextToText.from_config(config)
+    with pytest.raises(AttributeError, match="image_outputs"):
+        model(input_ids=torch.ones((1, 2), dtype=torch.long))
+
+
 def image_text_models():
     """Model type -> name of the class, as the installed transformers maps it."""
     auto = pytest.importorskip("transformers.models.auto.modeling_auto")
