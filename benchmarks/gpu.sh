@@ -21,7 +21,8 @@ while [ $# -gt 0 ]; do
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 2 ;;
   esac
 done
-"$python" -c 'import torch, transformers' || { echo "$python has no torch or no transformers; set PYTHON."; exit 1; }
+"$python" -c 'from importlib.util import find_spec as find; raise SystemExit(not (find("torch") and find("transformers")))' ||
+  { echo "$python has no torch or no transformers; set PYTHON."; exit 1; }
 
 if [ -z "$vllm" ] && [ -x "$(dirname "$python")/vllm" ]; then vllm=$(dirname "$python")/vllm; fi
 [ -n "$vllm" ] || vllm=$(command -v vllm || true)
