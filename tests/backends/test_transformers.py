@@ -71,6 +71,18 @@ def test_batched_answers_equal_single_answers(backend, name):
     assert len({answer.text for answer in alone}) > 1
 
 
+def test_several_threads_prepare_at_once(backend):
+    """Questions of different lengths, prepared by several threads at once, give the tensors that one thread gives."""
+    model, _ = backend("qwen2_5_vl")._start()
+    batches = [[question(number + at) for at in range(2)] for number in range(12)]
+    one_by_one = [model.prepare(batch).inputs for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = [prepared.inputs for prepared in pool.map(model.prepare, batches)]
+    for one, other in zip(one_by_one, at_once, strict=True):
+        assert one.keys() == other.keys()
+        assert all(one[name].equal(other[name]) for name in one)
+
+
 def test_a_batch_decides_nothing_about_what_is_drawn(backend):
     """With a temperature, an answer depends on question and seed, not on the batch."""
     requests = [question(number) for number in range(5)]
