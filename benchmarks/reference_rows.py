@@ -3,7 +3,7 @@
 Draws pictures of 1024 x 1024 pixels in MVTec AD's layout, 15 categories with the real numbers of good and defective
 test images, and measures the rows contrast, chance and oracle and the report as ``lvlm-ad bench`` does::
 
-    python benchmarks/reference_rows.py                   # 4 images of each category, at an older commit and now
+    python benchmarks/reference_rows.py                   # 60 images of 1 category, at an older commit and now
     python benchmarks/reference_rows.py --all --no-before # all 1,725 images, now
     python benchmarks/reference_rows.py --first           # the README's first command: the built-in demo
 
@@ -70,18 +70,17 @@ SECONDS_OF_FIRST = 15
 """Wall time on two idle cores, at most: of all rows and the report of 1,725 images without dividing; of the demo."""
 
 
-def draw(root: Path, per_category: int | None) -> int:
-    """Draw the test images, at most so many of each category, and one for training; returns their number."""
+def draw(root: Path, categories: int, per_category: int) -> int:
+    """Draw test images, at most so many of each category, and one for training; returns the number for the test."""
     jobs = []
-    for number, (category, (good, defective)) in enumerate(MVTEC.items()):
-        kept = max(good + defective, 1) if per_category is None else per_category
+    for number, (category, (good, defective)) in enumerate(islice(MVTEC.items(), categories)):
         names = [("train/good", 0)]
         for index in range(max(good, defective)):
             names += [("test/good", index)] * (index < good) + [("test/cut", index)] * (index < defective)
-        jobs += [(root / category, folder, index, 1000 * number) for folder, index in names[: kept + 1]]
+        jobs += [(root / category, folder, index, 1000 * number) for folder, index in names[: per_category + 1]]
     with ProcessPoolExecutor() as pool:
         list(pool.map(_draw, jobs, chunksize=8))
-    return len(jobs) - len(MVTEC)
+    return sum(folder != "train/good" for _, folder, _, _ in jobs)
 
 
 def _draw(job: tuple[Path, str, int, int]) -> None:
@@ -217,8 +216,9 @@ def print_table(before: dict[str, list[float]], now: dict[str, list[float]], ima
 
 def rows(options: argparse.Namespace, work: Path) -> None:
     """Draw the data and print what the rows cost."""
-    images = draw(work / "data", None if options.all else options.images)
-    print(f"{images} images of {SIDE} x {SIDE} pixels in {len(MVTEC)} categories, {options.division} division.\n")
+    categories, per_category = (len(MVTEC), 1000) if options.all else (options.categories, options.images)
+    images = draw(work / "data", categories, per_category)
+    print(f"{images} images of {SIDE} x {SIDE} pixels, {categories} categories, {options.division} division.\n")
     first = measured_rows(None if options.no_before else BEFORE, work / "data", work / "first", options.division)
     (work / "now").mkdir()
     # Who ran first has divided the images.
@@ -246,8 +246,9 @@ def _met(reached: bool) -> str:  # noqa: FBT001 - a truth value as text
 def main() -> None:
     """Measure what the options say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=4, help="test images of each category (default: 4)")
-    parser.add_argument("--all", action="store_true", help="all 1,725 images")
+    parser.add_argument("--images", type=int, default=60, help="test images of each category (default: 60)")
+    parser.add_argument("--categories", type=int, default=1, help="categories (default: 1)")
+    parser.add_argument("--all", action="store_true", help="all 1,725 images in 15 categories")
     parser.add_argument("--division", default="superpixel")
     parser.add_argument("--no-before", action="store_true", help="measure this version alone")
     parser.add_argument("--first", action="store_true", help="measure the README's first command instead")
