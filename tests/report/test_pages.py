@@ -455,7 +455,7 @@ def test_numbers_are_written_for_readers():
     assert {percent(None), signed(None)} == {"\N{EN DASH}"}
 
 
-@pytest.mark.parametrize("place", ["report", "report/pictures", "report/pictures/00000.webp", "report/figures"])
+@pytest.mark.parametrize("place", ["report", "report/pictures", "report/pictures/00000.jpg", "report/figures"])
 def test_nothing_is_written_through_a_strangers_links(place, run_folder, images, tmp_path, lvlm_ad_command):
     """Folders and files that lead elsewhere are refused, in one line."""
     victim = tmp_path / "victim"
@@ -463,7 +463,7 @@ def test_nothing_is_written_through_a_strangers_links(place, run_folder, images,
     (victim / "index.html").write_text("mine")
     link = run_folder / place
     link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(victim / "index.html" if place.endswith("webp") else victim)
+    link.symlink_to(victim / "index.html" if place.endswith("jpg") else victim)
     options = ["--data", images] if "pictures" in place else ["--no-pictures", "--figures"]
     done = lvlm_ad_command("report", run_folder, *options)
     assert (done.returncode, "remove it" in done.stderr) == (2, True), done.stderr
