@@ -22,23 +22,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from older_version import version
 from PIL import Image, ImageDraw
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 BEFORE = "708b061"
 """The last commit before rows and reports were made faster."""
-
-PACKAGES = {"lvlm_ad": "lvlm_ad", **{f"lvlm_ad_{name}": name for name in ("backends", "baselines", "configs")}}
-"""Package -> its folder in the repository."""
 
 SIDE = 1024
 MVTEC = {
@@ -161,31 +156,11 @@ def _used() -> tuple[float, float]:
     return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime, perf_counter()
 
 
-@contextmanager
-def version(commit: str | None) -> Iterator[dict[str, str]]:
-    """Give the environment of processes that import the package as it is, or as it was at a commit."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = REPOSITORY
-        if commit is not None:
-            source = Path(folder) / "worktree"
-            git = ("git", "-C", str(REPOSITORY), "worktree")
-            subprocess.run([*git, "add", "--detach", str(source), commit], check=True, capture_output=True)
-        path = Path(folder) / "packages"
-        path.mkdir()
-        for package, name in PACKAGES.items():
-            (path / package).symlink_to(source / name)
-        try:
-            yield {**os.environ, "PYTHONPATH": str(path)}
-        finally:
-            if commit is not None:
-                subprocess.run([*git, "remove", "--force", str(source)], check=True)
-
-
 def measured_rows(commit: str | None, data: Path, out: Path, division: str) -> dict[str, Any]:
     """Run ``child`` with a version of the package."""
     with version(commit) as environment:
         command = [sys.executable, __file__, "--child", str(data), str(out), division]
-        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, env={**os.environ, **environment}, check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"The rows failed:\n{done.stderr[-2000:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -198,7 +173,11 @@ def measured_first(commit: str | None, work: Path) -> dict[str, list[float]]:
         command = [sys.executable, "-m", "lvlm_ad", "bench"]
         start = _used()
         done = subprocess.run(
-            command, cwd=work, env={**environment, "XDG_CACHE_HOME": str(work)}, check=False, capture_output=True
+            command,
+            cwd=work,
+            env={**os.environ, **environment, "XDG_CACHE_HOME": str(work)},
+            check=False,
+            capture_output=True,
         )
         end = _used()
     if done.returncode:
