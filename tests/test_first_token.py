@@ -24,6 +24,8 @@ def pieces(*texts):
         pytest.param(["<think>", "No", "</think>", "\n\n", "Yes"], None, id="after reasoning"),
         pytest.param(["No", "</think>", "Yes", "<|im_end|>"], "Yes", id="reasoning and end removed by the server"),
         pytest.param(["<|begin_of_box|>", "Yes", "<|end_of_box|>"], None, id="after a special token"),
+        pytest.param(["\ufffd", "", " ", "Yes"], "\ufffd Yes", id="after parts of a character"),
+        pytest.param(["<|a|>", "Yes", " <|b|>", " there"], "Yes there", id="special tokens that the server removed"),
         pytest.param(["Yes", " ", "\ufffd", "\ufffd"], "Yes 裂", id="before a character of several tokens"),
         pytest.param(["Yes", " there", "</s>", ""], "Yes there\n", id="special tokens at the end"),
         pytest.param(["**", "Yes"], "**Yes**, there", id="the tokens of the end are missing"),

@@ -86,6 +86,9 @@ def number_tokens(
         if not _IN_NUMBER.search(core):
             continue
         start = text.rfind(core, 0, end)
+        if start < 0 and _SPECIAL.fullmatch(core):
+            # Some servers list special tokens that they remove from the text.
+            continue
         if start < 0 or _IN_NUMBER.search(text, start + len(core), end):
             break
         end = start
@@ -178,12 +181,13 @@ def first_index(pieces: Sequence[str], text: str | None = None) -> int | None:
     seen = [_UNSEEN.sub("", piece) for piece in pieces]
     while seen and (not seen[-1] or (_SPECIAL.fullmatch(seen[-1]) and not whole.endswith(seen[-1]))):
         seen.pop()
-    joined = "".join(seen)
-    if joined.endswith(answer):
-        begin = len(joined) - len(answer)
-    elif whole.startswith(joined):
-        begin = len(whole) - len(answer)
-    else:
+    in_text = seen
+    begin = _begin(in_text, whole, answer)
+    if begin is None:
+        # Special tokens that are missing in the text, as above.
+        in_text = ["" if _SPECIAL.fullmatch(piece) else piece for piece in seen]
+        begin = _begin(in_text, whole, answer)
+    if begin is None:
         return None
     at = 0
     for index, shown in enumerate(seen):
@@ -191,8 +195,16 @@ def first_index(pieces: Sequence[str], text: str | None = None) -> int | None:
         word = stripped(pieces[index]).strip("\ufffd")
         if at >= begin and word and not _SPECIAL.fullmatch(shown):
             return index
-        at += len(shown)
+        at += len(in_text[index])
     return None
+
+
+def _begin(pieces: Sequence[str], whole: str, answer: str) -> int | None:
+    """Return where the answer begins in the joined pieces; None if these are neither end nor beginning of the text."""
+    joined = "".join(pieces)
+    if joined.endswith(answer):
+        return len(joined) - len(answer)
+    return len(whole) - len(answer) if whole.startswith(joined) else None
 
 
 def stripped(token: str) -> str:

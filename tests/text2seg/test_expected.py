@@ -261,6 +261,7 @@ def test_number_tokens_are_the_digits_and_points():
         pytest.param(["0", ".", "7"], "10.7", [], id="a digit more"),
         pytest.param(["0", ".", "7", "5"], "0.7", [], id="a digit less"),
         pytest.param(["0", ".", "8"], "0.7", [], id="another digit"),
+        pytest.param(["0.7", "<row_1>", " ", "0.5"], "0.7 0.5", [0, 4], id="a special token that the server removed"),
         pytest.param([], "0.7", [], id="no tokens"),
     ],
 )
