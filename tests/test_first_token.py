@@ -1,5 +1,5 @@
 import math
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -77,7 +77,7 @@ def test_what_is_stored_of_a_first_token_is_bounded():
 
 @pytest.mark.parametrize("piece", ["a", "<s>", "*", "</think>", "<"])
 def test_long_answers_take_linear_time(piece):
-    """A hundred thousand tokens of any kind are searched in well under a second."""
-    start = perf_counter()
+    """A hundred thousand tokens of any kind are searched in well under a second of processor time."""
+    start = process_time()
     first_token([(piece, ())] * 100_000, f"{piece}" * 100_000)
-    assert perf_counter() - start < 1
+    assert process_time() - start < 1
