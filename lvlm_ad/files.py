@@ -8,6 +8,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Iterable
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -141,15 +142,27 @@ def read_array(content: bytes, name: str) -> NDArray[Any]:
     """
     import numpy as np  # noqa: PLC0415 - this module is imported where NumPy is not needed
 
-    file, readers = BytesIO(content), np.lib.format
     try:
-        with _HEADERS:
-            version = readers.read_magic(file)
-            header = readers.read_array_header_1_0 if version == (1, 0) else readers.read_array_header_2_0
-            shape, by_columns, dtype = header(file)
+        # The magic bytes, the version, and the header's length in 2 bytes, or in 4 since version 2.
+        size = 10 + int.from_bytes(content[8:10], "little") if content[6:7] == b"\1" else 12
+        size += int.from_bytes(content[8:12], "little") if size == 12 else 0  # noqa: PLR2004 - see above
+        shape, by_columns, dtype = _header(content[:size])
         # NumPy's own reader would reserve whatever the header announces. No Python objects can be read this way.
-        flat = np.frombuffer(content, dtype, offset=file.tell())
+        flat = np.frombuffer(content, dtype, offset=size)
         array: NDArray[Any] = flat.reshape(shape, order="F" if by_columns else "C").copy("K")
     except Exception as error:  # a damaged header makes NumPy raise nearly anything
         raise ValueError(f"{name}: {error}") from error
     return array
+
+
+@lru_cache(maxsize=256)
+def _header(content: bytes) -> tuple[Any, bool, Any]:
+    """Return shape, order and type that a npy header names. NumPy compiles it as Python; most are read many times."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    file, readers = BytesIO(content), np.lib.format
+    with _HEADERS:
+        version = readers.read_magic(file)
+        header = readers.read_array_header_1_0 if version == (1, 0) else readers.read_array_header_2_0
+        found: tuple[Any, bool, Any] = header(file)
+    return found
