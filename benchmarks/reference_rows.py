@@ -116,6 +116,10 @@ def child(data: Path, out: Path, division: str) -> None:
         def start(self, name: str, total: int) -> None:  # noqa: ARG002 - as Progress calls it
             enter(name)
 
+        def finish(self) -> None:
+            if last[0] == "pictures":
+                enter("report")
+
     progress = Phases()
     runs = bench(dataset="mvtec", data=data, out=out, settings={"division": division}, progress=progress)
     enter("report")
