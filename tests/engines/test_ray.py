@@ -117,7 +117,7 @@ def bench(cluster, data, out, *more, status=0):
 def results(out):
     """The files of all runs, without what depends on time and machine."""
     files = {}
-    for path in sorted(out.glob("*/*")):
+    for path in sorted(one for one in out.glob("*/*") if one.is_file()):
         if path.name == "run.json":
             manifest = json.loads(path.read_text())
             for name in ("started", "seconds", "versions"):
