@@ -21,27 +21,23 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from older_version import version
 from process import run_json
 from stub_endpoint import serving
 
 IMAGES, LATENCY, LIMIT = 296, 0.2, 32
 BEFORE = "708b061"
 """The last commit that draws every picture anew."""
-PACKAGES = {"lvlm_ad": "lvlm_ad", "lvlm_ad_backends": "backends", "lvlm_ad_baselines": "baselines"}
-PACKAGES |= {"lvlm_ad_configs": "configs"}
 ROWS = {"drawn": "first", "kept": "second", "stored": "first", "dry run": "third"}
 """Name of a row -> the model that is asked."""
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def write_images(source: Path, folder: Path, count: int) -> None:
@@ -75,7 +71,6 @@ def run_job(data: str, out: str, url: str, row: str) -> dict[str, float]:
     from lvlm_ad.store import open_cache
 
     settings = {
-        "division": os.environ.get("LVLM_DIV", "superpixel"),
         "model": ROWS.get(row, "none"),
         "base_url": url,
         "price_input": 0,
@@ -95,28 +90,11 @@ def run_job(data: str, out: str, url: str, row: str) -> dict[str, float]:
     return {"wall": perf_counter() - start, "cpu": seconds() - cpu}
 
 
-@contextmanager
-def worktree(commit: str) -> Iterator[Path]:
-    """Check a commit out into a temporary folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder, "tree")
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
-        try:
-            yield tree
-        finally:
-            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
-
-
-def run_tree(tree: Path, data: Path, repeat: int) -> dict[str, dict[str, float]]:
-    """Run every row with the lvlm-ad of a folder; of each the least of several rounds."""
+def measured(commit: str | None, data: Path, repeat: int) -> dict[str, dict[str, float]]:
+    """Run every row with the lvlm-ad of a commit, or as it is; of each the least of several rounds."""
     best: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        packages = Path(folder, "packages")
-        packages.mkdir()
-        for name, source in PACKAGES.items():
-            (packages / name).symlink_to(tree / source)
-        environment = {"PYTHONPATH": str(packages), "OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1"}
+    with tempfile.TemporaryDirectory() as folder, version(commit) as packages:
+        environment = {**packages, "OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1"}
 
         def job(out: Path, url: str, row: str) -> dict[str, Any]:
             arguments = json.dumps({"data": str(data), "out": str(out), "url": url, "row": row})
@@ -164,10 +142,9 @@ def main() -> None:
         print(f"{'':8} {'':8} {'wall s':>8} {'/ ideal':>8} {'CPU ms/q':>8} {'wall x':>8} {'CPU x':>8}")
         before: dict[str, dict[str, float]] = {}
         if args.before:
-            with worktree(args.before) as tree:
-                before = run_tree(tree, data, 1)
+            before = measured(args.before, data, 1)
             show("before", before, args.images, {})
-        show("now", run_tree(ROOT, data, args.repeat), args.images, before)
+        show("now", measured(None, data, args.repeat), args.images, before)
 
 
 if __name__ == "__main__":

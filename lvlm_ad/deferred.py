@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 __all__ = ["deferrable", "deferred", "is_deferred"]
@@ -10,16 +11,11 @@ __all__ = ["deferrable", "deferred", "is_deferred"]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class _Deferred(Generic[T]):
     """A value that a function gives. It can be pickled if the function can."""
 
-    __slots__ = ("make",)
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self.make = make
-
-    def __reduce__(self) -> Any:
-        return _Deferred, (self.make,)
+    make: Callable[[], T]
 
 
 class _Field:
@@ -31,14 +27,10 @@ class _Field:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        values = instance.__dict__
-        try:
-            value = values[self._name]
-        except KeyError:
-            raise AttributeError(self._name) from None
+        value = instance.__dict__[self._name]
         if isinstance(value, _Deferred):
-            # Of two threads that come at once both call the function; it gives both the same.
-            value = values[self._name] = value.make()
+            # Two threads that read at the same time may both call the function; it gives both the same.
+            value = instance.__dict__[self._name] = value.make()
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:

@@ -143,9 +143,9 @@ def read_array(content: bytes, name: str) -> NDArray[Any]:
     import numpy as np  # noqa: PLC0415 - this module is imported where NumPy is not needed
 
     try:
-        # The magic bytes, the version, and the header's length in 2 bytes, or in 4 since version 2.
-        size = 10 + int.from_bytes(content[8:10], "little") if content[6:7] == b"\1" else 12
-        size += int.from_bytes(content[8:12], "little") if size == 12 else 0  # noqa: PLR2004 - see above
+        # 6 magic bytes, 2 of the version, then the header's length: 2 bytes in version 1, 4 in later ones.
+        begin = 10 if content[6:7] == b"\1" else 12
+        size = begin + int.from_bytes(content[8:begin], "little")
         shape, by_columns, dtype = _header(content[:size])
         # NumPy's own reader would reserve whatever the header announces. No Python objects can be read this way.
         flat = np.frombuffer(content, dtype, offset=size)

@@ -44,7 +44,7 @@ class Progress:
         """Show the state of work done elsewhere: a batch at an endpoint."""
 
     def doing(self, what: str, text: str) -> None:
-        """Show in one line how far something has come whose steps nobody counts; an empty text ends the line."""
+        """Show in one line the state of something whose steps cannot be counted; an empty text removes the line."""
 
     def note(self, text: str) -> None:
         """Show a note for the user."""

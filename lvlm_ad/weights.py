@@ -23,6 +23,8 @@ __all__ = [
     "find_weights",
     "free_bytes",
     "from_hub",
+    "name_of_model",
+    "needs_in_words",
     "user_cache",
     "weights_hash",
     "weights_size",
@@ -230,6 +232,40 @@ def free_bytes() -> int | None:
         return None
     lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
     return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def name_of_model(model: str) -> str:
+    """Return the name of a model at the hub, or of its folder, whose location is not part of the model.
+
+    Example:
+        >>> name_of_model("Qwen/Qwen3-VL-8B-Instruct"), name_of_model(".") == Path.cwd().name
+        ('Qwen/Qwen3-VL-8B-Instruct', True)
+    """
+    folder = Path(model).expanduser()
+    return folder.resolve().name if folder.is_dir() else model
+
+
+def needs_in_words(model: str, revision: str | None, needed: float | None, free: int | None, device: str) -> str:
+    """Say how much memory a model needs, how much is free, and whether its files must be downloaded.
+
+    Args:
+        model: its name at the hub, or its folder.
+        revision: a branch, tag or commit; None: the main branch.
+        needed: bytes; None: unknown, and not said.
+        free: bytes; None: unknown.
+        device: where it runs.
+
+    Example:
+        >>> needs_in_words(".", None, 19e9, 42 * 10**9, "cuda")
+        '19 GB of 42 GB free on cuda'
+    """
+    parts = []
+    if needed is not None:
+        of_free = "" if free is None else f" of {free / 1e9:.0f} GB free"
+        parts.append(f"{needed / 1e9:.0f} GB{of_free} on {device}")
+    if not Path(model).expanduser().is_dir() and not at_hand(model, revision=revision):
+        parts.append("to be downloaded")
+    return ", ".join(parts)
 
 
 def _file_hash(path: Path) -> str:

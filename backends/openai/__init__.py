@@ -60,7 +60,8 @@ _PLAIN_SAMPLING = {
     "repetition_penalty": 1.0,
     "repeat_penalty": 1.0,
 }
-"""Values that change nothing. Servers ignore what they do not know: llama.cpp calls the last but one as the last."""
+"""Values that change nothing. Servers ignore names that they do not know; the last is llama.cpp's name of the one
+before."""
 
 _OK, _SERVER_ERROR = 200, 500
 
@@ -72,8 +73,8 @@ class OpenAIBackend(BatchBackend):
 
     Args:
         options: address, model, key and sampling options.
-        key: the key itself, for a server that this process starts; empty: as the options say.
-        more: returns further fields of a question's body.
+        key: the key of a server that this process starts; empty: the one that the options name.
+        more: from a question to further fields of its body.
 
     Raises:
         ConfigError: the address, the model or the key is missing, or the key's file cannot be read.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Request
 from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, Statistics, TooLargeError, preparing_threads
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError
-from lvlm_ad.weights import at_hand, chosen_device, device_name, find_weights, weights_hash
+from lvlm_ad.weights import chosen_device, device_name, find_weights, name_of_model, needs_in_words, weights_hash
 
 from .options import TransformersOptions
 
@@ -91,9 +91,7 @@ class TransformersBackend(Backend):
             ConfigError: the model cannot be found or downloaded.
         """
         self._find()
-        folder = Path(self._options.model).expanduser()
-        # The location of a folder is not part of the model.
-        name = folder.resolve().name if folder.is_dir() else self._options.model
+        name = name_of_model(self._options.model)
         return {**super().identity(), "model": name, "weights": self._hash, "dtype": self._dtype}
 
     def environment(self) -> dict[str, str]:
@@ -107,15 +105,9 @@ class TransformersBackend(Backend):
         """Return the memory that it needs, the memory that is free, and whether its files must be downloaded."""
         from .loading import free_memory, needed_memory  # noqa: PLC0415 - as above
 
-        options, parts = self._options, []
-        if options.parameters is not None:
-            free = free_memory(self._device)
-            of_free = "" if free is None else f" of {free / 1e9:.0f} GB free"
-            needed = needed_memory(options.parameters * 1e9, self._stored_as)
-            parts.append(f"{needed / 1e9:.0f} GB{of_free} on {self._device}")
-        if not Path(options.model).expanduser().is_dir() and not at_hand(options.model, revision=options.revision):
-            parts.append("to be downloaded")
-        return ", ".join(parts)
+        options, count = self._options, self._options.parameters
+        needed = None if count is None else needed_memory(count * 1e9, self._stored_as)
+        return needs_in_words(options.model, options.revision, needed, free_memory(self._device), self._device)
 
     def answer(self, request: Request) -> Answer:
         """Answer one question, together with other concurrent questions.

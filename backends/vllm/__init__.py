@@ -18,7 +18,7 @@ import numpy as np
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Picture, Request
 from lvlm_ad.backend.formats import answer_pattern
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError, TransientError
-from lvlm_ad.weights import at_hand, find_weights, free_bytes, weights_hash
+from lvlm_ad.weights import find_weights, free_bytes, name_of_model, needs_in_words, weights_hash
 
 # As installed, the package's name is another one.
 from ..openai import OpenAIBackend, OpenAIOptions  # noqa: TID252
@@ -104,26 +104,25 @@ class VllmBackend(Backend):
             ConfigError: the model cannot be found or downloaded.
         """
         self._find()
-        return {**super().identity(), "model": self._name(), "weights": self._hash, "dtype": self._dtype}
+        return {
+            **super().identity(),
+            "model": name_of_model(self._options.model),
+            "weights": self._hash,
+            "dtype": self._dtype,
+        }
 
     def environment(self) -> dict[str, str]:
         """Return the device, and the versions of vLLM and of its torch and transformers."""
         names = [gpu.name for gpu in self._gpus]
         device = ", ".join(f"{name} x {names.count(name)}" for name in dict.fromkeys(names))
-        versions = dict(self._vllm.versions)
-        packages = {"vllm": versions.pop("vllm"), **{f"vllm_{name}": version for name, version in versions.items()}}
+        packages = {"vllm" if name == "vllm" else f"vllm_{name}": version for name, version in self._vllm.versions}
         return {"device": f"cuda: {device}" if device else self._place(), **packages}
 
     def needs(self) -> str:
         """Return the memory that it needs, the memory that is free, and whether its files must be downloaded."""
-        options, parts = self._options, []
-        if options.parameters is not None:
-            free = self._free()
-            of_free = "" if free is None else f" of {free / 1e9:.0f} GB free"
-            parts.append(f"{self._needed(options.parameters * 1e9) / 1e9:.0f} GB{of_free} on {self._place()}")
-        if not Path(options.model).expanduser().is_dir() and not at_hand(options.model, revision=options.revision):
-            parts.append("to be downloaded")
-        return ", ".join(parts)
+        options, count = self._options, self._options.parameters
+        needed = None if count is None else self._needed(count * 1e9)
+        return needs_in_words(options.model, options.revision, needed, self._free(), self._place())
 
     def answer(self, request: Request) -> Answer:
         """Answer one question, together with other concurrent questions.
@@ -178,11 +177,6 @@ class VllmBackend(Backend):
         finally:
             with self._lock:
                 self._under_way -= 1
-
-    def _name(self) -> str:
-        """Return the model's name; the location of a folder is not part of it."""
-        folder = Path(self._options.model).expanduser()
-        return folder.resolve().name if folder.is_dir() else self._options.model
 
     def _place(self) -> str:
         return "cpu" if self._vllm.on_cpu else "cuda" if self._gpus else "gpu"
@@ -243,7 +237,7 @@ class VllmBackend(Backend):
         gpus = 0 if vllm.on_cpu else tensor_parallel(config, count) if options.gpus == "auto" else count
         port, key = free_port(), secrets.token_hex(16)
         command = serve_command(
-            folder, self._name(), options, program=vllm.program, dtype=self._dtype, port=port, gpus=gpus
+            folder, name_of_model(options.model), options, program=vllm.program, dtype=self._dtype, port=port, gpus=gpus
         )
         self._note(f"starting vLLM {vllm.version}; its log is {self._log_file()}.")
         variables = environment(key, vllm.program, on_cpu=vllm.on_cpu)
@@ -276,7 +270,7 @@ class VllmBackend(Backend):
     def _endpoint_options(self, port: int) -> OpenAIOptions:
         options = self._options
         return OpenAIOptions(
-            model=self._name(),
+            model=name_of_model(options.model),
             base_url=f"http://127.0.0.1:{port}/v1",
             api_key_env="",
             takes=("temperature", "seed", "logprobs", "uuid", *(("schema",) if options.constrain else ())),

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,21 +87,18 @@ class Installation:
             return [str(one) for one in json.loads(kept.read_text(encoding="utf-8"))]
         except (OSError, ValueError):
             found: list[str] = _ask(self.python, _ARCHITECTURES)
-        try:
+        # Where it cannot be kept, the next command asks again.
+        with suppress(OSError):
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(found), encoding="utf-8")
-        except OSError:
-            # Asked again next time.
-            return found
         return found
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """An NVIDIA GPU: its name, and its total and free memory in bytes."""
+    """An NVIDIA GPU: its name, and its free memory in bytes."""
 
     name: str
-    total: int
     free: int
 
 
@@ -130,7 +128,7 @@ def find_vllm(chosen: Path | None) -> Installation:
 @cache
 def visible_gpus() -> tuple[Gpu, ...]:
     """Return the NVIDIA GPUs that a program may use: all, or those that CUDA_VISIBLE_DEVICES names."""
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    query = ["nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits"]
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None and not chosen.strip():
         return ()
@@ -140,13 +138,9 @@ def visible_gpus() -> tuple[Gpu, ...]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    rows = [line.rsplit(", ", 2) for line in done.stdout.splitlines()] if done.returncode == 0 else []
+    rows = [line.rsplit(", ", 1) for line in done.stdout.splitlines()] if done.returncode == 0 else []
     mib = 1 << 20
-    return tuple(
-        Gpu(name, int(total) * mib, int(free) * mib)
-        for name, total, free in (row for row in rows if len(row) == 3)  # noqa: PLR2004 - the columns of the query
-        if total.isdecimal() and free.isdecimal()
-    )
+    return tuple(Gpu(row[0], int(row[1]) * mib) for row in rows if row[-1].isdecimal())
 
 
 def _python_of(program: Path) -> Path:

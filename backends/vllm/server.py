@@ -49,7 +49,7 @@ class Server:
         log: the file for what it prints; an older one is replaced.
 
     Attributes:
-        log: see above.
+        log: as given.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], port: int, log: Path) -> None:
@@ -72,7 +72,7 @@ class Server:
 
         Args:
             stopped: gives up when it is set.
-            doing: is told where the server is, again and again.
+            doing: called again and again with the last line of the log, and at the end with "".
 
         Raises:
             FatalError: it ended, or it is not wanted any more.

@@ -3,10 +3,10 @@
     python supervise.py SECONDS COMMAND...
 
 The other side holds the write end of stdin: when that is closed, for whatever reason, the server gets SIGTERM, and
-after so many seconds SIGKILL; after one second if anything was written before, as then nobody waits for an answer.
+SECONDS later SIGKILL; one second later if anything was written before, as then nobody waits for an answer.
 
-Runs alone, with the standard library only, so that it starts fast and nothing that happens in lvlm-ad can end it. Ends
-with the server's status; one below 0 is a signal's, as 128 + its number.
+Runs alone, with the standard library only, so that it starts fast and nothing that happens in lvlm-ad can end it. Its
+status is the server's, or 128 + the number of the signal that ended the server.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def _details(name: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _engines(model: Model) -> tuple[str, ...]:
-    """Return what can run a model of this machine, its preset's choice first; a preset names vllm if only that can."""
+    """Return what can run a model of this machine; a preset of the package names vllm where nothing else can."""
     engines = model.plugin.engines
     return engines[engines.index(model.preset.plugin) :] if engines else ()
 

@@ -99,14 +99,13 @@ class Workers:
     def _call_elsewhere(self, function: Callable[..., Any], arguments: tuple[Any, ...], group: object) -> Any:
         request = pickle.dumps(pickle.dumps((function, arguments)))
         process: Any = self._taken(group)
-        result, error = None, None
         try:
             process.stdin.write(request)
             process.stdin.flush()
             result, error = pickle.load(process.stdout)  # nosec B301 # noqa: S301 - from our own process
         except BaseException as lost:
             with self._lock:
-                self._busy.pop(process, None)
+                del self._busy[process]
             _end(process)
             if not isinstance(lost, EOFError | OSError):
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -128,8 +128,7 @@ def check_convention(config: RunConfig, progress: Progress | None = None) -> Con
         method = plan.method
         if not isinstance(method, OneQuestion) or method.places != "boxes":
             raise ConfigError(f"The method {plan.method_name} does not ask one question for boxes.")
-        engine = LocalEngine()
-        stack.callback(engine.close)
+        engine = stack.enter_context(closing(LocalEngine()))
         session = BenchSession(plan, engine, progress)
         detector = session.detector(plan.models[0])
         stack.callback(detector.plugin.close)

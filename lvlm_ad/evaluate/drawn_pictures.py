@@ -114,7 +114,7 @@ class _Wanted:
 
 
 def _is_known_elsewhere(drawing: Drawing) -> bool:
-    """Whether another process can import a drawing and those in it, or they may be of a user's file."""
+    """Return whether a drawing and those in it are lvlm-ad's own: another process may not find a user's class."""
     inside = (getattr(drawing, field.name) for field in fields(drawing))
     known = type(drawing).__module__.startswith("lvlm_ad.")
     return known and all(_is_known_elsewhere(one) for one in inside if isinstance(one, Drawing))

@@ -68,8 +68,7 @@ class Inspector:
             ConfigError: the model needs the ground truth, or a setting is wrong.
         """
         with ExitStack() as stack:
-            engine = LocalEngine()
-            stack.callback(engine.close)
+            engine = stack.enter_context(closing(LocalEngine()))
             session = BenchSession(plan, engine, progress)
             detector = session.detector(plan.models[0])
             stack.callback(detector.plugin.close)

@@ -30,7 +30,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LARGEST = 1 << 30
 """Bytes of one file, at most; the largest picture that can be drawn is smaller."""
 _SHARE = 20
-"""The folder is looked at anew after so many parts of the limit are written, as other commands write there, too."""
+"""The folder is looked at each time that this fraction of the limit (a twentieth) was written: others write, too."""
 _LEFT = 0.9
 """Share of the limit that is left when pictures are deleted, so that it is not done for each new one."""
 
@@ -101,8 +101,8 @@ class KeptPictures:
     ) -> None:
         self._database, self._folder, self._limit, self._note = database, folder, limit, note
         self._writing = threading.Lock()
-        self._written: int | None = None
-        """Bytes since the folder was looked at; None: it was not yet."""
+        self._written = limit
+        """Bytes since the folder was looked at; at first so many that the first file has it looked at."""
 
     def find(self, key: str) -> KeptPicture | None:
         """Look up a picture by ``key_of``."""
@@ -130,7 +130,7 @@ class KeptPictures:
     def keep(self, key: str, picture: Picture) -> None:
         """Keep a picture under its key."""
         digest, size = picture.digest, picture.size or (0, 0)
-        is_written = 0 < len(picture.data) <= self._limit and self._write(picture)
+        is_written = len(picture.data) <= self._limit and self._write(picture)
         with self._database.transaction(durable=False) as database:
             database.execute("INSERT OR REPLACE INTO drawings VALUES (?, ?, ?, ?)", (key, digest, *size))
             if is_written:
@@ -155,8 +155,8 @@ class KeptPictures:
                     self._note(f"Pictures are not kept from here on: {error.strerror or error} ({path}).")
             return False
         with self._writing:
-            self._written = None if self._written is None else self._written + len(picture.data)
-            if self._written is None or self._written > self._limit / _SHARE:
+            self._written += len(picture.data)
+            if self._written > self._limit / _SHARE:
                 self._trim()
                 self._written = 0
         return True

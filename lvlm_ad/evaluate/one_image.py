@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,8 +91,7 @@ def ask(image: Path, config: RunConfig, category: str, progress: Progress | None
         )
     parts = _cut(sample, plan)
     with ExitStack() as stack:
-        engine = LocalEngine()
-        stack.callback(engine.close)
+        engine = stack.enter_context(closing(LocalEngine()))
         session = BenchSession(plan, engine, progress)
         detector = session.detector(plan.models[0])
         stack.callback(detector.plugin.close)

@@ -194,8 +194,8 @@ def find_model(name: str, settings: dict[str, Any], *, today: date | None = None
 def _on_engine(preset: ModelPreset, plugin: Plugin, settings: Mapping[str, Any]) -> tuple[ModelPreset, Plugin]:
     """Return a preset and its backend on the engine that the settings or the preset name, if they name one."""
     options = dict(preset.options)
-    engine = str(settings.get("engine", options.pop("engine", preset.backend)))
-    options.pop("engine", None)
+    own = options.pop("engine", preset.backend)
+    engine = str(settings.get("engine", own))
     if engine not in plugin.engines:
         known = " or ".join(plugin.engines)
         raise ConfigError(f"engine is {known}; got {engine!r:.40}.{nearest(engine, plugin.engines)}")
