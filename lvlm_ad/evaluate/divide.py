@@ -4,63 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lvlm_ad.datasets.depth import is_deep
-from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.datasets.sample import hash_rows
 from lvlm_ad.engines import Engine, LocalEngine
 from lvlm_ad.errors import DataError
-from lvlm_ad.evaluate.lost_truth import LostTruth, count_lost
-from lvlm_ad.metrics import CellCounts, count_cells
+from lvlm_ad.evaluate.lost_truth import LostTruth
+from lvlm_ad.metrics import CellCounts
+from lvlm_ad.metrics.cut import Cut, count_truth
 from lvlm_ad.metrics.histograms import histogram_of_cells
-from lvlm_ad.regions import StoredDivision, divide
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.log import Progress
     from lvlm_ad.metrics.histograms import ScoreHistogram
-    from lvlm_ad.regions import DivisionStore, Regions
+    from lvlm_ad.regions import DivisionStore, Regions, StoredDivision
 
-__all__ = ["Cut", "Divisions", "divide_dataset"]
+__all__ = ["Divisions", "divide_dataset"]
 
 DIVISION_VERSION = 1
 """Raised when the same settings give other regions or counts, so that divisions of older versions are not used."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Divide one image and count its ground truth; a task for an engine."""
-
-    method: str
-    options: Mapping[str, Any]
-    side: int
-
-    def load(self, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """Read a sample's image and mask."""
-        return sample.image, sample.mask
-
-    def run(self, loaded: tuple[NDArray[np.uint8], NDArray[np.bool_] | None]) -> StoredDivision:
-        """Divide the image and count its ground truth."""
-        image, mask = loaded
-        size = (self.side, self.side)
-        regions = divide(resize_image(image, size), self.method, **self.options)
-        return StoredDivision.pack(regions, None if mask is None else _count(regions, mask, size))
-
-
-def _count(regions: Regions, mask: NDArray[np.bool_], size: tuple[int, int]) -> dict[str, NDArray[Any]]:
-    """Count the pixels of a mask in each region at a size, and its defect regions that are lost at that size."""
-    counts = count_cells(regions.cells, resize_mask(mask, size), regions.n_cells).to_arrays()
-    return {**counts, "lost": np.array(count_lost(mask, size))}
 
 
 class Divisions:
@@ -125,7 +96,7 @@ class Divisions:
             if not sample.mask_files or (counts := self._store.counts(key)) is None:
                 continue
             if "lost" not in counts and (mask := sample.mask) is not None:
-                counts = _count(self._store.regions(key), mask, size)
+                counts = count_truth(self._store.regions(key), mask, size)
                 self._store.put_counts(key, counts)
             lost.add(sample.id, *map(int, counts["lost"]))
         return lost

@@ -9,29 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.metrics.histograms import components
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["LostTruth", "count_lost"]
-
-
-def count_lost(mask: NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int]:
-    """Count a mask's 8-connected regions, and those that have no pixel left at another size.
-
-    Example:
-        >>> count_lost(np.array([[True, False, False, True]]), (1, 2))
-        (2, 1)
-    """
-    regions, count = components(mask)
-    pixels = np.bincount(resize_mask(regions, size).ravel(), minlength=count + 1)
-    return count, int(np.count_nonzero(pixels[1:] == 0))
+__all__ = ["LostTruth"]
 
 
 @dataclass

@@ -18,7 +18,7 @@ from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.escape import escaped
 from lvlm_ad.evaluate.config import RunConfig, resolve
 from lvlm_ad.evaluate.detectors import make_record
-from lvlm_ad.evaluate.lost_truth import LostTruth, count_lost
+from lvlm_ad.evaluate.lost_truth import LostTruth
 from lvlm_ad.evaluate.map_files import read_map, resize_map
 from lvlm_ad.evaluate.map_oddities import MapOddities
 from lvlm_ad.evaluate.rows import RowImage, RowResult
@@ -26,6 +26,7 @@ from lvlm_ad.evaluate.score_names import MAP_SUFFIXES, SampleNames, expected_nam
 from lvlm_ad.limits import is_utf8
 from lvlm_ad.log import Progress
 from lvlm_ad.methods import Finding
+from lvlm_ad.metrics.cut import count_lost
 from lvlm_ad.presets import Price
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 from lvlm_ad.errors import listed
 from lvlm_ad.metrics.bootstrap import CategoryImages, bootstrap, smoothed_bootstrap
@@ -141,6 +140,8 @@ def _bound(value: float, images: Sequence[float]) -> float | None:
     True AUROCs t of categories with k images give 1 everywhere with a probability of up to the product of all t^k. Of
     those for which it is 2.5 %, the ones in proportion to k, at most 1, have the smallest mean.
     """
+    from scipy.optimize import brentq  # noqa: PLC0415 - slow to import, and workers that divide need none
+
     if value not in {0.0, 1.0}:
         return None
     sizes = np.asarray(images, dtype=np.float64)

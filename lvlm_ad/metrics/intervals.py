@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri, stdtrit
 
 from lvlm_ad.metrics.curves import auroc, placements, steps_of
@@ -191,6 +190,8 @@ def _lower(
 
 
 def _root(function: Any, stop: float) -> float:
+    from scipy.optimize import brentq  # noqa: PLC0415 - slow to import, and workers that divide need none
+
     return float(brentq(function, -_SHIFT, stop, xtol=1e-13))
 
 

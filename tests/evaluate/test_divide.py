@@ -1,6 +1,8 @@
 """A data set is divided once, and that it is can be told at a look."""
 
 import shutil
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -11,6 +13,7 @@ from lvlm_ad.evaluate import RunConfig
 from lvlm_ad.evaluate.config import resolve
 from lvlm_ad.evaluate.divide import divide_dataset
 from lvlm_ad.log import Progress
+from lvlm_ad.metrics.cut import Cut
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.store import open_cache
 
@@ -72,3 +75,11 @@ def test_files_that_cannot_be_used_end_the_dividing(divided, small_data):
             small_data / "bolt" / "test" / "hole" / "002.png", small_data / "bolt" / "test" / "hole" / f"{name}.png"
         )
     assert divided(division="grid")[1] == 2
+
+
+def test_a_worker_that_divides_imports_little():
+    """The module of the task that workers do imports neither the evaluation nor what computes intervals."""
+    code = "import sys, lvlm_ad.metrics.cut; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert Cut.__module__ == "lvlm_ad.metrics.cut"
+    assert not {"lvlm_ad.evaluate", "lvlm_ad.text2seg", "lvlm_ad.methods", "scipy.optimize"} & set(modules)

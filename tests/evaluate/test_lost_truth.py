@@ -9,8 +9,8 @@ from PIL import Image
 from lvlm_ad.evaluate import RunConfig, score_maps
 from lvlm_ad.evaluate.config import resolve
 from lvlm_ad.evaluate.divide import divide_dataset
-from lvlm_ad.evaluate.lost_truth import count_lost
 from lvlm_ad.log import Progress
+from lvlm_ad.metrics.cut import count_lost
 from lvlm_ad.regions import DivisionStore
 from lvlm_ad.store import open_cache
 
