@@ -79,9 +79,11 @@ def print_methods(methods: list[dict[str, Any]]) -> None:
 
 def check(name: str, settings: dict[str, Any], out: Path, *, json: bool) -> None:
     """Ask a model for squares at known places, print what it found, and exit with 0 only if its convention holds."""
+    from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.evaluate import RunConfig, check_convention
 
-    found = check_convention(RunConfig(models=(name,), method=_METHOD, settings=settings, out=out))
+    with Bars() as bars:
+        found = check_convention(RunConfig(models=(name,), method=_METHOD, settings=settings, out=out), bars)
     if json:
         shell.print_json(_as_json(found))
     else:

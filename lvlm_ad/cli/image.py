@@ -30,13 +30,15 @@ def ask(
     from PIL import Image as Picture
 
     from lvlm_ad import evaluate
+    from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.report import overview
 
     values = shell.merged_settings(settings, division=division, prompt=prompt)
     config = evaluate.RunConfig(models=(model,), method=method, protocol=protocol, settings=values, out=out)
     if category is None:
         config = evaluate.without_name(config)
-    asked = evaluate.ask(image, config, category or "product")
+    with Bars() as bars:
+        asked = evaluate.ask(image, config, category or "product", bars)
     prediction, answer = asked.prediction, asked.prediction.record
     name = model.rpartition("/")[2].removesuffix(".toml")
     score = "no score" if answer.image_score is None else f"image score {answer.image_score:.2f}"

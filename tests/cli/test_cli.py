@@ -60,6 +60,7 @@ def test_every_command_explains_itself(lvlm_ad_command, command):
         (["bench", "--set", "api_key=sk-1"], "environment variable"),
         (["bench", "--set", "concurrency=2"], "an option of bench: --concurrency"),
         (["bench", "--set", "max-cost=1"], "an option of bench: --max-cost"),
+        (["bench", "-m", "gpt-4o", "--set", "engine=vllm"], "Models of this machine have it, and none of these is one"),
         (["bench", "--set", "model=gpt-4o"], "an option of bench: --model"),
         (["bench", "--set", "--limit=3"], "an option of bench: --limit"),
         (["bench", "--batch"], "--batch needs a chat model"),
@@ -314,6 +315,7 @@ def test_ask_asks_a_chat_model_as_a_bench_would(lvlm_ad_command, kept_data, endp
         assert asked.returncode == 0
         shown = "model: gpt-4v (gpt-4o)\nanswer: image anomaly score: 0.5.\nanswer: region 3: 0.25.\nimage score: 0.500"
         assert shown in asked.stdout
+        assert asked.stderr.startswith("gpt-4v: asks gpt-4o")
     texts = [body["messages"][0]["content"][-1]["text"] for body in endpoint.asked]
     assert ["metal nut" in text for text in texts] == [False, True]
     compared = lvlm_ad_command(*ask, "--method", "pairs")
