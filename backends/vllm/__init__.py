@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ import numpy as np
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Picture, Request
 from lvlm_ad.backend.formats import answer_pattern
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError, TransientError
-from lvlm_ad.weights import find_weights, free_bytes, name_of_model, needs_in_words, weights_hash
+from lvlm_ad.weights import find_weights, free_bytes, name_of_model, needs_in_words, user_cache, weights_hash
 
 # As installed, the package's name is another one.
 from ..openai import OpenAIBackend, OpenAIOptions  # noqa: TID252
@@ -78,7 +76,8 @@ class VllmBackend(Backend):
             schema=options.constrain,
             probabilities=bool(options.logprobs),
         )
-        self._log: Path | None = None
+        # A bench has it in its output folder.
+        self._log = user_cache() / "vllm" / f"{_UNSAFE.sub('_', name_of_model(options.model))}.log"
         self._note: Callable[[str], None] = lambda _: None
         self._doing: Callable[[str], None] = lambda _: None
         self._lock, self._starting = threading.Lock(), threading.Lock()
@@ -101,7 +100,7 @@ class VllmBackend(Backend):
         """Identify the weights by their content, and add their data type on this device.
 
         Raises:
-            ConfigError: the model cannot be found or downloaded.
+            ConfigError: the model cannot be found or downloaded, or this vLLM cannot run it.
         """
         self._find()
         return {
@@ -205,19 +204,19 @@ class VllmBackend(Backend):
         with self._lock:
             if self._folder is None:
                 folder = find_weights(options.model, revision=options.revision, code=options.trust_remote_code)
+                check_model(model_config(folder), options, self._vllm)
                 self._hash = weights_hash(folder)
                 self._folder = folder
             return self._folder
 
     def _start(self) -> tuple[Server, OpenAIBackend]:
         """Start the server, once; after a failure every question raises the same error."""
-        folder = self._find()
         with self._starting:
             if self._failure:
                 raise FatalError(self._failure)
             if self._server is None or self._endpoint is None:
                 try:
-                    self._serve(folder)
+                    self._serve(self._find())
                 except LvlmAdError as error:
                     self._failure = str(error)
                     self.close()
@@ -230,22 +229,19 @@ class VllmBackend(Backend):
     def _serve(self, folder: Path) -> None:
         """Start the server, wait until it answers, and ask it once."""
         options, vllm, begin = self._options, self._vllm, perf_counter()
-        self._cancelled.clear()
-        config = model_config(folder)
-        check_model(config, options, vllm)
-        count = len(self._gpus) if options.gpus == "auto" else options.gpus
-        gpus = 0 if vllm.on_cpu else tensor_parallel(config, count) if options.gpus == "auto" else count
+        gpus = tensor_parallel(model_config(folder), len(self._gpus)) if options.gpus == "auto" else options.gpus
+        gpus = 0 if vllm.on_cpu else gpus
         port, key = free_port(), secrets.token_hex(16)
         command = serve_command(
             folder, name_of_model(options.model), options, program=vllm.program, dtype=self._dtype, port=port, gpus=gpus
         )
-        self._note(f"starting vLLM {vllm.version}; its log is {self._log_file()}.")
+        self._note(f"starting vLLM {vllm.version}; its log is {self._log}.")
         variables = environment(key, vllm.program, on_cpu=vllm.on_cpu)
         endpoint = OpenAIBackend(self._endpoint_options(port), key=key, more=self._more)
         with self._lock:
             if self._closed.is_set():
                 raise FatalError("The model was closed.")
-            self._server = server = Server(command, variables, port, self._log_file())
+            self._server = server = Server(command, variables, port, self._log)
             self._endpoint = endpoint
         server.wait_until_ready(self._cancelled, self._doing)
         self._warm_up(server, port, key)
@@ -290,11 +286,3 @@ class VllmBackend(Backend):
         if not fixed:
             return {}
         return {"structured_outputs": {"regex": answer_pattern(int(request.options["n_regions"]))}}
-
-    def _log_file(self) -> Path:
-        """Return the file for the server's log; without a bench, a temporary one."""
-        if self._log is None:
-            handle, name = tempfile.mkstemp(prefix="lvlm-ad-vllm-", suffix=".log")
-            os.close(handle)
-            self._log = Path(name)
-        return self._log

@@ -69,15 +69,19 @@ def _attends_both_ways(config: Mapping[str, Any]) -> bool:
 
 
 def tensor_parallel(config: Mapping[str, Any], gpus: int) -> int:
-    """Return over how many GPUs a model can be distributed: at most ``gpus``, and a divisor of its attention heads.
+    """Return over how many GPUs a model can be distributed: a power of two that divides all of its attention heads.
+
+    vLLM also divides key-value heads, layers and vocabulary, and stops at a number that is none of their divisors;
+    powers of two divide them in the models that there are.
 
     Example:
-        >>> tensor_parallel({"text_config": {"num_attention_heads": 28}}, 8)
-        7
+        >>> tensor_parallel({"text_config": {"num_attention_heads": 28, "num_key_value_heads": 4}}, 8)
+        4
     """
     parts = [config, *(value for value in config.values() if isinstance(value, dict))]
-    heads = [one["num_attention_heads"] for one in parts if isinstance(one.get("num_attention_heads"), int)]
-    return next((count for count in range(gpus, 1, -1) if all(number % count == 0 for number in heads)), 1)
+    found = [one.get(name) for one in parts for name in ("num_attention_heads", "num_heads")]
+    heads = [number for number in found if isinstance(number, int)]
+    return max(count for count in (1, 2, 4, 8, 16) if count <= max(gpus, 1) and not any(one % count for one in heads))
 
 
 def serve_command(

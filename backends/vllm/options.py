@@ -34,7 +34,7 @@ class VllmOptions(BackendOptions):
     quantize: Literal["none", "fp8", "4bit"] = "none"
     """Weights made smaller while they are loaded, on a GPU: 8-bit floats, or 4 bits through bitsandbytes."""
     gpus: Annotated[int | Literal["auto"], Transport] = "auto"
-    """GPUs that share the model; auto: all, or as many of them as divide its attention heads."""
+    """GPUs that share the model; auto: a power of two, as many as there are and as divide its attention heads."""
     gpu_memory: Annotated[float, Field(gt=0, le=1), Transport] = 0.9
     """Fraction of each GPU's memory that vLLM takes; lower it if another program uses the GPU."""
     max_model_len: Annotated[int, Field(ge=1)] | None = None

@@ -48,14 +48,23 @@ class Server:
         port: where it will listen on this machine.
         log: the file for what it prints; an older one is replaced.
 
+    Raises:
+        FatalError: the log cannot be written.
+
     Attributes:
         log: as given.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], port: int, log: Path) -> None:
         self.log, self._port = log, port
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_bytes(b"")
+            # To append: two commands that share the file do not write over each other.
+            output = log.open("ab")
+        except OSError as error:
+            raise FatalError(f"vLLM's log {log} cannot be written: {error.strerror}.") from error
+        with output:
             # The supervisor ends the server when the pipe is closed: by us, or because this process is gone. The
             # session of its own keeps Ctrl-C away.
             self._process = subprocess.Popen(  # noqa: S603 - this Python, our own file

@@ -124,6 +124,15 @@ def test_a_server_that_does_not_start_is_one_clear_line(backend, seen, mode, sai
     assert all_end(started["pids"], 2)
 
 
+def test_a_log_that_cannot_be_written_is_one_clear_line(backend, seen, tmp_path):
+    """No server is started whose log nobody could read."""
+    one = backend()
+    one._log = tmp_path
+    with pytest.raises(FatalError, match=r"log .* cannot be written: Is a directory"):
+        one.answer(QUESTION)
+    assert seen() == ([], [])
+
+
 def test_a_server_that_ends_while_it_is_asked_is_fatal(backend, seen):
     """The error is the last cause in the log, and what the server leaves behind is ended."""
     one = backend("dies")

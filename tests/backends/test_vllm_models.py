@@ -12,7 +12,7 @@ from lvlm_ad_backends.vllm.installation import Installation, find_vllm, visible_
 from lvlm_ad_backends.vllm.logs import last_line, reason
 
 from lvlm_ad.backend import Request
-from lvlm_ad.errors import ConfigError, FatalError
+from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError
 from lvlm_ad.plugins import find_model
 from lvlm_ad.presets import load_model, preset_names, validated
 
@@ -79,8 +79,10 @@ def test_what_vllm_would_compute_wrongly_is_refused(backend, served_model, seen)
     """On a CPU, a model whose picture tokens attend both ways; anywhere, an architecture that vLLM does not know."""
     config = served_model / "config.json"
     config.write_text(json.dumps({"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"}))
-    with pytest.raises(FatalError, match=r"attend to each other in both directions.* Set engine=transformers"):
-        backend().answer(QUESTION)
+    both_ways = backend()
+    for ask in (both_ways.identity, lambda: both_ways.answer(QUESTION)):
+        with pytest.raises(LvlmAdError, match=r"attend to each other in both directions.* Set engine=transformers"):
+            ask()
     config.write_text(json.dumps({"architectures": ["Qwen2_5_VLForConditionalGeneratio"], "model_type": "x"}))
     with pytest.raises(
         FatalError, match=r"does not know Qwen2_5_VLForConditionalGeneratio, .*'Qwen2_5_VLForConditionalGeneration'"
@@ -101,11 +103,10 @@ def test_attention_both_ways_is_served_on_a_gpu():
 
 
 def test_as_many_gpus_as_divide_the_attention_heads():
-    """Of eight GPUs, seven for 28 heads, eight for 32, four if the vision tower has 12; one where none fits."""
-    assert [tensor_parallel({"num_attention_heads": heads}, 8) for heads in (28, 32, 31)] == [7, 8, 1]
-    both = {"text_config": {"num_attention_heads": 32}, "vision_config": {"num_attention_heads": 12}}
-    assert tensor_parallel(both, 8) == 4
-    assert tensor_parallel({}, 1) == 1
+    """Of eight GPUs, four for 28 heads (seven would not divide the other layers), eight for 32, one where none fits."""
+    assert [tensor_parallel({"num_attention_heads": heads}, 8) for heads in (28, 32, 31)] == [4, 8, 1]
+    both = {"text_config": {"num_attention_heads": 32}, "vision_config": {"num_heads": 12}}
+    assert [tensor_parallel(both, gpus) for gpus in (8, 3, 1)] == [4, 2, 1]
 
 
 @pytest.fixture
