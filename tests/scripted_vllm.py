@@ -112,6 +112,8 @@ def main():
         write(LOGS[mode])
         sys.exit(2 if mode == "usage" else 1)
     if mode == "stuck":
+        # At some moments of its start vLLM takes no notice of SIGTERM.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
     # As vLLM does: SIGTERM ends the engine, and the server when its last answer is sent.
     signal.signal(signal.SIGTERM, lambda *_: (engine.kill(), None if mode == "slow" else os._exit(0)))

@@ -56,7 +56,7 @@ class Server:
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], port: int, log: Path) -> None:
-        self.log, self._port = log, port
+        self.log, self._port, self._ready = log, port, False
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_bytes(b"")
@@ -96,6 +96,7 @@ class Server:
                 doing(last_line(self.log) or "starting")
                 if stopped.wait(0.3):
                     raise FatalError("vLLM was ended while it started.")
+            self._ready = True
         finally:
             doing("")
 
@@ -135,12 +136,12 @@ class Server:
         """End the server and all its processes; returns when none is left.
 
         Args:
-            at_once: do not let it wait for the answers under way.
+            at_once: do not let it wait for the answers under way; while it starts, there are none.
         """
         pipe = self._process.stdin
         with suppress(OSError):
-            if at_once:
-                pipe.write(b"now")  # type: ignore[union-attr]
+            if self._ready and not at_once:
+                pipe.write(b"gently")  # type: ignore[union-attr]
             pipe.close()  # type: ignore[union-attr]
         try:
             self._process.wait(_TO_END + 10)

@@ -2,8 +2,8 @@
 
     python supervise.py SECONDS COMMAND...
 
-The other side holds the write end of stdin: when that is closed, for whatever reason, the server gets SIGTERM, and
-SECONDS later SIGKILL; one second later if anything was written before, as then nobody waits for an answer.
+The other side holds the write end of stdin: when that is closed, for whatever reason, the server gets SIGTERM, and one
+second later SIGKILL, as nobody waits for its answers; SECONDS later if anything was written before.
 
 Runs alone, with the standard library only, so that it starts fast and nothing that happens in lvlm-ad can end it. Its
 status is the server's, or 128 + the number of the signal that ended the server.
@@ -33,11 +33,12 @@ def _die_with_me(parent: int) -> None:
 
 def _end(server: subprocess.Popen[bytes], patience: float) -> None:
     """Wait until nobody wants the server, then end it."""
+    seconds = _HURRY
     while os.read(sys.stdin.fileno(), 1024):
-        patience = _HURRY
+        seconds = patience
     server.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        server.wait(patience)
+        server.wait(seconds)
     _kill_group(server)
 
 
