@@ -42,6 +42,11 @@ class Expected:
         self._tokens = tokens
         self._starts = [token.start for token in tokens]
 
+    @property
+    def known(self) -> bool:
+        """Whether any token is known; without one every number counts as written."""
+        return bool(self._tokens)
+
     def __call__(self, number: Number) -> float | None:
         """Return a number's expected value in [0, 1]; without alternatives that is its value exactly.
 

@@ -124,6 +124,14 @@ def test_written_answer_is_read_back(answer):
     assert (result.image, dict(result.regions), result.status) == (image, dict(sorted(regions.items())), "ok")
 
 
+@given(answers, st.integers(0, N))
+@settings(deadline=None)
+def test_written_answer_is_read_like_any_other(answer, drawn):
+    """What ``write`` writes has a short way; the long one, which a space at the end leads to, reads the same."""
+    text = write(*answer)
+    assert parse(text, drawn) == parse(f"{text} ", drawn)
+
+
 @given(
     answers,
     st.lists(prose, max_size=4),
