@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import takewhile
 from pathlib import Path
 
 _ESCAPE = re.compile(
@@ -14,7 +15,7 @@ _HEAD = re.compile(
     r"^(?:\([\w. ]+pid=\d+\)\s*)*(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \S+ \S+ \[[^\]]*\]\s?)?"
 )
 """``(EngineCore pid=7) ERROR 11-29 10:00:00 [core.py:99] ``: process, level, time and place of a line."""
-_RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt)): (.*)")
+_RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Exit|Interrupt))(?:$|: (.*))")
 _USAGE = re.compile(r"^vllm serve: error: (.+)|^(?:api_server\.py: )?error: (.+)")
 _FOLLOWS = re.compile(
     r"See root cause above|Engine core initialization failed|EngineCore encountered an issue|EngineDead"
@@ -39,10 +40,13 @@ def reason(log: Path) -> str:
         if usage := _USAGE.match(lines[at]):
             return str(usage[1] or usage[2])[:_SHOWN]
         found = _RAISED.match(lines[at])
-        text = f"{found[1]}: {found[2]}" if found else lines[at]
+        text = ": ".join(filter(None, found.groups())) if found else lines[at]
         if "validation error" in text and at + 1 < len(lines):
             # Pydantic says what is wrong in the next line.
             text = lines[at + 1].strip().removeprefix("Value error, ")
+        if text.endswith(":"):
+            # What is wrong stands in the lines below it.
+            text = " ".join([text, *(line.strip() for line in takewhile(str.strip, lines[at + 1 :]))])
         return text[:_SHOWN].rstrip(" .")
     errors = [line for line in _end_of(log, _TAIL).splitlines() if " ERROR " in line]
     return _text_of(errors[-1])[:_SHOWN].rstrip(" .") if errors else ""

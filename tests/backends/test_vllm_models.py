@@ -189,6 +189,16 @@ def test_the_address_is_ours():
             "RuntimeError: Engi",
             "KeyError: 'a'",
         ),
+        (
+            "(Worker pid=3) a.AssertionError\nRuntimeError: Engine core initialization failed.\n",
+            "Runt",
+            "AssertionError",
+        ),
+        (
+            "ValueError: Needs one of: \n(1) a file \n(2) two files.\n\nEnd\n",
+            "End",
+            "ValueError: Needs one of: (1) a file (2) two files",
+        ),
     ],
 )
 def test_the_log_is_read_without_escapes(tmp_path, text, last, why):
