@@ -21,10 +21,8 @@ __all__ = [
     "chosen_device",
     "device_name",
     "find_weights",
-    "free_bytes",
     "from_hub",
     "name_of_model",
-    "needs_in_words",
     "user_cache",
     "weights_hash",
     "weights_size",
@@ -225,15 +223,6 @@ def weights_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in chosen)
 
 
-def free_bytes() -> int | None:
-    """Return the bytes of this machine's memory that are free; None if the system does not say."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
-
-
 def name_of_model(model: str) -> str:
     """Return the name of a model at the hub, or of its folder, whose location is not part of the model.
 
@@ -243,29 +232,6 @@ def name_of_model(model: str) -> str:
     """
     folder = Path(model).expanduser()
     return folder.resolve().name if folder.is_dir() else model
-
-
-def needs_in_words(model: str, revision: str | None, needed: float | None, free: int | None, device: str) -> str:
-    """Say how much memory a model needs, how much is free, and whether its files must be downloaded.
-
-    Args:
-        model: its name at the hub, or its folder.
-        revision: a branch, tag or commit; None: the main branch.
-        needed: bytes; None: unknown, and not said.
-        free: bytes; None: unknown.
-        device: where it runs.
-
-    Example:
-        >>> needs_in_words(".", None, 19e9, 42 * 10**9, "cuda")
-        '19 GB of 42 GB free on cuda'
-    """
-    parts = []
-    if needed is not None:
-        of_free = "" if free is None else f" of {free / 1e9:.0f} GB free"
-        parts.append(f"{needed / 1e9:.0f} GB{of_free} on {device}")
-    if not Path(model).expanduser().is_dir() and not at_hand(model, revision=revision):
-        parts.append("to be downloaded")
-    return ", ".join(parts)
 
 
 def _file_hash(path: Path) -> str:

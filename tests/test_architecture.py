@@ -32,6 +32,7 @@ STAGES = (
     "png",
     "store",
     "weights",
+    "memory",
     "presets",
     "conventions",
     "backend",

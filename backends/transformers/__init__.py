@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Request
 from lvlm_ad.backend.batching import Batches, BatchSize, ClosedError, Statistics, TooLargeError, preparing_threads
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError
-from lvlm_ad.weights import chosen_device, device_name, find_weights, name_of_model, needs_in_words, weights_hash
+from lvlm_ad.memory import check_memory, needs_in_words
+from lvlm_ad.weights import chosen_device, device_name, find_weights, name_of_model, weights_hash
 
 from .options import TransformersOptions
 
@@ -47,7 +48,7 @@ class TransformersBackend(Backend):
         missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
         if missing:
             raise ConfigError(f"Local models need {' and '.join(missing)}: pip install 'lvlm-ad[local]'.")
-        from .loading import check_memory, chosen_dtype  # noqa: PLC0415 - torch takes seconds
+        from .loading import SMALLER, chosen_dtype, free_memory  # noqa: PLC0415 - torch takes seconds
 
         self._options = options
         self._device = chosen_device(options.device)
@@ -56,7 +57,7 @@ class TransformersBackend(Backend):
             raise ConfigError(f"quantize={options.quantize} needs a CUDA GPU; the device is {self._device}.")
         self._stored_as = self._dtype if options.quantize == "none" else options.quantize
         if options.parameters is not None:
-            check_memory(options.parameters * 1e9, self._stored_as, self._device)
+            check_memory(options.parameters * 1e9, self._stored_as, free_memory(self._device), self._device, SMALLER)
         if options.batch_size == "auto":
             largest = _LARGEST_ON_GPU if self._device.startswith("cuda") else _LARGEST_ON_CPU
             self._size = BatchSize(min(4, largest), largest)
@@ -103,11 +104,11 @@ class TransformersBackend(Backend):
 
     def needs(self) -> str:
         """Return the memory that it needs, the memory that is free, and whether its files must be downloaded."""
-        from .loading import free_memory, needed_memory  # noqa: PLC0415 - as above
+        from .loading import free_memory  # noqa: PLC0415 - as above
 
-        options, count = self._options, self._options.parameters
-        needed = None if count is None else needed_memory(count * 1e9, self._stored_as)
-        return needs_in_words(options.model, options.revision, needed, free_memory(self._device), self._device)
+        options, device = self._options, self._device
+        count = None if options.parameters is None else options.parameters * 1e9
+        return needs_in_words(options.model, options.revision, count, self._stored_as, free_memory(device), device)
 
     def answer(self, request: Request) -> Answer:
         """Answer one question, together with other concurrent questions.

@@ -12,14 +12,14 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.weights import free_bytes, weights_size
+from lvlm_ad.memory import check_memory, free_bytes
+from lvlm_ad.weights import weights_size
 
 if TYPE_CHECKING:
     from .options import TransformersOptions
 
-_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "8bit": 8, "4bit": 4}
-_OVERHEAD = 1.2
-"""Factor for the memory of a small batch beside the weights: caches and pictures."""
+SMALLER = "quantize=4bit on a CUDA GPU"
+"""What a user may set if a model does not fit."""
 
 
 def chosen_dtype(wanted: str, device: str) -> str:
@@ -40,26 +40,11 @@ def free_memory(device: str) -> int | None:
     return free_bytes() if device == "cpu" else None
 
 
-def needed_memory(parameters: float, kind: str) -> float:
-    """Return approximately how many bytes a model needs to answer; ``kind`` is its data type, "8bit" or "4bit"."""
-    return parameters * _BITS[kind] / 8 * _OVERHEAD
-
-
-def check_memory(parameters: float, kind: str, device: str) -> None:
-    """Raise ConfigError if a model does not fit; ``kind`` is as for ``needed_memory``."""
-    needed, free = needed_memory(parameters, kind), free_memory(device)
-    if free is not None and needed > free:
-        raise ConfigError(
-            f"The model needs about {needed / 1e9:.0f} GB as {kind}, and {device} has {free / 1e9:.0f} GB free; "
-            "choose a smaller model, or set quantize=4bit on a CUDA GPU."
-        )
-
-
 def check_stored_weights(folder: Path, config: Any, kind: str, device: str) -> None:
     """Check that the weights in a folder fit; raises as ``check_memory`` does."""
     stored = getattr(config, "dtype", None)
-    bits = torch.finfo(stored).bits if isinstance(stored, torch.dtype) else _BITS["bfloat16"]
-    check_memory(weights_size(folder) * 8 / bits, kind, device)
+    bits = torch.finfo(stored).bits if isinstance(stored, torch.dtype) else 16
+    check_memory(weights_size(folder) * 8 / bits, kind, free_memory(device), device, SMALLER)
 
 
 def checked_config(folder: Path, options: TransformersOptions) -> Any:

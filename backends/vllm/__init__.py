@@ -16,7 +16,8 @@ import numpy as np
 from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Picture, Request
 from lvlm_ad.backend.formats import answer_pattern
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError, TransientError
-from lvlm_ad.weights import find_weights, free_bytes, name_of_model, needs_in_words, user_cache, weights_hash
+from lvlm_ad.memory import check_memory, free_bytes, needs_in_words
+from lvlm_ad.weights import find_weights, name_of_model, user_cache, weights_hash
 
 # As installed, the package's name is another one.
 from ..openai import OpenAIBackend, OpenAIOptions  # noqa: TID252
@@ -29,9 +30,6 @@ __all__ = ["VllmBackend", "VllmOptions"]
 
 _CONCURRENCY = 128
 """Questions under way with batch_size=auto: more than a GPU answers at once, so that it never waits for one."""
-_BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "fp8": 1.0, "4bit": 0.5}
-_OVERHEAD = 1.2
-"""Factor for the memory of a few questions beside the weights."""
 _UNSAFE = re.compile(r"[^\w.+-]")
 """What a file's name should not contain."""
 _DYING = 15.0
@@ -65,8 +63,10 @@ class VllmBackend(Backend):
                 "vLLM for this machine, or set engine=transformers."
             )
         self._dtype = options.dtype if options.dtype != "auto" else "float32" if vllm.on_cpu else "bfloat16"
+        self._stored_as = self._dtype if options.quantize == "none" else options.quantize
         if options.parameters is not None:
-            self._check_memory(options.parameters * 1e9)
+            smaller = "quantize=fp8 or 4bit on a GPU"
+            check_memory(options.parameters * 1e9, self._stored_as, self._free(), self._place(), smaller)
         size = options.batch_size
         self.capabilities = Capabilities(
             # With a given size, as many again wait at the server, so that each answer makes room for a question.
@@ -119,9 +119,9 @@ class VllmBackend(Backend):
 
     def needs(self) -> str:
         """Return the memory that it needs, the memory that is free, and whether its files must be downloaded."""
-        options, count = self._options, self._options.parameters
-        needed = None if count is None else self._needed(count * 1e9)
-        return needs_in_words(options.model, options.revision, needed, self._free(), self._place())
+        options = self._options
+        count = None if options.parameters is None else options.parameters * 1e9
+        return needs_in_words(options.model, options.revision, count, self._stored_as, self._free(), self._place())
 
     def answer(self, request: Request) -> Answer:
         """Answer one question, together with other concurrent questions.
@@ -185,18 +185,6 @@ class VllmBackend(Backend):
         if self._vllm.on_cpu:
             return free_bytes()
         return sum(gpu.free for gpu in self._gpus) or None
-
-    def _needed(self, parameters: float) -> float:
-        stored_as = self._dtype if self._options.quantize == "none" else self._options.quantize
-        return parameters * _BYTES[stored_as] * _OVERHEAD
-
-    def _check_memory(self, parameters: float) -> None:
-        needed, free = self._needed(parameters), self._free()
-        if free is not None and needed > free:
-            raise ConfigError(
-                f"The model needs about {needed / 1e9:.0f} GB as {self._dtype}, and {self._place()} has "
-                f"{free / 1e9:.0f} GB free; choose a smaller model, or set quantize=fp8 or 4bit on a GPU."
-            )
 
     def _find(self) -> Path:
         """Find, check and hash the model's files, once."""

@@ -154,6 +154,8 @@ def test_a_build_for_cuda_needs_a_gpu_with_room(backend, nvidia_smi):
     nvidia_smi("NVIDIA L4, 20000\nNVIDIA L4, 20000")
     with pytest.raises(ConfigError, match="needs about 173 GB as bfloat16, and cuda has 42 GB free"):
         backend(parameters=72)
+    with pytest.raises(ConfigError, match="needs about 43 GB as 4bit, and cuda has 42 GB free"):
+        backend(parameters=72, quantize="4bit")
     one = backend(parameters=8)
     assert one.environment()["device"] == "cuda: NVIDIA L4 x 2"
     assert one.needs() == "19 GB of 42 GB free on cuda"
