@@ -169,7 +169,7 @@ def _hint(key: str, known: Iterable[str]) -> str:
     """Say what the user of an unknown setting probably meant; begins with a space."""
     option = key.strip("- ").lower().replace("-", "_")
     if option == "engine":
-        return " Models of this machine have it, and none of these is one; to compute with Ray: bench --engine ray."
+        return " Only models that run on this machine have it. To compute with Ray: bench --engine ray."
     if option in _OPTIONS:
         return f" It is an option of bench: --{option.replace('_', '-')}."
     secret = " Do not give a key on the command line: name its environment variable." if "key" in key else ""

@@ -60,7 +60,7 @@ def test_every_command_explains_itself(lvlm_ad_command, command):
         (["bench", "--set", "api_key=sk-1"], "environment variable"),
         (["bench", "--set", "concurrency=2"], "an option of bench: --concurrency"),
         (["bench", "--set", "max-cost=1"], "an option of bench: --max-cost"),
-        (["bench", "-m", "gpt-4o", "--set", "engine=vllm"], "Models of this machine have it, and none of these is one"),
+        (["bench", "-m", "gpt-4o", "--set", "engine=vllm"], "Only models that run on this machine have it"),
         (["bench", "--set", "model=gpt-4o"], "an option of bench: --model"),
         (["bench", "--set", "--limit=3"], "an option of bench: --limit"),
         (["bench", "--batch"], "--batch needs a chat model"),
