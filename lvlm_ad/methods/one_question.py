@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from lvlm_ad.backend import Request
 from lvlm_ad.methods.contract import Conversation, Method, View
+from lvlm_ad.prompts.drawing import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,10 @@ class OneQuestion(Method):
 
     def inspect(self, view: View) -> Conversation:
         """Ask about the picture and read the answer."""
-        pictures = (*view.references, self.picture(view))
+        picture = self.picture(view)
+        if isinstance(picture, np.ndarray):
+            picture = view.picture(Pixels(picture))
+        pictures = (*view.references, picture)
         answer = yield Request(pictures, self.text(view), {"format": view.format, **self.question_options})
         return self.read(answer, view)
 
@@ -56,8 +60,11 @@ class OneQuestion(Method):
         """Return whether the answer is complete and gives an image score."""
         return answer.outcome != "truncated" and self.read(answer, view).usable
 
-    def picture(self, view: View) -> Picture:
-        """Return the picture to send, of the image's size."""
+    def picture(self, view: View) -> Picture | NDArray[np.uint8]:
+        """Return the picture to send, or its pixels, uint8 ``(S, S, 3)``: of the image's size.
+
+        A picture of ``view.picture`` need not be drawn again by the next command; pixels are computed each time.
+        """
         return view.picture()
 
     def text(self, view: View) -> str:

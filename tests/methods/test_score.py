@@ -21,6 +21,20 @@ def test_the_unmarked_picture_is_asked_about_after_the_references(make_view, tal
     assert (finding.image, finding.shapes, finding.status) == (0.85, (), "ok")
 
 
+class Mirrored(ImageScore):
+    """Shows pixels of its own, as methods did before views described pictures."""
+
+    def picture(self, view):
+        return view.image[:, ::-1]
+
+
+def test_a_method_may_return_pixels_instead_of_a_picture(make_view, talk, photo):
+    """Pixels of a user's own method are sent as the picture that they make."""
+    request, finding = talk(Mirrored(), make_view(photo), Answer("image anomaly score: 0.85"))
+    assert request.images == (Picture.from_pixels(photo[:, ::-1]),)
+    assert finding.image == 0.85
+
+
 def test_an_echo_of_the_question_is_no_score(make_view, talk):
     """A model that repeats the question gives no score; its example is in the format that is read."""
     request, finding = talk(ImageScore(), make_view(), lambda request: Answer(request.text))
