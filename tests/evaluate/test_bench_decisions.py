@@ -240,14 +240,16 @@ def test_an_answer_for_the_threshold_is_asked_once_and_counted(bench, endpoint):
 
 
 def test_the_limit_in_money_covers_the_references(bench, endpoint):
-    """An answer costs 0.82 USD: what --max-cost leaves unasked of the references is asked by the next command."""
+    """An answer costs 0.82 USD: what --max-cost leaves unasked, references included, is asked by the next command."""
     prices = {"price_input": 1000, "price_output": 1000, "price_date": "2026-01-01"}
     run = bench(settings=prices, threshold="reference:0.5", max_cost=13, concurrency=1)
-    unasked = [record for record in run.threshold_records if record.status == "unasked"]
-    assert unasked
+    statuses = [record.status for record in (*run.predictions, *run.threshold_records)]
+    # Which three are left out is open: the budget takes questions as their pictures get ready.
+    assert (statuses.count("ok"), statuses.count("unasked")) == (15, 3)
     assert len(endpoint.asked) == 15
     assert run.metrics["usage"]["spent_usd"] == pytest.approx(15 * 0.82)
-    assert bench(settings=prices, threshold="reference:0.5").metrics["decisions"]["asked"]["usable"] == 6
+    again = bench(settings=prices, threshold="reference:0.5")
+    assert (again.metrics["answers"]["ok"], again.metrics["decisions"]["asked"]["usable"]) == (12, 6)
     assert len(endpoint.asked) == 18
 
 
