@@ -101,15 +101,19 @@ def command(cluster, data, out, *more):
     ]
 
 
-def wide():
-    """An environment in which no line is cut off."""
-    return {**os.environ, "COLUMNS": "400"}
+def environment():
+    """An environment in which no line is cut off, and torch works with one thread, as in the workers of this cluster.
+
+    The number of threads decides in which order torch adds, and so the last bits of a score.
+    """
+    return {**os.environ, "COLUMNS": "400", "OMP_NUM_THREADS": "1"}
 
 
 def bench(cluster, data, out, *more, status=0):
     """Run a bench in the folder above ``out`` and return its messages."""
     asked = command(cluster, data, out, *more)
-    ran = subprocess.run(asked, check=False, cwd=out.parent, env=wide(), capture_output=True, text=True, timeout=240)
+    pipes = {"capture_output": True, "text": True}
+    ran = subprocess.run(asked, check=False, cwd=out.parent, env=environment(), timeout=240, **pipes)
     assert ran.returncode == status, ran.stderr
     return ran.stderr
 
@@ -150,7 +154,7 @@ def begun(cluster, data, out, *more):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # A test run in the background may pass on an ignored SIGINT.
     heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    return subprocess.Popen(asked, cwd=out.parent, env=wide(), text=True, **pipes, **heed)
+    return subprocess.Popen(asked, cwd=out.parent, env=environment(), text=True, **pipes, **heed)
 
 
 def test_a_cluster_gives_the_same_files(cluster, kept_data, tmp_path):
