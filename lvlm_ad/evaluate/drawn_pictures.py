@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from copy import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from lvlm_ad.deferred import deferred
 from lvlm_ad.errors import CacheError
 from lvlm_ad.evaluate.kept_pictures import KeptPicture, key_of
 from lvlm_ad.log import event
-from lvlm_ad.prompts.drawing import Drawing, draw
+from lvlm_ad.prompts.drawing import Drawing, draw, drawings_in
 
 if TYPE_CHECKING:
     from lvlm_ad.engines.workers import Workers
@@ -115,6 +115,4 @@ class _Wanted:
 
 def _is_known_elsewhere(drawing: Drawing) -> bool:
     """Return whether a drawing and those in it are lvlm-ad's own: another process may not find a user's class."""
-    inside = (getattr(drawing, field.name) for field in fields(drawing))
-    known = type(drawing).__module__.startswith("lvlm_ad.")
-    return known and all(_is_known_elsewhere(one) for one in inside if isinstance(one, Drawing))
+    return all(type(one).__module__.startswith("lvlm_ad.") for one in drawings_in(drawing))

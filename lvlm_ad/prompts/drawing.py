@@ -6,8 +6,10 @@ A description costs nothing. So the runner can look up a picture that was drawn 
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -21,15 +23,14 @@ from lvlm_ad.prompts.marks import MarkStyle, draw_marks
 from lvlm_ad.regions import Regions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from lvlm_ad.datasets.depth import Depth
     from lvlm_ad.store import Database
 
-__all__ = ["DRAWING_VERSION", "WHOLE", "Drawing", "ImageFile", "Images", "Marked", "Pixels", "Whole"]
+__all__ = ["DRAWING_VERSION", "WHOLE", "Drawing", "ImageFile", "Images", "Marked", "Pixels", "Whole", "drawings_in"]
 
 DRAWING_VERSION = 1
 """Raised when a drawing of lvlm-ad gives other pixels, so that pictures of older versions are not used."""
@@ -102,7 +103,8 @@ class Drawing:
 
     Attributes:
         version: which version of ``draw`` this is; raise it when the same fields give other pixels. None: each command
-            draws the picture anew, because nobody could know whether one that was kept is up to date.
+            draws the picture anew, because nobody could know whether one that was kept is up to date. A subclass does
+            not inherit it.
 
     Example:
         >>> from dataclasses import dataclass
@@ -118,21 +120,47 @@ class Drawing:
 
     version: ClassVar[int | None] = None
 
+    def __init_subclass__(cls) -> None:
+        if "version" not in vars(cls):
+            cls.version = None
+
     def draw(self, images: Images) -> NDArray[np.uint8]:
         """Return the picture, uint8 ``(h, w, 3)``, RGB; the image's arrays are not changed."""
         raise NotImplementedError
 
     def identity(self) -> dict[str, Any]:
         """Return class, version and fields as JSON values; arrays and regions as their SHA-256."""
-        cls = type(self)
         own = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        return {"drawing": f"{cls.__module__}.{cls.__qualname__}", "version": self.version, **own}
+        return {"drawing": _name(type(self)), "version": self.version, **own}
 
     @property
     def can_be_kept(self) -> bool:
         """Whether it has a version, and every drawing in its fields has one."""
-        inside = (getattr(self, field.name) for field in fields(self))
-        return self.version is not None and all(one.can_be_kept for one in inside if isinstance(one, Drawing))
+        return all(one.version is not None for one in drawings_in(self))
+
+
+def _name(cls: type) -> str:
+    """Return a class's name; if it is not of lvlm-ad, with its file: two files may have the same name."""
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return name if name.startswith("lvlm_ad.") or not file else f"{Path(file).resolve()}: {name}"
+
+
+def drawings_in(value: Any) -> Iterator[Drawing]:
+    """Yield a drawing and all that its fields hold.
+
+    Example:
+        >>> [type(one).__name__ for one in drawings_in((Whole(), Pixels(np.zeros((2, 2, 3), np.uint8))))]
+        ['Whole', 'Pixels']
+    """
+    if isinstance(value, Drawing):
+        yield value
+    inside: Iterable[Any] = value if isinstance(value, tuple) else ()
+    # A division holds none, and reading its arrays takes time.
+    if is_dataclass(value) and not isinstance(value, Regions):
+        inside = (getattr(value, field.name) for field in fields(value))
+    for one in inside:
+        yield from drawings_in(one)
 
 
 def _plain(value: Any) -> Any:
@@ -144,7 +172,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Drawing | ImageFile):
         return value.identity()
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        own = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {"class": type(value).__qualname__, **own}
     return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 

@@ -1,12 +1,13 @@
 """Tests of lvlm_ad.prompts.drawing: what a picture depends on, and that describing it reads nothing."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lvlm_ad.plugins.own import own_class
 from lvlm_ad.prompts import Drawing, Marked, MarkStyle, Whole, draw_marks
 from lvlm_ad.prompts.drawing import ImageFile, Pixels
 from lvlm_ad.regions import Regions, divide
@@ -49,6 +50,43 @@ def test_only_a_drawing_with_a_version_can_be_kept():
     assert Whole().can_be_kept
     assert not Turned(Whole()).can_be_kept
     assert not Marked(Regions.from_labels(np.ones((2, 2), int)), MarkStyle(), Turned(Whole())).can_be_kept
+
+
+@dataclass(frozen=True, eq=False)
+class Dark(Whole):
+    """Draws otherwise than what it inherits from."""
+
+    def draw(self, images):
+        return images.image // 2
+
+
+@dataclass(frozen=True, eq=False)
+class Row(Drawing):
+    """Drawings beside each other."""
+
+    parts: tuple
+    version = 1
+
+
+def test_a_version_is_not_inherited_and_counts_for_every_drawing_inside():
+    """Code of somebody else's may change, wherever its drawing is."""
+    assert not Dark().can_be_kept
+    assert Row((Whole(), Row((Whole(),)))).can_be_kept
+    assert not Row((Whole(), Row((Turned(Whole()),)))).can_be_kept
+
+
+def test_classes_of_one_name_in_two_files_differ(tmp_path):
+    """Drawings of two files of one name, and fields that hold alike values of other classes, are not mixed up."""
+    names = set()
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "mine.py"
+        file.write_text("from lvlm_ad.prompts import Drawing\n\n\nclass Mine(Drawing):\n    version = 1\n")
+        drawing, _ = own_class(f"{file}:Mine", lambda _: True, "")
+        names.add(json.dumps(drawing().identity()))
+    assert len(names) == 2
+    fields = [make_dataclass(name, ["side"])(1) for name in ("Square", "Circle")]
+    assert Row((fields[0],)).identity() != Row((fields[1],)).identity()
 
 
 def test_marks_are_those_of_draw_marks(regions):
