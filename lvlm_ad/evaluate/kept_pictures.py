@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +33,8 @@ _LARGEST = 1 << 30
 """Bytes of one file, at most; the largest picture that can be drawn is smaller."""
 _SHARE = 20
 """The folder is looked at each time that this fraction of the limit (a twentieth) was written: others write, too."""
+_SPARE = 500 * 10**6
+"""Bytes of the disk that stay free: answers must find room, pictures need not."""
 _LEFT = 0.9
 """Share of the limit that is left when pictures are deleted, so that it is not done for each new one."""
 
@@ -94,12 +98,18 @@ class KeptPictures:
         folder: where the files are.
         limit: their bytes in all; 0: digests alone are kept.
         note: called with what the user should know.
+        spare: bytes of the disk that stay free.
     """
 
     def __init__(
-        self, database: Database, folder: Path, limit: int, note: Callable[[str], None] = lambda _: None
+        self,
+        database: Database,
+        folder: Path,
+        limit: int,
+        note: Callable[[str], None] = lambda _: None,
+        spare: int = _SPARE,
     ) -> None:
-        self._database, self._folder, self._limit, self._note = database, folder, limit, note
+        self._database, self._folder, self._limit, self._note, self._spare = database, folder, limit, note, spare
         self._writing = threading.Lock()
         self._written = limit
         """Bytes since the folder was looked at; at first so many that the first file has it looked at."""
@@ -147,7 +157,12 @@ class KeptPictures:
             for folder in (self._folder, path.parent):
                 # A link could lead elsewhere: the output folder may come from somebody else.
                 folder.mkdir(exist_ok=not folder.is_symlink())
+            if shutil.disk_usage(path.parent).free < self._spare:
+                raise OSError(errno.ENOSPC, f"less than {self._spare:,} bytes are free on the disk")  # noqa: TRY301 - one note for all
             write_file(path, picture.data, durable=False)
+        except FileNotFoundError:
+            # Another thread or command, which needed room, deleted the half-written file, or a user the folder.
+            return False
         except OSError as error:
             with self._writing:
                 if self._limit:
@@ -165,7 +180,8 @@ class KeptPictures:
         """Delete the files that were not used for longest, if all together are too large."""
         files = list(self._files())
         total = sum(size for _, size, _ in files)
-        if total <= self._limit:
+        # Less than the limit, by what is written until the folder is looked at again.
+        if total <= self._limit - self._limit / _SHARE:
             return
         for _, size, path in sorted(files):
             # Another command may have deleted it just now.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
@@ -105,6 +106,27 @@ def test_without_room_digests_alone_are_kept(database, tmp_path):
         assert kept.find("key").digest == PICTURE.digest
         assert kept.read(PICTURE.digest) is None
     assert not (tmp_path / "pictures").exists()
+
+
+def test_threads_that_exceed_the_limit_together_go_on(database, tmp_path):
+    """A thread that makes room may delete what another is writing: that one is not kept, later ones are."""
+    notes = []
+    kept = [KeptPictures(database, tmp_path / "pictures", 2 * len(OTHERS[0].data), notes.append) for _ in range(4)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: kept[n % 4].keep(OTHERS[n % 12].digest, OTHERS[n % 12]), range(400)))
+    kept[0].keep("key", OTHERS[0])
+    assert kept[0].read(OTHERS[0].digest) == OTHERS[0].data
+    assert notes == []
+
+
+def test_pictures_leave_room_on_the_disk(database, tmp_path):
+    """On a disk that is nearly full nothing is written, so that answers find room; a note says so."""
+    notes = []
+    kept = KeptPictures(database, tmp_path / "pictures", 10**6, notes.append, spare=1 << 62)
+    kept.keep("key", PICTURE)
+    assert kept.find("key").digest == PICTURE.digest
+    assert files(tmp_path / "pictures") == {}
+    assert "bytes are free on the disk" in notes[0]
 
 
 def test_links_are_not_followed(database, tmp_path):
