@@ -23,9 +23,10 @@ _OVERSAMPLING = 4
 """Lines are drawn this much larger and averaged down, so that their edges are smooth."""
 
 
-def coloured(grey: Field, colour: Colour) -> Field:
+def coloured(grey: Field, colour: Colour | Field) -> Field:
     """Turn a grey picture ``(H, W)`` into a colour picture ``(H, W, 3)``."""
-    return np.asarray(grey[:, :, None] * np.asarray(colour))
+    # One channel after the other in memory: NumPy is slow where the innermost loop is over three channels.
+    return np.moveaxis(np.multiply.outer(np.asarray(colour), grey), 0, -1)
 
 
 class Canvas:
@@ -50,7 +51,7 @@ class Canvas:
         self.rng, self.size = rng, size
         centres = (np.arange(size) + 0.5) / size
         self.x, self.y = np.meshgrid(centres, centres)
-        self.image: Field = np.zeros((size, size, 3))
+        self.image: Field = np.moveaxis(np.zeros((3, size, size)), 0, -1)
         self.area = np.ones((size, size), np.bool_)
         self.mask = np.zeros((size, size), np.bool_)
         self.parts: list[Part] = []
@@ -64,7 +65,7 @@ class Canvas:
     def shade(self, factor: Colour, shape: Field) -> None:
         """Multiply the image's colours by factors."""
         at = _window(shape)
-        self.image[at] *= 1 + shape[at][:, :, None] * (np.asarray(factor) - 1)
+        self.image[at] *= 1 + coloured(shape[at], np.asarray(factor) - 1)
 
     def mark(self, shape: Field, above: float = 0.5) -> None:
         """Note in the mask that a shape is defective."""
