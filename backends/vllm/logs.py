@@ -7,6 +7,8 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
+__all__ = ["last_line", "reason"]
+
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )

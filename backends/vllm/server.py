@@ -17,7 +17,7 @@ from lvlm_ad.errors import FatalError
 
 from .logs import last_line, reason
 
-__all__ = ["Server", "free_port"]
+__all__ = ["Server", "environment", "free_port"]
 
 _SUPERVISOR = Path(__file__).with_name("supervise.py")
 _TO_END = 20.0
