@@ -46,7 +46,7 @@ def test_boxes_are_drawn_and_painted(report, method_runs):
     assert [bool(card["runs"][0]["places"]) for card in data["cards"]] == [bool(record.shapes) for record in records]
     at = next(at for at, record in enumerate(records) if record.shapes)
     x1, y1, x2, y2 = records[at].shapes[0]["box"]
-    score_map = np.asarray(Image.open(folder / "pictures" / data["cards"][at]["runs"][0]["map"]))
+    score_map = np.asarray(Image.open(folder / "pictures" / data["cards"][at]["runs"][0]["map"]).convert("RGB"))
     layer = np.asarray(Image.open(folder / "pictures" / data["cards"][at]["runs"][0]["places"]))
     middle = round((y1 + y2) / 2), round((x1 + x2) / 2)
     assert score_map[middle].tolist() == [255, 234, 70]
