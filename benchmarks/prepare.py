@@ -92,7 +92,7 @@ def child(paths: list[str]) -> dict[str, Any]:
         marked = stage("marks", lambda: draw_marks(resized, regions, MarkStyle()))
         picture = stage("PNG and digest", lambda: Picture.from_pixels(marked))
         with Image.open(io.BytesIO(picture.data)) as written:
-            same.update(np.asarray(written).tobytes())
+            same.update(np.asarray(written.convert("RGB")).tobytes())
         same.update(f"{picture.digest} {cut.hash}".encode())
         size += len(picture.data)
 

@@ -29,7 +29,7 @@ class Picture:
     """One picture, encoded once. In a bench, all but the media type is looked up or drawn when it is first used.
 
     Attributes:
-        data: the encoded file.
+        data: the encoded file. A grey picture's has one channel: convert what you decode to RGB.
         media_type: format of ``data``, for example ``image/png``.
         digest: SHA-256 (hex) of the pixels and their shape. It identifies the question: another version of the PNG
             library changes the bytes, but must not make stored answers useless.
@@ -56,7 +56,7 @@ class Picture:
 
     @classmethod
     def from_pixels(cls, pixels: NDArray[np.uint8]) -> Picture:
-        """Encode an image as PNG.
+        """Encode an image as PNG, in one channel if all three are equal everywhere.
 
         Args:
             pixels: uint8 ``(H, W, 3)``, RGB.

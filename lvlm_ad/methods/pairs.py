@@ -160,7 +160,7 @@ def _reference(view: View, index: int) -> ImageFile | NDArray[np.uint8]:
 
 def _described(picture: Picture) -> NDArray[np.float64]:
     """Return the descriptor of an image by its thumbnail, which is kept like any picture: no image need be read."""
-    return np.asarray(Image.open(BytesIO(picture.data)), dtype=np.float64).ravel()
+    return np.asarray(Image.open(BytesIO(picture.data)).convert("RGB"), dtype=np.float64).ravel()
 
 
 def _described_pool(pool: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:

@@ -127,7 +127,7 @@ def test_only_the_new_tokens_are_the_answer(backend, tiny_lvlm, tmp_path):
     (folder / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": [2, late]}))
     processor = AutoProcessor.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder).eval()
-    image = Image.open(BytesIO(request.images[0].data))
+    image = Image.open(BytesIO(request.images[0].data)).convert("RGB")
     parts = [{"type": "image", "image": image}, {"type": "text", "text": request.text}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": parts}],

@@ -20,7 +20,7 @@ BOLT = ("bolt",)
 def pictures_of(body):
     """Decode the pictures of a request."""
     uris = [part["image_url"]["url"] for part in body["messages"][0]["content"] if part["type"] == "image_url"]
-    return [np.asarray(Image.open(BytesIO(base64.b64decode(uri.partition(",")[2])))) for uri in uris]
+    return [np.asarray(Image.open(BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")) for uri in uris]
 
 
 def blind_below(count):

@@ -22,7 +22,7 @@ SIZE = (SIDE, SIDE)
 def picture_of(body):
     """Decode the last picture of a request."""
     uris = [part["image_url"]["url"] for part in body["messages"][0]["content"] if part["type"] == "image_url"]
-    return np.asarray(Image.open(BytesIO(base64.b64decode(uris[-1].partition(",")[2]))))
+    return np.asarray(Image.open(BytesIO(base64.b64decode(uris[-1].partition(",")[2]))).convert("RGB"))
 
 
 def red_box(picture, side=SIDE):

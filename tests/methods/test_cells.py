@@ -40,7 +40,7 @@ def test_marks_are_drawn_only_if_asked_for(make_view, talk, photo, names, first)
     """Without marks the picture is sent as it is; with them it bears grid and names, and the question says so."""
 
     def sent(request):
-        return np.asarray(Image.open(BytesIO(request.images[-1].data)))
+        return np.asarray(Image.open(BytesIO(request.images[-1].data)).convert("RGB"))
 
     plain, _ = talk(cells(cell_names=names), make_view(photo, prompt="cells"), Answer("A1"))
     marked, _ = talk(cells(cell_names=names, marks=True), make_view(photo, prompt="cells"), Answer("A1"))

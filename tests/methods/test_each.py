@@ -15,7 +15,7 @@ from lvlm_ad.regions.shapes import Region
 
 def pixels(picture):
     """The pixels of a picture, uint8 (H, W, 3)."""
-    return np.asarray(Image.open(BytesIO(picture.data)))
+    return np.asarray(Image.open(BytesIO(picture.data)).convert("RGB"))
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def red_box(pixels):
 
 def look(request, name):
     """Return what a model sees: the picture after its own resizing or padding, uint8 ``(H, W, 3)``."""
-    picture = Image.open(BytesIO(request.images[-1].data))
+    picture = Image.open(BytesIO(request.images[-1].data)).convert("RGB")
     if name == "padded_1":
         side = max(picture.size)
         square = Image.new("RGB", (side, side))

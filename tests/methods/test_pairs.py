@@ -33,7 +33,7 @@ class Pool(list):
 
 def pixels(picture):
     """The pixels of a picture, uint8 (H, W, 3)."""
-    return np.asarray(Image.open(BytesIO(picture.data)))
+    return np.asarray(Image.open(BytesIO(picture.data)).convert("RGB"))
 
 
 def pairs(shots=1):

@@ -28,7 +28,7 @@ def zoom(**options):
 
 def pixels(picture):
     """The pixels of a picture, uint8 (H, W, 3)."""
-    return np.asarray(Image.open(BytesIO(picture.data)))
+    return np.asarray(Image.open(BytesIO(picture.data)).convert("RGB"))
 
 
 def with_defect(scale, row=60, column=76, side=5):

@@ -213,13 +213,32 @@ def test_a_grid_with_names_has_the_same_pixels(image, rows, columns, style):
 @given(pixels=hnp.arrays(np.uint8, st.tuples(sides, sides, st.sampled_from([1, 2, 3, 4]))), is_flat=st.booleans())
 def test_a_png_holds_the_pixels_that_were_written(pixels, is_flat):
     """Pillow reads what was written, for every number of channels; grey images may be (H, W) too."""
-    grey = pixels.shape[2] == 1
+    channels = pixels.shape[2]
+    grey = channels == 1
     written = png_bytes(pixels[:, :, 0] if grey and is_flat else pixels)
     with Image.open(BytesIO(written)) as image:
         image.verify()
     with Image.open(BytesIO(written)) as image:
-        assert np.array_equal(np.asarray(image), pixels[:, :, 0] if grey else pixels)
-        assert image.mode == ("L", "LA", "RGB", "RGBA")[pixels.shape[2] - 1]
+        equal = channels == 3 and (pixels == pixels[:, :, :1]).all()
+        assert image.mode == ("L" if equal else ("L", "LA", "RGB", "RGBA")[channels - 1])
+        read = np.asarray(image.convert("RGB") if equal else image)
+        assert np.array_equal(read, pixels[:, :, 0] if grey else pixels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(grey=hnp.arrays(np.uint8, st.tuples(sides, sides)), where=st.data())
+def test_rgb_is_written_as_grey_only_if_no_pixel_has_a_colour(grey, where):
+    """One value in one channel that differs by one keeps all three; the picture read as RGB is the same either way."""
+    pixels = np.repeat(grey[:, :, None], 3, axis=2)
+    for mode in ("L", "RGB"):
+        picture = Picture.from_pixels(pixels)
+        with Image.open(BytesIO(picture.data)) as image:
+            assert image.mode == mode
+            assert np.array_equal(np.asarray(image.convert("RGB")), pixels)
+        assert picture.size == grey.shape[::-1]
+        assert picture.digest == hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        place = tuple(where.draw(st.integers(0, side - 1)) for side in pixels.shape)
+        pixels[place] ^= 1
 
 
 def test_the_digest_is_the_hash_of_shape_and_pixels_and_the_file_is_hardly_larger(photo):
