@@ -27,7 +27,6 @@ PROGRAM = os.environ.get("LVLM_AD_TEST_VLLM") or program_path("vllm")
 
 pytestmark = [
     pytest.mark.heavy,
-    pytest.mark.timeout(1200),
     pytest.mark.skipif(PROGRAM is None, reason="no vLLM: set LVLM_AD_TEST_VLLM to its program"),
 ]
 
