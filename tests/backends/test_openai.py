@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 import socket
 import sys
@@ -66,6 +67,24 @@ def test_a_question_is_sent_as_chat_completion(backend, endpoint):
     )
     assert (answer.usage.input_tokens, answer.usage.cached_tokens, answer.usage.output_tokens) == (800, None, 20)
     assert answer.seconds > 0
+
+
+@pytest.mark.parametrize("detail", ["high", "none"])
+@pytest.mark.parametrize("takes", [("temperature", "seed", "logprobs", "schema", "batch"), ("schema", "batch", "uuid")])
+def test_a_question_is_the_json_that_python_writes(backend, detail, takes):
+    """Byte by byte, although pictures are put in afterwards: what looks like a picture's URL in a text stays a text."""
+    text = 'data:image/png;base64," é\\ \ud83d\n"messages":[{"role":"user"}]'
+    options = {"schema": {"properties": {"url": {"const": 'data:;base64,"'}}}, "probabilities": True, "repeat": 2}
+    images = (*REQUEST.images, replace(REQUEST.images[0], data=bytes(range(256)), media_type='image/"x'))
+    made = backend(detail=detail, takes=takes, sampling="plain", keep_special_tokens=False)
+    body = made.batch_line("k", Request(images, text, options)).partition(b'"body":')[2][:-2]
+    read = json.loads(body)
+    assert body == json.dumps(read, separators=(",", ":")).encode()
+    *shown, last = read["messages"][0]["content"]
+    assert last == {"type": "text", "text": text}
+    for part, picture in zip(shown, images, strict=True):
+        url = f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
+        assert part["image_url"] == {"url": url} | ({} if detail == "none" else {"detail": detail})
 
 
 def test_options_can_be_left_to_the_endpoint(backend, endpoint):
