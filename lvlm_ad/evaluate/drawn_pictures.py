@@ -72,7 +72,9 @@ class DrawnPictures:
         """Look up digest and size."""
         if wanted.known is None and wanted.drawing.can_be_kept:
             wanted.key = wanted.key or key_of(self._identity, wanted.drawing.identity())
-            wanted.known = self._kept.find(wanted.key)
+            # Another thread may draw it in the meantime: that nothing was kept must not replace what it drew.
+            if (found := self._kept.find(wanted.key)) is not None:
+                wanted.known = found
         return wanted.known
 
     def _draw(self, wanted: _Wanted) -> None:

@@ -13,13 +13,16 @@ from lvlm_ad.backend import Answer, Picture
 from lvlm_ad.conventions import load_convention
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.engines import LocalEngine
+from lvlm_ad.engines.workers import Workers
 from lvlm_ad.errors import CacheError
 from lvlm_ad.evaluate import RunConfig, dry_run, resolve
 from lvlm_ad.evaluate.conversation import Talk
+from lvlm_ad.evaluate.drawn_pictures import DrawnPictures
 from lvlm_ad.evaluate.kept_pictures import KeptPictures, key_of
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.evaluate.views import Views
 from lvlm_ad.methods import AskedModel
+from lvlm_ad.prompts.drawing import WHOLE, ImageFile
 from lvlm_ad.regions import divide
 from lvlm_ad.store import open_cache
 
@@ -248,3 +251,28 @@ def test_a_repeat_a_second_model_and_a_dry_run_draw_nothing(bench, drawn, kept_d
     bench(keep_pictures=0)
     assert drawn() == 0
     assert len(files(out / "pictures")) == 6
+
+
+def test_a_picture_drawn_while_another_thread_looks_for_it_stays_known(database, tmp_path):
+    """A thread that found nothing does not forget what another one drew in the meantime."""
+    path = tmp_path / "part.png"
+    path.write_bytes(PICTURE.data)
+
+    class DrawnMeanwhile(KeptPictures):
+        """A store in which every first search ends after another thread has drawn the picture."""
+
+        looked_for = False
+
+        def find(self, key):
+            found = super().find(key)
+            if not self.looked_for:
+                self.looked_for = True
+                with ThreadPoolExecutor(1) as other:
+                    assert other.submit(lambda: picture.data).result()
+            return found
+
+    workers = Workers(seconds_here=60)
+    kept = DrawnMeanwhile(database, tmp_path / "pictures", 10**6)
+    picture = DrawnPictures(ImageFile(path, None, SIDE, database), kept, workers).picture(WHOLE)
+    assert picture.size == (SIDE, SIDE)
+    workers.close()
