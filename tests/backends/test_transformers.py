@@ -470,9 +470,10 @@ def test_the_first_token_has_its_alternatives_and_their_probabilities(backend):
 
     asked = backend("qwen2_5_vl", max_tokens=4)
     found = 0
-    for number in range(3):
+    for number in range(6):
         answer = asked.answer(question(number))
-        if answer.first is None:
+        # Where the answer begins with a part of a character, the first token comes from a later step.
+        if answer.first is None or answer.text.startswith("\ufffd"):
             continue
         found += 1
         model = asked._model
