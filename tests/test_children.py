@@ -90,6 +90,7 @@ def test_a_module_command_does_not_look_there():
     assert run(sys.executable, "-m", "lvlm_ad", "--version").startswith("lvlm-ad ")
 
 
+@pytest.mark.slow
 def test_your_own_model_and_its_neighbours_are_found(odd_folder):
     """A model's file may import files beside it, at once or later, here and in a check."""
     (odd_folder / "mine.py").write_text(OWN_MODEL)

@@ -53,6 +53,7 @@ def batches_in(path):
         return BatchLedger(database).open_batches({"m": 1})
 
 
+@pytest.mark.slow
 def test_a_sound_folder_is_only_examined(kept_data, tmp_path, lvlm_ad_command):
     """Stores and runs are counted; neither examining nor repairing changes a run."""
     alone = {"models": ["contrast"], "reference_rows": False, "resamples": 0}

@@ -100,6 +100,7 @@ def test_stored_answers_cost_no_question_and_give_the_same_numbers(frozen, name)
     same(without_prose(json.loads((folder / "run.json").read_text())), without_prose(manifest))
 
 
+@pytest.mark.slow
 def test_offline_rows_give_the_same_numbers(frozen):
     """Chance, oracle and scripted answers give the metrics and predictions of before; contrast up to rounding."""
     expected = json.loads((frozen / "bench-offline.json").read_text())["runs"]

@@ -228,6 +228,7 @@ def test_divisions_are_stored(quick_bench):
     assert "dividing: 12\n" in other.stderr
 
 
+@pytest.mark.slow
 def test_images_without_a_usable_answer_end_with_3(quick_bench, endpoint):
     """The counts and a remedy are printed. A model's escape sequences do not reach the terminal."""
     endpoint.reply = lambda _: (400, {"error": {"message": "bad \x1b[31mpicture\x07"}}, {})
@@ -244,6 +245,7 @@ def test_images_without_a_usable_answer_end_with_3(quick_bench, endpoint):
     assert "\x1b" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_dry_run_asks_nothing(quick_bench, endpoint):
     """It prints the number of questions and their cost on stdout, as text or JSON."""
     options = ("--model", "gpt-4v", "--set", f"base_url={endpoint.url}", "--dry-run")

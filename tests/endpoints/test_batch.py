@@ -209,6 +209,7 @@ def test_an_interrupted_batch_counts_towards_the_limit(lvlm_ad_command, batches,
     assert metrics(done)["usage"]["spent_usd"] <= 2
 
 
+@pytest.mark.slow
 def test_an_endpoint_without_batches_is_refused_before_anything(lvlm_ad_command, batches, small_data):
     """Backends and presets that take no batches say so at once."""
     done = bench(lvlm_ad_command, batches, small_data, "--batch", "--set", 'takes=["temperature"]')

@@ -42,6 +42,7 @@ def test_each_round_is_a_batch(lvlm_ad_command, batches, small_data):
     assert (len(batches.batches), batches.live, metrics(again.stdout)["usage"]["spent_usd"]) == (2, [], 0)
 
 
+@pytest.mark.slow
 def test_a_limit_in_money_is_for_all_rounds(lvlm_ad_command, batches, small_data):
     """With money for a part of the second round, the same command with more money goes on there."""
     asked = arguments(batches, small_data, "--batch", "--max-cost", "8", image_tokens="fixed 700")

@@ -95,6 +95,7 @@ def test_work_that_nobody_reads_on_ends(tasks, engine):
         engine.workers.call(divmod, 7, 2)
 
 
+@pytest.mark.slow
 def test_a_call_that_nobody_waits_for_is_ended(tasks, engine):
     """A long task under way does not delay the end of the work; the next work gets processes all the same."""
     results = engine.map(tasks.Sleep(), [0, 0, 0, 60, 60, 60, 60, 60, 60])

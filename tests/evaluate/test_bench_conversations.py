@@ -81,6 +81,7 @@ def test_votes_use_the_stored_answers_of_regions(bench, endpoint):
         assert all(record.spread == 0 and len(record.steps) == 3 for record in run.predictions)
 
 
+@pytest.mark.slow
 def test_pairs_show_the_nearest_training_image(bench, endpoint, kept_data):
     """Every left half is the normal training image of the same category that looks most like the right half."""
     dataset = load_dataset("folder", kept_data)

@@ -79,6 +79,7 @@ def test_formats_and_places_hold_the_same_map(dataset, maps, kept_data, tmp_path
     assert runs[0].manifest.config_hash != runs[1].manifest.config_hash
 
 
+@pytest.mark.slow
 def test_image_scores_may_be_given(dataset, maps, kept_data, tmp_path):
     """From CSV by file name or from JSON by id; they then decide the image metrics alone."""
     scores = {sample.id: float(sample.label) for sample in dataset}

@@ -342,6 +342,7 @@ def test_the_command_names_each_check(tmp_path, lvlm_ad_command):
     assert (done.returncode, "own.py has no setting 'wrod'" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_pytest_makes_one_test_per_check(tmp_path):
     """With ``pytest_plugins`` a failure names its check; tests that ask for no check are left alone."""
     (tmp_path / "test_mine.py").write_text(

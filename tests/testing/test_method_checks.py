@@ -194,6 +194,7 @@ def test_every_check_is_a_sentence():
     assert all(sentence(check).endswith(".") for check in METHOD_CHECKS.values())
 
 
+@pytest.mark.slow
 def test_the_command_names_each_check(tmp_path, lvlm_ad_command):
     """One line per check; what is wrong stands in the JSON and in the status; a wrong setting is named."""
     (tmp_path / "hasty.py").write_text(
