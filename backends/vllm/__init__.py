@@ -262,7 +262,7 @@ class VllmBackend(Backend):
             temperature=options.temperature,
             seed=options.seed if options.temperature else None,
             max_tokens=options.max_tokens,
-            token_parameter="max_tokens",  # noqa: S106 - no secret
+            token_parameter="max_tokens",  # nosec B106 # noqa: S106 - no secret
             logprobs=options.logprobs,
             keep_special_tokens=options.keep_special_tokens,
             timeout=options.timeout,
