@@ -1,4 +1,4 @@
-"""PNG files written in half the processor time that Pillow takes."""
+"""PNG files written in a fraction of the processor time that Pillow takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+from isal import isal_zlib
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    deflate = zlib.compressobj(level=1)
+    deflate = isal_zlib.compressobj(level=1)
     header = (width.to_bytes(4, "big"), height.to_bytes(4, "big"), bytes((8, _COLOUR_TYPES[channels], 0, 0, 0)))
     return b"".join(
         (

@@ -99,19 +99,23 @@ def borders(regions: Regions, width: int = 1) -> NDArray[np.bool_]:
         >>> borders(Regions.from_labels(np.array([[1, 1, 2, 2]])))
         array([[False,  True,  True, False]])
     """
+    cells, membership = regions.cells, regions.membership
+    # In most divisions each region is one cell and each cell one region: wherever cells differ, both are left.
+    is_partition = (membership.sum(axis=0) == 1).all() and (membership.sum(axis=1) == 1).all()
     # covers[c]: a bit for each region, whether it covers cell c.
-    covers = np.packbits(regions.membership.T, axis=1)
-    cells, columns = regions.cells.ravel(), regions.shape[1]
+    covers = np.packbits(membership.T, axis=1)
     edge = np.zeros(cells.shape, dtype=np.bool_)
-    for step, in_a_row in ((1, True), (columns, False)):
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        differs = cells[here] != cells[there]
+        if is_partition:
+            edge[here] |= differs
+            edge[there] |= differs
+            continue
         # Most pixels are in the same cell as their neighbour to the right or below.
-        at = np.flatnonzero(cells[:-step] != cells[step:])
-        if in_a_row:
-            at = at[(at + 1) % columns != 0]  # the last of a row has no neighbour to the right
-        one, other = covers[cells[at]], covers[cells[at + step]]
-        edge[at] |= (one & ~other).any(axis=1)
-        edge[at + step] |= (other & ~one).any(axis=1)
-    edge = edge.reshape(regions.shape)
+        at = np.nonzero(differs)
+        one, other = covers[cells[here][at]], covers[cells[there][at]]
+        edge[here][at] |= (one & ~other).any(axis=1)
+        edge[there][at] |= (other & ~one).any(axis=1)
     for _ in range(width - 1):
         edge = _dilated(edge)
     return edge
@@ -249,9 +253,8 @@ def draw_marks(
     """
     out = image.copy()
     if style.border_width:
-        white = borders(regions, style.border_width) * np.uint8(255)
-        for channel in range(out.shape[2]):
-            out[:, :, channel] |= white
+        # Few pixels are on a border, so they are found first.
+        out.reshape(-1, out.shape[2])[np.flatnonzero(borders(regions, style.border_width))] = 255
     if numbers:
         for box in place_numbers(regions, style.number_size):
             _write(out, box.number, box.size, _area(box), style, image)
