@@ -47,8 +47,11 @@ _TURNED = (5, 6, 7, 8)
 
 _LFS = b"version https://git-lfs"
 
-_ORIENTATION_IN_PNG = re.compile(b"eXIf|iTXt|Raw profile type exif")
-"""What a PNG file contains if it has an EXIF orientation."""
+_ORIENTATION_IN_PNG = re.compile(b"eXIf|iTXt|.{4}Raw profile type exif", re.DOTALL)
+"""How a chunk of a PNG file begins that may hold an EXIF orientation: its kind, or the keyword of a text."""
+
+_CHUNK_START = 32
+"""Bytes of a PNG chunk that are read to know what it is: its length, its kind, and the first keyword of a text."""
 
 
 def shown(path: Path | os.PathLike[str] | str) -> str:
@@ -130,9 +133,21 @@ def _header(path: Path) -> tuple[int, int, bool]:
             # Some versions of Pillow swap a TIFF file's sides when they open it, others when they load it.
             width, height = (opened.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
         # PngImageFile.getexif() decodes the pixels if no EXIF chunk stands before them; few files need that.
-        plain = opened.format == "PNG" and not _ORIENTATION_IN_PNG.search(path.read_bytes())
+        plain = opened.format == "PNG" and not _may_be_turned(path)
         exif = Image.Image.getexif(opened) if plain else opened.getexif()
         return height, width, exif.get(ExifTags.Base.Orientation) in _TURNED
+
+
+def _may_be_turned(path: Path) -> bool:
+    """Return whether a PNG file has a chunk that may hold an orientation; the pixels are skipped, not read."""
+    with path.open("rb") as file:
+        at = file.seek(8)
+        while start := file.read(_CHUNK_START):
+            if _ORIENTATION_IN_PNG.match(start, 4):
+                return True
+            # A chunk has 12 bytes more than its content: length, kind and checksum.
+            at = file.seek(at + 12 + int.from_bytes(start[:4], "big"))
+    return False
 
 
 def read_image(path: Path, highest: Callable[[str], float] | None = None) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lvlm_ad.datasets.images import (
     as_rgb,
@@ -127,6 +128,19 @@ def test_an_orientation_behind_the_pixels_of_a_png_counts(tmp_path):
     start, end = content.index(b"eXIf") - 4, content.index(b"IDAT") - 4
     last = content.index(b"IEND") - 4
     (tmp_path / "a.png").write_bytes(content[:start] + content[end:last] + content[start:end] + content[last:])
+    assert image_size(tmp_path / "a.png") == read_image(tmp_path / "a.png").shape[:2] == (20, 10)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_an_orientation_in_a_text_of_a_png_counts(tmp_path, zipped):
+    """EXIF as other programs write it into PNG, as hexadecimal text, turns both the size and the pixels."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = exif.tobytes()
+    texts = PngInfo()
+    texts.add_text("Comment", "x" * 100)
+    texts.add_text("Raw profile type exif", f"\nexif\n{len(content):8}\n{content.hex()}\n", zip=zipped)
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png", pnginfo=texts)
     assert image_size(tmp_path / "a.png") == read_image(tmp_path / "a.png").shape[:2] == (20, 10)
 
 
