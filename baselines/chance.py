@@ -29,4 +29,4 @@ class Chance(Baseline):
         height, width = view.size
         coarse = draw.random((_CELLS, _CELLS))
         rows, columns = (np.arange(side) * _CELLS // side for side in (height, width))
-        return DenseScores(image=float(draw.random()), map=coarse[np.ix_(rows, columns)])
+        return DenseScores(image=float(draw.random()), map=coarse.take(rows, axis=0).take(columns, axis=1))

@@ -262,17 +262,22 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     left, right = ((at[:, None] * channels + np.arange(channels)).ravel() for at in (left, right))
     across = np.repeat(across, channels)
     top, bottom, down = _between(height, size[0])
+    # The rows that are needed, and where among them each new row has its own two.
+    needed = np.zeros(height, np.bool_)
+    needed[top] = needed[bottom] = True
+    rows, place = np.flatnonzero(needed), np.cumsum(needed) - 1
+    top, bottom = place[top], place[bottom]
     out = np.empty((size[0], size[1] * channels), dtype=np.uint8)
     # A few rows at a time stay in the processor's cache.
     step = max(1, _AT_ONCE // out.shape[1])
     for start in range(0, size[0], step):
         here = slice(start, start + step)
-        rows, beside = np.unique((top[here], bottom[here]), return_inverse=True)
-        source = image[rows].reshape(len(rows), width * channels)
+        upper, lower = top[here], bottom[here]
+        first = upper[0]
+        source = image[rows[first : lower[-1] + 1]].reshape(-1, width * channels)
         stretched = _mix(source.take(left, axis=1).astype(np.float64), source.take(right, axis=1), across)
-        upper, lower = beside.reshape(2, -1)
         # Rounded to float32 first, as by Pillow: what is then halfway goes to the even neighbour.
-        mixed = _mix(stretched[upper], stretched[lower], down[here, None]).astype(np.float32)
+        mixed = _mix(stretched[upper - first], stretched[lower - first], down[here, None]).astype(np.float32)
         out[here] = np.rint(mixed, out=mixed)
     return out.reshape(*size, channels)
 
@@ -305,4 +310,4 @@ def resize_mask(mask: NDArray[T], size: tuple[int, int]) -> NDArray[T]:
         return mask
     rows = (np.arange(size[0]) * height) // size[0]
     columns = (np.arange(size[1]) * width) // size[1]
-    return mask[np.ix_(rows, columns)]
+    return np.asarray(mask.take(rows, axis=0).take(columns, axis=1))

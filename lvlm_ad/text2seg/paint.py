@@ -62,12 +62,14 @@ def paint(scores: Mapping[int, float], regions: Regions, *, binary: bool = False
         >>> paint({2: 0.7}, regions).dense()
         array([[0. , 0. , 0.7, 0. ]])
     """
+    count = regions.count
+    for number in scores:
+        if not 1 <= number <= count:
+            raise IndexError(f"There is no region {number}; the division has {count}.")
+    painted = np.array([float(score > 0) if binary else score for score in scores.values()], np.float64)
+    region, cell = np.nonzero(regions.membership[np.array(list(scores), np.intp) - 1])
     values = np.zeros(regions.n_cells)
-    for number, score in scores.items():
-        if not 1 <= number <= regions.count:
-            raise IndexError(f"There is no region {number}; the division has {regions.count}.")
-        value = float(score > 0) if binary else score
-        np.maximum(values, np.where(regions.membership[number - 1], value, 0.0), out=values)
+    np.maximum.at(values, cell, painted[region])
     return ScoreMap(values=values, regions=regions)
 
 
