@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +11,10 @@ import numpy as np
 from lvlm_ad.backend import Answer, Capabilities
 from lvlm_ad.conventions import Convention
 from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.deferred import deferred
 from lvlm_ad.errors import ConfigError, LvlmAdError
 from lvlm_ad.evaluate.conversation import replay
-from lvlm_ad.evaluate.views import seed_of
-from lvlm_ad.methods import AskedModel, View
+from lvlm_ad.evaluate.views import view_of
+from lvlm_ad.methods import AskedModel
 from lvlm_ad.plugins.methods import load_method, method_names
 from lvlm_ad.presets import Protocol, load_prompt, preset_names, validated
 from lvlm_ad.prompts import Questioner
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from lvlm_ad.asking import AnswerStore
     from lvlm_ad.backend import Request
     from lvlm_ad.evaluate.sources import Sources
-    from lvlm_ad.methods import Method
+    from lvlm_ad.methods import Method, View
     from lvlm_ad.presets import PromptPreset
     from lvlm_ad.runs import Manifest, PredictionRecord, Run, StepRecord
 
@@ -71,7 +69,7 @@ class Conversations:
         """
         if self._method is None or self.problem:
             raise LvlmAdError(self.problem)
-        return replay(self._method, self._view(record), answers)
+        return replay(self._method, self._view(self._method, record), answers)
 
     def best(self, record: PredictionRecord) -> Finding | None:
         """Return the answer of a model that knows the defects of an image, as in the row "oracle".
@@ -87,7 +85,7 @@ class Conversations:
         side, sample = self._protocol.image_size, self._sources.samples[record.id]
         finding = Finding(float(sample.label))
         if (mask := sample.mask) is not None:
-            finding = self._method.best_finding(self._view(record), resize_mask(mask, (side, side)))
+            finding = self._method.best_finding(self._view(self._method, record), resize_mask(mask, (side, side)))
         return replace(finding, image=float(sample.label))
 
     def has_image(self, record: PredictionRecord) -> bool:
@@ -115,28 +113,31 @@ class Conversations:
         except LvlmAdError:
             return None
 
-    def _view(self, record: PredictionRecord) -> View:
-        side, category, questions = self._protocol.image_size, record.category, self._questioner
-        sample = None if self._sources is None else self._sources.samples[record.id]
-        # Drawn anew: the cache may come with the run, from a stranger.
-        file = None if sample is None else ImageFile(sample.image_path, sample.depth, side)
-        blank = np.zeros((side, side, 3), np.uint8)
-        divisions = None if self._sources is None or sample is None else self._sources.divisions
-        needs_regions = self._method is not None and self._method.needs_regions
-        return View(
-            image=blank if file is None else deferred(lambda: file.image),
-            original=blank if file is None else deferred(lambda: file.original),
-            category=category,
-            class_name=category if questions is None else questions.class_name(category),
-            regions=divisions.regions(sample) if needs_regions and divisions is not None and sample else None,
-            seed=seed_of(self._manifest.seed, record.id),
+    def _view(self, method: Method, record: PredictionRecord) -> View:
+        side, sources = self._protocol.image_size, self._sources
+        sample = None if sources is None else sources.samples[record.id]
+        divisions = sources.divisions if sources and method.needs_regions else None
+        return view_of(
+            record.id,
+            record.category,
+            # Drawn anew: the cache may come with the run, from a stranger.
+            ImageFile(sample.image_path, sample.depth, side) if sample else _Blank(side),
+            divisions.regions(sample) if divisions and sample else None,
+            method=method,
             protocol=self._protocol,
-            fill=partial(questions.text, category) if questions is not None and self.has_texts else lambda _: "",
-            references=() if questions is None else questions.references(category),
-            pool=() if questions is None else questions.pool(category),
+            prompt=self._prompt,
+            questioner=self._questioner,
+            seed=self._manifest.seed,
             model=self._asked,
-            format="text" if self._prompt is None else self._prompt.format,
+            has_texts=self.has_texts,
         )
+
+
+class _Blank:
+    """Stands in for an image that is not at hand."""
+
+    def __init__(self, side: int) -> None:
+        self.image = self.original = np.zeros((side, side, 3), np.uint8)
 
 
 def _method(manifest: Manifest) -> tuple[Method | None, str]:

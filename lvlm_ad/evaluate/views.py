@@ -13,14 +13,19 @@ from lvlm_ad.methods import AskedModel, View
 from lvlm_ad.prompts import Questioner
 
 if TYPE_CHECKING:
-    from lvlm_ad.backend import Backend, Capabilities
+    from collections.abc import Callable
+
+    from lvlm_ad.backend import Backend, Capabilities, Picture
     from lvlm_ad.datasets import Sample
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.session import Session
+    from lvlm_ad.methods import Method
     from lvlm_ad.plugins import Model
+    from lvlm_ad.presets import PromptPreset, Protocol
+    from lvlm_ad.prompts.drawing import Drawing, Images
     from lvlm_ad.regions import Regions
 
-__all__ = ["Views", "asked_model", "checked_model", "seed_of"]
+__all__ = ["Views", "asked_model", "checked_model", "view_of"]
 
 
 class Views:
@@ -61,23 +66,70 @@ class Views:
             sample: the image.
             regions: its division; left out if the method needs none.
         """
-        plan, category = self._plan, sample.category
+        plan = self._plan
         pictures = self._session.pictures_of(sample.image_path, sample.depth, plan.protocol.image_size)
-        return View(
-            image=deferred(lambda: pictures.image.image),
-            original=deferred(lambda: pictures.image.original),
-            category=category,
-            class_name=self._questioner.class_name(category),
-            regions=regions if plan.method.needs_regions else None,
-            seed=seed_of(plan.config.seed, sample.id),
+        return view_of(
+            sample.id,
+            sample.category,
+            pictures.image,
+            regions,
+            method=plan.method,
             protocol=plan.protocol,
-            fill=partial(self._questioner.text, category),
-            references=self._questioner.references(category),
-            pool=self._questioner.pool(category) if plan.method.needs_pool else (),
+            prompt=self.prompt,
+            questioner=self._questioner,
+            seed=plan.config.seed,
             model=self._model,
-            format=self.prompt.format,
             pictures=pictures.picture,
         )
+
+
+def view_of(
+    sample_id: str,
+    category: str,
+    images: Images,
+    regions: Regions | None,
+    *,
+    method: Method,
+    protocol: Protocol,
+    prompt: PromptPreset | None,
+    questioner: Questioner | None,
+    seed: int,
+    model: AskedModel,
+    has_texts: bool = True,
+    pictures: Callable[[Drawing], Picture] | None = None,
+) -> View:
+    """Return what a method may see of an image.
+
+    Args:
+        sample_id: the image's name, which the view does not tell.
+        category: the kind of object.
+        images: its pixels.
+        regions: its division; left out if the method needs none.
+        method: the method.
+        protocol: the conditions.
+        prompt: the prompt; None: unknown.
+        questioner: fills the prompt and reads reference images; None: texts are empty and there are no such images.
+        seed: the run's.
+        model: the model that is asked.
+        has_texts: False: texts are empty although there is a questioner.
+        pictures: see ``View``.
+    """
+    return View(
+        image=deferred(lambda: images.image),
+        original=deferred(lambda: images.original),
+        category=category,
+        class_name=questioner.class_name(category) if questioner else category,
+        regions=regions if method.needs_regions else None,
+        # A hash, because the sample's name says what is wrong with it.
+        seed=hashlib.sha256(f"{seed}/{sample_id}".encode()).hexdigest(),
+        protocol=protocol,
+        fill=partial(questioner.text, category) if questioner and has_texts else lambda _: "",
+        references=questioner.references(category) if questioner else (),
+        pool=questioner.pool(category) if questioner and method.needs_pool else (),
+        model=model,
+        format=prompt.format if prompt else "text",
+        pictures=pictures,
+    )
 
 
 def asked_model(model: Model, capabilities: Capabilities) -> AskedModel:
@@ -89,11 +141,6 @@ def asked_model(model: Model, capabilities: Capabilities) -> AskedModel:
     preset = model.preset
     convention = load_convention(preset.convention) if preset.convention else None
     return AskedModel(preset.name, capabilities, convention, preset.state_convention)
-
-
-def seed_of(seed: int, sample_id: str) -> str:
-    """Return ``View.seed``: a hash, because the sample's name says what is wrong with it."""
-    return hashlib.sha256(f"{seed}/{sample_id}".encode()).hexdigest()
 
 
 def checked_model(plan: Plan, model: Model, backend: Backend) -> AskedModel:
