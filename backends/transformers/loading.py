@@ -12,14 +12,11 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from lvlm_ad.errors import ConfigError
-from lvlm_ad.memory import check_memory, free_bytes
+from lvlm_ad.memory import free_bytes
 from lvlm_ad.weights import weights_size
 
 if TYPE_CHECKING:
     from .options import TransformersOptions
-
-SMALLER = "quantize=4bit on a CUDA GPU"
-"""What a user may set if a model does not fit."""
 
 
 def chosen_dtype(wanted: str, device: str) -> str:
@@ -40,11 +37,11 @@ def free_memory(device: str) -> int | None:
     return free_bytes() if device == "cpu" else None
 
 
-def check_stored_weights(folder: Path, config: Any, kind: str, device: str) -> None:
-    """Check that the weights in a folder fit; raises as ``check_memory`` does."""
+def stored_parameters(folder: Path, config: Any) -> float:
+    """Return about how many parameters the weights in a folder have."""
     stored = getattr(config, "dtype", None)
     bits = torch.finfo(stored).bits if isinstance(stored, torch.dtype) else 16
-    check_memory(weights_size(folder) * 8 / bits, kind, free_memory(device), device, SMALLER)
+    return weights_size(folder) * 8 / bits
 
 
 def checked_config(folder: Path, options: TransformersOptions) -> Any:

@@ -13,11 +13,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lvlm_ad.backend import Answer, Backend, BackendOptions, Capabilities, Picture, Request
+from lvlm_ad.backend import Answer, BackendOptions, Capabilities, Picture, Request
 from lvlm_ad.backend.formats import answer_pattern
+from lvlm_ad.backend.local import LocalBackend
 from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError, TransientError
-from lvlm_ad.memory import check_memory, free_bytes, needs_in_words
-from lvlm_ad.weights import find_weights, name_of_model, user_cache, weights_hash
+from lvlm_ad.memory import free_bytes
+from lvlm_ad.weights import name_of_model, user_cache
 
 # As installed, the package's name is another one.
 from ..openai import OpenAIBackend, OpenAIOptions  # noqa: TID252
@@ -36,7 +37,7 @@ _DYING = 15.0
 """Seconds after a failed answer in which a server that is not well may end."""
 
 
-class VllmBackend(Backend):
+class VllmBackend(LocalBackend):
     """Asks a model that vLLM serves on this machine, many questions together.
 
     Building it is cheap: ``identity`` finds the model's files, the first question starts the server, ``close`` ends it.
@@ -49,24 +50,22 @@ class VllmBackend(Backend):
     """
 
     Options: ClassVar[type[BackendOptions]] = VllmOptions
-    billed: ClassVar[bool] = False
     engines: ClassVar[tuple[str, ...]] = ("transformers", "vllm")
+    smaller: ClassVar[str] = "quantize=fp8 or 4bit on a GPU"
+    options: VllmOptions
 
     def __init__(self, options: VllmOptions) -> None:
-        super().__init__(options)
-        self._options = options
         self._vllm = vllm = find_vllm(options.vllm)
-        self._gpus = () if vllm.on_cpu else visible_gpus()
-        if vllm.on_cuda and not self._gpus:
+        self._gpus = gpus = () if vllm.on_cpu else visible_gpus()
+        if vllm.on_cuda and not gpus:
             raise ConfigError(
                 f"vLLM {vllm.version} ({vllm.program}) needs an NVIDIA GPU, and nvidia-smi shows none; use a build of "
                 "vLLM for this machine, or set engine=transformers."
             )
-        self._dtype = options.dtype if options.dtype != "auto" else "float32" if vllm.on_cpu else "bfloat16"
-        self._stored_as = self._dtype if options.quantize == "none" else options.quantize
-        if options.parameters is not None:
-            smaller = "quantize=fp8 or 4bit on a GPU"
-            check_memory(options.parameters * 1e9, self._stored_as, self._free(), self._place(), smaller)
+        device = "cpu" if vllm.on_cpu else "cuda" if gpus else "gpu"
+        dtype = options.dtype if options.dtype != "auto" else "float32" if vllm.on_cpu else "bfloat16"
+        free = free_bytes if vllm.on_cpu else lambda: sum(gpu.free for gpu in gpus) or None
+        super().__init__(options, device=device, dtype=dtype, free=free)
         size = options.batch_size
         self.capabilities = Capabilities(
             # With a given size, as many again wait at the server, so that each answer makes room for a question.
@@ -80,10 +79,8 @@ class VllmBackend(Backend):
         self._log = user_cache() / "vllm" / f"{_UNSAFE.sub('_', name_of_model(options.model))}.log"
         self._note: Callable[[str], None] = lambda _: None
         self._doing: Callable[[str], None] = lambda _: None
-        self._lock, self._starting = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
         self._closed, self._cancelled = threading.Event(), threading.Event()
-        self._folder: Path | None = None
-        self._hash = self._failure = ""
         self._under_way = 0
         self._server: Server | None = None
         self._endpoint: OpenAIBackend | None = None
@@ -96,32 +93,12 @@ class VllmBackend(Backend):
         self._doing = lambda text: progress.doing(f"{name}: vLLM starts", text)
         return super().make_detector(session, model)
 
-    def identity(self) -> dict[str, Any]:
-        """Identify the weights by their content, and add their data type on this device.
-
-        Raises:
-            ConfigError: the model cannot be found or downloaded, or this vLLM cannot run it.
-        """
-        self._find()
-        return {
-            **super().identity(),
-            "model": name_of_model(self._options.model),
-            "weights": self._hash,
-            "dtype": self._dtype,
-        }
-
     def environment(self) -> dict[str, str]:
         """Return the device, and the versions of vLLM and of its torch and transformers."""
         names = [gpu.name for gpu in self._gpus]
         device = ", ".join(f"{name} x {names.count(name)}" for name in dict.fromkeys(names))
         packages = {"vllm" if name == "vllm" else f"vllm_{name}": version for name, version in self._vllm.versions}
-        return {"device": f"cuda: {device}" if device else self._place(), **packages}
-
-    def needs(self) -> str:
-        """Return the memory that it needs, the memory that is free, and whether its files must be downloaded."""
-        options = self._options
-        count = None if options.parameters is None else options.parameters * 1e9
-        return needs_in_words(options.model, options.revision, count, self._stored_as, self._free(), self._place())
+        return {"device": f"cuda: {device}" if device else self._device, **packages}
 
     def answer(self, request: Request) -> Answer:
         """Answer one question, together with other concurrent questions.
@@ -142,10 +119,10 @@ class VllmBackend(Backend):
                 raise server.failure("ended while it was asked") from error
             raise
         written = answer.usage.output_tokens
-        if answer.outcome == "truncated" and written is not None and written < self._options.max_tokens:
+        if answer.outcome == "truncated" and written is not None and written < self.options.max_tokens:
             # vLLM cuts such an answer; transformers does not take the question.
             raise RejectedError(
-                f"a question of {answer.usage.input_tokens} tokens and an answer of up to {self._options.max_tokens} "
+                f"a question of {answer.usage.input_tokens} tokens and an answer of up to {self.options.max_tokens} "
                 "do not fit into what the model and the memory allow; send fewer or smaller pictures, set max_tokens "
                 "lower, or max_model_len higher if it is set"
             )
@@ -177,38 +154,19 @@ class VllmBackend(Backend):
             with self._lock:
                 self._under_way -= 1
 
-    def _place(self) -> str:
-        return "cpu" if self._vllm.on_cpu else "cuda" if self._gpus else "gpu"
-
-    def _free(self) -> int | None:
-        """Return the free bytes on the device, on all GPUs together; None if unknown."""
-        if self._vllm.on_cpu:
-            return free_bytes()
-        return sum(gpu.free for gpu in self._gpus) or None
-
-    def _find(self) -> Path:
-        """Find, check and hash the model's files, once."""
-        options = self._options
-        with self._lock:
-            if self._folder is None:
-                folder = find_weights(options.model, revision=options.revision, code=options.trust_remote_code)
-                check_model(model_config(folder), options, self._vllm)
-                self._hash = weights_hash(folder)
-                self._folder = folder
-            return self._folder
+    def check(self, folder: Path) -> None:
+        """Check that this vLLM runs the model."""
+        check_model(model_config(folder), self.options, self._vllm)
 
     def _start(self) -> tuple[Server, OpenAIBackend]:
-        """Start the server, once; after a failure every question raises the same error."""
-        with self._starting:
-            if self._failure:
-                raise FatalError(self._failure)
+        """Start the server, once."""
+        with self.starting():
             if self._server is None or self._endpoint is None:
                 try:
-                    self._serve(self._find())
-                except LvlmAdError as error:
-                    self._failure = str(error)
+                    self._serve(self.find())
+                except LvlmAdError:
                     self.close()
-                    raise FatalError(self._failure) from error
+                    raise
             server, endpoint = self._server, self._endpoint
         if server is None or endpoint is None:
             raise FatalError("The model was closed.")
@@ -216,7 +174,7 @@ class VllmBackend(Backend):
 
     def _serve(self, folder: Path) -> None:
         """Start the server, wait until it answers, and ask it once."""
-        options, vllm, begin = self._options, self._vllm, perf_counter()
+        options, vllm, begin = self.options, self._vllm, perf_counter()
         gpus = tensor_parallel(model_config(folder), len(self._gpus)) if options.gpus == "auto" else options.gpus
         gpus = 0 if vllm.on_cpu else gpus
         port, key = free_port(), secrets.token_hex(16)
@@ -252,7 +210,7 @@ class VllmBackend(Backend):
             first.close()
 
     def _endpoint_options(self, port: int) -> OpenAIOptions:
-        options = self._options
+        options = self.options
         return OpenAIOptions(
             model=name_of_model(options.model),
             base_url=f"http://127.0.0.1:{port}/v1",
@@ -270,7 +228,7 @@ class VllmBackend(Backend):
 
     def _more(self, request: Request) -> Mapping[str, Any]:
         """Return the grammar of the published format; a schema is sent as OpenAI's endpoints take it."""
-        fixed = self._options.constrain and "n_regions" in request.options and "schema" not in request.options
+        fixed = self.options.constrain and "n_regions" in request.options and "schema" not in request.options
         if not fixed:
             return {}
         return {"structured_outputs": {"regex": answer_pattern(int(request.options["n_regions"]))}}
