@@ -20,6 +20,8 @@ __all__ = ["Gpu", "Installation", "find_vllm", "visible_gpus"]
 
 _SHEBANG = re.compile(r"^(?:#!|'''exec' \"?)([^\s\"]*/python[\d.]*)\"?", re.MULTILINE)
 """The interpreter in the first lines of a program that pip wrote; a long path stands in the second."""
+_PYTHON = re.compile(r"python[\d.]*")
+"""A Python's file in the bin folder of its environment."""
 _VERSIONS = """
 import json, sys
 from importlib.metadata import PackageNotFoundError, version
@@ -38,8 +40,8 @@ print(json.dumps(sorted(ModelRegistry.get_supported_archs())))
 _SECONDS = 300.0
 """How long vLLM's Python may take for one of these: importing vLLM takes ten seconds on a slow machine."""
 _INSTALL = (
-    ": pip install 'lvlm-ad[vllm]'. If it is in an environment of its own, name its program with --set vllm=PATH, such "
-    "as ENVIRONMENT/bin/vllm."
+    ": pip install 'lvlm-ad[vllm]'. If it is in an environment of its own, name the environment's folder with --set "
+    "vllm=PATH."
 )
 
 
@@ -107,22 +109,32 @@ def find_vllm(chosen: Path | None) -> Installation:
     """Find vLLM.
 
     Args:
-        chosen: its program; None: beside this Python, else on the PATH.
+        chosen: its program, or the folder or the Python of its environment; None: beside this Python, else on the PATH.
 
     Raises:
         ConfigError: it is not there, or does not work.
     """
-    found = program_path("vllm") if chosen is None else chosen.expanduser()
+    found = program_path("vllm") if chosen is None else _program_of(chosen.expanduser().absolute())
     if found is None:
         raise ConfigError(f"vLLM is neither beside this Python nor on the PATH{_INSTALL}")
     program = Path(found)
     if not program.is_file() or not os.access(program, os.X_OK):
-        raise ConfigError(f"{program} is not vLLM's program; name the file vllm in the bin folder of its environment.")
+        raise ConfigError(
+            f"{program} is no program; set vllm to the folder of the environment that holds vLLM, or to the file vllm "
+            "in its bin folder."
+        )
     python = _python_of(program)
     versions: dict[str, str] = _ask(python, _VERSIONS)
     if not versions["vllm"]:
         raise ConfigError(f"{python}, which runs {program}, has no package vllm{_INSTALL}")
     return Installation(program, python, tuple(versions.items()))
+
+
+def _program_of(chosen: Path) -> Path:
+    """Return the program vllm of an environment that is named by its folder or its Python; else what is named."""
+    if chosen.is_dir():
+        return chosen / "bin" / "vllm"
+    return chosen.with_name("vllm") if _PYTHON.fullmatch(chosen.name) else chosen
 
 
 @cache

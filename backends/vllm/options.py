@@ -23,7 +23,8 @@ class VllmOptions(LocalOptions):
     """
 
     vllm: Annotated[Path | None, Transport] = None
-    """The program vllm of the environment that holds vLLM. Default: beside this Python, else on the PATH."""
+    """The environment that holds vLLM: its folder, its Python or its program vllm. Default: the program beside this
+    Python, else on the PATH."""
     quantize: Literal["none", "fp8", "4bit"] = "none"
     """Weights made smaller while they are loaded, on a GPU: 8-bit floats, or 4 bits through bitsandbytes."""
     gpus: Annotated[AutoOrNumber, Transport] = "auto"

@@ -168,8 +168,17 @@ def test_no_vllm_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match=r"neither beside this Python nor on the PATH: pip install 'lvlm-ad\[vllm"):
         VllmBackend(VllmOptions(model="m"))
-    with pytest.raises(ConfigError, match="is not vLLM's program"):
-        VllmBackend(VllmOptions(model="m", vllm=tmp_path / "none"))
+    for wrong in ("none", "python3", "."):
+        with pytest.raises(ConfigError, match="is no program; set vllm to the folder of the environment"):
+            VllmBackend(VllmOptions(model="m", vllm=tmp_path / wrong))
+
+
+@pytest.mark.parametrize("named", [".", "bin/python", "bin/python3", "bin/vllm"])
+def test_an_environment_is_named_by_its_folder_its_python_or_its_program(named, scripted_vllm):
+    """Each of them leads to the same program, and to the Python that runs it."""
+    found = find_vllm(scripted_vllm.parents[1] / named)
+    assert (found.program, found.version) == (scripted_vllm, "0.32.0+cpu")
+    assert found.python == scripted_vllm.with_name("python3")
 
 
 def test_the_address_is_ours():
