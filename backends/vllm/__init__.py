@@ -182,12 +182,11 @@ class VllmBackend(LocalBackend):
             folder, name_of_model(options.model), options, program=vllm.program, dtype=self._dtype, port=port, gpus=gpus
         )
         self._note(f"starting vLLM {vllm.version}; its log is {self._log}.")
-        variables = environment(key, vllm.program, on_cpu=vllm.on_cpu)
         endpoint = OpenAIBackend(self._endpoint_options(port), key=key, more=self._more)
         with self._lock:
             if self._closed.is_set():
                 raise FatalError("The model was closed.")
-            self._server = server = Server(command, variables, port, self._log)
+            self._server = server = Server(command, environment(key, vllm), port, self._log)
             self._endpoint = endpoint
         server.wait_until_ready(self._cancelled, self._doing)
         self._warm_up(server, port, key)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,7 @@ from lvlm_ad.children import program_path
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.weights import user_cache
 
-__all__ = ["Gpu", "Installation", "find_vllm", "visible_gpus"]
+__all__ = ["Gpu", "Installation", "find_vllm", "variables_for", "visible_gpus"]
 
 _SHEBANG = re.compile(r"^(?:#!|'''exec' \"?)([^\s\"]*/python[\d.]*)\"?", re.MULTILINE)
 """The interpreter in the first lines of a program that pip wrote; a long path stands in the second."""
@@ -130,6 +131,12 @@ def find_vllm(chosen: Path | None) -> Installation:
     return Installation(program, python, tuple(versions.items()))
 
 
+def variables_for(python: Path) -> dict[str, str]:
+    """Return this process's variables for a Python, without those that name modules for another environment's."""
+    ours = python.parent == Path(sys.executable).parent
+    return {name: value for name, value in os.environ.items() if ours or name not in {"PYTHONPATH", "PYTHONHOME"}}
+
+
 def _program_of(chosen: Path) -> Path:
     """Return the program vllm of an environment that is named by its folder or its Python; else what is named."""
     if chosen.is_dir():
@@ -171,7 +178,12 @@ def _ask(python: Path, code: str) -> Any:
     """Run code in vLLM's Python and return what it prints as JSON in its last line."""
     try:
         done = subprocess.run(  # noqa: S603 - vLLM's own Python, our own code
-            [python, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=_SECONDS
+            [python, "-P", "-c", code],
+            env=variables_for(python),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"vLLM's Python {python} does not run: {error}.") from error

@@ -12,10 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from lvlm_ad.errors import FatalError
 
+from .installation import variables_for
 from .logs import last_line, reason
+
+if TYPE_CHECKING:
+    from .installation import Installation
 
 __all__ = ["Server", "environment", "free_port"]
 
@@ -157,10 +162,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def environment(key: str, program: Path, *, on_cpu: bool) -> dict[str, str]:
+def environment(key: str, vllm: Installation) -> dict[str, str]:
     """Return the server's variables: those of this process, which win over our defaults, and what must be so."""
     defaults = {"VLLM_ENGINE_READY_TIMEOUT_S": str(int(_TO_START))}
-    if on_cpu:
+    if vllm.on_cpu:
         # Half of the processors: with all of them vLLM's threads wait for each other. 4 GiB for what the model
         # remembers of the questions; vLLM itself would take half of the machine.
         threads = str(max(1, (os.cpu_count() or 1) // 2))
@@ -172,6 +177,6 @@ def environment(key: str, program: Path, *, on_cpu: bool) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "NO_COLOR": "1",
         # vLLM compiles with tools that are installed beside it.
-        "PATH": os.pathsep.join([str(program.parent), os.environ.get("PATH", "")]),
+        "PATH": os.pathsep.join([str(vllm.program.parent), os.environ.get("PATH", "")]),
     }
-    return {**defaults, **os.environ, **required}
+    return {**defaults, **variables_for(vllm.python), **required}

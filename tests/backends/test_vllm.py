@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lvlm_ad_backends.vllm.installation import find_vllm, variables_for
 
 import lvlm_ad
 from lvlm_ad.backend import Picture, Request
@@ -66,6 +67,16 @@ def test_it_starts_asks_and_ends_a_server(backend, seen):
     assert not first.keys() & {"seed", "structured_outputs", "response_format", "logprobs", "skip_special_tokens"}
     one.close()
     assert all_end(started["pids"], 1)
+
+
+def test_vllm_gets_no_modules_of_this_python(backend, seen, tmp_path, monkeypatch):
+    """PYTHONPATH may name packages for this Python; vLLM's own Python does not see them, the same Python does."""
+    (tmp_path / "json.py").write_text("raise ImportError('a module for another Python')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    find_vllm.cache_clear()
+    assert backend().answer(QUESTION).outcome == "ok"
+    assert "PYTHONPATH" not in seen()[0][0]["environment"]
+    assert variables_for(Path(sys.executable).with_name("python3"))["PYTHONPATH"] == str(tmp_path)
 
 
 def test_options_reach_the_server_and_its_questions(backend, seen):
