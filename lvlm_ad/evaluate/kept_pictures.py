@@ -12,10 +12,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import PIL
+from PIL import features
 
 from lvlm_ad.files import read_file, write_file
 from lvlm_ad.prompts.drawing import DRAWING_VERSION
@@ -67,11 +69,17 @@ def key_of(image: Mapping[str, Any], drawing: Mapping[str, Any]) -> str:
         drawing: ``Drawing.identity()``.
 
     Returns:
-        SHA-256 (hex). Pillow's version is part of it: another one may decode, stretch or write numbers differently.
+        SHA-256 (hex). The versions of Pillow and FreeType are part of it: others may decode, stretch or write numbers
+        differently.
     """
-    code = [DRAWING_VERSION, PIL.__version__]
-    asked = {"code": code, "image": dict(image), "drawing": dict(drawing)}
+    asked = {"code": _code(), "image": dict(image), "drawing": dict(drawing)}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _code() -> list[Any]:
+    # FreeType, which writes the numbers, may be the system's instead of the one that comes with Pillow.
+    return [DRAWING_VERSION, PIL.__version__, features.version("freetype2")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Pictures are drawn once: they are looked up, found damaged, deleted when they are too many, and always the same."""
 
+import hashlib
+import json
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
+import PIL
 import pytest
+from PIL import features
 
 from lvlm_ad.backend import Answer, Picture
 from lvlm_ad.conventions import load_convention
@@ -22,7 +26,7 @@ from lvlm_ad.evaluate.kept_pictures import KeptPictures, key_of
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.evaluate.views import Views
 from lvlm_ad.methods import AskedModel
-from lvlm_ad.prompts.drawing import WHOLE, ImageFile
+from lvlm_ad.prompts.drawing import DRAWING_VERSION, WHOLE, ImageFile
 from lvlm_ad.regions import divide
 from lvlm_ad.store import open_cache
 
@@ -150,6 +154,14 @@ def test_the_key_names_all_that_pixels_depend_on():
     """Another image, another drawing: another key."""
     keys = {key_of({"file": file}, {"drawing": drawing}) for file in "ab" for drawing in "xy"}
     assert len(keys) == 4
+
+
+def test_a_key_depends_on_what_draws():
+    """The versions of Pillow, which stretches images, and of FreeType, which writes numbers, are part of a key."""
+    code = [DRAWING_VERSION, PIL.__version__, features.version("freetype2")]
+    asked = json.dumps({"code": code, "image": {"file": "a"}, "drawing": {"drawing": "x"}}, sort_keys=True)
+    assert key_of({"file": "a"}, {"drawing": "x"}) == hashlib.sha256(asked.encode()).hexdigest()
+    assert features.version("freetype2")
 
 
 @contextmanager
