@@ -41,7 +41,8 @@ KeepPictures = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        help="Drawn pictures kept in --out for later commands, at most so large together; 0 keeps their digests alone.",
+        help="Drawn pictures kept in --out for later commands, at most so large together; others are deleted. 0 keeps "
+        "their digests alone.",
     ),
 ]
 DryRun = Annotated[

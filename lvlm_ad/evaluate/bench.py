@@ -102,6 +102,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
 
     def measure() -> Runs:
         with BenchSession.started(plan, progress) as (session, detectors):
+            session.kept_pictures.trim()
             return Runs(run for detector in detectors for run in _runs_of(session, detector, maps))
 
     return with_sound_cache(measure, plan, progress)

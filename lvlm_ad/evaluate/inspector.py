@@ -100,6 +100,7 @@ class Inspector:
         Pictures are taken one by one, as there is room. ``take`` gets each picture and its outcome, by several threads
         and in any order; this thread calls ``idle`` now and then.
         """
+        self.session.kept_pictures.trim()
         divided: Iterable[tuple[Sample, Divisions | DataError]] = self._divided(pictures)
         if self.session.plan.divided.division.in_one_process:
             # Its model and the one that answers need not fit into the memory together.

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import threading
@@ -37,6 +38,8 @@ _SHARE = 20
 """The folder is looked at each time that this fraction of the limit (a twentieth) was written: others write, too."""
 _SPARE = 500 * 10**6
 """Bytes of the disk that stay free: answers must find room, pictures need not."""
+_NAME = re.compile(r"\.?[0-9a-f]{64}\.png")
+"""How the name of a picture's file begins, half-written or not. A user's own folder may have the name of ours."""
 _LEFT = 0.9
 """Share of the limit that is left when pictures are deleted, so that it is not done for each new one."""
 
@@ -181,11 +184,15 @@ class KeptPictures:
             self._written += len(picture.data)
             if self._written > self._limit / _SHARE:
                 self._trim()
-                self._written = 0
         return True
 
+    def trim(self) -> None:
+        """Delete the files that were not used for longest, if all together exceed the limit; with a limit of 0 all."""
+        with self._writing:
+            self._trim()
+
     def _trim(self) -> None:
-        """Delete the files that were not used for longest, if all together are too large."""
+        self._written = 0
         files = list(self._files())
         total = sum(size for _, size, _ in files)
         # Less than the limit, by what is written until the folder is looked at again.
@@ -200,7 +207,12 @@ class KeptPictures:
                 break
 
     def _files(self) -> Iterator[tuple[int, int, str]]:
-        """Yield when each file was last used, its bytes and its path; links are not followed."""
+        """Yield when each picture's file was last used, its bytes and its path; links are not followed.
+
+        Half-written ones are among them: a command that was killed may have left them.
+        """
+        if self._folder.is_symlink():
+            return
         with suppress(OSError), os.scandir(self._folder) as folders:
             for folder in folders:
                 if not folder.is_dir(follow_symlinks=False):
@@ -209,5 +221,5 @@ class KeptPictures:
                     for file in files:
                         with suppress(OSError):
                             about = file.stat(follow_symlinks=False)
-                            if stat.S_ISREG(about.st_mode):
+                            if stat.S_ISREG(about.st_mode) and _NAME.match(file.name):
                                 yield about.st_mtime_ns, about.st_size, file.path

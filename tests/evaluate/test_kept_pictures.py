@@ -115,6 +115,25 @@ def test_without_room_digests_alone_are_kept(database, tmp_path):
     assert not (tmp_path / "pictures").exists()
 
 
+def test_files_of_older_commands_count(database, tmp_path):
+    """A smaller limit deletes what a larger one kept, 0 everything; what is no kept picture or behind a link stays."""
+    folder = tmp_path / "pictures"
+    kept = KeptPictures(database, folder, 10**6)
+    for picture in OTHERS:
+        kept.keep(picture.digest, picture)
+    own = folder / "ab" / "part.png"
+    own.parent.mkdir(exist_ok=True)
+    own.write_bytes(PICTURE.data)
+    (own.parent / f".{'ab' * 32}.png.x1").write_bytes(b"half-written")
+    KeptPictures(database, folder, 3 * len(OTHERS[0].data)).trim()
+    assert 1 <= len(files(folder).keys() - {"part"}) <= 3
+    (tmp_path / "link").symlink_to(folder)
+    KeptPictures(database, tmp_path / "link", 0).trim()
+    assert len(files(folder)) > 1
+    KeptPictures(database, folder, 0).trim()
+    assert [path for path in folder.rglob("*") if path.is_file()] == [own]
+
+
 def test_threads_that_exceed_the_limit_together_go_on(database, tmp_path):
     """A thread that makes room may delete what another is writing: that one is not kept, later ones are."""
     notes = []
@@ -262,7 +281,7 @@ def test_a_repeat_a_second_model_and_a_dry_run_draw_nothing(bench, drawn, kept_d
     assert drawn() == 6, "those of the other category"
     bench(keep_pictures=0)
     assert drawn() == 0
-    assert len(files(out / "pictures")) == 6
+    assert files(out / "pictures") == {}
 
 
 def test_a_picture_drawn_while_another_thread_looks_for_it_stays_known(database, tmp_path):
