@@ -2,11 +2,11 @@
 
     vllm serve FOLDER --port N --served-model-name NAME ...
 
-A real process with a real child, as vLLM has its engine in one. The variable SCRIPTED_VLLM says what happens: "" it
-serves; "unknown", "core", "usage" it ends at the start with the log of vLLM 0.32; "killed" it is killed at the start;
-"stuck" it never answers; "slow" a question takes a minute, for which it waits when it is to end; "dies" it ends at the
-second question; "cuts" its answers end before the limit. What it was given lies in the file ``seen.jsonl`` of the
-model's folder. Standard library only.
+A real process with a real child, as vLLM has its engine in one, and with shared memory. The variable SCRIPTED_VLLM
+says what happens: "" it serves; "unknown", "core", "usage" it ends at the start with the log of vLLM 0.32; "killed" it
+is killed at the start; "stuck" it never answers; "slow" a question takes a minute, for which it waits when it is to
+end; "dies" it ends at the second question; "cuts" its answers end before the limit. What it was given lies in the file
+``seen.jsonl`` of the model's folder. Standard library only.
 """
 
 import http.server
@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 HEAD = "\x1b[0;36m(APIServer pid=7)\x1b[0;0m "
@@ -104,7 +105,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def main():
     mode = os.environ.get("SCRIPTED_VLLM", "")
     engine = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)", "scripted engine"])
-    see(arguments=sys.argv[1:], environment=dict(os.environ), pids=[os.getpid(), engine.pid])
+    memory = SharedMemory(create=True, size=4096)
+    pids = [os.getpid(), engine.pid]
+    see(arguments=sys.argv[1:], environment=dict(os.environ), pids=pids, memory=f"/dev/shm/{memory.name}")
     write(f"{HEAD}INFO 11-29 11:27:40 [model.py:12] Loading \x1b[1mweights\x1b[0m\r\n")
     if mode == "killed":
         os.kill(os.getpid(), signal.SIGKILL)

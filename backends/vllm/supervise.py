@@ -18,9 +18,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _HURRY = 1.0
+_TO_GO = 5.0
+"""Seconds in which killed processes are gone: one that holds much memory takes a while."""
+_TRACKER = b"multiprocessing.resource_tracker"
 
 
 def _die_with_me(parent: int) -> None:
@@ -39,13 +44,36 @@ def _end(server: subprocess.Popen[bytes], patience: float) -> None:
     server.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.wait(seconds)
-    _kill_group(server)
+    _kill_group(server.pid)
 
 
-def _kill_group(server: subprocess.Popen[bytes]) -> None:
-    """Kill what the server started and left behind: it is in the server's process group."""
+def _kill_group(group: int) -> None:
+    """Kill what the server started and left behind, which is in its process group, and wait until it is gone.
+
+    Python's resource tracker is spared (Linux): it ends by itself when all others are gone, and deletes the shared
+    memory that they left, which nobody else knows of.
+    """
+    until = time.monotonic() + _TO_GO
+    while (left := _commands(group)) and time.monotonic() < until:
+        for process, command in left.items():
+            if _TRACKER not in command:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+        time.sleep(0.02)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGKILL)
+        os.killpg(group, signal.SIGKILL)
+
+
+def _commands(group: int) -> dict[int, bytes]:
+    """Return the processes of a group that have not ended, each with its command line; none where there is no /proc."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        # It may end at any moment.
+        with contextlib.suppress(OSError):
+            state, _, its_group = (folder / "stat").read_bytes().rpartition(b")")[2].split()[:3]
+            if int(its_group) == group and state not in b"ZX":
+                found[int(folder.name)] = (folder / "cmdline").read_bytes()
+    return found
 
 
 def main() -> int:
@@ -61,7 +89,7 @@ def main() -> int:
     )
     threading.Thread(target=_end, args=(server, float(patience)), daemon=True).start()
     status = server.wait()
-    _kill_group(server)
+    _kill_group(server.pid)
     return status if status >= 0 else 128 - status
 
 

@@ -47,7 +47,7 @@ def wait_for(condition, seconds=120):
 
 
 def test_it_starts_asks_and_ends_a_server(backend, seen):
-    """The server answers nobody else, is warmed up once, knows pictures by their digests, and leaves no process."""
+    """The server answers nobody else, is warmed up once, knows pictures by their digests, and leaves nothing behind."""
     one = backend()
     assert seen() == ([], []), "nothing starts before the first question"
     answers = [one.answer(QUESTION), one.answer(QUESTION)]
@@ -65,8 +65,10 @@ def test_it_starts_asks_and_ends_a_server(backend, seen):
     assert first["messages"][0]["content"][0]["uuid"] == PICTURE.digest
     assert first["temperature"] == 0
     assert not first.keys() & {"seed", "structured_outputs", "response_format", "logprobs", "skip_special_tokens"}
+    assert Path(started["memory"]).exists()
     one.close()
     assert all_end(started["pids"], 1)
+    assert not Path(started["memory"]).exists()
 
 
 def test_vllm_gets_no_modules_of_this_python(backend, seen, tmp_path, monkeypatch):
@@ -211,7 +213,7 @@ def test_answers_under_way_do_not_delay_the_end(backend, seen):
     ("victim", "mode"), [("lvlm-ad", "stuck"), ("lvlm-ad", ""), ("supervisor", ""), ("server", "")]
 )
 def test_a_killed_process_takes_the_others_with_it(backend, scripted_vllm, served_model, seen, victim, mode):
-    """After kill -9 of lvlm-ad, of the supervisor or of the server no process is left, started or starting."""
+    """After kill -9 of lvlm-ad, of the supervisor or of the server no process and no shared memory is left."""
     code = (
         "import sys\n"
         "from lvlm_ad.backend import Request\n"
@@ -230,6 +232,7 @@ def test_a_killed_process_takes_the_others_with_it(backend, scripted_vllm, serve
         os.kill({"lvlm-ad": parent.pid, "supervisor": supervisor, "server": server}[victim], signal.SIGKILL)
         parent.wait(30)
     assert all_end([server, engine])
+    wait_for(lambda: not Path(seen()[0][0]["memory"]).exists(), 30)
 
 
 class Notes(Progress):

@@ -121,12 +121,16 @@ def test_nobody_else_is_answered(served):
 
 
 def test_a_killed_engine_ends_the_server_and_is_fatal(served):
-    """As when the machine has too little memory: the questions fail with one line, and no process is left."""
+    """As when memory is short: the questions fail with one line, and no process and no shared memory is left."""
     session = served._server._process.pid
+    maps = "\n".join(Path(f"/proc/{pid}/maps").read_text() for pid in of_session(session))
+    shared = [Path(name) for name in set(re.findall(r"/dev/shm/psm_\w+$", maps, re.MULTILINE))]
+    assert any(path.exists() for path in shared)
     (engine,) = [pid for pid, name in of_session(session).items() if "EngineCore" in name]
     os.kill(engine, signal.SIGKILL)
     with pytest.raises(FatalError, match="vLLM ended while it was asked") as caught:
         served.answer(question(100))
     assert "\n" not in str(caught.value)
     assert of_session(session) == {}
+    assert not any(path.exists() for path in shared)
     assert Path(served._server.log).exists()
