@@ -1,5 +1,7 @@
 """The version of lvlm-ad, in this one place, and those of the packages that a run's numbers depend on."""
 
+from functools import cache
+
 __all__ = ["__version__", "versions"]
 
 __version__ = "0.2.0.dev0"
@@ -18,6 +20,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "platform": platform.platform(), **installed}
 
 
+@cache
 def _version(name: str) -> str:
     # Imported late: with "python -m lvlm_ad", the current folder is still on sys.path when this module is imported.
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415

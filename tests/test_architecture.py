@@ -29,6 +29,8 @@ STAGES = (
     "log",
     "files",
     "children",
+    "tasks",
+    "workers",
     "png",
     "store",
     "weights",

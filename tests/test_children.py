@@ -77,9 +77,10 @@ def test_dividing_processes_do_not_look_there(tmp_path):
     (elsewhere / "slow_task.py").write_text(TASK)
     script = (
         f"import sys; sys.path[:] = [*sys.path[1:], {str(elsewhere)!r}]\n"
-        "from slow_task import Slow\nfrom lvlm_ad.engines import LocalEngine\nsys.path.insert(0, '')\n"
-        "engine = LocalEngine(seconds_here=0)\n"
-        "for _, (path, _) in engine.map(Slow(), range(2)): print('' in path)\nengine.close()"
+        "from slow_task import Slow\nfrom lvlm_ad.engines import LocalEngine\n"
+        "from lvlm_ad.workers import Workers\nsys.path.insert(0, '')\n"
+        "workers = Workers(seconds_here=0)\n"
+        "for _, (path, _) in LocalEngine(workers).map(Slow(), range(2)): print('' in path)\nworkers.close()"
     )
     assert run(sys.executable, "-c", script) == "False\nFalse\n"
 

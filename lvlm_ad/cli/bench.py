@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import fields
 from datetime import timedelta
 from enum import StrEnum
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lvlm_ad.cli import shell
+from lvlm_ad.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,20 +120,24 @@ def bench(
     """
     options = dict(locals())
 
-    from lvlm_ad import evaluate
     from lvlm_ad.cli.terminal import Bars
     from lvlm_ad.log import logged_to
 
     options["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
     options["reference_rows"] = reference_rows if frame is None else frame
-    # Every field of the configuration is an option of the same name.
-    config = evaluate.RunConfig(**{field.name: options[field.name] for field in fields(evaluate.RunConfig)})
-    trackers = _trackers(track, images=track_images)
-    with Bars() as bars, logged_to(log, bars.note):
+    with closing(Workers()) as workers, Bars() as bars, logged_to(log, bars.note):
+        # A new folder holds no divisions: the processes that divide get ready while this one imports the rest.
+        if not (out / "cache.sqlite").exists() and engine == "local" and options["settings"].get("division") != "sam":
+            workers.start("import lvlm_ad.metrics.cut; from skimage.segmentation import slic")
+        from lvlm_ad import evaluate
+
+        # Every field of the configuration is an option of the same name.
+        config = evaluate.RunConfig(**{field.name: options[field.name] for field in fields(evaluate.RunConfig)})
+        trackers = _trackers(track, images=track_images)
         if dry_run:
-            forecast = evaluate.dry_run(config, bars)
+            forecast = evaluate.dry_run(config, bars, workers)
         else:
-            runs = evaluate.bench(config, bars)
+            runs = evaluate.bench(config, bars, workers)
             pages = _write_reports(runs, bars) if report else []
     if dry_run:
         show_forecast(forecast, json=json)

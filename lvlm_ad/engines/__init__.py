@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lvlm_ad.engines.local import Engine, LocalEngine, Task, in_order
+from lvlm_ad.engines.local import Engine, LocalEngine, in_order
 from lvlm_ad.engines.ray import RayEngine, RayOptions
 from lvlm_ad.presets import validated
+from lvlm_ad.tasks import Task
+
+if TYPE_CHECKING:
+    from lvlm_ad.workers import Workers
 
 __all__ = ["Engine", "LocalEngine", "RayOptions", "Task", "in_order", "make_engine"]
 
@@ -18,6 +22,7 @@ def make_engine(
     address: str | None = None,
     settings: Mapping[str, Any] | None = None,
     concurrency: int = 16,
+    workers: Workers | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Engine:
     """Make an engine; the caller closes it.
@@ -28,6 +33,7 @@ def make_engine(
             this machine alone.
         settings: settings of the run, of which the fields of ``RayOptions`` are used.
         concurrency: questions at the same time for each copy of a model that has no limit of its own.
+        workers: processes for a local engine, which the caller ends; None: its own.
         note: called with what the user should know.
 
     Raises:
@@ -38,7 +44,7 @@ def make_engine(
         <lvlm_ad.engines.local.LocalEngine object at ...>
     """
     if name == "local":
-        return LocalEngine()
+        return LocalEngine(workers)
     own = {name: value for name, value in (settings or {}).items() if name in RayOptions.model_fields}
     options = validated(RayOptions, own, "--engine ray")
     return RayEngine(options, address=address, concurrency=concurrency, note=note)

@@ -9,9 +9,9 @@ from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from lvlm_ad.engines.workers import Workers
-from lvlm_ad.errors import ImageError
 from lvlm_ad.plugins import build
+from lvlm_ad.tasks import Task, done
+from lvlm_ad.workers import Workers
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend
@@ -22,20 +22,6 @@ __all__ = ["Engine", "LocalEngine", "Task", "in_order"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Task(Protocol):
-    """Work that an engine does for many items. It travels to other processes by pickle."""
-
-    def load(self, item: Any) -> Any:
-        """Read what ``run`` needs, where the item's files are.
-
-        Raises:
-            ImageError: a file cannot be used; ``Engine.map`` gives the error in place of a result.
-        """
-
-    def run(self, loaded: Any) -> Any:
-        """Do the work; it reads no files of the item, so any machine can do it."""
 
 
 class Engine(Protocol):
@@ -112,11 +98,11 @@ class LocalEngine:
     """The engine of this machine; see ``Engine``.
 
     Args:
-        seconds_here: see ``Workers``.
+        workers: processes that the caller ends; None: its own.
     """
 
-    def __init__(self, seconds_here: float = 0.5) -> None:
-        self.workers = Workers(seconds_here)
+    def __init__(self, workers: Workers | None = None) -> None:
+        self.workers, self._own = workers or Workers(), workers is None
 
     def map(self, task: Task, items: Iterable[T], *, holds_model: bool = False) -> Generator[tuple[T, Any], None, None]:
         """Do a task for each item: in several processes, unless there is little to do or the task holds a model."""
@@ -125,14 +111,14 @@ class LocalEngine:
             if not (holds_model or self.workers.here):
                 rest = chain([item], rest)
                 break
-            yield item, _done(task, item) if holds_model else self.workers.call(_done, task, item)
+            yield item, done(task, item) if holds_model else self.workers.call(done, task, item)
         else:
             return
 
-        def done(item: T) -> Any:
-            return self.workers.call(_done, task, item, group=group)
+        def elsewhere(item: T) -> Any:
+            return self.workers.call(done, task, item, group=group)
 
-        with closing(in_order(done, rest, self.workers.most, stop=lambda: self.workers.end(group))) as results:
+        with closing(in_order(elsewhere, rest, self.workers.most, stop=lambda: self.workers.end(group))) as results:
             yield from results
 
     def place(self, model: Model) -> Backend | Baseline:
@@ -141,13 +127,6 @@ class LocalEngine:
         return plugin
 
     def close(self) -> None:
-        """End the worker processes."""
-        self.workers.close()
-
-
-def _done(task: Task, item: Any) -> Any:
-    """Return the result of a task for an item, or the error of a file that cannot be used."""
-    try:
-        return task.run(task.load(item))
-    except ImageError as error:
-        return error
+        """End its own worker processes."""
+        if self._own:
+            self.workers.close()

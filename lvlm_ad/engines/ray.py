@@ -26,9 +26,9 @@ from lvlm_ad.engines.actors import (
     first_line,
 )
 from lvlm_ad.engines.local import LocalEngine, in_order
-from lvlm_ad.engines.workers import Workers
 from lvlm_ad.errors import ConfigError, DataError, ImageError
 from lvlm_ad.plugins import build
+from lvlm_ad.workers import Workers
 
 if TYPE_CHECKING:
     from lvlm_ad.backend import Backend

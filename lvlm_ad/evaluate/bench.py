@@ -38,13 +38,19 @@ if TYPE_CHECKING:
     from lvlm_ad.evaluate.config import Plan
     from lvlm_ad.evaluate.detectors import Detector, Prediction
     from lvlm_ad.plugins import Model
+    from lvlm_ad.workers import Workers
 
 __all__ = ["BenchSession", "bench", "dry_run", "with_sound_cache", "without_key"]
 
 T = TypeVar("T")
 
 
-def bench(config: RunConfig | None = None, progress: Progress | None = None, **options: Any) -> Runs:
+def bench(
+    config: RunConfig | None = None,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+    **options: Any,
+) -> Runs:
     """Measure models on a data set and write a run for each row.
 
     Answers to earlier questions come from ``answers.sqlite`` in the output folder. Each new answer is stored there
@@ -53,6 +59,7 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     Args:
         config: what to measure; None: made from the options.
         progress: receives reports on how far the bench has come.
+        workers: processes that divide the images here and draw; the caller ends them. None: the bench's own.
         **options: fields of ``RunConfig``, such as ``models=["contrast"], dataset="mvtec", data=Path("mvtec")``.
 
     Returns:
@@ -101,15 +108,17 @@ def bench(config: RunConfig | None = None, progress: Progress | None = None, **o
     maps = None if plan.config.maps is None else MapWriter(plan, plan.config.maps)
 
     def measure() -> Runs:
-        with BenchSession.started(plan, progress) as (session, detectors):
+        with BenchSession.started(plan, progress, workers) as (session, detectors):
             session.kept_pictures.trim()
             return Runs(run for detector in detectors for run in _runs_of(session, detector, maps))
 
     return with_sound_cache(measure, plan, progress)
 
 
-def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Estimate what a bench would ask and cost, without asking; no key is needed.
+def dry_run(
+    config: RunConfig, progress: Progress | None = None, workers: Workers | None = None
+) -> list[dict[str, Any]]:
+    """Estimate what a bench would ask and cost, without asking; no key is needed. The arguments are those of ``bench``.
 
     Returns:
         For each chat model what ``ChatDetector.forecast`` returns.
@@ -121,7 +130,7 @@ def dry_run(config: RunConfig, progress: Progress | None = None) -> list[dict[st
         progress.note(note)
 
     def forecasts() -> list[dict[str, Any]]:
-        with BenchSession.started(plan, progress) as (_, detectors):
+        with BenchSession.started(plan, progress, workers) as (_, detectors):
             return [forecast for detector in detectors if (forecast := detector.forecast()) is not None]
 
     return with_sound_cache(forecasts, plan, progress)
@@ -168,7 +177,9 @@ class BenchSession(Session):
 
     @classmethod
     @contextmanager
-    def started(cls, plan: Plan, progress: Progress) -> Iterator[tuple[BenchSession, Iterator[Detector[Any]]]]:
+    def started(
+        cls, plan: Plan, progress: Progress, workers: Workers | None = None
+    ) -> Iterator[tuple[BenchSession, Iterator[Detector[Any]]]]:
         """Build every model, open the output folder and divide the images, in this order.
 
         So a mistake in a model or its questions is reported before anything is divided or paid.
@@ -183,6 +194,7 @@ class BenchSession(Session):
                 address=config.ray_address,
                 settings=config.settings,
                 concurrency=config.concurrency,
+                workers=workers,
                 note=progress.note,
             )
             stack.callback(engine.close)

@@ -16,9 +16,9 @@ from lvlm_ad.log import event
 from lvlm_ad.prompts.drawing import Drawing, draw, drawings_in
 
 if TYPE_CHECKING:
-    from lvlm_ad.engines.workers import Workers
     from lvlm_ad.evaluate.kept_pictures import KeptPictures
     from lvlm_ad.prompts.drawing import ImageFile
+    from lvlm_ad.workers import Workers
 
 __all__ = ["DrawnPictures"]
 

@@ -17,6 +17,7 @@ from lvlm_ad.decisions import clopper_pearson
 from lvlm_ad.evaluate.measure import interval_fields, metrics_of
 from lvlm_ad.metrics.bootstrap import CategoryImages
 from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean
+from lvlm_ad.metrics.intervals import FEWEST_DEFECTIVE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +84,9 @@ class _Category:
         metrics = metrics_of(images, histograms, places=self.places)
         values = {name: metrics.get(name) for name in GROUP_METRICS}
         undefined = {name: metrics["undefined"][name] for name, value in values.items() if value is None}
-        estimates = estimate_category(images, values, self.resamples, self.name)
+        # Only pixel metrics need resamples, and have no interval with fewer defective images.
+        enough = np.count_nonzero(histograms.arrays["n_regions"]) >= FEWEST_DEFECTIVE
+        estimates = estimate_category(images, values, self.resamples if enough else 0, self.name)
         entry = {"n": found, **values, **interval_fields(estimates), **({"undefined": undefined} if undefined else {})}
         return entry, estimates
 

@@ -109,7 +109,9 @@ def estimate_category(
     """
     sizes = int(np.count_nonzero(images.labels)), int(np.count_nonzero(~images.labels))
     draws = bootstrap(images, points, resamples, category) if resamples else {}
-    smoothed = smoothed_bootstrap(images, resamples, category) if resamples and min(sizes) > 1 else {}
+    smoothed = {}
+    if resamples and min(sizes) > 1 and not points.keys().isdisjoint(("image_ap", "image_f1_max")):
+        smoothed = smoothed_bootstrap(images, resamples, category)
     estimates = {}
     for name in ("image_auroc", "image_ap", "image_f1_max"):
         if points.get(name) is not None:
@@ -140,10 +142,10 @@ def _bound(value: float, images: Sequence[float]) -> float | None:
     True AUROCs t of categories with k images give 1 everywhere with a probability of up to the product of all t^k. Of
     those for which it is 2.5 %, the ones in proportion to k, at most 1, have the smallest mean.
     """
-    from scipy.optimize import brentq  # noqa: PLC0415 - slow to import, and workers that divide need none
-
     if value not in {0.0, 1.0}:
         return None
+    from scipy.optimize import brentq  # noqa: PLC0415 - slow to import, and rarely needed
+
     sizes = np.asarray(images, dtype=np.float64)
 
     def beyond(slope: float) -> float:

@@ -14,6 +14,7 @@ import pytest
 from lvlm_ad.engines import LocalEngine, RayOptions
 from lvlm_ad.engines.ray import size_of
 from lvlm_ad.errors import DataError, LvlmAdError
+from lvlm_ad.workers import Workers
 
 TASKS = """
 import os, time
@@ -41,9 +42,10 @@ class Sleep:
 
 SCRIPT = """
 from lvlm_ad.engines import LocalEngine
+from lvlm_ad.workers import Workers
 from tasks_of_test import Sleep
 
-for _ in LocalEngine(seconds_here=0).map(Sleep(), range(10)):
+for _ in LocalEngine(Workers(seconds_here=0)).map(Sleep(), range(10)):
     print("one is done", flush=True)
 """
 
@@ -62,8 +64,8 @@ def tasks(tmp_path, monkeypatch):
 @pytest.fixture
 def engine():
     """An engine that works in processes from the first item on."""
-    with closing(LocalEngine(seconds_here=0)) as engine:
-        yield engine
+    with closing(Workers(seconds_here=0)) as workers:
+        yield LocalEngine(workers)
 
 
 @pytest.mark.parametrize("holds_model", [True, False])
@@ -89,7 +91,7 @@ def test_work_that_nobody_reads_on_ends(tasks, engine):
     (_, _), (_, (_, process)) = next(results), next(results)
     results.close()
     assert threading.active_count() == before
-    engine.close()
+    engine.workers.close()
     assert not lives(process)
     with pytest.raises(LvlmAdError, match="have ended"):
         engine.workers.call(divmod, 7, 2)
@@ -108,9 +110,27 @@ def test_a_call_that_nobody_waits_for_is_ended(tasks, engine):
 
 def test_little_work_starts_no_process(tasks):
     """What is done within half a second is done in this process."""
-    with closing(LocalEngine(seconds_here=60)) as engine:
-        results = list(engine.map(tasks.Square(), range(0, 8, 2)))
+    with closing(Workers(seconds_here=60)) as workers:
+        results = list(LocalEngine(workers).map(tasks.Square(), range(0, 8, 2)))
     assert {process for _, (_, process) in results} == {os.getpid()}
+
+
+def test_processes_that_start_early_make_the_first_calls():
+    """They have imported what they were told to, and no call is made in this process."""
+    with closing(Workers(most=1)) as workers:
+        workers.start("import colorsys")
+        assert not workers.here
+        assert workers.call(eval, "'colorsys' in __import__('sys').modules")
+        assert workers.call(os.getpid) == workers.call(os.getpid) != os.getpid()
+
+
+def test_a_process_that_cannot_start_is_told(capfd):
+    """A call to it fails with one line; what went wrong is on stderr."""
+    with closing(Workers(most=1)) as workers:
+        workers.start("import no_such_module")
+        with pytest.raises(LvlmAdError, match="ended with status 1"):
+            workers.call(os.getpid)
+    assert "no_such_module" in capfd.readouterr().err
 
 
 def children(process):

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,6 @@ from lvlm_ad.backend import Answer, Picture
 from lvlm_ad.conventions import load_convention
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.engines import LocalEngine
-from lvlm_ad.engines.workers import Workers
 from lvlm_ad.errors import CacheError
 from lvlm_ad.evaluate import RunConfig, dry_run, resolve
 from lvlm_ad.evaluate.conversation import Talk
@@ -29,6 +28,7 @@ from lvlm_ad.methods import AskedModel
 from lvlm_ad.prompts.drawing import DRAWING_VERSION, WHOLE, ImageFile
 from lvlm_ad.regions import divide
 from lvlm_ad.store import open_cache
+from lvlm_ad.workers import Workers
 
 SIDE = 96
 PICTURE = Picture.from_pixels(np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8))
@@ -188,9 +188,8 @@ def opened(out, data, method, settings):
     """A session with its stores, and what makes views of it for a model that writes coordinates."""
     config = RunConfig("gpt-4o", method=method, settings=settings, reference_rows=False, out=out)
     with ExitStack() as stack:
-        engine = LocalEngine(seconds_here=60)
-        stack.callback(engine.close)
-        session = Session(resolve(config, data), engine)
+        workers = stack.enter_context(closing(Workers(seconds_here=60)))
+        session = Session(resolve(config, data), LocalEngine(workers))
         session.open_stores(stack)
         model = AskedModel("gpt-4o", convention=load_convention("sent_pixels"))
         yield session, Views(session, session.plan.models[0], model)

@@ -20,6 +20,9 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 """There are as many processes as processors."""
 _WORKER = "from lvlm_ad.children import serve; serve()"
 
+_MOST_EARLY = 8
+"""Processes that start before anyone knows how much there is to do."""
+
 
 class Workers:
     """Calls functions in worker processes, at most as many at the same time as there are processors.
@@ -48,6 +51,16 @@ class Workers:
         self._free: list[subprocess.Popen[bytes]] = []
         self._busy: dict[subprocess.Popen[bytes], object] = {}
         self._closed = False
+
+    def start(self, imports: str) -> None:
+        """Start processes before the first call, so that they are ready when it comes.
+
+        Args:
+            imports: statements that import what their calls will need.
+        """
+        with self._lock:
+            self._seconds_here = 0.0
+            self._free += [_started(imports) for _ in range(min(self.most, _MOST_EARLY))]
 
     @property
     def here(self) -> bool:
@@ -130,9 +143,9 @@ class Workers:
         return process
 
 
-def _started() -> subprocess.Popen[bytes]:
+def _started(imports: str = "") -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - this Python, our own module
-        python_command(_WORKER),
+        python_command(f"{imports}\n{_WORKER}"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **_ONE_THREAD, "PYTHONSAFEPATH": "1"},
