@@ -1,6 +1,7 @@
-"""Tests leave nothing in the user's cache; the examples in docstrings run in an empty folder each."""
+"""Tests leave nothing in the user's cache or on the path; the examples in docstrings run in an empty folder each."""
 
 import os
+import sys
 import tempfile
 
 import pytest
@@ -15,6 +16,8 @@ def pytest_configure(config):
 
 
 @pytest.fixture(autouse=True)
-def _an_empty_folder_for_examples(request, tmp_path_factory, monkeypatch):
+def _a_place_of_its_own(request, tmp_path_factory, monkeypatch):
+    # Loading a user's file puts its folder on the path, where a later test would find modules of an earlier one.
+    monkeypatch.setattr(sys, "path", list(sys.path))
     if type(request.node).__name__ == "DoctestItem":
         monkeypatch.chdir(tmp_path_factory.mktemp("example"))

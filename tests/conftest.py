@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -355,21 +356,42 @@ def without_report(arguments):
     return [str(argument) for argument in arguments]
 
 
+@cache
+def command_line():
+    """The command line, built once as a process builds it: that takes longer than most commands do."""
+    from typer.main import get_command
+
+    from lvlm_ad.cli import app
+
+    return get_command(app)
+
+
+def finished(arguments, env=None):
+    """Run a command in this process. What it raises is raised here, but for the end of the process."""
+    with CliRunner().isolation(env=env) as (stdout, stderr, _):
+        with pytest.raises(SystemExit) as ended:
+            command_line().main([str(argument) for argument in arguments], prog_name="lvlm-ad")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Finished(ended.value.code or 0, stdout.getvalue().decode(), stderr.getvalue().decode())
+
+
+@pytest.fixture(scope="session", name="in_process")
+def in_process_fixture():
+    """The function ``finished``."""
+    return finished
+
+
 @pytest.fixture
 def lvlm_ad_command(tmp_path, monkeypatch):
     """Run a command in this process, in an empty folder; returns a ``Finished``. ``env`` changes the environment."""
-    from lvlm_ad.cli import app
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
     for name in [name for name in os.environ if name.startswith("OPENAI_")]:
         monkeypatch.delenv(name)
 
     def run(*arguments, env=None):
-        done = CliRunner().invoke(app, without_report(arguments), env=env)
-        if not isinstance(done.exception, SystemExit | None):
-            raise done.exception
-        return Finished(done.exit_code, done.stdout, done.stderr)
+        return finished(without_report(arguments), env)
 
     return run
 

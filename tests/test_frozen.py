@@ -8,11 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from lvlm_ad.asking import BatchLedger
 from lvlm_ad.backend import Picture, Request
-from lvlm_ad.cli import app
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.plugins import build, find_model
 from lvlm_ad.presets import load_prompt, load_protocol
@@ -48,11 +46,16 @@ def frozen(tmp_path, monkeypatch):
     return folder
 
 
-def printed(*arguments, status=(EVERYTHING_STORED,)):
-    """What a command prints on stdout."""
-    done = CliRunner().invoke(app, [str(one) for one in arguments])
-    assert done.exit_code in status, done.output
-    return done.stdout
+@pytest.fixture
+def printed(in_process):
+    """A function that runs a command and returns what it prints on stdout."""
+
+    def run(*arguments, status=(EVERYTHING_STORED,)):
+        done = in_process(arguments)
+        assert done.returncode in status, done.stderr
+        return done.stdout
+
+    return run
 
 
 def same(found, expected, place="it", within=0.0):
@@ -84,7 +87,7 @@ def without_prose(value):
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHES if name != "offline"])
-def test_stored_answers_cost_no_question_and_give_the_same_numbers(frozen, name):
+def test_stored_answers_cost_no_question_and_give_the_same_numbers(frozen, printed, name):
     """A bench over answers of before asks nothing but what had failed, and writes the same predictions and metrics."""
     (expected,) = json.loads((frozen / f"bench-{name}.json").read_text())["runs"]
     folder = frozen / expected["dir"]
@@ -101,7 +104,7 @@ def test_stored_answers_cost_no_question_and_give_the_same_numbers(frozen, name)
 
 
 @pytest.mark.slow
-def test_offline_rows_give_the_same_numbers(frozen):
+def test_offline_rows_give_the_same_numbers(frozen, printed):
     """Chance, oracle and scripted answers give the metrics and predictions of before; contrast up to rounding."""
     expected = json.loads((frozen / "bench-offline.json").read_text())["runs"]
     runs = json.loads(printed("bench", *BENCHES["offline"], "--json", "--out", "again", status=(0, 3)))["runs"]
@@ -119,7 +122,7 @@ def test_offline_rows_give_the_same_numbers(frozen):
         same(without_prose(now), without_prose(then), within=within)
 
 
-def test_scored_maps_give_the_same_numbers(frozen):
+def test_scored_maps_give_the_same_numbers(frozen, printed):
     """``score --maps`` measures maps as before."""
     expected = json.loads((frozen / "score-maps.json").read_text())
     (folder,) = (frozen / "out").glob("maps-*")
@@ -129,7 +132,7 @@ def test_scored_maps_give_the_same_numbers(frozen):
     same(without_prose(found), without_prose(expected))
 
 
-def test_a_leaderboard_of_runs_of_before_is_the_same(frozen):
+def test_a_leaderboard_of_runs_of_before_is_the_same(frozen, printed):
     """Runs of before are read; their table has the values that it had, in the same order."""
     expected = json.loads((frozen / "leaderboard.json").read_text())
     printed("leaderboard", "out", "--format", "json", "-o", "board.json", status=(0, 3))
@@ -148,7 +151,7 @@ def test_a_leaderboard_of_runs_of_before_is_the_same(frozen):
         ("compare-rows.json", ("offline", 1), ("offline", 3), []),
     ],
 )
-def test_comparisons_of_runs_of_before_are_the_same(frozen, saved, first, second, more):
+def test_comparisons_of_runs_of_before_are_the_same(frozen, printed, saved, first, second, more):
     """Paired differences of runs of before are the same, and so are the images that differ most."""
     folders = []
     for name in (first, second):

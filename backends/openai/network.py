@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
+from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -65,7 +66,7 @@ def _http_client(options: OpenAIOptions) -> Any:
             # A redirect would send pictures and key to a host that the user did not name.
             follow_redirects=False,
             event_hooks={"response": [_limited(options.timeout)]},
-            verify=http().create_ssl_context(),
+            verify=_trusted(*map(os.environ.get, _CERTIFICATES)),
             proxy=proxy or None,
             # The variables for certificates and proxies are read here.
             trust_env=False,
@@ -84,6 +85,13 @@ def _http_client(options: OpenAIOptions) -> Any:
         raise ConfigError(
             f"{name} is not the address of a proxy; write one such as http://proxy.example:3128."
         ) from None
+
+
+@cache
+def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Read the certificates to trust, once for all clients of the process: it takes as long as many questions."""
+    context: ssl.SSLContext = http().create_ssl_context()
+    return context
 
 
 def http() -> Any:

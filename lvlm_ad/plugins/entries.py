@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+import re
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Literal, TypeAlias
 
 from lvlm_ad.errors import PluginError, nearest
@@ -23,7 +24,13 @@ def installed(kind: AnyKind) -> dict[str, list[EntryPoint]]:
 
 def is_ours(entry: EntryPoint) -> bool:
     """Return whether lvlm-ad itself offers an entry point."""
-    return entry.dist is not None and entry.dist.name.replace("_", "-") == "lvlm-ad"
+    return entry.dist is not None and _name(entry.dist).replace("_", "-") == "lvlm-ad"
+
+
+def _name(package: Distribution) -> str:
+    """Return a package's name. Its attribute parses all metadata, the whole README among them, each time it is read."""
+    line = re.search(r"^Name: *(.+)$", package.read_text("METADATA") or "", re.MULTILINE)
+    return line[1].strip() if line else package.name
 
 
 def owner(entry: EntryPoint) -> str:

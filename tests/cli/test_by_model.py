@@ -5,21 +5,18 @@ import io
 import json
 
 import pytest
-from typer.testing import CliRunner
-
-from lvlm_ad.cli import app
 
 USAGE = 2
 
 
 @pytest.fixture
-def leaderboard(method_runs):
+def leaderboard(method_runs, in_process):
     """A function that runs the command on the runs of one model by three methods, with its oracle."""
     folder = method_runs["drawer"].dir.parent
 
     def run(*arguments, status=0):
-        done = CliRunner().invoke(app, ["leaderboard", str(folder), *map(str, arguments)])
-        assert done.exit_code == status, done.output
+        done = in_process(["leaderboard", folder, *arguments])
+        assert done.returncode == status, done.stderr
         return done
 
     return run

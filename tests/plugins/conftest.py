@@ -10,7 +10,6 @@ import pytest
 def write(tmp_path, monkeypatch):
     """A function that writes a file into the current folder; the test's modules are forgotten after it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
     def make(name, content):
         path = tmp_path / name
