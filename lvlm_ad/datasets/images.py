@@ -274,10 +274,11 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
         here = slice(start, start + step)
         upper, lower = top[here], bottom[here]
         first = upper[0]
-        source = image[rows[first : lower[-1] + 1]].reshape(-1, width * channels)
-        stretched = _mix(source.take(left, axis=1).astype(np.float64), source.take(right, axis=1), across)
+        source = image[rows[first : lower[-1] + 1]].reshape(-1, width * channels).astype(np.float64)
+        stretched = _mix(source.take(left, axis=1), source.take(right, axis=1), across)
         # Rounded to float32 first, as by Pillow: what is then halfway goes to the even neighbour.
-        mixed = _mix(stretched[upper - first], stretched[lower - first], down[here, None]).astype(np.float32)
+        above, below = (stretched.take(at - first, axis=0) for at in (upper, lower))
+        mixed = _mix(above, below, down[here, None]).astype(np.float32)
         out[here] = np.rint(mixed, out=mixed)
     return out.reshape(*size, channels)
 
@@ -290,12 +291,12 @@ def _between(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], ND
     return np.clip(index, 0, old - 1), np.clip(index + 1, 0, old - 1), at - first
 
 
-def _mix(first: NDArray[np.float64], second: NDArray[Any], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``first + (second - first) * share``, written over ``first``."""
-    change = second - first
-    change *= share
-    first += change
-    return first
+def _mix(first: NDArray[np.float64], second: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``first + (second - first) * share``, written over ``second``."""
+    second -= first
+    second *= share
+    second += first
+    return second
 
 
 def resize_mask(mask: NDArray[T], size: tuple[int, int]) -> NDArray[T]:

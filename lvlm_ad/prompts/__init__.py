@@ -1,7 +1,7 @@
 """Prompt Designing: draw the marks (``marks``) and write the question (``question``)."""
 
 from lvlm_ad.prompts.drawing import Drawing, Marked, Whole
-from lvlm_ad.prompts.marks import MarkStyle, NumberBox, borders, draw_grid, draw_marks, place_numbers
+from lvlm_ad.prompts.marks import MarkStyle, NumberBox, borders, draw_grid, draw_marks, marks_alone, place_numbers
 from lvlm_ad.prompts.question import (
     Questioner,
     ReferencePool,
@@ -28,6 +28,7 @@ __all__ = [
     "draw_grid",
     "draw_marks",
     "fill_prompt",
+    "marks_alone",
     "place_numbers",
     "reference_paths",
     "sentences",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.presets import Protocol
 
-__all__ = ["MarkStyle", "NumberBox", "borders", "draw_grid", "draw_marks", "place_numbers"]
+__all__ = ["MarkStyle", "NumberBox", "borders", "draw_grid", "draw_marks", "marks_alone", "place_numbers"]
 
 _GREY = 128
 """The box under a number in the published pictures, and the level between a dark and a light background."""
@@ -168,7 +168,8 @@ def _area(box: NumberBox) -> tuple[slice, slice]:
 
 def _box(shape: tuple[int, int], number: int, row: int, column: int, size: int) -> NumberBox:
     """Centre a box on a pixel, moved as little as needed to lie inside the image; cut only if the image is smaller."""
-    height, width = (min(a, b) for a, b in zip(_glyphs(number, size).shape, shape, strict=True))
+    high, wide = _glyphs(number, size).shape
+    height, width = min(high, shape[0]), min(wide, shape[1])
     top = min(max(row - height // 2, 0), shape[0] - height)
     left = min(max(column - width // 2, 0), shape[1] - width)
     return NumberBox(number, top, left, height, width, size)
@@ -261,6 +262,19 @@ def draw_marks(
     return out
 
 
+def marks_alone(
+    image: NDArray[np.uint8], regions: Regions, style: MarkStyle
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return what ``draw_marks`` draws on an image: levels of grey, uint8 ``(H, W)``, and where, bool ``(H, W)``."""
+    where = borders(regions, style.border_width) if style.border_width else np.zeros(regions.shape, np.bool_)
+    grey = where * np.uint8(255)
+    for box in place_numbers(regions, style.number_size):
+        area = _area(box)
+        _write(grey[:, :, None], box.number, box.size, area, style, image)
+        where[area] = True
+    return grey, where
+
+
 def draw_grid(
     image: NDArray[np.uint8], rows: int, columns: int, style: MarkStyle, name: Callable[[int, int], str]
 ) -> NDArray[np.uint8]:
@@ -313,9 +327,9 @@ def _write(
 
 @lru_cache(maxsize=4096)
 def _written(name: int | str, size: int, front: int, back: int) -> NDArray[np.uint8]:
-    """Render a number or a name in two levels of grey; uint8 ``(h, w, 3)``."""
-    ink = _glyphs(name, size) / 255
-    return np.stack([np.rint(ink * front + (1 - ink) * back).astype(np.uint8)] * 3, axis=2)
+    """Render a number or a name between two levels of grey; uint8 ``(h, w, 1)``."""
+    ink = _glyphs(name, size)[:, :, None] / 255
+    return np.asarray(np.rint(ink * front + (1 - ink) * back), dtype=np.uint8)
 
 
 def _is_light(image: NDArray[np.uint8], area: tuple[slice, slice]) -> bool:

@@ -30,19 +30,11 @@ _RUN_LENGTHS = 3
 """zlib's Z_RLE: as small as its best search where rows are long runs of one colour, and several times as fast."""
 
 
-def marks_layer(image: NDArray[np.uint8], marked: NDArray[np.uint8]) -> Image.Image:
-    """Return the marks without the image.
-
-    Args:
-        image: uint8 ``(H, W, 3)``.
-        marked: the same with marks, which are grey.
-    """
-    differs = marked != image
-    differs = differs[:, :, 0] | differs[:, :, 1] | differs[:, :, 2]
-    grey = marked[:, :, 0]
+def marks_layer(grey: NDArray[np.uint8], where: NDArray[np.bool_]) -> Image.Image:
+    """Return marks without their image; the arguments are those that ``marks_alone`` returns."""
     # Of 256 levels the marks use few: a level that none of them has means transparent.
-    free = int(np.bincount(grey[differs], minlength=256).argmin())
-    layer = _of_colours(np.where(differs, grey, np.uint8(free)), [(level, level, level) for level in range(256)])
+    free = int(np.bincount(grey[where], minlength=256).argmin())
+    layer = _of_colours(np.where(where, grey, np.uint8(free)), [(level, level, level) for level in range(256)])
     layer.info["transparency"] = free
     return layer
 
@@ -50,7 +42,7 @@ def marks_layer(image: NDArray[np.uint8], marked: NDArray[np.uint8]) -> Image.Im
 def map_layer(scores: ScoreMap, highest: float) -> Image.Image:
     """Return an anomaly map in the colours of ``heat``; ``highest`` is the score that is yellow."""
     level = np.rint(np.clip(scores.values / highest, 0, 1) * 255).astype(np.uint8)
-    return _of_colours(level[scores.regions.cells], _heat_colours())
+    return _of_colours(level.take(scores.regions.cells), _heat_colours())
 
 
 def outline_layer(mask: NDArray[np.bool_]) -> Image.Image:
@@ -60,7 +52,8 @@ def outline_layer(mask: NDArray[np.bool_]) -> Image.Image:
     width = max(1, round(max(mask.shape) * _OUTLINE_WIDTH))
     line = np.zeros(mask.shape, np.uint8)
     # Most defects are small: nothing is computed far from them.
-    at = tuple(slice(max(0, one.min() - width), one.max() + width + 1) for one in np.nonzero(mask))
+    inside = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    at = tuple(slice(max(0, one[0] - width), one[-1] + width + 1) for one in inside)
     line[at] = maximum_filter(mask[at].astype(np.uint8), 2 * width + 1, mode="constant") - mask[at]
     layer = _of_colours(line, [(0, 0, 0), _OUTLINE_COLOUR])
     layer.info["transparency"] = 0

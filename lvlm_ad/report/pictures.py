@@ -14,7 +14,7 @@ from lvlm_ad.datasets.images import resize_image, resize_mask
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.evaluate.painting import paint_places, shapes_of
 from lvlm_ad.files import own_folder
-from lvlm_ad.prompts import MarkStyle, draw_marks
+from lvlm_ad.prompts import MarkStyle, marks_alone
 from lvlm_ad.regions.shapes import Region
 from lvlm_ad.report.layers import map_layer, marks_layer, outline_layer, save_layer
 from lvlm_ad.report.places import draw_places
@@ -134,7 +134,7 @@ def _write_layers(
         regions = sources.divisions.regions(sample)
         protocol = _divided(runs).manifest.protocol
         style = {name: protocol[name] for name in ("border_width", "number_size", "number_style") if name in protocol}
-        files["marks"] = save("marks", marks_layer(image, draw_marks(image, regions, MarkStyle(**style))))
+        files["marks"] = save("marks", marks_layer(*marks_alone(image, regions, MarkStyle(**style))))
     for number, run in enumerate(runs):
         if why_no_map(run, sources):
             continue

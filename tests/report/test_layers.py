@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvlm_ad.prompts import MarkStyle, draw_marks
+from lvlm_ad.prompts import MarkStyle, draw_marks, marks_alone
 from lvlm_ad.regions import Regions
 from lvlm_ad.report import heat
 from lvlm_ad.report.layers import map_layer, marks_layer, outline_layer, save_layer
@@ -36,7 +36,7 @@ def test_marks_cover_what_they_change_and_nothing_else(regions, written):
     """Over the image, the layer gives the marked image."""
     image = np.random.default_rng(2).integers(30, 200, (SIDE, SIDE, 3)).astype(np.uint8)
     marked = draw_marks(image, regions, MarkStyle())
-    layer = written(marks_layer(image, marked))
+    layer = written(marks_layer(*marks_alone(image, regions, MarkStyle())))
     opaque = layer[..., 3:] == 255
     assert np.array_equal(opaque[..., 0], (marked != image).any(axis=2))
     assert np.array_equal(np.where(opaque, layer[..., :3], image), marked)
@@ -63,6 +63,6 @@ def test_an_outline_runs_just_outside_of_a_defect(written):
 def test_a_large_layer_is_averaged_down(regions, written):
     """A layer of twice the size allowed is written at half its size, and a border stays visible."""
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    layer = written(marks_layer(image, draw_marks(image, regions, MarkStyle())), SIDE // 2)
+    layer = written(marks_layer(*marks_alone(image, regions, MarkStyle())), SIDE // 2)
     assert layer.shape == (SIDE // 2, SIDE // 2, 4)
     assert layer[10, 20].tolist() == [255, 255, 255, 255]
