@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cache
 from itertools import pairwise
-from math import cos, pi, sin
+from math import ceil, cos, floor, pi, sin
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -55,6 +56,20 @@ class Canvas:
         self.area = np.ones((size, size), np.bool_)
         self.mask = np.zeros((size, size), np.bool_)
         self.parts: list[Part] = []
+        self._at = slice(None), slice(None)
+
+    def around(self, centre: Point, reach: Point) -> Canvas:
+        """Return the part of this canvas within a distance of a point: what is drawn there is drawn here."""
+        (left, right), (top, bottom) = (
+            (max(0, floor((middle - far) * self.size)), ceil((middle + far) * self.size) + 1)
+            for middle, far in zip(centre, reach, strict=True)
+        )
+        part = copy(self)
+        part._at = at = slice(top, bottom), slice(left, right)
+        part.x, part.y, part.image, part.area, part.mask = (
+            whole[at] for whole in (self.x, self.y, self.image, self.area, self.mask)
+        )
+        return part
 
     def paint(self, colour: Field | Colour, shape: Field) -> None:
         """Lay a colour, or a colour picture, over the image."""
@@ -83,7 +98,7 @@ class Canvas:
         """Draw smooth noise of mean 0 and deviation 1, with about ``cells`` bumps along a side."""
         small = self.rng.standard_normal((cells + 2, cells + 2)).astype(np.float32)
         values = np.asarray(Image.fromarray(small).resize((self.size, self.size), Image.Resampling.BICUBIC))
-        return np.asarray((values - values.mean()) / (values.std() + 1e-6))
+        return np.asarray((values - values.mean()) / (values.std() + 1e-6))[self._at]
 
     def photo(self, name: str, part: float) -> Field:
         """Cut a square out of one of scikit-image's photographs and turn it, values in 0..1."""
