@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import fields
 from datetime import timedelta
 from enum import StrEnum
@@ -119,18 +119,20 @@ def bench(
     usage, configuration or data; 130 interrupted.
     """
     options = dict(locals())
-
-    from lvlm_ad.cli.terminal import Bars
-    from lvlm_ad.log import logged_to
-
-    options["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
-    options["reference_rows"] = reference_rows if frame is None else frame
-    with closing(Workers()) as workers, Bars() as bars, logged_to(log, bars.note):
+    with ExitStack() as stack:
+        workers = stack.enter_context(closing(Workers()))
         # A new folder holds no divisions: the processes that divide get ready while this one imports the rest.
-        if not (out / "cache.sqlite").exists() and engine == "local" and options["settings"].get("division") != "sam":
+        if not (out / "cache.sqlite").exists() and engine == "local" and division != "sam":
             workers.start("import lvlm_ad.metrics.cut; from skimage.segmentation import slic")
-        from lvlm_ad import evaluate
 
+        from lvlm_ad import evaluate
+        from lvlm_ad.cli.terminal import Bars
+        from lvlm_ad.log import logged_to
+
+        bars = stack.enter_context(Bars())
+        stack.enter_context(logged_to(log, bars.note))
+        options["settings"] = shell.merged_settings(settings, division=division, prompt=prompt)
+        options["reference_rows"] = reference_rows if frame is None else frame
         # Every field of the configuration is an option of the same name.
         config = evaluate.RunConfig(**{field.name: options[field.name] for field in fields(evaluate.RunConfig)})
         trackers = _trackers(track, images=track_images)

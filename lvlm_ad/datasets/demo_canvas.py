@@ -46,6 +46,7 @@ class Canvas:
         area: where a defect may begin, bool ``(size, size)``.
         mask: where the picture is defective, bool ``(size, size)``.
         parts: (x, y, radius) of parts that may be missing or broken.
+        window: rows and columns of the whole picture that this canvas shows.
     """
 
     def __init__(self, rng: Generator, size: int) -> None:
@@ -56,7 +57,7 @@ class Canvas:
         self.area = np.ones((size, size), np.bool_)
         self.mask = np.zeros((size, size), np.bool_)
         self.parts: list[Part] = []
-        self._at = slice(None), slice(None)
+        self.window = np.s_[:, :]
 
     def around(self, centre: Point, reach: Point) -> Canvas:
         """Return the part of this canvas within a distance of a point: what is drawn there is drawn here."""
@@ -65,7 +66,7 @@ class Canvas:
             for middle, far in zip(centre, reach, strict=True)
         )
         part = copy(self)
-        part._at = at = slice(top, bottom), slice(left, right)
+        part.window = at = np.s_[top:bottom, left:right]
         part.x, part.y, part.image, part.area, part.mask = (
             whole[at] for whole in (self.x, self.y, self.image, self.area, self.mask)
         )
@@ -98,7 +99,7 @@ class Canvas:
         """Draw smooth noise of mean 0 and deviation 1, with about ``cells`` bumps along a side."""
         small = self.rng.standard_normal((cells + 2, cells + 2)).astype(np.float32)
         values = np.asarray(Image.fromarray(small).resize((self.size, self.size), Image.Resampling.BICUBIC))
-        return np.asarray((values - values.mean()) / (values.std() + 1e-6))[self._at]
+        return np.asarray((values - values.mean()) / (values.std() + 1e-6))[self.window]
 
     def photo(self, name: str, part: float) -> Field:
         """Cut a square out of one of scikit-image's photographs and turn it, values in 0..1."""
