@@ -75,11 +75,17 @@ def program_path(name: str) -> str | None:
 def serve() -> None:
     """Call functions that come from stdin until it ends, and write what they return to stdout; a worker process.
 
-    Here, because a process that imports little is ready soon: what a function needs, its pickle imports.
+    Here, because a process that imports little is ready soon: what a function needs, its pickle imports. What the
+    process is to import before the first call are its arguments, as ``pkgutil.resolve_name`` takes them.
     """
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # What a library prints must not get between the results.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    if sys.argv[1:]:
+        from pkgutil import resolve_name  # noqa: PLC0415 - ``__main__`` imports this module first, see above
+
+        for name in sys.argv[1:]:
+            resolve_name(name)
     # The process that asked may be gone at any time.
     with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
         while True:

@@ -52,15 +52,15 @@ class Workers:
         self._busy: dict[subprocess.Popen[bytes], object] = {}
         self._closed = False
 
-    def start(self, imports: str) -> None:
+    def start(self, *names: str) -> None:
         """Start processes before the first call, so that they are ready when it comes.
 
         Args:
-            imports: statements that import what their calls will need.
+            *names: what they import for the calls, such as "skimage.segmentation:slic".
         """
         with self._lock:
             self._seconds_here = 0.0
-            self._free += [_started(imports) for _ in range(min(self.most, _MOST_EARLY))]
+            self._free += [_started(*names) for _ in range(min(self.most, _MOST_EARLY))]
 
     @property
     def here(self) -> bool:
@@ -143,9 +143,9 @@ class Workers:
         return process
 
 
-def _started(imports: str = "") -> subprocess.Popen[bytes]:
+def _started(*names: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - this Python, our own module
-        python_command(f"{imports}\n{_WORKER}"),
+        python_command(_WORKER, *names),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **_ONE_THREAD, "PYTHONSAFEPATH": "1"},

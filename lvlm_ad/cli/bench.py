@@ -123,7 +123,7 @@ def bench(
         workers = stack.enter_context(closing(Workers()))
         # A new folder holds no divisions: the processes that divide get ready while this one imports the rest.
         if not (out / "cache.sqlite").exists() and engine == "local" and division != "sam":
-            workers.start("import lvlm_ad.metrics.cut; from skimage.segmentation import slic")
+            workers.start("lvlm_ad.metrics.cut", "skimage.segmentation:slic")
 
         from lvlm_ad import evaluate
         from lvlm_ad.cli.terminal import Bars
