@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -356,7 +355,7 @@ def without_report(arguments):
     return [str(argument) for argument in arguments]
 
 
-@cache
+@pytest.fixture(scope="session")
 def command_line():
     """The command line, built once as a process builds it: that takes longer than most commands do."""
     from typer.main import get_command
@@ -366,24 +365,23 @@ def command_line():
     return get_command(app)
 
 
-def finished(arguments, env=None):
-    """Run a command in this process. What it raises is raised here, but for the end of the process."""
-    with CliRunner().isolation(env=env) as (stdout, stderr, _):
-        with pytest.raises(SystemExit) as ended:
-            command_line().main([str(argument) for argument in arguments], prog_name="lvlm-ad")
-        sys.stdout.flush()
-        sys.stderr.flush()
-        return Finished(ended.value.code or 0, stdout.getvalue().decode(), stderr.getvalue().decode())
+@pytest.fixture(scope="session")
+def in_process(command_line):
+    """Run a command in this process; returns a ``Finished``. What it raises is raised, but for the process's end."""
 
+    def run(arguments, env=None):
+        with CliRunner().isolation(env=env) as (stdout, stderr, _):
+            with pytest.raises(SystemExit) as ended:
+                command_line.main([str(argument) for argument in arguments], prog_name="lvlm-ad")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            return Finished(ended.value.code or 0, stdout.getvalue().decode(), stderr.getvalue().decode())
 
-@pytest.fixture(scope="session", name="in_process")
-def in_process_fixture():
-    """The function ``finished``."""
-    return finished
+    return run
 
 
 @pytest.fixture
-def lvlm_ad_command(tmp_path, monkeypatch):
+def lvlm_ad_command(tmp_path, monkeypatch, in_process):
     """Run a command in this process, in an empty folder; returns a ``Finished``. ``env`` changes the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
@@ -391,7 +389,7 @@ def lvlm_ad_command(tmp_path, monkeypatch):
         monkeypatch.delenv(name)
 
     def run(*arguments, env=None):
-        return finished(without_report(arguments), env)
+        return in_process(without_report(arguments), env)
 
     return run
 

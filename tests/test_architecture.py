@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -104,8 +105,9 @@ def when_imported(node):
         yield from when_imported(child)
 
 
+@cache
 def imports(path, walk=ast.walk):
-    """Every module that a file imports, at any place in it that ``walk`` visits."""
+    """Every module that a file imports, at any place in it that ``walk`` visits; read once for all tests."""
     names = []
     for node in walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

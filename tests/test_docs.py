@@ -12,9 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import typer
 
-from lvlm_ad.cli import app
 from lvlm_ad.plugins import build, find_model, load_method
 from lvlm_ad.presets import Protocol, parse_settings
 from lvlm_ad.testing import BACKEND_CHECKS, check_backend
@@ -115,12 +113,12 @@ def test_every_block_is_marked(page):
 @pytest.mark.parametrize(
     "block", [block for block in ALL if block.not_run and block.language == "bash"], ids=lambda block: block.place
 )
-def test_commands_that_are_not_run_are_well_formed(block):
+def test_commands_that_are_not_run_are_well_formed(block, command_line):
     """Each command, option, model and setting in them exists."""
     for arguments in commands(block.code):
         if "..." in arguments:
             continue
-        command = typer.main.get_command(app)
+        command = command_line
         context = command.make_context("lvlm-ad", list(arguments), resilient_parsing=False)
         while getattr(command, "commands", None):
             name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])

@@ -17,7 +17,7 @@ from lvlm_ad.doctor import folder_findings, machine_findings
 from lvlm_ad.errors import StoreError
 from lvlm_ad.store import open_answers, open_cache
 
-SMALL = {"image_size": 96, "division": "grid"}
+SMALL = {"image_size": 96, "division": "grid", "grid_rows": 4, "grid_columns": 4}
 FROZEN = Path(__file__).parent / "data" / "v0_1" / "out"
 KEY = "sk-never-to-be-seen-42"
 COUNT = 300

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-QUICK = ("--set", "image_size=96", "--division", "grid", "--resamples", "50")
-"""Small images and few resamples."""
+QUICK = ("--division", "grid", "--resamples", "50")
+QUICK += ("--set", "image_size=96", "--set", "grid_rows=8", "--set", "grid_columns=8")
+"""Small images, few regions and few resamples."""
 
 
 @pytest.fixture(scope="session")

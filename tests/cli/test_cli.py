@@ -17,7 +17,7 @@ from lvlm_ad.evaluate import RunConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FROZEN = REPOSITORY / "tests" / "data" / "v0_1" / "out"
-GRID = ("--division", "grid", "--set", "image_size=96")
+GRID = ("--division", "grid", *("--set", "image_size=96", "--set", "grid_rows=4", "--set", "grid_columns=4"))
 
 
 def test_the_page_about_the_command_line_is_true():

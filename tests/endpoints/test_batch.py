@@ -20,7 +20,8 @@ from lvlm_ad.plugins import build, find_model
 from lvlm_ad.store import open_answers
 
 SECRET = "sk-batch-secret-0123"
-SMALL = ("--no-reference-rows", "--no-report", "--division", "grid", "--set", "image_size=96", "--resamples", "0")
+SMALL = ("--no-reference-rows", "--no-report", "--division", "grid", "--resamples", "0")
+SMALL += ("--set", "image_size=96", "--set", "grid_rows=4", "--set", "grid_columns=4")
 PRICE = ("--set", "price_input=1000", "--set", "price_output=1000", "--set", "price_batch=0.5")
 
 

@@ -60,7 +60,7 @@ def test_a_damaged_cache_is_made_again(kept_data, tmp_path, damage):
             self.notes = (*self.notes, text)
 
     once = {"models": ["contrast"], "reference_rows": False, "resamples": 0, "data": kept_data, "out": tmp_path}
-    once["settings"] = {"image_size": 96, "division": "grid"}
+    once["settings"] = {"image_size": 96, "division": "grid", "grid_rows": 4, "grid_columns": 4}
     before = lvlm_ad.bench(**once).named("contrast").metrics
     cache = tmp_path / "cache.sqlite"
     if damage == "whole file":

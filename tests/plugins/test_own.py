@@ -61,7 +61,8 @@ class Speaker(Backend):
         return f"image anomaly score: {self.options.word}"
 '''
 
-GRID = ("--division", "grid", "--set", "image_size=96", "--set", "min_area=0")
+VALUES = ("image_size=96", "grid_rows=4", "grid_columns=4", "min_area=0")
+GRID = ("--division", "grid", *(part for value in VALUES for part in ("--set", value)))
 
 
 def model(name, **settings):
