@@ -1,12 +1,14 @@
-"""Draw the pictures of the documentation with the library itself: python docs/make_pictures.py.
+"""Draw the pictures of the documentation with the library itself: python docs/make_pictures.py [FOLDER].
 
-Needs the extra ``dev``, and Chromium for the pictures of pages.
+FOLDER is docs/images unless it is given. Needs the extra ``dev``, and Chromium for the pictures of pages.
 """
 
 from __future__ import annotations
 
 import io
 import shutil
+import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,7 +36,7 @@ from lvlm_ad.report.run_pages import write_report
 from lvlm_ad.runs import read_run
 from lvlm_ad.text2seg import write
 
-IMAGES = Path(__file__).with_name("images")
+IMAGES = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("images")
 SIZE = (768, 768)
 SHOWN = "pills/wrong_colour/000"
 
@@ -47,7 +49,8 @@ def pipeline() -> None:
         image, mask = resize_image(sample.image, SIZE), sample.mask
         regions = divide(image)
         (oracle,) = plan.models
-        prediction = BenchSession(plan, LocalEngine()).detector(oracle).detect(sample, regions)
+        with closing(LocalEngine()) as engine:
+            prediction = BenchSession(plan, engine).detector(oracle).detect(sample, regions)
     marked = draw_marks(image, regions, MarkStyle())
     truth = None if mask is None else resize_mask(mask, SIZE)
     picture = overview(image, marked, prediction.record.text, prediction.score_map.dense(), truth)
@@ -73,23 +76,25 @@ def methods() -> None:
 def _panels(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the last kind of picture that a method shows, and the map of its best finding."""
     settings = {"scored": "true"} if name in {"boxes", "points"} else {"marks": "true"} if name == "cells" else {}
-    with TemporaryDirectory() as folder:
-        config = RunConfig(dataset="demo", out=Path(folder), method=name, settings=settings)
-        plan = resolve(config)
-    sample = next(sample for sample in plan.dataset if sample.id == SHOWN)
-    side = plan.protocol.image_size
-    asked = AskedModel(convention=load_convention("gemini_1000"))
-    regions = divide(resize_image(sample.image, (side, side)))
-    view = Views(plan, plan.models[0], asked).view(sample, regions)
-    mask = resize_mask(sample.mask, (side, side))
-    finding = plan.method.best_finding(view, mask)
-    # zoom: its first look gets the best answer about regions, and what it shows then is the closest look.
-    first = Answer(write(1.0, dict(enumerate(regions.pool(mask).tolist(), start=1))))
-    questions = look_up(plan.method, view, lambda question: first if name == "zoom" and len(question.images) else None)
-    asked_about = (questions.answered[1:] or [(one, None) for one in questions.pending])[0][0]
-    with Image.open(io.BytesIO(asked_about.images[-1].data)) as picture:
-        shown = np.asarray(picture.convert("RGB"))
-    return shown, paint_places(finding.shapes, view.regions, side).dense()
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        plan = resolve(RunConfig(dataset="demo", out=Path(folder), method=name, settings=settings))
+        session = BenchSession(plan, stack.enter_context(closing(LocalEngine())))
+        session.open_stores(stack)
+        sample = next(sample for sample in plan.dataset if sample.id == SHOWN)
+        side = plan.protocol.image_size
+        asked = AskedModel(convention=load_convention("gemini_1000"))
+        regions = divide(resize_image(sample.image, (side, side)))
+        view = Views(session, plan.models[0], asked).view(sample, regions)
+        mask = resize_mask(sample.mask, (side, side))
+        finding = plan.method.best_finding(view, mask)
+        # zoom: its first look gets the best answer about regions, and what it shows then is the closest look.
+        first = Answer(write(1.0, dict(enumerate(regions.pool(mask).tolist(), start=1))))
+        known = first if name == "zoom" else None
+        questions = look_up(plan.method, view, lambda question: known if question.images else None)
+        asked_about = (questions.answered[1:] or [(one, None) for one in questions.pending])[0][0]
+        with Image.open(io.BytesIO(asked_about.images[-1].data)) as picture:
+            shown = np.asarray(picture.convert("RGB"))
+        return shown, paint_places(finding.shapes, view.regions, side).dense()
 
 
 def pages() -> None:
@@ -104,7 +109,7 @@ def pages() -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
         page.goto(board.as_uri())
-        _shoot(page, "leaderboard.png", height=740)
+        _shoot(page, "leaderboard.png", height=764)
         page.goto(report.as_uri())
         _shoot(page, "report.png", height=860)
         page.locator("#decisions").evaluate("heading => heading.scrollIntoView()")

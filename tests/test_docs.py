@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -214,6 +215,17 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     assert "image_score" in shown[2]
     assert "<th>guess</th>" in shown[4]
     assert "0.7" in shown[5]
+
+
+@pytest.mark.heavy
+def test_the_pictures_can_be_drawn(tmp_path):
+    """The script that draws the documentation's pictures draws each of them."""
+    pytest.importorskip("playwright")
+    if shutil.which("chromium") is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    subprocess.run([sys.executable, str(REPOSITORY / "docs" / "make_pictures.py"), str(tmp_path)], check=True)
+    images = REPOSITORY / "docs" / "images"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in images.iterdir())
 
 
 @pytest.mark.heavy
