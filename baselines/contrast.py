@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from scipy.linalg import solve_triangular
 from scipy.ndimage import gaussian_filter1d
 from skimage.color import rgb2lab
 
@@ -26,9 +25,12 @@ _GRID = 64
 _PLACES = slice(_SIDE // _GRID // 2, None, _SIDE // _GRID)
 """The working pixels, along a side, where the places of the grid are."""
 
+_PART = 64
+"""Places in one matrix product with few columns."""
+
 _AT_ONCE = 4
-"""Places whose distances to all others are one matrix product: so small a product runs on one thread, and the threads
-that score other images do not wait for its helpers."""
+"""Places whose distances to all others are one matrix product. So small a product runs on one thread: the helpers of a
+larger one would take processor time from the threads that score other images, even while they wait."""
 
 _SCALES = (1.0, 2.0)
 """Standard deviations of the centre, in working pixels. The surround is twice as wide, which is also the next scale's
@@ -116,12 +118,13 @@ def _whiten(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Features that vary all over the image, such as its texture, then count little; constant ones count much.
     """
+    count, channels = features.shape
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    channels = features.shape[1]
-    covariance = centred.T @ centred / len(centred) + _NOISE**2 * np.eye(channels)
-    white = solve_triangular(np.linalg.cholesky(covariance), centred.T, lower=True).T
+    parts = centred.reshape(-1, _PART, channels)
+    covariance = (parts.transpose(0, 2, 1) @ parts).sum(axis=0) / count + _NOISE**2 * np.eye(channels)
     # Divided by the root of C, so that a typical distance is about 1 for any number of features.
-    return np.asarray(white / np.sqrt(channels), dtype=np.float32)
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance)) / np.sqrt(channels)
+    return np.asarray(parts @ whitening.T, dtype=np.float32).reshape(count, channels)
 
 
 def _distance_to_alike(features: NDArray[np.float32]) -> NDArray[np.float32]:

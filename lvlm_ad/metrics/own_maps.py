@@ -27,8 +27,11 @@ __all__ = ["THRESHOLDS", "PooledMaps", "SpillStore"]
 IN_MEMORY = 1e9
 """Bytes that stay in memory: the sorted scores of about 400 maps of 768 x 768 pixels."""
 
-RANGE_BYTES = 80e6
-"""Normal scores that the merge reads at once."""
+RANGE_BYTES = 8e6
+"""Normal scores that the merge reads at once: the fewer, the faster they are sorted in the processor's cache."""
+
+PASS_BYTES = 80e6
+"""Likewise of unsorted maps, all of which are read for each range."""
 
 THRESHOLDS = 256
 """Most thresholds at which own maps are counted for resamples."""
@@ -169,9 +172,10 @@ class PooledMaps:
         """Cut all pixels into ranges of score, lowest first; a range is valid until the next one."""
         self._sort_copies()
         total = self._total
-        wanted = math.ceil(total * self._dtype.itemsize / RANGE_BYTES)
+        size = total * self._dtype.itemsize
+        wanted = math.ceil(size / RANGE_BYTES)
         if any(isinstance(one, _Unsorted) for one in self._normal):
-            wanted = min(wanted, _MOST_PASSES)
+            wanted = min(math.ceil(size / PASS_BYTES), _MOST_PASSES)
         borders = np.array([min(self._lowest)], self._dtype)
         if wanted > 1:
             step = max(1, total // _SAMPLE)

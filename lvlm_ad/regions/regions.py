@@ -135,10 +135,13 @@ class Regions:
         Returns:
             float64 ``(R,)``, the mean over the pixels of each region.
         """
-        sums = np.bincount(self.cells.ravel(), weights=values.ravel(), minlength=self.n_cells)
-        inside = self.membership.astype(np.float64)
-        pooled: NDArray[np.float64] = (inside @ sums) / (inside @ self.cell_areas)
-        return pooled
+        # Converted once for both counts.
+        cells = self.cells.ravel().astype(np.intp)
+        sums, areas = (np.bincount(cells, weights, self.n_cells) for weights in (values.ravel(), None))
+        # Not a matrix product: BLAS would start threads for so little, and their waiting costs more than the work.
+        region, cell = np.nonzero(self.membership)
+        total, area = (np.bincount(region, of[cell], self.count) for of in (sums, areas))
+        return total / area
 
     def positions(self) -> NDArray[np.int64]:
         """Return where each region's number stands: the pixel of the region that is nearest to its centroid.

@@ -78,16 +78,16 @@ def test_ranges_and_files_change_nothing(seed, size, levels):
     masks = [draw.random(shape) < 0.3 for shape in shapes]
     maps = [draw.integers(0, levels, shape) / levels for shape in shapes]
     whole = pixel_metrics(masks, maps)
-    usual = own_maps.RANGE_BYTES, own_maps.IN_MEMORY
+    usual = own_maps.RANGE_BYTES, own_maps.PASS_BYTES, own_maps.IN_MEMORY
     try:
-        own_maps.RANGE_BYTES = size
+        own_maps.RANGE_BYTES = own_maps.PASS_BYTES = size
         for keep in ("sorted", "copies", "originals"):
             assert exact(pooled(masks, maps, keep=keep)) == whole
         own_maps.IN_MEMORY = 100
         assert exact(pooled(masks, maps)) == whole
         assert pixel_metrics(iter(masks), iter(maps)) == whole
     finally:
-        own_maps.RANGE_BYTES, own_maps.IN_MEMORY = usual
+        own_maps.RANGE_BYTES, own_maps.PASS_BYTES, own_maps.IN_MEMORY = usual
 
 
 def test_maps_of_several_dtypes_are_compared_in_the_common_one(tmp_path, monkeypatch):
@@ -113,7 +113,8 @@ def test_no_range_holds_all_scores(monkeypatch):
     draw = np.random.default_rng(6)
     masks, maps = draw.random((20, 64, 64)) < 0.1, draw.random((20, 64, 64))
     maps[:, :32] = 0.5
-    monkeypatch.setattr(own_maps, "RANGE_BYTES", 8 * 8000)
+    for limit in ("RANGE_BYTES", "PASS_BYTES"):
+        monkeypatch.setattr(own_maps, limit, 8 * 8000)
     for keep in ("sorted", "copies", "originals"):
         ranges = pooled(masks, maps, keep=keep)._ranges()
         sizes = [(pixels.normal.size, pixels.n_equal) for pixels in ranges]
