@@ -96,7 +96,7 @@ def test_a_batch_decides_nothing_about_what_is_drawn(backend):
 def test_draws_follow_the_probabilities():
     """Over many streams, sampled tokens follow the softmax at the temperature."""
     import torch
-    from lvlm_ad_backends.transformers.model import Recorder, Sampler
+    from lvlm_ad_backends.transformers.decoding import Recorder, Sampler
 
     logits, temperature, rows = torch.tensor([2.0, 1.0, 0.0, -1.0]), 0.7, 20_000
     requests = [Request((), str(number)) for number in range(rows)]
