@@ -4,7 +4,6 @@ A backend only translates. The framework stores, retries, limits and counts from
 sees pictures, a text and the format that the question demands; it never sees the sample, its label or its mask.
 """
 
-from lvlm_ad.backend.batching import ManyBackend
 from lvlm_ad.backend.contract import (
     Backend,
     BackendOptions,
@@ -14,6 +13,7 @@ from lvlm_ad.backend.contract import (
     Transport,
     as_answer,
 )
+from lvlm_ad.backend.many import ManyBackend
 from lvlm_ad.backend.messages import Answer, Limits, Outcome, Picture, Request, Usage
 from lvlm_ad.backend.scripted import ScriptedBackend
 from lvlm_ad.backend.tokens import FirstToken, Token, first_token, number_tokens
