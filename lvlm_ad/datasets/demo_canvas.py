@@ -6,7 +6,7 @@ from copy import copy
 from functools import cache
 from itertools import pairwise
 from math import ceil, cos, floor, pi, sin
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -54,10 +54,10 @@ class Canvas:
         centres = (np.arange(size) + 0.5) / size
         self.x, self.y = np.meshgrid(centres, centres)
         self.image: Field = np.moveaxis(np.zeros((3, size, size)), 0, -1)
-        self.area = np.ones((size, size), np.bool_)
-        self.mask = np.zeros((size, size), np.bool_)
+        self.area: NDArray[np.bool_] = np.ones((size, size), np.bool_)
+        self.mask: NDArray[np.bool_] = np.zeros((size, size), np.bool_)
         self.parts: list[Part] = []
-        self.window = np.s_[:, :]
+        self.window: tuple[slice[Any, Any, Any], slice[Any, Any, Any]] = np.s_[:, :]
 
     def around(self, centre: Point, reach: Point) -> Canvas:
         """Return the part of this canvas within a distance of a point: what is drawn there is drawn here."""
@@ -67,9 +67,8 @@ class Canvas:
         )
         part = copy(self)
         part.window = at = np.s_[top:bottom, left:right]
-        part.x, part.y, part.image, part.area, part.mask = (
-            whole[at] for whole in (self.x, self.y, self.image, self.area, self.mask)
-        )
+        part.x, part.y, part.image = self.x[at], self.y[at], self.image[at]
+        part.area, part.mask = self.area[at], self.mask[at]
         return part
 
     def paint(self, colour: Field | Colour, shape: Field) -> None:
