@@ -130,7 +130,7 @@ def _whiten(features: NDArray[np.float32]) -> NDArray[np.float32]:
 def _distance_to_alike(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return each place's root mean squared distance to the most similar places, float32 ``(_GRID, _GRID)``."""
     count = len(features)
-    # Squared, |a - b|^2 = |a|^2 - 2ab + |b|^2: one product of (|a|^2, 1, -2a) and (1, |b|^2, b).
+    # |a - b|^2 = |a|^2 - 2ab + |b|^2 is one product: of (|a|^2, 1, -2a) and (1, |b|^2, b).
     norms, ones = (features**2).sum(axis=1, keepdims=True), np.ones((count, 1), np.float32)
     owns = np.hstack([norms, ones, -2 * features]).reshape(_GRID, _GRID // _AT_ONCE, _AT_ONCE, -1)
     others = np.ascontiguousarray(np.hstack([ones, norms, features]).T)
@@ -138,14 +138,14 @@ def _distance_to_alike(features: NDArray[np.float32]) -> NDArray[np.float32]:
     near = np.abs(steps[:, None] - steps) < _OWN
     alike = round(count * _ALIKE)
     mean = np.empty((_GRID, _GRID), np.float32)
-    # One row of places at a time: its distances stay in the processor's cache.
     squared = np.empty((_GRID, count), np.float32)
+    # One row of places at a time: its distances stay in the processor's cache.
     for row, own in enumerate(owns):
         np.matmul(own, others, out=squared.reshape(_GRID // _AT_ONCE, _AT_ONCE, count))
         rows_near = slice(max(0, row - _OWN + 1), row + _OWN)
         np.copyto(squared.reshape(_GRID, _GRID, _GRID)[:, rows_near], np.inf, where=near[:, None])
-        # Floats that are not negative are in the order of their bits, and integers are parted faster. What rounding
-        # makes negative is less than any other in this order, too.
+        # Integers are partitioned faster, and floats that are not negative have the order of their bits as integers.
+        # A negative one, which comes from rounding, is smaller than these as an integer, too.
         squared.view(np.int32).partition(alike, axis=1)
         mean[row] = squared[:, :alike].mean(axis=1)
     return np.sqrt(np.maximum(mean, 0))

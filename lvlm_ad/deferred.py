@@ -1,4 +1,4 @@
-"""Fields of a frozen dataclass whose value is worked out when it is first used."""
+"""Fields of a frozen dataclass whose value is computed when it is first used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Deferred(Generic[T]):
-    """A value that a function gives. It can be pickled if the function can."""
+    """A value that a function will return. It can be pickled if the function can."""
 
     make: Callable[[], T]
 
@@ -29,7 +29,7 @@ class _Field:
             return self
         value = instance.__dict__[self._name]
         if isinstance(value, _Deferred):
-            # Two threads that read at the same time may both call the function; it gives both the same.
+            # Two threads that read at the same time may both call the function; it returns the same to both.
             value = instance.__dict__[self._name] = value.make()
         return value
 
@@ -41,7 +41,7 @@ def deferred(make: Callable[[], T]) -> T:
     """Return a stand-in for what a function returns, for a field that is ``deferrable``.
 
     Args:
-        make: is called when the field is first read, at most once for each thread; what it raises, the reader gets.
+        make: is called when the field is first read, at most once for each thread; the reader gets what it raises.
     """
     return cast("T", _Deferred(make))
 

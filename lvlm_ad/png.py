@@ -55,7 +55,7 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _is_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Return whether the channels of an RGB image are equal everywhere; the first row tells it of most others."""
+    """Return whether the channels of an RGB image are equal everywhere; if not, mostly the first row shows it."""
     return all(np.array_equal(part[..., 0], part[..., other]) for part in (pixels[0], pixels) for other in (1, 2))
 
 

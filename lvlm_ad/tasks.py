@@ -1,4 +1,4 @@
-"""What an engine does for many items; here, because a worker process imports this module, and no engine."""
+"""What an engine does for many items. Apart from the engines, so that a worker process need not import them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from lvlm_ad.errors import ImageError
 
-__all__ = ["Task", "done"]
+__all__ = ["Task", "result_of"]
 
 
 class Task(Protocol):
@@ -23,7 +23,7 @@ class Task(Protocol):
         """Do the work; it reads no files of the item, so any machine can do it."""
 
 
-def done(task: Task, item: Any) -> Any:
+def result_of(task: Task, item: Any) -> Any:
     """Return the result of a task for an item, or the error of a file that cannot be used."""
     try:
         return task.run(task.load(item))

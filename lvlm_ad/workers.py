@@ -17,11 +17,11 @@ from lvlm_ad.errors import LvlmAdError
 __all__ = ["Workers"]
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""There are as many processes as processors."""
+"""One thread in each process, because there are as many processes as processors."""
 _WORKER = "from lvlm_ad.children import serve; serve()"
 
 _MOST_EARLY = 8
-"""Processes that start before anyone knows how much there is to do."""
+"""Most processes that start before it is known how much there is to do."""
 
 
 class Workers:
@@ -45,7 +45,7 @@ class Workers:
     def __init__(self, seconds_here: float = 0.5, most: int | None = None) -> None:
         self.most = most or os.cpu_count() or 1
         self._seconds_here = seconds_here
-        # Threads that wait for an answer are many more; what each of them would hold in memory is not.
+        # Many more threads than this may ask at once. Only those with a turn hold an image in memory.
         self._room = threading.BoundedSemaphore(self.most)
         self._lock = threading.Lock()
         self._free: list[subprocess.Popen[bytes]] = []
@@ -60,7 +60,7 @@ class Workers:
         """
         with self._lock:
             self._seconds_here = 0.0
-            self._free += [_started(*names) for _ in range(min(self.most, _MOST_EARLY))]
+            self._free += [_new_process(*names) for _ in range(min(self.most, _MOST_EARLY))]
 
     @property
     def here(self) -> bool:
@@ -96,8 +96,8 @@ class Workers:
     def end(self, group: object) -> None:
         """End the processes that work for a group; its calls under way fail."""
         with self._lock:
-            for process, of in self._busy.items():
-                if of is group:
+            for process, its_group in self._busy.items():
+                if its_group is group:
                     process.kill()
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Workers:
 
     def _call_elsewhere(self, function: Callable[..., Any], arguments: tuple[Any, ...], group: object) -> Any:
         request = pickle.dumps(pickle.dumps((function, arguments)))
-        process: Any = self._taken(group)
+        process: Any = self._take(group)
         try:
             process.stdin.write(request)
             process.stdin.flush()
@@ -133,17 +133,17 @@ class Workers:
             raise error
         return result
 
-    def _taken(self, group: object) -> subprocess.Popen[bytes]:
+    def _take(self, group: object) -> subprocess.Popen[bytes]:
         """Take the process that was used last, or start one."""
         with self._lock:
             if self._closed:
                 raise LvlmAdError("The worker processes have ended.")
-            process = self._free.pop() if self._free else _started()
+            process = self._free.pop() if self._free else _new_process()
             self._busy[process] = group
         return process
 
 
-def _started(*names: str) -> subprocess.Popen[bytes]:
+def _new_process(*names: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - this Python, our own module
         python_command(_WORKER, *names),
         stdin=subprocess.PIPE,
@@ -155,6 +155,6 @@ def _started(*names: str) -> subprocess.Popen[bytes]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    # What is left in a pipe to a process that has ended cannot be written.
+    # Closing its pipe writes what is left in it, which fails if the process has ended.
     with suppress(BrokenPipeError), process:
         process.kill()

@@ -361,7 +361,7 @@ def without_report(arguments):
 
 @pytest.fixture(scope="session")
 def command_line():
-    """The command line, built once as a process builds it: that takes longer than most commands do."""
+    """The command line, built once for all tests: building it takes longer than most commands."""
     from typer.main import get_command
 
     from lvlm_ad.cli import app
@@ -371,7 +371,7 @@ def command_line():
 
 @pytest.fixture(scope="session")
 def in_process(command_line):
-    """Run a command in this process; returns a ``Finished``. What it raises is raised, but for the process's end."""
+    """Run a command in this process; returns a ``Finished``, and raises what it raises, except ``SystemExit``."""
 
     def run(arguments, env=None):
         with CliRunner().isolation(env=env) as (stdout, stderr, _):

@@ -89,7 +89,7 @@ def _http_client(options: OpenAIOptions) -> Any:
 
 @cache
 def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    """Read the certificates to trust, once for all clients of the process: it takes as long as many questions."""
+    """Read the trusted certificates, once for each value of ``_CERTIFICATES``: it takes as long as many questions."""
     context: ssl.SSLContext = http().create_ssl_context()
     return context
 

@@ -114,7 +114,7 @@ class TransformersBackend(LocalBackend):
 
     def close(self) -> None:
         """Stop, and release the device's memory."""
-        with self._starting:
+        with self._start_lock:
             if self._batches is not None:
                 self._batches.close()
             self._model = self._batches = None

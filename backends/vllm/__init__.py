@@ -20,7 +20,7 @@ from lvlm_ad.errors import ConfigError, FatalError, LvlmAdError, RejectedError, 
 from lvlm_ad.memory import free_bytes
 from lvlm_ad.weights import name_of_model, user_cache
 
-# As installed, the package's name is another one.
+# Relative, because the installed package has another name: lvlm_ad_backends.
 from ..openai import OpenAIBackend, OpenAIOptions  # noqa: TID252
 from .command import check_model, model_config, serve_command, tensor_parallel
 from .installation import find_vllm, visible_gpus
@@ -34,7 +34,7 @@ _CONCURRENCY = 128
 _UNSAFE = re.compile(r"[^\w.+-]")
 """What a file's name should not contain."""
 _DYING = 15.0
-"""Seconds after a failed answer in which a server that is not well may end."""
+"""Seconds to wait, after a failed answer, whether an unhealthy server ends."""
 
 
 class VllmBackend(LocalBackend):
@@ -75,7 +75,7 @@ class VllmBackend(LocalBackend):
             schema=options.constrain,
             probabilities=bool(options.logprobs),
         )
-        # A bench has it in its output folder.
+        # A bench puts it into its output folder.
         self._log = user_cache() / "vllm" / f"{_UNSAFE.sub('_', name_of_model(options.model))}.log"
         self._note: Callable[[str], None] = lambda _: None
         self._doing: Callable[[str], None] = lambda _: None
@@ -86,7 +86,7 @@ class VllmBackend(LocalBackend):
         self._endpoint: OpenAIBackend | None = None
 
     def make_detector(self, session: Any, model: Any) -> Any:
-        """Make what a bench runs; the server's log goes to the bench's output folder."""
+        """Make the detector of a bench, whose output folder gets the server's log."""
         progress, name = session.progress, model.preset.name
         self._log = session.plan.config.out / f"vllm-{_UNSAFE.sub('_', name)}.log"
         self._note = lambda text: progress.note(f"{name}: {text}")
@@ -128,6 +128,10 @@ class VllmBackend(LocalBackend):
             )
         return answer
 
+    def check(self, folder: Path) -> None:
+        """Check that this vLLM runs the model."""
+        check_model(model_config(folder), self.options, self._vllm)
+
     def cancel_start(self) -> None:
         """End a server that does not answer yet."""
         self._cancelled.set()
@@ -153,10 +157,6 @@ class VllmBackend(LocalBackend):
         finally:
             with self._lock:
                 self._under_way -= 1
-
-    def check(self, folder: Path) -> None:
-        """Check that this vLLM runs the model."""
-        check_model(model_config(folder), self.options, self._vllm)
 
     def _start(self) -> tuple[Server, OpenAIBackend]:
         """Start the server, once."""

@@ -1,4 +1,4 @@
-"""What ``vllm serve`` is told, and which models it is not given."""
+"""The command that serves a model with vLLM, and the check that vLLM can serve the model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def model_config(folder: Path) -> dict[str, Any]:
 
 
 def check_model(config: Mapping[str, Any], options: VllmOptions, vllm: Installation) -> None:
-    """Check that vLLM serves a model as its makers mean it; vLLM itself would not say so in these cases.
+    """Check that vLLM serves a model as its makers mean it; vLLM itself would say so late or never.
 
     Raises:
         ConfigError: vLLM does not know its architecture, or lacks its kind of attention on this device.
@@ -64,7 +64,7 @@ def check_model(config: Mapping[str, Any], options: VllmOptions, vllm: Installat
 def _attends_both_ways(config: Mapping[str, Any]) -> bool:
     both_ways = config.get("is_mm_prefix_lm", config.get("model_type") in _BOTH_WAYS)
     text = config.get("text_config")
-    # Gemma 4 says it of each model.
+    # Gemma 4 has both kinds, and the configuration of each model says which.
     return bool(both_ways) or (isinstance(text, dict) and text.get("use_bidirectional_attention") == "vision")
 
 
@@ -106,7 +106,7 @@ def serve_command(
         "--limit-mm-per-prompt": {"video": 0},
         "--structured-outputs-config": _GRAMMAR,
         "--seed": 0,
-        # The files that the model's hash covers: neither Mistral's own format beside them, nor a pickle.
+        # The files that the model's hash covers, not those in Mistral's own format beside them.
         "--config-format": "hf",
         "--tokenizer-mode": "hf",
     }
@@ -115,6 +115,7 @@ def serve_command(
     if options.quantize == "4bit":
         more["--quantization"] = "bitsandbytes"
     else:
+        # As above: no pickle beside them.
         more["--load-format"] = "safetensors"
         more |= {"--quantization": "fp8"} if options.quantize == "fp8" else {}
     if options.batch_size != "auto":

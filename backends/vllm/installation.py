@@ -22,7 +22,7 @@ __all__ = ["Gpu", "Installation", "find_vllm", "variables_for", "visible_gpus"]
 _SHEBANG = re.compile(r"^(?:#!|'''exec' \"?)([^\s\"]*/python[\d.]*)\"?", re.MULTILINE)
 """The interpreter in the first lines of a program that pip wrote; a long path stands in the second."""
 _PYTHON = re.compile(r"python[\d.]*")
-"""A Python's file in the bin folder of its environment."""
+"""The file name of a Python in the bin folder of its environment."""
 _VERSIONS = """
 import json, sys
 from importlib.metadata import PackageNotFoundError, version
@@ -132,13 +132,16 @@ def find_vllm(chosen: Path | None) -> Installation:
 
 
 def variables_for(python: Path) -> dict[str, str]:
-    """Return this process's variables for a Python, without those that name modules for another environment's."""
+    """Return this process's variables for another Python.
+
+    PYTHONPATH and PYTHONHOME name modules for the Python of this environment, so no other one gets them.
+    """
     ours = python.parent == Path(sys.executable).parent
     return {name: value for name, value in os.environ.items() if ours or name not in {"PYTHONPATH", "PYTHONHOME"}}
 
 
 def _program_of(chosen: Path) -> Path:
-    """Return the program vllm of an environment that is named by its folder or its Python; else what is named."""
+    """Return the program vllm of an environment that is named by its folder or its Python; anything else as it is."""
     if chosen.is_dir():
         return chosen / "bin" / "vllm"
     return chosen.with_name("vllm") if _PYTHON.fullmatch(chosen.name) else chosen

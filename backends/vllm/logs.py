@@ -23,7 +23,10 @@ _FOLLOWS = re.compile(
     r"See root cause above|Engine core initialization failed|EngineCore encountered an issue|EngineDead"
 )
 """What a process raises because another one failed."""
-_TAIL, _SHOWN, _WIDTH = 400_000, 400, 60
+_TAIL = 400_000
+"""Bytes at the end of a log in which the reason is looked for."""
+_SHOWN, _WIDTH = 400, 60
+"""Most characters of a reason, and of a log's last line."""
 
 
 def last_line(log: Path) -> str:

@@ -11,7 +11,7 @@ from lvlm_ad.backend import Transport
 from lvlm_ad.backend.local import AutoOrNumber, LocalOptions
 
 _OURS = ("--host", "--port", "--api-key", "--uds")
-"""Where the server listens and whom it answers: nobody but this process."""
+"""Arguments that only lvlm-ad sets, so that the server answers nobody but this process."""
 
 
 class VllmOptions(LocalOptions):
@@ -28,7 +28,8 @@ class VllmOptions(LocalOptions):
     quantize: Literal["none", "fp8", "4bit"] = "none"
     """Weights made smaller while they are loaded, on a GPU: 8-bit floats, or 4 bits through bitsandbytes."""
     gpus: Annotated[AutoOrNumber, Transport] = "auto"
-    """GPUs that share the model; auto: a power of two, as many as there are and as divide its attention heads."""
+    """GPUs that share the model; auto: the largest power of two that does not exceed their number and divides the
+    attention heads."""
     gpu_memory: Annotated[float, Field(gt=0, le=1), Transport] = 0.9
     """Fraction of each GPU's memory that vLLM takes; lower it if another program uses the GPU."""
     max_model_len: Annotated[int, Field(ge=1)] | None = None

@@ -12,15 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from lvlm_ad.errors import FatalError
 
-from .installation import variables_for
+from .installation import Installation, variables_for
 from .logs import last_line, reason
-
-if TYPE_CHECKING:
-    from .installation import Installation
 
 __all__ = ["Server", "environment", "free_port"]
 
@@ -117,7 +113,7 @@ class Server:
             connection.close()
 
     def ended(self, seconds: float) -> bool:
-        """Return whether the server has ended, or ends within so many seconds because it is not well."""
+        """Return whether the server has ended, or ends within so many seconds because it is unhealthy."""
         until = monotonic() + seconds
         while self._process.poll() is None and monotonic() < until:
             if self.healthy():
@@ -163,11 +159,11 @@ def free_port() -> int:
 
 
 def environment(key: str, vllm: Installation) -> dict[str, str]:
-    """Return the server's variables: those of this process, which win over our defaults, and what must be so."""
+    """Return the server's variables: those of this process, which win over our defaults, and those that it needs."""
     defaults = {"VLLM_ENGINE_READY_TIMEOUT_S": str(int(_TO_START))}
     if vllm.on_cpu:
-        # Half of the processors: with all of them vLLM's threads wait for each other. 4 GiB for what the model
-        # remembers of the questions; vLLM itself would take half of the machine.
+        # Half of the processors: with all of them vLLM's threads wait for each other. 4 GiB for the KV cache;
+        # vLLM itself would take half of the memory.
         threads = str(max(1, (os.cpu_count() or 1) // 2))
         defaults |= {"OMP_NUM_THREADS": threads, "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "4"}
     required = {

@@ -1,9 +1,10 @@
-"""Runs a server and ends it, with every process that it started, when the process that wants it is gone.
+"""Runs a server and ends it, with every process that it started, when the process that needs it is gone.
 
     python supervise.py SECONDS COMMAND...
 
-The other side holds the write end of stdin: when that is closed, for whatever reason, the server gets SIGTERM, and one
-second later SIGKILL, as nobody waits for its answers; SECONDS later if anything was written before.
+The process that needs the server holds the write end of stdin. When that is closed, for whatever reason, the server
+gets SIGTERM, and SIGKILL one second later, as nobody waits for its answers. If anything was written to stdin before,
+SIGKILL comes SECONDS later.
 
 Runs alone, with the standard library only, so that it starts fast and nothing that happens in lvlm-ad can end it. Its
 status is the server's, or 128 + the number of the signal that ended the server.
@@ -23,8 +24,9 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _HURRY = 1.0
+"""Seconds between SIGTERM and SIGKILL if nobody waits for answers."""
 _TO_GO = 5.0
-"""Seconds in which killed processes are gone: one that holds much memory takes a while."""
+"""Most seconds to wait until killed processes are gone: one that holds much memory takes a while."""
 _TRACKER = b"multiprocessing.resource_tracker"
 
 
@@ -37,7 +39,7 @@ def _die_with_me(parent: int) -> None:
 
 
 def _end(server: subprocess.Popen[bytes], patience: float) -> None:
-    """Wait until nobody wants the server, then end it."""
+    """Wait until nobody needs the server, then end it."""
     seconds = _HURRY
     while os.read(sys.stdin.fileno(), 1024):
         seconds = patience
@@ -48,10 +50,10 @@ def _end(server: subprocess.Popen[bytes], patience: float) -> None:
 
 
 def _kill_group(group: int) -> None:
-    """Kill what the server started and left behind, which is in its process group, and wait until it is gone.
+    """Kill all processes of the server's group that are left, and wait until they are gone.
 
-    Python's resource tracker is spared (Linux): it ends by itself when all others are gone, and deletes the shared
-    memory that they left, which nobody else knows of.
+    Python's resource tracker is spared (Linux): when all others are gone, it deletes the shared memory that they left,
+    which nobody else knows of, and ends by itself.
     """
     until = time.monotonic() + _TO_GO
     while (left := _commands(group)) and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""What backends share that run a model from its files: options, the check of memory, and the files with their hash."""
+"""What backends that run a model from its files have in common: options, the check of memory, files and their hash."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LocalOptions(BackendOptions):
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Data type of the weights; auto: bfloat16 on a GPU, float32 on a CPU."""
     quantize: str = "none"
-    """How the weights are made smaller; each backend says what it can do."""
+    """How the weights are quantised; each backend has its own values."""
     max_tokens: Annotated[int, Field(ge=1)] = 512
     """Most tokens of an answer."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -55,7 +55,7 @@ class LocalOptions(BackendOptions):
     """Force every answer into its format, through xgrammar; for prompts that ask for nothing but the format.
     Answers of methods without a fixed format, such as boxes, stay free."""
     batch_size: Annotated[AutoOrNumber, Transport] = "auto"
-    """Questions answered together; auto: as many as the device is best used with."""
+    """Questions answered together; auto: as many as use the device best."""
     processor: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the model's processor, such as max_pixels."""
     chat: dict[str, Any] = Field(default_factory=dict)
@@ -84,7 +84,7 @@ class LocalBackend(Backend):
         ConfigError: the model does not fit.
 
     Attributes:
-        smaller: the setting that makes the weights smaller, for messages.
+        smaller: the setting that messages recommend if the weights do not fit.
     """
 
     billed: ClassVar[bool] = False
@@ -98,7 +98,7 @@ class LocalBackend(Backend):
         self._parameters = None if options.parameters is None else options.parameters * 1e9
         if self._parameters is not None:
             self.check_fits(self._parameters)
-        self._finding, self._starting = threading.Lock(), threading.Lock()
+        self._find_lock, self._start_lock = threading.Lock(), threading.Lock()
         self._folder: Path | None = None
         self._hash = self._failure = ""
 
@@ -111,7 +111,7 @@ class LocalBackend(Backend):
         check_memory(parameters, self._stored_as, self._free(), self._device, self.smaller)
 
     def check(self, folder: Path) -> None:
-        """Check a model's files before they are hashed, which takes a minute.
+        """Check a model's files. Called before they are hashed, because hashing takes a minute.
 
         Raises:
             ConfigError: this backend cannot run the model.
@@ -124,7 +124,7 @@ class LocalBackend(Backend):
             ConfigError: the model cannot be found or downloaded, or ``check`` refuses it.
         """
         options = self.options
-        with self._finding:
+        with self._find_lock:
             if self._folder is None:
                 folder = find_weights(options.model, revision=options.revision, code=options.trust_remote_code)
                 self.check(folder)
@@ -138,7 +138,7 @@ class LocalBackend(Backend):
         Raises:
             FatalError: the model cannot be started.
         """
-        with self._starting:
+        with self._start_lock:
             if self._failure:
                 raise FatalError(self._failure)
             try:

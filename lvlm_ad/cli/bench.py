@@ -121,7 +121,7 @@ def bench(
     options = dict(locals())
     with ExitStack() as stack:
         workers = stack.enter_context(closing(Workers()))
-        # A new folder holds no divisions: the processes that divide get ready while this one imports the rest.
+        # A new folder holds no divisions, so the worker processes that divide start while this one imports the rest.
         if not (out / "cache.sqlite").exists() and engine == "local" and division != "sam":
             workers.start("lvlm_ad.metrics.cut", "skimage.segmentation:slic")
 

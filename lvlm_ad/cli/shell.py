@@ -41,8 +41,8 @@ KeepPictures = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        help="Drawn pictures kept in --out for later commands, at most so large together; others are deleted. 0 keeps "
-        "their digests alone.",
+        help="Limit of the drawn pictures that --out keeps for later commands; the least recently used are deleted. "
+        "0: only their digests are kept.",
     ),
 ]
 DryRun = Annotated[

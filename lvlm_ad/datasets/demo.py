@@ -195,7 +195,7 @@ def _draw_board(canvas: Canvas) -> None:
 
 def _draw_part(canvas: Canvas, centre: Point, half: Point, colour: Colour, pins: int) -> None:
     """Draw a box with pins at its long sides, or, without pins, with metal at its ends."""
-    # No shape reaches farther, nor its shadow.
+    # Neither a shape nor its shadow reaches farther.
     canvas = canvas.around(centre, (1.4 * half[0] + 0.03, half[1] + 0.05))
     x, y = canvas.x - centre[0], canvas.y - centre[1]
     box = np.maximum(abs(x) - half[0], abs(y) - half[1])

@@ -60,7 +60,7 @@ class Canvas:
         self.window: tuple[slice[Any, Any, Any], slice[Any, Any, Any]] = np.s_[:, :]
 
     def around(self, centre: Point, reach: Point) -> Canvas:
-        """Return the part of this canvas within a distance of a point: what is drawn there is drawn here."""
+        """Return the part of this canvas that lies around a point: what is drawn on it is drawn on the whole."""
         (left, right), (top, bottom) = (
             (max(0, floor((middle - far) * self.size)), ceil((middle + far) * self.size) + 1)
             for middle, far in zip(centre, reach, strict=True)

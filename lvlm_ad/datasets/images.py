@@ -48,10 +48,10 @@ _TURNED = (5, 6, 7, 8)
 _LFS = b"version https://git-lfs"
 
 _ORIENTATION_IN_PNG = re.compile(b"eXIf|iTXt|.{4}Raw profile type exif", re.DOTALL)
-"""How a chunk of a PNG file begins that may hold an EXIF orientation: its kind, or the keyword of a text."""
+"""The start of a PNG chunk that may hold an EXIF orientation: the chunk's type, or the keyword of a text chunk."""
 
 _CHUNK_START = 32
-"""Bytes of a PNG chunk that are read to know what it is: its length, its kind, and the first keyword of a text."""
+"""Bytes of a PNG chunk that are read to know what it is: its length, its type, and the keyword of a text chunk."""
 
 
 def shown(path: Path | os.PathLike[str] | str) -> str:
@@ -141,11 +141,12 @@ def _header(path: Path) -> tuple[int, int, bool]:
 def _may_be_turned(path: Path) -> bool:
     """Return whether a PNG file has a chunk that may hold an orientation; the pixels are skipped, not read."""
     with path.open("rb") as file:
+        # Behind the signature.
         at = file.seek(8)
         while start := file.read(_CHUNK_START):
             if _ORIENTATION_IN_PNG.match(start, 4):
                 return True
-            # A chunk has 12 bytes more than its content: length, kind and checksum.
+            # A chunk has 12 bytes more than its content: length, type and checksum.
             at = file.seek(at + 12 + int.from_bytes(start[:4], "big"))
     return False
 
@@ -262,7 +263,7 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     left, right = ((at[:, None] * channels + np.arange(channels)).ravel() for at in (left, right))
     across = np.repeat(across, channels)
     top, bottom, down = _between(height, size[0])
-    # The rows that are needed, and where among them each new row has its own two.
+    # Only the old rows that some new row lies between are computed; ``place`` counts these alone.
     needed = np.zeros(height, np.bool_)
     needed[top] = needed[bottom] = True
     rows, place = np.flatnonzero(needed), np.cumsum(needed) - 1

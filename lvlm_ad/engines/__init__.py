@@ -33,7 +33,7 @@ def make_engine(
             this machine alone.
         settings: settings of the run, of which the fields of ``RayOptions`` are used.
         concurrency: questions at the same time for each copy of a model that has no limit of its own.
-        workers: processes for a local engine, which the caller ends; None: its own.
+        workers: worker processes for a local engine, which the caller closes; None: the engine's own.
         note: called with what the user should know.
 
     Raises:

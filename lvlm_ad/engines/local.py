@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lvlm_ad.plugins import build
-from lvlm_ad.tasks import Task, done
+from lvlm_ad.tasks import Task, result_of
 from lvlm_ad.workers import Workers
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class LocalEngine:
     """The engine of this machine; see ``Engine``.
 
     Args:
-        workers: processes that the caller ends; None: its own.
+        workers: worker processes, which the caller closes; None: the engine's own, which ``close`` ends.
     """
 
     def __init__(self, workers: Workers | None = None) -> None:
@@ -111,12 +111,12 @@ class LocalEngine:
             if not (holds_model or self.workers.here):
                 rest = chain([item], rest)
                 break
-            yield item, done(task, item) if holds_model else self.workers.call(done, task, item)
+            yield item, result_of(task, item) if holds_model else self.workers.call(result_of, task, item)
         else:
             return
 
         def elsewhere(item: T) -> Any:
-            return self.workers.call(done, task, item, group=group)
+            return self.workers.call(result_of, task, item, group=group)
 
         with closing(in_order(elsewhere, rest, self.workers.most, stop=lambda: self.workers.end(group))) as results:
             yield from results
@@ -127,6 +127,6 @@ class LocalEngine:
         return plugin
 
     def close(self) -> None:
-        """End its own worker processes."""
+        """End the worker processes, unless the caller passed them."""
         if self._own:
             self.workers.close()

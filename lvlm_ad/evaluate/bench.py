@@ -59,7 +59,8 @@ def bench(
     Args:
         config: what to measure; None: made from the options.
         progress: receives reports on how far the bench has come.
-        workers: processes that divide the images here and draw; the caller ends them. None: the bench's own.
+        workers: processes of this machine that divide images and draw pictures; the caller closes them. None: the
+            bench's own.
         **options: fields of ``RunConfig``, such as ``models=["contrast"], dataset="mvtec", data=Path("mvtec")``.
 
     Returns:

@@ -26,12 +26,13 @@ __all__ = ["DrawnPictures"]
 class DrawnPictures:
     """Pictures of one image, each looked up or drawn when its digest or its file is first needed.
 
-    When one must be drawn, all that are known by then and not kept are drawn with it: the image is read once.
+    When one must be drawn, all others that were asked for so far and are not kept are drawn with it, so that the image
+    is read once.
 
     Args:
         image: the image's file.
         kept: pictures of earlier commands.
-        workers: draw them.
+        workers: the processes that draw them.
     """
 
     def __init__(self, image: ImageFile, kept: KeptPictures, workers: Workers) -> None:
@@ -72,7 +73,7 @@ class DrawnPictures:
         """Look up digest and size."""
         if wanted.known is None and wanted.drawing.can_be_kept:
             wanted.key = wanted.key or key_of(self._identity, wanted.drawing.identity())
-            # Another thread may draw it in the meantime: that nothing was kept must not replace what it drew.
+            # None must not replace what another thread drew in the meantime.
             if (found := self._kept.find(wanted.key)) is not None:
                 wanted.known = found
         return wanted.known
@@ -86,7 +87,8 @@ class DrawnPictures:
             drawings = [one.drawing for one in missing]
             call = self._workers.call if all(map(_is_known_elsewhere, drawings)) else self._workers.call_here
             event("drawn", pictures=len(drawings))
-            # A copy has no pixels: what a view has read must not be held until the answer comes.
+            # A copy starts without pixels and is gone after this: pixels read into ``self.image`` itself would stay in
+            # memory until the answer comes.
             for one, picture in zip(missing, call(draw, copy(self.image), drawings), strict=True):
                 if one.known is not None and one.known.digest != picture.digest:
                     raise CacheError(
@@ -104,7 +106,7 @@ class _Wanted:
 
     Attributes:
         drawing: what it shows.
-        key: what it is kept under; empty: not asked yet, or it cannot be kept.
+        key: what it is kept under; empty: not computed yet, or it cannot be kept.
         known: its digest and size; None: not looked up, or not kept.
         data: its file; None: not read or drawn yet.
     """

@@ -84,7 +84,7 @@ class _Category:
         metrics = metrics_of(images, histograms, places=self.places)
         values = {name: metrics.get(name) for name in GROUP_METRICS}
         undefined = {name: metrics["undefined"][name] for name, value in values.items() if value is None}
-        # Only pixel metrics need resamples, and have no interval with fewer defective images.
+        # Of these metrics only those of pixels need resamples, and with fewer defective images they have no interval.
         enough = np.count_nonzero(histograms.arrays["n_regions"]) >= FEWEST_DEFECTIVE
         estimates = estimate_category(images, values, self.resamples if enough else 0, self.name)
         entry = {"n": found, **values, **interval_fields(estimates), **({"undefined": undefined} if undefined else {})}

@@ -34,14 +34,14 @@ __all__ = ["KeptPicture", "KeptPictures", "key_of", "size_in_bytes"]
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LARGEST = 1 << 30
 """Bytes of one file, at most; the largest picture that can be drawn is smaller."""
-_SHARE = 20
-"""The folder is looked at each time that this fraction of the limit (a twentieth) was written: others write, too."""
+_RESCAN = 1 / 20
+"""Share of the limit that is written before the folder is scanned again: other commands write there, too."""
 _SPARE = 500 * 10**6
 """Bytes of the disk that stay free: answers must find room, pictures need not."""
 _NAME = re.compile(r"\.?[0-9a-f]{64}\.png")
-"""How the name of a picture's file begins, half-written or not. A user's own folder may have the name of ours."""
+"""How our files are named, finished or half-written: a folder of this name may hold a user's own files."""
 _LEFT = 0.9
-"""Share of the limit that is left when pictures are deleted, so that it is not done for each new one."""
+"""Share of the limit that is left when files are deleted, so that not every new picture deletes another."""
 
 
 def size_in_bytes(text: object) -> object:
@@ -72,16 +72,16 @@ def key_of(image: Mapping[str, Any], drawing: Mapping[str, Any]) -> str:
         drawing: ``Drawing.identity()``.
 
     Returns:
-        SHA-256 (hex). The versions of Pillow and FreeType are part of it: others may decode, stretch or write numbers
-        differently.
+        SHA-256 (hex). The versions of Pillow and FreeType are part of it: another version may decode, stretch or write
+        numbers differently.
     """
-    asked = {"code": _code(), "image": dict(image), "drawing": dict(drawing)}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    identity = {"code": _versions(), "image": dict(image), "drawing": dict(drawing)}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def _code() -> list[Any]:
-    # FreeType, which writes the numbers, may be the system's instead of the one that comes with Pillow.
+def _versions() -> list[Any]:
+    # FreeType draws the numbers. Pillow may use the system's instead of the one that it comes with.
     return [DRAWING_VERSION, PIL.__version__, features.version("freetype2")]
 
 
@@ -99,7 +99,7 @@ class KeptPicture:
 
 
 class KeptPictures:
-    """Digests of pictures, and as many of their files as a limit allows; those not used for longest are deleted first.
+    """Digests of pictures, and as many of their files as a limit allows; the least recently used are deleted first.
 
     Several threads and several commands may use the same folder. A file that is gone, or differs from the hash that was
     taken when it was written, counts as not kept.
@@ -123,7 +123,7 @@ class KeptPictures:
         self._database, self._folder, self._limit, self._note, self._spare = database, folder, limit, note, spare
         self._writing = threading.Lock()
         self._written = limit
-        """Bytes since the folder was looked at; at first so many that the first file has it looked at."""
+        """Bytes written since the folder was scanned; at first so many that the first file leads to a scan."""
 
     def find(self, key: str) -> KeptPicture | None:
         """Look up a picture by ``key_of``."""
@@ -182,12 +182,12 @@ class KeptPictures:
             return False
         with self._writing:
             self._written += len(picture.data)
-            if self._written > self._limit / _SHARE:
+            if self._written > self._limit * _RESCAN:
                 self._trim()
         return True
 
     def trim(self) -> None:
-        """Delete the files that were not used for longest, if all together exceed the limit; with a limit of 0 all."""
+        """Delete the least recently used files until the others fit into the limit; all of them if it is 0."""
         with self._writing:
             self._trim()
 
@@ -195,8 +195,8 @@ class KeptPictures:
         self._written = 0
         files = list(self._files())
         total = sum(size for _, size, _ in files)
-        # Less than the limit, by what is written until the folder is looked at again.
-        if total <= self._limit - self._limit / _SHARE:
+        # Room is left for what is written before the next scan.
+        if total <= self._limit * (1 - _RESCAN):
             return
         for _, size, path in sorted(files):
             # Another command may have deleted it just now.
@@ -209,7 +209,7 @@ class KeptPictures:
     def _files(self) -> Iterator[tuple[int, int, str]]:
         """Yield when each picture's file was last used, its bytes and its path; links are not followed.
 
-        Half-written ones are among them: a command that was killed may have left them.
+        Half-written files are among them: a command that was killed may have left some.
         """
         if self._folder.is_symlink():
             return

@@ -120,7 +120,7 @@ class Conversations:
         return view_of(
             record.id,
             record.category,
-            # Drawn anew: the cache may come with the run, from a stranger.
+            # Without the cache, which may come with the run, from a stranger.
             ImageFile(sample.image_path, sample.depth, side) if sample else _Blank(side),
             divisions.regions(sample) if divisions and sample else None,
             method=method,

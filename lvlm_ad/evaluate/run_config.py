@@ -60,9 +60,9 @@ class RunConfig:
         cost_false_alarm: the price of a good part that is rejected.
         cost_check: the price of a part that a person inspects because the model gave no answer.
         prevalence: the share of defective parts on the line, in (0, 1).
-        keep_pictures: bytes of drawn pictures that ``out`` keeps for later commands, as a number or as "2GB"; those not
-            used for longest are deleted. 0: only their digests, which are always kept, so that a stored answer is found
-            without drawing.
+        keep_pictures: most bytes of drawn pictures that ``out`` keeps for later commands, as a number or as "2GB"; the
+            least recently used are deleted. 0: only their digests, which are always kept, so that a stored answer is
+            found without drawing.
         frame: old name of ``reference_rows``.
 
     Example:

@@ -28,7 +28,7 @@ def is_ours(entry: EntryPoint) -> bool:
 
 
 def _name(package: Distribution) -> str:
-    """Return a package's name. Its attribute parses all metadata, the whole README among them, each time it is read."""
+    """Return a package's name. ``package.name`` parses all metadata, README included, each time it is read."""
     line = re.search(r"^Name: *(.+)$", package.read_text("METADATA") or "", re.MULTILINE)
     return line[1].strip() if line else package.name
 

@@ -1,6 +1,6 @@
 """Pictures that a question shows, described by everything that they depend on besides the image.
 
-A description costs nothing. So the runner can look up a picture that was drawn before, and draw another elsewhere.
+A description costs nothing. So a bench can look up a picture that was drawn before, and another process can draw it.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Drawing:
 
 
 def _name(cls: type) -> str:
-    """Return a class's name; if it is not of lvlm-ad, with its file: two files may have the same name."""
+    """Return a class's name; outside lvlm-ad with its file, because two files may define the same name."""
     name = f"{cls.__module__}.{cls.__qualname__}"
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     return name if name.startswith("lvlm_ad.") or not file else f"{Path(file).resolve()}: {name}"

@@ -100,7 +100,7 @@ def borders(regions: Regions, width: int = 1) -> NDArray[np.bool_]:
         array([[False,  True,  True, False]])
     """
     cells, membership = regions.cells, regions.membership
-    # In most divisions each region is one cell and each cell one region: wherever cells differ, both are left.
+    # In most divisions each region is one cell and each cell one region: wherever cells differ, regions do.
     is_partition = (membership.sum(axis=0) == 1).all() and (membership.sum(axis=1) == 1).all()
     # covers[c]: a bit for each region, whether it covers cell c.
     covers = np.packbits(membership.T, axis=1)
@@ -111,7 +111,7 @@ def borders(regions: Regions, width: int = 1) -> NDArray[np.bool_]:
             edge[here] |= differs
             edge[there] |= differs
             continue
-        # Most pixels are in the same cell as their neighbour to the right or below.
+        # Only where cells differ: most pixels are in the same cell as their neighbour to the right or below.
         at = np.nonzero(differs)
         one, other = covers[cells[here][at]], covers[cells[there][at]]
         edge[here][at] |= (one & ~other).any(axis=1)
@@ -254,7 +254,7 @@ def draw_marks(
     """
     out = image.copy()
     if style.border_width:
-        # Few pixels are on a border, so they are found first.
+        # Few pixels are on a border: writing them alone is faster than a mask over the whole image.
         out.reshape(-1, out.shape[2])[np.flatnonzero(borders(regions, style.border_width))] = 255
     if numbers:
         for box in place_numbers(regions, style.number_size):

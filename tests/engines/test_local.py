@@ -124,7 +124,7 @@ def test_processes_that_start_early_make_the_first_calls():
         assert workers.call(os.getpid) == workers.call(os.getpid) != os.getpid()
 
 
-def test_a_process_that_cannot_start_is_told(capfd):
+def test_a_process_that_cannot_start_is_reported(capfd):
     """A call to it fails with one line; what went wrong is on stderr."""
     with closing(Workers(most=1)) as workers:
         workers.start("no_such_module")
