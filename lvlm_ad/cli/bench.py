@@ -122,7 +122,8 @@ def bench(
     with ExitStack() as stack:
         workers = stack.enter_context(closing(Workers()))
         # A new folder holds no divisions, so the worker processes that divide start while this one imports the rest.
-        if not (out / "cache.sqlite").exists() and engine == "local" and division != "sam":
+        # A grid is cut sooner than a process starts.
+        if not (out / "cache.sqlite").exists() and engine == "local" and division in {None, "superpixel"}:
             workers.start("lvlm_ad.metrics.cut", "skimage.segmentation:slic")
 
         from lvlm_ad import evaluate
