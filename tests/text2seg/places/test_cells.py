@@ -1,4 +1,4 @@
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -147,6 +147,6 @@ def test_names_of_a_wide_grid_have_two_letters():
 @pytest.mark.parametrize("part", ["B3, ", "B3-C4: 0.5; ", "row 2, ", "{[(1, ", '["B3", ', "B3:("])
 def test_reading_takes_linear_time(part):
     """Tens of thousands of characters of any kind are read in a fraction of a second."""
-    start = perf_counter()
+    start = process_time()
     read_cells(Answer(part * (20_000 // len(part)), "truncated"), 26, 26, "chess")
-    assert perf_counter() - start < 2
+    assert process_time() - start < 2
