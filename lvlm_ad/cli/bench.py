@@ -300,8 +300,12 @@ def score(
         typer.Option(metavar="FILE", help="Image scores as CSV (image,score) or JSON.  [default: each map's maximum]"),
     ] = None,
     size: Annotated[
-        int, typer.Option(help="Measure at N x N pixels; maps are resized bilinearly. 0: each image's own size.")
-    ] = 768,
+        int | None,
+        typer.Option(
+            help="Measure at N x N pixels; maps are resized bilinearly. 0: each image's own size.  "
+            "[default: as bench: 768; 512 for the demo]"
+        ),
+    ] = None,
     mask_threshold: shell.MaskThreshold = None,
     mask_values: shell.MaskValues = None,
     resamples: shell.Resamples = 1000,
@@ -336,7 +340,7 @@ def score(
         fpr_limit=fpr_limit,
     )
     with Bars() as bars:
-        run = score_maps(maps, config, name=name, image_scores=image_scores, own_size=not size, progress=bars)
+        run = score_maps(maps, config, name=name, image_scores=image_scores, own_size=size == 0, progress=bars)
     print_board(make_board([run]), shell.table_console(shell.BOARD_WIDTH))
     shell.say(f"{run.manifest.row_name}: {run.dir}")
     if json:

@@ -38,6 +38,9 @@ _UNFINISHED = ".demo-unfinished.json"
 _TRAIN = 4
 """Good training images of each category: references for few-shot methods."""
 
+_MEASURED_AT = 512
+"""The side to which pictures are stretched: twice their own, which leaves room for the numbers of regions."""
+
 _SMALLEST = 0.0004
 """Part of the picture that a mask covers at least: 26 pixels of 256 x 256."""
 
@@ -82,6 +85,7 @@ def read_demo(root: Path, threshold: Threshold) -> Listing:
         make_demo(root)
     # Its masks hold 0 or 255, so there is no threshold to choose.
     listing = Listing("demo", root, 127 if threshold is None else threshold)
+    listing.image_size = _MEASURED_AT
     for folder in folders_in(root):
         read_category(listing, folder, folder.name, Layout())
     return listing

@@ -127,6 +127,7 @@ class Listing:
         problems: what is wrong so far; the files concerned are left out.
         notes: choices made so far that the user should see.
         remarks: other notes for the user, which are no part of a run's record.
+        image_size: see ``Dataset``.
         category: the category being read, to which new problems belong; "": the whole data set.
     """
 
@@ -136,6 +137,7 @@ class Listing:
         self.problems: list[Problem] = []
         self.notes: list[str] = []
         self.remarks: list[str] = []
+        self.image_size: int | None = None
         self.category = ""
         self._threshold = threshold
         self._samples: dict[str, list[Sample]] = {}
@@ -298,7 +300,16 @@ class Listing:
         notes = (*self.notes, *_mask_notes(samples, self._threshold), *self._left_out())
         remarks = (*self.remarks, *_unclear_kinds(samples))
         samples = _with_peers(samples)
-        return Dataset(self.name, self.root, tuple(samples), references, notes, remarks=remarks, depths=self._depths)
+        return Dataset(
+            self.name,
+            self.root,
+            tuple(samples),
+            references,
+            notes,
+            remarks=remarks,
+            depths=self._depths,
+            image_size=self.image_size,
+        )
 
     def _left_out(self) -> Iterator[str]:
         """Yield what is said of files that are not read."""

@@ -136,6 +136,8 @@ class Dataset(Sequence[Sample]):
         cache: keeps hashes of files; None: every file is read when its hash is needed.
         remarks: other notes for the user, which are no part of a run's record.
         depths: category -> the range of its images with more than 8 bits.
+        image_size: the side in pixels at which it is measured unless the user, the protocol or the method sets one;
+            None: the protocol's default.
 
     Example:
         >>> names = ("good/1", "good/2", "bent/1")
@@ -153,6 +155,7 @@ class Dataset(Sequence[Sample]):
     cache: Database | None = field(default=None, compare=False, repr=False)
     remarks: tuple[str, ...] = field(default=(), compare=False, repr=False)
     depths: Mapping[str, Depth] = field(default_factory=dict, compare=False, repr=False)
+    image_size: int | None = field(default=None, compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...

@@ -146,6 +146,8 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
             mask_values=config.mask_values,
             categories=config.categories,
         )
+    if dataset.image_size is not None and "image_size" not in protocol.model_fields_set:
+        protocol = protocol.model_copy(update={"image_size": dataset.image_size})
     selected = dataset.select(config.categories, config.limit)
     reading = {"mask_threshold": config.mask_threshold, "mask_values": config.mask_values}
     drawing = Drawing(config.reference_images, protocol.shots, config.seed, reading)
