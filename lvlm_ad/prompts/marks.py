@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import find_objects
 
 from lvlm_ad.regions import Regions
 
@@ -177,6 +176,8 @@ def _box(shape: tuple[int, int], number: int, row: int, column: int, size: int) 
 
 def _windows(regions: Regions) -> list[tuple[slice, slice]]:
     """Return the smallest window that holds each region."""
+    from scipy.ndimage import find_objects  # noqa: PLC0415 - half of what a process that draws would import
+
     of_cells = find_objects(regions.cells + 1)
     windows = []
     for covered in regions.membership:
