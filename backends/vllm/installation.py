@@ -141,9 +141,10 @@ def variables_for(python: Path) -> dict[str, str]:
 
 
 def _program_of(chosen: Path) -> Path:
-    """Return the program vllm of an environment that is named by its folder or its Python; anything else as it is."""
+    """Return the program vllm of an environment named by its folder, bin folder or Python; else what is named."""
     if chosen.is_dir():
-        return chosen / "bin" / "vllm"
+        beside = chosen / "vllm"
+        return beside if beside.is_file() else chosen / "bin" / "vllm"
     return chosen.with_name("vllm") if _PYTHON.fullmatch(chosen.name) else chosen
 
 

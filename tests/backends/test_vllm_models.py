@@ -173,7 +173,7 @@ def test_no_vllm_is_one_line(tmp_path, monkeypatch):
             VllmBackend(VllmOptions(model="m", vllm=tmp_path / wrong))
 
 
-@pytest.mark.parametrize("named", [".", "bin/python", "bin/python3", "bin/vllm"])
+@pytest.mark.parametrize("named", [".", "bin", "bin/python", "bin/python3", "bin/vllm"])
 def test_an_environment_is_named_by_its_folder_its_python_or_its_program(named, scripted_vllm):
     """Each of them leads to the same program, and to the Python that runs it."""
     found = find_vllm(scripted_vllm.parents[1] / named)
