@@ -167,7 +167,9 @@ class KeptPictures:
         try:
             for folder in (self._folder, path.parent):
                 # A link could lead elsewhere: the output folder may come from somebody else.
-                folder.mkdir(exist_ok=not folder.is_symlink())
+                if folder.is_symlink():
+                    raise OSError(errno.EEXIST, "the folder is a link", str(folder))  # noqa: TRY301 - one note for all
+                folder.mkdir(exist_ok=True)
             if shutil.disk_usage(path.parent).free < self._spare:
                 raise OSError(errno.ENOSPC, f"less than {self._spare:,} bytes are free on the disk")  # noqa: TRY301 - one note for all
             write_file(path, picture.data, durable=False)
@@ -178,7 +180,9 @@ class KeptPictures:
             with self._writing:
                 if self._limit:
                     self._limit = 0
-                    self._note(f"Pictures are not kept from here on: {error.strerror or error} ({path}).")
+                    self._note(
+                        f"Pictures are not kept from here on: {error.strerror or error} ({error.filename or path})."
+                    )
             return False
         with self._writing:
             self._written += len(picture.data)

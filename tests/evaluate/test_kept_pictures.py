@@ -165,7 +165,7 @@ def test_links_are_not_followed(database, tmp_path):
         kept.keep(picture.digest, picture)
         assert kept.find(picture.digest).digest == picture.digest
     assert len(notes) == 1
-    assert notes[0].startswith("Pictures are not kept from here on: ")
+    assert notes[0] == f"Pictures are not kept from here on: the folder is a link ({tmp_path / 'pictures'})."
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
