@@ -37,10 +37,11 @@ def needed_bytes(parameters: float, kind: str) -> float:
     return parameters * _BITS[kind] / 8 * _OVERHEAD
 
 
-def check_memory(parameters: float, kind: str, free: int | None, device: str, smaller: str) -> None:
+def check_memory(model: str, parameters: float, kind: str, free: int | None, device: str, smaller: str) -> None:
     """Check that a model fits.
 
     Args:
+        model: its name at the hub, or its folder, for the message.
         parameters: their number.
         kind: as for ``needed_bytes``.
         free: bytes; None: unknown, and nothing is checked.
@@ -53,7 +54,7 @@ def check_memory(parameters: float, kind: str, free: int | None, device: str, sm
     needed = needed_bytes(parameters, kind)
     if free is not None and needed > free:
         raise ConfigError(
-            f"The model needs about {needed / 1e9:.0f} GB as {kind}, and {device} has {free / 1e9:.0f} GB free; "
+            f"{model} needs about {needed / 1e9:.0f} GB as {kind}, and {device} has {free / 1e9:.0f} GB free; "
             f"choose a smaller model, or set {smaller}."
         )
 

@@ -121,8 +121,8 @@ def find_vllm(chosen: Path | None) -> Installation:
     program = Path(found)
     if not program.is_file() or not os.access(program, os.X_OK):
         raise ConfigError(
-            f"{program} is no program; set vllm to the folder of the environment that holds vLLM, or to the file vllm "
-            "in its bin folder."
+            f"{program} is not a program that can be run; set vllm to the folder of the environment that holds vLLM, "
+            "or to the file vllm in its bin folder."
         )
     python = _python_of(program)
     versions: dict[str, str] = _ask(python, _VERSIONS)

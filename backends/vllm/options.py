@@ -41,6 +41,14 @@ class VllmOptions(LocalOptions):
     timeout: Annotated[float, Field(gt=0), Transport] = 3600.0
     """Seconds to wait for an answer, including the time in which the question waits for others."""
 
+    @field_validator("vllm", mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        """An empty path would be the current folder, whose program nobody meant to run."""
+        if value == "":
+            raise ValueError("it is empty; name the folder of the environment that holds vLLM")
+        return value
+
     @field_validator("arguments")
     @classmethod
     def _leave_the_address(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class LocalBackend(Backend):
         Raises:
             ConfigError: it does not.
         """
-        check_memory(parameters, self._stored_as, self._free(), self._device, self.smaller)
+        check_memory(self.options.model, parameters, self._stored_as, self._free(), self._device, self.smaller)
 
     def check(self, folder: Path) -> None:
         """Check a model's files. Called before they are hashed, because hashing takes a minute.

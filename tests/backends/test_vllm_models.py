@@ -169,8 +169,10 @@ def test_no_vllm_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"neither beside this Python nor on the PATH: pip install 'lvlm-ad\[vllm"):
         VllmBackend(VllmOptions(model="m"))
     for wrong in ("none", "python3", "."):
-        with pytest.raises(ConfigError, match="is no program; set vllm to the folder of the environment"):
+        with pytest.raises(ConfigError, match="is not a program that can be run; set vllm to the folder"):
             VllmBackend(VllmOptions(model="m", vllm=tmp_path / wrong))
+    with pytest.raises(ConfigError, match="it is empty; name the folder"):
+        validated(VllmOptions, {"model": "m", "vllm": ""}, "model")
 
 
 @pytest.mark.parametrize("named", [".", "bin", "bin/python", "bin/python3", "bin/vllm"])
