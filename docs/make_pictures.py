@@ -44,7 +44,8 @@ SHOWN = "pills/wrong_colour/000"
 def pipeline() -> None:
     """Draw the three steps on one demo image; the answer is the oracle's, written in the published format."""
     with TemporaryDirectory() as folder:
-        plan = resolve(RunConfig(models=["oracle"], dataset="demo", out=Path(folder), reference_rows=False))
+        settings = {"image_size": SIZE[0]}
+        plan = resolve(RunConfig(["oracle"], "demo", settings=settings, out=Path(folder), reference_rows=False))
         sample = next(sample for sample in plan.dataset if sample.id == SHOWN)
         image, mask = resize_image(sample.image, SIZE), sample.mask
         regions = divide(image)
