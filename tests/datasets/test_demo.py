@@ -9,7 +9,8 @@ from PIL import Image
 
 from lvlm_ad.datasets import demo as demo_module
 from lvlm_ad.datasets import demo_canvas, load_dataset
-from lvlm_ad.datasets.demo import CATEGORIES, draw_picture, make_demo
+from lvlm_ad.datasets.demo import make_demo
+from lvlm_ad.datasets.demo_pictures import CATEGORIES, draw_picture
 from lvlm_ad.errors import DataError
 
 SIZE = 64
