@@ -182,6 +182,8 @@ class AnswerStore:
             with self._database.transaction(durable=True) as database:
                 for statement, values, _ in rows:
                     database.execute(statement, values)
+                    # Nobody asks a question whose answer is stored.
+                    database.execute("DELETE FROM locks WHERE key = ?", values[:1])
         except BaseException as error:  # noqa: BLE001 - each of the waiting threads must get an error, whatever it is
             if len(rows) == 1:
                 rows[0][2].set_exception(error)
@@ -298,7 +300,9 @@ class Locks:
             return True
 
     def release(self, key: str) -> None:
-        """Give a lock back."""
+        """Give a lock back; storing the answer has done so already."""
+        if not self._database.read("SELECT 1 FROM locks WHERE key = ? AND owner = ?", (key, self._owner)):
+            return
         with self._database.transaction(durable=False) as database:
             database.execute("DELETE FROM locks WHERE key = ? AND owner = ?", (key, self._owner))
 

@@ -111,7 +111,8 @@ def decode(path: Path) -> Image.Image:
     """Read an image file fully: its first frame, turned upright by its EXIF orientation."""
     with _opened(path) as opened:
         opened.load()
-        return ImageOps.exif_transpose(opened)
+        ImageOps.exif_transpose(opened, in_place=True)
+        return opened
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -189,7 +190,7 @@ def over_black(image: Image.Image) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def deep_values(path: Path) -> NDArray[Any]:

@@ -214,6 +214,8 @@ def _middle(peak: float) -> float:
 
 def _present(values: NDArray[Any]) -> NDArray[Any]:
     """Return the distinct values in order."""
+    if values.dtype == np.uint8:
+        return np.flatnonzero(Image.fromarray(values).histogram())
     if values.dtype.kind == "u":
         return np.flatnonzero(np.bincount(values.ravel()))
     return np.unique(values)

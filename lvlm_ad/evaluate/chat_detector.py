@@ -156,7 +156,7 @@ class ChatDetector(Detector["Backend"]):
         if not steps:
             return {}
         last = next((one for one in steps if one.asked is None), steps[-1])
-        key = last.request.key(self._asker.identity)
+        key = last.request.key(self._asker.identity) if last.asked is None else last.asked.key
         answered = [one.asked for one in steps if one.asked is not None]
         if not answered:
             return {"key": key}

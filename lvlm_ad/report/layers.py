@@ -32,8 +32,8 @@ _RUN_LENGTHS = 3
 
 def marks_layer(grey: NDArray[np.uint8], where: NDArray[np.bool_]) -> Image.Image:
     """Return marks without their image; the arguments are those that ``marks_alone`` returns."""
-    # Of 256 levels the marks use few: a level that none of them has means transparent.
-    free = int(np.bincount(grey[where], minlength=256).argmin())
+    # Of 256 levels the marks use few: a level that no pixel has means transparent.
+    free = int(np.argmin(Image.fromarray(grey).histogram()))
     layer = _of_colours(np.where(where, grey, np.uint8(free)), [(level, level, level) for level in range(256)])
     layer.info["transparency"] = free
     return layer
