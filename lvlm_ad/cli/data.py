@@ -22,13 +22,15 @@ data = typer.Typer(
     help="Download, check or describe a data set; draw the demo.", no_args_is_help=True, rich_markup_mode=None
 )
 
-DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="mvtec, visa, folder or demo.")]
+DatasetName = Annotated[
+    str | None, typer.Option("--dataset", "-d", help="Name of the data set.  [default: the one that --data is]")
+]
 
 
 @data.command()
 @shell.guarded
 def check(
-    dataset: DatasetName = "folder",
+    dataset: DatasetName = None,
     data: shell.DataFolder = None,
     mask_threshold: shell.MaskThreshold = None,
     mask_values: shell.MaskValues = None,
@@ -37,7 +39,7 @@ def check(
     """Read every image and mask, and report all problems at once. Exit status 2 if there is an error."""
     from lvlm_ad.datasets import check_dataset
 
-    report = check_dataset(dataset, data, mask_threshold=mask_threshold, mask_values=mask_values)
+    report = check_dataset(dataset or _name_of(data), data, mask_threshold=mask_threshold, mask_values=mask_values)
     images = len(report.dataset) if report.dataset is not None else 0
     notes = [] if report.dataset is None else list(report.dataset.all_notes)
     errors = [problem for problem in report.problems if problem.severity == "error"]
@@ -106,6 +108,12 @@ def download(
     shell.say(f"Next: lvlm-ad bench --dataset {preset.layout}{where}")
 
 
+def _name_of(data: Path | None) -> str:
+    from lvlm_ad.datasets.readers import recognized
+
+    return (recognized(data) if data else None) or "folder"
+
+
 def _licence(preset: DownloadPreset, accepted: bool) -> None:
     """Show the licence and ask the user to accept it."""
     shell.say(f"{preset.description or preset.name} ({preset.page})")
@@ -143,7 +151,7 @@ def _transfer() -> Iterator[Callable[[str, int, int], None]]:
 @data.command()
 @shell.guarded
 def info(
-    dataset: DatasetName = "folder",
+    dataset: DatasetName = None,
     data: shell.DataFolder = None,
     mask_threshold: shell.MaskThreshold = None,
     mask_values: shell.MaskValues = None,
@@ -152,7 +160,7 @@ def info(
     """Describe a data set: categories, counts, reference images, fingerprint."""
     from lvlm_ad.datasets import load_dataset
 
-    loaded = load_dataset(dataset, data, mask_threshold=mask_threshold, mask_values=mask_values)
+    loaded = load_dataset(dataset or _name_of(data), data, mask_threshold=mask_threshold, mask_values=mask_values)
     categories: list[dict[str, Any]] = []
     for category in loaded.categories:
         samples = [sample for sample in loaded if sample.category == category]

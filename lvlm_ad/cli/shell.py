@@ -54,7 +54,7 @@ Categories = Annotated[list[str], typer.Option("--category", "-c", help="Measure
 DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the data set.")]
 DatasetName = Annotated[
     str | None,
-    typer.Option("--dataset", "-d", help="mvtec, visa, folder or demo.  [default: folder with --data, else demo]"),
+    typer.Option("--dataset", "-d", help="Name of the data set.  [default: the one that --data is; else demo]"),
 ]
 Division = Annotated[str | None, typer.Option(help="superpixel, grid or sam.  [default: the protocol's]")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

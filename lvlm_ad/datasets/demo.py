@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from lvlm_ad.datasets.demo_pictures import CATEGORIES, draw_picture
-from lvlm_ad.datasets.listing import Listing, folders_in, is_file
+from lvlm_ad.datasets.folders import folders_in, is_file
+from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mvtec import Layout, read_category
 from lvlm_ad.errors import DataError
 from lvlm_ad.files import write_file

@@ -1,22 +1,23 @@
-"""What the layouts share: folders and CSV files are read here, and a ``Listing`` collects samples and problems."""
+"""What the layouts share: a ``Listing`` collects samples and problems."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lvlm_ad.datasets import tables
 from lvlm_ad.datasets.depth import Depth
+from lvlm_ad.datasets.folders import contents_of, files_in, is_file
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.labels import read_label
 from lvlm_ad.datasets.masks import Peers, Threshold, file_threshold, read_mask
-from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized
+from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized, plain_name
 from lvlm_ad.datasets.sample import Dataset, Sample
 from lvlm_ad.errors import DataError, ImageError
 
@@ -25,84 +26,7 @@ if TYPE_CHECKING:
 
 Severity: TypeAlias = Literal["error", "warning"]
 
-_SYSTEM_FILES = frozenset({"__macosx", "desktop.ini", "thumbs.db"})
-_SHOWN_NAMES = 6
 _PROBED_MASKS = 3
-
-
-def name_of(folder: Path) -> str:
-    """Return a folder's name, also that of "." and of a link."""
-    return Path(os.path.abspath(folder)).name or "root"  # noqa: PTH100 - resolve() would follow the link
-
-
-def is_file(path: Path) -> bool:
-    """Return whether a file is there, also for a name that is too long for any file."""
-    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file() raises for names that are too long
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """List the folders in a folder by name, without hidden ones."""
-    return [path for path in _entries(folder) if path.is_dir()]
-
-
-def inner_folder(folder: Path, name: str) -> Path:
-    """Return the folder of a name in a folder, such as test/; another case counts if there is none in lower case."""
-    exact = folder / name
-    if not exact.is_dir():
-        # A folder that cannot be listed, such as lost+found, has none.
-        with suppress(DataError):
-            return next((path for path in _entries(folder) if path.name.lower() == name and path.is_dir()), exact)
-    return exact
-
-
-def files_in(folder: Path) -> list[Path]:
-    """List the files in a folder by name, without hidden ones and those of the operating system; with dead links."""
-    # Pipes and devices are not listed.
-    return [path for path in _entries(folder) if path.is_file() or (path.is_symlink() and not path.is_dir())]
-
-
-def is_visible(name: str) -> bool:
-    """Return whether a file or folder is neither hidden nor one that an operating system leaves behind."""
-    return not name.startswith(".") and name.casefold() not in _SYSTEM_FILES
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - names are enough
-    except OSError as error:
-        raise DataError(f"{shown(folder)} cannot be listed: {error.strerror}.") from error
-    return [folder / name for name in sorted(filter(is_visible, names), key=normalized)]
-
-
-def contents_of(folder: Path) -> str:
-    """Describe what a folder holds, for a message."""
-    names = [shown(path.name) + ("/" if path.is_dir() else "") for path in _entries(folder)]
-    more = len(names) - _SHOWN_NAMES
-    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "") if names else "nothing"
-
-
-def check_root(root: Path, source: str = "") -> None:
-    """Raise a ``DataError`` if a root is not a folder; ``source`` is a sentence on where to get the data."""
-    if not os.path.exists(root):  # noqa: PTH110 - Path.exists() raises for names that are too long
-        raise DataError(f"{shown(root)} does not exist; give the folder of the data set. {source}".rstrip())
-    if not root.is_dir():
-        raise DataError(f"{shown(root)} is a file, not a folder; unpack it if it is an archive. {source}".rstrip())
-
-
-def find_root(root: Path, levels: Iterable[Iterable[Path]], fits: Callable[[Path], bool]) -> Path | None:
-    """Return the only folder that fits, in the first level of folders that has one; None if none fits.
-
-    Raises:
-        DataError: several folders of a level fit.
-    """
-    for level in levels:
-        hits = [folder for folder in level if fits(folder)]
-        if len(hits) > 1:
-            names = ", ".join(shown(hit.name) for hit in hits)
-            raise DataError(f"{shown(root)} holds this data set more than once ({names}); give one of these folders.")
-        if hits:
-            return hits[0]
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +52,7 @@ class Listing:
         notes: choices made so far that the user should see.
         remarks: other notes for the user, which are no part of a run's record.
         image_size: see ``Dataset``.
+        class_names: see ``Dataset``.
         category: the category being read, to which new problems belong; "": the whole data set.
     """
 
@@ -138,10 +63,12 @@ class Listing:
         self.notes: list[str] = []
         self.remarks: list[str] = []
         self.image_size: int | None = None
+        self.class_names: dict[str, str] = {}
         self.category = ""
         self._threshold = threshold
         self._samples: dict[str, list[Sample]] = {}
         self._references: dict[str, list[Path]] = {}
+        self._validation: dict[str, list[Path]] = {}
         self._depths: defaultdict[str, Depth] = defaultdict(Depth)
         self._ignored: Counter[str] = Counter()
         self._unread: dict[Path, Counter[str]] = {}
@@ -211,6 +138,22 @@ class Listing:
             return None
         return files[0], files[1:]
 
+    def listed_file(self, name: str, where: str, subject: Path | str, base: Path | None = None) -> Path | None:
+        r"""Return the file that a list names; report it and return None if there is none, or it leaves the root.
+
+        Args:
+            name: as the list writes it: ``\`` and ``//`` mean ``/``; an absolute path must lie in the root.
+            where: the place in the list, for the message, such as "meta.json, entry 3: ".
+            subject: what the problem is reported for: the list.
+            base: the folder that the name is relative to; None: the root.
+        """
+        plain = plain_name(name)
+        path = Path(os.path.normpath((base or self.root) / plain))
+        if not path.is_relative_to(os.path.normpath(self.root)) and not path.is_relative_to(self._real_root):
+            self.report(subject, f"{where}{name!r:.200} leads out of {shown(self.root)}; name a file in that folder.")
+            return None
+        return path if self.is_usable(path, where) else None
+
     def _file_of(self, row: Row, column: str) -> Path | None:
         name = row[column]
         if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
@@ -225,8 +168,20 @@ class Listing:
             return None
         return files[0] if self.is_usable(files[0], row.where) else None
 
-    def add(self, category: str, defect: str, image: Path, masks: Sequence[Path], where: str = "") -> None:
-        """Add a test image with the files of its mask, if it has one; the defect of a normal image is "good"."""
+    def add(
+        self, category: str, defect: str, image: Path, masks: Sequence[Path], where: str = "", **facts: Any
+    ) -> None:
+        """Add a test image.
+
+        Args:
+            category: the kind of object.
+            defect: the kind of defect; "good": the image is normal.
+            image: its file.
+            masks: the files of its mask; none if it has none.
+            where: see ``Row``.
+            **facts: other fields of ``Sample``: tags, part, references, types; or threshold, where the layout knows
+                what its masks' values mean.
+        """
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
         namesakes = self._samples.setdefault(identity, [])
@@ -243,7 +198,7 @@ class Listing:
             mask, depth = parts[0] if parts else None, self._depths[category]
             depth.add(image)
             sample = Sample(identity, category, defect != "good", defect, image, mask, self._threshold, depth=depth)
-            namesakes.append(replace(sample, more_masks=parts[1:]))
+            namesakes.append(replace(sample, more_masks=parts[1:], **facts))
 
     def is_normal(self, image: Path, masks: Sequence[Path], where: str = "", subject: str = "") -> bool:
         """Return whether a good image has no mask that marks anything; otherwise report it."""
@@ -278,6 +233,11 @@ class Listing:
         self._references.setdefault(normalized(category), []).append(image)
         self._depths[normalized(category)].add(image)
 
+    def add_validation(self, category: str, image: Path) -> None:
+        """Add a normal image for choosing a threshold."""
+        self._validation.setdefault(normalized(category), []).append(image)
+        self._depths[normalized(category)].add(image)
+
     def dataset(self) -> Dataset:
         """Return the data set in its order.
 
@@ -293,10 +253,6 @@ class Listing:
             )
             raise DataError(next(iter(errors), nothing))
         samples.sort(key=lambda s: (s.category, s.label, s.defect, normalized(s.image_path.name), s.id))
-        references = {
-            category: tuple(sorted(images, key=lambda path: (normalized(path.name), str(path))))
-            for category, images in sorted(self._references.items())
-        }
         notes = (*self.notes, *_mask_notes(samples, self._threshold), *self._left_out())
         remarks = (*self.remarks, *_unclear_kinds(samples))
         samples = _with_peers(samples)
@@ -304,11 +260,13 @@ class Listing:
             self.name,
             self.root,
             tuple(samples),
-            references,
+            _in_order(self._references),
             notes,
             remarks=remarks,
             depths=self._depths,
             image_size=self.image_size,
+            class_names=self.class_names,
+            validation=_in_order(self._validation),
         )
 
     def _left_out(self) -> Iterator[str]:
@@ -318,6 +276,13 @@ class Listing:
         for folder, unread in self._unread.items():
             place = shown(Path(os.path.relpath(folder, self.root)).as_posix())
             yield f"Left out of {place}: {_counts(unread)}, which are not read; convert them to PNG."
+
+
+def _in_order(images: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, ...]]:
+    return {
+        category: tuple(sorted(paths, key=lambda path: (normalized(path.name), str(path))))
+        for category, paths in sorted(images.items())
+    }
 
 
 def _unclear_kinds(samples: Iterable[Sample]) -> Iterator[str]:
@@ -357,7 +322,7 @@ def _with_peers(samples: Sequence[Sample]) -> list[Sample]:
 def _mask_notes(samples: Sequence[Sample], threshold: Threshold) -> list[str]:
     """Note defects without a mask, and which mask values count as defective if the user gave no threshold."""
     defects = [sample for sample in samples if sample.label]
-    masks = {sample.category: sample.mask_path for sample in reversed(defects) if sample.mask_path is not None}
+    masks = {sample.category: sample for sample in reversed(defects) if sample.mask_path is not None}
     if not masks:
         return ["No masks: pixel metrics will be undefined."] if defects else []
     notes = []
@@ -368,7 +333,9 @@ def _mask_notes(samples: Sequence[Sample], threshold: Threshold) -> list[str]:
         ranges = ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in threshold)
         notes.append(f"Mask values that count as defective: {ranges}.")
     thresholds = set()
-    for path in list(masks.values())[-_PROBED_MASKS:] if threshold is None else ():
+    # Where the layout knows what its masks' values mean, nothing is chosen.
+    chosen = [sample.mask_path for sample in masks.values() if sample.threshold is None]
+    for path in filter(None, chosen[-_PROBED_MASKS:]):
         # A damaged mask is reported when it is used, and by `lvlm-ad data check`.
         with suppress(ImageError):
             thresholds.add(file_threshold(path))

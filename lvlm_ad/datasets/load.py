@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,32 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.demo import VERSION, read_demo
-from lvlm_ad.datasets.folder import read_folder
+from lvlm_ad.datasets.demo import VERSION
+from lvlm_ad.datasets.folders import folders_in
 from lvlm_ad.datasets.images import image_size, shown
-from lvlm_ad.datasets.listing import Listing, Problem, folders_in
+from lvlm_ad.datasets.listing import Listing, Problem
 from lvlm_ad.datasets.mask_files import MASK_FOLDERS
 from lvlm_ad.datasets.mask_values import HIGHEST_VALUE
 from lvlm_ad.datasets.masks import Threshold, parse_values, read_mask
-from lvlm_ad.datasets.mvtec import read_mvtec
+from lvlm_ad.datasets.readers import READERS, recognized
 from lvlm_ad.datasets.survey import Survey
-from lvlm_ad.datasets.visa import read_visa
 from lvlm_ad.errors import ConfigError, DataError, ImageError, nearest
 from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets.sample import Dataset, Sample
-
-_LAYOUTS: dict[str, Callable[[Path, Threshold], Listing]] = {
-    "demo": read_demo,
-    "folder": read_folder,
-    "mvtec": read_mvtec,
-    "visa": read_visa,
-}
-"""Name -> function that lists a data set, given its root and ``Sample.threshold``.
-
-A new layout is such a function in a file of its own. It raises ``DataError`` if the root is no such data set.
-"""
 
 _SPLITS = {"test", "train", "ground_truth", "good"}
 """Folders within a category."""
@@ -59,7 +47,7 @@ def load_dataset(
     """Load a data set's test split. This lists the files; ``check_dataset`` also reads them.
 
     Args:
-        name: "mvtec", "visa", "folder" or "demo".
+        name: a name in ``lvlm_ad.datasets.readers.READERS``, such as "mvtec".
         root: the folder with the data; None: the user's cache, where ``lvlm-ad data download`` puts it and where the
             demo is drawn.
         mask_threshold: a mask's pixel is defective above this value, 0..65534; None: chosen for each mask, as the
@@ -87,7 +75,7 @@ def load_dataset(
         ['bolts/good/0', 'bolts/bent/0']
     """
     listing = _list(name, root, _threshold(mask_threshold, mask_values))
-    dataset = listing.dataset()
+    dataset = replace(listing.dataset(), metrics=READERS[name].metrics)
     errors = [
         problem.message
         for problem in listing.problems
@@ -111,15 +99,18 @@ def _threshold(mask_threshold: int | None, mask_values: str | None) -> Threshold
 
 def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
     """List a data set together with everything that is wrong in its listing."""
-    if name not in _LAYOUTS:
-        raise ConfigError(f"There is no data set {name!r}.{nearest(name, _LAYOUTS)}")
+    if name not in READERS:
+        raise ConfigError(f"There is no data set {name!r}.{nearest(name, READERS)}")
     folder = Path(root).expanduser() if root else default_root(name)
     if not root and name != "demo" and (name == "folder" or not folder.is_dir()):
         download = "" if name == "folder" else f", or download it: lvlm-ad data download {name}"
         raise ConfigError(f"The data set {name!r} needs a folder: give it with --data PATH{download}.")
     try:
-        listing = _LAYOUTS[name](folder, threshold)
+        listing = READERS[name].read(folder, threshold)
     except DataError as error:
+        if (other := recognized(folder)) not in {None, name}:
+            title = READERS[str(other)].title
+            raise DataError(f"{error} The folder looks like {title}: give --dataset {other}.") from error
         if above := _folder_above(name, folder, threshold):
             raise DataError(f"{error} Did you mean {shown(above)}?") from error
         raise
@@ -153,7 +144,7 @@ def _folder_above(name: str, folder: Path, threshold: Threshold) -> Path | None:
     part = max((at for at, one in enumerate(near[:3]) if one.name.lower() in _SPLITS), default=0)
     for above in near[part + 1 : part + 3]:
         try:
-            if _LAYOUTS[name](above, threshold).dataset():
+            if READERS[name].read(above, threshold).dataset():
                 return above
         except DataError:
             continue
@@ -236,6 +227,8 @@ def _faults(survey: Survey, sample: Sample) -> list[Problem]:
             # A damaged image has no size to compare, but its mask may have faults of its own.
             own = [read_mask(path, sample.threshold, sample.peers) for path in sample.mask_files] if messages else []
             whole = None if messages else sample.mask
+            if sample.types is not None:
+                _ = sample.channels
             is_empty = not any(mask.any() for mask in (*own, whole) if mask is not None)
             if whole is not None:
                 survey.add_mask(sample, whole)

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from lvlm_ad.datasets.folders import files_in, folders_in, inner_folder
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
-from lvlm_ad.datasets.listing import Listing, files_in, folders_in, inner_folder
 from lvlm_ad.datasets.masks import looks_like_mask
 from lvlm_ad.datasets.names import normalized
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.listing import Listing
 
 MASK_FOLDERS = frozenset({"ground_truth", "groundtruth", "gt", "mask", "masks"})
 """Names, in lower case, of folders beside the kinds of defect that always hold masks."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lvlm_ad.datasets.folders import check_root, contents_of, find_root, folders_in, inner_folder, name_of
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.listing import Listing, check_root, contents_of, find_root, folders_in, inner_folder, name_of
+from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mask_files import (
     MASK_FOLDERS,
     MaskFiles,

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import NamedTuple
 
+from lvlm_ad.datasets.folders import is_visible
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
-from lvlm_ad.datasets.listing import is_visible
 from lvlm_ad.datasets.names import UNREADABLE_PICTURES, normalized
 from lvlm_ad.errors import DataError
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from lvlm_ad.datasets.channels import read_channel
 from lvlm_ad.datasets.images import image_size, is_turned, read_image, shown
 from lvlm_ad.datasets.masks import Peers, Threshold, read_mask
 from lvlm_ad.errors import DataError, ImageError, nearest
@@ -23,6 +24,7 @@ from lvlm_ad.errors import DataError, ImageError, nearest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lvlm_ad.datasets.channels import Channel, Saturation
     from lvlm_ad.datasets.depth import Depth
     from lvlm_ad.store import Database
 
@@ -50,6 +52,10 @@ class Sample:
         depth: the range of its category's images with more than 8 bits; None: such an image is scaled by its type.
         more_masks: further files of the same mask, which mark other parts of it.
         peers: masks of the category, which are read if a mask alone is ambiguous.
+        types: set where each file of the mask is one defect, whose value names its type; see ``channels``.
+        tags: what else is known of the image, such as ``{"lighting": "regular"}``; metrics are given for each tag.
+        part: names the object in the picture where several images show the same one; "": no other image does.
+        references: normal images to compare this one with; empty: those of its category.
 
     Example:
         >>> sample = Sample("bolt/bent/007", "bolt", True, "bent", Path("bolt/007.png"))
@@ -67,6 +73,10 @@ class Sample:
     depth: Depth | None = field(default=None, compare=False, repr=False)
     more_masks: tuple[Path, ...] = ()
     peers: Peers = field(default=Peers(), compare=False, repr=False)
+    types: Saturation | None = None
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+    part: str = ""
+    references: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -110,6 +120,16 @@ class Sample:
             mask |= part
         return mask
 
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The defects of the image, each with its own mask and saturation; they may overlap. Needs ``types``.
+
+        Raises:
+            ImageError: a file cannot be read, or does not hold one defect of a known type.
+        """
+        assert self.types is not None  # noqa: S101 - narrows the type
+        return tuple(read_channel(path, self.types) for path in self.mask_files)
+
     def _turn_hint(self, shape: tuple[int, ...]) -> str:
         """Return advice if a mask would fit with height and width swapped, as EXIF may do; else empty."""
         if shape[::-1] != image_size(self.image_path):
@@ -127,7 +147,7 @@ class Dataset(Sequence[Sample]):
     """A test split in a fixed order, with the normal training images that may serve as references.
 
     Attributes:
-        name: "mvtec", "visa", "folder" or "demo".
+        name: its name; see ``lvlm_ad.datasets.readers``.
         root: the folder it was read from.
         samples: the test images, by category, then good before defects, then by name.
         references: category -> normal training images in order; empty where there are none.
@@ -138,6 +158,9 @@ class Dataset(Sequence[Sample]):
         depths: category -> the range of its images with more than 8 bits.
         image_size: the side in pixels at which it is measured unless the user, the protocol or the method sets one;
             None: the protocol's default.
+        class_names: category -> what a question calls it, where the category's name is no word for it.
+        validation: category -> normal images for choosing a threshold, neither test images nor references.
+        metrics: the metrics that its authors report, which tables show first.
 
     Example:
         >>> names = ("good/1", "good/2", "bent/1")
@@ -156,6 +179,9 @@ class Dataset(Sequence[Sample]):
     remarks: tuple[str, ...] = field(default=(), compare=False, repr=False)
     depths: Mapping[str, Depth] = field(default_factory=dict, compare=False, repr=False)
     image_size: int | None = field(default=None, compare=False, repr=False)
+    class_names: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    validation: Mapping[str, tuple[Path, ...]] = field(default_factory=dict, compare=False, repr=False)
+    metrics: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -210,8 +236,13 @@ class Dataset(Sequence[Sample]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over ids, labels, image files and mask files, wherever the files are."""
-        return hash_rows([s.id, s.label, s.threshold, *self.file_hashes[s.id]] for s in self.samples)
+        """SHA-256 (hex) over ids, labels, image files, mask files and types of defect, wherever the files are."""
+
+        def facts(sample: Sample) -> list[Any]:
+            types = [] if sample.types is None else [sample.types.digest]
+            return [sample.id, sample.label, sample.threshold, *self.file_hashes[sample.id], *types]
+
+        return hash_rows(map(facts, self.samples))
 
     def reference_image(self, category: str, path: Path) -> NDArray[np.uint8]:
         """Read a normal training image, uint8 ``(H, W, 3)``, in the same range as the category's test images.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets import Dataset, Sample, load_dataset
+from lvlm_ad.datasets.readers import recognized
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
@@ -138,7 +140,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     division = division_options(protocol.division, options)
     if dataset is None:
         # Last, since the demo may have to be drawn.
-        name = config.dataset or ("demo" if config.data is None else "folder")
+        name = config.dataset or ("demo" if config.data is None else recognized(Path(config.data)) or "folder")
         dataset = load_dataset(
             name,
             config.data,

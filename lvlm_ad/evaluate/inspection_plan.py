@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from lvlm_ad.datasets import Dataset, Sample
+from lvlm_ad.datasets.folders import name_of
 from lvlm_ad.datasets.images import decode, shown
-from lvlm_ad.datasets.listing import name_of
 from lvlm_ad.datasets.pictures import PictureFolder
 from lvlm_ad.decisions import Choice, Threshold, choose_threshold, parse_threshold
 from lvlm_ad.errors import ConfigError, DataError, ImageError

@@ -28,7 +28,7 @@ class RunConfig:
     Attributes:
         models: names of presets or plugins, paths of preset files (``x.toml``) or of files with your own class
             (``x.py``, ``x.py:Class``), or classes in modules (``package.module:Class``). Empty: the reference rows.
-        dataset: "mvtec", "visa", "folder" or "demo"; None: "folder" if ``data`` is given, else "demo".
+        dataset: its name; None: "demo" without ``data``, else the data set that ``data`` unmistakably is, or "folder".
         data: the data set's folder; the demo needs none.
         categories: those to measure; all if empty.
         limit: at most this many images per category.

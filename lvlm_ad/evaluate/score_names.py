@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
+from lvlm_ad.datasets.folders import name_of
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
-from lvlm_ad.datasets.listing import name_of
 from lvlm_ad.datasets.names import plain_name, with_lower_suffix
 from lvlm_ad.errors import DataError
 

@@ -194,6 +194,8 @@ class Questioner:
         }
         if self._pooled:
             shaped["pool"] = _hashes({category: pool.paths for category, pool in self._pools.items()})
+        if self._dataset.class_names:
+            shaped["class_names"] = dict(self._dataset.class_names)
         if self._prompt.format == "json":
             shaped["schema"] = answer_schema(1)
         return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()
@@ -216,7 +218,7 @@ class Questioner:
 
     def class_name(self, category: str) -> str:
         """Return a category's name as the question writes it."""
-        return class_name(category, self._prompt.class_names)
+        return class_name(category, {**self._dataset.class_names, **self._prompt.class_names})
 
     def text(self, category: str, values: Mapping[str, str]) -> str:
         """Fill the prompt about an image of a category; ``values`` are those of its own placeholders."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.listing import name_of
+from lvlm_ad.datasets.folders import name_of
 from lvlm_ad.escape import visible
 from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import usd

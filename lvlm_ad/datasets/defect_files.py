@@ -1,0 +1,107 @@
+"""A layout in which each defect of an image has a mask file of its own: MVTec LOCO AD and AutoVI share it.
+
+<category>/train/good/*  validation/good/*  test/{good,<kind>}/<stem>.png
+<category>/ground_truth/<kind>/<stem>/*.png  defects_config.json
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lvlm_ad.datasets.channels import CONFIG_NAME, Saturation, read_saturation
+from lvlm_ad.datasets.folders import category_folders, folders_in, is_doubled, is_file, name_of
+from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lvlm_ad.datasets.masks import Threshold
+
+__all__ = ["read_defect_files"]
+
+
+def read_defect_files(name: str, root: Path, threshold: Threshold, categories: Sequence[str], about: str) -> Listing:
+    """List a data set of this layout.
+
+    Args:
+        name: the data set's name.
+        root: see ``category_folders``.
+        threshold: the user's, for a mask of any other data set; these masks hold numbers of types.
+        categories: the names of the categories' folders.
+        about: see ``category_folders``.
+
+    Raises:
+        DataError: as ``category_folders``.
+    """
+    home, folders = category_folders(
+        root, categories, lambda folder: _is_category(folder) or is_doubled(folder, _is_category), about
+    )
+    listing = Listing(name, home, threshold)
+    for folder in folders:
+        if _is_category(folder):
+            _read_category(listing, folder, name_of(folder))
+        else:
+            inner = f"{shown(folder.name)}/{shown(folder.name)}"
+            listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+    listing.note_part(about.partition(": ")[0], len(folders), categories)
+    return listing
+
+
+def _is_category(folder: Path) -> bool:
+    return (folder / "test").is_dir()
+
+
+def _read_category(listing: Listing, folder: Path, category: str) -> None:
+    listing.category = category
+    types = _types_of(listing, folder)
+    for kind in folders_in(folder / "test"):
+        images = listing.images_in(kind)
+        if kind.name == "good":
+            for image in images:
+                listing.add(category, "good", image, [])
+            continue
+        masks = folder / "ground_truth" / kind.name
+        _check_masks(listing, masks, images)
+        for image in images:
+            files = listing.images_in(masks / image.stem) if (masks / image.stem).is_dir() else []
+            if files:
+                listing.add(category, kind.name, image, files, types=types, threshold=0)
+            else:
+                expected = f"{shown(masks / image.stem)}/"
+                listing.report(
+                    image, f"{shown(image)} has no mask: {expected} holds none. Restore it from the archive."
+                )
+    for split, add in (("train", listing.add_reference), ("validation", listing.add_validation)):
+        if (folder / split / "good").is_dir():
+            for image in listing.images_in(folder / split / "good"):
+                add(category, image)
+
+
+def _types_of(listing: Listing, folder: Path) -> Saturation:
+    path = folder / CONFIG_NAME
+    if not is_file(path):
+        listing.report(
+            folder, f"{shown(path)} is missing; without it sPRO is undefined. Restore it from the archive.", "warning"
+        )
+        return Saturation()
+    try:
+        return read_saturation(path)
+    except DataError as error:
+        listing.report(path, str(error))
+        return Saturation()
+
+
+def _check_masks(listing: Listing, masks: Path, images: Sequence[Path]) -> None:
+    """Report masks that lie one level too high, and folders of masks without an image."""
+    if not masks.is_dir():
+        return
+    stems = {image.stem for image in images}
+    for path in listing.images_in(masks):
+        inner = f"{shown(path.stem)}/000{shown(path.suffix)}"
+        listing.report(path, f"{shown(path)} lies one level too high; it belongs to {inner} beside it.")
+    for place in folders_in(masks):
+        if place.name not in stems:
+            listing.report(place, f"{shown(place)}/ holds masks, but there is no image {shown(place.name)}.", "warning")

@@ -1,0 +1,93 @@
+"""The data sets that can be read: their names, layouts, licences and what their authors report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from lvlm_ad.datasets.autovi import is_autovi, read_autovi
+from lvlm_ad.datasets.demo import read_demo
+from lvlm_ad.datasets.folder import read_folder
+from lvlm_ad.datasets.loco import is_loco, read_loco
+from lvlm_ad.datasets.mvtec import read_mvtec
+from lvlm_ad.datasets.visa import read_visa
+from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.listing import Listing
+    from lvlm_ad.datasets.masks import Threshold
+
+__all__ = ["READERS", "Reader", "recognized"]
+
+Read: TypeAlias = "Callable[[Path, Threshold], Listing]"
+"""Lists a data set, given its root and ``Sample.threshold``; raises ``DataError`` if the root is no such data set."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A data set that can be read.
+
+    Attributes:
+        title: its name in sentences.
+        read: lists its test images.
+        fits: whether a folder is unmistakably this data set, so that ``--data`` alone says what it is; None: no
+            folder is.
+        licence: its licence; "" where none was found.
+        page: where its page is, or where it is found.
+        metrics: the metrics that its authors report, which tables show first.
+        splits: other parts that have a reader of their own, by the name that ``--split`` gives.
+    """
+
+    title: str
+    read: Read
+    fits: Callable[[Path], bool] | None = None
+    licence: str = ""
+    page: str = ""
+    metrics: tuple[str, ...] = ()
+    splits: Mapping[str, Read] = field(default_factory=dict)
+
+
+_NON_COMMERCIAL = "CC BY-NC-SA 4.0"
+
+READERS: dict[str, Reader] = {
+    "demo": Reader("the built-in demo", read_demo),
+    "folder": Reader("a folder of your own", read_folder),
+    "mvtec": Reader("MVTec AD", read_mvtec, licence=_NON_COMMERCIAL, page="mvtec.com/company/research/datasets"),
+    "visa": Reader("VisA", read_visa, licence="CC BY 4.0", page="github.com/amazon-science/spot-diff"),
+    "loco": Reader(
+        "MVTec LOCO AD",
+        read_loco,
+        is_loco,
+        licence=_NON_COMMERCIAL,
+        page="mvtec.com/company/research/datasets",
+        metrics=("au_spro@0.05", "image_auroc"),
+    ),
+    "autovi": Reader(
+        "AutoVI",
+        read_autovi,
+        is_autovi,
+        licence=_NON_COMMERCIAL,
+        page="zenodo.org/records/10459003",
+        metrics=("au_spro@0.05",),
+    ),
+}
+"""Name -> reader. A new layout is a function in a file of its own, and an entry here."""
+
+
+def recognized(root: Path) -> str | None:
+    """Return the name of the data set that a folder unmistakably is; None if it may be any.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "pushpins", "test", "logical_anomalies").mkdir(parents=True)
+        ...     recognized(Path(folder))
+        'loco'
+    """
+    with suppress(DataError, OSError):
+        if root.is_dir():
+            return next((name for name, reader in READERS.items() if reader.fits and reader.fits(root)), None)
+    return None

@@ -1,0 +1,99 @@
+"""Miniature trees of published data sets, right ones and hostile ones, are read, refused or told as they should be."""
+
+import runpy
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lvlm_ad.datasets import check_dataset, load_dataset
+from lvlm_ad.datasets.readers import recognized
+
+TOOL = Path(__file__).resolve().parents[3] / "shared" / "tools" / "mk_layouts.py"
+NAMES = {"mvtec_loco": "loco", "autovi": "autovi"}
+"""Name of a data set in the trees' expectations -> its name here."""
+OPTIONS = {}
+"""Tree -> what ``load_dataset`` needs beside name and root."""
+
+
+@pytest.fixture(scope="module")
+def trees(shared, tmp_path_factory):
+    """Write all trees; return their folder and what is expected of each."""
+    folder = tmp_path_factory.mktemp("trees")
+    return folder, runpy.run_path(str(shared / "tools" / "mk_layouts.py"))["make"](folder)
+
+
+def names_of_trees():
+    """Name every tree of a data set that is read here."""
+    if not TOOL.is_file():
+        return ["absent"]
+    # The trees are written once, by the fixture; their names are known only then, so they are written here, too.
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = runpy.run_path(str(TOOL))["make"](folder)
+    return [name for name, expected in found.items() if expected["loader"] in NAMES]
+
+
+def relative(root, path):
+    """Return a file's path in the tree."""
+    return path.resolve().relative_to(root.resolve()).as_posix()
+
+
+def check_numbers(dataset, expected, root):
+    """Compare a data set with what a tree holds."""
+    labels = {relative(root, one.image_path): int(one.label) for one in dataset}
+    assert labels == expected["labels"]
+    assert (len(dataset), sum(labels.values())) == (expected["n"], expected["bad"])
+    kinds = {category: sorted(names) for category, names in dataset.defects.items() if names}
+    assert kinds == {category: names for category, names in expected["defects"].items() if names}
+    assert {name: len(paths) for name, paths in dataset.references.items() if paths} == expected["references"]
+    if "validation" in expected:
+        assert {name: len(paths) for name, paths in dataset.validation.items()} == expected["validation"]
+    if "lighting" in expected:
+        assert Counter(one.tags["lighting"] for one in dataset) == expected["lighting"]
+    if "samples" in expected:
+        parts = {}
+        for one in dataset:
+            parts[one.part] = max(parts.get(one.part, 0), int(one.label))
+        assert {part.rpartition("/")[2]: label for part, label in parts.items()} == expected["samples"]
+
+
+def check_masks(dataset, expected, root):
+    """Compare masks, and the defects in them, with what a tree holds."""
+    masks = {relative(root, one.image_path): one.mask for one in dataset if one.mask_path is not None}
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == expected["masks"]
+    for one in dataset:
+        channels = expected.get("channels", {}).get(relative(root, one.image_path))
+        if channels is not None:
+            found = [[part.value, int(part.mask.sum()), part.saturation] for part in one.channels]
+            assert found == (channels if one.types.thresholds else [[*part[:2], None] for part in channels])
+            assert np.array_equal(np.logical_or.reduce([part.mask for part in one.channels]), one.mask)
+
+
+@pytest.mark.parametrize("tree", names_of_trees())
+def test_a_tree_is_read_refused_or_told(trees, tree):
+    folder, all_expected = trees
+    expected = all_expected[tree]
+    name, root, options = NAMES[expected["loader"]], folder / expected["root"], OPTIONS.get(tree, {})
+    report = check_dataset(name, root, **options)
+    errors = [one.message for one in report.problems if one.severity == "error"]
+    warnings = [one.message for one in report.problems if one.severity == "warning"]
+    if expected["ok"] or expected["severity"] == "warning":
+        assert not errors
+        check_numbers(report.dataset, expected, root)
+        check_masks(report.dataset, expected, root)
+        assert load_dataset(name, root, **options).fingerprint == report.dataset.fingerprint
+    elif expected.get("found_by") == "check":
+        check_numbers(report.dataset, expected, root)
+    if not expected["ok"]:
+        told = errors if expected["severity"] == "error" else warnings
+        assert any(all(word in message for word in expected["names"]) for message in told), told or warnings
+
+
+@pytest.mark.parametrize("tree", [name for name in names_of_trees() if "_" not in name])
+def test_a_tree_is_recognized_by_its_folder_alone(trees, tree):
+    folder, all_expected = trees
+    expected = all_expected[tree]
+    assert recognized(folder / expected["root"]) == NAMES[expected["loader"]]
