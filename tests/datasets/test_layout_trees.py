@@ -74,6 +74,7 @@ def check_masks(dataset, expected, root):
 
 @pytest.mark.parametrize("tree", names_of_trees())
 def test_a_tree_is_read_refused_or_told(trees, tree):
+    """Counts, labels, masks and references are those of the tree; what is wrong with it is named."""
     folder, all_expected = trees
     expected = all_expected[tree]
     name, root, options = NAMES[expected["loader"]], folder / expected["root"], OPTIONS.get(tree, {})
@@ -94,6 +95,7 @@ def test_a_tree_is_read_refused_or_told(trees, tree):
 
 @pytest.mark.parametrize("tree", [name for name in names_of_trees() if "_" not in name])
 def test_a_tree_is_recognized_by_its_folder_alone(trees, tree):
+    """``--data`` alone says which data set an unmistakable tree is."""
     folder, all_expected = trees
     expected = all_expected[tree]
     assert recognized(folder / expected["root"]) == NAMES[expected["loader"]]
