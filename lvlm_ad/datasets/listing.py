@@ -54,6 +54,7 @@ class Listing:
         image_size: see ``Dataset``.
         class_names: see ``Dataset``.
         category: the category being read, to which new problems belong; "": the whole data set.
+        empty_masks: id, image and mask of good images whose mask must mark nothing, which only a check reads.
     """
 
     def __init__(self, name: str, root: Path, threshold: Threshold) -> None:
@@ -65,6 +66,7 @@ class Listing:
         self.image_size: int | None = None
         self.class_names: dict[str, str] = {}
         self.category = ""
+        self.empty_masks: list[tuple[str, Path, Path]] = []
         self._threshold = threshold
         self._samples: dict[str, list[Sample]] = {}
         self._references: dict[str, list[Path]] = {}
@@ -200,6 +202,10 @@ class Listing:
             sample = Sample(identity, category, defect != "good", defect, image, mask, self._threshold, depth=depth)
             namesakes.append(replace(sample, more_masks=parts[1:], **facts))
 
+    def expect_empty(self, identity: str, image: Path, mask: Path) -> None:
+        """Have a check read the mask of a good image, in a data set that has one for each of thousands of them."""
+        self.empty_masks.append((normalized(identity), image, mask))
+
     def is_normal(self, image: Path, masks: Sequence[Path], where: str = "", subject: str = "") -> bool:
         """Return whether a good image has no mask that marks anything; otherwise report it."""
         try:
@@ -209,11 +215,7 @@ class Listing:
             self.report(subject or image, f"{where}{error}")
             return False
         for mask in marking[:1]:
-            self.report(
-                subject or image,
-                f"{where}{shown(image)} is listed as good but has a mask, {shown(mask)}; "
-                "remove the mask or list the image as a defect.",
-            )
+            self.report(subject or image, where + marked_good(image, mask))
         return not marking
 
     def _samples_with_ids(self) -> Iterator[Sample]:
@@ -276,6 +278,14 @@ class Listing:
         for folder, unread in self._unread.items():
             place = shown(Path(os.path.relpath(folder, self.root)).as_posix())
             yield f"Left out of {place}: {_counts(unread)}, which are not read; convert them to PNG."
+
+
+def marked_good(image: Path, mask: Path) -> str:
+    """Say that a good image has a mask that marks something."""
+    return (
+        f"{shown(image)} is listed as good but has a mask, {shown(mask)}; remove the mask or list the image as a "
+        "defect."
+    )
 
 
 def _in_order(images: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, ...]]:

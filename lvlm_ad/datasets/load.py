@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.datasets.demo import VERSION
 from lvlm_ad.datasets.folders import folders_in
 from lvlm_ad.datasets.images import image_size, shown
-from lvlm_ad.datasets.listing import Listing, Problem
+from lvlm_ad.datasets.listing import Listing, Problem, marked_good
 from lvlm_ad.datasets.mask_files import MASK_FOLDERS
 from lvlm_ad.datasets.mask_values import HIGHEST_VALUE
 from lvlm_ad.datasets.masks import Threshold, parse_values, read_mask
@@ -205,12 +205,14 @@ def check_dataset(
         return CheckReport(None, tuple(problems))
     survey = Survey()
     references = [(category, path) for category, paths in dataset.references.items() for path in paths]
+    references += dict.fromkeys((sample.category, path) for sample in dataset for path in sample.references)
     with ThreadPoolExecutor(_THREADS) as pool:
         faults = list(pool.map(partial(_faults, survey), dataset))
         reference_faults = list(pool.map(_reference_faults, references))
+        mask_faults = list(pool.map(partial(_mask_faults, threshold), listing.empty_masks))
     readable = [sample for sample, wrong in zip(dataset, faults, strict=True) if not wrong]
     problems += [*_single_labels(dataset), *_missing_masks(dataset)]
-    problems += [problem for wrong in (*faults, *reference_faults) for problem in wrong]
+    problems += [problem for wrong in (*faults, *mask_faults, *reference_faults) for problem in wrong]
     problems += [Problem(shown(category), message, "warning") for category, message in survey.messages()]
     problems += _contradictions(replace(dataset, samples=tuple(readable)))
     return CheckReport(dataset, tuple(problems))
@@ -241,6 +243,21 @@ def _faults(survey: Survey, sample: Sample) -> list[Problem]:
                     "image as good, or set the mask threshold."
                 )
     return [Problem(shown(sample.id), message) for message in messages]
+
+
+def _mask_faults(threshold: Threshold, entry: tuple[str, Path, Path]) -> list[Problem]:
+    """Return what is wrong with the mask of a good image, which must mark nothing."""
+    identity, image, path = entry
+    try:
+        mask = read_mask(path, 0 if threshold is None else threshold)
+        size = image_size(image)
+    except ImageError as error:
+        return [Problem(shown(identity), str(error))]
+    wrong = [marked_good(image, path)] if mask.any() else []
+    if mask.shape != size:
+        sizes = f"{mask.shape[1]} x {mask.shape[0]} pixels, but its image has {size[1]} x {size[0]}"
+        wrong.append(f"The mask {shown(path)} has {sizes}; both must have the same size.")
+    return [Problem(shown(identity), message) for message in wrong]
 
 
 def _reference_faults(reference: tuple[str, Path]) -> list[Problem]:

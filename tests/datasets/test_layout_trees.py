@@ -8,10 +8,24 @@ import numpy as np
 import pytest
 
 from lvlm_ad.datasets import check_dataset, load_dataset
-from lvlm_ad.datasets.readers import recognized
+from lvlm_ad.datasets.readers import READERS, recognized
 
 TOOL = Path(__file__).resolve().parents[3] / "shared" / "tools" / "mk_layouts.py"
-NAMES = {"mvtec_loco": "loco", "autovi": "autovi"}
+NAMES = {
+    "mvtec_loco": "loco",
+    "autovi": "autovi",
+    "btad": "btad",
+    "mpdd": "mpdd",
+    "dtd_synthetic": "dtd-synthetic",
+    "goodsad": "goodsad",
+    "ksdd": "ksdd",
+    "ksdd2": "ksdd2",
+    "dagm": "dagm",
+    "bmad": "bmad",
+    "yes_no": "yes-no",
+    "head_ct": "head-ct",
+    "kaputt": "kaputt",
+}
 """Name of a data set in the trees' expectations -> its name here."""
 OPTIONS = {}
 """Tree -> what ``load_dataset`` needs beside name and root."""
@@ -24,8 +38,8 @@ def trees(shared, tmp_path_factory):
     return folder, runpy.run_path(str(shared / "tools" / "mk_layouts.py"))["make"](folder)
 
 
-def names_of_trees():
-    """Name every tree of a data set that is read here."""
+def names_of_trees(key="loader"):
+    """Name every tree of a data set that is read here, of those whose expectation has a key."""
     if not TOOL.is_file():
         return ["absent"]
     # The trees are written once, by the fixture; their names are known only then, so they are written here, too.
@@ -33,7 +47,7 @@ def names_of_trees():
 
     with tempfile.TemporaryDirectory() as folder:
         found = runpy.run_path(str(TOOL))["make"](folder)
-    return [name for name, expected in found.items() if expected["loader"] in NAMES]
+    return [name for name, expected in found.items() if key in expected and expected["loader"] in NAMES]
 
 
 def relative(root, path):
@@ -53,6 +67,8 @@ def check_numbers(dataset, expected, root):
         assert {name: len(paths) for name, paths in dataset.validation.items()} == expected["validation"]
     if "lighting" in expected:
         assert Counter(one.tags["lighting"] for one in dataset) == expected["lighting"]
+    if "references_by_image" in expected:
+        assert {len(one.references) for one in dataset} == {expected["references_by_image"]}
     if "samples" in expected:
         parts = {}
         for one in dataset:
@@ -93,9 +109,32 @@ def test_a_tree_is_read_refused_or_told(trees, tree):
         assert any(all(word in message for word in expected["names"]) for message in told), told or warnings
 
 
-@pytest.mark.parametrize("tree", [name for name in names_of_trees() if "_" not in name])
-def test_a_tree_is_recognized_by_its_folder_alone(trees, tree):
-    """``--data`` alone says which data set an unmistakable tree is."""
+@pytest.mark.parametrize("tree", names_of_trees("also_from"))
+def test_another_root_of_a_tree_gives_the_same_images(trees, tree):
+    """The folder around a data set, and one category's, are read as the data set and as a part of it."""
     folder, all_expected = trees
     expected = all_expected[tree]
-    assert recognized(folder / expected["root"]) == NAMES[expected["loader"]]
+    also, _, what = expected["also_from"].partition(":")
+    root, name = folder / expected["root"], NAMES[expected["loader"]]
+    ids = [one.id for one in load_dataset(name, root)]
+    part = f"{Path(also).name}/" if what else ""
+    assert [one.id for one in load_dataset(name, folder / also)] == [one for one in ids if one.startswith(part)]
+
+
+@pytest.mark.parametrize("tree", names_of_trees())
+def test_a_tree_is_recognized_by_its_folder_alone(trees, tree):
+    """``--data`` alone says which data set an unmistakable tree is, and never takes it for another."""
+    folder, all_expected = trees
+    expected = all_expected[tree]
+    name, found = NAMES[expected["loader"]], recognized(folder / expected["root"])
+    assert found in {name, None}
+    if expected["ok"] and READERS[name].fits is not None:
+        assert found == name
+
+
+def test_a_tree_without_a_reader_is_recognized_as_none(trees):
+    """No reader takes the tree of a data set that it does not read."""
+    folder, all_expected = trees
+    others = [expected for expected in all_expected.values() if expected["loader"] not in NAMES]
+    found = {expected["root"]: recognized(folder / expected["root"]) for expected in others}
+    assert {root: name for root, name in found.items() if name is not None} == {}

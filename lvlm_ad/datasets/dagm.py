@@ -1,0 +1,100 @@
+"""DAGM 2007: ten textures; an image is anomalous if it has a mask in the folder Label beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lvlm_ad.datasets.folders import category_folders, contents_of, inner_folder, is_doubled, name_of
+from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.paired_masks import masks_by_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lvlm_ad.datasets.listing import Severity
+    from lvlm_ad.datasets.masks import Threshold
+
+__all__ = ["DAGM_CATEGORIES", "is_dagm", "read_dagm"]
+
+DAGM_CATEGORIES = tuple(f"Class{number}" for number in range(1, 11))
+
+_ABOUT = (
+    "DAGM 2007: folders such as Class1/Test/Label were expected. It is available from the organisers of the "
+    "competition at hci.iwr.uni-heidelberg.de; we found no licence."
+)
+
+
+def is_dagm(root: Path) -> bool:
+    """Return whether a folder is DAGM 2007: it has folders such as Class1/Test/Label."""
+    return any(inner_folder(inner_folder(root / name, "test"), "label").is_dir() for name in DAGM_CATEGORIES)
+
+
+def read_dagm(root: Path, threshold: Threshold) -> Listing:
+    """List DAGM 2007; the root is the folder of the classes, one of them, or the one around them.
+
+    Training images with a mask are no references. The masks are coarse ellipses.
+
+    Raises:
+        DataError: as ``category_folders``.
+    """
+    home, folders = category_folders(
+        root, DAGM_CATEGORIES, lambda folder: _is_category(folder) or is_doubled(folder, _is_category), _ABOUT
+    )
+    listing = Listing("dagm", home, threshold)
+    for folder in folders:
+        category = listing.category = name_of(folder)
+        listing.class_names[category] = "texture"
+        if _is_category(folder):
+            _read_tests(listing, inner_folder(folder, "test"), category)
+            _read_train(listing, inner_folder(folder, "train"), category)
+        else:
+            inner = f"{shown(folder.name)}/{shown(folder.name)}"
+            listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+    listing.note_part("DAGM 2007", len(folders), DAGM_CATEGORIES)
+    return listing
+
+
+def _is_category(folder: Path) -> bool:
+    return inner_folder(folder, "test").is_dir()
+
+
+def _masks_in(listing: Listing, split: Path, orphan: Severity) -> dict[Path, Path | None] | None:
+    """Return each image's mask, None for one without; None if there is no folder of masks."""
+    labels = inner_folder(split, "label")
+    if not labels.is_dir():
+        return None
+    images = listing.images_in(split)
+    # Beside the masks lies a text, Labels.txt.
+    pairs = masks_by_image(listing, images, listing.images_in(labels, counts_others=False), "_label", orphan)
+    return {image: pairs.get(image) for image in images}
+
+
+def _read_tests(listing: Listing, test: Path, category: str) -> None:
+    masks = _masks_in(listing, test, "error")
+    if masks is None:
+        listing.report(
+            test,
+            f"{shown(test / 'Label')}/ is missing, without which every image would count as normal; {shown(test)} "
+            f"holds {contents_of(test)}. Restore it from the archive.",
+        )
+        return
+    for image, mask in masks.items():
+        listing.add(category, "good" if mask is None else "defect", image, [] if mask is None else [mask])
+
+
+def _read_train(listing: Listing, train: Path, category: str) -> None:
+    if not train.is_dir():
+        return
+    masks = _masks_in(listing, train, "warning")
+    if masks is None:
+        listing.report(
+            train,
+            f"{shown(train / 'Label')}/ is missing, so any training image may show a defect; none is a reference. "
+            "Restore it from the archive.",
+            "warning",
+        )
+        return
+    for image, mask in masks.items():
+        if mask is None:
+            listing.add_reference(category, image)

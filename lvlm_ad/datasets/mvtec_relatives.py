@@ -1,0 +1,149 @@
+"""Data sets in the layout of MVTec AD with small differences: BTAD, MPDD, DTD-Synthetic and GoodsAD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lvlm_ad.datasets.folders import category_folders, folders_in, is_doubled, name_of
+from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.mvtec import Layout, read_category
+from lvlm_ad.datasets.names import normalized
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lvlm_ad.datasets.masks import Threshold
+
+__all__ = ["BTAD", "DTD_SYNTHETIC", "GOODSAD", "MPDD", "Relative"]
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A data set whose categories have ``train/good``, ``test/<kind>`` and ``ground_truth/<kind>``.
+
+    Attributes:
+        name: its name.
+        about: see ``category_folders``.
+        class_names: the names of its categories' folders -> what a question calls them.
+        telling: the folders of which one is enough to recognise the data set; empty: it takes all categories.
+        layout: how its names differ from those of MVTec AD.
+        good: the folder of normal images.
+
+    Example:
+        >>> BTAD.class_names["01"], DTD_SYNTHETIC.class_names["Woven_001"], MPDD.class_names["metal_plate"]
+        ('product', 'woven', 'metal plate')
+    """
+
+    name: str
+    about: str
+    class_names: Mapping[str, str]
+    telling: Sequence[str] = ()
+    layout: Layout = field(default_factory=Layout)
+    good: str = "good"
+
+    def fits(self, root: Path) -> bool:
+        """Return whether a folder is unmistakably this data set, or one of its telling categories."""
+        if name_of(root) in self.telling and self._is_category(root):
+            return True
+        found = [name for name in self.class_names if self._is_category(root / name)]
+        return not set(found).isdisjoint(self.telling) or len(found) == len(self.class_names)
+
+    def read(self, root: Path, threshold: Threshold) -> Listing:
+        """List the data set; the root is the folder of the categories, one category's, or the one around them.
+
+        Raises:
+            DataError: as ``category_folders``.
+        """
+        home, folders = category_folders(
+            root,
+            self.class_names,
+            lambda folder: (folder / "test").is_dir() or is_doubled(folder, self._is_category),
+            self.about,
+        )
+        listing = Listing(self.name, home, threshold)
+        for folder in folders:
+            category = listing.category = name_of(folder)
+            if is_doubled(folder, self._is_category):
+                inner = f"{shown(folder.name)}/{shown(folder.name)}"
+                listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+                continue
+            _report_twins(listing, folder)
+            _report_loose_masks(listing, folder)
+            read_category(listing, folder, category, self.layout)
+            listing.class_names[category] = self.class_names[category]
+        listing.note_part(self.about.partition(": ")[0], len(folders), tuple(self.class_names))
+        return listing
+
+    def _is_category(self, folder: Path) -> bool:
+        return (folder / "test" / self.good).is_dir()
+
+
+def _report_twins(listing: Listing, folder: Path) -> None:
+    """Report images of one name: an archive that was converted to PNG in part holds both forms."""
+    for kind in folders_in(folder / "test"):
+        seen: dict[str, Path] = {}
+        for path in listing.images_in(kind, counts_others=False):
+            twin = seen.setdefault(normalized(path.stem), path)
+            if twin is not path:
+                listing.report(path, f"{shown(twin)} and {shown(path)} would have the same id; remove one of them.")
+
+
+def _report_loose_masks(listing: Listing, folder: Path) -> None:
+    """Report masks that lie in ``ground_truth`` itself: they may belong to images of several kinds of defect."""
+    place = folder / "ground_truth"
+    for path in listing.images_in(place) if place.is_dir() else ():
+        kinds = " or ".join(f"{shown(kind.name)}/" for kind in folders_in(folder / "test"))
+        listing.report(
+            path, f"{shown(path)} lies one level too high; move it into the folder of its kind of defect, {kinds}."
+        )
+
+
+def _plain(*names: str) -> dict[str, str]:
+    return {name: name.replace("_", " ") for name in names}
+
+
+BTAD = Relative(
+    "btad",
+    "BTAD: the folders 01, 02 and 03 with test/ok and test/ko were expected. It is available from its authors at "
+    "avires.dimi.uniud.it, licence CC BY-NC-SA 4.0.",
+    # The authors say what the three products are in pictures only.
+    dict.fromkeys(("01", "02", "03"), "product"),
+    layout=Layout(is_good=lambda folder: folder.lower() == "ok", mask_ending=""),
+    good="ok",
+)
+
+MPDD = Relative(
+    "mpdd",
+    "MPDD: folders such as bracket_black/test/good were expected. It is available through the repository "
+    '"stepanje/MPDD" on GitHub, licence CC BY-NC-SA 4.0.',
+    _plain("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes"),
+    # The names of the others may be those of a user's own products.
+    telling=("bracket_black", "bracket_brown", "bracket_white"),
+)
+
+_TEXTURES = (
+    *("Woven_001", "Woven_127", "Woven_104", "Woven_068", "Woven_125", "Stratified_154", "Blotchy_099", "Marbled_078"),
+    *("Perforated_037", "Mesh_114", "Fibrous_183", "Matted_069"),
+)
+
+DTD_SYNTHETIC = Relative(
+    "dtd-synthetic",
+    "DTD-Synthetic: folders such as Woven_001/test/good were expected. It is available from the authors of the paper "
+    "Zero-shot versus Many-shot (WACV 2023); we found no licence.",
+    {name: name.partition("_")[0].lower() for name in _TEXTURES},
+    telling=_TEXTURES,
+)
+
+_GOODS = ("cigarette_box", "drink_bottle", "drink_can", "food_bottle", "food_box", "food_package")
+
+GOODSAD = Relative(
+    "goodsad",
+    "GoodsAD: folders such as drink_can/test/good were expected. It is available through the repository "
+    '"jianzhang96/GoodsAD" on GitHub; it states no licence.',
+    _plain(*_GOODS),
+    telling=_GOODS,
+    layout=Layout(mask_ending=""),
+)

@@ -1,0 +1,58 @@
+"""Sets of pictures in the folders yes and no, such as BrainMRI and Br35H: whether a scan shows a tumour; no masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lvlm_ad.datasets.folders import check_root, contents_of, find_root, folders_in, inner_folder
+from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.mask_files import pictures_below
+from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lvlm_ad.datasets.masks import Threshold
+
+__all__ = ["read_yes_no"]
+
+_CATEGORY = "brain"
+
+
+def read_yes_no(root: Path, threshold: Threshold) -> Listing:
+    """List a set of two folders; the root is the folder of yes and no, or the one around it.
+
+    Both published sets of this form are pictures of brains; a prompt's ``class_names`` names another subject.
+
+    Raises:
+        DataError: ``root`` is no folder, or does not hold the two folders.
+    """
+    check_root(root)
+    home = find_root(root, ([root], folders_in(root)), _fits)
+    if home is None:
+        raise DataError(
+            f"{shown(root)} holds no folders yes and no, but {contents_of(root)}. BrainMRI and Br35H have them."
+        )
+    listing = Listing("yes-no", home, threshold)
+    listing.category = _CATEGORY
+    yes, no = inner_folder(home, "yes"), inner_folder(home, "no")
+    for other in folders_in(home):
+        if other not in {yes, no} and pictures_below(other):
+            listing.report(
+                other,
+                f"{shown(other)} lies beside yes/ and no/; its pictures may be normal, anomalous or neither. Move them "
+                "into one of the two folders, or the folder away.",
+            )
+    for folder, kind in ((no, "good"), (yes, "yes")):
+        images = listing.images_in(folder)
+        for image in images:
+            listing.add(_CATEGORY, kind, image, [])
+        if not images:
+            listing.report_unread(folder)
+            listing.report(folder, f"{shown(folder)} holds no images; restore them from the archive.", "warning")
+    return listing
+
+
+def _fits(folder: Path) -> bool:
+    return inner_folder(folder, "yes").is_dir() and inner_folder(folder, "no").is_dir()
