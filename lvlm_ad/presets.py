@@ -141,8 +141,8 @@ class ModelPreset(_Preset):
 class DownloadPreset(_Preset):
     """A data set to download."""
 
-    layout: Literal["mvtec", "visa", "folder"]
-    """Layout of the unpacked folder."""
+    layout: str
+    """Layout of the unpacked folder: the name of a data set that can be read."""
     page: str
     """Web page that describes it."""
     licence: str

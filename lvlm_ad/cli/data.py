@@ -82,7 +82,13 @@ def demo(
 @data.command()
 @shell.guarded
 def download(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="mvtec, visa, or a file of your own, ending in .toml.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="bmad, btad, ksdd, loco, mvtec, visa, or a file of your own, ending in .toml.",
+        ),
+    ],
     to: Annotated[Path | None, typer.Option(help="Target folder.  [default: NAME in the user's cache]")] = None,
     url: Annotated[str | None, typer.Option(help="Another address of the same archive.")] = None,
     accept_license: Annotated[

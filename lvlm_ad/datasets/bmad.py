@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import category_folders, folders_in, inner_folder, is_doubled, name_of
+from lvlm_ad.datasets.folders import category_folders, contents_of, folders_in, inner_folder, is_doubled, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.paired_masks import masks_by_image
@@ -50,13 +50,13 @@ def read_bmad(root: Path, threshold: Threshold) -> Listing:
         DataError: as ``category_folders``.
     """
     home, folders = category_folders(
-        root, BMAD_CATEGORIES, lambda folder: _is_category(folder) or is_doubled(folder, _is_category), _ABOUT
+        root, BMAD_CATEGORIES, lambda folder: _has_split(folder) or is_doubled(folder, _has_split), _ABOUT
     )
     listing = Listing("bmad", home, threshold)
     for folder in folders:
         category = listing.category = name_of(folder)
         listing.class_names[category] = BMAD_CATEGORIES[category]
-        if _is_category(folder):
+        if _has_split(folder):
             _read_category(listing, folder, category)
         else:
             inner = f"{shown(folder.name)}/{shown(folder.name)}"
@@ -65,11 +65,14 @@ def read_bmad(root: Path, threshold: Threshold) -> Listing:
     return listing
 
 
-def _is_category(folder: Path) -> bool:
-    return (folder / "test").is_dir()
+def _has_split(folder: Path) -> bool:
+    return any((folder / split).is_dir() for split in ("test", "train"))
 
 
 def _read_category(listing: Listing, folder: Path, category: str) -> None:
+    if not (folder / "test").is_dir():
+        listing.report(folder, f"{shown(folder)} has no folder test/; it holds {contents_of(folder)}.")
+        return
     kinds = {kind.name: kind for kind in folders_in(folder / "test")}
     # Sources disagree on which categories have masks; the folders tell.
     has_masks = any((kind / "label").is_dir() for kind in kinds.values())

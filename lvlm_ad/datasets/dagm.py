@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.datasets.folders import category_folders, contents_of, inner_folder, is_doubled, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
-from lvlm_ad.datasets.paired_masks import masks_by_image
+from lvlm_ad.datasets.paired_masks import masks_by_image, split_off_masks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["DAGM_CATEGORIES", "is_dagm", "read_dagm"]
 
 DAGM_CATEGORIES = tuple(f"Class{number}" for number in range(1, 11))
+
+_ENDING = "_label"
 
 _ABOUT = (
     "DAGM 2007: folders such as Class1/Test/Label were expected. It is available from the organisers of the "
@@ -39,13 +41,13 @@ def read_dagm(root: Path, threshold: Threshold) -> Listing:
         DataError: as ``category_folders``.
     """
     home, folders = category_folders(
-        root, DAGM_CATEGORIES, lambda folder: _is_category(folder) or is_doubled(folder, _is_category), _ABOUT
+        root, DAGM_CATEGORIES, lambda folder: _has_split(folder) or is_doubled(folder, _has_split), _ABOUT
     )
     listing = Listing("dagm", home, threshold)
     for folder in folders:
         category = listing.category = name_of(folder)
         listing.class_names[category] = "texture"
-        if _is_category(folder):
+        if _has_split(folder):
             _read_tests(listing, inner_folder(folder, "test"), category)
             _read_train(listing, inner_folder(folder, "train"), category)
         else:
@@ -55,8 +57,8 @@ def read_dagm(root: Path, threshold: Threshold) -> Listing:
     return listing
 
 
-def _is_category(folder: Path) -> bool:
-    return inner_folder(folder, "test").is_dir()
+def _has_split(folder: Path) -> bool:
+    return any(inner_folder(folder, split).is_dir() for split in ("test", "train"))
 
 
 def _masks_in(listing: Listing, split: Path, orphan: Severity) -> dict[Path, Path | None] | None:
@@ -64,13 +66,18 @@ def _masks_in(listing: Listing, split: Path, orphan: Severity) -> dict[Path, Pat
     labels = inner_folder(split, "label")
     if not labels.is_dir():
         return None
-    images = listing.images_in(split)
+    images, loose = split_off_masks(listing.images_in(split), _ENDING)
+    for path in loose:
+        listing.report(path, f"{shown(path)} is a mask; it belongs into {shown(labels)}/, one level deeper.")
     # Beside the masks lies a text, Labels.txt.
-    pairs = masks_by_image(listing, images, listing.images_in(labels, counts_others=False), "_label", orphan)
+    pairs = masks_by_image(listing, images, listing.images_in(labels, counts_others=False), _ENDING, orphan)
     return {image: pairs.get(image) for image in images}
 
 
 def _read_tests(listing: Listing, test: Path, category: str) -> None:
+    if not test.is_dir():
+        listing.report(test, f"{shown(test.parent)} has no folder Test/; it holds {contents_of(test.parent)}.")
+        return
     masks = _masks_in(listing, test, "error")
     if masks is None:
         listing.report(

@@ -17,7 +17,8 @@ import httpx
 
 from lvlm_ad import __version__
 from lvlm_ad.datasets.load import default_root, load_dataset
-from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.datasets.readers import READERS
+from lvlm_ad.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from lvlm_ad.presets import DownloadPreset
@@ -65,10 +66,12 @@ def download(
         The folder. If it is there already, nothing is done.
 
     Raises:
-        ConfigError: the address is not one of the web.
+        ConfigError: the layout is unknown, or the address is not one of the web.
         DataError: the file cannot be fetched or is not the expected one, the disk is too small, or the archive cannot
             be unpacked safely or is not the data set. The folder is then not created.
     """
+    if preset.layout not in READERS:
+        raise ConfigError(f"There is no layout {preset.layout!r}.{nearest(preset.layout, READERS)}")
     folder = folder_of(preset, to)
     if folder.exists():
         return folder

@@ -64,6 +64,8 @@ def read_ksdd(root: Path, threshold: Threshold) -> Listing:
     for item in _items(home):
         images, masks = split_off_masks(listing.images_in(item), _LABEL)
         found = masks_by_image(listing, images, masks, _LABEL)
+        if not images:
+            listing.report(item, f"{shown(item)} has no images; it holds {contents_of(item)}.")
         for image in images:
             if image not in found:
                 _report_missing(listing, image, _LABEL + ".bmp")

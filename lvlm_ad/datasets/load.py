@@ -21,6 +21,7 @@ from lvlm_ad.datasets.masks import Threshold, parse_values, read_mask
 from lvlm_ad.datasets.readers import READERS, recognized
 from lvlm_ad.datasets.survey import Survey
 from lvlm_ad.errors import ConfigError, DataError, ImageError, nearest
+from lvlm_ad.presets import preset_names
 from lvlm_ad.weights import user_cache
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
         raise ConfigError(f"There is no data set {name!r}.{nearest(name, READERS)}")
     folder = Path(root).expanduser() if root else default_root(name)
     if not root and name != "demo" and (name == "folder" or not folder.is_dir()):
-        download = "" if name == "folder" else f", or download it: lvlm-ad data download {name}"
+        page = f"; it is available at {READERS[name].page}" if READERS[name].page else ""
+        can_download = name in preset_names("downloads")
+        download = f", or download it: lvlm-ad data download {name}" if can_download else page
         raise ConfigError(f"The data set {name!r} needs a folder: give it with --data PATH{download}.")
     try:
         listing = READERS[name].read(folder, threshold)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import category_folders, folders_in, is_doubled, name_of
-from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.folders import category_folders, files_in, folders_in, is_doubled, name_of
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mvtec import Layout, read_category
 from lvlm_ad.datasets.names import normalized
@@ -60,20 +60,21 @@ class Relative:
         home, folders = category_folders(
             root,
             self.class_names,
-            lambda folder: (folder / "test").is_dir() or is_doubled(folder, self._is_category),
+            lambda folder: _has_split(folder) or is_doubled(folder, self._is_category),
             self.about,
         )
         listing = Listing(self.name, home, threshold)
         for folder in folders:
             category = listing.category = name_of(folder)
+            listing.class_names[category] = self.class_names[category]
             if is_doubled(folder, self._is_category):
                 inner = f"{shown(folder.name)}/{shown(folder.name)}"
                 listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
                 continue
-            _report_twins(listing, folder)
-            _report_loose_masks(listing, folder)
+            if (folder / "test").is_dir():
+                _report_twins(listing, folder)
+                _report_loose_masks(listing, folder)
             read_category(listing, folder, category, self.layout)
-            listing.class_names[category] = self.class_names[category]
         listing.note_part(self.about.partition(": ")[0], len(folders), tuple(self.class_names))
         return listing
 
@@ -81,11 +82,19 @@ class Relative:
         return (folder / "test" / self.good).is_dir()
 
 
+def _has_split(folder: Path) -> bool:
+    return any((folder / split).is_dir() for split in ("test", "train"))
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
+
+
 def _report_twins(listing: Listing, folder: Path) -> None:
     """Report images of one name: an archive that was converted to PNG in part holds both forms."""
     for kind in folders_in(folder / "test"):
         seen: dict[str, Path] = {}
-        for path in listing.images_in(kind, counts_others=False):
+        for path in _pictures_in(kind):
             twin = seen.setdefault(normalized(path.stem), path)
             if twin is not path:
                 listing.report(path, f"{shown(twin)} and {shown(path)} would have the same id; remove one of them.")
@@ -93,8 +102,7 @@ def _report_twins(listing: Listing, folder: Path) -> None:
 
 def _report_loose_masks(listing: Listing, folder: Path) -> None:
     """Report masks that lie in ``ground_truth`` itself: they may belong to images of several kinds of defect."""
-    place = folder / "ground_truth"
-    for path in listing.images_in(place) if place.is_dir() else ():
+    for path in _pictures_in(folder / "ground_truth"):
         kinds = " or ".join(f"{shown(kind.name)}/" for kind in folders_in(folder / "test"))
         listing.report(
             path, f"{shown(path)} lies one level too high; move it into the folder of its kind of defect, {kinds}."

@@ -48,7 +48,12 @@ def read_yes_no(root: Path, threshold: Threshold) -> Listing:
         images = listing.images_in(folder)
         for image in images:
             listing.add(_CATEGORY, kind, image, [])
-        if not images:
+        deeper = [path for inner in folders_in(folder) for path in pictures_below(inner)]
+        if deeper:
+            listing.report(
+                folder, f"{shown(folder)} has pictures in folders of its own, such as {shown(deeper[0])}; move them up."
+            )
+        elif not images:
             listing.report_unread(folder)
             listing.report(folder, f"{shown(folder)} holds no images; restore them from the archive.", "warning")
     return listing

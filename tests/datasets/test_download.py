@@ -18,6 +18,7 @@ from PIL import Image
 from lvlm_ad.datasets import download as downloading
 from lvlm_ad.datasets import load_dataset
 from lvlm_ad.datasets.download import download, fetch
+from lvlm_ad.datasets.readers import READERS
 from lvlm_ad.errors import ConfigError, DataError
 from lvlm_ad.presets import load_download, preset_names
 
@@ -451,15 +452,25 @@ def test_a_killed_download_is_resumed_by_the_next(serve, tmp_path, cache, how):
 
 
 def test_the_download_presets_are_complete():
-    """MVTec AD and VisA have an address, a licence and a layout; an unknown name is answered with the nearest."""
-    assert preset_names("downloads") == ["mvtec", "visa"]
+    """Each has an address, a licence and a layout that can be read; an unknown name is answered with the nearest."""
+    assert {"mvtec", "visa"} < set(preset_names("downloads")) < set(READERS)
     for name in preset_names("downloads"):
         loaded = load_download(name)
         assert loaded.layout == name
+        assert READERS[name].licence in {"", loaded.licence}
         assert loaded.url.startswith("https://")
         assert loaded.licence.startswith("CC BY")
     with pytest.raises(ConfigError, match="There is no download preset 'mvtek'"):
         load_download("mvtek")
+
+
+def test_an_unknown_layout_is_refused_before_anything_is_fetched(serve, tmp_path):
+    """A file that names a layout which cannot be read costs no transfer."""
+    data = archive("mvtec")
+    server = serve(data)
+    with pytest.raises(ConfigError, match=r"There is no layout 'mvtek'\. Did you mean 'mvtec'\?"):
+        download(load_download(str(preset(tmp_path, "house", "mvtek", server.url, data))), tmp_path / "to")
+    assert server.asked == []
 
 
 def test_an_incomplete_preset_is_refused(tmp_path):
