@@ -53,6 +53,7 @@ class Listing:
         remarks: other notes for the user, which are no part of a run's record.
         image_size: see ``Dataset``.
         class_names: see ``Dataset``.
+        knowledge: see ``Dataset``.
         category: the category being read, to which new problems belong; "": the whole data set.
         empty_masks: id, image and mask of good images whose mask must mark nothing, which only a check reads.
     """
@@ -65,6 +66,7 @@ class Listing:
         self.remarks: list[str] = []
         self.image_size: int | None = None
         self.class_names: dict[str, str] = {}
+        self.knowledge: dict[str, str] = {}
         self.category = ""
         self.empty_masks: list[tuple[str, Path, Path]] = []
         self._threshold = threshold
@@ -181,8 +183,8 @@ class Listing:
             image: its file.
             masks: the files of its mask; none if it has none.
             where: see ``Row``.
-            **facts: other fields of ``Sample``: tags, part, references, types; or threshold, where the layout knows
-                what its masks' values mean.
+            **facts: other fields of ``Sample``: tags, part, references, questions, types; or threshold, where the
+                layout knows what its masks' values mean.
         """
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
@@ -268,6 +270,7 @@ class Listing:
             depths=self._depths,
             image_size=self.image_size,
             class_names=self.class_names,
+            knowledge=self.knowledge,
             validation=_in_order(self._validation),
         )
 

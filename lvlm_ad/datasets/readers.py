@@ -17,6 +17,7 @@ from lvlm_ad.datasets.head_ct import is_head_ct, read_head_ct
 from lvlm_ad.datasets.kaputt import is_kaputt, read_kaputt
 from lvlm_ad.datasets.kolektor import is_ksdd, is_ksdd2, read_ksdd, read_ksdd2
 from lvlm_ad.datasets.loco import is_loco, read_loco
+from lvlm_ad.datasets.mmad import is_mmad, read_mmad, read_mmad_similar
 from lvlm_ad.datasets.mvtec import read_mvtec
 from lvlm_ad.datasets.mvtec_relatives import BTAD, DTD_SYNTHETIC, GOODSAD, MPDD
 from lvlm_ad.datasets.visa import read_visa
@@ -58,6 +59,8 @@ class Reader:
 
 
 _NON_COMMERCIAL = "CC BY-NC-SA 4.0"
+
+_MMAD = "github.com/jam-cc/MMAD"
 
 READERS: dict[str, Reader] = {
     "demo": Reader("the built-in demo", read_demo),
@@ -142,6 +145,8 @@ READERS: dict[str, Reader] = {
         page="huggingface.co/datasets/amazon/kaputt",
         metrics=("image_ap", "image_auroc"),
     ),
+    "mmad": Reader("MMAD", read_mmad, is_mmad, page=_MMAD, metrics=("choices",)),
+    "mmad-similar": Reader("MMAD with similar templates", read_mmad_similar, page=_MMAD, metrics=("choices",)),
 }
 """Name -> reader. A new layout is a function in a file of its own, and an entry here."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.datasets.channels import Channel, Saturation
     from lvlm_ad.datasets.depth import Depth
+    from lvlm_ad.datasets.questions import Question
     from lvlm_ad.store import Database
 
 PUBLISHED_IMAGES = {"mvtec": 1725, "visa": 2162}
@@ -56,6 +57,7 @@ class Sample:
         tags: what else is known of the image, such as ``{"lighting": "regular"}``; metrics are given for each tag.
         part: names the object in the picture where several images show the same one; "": no other image does.
         references: normal images to compare this one with; empty: those of its category.
+        questions: multiple-choice questions about it.
 
     Example:
         >>> sample = Sample("bolt/bent/007", "bolt", True, "bent", Path("bolt/007.png"))
@@ -77,6 +79,7 @@ class Sample:
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
     part: str = ""
     references: tuple[Path, ...] = ()
+    questions: tuple[Question, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -161,6 +164,7 @@ class Dataset(Sequence[Sample]):
         class_names: category -> what a question calls it, where the category's name is no word for it.
         validation: category -> normal images for choosing a threshold, neither test images nor references.
         metrics: the metrics that its authors report, which tables show first.
+        knowledge: category -> what is known of its objects and their defects, for a question that tells it.
 
     Example:
         >>> names = ("good/1", "good/2", "bent/1")
@@ -182,6 +186,7 @@ class Dataset(Sequence[Sample]):
     class_names: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     validation: Mapping[str, tuple[Path, ...]] = field(default_factory=dict, compare=False, repr=False)
     metrics: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    knowledge: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -236,11 +241,13 @@ class Dataset(Sequence[Sample]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over ids, labels, image files, mask files and types of defect, wherever the files are."""
+        """SHA-256 (hex) over ids, labels, image and mask files, types of defect and questions, wherever files are."""
 
         def facts(sample: Sample) -> list[Any]:
             types = [] if sample.types is None else [sample.types.digest]
-            return [sample.id, sample.label, sample.threshold, *self.file_hashes[sample.id], *types]
+            asked = [[[one.text, one.options, one.type, one.right] for one in sample.questions]]
+            own = [*types, *(asked if sample.questions else [])]
+            return [sample.id, sample.label, sample.threshold, *self.file_hashes[sample.id], *own]
 
         return hash_rows(map(facts, self.samples))
 

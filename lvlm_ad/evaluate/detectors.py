@@ -20,11 +20,13 @@ from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.painting import kept_places
 from lvlm_ad.methods import AskedModel, Finding
 from lvlm_ad.plugin_errors import plugin_code
-from lvlm_ad.prompts import reference_paths
+from lvlm_ad.prompts import own_references, reference_paths
 from lvlm_ad.runs import TEXT_KEPT, MethodRecord, PredictionRecord
 from lvlm_ad.text2seg import paint, parse, write
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from lvlm_ad.backend import Backend
@@ -257,7 +259,10 @@ class BaselineDetector(Detector["Baseline"]):
         return dense
 
     def _view(self, sample: Sample) -> View:
-        references, original_references = self._references(sample.category)
+        paths = own_references(sample, self.session.plan.protocol.shots)
+        references, original_references = (
+            self._read(sample.category, paths) if paths else self._references(sample.category)
+        )
         # Decoded once, also for a baseline that looks at both: most look at one of them, some at neither.
         original = cache(lambda: sample.image)
         return View(
@@ -278,6 +283,8 @@ class BaselineDetector(Detector["Baseline"]):
     def _read_references(self, category: str) -> tuple[Images, Images]:
         """Return a category's normal training images: stretched to the protocol's size, and as they are."""
         plan = self.session.plan
-        paths = reference_paths(plan.dataset, category, plan.protocol.shots, self._seed)
-        originals = tuple(plan.dataset.reference_image(category, path) for path in paths)
+        return self._read(category, reference_paths(plan.dataset, category, plan.protocol.shots, self._seed))
+
+    def _read(self, category: str, paths: Iterable[Path]) -> tuple[Images, Images]:
+        originals = tuple(self.session.plan.dataset.reference_image(category, path) for path in paths)
         return tuple(resize_image(image, self._size) for image in originals), originals

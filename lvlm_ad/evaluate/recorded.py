@@ -130,6 +130,7 @@ class Conversations:
             seed=self._manifest.seed,
             model=self._asked,
             has_texts=self.has_texts,
+            sample=sample,
         )
 
 

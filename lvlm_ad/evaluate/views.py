@@ -80,6 +80,7 @@ class Views:
             seed=plan.config.seed,
             model=self._model,
             pictures=pictures.picture,
+            sample=sample,
         )
 
 
@@ -97,6 +98,7 @@ def view_of(
     model: AskedModel,
     has_texts: bool = True,
     pictures: Callable[[Drawing], Picture] | None = None,
+    sample: Sample | None = None,
 ) -> View:
     """Return what a method may see of an image.
 
@@ -113,6 +115,7 @@ def view_of(
         model: the model that is asked.
         has_texts: False: texts are empty although there is a questioner.
         pictures: see ``View``.
+        sample: the image in its data set, for its own reference images and questions; None: it has none.
     """
     return View(
         image=deferred(lambda: images.image),
@@ -124,11 +127,13 @@ def view_of(
         seed=hashlib.sha256(f"{seed}/{sample_id}".encode()).hexdigest(),
         protocol=protocol,
         fill=partial(questioner.text, category) if questioner and has_texts else lambda _: "",
-        references=questioner.references(category) if questioner else (),
+        references=questioner.references(category, sample) if questioner else (),
         pool=questioner.pool(category) if questioner and method.needs_pool else (),
         model=model,
         format=prompt.format if prompt else "text",
         pictures=pictures,
+        questions=tuple(one.without_answer() for one in sample.questions) if sample else (),
+        knowledge=questioner.knowledge(category) if questioner else "",
     )
 
 

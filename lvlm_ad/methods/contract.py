@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lvlm_ad.backend import Answer
     from lvlm_ad.conventions import Convention
+    from lvlm_ad.datasets.questions import Question
     from lvlm_ad.presets import Protocol
     from lvlm_ad.regions import Regions
     from lvlm_ad.text2seg.finding import Finding
@@ -80,6 +81,8 @@ class View:
         protocol: the conditions of the run.
         fill: fills the prompt; call ``text`` instead.
         format: the format in which the prompt asks for answers.
+        questions: multiple-choice questions about the image, without their right answers; often none.
+        knowledge: what the data set knows of such objects and their defects; empty if it knows nothing.
         pictures: looks pictures up or has them drawn; None: they are drawn here. ``dataclasses.replace`` leaves it out,
             because it belongs to the images.
     """
@@ -96,6 +99,8 @@ class View:
     pool: Sequence[NDArray[np.uint8]] = ()
     model: AskedModel = field(default_factory=AskedModel)
     format: Literal["text", "json"] = "text"
+    questions: Sequence[Question] = ()
+    knowledge: str = ""
     pictures: InitVar[Callable[[Drawing], Picture] | None] = None
     _draw: Callable[[Drawing], Picture] = field(init=False, repr=False)
     _drawn: dict[str, Picture] = field(init=False, repr=False, default_factory=dict)

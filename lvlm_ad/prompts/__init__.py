@@ -9,6 +9,7 @@ from lvlm_ad.prompts.question import (
     check_prompt,
     class_name,
     fill_prompt,
+    own_references,
     reference_paths,
     sentences,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "draw_marks",
     "fill_prompt",
     "marks_alone",
+    "own_references",
     "place_numbers",
     "reference_paths",
     "sentences",

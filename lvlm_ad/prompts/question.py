@@ -12,6 +12,7 @@ from functools import partial
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.datasets.sample import hash_files
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.prompts.drawing import WHOLE, DrawnHere
 from lvlm_ad.prompts.marks import MarkStyle
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvlm_ad.backend import Picture
-    from lvlm_ad.datasets import Dataset
+    from lvlm_ad.datasets import Dataset, Sample
     from lvlm_ad.datasets.depth import Depth
     from lvlm_ad.presets import PromptPreset, Protocol
     from lvlm_ad.prompts.drawing import ImagePictures
@@ -35,6 +36,7 @@ __all__ = [
     "check_prompt",
     "class_name",
     "fill_prompt",
+    "own_references",
     "reference_paths",
     "sentences",
 ]
@@ -109,10 +111,24 @@ def reference_paths(dataset: Dataset, category: str, shots: int, seed: int) -> l
     if len(paths) < shots:
         raise ConfigError(
             f"The protocol shows {shots} reference images (shots={shots}), but {category} in {dataset.root} has only "
-            f"{len(paths)} normal training images. Set fewer shots."
+            f"{len(paths)} normal training images or templates. Set fewer shots; shots=0 needs none."
         )
     # The category's name is part of the seed, so that a run over one category shows the same images as one over all.
     return random.Random(f"{seed}/{category}").sample(paths, shots)  # noqa: S311 - reproducible, not secret
+
+
+def own_references(sample: Sample, shots: int) -> tuple[Path, ...]:
+    """Return the reference images that a data set chose for this image: the first ``shots`` of them; often none.
+
+    Raises:
+        ConfigError: it has some, but fewer.
+    """
+    if 0 < len(sample.references) < shots:
+        raise ConfigError(
+            f"The protocol shows {shots} reference images (shots={shots}), but {sample.id} has only "
+            f"{len(sample.references)} templates. Set fewer shots; shots=0 needs none."
+        )
+    return sample.references[:shots]
 
 
 class ReferencePool(Sequence["NDArray[np.uint8]"]):
@@ -168,8 +184,14 @@ class Questioner:
     ) -> None:
         check_prompt(prompt, placeholders)
         self._dataset, self._protocol, self._prompt, self._pooled = dataset, protocol, prompt, pooled
+        self._seed = seed
+        self._own = {sample.id: own for sample in dataset if (own := own_references(sample, protocol.shots))}
+        # Where each image has its own references, its category needs none.
+        shared = dict.fromkeys(
+            sample.category for sample in dataset if not protocol.shots or sample.id not in self._own
+        )
         self._reference_paths = {
-            category: reference_paths(dataset, category, protocol.shots, seed) for category in dataset.categories
+            category: reference_paths(dataset, category, protocol.shots, seed) for category in shared
         }
         self._references: dict[str, tuple[Picture, ...]] = {}
         self._lock = threading.Lock()
@@ -192,6 +214,10 @@ class Questioner:
             "defects": self._dataset.defects if "defects" in Template(self._prompt.text).get_identifiers() else {},
             "references": _hashes(self._reference_paths),
         }
+        if self._own:
+            files = list(dict.fromkeys(path for paths in self._own.values() for path in paths))
+            digests = dict(zip(files, hash_files(files, self._dataset.cache), strict=True))
+            shaped["own_references"] = {name: [digests[path] for path in paths] for name, paths in self._own.items()}
         if self._pooled:
             shaped["pool"] = _hashes({category: pool.paths for category, pool in self._pools.items()})
         if self._dataset.class_names:
@@ -200,13 +226,16 @@ class Questioner:
             shaped["schema"] = answer_schema(1)
         return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()
 
-    def references(self, category: str) -> tuple[Picture, ...]:
-        """Return the reference images of a category at the protocol's size, encoded once."""
+    def references(self, category: str, sample: Sample | None = None) -> tuple[Picture, ...]:
+        """Return the reference images of an image at the protocol's size: its own, or its category's, encoded once."""
+        if sample is not None and (own := own_references(sample, self._protocol.shots)):
+            return tuple(self._pictures(category, path).picture(WHOLE) for path in own)
         with self._lock:
             if category not in self._references:
-                self._references[category] = tuple(
-                    self._pictures(category, path).picture(WHOLE) for path in self._reference_paths[category]
-                )
+                paths = self._reference_paths.get(category)
+                if paths is None:
+                    paths = reference_paths(self._dataset, category, self._protocol.shots, self._seed)
+                self._references[category] = tuple(self._pictures(category, path).picture(WHOLE) for path in paths)
             return self._references[category]
 
     def _pictures(self, category: str, path: Path) -> ImagePictures:
@@ -219,6 +248,10 @@ class Questioner:
     def class_name(self, category: str) -> str:
         """Return a category's name as the question writes it."""
         return class_name(category, {**self._dataset.class_names, **self._prompt.class_names})
+
+    def knowledge(self, category: str) -> str:
+        """Return what the data set knows of a category's objects and their defects; empty if it knows nothing."""
+        return self._dataset.knowledge.get(category, "")
 
     def text(self, category: str, values: Mapping[str, str]) -> str:
         """Fill the prompt about an image of a category; ``values`` are those of its own placeholders."""

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from lvlm_ad.datasets import check_dataset, load_dataset
+from lvlm_ad.datasets.questions import QUESTION_TYPES
 from lvlm_ad.datasets.readers import READERS, recognized
+from lvlm_ad.errors import ConfigError
+from lvlm_ad.presets import Protocol, load_prompt
+from lvlm_ad.prompts import Questioner
 
 TOOL = Path(__file__).resolve().parents[3] / "shared" / "tools" / "mk_layouts.py"
 NAMES = {
@@ -25,8 +29,11 @@ NAMES = {
     "yes_no": "yes-no",
     "head_ct": "head-ct",
     "kaputt": "kaputt",
+    "mmad": "mmad",
 }
 """Name of a data set in the trees' expectations -> its name here."""
+REFUSED_WITH_A_SHOT = {"mmad_no_templates"}
+"""Trees that can be read, but have no image to show as a reference."""
 OPTIONS = {}
 """Tree -> what ``load_dataset`` needs beside name and root."""
 
@@ -76,6 +83,30 @@ def check_numbers(dataset, expected, root):
         assert {part.rpartition("/")[2]: label for part, label in parts.items()} == expected["samples"]
 
 
+def check_questions(dataset, expected, root):
+    """Compare questions and an image's own references with what a tree holds."""
+    if "questions" not in expected:
+        return
+    questions = [one for sample in dataset for one in sample.questions]
+    assert len(questions) == expected["questions"]
+    assert len({one.type for one in questions} & set(QUESTION_TYPES)) == expected["types"]
+    letters = {relative(root, one.image_path): [asked.right_letter for asked in one.questions] for one in dataset}
+    assert all(letter in letters[image] for image, letter in expected.get("letters", {}).items())
+    for one in dataset:
+        source, category = one.category.split("/")
+        home = "MVTec-AD" if source == "DS-MVTec" else source
+        names = [f"{home}/{category}/train/good/{number}.png" for number in ("000", "001")]
+        assert [relative(root, path) for path in one.references] in (names, [])
+
+
+def refusal_with_a_shot(dataset):
+    """Say why one reference image cannot be shown."""
+    with pytest.raises(ConfigError) as refused:
+        Questioner(dataset, Protocol(shots=1), load_prompt("score"), seed=0)
+    Questioner(dataset, Protocol(shots=0), load_prompt("score"), seed=0)
+    return str(refused.value)
+
+
 def check_masks(dataset, expected, root):
     """Compare masks, and the defects in them, with what a tree holds."""
     masks = {relative(root, one.image_path): one.mask for one in dataset if one.mask_path is not None}
@@ -101,7 +132,11 @@ def test_a_tree_is_read_refused_or_told(trees, tree):
         assert not errors
         check_numbers(report.dataset, expected, root)
         check_masks(report.dataset, expected, root)
+        check_questions(report.dataset, expected, root)
         assert load_dataset(name, root, **options).fingerprint == report.dataset.fingerprint
+    elif tree in REFUSED_WITH_A_SHOT:
+        assert not errors
+        errors = [refusal_with_a_shot(report.dataset)]
     elif expected.get("found_by") == "check":
         check_numbers(report.dataset, expected, root)
     if not expected["ok"]:
