@@ -111,9 +111,8 @@ def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
     try:
         listing = READERS[name].read(folder, threshold)
     except DataError as error:
-        if (other := recognized(folder)) not in {None, name}:
-            title = READERS[str(other)].title
-            raise DataError(f"{error} The folder looks like {title}: give --dataset {other}.") from error
+        if likeness := _likeness(name, folder):
+            raise DataError(f"{error} {likeness}") from error
         if above := _folder_above(name, folder, threshold):
             raise DataError(f"{error} Did you mean {shown(above)}?") from error
         raise
@@ -139,6 +138,19 @@ def _beside(folder: Path, listing: Listing) -> Iterator[str]:
         elif names:
             masks = shown(above / names[0])
             yield f"{masks} is not read. If it holds masks of these images, move it into {shown(folder)}."
+
+
+def _likeness(name: str, folder: Path) -> str:
+    """Say which other data set a folder, or one in it, looks like; "" if none."""
+    if (other := recognized(folder)) not in {None, name}:
+        return f"The folder looks like {READERS[str(other)].title}: give --dataset {other}."
+    # The folder may be missing, or one that cannot be listed.
+    with suppress(DataError):
+        for inner in folders_in(folder):
+            if (other := recognized(inner)) not in {None, name}:
+                what = f"{shown(inner.name)} in it looks like {READERS[str(other)].title}"
+                return f"The folder {what}: give --dataset {other} --data {shown(inner)}."
+    return ""
 
 
 def _folder_above(name: str, folder: Path, threshold: Threshold) -> Path | None:

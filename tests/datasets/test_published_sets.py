@@ -154,6 +154,14 @@ def test_another_data_set_is_named(tmp_path):
             load_dataset(name, tmp_path)
 
 
+def test_another_data_set_is_named_one_level_down(tmp_path):
+    """The folder around a data set, read as another one or as the user's own, names both."""
+    inner = dagm(tmp_path / "inner", "Class1")
+    for name in ("mvtec", "folder", "mpdd"):
+        with pytest.raises(DataError, match=f"inner in it looks like DAGM 2007: give --dataset dagm --data {inner}"):
+            load_dataset(name, tmp_path)
+
+
 def test_a_users_own_folders_are_no_published_set(tmp_path, lvlm_ad_command):
     """Names that anybody may give, such as yes, no and tubes, do not decide what --data alone reads."""
     for root in (mpdd(tmp_path / "a", "tubes"), tmp_path / "b"):
