@@ -22,12 +22,15 @@ OPTIONS = ("--no-reference-rows", "--no-report", "--resamples", "0", "--division
 
 
 @pytest.fixture
-def asking(endpoint, kept_data, lvlm_ad_process):
-    """Run a bench of twelve questions against the endpoint; more options may be given."""
+def asking(endpoint, kept_data, lvlm_ad_process, lvlm_ad_command):
+    """Run a bench of twelve questions against the endpoint; more options may be given.
 
-    def run(*more, out="runs", **kwargs):
+    ``process=False``: within the test, where it only leaves something behind for a process to find.
+    """
+
+    def run(*more, out="runs", process=True, **kwargs):
         settings = ("--set", f"base_url={endpoint.url}", "--set", "image_size=128", "--set", "max_retries=1")
-        return lvlm_ad_process(
+        return (lvlm_ad_process if process else lvlm_ad_command)(
             *("bench", "--model", "gpt-4o", *settings, "--data", kept_data, "--out", out, *OPTIONS, *more),
             env={"OPENAI_API_KEY": "sk-x"},
             **kwargs,
@@ -137,32 +140,45 @@ def test_few_open_files_are_enough(asking):
 
 
 def test_a_store_held_by_another_program_is_waited_for(asking, tmp_path, endpoint):
-    """While another program writes to the store for seconds, nothing goes wrong."""
-    assert asking("--limit", "2").returncode == 0
-    holder = sqlite3.connect(tmp_path / "runs" / "answers.sqlite", isolation_level=None, check_same_thread=False)
-    holder.execute("BEGIN EXCLUSIVE")
+    """While another program writes to the store for seconds, nothing goes wrong: at the start and while it asks."""
+    assert asking("--limit", "2", process=False).returncode == 0
+    holder = sqlite3.connect(tmp_path / "runs" / "answers.sqlite", 30, isolation_level=None, check_same_thread=False)
+    held = threading.Event()
+
+    def reply(_body):
+        if len(endpoint.asked) == 8 and not held.is_set():
+            # Its answer then waits to be stored.
+            holder.execute("BEGIN EXCLUSIVE")
+            held.set()
+        return "image anomaly score: 0.5; region 1: 0.5."
 
     def let_go():
-        # Until questions are answered and wait to be stored.
-        end = time.monotonic() + 30
-        while len(endpoint.answered) < 5 and time.monotonic() < end:
+        # The log is opened before the store.
+        end = time.monotonic() + 60
+        while not log.exists() and time.monotonic() < end:
             time.sleep(0.05)
+        time.sleep(5)
+        holder.execute("ROLLBACK")
+        held.wait(60)
         time.sleep(2)
         holder.execute("ROLLBACK")
-        holder.close()
 
+    endpoint.reply, log = reply, tmp_path / "log.jsonl"
+    holder.execute("BEGIN EXCLUSIVE")
     releases = threading.Thread(target=let_go)
     releases.start()
-    done = asking()
+    done = asking("--log", log)
     releases.join()
+    holder.close()
+    assert held.is_set()
     assert done.returncode == 0, done.stderr
     assert len(pictures(endpoint)) == len(set(pictures(endpoint))) == 12
 
 
 @pytest.mark.parametrize("harm", ["truncated", "overwritten", "newer", "no database"])
-def test_a_store_in_a_bad_state_is_reported_and_repaired(harm, endpoint, asking, tmp_path, lvlm_ad_process):
+def test_a_store_in_a_bad_state_is_reported_and_repaired(harm, endpoint, asking, tmp_path, lvlm_ad_command):
     """One line and no question; after the doctor's repair the same command asks only what could not be saved."""
-    assert asking().returncode == 0
+    assert asking(process=False).returncode == 0
     store = tmp_path / "runs" / "answers.sqlite"
     with closing(sqlite3.connect(store)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -181,7 +197,7 @@ def test_a_store_in_a_bad_state_is_reported_and_repaired(harm, endpoint, asking,
     if harm == "newer":
         assert "newer" in said
         return
-    lvlm_ad_process("doctor", "--out", "runs", "--repair")
+    lvlm_ad_command("doctor", "--out", "runs", "--repair")
     done = asking()
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("runs/answers.sqlite.damaged*"))
@@ -190,7 +206,7 @@ def test_a_store_in_a_bad_state_is_reported_and_repaired(harm, endpoint, asking,
 
 def test_a_clock_set_back_changes_nothing(asking, tmp_path, endpoint):
     """Answers and locks with a date in the future are used all the same."""
-    assert asking("--limit", "2").returncode == 0
+    assert asking("--limit", "2", process=False).returncode == 0
     tomorrow = time.time() + 86400
     with closing(sqlite3.connect(tmp_path / "runs" / "answers.sqlite", isolation_level=None)) as database:
         assert database.execute("UPDATE answers SET answered_at = '2999-01-01T00:00:00.000000+00:00'").rowcount == 4

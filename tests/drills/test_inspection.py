@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 pytestmark = [pytest.mark.skipif(os.name != "posix", reason="SIGKILL and SIGINT are POSIX's"), pytest.mark.slow]
 
-PICTURES = 150
+PICTURES = 60
 
 SMALL = tuple(
     part for value in ("image_size=64", "grid_rows=3", "grid_columns=3", "number_size=8") for part in ("--set", value)
