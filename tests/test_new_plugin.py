@@ -65,7 +65,8 @@ def test_a_new_package_works_when_installed(kind, tmp_path):
     here = {"PYTHONPATH": str(target)}
     (empty / "guess.py").write_text("class Guess:\n    def answer(self, request): return 'image anomaly score: 0.5'\n")
     options, rows = USED[kind]
-    bench = ("bench", *options, "--no-reference-rows", "--no-report", "--limit", "2", "--json")
+    quick = ("--no-reference-rows", "--no-report", "--resamples", "0", "--division", "grid")
+    bench = ("bench", *options, *quick, "--limit", "2", "--json")
     done = run(sys.executable, "-m", "lvlm_ad", *bench, cwd=empty, env=here)
     assert done.returncode == 0, done.stderr
     assert {row["model"] for row in json.loads(done.stdout)["runs"]} == rows

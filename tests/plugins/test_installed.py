@@ -47,7 +47,8 @@ def test_a_package_of_somebody_else_works_from_another_folder(tmp_path):
     if built.returncode:
         pytest.skip(f"pip cannot build a package here: {built.stderr.strip().splitlines()[-1:]}")
     code = f"import sys; sys.path.insert(0, {str(target)!r}); from lvlm_ad.cli import app; app()"
-    models = ("-m", "example-backend", "-m", "example-baseline", "--no-reference-rows", "--no-report")
+    quick = ("--no-reference-rows", "--no-report", "--resamples", "0", "--division", "grid")
+    models = ("-m", "example-backend", "-m", "example-baseline", *quick)
     settings = ("--method", "example-method", "--set", "times=3", "--set", "score=0.75")
     done = subprocess.run(
         [sys.executable, "-c", code, "bench", *models, "--limit", "2", *settings],
