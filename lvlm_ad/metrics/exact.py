@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lvlm_ad.errors import MetricError
+from lvlm_ad.metrics.checks import as_array, as_truth, check_limit, check_scores, map_pairs
 from lvlm_ad.metrics.curves import Steps, ap, aupro, aupro_rescaled, auroc, f1_max, steps_of
 from lvlm_ad.metrics.histograms import CellCounts, ScoreHistogram, ScoreHistograms, histogram_of_cells
+from lvlm_ad.metrics.named import overlap_at_limits
 from lvlm_ad.metrics.own_maps import PooledMaps
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def image_metrics(labels: Sequence[Any] | ArrayLike, scores: Sequence[Any] | Arr
         >>> metrics.auroc, round(metrics.ap, 3), metrics.f1_max, metrics.f1_threshold
         (0.75, 0.833, 0.8, 0.4)
     """
-    truth, values = _as_truth(labels, "the labels"), _as_array(scores, "the image scores")
+    truth, values = as_truth(labels, "the labels"), as_array(scores, "the image scores")
     if truth.ndim != 1 or values.shape != truth.shape:
         raise MetricError(f"Labels of shape {truth.shape} and scores of shape {values.shape}: both must be (n,).")
     if not truth.size:
         raise MetricError("There are no images to measure.")
-    _check_scores(values, "the image scores")
+    check_scores(values, "the image scores")
     return ImageMetrics(**_of_thresholds(steps_of(values, truth, ~truth), "image"))
 
 
@@ -93,6 +94,7 @@ class PixelMetrics:
         lowest_fraction: the fraction of normal pixels that have the lowest score of all.
         fpr_limit: the limit.
         undefined: metric -> why it is None.
+        aupro_at: AUPRO at further limits, by name: "aupro@0.05".
 
     Example:
         >>> pixel_metrics(np.zeros((1, 2, 2), bool), np.full((1, 2, 2), 0.5)).undefined["aupro"]
@@ -108,10 +110,14 @@ class PixelMetrics:
     lowest_fraction: float | None = None
     fpr_limit: float = 0.3
     undefined: Mapping[str, str] = field(default_factory=dict)
+    aupro_at: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def pixel_metrics(
-    masks: Iterable[NDArray[Any]] | NDArray[Any], maps: Iterable[NDArray[Any]] | NDArray[Any], fpr_limit: float = 0.3
+    masks: Iterable[NDArray[Any]] | NDArray[Any],
+    maps: Iterable[NDArray[Any]] | NDArray[Any],
+    fpr_limit: float = 0.3,
+    limits: Sequence[float] = (),
 ) -> PixelMetrics:
     """Compute the metrics of anomaly maps, exactly.
 
@@ -123,6 +129,7 @@ def pixel_metrics(
         masks: n arrays ``(H, W)``, or one ``(n, H, W)``; a pixel is anomalous where it is not 0. Sizes may differ.
         maps: as many arrays of the same sizes, real numbers, higher is more anomalous; compared in their own dtype.
         fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
+        limits: further such rates, for ``aupro_at``; they cost next to nothing.
 
     Raises:
         MetricError: there are no images, numbers or shapes differ, scores are not real numbers, one is NaN or infinite
@@ -136,26 +143,21 @@ def pixel_metrics(
         >>> metrics.auroc, metrics.f1_max, round(metrics.aupro, 3)
         (0.875, 0.8, 0.583)
     """
-    _check_limit(fpr_limit)
+    check_limit(fpr_limit)
     in_memory = isinstance(masks, _IN_MEMORY) and isinstance(maps, _IN_MEMORY)
     pooled = PooledMaps(keep="originals" if in_memory else "copies")
-    for index, (mask, one) in enumerate(zip_longest(masks, maps)):
-        if mask is None or one is None:
-            raise MetricError(f"There are more {'maps' if mask is None else 'masks'}; each map needs one mask.")
-        truth, scores = _as_truth(mask, "a mask"), np.asarray(one)
-        if truth.ndim != 2 or scores.shape != truth.shape or not truth.size:  # noqa: PLR2004 - rows and columns
-            raise MetricError(
-                f"Image {index}: mask of shape {truth.shape}, map of shape {scores.shape}; both must be (H, W)."
-            )
-        _check_scores(scores, f"the scores of image {index}")
+    for scores, truth in map_pairs(masks, maps):
         pooled.add(scores, truth)
     if not len(pooled):
         raise MetricError("There are no images to measure.")
-    return pixel_metrics_of_steps(pooled.merge(fpr_limit)[0], fpr_limit)
+    return pixel_metrics_of_steps(pooled.merge(fpr_limit)[0], fpr_limit, limits)
 
 
 def pixel_metrics_from_counts(
-    counts: Sequence[CellCounts], scores: Sequence[NDArray[Any]], fpr_limit: float = 0.3
+    counts: Sequence[CellCounts],
+    scores: Sequence[NDArray[Any]],
+    fpr_limit: float = 0.3,
+    limits: Sequence[float] = (),
 ) -> PixelMetrics:
     """Compute what ``pixel_metrics`` gives for maps that are constant on cells.
 
@@ -163,6 +165,7 @@ def pixel_metrics_from_counts(
         counts: the ground truth of each image, counted in its cells.
         scores: ``(C,)`` for each image, the score of each cell; compared as float64.
         fpr_limit: the false-positive rate up to which AUPRO is taken, in (0, 1].
+        limits: further such rates, for ``aupro_at``; they cost next to nothing.
 
     Raises:
         MetricError: there are no images, numbers differ, scores are not real numbers, one is NaN or infinite (the image
@@ -182,36 +185,37 @@ def pixel_metrics_from_counts(
         values = np.asarray(one)
         if values.shape != count.normal.shape:
             raise MetricError(f"Image {index} has {count.normal.size} cells and scores of shape {values.shape}.")
-        _check_scores(values, f"the scores of image {index}")
+        check_scores(values, f"the scores of image {index}")
         histograms.append(histogram_of_cells(count, values))
-    return pixel_metrics_from_histograms(histograms, fpr_limit)
+    return pixel_metrics_from_histograms(histograms, fpr_limit, limits)
 
 
 def pixel_metrics_from_histograms(
-    histograms: ScoreHistograms | Sequence[ScoreHistogram], fpr_limit: float = 0.3
+    histograms: ScoreHistograms | Sequence[ScoreHistogram], fpr_limit: float = 0.3, limits: Sequence[float] = ()
 ) -> PixelMetrics:
     """Compute what ``pixel_metrics`` gives for the maps that the histograms were counted from.
 
     Raises:
         MetricError: there are no images, or the limit is out of range.
     """
-    _check_limit(fpr_limit)
+    check_limit(fpr_limit)
     if not len(histograms):
         raise MetricError("There are no images to measure.")
-    return pixel_metrics_of_steps(ScoreHistograms.of(histograms).steps(fpr_limit), fpr_limit)
+    return pixel_metrics_of_steps(ScoreHistograms.of(histograms).steps(fpr_limit), fpr_limit, limits)
 
 
-def pixel_metrics_of_steps(steps: Steps, fpr_limit: float = 0.3) -> PixelMetrics:
+def pixel_metrics_of_steps(steps: Steps, fpr_limit: float = 0.3, limits: Sequence[float] = ()) -> PixelMetrics:
     """Compute the metrics from the counts at each threshold."""
     values = _of_thresholds(steps, "pixel", ("aupro", "aupro_rescaled", "lowest_fraction"))
-    if not steps.n_positives or not steps.n_negatives:
-        return PixelMetrics(**values, fpr_limit=fpr_limit)
-    values |= {"aupro": float(aupro(steps, fpr_limit)), "lowest_fraction": steps.n_lowest / steps.n_negatives}
-    if steps.n_below_limit:
-        values["aupro_rescaled"] = float(aupro_rescaled(steps))
-    else:
-        values["undefined"] = {"aupro_rescaled": "no false-positive rate between 0 and the limit is observed"}
-    return PixelMetrics(**values, fpr_limit=fpr_limit)
+    if steps.n_positives and steps.n_negatives:
+        values |= {"aupro": float(aupro(steps, fpr_limit)), "lowest_fraction": steps.n_lowest / steps.n_negatives}
+        if steps.n_below_limit:
+            values["aupro_rescaled"] = float(aupro_rescaled(steps))
+        else:
+            values["undefined"] = {"aupro_rescaled": "no false-positive rate between 0 and the limit is observed"}
+    further = overlap_at_limits("aupro", steps, limits)
+    values["undefined"] = {**values["undefined"], **further.undefined}
+    return PixelMetrics(**values, fpr_limit=fpr_limit, aupro_at=further.values)
 
 
 def _of_thresholds(steps: Steps, unit: str, others: Sequence[str] = ()) -> dict[str, Any]:
@@ -223,37 +227,3 @@ def _of_thresholds(steps: Steps, unit: str, others: Sequence[str] = ()) -> dict[
     if not steps.n_negatives:
         return {**values, "undefined": dict.fromkeys(("auroc", *others), f"no {unit} is normal")}
     return {**values, "auroc": float(auroc(steps)), "undefined": {}}
-
-
-def _check_limit(fpr_limit: float) -> None:
-    if not 0 < fpr_limit <= 1:
-        raise MetricError(f"The limit of the false-positive rate must be in (0, 1], not {fpr_limit!r}.")
-
-
-def _as_truth(values: Any, name: str) -> NDArray[np.bool_]:
-    """Return ground truth as booleans: True where it is not 0; MetricError unless all values are real numbers."""
-    truth = _as_array(values, name)
-    if truth.dtype == np.bool_:
-        return truth
-    if truth.dtype.kind not in "iuf":
-        raise MetricError(f"The dtype of {name} is {truth.dtype}; ground truth must be boolean or numeric.")
-    if np.isnan(truth).any():
-        raise MetricError(f"There is NaN among {name}; ground truth is 0 (normal) or any other number (anomalous).")
-    return np.asarray(truth != 0, dtype=np.bool_)
-
-
-def _check_scores(scores: NDArray[Any], name: str) -> None:
-    """Raise MetricError unless scores are finite real numbers."""
-    if scores.dtype.kind not in "biuf":
-        raise MetricError(f"The dtype of {name} is {scores.dtype}; scores must be real numbers.")
-    finite = np.isfinite(scores)
-    if not finite.all():
-        at = np.argwhere(~finite)[0]
-        raise MetricError(f"Among {name} is {scores[tuple(at)]}, at index {at.tolist()}; scores must be finite.")
-
-
-def _as_array(values: Any, name: str) -> NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise MetricError(f"{name.capitalize()} are not an array of numbers: {error}.") from error
