@@ -3,6 +3,7 @@
 ``statistic(quantity, inputs)`` is for statistics.json and returns a dict in the form of the case's ``expected``: plain
 floats, lists and None. ``grounding(case)`` is for grounding_cases.json and returns a dict in the form of ``expect``.
 ``grounding_metrics(masks, shapes)`` is for grounding_metrics_*.npz and returns their numbers.
+``dataset_metric(case, arrays, config)`` is for dataset_metrics.json and .npz and returns a dict in the form of ``expected``.
 """
 
 from __future__ import annotations
@@ -378,3 +379,171 @@ def grounding_metrics(masks, shapes):
         },
         **{name: np.nan if value is None else value for name, value in values.items()},
     }
+
+
+LIMITS = (0.01, 0.05, 0.1, 0.3, 1.0)
+"""The limits of the cases, where a case does not name its own."""
+
+
+def dataset_metric(case, arrays, config):
+    """Compute a metric of data sets.
+
+    Args:
+        case: as in dataset_metrics.json: "kind", "expected" (its limits, bounds and thresholds are read, never its
+            values), and for "mmad" the "answers".
+        arrays: the case's arrays, by their names in the case.
+        config: the entries of a defects_config.json, for "spro".
+
+    Returns:
+        A dict in the form of "expected".
+    """
+    return plain_types(DATASET_METRICS[case["kind"]](case, arrays, config))
+
+
+def _limits(values):
+    return [float(one) for one in values] or LIMITS
+
+
+def _aupro(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
+    from lvlm_ad.metrics import pixel_metrics
+
+    limits = _limits(case.get("expected", ()))
+    found = pixel_metrics(arrays["masks"], arrays["maps"], limits=limits).aupro_at
+    return {str(limit): value for limit, value in zip(limits, found.values(), strict=True)}
+
+
+def _spro(case, arrays, config):
+    from lvlm_ad.metrics.spro import Channels, au_spro, spro_at
+
+    expected, maps = case.get("expected", {}), arrays["maps"]
+    entries = {one["pixel_value"]: one for one in config}
+    chosen = [entries[int(value)] for value in arrays["pixel_value"]]
+    channels = []
+    for image in range(len(maps)):
+        own = np.flatnonzero(arrays["owner"] == image)
+        thresholds = [chosen[at]["saturation_threshold"] for at in own]
+        relative = [chosen[at]["relative_saturation"] for at in own]
+        channels.append(Channels.of(arrays["gt"][own], thresholds, relative, size=maps[image].shape))
+    # The channels of the case are in any order, those of the images one after the other.
+    order = np.argsort(np.concatenate([np.flatnonzero(arrays["owner"] == image) for image in range(len(maps))]))
+
+    def by_channel(values):
+        return np.concatenate([np.asarray(one) for one in values])[order]
+
+    limits = _limits(expected.get("au_spro", ()))
+    found = au_spro(maps, channels, limits).values
+    return {
+        "saturation_areas": by_channel(one.saturations for one in channels),
+        "spro_at": {
+            at: by_channel(spro_at(one, truth, float(at)) for one, truth in zip(maps, channels, strict=True))
+            for at in expected.get("spro_at", ())
+        },
+        "au_spro": {str(limit): value for limit, value in zip(limits, found.values(), strict=True)},
+    }
+
+
+def _image_groups(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
+    from lvlm_ad.metrics import image_metrics
+    from lvlm_ad.metrics.groups import image_auroc_by_group
+
+    names = ["logical", "structural"]
+    groups = [name if name in names else None for name in ("good", *names) for _ in arrays[name]]
+    scores = np.concatenate([arrays[name] for name in ("good", *names)])
+    found = image_auroc_by_group(scores, groups, names).values
+    return {
+        **{name: found[f"image_auroc_{name}"] for name in names},
+        "mean": found["image_auroc_groups"],
+        "pooled": image_metrics([one is not None for one in groups], scores).auroc,
+    }
+
+
+def _aupimo(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
+    from lvlm_ad.metrics.aupimo import AUPIMO_BOUNDS, aupimo
+
+    bounds = tuple(case.get("expected", {}).get("bounds", AUPIMO_BOUNDS))
+    return {"bounds": bounds, "per_image": aupimo(arrays["masks"], arrays["maps"], bounds).per_image}
+
+
+def _segf1(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
+    from lvlm_ad.metrics.binary import NormalScores, binary_metrics, count_binary
+
+    predicted, threshold = arrays["pred"], None
+    if "validation" in arrays:
+        normal = NormalScores()
+        for one in arrays["validation"]:
+            normal.add(one)
+        threshold = normal.threshold()
+        predicted = threshold.above(arrays["scores"])
+    counts = [count_binary(*one) for one in zip(arrays["truth"], predicted, strict=True)]
+    found = binary_metrics(arrays["labels"], counts)
+    values = {"segf1": found.segf1, "classf1": found.classf1}
+    return values if threshold is None else {**values, "threshold": threshold.value}
+
+
+def _f1_grid(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
+    from lvlm_ad.metrics import pixel_metrics
+    from lvlm_ad.metrics.grid import f1_grid
+
+    exact = pixel_metrics(arrays["truth"], arrays["scores"]).f1_max
+    return {"f1_max_exact": exact, "f1_max_grid21": f1_grid(arrays["truth"], arrays["scores"]).values["f1_grid21"]}
+
+
+def _views(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
+    from lvlm_ad.metrics import image_metrics
+    from lvlm_ad.metrics.groups import object_metrics
+
+    labels, scores = (arrays[name] for name in ("labels", "scores"))
+    objects = np.repeat(np.arange(len(labels)), labels.shape[1]).tolist()
+    return {
+        "image": image_metrics(labels.ravel(), scores.ravel()).auroc,
+        "sample": object_metrics(labels.ravel(), scores.ravel(), objects).auroc,
+    }
+
+
+def mmad_choices(answers):
+    """Read the records of MMAD's answers file; what is no letter from A to E is no answer."""
+    from pathlib import PurePosixPath
+
+    from lvlm_ad.metrics.choices import Choice
+
+    return [
+        Choice(
+            image=one["image"],
+            source=one["image"].partition("/")[0],
+            type=one["question_type"],
+            normal=PurePosixPath(one["image"]).parent.name == "good",
+            correct=one["correct_answer"],
+            answer=one["gpt_answer"] if one["gpt_answer"] in tuple("ABCDE") else None,
+        )
+        for one in answers
+    ]
+
+
+def _mmad(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
+    from lvlm_ad.metrics.choices import choice_accuracy, count_choices
+
+    counts = count_choices(mmad_choices(case["answers"]))
+    tables = {}
+    for way in ("left_out", "wrong"):
+        rows = choice_accuracy(counts, way)
+        tables[f"unparsed_{way}"] = {
+            source: {name: None if value is None else 100 * value for name, value in row.items() if name not in _OURS}
+            for source, row in rows.items()
+            if source != "Average"
+        }
+    return {"unparsed": counts.n_unparsed, **tables}
+
+
+_OURS = {"Average", "f1"}
+"""Numbers that the cases of MMAD do not have."""
+
+DATASET_METRICS = {
+    "aupro": _aupro,
+    "spro": _spro,
+    "image_groups": _image_groups,
+    "aupimo": _aupimo,
+    "segf1": _segf1,
+    "f1_grid": _f1_grid,
+    "views": _views,
+    "mmad": _mmad,
+}

@@ -1,4 +1,4 @@
-"""Intervals, ranks, costs, decisions and metrics of boxes equal stored numeric cases, to a stated tolerance."""
+"""Intervals, ranks, costs, decisions and metrics of boxes and of data sets equal stored numeric cases."""
 
 import json
 import math
@@ -97,3 +97,35 @@ def test_the_maps_of_boxes_equal_those_painted_by_pixel(path, shared):
     for at, expected in enumerate(case["maps"]):
         boxes = [Box(*numbers) for image, *numbers in case["shapes"].tolist() if image == at]
         assert (paint_shapes(boxes, expected.shape).dense() == expected).all()
+
+
+def dataset_cases():
+    """Every case of the metrics of data sets, with its name; where the folder is absent, one that is skipped."""
+    path = CASES.with_name("dataset_metrics.json")
+    return list(json.loads(path.read_text())["cases"].items()) if path.is_file() else [("absent", {})]
+
+
+@pytest.fixture(scope="module")
+def of_datasets(shared):
+    """The file of these cases and its arrays."""
+    cases = shared / "cases"
+    return json.loads((cases / "dataset_metrics.json").read_text()), np.load(cases / "dataset_metrics.npz")
+
+
+@pytest.mark.parametrize(("name", "case"), dataset_cases(), ids=lambda one: one if isinstance(one, str) else "")
+def test_a_metric_of_data_sets_equals_its_case(name, case, of_datasets):
+    """AUPRO at limits, AU-sPRO, groups, AUPIMO, SegF1, fixed grids, views and MMAD's numbers come out to 1e-12."""
+    file, stored = of_datasets
+    arrays = {array: stored[f"{name}/{array}"] for array in case["arrays"]}
+    found = DOOR["dataset_metric"](case, arrays, file["defects_config"])
+    assert differences(found, case["expected"], file["tolerance"]) == []
+
+
+def test_mmads_own_numbers_come_out_as_its_script_gives_them(of_datasets):
+    """With the record lost after each answer without a letter, the numbers are those of MMAD's script, to 1e-9."""
+    from lvlm_ad.metrics.choices import as_published
+
+    case = of_datasets[0]["cases"]["mmad"]
+    found = as_published(DOOR["mmad_choices"](case["answers"]))
+    percent = {source: {name: 100 * value for name, value in row.items()} for source, row in found.items()}
+    assert differences(percent, case["public"]["MMAD summary.py"], 1e-9) == []

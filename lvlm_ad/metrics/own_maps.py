@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
@@ -76,22 +76,56 @@ class PooledMaps:
         Raises:
             RunError: the temporary file cannot be written.
         """
+        labels, n_regions = components(mask)
+        region = labels[mask]
+        shares = (1.0 / np.bincount(region)[1:])[region - 1] if region.size else np.empty(0)
+        self._add(scores, mask, scores[mask], shares, n_regions)
+
+    def add_channels(
+        self, scores: NDArray[Any], masks: NDArray[np.bool_], saturations: NDArray[np.int64] | Sequence[int]
+    ) -> None:
+        """Add a map whose defects have masks of their own, which may overlap: the overlap counted is sPRO.
+
+        A pixel in two masks counts twice as anomalous. See ``lvlm_ad.metrics.spro``.
+
+        Args:
+            scores: ``(H, W)``, finite real numbers.
+            masks: ``(K, H, W)``, K may be 0.
+            saturations: ``(K,)``, how many pixels of each mask are enough, 1 or more.
+
+        Raises:
+            RunError: the temporary file cannot be written.
+        """
+        inside = [scores[mask] for mask in masks]
+        shares = []
+        for one, enough in zip(inside, saturations, strict=True):
+            share = np.zeros(one.size)
+            # Which of several equal scores at the end have a share does not matter: they enter at once.
+            share[np.argsort(one, kind="stable")[-int(enough) :]] = 1.0 / int(enough)
+            shares.append(share)
+        empty = np.empty(0, scores.dtype)
+        union = masks.any(axis=0)
+        self._add(scores, union, np.concatenate([empty, *inside]), np.concatenate([np.empty(0), *shares]), len(masks))
+
+    def _add(
+        self,
+        scores: NDArray[Any],
+        mask: NDArray[np.bool_],
+        inside: NDArray[Any],
+        shares: NDArray[np.float64],
+        n_regions: int,
+    ) -> None:
+        """Add the normal pixels outside a mask, and the anomalous ones with what each adds to the overlap."""
         if scores.dtype == np.float16:
             # Single precision sorts faster and compares alike.
-            scores = scores.astype(np.float32)
+            scores, inside = scores.astype(np.float32), inside.astype(np.float32)
         self._dtype = np.result_type(self._dtype, scores.dtype)
         self._lowest.append(scores.min())
         self._add_normal(scores, mask)
-        inside = scores[mask]
-        self._total += scores.size - inside.size
+        self._total += mask.size - int(np.count_nonzero(mask))
         order = np.argsort(inside, kind="stable")
         columns = np.zeros(order.size, [("score", scores.dtype), ("share", np.float64), ("pixel", np.int32)])
-        columns["score"], columns["pixel"] = inside[order], order
-        n_regions = 0
-        if order.size:
-            labels, n_regions = components(mask)
-            region = labels[mask][order]
-            columns["share"] = (1.0 / np.bincount(region)[1:])[region - 1]
+        columns["score"], columns["share"], columns["pixel"] = inside[order], shares[order], order
         self._anomalous.append(_Sorted(self._store, columns))
         self._regions.append(n_regions)
 

@@ -1,0 +1,294 @@
+"""Saturated per-region overlap (sPRO): defects that need not be covered whole, each with a mask of its own.
+
+Bergmann et al., IJCV 130:947-969 (2022), for MVTec LOCO AD. A channel is one mask file of an image. A missing part may
+lie anywhere in a large area, so it is enough to find S pixels of its channel, the saturation area, and channels may
+overlap. At threshold t, sPRO of a channel is min(pixels of it that score t or more, S) / S. AU-sPRO is the area under
+the mean over all channels of all images, against the false-positive rate over the pixels outside all channels.
+
+Only the S highest scores of a channel count, 1 / S each. So the sum over thresholds is that of AUPRO, and a map needs
+one histogram, whose "overlap" is saturated. With S equal to the area of the channel, sPRO is PRO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.errors import MetricError
+from lvlm_ad.metrics.checks import check_scores
+from lvlm_ad.metrics.groups import group_members
+from lvlm_ad.metrics.histograms import CellCounts, ScoreHistogram, ScoreHistograms
+from lvlm_ad.metrics.named import NamedMetrics, at_limit, mean_metric, overlap_at_limits
+from lvlm_ad.metrics.own_maps import PooledMaps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.metrics.curves import Steps
+
+__all__ = [
+    "Channels",
+    "au_spro",
+    "au_spro_from_histograms",
+    "count_channels",
+    "saturation_area",
+    "spro_at",
+    "spro_histogram",
+]
+
+
+def saturation_area(area: int, threshold: float, *, relative: bool) -> int:
+    """Return how many pixels of a channel are enough to find it whole.
+
+    Args:
+        area: the channel's pixels, 1 or more, at the size of the original picture.
+        threshold: pixels, or with ``relative`` a fraction of the area, in (0, 1].
+        relative: as ``relative_saturation`` in defects_config.json.
+
+    Returns:
+        In 1..area. A fraction is multiplied in float64 and cut, as MVTec's evaluator does, but is at least one pixel:
+        there 0 divides by 0.
+
+    Raises:
+        MetricError: the channel is empty, or the threshold is out of range.
+
+    Example:
+        >>> saturation_area(16, 9, relative=False), saturation_area(100, 0.29, relative=True)
+        (9, 28)
+    """
+    if area < 1:
+        raise MetricError("A channel without a pixel has no saturation area.")
+    if threshold <= 0 or (relative and threshold > 1) or (not relative and threshold != int(threshold)):
+        needed = "a fraction in (0, 1]" if relative else "a whole number of pixels, 1 or more"
+        raise MetricError(f"The saturation threshold is {threshold!r}; it must be {needed}.")
+    return max(1, int(threshold * area)) if relative else min(int(threshold), area)
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """The defects of one image, each with a mask of its own.
+
+    Attributes:
+        masks: bool ``(K, H, W)``, at the size of the original picture; K is 0 for a good image.
+        saturations: int64 ``(K,)``, the saturation areas, 1..area.
+
+    Example:
+        >>> Channels.of(np.array([[[0, 7, 7]]]), [1.0], [True]).saturations
+        array([2])
+    """
+
+    masks: NDArray[np.bool_]
+    saturations: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        masks: Sequence[NDArray[Any]] | NDArray[Any],
+        thresholds: Sequence[float],
+        relative: Sequence[bool],
+        size: tuple[int, int] | None = None,
+    ) -> Channels:
+        """Make channels of mask files and the entries of defects_config.json for their values.
+
+        Args:
+            masks: K arrays ``(H, W)``, anomalous where not 0.
+            thresholds: ``(K,)``, ``saturation_threshold``.
+            relative: ``(K,)``, ``relative_saturation``.
+            size: ``(H, W)`` of the image; needed only of a good image, which has no mask.
+
+        Raises:
+            MetricError: sizes differ, a mask is empty, or a threshold is out of range.
+        """
+        shapes = {np.shape(one) for one in masks} | ({size} if size else set())
+        if len(shapes) != 1:
+            raise MetricError(f"The masks of an image must have one size, the image's own, not {sorted(shapes)}.")
+        stacked = np.array([np.asarray(one) != 0 for one in masks], dtype=np.bool_).reshape(-1, *shapes.pop())
+        areas = np.count_nonzero(stacked, axis=(1, 2))
+        if not areas.all():
+            raise MetricError(f"Mask {int(np.argmin(areas))} of an image has no pixel.")
+        enough = [
+            saturation_area(int(area), threshold, relative=share)
+            for area, threshold, share in zip(areas, thresholds, relative, strict=True)
+        ]
+        return cls(stacked, np.array(enough, dtype=np.int64))
+
+
+def spro_at(scores: NDArray[Any], channels: Channels, threshold: float) -> NDArray[np.float64]:
+    """Return the sPRO of each channel of an image at one threshold, float64 ``(K,)``.
+
+    Args:
+        scores: ``(H, W)``.
+        channels: of the same size.
+        threshold: pixels with this score or a higher one are found.
+
+    Example:
+        >>> channels = Channels.of(np.array([[[0, 1, 1]], [[1, 1, 1]]]), [1, 1.0], [False, True])
+        >>> spro_at(np.array([[0.1, 0.5, 0.9]]), channels, 0.9).round(3).tolist()
+        [1.0, 0.333]
+    """
+    found = np.count_nonzero(channels.masks & (scores >= threshold), axis=(1, 2))
+    return np.asarray(np.minimum(found / channels.saturations, 1.0))
+
+
+def count_channels(cells: NDArray[Any], masks: NDArray[np.bool_], n_cells: int) -> CellCounts:
+    """Count the channels of an image in its cells; ``component`` is then the channel, and pixels may count twice.
+
+    Args:
+        cells: integers ``(H, W)``, the cell of each pixel, 0..C-1, at the size of the masks.
+        masks: bool ``(K, H, W)``.
+        n_cells: C.
+
+    Raises:
+        MetricError: the sizes differ, or a cell is out of range.
+
+    Example:
+        >>> counts = count_channels(np.array([[0, 0, 1]]), np.array([[[0, 1, 1]], [[0, 1, 0]]], bool), 2)
+        >>> counts.normal.tolist(), counts.cell.tolist(), counts.component.tolist(), counts.pixels.tolist()
+        ([1, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1])
+    """
+    if cells.shape != masks.shape[1:] or cells.min() < 0 or cells.max() >= n_cells:
+        raise MetricError(
+            f"Cells {int(cells.min())}..{int(cells.max())} of shape {cells.shape} and masks of shape {masks.shape[1:]}: "
+            f"both must have one shape, and cells lie in 0..{n_cells - 1}."
+        )
+    table = np.array([np.bincount(cells[mask], minlength=n_cells) for mask in masks]).reshape(-1, n_cells)
+    channel, cell = np.nonzero(table)
+    return CellCounts(
+        normal=np.bincount(cells[~masks.any(axis=0)], minlength=n_cells),
+        cell=cell.astype(np.int32),
+        component=channel.astype(np.int32),
+        pixels=table[channel, cell].astype(np.int64),
+        n_components=len(masks),
+    )
+
+
+def spro_histogram(counts: CellCounts, saturations: NDArray[np.int64], scores: NDArray[Any]) -> ScoreHistogram:
+    """Count a map that is constant on cells, with saturated overlap.
+
+    Args:
+        counts: of the channels, see ``count_channels``.
+        saturations: int64 ``(K,)``, see ``Channels``.
+        scores: ``(C,)``, the score of each cell, finite.
+
+    Returns:
+        A histogram whose ``overlap`` is what each score adds to the sPRO of the channels, summed over them;
+        ``anomalous`` counts a pixel in two channels twice. It is stored, joined and resampled as those of pixels are.
+        Its AUPRO is AU-sPRO; its other metrics mean nothing.
+
+    Raises:
+        MetricError: the number of scores or saturation areas does not fit.
+    """
+    if scores.shape != counts.normal.shape or saturations.shape != (counts.n_components,):
+        raise MetricError(
+            f"{counts.normal.size} cells and {counts.n_components} channels have scores of shape {scores.shape} and "
+            f"saturation areas of shape {saturations.shape}."
+        )
+    check_scores(scores, "the scores of cells")
+    levels, place = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
+    inside = np.zeros((counts.n_components, levels.size), dtype=np.int64)
+    np.add.at(inside, (counts.component, place[counts.cell]), counts.pixels)
+    normal = np.zeros(levels.size, dtype=np.int64)
+    np.add.at(normal, place, counts.normal)
+    # From the highest score down, until the saturation area is full.
+    reached = np.minimum(inside[:, ::-1].cumsum(axis=1), saturations[:, None])
+    added = np.diff(reached, axis=1, prepend=0)[:, ::-1]
+    overlap = (added / saturations[:, None]).sum(axis=0)
+    return ScoreHistogram.of(levels, normal, inside.sum(axis=0), overlap, counts.n_components)
+
+
+def au_spro(
+    maps: Iterable[NDArray[Any]] | NDArray[Any],
+    channels: Iterable[Channels],
+    limits: Sequence[float] = (0.05,),
+    groups: Sequence[str | None] | None = None,
+    names: Sequence[str] = (),
+) -> NamedMetrics:
+    """Compute AU-sPRO of anomaly maps, exactly, from every distinct score.
+
+    Args:
+        maps: n arrays ``(H, W)``, finite real numbers at the size of the original pictures; read once.
+        channels: n, the defects of each image.
+        limits: false-positive rates up to which it is taken, in (0, 1]; 0.05 is what is published.
+        groups: the group of each anomalous image, None for good ones, see ``group_members``; None: one group of all.
+        names: the groups that are expected.
+
+    Returns:
+        "au_spro@0.05" for each limit; with groups their mean, and "au_spro_" and the group's name for each group.
+        None where there is no channel, or no pixel outside all of them.
+
+    Raises:
+        MetricError: numbers or sizes differ, a score is not a finite number, or a limit is out of range.
+
+    Example:
+        >>> truth = Channels.of(np.array([[[0, 1, 1, 1]]]), [1], [False])
+        >>> au_spro([np.array([[0.1, 0.2, 0.9, 0.2]])], [truth], [0.05, 0.3]).values
+        {'au_spro@0.05': 1.0, 'au_spro@0.3': 1.0}
+    """
+    chosen = {"": None} if groups is None else dict.fromkeys(group_members(groups, names))
+    pools = {name: PooledMaps(keep="copies") for name in chosen}
+    members = [None] * 0 if groups is None else list(groups)
+    for index, (one, truth) in enumerate(zip_longest(maps, channels)):
+        if one is None or truth is None or (groups is not None and index >= len(members)):
+            raise MetricError("Each map needs the channels of its image, and a group where groups are given.")
+        scores = np.asarray(one)
+        if scores.shape != truth.masks.shape[1:]:
+            raise MetricError(f"Image {index}: map of shape {scores.shape}, masks of shape {truth.masks.shape[1:]}.")
+        check_scores(scores, f"the scores of image {index}")
+        for name, pool in pools.items():
+            if groups is None or members[index] is None or members[index] == name:
+                pool.add_channels(scores, truth.masks, truth.saturations)
+    return _of_groups({name: pool.merge()[0] if len(pool) else None for name, pool in pools.items()}, limits)
+
+
+def au_spro_from_histograms(
+    histograms: ScoreHistograms | Sequence[ScoreHistogram],
+    limits: Sequence[float] = (0.05,),
+    groups: Sequence[str | None] | None = None,
+    names: Sequence[str] = (),
+    *,
+    metric: str = "au_spro",
+) -> NamedMetrics:
+    """Compute what ``au_spro`` gives for the maps that the histograms were counted from.
+
+    Args:
+        histograms: n, see ``spro_histogram``.
+        limits: as of ``au_spro``.
+        groups: likewise.
+        names: likewise.
+        metric: what to call it. Without defects_config.json AU-sPRO is undefined; with the areas of the channels as
+            saturation areas the value is another one, "pro_by_file".
+
+    Example:
+        >>> counts = count_channels(np.array([[0, 0, 1]]), np.array([[[0, 1, 1]]], bool), 2)
+        >>> au_spro_from_histograms([spro_histogram(counts, np.array([1]), np.array([0.2, 0.7]))]).values
+        {'au_spro@0.05': 1.0}
+    """
+    joined = ScoreHistograms.of(histograms)
+    if groups is None:
+        return _of_groups({"": joined.steps()}, limits, metric)
+    members = group_members(groups, names)
+    return _of_groups({name: joined.take(at).steps() if at.size else None for name, at in members.items()}, limits, metric)
+
+
+def _of_groups(steps: dict[str, Steps | None], limits: Sequence[float], metric: str = "au_spro") -> NamedMetrics:
+    """Compute the metric of each group, and the groups' mean; the group "" stands for all images."""
+    found = NamedMetrics({})
+    for name, one in steps.items():
+        called = f"{metric}_{name}" if name else metric
+        if one is None:
+            found |= NamedMetrics.without([at_limit(called, limit) for limit in limits], "no image")
+        else:
+            found |= overlap_at_limits(called, one, limits)
+    if "" in steps:
+        return found
+    for limit in limits:
+        own = [at_limit(f"{metric}_{name}", limit) for name in steps]
+        parts = NamedMetrics(
+            {one: found.values[one] for one in own}, {one: found.undefined[one] for one in own if one in found.undefined}
+        )
+        found = mean_metric(at_limit(metric, limit), parts) | found
+    return found
