@@ -3,7 +3,7 @@
 ``statistic(quantity, inputs)`` is for statistics.json and returns a dict in the form of the case's ``expected``: plain
 floats, lists and None. ``grounding(case)`` is for grounding_cases.json and returns a dict in the form of ``expect``.
 ``grounding_metrics(masks, shapes)`` is for grounding_metrics_*.npz and returns their numbers.
-``dataset_metric(case, arrays, config)`` is for dataset_metrics.json and .npz and returns a dict in the form of ``expected``.
+``dataset_metric(case, arrays, config)`` is for dataset_metrics.json and returns a dict in the form of ``expected``.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class _Counted(NamedTuple):
     area: int
     """How many pixels there are, those with lower scores included."""
 
-    def count(self, thresholds: NDArray[Any], side: Literal["left", "right"] = "left") -> NDArray[np.int64]:
+    def count_above(self, thresholds: NDArray[Any], side: Literal["left", "right"] = "left") -> NDArray[np.int64]:
         """Return how many pixels score each threshold or more; with "right", more."""
         return np.append(self.reaching, 0)[np.searchsorted(self.scores, thresholds, side=side)]
 
@@ -118,12 +118,11 @@ def _highest(values: NDArray[Any], share: float) -> NDArray[Any]:
     rank = math.ceil(share * values.size) + 1
     if rank >= values.size:
         return values
-    return values[values >= np.partition(values, values.size - rank)[values.size - rank]]
+    last = np.partition(values, values.size - rank)[values.size - rank]
+    return np.asarray(values[values >= last])
 
 
-def aupimo_from_histograms(
-    histograms: Sequence[ScoreHistogram], bounds: tuple[float, float] = AUPIMO_BOUNDS
-) -> Aupimo:
+def aupimo_from_histograms(histograms: Sequence[ScoreHistogram], bounds: tuple[float, float] = AUPIMO_BOUNDS) -> Aupimo:
     """Compute what ``aupimo`` gives for the maps that the histograms were counted from, as exactly as they are.
 
     Args:
@@ -177,7 +176,7 @@ def _aupimo(images: Sequence[tuple[bool, _Counted]], bounds: tuple[float, float]
         if is_normal:
             per_image.append(None)
             continue
-        above, reached = (counted.count(levels[crossed + 1], side) / counted.area for side in ("right", "left"))
+        above, reached = (counted.count_above(levels[crossed + 1], side) / counted.area for side in ("right", "left"))
         area = math.fsum((above + (reached - above) * middle) * (right - left))
         per_image.append(min(area / math.log(upper / lower), 1.0))  # sums of rounded parts may exceed 1
     values = [one for one in per_image if one is not None]
@@ -190,6 +189,6 @@ def _rates(normal: Sequence[_Counted], upper: float) -> tuple[NDArray[Any], NDAr
     rates = np.zeros(levels.size)
     # Integers for each size of image: with one size the rates are rounded once.
     for area in {one.area for one in normal}:
-        rates += sum(one.count(levels) for one in normal if one.area == area) / (area * len(normal))
+        rates += sum(one.count_above(levels) for one in normal if one.area == area) / (area * len(normal))
     end = int(np.argmax(rates >= upper * (1 - _ROUNDING))) + 1
     return levels[:end], rates[:end]

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     from lvlm_ad.metrics.histograms import ScoreHistogram
 
-__all__ = ["BinaryMetrics", "MapThreshold", "NormalScores", "binary_metrics", "count_binary", "count_binary_histogram"]
+__all__ = [
+    "BinaryMetrics",
+    "MapThreshold",
+    "NormalScores",
+    "binary_metrics",
+    "count_binary",
+    "count_binary_histogram",
+    "f1_of_counts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +195,28 @@ def binary_metrics(
     if truth.shape != (len(table),):
         raise MetricError(f"There are {truth.size} labels and the counts of {len(table)} images.")
     found = table[:, 0] + table[:, 1] > 0
-    values = {"segf1": _f1(table.sum(axis=0)), "classf1": _f1(count_binary(truth, found))}
-    units = {"segf1": "pixel", "classf1": "image"}
+    pooled = np.array([table.sum(axis=0), count_binary(truth, found)])
+    segf1, classf1 = (None if np.isnan(one) else float(one) for one in f1_of_counts(pooled))
+    values = {("segf1", "pixel"): segf1, ("classf1", "image"): classf1}
     undefined = {
-        name: f"no {units[name]} is anomalous, and none is predicted so" for name in units if values[name] is None
+        name: f"no {unit} is anomalous, and none is predicted so" for (name, unit), one in values.items() if one is None
     }
-    return BinaryMetrics(values["segf1"], values["classf1"], threshold, undefined)
+    return BinaryMetrics(segf1, classf1, threshold, undefined)
 
 
-def _f1(counts: NDArray[np.int64]) -> float | None:
-    hits, false, missed = (int(one) for one in counts)
-    return 2 * hits / (2 * hits + false + missed) if hits + false + missed else None
+def f1_of_counts(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Return F1 of counts of TP, FP and FN.
+
+    Args:
+        counts: ``(..., 3)``; those of resamples are ``weights @ counts``.
+
+    Returns:
+        float64 ``(...)``, NaN where all three are 0.
+
+    Example:
+        >>> f1_of_counts(np.array([[1, 1, 1], [0, 0, 0]]))
+        array([0.5, nan])
+    """
+    doubled = counts * np.array([2, 1, 1])
+    with np.errstate(invalid="ignore"):
+        return np.asarray(doubled[..., 0] / doubled.sum(axis=-1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from lvlm_ad.metrics.curves import Steps, ap, aupro, auroc, f1_max
+from lvlm_ad.metrics.named import at_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,7 @@ __all__ = [
     "bootstrap",
     "draw_weights",
     "metrics_from_counts",
+    "object_strata",
     "pool_images",
     "pool_pixels",
     "resampled",
@@ -58,12 +60,17 @@ class CategoryImages:
         scores: float64 ``(n,)``, image scores.
         histograms: pixels of each image, without those whose ground truth is unknown; None: no pixel metrics.
         fpr_limit: the false-positive rate up to which AUPRO is integrated.
+        limits: further such rates, whose AUPRO is "pixel_aupro@0.05" and so on.
+        objects: ``(n,)``, numbers from 0 of the objects or parts that the images show, all of them: images of one
+            object are not independent, so whole objects are drawn. None: each image is drawn by itself.
     """
 
     labels: NDArray[np.bool_]
     scores: NDArray[np.float64]
     histograms: ScoreHistograms | None
     fpr_limit: float = 0.3
+    limits: tuple[float, ...] = ()
+    objects: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,42 +144,70 @@ def seeded_generator(*names: Any) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def draw_weights(labels: NDArray[np.bool_], resamples: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Draw resamples with replacement, each with as many good and as many defective images as the test set.
+def draw_weights(
+    strata: NDArray[Any], resamples: int, generator: np.random.Generator, objects: NDArray[np.intp] | None = None
+) -> NDArray[np.float64]:
+    """Draw resamples with replacement, each with as many images of each class as the test set.
+
+    Args:
+        strata: ``(n,)``, the class of each image: True if anomalous, or the number of its group, 0 if good.
+        resamples: R.
+        generator: random numbers.
+        objects: ``(n,)``, see ``CategoryImages``. Whole objects are drawn then, as many of each class; an object's is
+            the highest of its images'.
 
     Returns:
         float64 ``(resamples, n)``: how often each image is drawn.
     """
-    weights = np.zeros((resamples, labels.size))
-    for stratum in (np.flatnonzero(labels), np.flatnonzero(~labels)):
-        if stratum.size:
-            equal = np.full(stratum.size, 1 / stratum.size)
-            weights[:, stratum] = generator.multinomial(stratum.size, equal, size=resamples)
+    if objects is not None:
+        return draw_weights(object_strata(strata, objects), resamples, generator)[:, objects]
+    weights = np.zeros((resamples, strata.size))
+    for stratum in (np.flatnonzero(strata == one) for one in np.unique(strata)[::-1]):
+        equal = np.full(stratum.size, 1 / stratum.size)
+        weights[:, stratum] = generator.multinomial(stratum.size, equal, size=resamples)
     return weights
 
 
-def resampled(pool: Pool, weights: NDArray[np.float64], fpr_limit: float = 0.3) -> dict[str, NDArray[np.float64]]:
+def object_strata(strata: NDArray[Any], objects: NDArray[np.intp]) -> NDArray[Any]:
+    """Return the class of each object, the highest of its images'; objects are numbered from 0 without a gap.
+
+    Example:
+        >>> object_strata(np.array([False, True, False]), np.array([0, 0, 1])).tolist()
+        [True, False]
+    """
+    highest = np.zeros(objects.max(initial=-1) + 1, dtype=strata.dtype)
+    np.maximum.at(highest, objects, strata)
+    return highest
+
+
+def resampled(
+    pool: Pool, weights: NDArray[np.float64], fpr_limit: float = 0.3, limits: Sequence[float] = ()
+) -> dict[str, NDArray[np.float64]]:
     """Compute every metric of every resample.
 
     Args:
         pool: the counts.
         weights: float64 ``(R, n)``, how often each image counts.
         fpr_limit: for AUPRO.
+        limits: for AUPRO at further limits.
 
     Returns:
-        "auroc", "ap", "f1_max" and, where there are regions, "aupro": float64 ``(R,)``, NaN where a resample has no
-        positives, or no negatives where they are needed.
+        "auroc", "ap", "f1_max" and, where there are regions, "aupro", "aupro@0.05" and so on: float64 ``(R,)``, NaN
+        where a resample has no positives, or no negatives where they are needed.
     """
     n_levels = pool.scores.size
     if not n_levels:
-        names = ("auroc", "ap", "f1_max", *(() if pool.overlap is None else ("aupro",)))
+        further = [at_limit("aupro", limit) for limit in limits]
+        names = ("auroc", "ap", "f1_max", *(() if pool.overlap is None else ("aupro", *further)))
         return {name: np.full(len(weights), np.nan) for name in names}
     step = max(1, _COUNTS_AT_ONCE // n_levels)
-    parts = [_metrics(pool, weights[at : at + step], fpr_limit) for at in range(0, len(weights), step)]
+    parts = [_metrics(pool, weights[at : at + step], fpr_limit, limits) for at in range(0, len(weights), step)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _metrics(pool: Pool, weights: NDArray[np.float64], fpr_limit: float) -> dict[str, NDArray[np.float64]]:
+def _metrics(
+    pool: Pool, weights: NDArray[np.float64], fpr_limit: float, limits: Sequence[float]
+) -> dict[str, NDArray[np.float64]]:
     """Add up the counts of each resample's images, and compute the metrics."""
     positives, equal, between = (weights @ table for table in (pool.positives, pool.equal, pool.between))
     above = between[:, :-1].cumsum(axis=1)
@@ -185,7 +220,10 @@ def _metrics(pool: Pool, weights: NDArray[np.float64], fpr_limit: float) -> dict
         steps = Steps(pool.scores, positives, above, above + equal, n_negatives, overlap)
         f1 = np.where(steps.n_positives == 0, np.nan, f1_max(steps)[0])
         metrics = {"auroc": auroc(steps), "ap": ap(steps), "f1_max": f1}
-        return metrics if overlap is None else {**metrics, "aupro": aupro(steps, fpr_limit)}
+        if overlap is None:
+            return metrics
+        further = {at_limit("aupro", limit): aupro(steps, limit) for limit in limits}
+        return {**metrics, "aupro": aupro(steps, fpr_limit), **further}
 
 
 def _pools(images: CategoryImages) -> dict[str, Pool]:
@@ -193,18 +231,20 @@ def _pools(images: CategoryImages) -> dict[str, Pool]:
     return {"image": pool_images(images.labels, images.scores), **pixels}
 
 
-def _named(pools: Mapping[str, Pool], weights: NDArray[np.float64], fpr_limit: float) -> dict[str, NDArray[np.float64]]:
+def _named(
+    pools: Mapping[str, Pool], weights: NDArray[np.float64], images: CategoryImages
+) -> dict[str, NDArray[np.float64]]:
     """Return the metrics of resamples under their names, "image_auroc" and so on."""
     return {
         f"{kind}_{name}": values
         for kind, pool in pools.items()
-        for name, values in resampled(pool, weights, fpr_limit).items()
+        for name, values in resampled(pool, weights, images.fpr_limit, images.limits).items()
     }
 
 
 def metrics_from_counts(images: CategoryImages) -> dict[str, float | None]:
     """Return the metrics of the images themselves, ``image_auroc`` and so on; None where undefined."""
-    metrics = _named(_pools(images), np.ones((1, images.labels.size)), images.fpr_limit)
+    metrics = _named(_pools(images), np.ones((1, images.labels.size)), images)
     return {name: None if np.isnan(values[0]) else float(values[0]) for name, values in metrics.items()}
 
 
@@ -224,11 +264,11 @@ def bootstrap(
         For each metric whose exact value is defined, its values: float64 ``(R,)``, NaN where undefined.
     """
     labels = images.labels
-    generator = seeded_generator("images", *names, labels.astype(int).tolist())
+    generator = seeded_generator("images", *names, labels.astype(int).tolist(), *_seed(images))
     pools = _pools(images)
-    counted = _named(pools, np.ones((1, labels.size)), images.fpr_limit)
+    counted = _named(pools, np.ones((1, labels.size)), images)
     parts = [
-        _named(pools, draw_weights(labels, count, generator), images.fpr_limit)
+        _named(pools, draw_weights(labels, count, generator, images.objects), images)
         for count in _portions(resamples, labels.size)
     ]
     samples = {}
@@ -257,14 +297,22 @@ def smoothed_bootstrap(images: CategoryImages, resamples: int, *names: Any) -> d
     """
     labels = np.concatenate([images.labels, [True, True, False, False]])
     scores = np.concatenate([images.scores, [-np.inf, np.inf, -np.inf, np.inf]])
-    shapes = np.concatenate([np.ones(images.labels.size), np.full(4, END_WEIGHT)])
-    generator = seeded_generator("smoothed", *names, images.labels.astype(int).tolist())
+    objects = np.arange(images.labels.size) if images.objects is None else images.objects
+    n_objects = int(objects.max(initial=-1)) + 1
+    objects = np.concatenate([objects, n_objects + np.arange(4)])
+    shapes = np.concatenate([np.ones(n_objects), np.full(4, END_WEIGHT)])
+    generator = seeded_generator("smoothed", *names, images.labels.astype(int).tolist(), *_seed(images))
     pool = pool_images(labels, scores)
     parts = [
-        resampled(pool, generator.standard_gamma(shapes, size=(count, labels.size)))
+        resampled(pool, generator.standard_gamma(shapes, size=(count, shapes.size))[:, objects])
         for count in _portions(resamples, labels.size)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in ("ap", "f1_max")}
+
+
+def _seed(images: CategoryImages) -> list[Any]:
+    """Return what the random numbers depend on besides names and labels."""
+    return [] if images.objects is None else [images.objects.tolist()]
 
 
 def _portions(resamples: int, n_images: int) -> Iterator[int]:

@@ -17,6 +17,7 @@ from lvlm_ad.metrics.intervals import (
     MOST_UNDEFINED,
     Interval,
     auroc_interval,
+    class_sizes,
     kish,
     mean_auroc_interval,
     mover_mean,
@@ -25,13 +26,20 @@ from lvlm_ad.metrics.intervals import (
     pixel_mean,
     smoothed_interval,
 )
+from lvlm_ad.metrics.named import at_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.metrics.histograms import ScoreHistograms
-
-__all__ = ["FEW_CATEGORIES", "FEW_IMAGES", "Estimate", "estimate_category", "estimate_mean", "interval_over_categories"]
+__all__ = [
+    "FEW_CATEGORIES",
+    "FEW_IMAGES",
+    "Estimate",
+    "estimate_category",
+    "estimate_from_draws",
+    "estimate_mean",
+    "interval_over_categories",
+]
 
 FEW_IMAGES = 5
 """With fewer images of a class, or fewer effective images with a defect, even AUROC 1 does not exclude chance."""
@@ -107,7 +115,7 @@ def estimate_category(
         >>> [round(end, 3) for end in found["image_auroc"].interval], found["image_ap"].reason
         ([0.643, 1.0], 'measured with --resamples 0')
     """
-    sizes = int(np.count_nonzero(images.labels)), int(np.count_nonzero(~images.labels))
+    sizes = class_sizes(images.labels, images.objects)
     draws = bootstrap(images, points, resamples, category) if resamples else {}
     smoothed = {}
     if resamples and min(sizes) > 1 and not points.keys().isdisjoint(("image_ap", "image_f1_max")):
@@ -118,10 +126,11 @@ def estimate_category(
             one = Estimate(points[name], images=min(sizes), sizes=sizes, draws=draws.get(name))
             metric = name.removeprefix("image_")
             estimates[name] = _auroc(one, images) if metric == "auroc" else _smoothed(one, metric, smoothed)
-    for name in ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_aupro"):
+    further = [at_limit("pixel_aupro", limit) for limit in images.limits]
+    for name in ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_aupro", *further):
         if points.get(name) is not None:
             one = Estimate(points[name], sizes=sizes, draws=draws.get(name))
-            estimates[name] = _pixel(one, name, images.histograms)
+            estimates[name] = _pixel(one, name, images)
     return {name: _with_few(one) for name, one in estimates.items()}
 
 
@@ -130,7 +139,7 @@ def _with_few(one: Estimate) -> Estimate:
 
 
 def _auroc(one: Estimate, images: CategoryImages) -> Estimate:
-    found = auroc_interval(images.labels, images.scores)
+    found = auroc_interval(images.labels, images.scores, images.objects)
     reason = "" if found.interval else _TOO_FEW_IMAGES
     bound = _bound(one.value, [min(one.sizes)])
     return replace(one, interval=found.interval, reason=reason, factor=found.factor, bound_at_extreme=bound)
@@ -166,23 +175,37 @@ def _smoothed(one: Estimate, metric: str, smoothed: Mapping[str, NDArray[np.floa
     return replace(one, interval=interval, reason="" if interval else _ALIKE, optimism=optimism)
 
 
-def _pixel(one: Estimate, name: str, histograms: ScoreHistograms | None) -> Estimate:
+def _pixel(one: Estimate, name: str, images: CategoryImages) -> Estimate:
+    histograms = images.histograms
     if histograms is None:
         return replace(one, reason=_NO_COUNTS)
-    if name == "pixel_aupro":
+    if name.startswith("pixel_aupro"):
         weights, counted = histograms.arrays["n_regions"], "defects"
     else:
         image = np.repeat(np.arange(len(histograms)), np.maximum(histograms.arrays["lengths"], 0))
         weights, counted = np.bincount(image, histograms.arrays["anomalous"], len(histograms)), "defect pixels"
+    if images.objects is not None:
+        weights = np.bincount(images.objects, weights)
+    return estimate_from_draws(one, weights, counted)
+
+
+def estimate_from_draws(one: Estimate, weights: NDArray[Any], counted: str) -> Estimate:
+    """Add the interval of a metric of pixels, from its draws.
+
+    Args:
+        one: the metric and its values on resamples.
+        weights: ``(m,)``, how much the defects of each image, or object, weigh.
+        counted: what they are, for the reason: "defects".
+    """
     if np.count_nonzero(weights) < FEWEST_DEFECTIVE:
         return replace(one, reason=_TOO_FEW_DEFECTIVE)
     if kish(weights) < FEWEST_EFFECTIVE:
         return replace(one, reason=_ONE_IMAGE.format(counted))
     if one.draws is None:
         return replace(one, reason=_NOT_RESAMPLED)
-    images, interval = pixel_interval(one.value, one.draws, weights)
+    effective, interval = pixel_interval(one.value, one.draws, weights)
     alike = _UNDEFINED if np.isnan(one.draws).mean() > MOST_UNDEFINED else _ALIKE
-    return replace(one, interval=interval, reason="" if interval else alike, images=images)
+    return replace(one, interval=interval, reason="" if interval else alike, images=effective)
 
 
 def estimate_mean(metric: str, categories: Mapping[str, Estimate]) -> Estimate:

@@ -19,7 +19,7 @@ from lvlm_ad.metrics.named import NamedMetrics, mean_metric
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["group_members", "image_auroc_by_group", "merge_views", "object_numbers", "object_metrics"]
+__all__ = ["group_members", "image_auroc_by_group", "merge_views", "object_metrics", "object_numbers"]
 
 
 def group_members(groups: Sequence[str | None], names: Sequence[str] = ()) -> dict[str, NDArray[np.intp]]:

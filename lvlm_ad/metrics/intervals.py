@@ -31,6 +31,7 @@ __all__ = [
     "Interval",
     "Z",
     "auroc_interval",
+    "class_sizes",
     "delong_covariance",
     "kish",
     "mean_auroc_interval",
@@ -98,7 +99,9 @@ class AurocInterval:
     bound_at_extreme: float | None
 
 
-def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInterval:
+def auroc_interval(
+    labels: NDArray[np.bool_], scores: NDArray[Any], objects: NDArray[np.intp] | None = None
+) -> AurocInterval:
     """Compute a category's image AUROC and its 95 % interval.
 
     Newcombe's method 5 (Stat. Med. 25:559-573, 2006) inverts a test with the variance of Hanley and McNeil (Radiology
@@ -108,6 +111,8 @@ def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInte
     Args:
         labels: bool ``(n,)``, True if anomalous.
         scores: ``(n,)``, finite; higher is more anomalous.
+        objects: ``(n,)``, numbers from 0 of the objects that the images show, where they are not independent. The
+            variance is then Obuchowski's (Biometrics 53:567-578, 1997), and objects are counted in the place of images.
 
     Example:
         >>> result = auroc_interval(np.array([True, True, False, False]), np.array([0.9, 0.8, 0.1, 0.0]))
@@ -115,7 +120,7 @@ def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInte
         (1.0, [0.386, 1.0], 0.158)
     """
     labels, scores = np.asarray(labels, dtype=np.bool_), np.asarray(scores)
-    defective, good = int(np.count_nonzero(labels)), int(np.count_nonzero(~labels))
+    defective, good = class_sizes(labels, objects)
     fewest = min(defective, good)
     if not fewest:
         return AurocInterval(None, None, None, 1.0, None, None)
@@ -126,12 +131,37 @@ def auroc_interval(labels: NDArray[np.bool_], scores: NDArray[Any]) -> AurocInte
     if fewest < FEWEST_IMAGES:
         return AurocInterval(value, v5, None, 1.0, None, bound)
     placed = placements(labels, scores)
-    variance = delong_covariance(labels, placed, placed)
+    variance = delong_covariance(labels, placed, placed) if objects is None else _clustered(labels, placed, objects)
     factor = 1.0 if extreme else max(variance / v5, _LEAST_FACTOR)
     if factor < 1:
         factor **= max(0.0, 1 - _TRUSTED_FROM / fewest)
     interval = mean_auroc_interval([value], [defective], [good], [factor])
     return AurocInterval(value, v5, variance, factor, interval, bound)
+
+
+def class_sizes(labels: NDArray[np.bool_], objects: NDArray[np.intp] | None = None) -> tuple[int, int]:
+    """Return how many defective and good images there are, or of how many objects there are such images.
+
+    Example:
+        >>> labels = np.array([True, True, False])
+        >>> class_sizes(labels), class_sizes(labels, np.array([0, 0, 0]))
+        ((2, 1), (1, 1))
+    """
+    if objects is None:
+        return int(np.count_nonzero(labels)), int(np.count_nonzero(~labels))
+    return np.unique(objects[labels]).size, np.unique(objects[~labels]).size
+
+
+def _clustered(labels: NDArray[np.bool_], placed: NDArray[np.float64], objects: NDArray[np.intp]) -> float:
+    """Return Obuchowski's variance of an AUROC; of objects with one image each it is DeLong's."""
+    sums, scales = [], []
+    for kind in (labels, ~labels):
+        away = np.where(kind, placed - placed[kind].mean(), 0.0) / np.count_nonzero(kind)
+        sums.append(np.bincount(objects, away))
+        scales.append(np.unique(objects[kind]).size / (np.unique(objects[kind]).size - 1))
+    within = sum(scale * float(one @ one) for scale, one in zip(scales, sums, strict=True))
+    n_objects = sums[0].size
+    return max(0.0, within + 2 * n_objects / (n_objects - 1) * float(sums[0] @ sums[1]))
 
 
 def mean_auroc_interval(

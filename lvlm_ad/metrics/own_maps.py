@@ -104,7 +104,7 @@ class PooledMaps:
             share[np.argsort(one, kind="stable")[-int(enough) :]] = 1.0 / int(enough)
             shares.append(share)
         empty = np.empty(0, scores.dtype)
-        union = masks.any(axis=0)
+        union = np.asarray(masks.any(axis=0))
         self._add(scores, union, np.concatenate([empty, *inside]), np.concatenate([np.empty(0), *shares]), len(masks))
 
     def _add(

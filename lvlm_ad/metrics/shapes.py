@@ -34,6 +34,7 @@ __all__ = [
     "ShapeMetrics",
     "bounded_interval",
     "mean_of_shapes",
+    "ratio_estimate",
     "shape_difference",
     "shape_measures",
     "shape_metrics",
@@ -164,7 +165,7 @@ def shape_metrics(measures: Sequence[Mapping[str, float]], *, points: bool = Fal
         columns["point_hit"] = _column(measures, "point_hit"), _column(measures, "n_places"), "no answer has a point"
         columns["found"] = _column(measures, "found"), _column(measures, "n_components"), anomalous
     names = [*SHAPE_METRICS, *(POINT_METRICS if points else ())]
-    defined = {name: _estimate(*columns[name][:2]) for name in names if not np.isnan(columns[name][0]).all()}
+    defined = {name: ratio_estimate(*columns[name][:2]) for name in names if not np.isnan(columns[name][0]).all()}
     return ShapeMetrics(defined, {name: columns[name][2] for name in names if name not in defined})
 
 
@@ -172,8 +173,18 @@ def _column(measures: Sequence[Mapping[str, float]], name: str) -> NDArray[np.fl
     return np.array([one.get(name, np.nan) for one in measures], dtype=np.float64)
 
 
-def _estimate(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> ShapeEstimate:
-    """Average the values that are not NaN."""
+def ratio_estimate(values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> ShapeEstimate:
+    """Average numbers in 0..1 with weights; the interval is that of ``bounded_interval``.
+
+    Args:
+        values: ``(n,)``, NaN of an image that has no part; at least one is a number.
+        weights: ``(n,)``, the weight of each image, above 0 where it has a value; None: all alike.
+
+    Example:
+        >>> found = ratio_estimate(np.array([1.0, np.nan, 0.5]), np.array([1.0, 0.0, 3.0]))
+        >>> found.value, [round(end, 3) for end in found.interval], found.influence.tolist()
+        (0.625, [0.145, 0.955], [0.09375, 0.0, -0.09375])
+    """
     has = ~np.isnan(values)
     heavy = np.ones(int(has.sum())) if weights is None else weights[has]
     value = math.fsum(heavy * values[has]) / math.fsum(heavy)

@@ -151,10 +151,8 @@ def count_channels(cells: NDArray[Any], masks: NDArray[np.bool_], n_cells: int) 
         ([1, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1])
     """
     if cells.shape != masks.shape[1:] or cells.min() < 0 or cells.max() >= n_cells:
-        raise MetricError(
-            f"Cells {int(cells.min())}..{int(cells.max())} of shape {cells.shape} and masks of shape {masks.shape[1:]}: "
-            f"both must have one shape, and cells lie in 0..{n_cells - 1}."
-        )
+        found = f"Cells {int(cells.min())}..{int(cells.max())} of shape {cells.shape}, masks of shape {masks.shape[1:]}"
+        raise MetricError(f"{found}: both must have one shape, and cells lie in 0..{n_cells - 1}.")
     table = np.array([np.bincount(cells[mask], minlength=n_cells) for mask in masks]).reshape(-1, n_cells)
     channel, cell = np.nonzero(table)
     return CellCounts(
@@ -271,7 +269,9 @@ def au_spro_from_histograms(
     if groups is None:
         return _of_groups({"": joined.steps()}, limits, metric)
     members = group_members(groups, names)
-    return _of_groups({name: joined.take(at).steps() if at.size else None for name, at in members.items()}, limits, metric)
+    return _of_groups(
+        {name: joined.take(at).steps() if at.size else None for name, at in members.items()}, limits, metric
+    )
 
 
 def _of_groups(steps: dict[str, Steps | None], limits: Sequence[float], metric: str = "au_spro") -> NamedMetrics:
@@ -288,7 +288,8 @@ def _of_groups(steps: dict[str, Steps | None], limits: Sequence[float], metric: 
     for limit in limits:
         own = [at_limit(f"{metric}_{name}", limit) for name in steps]
         parts = NamedMetrics(
-            {one: found.values[one] for one in own}, {one: found.undefined[one] for one in own if one in found.undefined}
+            {one: found.values[one] for one in own},
+            {one: found.undefined[one] for one in own if one in found.undefined},
         )
         found = mean_metric(at_limit(metric, limit), parts) | found
     return found

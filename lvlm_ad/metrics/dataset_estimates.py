@@ -1,0 +1,282 @@
+"""Intervals of the metrics that data sets have of their own.
+
+Groups share the good images, and a question is one of several about an image, so such numbers vary together. The mean
+of numbers is given the square-and-add of their intervals, with their correlation (Zou and Donner, Stat. Med.
+27:1693-1702, 2008): over images where each number has an influence of each image, else over resamples. A negative
+correlation counts as 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvlm_ad.metrics.binary import BinaryMetrics, f1_of_counts
+from lvlm_ad.metrics.bootstrap import END_WEIGHT, draw_weights, pool_pixels, resampled, seeded_generator
+from lvlm_ad.metrics.choices import DETECTION, ChoiceCounts, Unparsed
+from lvlm_ad.metrics.curves import placements
+from lvlm_ad.metrics.estimates import Estimate, estimate_from_draws
+from lvlm_ad.metrics.groups import group_members
+from lvlm_ad.metrics.intervals import auroc_interval
+from lvlm_ad.metrics.named import NamedMetrics, at_limit
+from lvlm_ad.metrics.shapes import ShapeEstimate, ratio_estimate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvlm_ad.metrics.aupimo import Aupimo
+    from lvlm_ad.metrics.histograms import ScoreHistograms
+    from lvlm_ad.metrics.intervals import Interval
+
+__all__ = [
+    "correlated_mean",
+    "estimate_aupimo",
+    "estimate_binary",
+    "estimate_choices",
+    "estimate_group_aurocs",
+    "estimate_group_overlap",
+    "mean_of_estimates",
+]
+
+
+def correlated_mean(
+    values: Sequence[float], intervals: Sequence[Interval], covariance: NDArray[np.float64]
+) -> Interval:
+    """Return the interval of a mean of numbers that vary together.
+
+    Args:
+        values: ``(K,)``, in 0..1.
+        intervals: ``(K, 2)``, each contains its value.
+        covariance: ``(K, K)``, of the numbers; those without variance count as correlated with all others.
+
+    Example:
+        >>> ends = [(0.7, 0.9), (0.5, 0.7)]
+        >>> [round(end, 3) for end in correlated_mean([0.8, 0.6], ends, np.eye(2))]
+        [0.629, 0.771]
+        >>> [round(end, 3) for end in correlated_mean([0.8, 0.6], ends, np.ones((2, 2)))]
+        [0.6, 0.8]
+    """
+    spread = np.sqrt(np.diag(covariance))
+    scale = np.outer(spread, spread)
+    correlation = np.clip(np.divide(covariance, scale, out=np.ones_like(scale), where=scale > 0), 0.0, 1.0)
+    np.fill_diagonal(correlation, 1.0)
+    numbers, ends = np.asarray(values), np.asarray(intervals)
+    mean = math.fsum(values) / len(values)
+    down, up = (
+        math.sqrt(float(arm @ correlation @ arm)) / len(values) for arm in (numbers - ends[:, 0], ends[:, 1] - numbers)
+    )
+    return max(0.0, mean - down), min(1.0, mean + up)
+
+
+def mean_of_estimates(parts: Sequence[ShapeEstimate], *, disjoint: bool = False) -> ShapeEstimate:
+    """Return the mean of several numbers.
+
+    Args:
+        parts: with the influence of the same images.
+        disjoint: whether no two of them have an image in common: then they are independent.
+
+    Example:
+        >>> one = ratio_estimate(np.array([1.0, 0.0, 1.0, 1.0]))
+        >>> mean_of_estimates([one, one]) == one, mean_of_estimates([one, one]).interval == one.interval
+        (False, True)
+    """
+    influence = np.stack([one.influence for one in parts])
+    values = [one.value for one in parts]
+    covariance = np.eye(len(parts)) if disjoint else influence @ influence.T
+    interval = correlated_mean(values, [one.interval for one in parts], covariance)
+    value = math.fsum(values) / len(values)
+    return ShapeEstimate(value, interval, min(one.images for one in parts), influence.mean(axis=0))
+
+
+def estimate_group_aurocs(
+    scores: NDArray[Any], groups: Sequence[str | None], names: Sequence[str] = ()
+) -> dict[str, ShapeEstimate]:
+    """Return the intervals of ``image_auroc_by_group``.
+
+    Args:
+        scores: ``(n,)``, finite.
+        groups: ``(n,)``, see ``group_members``.
+        names: likewise.
+
+    Returns:
+        Name -> estimate, for each group with two images of both classes; the mean if all groups have them.
+
+    Example:
+        >>> scores, groups = np.arange(9) / 9, [None] * 5 + ["logical"] * 2 + ["structural"] * 2
+        >>> found = estimate_group_aurocs(scores, groups)
+        >>> [round(end, 2) for end in found["image_auroc_groups"].interval]
+        [0.49, 1.0]
+    """
+    labels = np.array([group is not None for group in groups], dtype=np.bool_)
+    found: dict[str, ShapeEstimate] = {}
+    members = group_members(groups, names)
+    for name, at in members.items():
+        result = auroc_interval(labels[at], scores[at])
+        if result.auroc is None or result.interval is None:
+            continue
+        influence, placed = np.zeros(labels.size), placements(labels[at], scores[at])
+        kinds = np.where(labels[at], np.count_nonzero(labels[at]), np.count_nonzero(~labels[at]))
+        influence[at] = (placed - result.auroc) / kinds
+        found[f"image_auroc_{name}"] = ShapeEstimate(result.auroc, result.interval, float(kinds.min()), influence)
+    if found and len(found) == len(members):
+        found["image_auroc_groups"] = mean_of_estimates(list(found.values()))
+    return found
+
+
+def estimate_group_overlap(
+    histograms: ScoreHistograms,
+    groups: Sequence[str | None],
+    metrics: NamedMetrics,
+    resamples: int,
+    *seed: Any,
+    limits: Sequence[float] = (0.05,),
+    metric: str = "au_spro",
+) -> dict[str, Estimate]:
+    """Return the intervals of ``au_spro_from_histograms`` with groups.
+
+    The images of a resample are drawn by group, the good ones once for all groups.
+
+    Args:
+        histograms: n, as of ``spro_histogram``.
+        groups: ``(n,)``, see ``group_members``.
+        metrics: the exact values; draws are shifted by what histograms of own maps miss.
+        resamples: R; 0: no interval.
+        seed: with the same names the resamples are the same for every method.
+        limits: of the false-positive rate.
+        metric: the metric's name.
+
+    Returns:
+        Name -> estimate, for each value that is defined.
+    """
+    numbers = {group: at + 1 for at, group in enumerate(group_members(groups))}
+    strata = np.array([0 if group is None else numbers[group] for group in groups])
+    weights = draw_weights(strata, resamples, seeded_generator("groups", *seed, strata.tolist()))
+    regions = histograms.arrays["n_regions"]
+    found: dict[str, Estimate] = {}
+    draws: dict[str, list[NDArray[np.float64]]] = {at_limit(metric, limit): [] for limit in limits}
+    for group, at in group_members(groups).items():
+        pool = pool_pixels(histograms.take(at))
+        once = resampled(pool, np.ones((1, at.size)), limits=limits)
+        values = resampled(pool, weights[:, at], limits=limits) if resamples else {}
+        for limit in limits:
+            name, short = at_limit(f"{metric}_{group}", limit), at_limit("aupro", limit)
+            value = metrics.values.get(name)
+            if value is None:
+                continue
+            drawn = np.clip(values[short] + value - once[short], 0, 1) if resamples else None
+            found[name] = estimate_from_draws(Estimate(value, draws=drawn), regions[at], "defects")
+            if drawn is not None:
+                draws[at_limit(metric, limit)].append(drawn)
+    for name, all_drawn in draws.items():
+        value = metrics.values.get(name)
+        if value is not None:
+            drawn = np.mean(all_drawn, axis=0) if all_drawn else None
+            found[name] = estimate_from_draws(Estimate(value, draws=drawn), regions, "defects")
+    return found
+
+
+def estimate_binary(
+    labels: NDArray[np.bool_],
+    counts: NDArray[np.int64],
+    metrics: BinaryMetrics,
+    resamples: int,
+    *seed: Any,
+    objects: NDArray[np.intp] | None = None,
+) -> dict[str, Estimate]:
+    """Return the intervals of ``binary_metrics``; the threshold is taken as given.
+
+    ClassF1 is drawn from smoothed resamples, with images of either class that nobody saw (``END_WEIGHT``), so that a
+    perfect value on few images is not certain.
+
+    Args:
+        labels: bool ``(n,)``, True if anomalous.
+        counts: int64 ``(n, 3)``, see ``count_binary``.
+        metrics: the exact values.
+        resamples: R; 0: no interval.
+        seed: with the same names the resamples are the same for every method.
+        objects: ``(n,)``, see ``CategoryImages``: MVTec AD 2 shows a part under several lights.
+
+    Returns:
+        "segf1" and "classf1", where defined.
+    """
+    generator = seeded_generator(
+        "binary", *seed, labels.astype(int).tolist(), *([] if objects is None else objects.tolist())
+    )
+    members = np.arange(labels.size) if objects is None else objects
+    drawn = draw_weights(labels, resamples, generator, objects)
+    n_objects = int(members.max(initial=-1)) + 1
+    shapes = np.concatenate([np.ones(n_objects), np.full(4, END_WEIGHT)])
+    smooth = generator.standard_gamma(shapes, (resamples, shapes.size))[:, np.append(members, n_objects + np.arange(4))]
+    kinds = (
+        np.append(labels, [True, True, False, False]),
+        np.append(counts[:, :2].any(axis=1), [True, False, True, False]),
+    )
+    images = np.stack([kinds[0] & kinds[1], ~kinds[0] & kinds[1], kinds[0] & ~kinds[1]], axis=1)
+    found = {}
+    for name, value, draws, weights in (
+        ("segf1", metrics.segf1, f1_of_counts(drawn @ counts), counts[:, 0] + counts[:, 2]),
+        ("classf1", metrics.classf1, f1_of_counts(smooth @ images), labels),
+    ):
+        if value is not None:
+            one = Estimate(value, draws=draws if resamples else None)
+            unit = "defect pixels" if name == "segf1" else "defects"
+            found[name] = estimate_from_draws(one, np.bincount(members, weights), unit)
+    return found
+
+
+def estimate_aupimo(found: Aupimo) -> ShapeEstimate | None:
+    """Return the interval of AUPIMO for other anomalous images, the normal ones being given; None where undefined.
+
+    Example:
+        >>> from lvlm_ad.metrics.aupimo import Aupimo
+        >>> [round(end, 2) for end in estimate_aupimo(Aupimo(0.5, (None, 0.4, 0.6), (1e-5, 1e-4))).interval]
+        [0.12, 0.88]
+    """
+    if found.value is None:
+        return None
+    return ratio_estimate(np.array([np.nan if one is None else one for one in found.per_image]))
+
+
+def estimate_choices(counts: ChoiceCounts, unparsed: Unparsed) -> dict[str, dict[str, ShapeEstimate]]:
+    """Return the intervals of the accuracies of ``choice_accuracy``, for other images of the same sources.
+
+    The questions of an image are taken together.
+
+    Args:
+        counts: of the answers.
+        unparsed: as of ``choice_accuracy``.
+
+    Returns:
+        Source -> subtask or "Average" -> estimate, where it is defined; "Average" is also the mean over
+        the sources.
+
+    Example:
+        >>> from lvlm_ad.metrics.choices import Choice, count_choices
+        >>> answers = [Choice(f"{at}.png", "VisA", "Defect Description", False, "B", "B") for at in range(3)]
+        >>> [round(end, 2) for end in estimate_choices(count_choices(answers), "wrong")["VisA"]["Average"].interval]
+        [0.29, 1.0]
+    """
+    totals = counts.parsed if unparsed == "left_out" else counts.asked
+    accuracy: dict[tuple[str, str, bool], ShapeEstimate] = {}
+    for kind, right, total in zip(counts.kinds, counts.right.T, totals.T, strict=True):
+        if total.any():
+            shares = np.divide(right, total, out=np.full(total.size, np.nan), where=total > 0)
+            accuracy[kind] = ratio_estimate(shares, total.astype(np.float64))
+    table: dict[str, dict[str, ShapeEstimate]] = {}
+    for source in dict.fromkeys(source for source, _, _ in counts.kinds):
+        row = {name: one for (own, name, _), one in accuracy.items() if own == source and name != DETECTION}
+        detection = [accuracy[key] for key in ((source, DETECTION, kind) for kind in (True, False)) if key in accuracy]
+        if len(detection) == 2:  # noqa: PLR2004 - normal and anomalous
+            row = {DETECTION: mean_of_estimates(detection, disjoint=True), **row}
+        if row:
+            row["Average"] = mean_of_estimates(list(row.values()))
+        table[source] = row
+    names = dict.fromkeys(name for row in table.values() for name in row)
+    shared: Mapping[str, list[ShapeEstimate]] = {
+        name: [row[name] for row in table.values() if name in row] for name in names
+    }
+    table["Average"] = {name: mean_of_estimates(parts, disjoint=True) for name, parts in shared.items()}
+    return table
