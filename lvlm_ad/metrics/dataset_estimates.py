@@ -18,9 +18,9 @@ from lvlm_ad.metrics.binary import BinaryMetrics, f1_of_counts
 from lvlm_ad.metrics.bootstrap import END_WEIGHT, draw_weights, pool_pixels, resampled, seeded_generator
 from lvlm_ad.metrics.choices import DETECTION, ChoiceCounts, Unparsed
 from lvlm_ad.metrics.curves import placements
-from lvlm_ad.metrics.estimates import Estimate, estimate_from_draws
+from lvlm_ad.metrics.estimates import Estimate, estimate_from_draws, estimate_smoothed
 from lvlm_ad.metrics.groups import group_members
-from lvlm_ad.metrics.intervals import auroc_interval
+from lvlm_ad.metrics.intervals import auroc_interval, class_sizes
 from lvlm_ad.metrics.named import NamedMetrics, at_limit
 from lvlm_ad.metrics.shapes import ShapeEstimate, ratio_estimate
 
@@ -202,29 +202,33 @@ def estimate_binary(
     Returns:
         "segf1" and "classf1", where defined.
     """
-    generator = seeded_generator(
-        "binary", *seed, labels.astype(int).tolist(), *([] if objects is None else objects.tolist())
-    )
+    grouped = [] if objects is None else [objects.tolist()]
+    generator = seeded_generator("binary", *seed, labels.astype(int).tolist(), *grouped)
     members = np.arange(labels.size) if objects is None else objects
-    drawn = draw_weights(labels, resamples, generator, objects)
-    n_objects = int(members.max(initial=-1)) + 1
-    shapes = np.concatenate([np.ones(n_objects), np.full(4, END_WEIGHT)])
-    smooth = generator.standard_gamma(shapes, (resamples, shapes.size))[:, np.append(members, n_objects + np.arange(4))]
-    kinds = (
-        np.append(labels, [True, True, False, False]),
-        np.append(counts[:, :2].any(axis=1), [True, False, True, False]),
-    )
-    images = np.stack([kinds[0] & kinds[1], ~kinds[0] & kinds[1], kinds[0] & ~kinds[1]], axis=1)
-    found = {}
-    for name, value, draws, weights in (
-        ("segf1", metrics.segf1, f1_of_counts(drawn @ counts), counts[:, 0] + counts[:, 2]),
-        ("classf1", metrics.classf1, f1_of_counts(smooth @ images), labels),
-    ):
-        if value is not None:
-            one = Estimate(value, draws=draws if resamples else None)
-            unit = "defect pixels" if name == "segf1" else "defects"
-            found[name] = estimate_from_draws(one, np.bincount(members, weights), unit)
+    weights = draw_weights(labels, resamples, generator, objects)
+    found: dict[str, Estimate] = {}
+    if metrics.segf1 is not None:
+        one = Estimate(metrics.segf1, draws=f1_of_counts(weights @ counts) if resamples else None)
+        pixels = np.bincount(members, counts[:, 0] + counts[:, 2])
+        found["segf1"] = estimate_from_draws(one, pixels, "defect pixels")
+    if metrics.classf1 is not None:
+        alarms = counts[:, 0] + counts[:, 1] > 0
+        draws = f1_of_counts(weights @ _outcomes(labels, alarms)) if resamples else None
+        sizes = class_sizes(labels, objects)
+        one = Estimate(metrics.classf1, images=min(sizes), sizes=sizes, draws=draws)
+        n_objects = int(members.max()) + 1
+        shapes = np.concatenate([np.ones(n_objects), np.full(4, END_WEIGHT)])
+        smooth = generator.standard_gamma(shapes, (resamples, shapes.size))
+        smooth = smooth[:, np.append(members, n_objects + np.arange(4))]
+        unseen = _outcomes(np.append(labels, [True, True, False, False]), np.append(alarms, [True, False] * 2))
+        smoothed = {"f1_max": f1_of_counts(smooth @ unseen)} if resamples else {}
+        found["classf1"] = estimate_smoothed(one, "f1_max", smoothed)
     return found
+
+
+def _outcomes(labels: NDArray[np.bool_], alarms: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return of each image whether it is a TP, an FP or an FN, ``(n, 3)``."""
+    return np.stack([labels & alarms, ~labels & alarms, labels & ~alarms], axis=1).astype(np.int64)
 
 
 def estimate_aupimo(found: Aupimo) -> ShapeEstimate | None:

@@ -38,6 +38,7 @@ __all__ = [
     "estimate_category",
     "estimate_from_draws",
     "estimate_mean",
+    "estimate_smoothed",
     "interval_over_categories",
 ]
 
@@ -125,7 +126,7 @@ def estimate_category(
         if points.get(name) is not None:
             one = Estimate(points[name], images=min(sizes), sizes=sizes, draws=draws.get(name))
             metric = name.removeprefix("image_")
-            estimates[name] = _auroc(one, images) if metric == "auroc" else _smoothed(one, metric, smoothed)
+            estimates[name] = _auroc(one, images) if metric == "auroc" else estimate_smoothed(one, metric, smoothed)
     further = [at_limit("pixel_aupro", limit) for limit in images.limits]
     for name in ("pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_aupro", *further):
         if points.get(name) is not None:
@@ -166,7 +167,14 @@ def _bound(value: float, images: Sequence[float]) -> float | None:
     return limit if value else 1 - limit
 
 
-def _smoothed(one: Estimate, metric: str, smoothed: Mapping[str, NDArray[np.float64]]) -> Estimate:
+def estimate_smoothed(one: Estimate, metric: str, smoothed: Mapping[str, NDArray[np.float64]]) -> Estimate:
+    """Add the interval of image AP or F1, from smoothed resamples.
+
+    Args:
+        one: the metric, its values on plain resamples, and the sizes of the classes.
+        metric: "ap" or "f1_max".
+        smoothed: metric -> its values on smoothed resamples; empty: there are none.
+    """
     if min(one.sizes) < 2:  # noqa: PLR2004 - as of image AUROC
         return replace(one, reason=_TOO_FEW_IMAGES)
     if not smoothed or one.draws is None:
