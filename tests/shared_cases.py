@@ -458,7 +458,7 @@ def _image_groups(case, arrays, config):  # noqa: ARG001 - all kinds are called 
 
 
 def _aupimo(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
-    from lvlm_ad.metrics.aupimo import AUPIMO_BOUNDS, aupimo
+    from lvlm_ad.metrics.pimo import AUPIMO_BOUNDS, aupimo
 
     bounds = tuple(case.get("expected", {}).get("bounds", AUPIMO_BOUNDS))
     return {"bounds": bounds, "per_image": aupimo(arrays["masks"], arrays["maps"], bounds).per_image}

@@ -27,9 +27,9 @@ from lvlm_ad.metrics.shapes import ShapeEstimate, ratio_estimate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lvlm_ad.metrics.aupimo import Aupimo
     from lvlm_ad.metrics.histograms import ScoreHistograms
     from lvlm_ad.metrics.intervals import Interval
+    from lvlm_ad.metrics.pimo import Aupimo
 
 __all__ = [
     "correlated_mean",
@@ -235,7 +235,7 @@ def estimate_aupimo(found: Aupimo) -> ShapeEstimate | None:
     """Return the interval of AUPIMO for other anomalous images, the normal ones being given; None where undefined.
 
     Example:
-        >>> from lvlm_ad.metrics.aupimo import Aupimo
+        >>> from lvlm_ad.metrics.pimo import Aupimo
         >>> [round(end, 2) for end in estimate_aupimo(Aupimo(0.5, (None, 0.4, 0.6), (1e-5, 1e-4))).interval]
         [0.12, 0.88]
     """

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lvlm_ad.metrics import count_cells
-from lvlm_ad.metrics.aupimo import Aupimo, aupimo
 from lvlm_ad.metrics.binary import binary_metrics, f1_of_counts
 from lvlm_ad.metrics.bootstrap import (
     CategoryImages,
@@ -27,6 +26,7 @@ from lvlm_ad.metrics.exact import pixel_metrics_from_histograms
 from lvlm_ad.metrics.groups import image_auroc_by_group
 from lvlm_ad.metrics.histograms import ScoreHistograms, histogram_of_cells
 from lvlm_ad.metrics.intervals import auroc_interval, mover_mean
+from lvlm_ad.metrics.pimo import Aupimo, aupimo
 from lvlm_ad.metrics.shapes import ratio_estimate
 from lvlm_ad.metrics.spro import Channels, au_spro_from_histograms, count_channels, spro_histogram
 

@@ -12,13 +12,13 @@ from scipy import ndimage
 
 from lvlm_ad.errors import MetricError
 from lvlm_ad.metrics import count_cells, pixel_metrics, pixel_metrics_from_counts
-from lvlm_ad.metrics.aupimo import aupimo, aupimo_from_histograms
 from lvlm_ad.metrics.binary import MapThreshold, NormalScores, binary_metrics, count_binary, count_binary_histogram
 from lvlm_ad.metrics.grid import f1_grid, f1_grid_from_histograms
 from lvlm_ad.metrics.groups import group_members, image_auroc_by_group, merge_views, object_metrics
 from lvlm_ad.metrics.histograms import histogram_of_cells
 from lvlm_ad.metrics.named import NamedMetrics, mean_metric
 from lvlm_ad.metrics.own_maps import PooledMaps
+from lvlm_ad.metrics.pimo import aupimo, aupimo_from_histograms
 from lvlm_ad.metrics.spro import (
     Channels,
     au_spro,
