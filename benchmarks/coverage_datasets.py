@@ -103,7 +103,7 @@ def spro_images(draw: np.random.Generator, n: int) -> ScoreHistograms:
         for mask in masks:
             top, left = draw.integers(0, 5, 2)
             mask[top : top + 3, left : left + 3] = True
-        truth = Channels.of(masks, [5] * len(masks), [False] * len(masks), size=(8, 8))
+        truth = Channels.of(masks, [5] * len(masks), size=(8, 8))
         scores = draw.normal(size=64) + draw.gamma(2) * masks.any(axis=0).ravel()
         histograms.append(spro_histogram(count_channels(cells, truth.masks, 64), truth.saturations, scores))
     return ScoreHistograms.of(histograms)

@@ -413,17 +413,18 @@ def _aupro(case, arrays, config):  # noqa: ARG001 - all kinds are called alike
 
 
 def _spro(case, arrays, config):
+    from lvlm_ad.datasets.channels import Saturation
     from lvlm_ad.metrics.spro import Channels, au_spro, spro_at
 
     expected, maps = case.get("expected", {}), arrays["maps"]
-    entries = {one["pixel_value"]: one for one in config}
-    chosen = [entries[int(value)] for value in arrays["pixel_value"]]
+    types = Saturation(
+        {one["pixel_value"]: (one["saturation_threshold"], one["relative_saturation"]) for one in config}
+    )
     channels = []
     for image in range(len(maps)):
         own = np.flatnonzero(arrays["owner"] == image)
-        thresholds = [chosen[at]["saturation_threshold"] for at in own]
-        relative = [chosen[at]["relative_saturation"] for at in own]
-        channels.append(Channels.of(arrays["gt"][own], thresholds, relative, size=maps[image].shape))
+        areas = [types.area(int(arrays["pixel_value"][at]), np.count_nonzero(arrays["gt"][at])) for at in own]
+        channels.append(Channels.of(arrays["gt"][own], areas, size=maps[image].shape))
     # The channels of the case are in any order, those of the images one after the other.
     order = np.argsort(np.concatenate([np.flatnonzero(arrays["owner"] == image) for image in range(len(maps))]))
 

@@ -35,37 +35,9 @@ __all__ = [
     "au_spro",
     "au_spro_from_histograms",
     "count_channels",
-    "saturation_area",
     "spro_at",
     "spro_histogram",
 ]
-
-
-def saturation_area(area: int, threshold: float, *, relative: bool) -> int:
-    """Return how many pixels of a channel are enough to find it whole.
-
-    Args:
-        area: the channel's pixels, 1 or more, at the size of the original picture.
-        threshold: pixels, or with ``relative`` a fraction of the area, in (0, 1].
-        relative: as ``relative_saturation`` in defects_config.json.
-
-    Returns:
-        In 1..area. A fraction is multiplied in float64 and cut, as MVTec's evaluator does, but is at least one pixel:
-        there 0 divides by 0.
-
-    Raises:
-        MetricError: the channel is empty, or the threshold is out of range.
-
-    Example:
-        >>> saturation_area(16, 9, relative=False), saturation_area(100, 0.29, relative=True)
-        (9, 28)
-    """
-    if area < 1:
-        raise MetricError("A channel without a pixel has no saturation area.")
-    if threshold <= 0 or (relative and threshold > 1) or (not relative and threshold != int(threshold)):
-        needed = "a fraction in (0, 1]" if relative else "a whole number of pixels, 1 or more"
-        raise MetricError(f"The saturation threshold is {threshold!r}; it must be {needed}.")
-    return max(1, int(threshold * area)) if relative else min(int(threshold), area)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +49,8 @@ class Channels:
         saturations: int64 ``(K,)``, the saturation areas, 1..area.
 
     Example:
-        >>> Channels.of(np.array([[[0, 7, 7]]]), [1.0], [True]).saturations
-        array([2])
+        >>> Channels.of(np.array([[[0, 7, 7]]]), [1]).masks.tolist()
+        [[[False, True, True]]]
     """
 
     masks: NDArray[np.bool_]
@@ -88,33 +60,29 @@ class Channels:
     def of(
         cls,
         masks: Sequence[NDArray[Any]] | NDArray[Any],
-        thresholds: Sequence[float],
-        relative: Sequence[bool],
+        saturations: Sequence[int],
         size: tuple[int, int] | None = None,
     ) -> Channels:
-        """Make channels of mask files and the entries of defects_config.json for their values.
+        """Make channels of mask files, one each.
 
         Args:
             masks: K arrays ``(H, W)``, anomalous where not 0.
-            thresholds: ``(K,)``, ``saturation_threshold``.
-            relative: ``(K,)``, ``relative_saturation``.
+            saturations: ``(K,)``; ``lvlm_ad.datasets.channels.Saturation`` has them of defects_config.json.
             size: ``(H, W)`` of the image; needed only of a good image, which has no mask.
 
         Raises:
-            MetricError: sizes differ, a mask is empty, or a threshold is out of range.
+            MetricError: sizes differ, a mask is empty, or a saturation area is not in 1..area.
         """
         shapes = {np.shape(one) for one in masks} | ({size} if size else set())
-        if len(shapes) != 1:
-            raise MetricError(f"The masks of an image must have one size, the image's own, not {sorted(shapes)}.")
+        if len(shapes) != 1 or len(masks) != len(saturations):
+            found = f"{len(masks)} masks of sizes {sorted(shapes)} and {len(saturations)} saturation areas"
+            raise MetricError(f"An image has {found}; each mask needs one, and the size of the image.")
         stacked = np.array([np.asarray(one) != 0 for one in masks], dtype=np.bool_).reshape(-1, *shapes.pop())
-        areas = np.count_nonzero(stacked, axis=(1, 2))
-        if not areas.all():
-            raise MetricError(f"Mask {int(np.argmin(areas))} of an image has no pixel.")
-        enough = [
-            saturation_area(int(area), threshold, relative=share)
-            for area, threshold, share in zip(areas, thresholds, relative, strict=True)
-        ]
-        return cls(stacked, np.array(enough, dtype=np.int64))
+        for at, (mask, enough) in enumerate(zip(stacked, saturations, strict=True)):
+            area = int(np.count_nonzero(mask))
+            if not 1 <= enough <= area:
+                raise MetricError(f"Mask {at} of an image has {area} pixels; its saturation area cannot be {enough}.")
+        return cls(stacked, np.array(saturations, dtype=np.int64))
 
 
 def spro_at(scores: NDArray[Any], channels: Channels, threshold: float) -> NDArray[np.float64]:
@@ -126,7 +94,7 @@ def spro_at(scores: NDArray[Any], channels: Channels, threshold: float) -> NDArr
         threshold: pixels with this score or a higher one are found.
 
     Example:
-        >>> channels = Channels.of(np.array([[[0, 1, 1]], [[1, 1, 1]]]), [1, 1.0], [False, True])
+        >>> channels = Channels.of(np.array([[[0, 1, 1]], [[1, 1, 1]]]), [1, 3])
         >>> spro_at(np.array([[0.1, 0.5, 0.9]]), channels, 0.9).round(3).tolist()
         [1.0, 0.333]
     """
@@ -222,7 +190,7 @@ def au_spro(
         MetricError: numbers or sizes differ, a score is not a finite number, or a limit is out of range.
 
     Example:
-        >>> truth = Channels.of(np.array([[[0, 1, 1, 1]]]), [1], [False])
+        >>> truth = Channels.of(np.array([[[0, 1, 1, 1]]]), [1])
         >>> au_spro([np.array([[0.1, 0.2, 0.9, 0.2]])], [truth], [0.05, 0.3]).values
         {'au_spro@0.05': 1.0, 'au_spro@0.3': 1.0}
     """

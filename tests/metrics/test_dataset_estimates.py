@@ -57,7 +57,7 @@ def spro_images(n=15):
     for group in groups:
         masks = draw.random((0 if group is None else 2, 6, 6)) < 0.2
         masks[:, 0, 0] = True
-        truth = Channels.of(masks, [3] * len(masks), [False] * len(masks), size=(6, 6))
+        truth = Channels.of(masks, [min(3, int(one.sum())) for one in masks], size=(6, 6))
         counts = count_channels(np.arange(36).reshape(6, 6) // 3, truth.masks, 12)
         histograms.append(spro_histogram(counts, truth.saturations, draw.integers(0, 9, 12) / 9))
     return ScoreHistograms.of(histograms), groups

@@ -24,7 +24,6 @@ from lvlm_ad.metrics.spro import (
     au_spro,
     au_spro_from_histograms,
     count_channels,
-    saturation_area,
     spro_at,
     spro_histogram,
 )
@@ -71,9 +70,7 @@ def random_channels(draw, size, count):
         top, left = (int(draw.integers(0, side)) for side in size)
         mask[top : top + int(draw.integers(1, 4)), left : left + int(draw.integers(1, 4))] = True
         mask[tuple(int(draw.integers(0, side)) for side in size)] = True
-    relative = draw.random(count) < 0.5
-    thresholds = [float(draw.integers(1, 101)) / 100 if kind else int(draw.integers(1, 9)) for kind in relative]
-    return Channels.of(masks, thresholds, relative.tolist(), size=size)
+    return Channels.of(masks, [int(draw.integers(1, one.sum() + 1)) for one in masks], size=size)
 
 
 def random_spro(seed, levels=5):
@@ -142,7 +139,7 @@ def test_spro_equals_pro_at_saturation_one(seed):
     for mask in masks:
         labels, count = ndimage.label(mask, np.ones((3, 3)))
         own = [labels == number for number in range(1, count + 1)]
-        channels.append(Channels.of(own, [1.0] * count, [True] * count, size=mask.shape))
+        channels.append(Channels.of(own, [int(one.sum()) for one in own], size=mask.shape))
     aupro = pixel_metrics(masks, maps, limits=LIMITS).aupro_at
     spro = au_spro(maps, channels, LIMITS).values
     assert list(spro.values()) == pytest.approx(list(aupro.values()), abs=1e-12)
@@ -167,35 +164,18 @@ def test_pooled_maps_count_channels_for_resamples_too(seed):
         assert counted.values[name] == (None if value is None else pytest.approx(value, abs=1e-12))
 
 
-def test_saturation_areas_follow_the_evaluator():
-    """A fraction is cut in float64 and at least one pixel; an absolute number is cut to the area."""
-    assert saturation_area(100, 0.29, relative=True) == int(0.29 * 100) == 28
-    assert saturation_area(1, 0.5, relative=True) == 1
-    assert saturation_area(24, 1.0, relative=True) == 24
-    assert saturation_area(24, 6300, relative=False) == 24
-    assert saturation_area(24, 20, relative=False) == 20
-
-
-@pytest.mark.parametrize(
-    ("area", "threshold", "relative"), [(0, 5, False), (9, 0, False), (9, 0.5, False), (9, 1.5, True), (9, 0.0, True)]
-)
-def test_impossible_saturations_are_refused(area, threshold, relative):
-    """No pixel, no threshold, half a pixel and more than the whole are errors."""
-    with pytest.raises(MetricError):
-        saturation_area(area, threshold, relative=relative)
-
-
 def test_maps_and_channels_that_do_not_fit_are_refused():
-    """Another size, an empty mask, masks of two sizes, too few maps and cells out of range are errors that say so."""
-    truth = Channels.of(np.ones((1, 2, 3)), [1], [False])
+    """Another size, impossible saturations, too few maps, NaN and cells out of range are errors that say so."""
+    truth = Channels.of(np.ones((1, 2, 3)), [1])
     with pytest.raises(MetricError, match=r"Image 0: map of shape \(3, 2\)"):
         au_spro([np.zeros((3, 2))], [truth])
     with pytest.raises(MetricError, match="Each map"):
         au_spro([np.zeros((2, 3))], [truth, truth])
-    with pytest.raises(MetricError, match="Mask 1 of an image has no pixel"):
-        Channels.of([np.ones((2, 2)), np.zeros((2, 2))], [1, 1], [False, False])
-    with pytest.raises(MetricError, match="one size"):
-        Channels.of([np.ones((2, 2))], [1], [False], size=(2, 3))
+    for enough, pixels in ((1, 0), (0, 4), (5, 4)):
+        with pytest.raises(MetricError, match=f"Mask 1 of an image has {pixels} pixels; .* cannot be {enough}"):
+            Channels.of([np.ones((2, 2)), np.full((2, 2), pixels)], [1, enough])
+    with pytest.raises(MetricError, match="the size of the image"):
+        Channels.of([np.ones((2, 2))], [1], size=(2, 3))
     with pytest.raises(MetricError, match=r"0\.\.1"):
         count_channels(np.full((2, 3), 2), truth.masks, 2)
     with pytest.raises(MetricError, match="finite"):
