@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.special import expit, ndtr
@@ -47,11 +48,12 @@ def group_aurocs(draw: np.random.Generator, n: int) -> Found:
     return interval, float(ndtr(2.326 / np.sqrt(2)))
 
 
-def views(draw: np.random.Generator, n: int) -> Found:
-    """Five views of n good and n defective objects."""
+def views(draw: np.random.Generator, n: int, *, independent: bool = False) -> Found:
+    """Five views of n good and n defective objects; ``independent``: taken for single images."""
     objects = np.repeat(np.arange(2 * n), 5)
     scores = draw.normal(size=2 * n)[objects] + draw.normal(size=10 * n) / 2 + 1.2 * (objects < n)
-    return auroc_interval(objects < n, scores, objects).interval, float(ndtr(1.2 / np.sqrt(2.5)))
+    found = auroc_interval(objects < n, scores, None if independent else objects)
+    return found.interval, float(ndtr(1.2 / np.sqrt(2.5)))
 
 
 def classf1(draw: np.random.Generator, n: int) -> Found:
@@ -130,6 +132,7 @@ def main() -> None:
         "SegF1": segf1,
         "ClassF1": classf1,
         "average accuracy of four subtasks": choices,
+        "the five views, taken for single images": partial(views, independent=True),
     }
     print(f"| metric | {' | '.join(f'{size} images' for size in sizes)} |")
     for name, kind in kinds.items():
