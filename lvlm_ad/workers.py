@@ -20,6 +20,9 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 """One thread in each process, because there are as many processes as processors."""
 _WORKER = "from lvlm_ad.children import serve; serve()"
 
+_ENDED = object()
+"""The group of a process that was ended during its call."""
+
 _MOST_EARLY = 8
 """Most processes that start before it is known how much there is to do."""
 
@@ -99,6 +102,8 @@ class Workers:
             for process, its_group in self._busy.items():
                 if its_group is group:
                     process.kill()
+                    # It may have replied just now: its call ends well, but it takes no other.
+                    self._busy[process] = _ENDED
 
     def close(self) -> None:
         """End all processes; calls under way fail, and so do later ones that need a process."""
@@ -126,9 +131,11 @@ class Workers:
                 f"A worker process ended with status {process.returncode}, perhaps for lack of memory; run it again."
             ) from lost
         with self._lock:
-            del self._busy[process]
-            if not self._closed:
+            is_usable = self._busy.pop(process) is not _ENDED and not self._closed
+            if is_usable:
                 self._free.append(process)
+        if not is_usable:
+            _end(process)
         if error is not None:
             raise error
         return result

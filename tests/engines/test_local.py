@@ -1,6 +1,7 @@
 """Tasks on this machine: in order, from any program, and nothing of them outlives the command; sizes of a cluster."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -106,6 +107,23 @@ def test_a_call_that_nobody_waits_for_is_ended(tasks, engine):
     results.close()
     assert time.monotonic() - started < 30
     assert [item for item, _ in engine.map(tasks.Sleep(), [0, 1])] == [0, 1]
+
+
+def test_a_process_that_is_ended_after_its_reply_takes_no_other_call(monkeypatch):
+    """Its call ends well, and the next call gets a process that lives."""
+    with closing(Workers(most=1)) as workers:
+        workers.start()
+        group, load = object(), pickle.load
+
+        def load_then_end(pipe):
+            reply = load(pipe)
+            workers.end(group)
+            return reply
+
+        monkeypatch.setattr("lvlm_ad.workers.pickle.load", load_then_end)
+        assert workers.call(divmod, 7, 2, group=group) == (3, 1)
+        monkeypatch.undo()
+        assert workers.call(divmod, 9, 2) == (4, 1)
 
 
 def test_little_work_starts_no_process(tasks):

@@ -1,6 +1,7 @@
 """The pages in a real browser, opened from disk."""
 
 import re
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from lvlm_ad.report.run_pages import write_comparison, write_report
 from lvlm_ad.runs import read_run
 
 pytestmark = pytest.mark.heavy
+
+wait_until = runpy.run_path(str(Path(__file__).parents[1] / "waiting.py"))["wait_until"]
 
 FROZEN = Path(__file__).parents[1] / "data" / "v0_1"
 
@@ -93,8 +96,8 @@ def test_the_large_view_shows_layers_and_its_address(report, open_page, kept_run
     address = page.url
     assert address.startswith(f"{start}#image=")
     page.keyboard.press("Escape")
-    page.wait_for_function("location.hash === ''")
-    page.wait_for_function("(name) => document.activeElement.querySelector('.name')?.textContent === name", arg=shown)
+    wait_until(page, "location.hash === ''")
+    wait_until(page, "(name) => document.activeElement.querySelector('.name')?.textContent === name", arg=shown)
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "f-text"
     other = open_page(report)

@@ -1,7 +1,9 @@
 """The operating-point panel in a real browser: figures, cost and images follow the threshold."""
 
 import re
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from scipy import stats
@@ -14,6 +16,8 @@ from lvlm_ad.report.interval_words import interval_text
 from lvlm_ad.report.run_pages import write_report
 
 pytestmark = pytest.mark.heavy
+
+wait_until = runpy.run_path(str(Path(__file__).parents[1] / "waiting.py"))["wait_until"]
 
 COUNTS = ("tp", "fn", "abstain_defect", "fp", "tn", "abstain_good")
 RATES = ("recall", "miss", "false_alarm", "precision", "balanced_accuracy")
@@ -57,17 +61,13 @@ def expected(run, threshold):
 
 def said(page, text, place="d-state"):
     """Wait until an element of the panel has this text in it."""
-    page.wait_for_function(
-        "([place, text]) => document.getElementById(place).textContent.includes(text)", arg=[place, text]
-    )
+    wait_until(page, "([place, text]) => document.getElementById(place).textContent.includes(text)", arg=[place, text])
 
 
 def move(page, threshold):
     """Type a threshold, and wait until the page has followed."""
     page.fill("#d-number", str(threshold))
-    page.wait_for_function(
-        "(text) => document.getElementById('d-state').textContent.includes(text)", arg=f"{threshold:g}"
-    )
+    wait_until(page, "(text) => document.getElementById('d-state').textContent.includes(text)", arg=f"{threshold:g}")
 
 
 def test_intervals_are_those_of_scipy(report, open_page):
@@ -180,7 +180,7 @@ def test_the_panel_works_with_the_keyboard(report, open_page):
     page.keyboard.press("Enter")
     assert page.locator("#large-name").text_content() == name
     page.keyboard.press("Escape")
-    page.wait_for_function("(name) => document.activeElement.querySelector('.name')?.textContent === name", arg=name)
+    wait_until(page, "(name) => document.activeElement.querySelector('.name')?.textContent === name", arg=name)
     assert page.evaluate("document.activeElement.matches('.stakes a')")
     assert opened.complaints == []
 
