@@ -294,9 +294,9 @@ def _predictions(
         return prediction, images_of_rows(session, detector.rows, sample, prediction, detector.places)
 
     pool = ThreadPoolExecutor(detector.workers)
+    under_way: set[Future[tuple[Prediction, Mapping[Row, RowImage]]]] = set()
     try:
         waiting = iter(session.plan.asked)
-        under_way: set[Future[tuple[Prediction, Mapping[Row, RowImage]]]] = set()
         while True:
             room = 2 * detector.workers - len(under_way)
             under_way |= {pool.submit(predict, sample) for sample in islice(waiting, room)}
@@ -306,7 +306,8 @@ def _predictions(
             while done:
                 yield done.pop().result()
     except KeyboardInterrupt:
-        session.progress.note("Stopping: waiting for the answers under way. Press Ctrl-C again to leave them.")
+        if any(one.running() for one in under_way):
+            session.progress.note("Stopping: waiting for the answers under way. Press Ctrl-C again to leave them.")
         raise
     finally:
         detector.stop()

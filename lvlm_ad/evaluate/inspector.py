@@ -114,7 +114,7 @@ class Inspector:
                 under_way = _settled(under_way, 2 * self.detector.workers, idle)
             _settled(under_way, 1, idle)
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt) and any(call.running() for call in under_way):
                 self.session.progress.note(
                     "Stopping: waiting for the answers under way. Press Ctrl-C again to leave them."
                 )
