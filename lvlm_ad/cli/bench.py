@@ -34,6 +34,7 @@ def bench(
     ] = [],
     dataset: shell.DatasetName = None,
     data: shell.DataFolder = None,
+    split: shell.Split = None,
     categories: shell.Categories = [],
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most N images per category, good and anomalous in turn.")
@@ -293,6 +294,7 @@ def score(
     maps: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the maps, named and nested like the images.")],
     dataset: shell.DatasetName = None,
     data: shell.DataFolder = None,
+    split: shell.Split = None,
     category: shell.Categories = [],
     name: Annotated[str, typer.Option(help="Name of the row.  [default: the folder's name]")] = "",
     image_scores: Annotated[
@@ -331,6 +333,7 @@ def score(
     config = RunConfig(
         dataset=dataset,
         data=data,
+        split=split,
         categories=category,
         settings={"image_size": size} if size else {},
         out=out,

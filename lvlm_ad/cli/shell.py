@@ -56,6 +56,9 @@ DatasetName = Annotated[
     str | None,
     typer.Option("--dataset", "-d", help="Name of the data set.  [default: the one that --data is; else demo]"),
 ]
+Split = Annotated[
+    str | None, typer.Option(help="Part of a data set that has several, such as private.  [default: the usual one]")
+]
 Division = Annotated[str | None, typer.Option(help="superpixel, grid or sam.  [default: the protocol's]")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 ImagePrompt = Annotated[

@@ -183,8 +183,8 @@ class Listing:
             image: its file.
             masks: the files of its mask; none if it has none.
             where: see ``Row``.
-            **facts: other fields of ``Sample``: tags, part, references, questions, types; or threshold, where the
-                layout knows what its masks' values mean.
+            **facts: other fields of ``Sample``: tags, part, references, questions, types; label and is_labelled, both
+                False, of an image without a label; or threshold, where the layout knows what its masks' values mean.
         """
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
@@ -299,7 +299,7 @@ def _in_order(images: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, ...
 
 
 def _unclear_kinds(samples: Iterable[Sample]) -> Iterator[str]:
-    unclear = sorted({sample.defect for sample in samples if not read_label(sample.defect).kind})
+    unclear = sorted({one.defect for one in samples if one.is_labelled and not read_label(one.defect).kind})
     if unclear:
         yield f"Read as kinds of defect: {', '.join(map(shown, unclear))}. If one means normal, call its folder good."
 

@@ -18,7 +18,7 @@ from lvlm_ad.datasets.listing import Listing, Problem, marked_good
 from lvlm_ad.datasets.mask_files import MASK_FOLDERS
 from lvlm_ad.datasets.mask_values import HIGHEST_VALUE
 from lvlm_ad.datasets.masks import Threshold, parse_values, read_mask
-from lvlm_ad.datasets.readers import READERS, recognized
+from lvlm_ad.datasets.readers import READERS, Read, recognized
 from lvlm_ad.datasets.survey import Survey
 from lvlm_ad.errors import ConfigError, DataError, ImageError, nearest
 from lvlm_ad.presets import preset_names
@@ -44,6 +44,7 @@ def load_dataset(
     mask_threshold: int | None = None,
     mask_values: str | None = None,
     categories: Sequence[str] = (),
+    split: str | None = None,
 ) -> Dataset:
     """Load a data set's test split. This lists the files; ``check_dataset`` also reads them.
 
@@ -55,13 +56,15 @@ def load_dataset(
             data set's notes say.
         mask_values: the values that are defective, in place of a threshold: numbers and ranges such as "1,3-7".
         categories: those that will be used; errors in others are ignored. Empty: all. All of them are loaded.
+        split: the part to load of a data set that has several, such as "private"; see ``Reader.splits``. None: the
+            usual one.
 
     Returns:
         The data set, in the same order on every machine.
 
     Raises:
-        ConfigError: the name is unknown, the root is missing, the threshold is out of range, or ``mask_values``
-            is not a list of values.
+        ConfigError: the name or the split is unknown, the root is missing, the threshold is out of range, or
+            ``mask_values`` is not a list of values.
         DataError: the root does not hold this data set, or something in it is wrong; see docs/datasets.md.
 
     Example:
@@ -75,8 +78,8 @@ def load_dataset(
         ...     [sample.id for sample in load_dataset("folder", Path(root, "bolts"))]
         ['bolts/good/0', 'bolts/bent/0']
     """
-    listing = _list(name, root, _threshold(mask_threshold, mask_values))
-    dataset = replace(listing.dataset(), metrics=READERS[name].metrics)
+    listing = _list(name, root, _threshold(mask_threshold, mask_values), split)
+    dataset = replace(listing.dataset(), metrics=READERS[name].metrics, split=split or READERS[name].split)
     errors = [
         problem.message
         for problem in listing.problems
@@ -98,10 +101,11 @@ def _threshold(mask_threshold: int | None, mask_values: str | None) -> Threshold
     return parse_values(mask_values)
 
 
-def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
+def _list(name: str, root: Path | str | None, threshold: Threshold, split: str | None) -> Listing:
     """List a data set together with everything that is wrong in its listing."""
     if name not in READERS:
         raise ConfigError(f"There is no data set {name!r}.{nearest(name, READERS)}")
+    read = READERS[name].of_split(split)
     folder = Path(root).expanduser() if root else default_root(name)
     if not root and name != "demo" and (name == "folder" or not folder.is_dir()):
         page = f"; it is available at {READERS[name].page}" if READERS[name].page else ""
@@ -109,11 +113,11 @@ def _list(name: str, root: Path | str | None, threshold: Threshold) -> Listing:
         download = f", or download it: lvlm-ad data download {name}" if can_download else page
         raise ConfigError(f"The data set {name!r} needs a folder: give it with --data PATH{download}.")
     try:
-        listing = READERS[name].read(folder, threshold)
+        listing = read(folder, threshold)
     except DataError as error:
         if likeness := _likeness(name, folder):
             raise DataError(f"{error} {likeness}") from error
-        if above := _folder_above(name, folder, threshold):
+        if above := _folder_above(read, folder, threshold):
             raise DataError(f"{error} Did you mean {shown(above)}?") from error
         raise
     listing.remarks += _beside(folder, listing)
@@ -153,13 +157,13 @@ def _likeness(name: str, folder: Path) -> str:
     return ""
 
 
-def _folder_above(name: str, folder: Path, threshold: Threshold) -> Path | None:
+def _folder_above(read: Read, folder: Path, threshold: Threshold) -> Path | None:
     """Return the folder above that holds the data set, if ``folder`` is a category or a part of one; else None."""
     near = [folder.absolute(), *folder.absolute().parents]
     part = max((at for at, one in enumerate(near[:3]) if one.name.lower() in _SPLITS), default=0)
     for above in near[part + 1 : part + 3]:
         try:
-            if READERS[name].read(above, threshold).dataset():
+            if read(above, threshold).dataset():
                 return above
         except DataError:
             continue
@@ -191,7 +195,12 @@ class CheckReport:
 
 
 def check_dataset(
-    name: str, root: Path | str | None = None, *, mask_threshold: int | None = None, mask_values: str | None = None
+    name: str,
+    root: Path | str | None = None,
+    *,
+    mask_threshold: int | None = None,
+    mask_values: str | None = None,
+    split: str | None = None,
 ) -> CheckReport:
     """Read every test image and mask in full, and the headers of the training images.
 
@@ -200,6 +209,7 @@ def check_dataset(
         root: see ``load_dataset``.
         mask_threshold: see ``load_dataset``.
         mask_values: see ``load_dataset``.
+        split: see ``load_dataset``.
 
     Raises:
         ConfigError: as of ``load_dataset``.
@@ -211,9 +221,9 @@ def check_dataset(
     problems: list[Problem] = []
     threshold = _threshold(mask_threshold, mask_values)
     try:
-        listing = _list(name, root, threshold)
+        listing = _list(name, root, threshold, split)
         problems = listing.problems
-        dataset = listing.dataset()
+        dataset = replace(listing.dataset(), split=split or READERS[name].split)
     except DataError as error:
         if all(problem.severity == "warning" for problem in problems):
             problems.append(Problem(shown(root or name), str(error)))
@@ -286,8 +296,11 @@ def _reference_faults(reference: tuple[str, Path]) -> list[Problem]:
 
 def _single_labels(dataset: Dataset) -> Iterator[Problem]:
     """Yield categories that have good images only, or defects only."""
-    for category in dataset.categories:
-        labels = {sample.label for sample in dataset if sample.category == category}
+    by_category: defaultdict[str, set[bool]] = defaultdict(set)
+    for sample in dataset:
+        if sample.is_labelled:
+            by_category[sample.category].add(sample.label)
+    for category, labels in by_category.items():
         if len(labels) == 1:
             only, lacking = ("defects", "good") if labels == {True} else ("good images", "defect")
             yield Problem(

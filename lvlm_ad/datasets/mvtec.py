@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets.folders import check_root, contents_of, find_root, folders_in, inner_folder, name_of
 from lvlm_ad.datasets.images import shown
@@ -36,6 +36,10 @@ def _is_named_good(folder: str) -> bool:
     return folder.lower() == "good"
 
 
+def _no_facts(_category: str, _defect: str, _image: Path) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How a data set varies the layout."""
@@ -44,6 +48,7 @@ class Layout:
     mask_ending: str = "_mask"  # what a mask's stem has after its image's, for a message
     is_free: bool = False  # masks are optional, in any folder that is named after masks
     mask_folders: tuple[Path, ...] = ()  # other folders with masks of this category
+    facts: Callable[[str, str, Path], Mapping[str, Any]] = _no_facts  # category, kind, image -> ``Listing.add``'s facts
 
 
 def read_mvtec(root: Path, threshold: Threshold) -> Listing:
@@ -141,7 +146,8 @@ def read_kinds(listing: Listing, folder: Path, kinds: Sequence[Path], category: 
                 )
             else:
                 defect = "good" if kind.name in good else kind.name
-                listing.add(category, defect, image, fitting[0] if fitting else [])
+                facts = layout.facts(category, defect, image)
+                listing.add(category, defect, image, fitting[0] if fitting else [], **facts)
     masks.report_unused()
     return sum(map(len, images.values()))
 

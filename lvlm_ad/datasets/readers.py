@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,12 +18,15 @@ from lvlm_ad.datasets.head_ct import is_head_ct, read_head_ct
 from lvlm_ad.datasets.kaputt import is_kaputt, read_kaputt
 from lvlm_ad.datasets.kolektor import is_ksdd, is_ksdd2, read_ksdd, read_ksdd2
 from lvlm_ad.datasets.loco import is_loco, read_loco
+from lvlm_ad.datasets.meta_json import is_meta_json, read_meta_json
 from lvlm_ad.datasets.mmad import is_mmad, read_mmad, read_mmad_similar
 from lvlm_ad.datasets.mvtec import read_mvtec
+from lvlm_ad.datasets.mvtec_ad_2 import AD2_SPLITS, is_ad2, read_ad2
 from lvlm_ad.datasets.mvtec_relatives import BTAD, DTD_SYNTHETIC, GOODSAD, MPDD
+from lvlm_ad.datasets.real_iad import D3, REAL_IAD, REAL_IAD_SPLITS, VARIETY, is_family, read_family
 from lvlm_ad.datasets.visa import read_visa
 from lvlm_ad.datasets.yes_no import read_yes_no
-from lvlm_ad.errors import DataError
+from lvlm_ad.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from lvlm_ad.datasets.listing import Listing
@@ -46,7 +50,8 @@ class Reader:
         licence: its licence; "" where none was found.
         page: where its page is, or where it is found.
         metrics: the metrics that its authors report, which tables show first.
-        splits: other parts that have a reader of their own, by the name that ``--split`` gives.
+        splits: parts that have a reader of their own, by the name that ``--split`` gives.
+        split: the name of the part that is read otherwise; "" if it has none.
     """
 
     title: str
@@ -56,6 +61,31 @@ class Reader:
     page: str = ""
     metrics: tuple[str, ...] = ()
     splits: Mapping[str, Read] = field(default_factory=dict)
+    split: str = ""
+
+    def of_split(self, split: str | None) -> Read:
+        """Return what lists a part.
+
+        Args:
+            split: its name; None: the part that is read if none is named.
+
+        Raises:
+            ConfigError: there is no part of this name.
+
+        Example:
+            >>> READERS["mvtec-ad-2"].of_split("privat")
+            Traceback (most recent call last):
+            ...
+            lvlm_ad.errors.ConfigError: MVTec AD 2 has no split 'privat'. Did you mean 'private'?
+        """
+        if split in {None, "", self.split}:
+            return self.read
+        if not self.splits:
+            raise ConfigError(f"{self.title} has only one split; leave out the split {split!r:.80}.")
+        if split not in self.splits:
+            known = [*filter(None, (self.split,)), *self.splits]
+            raise ConfigError(f"{self.title} has no split {split!r:.80}.{nearest(str(split), known)}")
+        return self.splits[str(split)]
 
 
 _NON_COMMERCIAL = "CC BY-NC-SA 4.0"
@@ -147,6 +177,29 @@ READERS: dict[str, Reader] = {
     ),
     "mmad": Reader("MMAD", read_mmad, is_mmad, page=_MMAD, metrics=("choices",)),
     "mmad-similar": Reader("MMAD with similar templates", read_mmad_similar, page=_MMAD, metrics=("choices",)),
+    "mvtec-ad-2": Reader(
+        "MVTec AD 2",
+        read_ad2,
+        is_ad2,
+        licence=_NON_COMMERCIAL,
+        page="mvtec.com/company/research/datasets",
+        metrics=("pixel_aupro@0.05", "seg_f1", "class_f1"),
+        splits={name: partial(read_ad2, split=name) for name in AD2_SPLITS if name != "public"},
+        split="public",
+    ),
+    "real-iad": Reader(
+        "Real-IAD",
+        partial(read_family, REAL_IAD),
+        partial(is_family, REAL_IAD),
+        licence=_NON_COMMERCIAL,
+        page="github.com/Tencent/AnomalyDetection_Real-IAD",
+        metrics=("image_auroc", "sample_auroc", "pixel_aupro"),
+        splits={name: partial(read_family, REAL_IAD, split=name) for name in REAL_IAD_SPLITS},
+    ),
+    "real-iad-d3": Reader("Real-IAD D3", partial(read_family, D3), partial(is_family, D3)),
+    "real-iad-variety": Reader("Real-IAD Variety", partial(read_family, VARIETY), partial(is_family, VARIETY)),
+    # The last one: a list may lie in the folder of any other data set.
+    "meta-json": Reader("a data set listed in meta.json", read_meta_json, is_meta_json),
 }
 """Name -> reader. A new layout is a function in a file of its own, and an entry here."""
 

@@ -58,6 +58,8 @@ class Sample:
         part: names the object in the picture where several images show the same one; "": no other image does.
         references: normal images to compare this one with; empty: those of its category.
         questions: multiple-choice questions about it.
+        is_labelled: whether it is known to be normal or anomalous; if not, ``label`` is False and says nothing, and
+            there is no mask.
 
     Example:
         >>> sample = Sample("bolt/bent/007", "bolt", True, "bent", Path("bolt/007.png"))
@@ -80,6 +82,7 @@ class Sample:
     part: str = ""
     references: tuple[Path, ...] = ()
     questions: tuple[Question, ...] = ()
+    is_labelled: bool = True
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -102,12 +105,12 @@ class Sample:
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
-        """The ground truth, bool ``(H, W)``, as large as the image; all False if normal; None if there is none.
+        """The ground truth, bool ``(H, W)``, as large as the image; all False if normal; None if it is not known.
 
         Raises:
             ImageError: the file cannot be read, or its size is not the image's.
         """
-        if not self.label:
+        if self.is_labelled and not self.label:
             return np.zeros(image_size(self.image_path), dtype=np.bool_)
         if self.mask_path is None:
             return None
@@ -165,6 +168,7 @@ class Dataset(Sequence[Sample]):
         validation: category -> normal images for choosing a threshold, neither test images nor references.
         metrics: the metrics that its authors report, which tables show first.
         knowledge: category -> what is known of its objects and their defects, for a question that tells it.
+        split: which part of a data set that has several, such as "private"; "" where there is only one.
 
     Example:
         >>> names = ("good/1", "good/2", "bent/1")
@@ -187,6 +191,7 @@ class Dataset(Sequence[Sample]):
     validation: Mapping[str, tuple[Path, ...]] = field(default_factory=dict, compare=False, repr=False)
     metrics: tuple[str, ...] = field(default=(), compare=False, repr=False)
     knowledge: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    split: str = ""
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...

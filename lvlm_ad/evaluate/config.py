@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets import Dataset, Sample, load_dataset
-from lvlm_ad.datasets.readers import recognized
+from lvlm_ad.datasets.readers import READERS, recognized
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
-from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.errors import ConfigError, DataError, nearest
 from lvlm_ad.evaluate.method_choice import measurable, prompts_of, with_method
 from lvlm_ad.evaluate.run_config import RunConfig
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
@@ -147,10 +147,16 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
             mask_threshold=config.mask_threshold,
             mask_values=config.mask_values,
             categories=config.categories,
+            split=config.split,
         )
     if dataset.image_size is not None and "image_size" not in protocol.model_fields_set:
         protocol = protocol.model_copy(update={"image_size": dataset.image_size})
     selected = dataset.select(config.categories, config.limit)
+    if not all(sample.is_labelled for sample in selected):
+        raise DataError(
+            f"The images of {dataset.name}, split {dataset.split}, have no labels, so no metric; measure a split with "
+            f"labels: --split {READERS[dataset.name].split}."
+        )
     reading = {"mask_threshold": config.mask_threshold, "mask_values": config.mask_values}
     drawing = Drawing(config.reference_images, protocol.shots, config.seed, reading)
     return Plan(

@@ -38,6 +38,7 @@ def make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, envir
             "categories": list(dataset.categories),
             "whole": plan.whole,
             "notes": list(dataset.notes),
+            **({"split": dataset.split} if dataset.split else {}),
         },
     }
     return Manifest.model_validate(

@@ -30,6 +30,7 @@ class RunConfig:
             (``x.py``, ``x.py:Class``), or classes in modules (``package.module:Class``). Empty: the reference rows.
         dataset: its name; None: "demo" without ``data``, else the data set that ``data`` unmistakably is, or "folder".
         data: the data set's folder; the demo needs none.
+        split: the part of a data set that has several, such as "private"; None: the usual one.
         categories: those to measure; all if empty.
         limit: at most this many images per category.
         method: how chat models inspect an image: a method's name, or a file or class of your own as for ``models``.
@@ -73,6 +74,7 @@ class RunConfig:
     models: Sequence[str] = ()
     dataset: str | None = None
     data: Path | None = None
+    split: str | None = None
     categories: Sequence[str] = ()
     limit: int | None = None
     method: str = "regions"

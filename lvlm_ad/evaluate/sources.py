@@ -75,6 +75,7 @@ def find_sources(run: Run, data: Path | None, progress: Progress, stack: ExitSta
         mask_threshold=note.get("mask_threshold"),
         mask_values=note.get("mask_values"),
         categories=recorded.categories,
+        split=recorded.split,
     )
     dataset = _measured_images(dataset, run)
     samples = {sample.id: sample for sample in dataset}

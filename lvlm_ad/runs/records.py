@@ -110,6 +110,15 @@ class DatasetRecord(_Record):
     whole: bool
     """Whether every category and image of the test split was measured."""
     notes: list[str]
+    split: str = ""
+    """The part of a data set that has several. "" is left out of run.json, as in runs of older versions."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_split(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialize(self)
+        if not self.split:
+            values.pop("split", None)
+        return values
 
     @property
     def summary(self) -> str:
@@ -117,7 +126,8 @@ class DatasetRecord(_Record):
         several = len(self.categories) > 1
         categories = f", {len(self.categories)} categories" if several else f" of {self.categories[0]}"
         images = f"{self.n_images} image{'' if self.n_images == 1 else 's'}"
-        return f"{self.name}{'' if self.whole else ' (part)'}: {images}{categories}"
+        split = f", split {self.split}" if self.split else ""
+        return f"{self.name}{split}{'' if self.whole else ' (part)'}: {images}{categories}"
 
 
 class DivisionRecord(_Record):

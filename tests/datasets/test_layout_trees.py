@@ -30,6 +30,12 @@ NAMES = {
     "head_ct": "head-ct",
     "kaputt": "kaputt",
     "mmad": "mmad",
+    "mvtec_ad_2": "mvtec-ad-2",
+    "real_iad": "real-iad",
+    "real_iad_d3": "real-iad-d3",
+    "real_iad_variety": "real-iad-variety",
+    "meta_json": "meta-json",
+    "meta_jsonl": "meta-json",
 }
 """Name of a data set in the trees' expectations -> its name here."""
 REFUSED_WITH_A_SHOT = {"mmad_no_templates"}

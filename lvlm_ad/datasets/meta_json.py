@@ -1,0 +1,255 @@
+"""The list meta.json, by which methods of the zero-shot family (AnomalyCLIP, AdaCLIP, APRIL-GAN, ADer) open data sets.
+
+{"train": {"<class>": [{"img_path", "mask_path", "cls_name", "specie_name", "anomaly"}, ...], ...}, "test": {...}}
+
+UniAD's train.json and test.json hold one object a line: filename, maskname, clsname, label_name, label.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.datasets.folders import check_root, contents_of, find_root, folders_in, is_file, name_of
+from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
+from lvlm_ad.datasets.json_lists import Entry, entries_in, read_json
+from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.errors import DataError
+
+if TYPE_CHECKING:
+    from lvlm_ad.datasets.masks import Threshold
+
+__all__ = ["is_meta_json", "read_meta_json"]
+
+_LIST = "meta.json"
+_LINES = ("test.json", "train.json")
+_HEAD = 4096
+_LABELS: dict[Any, bool] = {0: False, 1: True, "0": False, "1": True}
+"""How lists write labels; in Python, JSON's true and false equal 1 and 0."""
+_GOOD = {"good", "ok"}
+_MASK_ENDING = re.compile(r"_(mask|label|GT|Segmentation)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What a form of the list calls its fields."""
+
+    image: str = "img_path"
+    mask: str = "mask_path"
+    category: str = "cls_name"
+    kind: str = "specie_name"
+    label: str = "anomaly"
+
+
+_UNIAD = _Names("filename", "maskname", "clsname", "label_name", "label")
+
+
+@dataclass
+class _List:
+    """A list that is being read."""
+
+    file: Path
+    names: _Names
+    base: Path  # the folder that paths are relative to
+    seen: set[Path] = field(default_factory=set)  # the test images so far
+    odd_masks: defaultdict[str, list[tuple[Path, Path]]] = field(default_factory=lambda: defaultdict(list))
+
+
+def is_meta_json(root: Path) -> bool:
+    """Return whether a folder has such a list and no folders of test images, which would be read without one."""
+    if any((folder / "test").is_dir() for folder in (root, *folders_in(root))):
+        return False
+    head = _head(root / _LIST)
+    return b'"img_path"' in head or (not head and _is_lines(root / _LINES[0]))
+
+
+def _head(path: Path) -> bytes:
+    if not is_file(path):
+        return b""
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _is_lines(path: Path) -> bool:
+    first = _head(path).partition(b"\n")[0]
+    return all(f'"{name}"'.encode() in first for name in (_UNIAD.image, _UNIAD.category))
+
+
+def _has_list(folder: Path) -> bool:
+    return is_file(folder / _LIST) or _is_lines(folder / _LINES[0])
+
+
+def read_meta_json(root: Path, threshold: Threshold) -> Listing:
+    """List the images that meta.json names.
+
+    Test images are the phase "test"; references are the normal images of the phase "train". Paths are relative to the
+    list's folder.
+
+    Args:
+        root: the folder of the list, the one around it, or in it the folder of one class.
+        threshold: see ``Sample.threshold``.
+
+    Raises:
+        DataError: there is no such list, or it is not of this form.
+    """
+    check_root(root)
+    home, only = find_root(root, ([root], folders_in(root)), _has_list), ""
+    if home is None and _has_list(root.absolute().parent):
+        home, only = root.absolute().parent, name_of(root)
+    if home is None:
+        raise DataError(
+            f"{shown(root)} has no {_LIST}: it holds {contents_of(root)}. A list of that name, or {_LINES[0]} and "
+            f"{_LINES[1]} with an object a line, must say which images there are."
+        )
+    listing = Listing("meta-json", home, threshold)
+    if is_file(home / _LIST):
+        _read_whole(listing, home / _LIST, only)
+    else:
+        _read_lines(listing, home, only)
+    return listing
+
+
+def _read_whole(listing: Listing, file: Path, only: str) -> None:
+    content = read_json(file)
+    if not isinstance(content, dict):
+        raise DataError(f'{shown(file)} must be an object with the phases "train" and "test"; restore it.')
+    phases = {name.lower(): phase for name, phase in content.items()}
+    if "test" not in phases:
+        raise DataError(f'{shown(file)} has no phase "test", only {", ".join(map(shown, content)) or "none"}; restore it.')
+    read = _List(file, _Names(), file.parent)
+    for name in ("train", "test"):
+        phase = phases.get(name, [])
+        lists = phase.items() if isinstance(phase, dict) else [("", phase)]
+        for key, items in lists:
+            place = f"{shown(file.name)}, {name}" + (f", {shown(key)}" if key else "")
+            _read_entries(listing, read, entries_in(items, place), key, only, is_test=name == "test")
+    _finish(listing, read, [entry for phase in phases.values() for entry in _all_entries(phase)])
+
+
+def _read_lines(listing: Listing, home: Path, only: str) -> None:
+    parts = {}
+    for name in reversed(_LINES):
+        if is_file(home / name):
+            parts[name] = _lines(home / name)
+    read = _List(home / _LINES[0], _UNIAD, home)
+    first = parts[_LINES[0]][0].get(_UNIAD.image) if parts[_LINES[0]] else None
+    if isinstance(first, str) and not is_file(home / first):
+        # UniAD keeps its lists beside the folder of the pictures.
+        read.base = next((folder for folder in folders_in(home) if is_file(folder / first)), home)
+    for name, items in parts.items():
+        read.file = home / name
+        _read_entries(listing, read, entries_in(items, shown(name)), "", only, is_test=name == _LINES[0])
+    _finish(listing, read, [entry for items in parts.values() for entry in items])
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        try:
+            entries.append(json.loads(line) if line.strip() else None)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{shown(path)}, line {number}, is not valid JSON ({error}); restore it.") from None
+    return [entry for entry in entries if entry is not None]
+
+
+def _all_entries(phase: Any) -> Iterator[Any]:
+    for items in phase.values() if isinstance(phase, dict) else [phase]:
+        yield from items if isinstance(items, list) else []
+
+
+def _read_entries(
+    listing: Listing, read: _List, entries: Iterator[Entry], key: str, only: str, *, is_test: bool
+) -> None:
+    for entry in entries:
+        try:
+            category = _category(entry, read.names, key)
+            if only in {"", category}:
+                listing.category = category
+                _read_entry(listing, read, entry, is_test=is_test)
+        except DataError as error:
+            listing.report(read.file, str(error))
+
+
+def _category(entry: Entry, names: _Names, key: str) -> str:
+    category = entry.text(names.category)
+    if key and category != key:
+        raise DataError(
+            f"{entry.where}{names.category} is {category!r:.80}, but it stands under {key!r:.80}; correct one of them."
+        )
+    return category
+
+
+def _read_entry(listing: Listing, read: _List, entry: Entry, *, is_test: bool) -> None:
+    names = read.names
+    written = entry.value(names.label)
+    label = _LABELS.get(written) if isinstance(written, int | str) else None
+    if label is None:
+        raise DataError(f"{entry.where}{names.label} must be 0 or 1, not {written!r:.80}; correct it.")
+    kind = entry.path(names.kind)
+    if label and kind.lower() in _GOOD:
+        raise DataError(f"{entry.where}{names.label} is 1, but {names.kind} is {kind!r}; correct one of them.")
+    image_name, mask_name = entry.text(names.image), entry.path(names.mask)
+    if not is_test and label:
+        return
+    image = listing.listed_file(image_name, entry.where, read.file, read.base)
+    if image is None:
+        return
+    masks = []
+    # Code that joins a folder and "" writes the folder where there is no mask.
+    if mask_name and not os.path.isdir(read.base / mask_name.replace("\\", "/")):  # noqa: PTH112 - see is_file
+        mask = listing.listed_file(mask_name, entry.where, read.file, read.base)
+        if mask is None:
+            return
+        masks.append(mask)
+    if not is_test:
+        if listing.is_normal(image, masks, entry.where):
+            listing.add_reference(listing.category, image)
+        return
+    if image in read.seen:
+        listing.report(read.file, f"{entry.where}{shown(image)} is listed twice; remove one of the entries.")
+        return
+    read.seen.add(image)
+    if label and masks and not _fits(image.stem, masks[0].stem):
+        read.odd_masks[listing.category].append((image, masks[0]))
+    listing.add(listing.category, (kind or "defect") if label else "good", image, masks, entry.where)
+
+
+def _fits(image: str, mask: str) -> bool:
+    """Return whether a mask's name is its image's, or at least ends with the same number.
+
+    Example:
+        >>> _fits("000", "000_mask"), _fits("test_good_017", "mark_017"), _fits("000", "001")
+        (True, True, False)
+    """
+    numbers = [re.findall(r"\d+", name)[-1:] for name in (image, mask)]
+    return _MASK_ENDING.sub("", mask) == image or (numbers[0] == numbers[1] != [])
+
+
+def _finish(listing: Listing, read: _List, entries: list[Any]) -> None:
+    """Tell masks whose names do not fit their images, and count pictures that are not listed."""
+    for category, pairs in read.odd_masks.items():
+        listing.category = category
+        image, mask = pairs[0]
+        listing.report(
+            image,
+            f"Masks of {shown(category)} with other names than their images: {len(pairs)}, such as {shown(mask)} for "
+            f"{shown(image)}. If the list pairs images and masks wrongly, write it again.",
+            "warning",
+        )
+    names = (read.names.image, read.names.mask)
+    texts = (entry.get(name) for entry in entries if isinstance(entry, dict) for name in names)
+    files = {os.path.normpath(read.base / name.replace("\\", "/")) for name in texts if isinstance(name, str) and name}
+    folders = Counter(os.path.dirname(file) for file in files)  # noqa: PTH120 - a Path takes ten times as long
+    unlisted = 0
+    for folder in folders:
+        if os.path.isdir(folder) and Path(folder).is_relative_to(os.path.normpath(listing.root)):  # noqa: PTH112 - as above
+            there = (os.path.join(folder, name) for name in os.listdir(folder))  # noqa: PTH118, PTH208 - as above
+            unlisted += sum(PurePath(path).suffix.lower() in IMAGE_SUFFIXES and path not in files for path in there)
+    if unlisted:
+        listing.notes.append(f"Pictures that {shown(read.file.name)} does not list, and which are left out: {unlisted}.")

@@ -1,0 +1,102 @@
+"""MVTec AD 2: eight objects under several lights; the labels of two of its three test splits are not published.
+
+<object>/train/good/000_regular.png  validation/good/000_regular.png
+<object>/test_public/{good,bad}/000_shift_1.png  test_public/ground_truth/bad/000_shift_1_mask.png
+<object>/test_private/000_regular.png  test_private_mixed/000_mixed.png
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lvlm_ad.datasets.folders import category_folders, contents_of, folders_in, is_doubled, name_of
+from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.mvtec import Layout, read_kinds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lvlm_ad.datasets.masks import Threshold
+
+__all__ = ["AD2_OBJECTS", "AD2_SPLITS", "is_ad2", "read_ad2"]
+
+AD2_OBJECTS = ("can", "fabric", "fruit_jelly", "rice", "sheet_metal", "vial", "wallplugs", "walnuts")
+AD2_SPLITS = {"public": "test_public", "private": "test_private", "private-mixed": "test_private_mixed"}
+"""Name of a split -> its folder."""
+
+_ABOUT = (
+    "MVTec AD 2: folders such as can/test_public/good were expected. It is available on its page at mvtec.com "
+    "(research, data sets), licence CC BY-NC-SA 4.0."
+)
+
+
+def is_ad2(root: Path) -> bool:
+    """Return whether a folder is MVTec AD 2 or one of its objects: only it has splits of these names."""
+    return any((folder / split).is_dir() for folder in (root, *folders_in(root)) for split in AD2_SPLITS.values())
+
+
+def read_ad2(root: Path, threshold: Threshold, split: str = "public") -> Listing:
+    """List a split of MVTec AD 2; only the public one has labels.
+
+    The tag "lighting" is the part of an image's name after its number; the images of a number show the same part.
+
+    Raises:
+        DataError: as ``category_folders``.
+    """
+    home, folders = category_folders(
+        root, AD2_OBJECTS, lambda folder: _is_object(folder) or is_doubled(folder, _is_object), _ABOUT
+    )
+    listing = Listing("mvtec-ad-2", home, threshold)
+    for folder in folders:
+        listing.category = name_of(folder)
+        if _is_object(folder):
+            _read_object(listing, folder, split)
+        else:
+            inner = f"{shown(folder.name)}/{shown(folder.name)}"
+            listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+    listing.note_part("MVTec AD 2", len(folders), AD2_OBJECTS)
+    return listing
+
+
+def _is_object(folder: Path) -> bool:
+    return any((folder / name).is_dir() for name in ("train", *AD2_SPLITS.values()))
+
+
+def _read_object(listing: Listing, folder: Path, split: str) -> None:
+    test = folder / AD2_SPLITS[split]
+    if not test.is_dir():
+        there = [name for name, inner in AD2_SPLITS.items() if (folder / inner).is_dir()]
+        hint = f" To read another split, give --split {there[0]}." if there else ""
+        listing.report(
+            folder,
+            f"{shown(folder)} has no folder {test.name}/; it holds {contents_of(folder)}. Restore it from the archive."
+            + hint,
+        )
+    elif split == "public":
+        _read_public(listing, folder, test)
+    else:
+        for image in listing.images_in(test):
+            facts = _facts(listing.category, "", image)
+            listing.add(listing.category, "unlabelled", image, [], label=False, is_labelled=False, **facts)
+    for name, add in (("train", listing.add_reference), ("validation", listing.add_validation)):
+        if (folder / name / "good").is_dir():
+            for image in listing.images_in(folder / name / "good"):
+                add(listing.category, image)
+
+
+def _read_public(listing: Listing, folder: Path, test: Path) -> None:
+    misplaced = folder / "ground_truth"
+    if misplaced.is_dir() and not (test / "ground_truth").is_dir():
+        listing.report(misplaced, f"{shown(misplaced)}/ lies one level too high; move it into {shown(test)}/.")
+        return
+    kinds = [kind for kind in folders_in(test) if kind.name != "ground_truth"]
+    read_kinds(listing, test, kinds, listing.category, Layout(facts=_facts))
+
+
+def _facts(category: str, kind: str, image: Path) -> dict[str, Any]:
+    """Return what an image's name says, such as ``017_shift_1``: the part's number, and the light."""
+    number, _, light = image.stem.partition("_")
+    # In a private split each part has one image.
+    part = f"{category}/{kind}/{number}" if kind else ""
+    return {"tags": {"lighting": light}, "part": part}
