@@ -32,6 +32,7 @@ DatasetName = Annotated[
 def check(
     dataset: DatasetName = None,
     data: shell.DataFolder = None,
+    split: shell.Split = None,
     mask_threshold: shell.MaskThreshold = None,
     mask_values: shell.MaskValues = None,
     json: shell.Json = False,
@@ -39,7 +40,8 @@ def check(
     """Read every image and mask, and report all problems at once. Exit status 2 if there is an error."""
     from lvlm_ad.datasets import check_dataset
 
-    report = check_dataset(dataset or _name_of(data), data, mask_threshold=mask_threshold, mask_values=mask_values)
+    options: dict[str, Any] = {"mask_threshold": mask_threshold, "mask_values": mask_values, "split": split}
+    report = check_dataset(dataset or _name_of(data), data, **options)
     images = len(report.dataset) if report.dataset is not None else 0
     notes = [] if report.dataset is None else list(report.dataset.all_notes)
     errors = [problem for problem in report.problems if problem.severity == "error"]
@@ -159,46 +161,43 @@ def _transfer() -> Iterator[Callable[[str, int, int], None]]:
 def info(
     dataset: DatasetName = None,
     data: shell.DataFolder = None,
+    split: shell.Split = None,
     mask_threshold: shell.MaskThreshold = None,
     mask_values: shell.MaskValues = None,
     json: shell.Json = False,
 ) -> None:
-    """Describe a data set: categories, counts, reference images, fingerprint."""
+    """Describe a data set: categories, counts, reference images, groups, fingerprint."""
     from lvlm_ad.datasets import load_dataset
+    from lvlm_ad.datasets.counts import count_dataset
 
-    loaded = load_dataset(dataset or _name_of(data), data, mask_threshold=mask_threshold, mask_values=mask_values)
-    categories: list[dict[str, Any]] = []
-    for category in loaded.categories:
-        samples = [sample for sample in loaded if sample.category == category]
-        categories.append(
-            {
-                "category": category,
-                "good": sum(not sample.label for sample in samples),
-                "anomalous": sum(sample.label for sample in samples),
-                "masks": sum(sample.mask_path is not None for sample in samples),
-                "references": len(loaded.references.get(category, ())),
-                "defects": list(loaded.defects[category]),
-            }
-        )
-    described = {
-        "dataset": loaded.name,
-        "root": str(loaded.root),
-        "images": len(loaded),
-        "fingerprint": loaded.fingerprint,
-        "notes": list(loaded.all_notes),
-        "categories": categories,
-    }
+    options: dict[str, Any] = {"mask_threshold": mask_threshold, "mask_values": mask_values, "split": split}
+    loaded = load_dataset(dataset or _name_of(data), data, **options)
+    counted = count_dataset(loaded)
     if json:
-        shell.print_json(described)
+        described = {"dataset": loaded.name, "split": loaded.split, "root": str(loaded.root)}
+        of_files = {"fingerprint": loaded.fingerprint, "notes": list(loaded.all_notes)}
+        shell.print_json({**described, **of_files, **counted})
         return
     from rich.table import Table
 
-    table = Table("Category", "Good", "Anomalous", "Masks", "References", "Defects", box=None, pad_edge=False)
-    for row in categories:
-        numbers = [str(row[name]) for name in ("good", "anomalous", "masks", "references")]
+    columns = {"good": "Good", "anomalous": "Anomalous", "unlabelled": "Unlabelled", "masks": "Masks"}
+    columns |= {"references": "References", "validation": "Validation"}
+    rows = counted["categories"]
+    # Few data sets have these.
+    for name in ("unlabelled", "validation"):
+        if not any(row[name] for row in rows):
+            del columns[name]
+    table = Table("Category", *columns.values(), "Defects", box=None, pad_edge=False)
+    for row in rows:
+        numbers = [str(row[name]) for name in columns]
         table.add_row(escaped(row["category"]), *numbers, escaped(", ".join(row["defects"])))
     console = shell.table_console()
-    console.print(f"{loaded.name}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}")
+    split = f", split {loaded.split}" if loaded.split else ""
+    console.print(f"{loaded.name}{split}: {len(loaded)} test images, fingerprint {loaded.fingerprint[:16]}")
     for note in loaded.all_notes:
         console.print(escaped(note))
+    for name, values in counted["groups"]["tags"].items():
+        console.print(escaped(f"{name}: {', '.join(f'{value} {count}' for value, count in values.items())}"))
+    if parts := counted["groups"]["parts"]:
+        console.print(f"parts with images of their own: {parts}")
     console.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from lvlm_ad.datasets.folders import contents_of, files_in, is_file
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.labels import read_label
 from lvlm_ad.datasets.masks import Peers, Threshold, file_threshold, read_mask
-from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized, plain_name
+from lvlm_ad.datasets.names import UNREADABLE_PICTURES, ListedFiles, normalized
 from lvlm_ad.datasets.sample import Dataset, Sample
 from lvlm_ad.errors import DataError, ImageError
 
@@ -77,8 +78,9 @@ class Listing:
         self._ignored: Counter[str] = Counter()
         self._unread: dict[Path, Counter[str]] = {}
         self._listed = ListedFiles(root)
-        self._real_root = Path(os.path.realpath(root))
-        self._resolved = cache(os.path.realpath)
+        self._roots = tuple(dict.fromkeys((os.path.abspath(root), os.path.realpath(root))))  # noqa: PTH100 - names
+        # A folder is resolved once for all its files.
+        self._leads_inside = cache(lambda folder: self._inside(os.path.realpath(folder)) is not None)
 
     @property
     def has_masks(self) -> bool:
@@ -118,14 +120,14 @@ class Listing:
 
     def is_usable(self, path: Path, where: str = "") -> bool:
         """Return whether a file exists and lies in the root; if not, report it. ``where`` as in ``Row``."""
-        is_link = os.path.islink(path)  # noqa: PTH114 - as in is_file
+        text = str(path)
+        is_link = os.path.islink(text)  # noqa: PTH114 - as in is_file
         if not is_file(path):
             what = "is a broken link" if is_link else "does not exist"
             self.report(path, f"{where}{shown(path)} {what}; restore it, or remove it or the line that names it.")
             return False
-        # A folder is resolved once for all its files.
-        real = Path(os.path.realpath(path) if is_link else self._resolved(path.parent))
-        if not real.is_relative_to(self._real_root):
+        folder = os.path.dirname(os.path.realpath(text) if is_link else text)  # noqa: PTH120 - as above
+        if not self._leads_inside(folder):
             self.report(
                 path,
                 f"{where}{shown(path)} leads out of {shown(self.root)}, to {shown(os.path.realpath(path))}; put the "
@@ -151,12 +153,21 @@ class Listing:
             subject: what the problem is reported for: the list.
             base: the folder that the name is relative to; None: the root.
         """
-        plain = plain_name(name)
-        path = Path(os.path.normpath((base or self.root) / plain))
-        if not path.is_relative_to(os.path.normpath(self.root)) and not path.is_relative_to(self._real_root):
+        # As text: a list has many names, and a Path takes ten times as long.
+        plain = re.sub("/+", "/", normalized(name).replace("\\", "/"))
+        inner = self._inside(os.path.abspath(os.path.join(base or self.root, plain)))  # noqa: PTH100, PTH118 - as above
+        if inner is None:
             self.report(subject, f"{where}{name!r:.200} leads out of {shown(self.root)}; name a file in that folder.")
             return None
+        path = self.root / inner
         return path if self.is_usable(path, where) else None
+
+    def _inside(self, path: str) -> str | None:
+        """Return where an absolute path is in the root, also after the root's links are followed; None if outside."""
+        for root in self._roots:
+            if path == root or path.startswith(root.rstrip(os.sep) + os.sep):
+                return path[len(root) :].lstrip(os.sep)
+        return None
 
     def _file_of(self, row: Row, column: str) -> Path | None:
         name = row[column]
@@ -201,8 +212,18 @@ class Listing:
             parts = tuple(masks) if defect != "good" else ()
             mask, depth = parts[0] if parts else None, self._depths[category]
             depth.add(image)
-            sample = Sample(identity, category, defect != "good", defect, image, mask, self._threshold, depth=depth)
-            namesakes.append(replace(sample, more_masks=parts[1:], **facts))
+            facts = {"label": defect != "good", "threshold": self._threshold, **facts}
+            sample = Sample(
+                id=identity,
+                category=category,
+                defect=defect,
+                image_path=image,
+                mask_path=mask,
+                depth=depth,
+                more_masks=parts[1:],
+                **facts,
+            )
+            namesakes.append(sample)
 
     def expect_empty(self, identity: str, image: Path, mask: Path) -> None:
         """Have a check read the mask of a good image, in a data set that has one for each of thousands of them."""

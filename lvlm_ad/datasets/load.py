@@ -202,7 +202,7 @@ def check_dataset(
     mask_values: str | None = None,
     split: str | None = None,
 ) -> CheckReport:
-    """Read every test image and mask in full, and the headers of the training images.
+    """Read every test image and mask in full, and the headers of training and validation images.
 
     Args:
         name: see ``load_dataset``.
@@ -229,15 +229,22 @@ def check_dataset(
             problems.append(Problem(shown(root or name), str(error)))
         return CheckReport(None, tuple(problems))
     survey = Survey()
-    references = [(category, path) for category, paths in dataset.references.items() for path in paths]
-    references += dict.fromkeys((sample.category, path) for sample in dataset for path in sample.references)
+    others = [
+        (f"{category}/{part}/{path.name}", path)
+        for part, images in (("train", dataset.references), ("validation", dataset.validation))
+        for category, paths in images.items()
+        for path in paths
+    ]
+    others += dict.fromkeys(
+        (f"{sample.category}/train/{path.name}", path) for sample in dataset for path in sample.references
+    )
     with ThreadPoolExecutor(_THREADS) as pool:
         faults = list(pool.map(partial(_faults, survey), dataset))
-        reference_faults = list(pool.map(_reference_faults, references))
         mask_faults = list(pool.map(partial(_mask_faults, threshold), listing.empty_masks))
+        other_faults = list(pool.map(_header_faults, others))
     readable = [sample for sample, wrong in zip(dataset, faults, strict=True) if not wrong]
     problems += [*_single_labels(dataset), *_missing_masks(dataset)]
-    problems += [problem for wrong in (*faults, *mask_faults, *reference_faults) for problem in wrong]
+    problems += [problem for wrong in (*faults, *mask_faults, *other_faults) for problem in wrong]
     problems += [Problem(shown(category), message, "warning") for category, message in survey.messages()]
     problems += _contradictions(replace(dataset, samples=tuple(readable)))
     return CheckReport(dataset, tuple(problems))
@@ -285,12 +292,12 @@ def _mask_faults(threshold: Threshold, entry: tuple[str, Path, Path]) -> list[Pr
     return [Problem(shown(identity), message) for message in wrong]
 
 
-def _reference_faults(reference: tuple[str, Path]) -> list[Problem]:
-    category, path = reference
+def _header_faults(image: tuple[str, Path]) -> list[Problem]:
+    where, path = image
     try:
         image_size(path)
     except ImageError as error:
-        return [Problem(shown(f"{category}/train/{path.name}"), str(error))]
+        return [Problem(shown(where), str(error))]
     return []
 
 

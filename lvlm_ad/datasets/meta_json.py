@@ -57,7 +57,7 @@ class _List:
     file: Path
     names: _Names
     base: Path  # the folder that paths are relative to
-    seen: set[Path] = field(default_factory=set)  # the test images so far
+    seen: set[str] = field(default_factory=set)  # the test images so far
     odd_masks: defaultdict[str, list[tuple[Path, Path]]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -121,7 +121,9 @@ def _read_whole(listing: Listing, file: Path, only: str) -> None:
         raise DataError(f'{shown(file)} must be an object with the phases "train" and "test"; restore it.')
     phases = {name.lower(): phase for name, phase in content.items()}
     if "test" not in phases:
-        raise DataError(f'{shown(file)} has no phase "test", only {", ".join(map(shown, content)) or "none"}; restore it.')
+        raise DataError(
+            f'{shown(file)} has no phase "test", only {", ".join(map(shown, content)) or "none"}; restore it.'
+        )
     read = _List(file, _Names(), file.parent)
     for name in ("train", "test"):
         phase = phases.get(name, [])
@@ -186,7 +188,25 @@ def _category(entry: Entry, names: _Names, key: str) -> str:
 
 
 def _read_entry(listing: Listing, read: _List, entry: Entry, *, is_test: bool) -> None:
-    names = read.names
+    label, kind = _label(entry, read.names)
+    files = None if label and not is_test else _files(listing, read, entry)
+    if files is None:
+        return
+    image, masks = files
+    if not is_test:
+        if listing.is_normal(image, masks, entry.where):
+            listing.add_reference(listing.category, image)
+        return
+    if str(image) in read.seen:
+        raise DataError(f"{entry.where}{shown(image)} is listed twice; remove one of the entries.")
+    read.seen.add(str(image))
+    if label and masks and not _fits(image.stem, masks[0].stem):
+        read.odd_masks[listing.category].append((image, masks[0]))
+    listing.add(listing.category, kind, image, masks, entry.where)
+
+
+def _label(entry: Entry, names: _Names) -> tuple[bool, str]:
+    """Return whether an image is anomalous, and the kind of its defect, or "good"."""
     written = entry.value(names.label)
     label = _LABELS.get(written) if isinstance(written, int | str) else None
     if label is None:
@@ -194,30 +214,18 @@ def _read_entry(listing: Listing, read: _List, entry: Entry, *, is_test: bool) -
     kind = entry.path(names.kind)
     if label and kind.lower() in _GOOD:
         raise DataError(f"{entry.where}{names.label} is 1, but {names.kind} is {kind!r}; correct one of them.")
-    image_name, mask_name = entry.text(names.image), entry.path(names.mask)
-    if not is_test and label:
-        return
-    image = listing.listed_file(image_name, entry.where, read.file, read.base)
-    if image is None:
-        return
-    masks = []
+    return label, (kind or "defect") if label else "good"
+
+
+def _files(listing: Listing, read: _List, entry: Entry) -> tuple[Path, list[Path]] | None:
+    """Return an entry's image and mask, if it has one; None if one of them cannot be used, which is reported."""
+    names, mask = [entry.text(read.names.image)], entry.path(read.names.mask)
     # Code that joins a folder and "" writes the folder where there is no mask.
-    if mask_name and not os.path.isdir(read.base / mask_name.replace("\\", "/")):  # noqa: PTH112 - see is_file
-        mask = listing.listed_file(mask_name, entry.where, read.file, read.base)
-        if mask is None:
-            return
-        masks.append(mask)
-    if not is_test:
-        if listing.is_normal(image, masks, entry.where):
-            listing.add_reference(listing.category, image)
-        return
-    if image in read.seen:
-        listing.report(read.file, f"{entry.where}{shown(image)} is listed twice; remove one of the entries.")
-        return
-    read.seen.add(image)
-    if label and masks and not _fits(image.stem, masks[0].stem):
-        read.odd_masks[listing.category].append((image, masks[0]))
-    listing.add(listing.category, (kind or "defect") if label else "good", image, masks, entry.where)
+    if mask and not os.path.isdir(read.base / mask.replace("\\", "/")):  # noqa: PTH112 - as in is_file
+        names.append(mask)
+    found = [listing.listed_file(name, entry.where, read.file, read.base) for name in names]
+    files = [file for file in found if file is not None]
+    return (files[0], files[1:]) if len(files) == len(names) else None
 
 
 def _fits(image: str, mask: str) -> bool:
@@ -252,4 +260,6 @@ def _finish(listing: Listing, read: _List, entries: list[Any]) -> None:
             there = (os.path.join(folder, name) for name in os.listdir(folder))  # noqa: PTH118, PTH208 - as above
             unlisted += sum(PurePath(path).suffix.lower() in IMAGE_SUFFIXES and path not in files for path in there)
     if unlisted:
-        listing.notes.append(f"Pictures that {shown(read.file.name)} does not list, and which are left out: {unlisted}.")
+        listing.notes.append(
+            f"Pictures that {shown(read.file.name)} does not list, and which are left out: {unlisted}."
+        )

@@ -1,4 +1,4 @@
-"""Real-IAD and its sisters Real-IAD D3 and Variety: lists say which image is normal, which defective, and where masks are.
+"""Real-IAD and its sisters Real-IAD D3 and Variety: where their pictures and their lists are.
 
 realiad_256/<category>/{OK | NG/<defect>}/S0001/<category>_0001_OK_C1_<time>.jpg
 realiad_jsons/<category>.json, or realiad_jsons/realiad_jsons/<category>.json
@@ -7,22 +7,17 @@ realiad_jsons/<category>.json, or realiad_jsons/realiad_jsons/<category>.json
 from __future__ import annotations
 
 import os
-import re
-import statistics
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.folders import check_root, contents_of, files_in, find_root, folders_in, is_doubled, name_of
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.json_lists import Entry, entries_in, read_json
 from lvlm_ad.datasets.listing import Listing
+from lvlm_ad.datasets.real_iad_lists import CategoryList
 from lvlm_ad.errors import DataError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lvlm_ad.datasets.masks import Threshold
 
 __all__ = ["D3", "REAL_IAD", "REAL_IAD_SPLITS", "VARIETY", "Family", "is_family", "read_family"]
@@ -64,7 +59,6 @@ VARIETY = Family(
 REAL_IAD_SPLITS = ("sv", "fuiad_0.0", "fuiad_0.1", "fuiad_0.2", "fuiad_0.4")
 """Other lists of Real-IAD: one view of each part, and training lists with that share of defects."""
 
-_VIEW = re.compile(r"(.+)_C(\d)_")
 _CLASSES = ("OK", "NG")
 
 
@@ -100,13 +94,16 @@ def read_family(family: Family, root: Path, threshold: Threshold, split: str = "
     for file in chosen:
         listing.category = file.stem
         try:
-            if not _read_list(listing, family, file, 1 if split == "sv" else family.views):
+            if not _read_category(listing, family, file, 1 if split == "sv" else family.views):
                 absent.append(file.stem)
         except DataError as error:
             listing.report(file, str(error))
     if len(absent) == len(chosen):
-        what = f"of the categories that {shown(lists)} names, such as {listed(absent, 3)}" if absent else "that is listed"
-        raise DataError(f"{shown(pictures)} holds none {what}; it holds {contents_of(pictures)}.")
+        names = f": {listed([*map(shown, absent)], 3)}" if absent else ""
+        raise DataError(
+            f"{shown(pictures)} holds none of the categories that {shown(lists)} lists{names}; it holds "
+            f"{contents_of(pictures)}. Give the folder of the pictures that belong to the lists."
+        )
     if len(chosen) - len(absent) < len(files):
         listing.notes.append(f"{len(chosen) - len(absent)} of the {len(files)} listed categories are read.")
     if not only:
@@ -126,8 +123,8 @@ def _pictures(family: Family, root: Path) -> tuple[Path, str]:
         found = _sizes(family, home) if home is not None else []
     if not found:
         raise DataError(
-            f"{shown(root)} is not {family.title}: it holds {contents_of(root)}, but {family.pictures[0]}/<category>/OK "
-            f"and {family.lists}/<category>.json were expected."
+            f"{shown(root)} is not {family.title}: it holds {contents_of(root)}, but {family.pictures[0]}/<category>/"
+            f"OK and {family.lists}/<category>.json were expected."
         )
     if len(found) > 1:
         names = " and ".join(shown(folder.name) for folder in found)
@@ -164,122 +161,22 @@ def _lists(family: Family, pictures: Path, split: str) -> Path:
     )
 
 
-def _read_list(listing: Listing, family: Family, file: Path, views: int | None) -> bool:
-    """Read one category's list; return False if its pictures are not there."""
-    content = read_json(file)
-    category, place = file.stem, shown(file.name)
-    if not isinstance(content, dict):
-        raise DataError(f"{place} must be an object with meta, train and test; restore it.")
-    for name in ("meta", "train", "test"):
-        if name not in content:
-            raise DataError(f"{place}: the field {name!r} is missing; restore the list.")
-    meta = Entry(content["meta"] if isinstance(content["meta"], dict) else {}, f"{place}, meta", 1)
-    prefix, normal = meta.text("prefix"), meta.text("normal_class")
-    folder = Path(os.path.normpath(listing.root / prefix))
+def _read_category(listing: Listing, family: Family, file: Path, views: int | None) -> bool:
+    """Read one category; return False if its pictures are not there."""
+    lists = CategoryList.read(file, mask_decides=family.mask_decides)
+    folder = Path(os.path.normpath(listing.root / lists.prefix))
     if not folder.is_relative_to(os.path.normpath(listing.root)):
-        raise DataError(f"{place}: the prefix {prefix!r:.200} leads out of {shown(listing.root)}; restore the list.")
+        raise DataError(
+            f"{shown(file)}: the prefix {lists.prefix!r:.200} leads out of {shown(listing.root)}; restore the list."
+        )
     if not folder.is_dir():
         return False
     if is_doubled(folder, _is_category):
         name = shown(folder.name)
         raise DataError(f"{name}/{name}/ holds what belongs into {name}/; move it one level up.")
-    reader = _Reader(listing, family, file, folder, normal)
-    for entry in entries_in(content["train"], f"{place}, train"):
-        reader.read(entry, is_test=False)
-    for entry in entries_in(content["test"], f"{place}, test"):
-        reader.read(entry, is_test=True)
-    reader.report(views)
+    lists.add_to(listing, folder)
+    lists.report_oddities(listing, family.title, views)
     return True
-
-
-class _Reader:
-    """Reads the entries of one category."""
-
-    def __init__(self, listing: Listing, family: Family, file: Path, folder: Path, normal: str) -> None:
-        self._listing = listing
-        self._family = family
-        self._file = file
-        self._folder = folder
-        self._normal = normal
-        self._parts: Counter[str] = Counter()
-        self._seen: set[Path] = set()
-        self._unmasked: list[str] = []
-        self._unclear: list[str] = []
-
-    def read(self, entry: Entry, *, is_test: bool) -> None:
-        """Add an image."""
-        try:
-            self._read(entry, is_test=is_test)
-        except DataError as error:
-            self._listing.report(self._file, str(error))
-
-    def _read(self, entry: Entry, *, is_test: bool) -> None:
-        category = self._file.stem
-        if (named := entry.text("category")) != category:
-            raise DataError(f"{entry.where}category is {named!r:.80}, but the list is that of {category}; correct it.")
-        kind, name = entry.text("anomaly_class"), entry.text("image_path")
-        mask_name = entry.path("mask_path") if entry.value("mask_path") is not None else ""
-        is_defect = bool(mask_name) and (kind != self._normal or self._family.mask_decides)
-        part, facts = self._facts(name)
-        if is_test:
-            self._parts[part] += bool(part)
-            if not mask_name and kind != self._normal:
-                self._unmasked.append(name)
-            if is_defect and kind == self._normal:
-                self._unclear.append(name)
-        elif is_defect:
-            return
-        image = self._listing.listed_file(name, entry.where, self._file, self._folder)
-        if image is None:
-            return
-        if not is_test:
-            self._listing.add_reference(category, image)
-            return
-        masks = []
-        if mask_name:
-            mask = self._listing.listed_file(mask_name, entry.where, self._file, self._folder)
-            if mask is None:
-                return
-            masks.append(mask)
-        if image in self._seen:
-            raise DataError(f"{entry.where}{shown(image)} is listed twice; remove one of the entries.")
-        self._seen.add(image)
-        defect = "good" if not is_defect else "defect" if kind == self._normal else kind
-        self._listing.add(category, defect, image, masks, entry.where, **facts)
-
-    def _facts(self, name: str) -> tuple[str, Mapping[str, Any]]:
-        match = _VIEW.match(PurePosixPath(name.replace("\\", "/")).stem)
-        if match is None:
-            return "", {}
-        return match[1], {"tags": {"view": f"C{match[2]}"}, "part": f"{self._file.stem}/{match[1]}"}
-
-    def report(self, views: int | None) -> None:
-        """Report what is odd about the category as a whole."""
-        place, title = shown(self._file.name), self._family.title
-        if self._unmasked:
-            self._listing.report(
-                self._file,
-                f"{place}: {len(self._unmasked)} of {len(self._seen)} test images have the class of a defect, but no "
-                f"mask_path, such as {self._unmasked[0]!r}; they count as normal, as in {title}'s own code.",
-                "warning",
-            )
-        if self._unclear:
-            self._listing.report(
-                self._file,
-                f"{place}: {len(self._unclear)} of {len(self._seen)} test images have the class {self._normal}, but a "
-                f"mask_path, such as {self._unclear[0]!r}; they count as defects.",
-                "warning",
-            )
-        del self._parts[""]
-        usual = views or (statistics.mode(self._parts.values()) if self._parts else 0)
-        odd = [part for part, count in self._parts.items() if count != usual]
-        if odd:
-            self._listing.report(
-                self._file,
-                f"{place}: {len(odd)} of {len(self._parts)} parts have other than {usual} "
-                f"{'view' if usual == 1 else 'views'}: {listed([shown(part) for part in odd], 3)}.",
-                "warning",
-            )
 
 
 def _report_unlisted(listing: Listing, pictures: Path, lists: Path, known: set[str]) -> None:
@@ -289,6 +186,6 @@ def _report_unlisted(listing: Listing, pictures: Path, lists: Path, known: set[s
             listing.category = folder.name
             listing.report(
                 folder,
-                f"{shown(folder)} has no list {shown(lists / (folder.name + '.json'))}, so none of its images has a label; "
-                "restore the list, or remove the folder.",
+                f"{shown(folder)} has no list: {shown(lists / (folder.name + '.json'))} must say which of its images "
+                "are normal. Restore the list, or remove the folder.",
             )
