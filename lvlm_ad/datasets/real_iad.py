@@ -129,7 +129,7 @@ def _pictures(family: Family, root: Path) -> tuple[Path, str]:
     if len(found) > 1:
         names = " and ".join(shown(folder.name) for folder in found)
         raise DataError(f"{shown(root)} holds {names}; give the one to measure: --data {shown(found[0])}.")
-    if is_doubled(found[0], lambda folder: any(map(_is_category, folders_in(folder)))):
+    if is_doubled(found[0], lambda folder: folder.is_dir() and any(map(_is_category, folders_in(folder)))):
         name = shown(found[0].name)
         raise DataError(f"{name}/{name}/ in {shown(root)} holds what belongs into {name}/; move it one level up.")
     return found[0], ""

@@ -145,6 +145,10 @@ def test_a_tree_is_read_refused_or_told(trees, tree):
         errors = [refusal_with_a_shot(report.dataset)]
     elif expected.get("found_by") == "check":
         check_numbers(report.dataset, expected, root)
+    for split, counts in expected.get("splits", {}).items():
+        unlabelled = load_dataset(name, root, split=split.replace("_", "-"))
+        assert Counter(one.category for one in unlabelled) == counts
+        assert not any(one.is_labelled or one.label or one.mask is not None for one in unlabelled)
     if not expected["ok"]:
         told = errors if expected["severity"] == "error" else warnings
         assert any(all(word in message for word in expected["names"]) for message in told), told or warnings
@@ -169,7 +173,8 @@ def test_a_tree_is_recognized_by_its_folder_alone(trees, tree):
     expected = all_expected[tree]
     name, found = NAMES[expected["loader"]], recognized(folder / expected["root"])
     assert found in {name, None}
-    if expected["ok"] and READERS[name].fits is not None:
+    # Data of MVTec's layout has been read by its folders since before lists were read.
+    if expected["ok"] and READERS[name].fits is not None and tree != "meta_mvtec":
         assert found == name
 
 

@@ -1,0 +1,117 @@
+"""MVTec AD 2: lights, parts, and splits without labels."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lvlm_ad
+from lvlm_ad.datasets import check_dataset, load_dataset
+from lvlm_ad.errors import ConfigError, DataError
+from lvlm_ad.runs import read_run
+
+
+def picture(path, value=100):
+    """Write a grey image of 32 x 24 pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (32, 24), value).save(path)
+
+
+@pytest.fixture
+def ad2(tmp_path):
+    """The folder of an object with two good and two bad parts under two lights, and two private images a split."""
+    folder = tmp_path / "ad2" / "vial"
+    for number in range(2):
+        picture(folder / "train" / "good" / f"{number:03}_regular.png")
+        picture(folder / "validation" / "good" / f"{number:03}_regular.png")
+        picture(folder / "test_private" / f"{number:03}_regular.png", 140 + number)
+        picture(folder / "test_private_mixed" / f"{number:03}_mixed.png", 150 + number)
+        for light in ("regular", "shift_1"):
+            for kind in ("good", "bad"):
+                picture(folder / "test_public" / kind / f"{number:03}_{light}.png", 90 + number + 10 * len(kind))
+            mask = np.zeros((24, 32), np.uint8)
+            mask[:6, :8] = 255
+            path = folder / "test_public" / "ground_truth" / "bad" / f"{number:03}_{light}_mask.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask).save(path)
+    return folder
+
+
+def test_images_of_one_part_under_several_lights_share_its_name(ad2):
+    """The light is a tag; the part is named by object, kind and number, since a good and a bad part may share one."""
+    found = {one.id: (one.tags, one.part) for one in load_dataset("mvtec-ad-2", ad2.parent)}
+    assert found["vial/bad/001_shift_1"] == ({"lighting": "shift_1"}, "vial/bad/001")
+    assert found["vial/bad/001_regular"] == ({"lighting": "regular"}, "vial/bad/001")
+    assert len({part for _, part in found.values()}) == 4
+
+
+def test_object_and_folder_around_are_roots_too(ad2):
+    """One object's folder, and the folder around the data set's, hold the same images."""
+    ids = [one.id for one in load_dataset("mvtec-ad-2", ad2.parent)]
+    assert [one.id for one in load_dataset("mvtec-ad-2", ad2)] == ids
+    assert [one.id for one in load_dataset("mvtec-ad-2", ad2.parent.parent)] == ids
+
+
+def test_private_images_are_neither_good_nor_bad(ad2):
+    """They load and pass the check; nothing says that they are normal."""
+    dataset = load_dataset("mvtec-ad-2", ad2.parent, split="private-mixed")
+    assert [(one.id, one.is_labelled, one.label, one.mask) for one in dataset] == [
+        ("vial/unlabelled/000_mixed", False, False, None),
+        ("vial/unlabelled/001_mixed", False, False, None),
+    ]
+    assert dataset.split == "private-mixed"
+    assert dataset.defects == {"vial": ()}
+    assert check_dataset("mvtec-ad-2", ad2.parent, split="private-mixed").problems == ()
+
+
+def test_a_damaged_validation_image_is_found(ad2):
+    """The check reads the headers of validation images."""
+    (ad2 / "validation" / "good" / "001_regular.png").write_bytes(b"")
+    (problem,) = check_dataset("mvtec-ad-2", ad2).problems
+    assert problem.where == "vial/validation/001_regular.png"
+
+
+def test_data_info_counts_groups_and_unlabelled_images(ad2, lvlm_ad_command):
+    """The counts are those of the tree; without labels there is nothing good or bad."""
+    info = json.loads(lvlm_ad_command("data", "info", "--data", ad2.parent, "--json").stdout)
+    assert (info["split"], info["images"], info["good"], info["bad"], info["masks"]) == ("public", 8, 4, 4, 4)
+    assert info["defects"] == {"vial": ["bad"]}
+    assert (info["references"], info["validation"]) == ({"vial": 2}, {"vial": 2})
+    assert info["groups"] == {"tags": {"lighting": {"regular": 4, "shift_1": 4}}, "parts": 4}
+    shown = lvlm_ad_command("data", "info", "--data", ad2.parent, "--split", "private").stdout
+    assert "mvtec-ad-2, split private: 2 test images" in shown
+    assert "Unlabelled" in shown
+    assert lvlm_ad_command("data", "check", "--data", ad2.parent, "--split", "private").returncode == 0
+
+
+def test_a_bench_without_labels_is_refused(ad2, lvlm_ad_command):
+    """One line says that there is no metric, and what to measure."""
+    done = lvlm_ad_command("bench", "--data", ad2.parent, "--split", "private")
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "lvlm-ad: The images of mvtec-ad-2, split private, have no labels, so no metric; measure a split with labels: "
+        "--split public."
+    )
+
+
+def test_a_run_records_its_split(ad2, tmp_path):
+    """The manifest names the split, which is a part of what the hash is made of; a set with one split has none."""
+    conditions = {"image_size": 32, "division": "grid", "grid_rows": 2, "grid_columns": 2, "min_area": 0}
+    common = {"models": "contrast", "reference_rows": False, "settings": conditions, "out": tmp_path / "out"}
+    run, *_ = lvlm_ad.bench(data=ad2.parent, resamples=0, **common)
+    assert run.manifest.dataset.split == "public"
+    assert read_run(run.dir).manifest.dataset.summary == "mvtec-ad-2, split public: 8 images of vial"
+    other, *_ = lvlm_ad.bench(dataset="folder", data=ad2 / "test_public", resamples=0, **common)
+    assert "split" not in json.loads((other.dir / "run.json").read_text())["dataset"]
+
+
+def test_unknown_splits_are_refused(ad2):
+    """The nearest name is given; a data set with one split has no other."""
+    with pytest.raises(ConfigError, match=r"no split 'private_mixed'. Did you mean 'private' or 'private-mixed'"):
+        load_dataset("mvtec-ad-2", ad2.parent, split="private_mixed")
+    with pytest.raises(ConfigError, match="has only one split"):
+        load_dataset("folder", ad2 / "test_public", split="private")
+    (ad2 / "test_private").rename(ad2 / "else")
+    with pytest.raises(DataError, match=r"no folder test_private/.*give --split public"):
+        load_dataset("mvtec-ad-2", ad2.parent, split="private")
