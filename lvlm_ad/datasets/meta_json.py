@@ -12,6 +12,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -70,10 +71,9 @@ def is_meta_json(root: Path) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    if not is_file(path):
-        return b""
-    with path.open("rb") as file:
+    with suppress(OSError), path.open("rb") as file:
         return file.read(_HEAD)
+    return b""
 
 
 def _is_lines(path: Path) -> bool:
@@ -152,12 +152,12 @@ def _read_lines(listing: Listing, home: Path, only: str) -> None:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            entries.append(json.loads(line) if line.strip() else None)
+            entries += [json.loads(line)] if line.strip() else []
         except (ValueError, RecursionError) as error:
             raise DataError(f"{shown(path)}, line {number}, is not valid JSON ({error}); restore it.") from None
-    return [entry for entry in entries if entry is not None]
+    return entries
 
 
 def _all_entries(phase: Any) -> Iterator[Any]:

@@ -99,4 +99,4 @@ def _facts(category: str, kind: str, image: Path) -> dict[str, Any]:
     number, _, light = image.stem.partition("_")
     # In a private split each part has one image.
     part = f"{category}/{kind}/{number}" if kind else ""
-    return {"tags": {"lighting": light}, "part": part}
+    return {"tags": {"lighting": light} if light else {}, "part": part}

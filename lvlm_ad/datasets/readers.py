@@ -183,7 +183,7 @@ READERS: dict[str, Reader] = {
         is_ad2,
         licence=_NON_COMMERCIAL,
         page="mvtec.com/company/research/datasets",
-        metrics=("pixel_aupro@0.05", "seg_f1", "class_f1"),
+        metrics=("pixel_aupro@0.05", "segf1", "classf1"),
         splits={name: partial(read_ad2, split=name) for name in AD2_SPLITS if name != "public"},
         split="public",
     ),

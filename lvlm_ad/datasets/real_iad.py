@@ -114,7 +114,7 @@ def read_family(family: Family, root: Path, threshold: Threshold, split: str = "
 def _pictures(family: Family, root: Path) -> tuple[Path, str]:
     """Return the folder of the categories, and the only category to read if the root is one."""
     around = root.absolute().parent
-    if _is_category(root) and (around.name in family.pictures or (around / "splits").is_dir()):
+    if _is_category(root) and (around.name in family.pictures or _sizes(family, around) == [around]):
         return around, name_of(root)
     if name_of(root) in family.pictures:
         found = [root]
