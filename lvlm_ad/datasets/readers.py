@@ -76,7 +76,7 @@ class Reader:
             >>> READERS["mvtec-ad-2"].of_split("privat")
             Traceback (most recent call last):
             ...
-            lvlm_ad.errors.ConfigError: MVTec AD 2 has no split 'privat'. Did you mean 'private'?
+            lvlm_ad.errors.ConfigError: MVTec AD 2 has no split 'privat'. Did you mean 'private' or 'private-mixed'?
         """
         if split in {None, "", self.split}:
             return self.read
