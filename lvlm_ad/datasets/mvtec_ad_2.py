@@ -86,10 +86,12 @@ def _read_object(listing: Listing, folder: Path, split: str) -> None:
 
 
 def _read_public(listing: Listing, folder: Path, test: Path) -> None:
-    misplaced = folder / "ground_truth"
-    if misplaced.is_dir() and not (test / "ground_truth").is_dir():
+    masks, misplaced = test / "ground_truth", folder / "ground_truth"
+    if misplaced.is_dir() and not masks.is_dir():
         listing.report(misplaced, f"{shown(misplaced)}/ lies one level too high; move it into {shown(test)}/.")
         return
+    for path in listing.images_in(masks, counts_others=False) if masks.is_dir() else ():
+        listing.report(path, f"{shown(path)} lies one level too high; move it into {shown(masks / 'bad')}/.")
     kinds = [kind for kind in folders_in(test) if kind.name != "ground_truth"]
     read_kinds(listing, test, kinds, listing.category, Layout(facts=_facts))
 

@@ -65,6 +65,14 @@ def test_private_images_are_neither_good_nor_bad(ad2):
     assert check_dataset("mvtec-ad-2", ad2.parent, split="private-mixed").problems == ()
 
 
+def test_a_mask_one_level_too_high_is_named(ad2):
+    """It is not read as that of an image, although its name fits one."""
+    masks = ad2 / "test_public" / "ground_truth"
+    (masks / "bad" / "001_regular_mask.png").rename(masks / "001_regular_mask.png")
+    with pytest.raises(DataError, match=r"ground_truth/001_regular_mask.png lies one level too high; move it into"):
+        load_dataset("mvtec-ad-2", ad2)
+
+
 def test_a_damaged_validation_image_is_found(ad2):
     """The check reads the headers of validation images."""
     (ad2 / "validation" / "good" / "001_regular.png").write_bytes(b"")
