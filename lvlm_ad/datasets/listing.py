@@ -71,7 +71,7 @@ class Listing:
         self.category = ""
         self.empty_masks: list[tuple[str, Path, Path]] = []
         self._threshold = threshold
-        self._samples: dict[str, list[Sample]] = {}
+        self._samples: dict[str, dict[str, Sample]] = {}  # id -> folder, or file of a list -> sample
         self._references: dict[str, list[Path]] = {}
         self._validation: dict[str, list[Path]] = {}
         self._depths: defaultdict[str, Depth] = defaultdict(Depth)
@@ -85,7 +85,7 @@ class Listing:
     @property
     def has_masks(self) -> bool:
         """Whether a sample so far has a mask."""
-        return any(sample.mask_path is not None for samples in self._samples.values() for sample in samples)
+        return any(one.mask_path is not None for namesakes in self._samples.values() for one in namesakes.values())
 
     def report(self, subject: Path | str, message: str, severity: Severity = "error") -> None:
         """Note a problem."""
@@ -199,12 +199,13 @@ class Listing:
         """
         category, defect = normalized(category), normalized(defect)
         identity = f"{category}/{defect}/{normalized(image.stem)}"
-        namesakes = self._samples.setdefault(identity, [])
+        namesakes = self._samples.setdefault(identity, {})
         # A list names each file on purpose; in a folder, the second file may be left over from a conversion.
-        twin = next((one for one in namesakes if one.image_path.parent == image.parent), None)
+        key = str(image) if where else os.path.dirname(image)  # noqa: PTH120 - as text, faster
+        twin = namesakes.get(key)
         if identity != identity.encode(errors="replace").decode():
             self.report(image, f"{where}{shown(image)} has a name that is not valid UTF-8; rename it.")
-        elif twin is not None and (not where or twin.image_path == image):
+        elif twin is not None:
             what = f"{shown(image)} and {shown(twin.image_path)} would both have the id {shown(identity)}; rename one."
             again = f"{shown(image)} is listed twice, as {shown(identity)}; remove one of the lines."
             self.report(identity, where + (again if twin.image_path == image else what))
@@ -223,7 +224,7 @@ class Listing:
                 more_masks=parts[1:],
                 **facts,
             )
-            namesakes.append(sample)
+            namesakes[key] = sample
 
     def expect_empty(self, identity: str, image: Path, mask: Path) -> None:
         """Have a check read the mask of a good image, in a data set that has one for each of thousands of them."""
@@ -243,7 +244,8 @@ class Listing:
 
     def _samples_with_ids(self) -> Iterator[Sample]:
         """Yield the samples; where several would have the same id, their paths in the root replace the stems."""
-        for namesakes in self._samples.values():
+        for by_place in self._samples.values():
+            namesakes = list(by_place.values())
             if len(namesakes) == 1:
                 yield namesakes[0]
                 continue
