@@ -153,6 +153,7 @@ class Method:
         places: the kind of place that it answers with; empty: it gives no map, so pixel metrics are undefined.
         needs_regions: whether images are divided, so that the view has regions.
         needs_pool: whether it uses the view's ``pool``, whose images are then part of the run's identity.
+        needs_questions: whether it asks the questions of the data set, so that data sets without any cannot be used.
         image_size: the side to which images are stretched unless the user sets one; None: the protocol's.
         source: SHA-256 (hex) of the method's code, as ``Backend.source``.
 
@@ -174,6 +175,7 @@ class Method:
     places: ClassVar[Places] = "regions"
     needs_regions: ClassVar[bool] = True
     needs_pool: ClassVar[bool] = False
+    needs_questions: ClassVar[bool] = False
     image_size: ClassVar[int | None] = None
     source: ClassVar[str] = ""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from lvlm_ad.regions.shapes import Box, Cell, Mask, Point, Polygon, Region
-from lvlm_ad.text2seg.finding import Finding
+from lvlm_ad.text2seg.finding import Chosen, Finding
 from lvlm_ad.text2seg.scores import Scores, Status
 
 if TYPE_CHECKING:
@@ -36,7 +36,19 @@ def flaw_of(finding: Any, view: View, places: Places = "regions") -> str:
         return f"returned {type(finding).__name__}; it must return a Finding{made}"
     if finding.shapes and not places:
         return "returned places, but its attribute places is empty"
+    if finding.choices and not _fit(finding.choices, view):
+        return "returned choices that do not fit the view's questions; it must return a Chosen for each of them"
     return _flaw_of_fields(finding) or next(filter(None, (_flaw_of_place(one, view) for one in finding.shapes)), "")
+
+
+def _fit(choices: Any, view: View) -> bool:
+    """Whether there is a choice for each question of a view, among its options or None."""
+    if not isinstance(choices, tuple) or len(choices) != len(view.questions):
+        return False
+    return all(
+        isinstance(one, Chosen) and (one.option is None or one.option in range(len(asked.options)))
+        for one, asked in zip(choices, view.questions, strict=True)
+    )
 
 
 def _flaw_of_fields(finding: Finding) -> str:

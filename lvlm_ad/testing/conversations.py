@@ -15,6 +15,7 @@ import numpy as np
 
 from lvlm_ad.backend import Answer, Capabilities, Picture, Request
 from lvlm_ad.conventions import convention_names, load_convention
+from lvlm_ad.datasets.questions import DETECTION, Question
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.conversation import Talk
 from lvlm_ad.methods import AskedModel, Method, View
@@ -49,6 +50,12 @@ SIDE = 96
 SEED = hashlib.sha256(b"0/bolt/000").hexdigest()
 """The seed of the views, as a bench makes it."""
 
+QUESTIONS = (
+    Question("Is there any defect in the object?", ("Yes.", "No."), DETECTION),
+    Question("What kind of defect is it?", ("Scratch.", "Dent.", "Hole.", "None of these."), "Defect Classification"),
+)
+"""The data set's questions about each image."""
+
 Respond = Callable[[int, Request], Answer]
 """Takes the number of a question, from 0, and the question; returns its answer."""
 
@@ -63,6 +70,7 @@ KINDS: dict[str, str] = {
     "yes": "Yes. Confidence: $x",
     "no": "No.",
     "nothing": "[]",
+    "letter": "B",
 }
 """Kind of answer -> its text, in which $x and $y are numbers that follow from the question."""
 
@@ -156,6 +164,7 @@ def view_of(
         references=[Picture.from_pixels(noise(10 + number, len(image))) for number in range(shots)],
         pool=[noise(10 + number, len(image)) for number in range(4)] if method.needs_pool else (),
         seed=seed,
+        questions=QUESTIONS,
         model=_model_for(method),
         protocol=protocol,
         fill=lambda values: _filled(method, load_prompt(protocol.prompt), values),

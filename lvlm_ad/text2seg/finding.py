@@ -11,10 +11,23 @@ if TYPE_CHECKING:
     from lvlm_ad.regions.shapes import Shape
     from lvlm_ad.text2seg.scores import Scores, Status
 
-__all__ = ["Finding", "Source"]
+__all__ = ["Chosen", "Finding", "Source"]
 
 Source = Literal["", "probability", "text"]
 """Where a yes or no comes from: the probabilities of its token, or its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The option of a multiple-choice question that an answer chose.
+
+    Attributes:
+        option: its index; None if the answer commits to none.
+        status: as ``Scores.status``.
+    """
+
+    option: int | None
+    status: Status = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,7 @@ class Finding:
         mass: probability of yes and no together, if the image score comes from it; else None.
         spread: standard deviation of the image scores of several answers; None if there are fewer than two.
         expected: how many of the scores are expected values over token probabilities.
+        choices: for each of the view's questions the option that was chosen; empty if they were not asked.
 
     Example:
         >>> Finding(0.9, (Region(3, 0.7),)).usable
@@ -46,6 +60,7 @@ class Finding:
     mass: float | None = None
     spread: float | None = None
     expected: int = 0
+    choices: tuple[Chosen, ...] = ()
 
     @property
     def usable(self) -> bool:
