@@ -235,7 +235,7 @@ def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:
         if answers["usable"] == answers["total"]:
             continue
         lines.append(f"{run.manifest.row_name}: {outcomes(answers)}.")
-        unusable = [record for record in run.predictions if record.image_score is None]
+        unusable = [record for record in run.predictions if not record.usable]
         for status in (*UNANSWERED, "refused", "truncated", "unparsable"):
             first = next((record for record in unusable if record.status == status and record.notes), None)
             if first is not None:

@@ -153,9 +153,7 @@ def same_run(first: Run, second: Run) -> str:
 
 def _left_out(run: Run) -> set[str]:
     """Return the images that the metrics leave out."""
-    if run.manifest.on_failure == "zero":
-        return set()
-    return {record.id for record in run.predictions if record.image_score is None}
+    return {record.id for record in run.predictions if record.is_left_out(run.manifest.on_failure)}
 
 
 def measured_categories(run: Run) -> dict[str, tuple[list[int], CategoryImages]]:

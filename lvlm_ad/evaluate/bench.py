@@ -255,7 +255,7 @@ def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) 
             retries.append(f"{prediction.record.id}: {prediction.retry_error[:300]}")
         image = next(iter(images.values()))
         session.progress.advance(
-            failed=image.record.image_score is None,
+            failed=not image.record.usable,
             stored=image.stored,
             cost=image.spent,
         )

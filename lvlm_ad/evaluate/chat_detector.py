@@ -22,6 +22,7 @@ from lvlm_ad.evaluate.views import Views, checked_model
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.plugins import utc_today, whom_it_asks
 from lvlm_ad.runs import TEXT_KEPT, StepRecord
+from lvlm_ad.text2seg.finding import Chosen
 
 if TYPE_CHECKING:
     from lvlm_ad.asking import Asked, Batcher
@@ -100,6 +101,9 @@ class ChatDetector(Detector["Backend"]):
             view = self._views.view(sample, regions)
         retry_errors: list[str] = []
         finding, steps = converse(method, view, lambda some: self._ask(some, view, retry_errors), self._drawing)
+        if method.needs_questions and not finding.choices:
+            # The conversation ended early; none of its answers counts, but every question does.
+            finding = replace(finding, choices=(Chosen(None, finding.status),) * len(view.questions))
         answered = [one.asked for one in steps if one.asked is not None]
         notes = [*finding.notes, *(note for one in steps for note in one.notes)]
         if protocol.scoring == "expected" and finding.usable and not all(one.answer.tokens for one in answered):

@@ -13,7 +13,7 @@ from lvlm_ad.datasets.readers import READERS, recognized
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, DataError, nearest
-from lvlm_ad.evaluate.method_choice import measurable, prompts_of, with_method
+from lvlm_ad.evaluate.method_choice import check_questions, measurable, prompts_of, with_method
 from lvlm_ad.evaluate.run_config import RunConfig
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
 from lvlm_ad.plugins import Model, find_model, title_of
@@ -149,6 +149,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
             categories=config.categories,
             split=config.split,
         )
+    check_questions(method, method_name, dataset)
     if dataset.image_size is not None and "image_size" not in protocol.model_fields_set:
         protocol = protocol.model_copy(update={"image_size": dataset.image_size})
     selected = dataset.select(config.categories, config.limit)

@@ -15,6 +15,7 @@ import numpy as np
 
 from lvlm_ad.baseline import DenseScores, Truth, View, flaw_of
 from lvlm_ad.datasets.images import resize_image, resize_mask
+from lvlm_ad.datasets.questions import LETTERS
 from lvlm_ad.deferred import deferred
 from lvlm_ad.errors import PluginError
 from lvlm_ad.evaluate.painting import kept_places
@@ -22,6 +23,7 @@ from lvlm_ad.methods import AskedModel, Finding
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.prompts import own_references, reference_paths
 from lvlm_ad.runs import TEXT_KEPT, MethodRecord, PredictionRecord
+from lvlm_ad.runs.prediction_records import ChoiceRecord
 from lvlm_ad.text2seg import paint, parse, write
 
 if TYPE_CHECKING:
@@ -105,8 +107,22 @@ def make_record(sample: Sample, finding: Finding, n_regions: int = 0, **evidence
         source=finding.source,
         mass=finding.mass,
         spread=finding.spread,
+        choices=_choices(sample, finding) if finding.choices else [],
         **{"notes": list(finding.notes), **evidence},
     )
+
+
+def _choices(sample: Sample, finding: Finding) -> list[ChoiceRecord]:
+    return [
+        ChoiceRecord(
+            type=asked.type,
+            options=len(asked.options),
+            right=asked.right_letter,
+            chosen=None if one.option is None else LETTERS[one.option],
+            status=one.status,
+        )
+        for asked, one in zip(sample.questions, finding.choices, strict=True)
+    ]
 
 
 def method_facts(plan: Plan, asked: AskedModel | None = None) -> dict[str, Any]:

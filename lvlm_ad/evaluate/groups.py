@@ -123,7 +123,7 @@ def group_metrics(
     categories = []
     for name, inside in where.items():
         own = [records[at] for at in inside]
-        measured = np.array([on_failure == "zero" or record.image_score is not None for record in own])
+        measured = np.array([not record.is_left_out(on_failure) for record in own])
         pixels = histograms.take(inside)
         categories.append(_Category(name, own, measured, pixels, fpr_limit, min(resamples, RESAMPLES), places))
     sizes: dict[str, Any] = {}

@@ -67,6 +67,7 @@ class Images:
         scores: the image scores; NaN where there is none.
         histograms: the pixels of each image by score; None without ground truth, and for own maps.
         measures: what ``shape_measures`` returned for each image; empty without ground truth.
+        has_score: whether something was asked about each image that gives an image score; else it is left out.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Images:
         self.scores: list[float] = []
         self.histograms: list[ScoreHistogram | None] = []
         self.measures: list[Mapping[str, float]] = []
+        self.has_score: list[bool] = []
         self._own_maps = PooledMaps(folder)
         self._own_indices: list[int] = []
 
@@ -94,6 +96,8 @@ class Images:
         histogram: ScoreHistogram | None = None,
         own_map: OwnMap | None = None,
         measures: Mapping[str, float] | None = None,
+        *,
+        has_score: bool = True,
     ) -> None:
         """Add an image with its histogram or its own map; with neither if it has no ground truth."""
         if own_map is not None:
@@ -101,6 +105,7 @@ class Images:
             self._own_indices.append(len(self.labels))
         self.histograms.append(histogram)
         self.measures.append(measures or {})
+        self.has_score.append(has_score)
         self.labels.append(label)
         self.scores.append(np.nan if image_score is None else image_score)
 
@@ -142,8 +147,9 @@ def measure_category(
         missing answers could have been); and for a method that names shapes "shapes", see ``category_shapes``.
     """
     labels, scores = np.array(images.labels, dtype=np.bool_), np.array(images.scores, dtype=np.float64)
-    missing = np.isnan(scores)
-    left_out = missing if on_failure == "exclude" else np.zeros_like(missing)
+    asked = np.array(images.has_score, dtype=np.bool_)
+    missing = np.isnan(scores) & asked
+    left_out = ~asked | missing if on_failure == "exclude" else ~asked
     kept = np.flatnonzero(~left_out)
     counts: dict[str, Any] = {"n_images": labels.size, "n_measured": kept.size}
     if images.fpr_limit != DEFAULT_FPR_LIMIT:
@@ -155,7 +161,8 @@ def measure_category(
             images.measures, missing.tolist(), images.places, leave_out=leave_out
         )
     if not kept.size:
-        undefined = dict.fromkeys(METRIC_NAMES, "no image has a usable answer")
+        why = "no image has a usable answer" if asked.any() else "no question asks whether there is a defect"
+        undefined = dict.fromkeys(METRIC_NAMES, why)
         metrics = {**dict.fromkeys(METRIC_NAMES), **counts, "undefined": undefined}
         return CategoryResult(metrics, {}, ScoreHistograms.of([None] * labels.size))
     histograms, own_map_metrics = images.pixels()
@@ -170,7 +177,8 @@ def measure_category(
     estimates = estimate_category(tested, result, resamples, category)
     result |= interval_fields(estimates)
     if missing.any():
-        result["range"] = _range(replace(tested, labels=labels, scores=scores), histograms)
+        every = histograms if asked.all() else histograms.take(np.flatnonzero(asked))
+        result["range"] = _range(replace(tested, labels=labels[asked], scores=scores[asked]), every)
     if left_out.any():
         histograms = ScoreHistograms.of(
             None if out else histogram for out, histogram in zip(left_out, histograms, strict=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lvlm_ad.datasets.images import shown
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.plugins.methods import load_method, method_names
 from lvlm_ad.plugins.own import is_own
@@ -13,12 +14,13 @@ from lvlm_ad.presets import load_prompt, preset_names
 from lvlm_ad.prompts import check_prompt
 
 if TYPE_CHECKING:
+    from lvlm_ad.datasets import Dataset
     from lvlm_ad.evaluate.run_config import RunConfig
     from lvlm_ad.methods import Method
     from lvlm_ad.plugins import Model
     from lvlm_ad.presets import PromptPreset, Protocol
 
-__all__ = ["measurable", "prompts_of", "with_method", "without_name"]
+__all__ = ["check_questions", "measurable", "prompts_of", "with_method", "without_name"]
 
 
 def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any]) -> Protocol:
@@ -29,6 +31,19 @@ def with_method(protocol: Protocol, method: Method, settings: Mapping[str, Any])
     if method.prompt and "prompt" not in settings:
         own["prompt"] = method.prompt
     return protocol.model_copy(update=own)
+
+
+def check_questions(method: Method, name: str, dataset: Dataset) -> None:
+    """Refuse a method that asks a data set's questions, if the data set has none.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if method.needs_questions and not any(sample.questions for sample in dataset):
+        raise ConfigError(
+            f"The method {name} asks the questions of a data set, and {dataset.name} in {shown(dataset.root)} has none. "
+            "Give a data set with questions, such as --dataset mmad, or another method."
+        )
 
 
 def measurable(models: Iterable[Model], named: Iterable[str], method: Method, title: str) -> list[Model]:

@@ -158,7 +158,8 @@ def _method(manifest: Manifest) -> tuple[Method | None, str]:
 def _missing(method: Method, sources: Sources | None) -> str:
     """Say which part of the data set a method needs and does not have; empty if nothing is missing."""
     if sources is None:
-        return "its method needs the data set; name it with --data" if method.needs_regions or method.needs_pool else ""
+        needs = method.needs_regions or method.needs_pool or method.needs_questions
+        return "its method needs the data set; name it with --data" if needs else ""
     if method.needs_regions and sources.divisions is None:
         return sources.note or "the run was not divided"
     return ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from lvlm_ad.datasets.images import resize_mask
+from lvlm_ad.evaluate.choices import choice_metrics
 from lvlm_ad.evaluate.counting import count_answer
 from lvlm_ad.evaluate.decide import DecisionSettings, alarms_of, decide
 from lvlm_ad.evaluate.detectors import added, make_record, with_score
@@ -118,7 +119,14 @@ class _Category:
             self.records.append(one.record)
             self.parts.append(one.parts)
             record = one.record
-            self.images.add(record.label, record.image_score, one.histogram, one.own_map, record.measures)
+            self.images.add(
+                record.label,
+                record.image_score,
+                one.histogram,
+                one.own_map,
+                record.measures,
+                has_score=record.has_score,
+            )
 
     def finalize(self, scores: Sequence[float]) -> None:
         """Replace the image scores by the final ones."""
@@ -201,6 +209,7 @@ class RowResult:
             "mean": summary(results),
             "categories": {name: one.metrics for name, one in results.items()},
             "intervals": intervals,
+            **choice_metrics(records),
             **answer_metrics(records, paid=paid, by_regions=self._plan.method_name == "regions"),
         }
         if paid and self._plan.protocol.scoring == "expected":
@@ -258,7 +267,7 @@ def answer_metrics(records: Sequence[PredictionRecord], *, paid: bool, by_region
     answered = [record for record in records if record.status not in UNANSWERED]
     # A conversation that failed was answered in part.
     billed = [record for record in records if record.status not in UNANSWERED or record.steps]
-    usable = sum(record.image_score is not None for record in records)
+    usable = sum(record.usable for record in records)
     statuses = Counter(record.status for record in records)
     counts = {status: statuses[status] for status in get_args(Status)}
     cost = added(record.cost_usd for record in billed) if paid else 0.0

@@ -15,6 +15,7 @@ from lvlm_ad.asking import AnswerStore
 from lvlm_ad.datasets.images import resize_mask
 from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
 from lvlm_ad.errors import RunError
+from lvlm_ad.evaluate.choices import choice_metrics
 from lvlm_ad.evaluate.decide import DecisionSettings, decide
 from lvlm_ad.evaluate.manifests import hash_of
 from lvlm_ad.evaluate.recorded import Conversations
@@ -186,6 +187,8 @@ def _usage(run: Run) -> Iterator[str]:
     usage = {name: value for name, value in run.metrics["usage"].items() if name != "spent_usd"}
     for name, expected in recomputed.items():
         yield from differences(expected, usage if name == "usage" else run.metrics.get(name), name)
+    expected, recorded = choice_metrics(run.predictions).get("choices"), run.metrics.get("choices")
+    yield from differences(expected, recorded, "choices")
 
 
 def _decisions(run: Run, reread: Callable[[PredictionRecord], str]) -> Iterator[str]:
@@ -224,13 +227,15 @@ def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None
 
 def _label(record: PredictionRecord, sample: Sample) -> str:
     if (record.category, record.label, record.defect) == (sample.category, sample.label, sample.defect):
-        return ""
+        asked = [(one.type, len(one.options), one.right_letter) for one in sample.questions]
+        recorded = [(one.type, one.options, one.right) for one in record.choices]
+        return "" if recorded in ([], asked) else "predictions.jsonl: questions are not the data set's"
     return "predictions.jsonl: label, kind of defect or category is not the data set's"
 
 
 def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None, sources: Sources) -> str:
     """Count an image's pixels again: by score if there is a division, else only how many are normal and anomalous."""
-    if run.manifest.on_failure == "exclude" and record.image_score is None:
+    if record.is_left_out(run.manifest.on_failure):
         return ""
     sample, divisions = sources.samples[record.id], sources.divisions
     if divisions is not None and record.n_regions != divisions.regions(sample).count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.backend import Answer
+from lvlm_ad.datasets.questions import LETTERS
 from lvlm_ad.errors import LvlmAdError
 from lvlm_ad.evaluate.painting import kept_places
 from lvlm_ad.evaluate.recorded import asked_of, is_cut, recorded_answers
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from lvlm_ad.asking import AnswerStore
     from lvlm_ad.evaluate.recorded import Conversations
     from lvlm_ad.runs import PredictionRecord, Run
+    from lvlm_ad.text2seg import Status
     from lvlm_ad.text2seg.finding import Finding
 
 __all__ = ["answer_problem"]
@@ -106,9 +108,15 @@ def _repeated(record: PredictionRecord, stored: AnswerStore | None, conversation
     return "" if _same(finding, record) else _OTHER_SCORES
 
 
+def letters_of(finding: Finding) -> list[tuple[str | None, Status]]:
+    """Return the letter of each choice, and its status."""
+    return [(None if one.option is None else LETTERS[one.option], one.status) for one in finding.choices]
+
+
 def _same(finding: Finding, record: PredictionRecord) -> bool:
     places = {"regions": {}, "shapes": [], **kept_places(finding.shapes)}
     expected = [finding.image, places["regions"], places["shapes"], finding.mass, finding.spread]
     recorded = [record.image_score, record.regions, record.shapes, record.mass, record.spread]
-    words = finding.status, list(finding.flags), finding.source
-    return close(expected, recorded, _SCORE) and words == (record.status, list(record.flags), record.source)
+    words = finding.status, list(finding.flags), finding.source, letters_of(finding)
+    read = [(one.chosen, one.status) for one in record.choices]
+    return close(expected, recorded, _SCORE) and words == (record.status, list(record.flags), record.source, read)

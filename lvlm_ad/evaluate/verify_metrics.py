@@ -54,7 +54,9 @@ def metric_differences(run: Run, pairs: Sequence[tuple[PredictionRecord, ScoreHi
         for category in manifest.dataset.categories
     }
     for record, histogram in pairs:
-        images[record.category].add(record.label, record.image_score, histogram, measures=record.measures)
+        images[record.category].add(
+            record.label, record.image_score, histogram, measures=record.measures, has_score=record.has_score
+        )
     results: dict[str, CategoryResult] = {}
     for category, scored in images.items():
         exact = None

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lvlm_ad.datasets.questions import DETECTION
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["DETECTION", "Choice", "ChoiceCounts", "Unparsed", "as_published", "choice_accuracy", "count_choices"]
-
-DETECTION = "Anomaly Detection"
-"""The subtask with a balanced accuracy."""
 
 _JOINT = {"Object Structure": "Object Analysis", "Object Details": "Object Analysis"}
 """Types of questions that are one subtask."""

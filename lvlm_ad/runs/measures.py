@@ -92,6 +92,41 @@ class GroupMeasures(_Measures):
     undefined: dict[str, str] = {}
 
 
+class ChoiceMeasures(_Measures):
+    """The answers to questions of one source and subtask, or an average."""
+
+    accuracy: Fraction | None
+    """An answer without a choice counts as wrong."""
+    left_out: Fraction | None
+    """An answer without a choice is left out."""
+    as_published: Fraction | None = None
+    """By the script of the data set's authors."""
+    chance: Fraction | None = None
+    """What guessing gives on average."""
+    interval: dict[str, Interval] = {}
+    asked: Count
+    unread: Count
+
+
+class LetterMeasures(_Measures):
+    """How often an option's letter stood in a question, was right, and was chosen."""
+
+    offered: Count
+    right: Count
+    chosen: Count
+
+
+class AllChoiceMeasures(_Measures):
+    """The answers to all multiple-choice questions."""
+
+    questions: Count
+    unread: dict[str, Count]
+    """Status -> answers without a choice."""
+    sources: dict[str, dict[str, ChoiceMeasures]]
+    """Source -> subtask, "Average", or a further number of detection."""
+    letters: dict[str, LetterMeasures]
+
+
 class UsageMeasures(_Measures):
     """Tokens, cost and time of all answers together; None where an answer does not report them."""
 
@@ -141,5 +176,7 @@ class Measures(_Measures):
     decisions: DecisionMeasures | None = None
     kinds: dict[str, dict[str, GroupMeasures]] = {}
     """Category -> kind of defect -> its metrics, where a category has several kinds."""
+    choices: AllChoiceMeasures | None = None
+    """Of a method that asks the data set's questions."""
     sizes: dict[str, GroupMeasures] = {}
     """Size of defect -> the metrics of such defects."""

@@ -7,20 +7,21 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lvlm_ad.backend import Outcome
+from lvlm_ad.datasets.questions import DETECTION, LETTERS
 from lvlm_ad.limits import REGIONS
 from lvlm_ad.regions.shapes import shape_from_json
 from lvlm_ad.runs.fields import Amount, Count, Fraction
 from lvlm_ad.text2seg import Status
 from lvlm_ad.text2seg.finding import Source
 
-__all__ = ["PredictionRecord", "StepRecord"]
+__all__ = ["ChoiceRecord", "PredictionRecord", "StepRecord"]
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-_NEWER = ("shapes", "flags", "source", "mass", "spread", "steps", "measures")
+_NEWER = ("shapes", "flags", "source", "mass", "spread", "steps", "measures", "choices")
 """Fields of a prediction that came later than version 0.2."""
 
 
@@ -35,6 +36,28 @@ class StepRecord(_Record):
     output_tokens: Count | None = None
     cost_usd: Amount | None = None
     seconds: Amount = 0.0
+
+
+class ChoiceRecord(_Record):
+    """A multiple-choice question, and what was chosen."""
+
+    type: str
+    """What the question is about, such as "Anomaly Detection"."""
+    options: Annotated[int, Field(ge=2, le=len(LETTERS))]
+    """How many options it has."""
+    right: str
+    """The right option's letter."""
+    chosen: str | None
+    """The letter that was chosen; None: none could be read."""
+    status: Status = "ok"
+    """Why none could be read."""
+
+    @model_validator(mode="after")
+    def _check_letters(self) -> ChoiceRecord:
+        letters = {*LETTERS[: self.options]}
+        if self.right not in letters or (self.chosen is not None and self.chosen not in letters):
+            raise ValueError(f"letters must be one of {LETTERS[: self.options]}")
+        return self
 
 
 class PredictionRecord(_Record):
@@ -90,6 +113,23 @@ class PredictionRecord(_Record):
     """The standard deviation of the image scores of several answers."""
     measures: dict[str, Amount] = {}
     """What ``shape_measures`` returned for this image, such as its IoU."""
+    choices: list[ChoiceRecord] = []
+    """The data set's questions about the image and what was chosen, in the order in which they were asked."""
+
+    @property
+    def has_score(self) -> bool:
+        """Whether something was asked that gives an image score; of multiple-choice questions only one does."""
+        return not self.choices or any(one.type == DETECTION for one in self.choices)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the image has an image score or, if nothing was asked that gives one, a choice that could be read."""
+        read = any(one.chosen is not None for one in self.choices)
+        return self.image_score is not None or (read and not self.has_score)
+
+    def is_left_out(self, on_failure: str) -> bool:
+        """Whether metrics leave the image out: it can have no image score, or has none and ``on_failure`` says so."""
+        return not self.has_score or (self.image_score is None and on_failure == "exclude")
 
     @field_validator("shapes")
     @classmethod

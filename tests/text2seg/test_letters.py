@@ -161,7 +161,7 @@ def test_an_answer_that_is_none(answer, status):
 
 
 def test_an_options_text_goes_before_a_letter():
-    """ "A scratch." is option B where option B says so; texts that two options share choose neither."""
+    """Where "A scratch." is the text of B, it chooses B; texts that two options share choose neither."""
     assert read_choice(Answer("A scratch."), ("Dent.", "A scratch.")).option == 1
     assert read_choice(Answer("Hole"), ("Hole.", "hole", "Dent.")).option is None
     assert read_choice(Answer("B"), ("Hole.", "hole", "Dent.")).option == 1
