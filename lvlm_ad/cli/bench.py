@@ -195,6 +195,7 @@ def _as_json(run: Run) -> dict[str, Any]:
 
 def _show_board(runs: list[Run], out: Path) -> None:
     """Print the leaderboard of all runs on this data in the output folder; write the leaderboard of all its runs."""
+    from lvlm_ad.cli.choice_tables import show_choices
     from lvlm_ad.cli.decision_lines import decision_lines
     from lvlm_ad.cli.terminal import print_board
     from lvlm_ad.files import write_file
@@ -209,6 +210,7 @@ def _show_board(runs: list[Run], out: Path) -> None:
         shell.say(f"left out: {problem}")
     board = make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint])
     print_board(board, shell.table_console(shell.BOARD_WIDTH))
+    show_choices(runs)
     for run in [run for run in runs if not run.manifest.model.frame] or runs[:1]:
         for line in decision_lines(run):
             shell.say(line)

@@ -16,7 +16,8 @@ from lvlm_ad.escape import escaped
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
-from lvlm_ad.leaderboard.shape_columns import shape_notes, shown_columns
+from lvlm_ad.leaderboard.shape_columns import shape_notes
+from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.datasets.questions import LETTERS
-from lvlm_ad.metrics.choices import DETECTION, Choice, as_published, choice_accuracy, count_choices
+from lvlm_ad.datasets.questions import LETTERS, QUESTION_TYPES
+from lvlm_ad.metrics.choices import DETECTION, Choice, as_published, choice_accuracy, count_choices, subtask_of
 from lvlm_ad.metrics.dataset_estimates import estimate_choices
 from lvlm_ad.text2seg import UNANSWERED
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import PredictionRecord
     from lvlm_ad.runs.prediction_records import ChoiceRecord
 
-__all__ = ["AVERAGE", "choice_metrics", "choices_of", "source_of"]
+__all__ = ["AVERAGE", "choice_metrics", "choices_of", "letters_in_words", "source_of", "subtasks_of"]
 
 AVERAGE = "Average"
 """The mean over subtasks, and the mean over sources."""
@@ -138,3 +138,29 @@ def _letters(asked: Sequence[ChoiceRecord]) -> dict[str, dict[str, int]]:
         }
         for at, letter in enumerate(LETTERS[: max(one.options for one in asked)])
     }
+
+
+def subtasks_of(choices: Mapping[str, Any]) -> list[str]:
+    """Return the subtasks of "choices" of metrics.json, in the order of MMAD's tables, others after them."""
+    known = dict.fromkeys(subtask_of(one) for one in QUESTION_TYPES)
+    extra = {AVERAGE, "Overkill", "Miss", "recall", "precision", "f1"}
+    found = {name for row in choices["sources"].values() for name in row} - extra
+    return [*(name for name in known if name in found), *sorted(found - set(known))]
+
+
+def letters_in_words(choices: Mapping[str, Any]) -> str:
+    """Say how often each letter was chosen, of all answers with a choice, and how often it is right, of all questions.
+
+    Example:
+        >>> letters = {"A": {"offered": 4, "right": 1, "chosen": 3}, "B": {"offered": 4, "right": 3, "chosen": 0}}
+        >>> letters_in_words({"questions": 4, "letters": letters})
+        'Letters chosen (right), percent: A 100.0 (25.0), B 0.0 (75.0).'
+    """
+    letters = choices["letters"]
+    chosen = sum(one["chosen"] for one in letters.values())
+    shares = [
+        f"{letter} {100 * one['chosen'] / chosen:.1f} ({100 * one['right'] / choices['questions']:.1f})"
+        for letter, one in letters.items()
+        if chosen
+    ]
+    return f"Letters chosen (right), percent: {', '.join(shares)}." if shares else "No letter was chosen."

@@ -41,8 +41,8 @@ def check_questions(method: Method, name: str, dataset: Dataset) -> None:
     """
     if method.needs_questions and not any(sample.questions for sample in dataset):
         raise ConfigError(
-            f"The method {name} asks the questions of a data set, and {dataset.name} in {shown(dataset.root)} has none. "
-            "Give a data set with questions, such as --dataset mmad, or another method."
+            f"The method {name} asks the questions of a data set, and {dataset.name} in {shown(dataset.root)} has "
+            "none. Give a data set with questions, such as --dataset mmad, or another method."
         )
 
 

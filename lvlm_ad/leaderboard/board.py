@@ -8,6 +8,8 @@ from itertools import groupby
 from typing import Any, Literal
 
 from lvlm_ad.errors import ConfigError, nearest
+from lvlm_ad.leaderboard.choice_ranking import rank_choices
+from lvlm_ad.leaderboard.choice_values import ACCURACY, CHOICE_METRICS
 from lvlm_ad.leaderboard.conditions import breadth, conditions_of, fits, titles_of
 from lvlm_ad.leaderboard.entries import ALL_SHAPE_METRICS, LOWER_IS_BETTER, Entry, make_entry, published_entry
 from lvlm_ad.leaderboard.evidence import Evidence
@@ -51,7 +53,7 @@ class Group:
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
         """Whether a row has the best or second best value, as printed, of the ranked rows; a single one has neither."""
         ranked = [one for one in self.entries if one.rank is not None]
-        if entry.rank is None or len(ranked) == 1 or metric not in {*METRIC_NAMES, *ALL_SHAPE_METRICS}:
+        if entry.rank is None or len(ranked) == 1 or metric not in {*METRIC_NAMES, *ALL_SHAPE_METRICS, *CHOICE_METRICS}:
             return ""
         values = {one.run: round(100 * value, 1) for one in ranked if (value := one.metrics.get(metric)) is not None}
         best = sorted(set(values.values()), reverse=metric not in LOWER_IS_BETTER)[:2]
@@ -84,7 +86,8 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
 
     Args:
         runs: the runs.
-        sort: the metric that ranks. Pixel AUROC orders rows with equal values, but does not change ranks.
+        sort: the metric that ranks; in a table of multiple-choice questions image AUROC stands for their accuracy.
+            Pixel AUROC orders rows with equal values, but does not change ranks.
         verified: whether the runs were recomputed; rows that cannot be, such as expected scores, are then not ranked.
 
     Raises:
@@ -118,12 +121,15 @@ def _group(
     title: str, conditions: Mapping[str, Any], runs: Sequence[Run], sort: str, evidence: Evidence, *, verified: bool
 ) -> Group:
     manifest = runs[0].manifest  # of the run that began the table
+    if sort == "image_auroc" and any(run.metrics.get("choices") for run in runs):
+        sort = ACCURACY
     by_name: dict[str, list[Manifest]] = {}
     for run in runs:
         by_name.setdefault(run.manifest.row_name, []).append(run.manifest)
     rows = [(run, make_entry(run, by_name[run.manifest.row_name], sort, evidence, verified=verified)) for run in runs]
     rows.sort(key=lambda row: _order(row[1], sort))
-    ranked, ranking = rank_rows([row for row in rows if row[1].kind == "ranked"], sort, evidence)
+    candidates = [row for row in rows if row[1].kind == "ranked"]
+    ranked, ranking = rank_choices(candidates) if sort == ACCURACY else rank_rows(candidates, sort, evidence)
     measured = sorted(
         (*ranked, *(entry for _, entry in rows if entry.kind != "ranked")), key=lambda one: _order(one, sort)
     )
@@ -136,6 +142,8 @@ def _group(
 
 def _no_interval(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidence) -> str:
     """Say why no row has an interval of the ranking metric; empty if one has, or if a row gives the reason itself."""
+    if sort == ACCURACY:
+        return ""
     named = any(METRIC_TITLES[sort] in entry.reason for _, entry in rows)
     if named or any(sort in entry.intervals for _, entry in rows):
         return ""
@@ -148,5 +156,5 @@ def _order(entry: Entry, sort: str) -> tuple[bool, float, float]:
 
 
 def _value(entry: Entry, metric: str) -> float:
-    value = entry.metrics[metric]
+    value = entry.metrics.get(metric)
     return -1.0 if value is None else value

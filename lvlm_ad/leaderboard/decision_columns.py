@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.decisions import KINDS
 from lvlm_ad.errors import ConfigError, listed, nearest
+from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, UNKNOWN, Column, percent, shortened, usd
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 
@@ -147,7 +148,7 @@ def chosen_columns(names: str) -> tuple[Column, ...]:
             ...
         lvlm_ad.errors.ConfigError: There is no column 'recal'. Did you mean 'recall'?
     """
-    known = {column.name: column for column in (*NUMBERS, *SHAPES.values(), *DECISIONS.values())}
+    known = {column.name: column for column in (*NUMBERS, *SHAPES.values(), *CHOICES.values(), *DECISIONS.values())}
     wanted = list(dict.fromkeys(name.strip().lower().replace("-", "_") for name in names.split(",") if name.strip()))
     for name in wanted:
         if name not in known:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lvlm_ad.decisions.figures import RATES
+from lvlm_ad.leaderboard.choice_values import ACCURACY, choice_intervals, choice_note, choice_values
 from lvlm_ad.leaderboard.marks import marks_of
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Manifest, Run, usd_per_image
@@ -28,7 +29,7 @@ __all__ = [
 ALL_SHAPE_METRICS = (*SHAPE_METRICS, *POINT_METRICS)
 """The metrics of shapes, as in "shapes" of metrics.json, in the order of tables."""
 
-LOWER_IS_BETTER = {"false_alarms"}
+LOWER_IS_BETTER = {"false_alarms", "choice_unread"}
 """Metrics of which a lower value is better."""
 
 _VALUE_KEPT = 24
@@ -48,7 +49,7 @@ class Entry:
             others, for ``reason``); "published" (its authors' number, not measured here).
         rank: the lowest and the highest rank that the row may have among the ranked rows of its table, with 95 %
             confidence for all rows together. None for rows that are not ranked, and where images are too few to rank.
-        metrics: metric -> fraction in 0..1, or None; with the metrics of shapes, if the run has them.
+        metrics: metric -> fraction in 0..1, or None; with the metrics of shapes and of questions, if the run has them.
         intervals: metric -> lower and upper end of its 95 % interval; metrics without an interval are missing.
         coverage: the fraction of images with a usable answer; None for published rows.
         cost_usd: cost of all answers; None if unknown.
@@ -106,8 +107,8 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
         name=f"{name} [{', '.join(marks)}]" if marks else name,
         kind="frame" if reference_row else "apart" if why_apart else "ranked",
         rank=None,
-        metrics=_values(mean),
-        intervals=_intervals(mean),
+        metrics={**_values(mean), **choice_values(metrics)},
+        intervals={**_intervals(mean), **choice_intervals(metrics)},
         coverage=metrics.get("coverage"),
         cost_usd=metrics["usage"]["cost_usd"],
         usd_per_image=usd_per_image(metrics),
@@ -190,12 +191,15 @@ def outcomes(answers: Mapping[str, int]) -> str:
 def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: bool) -> str:
     """Return why a row cannot be ranked; empty if it can."""
     manifest, mean = run.manifest, metrics["mean"]
+    title, value, intervals = METRIC_TITLES.get(sort, "accuracy"), mean.get(sort), mean.get("interval", {})
+    if sort == ACCURACY:
+        value, intervals = choice_values(metrics).get(sort), choice_intervals(metrics)
     no_interval = mean.get("no_interval", {}).get(sort, "too few images")
     if not no_interval.startswith("no "):
         no_interval = f"no interval: {no_interval}"
     if manifest.model.row == "dense":
         return "maps from files" if manifest.model.kind == "maps" else "own anomaly map, not scored by region"
-    excluded = manifest.on_failure == "exclude" and mean["n_measured"] < mean["n_images"]
+    excluded = manifest.on_failure == "exclude" and sort != ACCURACY and mean["n_measured"] < mean["n_images"]
     expected = manifest.protocol.get("scoring") == "expected"
     by_probability = bool(metrics.get("findings", {}).get("probability"))
     reasons = {
@@ -206,9 +210,9 @@ def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: boo
         ),
         "expected scores cannot be verified: a run does not store probabilities": verified and expected,
         "P(yes) cannot be verified: a run does not store probabilities": verified and by_probability,
-        f"its {METRIC_TITLES[sort]} is undefined": mean.get(sort) is None,
+        f"its {title} is undefined": value is None,
         f"measured on {mean['n_measured']} of {mean['n_images']} images; failed images were left out": excluded,
-        f"{METRIC_TITLES[sort]}: {no_interval}": sort not in mean.get("interval", {}),
+        f"{title}: {no_interval}": sort not in intervals,
     }
     return next((reason for reason, applies in reasons.items() if applies), "")
 
@@ -246,8 +250,7 @@ def _result_notes(run: Run) -> list[str]:
         expected, total = scores.get("expected"), scores.get("total")
         others = "" if expected == total else f" ({expected} of {total}; the others as written)"
         notes.append(f"scores are expected values{others}")
-    if words := outcomes(metrics["answers"]):
-        notes.append(words)
+    notes += filter(None, [outcomes(metrics["answers"]), choice_note(metrics)])
     notes += undefined_notes(mean)
     notes += undefined_notes({"undefined": mean.get("shapes", {}).get("undefined", {})})
     if mean.get("image_auroc") is not None and "image_auroc" in mean.get("range", {}):

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad import escape
 from lvlm_ad.leaderboard.board import make_board
+from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, Column, cells, legend, shortened
 from lvlm_ad.leaderboard.decision_columns import decision_notes
-from lvlm_ad.leaderboard.shape_columns import SHAPES, shape_notes, shown_columns
+from lvlm_ad.leaderboard.shape_columns import SHAPES, shape_notes
+from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.runs import METRIC_NAMES, each_separately
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
 def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     """Return the leaderboard as CSV: one line per row, fractions in 0..1, empty cells where undefined."""
     numbers = shown_columns(board.groups, columns)[2:]
-    with_ends = [column for column in numbers if column.name in {*METRIC_NAMES, *SHAPES} or column.bracketed]
+    with_ends = [column for column in numbers if column.name in {*METRIC_NAMES, *SHAPES, *CHOICES} or column.bracketed]
     ends = [f"{column.name}_{end}" for column in with_ends for end in ("low", "high")]
     first = ["group", "rank", "rank_low", "rank_high", "kind", "model"]
     lines: list[list[Any]] = [[*first, *(column.name for column in numbers), "notes", "run", *ends]]

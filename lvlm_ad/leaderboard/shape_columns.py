@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lvlm_ad.leaderboard.columns import COLUMNS, Column, percent
+from lvlm_ad.leaderboard.columns import Column, percent
 from lvlm_ad.leaderboard.entries import LOWER_IS_BETTER
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 
 if TYPE_CHECKING:
-    from lvlm_ad.leaderboard.board import Group
     from lvlm_ad.leaderboard.entries import Entry
 
-__all__ = ["SHAPES", "ShapeColumn", "shape_notes", "shown_columns"]
+__all__ = ["SHAPES", "ShapeColumn", "shape_notes"]
 
 
 @dataclass(frozen=True)
 class ShapeColumn(Column):
-    """A metric of shapes.
+    """A metric that only rows of some methods have, such as those of shapes.
 
     Attributes:
         about: what it is, for the note below a table.
@@ -35,7 +34,7 @@ class ShapeColumn(Column):
         return self.name in LOWER_IS_BETTER
 
     def value(self, entry: Entry) -> float | None:
-        """Return a row's value; None if its method names no shapes, or the value is undefined."""
+        """Return a row's value; None if its method has no such metric, or the value is undefined."""
         return entry.metrics.get(self.name)
 
 
@@ -76,18 +75,7 @@ SHAPES: Mapping[str, ShapeColumn] = {
 }
 """Columns of the metrics of shapes by name."""
 
-_AT = [column.name for column in COLUMNS].index("difference")
-
-
-def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
-    """Return the columns of tables; the usual ones include the metrics of shapes if a row has them."""
-    if tuple(columns) != COLUMNS:
-        return tuple(columns)
-    entries = [entry for group in groups for entry in group.entries]
-    places = [one for one in SHAPES.values() if one.usual and any(one.value(entry) is not None for entry in entries)]
-    return (*COLUMNS[:_AT], *places, *COLUMNS[_AT:])
-
 
 def shape_notes(columns: Sequence[Column]) -> list[str]:
-    """Explain the columns of metrics of shapes; empty if there are none."""
-    return [f"{column.head}: {column.about}." for column in columns if isinstance(column, ShapeColumn)]
+    """Explain the columns of metrics of shapes and of questions; empty if there are none."""
+    return [f"{column.head}: {column.about}." for column in columns if isinstance(column, ShapeColumn) and column.about]

@@ -19,7 +19,16 @@ from lvlm_ad.datasets.questions import DETECTION
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DETECTION", "Choice", "ChoiceCounts", "Unparsed", "as_published", "choice_accuracy", "count_choices"]
+__all__ = [
+    "DETECTION",
+    "Choice",
+    "ChoiceCounts",
+    "Unparsed",
+    "as_published",
+    "choice_accuracy",
+    "count_choices",
+    "subtask_of",
+]
 
 _JOINT = {"Object Structure": "Object Analysis", "Object Details": "Object Analysis"}
 """Types of questions that are one subtask."""
@@ -55,7 +64,17 @@ class Choice:
     @property
     def subtask(self) -> str:
         """The subtask in tables."""
-        return _JOINT.get(self.type, self.type)
+        return subtask_of(self.type)
+
+
+def subtask_of(type_: str) -> str:
+    """Return the subtask of a type of question.
+
+    Example:
+        >>> subtask_of("Object Details")
+        'Object Analysis'
+    """
+    return _JOINT.get(type_, type_)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from lvlm_ad.compare import distinct_names
 from lvlm_ad.escape import visible
 from lvlm_ad.evaluate.painting import shapes_of
 from lvlm_ad.evaluate.recorded import Conversations
+from lvlm_ad.report.choices import choice_facts
 from lvlm_ad.report.pictures import all_steps, files_of, why_no_map, write_pictures
 from lvlm_ad.report.steps import MOST_PICTURES
 from lvlm_ad.report.summary import separations_of
@@ -142,7 +143,7 @@ def _answer(record: PredictionRecord, separation: float | None, kept: int) -> di
 def _facts(record: PredictionRecord) -> list[str]:
     """Return what else is known of an answer, in words."""
     source = {"probability": "The score is the probability of yes.", "text": "Yes or no is read from the text."}
-    facts = [source.get(record.source, "")]
+    facts = [source.get(record.source, ""), *choice_facts(record)]
     if record.spread is not None:
         facts.append(f"The image scores of the answers have a standard deviation of {record.spread:.2f}.")
     return [fact for fact in facts if fact]

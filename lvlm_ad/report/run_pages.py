@@ -15,6 +15,7 @@ from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
+from lvlm_ad.report.choices import choice_tables
 from lvlm_ad.report.decisions import decision_panel, decisions_of
 from lvlm_ad.report.gallery import gallery, letter
 from lvlm_ad.report.groups import group_tables
@@ -132,6 +133,7 @@ def _gallery(
 
 def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
     manifest, metrics = run.manifest, current_intervals(run.metrics)
+    choices = choice_tables(metrics)
     return {
         "title": f"{manifest.row_name} on {manifest.dataset.name}",
         "made": manifest.started[:10],
@@ -139,7 +141,9 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": metrics,
         "condition": f"{manifest.dataset.summary}; {_division(run)}",
         "tiles": _answer_tiles(run),
-        "titles": METRIC_TITLES,
+        "choices": choices,
+        # A method that asks questions gives no map.
+        "titles": {name: head for name, head in METRIC_TITLES.items() if not (choices and name.startswith("pixel"))},
         "shape_titles": {
             name: _SHAPE_TITLES[name] for name in _SHAPE_TITLES if name in metrics["mean"].get("shapes", {})
         },

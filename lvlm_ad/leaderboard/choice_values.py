@@ -1,0 +1,70 @@
+"""The accuracies of multiple-choice questions that a row of a leaderboard shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lvlm_ad.evaluate.choices import AVERAGE
+from lvlm_ad.metrics.choices import DETECTION
+
+__all__ = ["ACCURACY", "CHOICE_METRICS", "SUBTASKS", "choice_intervals", "choice_note", "choice_values"]
+
+ACCURACY = "choice_accuracy"
+"""The metric that ranks rows that have it: the mean over sources and subtasks, an unread answer being wrong."""
+
+SUBTASKS: Mapping[str, str] = {
+    "choice_detection": DETECTION,
+    "choice_defect_class": "Defect Classification",
+    "choice_localization": "Defect Localization",
+    "choice_description": "Defect Description",
+    "choice_analysis": "Defect Analysis",
+    "choice_object_class": "Object Classification",
+    "choice_object_analysis": "Object Analysis",
+}
+"""Metric -> the subtask whose mean over sources it is."""
+
+_OF_ALL = {ACCURACY: "accuracy", "choice_left_out": "left_out", "choice_published": "as_published"}
+
+CHOICE_METRICS = (*_OF_ALL, "choice_unread", *SUBTASKS)
+"""All of them, in the order of tables."""
+
+
+def choice_values(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return a run's values of these columns; empty if it has no choices.
+
+    Args:
+        metrics: the content of metrics.json.
+    """
+    if not (choices := metrics.get("choices")):
+        return {}
+    average = choices["sources"][AVERAGE]
+    values = {name: average[AVERAGE].get(key) for name, key in _OF_ALL.items()}
+    values["choice_unread"] = sum(choices["unread"].values()) / choices["questions"]
+    return values | {name: average.get(of, {}).get("accuracy") for name, of in SUBTASKS.items()}
+
+
+def choice_intervals(metrics: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return the intervals of these columns."""
+    average = metrics["choices"]["sources"][AVERAGE] if metrics.get("choices") else {}
+    ends = {name: average.get(of, {}) for name, of in SUBTASKS.items()}
+    found = {name: one["interval"]["accuracy"] for name, one in ends.items() if "accuracy" in one.get("interval", {})}
+    if average and "accuracy" in average[AVERAGE]["interval"]:
+        found[ACCURACY] = average[AVERAGE]["interval"]["accuracy"]
+    return {name: (low, high) for name, (low, high) in found.items()}
+
+
+def choice_note(metrics: Mapping[str, Any]) -> str:
+    """Say how many answers chose nothing, and why; empty if all chose.
+
+    Example:
+        >>> choice_note({"choices": {"questions": 48, "unread": {"refused": 4, "unparsable": 0}}})
+        '4 of 48 questions have no choice: 4 refused'
+    """
+    choices = metrics.get("choices") or {"questions": 0, "unread": {}}
+    counts = ", ".join(f"{count} {status}" for status, count in choices["unread"].items() if count)
+    return (
+        f"{sum(choices['unread'].values())} of {choices['questions']} questions have no choice: {counts}"
+        if counts
+        else ""
+    )

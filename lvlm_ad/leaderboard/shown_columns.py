@@ -1,0 +1,38 @@
+"""Which columns a table shows unless the user chooses: the usual ones, and those of metrics that its rows have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lvlm_ad.leaderboard.choice_columns import CHOICES
+from lvlm_ad.leaderboard.columns import COLUMNS, Column
+from lvlm_ad.leaderboard.shape_columns import SHAPES
+
+if TYPE_CHECKING:
+    from lvlm_ad.leaderboard.board import Group
+
+__all__ = ["shown_columns"]
+
+_AT = [column.name for column in COLUMNS].index("difference")
+
+
+def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
+    """Return the columns of tables; the usual ones include the metrics of shapes and of questions if a row has them.
+
+    Accuracies of questions come first. Metrics of pixels are then left out if only reference rows have them.
+    """
+    if tuple(columns) != COLUMNS:
+        return tuple(columns)
+    entries = [entry for group in groups for entry in group.entries]
+    places = [one for one in SHAPES.values() if one.usual and any(one.value(entry) is not None for entry in entries)]
+    choices = [one for one in CHOICES.values() if any(one.value(entry) is not None for entry in entries)]
+    measured = [entry.metrics for entry in entries if entry.kind != "frame"]
+    numbers = [
+        column
+        for column in COLUMNS[2:_AT]
+        if not choices
+        or not column.name.startswith("pixel")
+        or any(metrics.get(column.name) is not None for metrics in measured)
+    ]
+    return (*COLUMNS[:2], *choices, *numbers, *places, *COLUMNS[_AT:])
