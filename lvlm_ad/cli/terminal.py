@@ -13,6 +13,7 @@ from rich.text import Text
 import lvlm_ad.log
 from lvlm_ad.compare import SIGNIFICANT, p_text
 from lvlm_ad.escape import escaped
+from lvlm_ad.evaluate.choices import AVERAGE
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
@@ -21,13 +22,16 @@ from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lvlm_ad.compare import Comparison, Difference, ImageDifference
     from lvlm_ad.leaderboard import Column, Entry, Group
 
 _NAME_WIDTH = 36
 """A longer name is folded, so that it does not push columns out."""
+
+_SOURCE_AND_MEAN = 2
+"""Rows of accuracies where there is one source."""
 
 _STYLES = {"ranked": "", "apart": "", "frame": "dim", "published": "italic"}
 
@@ -191,7 +195,13 @@ def _columns(
 
 
 def print_comparison(comparison: Comparison, console: Console, images: int) -> None:
-    """Print the differences of the mean and of each category, and the ``images`` images that differ most."""
+    """Print the differences of the mean and of each category, and the ``images`` images that differ most.
+
+    Accuracies of multiple-choice questions come first.
+    """
+    for table in _choices(comparison):
+        console.print(table)
+        console.print()
     console.print(_mean(comparison))
     for note in comparison.notes:
         console.print(Text(f"  {escaped(note)}", style="dim"))
@@ -204,6 +214,27 @@ def print_comparison(comparison: Comparison, console: Console, images: int) -> N
     differing = [image for image in comparison.images if image.placements[0] != image.placements[1]][:images]
     if differing:
         console.print(_images(comparison, differing))
+
+
+def _choices(comparison: Comparison) -> Iterator[Table]:
+    """Yield the differences of accuracies, averaged over sources and of each source; nothing without questions."""
+    if AVERAGE not in comparison.choices:
+        return
+    first, second = comparison.names
+    several = "mean over sources" if len(comparison.choices) > _SOURCE_AND_MEAN else next(iter(comparison.choices))
+    heads = [first, second, "difference", "95 % interval", "p"]
+    table = _table(f"{first} minus {second}: accuracy, {several}, percent", heads)
+    for name, one in comparison.choices[AVERAGE].items():
+        numbers = [percent(one.first), percent(one.second), _signed(one.difference), _interval(one.interval)]
+        table.add_row(Text(escaped(name)), *numbers, p_text(one.p_value))
+    yield table
+    names = list(comparison.choices[AVERAGE])
+    tests = "adjusted for all of them (Holm)"
+    heads = [name.replace(" ", "\n") for name in names]
+    table = _table(f"difference in each source, percent; * where p < {SIGNIFICANT}, {tests}", heads)
+    for source, row in comparison.choices.items():
+        table.add_row(Text(escaped(source)), *(_marked(row[name]) if name in row else "" for name in names))
+    yield table
 
 
 def _mean(comparison: Comparison) -> Table:

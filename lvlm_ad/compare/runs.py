@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from lvlm_ad.compare.choices import ChoiceDifferences, adjusted_choices, choice_differences
 from lvlm_ad.compare.conditions import check_conditions, distinct_names, measured_categories, same_run
 from lvlm_ad.compare.differences import Difference, MeasuredCategory, difference_of
 from lvlm_ad.compare.shapes import common_metrics, shape_difference_of, shape_estimates
@@ -53,6 +54,7 @@ class Comparison:
             and, if both runs name places, those of shapes.
         categories: category -> metric -> difference.
         images: the images, those that are ranked most differently first.
+        choices: of runs that asked the data set's questions the differences of their accuracies; else empty.
     """
 
     names: tuple[str, ...]
@@ -61,6 +63,7 @@ class Comparison:
     mean: Mapping[str, Difference]
     categories: Mapping[str, Mapping[str, Difference]]
     images: Sequence[ImageDifference]
+    choices: ChoiceDifferences = field(default_factory=dict)
 
 
 def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_conditions: bool = False) -> Comparison:
@@ -103,6 +106,7 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
         mean=mean,
         categories=categories,
         images=sorted(images, key=lambda one: (-abs(one.placements[0] - one.placements[1]), one.id)),
+        choices=choice_differences(first, second, same),
     )
     return adjusted([comparison])[0]
 
@@ -118,8 +122,10 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
             tested = [of for of in family if metric in of and of[metric].p_value is not None]
             for of, value in zip(tested, holm([of[metric].p_value or 0.0 for of in tested]), strict=True):
                 of[metric] = replace(of[metric], p_adjusted=float(value))
+    choices = adjusted_choices([one.choices for one in comparisons])
     return [
-        replace(one, mean=mean, categories=table) for one, mean, table in zip(comparisons, means, tables, strict=True)
+        replace(one, mean=mean, categories=table, choices=chosen)
+        for one, mean, table, chosen in zip(comparisons, means, tables, choices, strict=True)
     ]
 
 

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from lvlm_ad.runs import PredictionRecord
     from lvlm_ad.runs.prediction_records import ChoiceRecord
 
-__all__ = ["AVERAGE", "choice_metrics", "choices_of", "letters_in_words", "source_of", "subtasks_of"]
+__all__ = ["AVERAGE", "choice_metrics", "choices_of", "in_order", "letters_in_words", "source_of", "subtasks_of"]
 
 AVERAGE = "Average"
 """The mean over subtasks, and the mean over sources."""
+
+_OF_DETECTION = ("Overkill", "Miss", "recall", "precision", "f1")
+"""Further numbers of detection."""
 
 _UNREAD = ("truncated", "refused", "unparsable", *UNANSWERED)
 
@@ -62,7 +65,7 @@ def choice_metrics(records: Sequence[PredictionRecord]) -> dict[str, Any]:
     sources: dict[str, dict[str, Any]] = {}
     for source, row in by_name["accuracy"].items():
         sources[source] = {}
-        for name in row:
+        for name in in_order(row):
             numbers = {key: table[source].get(name) for key, table in by_name.items() if source in table}
             ends = {
                 key: list(table[source][name].interval)
@@ -140,12 +143,22 @@ def _letters(asked: Sequence[ChoiceRecord]) -> dict[str, dict[str, int]]:
     }
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names of numbers in the order of MMAD's tables: subtasks, unknown ones after them, "Average", the rest.
+
+    Example:
+        >>> in_order(["recall", "Average", "Guessing", "Object Analysis", "Anomaly Detection"])
+        ['Anomaly Detection', 'Object Analysis', 'Guessing', 'Average', 'recall']
+    """
+    known = {name: at for at, name in enumerate(dict.fromkeys(subtask_of(one) for one in QUESTION_TYPES))}
+    last = {name: len(known) + 1 + at for at, name in enumerate((AVERAGE, *_OF_DETECTION))}
+    return sorted(names, key=lambda name: {**known, **last}.get(name, len(known)))
+
+
 def subtasks_of(choices: Mapping[str, Any]) -> list[str]:
-    """Return the subtasks of "choices" of metrics.json, in the order of MMAD's tables, others after them."""
-    known = dict.fromkeys(subtask_of(one) for one in QUESTION_TYPES)
-    extra = {AVERAGE, "Overkill", "Miss", "recall", "precision", "f1"}
-    found = {name for row in choices["sources"].values() for name in row} - extra
-    return [*(name for name in known if name in found), *sorted(found - set(known))]
+    """Return the subtasks of "choices" of metrics.json, in the order of tables."""
+    found = {name for row in choices["sources"].values() for name in row}
+    return in_order(sorted(found - {AVERAGE, *_OF_DETECTION}))
 
 
 def letters_in_words(choices: Mapping[str, Any]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lvlm_ad.leaderboard.choice_columns import CHOICES
+from lvlm_ad.leaderboard.choice_values import ACCURACY
 from lvlm_ad.leaderboard.columns import COLUMNS, Column
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 
@@ -20,19 +21,22 @@ _AT = [column.name for column in COLUMNS].index("difference")
 def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
     """Return the columns of tables; the usual ones include the metrics of shapes and of questions if a row has them.
 
-    Accuracies of questions come first. Metrics of pixels are then left out if only reference rows have them.
+    Accuracies of questions come first. Metrics of pixels are then left out if only rows without questions have them.
     """
     if tuple(columns) != COLUMNS:
         return tuple(columns)
     entries = [entry for group in groups for entry in group.entries]
     places = [one for one in SHAPES.values() if one.usual and any(one.value(entry) is not None for entry in entries)]
     choices = [one for one in CHOICES.values() if any(one.value(entry) is not None for entry in entries)]
-    measured = [entry.metrics for entry in entries if entry.kind != "frame"]
+    measured: list[Mapping[str, float | None]] = []
+    for group in groups:
+        metrics = [entry.metrics for entry in group.entries]
+        measured += [one for one in metrics if ACCURACY in one] or metrics
     numbers = [
         column
         for column in COLUMNS[2:_AT]
         if not choices
         or not column.name.startswith("pixel")
-        or any(metrics.get(column.name) is not None for metrics in measured)
+        or any(one.get(column.name) is not None for one in measured)
     ]
     return (*COLUMNS[:2], *choices, *numbers, *places, *COLUMNS[_AT:])

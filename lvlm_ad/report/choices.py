@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["choice_facts", "choice_tables"]
 
-_DETECTION = {"recall": "Recall", "precision": "Precision", "f1": "F1", "Overkill": "Overkill", "Miss": "Miss"}
+_OF_DETECTION = {"recall": "Recall", "precision": "Precision", "f1": "F1", "Overkill": "Overkill", "Miss": "Miss"}
 
 
 def choice_tables(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def choice_tables(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "all": rows[AVERAGE][AVERAGE],
         "questions": choices["questions"],
         "unread": unread,
-        "detection": _DETECTION if all(name in rows[AVERAGE] for name in _DETECTION) else {},
+        "detection": _OF_DETECTION if all(name in rows[AVERAGE] for name in _OF_DETECTION) else {},
         "letters": [
             (letter, one["right"] / choices["questions"], one["chosen"] / chosen if chosen else None, one)
             for letter, one in choices["letters"].items()

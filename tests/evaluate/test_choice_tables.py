@@ -1,0 +1,183 @@
+"""Tables, ranks, comparisons and pages of runs that answered MMAD's questions."""
+
+import csv
+import io
+import json
+import runpy
+from dataclasses import replace
+
+import pytest
+
+import lvlm_ad
+from lvlm_ad.compare import compare_runs
+from lvlm_ad.leaderboard import FORMATS, make_board
+from lvlm_ad.leaderboard.choice_columns import CHOICES
+from lvlm_ad.report.board_page import board_page
+from lvlm_ad.report.run_pages import write_comparison, write_report
+from lvlm_ad.runs import read_run
+
+MODELS = '''
+import hashlib
+
+from lvlm_ad.backend import Answer
+
+
+class Knows:
+    """Always right, except that it sees no defect."""
+
+    wrong = ("any defect",)
+
+    def answer(self, request):
+        right = "A" if "any defect" in request.text else "C"
+        missed = any(words in request.text for words in self.wrong)
+        return Answer(("B" if right == "A" else "D") if missed else right)
+
+
+class Locates(Knows):
+    """Sees defects everywhere, and does not know where they are."""
+
+    wrong = ("Localization",)
+
+
+class Silent(Knows):
+    """Says nothing that can be read, except about detection."""
+
+    def answer(self, request):
+        return Answer("B" if "any defect" in request.text else "It depends.")
+'''
+
+
+@pytest.fixture(scope="module")
+def made(shared, tmp_path_factory):
+    """Runs of three models by their class, and the tree; tests leave them as they are."""
+    folder = tmp_path_factory.mktemp("choices")
+    runpy.run_path(str(shared / "tools" / "mk_layouts.py"))["make"](folder / "trees", ["mmad"])
+    (folder / "models.py").write_text(MODELS)
+    names = ("Knows", "Locates", "Silent")
+    runs = lvlm_ad.bench(
+        models=[f"{folder / 'models.py'}:{name}" for name in names],
+        dataset="mmad",
+        data=folder / "trees" / "mmad",
+        method="choice",
+        settings={"image_size": 32, "division": "grid"},
+        out=folder / "runs",
+        resamples=0,
+    )
+    found = dict(zip(names, runs, strict=False))
+    return found, runs, folder
+
+
+def accuracies(run):
+    """The overall average and the averages by subtask."""
+    return {name: one["accuracy"] for name, one in run.metrics["choices"]["sources"]["Average"].items()}
+
+
+def test_the_numbers_by_hand(made):
+    """One of seven subtasks is wrong, half of detection is right; an answer that cannot be read is wrong."""
+    found, _, _ = made
+    assert accuracies(found["Knows"])["Average"] == pytest.approx((6 + 0.5) / 7)
+    assert accuracies(found["Locates"])["Average"] == pytest.approx((5 + 0.5) / 7)
+    assert accuracies(found["Silent"])["Average"] == pytest.approx(0.5 / 7)
+    silent = found["Silent"].metrics["choices"]["sources"]["Average"]["Average"]
+    assert silent["left_out"] == 0.5
+    assert silent["as_published"] < 0.5 / 7 + 1e-9
+
+
+def test_the_board_ranks_by_accuracy(made):
+    """Rows are in the order of their accuracy; only differences too large for chance separate ranks."""
+    _, runs, _ = made
+    (group,) = [one for one in make_board(runs).groups if "method choice" in one.title]
+    ranked = [one for one in group.entries if one.kind == "ranked"]
+    values = [one.metrics["choice_accuracy"] for one in ranked]
+    assert values == sorted(values, reverse=True)
+    assert [one.rank for one in ranked] == [(1, 2), (1, 2), (3, 3)]
+    assert ranked[0].difference is None
+    assert ranked[2].difference == pytest.approx(-6 / 7)
+    low, high = ranked[2].difference_interval
+    assert low < -6 / 7 < high < 0
+    assert "ranked together by accuracy" in group.ranking
+    assert any("40 of 48 questions have no choice: 40 unparsable" in note for note in ranked[2].notes)
+
+
+def test_a_run_of_other_numbers_is_not_ranked(made):
+    """Where the predictions give another accuracy than metrics.json, the row is apart and says so."""
+    found, _, _ = made
+    run, other = found["Knows"], found["Locates"]
+    changed = json.loads(json.dumps(run.metrics))
+    changed["choices"]["sources"]["Average"]["Average"]["accuracy"] = 0.99
+    (group,) = make_board([replace(run, metrics=changed), other]).groups
+    (apart,) = [one for one in group.entries if one.kind == "apart"]
+    assert "its predictions give another accuracy than metrics.json" in apart.reason
+
+
+def test_accuracies_lead_every_format(made):
+    """In CSV, Markdown and LaTeX the accuracies follow the name; JSON holds them; the page shows them."""
+    found, runs, folder = made
+    board = make_board(runs)
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](board))))
+    (row,) = [one for one in rows if one["model"].startswith("Knows") and "method choice" in one["group"]]
+    assert float(row["choice_accuracy"]) == pytest.approx(6.5 / 7)
+    assert float(row["choice_accuracy_low"]) < 6.5 / 7 < float(row["choice_accuracy_high"])
+    columns = list(rows[0])
+    assert columns[columns.index("model") + 1 :][: len(CHOICES)] == list(CHOICES)
+    markdown = FORMATS["md"](make_board([found["Knows"]]))
+    heads = [part.strip() for part in markdown.splitlines()[2].strip("|").split("|")]
+    assert heads[1:4] == ["Model", "Accuracy", "Left out"]
+    assert not any(head.startswith("P-") for head in heads)
+    assert "92.9" in markdown
+    assert "Accuracy" in FORMATS["tex"](board)
+    entries = json.loads(FORMATS["json"](board))["groups"][0]["entries"]
+    assert any("choice_accuracy" in one["metrics"] for one in entries)
+    assert "Defect class" in board_page(board, folder)
+
+
+def test_a_comparison_is_paired_on_the_same_questions(made):
+    """Differences are those of the accuracies; a subtask in which both are the same is compared with an interval."""
+    found, _, _ = made
+    runs = [read_run(found[name].dir) for name in ("Knows", "Locates")]
+    compared = compare_runs(*runs, 100)
+    average = compared.choices["Average"]
+    assert next(iter(average)) == "Anomaly Detection"
+    assert average["Average"].difference == pytest.approx(1 / 7)
+    assert average["Defect Localization"].difference == 1.0
+    assert average["Defect Localization"].interval[0] > 0
+    assert average["Defect Localization"].p_value < 0.05 <= average["Average"].p_value
+    assert average["Defect Localization"].p_adjusted >= average["Defect Localization"].p_value
+    assert average["Average"].p_adjusted == average["Average"].p_value
+    assert set(compared.choices) == {"Average", "DS-MVTec", "GoodsAD", "MVTec-LOCO", "VisA"}
+    same = compare_runs(runs[0], runs[0], 100).choices["VisA"]["Average"]
+    assert (same.difference, same.interval, same.p_value) == (0.0, (0.0, 0.0), 1.0)
+
+
+def test_pages_show_accuracies_and_letters(made, tmp_path):
+    """The report has the table of subtasks, the letters and what was chosen for each image; a comparison has both."""
+    found, _, folder = made
+    run = read_run(found["Silent"].dir)
+    page = write_report(run, tmp_path / "report", data=folder / "trees" / "mmad").read_text(encoding="utf-8")
+    assert 'id="questions"' in page
+    assert "Object Analysis" in page
+    assert "40 unparsable" in page
+    assert "Defect Analysis: chose nothing (unparsable), right is C." in page
+    assert "Pixel AUROC</dt>" not in page
+    runs = [read_run(found[name].dir) for name in ("Knows", "Locates")]
+    both = write_comparison(runs, tmp_path / "both", resamples=100, pictures=False).read_text(encoding="utf-8")
+    assert "Accuracy of questions" in both
+    assert "+14.3" in both
+
+
+def test_the_terminal_shows_the_table(made, lvlm_ad_command):
+    """A bench ends with accuracies by source and subtask; compare begins with their differences."""
+    found, _, folder = made
+    done = lvlm_ad_command(
+        "bench",
+        *("--model", f"{folder / 'models.py'}:Knows", "--dataset", "mmad", "--data", folder / "trees" / "mmad"),
+        *("--method", "choice", "--set", "image_size=32", "--no-reference-rows", "--no-report", "--resamples", 0),
+        *("--out", folder / "runs"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy, percent; an answer without a choice is wrong" in done.stdout
+    assert "Letters chosen (right), percent: A 0.0 (8.3), B 16.7 (8.3), C 83.3 (83.3), D 0.0 (0.0)." in done.stdout
+    (average,) = [line for line in done.stdout.splitlines() if line.startswith("Average")]
+    assert average.split()[-6:] == ["92.9", "92.9", "92.9", "0", "of", "48"]
+    done = lvlm_ad_command("compare", found["Knows"].dir, found["Locates"].dir, "--resamples", 100)
+    assert done.stdout.splitlines()[0].strip().endswith("accuracy, mean over sources, percent")
