@@ -225,8 +225,9 @@ def _choices(comparison: Comparison) -> Iterator[Table]:
     heads = [first, second, "difference", "95 % interval", "p"]
     table = _table(f"{first} minus {second}: accuracy, {several}, percent", heads)
     for name, one in comparison.choices[AVERAGE].items():
-        numbers = [percent(one.first), percent(one.second), _signed(one.difference), _interval(one.interval)]
-        table.add_row(Text(escaped(name)), *numbers, p_text(one.p_value))
+        both = percent(one.first), percent(one.second)
+        found = _signed(one.difference), _interval(one.interval), p_text(one.p_value)
+        table.add_row(Text(escaped(name)), *both, *found)
     yield table
     names = list(comparison.choices[AVERAGE])
     tests = "adjusted for all of them (Holm)"
