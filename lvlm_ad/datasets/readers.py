@@ -175,8 +175,8 @@ READERS: dict[str, Reader] = {
         page="huggingface.co/datasets/amazon/kaputt",
         metrics=("image_ap", "image_auroc"),
     ),
-    "mmad": Reader("MMAD", read_mmad, is_mmad, page=_MMAD, metrics=("choices",)),
-    "mmad-similar": Reader("MMAD with similar templates", read_mmad_similar, page=_MMAD, metrics=("choices",)),
+    "mmad": Reader("MMAD", read_mmad, is_mmad, page=_MMAD, metrics=("choice_accuracy",)),
+    "mmad-similar": Reader("MMAD with similar templates", read_mmad_similar, page=_MMAD, metrics=("choice_accuracy",)),
     "mvtec-ad-2": Reader(
         "MVTec AD 2",
         read_ad2,
