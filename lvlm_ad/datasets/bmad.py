@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import category_folders, contents_of, folders_in, inner_folder, is_doubled, name_of
+from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, folders_in, inner_folder, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.paired_masks import masks_by_image
@@ -49,9 +49,7 @@ def read_bmad(root: Path, threshold: Threshold) -> Listing:
     Raises:
         DataError: as ``category_folders``.
     """
-    home, folders = category_folders(
-        root, BMAD_CATEGORIES, lambda folder: _has_split(folder) or is_doubled(folder, _has_split), _ABOUT
-    )
+    home, folders = category_folders(root, BMAD_CATEGORIES, _has_split, _ABOUT)
     listing = Listing("bmad", home, threshold)
     for folder in folders:
         category = listing.category = name_of(folder)
@@ -59,8 +57,7 @@ def read_bmad(root: Path, threshold: Threshold) -> Listing:
         if _has_split(folder):
             _read_category(listing, folder, category)
         else:
-            inner = f"{shown(folder.name)}/{shown(folder.name)}"
-            listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+            listing.report(folder, doubled(folder))
     listing.note_part("BMAD", len(folders), tuple(BMAD_CATEGORIES))
     return listing
 
@@ -106,7 +103,7 @@ def _images_of(listing: Listing, kind: Path) -> list[Path]:
         listing.report(
             kind,
             f"{shown(kind)} holds {len(loose)} images, the first {shown(loose[0].name)}, that belong one level deeper, "
-            f"into {shown(kind / 'img')}/.",
+            f"in {shown(kind / 'img')}/.",
         )
     images = inner_folder(kind, "img")
     return listing.images_in(images) if images.is_dir() else []

@@ -6,7 +6,6 @@ The type says how much of the defect must be found before it counts as found in 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.datasets.images import decode, shown
+from lvlm_ad.datasets.json_lists import read_json
 from lvlm_ad.errors import DataError, ImageError
 
 if TYPE_CHECKING:
@@ -82,13 +82,7 @@ def read_saturation(path: Path) -> Saturation:
     Raises:
         DataError: it cannot be read, or a field is missing or wrong.
     """
-    try:
-        content = path.read_bytes()
-        entries = json.loads(content)
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{shown(path)} is not valid JSON ({error}); restore it from the archive.") from None
+    entries = read_json(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"{shown(path)} must be a list of types of defect; restore it from the archive.")
     thresholds: dict[int, tuple[float, bool]] = {}
@@ -97,7 +91,7 @@ def read_saturation(path: Path) -> Saturation:
         if value in thresholds:
             raise DataError(f"{shown(path)} has two types with the pixel_value {value}; restore it from the archive.")
         thresholds[value] = threshold
-    return Saturation(thresholds, hashlib.sha256(content).hexdigest())
+    return Saturation(thresholds, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _checked(entry: Mapping[str, Any], where: str) -> tuple[int, tuple[float, bool]]:

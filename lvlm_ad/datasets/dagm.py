@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import category_folders, contents_of, inner_folder, is_doubled, name_of
+from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, inner_folder, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.paired_masks import masks_by_image, split_off_masks
@@ -40,9 +40,7 @@ def read_dagm(root: Path, threshold: Threshold) -> Listing:
     Raises:
         DataError: as ``category_folders``.
     """
-    home, folders = category_folders(
-        root, DAGM_CATEGORIES, lambda folder: _has_split(folder) or is_doubled(folder, _has_split), _ABOUT
-    )
+    home, folders = category_folders(root, DAGM_CATEGORIES, _has_split, _ABOUT)
     listing = Listing("dagm", home, threshold)
     for folder in folders:
         category = listing.category = name_of(folder)
@@ -51,8 +49,7 @@ def read_dagm(root: Path, threshold: Threshold) -> Listing:
             _read_tests(listing, inner_folder(folder, "test"), category)
             _read_train(listing, inner_folder(folder, "train"), category)
         else:
-            inner = f"{shown(folder.name)}/{shown(folder.name)}"
-            listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+            listing.report(folder, doubled(folder))
     listing.note_part("DAGM 2007", len(folders), DAGM_CATEGORIES)
     return listing
 
@@ -68,7 +65,7 @@ def _masks_in(listing: Listing, split: Path, orphan: Severity) -> dict[Path, Pat
         return None
     images, loose = split_off_masks(listing.images_in(split), _ENDING)
     for path in loose:
-        listing.report(path, f"{shown(path)} is a mask; it belongs into {shown(labels)}/, one level deeper.")
+        listing.report(path, f"{shown(path)} is a mask; it belongs in {shown(labels)}/, one level deeper.")
     # Beside the masks lies a text, Labels.txt.
     pairs = masks_by_image(listing, images, listing.images_in(labels, counts_others=False), _ENDING, orphan)
     return {image: pairs.get(image) for image in images}

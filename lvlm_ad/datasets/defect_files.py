@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.channels import CONFIG_NAME, Saturation, read_saturation
-from lvlm_ad.datasets.folders import category_folders, folders_in, is_doubled, is_file, name_of
+from lvlm_ad.datasets.folders import category_folders, doubled, folders_in, is_file, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.errors import DataError
@@ -36,16 +36,13 @@ def read_defect_files(name: str, root: Path, threshold: Threshold, categories: S
     Raises:
         DataError: as ``category_folders``.
     """
-    home, folders = category_folders(
-        root, categories, lambda folder: _is_category(folder) or is_doubled(folder, _is_category), about
-    )
+    home, folders = category_folders(root, categories, _is_category, about)
     listing = Listing(name, home, threshold)
     for folder in folders:
         if _is_category(folder):
             _read_category(listing, folder, name_of(folder))
         else:
-            inner = f"{shown(folder.name)}/{shown(folder.name)}"
-            listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+            listing.report(folder, doubled(folder))
     listing.note_part(about.partition(": ")[0], len(folders), categories)
     return listing
 

@@ -91,15 +91,16 @@ def find_root(root: Path, levels: Iterable[Iterable[Path]], fits: Callable[[Path
 
 
 def category_folders(
-    root: Path, names: Collection[str], fits: Callable[[Path], bool], otherwise: str
+    root: Path, names: Collection[str], fits: Callable[[Path], bool], about: str
 ) -> tuple[Path, list[Path]]:
     """Find the categories of a data set whose folders have known names.
 
     Args:
         root: the folder of the categories, one category's, or the folder around the data set's.
         names: the names of the categories' folders.
-        fits: whether a folder of such a name is a category's.
-        otherwise: what the data set is, what is expected and where to get it, for a message: "X: ... were expected."
+        fits: whether a folder of such a name is a category's. Those are found, too, that were unpacked into a folder of
+            their own name, see ``is_doubled``.
+        about: for a message, the data set's name, what was expected, and where to get it: "X: ... were expected. ..."
 
     Returns:
         The data set's folder, which is the category's if ``root`` is one, and the folders of the categories.
@@ -108,15 +109,19 @@ def category_folders(
         DataError: ``root`` is no folder, holds no category, or holds the data set more than once.
     """
     check_root(root)
-    if name_of(root) in names and fits(root):
-        return root, [root]
+
+    def is_category(folder: Path) -> bool:
+        return folder.is_dir() and (fits(folder) or is_doubled(folder, fits))
 
     def categories(folder: Path) -> list[Path]:
-        return [folder / name for name in names if (folder / name).is_dir() and fits(folder / name)]
+        return [folder / name for name in names if is_category(folder / name)]
+
+    if name_of(root) in names and is_category(root):
+        return root, [root]
 
     home = find_root(root, ([root], folders_in(root)), lambda folder: bool(categories(folder)))
     if home is None:
-        title, _, expected = otherwise.partition(": ")
+        title, _, expected = about.partition(": ")
         raise DataError(f"{shown(root)} is not {title}: it holds {contents_of(root)}, but {expected}")
     return home, categories(home)
 
@@ -124,3 +129,9 @@ def category_folders(
 def is_doubled(folder: Path, fits: Callable[[Path], bool]) -> bool:
     """Return whether an archive was unpacked into a folder of its own name, such as ``can/can/train``."""
     return not fits(folder) and fits(folder / folder.name)
+
+
+def doubled(folder: Path) -> str:
+    """Say that a folder is doubled, and what to do."""
+    name = shown(folder.name)
+    return f"{name}/{name}/ holds what belongs in {name}/; move it one level up."

@@ -6,7 +6,6 @@ domain_knowledge.json: source -> category -> kind -> text
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets.folders import check_root, contents_of, find_root, folders_in, is_file
 from lvlm_ad.datasets.images import shown
+from lvlm_ad.datasets.json_lists import read_json
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.names import normalized, plain_name
 from lvlm_ad.datasets.questions import LETTERS, QUESTION_TYPES, Question
@@ -69,7 +69,7 @@ class _Reading:
         self._questions = self._without = 0
         self.listing = Listing(name, home, threshold)
         knowledge = _knowledge(home)
-        for image, entry in _entries(self._file):
+        for image, entry in _read_object(self._file).items():
             self._read(image, entry)
         for kind, count in self._unknown.items():
             self.listing.report(
@@ -172,21 +172,11 @@ def _home(root: Path) -> Path:
     return home
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{shown(path)} is not valid JSON ({error}); download it again.") from None
+def _read_object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{shown(path)} must hold a JSON object, not {type(content).__name__}; download it again.")
     return content
-
-
-def _entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the entries in the file's order, each with the name of its image."""
-    yield from _read_json(path).items()
 
 
 def _question(one: Any, where: str) -> Question:
@@ -208,7 +198,7 @@ def _question(one: Any, where: str) -> Question:
 
 
 def _knowledge(home: Path) -> dict[str, Any]:
-    return _read_json(home / _KNOWLEDGE) if is_file(home / _KNOWLEDGE) else {}
+    return _read_object(home / _KNOWLEDGE) if is_file(home / _KNOWLEDGE) else {}
 
 
 def _text_about(category: str, knowledge: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.folders import category_folders, contents_of, folders_in, is_doubled, name_of
+from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, folders_in, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mvtec import Layout, read_kinds
@@ -44,17 +44,14 @@ def read_ad2(root: Path, threshold: Threshold, split: str = "public") -> Listing
     Raises:
         DataError: as ``category_folders``.
     """
-    home, folders = category_folders(
-        root, AD2_OBJECTS, lambda folder: _is_object(folder) or is_doubled(folder, _is_object), _ABOUT
-    )
+    home, folders = category_folders(root, AD2_OBJECTS, _is_object, _ABOUT)
     listing = Listing("mvtec-ad-2", home, threshold)
     for folder in folders:
         listing.category = name_of(folder)
         if _is_object(folder):
             _read_object(listing, folder, split)
         else:
-            inner = f"{shown(folder.name)}/{shown(folder.name)}"
-            listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+            listing.report(folder, doubled(folder))
     listing.note_part("MVTec AD 2", len(folders), AD2_OBJECTS)
     return listing
 

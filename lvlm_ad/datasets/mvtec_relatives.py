@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import category_folders, files_in, folders_in, is_doubled, name_of
+from lvlm_ad.datasets.folders import category_folders, doubled, files_in, folders_in, name_of
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mvtec import Layout, read_category
@@ -57,19 +57,13 @@ class Relative:
         Raises:
             DataError: as ``category_folders``.
         """
-        home, folders = category_folders(
-            root,
-            self.class_names,
-            lambda folder: _has_split(folder) or is_doubled(folder, self._is_category),
-            self.about,
-        )
+        home, folders = category_folders(root, self.class_names, _has_split, self.about)
         listing = Listing(self.name, home, threshold)
         for folder in folders:
             category = listing.category = name_of(folder)
             listing.class_names[category] = self.class_names[category]
-            if is_doubled(folder, self._is_category):
-                inner = f"{shown(folder.name)}/{shown(folder.name)}"
-                listing.report(folder, f"{inner}/ holds what belongs into {shown(folder.name)}/; move it one level up.")
+            if not _has_split(folder):
+                listing.report(folder, doubled(folder))
                 continue
             if (folder / "test").is_dir():
                 _report_twins(listing, folder)

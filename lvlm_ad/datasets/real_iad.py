@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvlm_ad.datasets.folders import check_root, contents_of, files_in, find_root, folders_in, is_doubled, name_of
+from lvlm_ad.datasets.folders import (
+    check_root,
+    contents_of,
+    doubled,
+    files_in,
+    find_root,
+    folders_in,
+    is_doubled,
+    name_of,
+)
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.real_iad_lists import CategoryList
@@ -130,8 +139,7 @@ def _pictures(family: Family, root: Path) -> tuple[Path, str]:
         names = " and ".join(shown(folder.name) for folder in found)
         raise DataError(f"{shown(root)} holds {names}; give the one to measure: --data {shown(found[0])}.")
     if is_doubled(found[0], lambda folder: folder.is_dir() and any(map(_is_category, folders_in(folder)))):
-        name = shown(found[0].name)
-        raise DataError(f"{name}/{name}/ in {shown(root)} holds what belongs into {name}/; move it one level up.")
+        raise DataError(f"In {shown(root)}, {doubled(found[0])}")
     return found[0], ""
 
 
@@ -172,8 +180,7 @@ def _read_category(listing: Listing, family: Family, file: Path, views: int | No
     if not folder.is_dir():
         return False
     if is_doubled(folder, _is_category):
-        name = shown(folder.name)
-        raise DataError(f"{name}/{name}/ holds what belongs into {name}/; move it one level up.")
+        raise DataError(doubled(folder))
     lists.add_to(listing, folder)
     lists.report_oddities(listing, family.title, views)
     return True

@@ -123,7 +123,7 @@ def test_a_category_in_a_folder_of_its_own_name_is_told(tmp_path, name, category
     (tmp_path / category).rename(tmp_path / "inner")
     (tmp_path / category).mkdir()
     (tmp_path / "inner").rename(tmp_path / category / category)
-    assert f"{category}/{category}/ holds what belongs into {category}/" in errors(name, tmp_path)[0]
+    assert f"{category}/{category}/ holds what belongs in {category}/" in errors(name, tmp_path)[0]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_masks_beside_images_are_told(tmp_path):
     """DAGM: a mask that lies one level too high is no image."""
     root = dagm(tmp_path, "Class1")
     mask(root / "Class1" / "Test" / "0000_label.PNG")
-    assert "0000_label.PNG is a mask; it belongs into" in errors("dagm", root)[0]
+    assert "0000_label.PNG is a mask; it belongs in" in errors("dagm", root)[0]
 
 
 def test_training_images_that_may_be_defective_are_no_references(tmp_path):
