@@ -23,7 +23,8 @@ data = typer.Typer(
 )
 
 DatasetName = Annotated[
-    str | None, typer.Option("--dataset", "-d", help="Name of the data set.  [default: the one that --data is]")
+    str | None,
+    typer.Option("--dataset", "-d", help="Name of the data set.  [default: recognized from --data; else folder]"),
 ]
 
 
@@ -41,7 +42,7 @@ def check(
     from lvlm_ad.datasets import check_dataset
 
     options: dict[str, Any] = {"mask_threshold": mask_threshold, "mask_values": mask_values, "split": split}
-    report = check_dataset(dataset or _name_of(data), data, **options)
+    report = check_dataset(dataset or _default_name(data), data, **options)
     images = len(report.dataset) if report.dataset is not None else 0
     notes = [] if report.dataset is None else list(report.dataset.all_notes)
     errors = [problem for problem in report.problems if problem.severity == "error"]
@@ -116,7 +117,8 @@ def download(
     shell.say(f"Next: lvlm-ad bench --dataset {preset.layout}{where}")
 
 
-def _name_of(data: Path | None) -> str:
+def _default_name(data: Path | None) -> str:
+    """Return the name of the data set that a folder is, where the user gives none."""
     from lvlm_ad.datasets.readers import recognized
 
     return (recognized(data) if data else None) or "folder"
@@ -171,7 +173,7 @@ def info(
     from lvlm_ad.datasets.counts import count_dataset
 
     options: dict[str, Any] = {"mask_threshold": mask_threshold, "mask_values": mask_values, "split": split}
-    loaded = load_dataset(dataset or _name_of(data), data, **options)
+    loaded = load_dataset(dataset or _default_name(data), data, **options)
     counted = count_dataset(loaded)
     if json:
         described = {"dataset": loaded.name, "split": loaded.split, "root": str(loaded.root)}
@@ -197,7 +199,8 @@ def info(
     for note in loaded.all_notes:
         console.print(escaped(note))
     for name, values in counted["groups"]["tags"].items():
-        console.print(escaped(f"{name}: {', '.join(f'{value} {count}' for value, count in values.items())}"))
+        counts = ", ".join(f"{value} {count}" for value, count in values.items())
+        console.print(escaped(f"Images by {name}: {counts}"))
     if parts := counted["groups"]["parts"]:
-        console.print(f"parts with images of their own: {parts}")
+        console.print(f"Different parts in these images: {parts}")
     console.print(table)

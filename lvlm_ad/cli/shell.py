@@ -54,10 +54,13 @@ Categories = Annotated[list[str], typer.Option("--category", "-c", help="Measure
 DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the data set.")]
 DatasetName = Annotated[
     str | None,
-    typer.Option("--dataset", "-d", help="Name of the data set.  [default: the one that --data is; else demo]"),
+    typer.Option(
+        "--dataset", "-d", help="Name of the data set.  [default: recognized from --data; without --data, demo]"
+    ),
 ]
 Split = Annotated[
-    str | None, typer.Option(help="Part of a data set that has several, such as private.  [default: the usual one]")
+    str | None,
+    typer.Option(help="Test split, of a data set with several, such as private.  [default: the usual one]"),
 ]
 Division = Annotated[str | None, typer.Option(help="superpixel, grid or sam.  [default: the protocol's]")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

@@ -71,7 +71,7 @@ def _read_category(listing: Listing, folder: Path, category: str) -> None:
         listing.report(folder, f"{shown(folder)} has no folder test/; it holds {contents_of(folder)}.")
         return
     kinds = {kind.name: kind for kind in folders_in(folder / "test")}
-    # Sources disagree on which categories have masks; the folders tell.
+    # Public sources disagree on which categories have masks, so the folders decide.
     has_masks = any((kind / "label").is_dir() for kind in kinds.values())
     for name, kind in kinds.items():
         images = _images_of(listing, kind)

@@ -1,6 +1,7 @@
-"""Masks of which each file is one defect, whose value names its type: MVTec LOCO AD and AutoVI.
+"""Channels: mask files that each mark one defect with the number of its type, as MVTec LOCO AD and AutoVI have them.
 
-The type says how much of the defect must be found before it counts as found in full: the saturation of the metric sPRO.
+The type determines how many pixels of the defect must be found before it counts as found in full: its saturation area
+in the metric sPRO.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Channel:
     Attributes:
         mask: bool ``(H, W)``, True where the defect is; it need not be connected.
         value: the type of the defect, 1..255.
-        saturation: pixels, at least 1, that must be found for the defect to count as found in full; None: unknown.
+        saturation: how many pixels must be found for the defect to count as found in full, 1..area; None: unknown.
     """
 
     mask: NDArray[np.bool_]
@@ -44,11 +45,12 @@ class Channel:
 
 @dataclass(frozen=True)
 class Saturation:
-    """The types of defect of a category.
+    """The types of defect of a category, each with its saturation threshold.
 
-    Args:
-        thresholds: value of a type -> its threshold, and whether that is a share of the defect's area; empty: unknown.
-        digest: SHA-256 (hex) of the file that says so; "" without one.
+    Attributes:
+        thresholds: number of a type, 1..255 -> its threshold, and whether this is a share of the defect's area (else
+            pixels); empty: unknown.
+        digest: SHA-256 (hex) of the file that it was read from; "" without one.
 
     Example:
         >>> types = Saturation({255: (6, False), 240: (0.29, True)})
@@ -62,12 +64,12 @@ class Saturation:
     def area(self, value: int, pixels: int) -> int:
         """Return the saturation area of a defect, in pixels.
 
-        Bergmann et al., IJCV 130:947-969 (2022): a threshold in pixels is at most the defect's area; a share of it is
-        cut to whole pixels, as the authors' evaluator does, but is at least one pixel.
+        Bergmann et al., IJCV 130:947-969 (2022). A threshold in pixels is limited to the defect's area. A share of the
+        area is rounded down to whole pixels, as the authors' evaluator does, but is at least one pixel.
 
         Args:
-            value: the type of the defect.
-            pixels: its area.
+            value: the number of the defect's type.
+            pixels: the defect's area, 1 or more.
 
         Raises:
             KeyError: the category has no such type.
@@ -136,11 +138,11 @@ def read_channel(path: Path, types: Saturation) -> Channel:
         raise ImageError(f"The mask {shown(path)} has no defective pixel; restore it from the archive.")
     if len(present) > 1:
         named = ", ".join(map(str, present[:4]))
-        raise ImageError(f"The mask {shown(path)} has the values {named}; one file marks one defect with one value.")
+        raise ImageError(f"The mask {shown(path)} has the values {named}; a file must mark one defect with one value.")
     if types.thresholds and present[0] not in types.thresholds:
         known = ", ".join(map(str, types.thresholds))
         raise ImageError(
-            f"The mask {shown(path)} has the value {present[0]}, which {CONFIG_NAME} does not name; it names {known}."
+            f"The mask {shown(path)} has the value {present[0]}, which is not in {CONFIG_NAME}; it has {known}."
         )
     mask = values > 0
     saturation = types.area(int(present[0]), int(mask.sum())) if types.thresholds else None

@@ -1,4 +1,4 @@
-"""What a data set holds, counted."""
+"""The counts of a data set: its images, labels, masks, reference images and groups."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def count_dataset(dataset: Dataset) -> dict[str, Any]:
     """Count a data set's test images and what belongs to them.
 
     Returns:
-        The whole's "images", "good", "bad", "unlabelled" and "masks" (images that have one); by category "defects"
-        (the kinds), "references" and "validation"; "groups": for each tag its values, and "parts", the number of parts
-        that have images of their own; "categories": the counts of each.
+        Of all images: "images", "good", "bad", "unlabelled" and "masks" (how many have one). By category: "defects"
+        (the kinds), "references" and "validation". "groups" has "tags" (tag -> value -> number of images) and "parts",
+        the number of different objects that are known to be shown (see ``Sample.part``). "categories" is a list with
+        the counts of each category.
 
     Example:
         >>> from pathlib import Path
@@ -47,7 +48,7 @@ def count_dataset(dataset: Dataset) -> dict[str, Any]:
         "validation": {category: len(paths) for category, paths in dataset.validation.items()},
         "groups": {
             "tags": {name: dict(sorted(values.items())) for name, values in sorted(tags.items())},
-            "parts": len({sample.part for sample in dataset if sample.part}),
+            "parts": len({sample.part for sample in dataset} - {""}),
         },
         "categories": [
             {

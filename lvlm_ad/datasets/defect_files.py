@@ -29,7 +29,7 @@ def read_defect_files(name: str, root: Path, threshold: Threshold, categories: S
     Args:
         name: the data set's name.
         root: see ``category_folders``.
-        threshold: the user's, for a mask of any other data set; these masks hold numbers of types.
+        threshold: see ``Sample.threshold``; not used for these masks, whose values are the numbers of types.
         categories: the names of the categories' folders.
         about: see ``category_folders``.
 
@@ -69,7 +69,7 @@ def _read_category(listing: Listing, folder: Path, category: str) -> None:
             else:
                 expected = f"{shown(masks / image.stem)}/"
                 listing.report(
-                    image, f"{shown(image)} has no mask: {expected} holds none. Restore it from the archive."
+                    image, f"{shown(image)} has no mask; one is expected in {expected}. Restore it from the archive."
                 )
     for split, add in (("train", listing.add_reference), ("validation", listing.add_validation)):
         if (folder / split / "good").is_dir():
@@ -97,8 +97,8 @@ def _check_masks(listing: Listing, masks: Path, images: Sequence[Path]) -> None:
         return
     stems = {image.stem for image in images}
     for path in listing.images_in(masks):
-        inner = f"{shown(path.stem)}/000{shown(path.suffix)}"
-        listing.report(path, f"{shown(path)} lies one level too high; it belongs to {inner} beside it.")
+        inner = shown(masks / path.stem / f"000{path.suffix}")
+        listing.report(path, f"{shown(path)} lies one level too high; move it to {inner}.")
     for place in folders_in(masks):
         if place.name not in stems:
-            listing.report(place, f"{shown(place)}/ holds masks, but there is no image {shown(place.name)}.", "warning")
+            listing.report(place, f"{shown(place)}/ is for masks of an image that does not exist.", "warning")

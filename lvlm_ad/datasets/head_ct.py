@@ -32,7 +32,7 @@ def read_head_ct(root: Path, threshold: Threshold) -> Listing:
     """List Head CT, as released or rearranged into test/good and test/defect; the root may be the folder around it.
 
     Raises:
-        DataError: ``root`` is no folder, or neither form is there; or the table cannot be read.
+        DataError: ``root`` is not a folder, neither form is there, or the table cannot be read.
     """
     check_root(root)
     home = find_root(
@@ -74,13 +74,13 @@ def _read_folders(listing: Listing, home: Path) -> None:
 
 
 def _numbered(listing: Listing, folder: Path) -> dict[int, Path]:
-    """Return the images by number: that of 000.png is 0."""
+    """Return number -> image; the number of 000.png is 0."""
     images: dict[int, Path] = {}
     for image in listing.images_in(folder):
         number = int(image.stem) if image.stem.isdecimal() else None
         if number is None or number in images:
-            why = "its name is no number" if number is None else f"{shown(images[number])} has the same number"
-            listing.report(image, f"{shown(image)} cannot be found by {_TABLE}: {why}; rename it or move it away.")
+            why = "its name is not a number" if number is None else f"{shown(images[number])} has the same number"
+            listing.report(image, f"No line of {_TABLE} can mean {shown(image)}: {why}; rename it or move it away.")
         else:
             images[number] = image
     return images
@@ -100,7 +100,7 @@ def _read_table(listing: Listing, home: Path) -> None:
             continue
         number = int(text)
         if number in labelled:
-            listing.report(table, f"{row.where}the number {number} stands in the table twice; remove one of the lines.")
+            listing.report(table, f"{row.where}the number {number} is in the table twice; remove one of the lines.")
         elif number not in images:
             expected = shown(home / _CATEGORY / f"{number:03d}.png")
             listing.report(table, f"{row.where}{expected} does not exist; restore it, or remove the line.")

@@ -1,4 +1,4 @@
-"""Lists of images in JSON: their entries, each with its place for messages."""
+"""Lists of images in JSON: entries whose errors name the list, the entry and the field."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Entry:
         """Return a field that must be text.
 
         Raises:
-            DataError: it is missing, or no text.
+            DataError: it is missing, or is not text.
         """
         value = self.value(name)
         if not isinstance(value, str):
@@ -66,10 +66,10 @@ class Entry:
         return value
 
     def path(self, name: str) -> str:
-        """Return a field that may be missing or null, which means the same as no text.
+        """Return a field that must be text if it is there; "" where it is missing or null.
 
         Raises:
-            DataError: it is something else than text.
+            DataError: it is something other than text.
         """
         return "" if self.values.get(name) is None else self.text(name)
 
@@ -77,8 +77,12 @@ class Entry:
 def entries_in(items: Any, place: str) -> Iterator[Entry]:
     """Yield the entries of a list.
 
+    Args:
+        items: the list as read from JSON.
+        place: the list's name in messages, such as "meta.json, test".
+
     Raises:
-        DataError: it is no list of objects.
+        DataError: it is not a list of objects.
     """
     if not isinstance(items, list):
         raise DataError(f"{place} must be a list of images, not {items!r:.80}; restore the list.")

@@ -1,6 +1,6 @@
-"""Kaputt (Amazon): parcels and goods; tables in Parquet list the images, and each item has references of its own.
+"""Kaputt (Amazon): parcels and goods, listed in Parquet tables; each item has reference images of its own.
 
-datasets/{query,reference}-test.parquet, and the images under query-image/ and reference-image/
+datasets/{query,reference}-test.parquet, and the images in query-image/ and reference-image/
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["is_kaputt", "read_kaputt"]
 _QUERY, _REFERENCE = "query-test.parquet", "reference-test.parquet"
 _ANY_KIND = "defect"
 _CLASS_NAMES = {"other": "item", "book_other": "book"}
-"""Categories are the materials of the packaging; these names are no words for an item."""
+"""Category -> what a question calls it; categories are materials of packaging, and these two names are no words."""
 
 
 def is_kaputt(root: Path) -> bool:
@@ -35,10 +35,10 @@ def is_kaputt(root: Path) -> bool:
 def read_kaputt(root: Path, threshold: Threshold) -> Listing:
     """List the test images of Kaputt; the root is the folder of datasets/, or the one around it.
 
-    Whether the masks show the defect or the item is not known (good images have one, too), so none is read.
+    No mask is read: good images have masks, too, so they may show the item and not the defect.
 
     Raises:
-        DataError: ``root`` is no folder, or holds no such tables; or one cannot be read.
+        DataError: ``root`` is not a folder, has no such tables, or one cannot be read.
         ConfigError: pyarrow is not installed.
     """
     check_root(root)
@@ -110,7 +110,7 @@ def _rows(table: Path, columns: Sequence[str]) -> list[Mapping[str, Any]]:
 
 
 def _kind(types: Any) -> str:
-    """Return the kind of a defect: the types that the table names, joined; it names none for some."""
+    """Return the kind of a defect: its types in the table, joined; "defect" where the table has none."""
     names = [types] if isinstance(types, str) else [str(name) for name in types or ()]
     return "+".join(sorted(name.strip() for name in names if name.strip())) or _ANY_KIND
 

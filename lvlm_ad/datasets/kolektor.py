@@ -1,4 +1,4 @@
-"""KolektorSDD and KolektorSDD2: every image has a mask beside it, and is anomalous if that mask marks anything."""
+"""KolektorSDD and KolektorSDD2: every image has a mask beside it, and is anomalous if this mask marks anything."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def _holds(folder: Path, ending: str) -> bool:
 def read_ksdd(root: Path, threshold: Threshold) -> Listing:
     """List KolektorSDD; the root is the folder of kos01, kos02, ..., or the one around it.
 
-    The data set has no split: every image is a test image, uncut, and none is a reference. A value above 0 in a label
-    marks a defect, unless ``threshold`` says otherwise.
+    The data set has no split: every image is a test image, uncut, and none is a reference. A pixel above 0 in an
+    image's label (its mask) is defective, unless ``threshold`` says otherwise.
 
     Raises:
-        DataError: ``root`` is no folder, or holds no such folders.
+        DataError: ``root`` is not a folder, or has no such folders in it.
     """
     check_root(root)
     home = find_root(root, ([root], folders_in(root)), lambda folder: bool(_items(folder)))
@@ -88,14 +88,14 @@ def _items(folder: Path) -> list[Path]:
 def read_ksdd2(root: Path, threshold: Threshold) -> Listing:
     """List KolektorSDD2; the root is the folder of train and test, or the one around it.
 
-    Training images with a defect are no references. A value above 0 in a mask marks a defect, unless ``threshold`` says
-    otherwise.
+    Training images with a defect do not become references. A pixel above 0 in a mask is defective, unless ``threshold``
+    says otherwise.
 
     Raises:
-        DataError: ``root`` is no folder, or holds no such folders.
+        DataError: ``root`` is not a folder, or has no such folders in it.
     """
     check_root(root)
-    home = find_root(root, ([root], folders_in(root)), _is_near_ksdd2)
+    home = find_root(root, ([root], folders_in(root)), _has_split_of_ksdd2)
     if home is None:
         raise DataError(
             f"{shown(root)} is not KolektorSDD2: it holds {contents_of(root)}, but the folders train and test, with "
@@ -120,8 +120,8 @@ def read_ksdd2(root: Path, threshold: Threshold) -> Listing:
     return listing
 
 
-def _is_near_ksdd2(folder: Path) -> bool:
-    """Return whether one of the two folders is there, so that a missing one can be named."""
+def _has_split_of_ksdd2(folder: Path) -> bool:
+    """Return whether one of the two folders is there, so that the error can name the other if it is missing."""
     return any(_holds(inner_folder(folder, split), _GT) for split in ("train", "test"))
 
 
@@ -132,8 +132,8 @@ def _add_references(listing: Listing, train: Path, threshold: Threshold) -> None
         if image not in pairs:
             listing.report(
                 image,
-                f"{shown(image)} has no mask {shown(image.stem + _GT)}.png, so it may show a defect; it is no "
-                "reference. Restore it from the archive.",
+                f"{shown(image)} has no mask {shown(image.stem + _GT)}.png, so it may show a defect and is not "
+                "used as a reference. Restore the mask from the archive.",
                 "warning",
             )
     for image, marked in which_mark(listing, pairs, _or_zero(threshold)).items():

@@ -227,7 +227,7 @@ class Listing:
             namesakes[key] = sample
 
     def expect_empty(self, identity: str, image: Path, mask: Path) -> None:
-        """Have a check read the mask of a good image, in a data set that has one for each of thousands of them."""
+        """Let ``check_dataset`` read the mask of a good image; there are too many of them to read while listing."""
         self.empty_masks.append((normalized(identity), image, mask))
 
     def is_normal(self, image: Path, masks: Sequence[Path], where: str = "", subject: str = "") -> bool:

@@ -56,8 +56,8 @@ def load_dataset(
             data set's notes say.
         mask_values: the values that are defective, in place of a threshold: numbers and ranges such as "1,3-7".
         categories: those that will be used; errors in others are ignored. Empty: all. All of them are loaded.
-        split: the part to load of a data set that has several, such as "private"; see ``Reader.splits``. None: the
-            usual one.
+        split: the split to load, where a data set has several test splits, such as "private"; see ``Reader.splits``.
+            None: the usual one.
 
     Returns:
         The data set, in the same order on every machine.
@@ -158,7 +158,7 @@ def _likeness(name: str, folder: Path) -> str:
 
 
 def _folder_above(read: Read, folder: Path, threshold: Threshold) -> Path | None:
-    """Return the folder above that holds the data set, if ``folder`` is a category or a part of one; else None."""
+    """Return the folder above that holds the data set, if ``folder`` is a category or lies in one; else None."""
     near = [folder.absolute(), *folder.absolute().parents]
     part = max((at for at, one in enumerate(near[:3]) if one.name.lower() in _SPLITS), default=0)
     for above in near[part + 1 : part + 3]:

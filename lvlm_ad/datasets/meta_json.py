@@ -1,8 +1,8 @@
-"""The list meta.json, by which methods of the zero-shot family (AnomalyCLIP, AdaCLIP, APRIL-GAN, ADer) open data sets.
+"""Data sets listed in meta.json, as the code of AnomalyCLIP, AdaCLIP, APRIL-GAN and ADer reads them.
 
 {"train": {"<class>": [{"img_path", "mask_path", "cls_name", "specie_name", "anomaly"}, ...], ...}, "test": {...}}
 
-UniAD's train.json and test.json hold one object a line: filename, maskname, clsname, label_name, label.
+UniAD's train.json and test.json have one object on each line: filename, maskname, clsname, label_name, label.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MASK_ENDING = re.compile(r"_(mask|label|GT|Segmentation)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class _Names:
-    """What a form of the list calls its fields."""
+    """The names of an entry's fields; the defaults are those of meta.json."""
 
     image: str = "img_path"
     mask: str = "mask_path"
@@ -59,11 +59,12 @@ class _List:
     names: _Names
     base: Path  # the folder that paths are relative to
     seen: set[str] = field(default_factory=set)  # the test images so far
+    # Category -> images and masks whose names do not fit.
     odd_masks: defaultdict[str, list[tuple[Path, Path]]] = field(default_factory=lambda: defaultdict(list))
 
 
 def is_meta_json(root: Path) -> bool:
-    """Return whether a folder has such a list and no folders of test images, which would be read without one."""
+    """Return whether a folder has such a list, and no folder "test": MVTec AD's layout is read without a list."""
     if any((folder / "test").is_dir() for folder in (root, *folders_in(root))):
         return False
     head = _head(root / _LIST)
@@ -88,11 +89,11 @@ def _has_list(folder: Path) -> bool:
 def read_meta_json(root: Path, threshold: Threshold) -> Listing:
     """List the images that meta.json names.
 
-    Test images are the phase "test"; references are the normal images of the phase "train". Paths are relative to the
-    list's folder.
+    Test images are those of the phase "test", references the normal images of the phase "train". Paths are relative to
+    the list's folder.
 
     Args:
-        root: the folder of the list, the one around it, or in it the folder of one class.
+        root: the folder of the list, the folder around it, or the folder of one class in it.
         threshold: see ``Sample.threshold``.
 
     Raises:
@@ -105,7 +106,7 @@ def read_meta_json(root: Path, threshold: Threshold) -> Listing:
     if home is None:
         raise DataError(
             f"{shown(root)} has no {_LIST}: it holds {contents_of(root)}. A list of that name, or {_LINES[0]} and "
-            f"{_LINES[1]} with an object a line, must say which images there are."
+            f"{_LINES[1]} with one object on each line, must name the images."
         )
     listing = Listing("meta-json", home, threshold)
     if is_file(home / _LIST):
@@ -131,7 +132,8 @@ def _read_whole(listing: Listing, file: Path, only: str) -> None:
         for key, items in lists:
             place = f"{shown(file.name)}, {name}" + (f", {shown(key)}" if key else "")
             _read_entries(listing, read, entries_in(items, place), key, only, is_test=name == "test")
-    _finish(listing, read, [entry for phase in phases.values() for entry in _all_entries(phase)])
+    _report_odd_masks(listing, read)
+    _note_unlisted(listing, read, [entry for phase in phases.values() for entry in _all_entries(phase)])
 
 
 def _read_lines(listing: Listing, home: Path, only: str) -> None:
@@ -142,12 +144,13 @@ def _read_lines(listing: Listing, home: Path, only: str) -> None:
     read = _List(home / _LINES[0], _UNIAD, home)
     first = parts[_LINES[0]][0].get(_UNIAD.image) if parts[_LINES[0]] else None
     if isinstance(first, str) and not is_file(home / first):
-        # UniAD keeps its lists beside the folder of the pictures.
+        # UniAD has its lists beside the folder that paths are relative to.
         read.base = next((folder for folder in folders_in(home) if is_file(folder / first)), home)
     for name, items in parts.items():
         read.file = home / name
         _read_entries(listing, read, entries_in(items, shown(name)), "", only, is_test=name == _LINES[0])
-    _finish(listing, read, [entry for items in parts.values() for entry in items])
+    _report_odd_masks(listing, read)
+    _note_unlisted(listing, read, [entry for items in parts.values() for entry in items])
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -200,7 +203,7 @@ def _read_entry(listing: Listing, read: _List, entry: Entry, *, is_test: bool) -
     if str(image) in read.seen:
         raise DataError(f"{entry.where}{shown(image)} is listed twice; remove one of the entries.")
     read.seen.add(str(image))
-    if label and masks and not _fits(image.stem, masks[0].stem):
+    if label and masks and not _names_fit(image.stem, masks[0].stem):
         read.odd_masks[listing.category].append((image, masks[0]))
     listing.add(listing.category, kind, image, masks, entry.where)
 
@@ -220,7 +223,7 @@ def _label(entry: Entry, names: _Names) -> tuple[bool, str]:
 def _files(listing: Listing, read: _List, entry: Entry) -> tuple[Path, list[Path]] | None:
     """Return an entry's image and mask, if it has one; None if one of them cannot be used, which is reported."""
     names, mask = [entry.text(read.names.image)], entry.path(read.names.mask)
-    # Code that joins a folder and "" writes the folder where there is no mask.
+    # Where there is no mask, some lists name a folder: their code joined it and "".
     if mask and not os.path.isdir(read.base / mask.replace("\\", "/")):  # noqa: PTH112 - as in is_file
         names.append(mask)
     found = [listing.listed_file(name, entry.where, read.file, read.base) for name in names]
@@ -228,28 +231,32 @@ def _files(listing: Listing, read: _List, entry: Entry) -> tuple[Path, list[Path
     return (files[0], files[1:]) if len(files) == len(names) else None
 
 
-def _fits(image: str, mask: str) -> bool:
+def _names_fit(image: str, mask: str) -> bool:
     """Return whether a mask's name is its image's, or at least ends with the same number.
 
     Example:
-        >>> _fits("000", "000_mask"), _fits("test_good_017", "mark_017"), _fits("000", "001")
+        >>> _names_fit("000", "000_mask"), _names_fit("test_good_017", "mark_017"), _names_fit("000", "001")
         (True, True, False)
     """
     numbers = [re.findall(r"\d+", name)[-1:] for name in (image, mask)]
     return _MASK_ENDING.sub("", mask) == image or (numbers[0] == numbers[1] != [])
 
 
-def _finish(listing: Listing, read: _List, entries: list[Any]) -> None:
-    """Tell masks whose names do not fit their images, and count pictures that are not listed."""
+def _report_odd_masks(listing: Listing, read: _List) -> None:
+    """Warn of masks whose names do not fit their images."""
     for category, pairs in read.odd_masks.items():
         listing.category = category
         image, mask = pairs[0]
         listing.report(
             image,
-            f"Masks of {shown(category)} with other names than their images: {len(pairs)}, such as {shown(mask)} for "
+            f"{len(pairs)} masks of {shown(category)} are not named after their images, such as {shown(mask)} for "
             f"{shown(image)}. If the list pairs images and masks wrongly, write it again.",
             "warning",
         )
+
+
+def _note_unlisted(listing: Listing, read: _List, entries: list[Any]) -> None:
+    """Note how many pictures beside the listed files are not listed."""
     names = (read.names.image, read.names.mask)
     texts = (entry.get(name) for entry in entries if isinstance(entry, dict) for name in names)
     files = {os.path.normpath(read.base / name.replace("\\", "/")) for name in texts if isinstance(name, str) and name}
@@ -260,6 +267,4 @@ def _finish(listing: Listing, read: _List, entries: list[Any]) -> None:
             there = (os.path.join(folder, name) for name in os.listdir(folder))  # noqa: PTH118, PTH208 - as above
             unlisted += sum(PurePath(path).suffix.lower() in IMAGE_SUFFIXES and path not in files for path in there)
     if unlisted:
-        listing.notes.append(
-            f"Pictures that {shown(read.file.name)} does not list, and which are left out: {unlisted}."
-        )
+        listing.notes.append(f"Pictures that {shown(read.file.name)} does not list are left out: {unlisted}.")

@@ -43,7 +43,8 @@ def read_mmad(root: Path, threshold: Threshold) -> Listing:
     """List MMAD; an image's references are its ``random_templates``, the authors' default.
 
     Args:
-        root: the folder of mmad.json, the one above, or one below: then only the images in it are listed.
+        root: the folder of mmad.json, the folder around it, or a source or category in it: then only its images are
+            listed.
         threshold: see ``Sample.threshold``.
 
     Raises:
@@ -53,7 +54,7 @@ def read_mmad(root: Path, threshold: Threshold) -> Listing:
 
 
 def read_mmad_similar(root: Path, threshold: Threshold) -> Listing:
-    """List MMAD; an image's references are its ``similar_templates``. Otherwise as ``read_mmad``."""
+    """List MMAD as ``read_mmad`` does, but with an image's ``similar_templates`` as its references."""
     return _Reading("mmad-similar", root, threshold, "similar_templates").listing
 
 
@@ -92,7 +93,7 @@ class _Reading:
         }
 
     def _read(self, name: str, entry: Any) -> None:
-        """Read the entry of an image."""
+        """Add an image and its questions, or report what is wrong with its entry."""
         where, listing = f"{_LIST}, {name!r:.200}: ", self.listing
         parts = PurePosixPath(plain_name(name)).parts
         listing.category = "/".join(parts[:2])
@@ -140,9 +141,9 @@ class _Reading:
     def _masks(
         self, entry: Mapping[str, Any], parts: tuple[str, ...], where: str, *, needed: bool
     ) -> list[Path] | None:
-        """Return the file of an image's mask, if it has one; None if it is missing.
+        """Return the files of an image's mask: one, or none if it has no mask; None if it is missing or unusable.
 
-        The path is relative to source and category, or to these and the next folder: the authors' scripts disagree.
+        In the authors' scripts the path is relative to source and category, or to the next folder: both are tried.
         """
         name = entry.get("mask_path")
         if not name:
@@ -180,7 +181,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _question(one: Any, where: str) -> Question:
-    """Read a question; its options are lettered anew in the file's order, and the answer's letter follows."""
+    """Read a question; its options get new letters in the file's order, and the right answer the new letter."""
     if not isinstance(one, dict):
         raise DataError(f"{where}must be an object, not {one!r:.60}.")
     for name in ("Question", "Answer", "Options", "type"):

@@ -28,9 +28,9 @@ class Relative:
         name: its name.
         about: see ``category_folders``.
         class_names: the names of its categories' folders -> what a question calls them.
-        telling: the folders of which one is enough to recognise the data set; empty: it takes all categories.
+        telling: categories of which one is enough to recognize the data set; empty: all categories must be there.
         layout: how its names differ from those of MVTec AD.
-        good: the folder of normal images.
+        good: the folder of normal test images.
 
     Example:
         >>> BTAD.class_names["01"], DTD_SYNTHETIC.class_names["Woven_001"], MPDD.class_names["metal_plate"]
@@ -85,7 +85,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def _report_twins(listing: Listing, folder: Path) -> None:
-    """Report images of one name: an archive that was converted to PNG in part holds both forms."""
+    """Report two images of one name: a folder that was partly converted to PNG has both files."""
     for kind in folders_in(folder / "test"):
         seen: dict[str, Path] = {}
         for path in _pictures_in(kind):
@@ -111,7 +111,7 @@ BTAD = Relative(
     "btad",
     "BTAD: the folders 01, 02 and 03 with test/ok and test/ko were expected. It is available from its authors at "
     "avires.dimi.uniud.it, licence CC BY-NC-SA 4.0.",
-    # The authors say what the three products are in pictures only.
+    # The authors show the three products, but do not name them.
     dict.fromkeys(("01", "02", "03"), "product"),
     layout=Layout(is_good=lambda folder: folder.lower() == "ok", mask_ending=""),
     good="ok",
@@ -122,7 +122,7 @@ MPDD = Relative(
     "MPDD: folders such as bracket_black/test/good were expected. It is available through the repository "
     '"stepanje/MPDD" on GitHub, licence CC BY-NC-SA 4.0.',
     _plain("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes"),
-    # The names of the others may be those of a user's own products.
+    # The other categories may be called like a user's own products.
     telling=("bracket_black", "bracket_brown", "bracket_white"),
 )
 

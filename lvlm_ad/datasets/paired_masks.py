@@ -1,4 +1,4 @@
-"""Masks that have the name of their image and an ending: which belongs to which, and which mark anything."""
+"""Masks named after their image with an ending: which mask belongs to which image, and which mark anything."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def masks_by_image(
     """Return the mask of each image that has one: it has the image's stem and the ending.
 
     Args:
-        listing: receives masks without an image, and second masks of one image, as problems.
+        listing: where masks without an image, and second masks of an image, are reported.
         images: the images.
         masks: the masks.
         ending: what a mask's stem has after its image's, in any case.
@@ -54,7 +54,9 @@ def masks_by_image(
     for mask in masks:
         stem = normalized(mask.stem)
         if not stem.lower().endswith(ending.lower()):
-            listing.report(mask, f"{shown(mask)} is no mask: its name does not end in {ending}. Move it away.", orphan)
+            listing.report(
+                mask, f"{shown(mask)} is not read as a mask: its name does not end in {ending}. Move it away.", orphan
+            )
             continue
         by_stem.setdefault(stem[: len(stem) - len(ending)], []).append(mask)
     pairs: dict[Path, Path] = {}
@@ -78,9 +80,12 @@ def which_mark(listing: Listing, pairs: Mapping[Path, Path], threshold: Threshol
     """Return for each image whether its mask marks anything; all masks are decoded, several at the same time.
 
     Args:
-        listing: receives masks that cannot be read; their images are left out.
+        listing: where masks that cannot be read are reported; their images are left out.
         pairs: image -> mask.
         threshold: see ``read_mask``.
+
+    Returns:
+        Image -> whether its mask has a defective pixel, in the order of ``pairs``.
     """
 
     def marks(mask: Path) -> bool | str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 __all__ = ["DETECTION", "LETTERS", "QUESTION_TYPES", "Question"]
 
 DETECTION = "Anomaly Detection"
-"""The type of the question whether there is a defect."""
+"""The type of the question whether the image shows a defect."""
 
 QUESTION_TYPES = (
     DETECTION,
@@ -33,8 +33,8 @@ class Question:
     Attributes:
         text: what is asked.
         options: the answers to choose from, in the order of their letters.
-        type: what the question is about, such as ``DETECTION``.
-        right: the index of the right option; None where it must not be known, as in the view of a method.
+        type: one of ``QUESTION_TYPES``, or a type of the file's own.
+        right: the index of the right option; None in what a method sees.
 
     Example:
         >>> one = Question("Is there any defect?", ("Yes.", "No."), DETECTION, right=1)
@@ -49,15 +49,20 @@ class Question:
 
     @property
     def right_letter(self) -> str:
-        """The letter of the right option; empty where it is not known."""
+        """The letter of the right option; "" without ``right``."""
         return "" if self.right is None else LETTERS[self.right]
 
     def without_answer(self) -> Question:
-        """Return the question as a model may see it."""
+        """Return the question as a method may see it, without ``right``."""
         return replace(self, right=None)
 
     def says_defect(self, option: int) -> bool | None:
-        """Return whether an option says that there is a defect; None if it says neither, or something else is asked.
+        """Return whether an option says that there is a defect: True for yes, False for no, None for any other text.
+
+        None, too, if the question is not of the type ``DETECTION``.
+
+        Args:
+            option: its index.
 
         Example:
             >>> Question("Is there any defect?", ("Yes.", "No.", "Perhaps."), DETECTION).says_defect(1)

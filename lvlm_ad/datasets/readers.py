@@ -45,13 +45,13 @@ class Reader:
     Attributes:
         title: its name in sentences.
         read: lists its test images.
-        fits: whether a folder is unmistakably this data set, so that ``--data`` alone says what it is; None: no
-            folder is.
+        fits: whether a folder is unmistakably this data set, so that ``--data`` is enough to recognize it; None: the
+            data set must always be named.
         licence: its licence; "" where none was found.
-        page: where its page is, or where it is found.
+        page: where its page is, or where it can be found.
         metrics: the metrics that its authors report, which tables show first.
-        splits: parts that have a reader of their own, by the name that ``--split`` gives.
-        split: the name of the part that is read otherwise; "" if it has none.
+        splits: name for ``--split`` -> what lists that split, for each split beside the usual one.
+        split: the name of the usual split, which ``read`` lists; "" if it has none.
     """
 
     title: str
@@ -64,13 +64,13 @@ class Reader:
     split: str = ""
 
     def of_split(self, split: str | None) -> Read:
-        """Return what lists a part.
+        """Return the function that lists a split.
 
         Args:
-            split: its name; None: the part that is read if none is named.
+            split: its name; None or "": the usual one.
 
         Raises:
-            ConfigError: there is no part of this name.
+            ConfigError: there is no split of this name.
 
         Example:
             >>> READERS["mvtec-ad-2"].of_split("privat")
@@ -164,7 +164,7 @@ READERS: dict[str, Reader] = {
         page="github.com/DorisBao/BMAD",
         metrics=("image_auroc", "pixel_auroc", "pixel_aupro"),
     ),
-    # Anybody's folders may be called yes and no, so the name must be given.
+    # Not recognized by its folder: a user's own folders may be called yes and no.
     "yes-no": Reader("a set of the folders yes and no", read_yes_no, page="kaggle.com", metrics=("image_auroc",)),
     "head-ct": Reader("Head CT", read_head_ct, is_head_ct, page="kaggle.com", metrics=("image_auroc",)),
     "kaputt": Reader(
@@ -198,14 +198,14 @@ READERS: dict[str, Reader] = {
     ),
     "real-iad-d3": Reader("Real-IAD D3", partial(read_family, D3), partial(is_family, D3)),
     "real-iad-variety": Reader("Real-IAD Variety", partial(read_family, VARIETY), partial(is_family, VARIETY)),
-    # The last one: a list may lie in the folder of any other data set.
+    # Last, because a meta.json may lie in the folder of any other data set.
     "meta-json": Reader("a data set listed in meta.json", read_meta_json, is_meta_json),
 }
 """Name -> reader. A new layout is a function in a file of its own, and an entry here."""
 
 
 def recognized(root: Path) -> str | None:
-    """Return the name of the data set that a folder unmistakably is; None if it may be any.
+    """Return the name of the data set that a folder unmistakably is; None if it could be several.
 
     Example:
         >>> import tempfile

@@ -41,7 +41,7 @@ class Family:
         title: its name in sentences.
         pictures: the names that its folder of categories may have.
         lists: the name of the folder of its lists.
-        views: the images that a part has; None: as many as most parts of the category.
+        views: how many images a part has; None: as many as most parts of the category.
         mask_decides: whether an image with a mask is defective, whatever its class.
     """
 
@@ -66,7 +66,7 @@ VARIETY = Family(
 )
 
 REAL_IAD_SPLITS = ("sv", "fuiad_0.0", "fuiad_0.1", "fuiad_0.2", "fuiad_0.4")
-"""Other lists of Real-IAD: one view of each part, and training lists with that share of defects."""
+"""Other lists of Real-IAD: one view of each part (sv), and training lists with that share of defects."""
 
 _CLASSES = ("OK", "NG")
 
@@ -81,14 +81,14 @@ def is_family(family: Family, root: Path) -> bool:
 def read_family(family: Family, root: Path, threshold: Threshold, split: str = "") -> Listing:
     """List the test images that the lists of one of the data sets name.
 
-    An image is normal if it has no mask, or if its class is the normal one (not where ``mask_decides``). The tag "view"
-    is the camera, such as "C1"; the images of a part show it from several sides.
+    An image is normal if it has no mask, or if its class is the normal one; where ``mask_decides``, only the mask
+    counts. The tag "view" is the camera, such as "C1"; the images of a part show it from several sides.
 
     Args:
         family: the data set.
         root: the folder of pictures and lists, the one around it, that of the pictures, or one category's.
         threshold: see ``Sample.threshold``.
-        split: the ending of the name of another folder of lists, such as "sv".
+        split: how the name of another folder of lists ends, such as "sv"; "": the usual lists.
 
     Raises:
         DataError: the pictures or the lists are not there, or there are pictures of several sizes.
@@ -123,13 +123,13 @@ def read_family(family: Family, root: Path, threshold: Threshold, split: str = "
 def _pictures(family: Family, root: Path) -> tuple[Path, str]:
     """Return the folder of the categories, and the only category to read if the root is one."""
     around = root.absolute().parent
-    if _is_category(root) and (around.name in family.pictures or _sizes(family, around) == [around]):
+    if _is_category(root) and (around.name in family.pictures or _folders_of_pictures(family, around) == [around]):
         return around, name_of(root)
     if name_of(root) in family.pictures:
         found = [root]
     else:
-        home = find_root(root, ([root], folders_in(root)), lambda folder: bool(_sizes(family, folder)))
-        found = _sizes(family, home) if home is not None else []
+        home = find_root(root, ([root], folders_in(root)), lambda folder: bool(_folders_of_pictures(family, folder)))
+        found = _folders_of_pictures(family, home) if home is not None else []
     if not found:
         raise DataError(
             f"{shown(root)} is not {family.title}: it holds {contents_of(root)}, but {family.pictures[0]}/<category>/"
@@ -143,10 +143,13 @@ def _pictures(family: Family, root: Path) -> tuple[Path, str]:
     return found[0], ""
 
 
-def _sizes(family: Family, home: Path) -> list[Path]:
-    """Return the folders of pictures in a folder; AnomalyVFM keeps Variety's beside a folder of lists "splits"."""
+def _folders_of_pictures(family: Family, home: Path) -> list[Path]:
+    """Return the folders of pictures in a folder, one for each size of pictures."""
     found = [home / name for name in family.pictures if (home / name).is_dir()]
-    return found or [home] * (family == VARIETY and (home / "splits").is_dir())
+    # AnomalyVFM has the categories of Variety beside a folder of lists, "splits".
+    if not found and family == VARIETY and (home / "splits").is_dir():
+        return [home]
+    return found
 
 
 def _is_category(folder: Path) -> bool:

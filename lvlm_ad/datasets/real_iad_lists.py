@@ -1,7 +1,7 @@
-"""One category's list of Real-IAD and its sisters: which images are normal, where masks are, what shows the same part.
+"""A category's list, as Real-IAD, D3 and Variety have it: which images are normal, and where their masks are.
 
 {"meta": {"prefix", "normal_class"}, "train": [...], "test": [...]}; an entry has category, anomaly_class, image_path
-and mask_path, which is null of a normal image. Paths are relative to the prefix.
+and mask_path, which is null for a normal image. Paths are relative to the prefix.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VIEW = re.compile(r"([^/\\]+)_C(\d)_[^/\\]*$")
 
 @dataclass
 class CategoryList:
-    """A category's list, and what is found while it is read.
+    """A category's list, and what is odd about the entries read so far.
 
     Attributes:
         file: the list, named after the category.
@@ -51,7 +51,11 @@ class CategoryList:
 
     @classmethod
     def read(cls, file: Path, *, mask_decides: bool) -> CategoryList:
-        """Read the file.
+        """Read the file, but not its entries.
+
+        Args:
+            file: the list.
+            mask_decides: see ``CategoryList``.
 
         Raises:
             DataError: it cannot be read, or lacks a field.
@@ -124,12 +128,12 @@ class CategoryList:
             listing.add(self.file.stem, defect, files[0], files[1:], where, **facts)
 
     def report_oddities(self, listing: Listing, title: str, views: int | None) -> None:
-        """Report what is odd about the list as a whole.
+        """Report what is odd about the list as a whole, after ``add_to``.
 
         Args:
-            listing: receives it.
+            listing: where it is reported, as warnings.
             title: the data set's name in sentences.
-            views: the images that a part should have; None: as many as most parts have.
+            views: how many images a part should have; None: as many as most parts have.
         """
         place, count = shown(self.file.name), len(self._seen)
         if self._unmasked:

@@ -55,13 +55,15 @@ class Sample:
         depth: the range of its category's images with more than 8 bits; None: such an image is scaled by its type.
         more_masks: further files of the same mask, which mark other parts of it.
         peers: masks of the category, which are read if a mask alone is ambiguous.
-        types: set where each file of the mask is one defect, whose value names its type; see ``channels``.
-        tags: what else is known of the image, such as ``{"lighting": "regular"}``; metrics are given for each tag.
-        part: names the object in the picture where several images show the same one; "": no other image does.
+        types: the category's types of defect, where each file of the mask is one defect, and its value the number of a
+            type; see ``channels``. None elsewhere.
+        tags: what else is known of the image, such as ``{"lighting": "regular"}``; metrics are given for each value.
+        part: the name of the single object in the picture; images with the same name show the same object. "": not
+            known, so every image counts as an object of its own.
         references: normal images to compare this one with; empty: those of its category.
         questions: multiple-choice questions about it.
-        is_labelled: whether it is known to be normal or anomalous; if not, ``label`` is False and says nothing, and
-            there is no mask.
+        is_labelled: whether it is known to be normal or anomalous; if not, ``label`` is False without meaning,
+            and there is no mask.
 
     Example:
         >>> sample = Sample("bolt/bent/007", "bolt", True, "bent", Path("bolt/007.png"))
@@ -169,8 +171,8 @@ class Dataset(Sequence[Sample]):
         class_names: category -> what a question calls it, where the category's name is no word for it.
         validation: category -> normal images for choosing a threshold, neither test images nor references.
         metrics: the metrics that its authors report, which tables show first.
-        knowledge: category -> what is known of its objects and their defects, for a question that tells it.
-        split: which part of a data set that has several, such as "private"; "" where there is only one.
+        knowledge: category -> a text on its objects and their defects, for questions that include it.
+        split: the test split that this is, such as "private"; "" where the data set has only one.
 
     Example:
         >>> names = ("good/1", "good/2", "bent/1")

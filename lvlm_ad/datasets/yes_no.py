@@ -23,10 +23,11 @@ _CATEGORY = "brain"
 def read_yes_no(root: Path, threshold: Threshold) -> Listing:
     """List a set of two folders; the root is the folder of yes and no, or the one around it.
 
-    Both published sets of this form are pictures of brains; a prompt's ``class_names`` names another subject.
+    The category is "brain", since both published sets of this form show brains; for another subject, set
+    ``class_names`` in the prompt.
 
     Raises:
-        DataError: ``root`` is no folder, or does not hold the two folders.
+        DataError: ``root`` is not a folder, or does not hold the two folders.
     """
     check_root(root)
     home = find_root(root, ([root], folders_in(root)), _fits)

@@ -101,7 +101,7 @@ def test_pictures_that_are_not_listed_are_counted(listed):
     assert not any("does not list" in note for note in load_dataset("meta-json", listed).notes)
     picture(listed / "nut" / "images" / "d.png")
     notes = load_dataset("meta-json", listed).notes
-    assert "Pictures that meta.json does not list, and which are left out: 1." in notes
+    assert "Pictures that meta.json does not list are left out: 1." in notes
 
 
 def test_absolute_paths_may_lead_through_a_link(listed, tmp_path, monkeypatch):

@@ -250,7 +250,7 @@ def test_pictures_in_deeper_folders_are_told(tmp_path):
     ("rows", "said"),
     [
         ("0,1\n1,2\n", "line 3: expected are a number and 0 or 1, not '1' and '2'"),
-        ("0,1\n1,0\n1,1\n", "line 4: the number 1 stands in the table twice"),
+        ("0,1\n1,0\n1,1\n", "line 4: the number 1 is in the table twice"),
         ("0,1\n1,0\n7,0\n", "line 4: .*007.png does not exist"),
         ("0,1\n", "001.png has no label"),
     ],
