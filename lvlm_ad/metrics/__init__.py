@@ -1,13 +1,13 @@
-"""The seven metrics, exact, those of shapes, and those that data sets have of their own.
+"""The seven metrics, exact, those of shapes, and those that single data sets are reported with.
 
 ``curves`` computes AUROC, AP, F1-max and AUPRO from the counts at each threshold. ``histograms`` makes these counts of
 maps that are constant on regions, ``own_maps`` of maps pixel by pixel. ``exact`` has the functions to call.
 ``bootstrap`` says how sure the numbers and their differences are. ``shapes`` measures the boxes, points,
 cells and masks that an answer names.
 
-Of data sets: ``spro`` has MVTec LOCO AD's saturated overlap, ``groups`` its groups of anomalies and the objects of
-Real-IAD, ``binary`` SegF1 and ClassF1 of MVTec AD 2, ``pimo`` AUPIMO, ``choices`` the numbers of MMAD, and ``grid``
-F1 at fixed thresholds. ``dataset_estimates`` says how sure they are.
+Metrics of data sets: ``spro`` has MVTec LOCO AD's saturated overlap, ``groups`` its groups of anomalies and the objects
+of Real-IAD, ``binary`` SegF1 and ClassF1 of MVTec AD 2, ``pimo`` AUPIMO, ``choices`` the accuracies of MMAD, and
+``grid`` F1 at fixed thresholds. ``dataset_estimates`` has their intervals.
 """
 
 from lvlm_ad.metrics.binary import BinaryMetrics, NormalScores, binary_metrics, count_binary

@@ -1,9 +1,10 @@
 """SegF1 and ClassF1, the metrics of MVTec AD 2: binary maps at a threshold that is fixed before the test.
 
-Both are 2 TP / (2 TP + FP + FN): SegF1 over all pixels of all images of an object, good images included, ClassF1 over
-the images, of which one is predicted anomalous if its binary map has a pixel. (The rule of ClassF1 is not published in
-code; public users' tools agree with it.) The threshold is the mean plus three standard deviations of all scores of
-normal validation images. A threshold that was chosen on the test images gives F1-max instead, and is named so.
+Both are 2 TP / (2 TP + FP + FN). SegF1 counts all pixels of all images of an object, good images included. ClassF1
+counts images: an image is predicted anomalous if at least one pixel of its binary map is positive. (MVTec has published
+no code for ClassF1; other people's public tools use this rule.) The threshold is the mean plus three standard
+deviations of all scores of normal validation images. With a threshold chosen on the test images the value would be
+F1-max.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class MapThreshold:
-    """A threshold of maps, and what it was chosen from: F1 at a threshold means nothing without it.
+    """A threshold of maps, and how it was chosen: without this, F1 at a threshold cannot be compared.
 
     Attributes:
-        value: a pixel is positive if its score is higher (not equal: else a constant map would be positive everywhere).
+        value: a pixel is positive if its score is higher; not if it is equal, or a constant map would be positive
+            everywhere.
         rule: how it was computed.
         source: the images that it was computed from.
-        saw_test_labels: whether labels or masks of the test images had a part in it.
+        saw_test_labels: whether labels or masks of the test images were used.
 
     Example:
         >>> MapThreshold(0.5, "mean + 3 standard deviations", "normal validation images").above(np.array([0.5, 0.6]))
@@ -55,7 +57,10 @@ class MapThreshold:
     saw_test_labels: bool = False
 
     def above(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return where scores are higher, compared in float64: a float32 of the threshold could be a score itself."""
+        """Return where scores are higher, as booleans of the same shape.
+
+        They are compared in float64: rounded to float32, the threshold could equal a score.
+        """
         return np.asarray(scores, dtype=np.float64) > self.value
 
 
@@ -77,22 +82,22 @@ class NormalScores:
         """Add a map.
 
         Args:
-            scores: of any shape, finite; of pixels, or of cells.
-            counts: ``(C,)``, the pixels of each cell; None: each score is one pixel.
+            scores: of any shape, finite; one for each pixel, or ``(C,)``, one for each cell.
+            counts: integers ``(C,)``, how many pixels each cell has; None: the scores are those of pixels.
 
         Raises:
             MetricError: a score is not a finite number.
         """
         check_scores(scores, "the scores of a normal map")
         values = np.asarray(scores, dtype=np.float64).ravel()
-        heavy = np.ones(values.size, dtype=np.int64) if counts is None else np.asarray(counts)
-        n = int(heavy.sum())
+        pixels = np.ones(values.size, dtype=np.int64) if counts is None else np.asarray(counts)
+        n = int(pixels.sum())
         if not n:
             return
-        # Distances from a value that occurs: the mean of equal scores is exactly this score.
-        first = float(values[np.argmax(heavy > 0)])
-        mean = first + float((heavy * (values - first)).sum()) / n
-        squares = float((heavy * (values - mean) ** 2).sum())
+        # Differences from one of the scores are averaged, so that the mean of equal scores is exactly this score.
+        first = float(values[np.argmax(pixels > 0)])
+        mean = first + float((pixels * (values - first)).sum()) / n
+        squares = float((pixels * (values - mean) ** 2).sum())
         # Chan et al., Am. Stat. 37:242-247 (1983).
         distance, total = mean - self.mean, self.n + n
         self._squares += squares + (distance**2 * self.n * n / total if self.n else 0.0)
@@ -101,6 +106,10 @@ class NormalScores:
 
     def threshold(self, k: float = 3.0, source: str = "normal validation images") -> MapThreshold:
         """Return the mean plus k standard deviations (of the population) of all scores.
+
+        Args:
+            k: how many; MVTec AD 2 takes 3.
+            source: the images that the scores are of, for the record.
 
         Raises:
             MetricError: there are no scores.
@@ -133,9 +142,17 @@ def count_binary(mask: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.int6
 
 
 def count_binary_histogram(histogram: ScoreHistogram, threshold: MapThreshold) -> NDArray[np.int64]:
-    """Count what ``count_binary`` counts, of a map whose pixels are counted by score.
+    """Count what ``count_binary`` counts, from the score histogram of a map.
 
-    The histograms of maps that are constant on cells are exact; those of own maps have few thresholds and are not.
+    This is exact for histograms of maps that are constant on cells. Those of own maps have few thresholds, so with them
+    it is not.
+
+    Args:
+        histogram: of one image.
+        threshold: where the map is cut.
+
+    Returns:
+        TP, FP and FN in pixels, int64 ``(3,)``.
 
     Example:
         >>> from lvlm_ad.metrics import count_cells
@@ -158,7 +175,7 @@ class BinaryMetrics:
     Attributes:
         segf1: F1 over all pixels.
         classf1: F1 over the images.
-        threshold: where the maps were cut; None: they came binary.
+        threshold: where the maps were cut; None: they were given as binary maps.
         undefined: metric -> why it is None.
 
     Example:
@@ -180,7 +197,7 @@ def binary_metrics(
     Args:
         labels: ``(n,)``, non-zero if the image is anomalous.
         counts: ``(n, 3)``, see ``count_binary``.
-        threshold: is reported with the result.
+        threshold: the one that the maps were cut at, for the record.
 
     Raises:
         MetricError: the numbers of labels and counts differ.

@@ -61,8 +61,8 @@ class CategoryImages:
         histograms: pixels of each image, without those whose ground truth is unknown; None: no pixel metrics.
         fpr_limit: the false-positive rate up to which AUPRO is integrated.
         limits: further such rates, whose AUPRO is "pixel_aupro@0.05" and so on.
-        objects: ``(n,)``, numbers from 0 of the objects or parts that the images show, all of them: images of one
-            object are not independent, so whole objects are drawn. None: each image is drawn by itself.
+        objects: ``(n,)``, the number of the object that each image shows, from 0 without a gap. Images of one object
+            are not independent, so whole objects are drawn. None: each image is drawn by itself.
     """
 
     labels: NDArray[np.bool_]
@@ -153,8 +153,8 @@ def draw_weights(
         strata: ``(n,)``, the class of each image: True if anomalous, or the number of its group, 0 if good.
         resamples: R.
         generator: random numbers.
-        objects: ``(n,)``, see ``CategoryImages``. Whole objects are drawn then, as many of each class; an object's is
-            the highest of its images'.
+        objects: ``(n,)``, see ``CategoryImages``. Whole objects are then drawn, as many of each class as there are; the
+            class of an object is the highest of its images.
 
     Returns:
         float64 ``(resamples, n)``: how often each image is drawn.

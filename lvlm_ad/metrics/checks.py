@@ -1,4 +1,4 @@
-"""What every metric checks: ground truth and scores are numbers that can be compared, and fit together."""
+"""Checks of what metrics are given: ground truth and scores are real numbers, and belong together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def map_pairs(
         masks: n arrays ``(H, W)``, anomalous where not 0.
         maps: as many arrays of the same sizes.
 
-    Returns:
+    Yields:
         The scores ``(H, W)`` and the ground truth, bool ``(H, W)``.
 
     Raises:
@@ -51,7 +51,15 @@ def map_pairs(
 
 
 def as_truth(values: Any, name: str) -> NDArray[np.bool_]:
-    """Return ground truth as booleans: True where it is not 0; MetricError unless all values are real numbers."""
+    """Return ground truth as booleans, True where it is not 0.
+
+    Args:
+        values: numbers of any shape.
+        name: what they are, for a message, such as "the labels".
+
+    Raises:
+        MetricError: the values are not real numbers, or one is NaN.
+    """
     truth = as_array(values, name)
     if truth.dtype == np.bool_:
         return truth

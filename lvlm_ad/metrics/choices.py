@@ -1,9 +1,9 @@
 """The numbers of MMAD: accuracy on multiple-choice questions, by source and subtask.
 
 Jiang et al., ICLR 2025; defined by jam-cc/MMAD, evaluation/examples/helper/summary.py. Its subtasks have equal weight,
-and the first, Anomaly Detection, counts as the mean of its accuracies on normal and on anomalous images. An answer
-without a letter is left out there, so that a model gains by not answering, and by a slip the record after it is lost,
-too. Here an answer without a letter is left out or counted as wrong; the published way is a third one, for comparison.
+and the first, Anomaly Detection, counts as the mean of its accuracies on normal and on anomalous images. That script
+leaves out an answer without a letter, so a model gains by not answering, and by mistake it also drops the next record.
+Here such an answer is left out or counted as wrong; ``as_published`` reproduces the script, for comparison.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Choice:
     """One question and the answer to it.
 
     Attributes:
-        image: the question's image; images are what is resampled.
+        image: the name of the question's image; intervals are computed over images.
         source: the data set that the image is from, such as "DS-MVTec".
         type: the type of the question; "Object Structure" and "Object Details" are the subtask "Object Analysis".
         normal: whether the image is normal.
@@ -63,7 +63,7 @@ class Choice:
 
     @property
     def subtask(self) -> str:
-        """The subtask in tables."""
+        """The name of the subtask in tables."""
         return subtask_of(self.type)
 
 
@@ -79,12 +79,12 @@ def subtask_of(type_: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ChoiceCounts:
-    """How many questions of each image were answered, and rightly; rows add, so a resample is a weighted sum.
+    """How many questions about each image were asked, answered, and answered rightly.
 
     Attributes:
         images: the n images, in the order of their first question.
-        kinds: the K kinds of question: source, subtask, and whether the image is normal (it matters for detection
-            alone, and is False elsewhere).
+        kinds: the K kinds of question: source, subtask, and whether the image is normal (only for ``DETECTION``; False
+            for the others).
         right: int64 ``(n, K)``, right answers.
         parsed: int64 ``(n, K)``, answers with a letter.
         asked: int64 ``(n, K)``, questions.
@@ -126,8 +126,8 @@ def choice_accuracy(
 
     Args:
         counts: of the answers.
-        unparsed: "left_out": comparable with published numbers; "wrong": ranks models, since not answering gains
-            nothing.
+        unparsed: how an answer without a letter counts. "left_out": numbers are comparable with published ones;
+            "wrong": use this to rank models, since not answering gains nothing.
         weights: ``(R, n)``, how often each image counts in each of R resamples; None: every image counts once.
 
     Returns:
@@ -144,8 +144,8 @@ def choice_accuracy(
         >>> found["Anomaly Detection"], found["Miss"], found["precision"]
         (0.5, 1.0, None)
     """
-    heavy = np.ones((1, len(counts.images))) if weights is None else weights
-    right, total = heavy @ counts.right, heavy @ (counts.parsed if unparsed == "left_out" else counts.asked)
+    times = np.ones((1, len(counts.images))) if weights is None else weights
+    right, total = times @ counts.right, times @ (counts.parsed if unparsed == "left_out" else counts.asked)
     with np.errstate(invalid="ignore", divide="ignore"):
         table = _table(counts.kinds, right, total)
     if weights is not None:

@@ -1,9 +1,9 @@
 """Intervals of the metrics that data sets have of their own.
 
-Groups share the good images, and a question is one of several about an image, so such numbers vary together. The mean
-of numbers is given the square-and-add of their intervals, with their correlation (Zou and Donner, Stat. Med.
-27:1693-1702, 2008): over images where each number has an influence of each image, else over resamples. A negative
-correlation counts as 0.
+Groups share the good images, and there are several questions about an image, so such numbers are correlated. The
+interval of their mean is the square-and-add of their intervals with this correlation (Zou and Donner, Stat. Med.
+27:1693-1702, 2008). The correlation comes from the influence of each image on each number; where that is not known, the
+mean is taken of each resample. A negative correlation counts as 0.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ __all__ = [
 def correlated_mean(
     values: Sequence[float], intervals: Sequence[Interval], covariance: NDArray[np.float64]
 ) -> Interval:
-    """Return the interval of a mean of numbers that vary together.
+    """Return the interval of the mean of correlated numbers.
 
     Args:
         values: ``(K,)``, in 0..1.
-        intervals: ``(K, 2)``, each contains its value.
-        covariance: ``(K, K)``, of the numbers; those without variance count as correlated with all others.
+        intervals: ``(K, 2)``; each contains its value.
+        covariance: ``(K, K)``, of the numbers; a number without variance counts as fully correlated with all others.
 
     Example:
         >>> ends = [(0.7, 0.9), (0.5, 0.7)]
@@ -75,8 +75,8 @@ def mean_of_estimates(parts: Sequence[ShapeEstimate], *, disjoint: bool = False)
     """Return the mean of several numbers.
 
     Args:
-        parts: with the influence of the same images.
-        disjoint: whether no two of them have an image in common: then they are independent.
+        parts: the numbers, with the influence of the same n images.
+        disjoint: whether no image has a part in two of the numbers, so that they are independent.
 
     Example:
         >>> one = ratio_estimate(np.array([1.0, 0.0, 1.0, 1.0]))
@@ -99,10 +99,10 @@ def estimate_group_aurocs(
     Args:
         scores: ``(n,)``, finite.
         groups: ``(n,)``, see ``group_members``.
-        names: likewise.
+        names: see ``group_members``.
 
     Returns:
-        Name -> estimate, for each group with two images of both classes; the mean if all groups have them.
+        Name -> estimate, for each group with at least two images of either class; the mean if all groups have them.
 
     Example:
         >>> scores, groups = np.arange(9) / 9, [None] * 5 + ["logical"] * 2 + ["structural"] * 2
@@ -137,16 +137,16 @@ def estimate_group_overlap(
 ) -> dict[str, Estimate]:
     """Return the intervals of ``au_spro_from_histograms`` with groups.
 
-    The images of a resample are drawn by group, the good ones once for all groups.
+    Each resample draws the anomalous images group by group, and the good ones once for all groups.
 
     Args:
         histograms: n, as of ``spro_histogram``.
         groups: ``(n,)``, see ``group_members``.
-        metrics: the exact values; draws are shifted by what histograms of own maps miss.
+        metrics: the exact values; resamples are shifted by the error of the histograms, which own maps have.
         resamples: R; 0: no interval.
-        seed: with the same names the resamples are the same for every method.
-        limits: of the false-positive rate.
-        metric: the metric's name.
+        seed: names; with the same ones the resamples are the same for every method.
+        limits: the limits of the false-positive rate.
+        metric: see ``au_spro_from_histograms``.
 
     Returns:
         Name -> estimate, for each value that is defined.
@@ -188,16 +188,16 @@ def estimate_binary(
 ) -> dict[str, Estimate]:
     """Return the intervals of ``binary_metrics``; the threshold is taken as given.
 
-    ClassF1 is drawn from smoothed resamples, with images of either class that nobody saw (``END_WEIGHT``), so that a
-    perfect value on few images is not certain.
+    The interval of ClassF1 comes from smoothed resamples, which have additional images of either class
+    (``END_WEIGHT``), so that a perfect value on few images does not look certain.
 
     Args:
         labels: bool ``(n,)``, True if anomalous.
         counts: int64 ``(n, 3)``, see ``count_binary``.
         metrics: the exact values.
         resamples: R; 0: no interval.
-        seed: with the same names the resamples are the same for every method.
-        objects: ``(n,)``, see ``CategoryImages``: MVTec AD 2 shows a part under several lights.
+        seed: names; with the same ones the resamples are the same for every method.
+        objects: ``(n,)``, see ``CategoryImages``; MVTec AD 2 shows each object under several lights.
 
     Returns:
         "segf1" and "classf1", where defined.
@@ -247,15 +247,15 @@ def estimate_aupimo(found: Aupimo) -> ShapeEstimate | None:
 def estimate_choices(counts: ChoiceCounts, unparsed: Unparsed) -> dict[str, dict[str, ShapeEstimate]]:
     """Return the intervals of the accuracies of ``choice_accuracy``, for other images of the same sources.
 
-    The questions of an image are taken together.
+    An image counts with all its questions.
 
     Args:
         counts: of the answers.
-        unparsed: as of ``choice_accuracy``.
+        unparsed: see ``choice_accuracy``.
 
     Returns:
-        Source -> subtask or "Average" -> estimate, where it is defined; "Average" is also the mean over
-        the sources.
+        Source -> subtask or "Average" -> estimate, where it is defined. The source "Average" has the means over the
+        sources.
 
     Example:
         >>> from lvlm_ad.metrics.choices import Choice, count_choices

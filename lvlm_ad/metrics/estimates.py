@@ -202,8 +202,8 @@ def estimate_from_draws(one: Estimate, weights: NDArray[Any], counted: str) -> E
 
     Args:
         one: the metric and its values on resamples.
-        weights: ``(m,)``, how much the defects of each image, or object, weigh.
-        counted: what they are, for the reason: "defects".
+        weights: ``(m,)``, how many defects, or defect pixels, each image or object has.
+        counted: what ``weights`` counts, for the reason: "defects".
     """
     if np.count_nonzero(weights) < FEWEST_DEFECTIVE:
         return replace(one, reason=_TOO_FEW_DEFECTIVE)

@@ -1,8 +1,8 @@
 """F1 at 21 fixed thresholds, for comparison with published numbers only.
 
-ADer (zhangzjn/ADer, util/metric.py) scales all scores of a category to 0..1 and takes the best F1, or the mean of
-seven, at thresholds 0.05 apart, or 0.1. A single far pixel moves all others together and spoils the value: never rank
-by it. ``pixel_f1_max`` is exact.
+ADer (zhangzjn/ADer, util/metric.py) scales all scores of a category to 0..1. It takes the best F1 at 21 thresholds 0.05
+apart, and the mean F1 at seven thresholds 0.1 apart. A single very high score squeezes all others together and changes
+these values, so do not rank by them: ``pixel_f1_max`` is exact.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def f1_grid(masks: Sequence[NDArray[Any]] | NDArray[Any], maps: Sequence[NDArray
     """Compute F1 on ADer's grids of thresholds.
 
     Args:
-        masks: n arrays ``(H, W)``, anomalous where not 0; they are read once, the maps twice.
-        maps: as many arrays of the same sizes, finite.
+        masks: n arrays ``(H, W)``, anomalous where not 0; gone through once.
+        maps: as many arrays of the same sizes, finite; gone through twice.
 
     Returns:
         "f1_grid21", the highest F1 at the scaled thresholds 0, 0.05 .. 1, and "f1_mean_0.2_0.8_0.1", the mean at 0.2,

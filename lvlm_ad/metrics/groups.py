@@ -1,7 +1,7 @@
-"""Groups of images: kinds of anomalies that share the good images, and objects or parts that were taken several times.
+"""Groups of images: kinds of anomalies that share the good images, and objects that are shown in several images.
 
-MVTec LOCO AD reports its logical and its structural anomalies, each against all good images, and the mean of the two.
-Real-IAD shows an object in five views, MVTec AD 2 a part under several lights: such images are not independent.
+MVTec LOCO AD measures its logical and its structural anomalies, each against all good images, and averages the two.
+Real-IAD shows an object in five views, MVTec AD 2 under several lights: such images are not independent.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def group_members(groups: Sequence[str | None], names: Sequence[str] = ()) -> di
 
     Args:
         groups: ``(n,)``, the group of each anomalous image; None for good images, which all groups share.
-        names: groups that are expected, in the order of the result; none: those that occur, sorted.
+        names: the groups that may occur, in the order of the result; empty: those that occur, sorted.
 
     Returns:
-        Group -> indices, ascending. A group that does not occur has the good images alone.
+        Group -> indices, ascending. A group without an anomalous image has only the good ones.
 
     Raises:
         MetricError: an image is of a group that is not expected.
@@ -59,11 +59,11 @@ def image_auroc_by_group(
     Args:
         scores: ``(n,)``, finite; higher is more anomalous.
         groups: ``(n,)``, see ``group_members``.
-        names: likewise.
+        names: see ``group_members``.
 
     Returns:
-        "image_auroc_" and the group's name for each group, and "image_auroc_groups", their mean: None where a group has
-        no anomalous image, or no image is good.
+        For each group "image_auroc_" with its name, and "image_auroc_groups", their mean; None where a group has no
+        anomalous image, or no image is good.
 
     Raises:
         MetricError: there are no images, a group is not expected, or a score is not a finite number.
@@ -74,7 +74,7 @@ def image_auroc_by_group(
     """
     values = as_array(scores, "the image scores")
     labels = np.array([group is not None for group in groups], dtype=np.bool_)
-    image_metrics(labels, values)  # for its errors
+    image_metrics(labels, values)  # Raises if scores and groups do not fit; a group alone would not show it.
     parts = NamedMetrics({})
     for name, at in group_members(groups, names).items():
         found = image_metrics(labels[at], values[at]) if at.size else ImageMetrics(undefined={"auroc": "no image"})

@@ -1,4 +1,4 @@
-"""Metrics under the names that they have in results, where limits are part of the name."""
+"""Metrics by name, with the limit or bounds as part of the name: "pixel_aupro@0.05"."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NamedMetrics:
 
 
 def at_limit(name: str, *limits: float) -> str:
-    """Return a metric's name with its limit, or its two bounds.
+    """Add a metric's limit, or its two bounds, to its name.
 
     Example:
         >>> at_limit("pixel_aupro", 0.05), at_limit("aupimo", 1e-5, 1e-4)
@@ -51,8 +51,11 @@ def overlap_at_limits(name: str, steps: Steps, limits: Sequence[float]) -> Named
 
     Args:
         name: what the metric is called without its limit.
-        steps: with overlap.
+        steps: the counts at each threshold, with overlap.
         limits: each in (0, 1].
+
+    Returns:
+        The metric at each limit, named as by ``at_limit``; None without an anomalous or without a normal pixel.
 
     Raises:
         MetricError: a limit is out of range.
@@ -67,7 +70,7 @@ def overlap_at_limits(name: str, steps: Steps, limits: Sequence[float]) -> Named
 
 
 def mean_metric(name: str, parts: NamedMetrics) -> NamedMetrics:
-    """Return the mean of several metrics under a name of its own; undefined if one of them is.
+    """Return the mean of several metrics under a new name; it is undefined if one of them is.
 
     Example:
         >>> mean_metric("both", NamedMetrics({"one": 0.5, "other": 1.0})).values

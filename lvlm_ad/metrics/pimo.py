@@ -1,11 +1,11 @@
-"""AUPIMO: the recall of each anomalous image where false positives are rare, exactly.
+"""AUPIMO: the pixel recall of each anomalous image where false positives are rare, exactly.
 
 Bertoldo et al., BMVC 2024 (arXiv 2401.01984). F(t) is the mean, over normal images, of the fraction of their pixels
-that score t or more; T(t) is the fraction of an anomalous image's mask that does. AUPIMO of this image is the mean of T
-over ln F between two bounds, 1e-5 and 1e-4 as published. The curve has a point at every distinct score and is straight
-in ln F between them; points with F = 0 are left out, and it is interpolated at the bounds. Where the smallest F above 0
-exceeds the lower bound, the curve does not reach it, and the metric is undefined: the normal pixels are too few, or the
-scores too coarse, as most maps of region scores are.
+that score t or more; T(t) is the fraction of the pixels in an anomalous image's mask that do. AUPIMO of this image is
+the mean of T over ln F between two bounds, 1e-5 and 1e-4 as published. The curve has a point at every distinct score
+with F > 0, is straight in ln F between points, and is interpolated at the bounds. If the smallest F above 0 exceeds the
+lower bound, the metric is undefined: there are too few normal pixels, or too few distinct scores, as in most maps of
+region scores.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AUPIMO_BOUNDS = (1e-5, 1e-4)
 """The published bounds of the false-positive rate."""
 
 _ROUNDING = 1e-12
-"""A rate that exceeds a bound by less equals it."""
+"""A rate that exceeds a bound by a smaller fraction counts as equal to it."""
 
 
 class _Counted(NamedTuple):
@@ -46,7 +46,7 @@ class _Counted(NamedTuple):
     """How many pixels there are, those with lower scores included."""
 
     def count_above(self, thresholds: NDArray[Any], side: Literal["left", "right"] = "left") -> NDArray[np.int64]:
-        """Return how many pixels score each threshold or more; with "right", more."""
+        """Return how many pixels score at least each threshold; with ``side="right"``, how many score more."""
         return np.append(self.reaching, 0)[np.searchsorted(self.scores, thresholds, side=side)]
 
 
@@ -56,8 +56,8 @@ class Aupimo:
 
     Attributes:
         value: the mean over anomalous images; None where undefined.
-        per_image: ``(n,)``, of each image; None of normal ones.
-        bounds: of the false-positive rate, the lower and the upper.
+        per_image: ``(n,)``, AUPIMO of each image; None for normal ones, and for all where undefined.
+        bounds: the lower and the upper bound of the false-positive rate.
         lowest_rate: the smallest false-positive rate above 0; None without a normal image.
         reason: why ``value`` is None, else empty.
 
@@ -85,13 +85,13 @@ def aupimo(
 ) -> Aupimo:
     """Compute AUPIMO of anomaly maps.
 
-    The scores of masks stay in memory, and of normal images, where ``masks`` has a length, the highest alone: with
-    300 images and the published bounds, 3 % of them.
+    Kept in memory are the scores inside masks and, of each normal image, the highest scores: 3 % of them with 300
+    images and the published bounds; all of them if ``masks`` has no length.
 
     Args:
         masks: n arrays ``(H, W)``, anomalous where not 0; an image without such a pixel is normal.
         maps: as many arrays of the same sizes, finite, higher is more anomalous.
-        bounds: of the false-positive rate, 0 < lower < upper <= 1.
+        bounds: the bounds of the false-positive rate, 0 < lower < upper <= 1.
 
     Raises:
         MetricError: numbers or shapes differ, a score is not a finite number, or the bounds are out of range.
@@ -102,7 +102,7 @@ def aupimo(
         >>> found.name, [None if one is None else round(one, 3) for one in found.per_image]
         ('aupimo@0.01..0.1', [None, 0.973])
     """
-    # A pixel matters while the mean rate is below the upper bound: the image's own rate is then below n times that.
+    # Scores matter where the mean rate is below the upper bound, so the image's own rate is below n times that bound.
     share = len(masks) * bounds[1] if isinstance(masks, Sized) else 1.0
     images = []
     for scores, mask in map_pairs(masks, maps):
@@ -114,7 +114,7 @@ def aupimo(
 
 
 def _highest(values: NDArray[Any], share: float) -> NDArray[Any]:
-    """Return the highest scores, a share of them or more: as many as are equal to the last."""
+    """Return the highest scores, at least a share of all; of equal scores, all or none."""
     rank = math.ceil(share * values.size) + 1
     if rank >= values.size:
         return values
@@ -164,8 +164,8 @@ def _aupimo(images: Sequence[tuple[bool, _Counted]], bounds: tuple[float, float]
     if lowest > lower * (1 + _ROUNDING):
         reason = f"the smallest false-positive rate above 0 is {lowest:.6g}, above the lower bound {lower:g}"
         return Aupimo(None, nothing, bounds, lowest, reason)
-    # Each segment ends at a score of normal pixels. It starts with all pixels above this score, and ends with those at
-    # it, too: scores in between change T alone.
+    # Each segment ends at a score of normal pixels. At its start the pixels above this score count, at its end those
+    # with this score, too; scores that only anomalous pixels have change T, but not F.
     ends = np.log(rates)
     left, right = np.maximum(ends[:-1], math.log(lower)), np.minimum(ends[1:], math.log(upper))
     crossed = np.flatnonzero(right > left)
@@ -184,10 +184,10 @@ def _aupimo(images: Sequence[tuple[bool, _Counted]], bounds: tuple[float, float]
 
 
 def _rates(normal: Sequence[_Counted], upper: float) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the scores of normal pixels, highest first, and the mean rate at each, up to the first at ``upper``."""
+    """Return the scores of normal pixels, highest first, and the mean rate at each, until one reaches ``upper``."""
     levels = np.unique(np.concatenate([one.scores for one in normal]))[::-1]
     rates = np.zeros(levels.size)
-    # Integers for each size of image: with one size the rates are rounded once.
+    # Pixels are added as integers for each size of image, so with one size the rates are rounded only once.
     for area in {one.area for one in normal}:
         rates += sum(one.count_above(levels) for one in normal if one.area == area) / (area * len(normal))
     end = int(np.argmax(rates >= upper * (1 - _ROUNDING))) + 1

@@ -1,12 +1,13 @@
-"""Saturated per-region overlap (sPRO): defects that need not be covered whole, each with a mask of its own.
+"""Saturated per-region overlap (sPRO): defects with a mask each, that count as found before all of it is covered.
 
-Bergmann et al., IJCV 130:947-969 (2022), for MVTec LOCO AD. A channel is one mask file of an image. A missing part may
-lie anywhere in a large area, so it is enough to find S pixels of its channel, the saturation area, and channels may
-overlap. At threshold t, sPRO of a channel is min(pixels of it that score t or more, S) / S. AU-sPRO is the area under
-the mean over all channels of all images, against the false-positive rate over the pixels outside all channels.
+Bergmann et al., IJCV 130:947-969 (2022), for MVTec LOCO AD. A channel is one mask file of an image; channels may
+overlap. A missing part may have its place anywhere in a large area, so it is enough to find S pixels of its channel,
+the saturation area. At threshold t, sPRO of a channel is min(pixels of it that score t or more, S) / S. AU-sPRO is the
+area under the curve of the mean sPRO over all channels of all images against the false-positive rate, which is taken
+over the pixels outside all channels. The area is divided by the limit of the false-positive rate.
 
-Only the S highest scores of a channel count, 1 / S each. So the sum over thresholds is that of AUPRO, and a map needs
-one histogram, whose "overlap" is saturated. With S equal to the area of the channel, sPRO is PRO.
+Only the S highest scores of a channel count, 1 / S each. So AU-sPRO is computed as AUPRO is, from one histogram of each
+map, whose "overlap" is saturated. With S equal to the area of the channel, sPRO is PRO.
 """
 
 from __future__ import annotations
@@ -63,12 +64,13 @@ class Channels:
         saturations: Sequence[int],
         size: tuple[int, int] | None = None,
     ) -> Channels:
-        """Make channels of mask files, one each.
+        """Make one channel of each mask.
 
         Args:
             masks: K arrays ``(H, W)``, anomalous where not 0.
-            saturations: ``(K,)``; ``lvlm_ad.datasets.channels.Saturation`` has them of defects_config.json.
-            size: ``(H, W)`` of the image; needed only of a good image, which has no mask.
+            saturations: ``(K,)``, the saturation areas; ``lvlm_ad.datasets.channels`` takes them from
+                defects_config.json.
+            size: ``(H, W)`` of the image; needed only for a good image, which has no mask.
 
         Raises:
             MetricError: sizes differ, a mask is empty, or a saturation area is not in 1..area.
@@ -103,7 +105,9 @@ def spro_at(scores: NDArray[Any], channels: Channels, threshold: float) -> NDArr
 
 
 def count_channels(cells: NDArray[Any], masks: NDArray[np.bool_], n_cells: int) -> CellCounts:
-    """Count the channels of an image in its cells; ``component`` is then the channel, and pixels may count twice.
+    """Count the pixels of an image's channels in its cells.
+
+    In the result ``component`` is the number of the channel; a pixel in two channels counts in both.
 
     Args:
         cells: integers ``(H, W)``, the cell of each pixel, 0..C-1, at the size of the masks.
@@ -142,8 +146,8 @@ def spro_histogram(counts: CellCounts, saturations: NDArray[np.int64], scores: N
 
     Returns:
         A histogram whose ``overlap`` is what each score adds to the sPRO of the channels, summed over them;
-        ``anomalous`` counts a pixel in two channels twice. It is stored, joined and resampled as those of pixels are.
-        Its AUPRO is AU-sPRO; its other metrics mean nothing.
+        ``anomalous`` counts a pixel in two channels twice. It can be stored, joined and resampled like the histogram of
+        a map. Its AUPRO is AU-sPRO; its other metrics have no meaning.
 
     Raises:
         MetricError: the number of scores or saturation areas does not fit.
@@ -178,13 +182,13 @@ def au_spro(
     Args:
         maps: n arrays ``(H, W)``, finite real numbers at the size of the original pictures; read once.
         channels: n, the defects of each image.
-        limits: false-positive rates up to which it is taken, in (0, 1]; 0.05 is what is published.
-        groups: the group of each anomalous image, None for good ones, see ``group_members``; None: one group of all.
-        names: the groups that are expected.
+        limits: false-positive rates up to which the area is taken, in (0, 1]; 0.05 is the published one.
+        groups: the group of each anomalous image, None for good ones, see ``group_members``; None: all images together.
+        names: see ``group_members``.
 
     Returns:
-        "au_spro@0.05" for each limit; with groups their mean, and "au_spro_" and the group's name for each group.
-        None where there is no channel, or no pixel outside all of them.
+        For each limit such as 0.05 "au_spro@0.05"; with groups also "au_spro_NAME@0.05" for each group, whose mean
+        "au_spro@0.05" then is. None where there is no channel, or no pixel outside all of them.
 
     Raises:
         MetricError: numbers or sizes differ, a score is not a finite number, or a limit is out of range.
@@ -196,7 +200,7 @@ def au_spro(
     """
     chosen = {"": None} if groups is None else dict.fromkeys(group_members(groups, names))
     pools = {name: PooledMaps(keep="copies") for name in chosen}
-    members = [None] * 0 if groups is None else list(groups)
+    members = list(groups or ())
     for index, (one, truth) in enumerate(zip_longest(maps, channels)):
         if one is None or truth is None or (groups is not None and index >= len(members)):
             raise MetricError("Each map needs the channels of its image, and a group where groups are given.")
@@ -222,11 +226,11 @@ def au_spro_from_histograms(
 
     Args:
         histograms: n, see ``spro_histogram``.
-        limits: as of ``au_spro``.
-        groups: likewise.
-        names: likewise.
-        metric: what to call it. Without defects_config.json AU-sPRO is undefined; with the areas of the channels as
-            saturation areas the value is another one, "pro_by_file".
+        limits: see ``au_spro``.
+        groups: see ``au_spro``.
+        names: see ``au_spro``.
+        metric: the metric's name in the result. Where the saturation areas are not known and the areas of the channels
+            stand in for them, the value is not AU-sPRO and needs another name, such as "pro_by_file".
 
     Example:
         >>> counts = count_channels(np.array([[0, 0, 1]]), np.array([[[0, 1, 1]]], bool), 2)
@@ -243,7 +247,7 @@ def au_spro_from_histograms(
 
 
 def _of_groups(steps: dict[str, Steps | None], limits: Sequence[float], metric: str = "au_spro") -> NamedMetrics:
-    """Compute the metric of each group, and the groups' mean; the group "" stands for all images."""
+    """Compute the metric of each group, and the groups' mean; the group "" is that of all images."""
     found = NamedMetrics({})
     for name, one in steps.items():
         called = f"{metric}_{name}" if name else metric
