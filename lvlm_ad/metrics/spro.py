@@ -40,6 +40,8 @@ __all__ = [
     "spro_histogram",
 ]
 
+_UNPAIRED = "Each map needs the channels of its image, and each image needs a group where groups are given."
+
 
 @dataclass(frozen=True, eq=False)
 class Channels:
@@ -200,10 +202,10 @@ def au_spro(
     """
     chosen = {"": None} if groups is None else dict.fromkeys(group_members(groups, names))
     pools = {name: PooledMaps(keep="copies") for name in chosen}
-    members = list(groups or ())
+    members, n_maps = list(groups or ()), 0
     for index, (one, truth) in enumerate(zip_longest(maps, channels)):
         if one is None or truth is None or (groups is not None and index >= len(members)):
-            raise MetricError("Each map needs the channels of its image, and a group where groups are given.")
+            raise MetricError(_UNPAIRED)
         scores = np.asarray(one)
         if scores.shape != truth.masks.shape[1:]:
             raise MetricError(f"Image {index}: map of shape {scores.shape}, masks of shape {truth.masks.shape[1:]}.")
@@ -211,6 +213,9 @@ def au_spro(
         for name, pool in pools.items():
             if groups is None or members[index] is None or members[index] == name:
                 pool.add_channels(scores, truth.masks, truth.saturations)
+        n_maps = index + 1
+    if n_maps < len(members):
+        raise MetricError(_UNPAIRED)
     return _of_groups({name: pool.merge()[0] if len(pool) else None for name, pool in pools.items()}, limits)
 
 

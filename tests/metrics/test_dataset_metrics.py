@@ -165,12 +165,15 @@ def test_pooled_maps_count_channels_for_resamples_too(seed):
 
 
 def test_maps_and_channels_that_do_not_fit_are_refused():
-    """Another size, impossible saturations, too few maps, NaN and cells out of range are errors that say so."""
+    """Another size, impossible saturations, missing maps or groups, NaN and cells out of range are errors that say so."""
     truth = Channels.of(np.ones((1, 2, 3)), [1])
     with pytest.raises(MetricError, match=r"Image 0: map of shape \(3, 2\)"):
         au_spro([np.zeros((3, 2))], [truth])
     with pytest.raises(MetricError, match="Each map"):
         au_spro([np.zeros((2, 3))], [truth, truth])
+    for groups in ([], ["logical", None]):
+        with pytest.raises(MetricError, match="needs a group"):
+            au_spro([np.zeros((2, 3))], [truth], groups=groups)
     for enough, pixels in ((1, 0), (0, 4), (5, 4)):
         with pytest.raises(MetricError, match=f"Mask 1 of an image has {pixels} pixels; .* cannot be {enough}"):
             Channels.of([np.ones((2, 2)), np.full((2, 2), pixels)], [1, enough])
