@@ -1,4 +1,4 @@
-"""Real-IAD and its sisters Real-IAD D3 and Variety: where their pictures and their lists are.
+"""Real-IAD, Real-IAD D3 and Real-IAD Variety: where their pictures and their lists are.
 
 realiad_256/<category>/{OK | NG/<defect>}/S0001/<category>_0001_OK_C1_<time>.jpg
 realiad_jsons/<category>.json, or realiad_jsons/realiad_jsons/<category>.json

@@ -1,4 +1,4 @@
-"""MMAD beside what its miniature trees show: where its root may be, odd fields, and templates of an image's own."""
+"""MMAD beyond its miniature trees: where its root may be, wrong fields, and each image's own templates."""
 
 import json
 import shutil
@@ -77,8 +77,8 @@ def test_a_source_alone_is_a_part(mmad):
         load_dataset("mmad", root / "GoodsAD")
 
 
-def test_another_folder_is_told(tmp_path):
-    """A folder without mmad.json is told with what it holds."""
+def test_another_folder_is_refused(tmp_path):
+    """The error for a folder without mmad.json says what the folder holds."""
     (tmp_path / "bottle").mkdir()
     with pytest.raises(DataError, match=r"is not MMAD: it holds bottle/, but mmad\.json was expected"):
         load_dataset("mmad", tmp_path)

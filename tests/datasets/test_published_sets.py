@@ -1,4 +1,4 @@
-"""Published data sets beside MVTec AD and VisA: what their miniature trees (test_layout_trees) do not show."""
+"""Published data sets other than MVTec AD and VisA: what their miniature trees (test_layout_trees) do not cover."""
 
 import json
 import sys
@@ -101,7 +101,7 @@ def test_one_category_and_the_folder_around_are_roots(tmp_path):
 
 
 def test_a_part_of_a_category_names_the_folder_above(tmp_path):
-    """A root one level too low is told with the right one."""
+    """The error for a root one level too low names the right one."""
     root = mpdd(tmp_path, "tubes")
     with pytest.raises(DataError, match=f"Did you mean {root / 'tubes'}"):
         load_dataset("mpdd", root / "tubes" / "test")
@@ -117,8 +117,8 @@ def test_a_part_of_a_category_names_the_folder_above(tmp_path):
         ("bmad", "Brain", bmad),
     ],
 )
-def test_a_category_in_a_folder_of_its_own_name_is_told(tmp_path, name, category, write):
-    """An archive unpacked into a folder of its own name is not left out in silence."""
+def test_a_category_in_a_folder_of_its_own_name_is_an_error(tmp_path, name, category, write):
+    """An archive that was unpacked into a folder of its own name is not silently left out."""
     write(tmp_path, category)
     (tmp_path / category).rename(tmp_path / "inner")
     (tmp_path / category).mkdir()
@@ -130,7 +130,7 @@ def test_a_category_in_a_folder_of_its_own_name_is_told(tmp_path, name, category
     ("name", "category", "split", "write"),
     [("mpdd", "tubes", "test", mpdd), ("dagm", "Class2", "Test", dagm), ("bmad", "Brain", "test", bmad)],
 )
-def test_a_category_without_test_images_is_told(tmp_path, name, category, split, write):
+def test_a_category_without_test_images_is_an_error(tmp_path, name, category, split, write):
     """A category that has only training images is an error, not a smaller data set."""
     write(tmp_path, category)
     (tmp_path / category / split).rename(tmp_path / category / "away")
@@ -147,7 +147,7 @@ def test_a_data_set_that_cannot_be_downloaded_names_its_page():
 
 
 def test_another_data_set_is_named(tmp_path):
-    """A tree of one data set read as another is refused with the right name."""
+    """Reading a tree of one data set as another is an error that gives the right name."""
     dagm(tmp_path, "Class1")
     for name in ("btad", "mpdd", "ksdd", "ksdd2", "bmad", "yes-no", "head-ct", "kaputt", "mvtec"):
         with pytest.raises(DataError, match="looks like DAGM 2007: give --dataset dagm"):
@@ -172,7 +172,7 @@ def test_a_users_own_folders_are_no_published_set(tmp_path, lvlm_ad_command):
 
 
 def test_class_names_are_words(tmp_path):
-    """What a question calls a category is no number and no folder's name."""
+    """Questions call a category by a word, not by a number or the name of its folder."""
     assert load_dataset("dagm", dagm(tmp_path / "d", "Class1")).class_names == {"Class1": "texture"}
     assert load_dataset("bmad", bmad(tmp_path / "b")).class_names == {"Brain": "brain MRI"}
     woven = mpdd(tmp_path / "w", "Woven_001", "Mesh_114")
@@ -193,7 +193,7 @@ def test_the_label_follows_the_masks_threshold(tmp_path):
 
 
 def test_a_label_that_cannot_be_read_is_an_error(tmp_path):
-    """Without its label an image is neither good nor bad, so it is left out and told."""
+    """Without its label an image is neither good nor bad, so it is left out and reported."""
     root = ksdd(tmp_path)
     (root / "kos01" / "Part0_label.bmp").write_bytes(b"no picture")
     (message,) = errors("ksdd", root)
@@ -201,8 +201,8 @@ def test_a_label_that_cannot_be_read_is_an_error(tmp_path):
     assert "Part0.jpg is neither good nor bad" in message
 
 
-def test_masks_beside_images_are_told(tmp_path):
-    """DAGM: a mask that lies one level too high is no image."""
+def test_masks_beside_images_are_errors(tmp_path):
+    """DAGM: a mask that lies one level too high is not read as an image."""
     root = dagm(tmp_path, "Class1")
     mask(root / "Class1" / "Test" / "0000_label.PNG")
     assert "0000_label.PNG is a mask; it belongs in" in errors("dagm", root)[0]
@@ -239,7 +239,7 @@ def test_whether_a_category_has_masks_is_seen_from_its_folders(tmp_path):
     assert {name: len(paths) for name, paths in dataset.validation.items()} == {"Brain": 1, "Chest": 1}
 
 
-def test_pictures_in_deeper_folders_are_told(tmp_path):
+def test_pictures_in_deeper_folders_are_errors(tmp_path):
     """yes-no: pictures one level too low would leave a class empty."""
     picture(tmp_path / "yes" / "yes" / "0.png")
     picture(tmp_path / "no" / "0.png")
@@ -255,7 +255,7 @@ def test_pictures_in_deeper_folders_are_told(tmp_path):
         ("0,1\n", "001.png has no label"),
     ],
 )
-def test_a_table_that_does_not_fit_its_pictures_is_told(tmp_path, rows, said):
+def test_a_table_that_does_not_fit_its_pictures_is_an_error(tmp_path, rows, said):
     """Head CT: each picture has one line in the table, with 0 or 1."""
     root = head_ct(tmp_path, "id, hemorrhage\n" + rows)
     with pytest.raises(DataError, match=said):
@@ -308,7 +308,7 @@ def test_references_belong_to_an_item(tmp_path):
         ({"query_image": "../../secret.jpg"}, "row 1: '../../secret.jpg' leads out of"),
     ],
 )
-def test_rows_of_a_table_that_cannot_be_used_are_told(tmp_path, changes, said):
+def test_rows_of_a_table_that_cannot_be_used_are_errors(tmp_path, changes, said):
     """Kaputt: a wrong value or a path out of the data set is an error with its row."""
     with pytest.raises(DataError, match=said):
         load_dataset("kaputt", kaputt(tmp_path, **changes))

@@ -1,4 +1,4 @@
-"""Real-IAD and its sisters: lists, views, sizes and other splits."""
+"""Real-IAD, Real-IAD D3 and Variety: lists, views, sizes and other splits."""
 
 import json
 import shutil
@@ -102,7 +102,7 @@ def test_images_of_a_run_on_another_split_are_found_again(real_iad, tmp_path):
 
 @pytest.mark.parametrize("folder", ["realiad_512", "toy"])
 def test_doubled_folders_are_named(real_iad, folder):
-    """What an archive unpacked into a folder of its own name is told in one line."""
+    """The error for an archive that was unpacked into a folder of its own name says what to move."""
     place = real_iad / "realiad_512" if folder == "realiad_512" else real_iad / "realiad_512" / "toy"
     place.rename(real_iad / "moved")
     place.mkdir()
@@ -167,7 +167,7 @@ def test_variety_may_have_its_lists_in_splits(real_iad):
     assert len(load_dataset("real-iad-variety", real_iad / "variety" / "toy")) == 10
 
 
-def test_a_part_with_fewer_views_than_the_others_is_told(real_iad):
+def test_a_part_with_fewer_views_than_the_others_gives_a_warning(real_iad):
     """Where the number of views is not known, that of most parts is expected."""
     (real_iad / "realiad_512").rename(real_iad / "realiad_d3_raw")
     (real_iad / "realiad_jsons").rename(real_iad / "realiad_d3_jsons")

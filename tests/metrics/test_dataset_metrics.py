@@ -165,7 +165,7 @@ def test_pooled_maps_count_channels_for_resamples_too(seed):
 
 
 def test_maps_and_channels_that_do_not_fit_are_refused():
-    """Another size, impossible saturations, missing maps or groups, NaN and cells out of range are errors that say so."""
+    """Another size, impossible saturations, missing maps or groups, NaN and cells out of range are clear errors."""
     truth = Channels.of(np.ones((1, 2, 3)), [1])
     with pytest.raises(MetricError, match=r"Image 0: map of shape \(3, 2\)"):
         au_spro([np.zeros((3, 2))], [truth])
