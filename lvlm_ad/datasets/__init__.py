@@ -1,4 +1,4 @@
-"""Data sets: MVTec AD, VisA, a folder of your own and the built-in demo, each an ordered sequence of samples."""
+"""Data sets: published ones, a folder of your own and the built-in demo, each an ordered sequence of samples."""
 
 from lvlm_ad.datasets.load import check_dataset, load_dataset
 from lvlm_ad.datasets.sample import Dataset, Sample
