@@ -106,6 +106,9 @@ class _Reading:
         except DataError as error:
             listing.report(self._file, f"{where}{error}")
             return
+        if not questions:
+            listing.report(self._file, f"{where}it has no question, so it is left out.", "warning")
+            return
         category, kind = "/".join(parts[:2]), "good" if parts[-2].casefold() == "good" else parts[-2]
         masks = self._masks(entry, parts, where, needed=kind != "good")
         references = [self._template(one, where) for one in templates]

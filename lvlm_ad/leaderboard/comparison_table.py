@@ -51,7 +51,8 @@ def csv_text(comparisons: Sequence[Comparison], names: str = "", condition: str 
 
     Args:
         comparisons: the first run with each of the others.
-        names: the metrics, separated by commas; "" for all seven, and for those of shapes that a pair of runs has.
+        names: the metrics, separated by commas; "" for all seven, and for those of shapes and the accuracies of
+            questions, by source, that a pair of runs has.
         condition: what was measured, in words.
     """
     usual = dict.fromkeys((*METRIC_NAMES, *(name for one in comparisons for name in one.mean)))
@@ -60,11 +61,18 @@ def csv_text(comparisons: Sequence[Comparison], names: str = "", condition: str 
     for one in adjusted(comparisons):
         for category, differences in _rows(one):
             for column in metrics:
-                of = differences.get(column.name, _NONE)
-                ends = of.interval or (None, None)
-                numbers = [of.first, of.second, of.difference, *ends, of.p_value, of.p_adjusted]
+                numbers = _csv_numbers(differences.get(column.name, _NONE))
                 lines.append([condition, *one.names, category, column.name, *numbers])
+        for source, row in one.choices.items() if not names else ():
+            lines += [
+                [condition, *one.names, source, f"accuracy, {name}", *_csv_numbers(of)] for name, of in row.items()
+            ]
     return escape.csv_lines(lines)
+
+
+def _csv_numbers(of: Difference) -> list[float | None]:
+    ends = of.interval or (None, None)
+    return [of.first, of.second, of.difference, *ends, of.p_value, of.p_adjusted]
 
 
 def tex(comparisons: Sequence[Comparison], names: str = "", condition: str = "") -> str:

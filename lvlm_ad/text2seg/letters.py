@@ -25,10 +25,12 @@ _ALONE = re.compile(r"[\s(\[>-]*+([A-Za-z])[\s.)\]:,!]*+")
 """A letter and nothing else."""
 _LEADING = re.compile(r"[\s(\[>-]*+([A-Z])(?:[ \t]*+[.):\],](?=\s|$)|[ \t]*+\n)\s*+(.*)", re.DOTALL)
 """A letter set apart from what follows: "B. The hole ..."; what follows."""
-_LABELLED = re.compile(r"[\s(\[>-]*+([A-Za-z])\b[\s.)\]:,-]*+(.*)", re.DOTALL)
+_LABELLED = re.compile(r"[\s(\[>-]*+(?:(?i:option|choice)\s++)?+([A-Za-z])\b[\s.)\]:,-]*+(.*)", re.DOTALL)
 """A letter and a text that may be its option's."""
 _AFTER = re.compile(r"(.*?)[\s(\[]++([A-Z])[)\]]?[\s.]*+", re.DOTALL)
 """A text that may be an option's, and its letter: "Hole (B)"."""
+_IS_RIGHT = re.compile(r"[\s(\[]*+(?:(?i:option|choice)\s++)?+([A-Z])\b\)?+ is (?:the )?+(?:correct|right|best)\b")
+"""At the beginning: "B is correct"."""
 _STATED = re.compile(
     r"\banswer\b [\s:=]*+ (?:is|would\ be|must\ be)?+ [\s:=(\[]*+ (?:(?:option|choice|letter)\b[\s:(\[]*+)?+"
     r" ([A-Za-z])\b (?![ \t]++[a-z]) ([^\n]*+)",
@@ -114,6 +116,8 @@ def _option(text: str, tagged: Sequence[str], options: Sequence[str]) -> int | N
 
 def _stated(text: str, options: Sequence[str]) -> Iterator[str]:
     """Yield the letters that statements of an answer name; a line with several letters gives all of them."""
+    if (right := _IS_RIGHT.match(text)) is not None:
+        yield right[1]
     for match in _STATED.finditer(text):
         letter, rest = match[1], match[2]
         if letter.islower() and rest.strip(" .)]:,!}"):

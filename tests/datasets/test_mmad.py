@@ -121,6 +121,13 @@ def test_a_wrong_field_is_named_with_its_image(mmad, fields, words):
     assert words in message
 
 
+def test_an_image_without_a_question_is_left_out(mmad):
+    """There is nothing to ask about it, so it is no test image; a warning says so."""
+    report = check_dataset("mmad", mmad(conversation=[]))
+    assert [one.id for one in report.dataset] == ["VisA/pcb1/good/000"]
+    assert any("it has no question, so it is left out" in one.message for one in report.problems)
+
+
 def test_the_first_list_of_questions_counts(mmad):
     """Of several lists whose names begin with conversation, the first is asked."""
     other = {**QUESTION, "Question": "Another?"}

@@ -179,5 +179,9 @@ def test_the_terminal_shows_the_table(made, lvlm_ad_command):
     assert "Letters chosen (right), percent: A 0.0 (8.3), B 16.7 (8.3), C 83.3 (83.3), D 0.0 (0.0)." in done.stdout
     (average,) = [line for line in done.stdout.splitlines() if line.startswith("Average")]
     assert average.split()[-6:] == ["92.9", "92.9", "92.9", "0", "of", "48"]
-    done = lvlm_ad_command("compare", found["Knows"].dir, found["Locates"].dir, "--resamples", 100)
+    two = (found["Knows"].dir, found["Locates"].dir)
+    lines = lvlm_ad_command("compare", *two, "--resamples", 100, "--format", "csv").stdout.splitlines()
+    (line,) = [one for one in lines if 'Average,"accuracy, Average"' in one]
+    assert float(line.split(",")[-5]) == pytest.approx(1 / 7)
+    done = lvlm_ad_command("compare", *two, "--resamples", 100)
     assert done.stdout.splitlines()[0].strip().endswith("accuracy, mean over sources, percent")
