@@ -71,10 +71,7 @@ def _read_category(listing: Listing, folder: Path, category: str) -> None:
                 listing.report(
                     image, f"{shown(image)} has no mask; one is expected in {expected}. Restore it from the archive."
                 )
-    for split, add in (("train", listing.add_reference), ("validation", listing.add_validation)):
-        if (folder / split / "good").is_dir():
-            for image in listing.images_in(folder / split / "good"):
-                add(category, image)
+    listing.add_normal_folders(category, folder)
 
 
 def _types_of(listing: Listing, folder: Path) -> Saturation:

@@ -265,6 +265,13 @@ class Listing:
         self._validation.setdefault(normalized(category), []).append(image)
         self._depths[normalized(category)].add(image)
 
+    def add_normal_folders(self, category: str, folder: Path) -> None:
+        """Add the images in ``train/good`` as references, and those in ``validation/good`` for choosing a threshold."""
+        for split, add in (("train", self.add_reference), ("validation", self.add_validation)):
+            if (folder / split / "good").is_dir():
+                for image in self.images_in(folder / split / "good"):
+                    add(category, image)
+
     def dataset(self) -> Dataset:
         """Return the data set in its order.
 

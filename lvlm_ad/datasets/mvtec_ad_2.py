@@ -76,10 +76,7 @@ def _read_object(listing: Listing, folder: Path, split: str) -> None:
         for image in listing.images_in(test):
             facts = _facts(listing.category, "", image)
             listing.add(listing.category, "unlabelled", image, [], label=False, is_labelled=False, **facts)
-    for name, add in (("train", listing.add_reference), ("validation", listing.add_validation)):
-        if (folder / name / "good").is_dir():
-            for image in listing.images_in(folder / name / "good"):
-                add(listing.category, image)
+    listing.add_normal_folders(listing.category, folder)
 
 
 def _read_public(listing: Listing, folder: Path, test: Path) -> None:

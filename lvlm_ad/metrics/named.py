@@ -32,6 +32,18 @@ class NamedMetrics:
         """Return metrics that are undefined for one reason."""
         return cls(dict.fromkeys(names), dict.fromkeys(names, reason))
 
+    def only(self, names: Sequence[str]) -> NamedMetrics:
+        """Return those of some names.
+
+        Example:
+            >>> NamedMetrics({"one": 0.5, "other": 1.0}).only(["one"]).values
+            {'one': 0.5}
+        """
+        return NamedMetrics(
+            {name: self.values[name] for name in names},
+            {name: self.undefined[name] for name in names if name in self.undefined},
+        )
+
     def __or__(self, other: NamedMetrics) -> NamedMetrics:
         return NamedMetrics({**self.values, **other.values}, {**self.undefined, **other.undefined})
 

@@ -186,11 +186,11 @@ def ratio_estimate(values: NDArray[np.float64], weights: NDArray[np.float64] | N
         (0.625, [0.145, 0.955], [0.09375, 0.0, -0.09375])
     """
     has = ~np.isnan(values)
-    heavy = np.ones(int(has.sum())) if weights is None else weights[has]
-    value = math.fsum(heavy * values[has]) / math.fsum(heavy)
+    own = np.ones(int(has.sum())) if weights is None else weights[has]
+    value = math.fsum(own * values[has]) / math.fsum(own)
     influence = np.zeros(values.size)
-    influence[has] = heavy * (values[has] - value) / math.fsum(heavy)
-    return ShapeEstimate(value, bounded_interval(values[has], heavy), kish(heavy), influence)
+    influence[has] = own * (values[has] - value) / math.fsum(own)
+    return ShapeEstimate(value, bounded_interval(values[has], own), kish(own), influence)
 
 
 def bounded_interval(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Interval:

@@ -262,11 +262,8 @@ def _of_groups(steps: dict[str, Steps | None], limits: Sequence[float], metric: 
             found |= overlap_at_limits(called, one, limits)
     if "" in steps:
         return found
+    means = NamedMetrics({})
     for limit in limits:
-        own = [at_limit(f"{metric}_{name}", limit) for name in steps]
-        parts = NamedMetrics(
-            {one: found.values[one] for one in own},
-            {one: found.undefined[one] for one in own if one in found.undefined},
-        )
-        found = mean_metric(at_limit(metric, limit), parts) | found
-    return found
+        groups = found.only([at_limit(f"{metric}_{name}", limit) for name in steps])
+        means |= mean_metric(at_limit(metric, limit), groups)
+    return means | found
