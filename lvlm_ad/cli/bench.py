@@ -142,11 +142,12 @@ def bench(
             forecast = evaluate.dry_run(config, bars, workers)
         else:
             runs = evaluate.bench(config, bars, workers)
-            pages = _write_reports(runs, bars) if report else []
+            pages = _write_reports(runs, bars) if report and runs[0].manifest.dataset.is_labelled else []
     if dry_run:
         show_forecast(forecast, json=json)
         return
-    _show_board(runs, out)
+    shown = _show_board if runs[0].manifest.dataset.is_labelled else _show_predictions
+    shown(runs, out)
     for page in pages:
         shell.say(f"report: {page}")
     if trackers:
@@ -201,12 +202,13 @@ def _show_board(runs: list[Run], out: Path) -> None:
     from lvlm_ad.files import write_file
     from lvlm_ad.leaderboard import FORMATS, make_board, writable
     from lvlm_ad.report.board_page import board_page
-    from lvlm_ad.runs import read_runs
+    from lvlm_ad.runs import measured_runs, read_runs
 
     fingerprint = runs[0].manifest.dataset.fingerprint
     all_runs, damaged = read_runs(out)
+    all_runs, without = measured_runs(all_runs)
     all_runs, problems = writable(all_runs)
-    for problem in damaged + problems:
+    for problem in damaged + without + problems:
         shell.say(f"left out: {problem}")
     board = make_board([run for run in all_runs if run.manifest.dataset.fingerprint == fingerprint])
     print_board(board, shell.table_console(shell.BOARD_WIDTH))
@@ -220,6 +222,18 @@ def _show_board(runs: list[Run], out: Path) -> None:
     for run in runs:
         shell.say(f"{run.manifest.row_name}: {run.dir}")
     shell.say(f"leaderboard: {out / 'leaderboard.html'}")
+
+
+def _show_predictions(runs: list[Run], out: Path) -> None:
+    """Say what was written of images without labels."""
+    from lvlm_ad.cli.upload_lines import upload_lines
+
+    dataset = runs[0].manifest.dataset
+    shell.say(f"{dataset.summary}. They have no labels, so there is no metric and no table.")
+    for run in runs:
+        shell.say(f"{run.manifest.row_name}: {run.dir}")
+        for line in upload_lines(run, out):
+            shell.say(f"  {line}")
 
 
 def _missing_answers(runs: list[Run], *, retried: bool) -> list[str]:

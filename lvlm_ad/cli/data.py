@@ -1,4 +1,4 @@
-"""``lvlm-ad data``: check, describe and download data sets, and make the demo."""
+"""``lvlm-ad data``: check, describe and download data sets, make the demo, and check what a server takes."""
 
 from __future__ import annotations
 
@@ -115,6 +115,41 @@ def download(
     shell.say(f"{preset.name}: {len(loaded)} test images, {len(loaded.categories)} categories in {folder}")
     where = f" --data {folder}" if to or preset.name != preset.layout else ""
     shell.say(f"Next: lvlm-ad bench --dataset {preset.layout}{where}")
+
+
+@data.command()
+@shell.guarded
+def check_upload(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that bench wrote for the server.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="MVTec AD 2: its images' names and sizes are checked.  [default: the published names only]"),
+    ] = None,
+    pack: Annotated[bool, typer.Option("--pack", help="If there is no error, pack it into DIR.tar.gz.")] = False,
+    json: shell.Json = False,
+) -> None:
+    """Check a folder for the server of MVTec AD 2: names, counts, float16, values, sizes.
+
+    Exit status 2 if there is an error.
+    """
+    from lvlm_ad.datasets.ad2_upload_check import check_upload, pack_upload
+
+    report = check_upload(folder, data)
+    errors = [problem for problem in report.problems if problem.severity == "error"]
+    archive = pack_upload(folder) if pack and not errors else None
+    if json:
+        problems = [{name: getattr(one, name) for name in ("severity", "where", "message")} for one in report.problems]
+        packed = None if archive is None else str(archive)
+        shell.print_json({"files": report.files, "problems": problems, "archive": packed})
+    else:
+        for problem in report.problems:
+            shell.show(f"{problem.severity}: {problem.message}")
+        counts = f"errors: {len(errors)}; warnings: {len(report.problems) - len(errors)}"
+        shell.show(f"{report.files} files as expected by name; {counts}.")
+        if archive is not None:
+            shell.show(f"packed: {archive} ({archive.stat().st_size / 1e6:,.1f} MB)")
+    if errors:
+        raise typer.Exit(shell.EXIT_USAGE)
 
 
 def _default_name(data: Path | None) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lvlm_ad.cli import boards, shell
 from lvlm_ad.cli.boards import Format
+
+if TYPE_CHECKING:
+    from lvlm_ad.runs import Run
 
 ComparisonFormat = StrEnum("ComparisonFormat", ["table", "csv", "tex"])
 
@@ -64,7 +67,6 @@ def leaderboard(
     """Rank the runs of a folder. Rows are ranked together only if they were measured under the same conditions."""
     from lvlm_ad.errors import ConfigError, RunError
     from lvlm_ad.leaderboard import chosen_columns, make_board, metrics_by_category, metrics_by_model, writable
-    from lvlm_ad.runs import read_runs
 
     clashes = {
         "--data needs --verify.": data is not None and not verify,
@@ -81,7 +83,7 @@ def leaderboard(
             raise ConfigError(message)
     choose = metrics_by_model if by_model else metrics_by_category if by_category else chosen_columns
     chosen = choose(columns)
-    runs, problems = read_runs(folder)
+    runs, problems = _runs_in(folder)
     if verify:
         from lvlm_ad.cli.terminal import Bars
         from lvlm_ad.evaluate.verify import verify_runs
@@ -109,6 +111,20 @@ def leaderboard(
         boards.write_figures(board, figures, reference_rows=reference_rows)
     if verify and problems:
         raise typer.Exit(shell.EXIT_USAGE)
+
+
+def _runs_in(folder: Path) -> tuple[list[Run], list[str]]:
+    """Read the runs that have metrics; say how many have none. Also returns what is wrong with others."""
+    from lvlm_ad.errors import RunError
+    from lvlm_ad.runs import measured_runs, read_runs
+
+    found, problems = read_runs(folder)
+    runs, without = measured_runs(found)
+    if found and not runs:
+        raise RunError(f"No run of {folder} can be shown: {' '.join(without)}")
+    for note in without:
+        shell.say(f"left out: {note}")
+    return runs, problems
 
 
 @shell.guarded

@@ -63,6 +63,7 @@ def check_conditions(first: Run, second: Run, *, across_conditions: bool) -> lis
     """Return notes on the conditions in which two runs differ; refuse runs whose difference would mean nothing."""
     one, other = first.manifest, second.manifest
     for run in (first, second):
+        run.check_labels()
         n_images = run.manifest.dataset.n_images
         if len(run.predictions) != n_images:
             raise RunError(

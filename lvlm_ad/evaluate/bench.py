@@ -24,6 +24,8 @@ from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.evaluate.sources import remember_place
 from lvlm_ad.evaluate.threshold_images import about_threshold, without_test_images
+from lvlm_ad.evaluate.unlabelled_rows import UnlabelledResult
+from lvlm_ad.evaluate.upload import UploadWriter
 from lvlm_ad.log import Progress, event
 from lvlm_ad.plugins import clashes
 from lvlm_ad.presets import preset_names
@@ -97,7 +99,7 @@ def bench(
         raise ConfigError(
             f"bench takes a RunConfig or its fields by name, as bench(models=['contrast']); {config!r:.80} is neither."
         )
-    plan = resolve((config or RunConfig()).with_options(options))
+    plan = resolve((config or RunConfig()).with_options(options), unlabelled=True)
     progress = progress or Progress()
     for note in plan.dataset.all_notes:
         progress.note(note)
@@ -124,7 +126,7 @@ def dry_run(
     Returns:
         For each chat model what ``ChatDetector.forecast`` returns.
     """
-    plan = resolve(config)
+    plan = resolve(config, unlabelled=True)
     plan = replace(plan, models=tuple(without_key(model) for model in plan.models))
     progress = progress or Progress()
     for note in plan.dataset.remarks:
@@ -206,9 +208,15 @@ class BenchSession(Session):
             session.open_stores(stack)
             dataset, others = session.plan.dataset, session.plan.threshold_images
             others = without_test_images(others, dataset, progress.note)
+            normal = without_test_images(session.plan.validation_images, dataset, progress.note)
             for note in about_threshold(plan.choice, dataset, others):
                 progress.note(note)
-            session.plan = replace(session.plan, threshold_images=others)
+            if not plan.is_labelled:
+                progress.note(
+                    f"{dataset.name}, split {dataset.split}: the images have no labels, so there is no metric. Each "
+                    f"model predicts them and, for the threshold of its maps, {len(normal)} normal validation images."
+                )
+            session.plan = replace(session.plan, threshold_images=others, validation_images=normal)
             event(
                 "bench",
                 models=[detector.name for detector in detectors],
@@ -245,10 +253,16 @@ def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) 
     if maps is not None:
         maps.start(name, detector.rows)
     detector.start()
-    results = {row: RowResult(plan, row, detector.finalize, detector.places) for row in detector.rows}
+    upload = None if plan.is_labelled or not detector.places else UploadWriter(plan, detector)
+    results: dict[Row, RowResult | UnlabelledResult] = {
+        row: RowResult(plan, row, detector.finalize, detector.places)
+        if plan.is_labelled
+        else UnlabelledResult(plan, detector.finalize)
+        for row in detector.rows
+    }
     retries: list[str] = []
     session.progress.start(name, len(plan.asked))
-    for prediction, images in _predictions(session, detector, maps):
+    for prediction, images in _predictions(session, detector, maps, upload):
         for row, image in images.items():
             results[row].add(image)
         if prediction.retry_error:
@@ -273,24 +287,28 @@ def _runs_of(session: Session, detector: Detector[Any], maps: MapWriter | None) 
             )
         if maps is not None:
             maps.write_scores(name, row, records)
-        runs.append(result.write(detector.facts(row), started, detector.plugin.environment(), paid=detector.paid))
+        more = {} if upload is None else {"upload": upload.finish(row, records)}
+        facts, environment = detector.facts(row), detector.plugin.environment()
+        runs.append(result.write(facts, started, environment, paid=detector.paid, **more))
     return runs
 
 
 def _predictions(
-    session: Session, detector: Detector[Any], maps: MapWriter | None
+    session: Session, detector: Detector[Any], maps: MapWriter | None, upload: UploadWriter | None
 ) -> Iterator[tuple[Prediction, Mapping[Row, RowImage]]]:
     """Predict every sample in a pool of threads, started in the data set's order; results come in any order.
 
     No more are started than can be under way while results are taken: each may hold a map. After an error or Ctrl-C no
     further question is started; those under way are waited for, because they are paid for.
     """
-    for_threshold = {sample.id for sample in session.plan.threshold_images}
+    tested = {sample.id for sample in session.plan.dataset}
 
     def predict(sample: Sample) -> tuple[Prediction, Mapping[Row, RowImage]]:
         prediction = detector.detect(sample, session.divisions.regions(sample))
-        if maps is not None and sample.id not in for_threshold:
+        if maps is not None and sample.id in tested:
             maps.write(detector.name, detector.rows, sample, prediction)
+        if upload is not None:
+            upload.write(detector.rows, sample, prediction)
         return prediction, images_of_rows(session, detector.rows, sample, prediction, detector.places)
 
     pool = ThreadPoolExecutor(detector.workers)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets import Dataset, Sample, load_dataset
-from lvlm_ad.datasets.readers import READERS, recognized
+from lvlm_ad.datasets.readers import recognized
 from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
-from lvlm_ad.errors import ConfigError, DataError, nearest
+from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.evaluate.method_choice import check_questions, measurable, prompts_of, with_method
-from lvlm_ad.evaluate.run_config import RunConfig
+from lvlm_ad.evaluate.run_config import REFERENCE_ROWS, RunConfig
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
+from lvlm_ad.evaluate.unlabelled import predictable, validation_images
 from lvlm_ad.plugins import Model, find_model, title_of
 from lvlm_ad.plugins.methods import load_method
 from lvlm_ad.presets import PromptPreset, Protocol, load_protocol
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from lvlm_ad.methods import Method
 
 __all__ = ["REFERENCE_ROWS", "Plan", "RunConfig", "resolve"]
-
-REFERENCE_ROWS = ("contrast", "chance", "oracle")
-"""The rows beside which every model is shown, by the names of their presets."""
 
 FEWEST_RESAMPLES = 50
 """Fewer give no interval worth the name."""
@@ -56,6 +54,7 @@ class Plan:
         whole: whether that is the whole test split.
         choice: how the threshold is chosen.
         threshold_images: other images that it is chosen from.
+        validation_images: normal images whose maps say where maps are cut, if there are no labels.
     """
 
     config: RunConfig
@@ -70,6 +69,12 @@ class Plan:
     whole: bool
     choice: Choice
     threshold_images: tuple[Sample, ...] = ()
+    validation_images: tuple[Sample, ...] = ()
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether anything can be measured: the images are known to be normal or anomalous."""
+        return all(sample.is_labelled for sample in self.dataset)
 
     def prompt_of(self, model: Model) -> PromptPreset:
         """Return the prompt of a model's questions."""
@@ -88,26 +93,25 @@ class Plan:
 
     @cached_property
     def asked(self) -> Dataset:
-        """The test images, and after them those that the threshold is chosen from."""
-        samples = (*self.dataset.samples, *self.threshold_images)
-        return (
-            replace(self.dataset, samples=samples, kinds=self.dataset.defects)
-            if self.threshold_images
-            else self.dataset
-        )
+        """The validation images, the test images, and those that the threshold is chosen from."""
+        if not self.threshold_images and not self.validation_images:
+            return self.dataset
+        samples = (*self.validation_images, *self.dataset.samples, *self.threshold_images)
+        return replace(self.dataset, samples=samples, kinds=self.dataset.defects)
 
 
-def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
+def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bool = False) -> Plan:
     """Find the models, presets and data set that a configuration names, and check its values.
 
     Args:
         config: the configuration.
         dataset: the data set itself; None: the one that the configuration names.
+        unlabelled: whether the images may be without labels.
 
     Raises:
         ConfigError: a name, setting or value is wrong.
         PluginError: a plugin cannot be loaded.
-        DataError: the data set cannot be read.
+        DataError: the data set cannot be read, or has no labels.
     """
     if config.resamples and config.resamples < FEWEST_RESAMPLES:
         raise ConfigError(f"--resamples takes 0, or {FEWEST_RESAMPLES} or more, not {config.resamples}.")
@@ -153,11 +157,9 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
     if dataset.image_size is not None and "image_size" not in protocol.model_fields_set:
         protocol = protocol.model_copy(update={"image_size": dataset.image_size})
     selected = dataset.select(config.categories, config.limit)
-    if not all(sample.is_labelled for sample in selected):
-        raise DataError(
-            f"The images of {dataset.name}, split {dataset.split}, have no labels, so no metric; measure a split with "
-            f"labels: --split {READERS[dataset.name].split}."
-        )
+    is_labelled = all(sample.is_labelled for sample in selected)
+    if not is_labelled:
+        models = predictable(models, config, selected, wanted=unlabelled)
     reading = {"mask_threshold": config.mask_threshold, "mask_values": config.mask_values}
     drawing = Drawing(config.reference_images, protocol.shots, config.seed, reading)
     return Plan(
@@ -173,6 +175,7 @@ def resolve(config: RunConfig, dataset: Dataset | None = None) -> Plan:
         whole=dataset.complete and len(selected) == len(dataset),
         choice=choice,
         threshold_images=threshold_images(choice, selected, drawing),
+        validation_images=() if is_labelled or not method.places else validation_images(selected, config.limit),
     )
 
 

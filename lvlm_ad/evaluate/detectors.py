@@ -108,6 +108,7 @@ def make_record(sample: Sample, finding: Finding, n_regions: int = 0, **evidence
         mass=finding.mass,
         spread=finding.spread,
         choices=_choices(sample, finding) if finding.choices else [],
+        is_labelled=sample.is_labelled,
         **{"notes": list(finding.notes), **evidence},
     )
 

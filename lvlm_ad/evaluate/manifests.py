@@ -39,6 +39,7 @@ def make_manifest(plan: Plan, facts: Mapping[str, Any], started: datetime, envir
             "whole": plan.whole,
             "notes": list(dataset.notes),
             **({"split": dataset.split} if dataset.split else {}),
+            **({} if plan.is_labelled else {"is_labelled": False}),
         },
     }
     return Manifest.model_validate(

@@ -16,7 +16,10 @@ from lvlm_ad.evaluate.kept_pictures import size_in_bytes
 from lvlm_ad.limits import is_utf8
 from lvlm_ad.runs import DEFAULT_FPR_LIMIT
 
-__all__ = ["RunConfig"]
+__all__ = ["REFERENCE_ROWS", "RunConfig"]
+
+REFERENCE_ROWS = ("contrast", "chance", "oracle")
+"""The rows beside which every model is shown, by the names of their presets."""
 
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -58,8 +58,9 @@ def write_report(
 
     Raises:
         DataError: the images are missing, or are others; ``pictures=False`` needs none.
-        RunError: the folder cannot be written.
+        RunError: the folder cannot be written, or the images have no labels.
     """
+    run.check_labels()
     if out.is_symlink() and out.parent.resolve() == run.dir.resolve():
         raise RunError(
             f"{out} is a link, perhaps set by the author of the run; remove it, or give another folder with -o."

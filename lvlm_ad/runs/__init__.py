@@ -13,7 +13,17 @@ from lvlm_ad.runs.records import (
     MethodRecord,
 )
 from lvlm_ad.runs.resamples import read_resamples, write_resamples
-from lvlm_ad.runs.run import Run, Runs, each_separately, find_runs, only_run, read_run, read_runs, write_run
+from lvlm_ad.runs.run import (
+    Run,
+    Runs,
+    each_separately,
+    find_runs,
+    measured_runs,
+    only_run,
+    read_run,
+    read_runs,
+    write_run,
+)
 
 __all__ = [
     "DEFAULT_FPR_LIMIT",
@@ -34,6 +44,7 @@ __all__ = [
     "find_runs",
     "image_scores",
     "is_current",
+    "measured_runs",
     "only_run",
     "read_resamples",
     "read_run",

@@ -21,7 +21,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-_NEWER = ("shapes", "flags", "source", "mass", "spread", "steps", "measures", "choices")
+_NEWER = ("shapes", "flags", "source", "mass", "spread", "steps", "measures", "choices", "is_labelled")
 """Fields of a prediction that came later than version 0.2."""
 
 
@@ -113,6 +113,8 @@ class PredictionRecord(_Record):
     """The standard deviation of the image scores of several answers."""
     measures: dict[str, Amount] = {}
     """What ``shape_measures`` returned for this image, such as its IoU."""
+    is_labelled: bool = True
+    """If not, ``label`` says nothing."""
     choices: list[ChoiceRecord] = []
     """The data set's questions about the image and what was chosen, in the order in which they were asked."""
 

@@ -112,12 +112,16 @@ class DatasetRecord(_Record):
     notes: list[str]
     split: str = ""
     """The part of a data set that has several. "" is left out of run.json, as in runs of older versions."""
+    is_labelled: bool = True
+    """Whether its images are known to be normal or anomalous. If not, the run has predictions but no metric."""
 
     @model_serializer(mode="wrap")
-    def _without_empty_split(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = serialize(self)
         if not self.split:
             values.pop("split", None)
+        if self.is_labelled:
+            values.pop("is_labelled", None)
         return values
 
     @property

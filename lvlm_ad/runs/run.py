@@ -42,7 +42,17 @@ from lvlm_ad.runs.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "Runs", "each_separately", "find_runs", "only_run", "read_run", "read_runs", "write_run"]
+__all__ = [
+    "Run",
+    "Runs",
+    "each_separately",
+    "find_runs",
+    "measured_runs",
+    "only_run",
+    "read_run",
+    "read_runs",
+    "write_run",
+]
 
 RESAMPLES_FILE = "resamples.npz"
 """A cache that bench writes after a run; see ``draws.py``."""
@@ -81,6 +91,11 @@ class Run:
             ConfigError: pandas is not installed.
         """
         return _frame([record.model_dump() for record in self.predictions], list(PredictionRecord.model_fields))
+
+    def check_labels(self) -> None:
+        """Raise a ``RunError`` if the images have no labels: there is no metric to show or to compare."""
+        if not self.manifest.dataset.is_labelled:
+            raise RunError(f"{self.dir}: the images have no labels, so the run has predictions but no metric.")
 
     def __repr__(self) -> str:
         name, dataset = self.manifest.row_name, self.manifest.dataset.name
@@ -246,6 +261,17 @@ def read_runs(root: Path) -> tuple[list[Run], list[str]]:
     problems = [f"The run {folder} is incomplete: run.json is missing." for folder in without_manifest]
     runs, damaged = each_separately(folders, lambda folder: read_run(folder, predictions=False))
     return runs, problems + damaged
+
+
+def measured_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Leave out runs on images without labels, which have no metric.
+
+    Returns:
+        The others, and a note if any is left out.
+    """
+    measured = [run for run in runs if run.manifest.dataset.is_labelled]
+    without = len(runs) - len(measured)
+    return measured, [f"{without} runs have no metric, since their images have no labels."] if without else []
 
 
 def each_separately(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[R], list[str]]:

@@ -93,13 +93,13 @@ def test_data_info_counts_groups_and_unlabelled_images(ad2, lvlm_ad_command):
     assert lvlm_ad_command("data", "check", "--data", ad2.parent, "--split", "private").returncode == 0
 
 
-def test_a_bench_without_labels_is_refused(ad2, lvlm_ad_command):
-    """One line says that there is no metric, and what to measure."""
+def test_a_bench_of_reference_rows_without_labels_is_refused(ad2, lvlm_ad_command):
+    """One line says that there are no labels, and what to do."""
     done = lvlm_ad_command("bench", "--data", ad2.parent, "--split", "private")
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "lvlm-ad: The images of mvtec-ad-2, split private, have no labels, so no metric; measure a split with labels: "
-        "--split public."
+        "lvlm-ad: The images of mvtec-ad-2, split private, have no labels, so reference rows would say nothing; name a "
+        "model with --model."
     )
 
 
