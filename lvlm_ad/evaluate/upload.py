@@ -177,7 +177,8 @@ class UploadWriter:
             return None
         bits, normal = np.flatnonzero(counts), NormalScores()
         normal.add(bits.astype(np.uint16).view(np.float16), counts[bits])
-        return normal.threshold(source=f"validation/good, {self._images[row, category]} images")
+        count = self._images[row, category]
+        return normal.threshold(source=f"validation/good, {count} image{'' if count == 1 else 's'}")
 
     def _cut(self, row: Row, thresholds: Mapping[str, MapThreshold]) -> None:
         """Write the binary map of each image from the map in its file."""

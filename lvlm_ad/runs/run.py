@@ -271,7 +271,8 @@ def measured_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """
     measured = [run for run in runs if run.manifest.dataset.is_labelled]
     without = len(runs) - len(measured)
-    return measured, [f"{without} runs have no metric, since their images have no labels."] if without else []
+    which = "A run has" if without == 1 else f"{without} runs have"
+    return measured, [f"{which} no metric: the images have no labels."] if without else []
 
 
 def each_separately(items: Iterable[T], action: Callable[[T], R]) -> tuple[list[R], list[str]]:

@@ -123,10 +123,10 @@ def test_no_table_page_or_comparison_shows_it(predict, tmp_path, lvlm_ad_command
     with pytest.raises(RunError, match="no labels"):
         compare_runs(run, run)
     runs, _ = read_runs(run.dir.parent)
-    assert measured_runs(runs) == ([], ["1 runs have no metric, since their images have no labels."])
+    assert measured_runs(runs) == ([], ["A run has no metric: the images have no labels."])
     done = lvlm_ad_command("leaderboard", run.dir.parent)
     assert done.returncode == 2
-    assert "can be shown: 1 runs have no metric, since their images have no labels." in done.stderr
+    assert "can be shown: A run has no metric: the images have no labels." in done.stderr
     assert not (run.dir.parent / "leaderboard.html").exists()
 
 
@@ -150,7 +150,7 @@ def test_images_without_an_answer_have_an_empty_map(predict):
     run = predict("I cannot say.", normal, "I cannot say.", found)
     upload = run.metrics["upload"]
     assert (upload["n_maps"], upload["unanswered"]) == (2, 1)
-    assert upload["thresholds"]["vial"]["source"] == "validation/good, 1 images"
+    assert upload["thresholds"]["vial"]["source"] == "validation/good, 1 image"
     (first, second), binary = maps_of(run)
     assert not first.any()
     assert second.any()
