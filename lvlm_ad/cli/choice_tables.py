@@ -1,4 +1,4 @@
-"""What the terminal says of multiple-choice questions: accuracies by source and subtask, and letters."""
+"""Tables about multiple-choice questions: accuracies by source and subtask, and letters."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def choice_metrics(records: Sequence[PredictionRecord]) -> dict[str, Any]:
         "chance": _chance(choices, asked),
     }
     intervals = {"accuracy": estimate_choices(counts, "wrong"), "left_out": estimate_choices(counts, "left_out")}
-    tallies = Counter((one.source, one.subtask, one.answer is None) for one in choices)
+    unread = Counter((one.source, one.subtask, one.answer is None) for one in choices)
     subtasks = {one.subtask for one in choices}
     sources: dict[str, dict[str, Any]] = {}
     for source, row in by_name["accuracy"].items():
@@ -73,7 +73,7 @@ def choice_metrics(records: Sequence[PredictionRecord]) -> dict[str, Any]:
                 if name in table.get(source, {})
             }
             subtask = name if name == AVERAGE or name in subtasks else DETECTION
-            sources[source][name] = {**numbers, "interval": ends, **_tally(tallies, source, subtask)}
+            sources[source][name] = {**numbers, "interval": ends, **_counts(unread, source, subtask)}
     statuses = Counter(one.status for one in asked if one.chosen is None)
     return {
         "choices": {
@@ -104,9 +104,9 @@ def source_of(category: str) -> str:
     return category.partition("/")[0]
 
 
-def _tally(tallies: Mapping[tuple[str, str, bool], int], source: str, subtask: str) -> dict[str, int]:
+def _counts(counts: Mapping[tuple[str, str, bool], int], source: str, subtask: str) -> dict[str, int]:
     """Return how many questions were asked, and how many answers chose nothing; ``AVERAGE`` stands for all."""
-    own = {key: count for key, count in tallies.items() if source in {key[0], AVERAGE} and subtask in {key[1], AVERAGE}}
+    own = {key: count for key, count in counts.items() if source in {key[0], AVERAGE} and subtask in {key[1], AVERAGE}}
     return {"asked": sum(own.values()), "unread": sum(count for key, count in own.items() if key[2])}
 
 
