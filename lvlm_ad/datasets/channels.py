@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvlm_ad.datasets.images import decode, shown
+from lvlm_ad.datasets.images import decode, over_black, shown
 from lvlm_ad.datasets.json_lists import read_json
 from lvlm_ad.errors import DataError, ImageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
 __all__ = ["CONFIG_NAME", "Channel", "Saturation", "read_channel", "read_saturation"]
 
@@ -82,10 +83,10 @@ def read_saturation(path: Path) -> Saturation:
     """Read ``defects_config.json``: a list of types of defect with value, threshold and kind of threshold.
 
     Raises:
-        DataError: it cannot be read, or a field is missing or wrong.
+        DataError: it cannot be read, names no type, or a field is missing or wrong.
     """
     entries = read_json(path)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"{shown(path)} must be a list of types of defect; restore it from the archive.")
     thresholds: dict[int, tuple[float, bool]] = {}
     for number, entry in enumerate(entries, start=1):
@@ -119,6 +120,14 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _values(image: Image.Image) -> NDArray[Any]:
+    """Return the values that are seen: the colours of a palette, white as 255, transparent pixels as black."""
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    is_grey = image.mode.startswith(("I", "F")) or (image.mode == "L" and not image.has_transparency_data)
+    return np.asarray(image) if is_grey else over_black(image)
+
+
 def read_channel(path: Path, types: Saturation) -> Channel:
     """Read the mask of one defect: one value above 0, in one channel or in several equal ones.
 
@@ -129,7 +138,7 @@ def read_channel(path: Path, types: Saturation) -> Channel:
     Raises:
         ImageError: the file cannot be read, marks nothing, has several values, or a value that is no type of defect.
     """
-    values = np.asarray(decode(path))
+    values = _values(decode(path))
     if values.ndim > 2 and (values[:, :, 1:3] != values[:, :, :1]).any():  # noqa: PLR2004 - a colour picture
         raise ImageError(f"The mask {shown(path)} has colours; it must hold 0 and one other grey value.")
     values = values if values.ndim == 2 else values[:, :, 0]  # noqa: PLR2004 - as above

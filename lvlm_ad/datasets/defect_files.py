@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.channels import CONFIG_NAME, Saturation, read_saturation
-from lvlm_ad.datasets.folders import category_folders, doubled, folders_in, is_file, name_of
+from lvlm_ad.datasets.folders import category_folders, contents_of, doubled, folders_in, is_file, name_of
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.errors import DataError
@@ -29,7 +29,7 @@ def read_defect_files(name: str, root: Path, threshold: Threshold, categories: S
     Args:
         name: the data set's name.
         root: see ``category_folders``.
-        threshold: see ``Sample.threshold``; not used for these masks, whose values are the numbers of types.
+        threshold: the user's, which is not used: the values of these masks are the numbers of types.
         categories: the names of the categories' folders.
         about: see ``category_folders``.
 
@@ -37,7 +37,9 @@ def read_defect_files(name: str, root: Path, threshold: Threshold, categories: S
         DataError: as ``category_folders``.
     """
     home, folders = category_folders(root, categories, _is_category, about)
-    listing = Listing(name, home, threshold)
+    listing = Listing(name, home, None)
+    if threshold is not None:
+        listing.remarks.append("The masks hold numbers of types of defect; the setting for mask values is not used.")
     for folder in folders:
         if _is_category(folder):
             _read_category(listing, folder, name_of(folder))
@@ -48,13 +50,21 @@ def read_defect_files(name: str, root: Path, threshold: Threshold, categories: S
 
 
 def _is_category(folder: Path) -> bool:
-    return (folder / "test").is_dir()
+    return any((folder / name).is_dir() for name in ("test", "train", "ground_truth"))
 
 
 def _read_category(listing: Listing, folder: Path, category: str) -> None:
     listing.category = category
+    if not (folder / "test").is_dir():
+        listing.report(
+            folder,
+            f"{shown(folder)} has no folder test/; it holds {contents_of(folder)}. Restore it from the archive.",
+        )
+        return
     types = _types_of(listing, folder)
-    for kind in folders_in(folder / "test"):
+    kinds = folders_in(folder / "test")
+    _report_lone_masks(listing, folder, {kind.name for kind in kinds} - {"good"})
+    for kind in kinds:
         images = listing.images_in(kind)
         if kind.name == "good":
             for image in images:
@@ -86,6 +96,15 @@ def _types_of(listing: Listing, folder: Path) -> Saturation:
     except DataError as error:
         listing.report(path, str(error))
         return Saturation()
+
+
+def _report_lone_masks(listing: Listing, folder: Path, kinds: set[str]) -> None:
+    """Report folders of masks that belong to no kind of defect."""
+    truth = folder / "ground_truth"
+    for place in folders_in(truth) if truth.is_dir() else ():
+        if place.name not in kinds:
+            what = f"holds masks of a kind of which {shown(folder / 'test')} has no defects"
+            listing.report(place, f"{shown(place)}/ {what}; they are not used.", "warning")
 
 
 def _check_masks(listing: Listing, masks: Path, images: Sequence[Path]) -> None:
