@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,14 +93,23 @@ def entries_in(items: Any, place: str) -> Iterator[Entry]:
         yield Entry(values, place, number)
 
 
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's fields; of two of one name, JSON would drop the first without a word."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the field {twice!r:.80} stands twice in one object")
+    return fields
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: it cannot be read, or is not valid.
+        DataError: it cannot be read, is not valid, or has an object with two fields of one name.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), object_pairs_hook=_fields)
     except OSError as error:
         raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:

@@ -123,7 +123,8 @@ class Listing:
         text = str(path)
         is_link = os.path.islink(text)  # noqa: PTH114 - as in is_file
         if not is_file(path):
-            what = "is a broken link" if is_link else "does not exist"
+            is_folder = os.path.isdir(text)  # noqa: PTH112 - as in is_file
+            what = "is a folder, not a file" if is_folder else "is a broken link" if is_link else "does not exist"
             self.report(path, f"{where}{shown(path)} {what}; restore it, or remove it or the line that names it.")
             return False
         folder = os.path.dirname(os.path.realpath(text) if is_link else text)  # noqa: PTH120 - as above
@@ -288,7 +289,8 @@ class Listing:
             raise DataError(next(iter(errors), nothing))
         samples.sort(key=lambda s: (s.category, s.label, s.defect, normalized(s.image_path.name), s.id))
         notes = (*self.notes, *_mask_notes(samples, self._threshold), *self._left_out())
-        remarks = (*self.remarks, *_unclear_kinds(samples))
+        # In a published data set the layout says which images are normal, whatever a kind is called.
+        remarks = (*self.remarks, *(_unclear_kinds(samples) if self.name == "folder" else ()))
         samples = _with_peers(samples)
         return Dataset(
             self.name,

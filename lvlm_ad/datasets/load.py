@@ -145,7 +145,7 @@ def _beside(folder: Path, listing: Listing) -> Iterator[str]:
 
 
 def _likeness(name: str, folder: Path) -> str:
-    """Say which other data set a folder, or one in it, looks like; "" if none."""
+    """Say which other data set a folder, one in it or the one above looks like; "" if none."""
     if (other := recognized(folder)) not in {None, name}:
         return f"The folder looks like {READERS[str(other)].title}: give --dataset {other}."
     # The folder may be missing, or one that cannot be listed.
@@ -154,6 +154,9 @@ def _likeness(name: str, folder: Path) -> str:
             if (other := recognized(inner)) not in {None, name}:
                 what = f"{shown(inner.name)} in it looks like {READERS[str(other)].title}"
                 return f"The folder {what}: give --dataset {other} --data {shown(inner)}."
+    above = folder.absolute().parent
+    if (other := recognized(above)) not in {None, name}:
+        return f"The folder above looks like {READERS[str(other)].title}: give --dataset {other} --data {shown(above)}."
     return ""
 
 
@@ -319,11 +322,21 @@ def _single_labels(dataset: Dataset) -> Iterator[Problem]:
 
 def _missing_masks(dataset: Dataset) -> Iterator[Problem]:
     """Yield defects without a mask if others have one; if none has, the data set is meant to have none."""
-    defects = [sample for sample in dataset if sample.label]
-    without = [sample for sample in defects if sample.mask_path is None]
-    for sample in without if len(without) < len(defects) else ():
-        message = f"{shown(sample.image_path)} has no mask, though other defects have; pixel metrics leave it out."
-        yield Problem(shown(sample.id), message, "warning")
+    by_category: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in dataset:
+        if sample.label:
+            by_category[sample.category].append(sample)
+    if not any(sample.mask_path for samples in by_category.values() for sample in samples):
+        return
+    for category, defects in by_category.items():
+        without = [sample for sample in defects if sample.mask_path is None]
+        if len(without) == len(defects):
+            message = f"{shown(category)} has no masks, though other categories have; its pixel metrics are undefined."
+            yield Problem(shown(category), message, "warning")
+            continue
+        for sample in without:
+            message = f"{shown(sample.image_path)} has no mask, though other defects have; pixel metrics leave it out."
+            yield Problem(shown(sample.id), message, "warning")
 
 
 def _contradictions(dataset: Dataset) -> Iterator[Problem]:

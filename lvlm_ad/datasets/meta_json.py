@@ -64,8 +64,9 @@ class _List:
 
 
 def is_meta_json(root: Path) -> bool:
-    """Return whether a folder has such a list, and no folder "test": MVTec AD's layout is read without a list."""
-    if any((folder / "test").is_dir() for folder in (root, *folders_in(root))):
+    """Return whether a folder has such a list and no folders of test images by kind, which are read without one."""
+    tests = [folder / "test" for folder in (root, *folders_in(root))]
+    if any(test.is_dir() and folders_in(test) for test in tests):
         return False
     head = _head(root / _LIST)
     return b'"img_path"' in head or (not head and _is_lines(root / _LINES[0]))
@@ -121,6 +122,8 @@ def _read_whole(listing: Listing, file: Path, only: str) -> None:
     if not isinstance(content, dict):
         raise DataError(f'{shown(file)} must be an object with the phases "train" and "test"; restore it.')
     phases = {name.lower(): phase for name, phase in content.items()}
+    if len(phases) < len(content):
+        raise DataError(f"{shown(file)} has two phases of one name: {', '.join(map(shown, content))}; remove one.")
     if "test" not in phases:
         raise DataError(
             f'{shown(file)} has no phase "test", only {", ".join(map(shown, content)) or "none"}; restore it.'
@@ -132,6 +135,7 @@ def _read_whole(listing: Listing, file: Path, only: str) -> None:
         for key, items in lists:
             place = f"{shown(file.name)}, {name}" + (f", {shown(key)}" if key else "")
             _read_entries(listing, read, entries_in(items, place), key, only, is_test=name == "test")
+    _require_images(listing, read)
     _report_odd_masks(listing, read)
     _note_unlisted(listing, read, [entry for phase in phases.values() for entry in _all_entries(phase)])
 
@@ -142,20 +146,25 @@ def _read_lines(listing: Listing, home: Path, only: str) -> None:
         if is_file(home / name):
             parts[name] = _lines(home / name)
     read = _List(home / _LINES[0], _UNIAD, home)
-    first = parts[_LINES[0]][0].get(_UNIAD.image) if parts[_LINES[0]] else None
+    first = next((entry.get(_UNIAD.image) for entry in parts[_LINES[0]][:1] if isinstance(entry, dict)), None)
     if isinstance(first, str) and not is_file(home / first):
         # UniAD has its lists beside the folder that paths are relative to.
         read.base = next((folder for folder in folders_in(home) if is_file(folder / first)), home)
     for name, items in parts.items():
         read.file = home / name
         _read_entries(listing, read, entries_in(items, shown(name)), "", only, is_test=name == _LINES[0])
+    _require_images(listing, read)
     _report_odd_masks(listing, read)
     _note_unlisted(listing, read, [entry for items in parts.values() for entry in items])
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path) -> list[Any]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror}.") from error
     entries = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
             entries += [json.loads(line)] if line.strip() else []
         except (ValueError, RecursionError) as error:
@@ -240,6 +249,11 @@ def _names_fit(image: str, mask: str) -> bool:
     """
     numbers = [re.findall(r"\d+", name)[-1:] for name in (image, mask)]
     return _MASK_ENDING.sub("", mask) == image or (numbers[0] == numbers[1] != [])
+
+
+def _require_images(listing: Listing, read: _List) -> None:
+    if not read.seen and not listing.problems:
+        raise DataError(f"{shown(read.file)} lists no test image; restore it.")
 
 
 def _report_odd_masks(listing: Listing, read: _List) -> None:

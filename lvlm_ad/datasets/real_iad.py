@@ -72,8 +72,9 @@ _CLASSES = ("OK", "NG")
 
 
 def is_family(family: Family, root: Path) -> bool:
-    """Return whether a folder holds the pictures or the lists of such a data set, or is the folder of the pictures."""
-    return name_of(root) in family.pictures or any(
+    """Return whether a folder holds the pictures or the lists of such a data set, or is that of all or a category's."""
+    pictures = {name_of(root), *([name_of(root.absolute().parent)] if _is_category(root) else [])}
+    return not pictures.isdisjoint(family.pictures) or any(
         folder.name in family.pictures or folder.name.startswith(family.lists) for folder in folders_in(root)
     )
 
@@ -103,14 +104,14 @@ def read_family(family: Family, root: Path, threshold: Threshold, split: str = "
     for file in chosen:
         listing.category = file.stem
         try:
-            if not _read_category(listing, family, file, 1 if split == "sv" else family.views):
-                absent.append(file.stem)
+            if missing := _read_category(listing, family, file, 1 if split == "sv" else family.views):
+                absent.append(missing)
         except DataError as error:
             listing.report(file, str(error))
     if len(absent) == len(chosen):
         names = f": {listed([*map(shown, absent)], 3)}" if absent else ""
         raise DataError(
-            f"{shown(pictures)} holds none of the categories that {shown(lists)} lists{names}; it holds "
+            f"{shown(pictures)} holds none of the folders that the lists in {shown(lists)} name{names}; it holds "
             f"{contents_of(pictures)}. Give the folder of the pictures that belong to the lists."
         )
     if len(chosen) - len(absent) < len(files):
@@ -172,8 +173,8 @@ def _lists(family: Family, pictures: Path, split: str) -> Path:
     )
 
 
-def _read_category(listing: Listing, family: Family, file: Path, views: int | None) -> bool:
-    """Read one category; return False if its pictures are not there."""
+def _read_category(listing: Listing, family: Family, file: Path, views: int | None) -> str:
+    """Read one category; return the name of the folder of its pictures if that is not there, else ""."""
     lists = CategoryList.read(file, mask_decides=family.mask_decides)
     folder = Path(os.path.normpath(listing.root / lists.prefix))
     if not folder.is_relative_to(os.path.normpath(listing.root)):
@@ -181,12 +182,12 @@ def _read_category(listing: Listing, family: Family, file: Path, views: int | No
             f"{shown(file)}: the prefix {lists.prefix!r:.200} leads out of {shown(listing.root)}; restore the list."
         )
     if not folder.is_dir():
-        return False
+        return lists.prefix
     if is_doubled(folder, _is_category):
         raise DataError(doubled(folder))
     lists.add_to(listing, folder)
     lists.report_oddities(listing, family.title, views)
-    return True
+    return ""
 
 
 def _report_unlisted(listing: Listing, pictures: Path, lists: Path, known: set[str]) -> None:

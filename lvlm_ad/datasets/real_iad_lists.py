@@ -88,6 +88,8 @@ class CategoryList:
     def _facts_of(self, entry: Entry) -> tuple[str, str, str]:
         """Return the kind of defect or "good", and the names of image and mask."""
         category, kind = entry.text("category"), entry.text("anomaly_class")
+        if not kind:
+            raise DataError(f"{entry.where}anomaly_class is empty; restore the list.")
         image, mask = entry.text("image_path"), entry.value("mask_path")
         if category != self.file.stem:
             raise DataError(
@@ -136,6 +138,8 @@ class CategoryList:
             views: how many images a part should have; None: as many as most parts have.
         """
         place, count = shown(self.file.name), len(self._seen)
+        if not self.phases["test"]:
+            listing.report(self.file, f"{place}, test is empty; restore the list.")
         if self._unmasked:
             listing.report(
                 self.file,

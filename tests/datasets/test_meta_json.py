@@ -147,3 +147,41 @@ def test_no_list_at_all(tmp_path):
     picture(tmp_path / "nut" / "1.png")
     with pytest.raises(DataError, match=r"has no meta.json: it holds nut/."):
         load_dataset("meta-json", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda text: text.replace('"train"', '"Test"'), r"has two phases of one name: Test, test; remove one"),
+        (lambda text: text[:-1] + ', "test": {}}', r"is not valid JSON \(the field 'test' stands twice"),
+        (lambda _: '{"test": {"nut": []}}', r"meta.json lists no test image"),
+    ],
+)
+def test_a_list_is_never_read_in_part(listed, write, said):
+    """Of two phases or classes of one name JSON would keep the last; an empty list is told as one."""
+    path = listed / "meta.json"
+    path.write_text(write(path.read_text()))
+    with pytest.raises(DataError, match=said):
+        load_dataset("meta-json", listed)
+
+
+def test_a_line_that_is_no_object_is_named(tmp_path):
+    """Also if it is the first, which tells where the pictures are."""
+    (tmp_path / "test.json").write_text('["filename", "clsname"]\n')
+    with pytest.raises(DataError, match=r"test.json, entry 1 must be an object, not \['filename', 'clsname'\]"):
+        load_dataset("meta-json", tmp_path)
+
+
+def test_folders_of_test_images_without_kinds_need_the_list(listed):
+    """Nobody could read ``nut/test/0.png`` without it, so the folder is recognized."""
+    picture(listed / "nut" / "test" / "0.png")
+    assert recognized(listed) == "meta-json"
+    with pytest.raises(DataError, match=rf"The folder above .*: give --dataset meta-json --data {listed}\."):
+        load_dataset("folder", listed / "meta.json")
+
+
+def test_an_entry_that_names_a_folder_is_told(listed):
+    """It is there, but it is no picture."""
+    edited(listed, lambda content: content["test"]["nut"][0].update(img_path="nut/images"))
+    with pytest.raises(DataError, match=r"nut, entry 1: .*images is a folder, not a file"):
+        load_dataset("meta-json", listed)

@@ -121,7 +121,7 @@ def test_pictures_and_lists_need_each_other(real_iad):
     assert len(load_dataset("real-iad", real_iad, categories=["toy"])) == 10
     shutil.rmtree(real_iad / "realiad_512" / "toy")
     shutil.rmtree(real_iad / "realiad_512" / "zipper")
-    with pytest.raises(DataError, match=r"none of the categories that .*realiad_jsons lists: toy, usb"):
+    with pytest.raises(DataError, match=r"none of the folders that the lists in .*realiad_jsons name: toy, usb"):
         load_dataset("real-iad", real_iad)
 
 
@@ -175,3 +175,23 @@ def test_a_part_with_fewer_views_than_the_others_gives_a_warning(real_iad):
     edited(real_iad, "realiad_d3_jsons", lambda content: content["test"].pop())
     (problem,) = check_dataset("real-iad-d3", real_iad).problems
     assert "1 of 2 parts do not have 5 images, one for each view: toy_0003_NG_HS" in problem.message
+
+
+def test_lists_that_say_too_little_are_told(real_iad):
+    """No class, no test image, or another folder than that of the pictures: each is named."""
+    path = real_iad / "realiad_jsons" / "toy.json"
+    content = json.loads(path.read_text())
+    for edit, said in (
+        ({"test": [{**content["test"][0], "anomaly_class": ""}]}, r"toy.json, test, entry 1: anomaly_class is empty"),
+        ({"test": []}, r"toy.json, test is empty"),
+        ({"meta": {**content["meta"], "prefix": "data/toy"}}, r"none of the folders that .* name: data/toy; it holds"),
+    ):
+        path.write_text(json.dumps({**content, **edit}))
+        with pytest.raises(DataError, match=said):
+            load_dataset("real-iad", real_iad)
+
+
+def test_the_folder_of_a_category_is_recognized(real_iad):
+    """Its own name may be anything; the one around it is that of the pictures."""
+    assert recognized(real_iad / "realiad_512" / "toy") == "real-iad"
+    assert recognized(real_iad / "realiad_512" / "toy" / "NG") is None
