@@ -28,8 +28,9 @@ _ABOUT = (
 
 
 def is_dagm(root: Path) -> bool:
-    """Return whether a folder is DAGM 2007: it has folders such as Class1/Test/Label."""
-    return any(inner_folder(inner_folder(root / name, "test"), "label").is_dir() for name in DAGM_CATEGORIES)
+    """Return whether a folder is DAGM 2007 or one of its classes: it has folders such as Class1/Test/Label."""
+    classes = [root] if name_of(root) in DAGM_CATEGORIES else [root / name for name in DAGM_CATEGORIES]
+    return any(inner_folder(inner_folder(folder, "test"), "label").is_dir() for folder in classes)
 
 
 def read_dagm(root: Path, threshold: Threshold) -> Listing:

@@ -36,7 +36,7 @@ def is_ksdd2(root: Path) -> bool:
 
 
 def _holds(folder: Path, ending: str) -> bool:
-    return folder.is_dir() and any(path.stem.endswith(ending) for path in files_in(folder))
+    return folder.is_dir() and any(path.stem.lower().endswith(ending.lower()) for path in files_in(folder))
 
 
 def read_ksdd(root: Path, threshold: Threshold) -> Listing:

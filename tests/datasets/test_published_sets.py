@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import check_dataset, load_dataset
-from lvlm_ad.datasets.readers import READERS
+from lvlm_ad.datasets.readers import READERS, recognized
 from lvlm_ad.errors import ConfigError, DataError
 
 
@@ -201,6 +201,20 @@ def test_a_label_that_cannot_be_read_is_an_error(tmp_path):
     assert "Part0.jpg is neither good nor bad" in message
 
 
+def test_names_in_capitals_are_recognized(tmp_path):
+    """Some file systems change the case of names."""
+    root = ksdd(tmp_path)
+    for path in [*root.glob("kos*/*_label.bmp")]:
+        path.rename(path.with_name(path.name.replace("_label.bmp", "_LABEL.BMP")))
+    assert recognized(root) == "ksdd"
+    assert len(load_dataset("ksdd", root)) == 6
+
+
+def test_a_class_of_dagm_is_recognized(tmp_path):
+    """One class has the folders that are found in no other data set."""
+    assert recognized(dagm(tmp_path, "Class3") / "Class3") == "dagm"
+
+
 def test_masks_beside_images_are_errors(tmp_path):
     """DAGM: a mask that lies one level too high is not read as an image."""
     root = dagm(tmp_path, "Class1")
@@ -237,6 +251,18 @@ def test_whether_a_category_has_masks_is_seen_from_its_folders(tmp_path):
         "Chest": False,
     }
     assert {name: len(paths) for name, paths in dataset.validation.items()} == {"Brain": 1, "Chest": 1}
+
+
+def test_a_category_without_masks_is_told_in_one_line(tmp_path):
+    """Thousands of images in categories that never had masks give one warning each, and no kind is doubted."""
+    bmad(bmad(tmp_path, "Brain"), "Chest", has_masks=False)
+    for number in (1, 2):
+        picture(tmp_path / f"Chest/test/Ungood/img/{number}.png", 90 + number)
+    report = check_dataset("bmad", tmp_path)
+    assert [one.message for one in report.problems if "mask" in one.message] == [
+        "Chest has no masks, though other categories have; its pixel metrics are undefined."
+    ]
+    assert not report.dataset.remarks
 
 
 def test_pictures_in_deeper_folders_are_errors(tmp_path):
