@@ -59,6 +59,7 @@ def read_bmad(root: Path, threshold: Threshold) -> Listing:
         else:
             listing.report(folder, doubled(folder))
     listing.note_part("BMAD", len(folders), tuple(BMAD_CATEGORIES))
+    listing.note_others("BMAD", folders)
     return listing
 
 

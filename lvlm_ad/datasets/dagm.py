@@ -52,6 +52,7 @@ def read_dagm(root: Path, threshold: Threshold) -> Listing:
         else:
             listing.report(folder, doubled(folder))
     listing.note_part("DAGM 2007", len(folders), DAGM_CATEGORIES)
+    listing.note_others("DAGM 2007", folders)
     return listing
 
 

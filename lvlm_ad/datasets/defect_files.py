@@ -45,7 +45,9 @@ def read_defect_files(name: str, root: Path, threshold: Threshold, categories: S
             _read_category(listing, folder, name_of(folder))
         else:
             listing.report(folder, doubled(folder))
-    listing.note_part(about.partition(": ")[0], len(folders), categories)
+    title = about.partition(": ")[0]
+    listing.note_part(title, len(folders), categories)
+    listing.note_others(title, folders)
     return listing
 
 
@@ -61,6 +63,7 @@ def _read_category(listing: Listing, folder: Path, category: str) -> None:
             f"{shown(folder)} has no folder test/; it holds {contents_of(folder)}. Restore it from the archive.",
         )
         return
+    listing.note_loose(folder / "test")
     types = _types_of(listing, folder)
     kinds = folders_in(folder / "test")
     _report_lone_masks(listing, folder, {kind.name for kind in kinds} - {"good"})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lvlm_ad.datasets import tables
 from lvlm_ad.datasets.depth import Depth
-from lvlm_ad.datasets.folders import contents_of, files_in, is_file
+from lvlm_ad.datasets.folders import contents_of, files_in, folders_in, is_file
 from lvlm_ad.datasets.images import IMAGE_SUFFIXES, shown
 from lvlm_ad.datasets.labels import read_label
 from lvlm_ad.datasets.masks import Peers, Threshold, file_threshold, read_mask
@@ -95,6 +95,23 @@ class Listing:
         """Note it if only some of a published data set's categories are there."""
         if count < len(categories):
             self.notes.append(f"{count} of the {len(categories)} categories of {name} are read.")
+
+    def note_others(self, name: str, categories: Sequence[Path]) -> None:
+        """Note folders beside those of a published data set's categories, such as one whose name is misspelt."""
+        others = [shown(folder.name) for folder in folders_in(self.root) if folder not in categories]
+        if others and self.root not in categories:
+            self.notes.append(
+                f"Ignored folders that are not categories of {name}: {', '.join(others)} (the data set 'folder' reads "
+                "any)."
+            )
+
+    def note_loose(self, test: Path) -> None:
+        """Note images beside the folders of the kinds of defect."""
+        if loose := self.images_in(test):
+            self.notes.append(
+                f"Ignored {len(loose)} images directly in {shown(test)}: those in folders such as test/good have a "
+                "label."
+            )
 
     def images_in(self, folder: Path, *, counts_others: bool = True) -> list[Path]:
         """List the image files in a folder by name; count other files for a note, report links that cannot be used."""

@@ -20,7 +20,7 @@ from lvlm_ad.datasets.mask_values import HIGHEST_VALUE
 from lvlm_ad.datasets.masks import Threshold, parse_values, read_mask
 from lvlm_ad.datasets.readers import READERS, Read, recognized
 from lvlm_ad.datasets.survey import Survey
-from lvlm_ad.errors import ConfigError, DataError, ImageError, nearest
+from lvlm_ad.errors import ConfigError, DataError, ImageError, listed, nearest
 from lvlm_ad.presets import preset_names
 from lvlm_ad.weights import user_cache
 
@@ -346,7 +346,8 @@ def _contradictions(dataset: Dataset) -> Iterator[Problem]:
         same[dataset.file_hashes[sample.id][0]].append(sample)
     for samples in same.values():
         if len({sample.label for sample in samples}) > 1:
-            names = ", ".join(shown(sample.id) for sample in samples)
+            both = ([shown(one.id) for one in samples if one.label is label] for label in (False, True))
+            names = ", ".join(map(listed, both))
             yield Problem(
                 shown(samples[0].id),
                 f"{names} are the same picture, listed both as good and as a defect; remove one.",

@@ -68,12 +68,7 @@ def read_mvtec(root: Path, threshold: Threshold) -> Listing:
     for folder in categories:
         read_category(listing, folder, name_of(folder), Layout())
     listing.note_part("MVTec AD", len(categories), MVTEC_CATEGORIES)
-    others = [shown(folder.name) for folder in folders_in(home) if folder not in categories]
-    if others and home not in categories:
-        names = ", ".join(others)
-        listing.notes.append(
-            f"Ignored folders that are not categories of MVTec AD: {names} (the data set 'folder' reads any)."
-        )
+    listing.note_others("MVTec AD", categories)
     return listing
 
 
@@ -89,11 +84,7 @@ def read_category(listing: Listing, folder: Path, category: str, layout: Layout)
     if not test.is_dir():
         listing.report(folder, f"{shown(folder)} has no folder test/; it holds {contents_of(folder)}.")
         return
-    loose = listing.images_in(test)
-    if loose:
-        listing.notes.append(
-            f"Ignored {len(loose)} images directly in {shown(test)}: those in folders such as test/good have a label."
-        )
+    listing.note_loose(test)
     if not read_kinds(listing, folder, folders_in(test), category, layout):
         below = (path for kind in folders_in(test) for path in pictures_below(kind))
         deeper = next((path for path in below if not is_named_after_masks(path.parent.name)), None)

@@ -53,6 +53,7 @@ def read_ad2(root: Path, threshold: Threshold, split: str = "public") -> Listing
         else:
             listing.report(folder, doubled(folder))
     listing.note_part("MVTec AD 2", len(folders), AD2_OBJECTS)
+    listing.note_others("MVTec AD 2", folders)
     return listing
 
 

@@ -69,7 +69,9 @@ class Relative:
                 _report_twins(listing, folder)
                 _report_loose_masks(listing, folder)
             read_category(listing, folder, category, self.layout)
-        listing.note_part(self.about.partition(": ")[0], len(folders), tuple(self.class_names))
+        title = self.about.partition(": ")[0]
+        listing.note_part(title, len(folders), tuple(self.class_names))
+        listing.note_others(title, folders)
         return listing
 
     def _is_category(self, folder: Path) -> bool:

@@ -138,6 +138,10 @@ def test_same_picture_as_good_and_as_defect_is_a_warning(tmp_path):
     report = check_dataset("mvtec", tmp_path)
     assert [problem.severity for problem in report.problems] == ["warning"]
     assert "bottle/good/1, bottle/good/2, bottle/bent/3 are the same picture" in report.problems[0].message
+    for number in range(6, 9):
+        (folder / "test" / "good" / f"{number}.png").write_bytes(image)
+    (problem,) = check_dataset("mvtec", tmp_path).problems
+    assert problem.message.startswith("bottle/good/1, bottle/good/2, bottle/good/6, 2 more, bottle/bent/3 are the")
 
 
 def test_mask_without_an_image_is_a_warning(tmp_path):

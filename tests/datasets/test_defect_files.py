@@ -99,3 +99,14 @@ def test_a_setting_for_mask_values_is_not_used(loco):
         "The masks hold numbers of types of defect; the setting for mask values is not used."
     ]
     assert dataset.fingerprint == load_dataset("loco", loco.parent).fingerprint
+
+
+def test_what_is_not_read_is_told(loco):
+    """A category whose name is misspelt, and an image beside the folders of the kinds."""
+    (loco.parent / "Screw_bag").mkdir()
+    Image.new("RGB", (8, 6)).save(loco / "test" / "000.png")
+    told = [note for note in load_dataset("loco", loco.parent).notes if note.startswith("Ignored")]
+    assert told == [
+        f"Ignored 1 images directly in {loco / 'test'}: those in folders such as test/good have a label.",
+        "Ignored folders that are not categories of MVTec LOCO AD: Screw_bag (the data set 'folder' reads any).",
+    ]
