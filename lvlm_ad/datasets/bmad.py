@@ -29,6 +29,8 @@ BMAD_CATEGORIES = {
 }
 """Category -> what a question calls it, as public code for this data set does."""
 
+_KINDS = {"good", "ungood"}
+
 _ABOUT = (
     "BMAD: folders such as Brain/test/Ungood/img were expected. It is available through the repository "
     '"DorisBao/BMAD" on GitHub, licence CC BY-NC-SA 4.0.'
@@ -75,6 +77,11 @@ def _read_category(listing: Listing, folder: Path, category: str) -> None:
     # Public sources disagree on which categories have masks, so the folders decide.
     has_masks = any((kind / "label").is_dir() for kind in kinds.values())
     for name, kind in kinds.items():
+        if name.lower() not in _KINDS:
+            listing.report(
+                kind, f"{shown(kind)} is neither good/ nor Ungood/; its images may be normal or not. Move it away."
+            )
+            continue
         images = _images_of(listing, kind)
         labels = kind / "label"
         masks = masks_by_image(listing, images, listing.images_in(labels) if labels.is_dir() else ())

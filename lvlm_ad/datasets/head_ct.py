@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lvlm_ad.datasets.folders import check_root, contents_of, find_root, folders_in, is_file
@@ -95,7 +96,8 @@ def _read_table(listing: Listing, home: Path) -> None:
     labelled: set[int] = set()
     for row in content.rows:
         text, label = (row[column] for column in (*content.columns, "", "")[:2])
-        if not text.isdecimal() or label not in _KINDS:
+        # A number has three digits; one of thousands could not be converted.
+        if not re.fullmatch(r"\d{1,9}", text) or label not in _KINDS:
             listing.report(table, f"{row.where}expected are a number and 0 or 1, not {text!r:.40} and {label!r:.40}.")
             continue
         number = int(text)

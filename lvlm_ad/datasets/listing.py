@@ -307,7 +307,8 @@ class Listing:
         samples.sort(key=lambda s: (s.category, s.label, s.defect, normalized(s.image_path.name), s.id))
         notes = (*self.notes, *_mask_notes(samples, self._threshold), *self._left_out())
         # In a published data set the layout says which images are normal, whatever a kind is called.
-        remarks = (*self.remarks, *(_unclear_kinds(samples) if self.name == "folder" else ()))
+        unclear = _unclear_kinds(samples) if self.name == "folder" else ()
+        remarks = (*self.remarks, *unclear, *_shared_images(samples, self._references))
         samples = _with_peers(samples)
         return Dataset(
             self.name,
@@ -351,6 +352,14 @@ def _unclear_kinds(samples: Iterable[Sample]) -> Iterator[str]:
     unclear = sorted({one.defect for one in samples if one.is_labelled and not read_label(one.defect).kind})
     if unclear:
         yield f"Read as kinds of defect: {', '.join(map(shown, unclear))}. If one means normal, call its folder good."
+
+
+def _shared_images(samples: Iterable[Sample], references: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+    """Yield a remark if reference images are test images, too: whoever sees them knows the answer."""
+    good = {path for paths in references.values() for path in paths}
+    shared = [sample.id for sample in samples if sample.image_path in good]
+    if shared:
+        yield f"Test images that are reference images, too: {len(shared)}, the first {shown(shared[0])}."
 
 
 def _counts(suffixes: Mapping[str, int]) -> str:

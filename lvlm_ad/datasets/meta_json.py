@@ -192,6 +192,8 @@ def _read_entries(
 
 def _category(entry: Entry, names: _Names, key: str) -> str:
     category = entry.text(names.category)
+    if not category:
+        raise DataError(f"{entry.where}{names.category} is empty; correct it.")
     if key and category != key:
         raise DataError(
             f"{entry.where}{names.category} is {category!r:.80}, but it stands under {key!r:.80}; correct one of them."

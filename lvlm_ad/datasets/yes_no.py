@@ -8,6 +8,7 @@ from lvlm_ad.datasets.folders import check_root, contents_of, find_root, folders
 from lvlm_ad.datasets.images import shown
 from lvlm_ad.datasets.listing import Listing
 from lvlm_ad.datasets.mask_files import pictures_below
+from lvlm_ad.datasets.paired_masks import split_off_masks
 from lvlm_ad.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ def read_yes_no(root: Path, threshold: Threshold) -> Listing:
                 "into one of the two folders, or the folder away.",
             )
     for folder, kind in ((no, "good"), (yes, "yes")):
-        images = listing.images_in(folder)
+        images, masks = split_off_masks(listing.images_in(folder), "_mask")
+        for path in masks:
+            listing.report(
+                path, f"{shown(path)} has the name of a mask, but sets of this form have none; give --dataset folder."
+            )
         for image in images:
             listing.add(_CATEGORY, kind, image, [])
         deeper = [path for inner in folders_in(folder) for path in pictures_below(inner)]

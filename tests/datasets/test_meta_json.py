@@ -185,3 +185,13 @@ def test_an_entry_that_names_a_folder_is_told(listed):
     edited(listed, lambda content: content["test"]["nut"][0].update(img_path="nut/images"))
     with pytest.raises(DataError, match=r"nut, entry 1: .*images is a folder, not a file"):
         load_dataset("meta-json", listed)
+
+
+def test_test_images_that_are_references_are_told(listed):
+    """A list may name an image in both phases; a class without a name is an error."""
+    edited(listed, lambda content: content["train"]["nut"].append(content["test"]["nut"][0]))
+    told = load_dataset("meta-json", listed).remarks
+    assert told == ("Test images that are reference images, too: 1, the first nut/good/b_1.",)
+    edited(listed, lambda content: content["test"].update({"": [entry("nut/images/b_1.png", "")]}))
+    with pytest.raises(DataError, match=r"meta.json, test, entry 1: cls_name is empty"):
+        load_dataset("meta-json", listed)

@@ -265,6 +265,23 @@ def test_a_category_without_masks_is_told_in_one_line(tmp_path):
     assert not report.dataset.remarks
 
 
+def test_a_third_kind_of_image_is_told(tmp_path):
+    """A folder beside good and Ungood may hold either."""
+    picture(bmad(tmp_path) / "Brain/test/unsure/img/0.png")
+    assert errors("bmad", tmp_path) == [
+        f"{tmp_path}/Brain/test/unsure is neither good/ nor Ungood/; its images may be normal or not. Move it away."
+    ]
+
+
+def test_masks_among_images_of_a_set_without_masks_are_told(tmp_path):
+    """They would count as anomalous images."""
+    for name in ("yes/1.png", "yes/1_mask.png", "no/2.png"):
+        picture(tmp_path / name)
+    assert errors("yes-no", tmp_path) == [
+        f"{tmp_path}/yes/1_mask.png has the name of a mask, but sets of this form have none; give --dataset folder."
+    ]
+
+
 def test_pictures_in_deeper_folders_are_errors(tmp_path):
     """yes-no: pictures one level too low would leave a class empty."""
     picture(tmp_path / "yes" / "yes" / "0.png")
@@ -276,6 +293,7 @@ def test_pictures_in_deeper_folders_are_errors(tmp_path):
     ("rows", "said"),
     [
         ("0,1\n1,2\n", "line 3: expected are a number and 0 or 1, not '1' and '2'"),
+        ("0,1\n1,0\n" + "9" * 5000 + ",1\n", "line 4: expected are a number and 0 or 1, not '999"),
         ("0,1\n1,0\n1,1\n", "line 4: the number 1 is in the table twice"),
         ("0,1\n1,0\n7,0\n", "line 4: .*007.png does not exist"),
         ("0,1\n", "001.png has no label"),
