@@ -103,7 +103,14 @@ READERS: dict[str, Reader] = {
         is_loco,
         licence=_NON_COMMERCIAL,
         page="mvtec.com/company/research/datasets",
-        metrics=("au_spro@0.05", "image_auroc"),
+        metrics=(
+            "au_spro@0.05",
+            "au_spro_logical@0.05",
+            "au_spro_structural@0.05",
+            "image_auroc_groups",
+            "image_auroc_logical",
+            "image_auroc_structural",
+        ),
     ),
     "autovi": Reader(
         "AutoVI",

@@ -23,7 +23,7 @@ from lvlm_ad.evaluate.map_writer import MapWriter
 from lvlm_ad.evaluate.rows import RowImage, RowResult, images_of_rows
 from lvlm_ad.evaluate.session import Session
 from lvlm_ad.evaluate.sources import remember_place
-from lvlm_ad.evaluate.threshold_images import about_threshold, without_test_images
+from lvlm_ad.evaluate.threshold_images import about_threshold, about_validation, without_test_images
 from lvlm_ad.evaluate.unlabelled_rows import UnlabelledResult
 from lvlm_ad.evaluate.upload import UploadWriter
 from lvlm_ad.log import Progress, event
@@ -216,6 +216,8 @@ class BenchSession(Session):
                     f"{dataset.name}, split {dataset.split}: the images have no labels, so there is no metric. Each "
                     f"model predicts them and, for the threshold of its maps, {len(normal)} normal validation images."
                 )
+            elif normal:
+                progress.note(about_validation(normal))
             session.plan = replace(session.plan, threshold_images=others, validation_images=normal)
             event(
                 "bench",

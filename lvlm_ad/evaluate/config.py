@@ -14,6 +14,7 @@ from lvlm_ad.decisions import Choice, parse_threshold
 from lvlm_ad.engines import RayOptions
 from lvlm_ad.errors import ConfigError, nearest
 from lvlm_ad.evaluate.method_choice import check_questions, measurable, prompts_of, with_method
+from lvlm_ad.evaluate.reported import limits_of
 from lvlm_ad.evaluate.run_config import REFERENCE_ROWS, RunConfig
 from lvlm_ad.evaluate.threshold_images import Drawing, threshold_images
 from lvlm_ad.evaluate.unlabelled import predictable, validation_images
@@ -54,7 +55,8 @@ class Plan:
         whole: whether that is the whole test split.
         choice: how the threshold is chosen.
         threshold_images: other images that it is chosen from.
-        validation_images: normal images whose maps say where maps are cut, if there are no labels.
+        validation_images: normal images whose maps say where maps are cut, for SegF1 and ClassF1 or if there are no
+            labels.
     """
 
     config: RunConfig
@@ -92,12 +94,22 @@ class Plan:
         return replace(self, protocol=self.protocol.model_copy(update={"division": "grid"}), division=whole)
 
     @cached_property
+    def with_channels(self) -> frozenset[str]:
+        """The ids of the images whose defects are counted one by one, for AU-sPRO."""
+        needed = limits_of(self.dataset.metrics, "au_spro")
+        return frozenset(sample.id for sample in self.dataset) if needed else frozenset()
+
+    @cached_property
     def asked(self) -> Dataset:
-        """The validation images, the test images, and those that the threshold is chosen from."""
+        """The test images, with the validation images before those of their category, and what sets the threshold."""
         if not self.threshold_images and not self.validation_images:
             return self.dataset
-        samples = (*self.validation_images, *self.dataset.samples, *self.threshold_images)
-        return replace(self.dataset, samples=samples, kinds=self.dataset.defects)
+        # A category's maps are measured, and then released, once those of its validation images are there, too.
+        first: dict[str, list[Sample]] = {}
+        for sample in self.validation_images:
+            first.setdefault(sample.category, []).append(sample)
+        tested = [one for sample in self.dataset for one in (*first.pop(sample.category, ()), sample)]
+        return replace(self.dataset, samples=(*tested, *self.threshold_images), kinds=self.dataset.defects)
 
 
 def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bool = False) -> Plan:
@@ -175,7 +187,9 @@ def resolve(config: RunConfig, dataset: Dataset | None = None, *, unlabelled: bo
         whole=dataset.complete and len(selected) == len(dataset),
         choice=choice,
         threshold_images=threshold_images(choice, selected, drawing),
-        validation_images=() if is_labelled or not method.places else validation_images(selected, config.limit),
+        validation_images=validation_images(selected, config.limit)
+        if method.places and (not is_labelled or {"segf1", "classf1"} & {*selected.metrics})
+        else (),
     )
 
 

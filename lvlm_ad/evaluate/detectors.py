@@ -109,6 +109,8 @@ def make_record(sample: Sample, finding: Finding, n_regions: int = 0, **evidence
         spread=finding.spread,
         choices=_choices(sample, finding) if finding.choices else [],
         is_labelled=sample.is_labelled,
+        tags=dict(sample.tags),
+        part=sample.part,
         **{"notes": list(finding.notes), **evidence},
     )
 

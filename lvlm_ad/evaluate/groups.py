@@ -1,7 +1,8 @@
-"""Metrics by kind and by size of defect: "kinds" and "sizes" of metrics.json.
+"""Metrics by kind and size of defect, and by tags of images: "kinds", "sizes" and "tags" of metrics.json.
 
-A group of defective images is measured against all good images of its category. Only metrics are given that do not
-depend on how many of the images are defective: otherwise a rare kind would look harder than a common one.
+A kind or a size of defects is measured against all good images of its category; the images with one value of a tag,
+such as one lighting, against each other. Only metrics are given that do not depend on how many of the images are
+defective: otherwise a rare kind would look harder than a common one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import numpy as np
 
 from lvlm_ad.decisions import clopper_pearson
 from lvlm_ad.evaluate.measure import interval_fields, metrics_of
+from lvlm_ad.evaluate.reported import ReportedImages, limits_of, measure_reported
 from lvlm_ad.metrics.bootstrap import CategoryImages
 from lvlm_ad.metrics.estimates import Estimate, estimate_category, estimate_mean
+from lvlm_ad.metrics.groups import numbers_of_parts
 from lvlm_ad.metrics.intervals import FEWEST_DEFECTIVE
+from lvlm_ad.metrics.named import at_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +39,9 @@ SIZES = {"below 0.5 %": 0.005, "0.5 to 2 %": 0.02, "2 to 10 %": 0.1, "10 % and m
 """Sizes of defects, and below which share of the image's pixels a defect has this size."""
 
 MOST_KINDS = 100
-"""A category with more has a name for every image rather than kinds."""
+"""A category with more has a name for every image rather than kinds; likewise a tag with more values."""
+
+_NO_ANSWER = "no image has a usable answer"
 
 RESAMPLES = 200
 """Resamples of a group, at most: enough for the spread of pixel metrics, a fifth of the time of a category's."""
@@ -52,6 +58,19 @@ class _Category:
     fpr_limit: float
     resamples: int
     places: Places
+    reported: Sequence[str] = ()
+    channels: ScoreHistograms | None = None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The metrics of a group."""
+        further = [at_limit("pixel_aupro", limit) for limit in limits_of(self.reported)]
+        return (*GROUP_METRICS, *further, *self._channel_names)
+
+    @cached_property
+    def _channel_names(self) -> list[str]:
+        # Of the group's own defects, so without the data set's groups.
+        return [at_limit("au_spro", limit) for limit in limits_of(self.reported, "au_spro")]
 
     @cached_property
     def labels(self) -> NDArray[np.bool_]:
@@ -72,21 +91,35 @@ class _Category:
 
     def measure(self, group: NDArray[np.bool_]) -> tuple[dict[str, Any], dict[str, Estimate]]:
         """Measure a group of defective images against the good ones; returns its entry and its estimates."""
-        kept = np.flatnonzero((group | ~self.labels) & self.measured)
-        found = int(np.count_nonzero(group & self.measured))
+        return self._of((group | ~self.labels) & self.measured, _NO_ANSWER)
+
+    def measure_all(self, chosen: NDArray[np.bool_]) -> tuple[dict[str, Any], dict[str, Estimate]]:
+        """Measure some good and defective images; returns their entry, with the number of good ones, and estimates."""
+        reason = _NO_ANSWER if (chosen & self.labels).any() else "no image is anomalous"
+        entry, estimates = self._of(chosen & self.measured, reason)
+        return {"n": entry.pop("n"), "n_good": int((chosen & self.measured & ~self.labels).sum()), **entry}, estimates
+
+    def _of(self, chosen: NDArray[np.bool_], without: str) -> tuple[dict[str, Any], dict[str, Estimate]]:
+        kept = np.flatnonzero(chosen)
+        found = int(np.count_nonzero(self.labels[kept]))
         if not found:
-            reason = dict.fromkeys(GROUP_METRICS, "no image has a usable answer")
-            return {"n": 0, **dict.fromkeys(GROUP_METRICS), "undefined": reason}, {}
+            reason = dict.fromkeys(self.names, without)
+            return {"n": 0, **dict.fromkeys(self.names), "undefined": reason}, {}
         histograms = self.histograms.take(kept)
         scores = np.array([self.records[at].image_score or 0.0 for at in kept.tolist()])
         pixels = histograms if self.places and histograms.measurable else None
-        images = CategoryImages(self.labels[kept], scores, pixels, self.fpr_limit)
+        objects = numbers_of_parts([self.records[at].part for at in kept.tolist()])
+        images = CategoryImages(self.labels[kept], scores, pixels, self.fpr_limit, limits_of(self.reported), objects)
         metrics = metrics_of(images, histograms, places=self.places)
-        values = {name: metrics.get(name) for name in GROUP_METRICS}
-        undefined = {name: metrics["undefined"][name] for name, value in values.items() if value is None}
         # Of these metrics only those of pixels need resamples, and with fewer defective images they have no interval.
         enough = np.count_nonzero(histograms.arrays["n_regions"]) >= FEWEST_DEFECTIVE
-        estimates = estimate_category(images, values, self.resamples if enough else 0, self.name)
+        resamples = self.resamples if enough else 0
+        channels = self.channels.take(kept) if self.channels is not None and self.places else None
+        of_channels = measure_reported(self._channel_names, ReportedImages(images, [], channels), resamples, self.name)
+        values = {name: metrics.get(name) for name in self.names} | of_channels.values
+        why = {**metrics["undefined"], **of_channels.undefined}
+        undefined = {name: why[name] for name, value in values.items() if value is None}
+        estimates = estimate_category(images, values, resamples, self.name) | of_channels.estimates
         entry = {"n": found, **values, **interval_fields(estimates), **({"undefined": undefined} if undefined else {})}
         return entry, estimates
 
@@ -99,8 +132,11 @@ def group_metrics(
     resamples: int,
     alarms: Mapping[str, bool],
     places: Places = "regions",
+    *,
+    reported: Sequence[str] = (),
+    channels: ScoreHistograms | None = None,
 ) -> dict[str, Any]:
-    """Measure the kinds and the sizes of defects.
+    """Measure the kinds and the sizes of defects, and the tags of images.
 
     Args:
         records: all predictions of a run.
@@ -110,12 +146,15 @@ def group_metrics(
         resamples: as for a category; a group gets ``RESAMPLES`` at most.
         alarms: image id -> whether it alarms at the run's threshold, for each image that is judged.
         places: the kind of place that the method answers with; empty: it gives no map.
+        reported: the metrics that the data set's authors report; those with a limit are given for groups, too.
+        channels: see ``CategoryResult``.
 
     Returns:
         "kinds", for categories with 2 to ``MOST_KINDS`` kinds of defect: category -> kind -> entry; "sizes": size ->
         entry, whose metrics are means over the categories that have defects of this size. An entry has "n" (defective
         images), ``GROUP_METRICS``, what ``interval_fields`` returns, "undefined" (metric -> reason), and with alarms
-        "judged", "found" and "recall", pooled over categories.
+        "judged", "found" and "recall", pooled over categories. "tags": tag -> value -> entry as of a size, of the good
+        and the defective images with this value, with "n_good", and of several categories "by_category".
     """
     where: dict[str, list[int]] = {}
     for at, record in enumerate(records):
@@ -125,7 +164,10 @@ def group_metrics(
         own = [records[at] for at in inside]
         measured = np.array([not record.is_left_out(on_failure) for record in own])
         pixels = histograms.take(inside)
-        categories.append(_Category(name, own, measured, pixels, fpr_limit, min(resamples, RESAMPLES), places))
+        of_channels = None if channels is None else channels.take(inside)
+        categories.append(
+            _Category(name, own, measured, pixels, fpr_limit, min(resamples, RESAMPLES), places, reported, of_channels)
+        )
     sizes: dict[str, Any] = {}
     low = 0.0
     for size, high in SIZES.items():
@@ -134,14 +176,17 @@ def group_metrics(
         if groups := [(one, group) for one, group in groups if group.any()]:
             sizes[size] = _size(groups, alarms)
     kinds = {one.name: _kinds(one, alarms) for one in categories if 1 < len(one.kinds) <= MOST_KINDS}
-    return {name: value for name, value in (("kinds", kinds), ("sizes", sizes)) if value}
+    tags = _tags(categories, alarms)
+    return {name: value for name, value in (("kinds", kinds), ("sizes", sizes), ("tags", tags)) if value}
 
 
 def group_entries(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the entries of all groups in the content of metrics.json, by the name of the group for messages."""
     kinds = metrics.get("kinds", {})
     entries = {f"{kind} of {category}": one for category, group in kinds.items() for kind, one in group.items()}
-    return entries | {f"defects {size}": one for size, one in metrics.get("sizes", {}).items()}
+    entries |= {f"defects {size}": one for size, one in metrics.get("sizes", {}).items()}
+    tags = metrics.get("tags", {})
+    return entries | {f"images with {tag} {value}": one for tag, of in tags.items() for value, one in of.items()}
 
 
 def _kinds(category: _Category, alarms: Mapping[str, bool]) -> dict[str, Any]:
@@ -152,21 +197,50 @@ def _kinds(category: _Category, alarms: Mapping[str, bool]) -> dict[str, Any]:
     return entries
 
 
+def _tags(categories: Sequence[_Category], alarms: Mapping[str, bool]) -> dict[str, Any]:
+    """Measure the images with each value of each tag."""
+    values: dict[str, set[str]] = {}
+    for category in categories:
+        for record in category.records:
+            for tag, value in record.tags.items():
+                values.setdefault(tag, set()).add(value)
+    found: dict[str, Any] = {}
+    for tag, of in sorted(values.items()):
+        for value in sorted(of) if len(of) <= MOST_KINDS else ():
+            chosen = [(one, np.array([record.tags.get(tag) == value for record in one.records])) for one in categories]
+            chosen = [(one, images) for one, images in chosen if images.any()]
+            measured = {one.name: one.measure_all(images) for one, images in chosen}
+            entry = _mean_of_groups(measured, chosen[0][0].names)
+            if len(measured) > 1:
+                entry["by_category"] = {name: one for name, (one, _) in measured.items()}
+            defects = [(one, images & one.labels) for one, images in chosen]
+            found.setdefault(tag, {})[value] = _with_recall(entry, _judged(defects, alarms))
+    return found
+
+
 def _size(groups: Sequence[tuple[_Category, NDArray[np.bool_]]], alarms: Mapping[str, bool]) -> dict[str, Any]:
     """Average the metrics of a size over categories."""
     measured = {category.name: category.measure(group) for category, group in groups}
+    return _with_recall(_mean_of_groups(measured, groups[0][0].names), _judged(groups, alarms))
+
+
+def _mean_of_groups(
+    measured: Mapping[str, tuple[dict[str, Any], dict[str, Estimate]]], names: Sequence[str]
+) -> dict[str, Any]:
+    """Average entries over categories, each with its estimates."""
     entries = [entry for entry, _ in measured.values()]
     values: dict[str, float | None] = {}
     undefined, means = {}, {}
-    for name in GROUP_METRICS:
+    for name in names:
         defined = {category: found[name] for category, (_, found) in measured.items() if name in found}
         values[name] = float(np.mean([one.value for one in defined.values()])) if defined else None
         if defined:
             means[name] = estimate_mean(name, defined)
         else:
             undefined[name] = entries[0]["undefined"][name]
-    entry = {"n": sum(one["n"] for one in entries), "categories": list(measured), **values, **interval_fields(means)}
-    return _with_recall({**entry, **({"undefined": undefined} if undefined else {})}, _judged(groups, alarms))
+    counts = {name: sum(one[name] for one in entries) for name in ("n", "n_good") if name in entries[0]}
+    entry: dict[str, Any] = {**counts, "categories": list(measured), **values, **interval_fields(means)}
+    return {**entry, **({"undefined": undefined} if undefined else {})}
 
 
 def _judged(groups: Iterable[tuple[_Category, NDArray[np.bool_]]], alarms: Mapping[str, bool]) -> list[bool]:

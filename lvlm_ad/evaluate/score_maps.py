@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,7 @@ from lvlm_ad.evaluate.detectors import make_record
 from lvlm_ad.evaluate.lost_truth import LostTruth
 from lvlm_ad.evaluate.map_files import read_map, resize_map
 from lvlm_ad.evaluate.map_oddities import MapOddities
-from lvlm_ad.evaluate.rows import RowImage, RowResult
+from lvlm_ad.evaluate.rows import RowImage, RowResult, own_channels_of
 from lvlm_ad.evaluate.score_names import MAP_SUFFIXES, SampleNames, expected_names
 from lvlm_ad.limits import is_utf8
 from lvlm_ad.log import Progress
@@ -71,7 +72,8 @@ def score_maps(
         <Run patchcore (dense) on folder: 1725 images, in runs/patchcore-maps-folder-b935c0bd>
     """
     progress, started = progress or Progress(), datetime.now(UTC)
-    plan = resolve(config)
+    # Nobody gives maps of validation images.
+    plan = replace(resolve(config), validation_images=())
     for note in plan.dataset.all_notes:
         progress.note(note)
     name = name or Path(os.path.realpath(maps)).name
@@ -90,7 +92,10 @@ def score_maps(
         digest.update(json.dumps([sample.id, _hash(files[sample.id])]).encode())
         values = read_map(files[sample.id])
         oddities.add(sample, values)
-        result.add(_measured(sample, values, scores, side, lost))
+        image = _measured(sample, values, scores, side, lost)
+        if sample.id in plan.with_channels:
+            image = replace(image, own_channels=own_channels_of(sample, values))
+        result.add(image)
         progress.advance()
     progress.finish()
     model = {

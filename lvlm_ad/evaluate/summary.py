@@ -11,7 +11,7 @@ from lvlm_ad.evaluate.measure import interval_fields
 from lvlm_ad.evaluate.measure_shapes import shape_entry
 from lvlm_ad.metrics.estimates import Estimate, estimate_mean, interval_over_categories
 from lvlm_ad.metrics.shapes import mean_of_shapes
-from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.runs import METRIC_NAMES, is_reported
 
 if TYPE_CHECKING:
     from lvlm_ad.evaluate.measure import CategoryResult
@@ -31,12 +31,13 @@ def summary(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
         several categories, "range" where a category has it, and of a method that names shapes "shapes".
     """
     entries = {category: one.metrics for category, one in categories.items()}
-    means, undefined = _means((*METRIC_NAMES, "pixel_aupro_rescaled"), entries)
+    names = (*METRIC_NAMES, *dict.fromkeys(name for one in entries.values() for name in one if is_reported(name)))
+    means, undefined = _means((*names, "pixel_aupro_rescaled"), entries)
     undefined.pop("pixel_aupro_rescaled", None)
     mean: dict[str, Any] = {**means}
-    mean |= _mean_interval_fields({category: one.estimates for category, one in categories.items()})
+    mean |= _mean_interval_fields(names, {category: one.estimates for category, one in categories.items()})
     if any("range" in one for one in entries.values()):
-        mean["range"] = _mean_ranges(METRIC_NAMES, entries.values())
+        mean["range"] = _mean_ranges(names, entries.values())
     totals = {name: sum(one[name] for one in entries.values()) for name in ("n_images", "n_measured")}
     if any("n_with_truth" in one for one in entries.values()):
         totals["n_with_truth"] = sum(
@@ -80,10 +81,10 @@ def _mean_shapes(categories: Mapping[str, CategoryResult]) -> dict[str, Any]:
     return entry
 
 
-def _mean_interval_fields(categories: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+def _mean_interval_fields(names: Sequence[str], categories: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
     """Return the intervals of each metric's mean over exactly the categories that have a value."""
     means, wider = {}, {}
-    for name in METRIC_NAMES:
+    for name in names:
         estimates = {category: one[name] for category, one in categories.items() if name in one}
         if estimates:
             means[name] = estimate_mean(name, estimates)

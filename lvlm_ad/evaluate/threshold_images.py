@@ -18,7 +18,13 @@ from lvlm_ad.prompts import reference_paths
 if TYPE_CHECKING:
     from lvlm_ad.decisions import Choice
 
-__all__ = ["Drawing", "about_threshold", "threshold_images", "without_test_images"]
+__all__ = [
+    "Drawing",
+    "about_threshold",
+    "about_validation",
+    "threshold_images",
+    "without_test_images",
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,11 @@ def _references(choice: Choice, dataset: Dataset, drawing: Drawing) -> list[Samp
             depth = dataset.depths.get(category)
             samples.append(Sample(name, category, label=False, defect="good", image_path=path, depth=depth))
     return samples
+
+
+def about_validation(images: Sequence[Sample]) -> str:
+    """Say how many validation images a model is asked about, where the test images have labels."""
+    return f"For the threshold of SegF1 and ClassF1 each model is asked about {len(images)} normal validation images."
 
 
 def _calibration_images(folder: Path, dataset: Dataset, reading: Mapping[str, Any]) -> list[Sample]:

@@ -22,6 +22,7 @@ from lvlm_ad.evaluate.recorded import Conversations
 from lvlm_ad.evaluate.rows import answer_metrics
 from lvlm_ad.evaluate.sources import Sources, find_sources
 from lvlm_ad.evaluate.verify_answers import answer_problem
+from lvlm_ad.evaluate.verify_channels import channels_problem, cut_problem, same_histograms
 from lvlm_ad.evaluate.verify_metrics import EXACT, RANDOM, close, differences, interval_rule, metric_differences
 from lvlm_ad.evaluate.verify_shapes import count_again, divides_itself, measures_problem, scores_of
 from lvlm_ad.log import Progress
@@ -117,9 +118,12 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
     if run.histograms is None:
         return [*problems, "pixels.npz is missing: pixel metrics cannot be checked"]
     pairs = list(zip(run.predictions, run.histograms, strict=True))
+    channels = list(zip(run.predictions, run.channels or [None] * len(pairs), strict=True))
     problems += [
         *_listed((record.id, _counts(run, record, one)) for record, one in pairs),
         *_listed((record.id, measures_problem(run, record, one)) for record, one in pairs),
+        *_listed((record.id, cut_problem(run, record, one)) for record, one in pairs),
+        *_listed((record.id, _counts(run, record, one, "channels.npz")) for record, one in channels),
         *metric_differences(run, pairs),
     ]
     if sources is None:
@@ -128,6 +132,8 @@ def verify_run(run: Run, answers: AnswerStore | None = None, sources: Sources | 
         problems.append(f"pixels.npz: not compared with the data set by region: {sources.note}")
     by_image = [(record.id, _label(record, sources.samples[record.id])) for record in run.predictions]
     by_image += [(record.id, _true_pixels(run, record, one, sources)) for record, one in pairs]
+    if run.channels is not None:
+        by_image += [(record.id, channels_problem(run, record, one, sources)) for record, one in channels]
     return [*problems, *_listed(by_image)]
 
 
@@ -209,13 +215,14 @@ def _decisions(run: Run, reread: Callable[[PredictionRecord], str]) -> Iterator[
         yield from differences(expected.get(name), recorded.get(name), f"decisions, {name}", tolerance)
 
 
-def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None) -> str:
+def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None, file: str = "pixels.npz") -> str:
     """Check whether pixel counts fit the image's size, its label and the predicted scores."""
     if histogram is None:
         return ""
     normal, anomalous = int(histogram.normal.sum()), int(histogram.anomalous.sum())
     side = run.manifest.protocol.get("image_size") or 0
-    fits = not side or normal + anomalous == side * side
+    # Channels are counted at the size of the original picture, and may overlap.
+    fits = not side or file != "pixels.npz" or normal + anomalous == side * side
     # A good image has no defect; a small one may vanish when its mask is resized.
     fits &= record.label or not anomalous
     fits &= bool(anomalous) == bool(histogram.n_regions)
@@ -224,15 +231,16 @@ def _counts(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None
         binary = bool(run.manifest.protocol.get("binary"))
         scores = np.array([0.0, *(float(score > 0) if binary else score for score in scores_of(record))])
         fits &= bool(np.isclose(histogram.scores[:, None], scores[None], rtol=0, atol=EXACT).any(axis=1).all())
-    return "" if fits else "pixels.npz: counts do not fit the predicted scores"
+    return "" if fits else f"{file}: counts do not fit the predicted scores"
 
 
 def _label(record: PredictionRecord, sample: Sample) -> str:
-    if (record.category, record.label, record.defect) == (sample.category, sample.label, sample.defect):
-        asked = [(one.type, len(one.options), one.right_letter) for one in sample.questions]
-        recorded = [(one.type, one.options, one.right) for one in record.choices]
-        return "" if recorded in ([], asked) else "predictions.jsonl: questions are not the data set's"
-    return "predictions.jsonl: label, kind of defect or category is not the data set's"
+    recorded = (record.category, record.label, record.defect, record.part, record.tags)
+    if recorded != (sample.category, sample.label, sample.defect, sample.part, dict(sample.tags)):
+        return "predictions.jsonl: label, kind of defect or category, its part or a tag is not the data set's"
+    asked = [(one.type, len(one.options), one.right_letter) for one in sample.questions]
+    answered = [(one.type, one.options, one.right) for one in record.choices]
+    return "" if answered in ([], asked) else "predictions.jsonl: questions are not the data set's"
 
 
 def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram | None, sources: Sources) -> str:
@@ -249,10 +257,12 @@ def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram |
             return f"predictions.jsonl: {error}"
         if not close(measures, record.measures, EXACT):
             return "predictions.jsonl: the measures of shapes are not those of the data set's masks"
-        same = _same(histogram, again)
+        same = same_histograms(histogram, again)
     elif divisions is not None:
         regions, binary = divisions.regions(sample), bool(run.manifest.protocol.get("binary"))
-        same = _same(histogram, divisions.histogram(sample, paint(record.regions, regions, binary=binary).values))
+        same = same_histograms(
+            histogram, divisions.histogram(sample, paint(record.regions, regions, binary=binary).values)
+        )
     elif (mask := sample.mask) is None or histogram is None:
         same = mask is None and histogram is None
     else:
@@ -261,10 +271,3 @@ def _true_pixels(run: Run, record: PredictionRecord, histogram: ScoreHistogram |
         counted = (int(histogram.normal.sum()), int(histogram.anomalous.sum()), histogram.n_regions)
         same = counted == (truth.size - anomalous, anomalous, components(truth)[1])
     return "" if same else "pixels.npz: the pixel counts are not those of the data set's masks"
-
-
-def _same(one: ScoreHistogram | None, other: ScoreHistogram | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    columns = [(getattr(one, name), getattr(other, name)) for name in ("scores", "normal", "anomalous", "overlap")]
-    return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6) for a, b in columns)

@@ -11,8 +11,9 @@ from lvlm_ad.evaluate.groups import group_entries, group_metrics
 from lvlm_ad.evaluate.measure import CategoryResult, Images, measure_category
 from lvlm_ad.evaluate.summary import summary
 from lvlm_ad.limits import RESAMPLES
+from lvlm_ad.metrics.binary import MapThreshold
 from lvlm_ad.metrics.histograms import ScoreHistograms
-from lvlm_ad.runs import INTERVAL_RULE, METRIC_NAMES, Manifest, PredictionRecord, Run
+from lvlm_ad.runs import INTERVAL_RULE, METRIC_NAMES, Manifest, PredictionRecord, Run, reported_of
 
 if TYPE_CHECKING:
     from lvlm_ad.metrics.histograms import ScoreHistogram
@@ -26,7 +27,8 @@ of an own map's pixel metrics, recomputed at 256 thresholds."""
 _Both = tuple[Mapping[str, Any], Mapping[str, Any]]
 """What is computed, and what is recorded."""
 
-_PIXEL_METRICS = tuple(name for name in METRIC_NAMES if name.startswith("pixel"))
+_OF_PIXELS = ("pixel", "au_spro")
+"""How the names of metrics begin that are computed from the pixels by score."""
 
 
 def metric_differences(run: Run, pairs: Sequence[tuple[PredictionRecord, ScoreHistogram | None]]) -> Iterator[str]:
@@ -44,28 +46,41 @@ def metric_differences(run: Run, pairs: Sequence[tuple[PredictionRecord, ScoreHi
     if recorded.keys() != set(manifest.dataset.categories):
         yield "metrics.json: the categories are not those of the predictions"
         return
+    reported, cuts = reported_of(run.metrics), run.metrics.get("map_thresholds", {})
+    by_pixels = [name for name in dict.fromkeys((*METRIC_NAMES, *reported)) if name.startswith(_OF_PIXELS)]
     # Version 0.1.0 measured no pixels in a category with an unknown mask, and wrote no count.
     images = {
         category: Images(
             fpr_limit=manifest.fpr_limit,
             needs_all_masks="n_with_truth" not in recorded[category],
             places=manifest.method.places,
+            reported=reported,
+            map_threshold=MapThreshold(cuts[category]["value"], "", "") if category in cuts else None,
         )
         for category in manifest.dataset.categories
     }
-    for record, histogram in pairs:
+    channels = run.channels or [None] * len(pairs)
+    for (record, histogram), of_channels in zip(pairs, channels, strict=True):
         images[record.category].add(
-            record.label, record.image_score, histogram, measures=record.measures, has_score=record.has_score
+            record.label,
+            record.image_score,
+            histogram,
+            measures=record.measures,
+            kind=record.defect,
+            part=record.part,
+            channels=of_channels,
+            cut=record.cut,
+            has_score=record.has_score,
         )
     results: dict[str, CategoryResult] = {}
     for category, scored in images.items():
         exact = None
         if manifest.model.row == "dense":
             # Pixels of an own map were measured exactly; their counts say how sure that is, and whether it can be.
-            exact = {name: recorded[category].get(name) for name in _PIXEL_METRICS}
+            exact = {name: recorded[category].get(name) for name in by_pixels}
             counted = measure_category(scored, manifest.on_failure).metrics
-            for name in _PIXEL_METRICS:
-                yield from differences(counted[name], exact[name], f"{name} of {category}", _COUNTED)
+            for name in by_pixels:
+                yield from differences(counted.get(name), exact[name], f"{name} of {category}", _COUNTED)
         results[category] = measure_category(scored, manifest.on_failure, category, resamples, exact)
     places: dict[str, _Both] = {"the mean": (summary(results), run.metrics["mean"])}
     places |= {category: (one.metrics, recorded[category]) for category, one in results.items()}
@@ -87,7 +102,15 @@ def _groups(run: Run, resamples: int) -> dict[str, _Both]:
         alarms = alarms_of(DecisionSettings.recorded(run.metrics), run.predictions, run.threshold_records)
     counted, places = (run.manifest.on_failure, run.manifest.fpr_limit, resamples), run.manifest.method.places
     expected = group_entries(
-        group_metrics(run.predictions, ScoreHistograms.of(run.histograms), *counted, alarms, places)
+        group_metrics(
+            run.predictions,
+            ScoreHistograms.of(run.histograms),
+            *counted,
+            alarms,
+            places,
+            reported=reported_of(run.metrics),
+            channels=None if run.channels is None else ScoreHistograms.of(run.channels),
+        )
     )
     return {place: (expected.get(place, {}), recorded.get(place, {})) for place in {**expected, **recorded}}
 

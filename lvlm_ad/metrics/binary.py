@@ -98,7 +98,15 @@ class NormalScores:
         first = float(values[np.argmax(pixels > 0)])
         mean = first + float((pixels * (values - first)).sum()) / n
         squares = float((pixels * (values - mean) ** 2).sum())
-        # Chan et al., Am. Stat. 37:242-247 (1983).
+        self._join(n, mean, squares)
+
+    def merge(self, other: NormalScores) -> None:
+        """Add the scores that another one has counted."""
+        if other.n:
+            self._join(other.n, other.mean, other._squares)
+
+    def _join(self, n: int, mean: float, squares: float) -> None:
+        """Join two groups of scores: Chan et al., Am. Stat. 37:242-247 (1983)."""
         distance, total = mean - self.mean, self.n + n
         self._squares += squares + (distance**2 * self.n * n / total if self.n else 0.0)
         self.mean = self.mean + distance * n / total if self.n else mean

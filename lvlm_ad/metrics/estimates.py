@@ -237,12 +237,12 @@ def estimate_mean(metric: str, categories: Mapping[str, Estimate]) -> Estimate:
         where = "no category has an interval" if len(without) == len(estimates) else where
         return Estimate(value, reason=f"{where}: {categories[without[0]].reason}", images=images)
     mean = Estimate(value, images=images)
-    if metric == "image_auroc":
+    if metric in {"image_auroc", "sample_auroc"}:
         defective, good = zip(*(one.sizes for one in estimates), strict=True)
         values, factors = zip(*((one.value, one.factor) for one in estimates), strict=True)
         interval = mean_auroc_interval(values, defective, good, factors)
         mean = replace(mean, interval=interval, bound_at_extreme=_bound(value, [one.images for one in estimates]))
-    elif metric.startswith("image"):
+    elif metric.startswith(("image", "classf1")):
         mean = replace(mean, interval=_mean_of_smoothed(estimates))
     else:
         draws = np.stack([one.draws for one in estimates if one.draws is not None])

@@ -19,7 +19,14 @@ from lvlm_ad.metrics.named import NamedMetrics, mean_metric
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["group_members", "image_auroc_by_group", "merge_views", "object_metrics", "object_numbers"]
+__all__ = [
+    "group_members",
+    "image_auroc_by_group",
+    "merge_views",
+    "numbers_of_parts",
+    "object_metrics",
+    "object_numbers",
+]
 
 
 def group_members(groups: Sequence[str | None], names: Sequence[str] = ()) -> dict[str, NDArray[np.intp]]:
@@ -96,6 +103,22 @@ def object_numbers(objects: Sequence[Hashable]) -> NDArray[np.intp]:
     """
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(one, len(numbers)) for one in objects], dtype=np.intp)
+
+
+def numbers_of_parts(parts: Sequence[str]) -> NDArray[np.intp] | None:
+    """Number the objects that images show; an image whose part is "" shows one of its own.
+
+    Returns:
+        ``(n,)``, see ``CategoryImages.objects``; None if no two images show the same object.
+
+    Example:
+        >>> numbers_of_parts(["a", "", "a", ""]).tolist(), numbers_of_parts(["", "a"])
+        ([0, 1, 0, 2], None)
+    """
+    named = [part for part in parts if part]
+    if len(set(named)) == len(named):
+        return None
+    return object_numbers([part or at for at, part in enumerate(parts)])
 
 
 def merge_views(

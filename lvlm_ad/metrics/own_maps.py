@@ -189,6 +189,30 @@ class PooledMaps:
         thresholds.append(levels[::-1][np.searchsorted(np.cumsum(positives[::-1]), ranks, side="right")])
         return steps, np.unique(np.concatenate(thresholds))
 
+    def take(self, indices: Sequence[int]) -> PooledMaps:
+        """Return a pool of some of the maps, one or more, which shares their scores; only of those kept ``sorted``."""
+        part = PooledMaps()
+        # The temporary file is closed with its store.
+        part._store, part._dtype = self._store, self._dtype
+        for name in ("_normal", "_anomalous", "_regions", "_lowest"):
+            setattr(part, name, [getattr(self, name)[at] for at in indices])
+        part._total = sum(one.size for one in part._normal)
+        return part
+
+    def count_above(self, threshold: float) -> NDArray[np.int64]:
+        """Count the pixels of each map that score more than a threshold: TP, FP and FN, ``(n, 3)``.
+
+        Only of maps that are kept ``sorted`` and have one mask. Compared in float64, as by ``MapThreshold.above``.
+        """
+        rows = []
+        for normal, anomalous in zip(self._normal, self._anomalous, strict=True):
+            above = [
+                one.size - int(np.searchsorted(one.all_scores(np.dtype(np.float64)), threshold, side="right"))
+                for one in (anomalous, normal)
+            ]
+            rows.append([*above, anomalous.size - above[0]])
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
     def histograms(self, thresholds: NDArray[Any]) -> Iterator[ScoreHistogram]:
         """Count each map at the few thresholds: a pixel gets the highest one that it reaches as its score."""
         for scores, columns, n_regions in zip(self._normal, self._anomalous, self._regions, strict=True):

@@ -12,6 +12,7 @@ from lvlm_ad.runs.records import (
     Manifest,
     MethodRecord,
 )
+from lvlm_ad.runs.reported import is_metric, is_reported, metric_title, reported_of, titles_of
 from lvlm_ad.runs.resamples import read_resamples, write_resamples
 from lvlm_ad.runs.run import (
     Run,
@@ -44,11 +45,16 @@ __all__ = [
     "find_runs",
     "image_scores",
     "is_current",
+    "is_metric",
+    "is_reported",
     "measured_runs",
+    "metric_title",
     "only_run",
     "read_resamples",
     "read_run",
     "read_runs",
+    "reported_of",
+    "titles_of",
     "usd_per_image",
     "write_resamples",
     "write_run",

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lvlm_ad.limits import TOTAL_COUNT
 from lvlm_ad.runs.decision_records import DecisionMeasures
 from lvlm_ad.runs.fields import Amount, Count, Fraction, Interval
 from lvlm_ad.runs.records import DEFAULT_FPR_LIMIT
+from lvlm_ad.runs.reported import is_reported
 
 __all__ = ["CategoryMeasures", "Measures"]
 
 
 class _Measures(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class _WithReported(_Measures):
+    """Measures that may hold metrics beside the seven, each under its own name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_reported(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, dict) else ():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if is_reported(name) and value is not None and not (number and 0 <= value <= 1):
+                raise ValueError(f"{name} must be a number from 0 to 1")
+        return values
 
 
 class ShapeMeasures(_Measures):
@@ -38,7 +52,7 @@ class ShapeMeasures(_Measures):
     range: dict[str, Interval] = {}
 
 
-class CategoryMeasures(_Measures):
+class CategoryMeasures(_WithReported):
     """The metrics of one category, or the mean over all. Fields that older versions did not write have a default."""
 
     image_auroc: Fraction | None = None
@@ -70,11 +84,13 @@ class CategoryMeasures(_Measures):
     """Of a method that answers with boxes, points, cells or masks."""
 
 
-class GroupMeasures(_Measures):
-    """The defects of one kind in a category, or of one size, against the good images."""
+class GroupMeasures(_WithReported):
+    """The defects of one kind in a category, or of one size, against the good images; or the images with one tag."""
 
     n: Count
     """Defective images that were measured."""
+    n_good: Count | None = None
+    """Of a tag: the good images."""
     categories: list[str] = []
     """Of a size: the categories that have such defects; the metrics are means over them."""
     image_auroc: Fraction | None
@@ -125,6 +141,22 @@ class AllChoiceMeasures(_Measures):
     sources: dict[str, dict[str, ChoiceMeasures]]
     """Source -> subtask, "Average", or a further number of detection."""
     letters: dict[str, LetterMeasures]
+
+
+class TagMeasures(GroupMeasures):
+    """The images with one value of a tag; the metrics are means over categories."""
+
+    by_category: dict[str, GroupMeasures] = {}
+
+
+class MapThresholdMeasures(_Measures):
+    """A threshold of maps: see ``lvlm_ad.metrics.binary.MapThreshold``."""
+
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    rule: str
+    source: str
+    images: Count
+    saw_test_labels: bool
 
 
 class UsageMeasures(_Measures):
@@ -180,3 +212,9 @@ class Measures(_Measures):
     """Of a method that asks the data set's questions."""
     sizes: dict[str, GroupMeasures] = {}
     """Size of defect -> the metrics of such defects."""
+    tags: dict[str, dict[str, TagMeasures]] = {}
+    """Tag, such as "lighting" -> its value -> the metrics of the images that have it."""
+    reported: list[str] = []
+    """The metrics that the data set's authors report, which tables show first; also those of the seven."""
+    map_thresholds: dict[str, MapThresholdMeasures] = {}
+    """Category -> where maps are cut for SegF1 and ClassF1."""

@@ -21,7 +21,10 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-_NEWER = ("shapes", "flags", "source", "mass", "spread", "steps", "measures", "choices", "is_labelled")
+_NEWER = (
+    *("shapes", "flags", "source", "mass", "spread", "steps", "measures", "choices", "is_labelled"),
+    *("tags", "part", "cut"),
+)
 """Fields of a prediction that came later than version 0.2."""
 
 
@@ -117,6 +120,12 @@ class PredictionRecord(_Record):
     """If not, ``label`` says nothing."""
     choices: list[ChoiceRecord] = []
     """The data set's questions about the image and what was chosen, in the order in which they were asked."""
+    tags: dict[str, str] = {}
+    """What else is known of the image, such as its lighting; metrics are given for each."""
+    part: str = ""
+    """The object in the picture, where several images show the same one."""
+    cut: tuple[Count, Count, Count] | None = None
+    """TP, FP and FN in pixels of the map cut at the category's "map_thresholds" of metrics.json."""
 
     @property
     def has_score(self) -> bool:

@@ -57,6 +57,9 @@ __all__ = [
 RESAMPLES_FILE = "resamples.npz"
 """A cache that bench writes after a run; see ``draws.py``."""
 
+CHANNELS_FILE = "channels.npz"
+"""Like ``pixels.npz``, of data sets with a mask for each defect."""
+
 THRESHOLD_FILE = "threshold.jsonl"
 """Predictions of images besides the test images, from which the threshold was chosen."""
 
@@ -75,6 +78,8 @@ class Run:
         predictions: one record per image, in the data set's order; empty if the run was read without them.
         histograms: each image's score histogram, in the same order; None if the run has none or was read without them.
         threshold_records: one record per image besides the test images that the threshold was chosen from.
+        channels: like ``histograms``, of each defect by itself (``lvlm_ad.metrics.spro``); None where the data set's
+            authors report no metric that needs it.
     """
 
     dir: Path
@@ -83,6 +88,7 @@ class Run:
     predictions: Sequence[PredictionRecord]
     histograms: Sequence[ScoreHistogram | None] | None = None
     threshold_records: Sequence[PredictionRecord] = ()
+    channels: Sequence[ScoreHistogram | None] | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the predictions as a pandas frame: one row per image, one column per field of ``PredictionRecord``.
@@ -169,12 +175,13 @@ def write_run(run: Run) -> None:
         else:
             (run.dir / THRESHOLD_FILE).unlink(missing_ok=True)
         write_file(run.dir / "metrics.json", _json(run.metrics))
-        if run.histograms is None:
-            (run.dir / "pixels.npz").unlink(missing_ok=True)
-        else:
-            buffer = BytesIO()
-            np.savez_compressed(buffer, allow_pickle=False, **dict(ScoreHistograms.of(run.histograms).arrays))
-            write_file(run.dir / "pixels.npz", buffer.getvalue())
+        for name, histograms in (("pixels.npz", run.histograms), (CHANNELS_FILE, run.channels)):
+            if histograms is None:
+                (run.dir / name).unlink(missing_ok=True)
+            else:
+                buffer = BytesIO()
+                np.savez_compressed(buffer, allow_pickle=False, **dict(ScoreHistograms.of(histograms).arrays))
+                write_file(run.dir / name, buffer.getvalue())
         write_file(run.dir / "run.json", _json(run.manifest.model_dump(mode="json")))
     except OSError as error:
         raise RunError(f"The run folder {run.dir} cannot be written: {error.strerror}.") from error
@@ -208,16 +215,22 @@ def read_run(folder: Path, *, predictions: bool = True) -> Run:
     expected = manifest.dataset.n_images
     with reading(folder, "predictions.jsonl") as path:
         records = _records(path, expected)
-    histograms: ScoreHistograms | None = None
-    with reading(folder, "pixels.npz") as path:
-        if path.exists():
-            with path.open("rb") as archive:
-                histograms = ScoreHistograms(read_arrays(archive, min(ARRAYS_BYTES, (expected + 1) * HISTOGRAM_BYTES)))
+    histograms = _histograms(folder, "pixels.npz", expected)
+    channels = _histograms(folder, CHANNELS_FILE, expected)
     with reading(folder, THRESHOLD_FILE) as path:
         others = _records(path, TOTAL_COUNT) if path.exists() else []
-    run = Run(folder, manifest, metrics, records, histograms, others)
+    run = Run(folder, manifest, metrics, records, histograms, others, channels)
     _check_files_agree(run)
     return run
+
+
+def _histograms(folder: Path, name: str, expected: int) -> ScoreHistograms | None:
+    """Read the score histograms of so many images; None if there is no such file."""
+    with reading(folder, name) as path:
+        if not path.exists():
+            return None
+        with path.open("rb") as archive:
+            return ScoreHistograms(read_arrays(archive, min(ARRAYS_BYTES, (expected + 1) * HISTOGRAM_BYTES)))
 
 
 def find_runs(root: Path) -> list[Path]:
@@ -351,6 +364,9 @@ def _check_files_agree(run: Run) -> None:
     for record in records if manifest.model.kind != "maps" else ():
         if record.image_score is not None and not 0 <= record.image_score <= 1:
             raise RunError(f"{damaged}: predictions.jsonl: the score of {record.id} is not in 0..1.")
+    if run.channels is not None and len(run.channels) != expected:
+        counts = f"{len(run.channels)} images in {CHANNELS_FILE}, {expected} in predictions.jsonl"
+        raise RunError(f"{damaged}: {counts}.")
     if run.histograms is None:
         return
     if len(run.histograms) != expected:
