@@ -17,7 +17,7 @@ from lvlm_ad.evaluate.choices import AVERAGE
 from lvlm_ad.leaderboard import COLUMNS, Board, cells, percent, signed
 from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
-from lvlm_ad.leaderboard.shape_columns import shape_notes
+from lvlm_ad.leaderboard.reported_columns import metric_notes
 from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.runs import METRIC_NAMES
 
@@ -150,7 +150,7 @@ def print_board(board: Board, console: Console, columns: Sequence[Column] = COLU
             console.print(Text(hint, style="dim"))
         if console.is_terminal and any(group.place(entry, one.name) for entry in group.entries for one in shown):
             console.print(Text(f"  {MARKS}", style="dim"))
-        for note in _notes(group, board.sort, all_columns, shape_notes(shown)):
+        for note in _notes(group, board.sort, all_columns, metric_notes(shown)):
             console.print(Text(f"  {note}", style="dim"))
         console.print()
 

@@ -238,8 +238,8 @@ def _mean_of_groups(
             means[name] = estimate_mean(name, defined)
         else:
             undefined[name] = entries[0]["undefined"][name]
-    counts = {name: sum(one[name] for one in entries) for name in ("n", "n_good") if name in entries[0]}
-    entry: dict[str, Any] = {**counts, "categories": list(measured), **values, **interval_fields(means)}
+    entry: dict[str, Any] = {name: sum(one[name] for one in entries) for name in ("n", "n_good") if name in entries[0]}
+    entry |= {"categories": list(measured), **values, **interval_fields(means)}
     return {**entry, **({"undefined": undefined} if undefined else {})}
 
 

@@ -15,7 +15,7 @@ from lvlm_ad.leaderboard.entries import ALL_SHAPE_METRICS, LOWER_IS_BETTER, Entr
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.ranking import rank_rows
 from lvlm_ad.presets import published_rows
-from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, METRIC_TITLES, Manifest, Run
+from lvlm_ad.runs import DEFAULT_FPR_LIMIT, METRIC_NAMES, Manifest, Run, is_metric, metric_title
 
 _HEADINGS = {"ranked": "", "apart": "not ranked", "frame": "reference rows", "published": "published"}
 """Kind of row -> heading of its section, in the order of the sections."""
@@ -53,7 +53,8 @@ class Group:
     def place(self, entry: Entry, metric: str) -> Literal["best", "second", ""]:
         """Whether a row has the best or second best value, as printed, of the ranked rows; a single one has neither."""
         ranked = [one for one in self.entries if one.rank is not None]
-        if entry.rank is None or len(ranked) == 1 or metric not in {*METRIC_NAMES, *ALL_SHAPE_METRICS, *CHOICE_METRICS}:
+        known = is_metric(metric) or metric in {*ALL_SHAPE_METRICS, *CHOICE_METRICS}
+        if entry.rank is None or len(ranked) == 1 or not known:
             return ""
         values = {one.run: round(100 * value, 1) for one in ranked if (value := one.metrics.get(metric)) is not None}
         best = sorted(set(values.values()), reverse=metric not in LOWER_IS_BETTER)[:2]
@@ -97,7 +98,7 @@ def make_board(runs: Sequence[Run], sort: str = "image_auroc", *, verified: bool
         >>> make_board([])
         Board(groups=(), sort='image_auroc')
     """
-    if sort not in METRIC_NAMES:
+    if not is_metric(sort):
         raise ConfigError(f"There is no metric {sort!r} to sort by.{nearest(sort, METRIC_NAMES)}")
     tables: list[tuple[dict[str, Any], list[Run]]] = []
     # Each run joins the tables that it fits, and begins one where there is none.
@@ -144,11 +145,11 @@ def _no_interval(rows: Sequence[tuple[Run, Entry]], sort: str, evidence: Evidenc
     """Say why no row has an interval of the ranking metric; empty if one has, or if a row gives the reason itself."""
     if sort == ACCURACY:
         return ""
-    named = any(METRIC_TITLES[sort] in entry.reason for _, entry in rows)
+    named = any(metric_title(sort) in entry.reason for _, entry in rows)
     if named or any(sort in entry.intervals for _, entry in rows):
         return ""
     reasons = [evidence.metrics(run)["mean"].get("no_interval", {}).get(sort) for run, _ in rows]
-    return next((f"No interval of {METRIC_TITLES[sort]}: {reason}." for reason in reasons if reason), "")
+    return next((f"No interval of {metric_title(sort)}: {reason}." for reason in reasons if reason), "")
 
 
 def _order(entry: Entry, sort: str) -> tuple[bool, float, float]:

@@ -17,7 +17,7 @@ from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.entries import Entry, make_entry
 from lvlm_ad.leaderboard.evidence import Evidence
 from lvlm_ad.leaderboard.shape_columns import SHAPES
-from lvlm_ad.runs import METRIC_NAMES, PredictionRecord, Run, each_separately, read_run
+from lvlm_ad.runs import METRIC_NAMES, PredictionRecord, Run, each_separately, is_metric, read_run
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def metrics_by_model(names: str) -> tuple[Column, ...]:
     """
     columns = chosen_columns(names or _USUAL)[2:]
     for column in columns:
-        if column.name not in {*METRIC_NAMES, *SHAPES}:
+        if not (is_metric(column.name) or column.name in SHAPES):
             raise ConfigError(f"--by-model has no differences of {column.name!r}, only of metrics such as image_auroc.")
     return columns
 
@@ -150,7 +150,7 @@ def model_tables(runs: Sequence[Run], sort: str = "image_auroc") -> tuple[list[M
     Raises:
         ConfigError: there is no such metric.
     """
-    if sort not in METRIC_NAMES:
+    if not is_metric(sort):
         raise ConfigError(f"There is no metric {sort!r} to sort by.{nearest(sort, METRIC_NAMES)}")
     by_model: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.leaderboard.columns import OWN_MAPS, REFERENCE_ROWS, UNKNOWN, Column, percent, shortened
 from lvlm_ad.leaderboard.decision_columns import DecisionColumn, chosen_columns, decision_notes
-from lvlm_ad.leaderboard.shape_columns import SHAPES, shape_notes
-from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.leaderboard.shape_columns import SHAPES
+from lvlm_ad.runs import is_metric
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Group
@@ -97,7 +97,12 @@ class CategoryTable:
             notes.append(REFERENCE_ROWS.replace("rows", "columns"))
         if any("(dense" in model.name for model in self.models):
             notes.append(OWN_MAPS.replace("A row", "A column").replace("ranked rows score", "ranked models score"))
-        return [*notes, *shape_notes(self.metrics), *decision_notes(self.models, self.metrics)]
+        return [
+            *notes,
+            *reported_notes(self.metrics),
+            *shape_notes(self.metrics),
+            *decision_notes(self.models, self.metrics),
+        ]
 
 
 def metrics_by_category(names: str) -> tuple[Column, ...]:
@@ -109,7 +114,7 @@ def metrics_by_category(names: str) -> tuple[Column, ...]:
     columns = chosen_columns(names or USUAL_METRICS)[2:]
     for column in columns:
         rate = isinstance(column, DecisionColumn) and column.part == "mean"
-        if column.name not in {*METRIC_NAMES, *SHAPES} and not rate:
+        if not (is_metric(column.name) or column.name in SHAPES or rate):
             raise ConfigError(f"A table by category cannot show {column.name!r}, which has no value for each category.")
     return columns
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.runs import METRIC_NAMES, is_metric
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Group
@@ -95,7 +95,7 @@ class Column:
         value = self.value(entry)
         if self.name == "rank" and entry.kind in {"frame", "published"}:
             return "ref." if entry.kind == "frame" else "publ."
-        if value is None and entry.kind == "published" and self.name not in METRIC_NAMES:
+        if value is None and entry.kind == "published" and not is_metric(self.name):
             return ""
         return self.write(value)
 

@@ -13,7 +13,7 @@ from lvlm_ad.leaderboard.category_table import USUAL_METRICS
 from lvlm_ad.leaderboard.columns import UNKNOWN, Column, percent, shortened, signed
 from lvlm_ad.leaderboard.decision_columns import chosen_columns
 from lvlm_ad.leaderboard.shape_columns import SHAPES
-from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.runs import METRIC_NAMES, is_metric
 
 if TYPE_CHECKING:
     from lvlm_ad.compare import Comparison
@@ -41,7 +41,7 @@ def compared_metrics(names: str, *, usual: str = USUAL_METRICS) -> tuple[Column,
     """
     columns = chosen_columns(names or usual)[2:]
     for column in columns:
-        if column.name not in {*METRIC_NAMES, *SHAPES}:
+        if not (is_metric(column.name) or column.name in SHAPES):
             raise ConfigError(f"compare has no differences of {column.name!r}, only of metrics such as image_auroc.")
     return columns
 

@@ -14,7 +14,9 @@ from lvlm_ad.decisions import KINDS
 from lvlm_ad.errors import ConfigError, listed, nearest
 from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.leaderboard.columns import COLUMNS, NUMBERS, UNKNOWN, Column, percent, shortened, usd
+from lvlm_ad.leaderboard.reported_columns import reported_column
 from lvlm_ad.leaderboard.shape_columns import SHAPES
+from lvlm_ad.runs import is_reported
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.entries import Entry
@@ -148,8 +150,11 @@ def chosen_columns(names: str) -> tuple[Column, ...]:
             ...
         lvlm_ad.errors.ConfigError: There is no column 'recal'. Did you mean 'recall'?
     """
-    known = {column.name: column for column in (*NUMBERS, *SHAPES.values(), *CHOICES.values(), *DECISIONS.values())}
+    known: dict[str, Column] = {
+        column.name: column for column in (*NUMBERS, *SHAPES.values(), *CHOICES.values(), *DECISIONS.values())
+    }
     wanted = list(dict.fromkeys(name.strip().lower().replace("-", "_") for name in names.split(",") if name.strip()))
+    known |= {name: reported_column(name) for name in wanted if is_reported(name)}
     for name in wanted:
         if name not in known:
             raise ConfigError(f"There is no column {name!r}.{nearest(name, known)}")

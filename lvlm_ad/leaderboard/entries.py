@@ -10,7 +10,7 @@ from lvlm_ad.decisions.figures import RATES
 from lvlm_ad.leaderboard.choice_values import ACCURACY, choice_intervals, choice_note, choice_values
 from lvlm_ad.leaderboard.marks import marks_of
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
-from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Manifest, Run, usd_per_image
+from lvlm_ad.runs import METRIC_NAMES, Manifest, Run, is_reported, metric_title, reported_of, usd_per_image
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Entry:
         categories: category -> metric -> fraction in 0..1, or None.
         category_intervals: category -> metric -> lower and upper end of its 95 % interval.
         decisions: "decisions" of metrics.json without its curves; empty if the run has none.
+        reported: the metrics that the data set's authors report, in their order.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Entry:
     categories: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     category_intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     decisions: Mapping[str, Any] = field(default_factory=dict)
+    reported: tuple[str, ...] = ()
 
 
 def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evidence, *, verified: bool) -> Entry:
@@ -119,13 +121,15 @@ def make_entry(run: Run, namesakes: Sequence[Manifest], sort: str, evidence: Evi
         categories={name: _values(of) for name, of in metrics["categories"].items()},
         category_intervals={name: _intervals(of) for name, of in metrics["categories"].items()},
         decisions=_decisions(metrics),
+        reported=reported_of(metrics),
     )
 
 
 def _values(measures: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return the seven metrics, and those of shapes if there are any."""
+    """Return the seven metrics, those that the data set has of its own, and those of shapes if there are any."""
+    own = {name: value for name, value in measures.items() if is_reported(name)}
     places = {name: value for name, value in measures.get("shapes", {}).items() if name in ALL_SHAPE_METRICS}
-    return {**{metric: measures.get(metric) for metric in METRIC_NAMES}, **places}
+    return {**{metric: measures.get(metric) for metric in METRIC_NAMES}, **own, **places}
 
 
 def _intervals(measures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
@@ -191,7 +195,11 @@ def outcomes(answers: Mapping[str, int]) -> str:
 def _why_apart(run: Run, metrics: Mapping[str, Any], sort: str, *, verified: bool) -> str:
     """Return why a row cannot be ranked; empty if it can."""
     manifest, mean = run.manifest, metrics["mean"]
-    title, value, intervals = METRIC_TITLES.get(sort, "accuracy"), mean.get(sort), mean.get("interval", {})
+    title, value, intervals = (
+        "accuracy" if sort == ACCURACY else metric_title(sort),
+        mean.get(sort),
+        mean.get("interval", {}),
+    )
     if sort == ACCURACY:
         value, intervals = choice_values(metrics).get(sort), choice_intervals(metrics)
     no_interval = mean.get("no_interval", {}).get(sort, "too few images")
@@ -275,15 +283,18 @@ def undefined_notes(mean: Mapping[str, Any]) -> list[str]:
         ['pixel metrics: undefined in 1 of 1 categories (nut): x']
     """
     reasons: dict[str, dict[str, None]] = {}
-    of_images = set()
+    metrics: dict[str, list[str]] = {}
     for metric, text in mean.get("undefined", {}).items():
         where, _, reason = text.rpartition(": ")
         reasons.setdefault(where, {})[reason] = None
-        if not metric.startswith("pixel_"):
-            of_images.add(where)
+        metrics.setdefault(where, []).append(metric)
     notes = []
     for where, texts in reasons.items():
-        subject = ["pixel metrics"] if where and where not in of_images else []
+        subject = []
+        if where and all(metric.startswith("pixel_") for metric in metrics[where]):
+            subject = ["pixel metrics"]
+        elif all(is_reported(metric) for metric in metrics[where]):
+            subject = [", ".join(map(metric_title, metrics[where]))]
         notes.append(": ".join([*subject, *filter(None, [where]), ", ".join(texts)]))
     if mean.get("n_with_truth") is not None:
         notes.append(f"pixel metrics of the {mean['n_with_truth']} images whose ground truth is known")

@@ -11,9 +11,10 @@ from lvlm_ad.leaderboard.board import make_board
 from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.leaderboard.columns import COLUMNS, MARKS, Column, cells, legend, shortened
 from lvlm_ad.leaderboard.decision_columns import decision_notes
-from lvlm_ad.leaderboard.shape_columns import SHAPES, shape_notes
+from lvlm_ad.leaderboard.reported_columns import metric_notes
+from lvlm_ad.leaderboard.shape_columns import SHAPES
 from lvlm_ad.leaderboard.shown_columns import shown_columns
-from lvlm_ad.runs import METRIC_NAMES, each_separately
+from lvlm_ad.runs import each_separately, is_metric
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard.board import Board, Group
@@ -43,14 +44,19 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
         ranking = ["", escape.markdown(group.ranking)] if group.ranking else []
         parts.append("\n".join([*lines, *ranking, *(["", *notes] if notes else [])]))
     shown = shown_columns(board.groups, columns)
-    notes = [*shape_notes(shown), *decision_notes([one for group in board.groups for one in group.entries], columns)]
+    notes = [
+        *reported_notes(shown),
+        *shape_notes(shown),
+        *decision_notes([one for group in board.groups for one in group.entries], columns),
+    ]
     return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, columns, notes))]) + "\n"
 
 
 def csv_text(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
     """Return the leaderboard as CSV: one line per row, fractions in 0..1, empty cells where undefined."""
     numbers = shown_columns(board.groups, columns)[2:]
-    with_ends = [column for column in numbers if column.name in {*METRIC_NAMES, *SHAPES, *CHOICES} or column.bracketed]
+    named = {*SHAPES, *CHOICES}
+    with_ends = [one for one in numbers if is_metric(one.name) or one.name in named or one.bracketed]
     ends = [f"{column.name}_{end}" for column in with_ends for end in ("low", "high")]
     first = ["group", "rank", "rank_low", "rank_high", "kind", "model"]
     lines: list[list[Any]] = [[*first, *(column.name for column in numbers), "notes", "run", *ends]]
@@ -100,7 +106,12 @@ def _table(group: Group, sort: str, columns: Sequence[Column]) -> str:
     marks = any(group.place(entry, column.name) for entry in group.entries for column in columns)
     below = [
         *filter(None, [group.ranking]),
-        legend([group], sort, columns, [*shape_notes(columns), *decision_notes(group.entries, columns)]),
+        legend(
+            [group],
+            sort,
+            columns,
+            [*metric_notes(columns), *decision_notes(group.entries, columns)],
+        ),
         *([MARKS] if marks else []),
     ]
     lines += [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lvlm_ad.leaderboard.choice_columns import CHOICES
 from lvlm_ad.leaderboard.choice_values import ACCURACY
 from lvlm_ad.leaderboard.columns import COLUMNS, Column
+from lvlm_ad.leaderboard.reported_columns import reported_column
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _AT = [column.name for column in COLUMNS].index("difference")
 def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
     """Return the columns of tables; the usual ones include the metrics of shapes and of questions if a row has them.
 
-    Accuracies of questions come first. Metrics of pixels are then left out if only rows without questions have them.
+    The metrics that the data set's authors report come first, before the others of the seven. Accuracies of questions come first. Metrics of pixels are then left out if only rows without questions have them.
     """
     if tuple(columns) != COLUMNS:
         return tuple(columns)
@@ -32,9 +33,12 @@ def shown_columns(groups: Sequence[Group], columns: Sequence[Column] = COLUMNS) 
     for group in groups:
         metrics = [entry.metrics for entry in group.entries]
         measured += [one for one in metrics if ACCURACY in one] or metrics
+    usual = {column.name: column for column in COLUMNS[2:_AT]}
+    names = dict.fromkeys(name for entry in entries for name in entry.reported)
+    first = [usual.pop(name) if name in usual else reported_column(name) for name in names]
     numbers = [
         column
-        for column in COLUMNS[2:_AT]
+        for column in (*first, *usual.values())
         if not choices
         or not column.name.startswith("pixel")
         or any(one.get(column.name) is not None for one in measured)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from lvlm_ad.leaderboard import COLUMNS
 from lvlm_ad.leaderboard.columns import INTERVALS, MARKS, OWN_MAPS, REFERENCE_ROWS, heads_in_words, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
-from lvlm_ad.leaderboard.shape_columns import shape_notes
+from lvlm_ad.leaderboard.reported_columns import metric_notes
 from lvlm_ad.leaderboard.shown_columns import shown_columns
 from lvlm_ad.metrics.front import front
 from lvlm_ad.report.page import render
@@ -29,7 +29,7 @@ from lvlm_ad.report.plots import (
     new_axes,
     plot_text,
 )
-from lvlm_ad.runs import METRIC_TITLES
+from lvlm_ad.runs import metric_title
 
 if TYPE_CHECKING:
     from lvlm_ad.leaderboard import Board, Column, Entry, Group
@@ -92,7 +92,7 @@ def board_page(
             INTERVALS,
             REFERENCE_ROWS,
             OWN_MAPS,
-            *shape_notes(shown_columns(board.groups, columns)),
+            *metric_notes(shown_columns(board.groups, columns)),
             *decision_notes([entry for group in board.groups for entry in group.entries], columns),
         ],
     )
@@ -140,7 +140,8 @@ def _by_category(group: Group) -> list[dict[str, Any]]:
     """Return tables of a metric by row and category; a cell's shade goes from 0 at "low" to 1 at "low" + "span"."""
     categories = group.conditions["categories"]
     tables = []
-    for metric in _BY_CATEGORY if len(categories) > 1 else ():
+    reported = dict.fromkeys(name for entry in group.entries for name in entry.reported)
+    for metric in dict.fromkeys((*reported, *_BY_CATEGORY)) if len(categories) > 1 else ():
         rows = [
             (number, entry.name, [entry.categories.get(name, {}).get(metric) for name in categories])
             for number, entry in group.rows()
@@ -149,7 +150,7 @@ def _by_category(group: Group) -> list[dict[str, Any]]:
         known = [value for _, _, values in rows for value in values if value is not None]
         if known:
             scale = {"low": min(known), "span": max(known) - min(known) or 1}
-            tables.append({"title": METRIC_TITLES[metric], "categories": categories, "rows": rows, **scale})
+            tables.append({"title": metric_title(metric), "categories": categories, "rows": rows, **scale})
     return tables
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lvlm_ad.errors import listed
 from lvlm_ad.metrics.estimates import FEW_CATEGORIES
-from lvlm_ad.runs import METRIC_TITLES, current_intervals
+from lvlm_ad.runs import METRIC_TITLES, current_intervals, metric_title
 
 __all__ = ["OLDER_RULE", "current_intervals", "interval_notes", "interval_text"]
 
@@ -65,9 +65,9 @@ def interval_notes(metrics: Mapping[str, Any]) -> list[str]:
         for metric, reason in measures.get("no_interval", {}).items():
             # What a category lacks is said once, of the category.
             if name in categories or metric not in lacking:
-                reasons.setdefault(reason, {}).setdefault(where, []).append(METRIC_TITLES.get(metric, metric))
+                reasons.setdefault(reason, {}).setdefault(where, []).append(metric_title(metric))
         for metric, bound in measures.get("bound_at_extreme", {}).items():
-            words = _bound(METRIC_TITLES.get(metric, metric), measures.get(metric), bound)
+            words = _bound(metric_title(metric), measures.get(metric), bound)
             bounds.setdefault(words, []).append(name)
     return [
         *(f"No interval for {_where(places)}: {reason.rstrip('.')}." for reason, places in reasons.items()),
@@ -83,7 +83,7 @@ def _over_categories(mean: Mapping[str, Any], categories: int) -> list[str]:
     wider = mean.get("interval_over_categories", {})
     if not wider:
         return []
-    listed = "; ".join(f"{METRIC_TITLES.get(metric, metric)} {interval_text(ends)}" for metric, ends in wider.items())
+    listed = "; ".join(f"{metric_title(metric)} {interval_text(ends)}" for metric, ends in wider.items())
     few = f" {categories} categories are few: these intervals are uncertain themselves." * (categories < FEW_CATEGORIES)
     return [f"The mean's intervals for other kinds of objects, too: {listed}.{few}"]
 
@@ -95,7 +95,7 @@ def _where(places: Mapping[str, Sequence[str]]) -> str:
         by_metrics.setdefault(tuple(names), []).append(place)
     words = []
     for names, of in by_metrics.items():
-        words.append(listed(of) if len(names) == len(METRIC_TITLES) else f"{listed(of)} ({', '.join(names)})")
+        words.append(listed(of) if {*METRIC_TITLES.values()} <= {*names} else f"{listed(of)} ({', '.join(names)})")
     return "; ".join(words)
 
 

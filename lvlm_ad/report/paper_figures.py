@@ -10,7 +10,7 @@ import numpy as np
 from lvlm_ad.leaderboard.columns import shortened
 from lvlm_ad.report.board_page import cost_plot
 from lvlm_ad.report.plots import DASHED, INK, Plot, any_script, as_plot, in_percent, new_axes, plot_text, save_plots
-from lvlm_ad.runs import METRIC_TITLES
+from lvlm_ad.runs import METRIC_TITLES, metric_title
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,9 +86,7 @@ def category_bars(rows: Sequence[Row], metric: str, name: str) -> Plot | None:
     # The mean stands a little apart.
     places[-1] += 0.4 * (categories[-1] == _MEAN)
     width = 0.84 / len(rows)
-    figure, axes = new_axes(
-        "", f"{METRIC_TITLES[metric]}, %", size=_size([model for model, _ in rows], len(categories))
-    )
+    figure, axes = new_axes("", f"{metric_title(metric)}, %", size=_size([model for model, _ in rows], len(categories)))
     for at, (model, measures) in enumerate(rows):
         centres = places + width * (at - (len(rows) - 1) / 2)
         for centre, category in zip(centres, categories, strict=True):
@@ -106,7 +104,7 @@ def category_bars(rows: Sequence[Row], metric: str, name: str) -> Plot | None:
     axes.set_ylim(0, 100)
     axes.grid(visible=False, axis="x")
     words = "; ".join(f"{model}: {in_percent(measures, metric)}" for model, measures in rows)
-    title = f"{METRIC_TITLES[metric]} by category"
+    title = f"{metric_title(metric)} by category"
     return as_plot(name, title, f"{title}: {words}.", figure)
 
 

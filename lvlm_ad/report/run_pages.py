@@ -13,6 +13,7 @@ from lvlm_ad.evaluate.sources import find_sources
 from lvlm_ad.files import write_file
 from lvlm_ad.leaderboard import undefined_notes, usd
 from lvlm_ad.leaderboard.columns import UNKNOWN
+from lvlm_ad.leaderboard.reported_columns import reported_column, reported_notes
 from lvlm_ad.log import Progress
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
 from lvlm_ad.report.choices import choice_tables
@@ -24,7 +25,7 @@ from lvlm_ad.report.page import render
 from lvlm_ad.report.paper_figures import run_bars, save_for_papers
 from lvlm_ad.report.run_plots import category_plots, run_plots
 from lvlm_ad.report.summary import curves_of, times_of
-from lvlm_ad.runs import METRIC_TITLES, usd_per_image
+from lvlm_ad.runs import is_reported, reported_of, titles_of, usd_per_image
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -144,19 +145,34 @@ def _report(run: Run, decisions: Mapping[str, Any]) -> dict[str, Any]:
         "tiles": _answer_tiles(run),
         "choices": choices,
         # A method that asks questions gives no map.
-        "titles": {name: head for name, head in METRIC_TITLES.items() if not (choices and name.startswith("pixel"))},
+        "titles": {
+            name: head for name, head in titles_of([metrics]).items() if not (choices and name.startswith("pixel"))
+        },
         "shape_titles": {
             name: _SHAPE_TITLES[name] for name in _SHAPE_TITLES if name in metrics["mean"].get("shapes", {})
         },
         "intervals": _intervals(metrics),
         "has_intervals": _has_intervals(metrics),
         "undefined": undefined_notes(metrics["mean"]),
+        "reported": reported_notes([reported_column(name) for name in reported_of(metrics) if is_reported(name)]),
+        "cuts": _cuts(metrics),
         "outcomes": _outcomes(run),
         "panel": decision_panel(run, decisions),
         "groups": group_tables(metrics),
         "heading": "Images",
         "settings": _settings(run),
     }
+
+
+def _cuts(metrics: Mapping[str, Any]) -> list[str]:
+    """Say where maps were cut for SegF1 and ClassF1."""
+    cuts = metrics.get("map_thresholds", {})
+    if not cuts:
+        return []
+    first = next(iter(cuts.values()))
+    each = ", ".join(f"{name} {one['value']:.4g} ({one['images']} images)" for name, one in cuts.items())
+    rule = f"the {first['rule']} of the maps of {first['source']}, which saw no test label"
+    return [f"SegF1 and ClassF1 count the pixels that score more than a threshold, {rule}: {each}."]
 
 
 def _intervals(metrics: Mapping[str, Any]) -> list[str]:
@@ -247,7 +263,7 @@ def _method_settings(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _comparison(runs: Sequence[Run], comparisons: Sequence[Comparison], resamples: int) -> dict[str, Any]:
     names = [f"{letter(index)} {name}" for index, name in enumerate(distinct_names(runs))]
-    known = {**METRIC_TITLES, **_SHAPE_TITLES}
+    known = {**titles_of([run.metrics for run in runs]), **_SHAPE_TITLES}
     titles = {name: title for name, title in known.items() if any(name in one.mean for one in comparisons)}
     return {
         "title": " against ".join(names),
