@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvlm_ad.errors import RunError
+from lvlm_ad.evaluate.reported import limits_of
 from lvlm_ad.metrics.bootstrap import CategoryImages
+from lvlm_ad.metrics.groups import numbers_of_parts
 from lvlm_ad.metrics.histograms import ScoreHistograms
+from lvlm_ad.runs import reported_of
 from lvlm_ad.text2seg import UNANSWERED
 
 if TYPE_CHECKING:
@@ -159,7 +162,7 @@ def _left_out(run: Run) -> set[str]:
 
 def measured_categories(run: Run) -> dict[str, tuple[list[int], CategoryImages]]:
     """Return each category's measured images, and where they are among the run's predictions."""
-    left_out = _left_out(run)
+    left_out, limits = _left_out(run), limits_of(reported_of(run.metrics))
     histograms = ScoreHistograms.of(run.histograms or [None] * len(run.predictions))
     indices: dict[str, list[int]] = {name: [] for name in run.manifest.dataset.categories}
     for index, record in enumerate(run.predictions):
@@ -173,6 +176,8 @@ def measured_categories(run: Run) -> dict[str, tuple[list[int], CategoryImages]]
             np.array([run.predictions[index].image_score or 0.0 for index in chosen]),
             pixels if pixels.measurable else None,
             run.manifest.fpr_limit,
+            limits,
+            numbers_of_parts([run.predictions[index].part for index in chosen]),
         )
         categories[name] = (chosen, images)
     return categories

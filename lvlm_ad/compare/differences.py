@@ -97,7 +97,10 @@ def _interval(metric: str, pair: Pair, names: Sequence[str]) -> tuple[Interval |
         return resampled_difference(metric, *estimates)
     ours, theirs = ([of[name].images for name in names] for of in pair)
     found = mean_auroc_difference(
-        [one.labels for one in ours], [one.scores for one in ours], [one.scores for one in theirs]
+        [one.labels for one in ours],
+        [one.scores for one in ours],
+        [one.scores for one in theirs],
+        [one.objects for one in ours],
     )
     return found.interval, "" if found.interval else estimate_mean(metric, estimates[0]).reason
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from lvlm_ad.compare.choices import ChoiceDifferences, adjusted_choices, choice_differences
 from lvlm_ad.compare.conditions import check_conditions, distinct_names, measured_categories, same_run
 from lvlm_ad.compare.differences import Difference, MeasuredCategory, difference_of
+from lvlm_ad.compare.reported import common_reported, run_estimates
 from lvlm_ad.compare.shapes import common_metrics, shape_difference_of, shape_estimates
 from lvlm_ad.errors import ConfigError, listed
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm
-from lvlm_ad.metrics.estimates import FEW_CATEGORIES, estimate_category
+from lvlm_ad.metrics.estimates import FEW_CATEGORIES
 from lvlm_ad.metrics.shapes import POINT_METRICS, SHAPE_METRICS
-from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Run
+from lvlm_ad.runs import METRIC_NAMES, METRIC_TITLES, Run, metric_title, titles_of
 
 __all__ = ["SIGNIFICANT", "Comparison", "ImageDifference", "adjusted", "compare_runs"]
 
@@ -50,8 +51,8 @@ class Comparison:
         names: of both.
         resamples: bootstrap resamples of the images, the same for both runs.
         notes: what a reader must know.
-        mean: metric -> difference of the means over the categories in which both are defined. The metrics are the seven
-            and, if both runs name places, those of shapes.
+        mean: metric -> difference of the means over the categories in which both are defined. The metrics are the
+            seven, those that the data set has of its own and, if both runs name places, those of shapes.
         categories: category -> metric -> difference.
         images: the images, those that are ranked most differently first.
         choices: of runs that asked the data set's questions the differences of their accuracies; else empty.
@@ -94,7 +95,8 @@ def compare_runs(first: Run, second: Run, resamples: int = 1000, *, across_condi
     shapes = common_metrics(first, second)
     pair = _categories(first, resamples), _categories(second, resamples)
     names = list(pair[0])
-    compared = {**dict.fromkeys(METRIC_NAMES, difference_of), **dict.fromkeys(shapes, shape_difference_of)}
+    known = dict.fromkeys((*METRIC_NAMES, *common_reported(first, second)))
+    compared = {**dict.fromkeys(known, difference_of), **dict.fromkeys(shapes, shape_difference_of)}
     categories = {name: {one: find(one, pair, [name], same) for one, find in compared.items()} for name in names}
     mean = {one: find(one, pair, names, same) for one, find in compared.items()}
     both_kinds = [name for name, one in pair[0].items() if one.images.labels.any() and not one.images.labels.all()]
@@ -137,7 +139,7 @@ def _categories(run: Run, resamples: int) -> dict[str, MeasuredCategory]:
     categories = {}
     for name, (indices, images) in measured_categories(run).items():
         metrics = run.metrics["categories"].get(name, {})
-        estimates = estimate_category(images, metrics, resamples, name) if indices else {}
+        estimates = run_estimates(run, name, indices, images, resamples) if indices else {}
         categories[name] = MeasuredCategory(indices, images, metrics, estimates, shape_estimates(run, indices))
     return categories
 
@@ -149,7 +151,7 @@ def _undefined_notes(first: Run, second: Run, shapes: Sequence[str]) -> Iterator
     of_shapes = [mean.get("shapes", {}).get("undefined", {}) for mean in means]
     reasons |= {name: mean[name] for mean in of_shapes for name in shapes if name in mean}
     missing: dict[str, list[str]] = {}
-    for metric, title in {**METRIC_TITLES, **SHAPE_METRICS, **POINT_METRICS}.items():
+    for metric, title in {**titles_of([first.metrics]), **SHAPE_METRICS, **POINT_METRICS}.items():
         if metric in reasons:
             missing.setdefault(reasons[metric], []).append(title)
     for reason, titles in missing.items():
@@ -165,7 +167,7 @@ def _interval_notes(mean: Mapping[str, Difference], categories: Mapping[str, Mea
     missing: dict[str, list[str]] = {}
     for metric, one in mean.items():
         if one.difference is not None and one.interval is None:
-            missing.setdefault(one.reason, []).append(METRIC_TITLES[metric])
+            missing.setdefault(one.reason, []).append(metric_title(metric))
     for reason, titles in missing.items():
         yield f"{_joined(titles)}: {reason if reason.startswith('no ') else f'no interval: {reason}'}"
     if len(categories) < FEW_CATEGORIES and any(one.interval_over_categories for one in mean.values()):

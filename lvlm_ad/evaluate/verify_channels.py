@@ -43,7 +43,7 @@ def channels_problem(run: Run, record: PredictionRecord, histogram: ScoreHistogr
 
     Of own maps only the totals are compared.
     """
-    if run.manifest.on_failure == "exclude" and record.image_score is None:
+    if record.is_left_out(run.manifest.on_failure):
         return ""
     problem = "channels.npz: the counts are not those of the data set's masks"
     sample = sources.samples[record.id]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.leaderboard.columns import OWN_MAPS, REFERENCE_ROWS, UNKNOWN, Column, percent, shortened
 from lvlm_ad.leaderboard.decision_columns import DecisionColumn, chosen_columns, decision_notes
+from lvlm_ad.leaderboard.reported_columns import metric_notes
 from lvlm_ad.leaderboard.shape_columns import SHAPES
 from lvlm_ad.runs import is_metric
 
@@ -99,8 +100,7 @@ class CategoryTable:
             notes.append(OWN_MAPS.replace("A row", "A column").replace("ranked rows score", "ranked models score"))
         return [
             *notes,
-            *reported_notes(self.metrics),
-            *shape_notes(self.metrics),
+            *metric_notes(self.metrics),
             *decision_notes(self.models, self.metrics),
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.compare import measured_categories
+from lvlm_ad.compare import measured_categories, run_estimates
 from lvlm_ad.errors import RunError
 from lvlm_ad.metrics.bootstrap import CategoryImages
 from lvlm_ad.metrics.curves import auroc, steps_of
@@ -77,7 +77,7 @@ class Evidence:
         estimates = {}
         for name, (labels, at) in scores.by_category().items():
             value = auroc(steps_of(scores.scores[at], labels, ~labels))
-            images = CategoryImages(labels, scores.scores[at], None)
+            images = CategoryImages(labels, scores.scores[at], None, objects=scores.objects(at))
             estimates[name] = one = estimate_category(images, {_AUROC: value}, 0)[_AUROC]
             if one.interval is not None and name in metrics["categories"]:
                 metrics["categories"][name]["interval"] = {_AUROC: list(one.interval)}
@@ -101,10 +101,9 @@ class Evidence:
             return cached
         whole = run if run.predictions else read_run(run.dir)
         found: dict[str, Estimate] = {}
-        for name, (_, images) in measured_categories(whole).items():
-            points = {metric: whole.metrics["categories"].get(name, {}).get(metric)}
-            if points[metric] is not None:
-                found[name] = estimate_category(images, points, RESAMPLES, name)[metric]
+        for name, (indices, images) in measured_categories(whole).items():
+            if whole.metrics["categories"].get(name, {}).get(metric) is not None:
+                found[name] = run_estimates(whole, name, indices, images, RESAMPLES)[metric]
         if any(one.draws is None or one.images <= 1 for one in found.values()):
             raise RunError(f"{run.dir}: {metric} cannot be computed on resamples.")
         return found

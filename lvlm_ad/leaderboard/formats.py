@@ -45,8 +45,7 @@ def markdown(board: Board, columns: Sequence[Column] = COLUMNS) -> str:
         parts.append("\n".join([*lines, *ranking, *(["", *notes] if notes else [])]))
     shown = shown_columns(board.groups, columns)
     notes = [
-        *reported_notes(shown),
-        *shape_notes(shown),
+        *metric_notes(shown),
         *decision_notes([one for group in board.groups for one in group.entries], columns),
     ]
     return "\n\n".join([*parts, escape.markdown(legend(board.groups, board.sort, columns, notes))]) + "\n"

@@ -15,7 +15,7 @@ from lvlm_ad.leaderboard.evidence import UNREADABLE, Evidence
 from lvlm_ad.metrics.curves import auroc, steps_of
 from lvlm_ad.metrics.differences import shrunk_correlation, square_and_add
 from lvlm_ad.metrics.front import certainly_dominated, front_probability
-from lvlm_ad.metrics.intervals import Z
+from lvlm_ad.metrics.intervals import Z, class_sizes
 from lvlm_ad.metrics.ranks import (
     Rows,
     auroc_rows,
@@ -143,10 +143,14 @@ def _categories(entry: Entry, metric: str) -> list[str]:
 
 def _auroc_rows(kept: Sequence[_Candidate]) -> Rows | None:
     """Prepare the comparison of image AUROCs; None if a category has only one image of a class."""
-    categories = kept[0].scores.by_category().values()
-    if any(min(labels.sum(), (~labels).sum()) == 1 for labels, _ in categories):
+    scores = kept[0].scores
+    categories = scores.by_category().values()
+    objects = [scores.objects(at) for _, at in categories]
+    if any(1 in class_sizes(labels, of) for (labels, _), of in zip(categories, objects, strict=True)):
         return None
-    return auroc_rows([(labels, np.stack([one.scores.scores[at] for one in kept])) for labels, at in categories])
+    return auroc_rows(
+        [(labels, np.stack([one.scores.scores[at] for one in kept])) for labels, at in categories], objects=objects
+    )
 
 
 def _resampled_rows(kept: Sequence[_Candidate], metric: str) -> Rows:

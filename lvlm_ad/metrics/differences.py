@@ -15,7 +15,15 @@ from scipy.special import ndtr, stdtrit
 
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.estimates import Estimate, estimate_mean
-from lvlm_ad.metrics.intervals import FEWEST_CATEGORIES, Z, auroc_interval, delong_covariance, mean_auroc_interval
+from lvlm_ad.metrics.intervals import (
+    FEWEST_CATEGORIES,
+    Z,
+    auroc_interval,
+    class_sizes,
+    clustered_covariance,
+    delong_covariance,
+    mean_auroc_interval,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +60,10 @@ class PairedDifference:
 
 
 def mean_auroc_difference(
-    labels: Sequence[NDArray[np.bool_]], first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]]
+    labels: Sequence[NDArray[np.bool_]],
+    first: Sequence[NDArray[Any]],
+    second: Sequence[NDArray[Any]],
+    objects: Sequence[NDArray[np.intp] | None] = (),
 ) -> PairedDifference:
     """Compare two methods' mean image AUROC over the same images of the same categories.
 
@@ -62,6 +73,7 @@ def mean_auroc_difference(
         labels: of each of K categories bool ``(n,)``, True if anomalous. A category with only one class is left out.
         first: of each category ``(n,)``, finite scores.
         second: of each category ``(n,)``, the other method's scores.
+        objects: of each category, see ``CategoryImages``; empty: each image is by itself.
 
     Returns:
         The difference of the means. It has no interval if a category has one image of a class.
@@ -77,19 +89,24 @@ def mean_auroc_difference(
         return PairedDifference(None, 0.0, None)
     kinds = [np.asarray(labels[at], dtype=np.bool_) for at in kept]
     scores = [[np.asarray(method[at]) for at in kept] for method in (first, second)]
-    aurocs = [[auroc_interval(*one) for one in zip(kinds, method, strict=True)] for method in scores]
+    parts = [objects[at] if objects else None for at in kept]
+    aurocs = [[auroc_interval(*one) for one in zip(kinds, method, parts, strict=True)] for method in scores]
     means = [math.fsum(one.auroc or 0.0 for one in method) / len(kept) for method in aurocs]
-    sizes = [int(one.sum()) for one in kinds], [int((~one).sum()) for one in kinds]
+    sizes = [class_sizes(*one) for one in zip(kinds, parts, strict=True)]
+    by_class = [one for one, _ in sizes], [one for _, one in sizes]
     intervals = [
-        mean_auroc_interval([one.auroc or 0.0 for one in method], *sizes, [one.factor for one in method])
+        mean_auroc_interval([one.auroc or 0.0 for one in method], *by_class, [one.factor for one in method])
         for method in aurocs
     ]
     if intervals[0] is None or intervals[1] is None:
         return PairedDifference(means[0] - means[1], 0.0, None)
     variances = [math.fsum(one.delong_variance or 0.0 for one in method) for method in aurocs]
     components = [[placements(*one) for one in zip(kinds, method, strict=True)] for method in scores]
-    covariance = math.fsum(delong_covariance(*one) for one in zip(kinds, *components, strict=True))
-    images = sum(min(pair) for pair in zip(*sizes, strict=True))
+    covariance = math.fsum(
+        delong_covariance(kind, one, other) if part is None else clustered_covariance(kind, one, other, part)
+        for kind, one, other, part in zip(kinds, *components, parts, strict=True)
+    )
+    images = sum(map(min, sizes))
     correlation = shrunk_correlation(covariance, variances[0], variances[1], images)
     interval = square_and_add(means[0], intervals[0], means[1], intervals[1], correlation)
     return PairedDifference(means[0] - means[1], correlation, interval)

@@ -131,7 +131,10 @@ def auroc_interval(
     if fewest < FEWEST_IMAGES:
         return AurocInterval(value, v5, None, 1.0, None, bound)
     placed = placements(labels, scores)
-    variance = delong_covariance(labels, placed, placed) if objects is None else _clustered(labels, placed, objects)
+    if objects is None:
+        variance = delong_covariance(labels, placed, placed)
+    else:
+        variance = max(0.0, clustered_covariance(labels, placed, placed, objects))
     factor = 1.0 if extreme else max(variance / v5, _LEAST_FACTOR)
     if factor < 1:
         factor **= max(0.0, 1 - _TRUSTED_FROM / fewest)
@@ -152,16 +155,25 @@ def class_sizes(labels: NDArray[np.bool_], objects: NDArray[np.intp] | None = No
     return np.unique(objects[labels]).size, np.unique(objects[~labels]).size
 
 
-def _clustered(labels: NDArray[np.bool_], placed: NDArray[np.float64], objects: NDArray[np.intp]) -> float:
-    """Return Obuchowski's variance of an AUROC; of objects with one image each it is DeLong's."""
+def clustered_covariance(
+    labels: NDArray[np.bool_], first: NDArray[np.float64], second: NDArray[np.float64], objects: NDArray[np.intp]
+) -> float:
+    """Return Obuchowski's covariance of two AUROCs (Biometrics 53:567-578, 1997); see ``delong_covariance``.
+
+    Args:
+        labels: bool ``(n,)``.
+        first: ``(n,)``, ``placements`` of the first scores.
+        second: ``(n,)``, those of the second.
+        objects: ``(n,)``, see ``auroc_interval``; of objects with one image each the value is DeLong's.
+    """
     sums, scales = [], []
     for kind in (labels, ~labels):
-        away = np.where(kind, placed - placed[kind].mean(), 0.0) / np.count_nonzero(kind)
-        sums.append(np.bincount(objects, away))
+        away = [np.where(kind, one - one[kind].mean(), 0.0) / np.count_nonzero(kind) for one in (first, second)]
+        sums.append([np.bincount(objects, one) for one in away])
         scales.append(np.unique(objects[kind]).size / (np.unique(objects[kind]).size - 1))
-    within = sum(scale * float(one @ one) for scale, one in zip(scales, sums, strict=True))
-    n_objects = sums[0].size
-    return max(0.0, within + 2 * n_objects / (n_objects - 1) * float(sums[0] @ sums[1]))
+    within = sum(scale * float(one @ other) for scale, (one, other) in zip(scales, sums, strict=True))
+    (bad, other_bad), (good, other_good) = sums
+    return within + bad.size / (bad.size - 1) * float(bad @ other_good + good @ other_bad)
 
 
 def mean_auroc_interval(

@@ -18,7 +18,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 from lvlm_ad.metrics.bootstrap import seeded_generator
 from lvlm_ad.metrics.curves import placements
 from lvlm_ad.metrics.differences import holm
-from lvlm_ad.metrics.intervals import Z
+from lvlm_ad.metrics.intervals import Z, class_sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +91,11 @@ class Pairs:
     z0: NDArray[np.float64]
 
 
-def auroc_rows(categories: Sequence[tuple[NDArray[np.bool_], NDArray[Any]]], resamples: int = RESAMPLES) -> Rows:
+def auroc_rows(
+    categories: Sequence[tuple[NDArray[np.bool_], NDArray[Any]]],
+    resamples: int = RESAMPLES,
+    objects: Sequence[NDArray[np.intp] | None] = (),
+) -> Rows:
     """Prepare the comparison of image AUROCs.
 
     An image's deviation is its placement, the fraction of the other class's images that it is ranked correctly against,
@@ -101,6 +105,8 @@ def auroc_rows(categories: Sequence[tuple[NDArray[np.bool_], NDArray[Any]]], res
     Args:
         categories: labels, bool ``(n,)``, True if anomalous, at least two of each class; and scores ``(J, n)``.
         resamples: R, how many draws are made.
+        objects: of each category, see ``CategoryImages``; deviations are then of objects (Obuchowski, Biometrics
+            53:567-578, 1997). Empty: each image is by itself.
 
     Example:
         >>> rows = auroc_rows([(np.array([True, True, False, False]), np.array([[0.9, 0.8, 0.1, 0.1], [0.5] * 4]))])
@@ -108,23 +114,24 @@ def auroc_rows(categories: Sequence[tuple[NDArray[np.bool_], NDArray[Any]]], res
         ([[1.0], [0.5]], 1.0)
     """
     values = np.empty((len(categories[0][1]), len(categories)))
-    deviations = np.empty((len(values), sum(labels.size for labels, _ in categories)))
-    start = 0
+    parts: list[NDArray[np.float64]] = []
+    sizes = []
     for number, (labels, scores) in enumerate(categories):
         placed = np.stack([placements(labels, one) for one in scores])
         values[:, number] = placed[:, labels].mean(axis=1)
-        for kind in (labels, ~labels):
+        of = objects[number] if objects else None
+        sizes.append(class_sizes(labels, of))
+        for kind, n_objects in zip((labels, ~labels), sizes[-1], strict=True):
             size = int(np.count_nonzero(kind))
             placed[:, kind] -= placed[:, kind].mean(axis=1, keepdims=True)
-            placed[:, kind] /= math.sqrt(size * (size - 1)) * len(categories)
-        deviations[:, start : start + labels.size] = placed
-        start += labels.size
+            placed[:, kind] /= size * math.sqrt((n_objects - 1) / n_objects) * len(categories)
+        parts.append(placed if of is None else np.stack([np.bincount(of, one) for one in placed]))
+    deviations: NDArray[np.float64] = np.concatenate(parts, axis=1)
     # The images' order must not matter: each gets its numbers by what it does to all rows together.
     squares, sums = np.einsum("jn,jn->n", deviations, deviations), deviations.sum(axis=0)
     deviations = deviations[:, np.lexsort((squares.round(9), sums.round(9)))]
     shared = seeded_generator("ranks").standard_normal((deviations.shape[1], resamples), dtype=np.float32)
     draws = deviations.astype(np.float32) @ shared
-    sizes = [(int(labels.sum()), int((~labels).sum())) for labels, _ in categories]
     freedom = sum(min(size) - 1 for size in sizes)
     return Rows(values, deviations, draws, sizes, freedom)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.limits import PREDICTION_BYTES, PREDICTIONS_BYTES
+from lvlm_ad.metrics.groups import numbers_of_parts
 from lvlm_ad.runs.records import INTERVAL_RULE
 from lvlm_ad.runs.run import Run, reading
 
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageScores", "current_intervals", "image_scores", "is_current"]
 
-_FIELDS = {"category", "id", "label", "image_score", "cost_usd"}
+_FIELDS = {"category", "id", "label", "image_score", "cost_usd", "part"}
 
-TestImage = tuple[str, str, bool]
-"""Category, id, and whether it is anomalous."""
+TestImage = tuple[str, str, bool, str]
+"""Category, id, whether it is anomalous, and the object that it shows; "" where no other image shows the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +42,16 @@ class ImageScores:
     scores: NDArray[np.float64]
     costs: NDArray[np.float64]
 
+    def objects(self, places: NDArray[np.intp]) -> NDArray[np.intp] | None:
+        """Number the objects that the images at some places show; see ``CategoryImages``."""
+        return numbers_of_parts([self.images[at][3] for at in places.tolist()])
+
     def by_category(self) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.intp]]]:
         """Return the labels and the places of the images with a score, for each category with both classes."""
         places: dict[str, list[int]] = {}
         for place in np.flatnonzero(~np.isnan(self.scores)).tolist():
             places.setdefault(self.images[place][0], []).append(place)
-        labels = np.array([label for _, _, label in self.images], dtype=np.bool_)
+        labels = np.array([label for _, _, label, _ in self.images], dtype=np.bool_)
         found = {name: (labels[at], np.array(at)) for name, at in places.items()}
         return {name: one for name, one in found.items() if one[0].any() and not one[0].all()}
 
@@ -64,17 +69,18 @@ def image_scores(run: Run) -> ImageScores:
         if len(records) != run.manifest.dataset.n_images:
             raise ValueError(f"it has {len(records)} of {run.manifest.dataset.n_images} predictions")
         found = sorted(
-            (one["category"], one["id"], one["label"], one["image_score"], one["cost_usd"]) for one in records
+            (one["category"], one["id"], one["label"], one.get("part", ""), one["image_score"], one["cost_usd"])
+            for one in records
         )
-        numbers = np.array([one[3:] for one in found], dtype=np.float64)
-        if np.isinf(numbers).any() or any(list(map(type, one[:3])) != [str, str, bool] for one in found):
+        numbers = np.array([one[4:] for one in found], dtype=np.float64)
+        if np.isinf(numbers).any() or any(list(map(type, one[:4])) != [str, str, bool, str] for one in found):
             raise ValueError("a score is infinite, or a label is not true or false")
     scores, costs = numbers.T
     if run.manifest.on_failure == "zero":
         scores = np.nan_to_num(scores)
     if run.manifest.model.kind != "backend":
         costs = np.zeros_like(costs)
-    return ImageScores(tuple(one[:3] for one in found), scores, costs)
+    return ImageScores(tuple(one[:4] for one in found), scores, costs)
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
