@@ -170,6 +170,7 @@ def row(tmp_path):
 
     class Dataset(list):
         categories = ("bolt",)
+        metrics = ()
 
     def sample_of(name):
         return SimpleNamespace(id=name, category="bolt")
@@ -182,6 +183,7 @@ def row(tmp_path):
         method_name="regions",
         protocol=SimpleNamespace(scoring="text"),
         threshold_images=[sample_of("other")],
+        validation_images=(),
     )
     return RowResult(plan, "regions", lambda _, parts: [score / 2 for (score,) in parts])
 
@@ -189,7 +191,8 @@ def row(tmp_path):
 def test_images_may_arrive_in_any_order(row):
     """Records are in the data set's order, with the category's final scores; reading them twice gives the same."""
     for name, score in (("2", 0.4), ("other", 1.0), ("0", 0.8), ("1", 0.6)):
-        sample = SimpleNamespace(id=name, category="bolt", label=name != "0", defect="good", is_labelled=True)
+        facts = {"is_labelled": True, "tags": {}, "part": ""}
+        sample = SimpleNamespace(id=name, category="bolt", label=name != "0", defect="good", **facts)
         row.add(RowImage(make_record(sample, Finding(score)), parts=(score,)))
     for _ in range(2):
         assert [(one.id, one.image_score) for one in row.predictions] == [("0", 0.4), ("1", 0.3), ("2", 0.2)]

@@ -20,7 +20,14 @@ def run(tmp_path):
     """A run of a chat model on 22 images, whose answers look like fields and every third of which has no score."""
     run = read_run(Path(shutil.copytree(next(FROZEN.glob("chance-*")), tmp_path / "run")))
     predictions = [
-        one.model_copy(update={"text": TEXT, "cost_usd": at / 8, "image_score": None if at % 3 == 0 else at / 22})
+        one.model_copy(
+            update={
+                "text": TEXT,
+                "cost_usd": at / 8,
+                "image_score": None if at % 3 == 0 else at / 22,
+                "part": f"object {at // 2}",
+            }
+        )
         for at, one in enumerate(run.predictions)
     ]
     model = run.manifest.model.model_copy(update={"kind": "backend"})
@@ -34,7 +41,7 @@ def test_scores_are_those_of_the_predictions(run):
     """Whether they are read from the file or from memory, sorted by category and id; NaN without a score."""
     for found in (image_scores(run), image_scores(replace(run, predictions=[]))):
         expected = sorted(run.predictions, key=lambda one: (one.category, one.id))
-        assert found.images == tuple((one.category, one.id, one.label) for one in expected)
+        assert found.images == tuple((one.category, one.id, one.label, one.part) for one in expected)
         scores = [np.nan if one.image_score is None else one.image_score for one in expected]
         np.testing.assert_array_equal(found.scores, scores)
         np.testing.assert_array_equal(found.costs, [one.cost_usd for one in expected])
@@ -53,7 +60,7 @@ def test_categories_have_the_images_with_a_score(run):
     """Their labels and places; a category with one kind of image is left out."""
     found = image_scores(run)
     for name, (labels, places) in found.by_category().items():
-        assert [found.images[place][::2] for place in places] == [(name, label) for label in labels]
+        assert [(found.images[place][0], found.images[place][2]) for place in places] == [(name, label) for label in labels]
         assert not np.isnan(found.scores[places]).any()
     good = [one for one in run.predictions if not one.label]
     dataset = run.manifest.dataset.model_copy(update={"n_images": len(good)})
