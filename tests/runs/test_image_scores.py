@@ -60,7 +60,9 @@ def test_categories_have_the_images_with_a_score(run):
     """Their labels and places; a category with one kind of image is left out."""
     found = image_scores(run)
     for name, (labels, places) in found.by_category().items():
-        assert [(found.images[place][0], found.images[place][2]) for place in places] == [(name, label) for label in labels]
+        assert [(found.images[place][0], found.images[place][2]) for place in places] == [
+            (name, label) for label in labels
+        ]
         assert not np.isnan(found.scores[places]).any()
     good = [one for one in run.predictions if not one.label]
     dataset = run.manifest.dataset.model_copy(update={"n_images": len(good)})
