@@ -54,7 +54,7 @@ def reported_column(name: str) -> ReportedColumn:
     Example:
         >>> column = reported_column("au_spro_logical@0.05")
         >>> column.head, column.terminal_head
-        ('AU-sPRO@0.05 (logical)', 'sPRO\\nlogical')
+        ('AU-sPRO@0.05 (logical)', 'sPRO\nlogical')
     """
     plain, at, limit = name.partition("@")
     metric = next(one for one in _HEADS if plain.startswith(one))
