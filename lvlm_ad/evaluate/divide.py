@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets.depth import is_deep
-from lvlm_ad.datasets.sample import hash_rows
+from lvlm_ad.datasets.hashing import hash_rows
 from lvlm_ad.engines import Engine, LocalEngine
 from lvlm_ad.errors import DataError
 from lvlm_ad.evaluate.lost_truth import LostTruth

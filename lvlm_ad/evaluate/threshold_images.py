@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvlm_ad.datasets import Dataset, Sample, load_dataset
+from lvlm_ad.datasets.hashing import hash_files
 from lvlm_ad.datasets.images import shown
-from lvlm_ad.datasets.sample import hash_files
 from lvlm_ad.errors import ConfigError, DataError, listed
 from lvlm_ad.escape import escaped
 from lvlm_ad.prompts import reference_paths

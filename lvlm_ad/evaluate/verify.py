@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvlm_ad.asking import AnswerStore
+from lvlm_ad.datasets.hashing import hash_rows
 from lvlm_ad.datasets.images import resize_mask
-from lvlm_ad.datasets.sample import PUBLISHED_IMAGES, hash_rows
+from lvlm_ad.datasets.sample import PUBLISHED_IMAGES
 from lvlm_ad.errors import RunError
 from lvlm_ad.evaluate.choices import choice_metrics
 from lvlm_ad.evaluate.decide import DecisionSettings, decide

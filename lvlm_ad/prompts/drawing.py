@@ -16,8 +16,8 @@ import numpy as np
 
 from lvlm_ad.backend import Picture
 from lvlm_ad.datasets.depth import is_deep
+from lvlm_ad.datasets.hashing import hash_files
 from lvlm_ad.datasets.images import read_image, resize_image, resize_mask
-from lvlm_ad.datasets.sample import hash_files
 from lvlm_ad.plugin_errors import plugin_code
 from lvlm_ad.prompts.marks import MarkStyle, draw_marks
 from lvlm_ad.regions import Regions

@@ -12,7 +12,7 @@ from functools import partial
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from lvlm_ad.datasets.sample import hash_files
+from lvlm_ad.datasets.hashing import hash_files
 from lvlm_ad.errors import ConfigError
 from lvlm_ad.prompts.drawing import WHOLE, DrawnHere
 from lvlm_ad.prompts.marks import MarkStyle

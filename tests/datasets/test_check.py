@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import check_dataset, load_dataset
+from lvlm_ad.datasets.check import CheckReport
 from lvlm_ad.datasets.listing import Problem
-from lvlm_ad.datasets.load import CheckReport
 from lvlm_ad.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(3)

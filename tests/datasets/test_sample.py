@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from lvlm_ad.datasets import Dataset, Sample
-from lvlm_ad.datasets.sample import hash_files, hash_rows
+from lvlm_ad.datasets.hashing import hash_files, hash_rows
 from lvlm_ad.errors import DataError, ImageError
 from lvlm_ad.store import open_cache
 
@@ -155,12 +155,12 @@ def test_kept_hashes_are_those_of_the_files(tmp_path, monkeypatch):
             return hash_files(files, cache)
 
     wanted = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(1000)]
-    monkeypatch.setattr("lvlm_ad.datasets.sample._FRESH", 3600)
+    monkeypatch.setattr("lvlm_ad.datasets.hashing._FRESH", 3600)
     assert hash_files(files) == wanted
     assert kept() == wanted
     with closing(sqlite3.connect(tmp_path / "cache.sqlite")) as db, db:
         assert db.execute("SELECT count(*) FROM files").fetchone() == (0,), "a new file could change unseen"
-    monkeypatch.setattr("lvlm_ad.datasets.sample._FRESH", -1)
+    monkeypatch.setattr("lvlm_ad.datasets.hashing._FRESH", -1)
     assert kept() == wanted
     with closing(sqlite3.connect(tmp_path / "cache.sqlite")) as db, db:
         assert db.execute("UPDATE files SET hash = 'kept'").rowcount == 1000
