@@ -19,7 +19,7 @@ from lvlm_ad.leaderboard.columns import MARKS, UNKNOWN, ranks_in_words
 from lvlm_ad.leaderboard.decision_columns import decision_notes
 from lvlm_ad.leaderboard.reported_columns import metric_notes
 from lvlm_ad.leaderboard.shown_columns import shown_columns
-from lvlm_ad.runs import METRIC_NAMES
+from lvlm_ad.runs import METRIC_NAMES, is_metric, is_reported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -207,7 +207,9 @@ def print_comparison(comparison: Comparison, console: Console, images: int) -> N
         console.print(Text(f"  {escaped(note)}", style="dim"))
     console.print()
     if len(comparison.categories) > 1:
-        for names in (METRIC_NAMES, [name for name in comparison.mean if name not in METRIC_NAMES]):
+        own = [name for name in comparison.mean if is_reported(name)]
+        others = [name for name in comparison.mean if not is_metric(name)]
+        for names in (own, METRIC_NAMES, others):
             if names:
                 console.print(_categories(comparison, names))
                 console.print()

@@ -211,9 +211,12 @@ def _tags(categories: Sequence[_Category], alarms: Mapping[str, bool]) -> dict[s
             chosen = [(one, images) for one, images in chosen if images.any()]
             measured = {one.name: one.measure_all(images) for one, images in chosen}
             entry = _mean_of_groups(measured, chosen[0][0].names)
-            if len(measured) > 1:
-                entry["by_category"] = {name: one for name, (one, _) in measured.items()}
             defects = [(one, images & one.labels) for one, images in chosen]
+            if len(measured) > 1:
+                entry["by_category"] = {
+                    category.name: _with_recall(measured[category.name][0], _judged([(category, group)], alarms))
+                    for category, group in defects
+                }
             found.setdefault(tag, {})[value] = _with_recall(entry, _judged(defects, alarms))
     return found
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from lvlm_ad.metrics.bootstrap import CategoryImages, metrics_from_counts
-from lvlm_ad.metrics.differences import difference_over_categories, resampled_difference
+from lvlm_ad.metrics.differences import difference_over_categories, mean_auroc_difference, resampled_difference
 from lvlm_ad.metrics.estimates import estimate_category
+from lvlm_ad.metrics.ranks import auroc_rows
 
 
 def estimates(draw, defective, good, shared=0.5, resamples=200):
@@ -75,3 +76,28 @@ def test_differences_cover_the_truth():
             low, high = resampled_difference(metric, *({"a": one[metric]} for one in pair))[0]
             inside[metric] += low <= 0 <= high
     assert min(inside.values()) / 300 > 0.94
+
+
+def twice(values):
+    """Every image twice, one after the other."""
+    return np.repeat(values, 2, axis=-1)
+
+
+def test_two_pictures_of_each_object_are_no_more_evidence_than_one():
+    """Differences and ranks of image AUROC are those of the objects, however often each was taken."""
+    draw = np.random.default_rng(3)
+    labels = np.arange(40) < 18
+    scores = np.round(labels * 0.4 + draw.random((3, 40)), 1)
+    objects = np.repeat(np.arange(40), 2)
+    once = mean_auroc_difference([labels], [scores[0]], [scores[1]])
+    both = mean_auroc_difference([twice(labels)], [twice(scores[0])], [twice(scores[1])], [objects])
+    assert both.interval == pytest.approx(once.interval, abs=0.004)
+    apart = mean_auroc_difference([twice(labels)], [twice(scores[0])], [twice(scores[1])])
+    assert np.ptp(apart.interval) < 0.8 * np.ptp(once.interval)
+    single = mean_auroc_difference([labels], [scores[0]], [scores[1]], [np.arange(40)])
+    assert single.interval == pytest.approx(once.interval, abs=1e-12)
+    rows = auroc_rows([(labels, scores)])
+    grouped = auroc_rows([(twice(labels), twice(scores))], objects=[objects])
+    assert grouped.sizes == rows.sizes
+    covariances = [one.deviations @ one.deviations.T for one in (rows, grouped)]
+    np.testing.assert_allclose(*covariances, atol=1e-12)
